@@ -1,0 +1,113 @@
+"""The nouns of this package: what a tar holds (TarIndex) and what that means (Archive). Frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from app.oci import Descriptor, Digest, Manifest, Platform
+
+
+class Compression(StrEnum):
+    """How bytes are wrapped, told by their first bytes. The values are those of the job document."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    XZ = "xz"
+    BZIP2 = "bzip2"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A run of bytes in the plain tar."""
+
+    offset: int
+    size: int
+
+
+class ReadAt(Protocol):
+    """Random access to the plain tar. Thread-safe; blocks; the one who opened it closes it."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes. Raises TruncatedArchive when there are fewer, SourceChanged when the file is no
+        longer the one that was opened."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is read of an archive at most. Every number can be configured; each has its reason."""
+
+    unpacked_bytes: int = 256 << 30  # four times the largest upload
+    ratio: int = 200  # real image layers compress below 20:1; bombs start at 1000:1
+    ratio_grace_bytes: int = 64 << 20  # honest zero-filled members may be extreme when they are small
+    members: int = 100_000  # a bundle of 3,000 images has about as many
+    header_bytes: int = 64 << 20  # all headers together: 100,000 members with long PAX names
+    extension_bytes: int = 64 << 10  # one PAX or GNU extension header
+    extensions_per_member: int = 4  # GNU L + K, PAX x, and one to spare
+    docker_manifest_bytes: int = 16 << 20  # manifest.json of 4,000 images
+    config_bytes: int = 8 << 20  # an image config; the largest seen is below 200 KiB
+    depth: int = 16  # indexes within indexes
+    nodes: int = 20_000  # manifests reachable from one archive
+    tags: int = 1_000  # names of one image
+    link_hops: int = 8  # symlinks and hard links within the archive
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class DockerLayer:
+    """A layer of a docker archive: known by the digest of its plain tar (its DiffID), stored as `compression`."""
+
+    diff_id: Digest
+    extent: Extent
+    compression: Compression
+
+
+@dataclass(frozen=True, slots=True)
+class DockerImage:
+    """An image for which the archive holds no usable manifest; one is made when its layers' blobs are known.
+
+    `config` describes bytes that stand in `Archive.blobs`; `oci` says which family of media types the made manifest has.
+    `layers` follow the config's `rootfs.diff_ids`."""
+
+    config: Descriptor
+    layers: tuple[DockerLayer, ...]
+    oci: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image (or index, or artifact) to be pushed.
+
+    root        a manifest in `Archive.manifests`, or an image whose manifest has to be made
+    names       names as the archive writes them, full or short (`nginx:1.25`), not yet parsed, in order, no repeats
+    bare_tags   tags that stand alone, with no repository
+    platforms   of the image, or of the children of an index (attestations left out)
+    referrers   manifests whose `subject` lies in this image; they are pushed by digest, after it
+    original    for a docker archive that also is an OCI layout: the root as its OCI manifest has it, pushed instead of
+                `root` when nothing is to be compressed
+    """
+
+    root: Descriptor | DockerImage
+    names: tuple[str, ...] = ()
+    bare_tags: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    referrers: tuple[Descriptor, ...] = ()
+    original: Descriptor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive understood: every manifest in memory and verified, every blob an extent of the plain tar (verified
+    when its bytes pass). `format` is one of the names of the contract; `notes` are things worth telling the user."""
+
+    format: str
+    images: tuple[ImageEntry, ...]
+    manifests: Mapping[Digest, Manifest]
+    blobs: Mapping[Digest, Extent]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,224 @@
+"""Everything that can go wrong, as one tree. The `code` of a class is part of the public contract.
+
+    TarmacError
+    ├── RequestError    the caller asked for something that cannot be done as asked
+    │   ├── InvalidRequest · FormatMismatch · MissingTag · InvalidReference · DestinationConflict
+    │   ├── SingleImageRequired · UnknownRegistry · PathNotAllowed · PathNotFound · UploadIncomplete
+    │   └── ChecksumMismatch · TooLarge · Unauthorized · Forbidden · NotFound · Conflict · TagExists
+    ├── ArchiveError    the bytes that came are not what they should be
+    │   ├── UnknownFormat · MalformedArchive · TruncatedArchive · LimitExceeded
+    │   └── DigestMismatch · SizeMismatch · MissingContent · SourceChanged
+    ├── RegistryError   the destination refused, or could not be reached
+    │   ├── RegistryUnreachable · RegistryTLS · RegistryAuth · RegistryDenied
+    │   └── RegistryRejected · RegistryRateLimited · RegistryFault
+    └── ServiceError    our side
+        └── SpoolFull · Interrupted · Internal
+
+A message says what happened, where, and what to do about it; it never holds a secret or a traceback. HTTP status
+codes are not known here (`app.api.problems` maps them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Origin(StrEnum):
+    """Who has to act: the caller, the maker of the archive, the registry's operator, or ours."""
+
+    REQUEST = "request"
+    ARCHIVE = "archive"
+    REGISTRY = "registry"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as a value: what a job, an image and an HTTP answer carry."""
+
+    code: str
+    title: str
+    detail: str
+    origin: Origin
+    retryable: bool = False
+
+
+class TarmacError(Exception):
+    """Root of the tree. Raise a leaf, never this."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    origin: ClassVar[Origin]
+    retryable: bool = False
+
+    @property
+    def problem(self) -> Problem:
+        return Problem(self.code, self.title, str(self), self.origin, self.retryable)
+
+
+class RequestError(TarmacError):
+    origin = Origin.REQUEST
+
+
+class InvalidRequest(RequestError):
+    code, title = "invalid_request", "The request is not valid"
+
+
+class FormatMismatch(RequestError):
+    code, title = "format_mismatch", "The archive is of another format than asserted"
+
+
+class MissingTag(RequestError):
+    code, title = "missing_tag", "An image has no name to be pushed under"
+
+
+class InvalidReference(RequestError):
+    code, title = "invalid_reference", "An image name is not valid"
+
+
+class DestinationConflict(RequestError):
+    code, title = "destination_conflict", "Two different images have one destination"
+
+
+class SingleImageRequired(RequestError):
+    code, title = "single_image_required", "The option `tag` needs exactly one image"
+
+
+class TagExists(RequestError):
+    code, title = "tag_exists", "The tag exists at the destination"
+
+
+class UnknownRegistry(RequestError):
+    code, title = "unknown_registry", "No registry of that name is configured"
+
+
+class PathNotAllowed(RequestError):
+    code, title = "path_not_allowed", "The path is not below an allowed root"
+
+
+class PathNotFound(RequestError):
+    code, title = "path_not_found", "No file matches the path"
+
+
+class UploadIncomplete(RequestError):
+    code, title = "upload_incomplete", "The upload ended before its last byte"
+    retryable = True
+
+
+class ChecksumMismatch(RequestError):
+    code, title = "checksum_mismatch", "The archive does not have the checksum that was given"
+
+
+class TooLarge(RequestError):
+    code, title = "too_large", "The upload is larger than allowed"
+
+
+class Unauthorized(RequestError):
+    code, title = "unauthorized", "A valid token is required"
+
+
+class Forbidden(RequestError):
+    code, title = "forbidden", "The token does not allow this"
+
+
+class NotFound(RequestError):
+    code, title = "not_found", "There is no such thing here"
+
+
+class Conflict(RequestError):
+    code, title = "conflict", "The request does not fit the present state"
+
+
+class ArchiveError(TarmacError):
+    origin = Origin.ARCHIVE
+
+
+class UnknownFormat(ArchiveError):
+    code, title = "unknown_format", "The archive is of no known format"
+
+
+class MalformedArchive(ArchiveError):
+    code, title = "malformed_archive", "The archive is malformed"
+
+
+class TruncatedArchive(ArchiveError):
+    code, title = "truncated_archive", "The archive ends too early"
+
+
+class LimitExceeded(ArchiveError):
+    code, title = "limit_exceeded", "The archive exceeds a limit"
+
+
+class DigestMismatch(ArchiveError):
+    code, title = "digest_mismatch", "Content does not have the digest it is named by"
+
+
+class SizeMismatch(ArchiveError):
+    code, title = "size_mismatch", "Content does not have the size it is described with"
+
+
+class MissingContent(ArchiveError):
+    code, title = "missing_content", "The archive lacks content that it refers to"
+
+
+class SourceChanged(ArchiveError):
+    code, title = "source_changed", "The archive changed while it was being read"
+
+
+class RegistryError(TarmacError):
+    origin = Origin.REGISTRY
+
+
+class RegistryUnreachable(RegistryError):
+    code, title = "registry_unreachable", "The registry cannot be reached"
+    retryable = True
+
+
+class RegistryTLS(RegistryError):
+    code, title = "registry_tls", "The registry's certificate is not trusted"
+
+
+class RegistryAuth(RegistryError):
+    code, title = "registry_auth", "The registry does not accept the credentials"
+
+
+class RegistryDenied(RegistryError):
+    code, title = "registry_denied", "The registry denies this"
+
+
+class RegistryRejected(RegistryError):
+    code, title = "registry_rejected", "The registry rejects the content"
+
+
+class RegistryRateLimited(RegistryError):
+    code, title = "registry_rate_limited", "The registry asks to slow down"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds, as the registry asked
+
+
+class RegistryFault(RegistryError):
+    code, title = "registry_error", "The registry failed"
+    retryable = True
+
+
+class ServiceError(TarmacError):
+    origin = Origin.SERVICE
+
+
+class SpoolFull(ServiceError):
+    code, title = "spool_full", "There is no room for the archive"
+    retryable = True
+
+
+class Interrupted(ServiceError):
+    code, title = "interrupted", "The service stopped while the job ran"
+    retryable = True
+
+
+class Internal(ServiceError):
+    code, title = "internal", "Something went wrong inside the service"

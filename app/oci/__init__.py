@@ -1,0 +1,25 @@
+"""The words of image-spec and distribution-spec as frozen values. No I/O; an illegal value cannot exist."""
+
+from app.oci.descriptor import Descriptor, Platform
+from app.oci.digest import Digest, Hasher
+from app.oci.manifest import MAX_MANIFEST_BYTES, Manifest, media_type_of, new_manifest, parse_manifest, verify
+from app.oci.reference import DOCKER_HUB, Reference, parse_repository, parse_tag
+from app.oci.strict_json import strict_json
+
+__all__ = [
+    "DOCKER_HUB",
+    "MAX_MANIFEST_BYTES",
+    "Descriptor",
+    "Digest",
+    "Hasher",
+    "Manifest",
+    "Platform",
+    "Reference",
+    "media_type_of",
+    "new_manifest",
+    "parse_manifest",
+    "parse_repository",
+    "parse_tag",
+    "strict_json",
+    "verify",
+]

@@ -1,0 +1,129 @@
+"""Descriptor and Platform (image-spec descriptor.md, image-index.md)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from app.errors import InvalidRequest, MalformedArchive
+from app.oci.digest import Digest
+
+_MEDIA_TYPE = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+)  # RFC 6838 4.2
+MAX_SIZE = 2**63 - 1  # a larger size crashed other clients (GHSA-f36w-mj3v-6jqv)
+NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
+
+
+def parse_media_type(text: object, what: str) -> str:
+    """RFC 6838 type/subtype without parameters: it becomes a header, so nothing else may pass."""
+    if isinstance(text, str) and _MEDIA_TYPE.fullmatch(text):
+        return text
+    raise MalformedArchive(f"{what} has the media type {text!r:.200}, which is not of the form type/subtype")
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """`linux/amd64`, `linux/arm64/v8`. Raises InvalidRequest (it comes from an option)."""
+        parts = text.split("/")
+        if len(parts) not in {2, 3} or not all(re.fullmatch(r"[a-z0-9_.]+", part) for part in parts):
+            raise InvalidRequest(
+                f"platform {text!r:.100} is not of the form os/architecture[/variant], as linux/arm64/v8"
+            )
+        return cls(*parts)
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> Platform:
+        """From a `platform` object or an image config; absent or odd members become `unknown`."""
+
+        def text(key: str, default: str) -> str:
+            value = members.get(key)
+            return value if isinstance(value, str) and value else default
+
+        return cls(text("os", "unknown"), text("architecture", "unknown"), text("variant", ""))
+
+    @property
+    def known(self) -> bool:
+        """False for BuildKit's attestation manifests, which say unknown/unknown."""
+        return self.os != "unknown" or self.architecture != "unknown"
+
+    def matches(self, wanted: Platform) -> bool:
+        """`linux/arm64` as a wish takes every variant."""
+        return (self.os, self.architecture) == (wanted.os, wanted.architecture) and wanted.variant in {
+            "",
+            self.variant,
+        }
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What content is: media type, digest and size in bytes; the rest is as it stood."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = field(default=NO_ANNOTATIONS, hash=False)
+    urls: tuple[str, ...] = ()
+    artifact_type: str | None = None
+    data: bytes | None = None
+
+    @classmethod
+    def parse(cls, members: object, what: str) -> Descriptor:
+        """From a JSON object. `what` names it in messages. Raises MalformedArchive."""
+        if not isinstance(members, dict):
+            raise MalformedArchive(f"{what} is not a descriptor object")
+        size = members.get("size")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
+            raise MalformedArchive(f"{what} has the size {size!r:.100}, which is not a count of bytes")
+        platform = members.get("platform")
+        artifact_type = members.get("artifactType")
+        return cls(
+            media_type=parse_media_type(members.get("mediaType"), what),
+            digest=Digest.parse(members.get("digest")),
+            size=size,
+            platform=Platform.of(platform) if isinstance(platform, dict) else None,
+            annotations=parse_annotations(members.get("annotations"), what),
+            urls=_strings(members.get("urls"), f"urls of {what}"),
+            artifact_type=artifact_type if isinstance(artifact_type, str) and artifact_type else None,
+            data=_inline(members.get("data"), what),
+        )
+
+
+def parse_annotations(value: object, what: str) -> Mapping[str, str]:
+    if value is None:
+        return NO_ANNOTATIONS
+    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+        return MappingProxyType(dict(value))
+    raise MalformedArchive(f"the annotations of {what} are not an object of strings")
+
+
+def _strings(value: object, what: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return tuple(value)
+    raise MalformedArchive(f"the {what} are not a list of strings")
+
+
+def _inline(value: object, what: str) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        return base64.b64decode(str(value), validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedArchive(f"the inline data of {what} is not base64") from None

@@ -1,0 +1,50 @@
+"""Digest: the identity of content (image-spec descriptor.md, "Digests")."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.errors import MalformedArchive
+
+HEX_LENGTHS = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[a-f0-9]+")
+
+
+class Hasher(Protocol):
+    """What hashlib gives; bytes in, hex out."""
+
+    def update(self, data: bytes | memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """`algorithm:encoded`. Only a registered algorithm and hex of its exact length can exist as a value, so a Digest
+    is safe in a path, a URL or a key (CVE-2024-3727 was a digest that was none of these)."""
+
+    algorithm: str
+    encoded: str
+
+    @classmethod
+    def parse(cls, text: object) -> Digest:
+        """`sha256:<64 hex>` or `sha512:<128 hex>` in lower case. Raises MalformedArchive."""
+        if isinstance(text, str):
+            algorithm, colon, encoded = text.partition(":")
+            if colon and len(encoded) == HEX_LENGTHS.get(algorithm) and _HEX.fullmatch(encoded):
+                return cls(algorithm, encoded)
+        raise MalformedArchive(f"{text!r:.200} is not a digest; sha256:<64 hex> or sha512:<128 hex> is expected")
+
+    @classmethod
+    def of(cls, content: bytes) -> Digest:
+        """The canonical (sha256) digest of `content`."""
+        return cls("sha256", hashlib.sha256(content).hexdigest())
+
+    def hasher(self) -> Hasher:
+        """A fresh hash of this digest's algorithm."""
+        return hashlib.new(self.algorithm)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.encoded}"

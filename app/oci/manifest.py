@@ -1,0 +1,111 @@
+"""Manifest: an image manifest, image index or artifact, with its bytes as they stand (image-spec manifest.md,
+image-index.md; Docker's image manifest v2 schema 2). The bytes are never written anew, so a digest survives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, SizeMismatch
+from app.oci import media_types
+from app.oci.descriptor import Descriptor, parse_annotations, parse_media_type
+from app.oci.digest import Digest
+from app.oci.strict_json import strict_json
+
+MAX_MANIFEST_BYTES = 4 << 20  # distribution-spec: registries take at least 4 MiB; distribution refuses more
+MAX_REFERENCES = 20_000  # descriptors in one manifest; honest indexes hold below 100, images below 200
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`blobs` are config and layers, `manifests` the children of an index; both in document order."""
+
+    descriptor: Descriptor
+    raw: bytes
+    config: Descriptor | None
+    layers: tuple[Descriptor, ...]
+    manifests: tuple[Descriptor, ...]
+    subject: Descriptor | None
+    annotations: Mapping[str, str]
+
+    @property
+    def is_index(self) -> bool:
+        return self.descriptor.media_type in media_types.INDEXES
+
+    @property
+    def blobs(self) -> Iterator[Descriptor]:
+        if self.config is not None:
+            yield self.config
+        yield from self.layers
+
+
+def parse_manifest(raw: bytes, descriptor: Descriptor) -> Manifest:
+    """Check `raw` against the digest, size and media type of `descriptor`, then read it.
+
+    Raises SizeMismatch, DigestMismatch, LimitExceeded, MalformedArchive."""
+    what = f"manifest {descriptor.digest}"
+    verify(raw, descriptor, what)
+    members = strict_json(raw, what=what, limit=MAX_MANIFEST_BYTES)
+    if not isinstance(members, dict):
+        raise MalformedArchive(f"{what} is not an object")
+    stated = members.get("mediaType")
+    if stated is not None and parse_media_type(stated, what) != descriptor.media_type:
+        raise MalformedArchive(f"{what} calls itself {stated}, its descriptor says {descriptor.media_type}")
+    if "manifests" in members and ("layers" in members or "config" in members):
+        # CVE-2021-41190: one document that is an index to one reader and an image to the other
+        raise MalformedArchive(f"{what} holds both `manifests` and `layers` or `config`")
+    return _read(members, raw, descriptor, what)
+
+
+def verify(raw: bytes, descriptor: Descriptor, what: str) -> None:
+    """Raises SizeMismatch or DigestMismatch when `raw` is not what `descriptor` says."""
+    if len(raw) != descriptor.size:
+        raise SizeMismatch(f"{what} has {len(raw)} bytes where its descriptor says {descriptor.size}")
+    hasher = descriptor.digest.hasher()
+    hasher.update(raw)
+    if hasher.hexdigest() != descriptor.digest.encoded:
+        raise DigestMismatch(
+            f"{what} does not match its digest: its bytes have {descriptor.digest.algorithm}:{hasher.hexdigest()}"
+        )
+
+
+def _read(members: dict[str, Any], raw: bytes, descriptor: Descriptor, what: str) -> Manifest:
+    is_index = descriptor.media_type in media_types.INDEXES
+    if is_index != ("manifests" in members):
+        raise MalformedArchive(f"{what} does not hold what its media type {descriptor.media_type} asks for")
+    config, subject = members.get("config"), members.get("subject")
+    if not is_index and config is None:
+        raise MalformedArchive(f"{what} has no config")
+    return Manifest(
+        descriptor=descriptor,
+        raw=raw,
+        config=None if config is None else Descriptor.parse(config, f"the config of {what}"),
+        layers=_descriptors(members.get("layers"), f"layer {{}} of {what}"),
+        manifests=_descriptors(members.get("manifests"), f"entry {{}} of {what}"),
+        subject=None if subject is None else Descriptor.parse(subject, f"the subject of {what}"),
+        annotations=parse_annotations(members.get("annotations"), what),
+    )
+
+
+def _descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise MalformedArchive(f"{what.format('list')} is not a list")
+    if len(value) > MAX_REFERENCES:
+        raise LimitExceeded(f"{what.format(len(value))}: at most {MAX_REFERENCES} descriptors are read")
+    return tuple(Descriptor.parse(entry, what.format(number)) for number, entry in enumerate(value, 1))
+
+
+def media_type_of(members: Mapping[str, Any]) -> str:
+    """What a manifest without `mediaType` is, by its shape (image-spec: the field is optional)."""
+    stated = members.get("mediaType")
+    if isinstance(stated, str):
+        return stated
+    return media_types.OCI_INDEX if "manifests" in members else media_types.OCI_MANIFEST
+
+
+def new_manifest(raw: bytes, media_type: str) -> Manifest:
+    """A manifest that we made: its descriptor follows from its bytes."""
+    return parse_manifest(raw, Descriptor(media_type, Digest.of(raw), len(raw)))

@@ -1,0 +1,105 @@
+"""Reference: where an image lives (distribution-spec, "Pulling manifests"; Docker's normalisation of short names)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from app.errors import InvalidReference, MalformedArchive
+from app.oci.digest import Digest
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
+)
+MAX_REPOSITORY = 255  # distribution-spec: many clients limit host and name together to 255 characters
+DOCKER_HUB = "docker.io"
+_HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+
+
+def parse_repository(text: str) -> str:
+    """A repository path such as `library/nginx`. Raises InvalidReference with a hint."""
+    if len(text) > MAX_REPOSITORY:
+        raise InvalidReference(
+            f"repository {text[:80]!r}… has {len(text)} characters; at most {MAX_REPOSITORY} are allowed"
+        )
+    if _REPOSITORY.fullmatch(text):
+        return text
+    hint = "; repository names are lower case" if _REPOSITORY.fullmatch(text.lower()) else ""
+    raise InvalidReference(f"{text!r} is not a valid repository name{hint}; pass `tag` or `rename` to give another")
+
+
+def parse_tag(text: str) -> str:
+    """Raises InvalidReference."""
+    if _TAG.fullmatch(text):
+        return text
+    raise InvalidReference(
+        f"{text!r:.200} is not a valid tag: up to 128 letters, digits, `_`, `.`, `-`, not starting with `.` or `-`"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`registry/repository[:tag][@digest]`. The registry is kept for display and comparison; a push never follows it."""
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Every form tools write: `nginx`, `nginx:1.25`, `org/app:1`, `host:5000/a/b:v1`, `repo@sha256:…`,
+        `repo:tag@sha256:…`. Docker Hub short names are completed (`nginx` is docker.io/library/nginx).
+        Neither tag nor digest: the tag is `latest`, as every tool has it. Raises InvalidReference."""
+        name, at, digest_text = text.partition("@")
+        try:
+            digest = Digest.parse(digest_text) if at else None
+        except MalformedArchive as error:
+            raise InvalidReference(f"{text!r:.300} is not a valid image name: {error}") from None
+        registry, path = _split_registry(name)
+        path, colon, tag = path.partition(":")
+        if registry in _HUB_ALIASES:
+            registry, path = DOCKER_HUB, path if "/" in path else f"library/{path}"
+        if not colon and digest is None:
+            tag, colon = "latest", ":"
+        return cls(registry, parse_repository(path), parse_tag(tag) if colon else None, digest)
+
+    @classmethod
+    def parse_destination(cls, text: str, option: str) -> Reference:
+        """`repo:tag` exactly as the caller wrote it: no host, no `library/`, no default tag. The registry is empty.
+        Raises InvalidReference naming `option`."""
+        repository, colon, tag = text.rpartition(":")
+        if "@" in text or not colon or "/" in tag:
+            raise InvalidReference(f"{option} {text!r:.300} must be of the form repo:tag, as team/app:1.2")
+        try:
+            return cls("", parse_repository(repository), parse_tag(tag))
+        except InvalidReference as error:
+            raise InvalidReference(f"{option} {text!r:.300} is not valid: {error}") from None
+
+    def at(self, registry: str, repository: str) -> Reference:
+        """The same tag or digest somewhere else."""
+        return replace(self, registry=registry, repository=repository)
+
+    @property
+    def familiar(self) -> str:
+        """The short form people type: `nginx:1.25` for docker.io/library/nginx:1.25."""
+        text = str(self)
+        return text.removeprefix(f"{DOCKER_HUB}/library/").removeprefix(f"{DOCKER_HUB}/")
+
+    def __str__(self) -> str:
+        tag = "" if self.tag is None else f":{self.tag}"
+        digest = "" if self.digest is None else f"@{self.digest}"
+        return "/".join(filter(None, (self.registry, self.repository))) + tag + digest
+
+
+def _split_registry(name: str) -> tuple[str, str]:
+    """Docker's rule: the first component is a host when it holds `.` or `:`, is `localhost`, or has upper case."""
+    first, slash, rest = name.partition("/")
+    if slash and (first == "localhost" or any(char in ".:" for char in first) or first != first.lower()):
+        if not _HOST.fullmatch(first):
+            raise InvalidReference(f"{name!r:.300} does not start with a valid registry host")
+        return first.lower(), rest
+    return DOCKER_HUB, name

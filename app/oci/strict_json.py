@@ -1,0 +1,49 @@
+"""The only JSON reader for bytes from outside.
+
+`json.loads` as it stands accepts NaN, UTF-16, duplicate keys (last wins, so two readers differ) and lone surrogates,
+and answers deep nesting with RecursionError and long numbers with ValueError. Here each of these is MalformedArchive.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from app.errors import LimitExceeded, MalformedArchive
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object holds one key twice")
+    return members
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20:  # 2**64 has 20 digits; no field of the specifications is larger
+        raise ValueError("a number has more than 20 digits")
+    return int(text)
+
+
+def strict_json(raw: bytes, *, what: str, limit: int) -> Any:
+    """Parse `raw` (UTF-8, at most `limit` bytes). `what` names the document in messages.
+
+    Raises LimitExceeded, MalformedArchive."""
+    if len(raw) > limit:
+        raise LimitExceeded(f"{what} has {len(raw)} bytes; at most {limit} are read")
+    try:
+        text = raw.decode("utf-8", errors="strict")
+        if text.startswith("\ufeff"):
+            raise ValueError("it starts with a byte order mark")
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=_refuse_duplicates
+        )
+        if "\\u" in text:  # the only way a lone surrogate can come out of valid UTF-8
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise MalformedArchive(f"{what} is not valid JSON: {error}") from None
+    return value

@@ -1,0 +1,43 @@
+"""PushPlan: what goes where, in what order; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.archive.model import Archive, Compression, DockerLayer, Extent, ImageEntry
+from app.oci import Digest, Reference
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTarget:
+    """One image of one archive and every destination it is to have.
+
+    A destination's `registry` is what is shown (host[:port]); its `repository` is the whole path at the registry. One with
+    a digest and no tag is pushed by digest alone."""
+
+    archive: int
+    entry: ImageEntry
+    destinations: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStep:
+    """One piece of content and the repositories that need it; the first is its home, the others are mounted from it.
+
+    `key` is the blob's digest, or for a layer of a docker archive (`layer` set) its DiffID: its blob comes to be by
+    compressing it to `compression`, or as it stands where it is stored compressed already."""
+
+    key: Digest
+    archive: int
+    extent: Extent
+    repositories: tuple[str, ...]
+    layer: DockerLayer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushPlan:
+    archives: tuple[Archive, ...]
+    images: tuple[ImageTarget, ...]
+    blobs: tuple[BlobStep, ...]
+    layer_compression: Compression = Compression.GZIP
+    notes: tuple[str, ...] = ()

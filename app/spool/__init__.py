@@ -1,0 +1,62 @@
+"""Bytes that outlive a crash: the plain tar of every accepted archive, one file each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Tap(Protocol):
+    """What received bytes pass through on their way to the disk: raw in, plain out. Called in a thread, in order."""
+
+    def feed(self, chunk: bytes) -> Iterable[bytes]: ...
+    def finish(self) -> Iterable[bytes]:
+        """After the last byte. Raises where the stream is not complete."""
+        ...
+
+
+class OpenFile(Protocol):
+    """An open archive; satisfies archive.ReadAt. Thread-safe."""
+
+    @property
+    def size(self) -> int: ...
+    def read_at(self, offset: int, size: int) -> bytes: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledFile:
+    """A plain tar that will still be there after a crash.
+
+    `owned`: made by us, deleted with its job; else a file of somebody else's (`identity` = device, inode, size, mtime_ns
+    when it was adopted) that is read where it stands."""
+
+    path: str
+    size: int
+    owned: bool
+    identity: tuple[int, int, int, int]
+
+
+class Spool(Protocol):
+    """Where archives wait. Concurrent calls are fine."""
+
+    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap) -> SpooledFile:
+        """Write what `tap` gives for `chunks` to the one file called `name`, durably. On any error nothing is left.
+        Raises SpoolFull, and what `chunks` and `tap` raise."""
+        ...
+
+    async def adopt(self, path: str) -> SpooledFile:
+        """Take a plain tar where it stands. Raises PathNotFound."""
+        ...
+
+    def open(self, file: SpooledFile) -> OpenFile:
+        """Raises SourceChanged when it no longer is the file that was saved or adopted."""
+        ...
+
+    async def discard(self, file: SpooledFile) -> None:
+        """Delete an owned file; nothing for an adopted one. Not an error when it is gone."""
+        ...
+
+
+__all__ = ["OpenFile", "Spool", "SpooledFile", "Tap"]
