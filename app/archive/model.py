@@ -72,8 +72,8 @@ class DockerLayer:
 class DockerImage:
     """An image for which the archive holds no usable manifest; one is made when its layers' blobs are known.
 
-    `config` describes bytes that stand in `Archive.blobs`; `oci` says which family of media types the made manifest has.
-    `layers` follow the config's `rootfs.diff_ids`."""
+    `config` describes bytes that stand in `Archive.blobs`; `oci` says which family of media types the made manifest
+    has. `layers` follow the config's `rootfs.diff_ids`."""
 
     config: Descriptor
     layers: tuple[DockerLayer, ...]

@@ -42,7 +42,7 @@ def parse_tag(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`registry/repository[:tag][@digest]`. The registry is kept for display and comparison; a push never follows it."""
+    """`registry/repository[:tag][@digest]`. The registry is kept for display; a push never follows it."""
 
     registry: str
     repository: str

@@ -12,8 +12,8 @@ from app.oci import Digest, Reference
 class ImageTarget:
     """One image of one archive and every destination it is to have.
 
-    A destination's `registry` is what is shown (host[:port]); its `repository` is the whole path at the registry. One with
-    a digest and no tag is pushed by digest alone."""
+    A destination's `registry` is what is shown (host[:port]); its `repository` is the whole path at the registry. One
+    with a digest and no tag is pushed by digest alone."""
 
     archive: int
     entry: ImageEntry

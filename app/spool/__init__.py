@@ -29,8 +29,8 @@ class OpenFile(Protocol):
 class SpooledFile:
     """A plain tar that will still be there after a crash.
 
-    `owned`: made by us, deleted with its job; else a file of somebody else's (`identity` = device, inode, size, mtime_ns
-    when it was adopted) that is read where it stands."""
+    `owned`: made by us, deleted with its job; else a file of somebody else's (`identity` = device, inode, size,
+    mtime_ns when it was adopted) that is read where it stands."""
 
     path: str
     size: int
