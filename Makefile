@@ -1,0 +1,84 @@
+# Everything a person or a machine does here. `make` alone lists the targets.
+# Needs Python 3.11 or newer with venv and pip, and make; everything else is set up below .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python setup` chooses another.
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+COMMANDS := docker-registry skopeo
+TESTS ?= tests
+
+.PHONY: help setup system-packages run test coverage check format openapi lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with everything that is pinned in requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed and was not found; install it, or name one: make PYTHON=/path/to/python3 setup" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) lacks the module venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@[ -x $(BIN)/python ] && [ -x $(BIN)/pip ] || "$(PYTHON)" -m venv --clear .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# A package that brings a service must not start it here: policy-rc.d is how Debian is told so.
+system-packages: ## install docker-registry and skopeo, where root and apt-get are there
+	@missing=$$(for each in $(COMMANDS); do command -v "$$each" >/dev/null || printf '%s ' "$$each"; done); \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		policy=/usr/sbin/policy-rc.d; \
+		[ -e $$policy ] || { trap 'rm -f /usr/sbin/policy-rc.d' EXIT; printf '#!/bin/sh\nexit 101\n' > $$policy; chmod +x $$policy; }; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing </dev/null; \
+	else \
+		echo "Not here: $$missing- the tests against a real registry need them. As root: apt-get install $$missing" >&2; \
+	fi
+
+run: setup ## serve on 127.0.0.1:8080; with no registry configured, images land in ./data
+	exec $(BIN)/tarmac serve
+
+test: setup system-packages ## run every test (TESTS=tests/push for some of them)
+	$(BIN)/pytest -n auto $(TESTS)
+
+coverage: setup ## run every test and hold the library to 100 % of its branches
+	$(BIN)/pytest -n auto --cov --cov-report= tests
+	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100 --include='app/oci/*,app/archive/*,app/push/*'
+
+check: setup ## format, lint, types, import contracts, OpenAPI in step with the code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(BIN)/python -m app openapi | diff -u openapi/openapi.json - \
+		|| { echo "openapi/openapi.json is not in step with the code; run: make openapi" >&2; exit 1; }
+
+format: setup ## format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+openapi: setup ## write openapi/openapi.json anew
+	@mkdir -p openapi
+	$(BIN)/python -m app openapi > openapi/openapi.json.new
+	@mv openapi/openapi.json.new openapi/openapi.json
+
+# --no-emit-index-url: where packages come from is the machine's business, what they are is the hashes'.
+EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-header --no-emit-index-url --no-annotate --format requirements-txt
+lock: setup ## pin the dependencies of pyproject.toml anew
+	$(BIN)/uv lock --quiet --upgrade
+	$(EXPORT) --all-groups > requirements.lock
+	$(EXPORT) --no-dev > deploy/requirements.lock
+
+clean: ## remove what was set up and cached; ./data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
