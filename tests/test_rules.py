@@ -1,0 +1,238 @@
+"""The style card's maxima, held over the code. Every offender is named at once."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app import errors
+
+ROOT = Path(__file__).parent.parent
+APP = tuple(sorted((ROOT / "app").rglob("*.py")))
+TESTS = tuple(sorted((ROOT / "tests").rglob("*.py")))
+
+FUNCTION_LINES = 40
+COMPLEXITY = 10
+NESTING = 3
+PARAMETERS = 5
+FILE_LINES = 300
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
+
+# Where anything may come up and one bad job or request must not end the service: file, function -> why.
+BROAD_EXCEPTS: dict[tuple[str, str], str] = {
+    ("app/jobs/runner.py", "*"): "a job that breaks in an unforeseen way is recorded as failed; the runner goes on",
+    ("app/api/problems.py", "*"): "a client gets a problem document, never a traceback",
+}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.match_case, ast.Assert)
+BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match)
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    return (node for node in ast.walk(tree) if isinstance(node, Function))
+
+
+def own_nodes(function: Function) -> Iterator[ast.AST]:
+    """The nodes of a function without those of the functions and classes inside it."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, Function | ast.ClassDef | ast.Lambda):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def lines(function: Function) -> int:
+    """Lines from `def` to the end; the docstring is not counted, so that nobody saves on it."""
+    first = function.body[0]
+    docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and type(first.value.value) is str
+    told = (first.end_lineno or first.lineno) - first.lineno + 1 if docstring else 0
+    return (function.end_lineno or function.lineno) - function.lineno + 1 - told
+
+
+def complexity(function: Function) -> int:
+    """McCabe's number, with each `and`, `or` and comprehension counted as the branch it is."""
+    count = 1
+    for node in own_nodes(function):
+        count += isinstance(node, BRANCHES)
+        count += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
+        count += len(node.ifs) if isinstance(node, ast.comprehension) else 0
+    return count
+
+
+def nesting(function: Function) -> int:
+    return max((depth_of(statement, 0) for statement in function.body), default=0)
+
+
+def depth_of(node: ast.AST, depth: int) -> int:
+    if isinstance(node, Function | ast.ClassDef | ast.Lambda):
+        return depth
+    inner = depth + isinstance(node, BLOCKS)
+    deepest = inner
+    for name, value in ast.iter_fields(node):
+        # `elif` is written as an `if` in `orelse`; a reader sees it on the level of the first
+        chained = isinstance(node, ast.If) and name == "orelse" and len(value) == 1 and isinstance(value[0], ast.If)
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                deepest = max(deepest, depth_of(child, depth if chained else inner))
+    return deepest
+
+
+def parameters(function: Function) -> int:
+    arguments = function.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return len([each for each in every if each.arg not in {"self", "cls"}])
+
+
+def offenders(measure: Callable[[Function], int], limit: int) -> list[str]:
+    return [
+        f"{name_of(file)}:{function.lineno} {function.name}: {measured} (limit {limit})"
+        for file in APP
+        for function in functions(tree_of(file))
+        if (measured := measure(function)) > limit
+    ]
+
+
+def told(found: Iterable[str]) -> str:
+    return "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("measure", "limit"),
+    [(lines, FUNCTION_LINES), (complexity, COMPLEXITY), (nesting, NESTING), (parameters, PARAMETERS)],
+)
+def test_no_function_is_larger_than_the_style_card_allows(measure: Callable[[Function], int], limit: int) -> None:
+    found = offenders(measure, limit)
+    assert not found, told(found)
+
+
+def test_no_file_is_longer_than_the_style_card_allows() -> None:
+    counts = ((name_of(file), len(file.read_text(encoding="utf-8").splitlines())) for file in APP)
+    found = [
+        f"{name}: {count} lines (limit {FILE_LINES}: split by noun)" for name, count in counts if count > FILE_LINES
+    ]
+    assert not found, told(found)
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    found = [name_of(file) for file in (*APP, *TESTS) if EMPTY_NAMES & {file.stem.strip("_"), file.parent.name}]
+    assert not found, told(found)
+
+
+def test_nothing_is_left_to_be_done_later() -> None:
+    marks = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK|NotImplemented" r"Error)\b")
+    found = [
+        f"{name_of(file)}:{number} {line.strip()}"
+        for file in (*APP, *TESTS)
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if marks.search(line)
+    ]
+    assert not found, told(found)
+
+
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(each is None or ast.unparse(each) in {"Exception", "BaseException"} for each in caught)
+
+
+def broad_excepts(file: Path) -> Iterator[tuple[str, int]]:
+    """The innermost function of every broad `except` ("" at module level) and its line."""
+    where: dict[ast.AST, str] = {}
+    for node in ast.walk(tree_of(file)):  # outer nodes come first, so an inner function overwrites its outer one
+        for child in ast.iter_child_nodes(node):
+            where[child] = node.name if isinstance(node, Function) else where.get(node, "")
+        if isinstance(node, ast.ExceptHandler) and is_broad(node):
+            yield where.get(node, ""), node.lineno
+
+
+def test_everything_is_caught_only_where_a_reason_is_given() -> None:
+    found = [
+        f"{name_of(file)}:{line} in {function or 'the module'}: name what is caught, or add it with its reason here"
+        for file in APP
+        for function, line in broad_excepts(file)
+        if not {(name_of(file), function), (name_of(file), "*")} & BROAD_EXCEPTS.keys()
+    ]
+    assert not found, told(found)
+
+
+def leaves(error: type[errors.TarmacError]) -> Iterator[type[errors.TarmacError]]:
+    below = error.__subclasses__()
+    if not below:
+        yield error
+    for each in below:
+        yield from leaves(each)
+
+
+def test_every_error_has_a_code_title_and_origin_of_its_own() -> None:
+    every = [each for each in leaves(errors.TarmacError) if each.__module__ == errors.__name__]
+    seen: dict[str, str] = {}
+    found = [
+        f"{each.__name__}: code {each.code!r} stands in {seen[each.code]} too"
+        for each in every
+        if seen.setdefault(each.code, each.__name__) != each.__name__
+    ]
+    found += [f"{each.__name__}: no code of its own" for each in every if "code" not in vars(each)]
+    found += [
+        f"{each.__name__}: code {each.code!r} is not words joined by _"
+        for each in every
+        if not re.fullmatch(r"[a-z]+(_[a-z]+)*", each.code)
+    ]
+    found += [f"{each.__name__}: no title or origin" for each in every if not (each.title and each.origin)]
+    assert len(every) > 30
+    assert not found, told(found)
+
+
+def test_the_errors_docstring_draws_the_whole_tree() -> None:
+    drawn = errors.__doc__ or ""
+    missing = [
+        each.__name__
+        for each in leaves(errors.TarmacError)
+        if each.__module__ == errors.__name__ and each.__name__ not in drawn
+    ]
+    assert not missing, told(missing)
+
+
+def test_no_test_sleeps() -> None:
+    """`asyncio.sleep(0)` gives way to other tasks and is no wait."""
+    found = [
+        f"{name_of(file)}:{node.lineno} {ast.unparse(node)}"
+        for file in TESTS
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in {"time.sleep", "sleep", "asyncio.sleep", "anyio.sleep"}
+        and [ast.unparse(each) for each in node.args] != ["0"]
+    ]
+    assert not found, told(found)
+
+
+def test_the_linter_holds_the_same_limits() -> None:
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["lint"]
+    assert {"C90", "PL", "BLE"} <= set(ruff["select"])
+    assert ruff["mccabe"]["max-complexity"] == COMPLEXITY
+    assert ruff["pylint"]["max-args"] == PARAMETERS
+
+
+def test_the_library_runs_without_the_web_framework_and_the_database() -> None:
+    script = (
+        "import sys, app.push; print(*sorted({'fastapi', 'starlette', 'sqlalchemy', 'aiosqlite'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT, timeout=50
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
