@@ -1,0 +1,153 @@
+"""A real registry for tests: Debian's `docker-registry` (distribution 2.8) on a free loopback port, with empty storage.
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[DockerRegistry]:
+    with DockerRegistry(tmp_path / "registry") as server:
+        yield server                      # server.address == "127.0.0.1:40123"
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+USER, PASSWORD = "tarmac", "correct horse"
+HTPASSWD = f"{USER}:$2a$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"  # bcrypt of PASSWORD, cheapest cost
+
+START_SECONDS = 20.0
+PORT_ATTEMPTS = 5  # between our looking for a free port and the registry's binding it another process may take it
+_REQUEST = re.compile(r'msg="response completed".* http\.request\.method=(\S+) .*http\.request\.uri="?([^" ]+)')
+
+
+def binary() -> str:
+    """The path of docker-registry; without it the test is skipped, or fails where the peers are required."""
+    found = shutil.which("docker-registry")
+    if found is None:
+        missing = "docker-registry is not installed; on Debian and Ubuntu: apt-get install docker-registry"
+        if os.environ.get("TARMAC_REQUIRE_PEERS") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`basic`: ask for USER and PASSWORD. `certificate` and `key`: speak TLS. `more`: configuration keys and their values."""
+
+    basic: bool = False
+    certificate: Path | None = None
+    key: Path | None = None
+    more: tuple[tuple[str, Any], ...] = ()
+
+
+class DockerRegistry:
+    """Started by `start` (or `with`), stopped by its own process id. `log` holds what it wrote."""
+
+    def __init__(self, folder: Path, options: Options = Options()) -> None:
+        self.folder, self.options = folder, options
+        self.log = folder / "registry.log"
+        self.storage = folder / "storage"
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """host:port"""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.options.certificate else 'http'}://{self.address}"
+
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and path (no query) of every request answered so far, oldest first."""
+        found = (_REQUEST.search(line) for line in self.log.read_text().splitlines())
+        return [(match[1], match[2].partition("?")[0]) for match in found if match]
+
+    def start(self) -> Self:
+        program = binary()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(PORT_ATTEMPTS):
+            self.port = free_port()
+            if self._start_once(program):
+                return self
+        pytest.fail(f"docker-registry did not start:\n{self.log.read_text()[-4000:]}")
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _start_once(self, program: str) -> bool:
+        """True when it listens; False when it ended first, as it does where the port was taken."""
+        configuration = self._write_configuration()
+        environment = {"PATH": os.environ.get("PATH", ""), "OTEL_TRACES_EXPORTER": "none"}
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [program, "serve", str(configuration)], stdout=log, stderr=log, env=environment, cwd=self.folder
+            )
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            if b"listening on " in self.log.read_bytes():
+                return True
+            try:
+                self._process.wait(0.01)  # the pause between two looks, and the notice of an early end
+            except subprocess.TimeoutExpired:
+                continue
+            return False
+        self.stop()
+        return False
+
+    def _write_configuration(self) -> Path:
+        """JSON is YAML, so json.dumps writes what the registry reads."""
+
+        http: dict[str, Any] = {"addr": self.address, "secret": "for tests"}
+        if self.options.certificate and self.options.key:
+            http["tls"] = {"certificate": str(self.options.certificate), "key": str(self.options.key)}
+        document: dict[str, Any] = {
+            "version": "0.1",
+            "log": {"level": "info", "accesslog": {"disabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.storage)},
+                "delete": {"enabled": True},
+                "maintenance": {"uploadpurging": {"enabled": False}},
+            },
+            "http": http,
+            **dict(self.options.more),
+        }
+        if self.options.basic:
+            passwords = self.folder / "htpasswd"
+            passwords.write_text(HTPASSWD)
+            document["auth"] = {"htpasswd": {"realm": "tests", "path": str(passwords)}}
+        path = self.folder / "config.yml"
+        path.write_text(json.dumps(document))
+        return path
