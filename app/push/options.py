@@ -1,0 +1,151 @@
+"""What the caller may ask for (PushOptions) and where it goes (Destination); parsed strictly, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.archive.model import Compression
+from app.errors import InvalidReference, InvalidRequest
+from app.oci import Platform, Reference, parse_repository
+
+FORMATS = ("docker-archive", "oci-archive", "mindthegap-bundle")
+ON_EXISTING_TAG = ("overwrite", "skip", "error")
+_MERGES = ("merge-with-overwrite", "merge-with-retain")
+_COMPRESSIONS = (Compression.GZIP, Compression.ZSTD, Compression.NONE)
+_TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+MAX_VALUES = 1_000  # renames and globs of one request; each is compared with every name
+MAX_VALUE_LENGTH = 1_024  # two full references of 255 characters, a tag and a digest each, fit twice
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A configured registry: its `name`, the `host` as it is shown (`registry.local:5000`), and the repository `path`
+    that everything at it lies below (may be empty)."""
+
+    name: str
+    host: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PushOptions:
+    """The options of one push, as the contract names them. `rename` holds (embedded name, `repo:tag`) pairs."""
+
+    tag: str | None = None
+    rename: tuple[tuple[str, str], ...] = ()
+    prefix: str = ""
+    images: tuple[str, ...] = ()
+    platforms: tuple[Platform, ...] = ()
+    layer_compression: Compression = Compression.GZIP
+    format: str | None = None
+    dry_run: bool = False
+    on_existing_tag: str = "overwrite"
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Sequence[str]]) -> PushOptions:
+        """From option name -> every value that was given for it, as text.
+
+        Only `rename` and `images` may have several different values. Raises InvalidRequest or InvalidReference, each
+        naming the option; an unknown option is InvalidRequest."""
+        unknown = sorted(set(values) - set(_READERS))
+        if unknown:
+            raise InvalidRequest(f"unknown option `{unknown[0]:.100}`; known are {', '.join(_READERS)}")
+        given: dict[str, Any] = {}
+        for name, texts in values.items():
+            _bound(name, texts)
+            if texts:
+                given[name] = _READERS[name](texts) if name in _REPEATABLE else _READERS[name](_single(name, texts))
+        return cls(**given)
+
+
+def _bound(name: str, texts: Sequence[str]) -> None:
+    if len(texts) > MAX_VALUES:
+        raise InvalidRequest(f"option `{name}` is given {len(texts)} times; at most {MAX_VALUES} are read")
+    longest = max(map(len, texts), default=0)
+    if longest > MAX_VALUE_LENGTH:
+        raise InvalidRequest(f"option `{name}` has {longest} characters; at most {MAX_VALUE_LENGTH} are read")
+
+
+def _single(name: str, texts: Sequence[str]) -> str:
+    if len(set(texts)) > 1:
+        raise InvalidRequest(f"option `{name}` is given with different values: {texts[0]!r}, {texts[1]!r}")
+    return texts[0]
+
+
+def _choice(name: str, allowed: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text in allowed:
+            return text
+        raise InvalidRequest(f"option `{name}` is {text!r}; it must be one of {', '.join(allowed)}")
+
+    return read
+
+
+def _tag(text: str) -> str:
+    Reference.parse_destination(text, "option `tag`")
+    return text
+
+
+def _renames(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys(_rename(text) for text in texts))
+
+
+def _rename(text: str) -> tuple[str, str]:
+    embedded, equals, wanted = text.partition("=")
+    if not embedded or not equals:
+        raise InvalidRequest(f"option `rename` {text!r} must be of the form embedded=repo:tag, as nginx:1=team/nginx:1")
+    Reference.parse_destination(wanted, "option `rename`")
+    return embedded, wanted
+
+
+def _prefix(text: str) -> str:
+    prefix = text.strip("/")
+    try:
+        return parse_repository(prefix) if prefix else ""
+    except InvalidReference as error:
+        raise InvalidReference(f"option `prefix` {text!r} is not valid: {error}") from None
+
+
+def _globs(texts: Sequence[str]) -> tuple[str, ...]:
+    if not all(texts):
+        raise InvalidRequest("option `images` is empty; it must be a glob over image names, as */nginx:*")
+    return tuple(dict.fromkeys(texts))
+
+
+def _platforms(text: str) -> tuple[Platform, ...]:
+    try:
+        return tuple(dict.fromkeys(Platform.parse(part.strip()) for part in text.split(",")))
+    except InvalidRequest as error:
+        raise InvalidRequest(f"option `platforms`: {error}") from None
+
+
+def _compression(text: str) -> Compression:
+    return Compression(_choice("layer_compression", _COMPRESSIONS)(text))
+
+
+def _on_existing_tag(text: str) -> str:
+    if text in _MERGES:
+        raise InvalidRequest(f"option `on_existing_tag` {text!r} is not supported; use one of overwrite, skip, error")
+    return _choice("on_existing_tag", ON_EXISTING_TAG)(text)
+
+
+def _dry_run(text: str) -> bool:
+    if text.lower() in _TRUTHS:
+        return _TRUTHS[text.lower()]
+    raise InvalidRequest(f"option `dry_run` is {text!r}; it must be true or false")
+
+
+_REPEATABLE = frozenset({"rename", "images"})
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "tag": _tag,
+    "rename": _renames,
+    "prefix": _prefix,
+    "images": _globs,
+    "platforms": _platforms,
+    "layer_compression": _compression,
+    "format": _choice("format", FORMATS),
+    "dry_run": _dry_run,
+    "on_existing_tag": _on_existing_tag,
+}
