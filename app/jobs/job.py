@@ -1,0 +1,197 @@
+"""Job: a push that is stored, as a frozen value; what may become of it stands in TRANSITIONS. Pure."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from app.archive.model import Compression
+from app.errors import Conflict, Problem
+from app.oci import Digest
+from app.push import ImageState, Progress, PushOptions
+from app.spool import SpooledFile
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class Clock(Protocol):
+    """The time of day, for display; waits and rates use the monotonic clock."""
+
+    def __call__(self) -> datetime: ...
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class JobState(StrEnum):
+    """The states of the job document."""
+
+    RECEIVING = "receiving"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDED
+
+
+_ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
+    {
+        JobState.RECEIVING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
+        JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+        # back to QUEUED: the process died, or stopped, while the job ran
+        JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}),
+        JobState.SUCCEEDED: frozenset(),
+        JobState.FAILED: frozenset({JobState.QUEUED}),  # retry
+        JobState.CANCELLED: frozenset({JobState.QUEUED}),  # retry
+    }
+)
+
+
+class ArchiveSource(StrEnum):
+    UPLOAD = "upload"
+    PATH = "path"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True)
+class JobArchive:
+    """An archive of the job. `size` (bytes) and `digest` are those of the archive as it was sent; the digest of a
+    server file is not taken, unless it has to be compared. `file`: where its plain tar lies; for a server file not yet
+    looked at (`compression` None) where the archive itself lies."""
+
+    name: str
+    source: ArchiveSource
+    size: int = 0
+    digest: Digest | None = None
+    format: str | None = None
+    compression: Compression | None = None
+    file: SpooledFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobImage:
+    """An image of the job. `names` as the archive has them, `destinations` as `registry/repository:tag`."""
+
+    archive: str
+    names: tuple[str, ...]
+    destinations: tuple[str, ...]
+    digest: Digest | None = None
+    media_type: str | None = None
+    platforms: tuple[str, ...] = ()
+    state: ImageState = ImageState.PENDING
+    problem: Problem | None = None
+
+
+class ProblemView(Protocol):
+    """Turns a problem into its object in the document; the API adds its `type` and `status`."""
+
+    def __call__(self, problem: Problem) -> Mapping[str, Any]: ...
+
+
+def plain_problem(problem: Problem) -> Mapping[str, Any]:
+    return {
+        "title": problem.title,
+        "detail": problem.detail,
+        "code": problem.code,
+        "retryable": problem.retryable,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job at one moment. `revision` grows with every change and never comes twice."""
+
+    id: str
+    state: JobState
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempt: int = 1
+    labels: Mapping[str, str] = field(default=NO_LABELS, hash=False)
+    registry: str = "default"
+    options: PushOptions = field(default_factory=PushOptions, hash=False)
+    archives: tuple[JobArchive, ...] = ()
+    images: tuple[JobImage, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+    notices: tuple[str, ...] = ()
+    problem: Problem | None = None
+    revision: int = 1
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+
+    @classmethod
+    def new(cls, state: JobState, now: datetime, idempotency_key: str | None = None) -> Job:
+        """With an identity of 128 random bits, so that nobody guesses it."""
+        return cls(id=secrets.token_hex(16), state=state, created_at=now, idempotency_key=idempotency_key)
+
+    def but(self, **changes: Any) -> Job:
+        """The next revision, in the same state."""
+        return replace(self, revision=self.revision + 1, **changes)
+
+    def to(self, state: JobState, **changes: Any) -> Job:
+        """The next revision, in another state. Raises Conflict where TRANSITIONS has no such way."""
+        if state not in TRANSITIONS[self.state]:
+            raise Conflict(f"job {self.id} is {self.state} and cannot become {state}")
+        return self.but(state=state, **changes)
+
+    @property
+    def ended(self) -> bool:
+        return self.state.ended
+
+    def document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
+        """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key."""
+        return {
+            "id": self.id,
+            "state": self.state.value,
+            "created_at": _time(self.created_at),
+            "started_at": _time(self.started_at),
+            "finished_at": _time(self.finished_at),
+            "attempt": self.attempt,
+            "labels": dict(self.labels),
+            "registry": self.registry,
+            "archives": [_archive(archive) for archive in self.archives],
+            "images": [_image(image, describe) for image in self.images],
+            "progress": {name.name: getattr(self.progress, name.name) for name in fields(self.progress)},
+            "notices": list(self.notices),
+            "problem": self.problem and dict(describe(self.problem)),
+        }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment and moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _archive(archive: JobArchive) -> dict[str, Any]:
+    return {
+        "name": archive.name,
+        "source": archive.source.value,
+        "size": archive.size,
+        "digest": archive.digest and str(archive.digest),
+        "format": archive.format,
+        "compression": archive.compression and archive.compression.value,
+    }
+
+
+def _image(image: JobImage, describe: ProblemView) -> dict[str, Any]:
+    return {
+        "archive": image.archive,
+        "names": list(image.names),
+        "destinations": list(image.destinations),
+        "digest": image.digest and str(image.digest),
+        "media_type": image.media_type,
+        "platforms": list(image.platforms),
+        "state": image.state.value,
+        "problem": image.problem and dict(describe(image.problem)),
+    }
