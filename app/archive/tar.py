@@ -1,0 +1,234 @@
+"""TarIndexer: tar bytes in, TarIndex out, in pieces of any size and without keeping a payload byte.
+
+Where two tar readers would disagree about an archive, it is refused: what one of them scanned is else not what the
+other one pushes (CVE-2025-62518).
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from app.archive.magic import describe
+from app.archive.model import DEFAULT_LIMITS, Extent, Limits, ReadAt
+from app.archive.tar_header import (
+    BLOCK,
+    GNU_NAME,
+    GNU_TARGET,
+    PAX,
+    PAX_GLOBAL,
+    Extensions,
+    Header,
+    is_header,
+    parse_header,
+)
+from app.archive.tar_index import MAX_REPEATS, Member, MemberKind, TarIndex, normalise
+from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
+
+READ_AHEAD = 4 << 10  # index_file: small files and their headers come in one read, large ones cost one page
+TAIL_READ = 1 << 20
+MAX_TAIL = 64 << 20  # zeros after the end; tar pads to its blocking factor, at most 1 MiB in practice
+_ZERO = bytes(BLOCK)
+_EXTENSIONS = frozenset({GNU_NAME, GNU_TARGET, PAX, PAX_GLOBAL})
+_KINDS = {
+    b"\0": MemberKind.FILE,
+    b"0": MemberKind.FILE,
+    b"7": MemberKind.FILE,  # contiguous; POSIX has it read as a file
+    b"1": MemberKind.HARDLINK,
+    b"2": MemberKind.SYMLINK,
+    b"5": MemberKind.DIRECTORY,
+}
+_REFUSED = {b"3": "a character device", b"4": "a block device", b"6": "a named pipe", b"S": "a sparse file"}
+
+
+class TarIndexer:
+    """Feed it the whole plain tar, in order, then `finish`. Not thread-safe; of no use after it raised.
+
+    Raises UnknownFormat where the first header is none, else MalformedArchive, TruncatedArchive, LimitExceeded."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._members: dict[str, tuple[Member, ...]] = {}
+        self._count = 0  # members, counted also where a name repeats
+        self._header_bytes = 0
+        self._received = 0
+        self._at = 0  # where the next block to be looked at stands, and how long it is
+        self._wanted = BLOCK
+        self._partial = bytearray()  # what is there of it already
+        self._extension: bytes | None = None  # type of the extension header whose content is wanted
+        self._extension_size = 0
+        self._extensions = Extensions()
+        self._last = ""  # name of the last member, for messages
+        self._zeros = 0  # blocks; two end the archive
+        self._end = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes that were fed or skipped."""
+        return self._received
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end of the archive was seen; only zeros may follow."""
+        return self._zeros == 2
+
+    def feed(self, chunk: bytes) -> None:
+        start = self._received
+        self._received += len(chunk)
+        while (begin := self._at + len(self._partial)) < self._received:
+            if self._zeros == 2:
+                return self._feed_tail(chunk[begin - start :])
+            piece = chunk[begin - start : self._at + self._wanted - start]
+            if len(self._partial) + len(piece) < self._wanted:
+                self._partial += piece
+                return None
+            block = bytes(self._partial) + piece
+            self._partial.clear()
+            self._take(block)
+        return None
+
+    def skip(self, size: int) -> int:
+        """Go over payload that need not be fed, up to `size` bytes; how many these are."""
+        skipped = max(0, min(self._at + len(self._partial) - self._received, size))
+        self._received += skipped
+        return skipped
+
+    def finish(self) -> TarIndex:
+        """After the last byte. GNU tar takes an archive without its two last blocks, and so does this."""
+        if not self._received:
+            raise UnknownFormat("the archive is empty: there is not one byte in it")
+        if self._partial and not self._at:
+            raise _not_a_tar(bytes(self._partial))
+        if self._partial or self._extension or self._extensions.count:
+            raise TruncatedArchive(f"the archive ends at byte {self._received}, inside the header at byte {self._at}")
+        if self._received < self._at:
+            raise TruncatedArchive(
+                f"the archive ends at byte {self._received}, inside member {self._last!r:.300}, which goes on to byte "
+                f"{self._at}"
+            )
+        return TarIndex(MappingProxyType(self._members), self._received, self._limits)
+
+    def _feed_tail(self, tail: bytes) -> None:
+        if tail.strip(b"\0"):
+            raise MalformedArchive(
+                f"the archive goes on after its end at byte {self._end}; two archives in one file are read differently "
+                "by different tools"
+            )
+        self._at = self._received
+        if self._received - self._end > MAX_TAIL:
+            raise LimitExceeded(f"more than {MAX_TAIL} zero bytes follow the end of the archive at byte {self._end}")
+
+    def _take(self, block: bytes) -> None:
+        """One block: the content of an extension header, zeros, or a header."""
+        at, self._at = self._at, self._at + len(block)
+        extension, self._extension, self._wanted = self._extension, None, BLOCK
+        if extension:
+            self._extensions.add(extension, block[: self._extension_size], at)
+        elif block == _ZERO:
+            self._take_zeros(at)
+        else:
+            self._take_header(block, at)
+
+    def _take_zeros(self, at: int) -> None:
+        if self._extensions.count:
+            raise MalformedArchive(f"the extension header before byte {at} has no member")
+        self._zeros += 1
+        self._end = self._at
+
+    def _take_header(self, block: bytes, at: int) -> None:
+        if self._zeros:
+            raise MalformedArchive(f"the archive goes on after a lone block of zeros at byte {at - BLOCK}")
+        if not is_header(block):
+            if at == 0:
+                raise _not_a_tar(block)
+            raise MalformedArchive(f"no tar header stands at byte {at}, where one has to follow {self._last!r:.300}")
+        header = parse_header(block, at)
+        self._charge(BLOCK)
+        if header.type in _EXTENSIONS:
+            self._open_extension(header, at)
+        else:
+            self._add(header)
+
+    def _charge(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > self._limits.header_bytes:
+            raise LimitExceeded(f"the headers have more than {self._limits.header_bytes} bytes")
+
+    def _open_extension(self, header: Header, at: int) -> None:
+        if header.size > self._limits.extension_bytes:
+            raise LimitExceeded(
+                f"the extension header at byte {at} has {header.size} bytes; "
+                f"at most {self._limits.extension_bytes} are read"
+            )
+        self._extensions.count += header.type != PAX_GLOBAL  # a global one belongs to no member
+        if self._extensions.count > self._limits.extensions_per_member:
+            raise LimitExceeded(
+                f"more than {self._limits.extensions_per_member} extension headers before one member, at byte {at}"
+            )
+        self._charge(_blocks(header.size))
+        if header.size:
+            self._extension, self._extension_size, self._wanted = header.type, header.size, _blocks(header.size)
+
+    def _add(self, header: Header) -> None:
+        name, target, size = header.name, header.target, header.size
+        if self._extensions.count:
+            name, target, size = self._extensions.apply(header)
+            self._extensions = Extensions()
+        self._last = name
+        self._count += 1
+        if self._count > self._limits.members:
+            raise LimitExceeded(f"the archive has more than {self._limits.members} members")
+        if size > self._limits.unpacked_bytes:
+            raise LimitExceeded(
+                f"member {name!r:.300} has {size} bytes; at most {self._limits.unpacked_bytes} are read"
+            )
+        kind = _kind(header.type, name)
+        if size and kind is not MemberKind.FILE:
+            raise MalformedArchive(f"{kind} {name!r:.300} carries {size} bytes of data; tar readers differ on these")
+        member = Member(normalise(name), kind, Extent(self._at, size), target)
+        self._at += _blocks(size)
+        if member.name:
+            self._keep(member)
+        elif kind is not MemberKind.DIRECTORY:
+            raise MalformedArchive(f"a {kind} has the name {name!r:.300}, which is the root of the archive")
+
+    def _keep(self, member: Member) -> None:
+        others = self._members.get(member.name)
+        if others is None:
+            self._members[member.name] = (member,)
+        elif member.kind is MemberKind.FILE or all((o.kind, o.target) != (member.kind, member.target) for o in others):
+            if len(others) >= MAX_REPEATS:
+                raise LimitExceeded(f"member {member.name!r:.300} occurs more than {MAX_REPEATS} times")
+            self._members[member.name] = (*others, member)
+
+
+def index_file(source: ReadAt, size: int, limits: Limits = DEFAULT_LIMITS) -> TarIndex:
+    """Index a plain tar of `size` bytes by going from header to header; the same rules as TarIndexer. Blocks."""
+    indexer = TarIndexer(limits)
+    while indexer.position < size:
+        ahead = TAIL_READ if indexer.ended else READ_AHEAD
+        indexer.feed(source.read_at(indexer.position, min(ahead, size - indexer.position)))
+        indexer.skip(size - indexer.position)
+    return indexer.finish()
+
+
+def _blocks(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _kind(type_: bytes, name: str) -> MemberKind:
+    kind = _KINDS.get(type_)
+    if kind is None:
+        what = _REFUSED.get(type_, f"of the unknown type {type_!r}")
+        raise MalformedArchive(f"member {name!r:.300} is {what}; an image archive holds files, directories and links")
+    if kind is MemberKind.FILE and name.endswith("/"):
+        return MemberKind.DIRECTORY  # as the oldest tars wrote them
+    return kind
+
+
+def _not_a_tar(head: bytes) -> UnknownFormat:
+    return UnknownFormat(
+        f"the archive is no tar but {describe(head)}; a tar is expected, plain or wrapped in gzip, zstd, xz or bzip2"
+    )
+
+
+__all__ = ["Member", "MemberKind", "TarIndex", "TarIndexer", "index_file"]
