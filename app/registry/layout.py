@@ -1,0 +1,265 @@
+"""The embedded destination: the Registry port over one OCI image layout on disk, and its read side for pulling.
+
+Blobs are shared by all repositories of the layout: `mount_blob` costs a look at the disk, and a repository that exists
+serves every blob the layout holds. There is one destination with one set of readers, so nothing is kept from anyone;
+manifests do belong to their repository, because tags and listings do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.errors import ArchiveError, DigestMismatch, MalformedArchive, RegistryFault, RegistryRejected, SizeMismatch
+from app.oci import (
+    MAX_MANIFEST_BYTES,
+    Descriptor,
+    Digest,
+    Manifest,
+    parse_manifest,
+    parse_repository,
+    parse_tag,
+    strict_json,
+    verify,
+)
+from app.oci.media_types import INDEXES, NON_DISTRIBUTABLE
+from app.registry import BlobContent, StoredManifest
+from app.registry.layout_files import LayoutFiles, Stamp
+from app.registry.layout_index import LayoutIndex
+
+MAX_WALKED = 10_000  # indexes opened in search of one manifest; only layouts of other tools need any
+MAX_NAMED = 3  # missing digests that one message names
+
+
+@dataclass(slots=True, eq=False)
+class _Change:
+    """A manifest that waits for its line in index.json."""
+
+    repository: str
+    tag: str | None
+    manifest: tuple[Descriptor, Digest | None]
+    written: bool = False
+
+
+class LayoutRegistry:
+    """Registry port over the layout at `root`, which is made if it is not there. Several instances, also in several
+    processes, may share one. Raises RegistryFault where the directory cannot be used."""
+
+    def __init__(self, root: Path) -> None:
+        self._files = LayoutFiles(root)
+        self._files.prepare()
+        self._held = self._load()
+        self._turn = asyncio.Lock()
+        self._waiting: list[_Change] = []
+
+    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+        parse_repository(repository)
+        return await asyncio.to_thread(self._files.blob_size, digest) is not None
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+        parse_repository(source)
+        return await self.blob_exists(repository, digest)
+
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        parse_repository(repository)
+        writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256")
+        try:
+            async for chunk in content.chunks():
+                await asyncio.to_thread(writer.write, chunk)
+            return await asyncio.to_thread(writer.finish, content.digest, content.size)
+        finally:
+            await asyncio.to_thread(writer.discard)
+
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        found = await asyncio.to_thread(self._find, parse_repository(repository), reference)
+        return None if found is None else found.digest
+
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        return await asyncio.to_thread(self._read, parse_repository(repository), reference)
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
+        """Raises RegistryRejected where the bytes are not what `reference` or the descriptor says, or refer to content
+        that is not here. A `subject` may be missing (distribution-spec, "Pushing Manifests with Subject")."""
+        tag = _tag_of(reference, manifest[0])
+        change = await asyncio.to_thread(self._store, parse_repository(repository), tag, manifest)
+        # index.json is one file: whoever's turn it is writes the lines of all who wait
+        self._waiting.append(change)
+        try:
+            async with self._turn:
+                if not change.written:
+                    batch = [change, *(other for other in self._waiting if other is not change)]
+                    self._waiting.clear()
+                    await asyncio.to_thread(self._write, batch)
+        finally:
+            if change in self._waiting:
+                self._waiting.remove(change)
+
+    async def repositories(self) -> list[str]:
+        """Sorted."""
+        return sorted((await asyncio.to_thread(self._index)).repositories)
+
+    async def has_repository(self, repository: str) -> bool:
+        return repository in (await asyncio.to_thread(self._index)).repositories
+
+    async def tags(self, repository: str) -> list[str]:
+        """Sorted by code point; empty for a repository that is not there."""
+        return (await asyncio.to_thread(self._index)).tags(repository)
+
+    async def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """Bytes; None where the repository or the blob is not there."""
+        if not await self.has_repository(repository):
+            return None
+        return await asyncio.to_thread(self._files.blob_size, digest)
+
+    async def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`; its digest was verified when it came. Raises RegistryFault."""
+        return await asyncio.to_thread(self._files.read_blob, digest, offset, size)
+
+    async def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        """The manifests of `repository` whose subject is `digest`, as distribution-spec lists them: with artifactType
+        and annotations of the manifest."""
+        return await asyncio.to_thread(self._referrers, repository, digest)
+
+    def _load(self) -> tuple[Stamp, LayoutIndex]:
+        stamp, raw = self._files.read_index()
+        try:
+            return stamp, LayoutIndex.parse(raw)
+        except ArchiveError as error:
+            raise RegistryFault(
+                f"the embedded destination cannot be read: {error}; mend index.json or move its directory away"
+            ) from None
+
+    def _index(self) -> LayoutIndex:
+        if self._files.index_stamp() != self._held[0]:
+            self._held = self._load()
+        return self._held[1]
+
+    def _write(self, changes: list[_Change]) -> None:
+        with self._files.locked():
+            before = index = self._index()
+            for change in changes:
+                index = index.with_manifest(change.repository, change.tag, change.manifest)
+            if index is not before:
+                self._held = (self._files.replace_index(index.dump()), index)
+        for change in changes:
+            change.written = True
+
+    def _store(self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]) -> _Change:
+        descriptor, raw = manifest
+        try:
+            parsed = parse_manifest(raw, descriptor)
+        except (DigestMismatch, SizeMismatch) as error:
+            raise RegistryRejected(f"the embedded destination rejects a manifest: DIGEST_INVALID, {error}") from None
+        except ArchiveError as error:
+            raise RegistryRejected(f"the embedded destination rejects a manifest: MANIFEST_INVALID, {error}") from None
+        self._check_references(parsed)
+        writer = self._files.new_blob(descriptor.digest.algorithm)
+        try:
+            writer.write(raw)
+            writer.finish(descriptor.digest, descriptor.size)
+        finally:
+            writer.discard()
+        subject = None if parsed.subject is None else parsed.subject.digest
+        return _Change(repository, tag, (descriptor, subject))
+
+    def _check_references(self, manifest: Manifest) -> None:
+        missing = []
+        for reference in (*manifest.blobs, *manifest.manifests):
+            size = self._files.blob_size(reference.digest)
+            if size is None and not (reference.urls and reference.media_type in NON_DISTRIBUTABLE):
+                missing.append(str(reference.digest))
+            elif size not in {None, reference.size}:
+                raise RegistryRejected(
+                    f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_INVALID, it "
+                    f"says that {reference.digest} has {reference.size} bytes, but it has {size}"
+                )
+        if missing:
+            more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+            raise RegistryRejected(
+                f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_BLOB_UNKNOWN, it "
+                f"refers to {', '.join(missing[:MAX_NAMED])}{more}, which is not there; push that first"
+            )
+
+    def _find(self, repository: str, reference: str) -> Descriptor | None:
+        """What `reference` names in `repository`, if its bytes are here."""
+        index = self._index()
+        root = index.find(repository, reference)
+        if root is not None:
+            return None if self._files.blob_size(root.digest) is None else root.descriptor
+        try:
+            digest = Digest.parse(reference)
+        except MalformedArchive:
+            return None
+        if self._files.blob_size(digest) is None:
+            return None
+        return self._walk([root.descriptor for root in index.roots(repository)], digest)
+
+    def _walk(self, pending: list[Descriptor], wanted: Digest) -> Descriptor | None:
+        """Search below the indexes in `pending`: other tools list only the top of an image in index.json."""
+        seen = set[Digest]()
+        while pending and len(seen) < MAX_WALKED:
+            descriptor = pending.pop()
+            if descriptor.digest == wanted:
+                return descriptor
+            if descriptor.media_type in INDEXES and descriptor.digest not in seen:
+                seen.add(descriptor.digest)
+                pending.extend(self._children(descriptor))
+        return None
+
+    def _read(self, repository: str, reference: str) -> StoredManifest | None:
+        descriptor = self._find(repository, reference)
+        if descriptor is None or self._files.blob_size(descriptor.digest) is None:
+            return None
+        return StoredManifest(descriptor.media_type, descriptor.digest, self._load_manifest(descriptor))
+
+    def _children(self, index: Descriptor) -> tuple[Descriptor, ...]:
+        if self._files.blob_size(index.digest) is None:  # image-spec lets a layout lack what it refers to
+            return ()
+        with _damage():
+            return parse_manifest(self._load_manifest(index), index).manifests
+
+    def _load_manifest(self, descriptor: Descriptor) -> bytes:
+        raw = self._files.read_blob(descriptor.digest, 0, MAX_MANIFEST_BYTES + 1)
+        with _damage():
+            verify(raw, descriptor, f"manifest {descriptor.digest}")
+        return raw
+
+    def _referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        found = {root.digest: root.descriptor for root in self._index().roots(repository) if root.subject == digest}
+        present = (found[key] for key in sorted(found) if self._files.blob_size(key) is not None)
+        return tuple(_as_referrer(descriptor, self._load_manifest(descriptor)) for descriptor in present)
+
+
+def _tag_of(reference: str, descriptor: Descriptor) -> str | None:
+    """The tag that `reference` is; None where it is the digest of `descriptor`."""
+    if ":" not in reference:
+        return parse_tag(reference)
+    if reference != str(descriptor.digest):
+        raise RegistryRejected(
+            f"the embedded destination rejects a manifest: DIGEST_INVALID, it has {descriptor.digest}, not "
+            f"{reference:.200}"
+        )
+    return None
+
+
+def _as_referrer(descriptor: Descriptor, raw: bytes) -> Descriptor:
+    with _damage():
+        manifest = parse_manifest(raw, descriptor)
+        stated = strict_json(raw, what="manifest", limit=MAX_MANIFEST_BYTES).get("artifactType")
+    kind = stated if isinstance(stated, str) and stated else None
+    if kind is None and manifest.config is not None:
+        kind = manifest.config.media_type
+    return replace(descriptor, annotations=manifest.annotations, artifact_type=kind)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except ArchiveError as error:
+        raise RegistryFault(
+            f"the embedded destination holds damaged content: {error}; remove that file and push again"
+        ) from None
