@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 
 import hypothesis
 import pytest
@@ -18,8 +17,6 @@ for _name in tuple(os.environ):
 # Two busy cores make any single example slow; pytest-timeout is what finds a hang.
 hypothesis.settings.register_profile("tarmac", deadline=None)
 hypothesis.settings.load_profile("tarmac")
-
-pytest_plugins = [each for each in ("tests.support.docker_registry",) if find_spec(each)]
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,8 @@ BROAD_EXCEPTS: dict[tuple[str, str], str] = {
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.match_case, ast.Assert)
-BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match)
+BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.match_case)
+BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.Match)
 
 
 def name_of(file: Path) -> str:
@@ -67,13 +67,8 @@ def lines(function: Function) -> int:
 
 
 def complexity(function: Function) -> int:
-    """McCabe's number, with each `and`, `or` and comprehension counted as the branch it is."""
-    count = 1
-    for node in own_nodes(function):
-        count += isinstance(node, BRANCHES)
-        count += len(node.values) - 1 if isinstance(node, ast.BoolOp) else 0
-        count += len(node.ifs) if isinstance(node, ast.comprehension) else 0
-    return count
+    """McCabe's number over statements, as the linter counts it; here no `noqa` gets round it."""
+    return 1 + sum(isinstance(node, BRANCHES) for node in own_nodes(function))
 
 
 def nesting(function: Function) -> int:

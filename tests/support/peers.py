@@ -11,7 +11,7 @@ REQUIRED = "TARMAC_REQUIRE_PEERS"
 
 
 def peer(command: str) -> str:
-    """The path of `command`. Where it is missing the test is skipped in plain words; with TARMAC_REQUIRE_PEERS=1 it fails."""
+    """The path of `command`. Without it the test is skipped in plain words; with TARMAC_REQUIRE_PEERS=1 it fails."""
     path = shutil.which(command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if path is not None:
         return path

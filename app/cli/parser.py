@@ -1,0 +1,92 @@
+"""What can be written on the command line. Commands are imported when they run, so that `--help` comes at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from app import __version__
+
+_FILES = "image archives; - is standard input"
+_EPILOG = "Settings come from --config (TOML) and TARMAC_… in the environment, the latter winning."
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments with `run`, the command to be called with them. Ends the process with 2 where they are wrong."""
+    parser = argparse.ArgumentParser(prog="tarmac", description="Where image tarballs land.", epilog=_EPILOG)
+    parser.add_argument("--version", action="version", version=f"tarmac {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_push(commands)
+    _add_inspect(commands)
+    _add(commands, "version", "print the version")
+    _add(commands, "openapi", None)  # for the makers of Tarmac
+    return parser.parse_args(arguments)
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, words: str | None
+) -> argparse.ArgumentParser:
+    def run(parsed: argparse.Namespace) -> int:
+        status: int = import_module(f"app.cli.{name}").run(parsed)
+        return status
+
+    told = {"help": words, "description": f"{words.capitalize()}."} if words else {}
+    parser = commands.add_parser(name, epilog=_EPILOG, **told)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "serve", "serve the HTTP API")
+    parser.add_argument("--host", help="address to listen on (TARMAC_HOST; 127.0.0.1)")
+    parser.add_argument("--port", help="port to listen on (TARMAC_PORT; 8080)")
+    _add_settings(parser)
+
+
+def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "push", "push every image in the archives to a registry, in this process")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
+    _add_naming(parser)
+    parser.add_argument("--on-existing-tag", metavar="HOW", help="overwrite (default), skip or error")
+    parser.add_argument(
+        "--layer-compression",
+        metavar="HOW",
+        help="gzip (default), zstd or none, for layers that lie in an archive as plain tar",
+    )
+    parser.add_argument("--checksum", metavar="sha256:HEX", help="what the one archive must have, as it was sent")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; push nothing")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    _add_settings(parser)
+
+
+def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "inspect", "say what the archives are and where their images would go; asks no registry")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
+    _add_naming(parser)
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    _add_settings(parser)
+
+
+def _add_naming(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--registry", metavar="NAME", help="a configured registry (default: default)")
+    parser.add_argument(
+        "--registry-url", metavar="URL", help="the registry itself: host[:port][/path], http://…, https://…"
+    )
+    parser.add_argument("--tag", metavar="REPO:TAG", help="the name of the one image, instead of the embedded one")
+    parser.add_argument(
+        "--rename", action="append", metavar="NAME=REPO:TAG", help="another name for one image; repeatable"
+    )
+    parser.add_argument("--prefix", metavar="PATH", help="put before every repository")
+    parser.add_argument("--images", action="append", metavar="GLOB", help="only images with such a name; repeatable")
+    parser.add_argument("--platforms", metavar="OS/ARCH,…", help="only these children of an image index")
+    parser.add_argument("--format", metavar="NAME", help="refuse another format than docker-archive, oci-archive, …")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TARMAC_CONFIG)")
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="where spooled archives and the embedded destination are (TARMAC_DATA_DIR)"
+    )
