@@ -33,8 +33,10 @@ def _add(
         status: int = import_module(f"app.cli.{name}").run(parsed)
         return status
 
-    told = {"help": words, "description": f"{words.capitalize()}."} if words else {}
-    parser = commands.add_parser(name, epilog=_EPILOG, **told)
+    if words is None:  # argparse lists only what has a `help`
+        parser = commands.add_parser(name)
+    else:
+        parser = commands.add_parser(name, help=words, description=f"{words.capitalize()}.", epilog=_EPILOG)
     parser.set_defaults(run=run)
     return parser
 
