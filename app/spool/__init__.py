@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,15 @@ class Spool(Protocol):
 
     async def discard(self, file: SpooledFile) -> None:
         """Delete an owned file; nothing for an adopted one. Not an error when it is gone."""
+        ...
+
+    def room_for(self, size: int) -> None:
+        """Raises SpoolFull where `size` more bytes do not fit; asked before the first byte of an upload is taken."""
+        ...
+
+    async def sweep(self, keep: Set[str]) -> int:
+        """Delete what no job knows: every unfinished file, and every finished one whose name is not in `keep`.
+        For the start, while nothing is being saved. How many files went."""
         ...
 
 

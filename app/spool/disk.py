@@ -1,0 +1,208 @@
+"""DiskSpool: one file per archive in one directory, complete and durable or not there."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import threading
+from collections.abc import AsyncIterable, Callable, Iterable, Set
+from pathlib import Path
+
+from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull
+from app.spool import OpenFile, SpooledFile, Tap
+from app.spool.opened import OpenedFile, identity_of, open_regular
+
+BATCH_BYTES = 1 << 20  # a thread call costs about 50 µs; 1 MiB takes 600 µs to hash, 64 KiB takes 40
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PART, _DONE = ".part", ".tar"
+_VECTOR = 1024  # IOV_MAX of Linux
+
+
+class DiskSpool:
+    """`root` becomes a directory of this user alone. `reserve_bytes` of its file system are left free, for the job
+    store and for others."""
+
+    def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
+        self._root = root.absolute()
+        self._reserve = reserve_bytes
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root.chmod(0o700)
+
+    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap) -> SpooledFile:
+        writing = _Writing(self._root / name, tap, self.room_for)
+        try:
+            await asyncio.to_thread(writing.begin)
+            await _pump(chunks, writing.write)
+            file = await asyncio.to_thread(writing.complete)
+            writing.keep()
+        finally:
+            await asyncio.to_thread(writing.close)
+        return file
+
+    async def adopt(self, path: str) -> SpooledFile:
+        descriptor = await asyncio.to_thread(open_regular, path, PathNotFound)
+        try:
+            identity = identity_of(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
+        return SpooledFile(path, identity[2], owned=False, identity=identity)
+
+    def open(self, file: SpooledFile) -> OpenFile:
+        descriptor = open_regular(str(self._place(file)), SourceChanged)
+        opened = OpenedFile(descriptor, file.identity, same_device=not file.owned)
+        try:
+            opened.check()
+        except SourceChanged:
+            opened.close()
+            raise
+        return opened
+
+    async def discard(self, file: SpooledFile) -> None:
+        if file.owned:
+            await asyncio.to_thread(self._place(file).unlink, missing_ok=True)
+
+    def room_for(self, size: int) -> None:
+        free = shutil.disk_usage(self._root).free
+        if size > free - self._reserve:
+            raise SpoolFull(
+                f"the archive needs {size} bytes in the spool and {max(free - self._reserve, 0)} are free "
+                f"({self._reserve} are kept in reserve); make room, or delete ended jobs, and send it again"
+            )
+
+    async def sweep(self, keep: Set[str]) -> int:
+        return await asyncio.to_thread(self._sweep, keep)
+
+    def _sweep(self, keep: Set[str]) -> int:
+        lost = [path for path in self._root.iterdir() if not (path.suffix == _DONE and path.stem in keep)]
+        for path in lost:
+            path.unlink(missing_ok=True)
+        return len(lost)
+
+    def _place(self, file: SpooledFile) -> Path:
+        """An owned file is always looked for in this directory: it may have been moved, and a path from a row is not
+        trusted with deleting."""
+        return self._root / Path(file.path).name if file.owned else Path(file.path)
+
+
+class _Writing:
+    """A file being written, by one thread at a time; `close` without `keep` leaves nothing.
+
+    A cancelled task leaves its thread call running, so every step takes the lock and does nothing after `close`."""
+
+    def __init__(self, place: Path, tap: Tap, room_for: Callable[[int], None]) -> None:
+        self._part, self._done = place.with_name(place.name + _PART), place.with_name(place.name + _DONE)
+        self._tap, self._room_for = tap, room_for
+        self._lock = threading.Lock()
+        self._file = -1
+        self._size = 0
+        self._closed = self._kept = False
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._closed:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+                try:
+                    self._file = os.open(self._part, flags, 0o600)
+                except OSError as error:
+                    raise self._failure(error) from error
+
+    def write(self, batch: list[bytes]) -> None:
+        with self._lock:
+            if not self._closed:
+                self._store(piece for chunk in batch for piece in self._tap.feed(chunk))
+
+    def complete(self) -> SpooledFile:
+        with self._lock:
+            if self._closed:
+                raise Internal("the archive was given up before it was complete")
+            self._store(self._tap.finish())
+            try:
+                os.fsync(self._file)
+                identity = identity_of(os.fstat(self._file))
+                self._part.rename(self._done)
+                _sync_directory(self._done.parent)
+            except OSError as error:
+                raise self._failure(error) from error
+            return SpooledFile(str(self._done), self._size, owned=True, identity=identity)
+
+    def keep(self) -> None:
+        self._kept = True
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._file >= 0:
+                os.close(self._file)
+                self._part.unlink(missing_ok=True)
+                if not self._kept:
+                    self._done.unlink(missing_ok=True)
+
+    def _store(self, pieces: Iterable[bytes]) -> None:
+        """Never more than about 1 MiB at once: a compressed batch may unpack to a hundred times its size."""
+        waiting: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            waiting.append(piece)
+            size += len(piece)
+            if size >= BATCH_BYTES or len(waiting) == _VECTOR:
+                self._put(waiting)
+                waiting, size = [], 0
+        if waiting:
+            self._put(waiting)
+
+    def _put(self, pieces: list[bytes]) -> None:
+        size = sum(map(len, pieces))
+        self._room_for(size)
+        try:
+            written = os.writev(self._file, pieces)
+            if written < size:  # a signal, or the last block of a full disk: the next call tells which
+                rest = memoryview(b"".join(pieces))[written:]
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+        except OSError as error:
+            raise self._failure(error) from error
+        self._size += size
+
+    def _failure(self, error: OSError) -> SpoolFull | Internal:
+        if error.errno in _NO_ROOM:
+            free = shutil.disk_usage(self._part.parent).free
+            return SpoolFull(
+                f"the spool is full ({error.strerror}): {free} bytes are free and the archive needs more than the "
+                f"{self._size} it had got; make room, or delete ended jobs, and send it again"
+            )
+        return Internal(f"the spool cannot be written: {error.strerror}")
+
+
+async def _pump(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
+    """Collect one batch while the one before it is written in a thread."""
+    loop = asyncio.get_running_loop()
+    flying: asyncio.Future[None] | None = None
+    batch: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in chunks:
+            batch.append(chunk)
+            size += len(chunk)
+            if size >= BATCH_BYTES:
+                if flying is not None:
+                    await flying
+                flying, batch, size = loop.run_in_executor(None, write, batch), [], 0
+        if flying is not None:
+            await flying
+        flying = loop.run_in_executor(None, write, batch)
+        await flying
+    finally:
+        if flying is not None:
+            await asyncio.wait([flying])
+            if not flying.cancelled():
+                flying.exception()  # told already, or less telling than what broke the loop
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
