@@ -1,0 +1,237 @@
+"""HTTP/1.1 to a registry, its token service and its storage: the one module that knows httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urljoin
+
+import httpx
+
+from app import __version__
+from app.errors import InvalidRequest, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.registry.auth import ANONYMOUS, CredentialSource
+from app.registry.egress import check_target
+from app.registry.reply import ERROR_BYTES, Reply
+from app.registry.wire import Origin, RegistryUrl
+
+MAX_REDIRECTS = 5
+ANSWER_SECONDS = 300.0  # for a whole answer's body, which has at most 4 MiB: a drip must not hold a push for ever
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_REPEATS = {"GET": {301, 302, 303, 307, 308}, "HEAD": {301, 302, 303, 307, 308}}
+_SAME_REQUEST = {307, 308}  # the others would turn a PUT into a GET
+
+Transport = httpx.AsyncBaseTransport
+Body = Callable[[], AsyncGenerator[bytes, None]]
+"""Gives the body from its start, each time it is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. No limit on a whole transfer: it may take its time while bytes flow."""
+
+    connect: float = 10.0
+    write: float = 30.0  # without the far end taking a byte
+    read: float = 60.0  # without an answer, after the last byte was sent
+    manifest: float = 300.0  # the same for a manifest: Harbor is slow at it under load (goharbor/harbor#19902)
+    cleanup: float = 5.0  # for cancelling an upload session
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How a registry is reached. `ca_file` is trusted besides the system's authorities; `client_cert` may hold the key
+    too. All files are PEM."""
+
+    url: RegistryUrl
+    credentials: CredentialSource = ANONYMOUS
+    ca_file: Path | None = None
+    skip_verify: bool = False
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead. Of a good answer's
+    body at most `limit` bytes are taken."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = NO_HEADERS
+    body: bytes | Body = b""
+    limit: int = ERROR_BYTES
+    read_timeout: float | None = None
+    authorization: str | None = field(default=None, repr=False)
+    origin: Origin | None = None
+
+
+class HttpClient:
+    """Open before the first `send`, close after the last."""
+
+    def __init__(self, settings: HttpSettings, transport: Transport | None = None) -> None:
+        self._settings, self._transport = settings, transport
+        self._client: httpx.AsyncClient | None = None
+
+    async def open(self) -> None:
+        """Raises InvalidRequest where a certificate file cannot be used."""
+        # loading the system's authorities takes some 20 ms
+        context = await asyncio.to_thread(tls_context, self._settings)
+        seconds = self._settings.timeouts
+        self._client = httpx.AsyncClient(
+            transport=self._transport,
+            verify=context,
+            headers={"User-Agent": f"tarmac/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(connect=seconds.connect, write=seconds.write, read=seconds.read, pool=None),
+            limits=httpx.Limits(
+                max_connections=None, max_keepalive_connections=32
+            ),  # a push bounds its own concurrency
+            follow_redirects=False,
+            trust_env=not self._settings.url.is_loopback,  # a proxy does not reach this machine's loopback
+        )
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def send(self, call: Call, registry: Origin) -> Reply:
+        """The answer, whatever its status, after at most 5 redirects that `registry` may ask for.
+
+        Raises RegistryUnreachable, RegistryTLS, RegistryRejected, and what the body raises, unchanged."""
+        hop = call
+        for _ in range(MAX_REDIRECTS + 1):
+            reply = await self._send_once(hop)
+            location = reply.header("location")
+            if location is None or reply.status not in _REPEATS.get(hop.method, _SAME_REQUEST):
+                return reply
+            target = urljoin(hop.url, location)
+            here, there = Origin.of(hop.url, "the URL"), Origin.of(target, "the redirect")
+            if here.scheme == "https" and there.scheme == "http":
+                raise RegistryRejected(f"{here} redirects to plain http at {there.authority}; it is not followed")
+            check_target(there, registry, "a redirect")
+            hop = replace(hop, url=target)
+        raise RegistryRejected(f"{registry} redirects more than {MAX_REDIRECTS} times")
+
+    async def _send_once(self, call: Call) -> Reply:
+        origin = Origin.of(call.url, "the URL")
+        try:
+            return await _exchange(self._opened(), call, origin)
+        except ssl.SSLError as error:
+            raise _tls_error(origin, error) from error
+        except httpx.TimeoutException as error:
+            raise RegistryUnreachable(
+                f"{origin} timed out ({_phase(error)}); check the network and the registry"
+            ) from error
+        except httpx.InvalidURL as error:
+            raise RegistryRejected(f"{origin.authority} sent us to a URL that is not valid: {error}") from error
+        except httpx.TransportError as error:
+            if (cause := tls_cause(error)) is not None:
+                raise _tls_error(origin, cause) from error
+            raise RegistryUnreachable(
+                f"{origin} cannot be reached ({str(error) or type(error).__name__:.300}); check its address, that it "
+                "runs, and the network"
+            ) from error
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise RuntimeError("the client is not open")
+        return self._client
+
+
+async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
+    headers = dict(call.headers)
+    if call.authorization is not None and origin == call.origin:
+        headers["Authorization"] = call.authorization
+    source = call.body() if callable(call.body) else call.body
+    request = client.build_request(call.method, call.url, headers=headers, content=source)
+    if call.read_timeout is not None:
+        request.extensions["timeout"] = {**request.extensions["timeout"], "read": call.read_timeout}
+    try:
+        response = await client.send(request, stream=True)
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
+    try:
+        return await _read(response, call)
+    finally:
+        await response.aclose()
+
+
+async def _read(response: httpx.Response, call: Call) -> Reply:
+    limit = call.limit if response.is_success else ERROR_BYTES
+    body = bytearray()
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            async for chunk in response.aiter_raw():  # raw: nobody asked for a Content-Encoding, so none is undone
+                body += chunk
+                if len(body) > limit:
+                    break
+    except TimeoutError:
+        raise RegistryUnreachable(f"{response.url.host} took more than {ANSWER_SECONDS:.0f} s for its answer") from None
+    if len(body) > limit and response.is_success:
+        raise RegistryRejected(f"{response.url.host} answers {call.method} with more than {limit} bytes")
+    headers = {name: tuple(response.headers.get_list(name)) for name in response.headers}
+    return Reply(call.method, call.url, response.status_code, MappingProxyType(headers), bytes(body[:limit]))
+
+
+def tls_context(settings: HttpSettings) -> ssl.SSLContext:
+    """Blocks. Raises InvalidRequest naming the file."""
+    if settings.skip_verify and settings.ca_file:
+        raise InvalidRequest("skipping the verification of TLS and a CA file exclude each other; set one of them")
+    context = ssl.create_default_context()
+    if settings.skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    try:
+        if settings.ca_file:
+            context.load_verify_locations(settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidRequest(f"CA file {settings.ca_file}: no certificate can be read from it ({error})") from error
+    try:
+        if settings.client_cert:
+            context.load_cert_chain(settings.client_cert, settings.client_key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidRequest(
+            f"client certificate {settings.client_cert} and its key cannot be used ({error})"
+        ) from error
+    return context
+
+
+def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
+    """The TLS error at the bottom of `error`, if that is what it is."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def certificate_refused(error: BaseException) -> bool:
+    """TLS is spoken there; it is the certificate that is not trusted."""
+    return isinstance(tls_cause(error), ssl.SSLCertVerificationError)
+
+
+def _tls_error(origin: Origin, cause: ssl.SSLError) -> RegistryTLS:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return RegistryTLS(
+            f"{origin}: its certificate is not trusted ({cause.verify_message}). Give the certificate of its authority "
+            "with the setting ca_file, or switch insecure_skip_tls_verify on"
+        )
+    return RegistryTLS(
+        f"{origin}: no TLS connection comes about ({cause.reason or cause}). If it speaks plain http, write its "
+        "address with http://; if it wants a client certificate, set client_cert and client_key"
+    )
+
+
+def _phase(error: httpx.TimeoutException) -> str:
+    phases = {
+        httpx.ConnectTimeout: "connecting",
+        httpx.WriteTimeout: "sending",
+        httpx.ReadTimeout: "waiting for an answer",
+    }
+    return phases.get(type(error), "waiting")

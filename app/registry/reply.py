@@ -1,0 +1,108 @@
+"""What a registry answered, and which error that is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.errors import (
+    ArchiveError,
+    RegistryAuth,
+    RegistryDenied,
+    RegistryError,
+    RegistryFault,
+    RegistryRateLimited,
+    RegistryRejected,
+)
+from app.oci import strict_json
+from app.registry.wire import parse_retry_after
+
+ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
+WORDS = 2 << 10  # characters of a registry's own words that are shown
+_RETRYABLE = frozenset({408, 425, 499})  # besides 5xx: time-outs that a proxy or the registry reports as 4xx
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, headers (names in lower case, every value kept), the body as far as it was read, and the URL that
+    answered, after redirects."""
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, tuple[str, ...]]
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        values = self.headers.get(name)
+        return values[0] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A registry's own code ("" where it gave none) and words, fit to be shown."""
+
+    code: str
+    words: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.code, self.words)))
+
+
+def read_complaint(body: bytes) -> Complaint:
+    """From distribution-spec's error list, the error objects of token services, or whatever else came."""
+    try:
+        document = strict_json(body, what="the error", limit=ERROR_BYTES)
+    except ArchiveError:
+        return Complaint("", printable(body.decode("utf-8", errors="replace").strip()))
+    if isinstance(document, dict):
+        errors = document.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors else document
+        if isinstance(first, dict):
+            return _complaint_of(first)
+    return Complaint("", printable(str(document)))
+
+
+def _complaint_of(members: dict[str, Any]) -> Complaint:
+    code = members.get("code") or members.get("error") or ""
+    words = (members.get(key) for key in ("message", "error_description", "details", "detail"))
+    text = "; ".join(str(word) for word in words if word)
+    return Complaint(printable(str(code), 100), printable(text))
+
+
+def printable(text: str, limit: int = WORDS) -> str:
+    """At most `limit` characters, with everything that could steer a terminal, a log or a page written as \\x…"""
+    cut = text if len(text) <= limit else text[:limit] + "…"
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in cut
+    )
+
+
+def error_of(reply: Reply, now: datetime) -> RegistryError:
+    """The error that an answer is which nobody expected."""
+    complaint = read_complaint(reply.body)
+    parts = urlsplit(reply.url)
+    # without the query: it may hold the state of a session or a signature
+    told = f"{parts.netloc} answered {reply.status} to {reply.method} {parts.path}"
+    message = f"{told}: {complaint}" if str(complaint) else told
+    retry_after = parse_retry_after(reply.header("retry-after"), now)
+    if reply.status == 429 or complaint.code == "TOOMANYREQUESTS" or (reply.status == 503 and retry_after is not None):
+        return RegistryRateLimited(message, retry_after=retry_after)
+    if reply.status >= 500 or reply.status in _RETRYABLE:
+        return RegistryFault(message)
+    return _refusal(reply, complaint, message)
+
+
+def _refusal(reply: Reply, complaint: Complaint, message: str) -> RegistryError:
+    if reply.status == 401:
+        return RegistryAuth(f"{message}. Check the user name and password configured for this registry")
+    if reply.status == 403:
+        return RegistryDenied(f"{message}. The configured account may not do this; check its rights, quota and project")
+    if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
+        return RegistryDenied(f"{message}. The repository or project may have to be created at the registry first")
+    if reply.status == 413:
+        return RegistryRejected(f"{message}. The registry, or a proxy before it, limits the size of a request")
+    return RegistryRejected(message)

@@ -1,0 +1,173 @@
+"""What stands on the wire besides bodies: registry URLs, Location, Range, Retry-After. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urljoin, urlsplit
+
+from app.errors import InvalidReference, InvalidRequest, RegistryRejected
+from app.oci import DOCKER_HUB, Digest, parse_repository
+
+MAX_URL = 16 << 10  # signed storage URLs have 2-8 KiB
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_HUB_API = "registry-1.docker.io"  # docker.io itself answers with a web page
+_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", _HUB_API})
+_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port: what credentials are bound to. An IPv6 host stands without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str, what: str) -> Origin:
+        """Of an absolute URL that came from outside; `what` names it. Raises RegistryRejected."""
+        try:
+            parts = urlsplit(url)
+            scheme, host, port = parts.scheme, parts.hostname, parts.port
+        except ValueError:
+            scheme, host, port, parts = "", None, None, urlsplit("")
+        if scheme not in _DEFAULT_PORTS or not host or len(url) > MAX_URL or not _VISIBLE.fullmatch(url):
+            raise RegistryRejected(f"{what} {url!r:.200} is not an http or https URL")
+        if parts.username is not None or parts.password is not None:
+            raise RegistryRejected(f"{what} at {host} holds a user name or password; it is not followed")
+        return cls(scheme, host.lower(), _DEFAULT_PORTS[scheme] if port is None else port)
+
+    @property
+    def authority(self) -> str:
+        """host[:port] as it is written, without the default port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryUrl:
+    """A registry as configured. `scheme` is None where none was written; `path` has no slash at its ends and is a
+    prefix of every repository there."""
+
+    host: str
+    port: int | None = None
+    path: str = ""
+    scheme: str | None = None
+
+    @property
+    def name(self) -> str:
+        """host[:port], as image references show it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        return is_loopback(self.host)
+
+    @property
+    def is_docker_hub(self) -> bool:
+        return self.host in _HUB_NAMES
+
+    def origins(self) -> tuple[Origin, ...]:
+        """Where to try, best first. Only a loopback host without a scheme may be spoken to in plain http unasked."""
+        if self.scheme is not None:
+            schemes: tuple[str, ...] = (self.scheme,)
+        else:
+            schemes = ("https", "http") if self.is_loopback else ("https",)
+        host = _HUB_API if self.is_docker_hub else self.host
+        return tuple(
+            Origin(scheme, host, _DEFAULT_PORTS[scheme] if self.port is None else self.port) for scheme in schemes
+        )
+
+    def __str__(self) -> str:
+        return (f"{self.scheme}://" if self.scheme else "") + "/".join(filter(None, (self.name, self.path)))
+
+
+def parse_registry_url(text: str, setting: str) -> RegistryUrl:
+    """`host[:port][/path]`, `http://…`, `https://…`. Raises InvalidRequest naming `setting`, quoting no secret."""
+    written = text.strip()
+    scheme = written.partition("://")[0].lower() if "://" in written else None
+    if scheme not in {None, "http", "https"}:
+        raise InvalidRequest(f"{setting} has the scheme {scheme!r:.40}; use host[:port][/path], http://… or https://…")
+    try:
+        parts = urlsplit(written if scheme else f"//{written}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise InvalidRequest(f"{setting} is not of the form host[:port][/path]; check host and port") from None
+    if "@" in parts.netloc:
+        raise InvalidRequest(f"{setting} holds a user name or password; give them by their own settings")
+    if parts.query or parts.fragment:
+        raise InvalidRequest(f"{setting} holds a query or fragment; use host[:port][/path]")
+    if not _HOST.fullmatch(parts.netloc.rpartition(":")[0] if port is not None else parts.netloc):
+        raise InvalidRequest(f"{setting} names no valid host; use host[:port][/path], as registry.local:5000/team")
+    return RegistryUrl(host.lower(), port, _parse_path(parts.path, setting), scheme)
+
+
+def _parse_path(path: str, setting: str) -> str:
+    trimmed = path.strip("/")
+    try:
+        return parse_repository(trimmed) if trimmed else ""
+    except InvalidReference:
+        raise InvalidRequest(
+            f"{setting} has the path {trimmed!r:.200}, which cannot start a repository name (lower case letters, "
+            "digits and separators, parts divided by single slashes)"
+        ) from None
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def resolve_location(base: str, location: str, registry: Origin) -> str:
+    """The absolute URL a Location header means, its query kept (distribution-spec: it may be relative).
+
+    A proxy that ends TLS without telling the registry makes it write http:// for its own name; the answer came over
+    https, so https it stays. Raises RegistryRejected."""
+    url = urljoin(base, location.strip())
+    origin = Origin.of(url, "the Location")
+    if registry.scheme == "https" and origin.scheme == "http" and origin.host == registry.host:
+        url = str(registry) + url[len("http://") :].removeprefix(urlsplit(url).netloc)
+    return url
+
+
+def with_digest(location: str, digest: Digest) -> str:
+    """The URL that closes an upload session: the session's own query stays byte for byte."""
+    return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe='')}"
+
+
+def received_bytes(value: str | None) -> int | None:
+    """How many bytes a session holds by its Range header (`0-1299`: 1300), None where it does not tell. `0-0` is what
+    registries answer for an empty session too, so it counts as nothing."""
+    match = _RANGE.fullmatch(value.strip()) if value else None
+    if match is None:
+        return None
+    last = int(match[1])
+    return last + 1 if last else 0
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait, from seconds or an HTTP date; None where there is none that can be read."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - now).total_seconds())
