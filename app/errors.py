@@ -12,7 +12,7 @@
     │   ├── RegistryUnreachable · RegistryTLS · RegistryAuth · RegistryDenied
     │   └── RegistryRejected · RegistryRateLimited · RegistryFault
     └── ServiceError    our side
-        └── SpoolFull · Interrupted · Internal
+        └── SpoolFull · Unavailable · Interrupted · Internal
 
 A message says what happened, where, and what to do about it; it never holds a secret or a traceback. HTTP status
 codes are not known here (`app.api.problems` maps them).
@@ -212,6 +212,11 @@ class ServiceError(TarmacError):
 
 class SpoolFull(ServiceError):
     code, title = "spool_full", "There is no room for the archive"
+    retryable = True
+
+
+class Unavailable(ServiceError):
+    code, title = "unavailable", "The service cannot do this at the moment"
     retryable = True
 
 

@@ -1,0 +1,99 @@
+"""Server paths: patterns below the allowed roots, resolved so that nothing outside a root is ever opened.
+
+Whether a path outside the roots exists must not be told (an oracle for strangers), so a missing file and one outside
+get the same words.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from app.errors import LimitExceeded, PathNotAllowed, PathNotFound
+from app.jobs.beneath import open_beneath
+from app.spool import SpooledFile
+from app.spool.opened import identity_of
+
+MAX_FILES = 1_000  # archives of one request; each is opened before the first is pushed
+_MAGIC = frozenset("*?[")
+
+
+class AllowedRoots:
+    """The directories of `TARMAC_PATH_ROOTS`; none: server paths are off."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = tuple(Path(os.path.normpath(root.absolute())) for root in roots)
+
+    def find(self, patterns: Sequence[str]) -> tuple[SpooledFile, ...]:
+        """The regular files that match, sorted within each pattern, none twice. `**` stands for any depth.
+        Blocks. Raises PathNotAllowed, PathNotFound (also where one of several patterns matches nothing)."""
+        if not self._roots:
+            raise PathNotAllowed("paths are off: set TARMAC_PATH_ROOTS to the directories archives may be taken from")
+        found: dict[str, SpooledFile] = {}
+        for pattern in patterns:
+            for file in self._match(pattern):
+                found.setdefault(file.path, file)
+            if len(found) > MAX_FILES:
+                raise LimitExceeded(f"the paths match more than {MAX_FILES} files; send them in several requests")
+        return tuple(found.values())
+
+    def _match(self, pattern: str) -> list[SpooledFile]:
+        root, below = self._split(pattern)
+        descriptor = _open_root(root)
+        try:
+            files = [file for name in _names(root, below) if (file := _take(descriptor, root, name))]
+        finally:
+            os.close(descriptor)
+        if not files:
+            raise PathNotFound(_nothing(pattern))
+        return files
+
+    def _split(self, pattern: str) -> tuple[Path, str]:
+        """The root a pattern lies below and the rest of it. Only its literal text counts: `..` is resolved, links are
+        not, those are refused when the file is opened."""
+        if "\0" in pattern or not pattern.startswith("/"):
+            raise PathNotAllowed(f"{pattern[:300]!r} is not an absolute path; give it from / on, below an allowed root")
+        path = os.path.normpath(pattern)
+        for root in self._roots:
+            below = path.removeprefix(str(root).rstrip("/") + "/")
+            if below != path:
+                return root, below
+        raise PathNotAllowed(f"{pattern[:300]!r} is not below an allowed root (TARMAC_PATH_ROOTS)")
+
+
+def _nothing(pattern: str) -> str:
+    return f"no file below the allowed roots matches {pattern[:300]!r}"
+
+
+def _open_root(root: Path) -> int:
+    try:
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise PathNotFound(f"the allowed root {root} cannot be read: {error.strerror}") from error
+
+
+def _names(root: Path, below: str) -> Iterator[str]:
+    """Names relative to the root. A pattern's text is taken as a name first, so that `b[1].tar` is found."""
+    if not _MAGIC & set(below) or os.path.lexists(root / below):
+        return iter((below,))
+    matches = glob.iglob(below, root_dir=root, recursive=True)
+    return iter(sorted(islice(matches, MAX_FILES + 1)))
+
+
+def _take(directory: int, root: Path, name: str) -> SpooledFile | None:
+    """None for what is no regular file, cannot be read, or lies outside behind a link."""
+    try:
+        descriptor = open_beneath(directory, name)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return SpooledFile(str(root / name), status.st_size, owned=False, identity=identity_of(status))

@@ -1,0 +1,161 @@
+"""A job as the members of its stored row, and back. Rows outlive releases: an absent member has its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from app.archive.model import Compression
+from app.errors import Origin, Problem
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
+from app.oci import Digest, Platform
+from app.push import ImageState, Progress, PushOptions
+from app.spool import SpooledFile
+
+Members = Mapping[str, Any]
+
+
+def to_members(job: Job) -> dict[str, Any]:
+    """Everything but the secrets there are none of: a job never holds credentials."""
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "created_at": job.created_at.isoformat(),
+        "started_at": job.started_at and job.started_at.isoformat(),
+        "finished_at": job.finished_at and job.finished_at.isoformat(),
+        "attempt": job.attempt,
+        "labels": dict(job.labels),
+        "registry": job.registry,
+        "options": _options_out(job.options),
+        "archives": [_archive_out(archive) for archive in job.archives],
+        "images": [_image_out(image) for image in job.images],
+        "progress": {each.name: getattr(job.progress, each.name) for each in fields(Progress)},
+        "notices": list(job.notices),
+        "problem": _problem_out(job.problem),
+        "revision": job.revision,
+        "idempotency_key": job.idempotency_key,
+        "fingerprint": job.fingerprint,
+    }
+
+
+def from_members(members: Members) -> Job:
+    return Job(
+        id=members["id"],
+        state=JobState(members["state"]),
+        created_at=datetime.fromisoformat(members["created_at"]),
+        started_at=_time(members.get("started_at")),
+        finished_at=_time(members.get("finished_at")),
+        attempt=members.get("attempt", 1),
+        labels=MappingProxyType(dict(members.get("labels", {}))),
+        registry=members.get("registry", "default"),
+        options=_options_in(members.get("options", {})),
+        archives=tuple(_archive_in(each) for each in members.get("archives", ())),
+        images=tuple(_image_in(each) for each in members.get("images", ())),
+        progress=_progress_in(members.get("progress", {})),
+        notices=tuple(members.get("notices", ())),
+        problem=_problem_in(members.get("problem")),
+        revision=members.get("revision", 1),
+        idempotency_key=members.get("idempotency_key"),
+        fingerprint=members.get("fingerprint"),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _digest(text: str | None) -> Digest | None:
+    return None if text is None else Digest.parse(text)
+
+
+def _options_out(options: PushOptions) -> dict[str, Any]:
+    members = {each.name: getattr(options, each.name) for each in fields(PushOptions)}
+    return members | {
+        "rename": [list(pair) for pair in options.rename],
+        "images": list(options.images),
+        "platforms": [str(platform) for platform in options.platforms],
+        "layer_compression": options.layer_compression.value,
+    }
+
+
+def _options_in(members: Members) -> PushOptions:
+    known = {each.name for each in fields(PushOptions)}
+    readers = {
+        "rename": lambda pairs: tuple((embedded, wanted) for embedded, wanted in pairs),
+        "images": tuple,
+        "platforms": lambda texts: tuple(Platform.parse(text) for text in texts),
+        "layer_compression": Compression,
+    }
+    return PushOptions(**{key: readers.get(key, _same)(value) for key, value in members.items() if key in known})
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _progress_in(members: Members) -> Progress:
+    known = {each.name for each in fields(Progress)}
+    return Progress(**{key: value for key, value in members.items() if key in known})
+
+
+def _archive_out(archive: JobArchive) -> dict[str, Any]:
+    file = archive.file
+    return {
+        "name": archive.name,
+        "source": archive.source.value,
+        "size": archive.size,
+        "digest": archive.digest and str(archive.digest),
+        "format": archive.format,
+        "compression": archive.compression and archive.compression.value,
+        "file": file and {"path": file.path, "size": file.size, "owned": file.owned, "identity": list(file.identity)},
+    }
+
+
+def _archive_in(members: Members) -> JobArchive:
+    file, compression = members.get("file"), members.get("compression")
+    return JobArchive(
+        name=members["name"],
+        source=ArchiveSource(members["source"]),
+        size=members.get("size", 0),
+        digest=_digest(members.get("digest")),
+        format=members.get("format"),
+        compression=None if compression is None else Compression(compression),
+        file=file and SpooledFile(**{**file, "identity": tuple(file["identity"])}),
+    )
+
+
+def _image_out(image: JobImage) -> dict[str, Any]:
+    return {
+        "archive": image.archive,
+        "names": list(image.names),
+        "destinations": list(image.destinations),
+        "digest": image.digest and str(image.digest),
+        "media_type": image.media_type,
+        "platforms": list(image.platforms),
+        "state": image.state.value,
+        "problem": _problem_out(image.problem),
+    }
+
+
+def _image_in(members: Members) -> JobImage:
+    return JobImage(
+        archive=members["archive"],
+        names=tuple(members["names"]),
+        destinations=tuple(members["destinations"]),
+        digest=_digest(members.get("digest")),
+        media_type=members.get("media_type"),
+        platforms=tuple(members.get("platforms", ())),
+        state=ImageState(members["state"]),
+        problem=_problem_in(members.get("problem")),
+    )
+
+
+def _problem_out(problem: Problem | None) -> dict[str, Any] | None:
+    return problem and {each.name: getattr(problem, each.name) for each in fields(Problem)}
+
+
+def _problem_in(members: Members | None) -> Problem | None:
+    return None if members is None else Problem(**{**members, "origin": Origin(members["origin"])})

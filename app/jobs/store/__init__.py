@@ -1,0 +1,73 @@
+"""Where jobs are kept: the JobStore port. `sql`: SQLite (and what SQLAlchemy speaks besides); `memory`: its twin."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from app.errors import InvalidRequest
+from app.jobs.job import Job, JobState
+
+Key = tuple[str, str]  # created_at as sortable text, id
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs, newest first. `label` is (key, value); `before`: only those older than this key."""
+
+    states: frozenset[JobState] = frozenset(JobState)
+    label: tuple[str, str] | None = None
+    before: Key | None = None
+    limit: int = 50
+
+
+class JobStore(Protocol):
+    """Jobs by id. Concurrent calls are fine. What a call has taken is durable when it returns. Raises Unavailable where
+    the database is locked, full or gone."""
+
+    async def add(self, job: Job) -> Job:
+        """Store a new job. Where a job with its idempotency key exists, nothing is stored and that one is returned."""
+        ...
+
+    async def save(self, job: Job) -> None:
+        """Store a newer revision. A deleted job stays deleted, an older revision never replaces a newer one."""
+        ...
+
+    async def get(self, job_id: str) -> Job | None: ...
+
+    async def page(self, query: JobQuery) -> tuple[Job, ...]: ...
+
+    async def delete(self, job_id: str) -> None:
+        """Not an error when it is gone."""
+        ...
+
+
+def key_of(job: Job) -> Key:
+    """Newest first is the descending order of keys; the id settles jobs of one microsecond."""
+    return sortable(job.created_at), job.id
+
+
+def sortable(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def cursor_of(job: Job) -> str:
+    return base64.urlsafe_b64encode("|".join(key_of(job)).encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str) -> Key:
+    """Raises InvalidRequest."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    moment, bar, job_id = text.partition("|")
+    if not bar:
+        raise InvalidRequest("the cursor is not one that a page of jobs gave; start without one")
+    return moment, job_id
+
+
+__all__ = ["JobQuery", "JobStore", "Key", "cursor_of", "key_of", "parse_cursor", "sortable"]

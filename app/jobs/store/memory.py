@@ -1,0 +1,41 @@
+"""MemoryJobStore: jobs of this process alone, for tests and for programs that keep no jobs."""
+
+from __future__ import annotations
+
+from app.jobs.job import Job
+from app.jobs.store import JobQuery, key_of
+
+
+class MemoryJobStore:
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+
+    async def add(self, job: Job) -> Job:
+        for other in self._jobs.values():
+            if job.idempotency_key is not None and other.idempotency_key == job.idempotency_key:
+                return other
+        self._jobs[job.id] = job
+        return job
+
+    async def save(self, job: Job) -> None:
+        known = self._jobs.get(job.id)
+        if known is not None and known.revision < job.revision:
+            self._jobs[job.id] = job
+
+    async def get(self, job_id: str) -> Job | None:
+        return self._jobs.get(job_id)
+
+    async def page(self, query: JobQuery) -> tuple[Job, ...]:
+        newest = sorted(self._jobs.values(), key=key_of, reverse=True)
+        return tuple([job for job in newest if _fits(job, query)][: query.limit])
+
+    async def delete(self, job_id: str) -> None:
+        self._jobs.pop(job_id, None)
+
+
+def _fits(job: Job, query: JobQuery) -> bool:
+    return (
+        job.state in query.states
+        and (query.label is None or job.labels.get(query.label[0]) == query.label[1])
+        and (query.before is None or key_of(job) < query.before)
+    )

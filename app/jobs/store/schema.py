@@ -1,0 +1,30 @@
+"""The database's schema through the releases: Alembic, run from here, in the transaction of the caller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from app.errors import Unavailable
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the tables up to date. Raises Unavailable where a newer release wrote them."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    present = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if present is not None and present not in known:
+        raise Unavailable(
+            f"the job database has the schema {present!r}, which a newer Tarmac wrote; run that one, or give another "
+            "database by TARMAC_DATABASE_URL"
+        )
+    command.upgrade(config, "head")
