@@ -23,3 +23,18 @@ hypothesis.settings.load_profile("tarmac")
 def skopeo() -> str:
     """The path of skopeo, which reads back what was pushed."""
     return peer("skopeo")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of what came of the archives that other tools made. Reports bring it here from every worker."""
+    rows: dict[str, tuple[str, str, str]] = {}
+    for report in (each for reports in terminalreporter.stats.values() for each in reports):
+        for name, row in getattr(report, "user_properties", ()):
+            if name == "peers" and report.when == "call":
+                file, tool, words = row
+                rows[file] = (file, tool.partition(" (")[0], words if report.passed else f"FAILED {words}")
+    if rows:
+        terminalreporter.section("archives of other tools, at docker-registry, read back by skopeo")
+        widths = [max(len(row[column]) for row in rows.values()) for column in (0, 1)]
+        for _, (file, tool, words) in sorted(rows.items()):
+            terminalreporter.write_line(f"{file:<{widths[0]}}  {tool:<{widths[1]}}  {words}")
