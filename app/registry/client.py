@@ -62,7 +62,7 @@ class Call:
 
     method: str
     url: str
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     body: bytes | Body = b""
     limit: int = ERROR_BYTES
     read_timeout: float | None = None
