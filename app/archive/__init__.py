@@ -1,5 +1,9 @@
 """Tar bytes become an Archive. Feed-style; no network, no threads, no I/O of its own but `ReadAt`."""
 
+from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
+from app.archive.edit import keep_originals, pick_images, pick_platforms
+from app.archive.formats import FORMATS, Format, open_archive
+from app.archive.intake import Intake, sniff_file
 from app.archive.model import (
     DEFAULT_LIMITS,
     Archive,
@@ -15,17 +19,29 @@ from app.archive.tar import Member, MemberKind, TarIndex, TarIndexer, index_file
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "FORMATS",
+    "SNIFF_BYTES",
     "Archive",
     "Compression",
+    "Decompressor",
     "DockerImage",
     "DockerLayer",
     "Extent",
+    "Format",
     "ImageEntry",
+    "Intake",
     "Limits",
     "Member",
     "MemberKind",
     "ReadAt",
     "TarIndex",
     "TarIndexer",
+    "decompressor",
     "index_file",
+    "keep_originals",
+    "open_archive",
+    "pick_images",
+    "pick_platforms",
+    "sniff",
+    "sniff_file",
 ]

@@ -52,6 +52,7 @@ class Limits:
     config_bytes: int = 8 << 20  # an image config; the largest seen is below 200 KiB
     depth: int = 16  # indexes within indexes
     nodes: int = 20_000  # manifests reachable from one archive
+    manifests_bytes: int = 64 << 20  # all of them together, as they are held in memory; 20,000 usual ones have 30 MB
     tags: int = 1_000  # names of one image
     link_hops: int = 8  # symlinks and hard links within the archive
 

@@ -1,0 +1,203 @@
+"""Archive -> Archive: less of it (`pick_images`, `pick_platforms`), or more as it was (`keep_originals`); pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from app.archive.model import Archive, DockerImage, ImageEntry
+from app.errors import InvalidReference, InvalidRequest
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, Reference, new_manifest, strict_json
+from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT
+
+MAX_SHOWN = 10  # names or platforms in one message
+
+
+def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
+    """Only the images, and of each only the names, that match one of `globs` (shell patterns, in full length).
+
+    A name is matched in every form: as it stands, `docker.io/library/nginx:1.25`, `nginx:1.25`. A tag alone is matched
+    as it stands; an image without any name by its digest, so by `*` too. No globs: everything. Raises InvalidRequest
+    with what there is when nothing matches."""
+    if not globs:
+        return archive
+    images = tuple(picked for image in archive.images if (picked := _pick(image, globs)) is not None)
+    if not images:
+        held = [name for image in archive.images for name in _called(image)]
+        raise InvalidRequest(
+            f"option `images` ({_enumerated(globs)}) matches nothing; it holds: {_enumerated(held) or 'nothing'}"
+        )
+    return replace(archive, images=images)
+
+
+def _pick(image: ImageEntry, globs: Sequence[str]) -> ImageEntry | None:
+    names = tuple(name for name in image.names if _matches(_forms(name), globs))
+    tags = tuple(tag for tag in image.bare_tags if _matches((tag,), globs))
+    if names or tags:
+        return replace(image, names=names, bare_tags=tags)
+    is_nameless = not image.names and not image.bare_tags
+    return image if is_nameless and _matches(_called(image), globs) else None
+
+
+def _matches(texts: Sequence[str], globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(text, glob) for text in texts for glob in globs)
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    try:
+        reference = Reference.parse(name)
+    except InvalidReference:
+        return (name,)
+    return (name, str(reference), reference.familiar)
+
+
+def _called(image: ImageEntry) -> tuple[str, ...]:
+    root = image.root.config if isinstance(image.root, DockerImage) else image.root
+    return image.names + image.bare_tags or (str(root.digest),)
+
+
+def _enumerated(texts: Sequence[str]) -> str:
+    more = len(texts) - MAX_SHOWN
+    return ", ".join(text[:200] for text in texts[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def pick_platforms(archive: Archive, platforms: Sequence[Platform]) -> Archive:
+    """Only the children of indexes that are for one of `platforms`, in nested indexes too, with the attestations of
+    what stays. What tells no platform (artifacts) stays. An index that loses nothing keeps its bytes; else a new one
+    is made of the rest, whose digest is another, and a note says so. An image outside of an index stays, with a note.
+
+    No platforms: everything. Raises InvalidRequest with the platforms there are when an index has none of these."""
+    if not platforms:
+        return archive
+    cutter = _Cutter(archive, platforms)
+    images = tuple(cutter.image(image) for image in archive.images)
+    return replace(archive, images=images, manifests=cutter.manifests, notes=(*archive.notes, *cutter.notes))
+
+
+class _Cutter:
+    def __init__(self, archive: Archive, platforms: Sequence[Platform]) -> None:
+        self.manifests = dict(archive.manifests)
+        self.notes: list[str] = []
+        self._wanted = tuple(platforms)
+        self._cut: dict[Digest, Manifest | None] = {}
+
+    def image(self, image: ImageEntry) -> ImageEntry:
+        name = _called(image)[0]
+        has = _enumerated([str(platform) for platform in image.platforms]) or "none that it tells"
+        wanted = ", ".join(map(str, self._wanted))
+        if isinstance(image.root, DockerImage) or not self.manifests[image.root.digest].is_index:
+            if image.platforms and not self._is_wanted(image.platforms[0]):
+                self.notes.append(
+                    f"{name} is an image for {has}, not an index; it stays although {wanted} is asked for"
+                )
+            return image
+        rest = self._index(self.manifests[image.root.digest])
+        if rest is None:
+            raise InvalidRequest(f"option `platforms`: {name} has nothing for {wanted}; its platforms are: {has}")
+        if rest.descriptor.digest == image.root.digest:
+            return image
+        self.notes.append(
+            f"{name} was cut to {wanted}: its digest becomes {rest.descriptor.digest}, originally {image.root.digest}"
+        )
+        return self._with_root(image, rest)
+
+    def _with_root(self, image: ImageEntry, rest: Manifest) -> ImageEntry:
+        """What referred to the whole index, such as its signature, would refer to nothing."""
+        held = set(self._below(rest))
+        referrers = []
+        for referrer in image.referrers:
+            subject = self.manifests[referrer.digest].subject
+            if subject is not None and subject.digest in held:
+                referrers.append(referrer)
+                held.update(self._below(self.manifests[referrer.digest]))
+        if gone := len(image.referrers) - len(referrers):
+            self.notes.append(f"{_called(image)[0]}: {gone} referrers of what was cut away are left out")
+        platforms = tuple(platform for platform in image.platforms if self._is_wanted(platform))
+        return replace(image, root=rest.descriptor, platforms=platforms, referrers=tuple(referrers))
+
+    def _below(self, root: Manifest) -> list[Digest]:
+        found = {root.descriptor.digest: None}
+        waiting = [root]
+        for manifest in waiting:
+            for child in manifest.manifests:
+                if child.digest in self.manifests and child.digest not in found:
+                    found[child.digest] = None
+                    waiting.append(self.manifests[child.digest])
+        return list(found)
+
+    def _index(self, index: Manifest) -> Manifest | None:
+        """The index itself, what is left of it, or None where nothing in it is wanted."""
+        digest = index.descriptor.digest
+        if digest not in self._cut:  # by digest: an index may be listed in many places
+            self._cut[digest] = self._cut_index(index)
+        return self._cut[digest]
+
+    def _cut_index(self, index: Manifest) -> Manifest | None:
+        kept, found = self._children(index)
+        if not found:
+            return None
+        if kept == {number: child.digest for number, child in enumerate(index.manifests)}:
+            return index
+        members = strict_json(index.raw, what=f"index {index.descriptor.digest}", limit=MAX_MANIFEST_BYTES)
+        members["manifests"] = [self._listed(members["manifests"][number], digest) for number, digest in kept.items()]
+        raw = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
+        made = new_manifest(raw, index.descriptor.media_type)
+        made = replace(made, descriptor=replace(made.descriptor, annotations=index.descriptor.annotations))
+        self.manifests[made.descriptor.digest] = made
+        return made
+
+    def _children(self, index: Manifest) -> tuple[dict[int, Digest], bool]:
+        """By place: the digests that stay, those of nested indexes maybe new; and whether anything wanted is there."""
+        found = False
+        kept: dict[int, Digest] = {}
+        for number, child in enumerate(index.manifests):
+            manifest = self.manifests.get(child.digest)
+            if manifest is not None and manifest.is_index:
+                rest = self._index(manifest)
+                if rest is not None:
+                    kept[number], found = rest.descriptor.digest, True
+            else:
+                platform = self._platform(child)
+                found = found or (platform is not None and self._is_wanted(platform))
+                if platform is None or self._is_wanted(platform):
+                    kept[number] = child.digest
+        return dict(self._without_orphans(index, kept)), found
+
+    def _without_orphans(self, index: Manifest, kept: dict[int, Digest]) -> Iterator[tuple[int, Digest]]:
+        """BuildKit's attestations name by annotation the image beside them that they are about."""
+        beside = {str(child.digest) for child in index.manifests}
+        staying = {str(digest) for digest in kept.values()}
+        for number, digest in kept.items():
+            about = index.manifests[number].annotations.get(ANNOTATION_DOCKER_SUBJECT)
+            if about is None or about not in beside or about in staying:
+                yield number, digest
+
+    def _listed(self, members: dict[str, Any], digest: Digest) -> dict[str, Any]:
+        manifest = self.manifests.get(digest)
+        if members["digest"] == str(digest) or manifest is None:
+            return members
+        return {**members, "digest": str(digest), "size": manifest.descriptor.size}
+
+    def _platform(self, child: Descriptor) -> Platform | None:
+        """As the index says, else as the image's config says; None for artifacts and attestations."""
+        manifest = self.manifests.get(child.digest)
+        for descriptor in (child, *([] if manifest is None else [manifest.descriptor])):
+            if descriptor.platform is not None and descriptor.platform.known:
+                return descriptor.platform
+        return None
+
+    def _is_wanted(self, platform: Platform) -> bool:
+        return any(platform.matches(wanted) for wanted in self._wanted)
+
+
+def keep_originals(archive: Archive) -> Archive:
+    """The images of docker >= 25 as the manifests that lie in the archive, with their plain layers as they are: what
+    is to be pushed where layers are not to be compressed."""
+    return replace(archive, images=tuple(_original(image) for image in archive.images))
+
+
+def _original(image: ImageEntry) -> ImageEntry:
+    return image if image.original is None else replace(image, root=image.original, original=None)

@@ -1,0 +1,51 @@
+"""Formats: what an archive is, told by its content alone. A new format is one file and one line in FORMATS."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from app.archive.formats.contents import Contents
+from app.archive.formats.docker_archive import DockerArchive
+from app.archive.formats.oci_layout import OCILayout
+from app.archive.formats.unknown import is_bundle, refuse
+from app.archive.model import DEFAULT_LIMITS, Archive, Limits, ReadAt
+from app.archive.tar_index import TarIndex
+from app.errors import UnknownFormat
+
+
+class Format(Protocol):
+    """A kind of archive. Both verbs block, read by `contents` only, and raise ArchiveError for what is wrong."""
+
+    @property
+    def name(self) -> str:
+        """As the contract calls it: the option `format`, `Archive.format`."""
+        ...
+
+    def recognises(self, contents: Contents) -> bool:
+        """By what lies at the root, wherever in the tar it stands; never by a file's name or the order of members."""
+        ...
+
+    def read(self, contents: Contents) -> Archive:
+        """Every manifest in memory and verified; no blob read. Only after `recognises`."""
+        ...
+
+
+FORMATS: tuple[Format, ...] = (OCILayout(), DockerArchive())  # the first that recognises an archive reads it
+
+
+def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMITS) -> Archive:
+    """Understand a tar that was indexed. Blocks. Raises UnknownFormat with what was found, or what is wrong with it as
+    another ArchiveError."""
+    contents = Contents(index, source, limits)
+    if is_bundle(contents):
+        raise UnknownFormat(
+            "the archive is a mindthegap bundle (docker/registry/v2 with images.yaml or charts.yaml), which this "
+            "version does not read; push its images as OCI archives or docker archives"
+        )
+    for known in FORMATS:
+        if known.recognises(contents):
+            return known.read(contents)
+    raise refuse(contents, [known.name for known in FORMATS])
+
+
+__all__ = ["FORMATS", "Contents", "Format", "open_archive"]

@@ -1,0 +1,53 @@
+"""Contents: a tar that was indexed, to be read by name. What the readers of the formats share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.archive.compression import sniff
+from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
+from app.archive.tar_index import TarIndex, normalise
+from app.oci import Digest
+
+_HEAD = 512  # one tar block: holds every magic number, that of tar at byte 257 too
+MAX_SHOWN = 10  # names or digests in one message
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """`read` and `extent` follow links within the archive and give None where there is no such file."""
+
+    index: TarIndex
+    source: ReadAt
+    limits: Limits = DEFAULT_LIMITS
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
+        return self.index.read(normalise(name), self.source, limit)
+
+    def extent(self, name: str) -> Extent | None:
+        """Raises MalformedArchive."""
+        return self.index.extent(normalise(name))
+
+    def compression(self, extent: Extent) -> Compression:
+        """How the bytes are wrapped, told by the first of them."""
+        return sniff(self._head(extent))
+
+    def is_plain_tar(self, extent: Extent) -> bool:
+        """Also true for the tar of nothing, which is all zeros."""
+        head = self._head(extent)
+        return len(head) == _HEAD and (head[257:262] == b"ustar" or not any(head))
+
+    def _head(self, extent: Extent) -> bytes:
+        return self.source.read_at(extent.offset, min(extent.size, _HEAD))
+
+
+def blob_name(digest: Digest) -> str:
+    """Where an OCI image layout keeps content (image-spec image-layout.md)."""
+    return f"blobs/{digest.algorithm}/{digest.encoded}"
+
+
+def enumerated(things: list[str]) -> str:
+    """At most MAX_SHOWN of `things` for a message, which must not grow with the archive."""
+    more = len(things) - MAX_SHOWN
+    return ", ".join(things[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,156 @@
+"""docker-archive: what docker save (before 25), podman, skopeo, buildah, crane, jib, kaniko and bazel write.
+
+`manifest.json` is a list of {Config, RepoTags, Layers}; layer number i has the i-th of the config's
+`rootfs.diff_ids`. There is no manifest in it: one is made when the layers have become blobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
+from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, ImageEntry
+from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
+from app.oci import Descriptor, Digest, Platform, strict_json
+from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
+
+MANIFEST = "manifest.json"
+_DIGEST_NAME = re.compile(r"(?:blobs/sha256/|sha256:)?([a-f0-9]{64})(?:\.json)?")
+_LAYER_COMPRESSIONS = frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD})  # what runtimes unpack
+
+
+class DockerArchive:
+    name = "docker-archive"
+
+    def recognises(self, contents: Contents) -> bool:
+        return holds_docker_images(read_manifest(contents))
+
+    def read(self, contents: Contents) -> Archive:
+        value = read_manifest(contents)
+        entries = parse_entries(value, contents.limits) if holds_docker_images(value) else ()
+        images, blobs, notes = read_images(contents, entries)
+        return Archive(self.name, images, {}, blobs, notes)
+
+
+def read_manifest(contents: Contents) -> object:
+    """manifest.json as a value, None where there is none. Raises LimitExceeded, MalformedArchive."""
+    raw = contents.read(MANIFEST, contents.limits.docker_manifest_bytes)
+    if raw is None:
+        return None
+    value: object = strict_json(raw, what=MANIFEST, limit=contents.limits.docker_manifest_bytes)
+    return value
+
+
+def read_images(
+    contents: Contents, entries: Sequence[DockerEntry], *, oci: bool = False
+) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
+    """The images of `entries`, their config blobs, and notes. Entries with one config are one image with the names of
+    all. `oci`: the manifests that will be made are to have OCI media types.
+
+    Raises MissingContent (with everything that is missing), DigestMismatch, LimitExceeded, MalformedArchive."""
+    reading = _Reading(contents, oci)
+    for entry in entries:
+        reading.add(entry)
+    return reading.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Config:
+    descriptor: Descriptor
+    diff_ids: tuple[Digest, ...]
+    platform: Platform
+
+
+class _Reading:
+    def __init__(self, contents: Contents, oci: bool) -> None:
+        self._contents = contents
+        self._oci = oci
+        self._configs: dict[Extent, _Config] = {}  # by place: thousands of names may be links to one large config
+        self._images: dict[Digest, ImageEntry] = {}
+        self._blobs: dict[Digest, Extent] = {}
+        self._missing: dict[str, None] = {}
+        self._notes: dict[str, None] = {}
+
+    def add(self, entry: DockerEntry) -> None:
+        config = self._config(entry)
+        if config is None:
+            return
+        known = self._images.get(config.descriptor.digest)
+        if known is None:
+            layers = tuple(self._layers(entry, config.diff_ids))
+            platforms = (config.platform,) if config.platform.known else ()
+            known = ImageEntry(DockerImage(config.descriptor, layers, self._oci), platforms=platforms)
+        names = tuple(dict.fromkeys((*known.names, *entry.tags)))
+        if len(names) > self._contents.limits.tags:
+            raise LimitExceeded(f"{entry.what} has more than {self._contents.limits.tags} names")
+        self._images[config.descriptor.digest] = replace(known, names=names)
+
+    def _config(self, entry: DockerEntry) -> _Config | None:
+        extent = self._contents.extent(entry.config)
+        if extent is None:
+            self._missing[f"the config {entry.config!r:.200} of {entry.what}"] = None
+            return None
+        if extent not in self._configs:
+            self._configs[extent] = self._read_config(entry)
+        config = self._configs[extent]
+        if named_digest(entry.config) not in {None, config.descriptor.digest}:
+            raise DigestMismatch(
+                f"the config of {entry.what} is called {entry.config}, but its bytes have {config.descriptor.digest}"
+            )
+        if len(config.diff_ids) != len(entry.layers):
+            raise MalformedArchive(
+                f"{entry.what} lists {len(entry.layers)} layers, its config has {len(config.diff_ids)} diff_ids"
+            )
+        self._blobs[config.descriptor.digest] = extent
+        return config
+
+    def _read_config(self, entry: DockerEntry) -> _Config:
+        raw = self._contents.read(entry.config, self._contents.limits.config_bytes) or b""
+        what = f"the config of {entry.what}"
+        members = strict_json(raw, what=what, limit=self._contents.limits.config_bytes)
+        diff_ids = parse_diff_ids(members, what)
+        descriptor = Descriptor(OCI_CONFIG if self._oci else DOCKER_CONFIG, Digest.of(raw), len(raw))
+        return _Config(descriptor, diff_ids, Platform.of(members))
+
+    def _layers(self, entry: DockerEntry, diff_ids: tuple[Digest, ...]) -> Iterator[DockerLayer]:
+        for name, diff_id in zip(entry.layers, diff_ids, strict=True):
+            extent = self._contents.extent(name)
+            if extent is None:
+                foreign = "a foreign layer, " if diff_id in entry.foreign else ""
+                self._missing[f"layer {name!r:.200} ({foreign}diff_id {diff_id}) of {entry.what}"] = None
+                continue
+            if diff_id in entry.foreign:
+                self._notes[f"layer {diff_id} is a foreign layer; its bytes are in the archive and are pushed"] = None
+            yield DockerLayer(diff_id, extent, self._layer_compression(extent, name, entry))
+
+    def _layer_compression(self, extent: Extent, name: str, entry: DockerEntry) -> Compression:
+        """Of each layer, as some writers mix them (go-containerregistry looks at the first only: its #284)."""
+        compression = self._contents.compression(extent)
+        if compression in _LAYER_COMPRESSIONS:
+            return compression
+        raise MalformedArchive(
+            f"layer {name!r:.200} of {entry.what} is compressed with {compression}, which no container runtime "
+            "unpacks; save the image again with plain, gzip or zstd layers"
+        )
+
+    def finish(self) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
+        if self._missing:
+            raise MissingContent(f"the archive lacks {enumerated(list(self._missing))}; save it again")
+        return tuple(self._images.values()), self._blobs, tuple(self._notes)
+
+
+def named_digest(config: str) -> Digest | None:
+    """The digest that the name of a config member states, where it states one."""
+    named = _DIGEST_NAME.fullmatch(config)
+    return None if named is None else Digest("sha256", named[1])
+
+
+def parse_diff_ids(config: object, what: str) -> tuple[Digest, ...]:
+    """`rootfs.diff_ids` of an image config. Raises MalformedArchive."""
+    rootfs = config.get("rootfs") if isinstance(config, dict) else None
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    if not isinstance(rootfs, dict) or not isinstance(diff_ids, list | None):
+        raise MalformedArchive(f"{what} has no list `rootfs.diff_ids`; it is no image config")
+    return tuple(Digest.parse(diff_id) for diff_id in diff_ids or ())

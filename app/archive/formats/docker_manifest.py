@@ -1,0 +1,74 @@
+"""manifest.json of a docker archive: its shape, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from app.archive.model import Limits
+from app.errors import LimitExceeded, MalformedArchive
+from app.oci import Digest
+from app.oci.media_types import NON_DISTRIBUTABLE
+
+
+@dataclass(frozen=True, slots=True)
+class DockerEntry:
+    """config and layers are names of members; `tags` as they stand. `foreign`: layers whose bytes come from a URL.
+    `what` names the entry in messages."""
+
+    config: str
+    tags: tuple[str, ...]
+    layers: tuple[str, ...]
+    foreign: frozenset[Digest]
+    what: str
+
+
+def holds_docker_images(value: object) -> TypeGuard[list[object]]:
+    """Whether `value` is docker's list, maybe of nothing, and not something else that is called manifest.json (a
+    manifest of skopeo's dir:, imgpkg's list, a browser extension). Errors in it are for `parse_entries`."""
+    if not isinstance(value, list):
+        return False
+    return not value or any(isinstance(entry, dict) and {"Config", "Layers"} & entry.keys() for entry in value)
+
+
+def parse_entries(value: list[object], limits: Limits) -> tuple[DockerEntry, ...]:
+    """Raises MalformedArchive, LimitExceeded."""
+    if len(value) > limits.nodes:
+        raise LimitExceeded(f"manifest.json lists {len(value)} images; at most {limits.nodes} are read")
+    return tuple(_entry(entry, f"image {number} of manifest.json") for number, entry in enumerate(value, 1))
+
+
+def _entry(value: object, what: str) -> DockerEntry:
+    if not isinstance(value, dict):
+        raise MalformedArchive(f"{what} is not an object")
+    config = value.get("Config")
+    if not isinstance(config, str) or not config:
+        raise MalformedArchive(f"{what} has no `Config`, the name of the member that holds its config")
+    sources = value.get("LayerSources")
+    if not isinstance(sources, dict | None):
+        raise MalformedArchive(f"`LayerSources` of {what} is not an object")
+    return DockerEntry(
+        config=config,
+        tags=_strings(value, "RepoTags", what),
+        layers=_strings(value, "Layers", what),
+        foreign=frozenset(_foreign(sources or {})),
+        what=what,
+    )
+
+
+def _strings(members: dict[str, object], key: str, what: str) -> tuple[str, ...]:
+    value = members.get(key)
+    if value is None:  # Go writes an empty list so
+        return ()
+    if isinstance(value, list) and all(isinstance(text, str) and text for text in value):
+        return tuple(value)
+    raise MalformedArchive(f"`{key}` of {what} is not a list of names")
+
+
+def _foreign(sources: dict[str, object]) -> Iterator[Digest]:
+    """Docker 25 describes all of its layers here; foreign are only those with URLs or of a type that says so
+    (google/go-containerregistry#1870)."""
+    for diff_id, source in sources.items():
+        if isinstance(source, dict) and (source.get("urls") or source.get("mediaType") in NON_DISTRIBUTABLE):
+            yield Digest.parse(diff_id)

@@ -1,0 +1,199 @@
+"""Graph: every manifest that an image layout's descriptors lead to, read and verified, and where the blobs lie."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from app.archive.formats.contents import Contents, blob_name, enumerated
+from app.archive.model import Extent
+from app.errors import LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
+from app.oci.media_types import DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, is_manifest
+
+MAX_PLATFORMS = 100  # told of one image; Docker's largest official images have below 20
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """manifests  verified against digest and size; the platform of an image is in its `descriptor`, taken from its
+               config where the descriptor says none
+    blobs      every config, layer and child of an unknown type; of the stated size, the digest not yet verified
+    parents    of a manifest: the indexes that list it
+    notes      what is absent and may be"""
+
+    manifests: Mapping[Digest, Manifest]
+    blobs: Mapping[Digest, Extent]
+    parents: Mapping[Digest, tuple[Digest, ...]]
+    notes: tuple[str, ...]
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self.manifests
+
+    def platforms(self, roots: Iterable[Digest]) -> dict[Digest, tuple[Platform, ...]]:
+        """Of an image, or of the images below an index, each once, MAX_PLATFORMS at most; those of attestations are
+        left out."""
+        found: dict[Digest, tuple[Platform, ...]] = {}
+        return {root: self._platforms(root, found) for root in roots}
+
+    def _platforms(self, digest: Digest, found: dict[Digest, tuple[Platform, ...]]) -> tuple[Platform, ...]:
+        if digest in found:
+            return found[digest]
+        manifest = self.manifests[digest]
+        platform = manifest.descriptor.platform
+        platforms: dict[Platform, None] = {}
+        if not manifest.is_index and platform is not None and platform.known:
+            platforms[platform] = None
+        for child in manifest.manifests:  # Limits.depth bounds the recursion
+            if child.digest in self and len(platforms) < MAX_PLATFORMS:
+                platforms.update(dict.fromkeys(self._platforms(child.digest, found)))
+        found[digest] = tuple(islice(platforms, MAX_PLATFORMS))
+        return found[digest]
+
+    def first_owners(self, roots: Iterable[Digest]) -> Mapping[Digest, Digest]:
+        """For every manifest at or below `roots`: the first of them above it."""
+        owners: dict[Digest, Digest] = {}
+        for root in roots:
+            waiting = [root]
+            for digest in waiting:
+                if digest in self and digest not in owners:
+                    owners[digest] = root
+                    waiting.extend(child.digest for child in self.manifests[digest].manifests)
+        return owners
+
+
+def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
+    """Follow `roots` down to the last blob. Raises MissingContent (with everything that is missing), DigestMismatch,
+    SizeMismatch, LimitExceeded, MalformedArchive."""
+    reading = _Reading(contents)
+    waiting = deque((root, 1) for root in roots)
+    while waiting:
+        descriptor, depth = waiting.popleft()
+        manifest = reading.manifest(descriptor, depth)
+        if manifest is None:
+            continue
+        for child in manifest.manifests:
+            if is_manifest(child.media_type):
+                reading.parents.setdefault(child.digest, {})[descriptor.digest] = None
+                waiting.append((child, depth + 1))
+            else:  # image-spec: an index may list what no reader knows; it travels as it is
+                reading.blob(child, descriptor.digest)
+        for blob in manifest.blobs:
+            reading.blob(blob, descriptor.digest)
+    return reading.graph()
+
+
+class _Reading:
+    """A graph while it is read. A true digest cannot lie on a circle; depth and the set of what was seen bound the
+    walk all the same (GHSA of other clients: an index that lists itself was followed for ever)."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self.limits = contents.limits
+        self.manifests: dict[Digest, Manifest] = {}
+        self.parents: dict[Digest, dict[Digest, None]] = {}
+        self._depths: dict[Digest, int] = {}
+        self._blobs: dict[Digest, Extent] = {}
+        self._missing: dict[str, None] = {}
+        self._absent: dict[Digest, None] = {}
+        self._platforms: dict[Extent, Platform | None] = {}
+        self._bytes = 0
+
+    def manifest(self, descriptor: Descriptor, depth: int) -> Manifest | None:
+        """None where it is missing, or was read at this depth or below already. One that comes up again further down
+        is followed again, so that `depth` is that of the longest way: later walks may rely on it."""
+        if depth > self.limits.depth:
+            raise LimitExceeded(f"manifest {descriptor.digest} lies deeper than {self.limits.depth} indexes")
+        if self._depths.get(descriptor.digest, 0) >= depth:
+            self._same(self.manifests.get(descriptor.digest), descriptor)
+            return None
+        self._depths[descriptor.digest] = depth
+        known = self.manifests.get(descriptor.digest)
+        self._same(known, descriptor)
+        return known if known is not None else self._read(descriptor)
+
+    def _same(self, known: Manifest | None, descriptor: Descriptor) -> None:
+        """One digest described in two ways would be one thing to us and another to the next reader."""
+        if known is None:
+            return
+        if known.descriptor.size != descriptor.size:
+            raise SizeMismatch(
+                f"manifest {descriptor.digest} is described with {known.descriptor.size} bytes and with "
+                f"{descriptor.size} bytes"
+            )
+        if known.descriptor.media_type != descriptor.media_type:
+            raise MalformedArchive(
+                f"manifest {descriptor.digest} is described as {known.descriptor.media_type} and as "
+                f"{descriptor.media_type}"
+            )
+
+    def _read(self, descriptor: Descriptor) -> Manifest | None:
+        raw = self.contents.read(blob_name(descriptor.digest), MAX_MANIFEST_BYTES)
+        if raw is None:
+            self._missing[f"manifest {descriptor.digest}{_for_platform(descriptor)}"] = None
+            return None
+        self._bytes += len(raw)
+        if len(self.manifests) >= self.limits.nodes or self._bytes > self.limits.manifests_bytes:
+            raise LimitExceeded(
+                f"the archive holds more than {self.limits.nodes} manifests or {self.limits.manifests_bytes} bytes of "
+                "them; split it"
+            )
+        manifest = parse_manifest(raw, descriptor)
+        self.manifests[descriptor.digest] = self._with_platform(manifest)
+        return manifest
+
+    def _with_platform(self, manifest: Manifest) -> Manifest:
+        descriptor, config = manifest.descriptor, manifest.config
+        if descriptor.platform is not None or config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
+            return manifest
+        extent = self.contents.extent(blob_name(config.digest))
+        if extent is None:
+            return manifest
+        if extent not in self._platforms:  # by place: 20,000 names may be links to one config of 8 MiB
+            self._platforms[extent] = self._platform_of_config(extent)
+        return replace(manifest, descriptor=replace(descriptor, platform=self._platforms[extent]))
+
+    def _platform_of_config(self, extent: Extent) -> Platform | None:
+        """For display and choice only; a config that cannot be read travels as it is."""
+        if extent.size > self.limits.config_bytes:
+            return None
+        raw = self.contents.source.read_at(extent.offset, extent.size)
+        try:
+            members = strict_json(raw, what="config", limit=self.limits.config_bytes)
+        except MalformedArchive:
+            return None
+        platform = Platform.of(members) if isinstance(members, dict) else None
+        return platform if platform is not None and platform.known else None
+
+    def blob(self, descriptor: Descriptor, parent: Digest) -> None:
+        extent = self._blobs.get(descriptor.digest) or self.contents.extent(blob_name(descriptor.digest))
+        if extent is not None:
+            if extent.size != descriptor.size:
+                raise SizeMismatch(
+                    f"blob {descriptor.digest} has {extent.size} bytes in the archive where manifest {parent} says "
+                    f"{descriptor.size}"
+                )
+            self._blobs[descriptor.digest] = extent
+        elif descriptor.urls or descriptor.media_type in NON_DISTRIBUTABLE:
+            self._absent[descriptor.digest] = None
+        elif descriptor.data is None:
+            self._missing[f"blob {descriptor.digest} of manifest {parent}"] = None
+
+    def graph(self) -> Graph:
+        if self._missing:
+            raise MissingContent(
+                f"the archive lacks {enumerated(list(self._missing))}; save it again with all of its content "
+                "(for an index: with all of its platforms)"
+            )
+        notes = []
+        if self._absent:
+            absent = enumerated([str(digest) for digest in self._absent])
+            notes.append(f"not in the archive and not pushed, as their manifests allow (foreign layers): {absent}")
+        parents = {digest: tuple(above) for digest, above in self.parents.items()}
+        return Graph(self.manifests, self._blobs, parents, tuple(notes))
+
+
+def _for_platform(descriptor: Descriptor) -> str:
+    return f" ({descriptor.platform})" if descriptor.platform is not None and descriptor.platform.known else ""

@@ -1,0 +1,130 @@
+"""From the descriptors of index.json to images: one per digest, referrers with what they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from app.archive.formats.contents import enumerated
+from app.archive.formats.graph import Graph
+from app.archive.formats.layout_names import canonical, embedded_name
+from app.archive.model import ImageEntry, Limits
+from app.errors import LimitExceeded
+from app.oci import Descriptor, Digest
+
+
+@dataclass(frozen=True, slots=True)
+class TopLevel:
+    """A digest that index.json lists, with the names of all descriptors that have it."""
+
+    descriptor: Descriptor
+    names: tuple[str, ...] = ()
+    bare_tags: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        return self.descriptor.digest
+
+    @property
+    def is_named(self) -> bool:
+        return bool(self.names or self.bare_tags)
+
+
+def collect(descriptors: Iterable[Descriptor], limits: Limits) -> tuple[TopLevel, ...]:
+    """In order of first appearance. A tag alone is dropped where another descriptor of the same content has the full
+    name with that tag. Raises LimitExceeded."""
+    found: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
+    for descriptor in descriptors:
+        _, names, bare_tags = found.setdefault(descriptor.digest, (descriptor, {}, {}))
+        name = embedded_name(descriptor)
+        if name.full is not None:
+            names[name.full] = None
+        if name.bare_tag is not None:
+            bare_tags[name.bare_tag] = None
+        if len(names) + len(bare_tags) > limits.tags:
+            raise LimitExceeded(f"image {descriptor.digest} has more than {limits.tags} names")
+    return tuple(TopLevel(first, tuple(names), tuple(tags)) for first, names, tags in found.values())
+
+
+def name_by_repo_tags(
+    top_levels: Sequence[TopLevel], graph: Graph, repo_tags: Mapping[Digest, tuple[str, ...]]
+) -> tuple[tuple[TopLevel, ...], tuple[str, ...]]:
+    """Give those that have no full name the RepoTags of the same image (`repo_tags` is by config digest; for an index
+    docker and containerd list one of its images). Where both name an image, index.json counts; a note tells of names
+    that only manifest.json has."""
+    nameless = [each.digest for each in top_levels if not each.names and each.digest not in graph.parents]
+    owners = graph.first_owners(nameless)
+    found: dict[Digest, dict[str, None]] = {}
+    for manifest in graph.manifests.values():
+        owner = owners.get(manifest.descriptor.digest)
+        if owner is not None and manifest.config is not None:
+            found.setdefault(owner, {}).update(dict.fromkeys(repo_tags.get(manifest.config.digest, ())))
+    named = tuple(
+        replace(each, names=tuple(found[each.digest]), bare_tags=()) if found.get(each.digest) else each
+        for each in top_levels
+    )
+    known = {canonical(name) for each in named for name in each.names}
+    ignored = [name for names in repo_tags.values() for name in names if canonical(name) not in known]
+    if not ignored:
+        return named, ()
+    return named, (f"manifest.json has names that index.json does not have; index.json counts: {enumerated(ignored)}",)
+
+
+def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tuple[ImageEntry, ...]:
+    """Every top-level is an image of its own, but for what has no name and either lies in an index that is listed too
+    (oras lists children) or refers to something in the archive by `subject`. Raises LimitExceeded."""
+    images: dict[Digest, TopLevel] = {}
+    referring: dict[Digest, TopLevel] = {}
+    for each in top_levels:
+        subject = graph.manifests[each.digest].subject
+        if each.is_named or (each.digest not in graph.parents and (subject is None or subject.digest not in graph)):
+            images[each.digest] = each
+        elif each.digest not in graph.parents:
+            referring[each.digest] = each
+    referrers = _Ownership(graph, images, referring, limits).referrers()
+    platforms = graph.platforms(images)
+    return tuple(
+        ImageEntry(
+            root=image.descriptor,
+            names=image.names,
+            bare_tags=image.bare_tags,
+            platforms=platforms[digest],
+            referrers=tuple(referrers.get(digest, ())),
+        )
+        for digest, image in images.items()
+    )
+
+
+class _Ownership:
+    """Which images a referrer belongs to: all that hold its subject, or whose referrer its subject is."""
+
+    def __init__(
+        self, graph: Graph, images: Mapping[Digest, TopLevel], referring: Mapping[Digest, TopLevel], limits: Limits
+    ) -> None:
+        self._graph = graph
+        self._images = images
+        self._referring = referring
+        self._limit = limits.nodes * limits.depth
+        self._steps = 0
+
+    def referrers(self) -> dict[Digest, list[Descriptor]]:
+        found: dict[Digest, list[Descriptor]] = {}
+        for digest, referrer in self._referring.items():
+            for owner in self._owners(digest):
+                found.setdefault(owner, []).append(referrer.descriptor)
+        return found
+
+    def _owners(self, digest: Digest) -> list[Digest]:
+        seen = {digest}
+        waiting = [digest]
+        for above in waiting:
+            self._steps += 1
+            if self._steps > self._limit:
+                raise LimitExceeded(f"relating referrers to images takes more than {self._limit} steps")
+            parents = list(self._graph.parents.get(above, ()))
+            subject = self._graph.manifests[above].subject
+            if above in self._referring and subject is not None:
+                parents.append(subject.digest)
+            waiting.extend(parent for parent in parents if parent not in seen)
+            seen.update(parents)
+        return [above for above in waiting if above in self._images]

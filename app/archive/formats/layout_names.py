@@ -1,0 +1,45 @@
+"""What the descriptors of an image layout's index.json are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.errors import InvalidReference
+from app.oci import Descriptor, Reference
+from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNOTATION_SOURCE_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedName:
+    """One of the two is set, or none: `full` names a repository, `bare_tag` is a tag alone."""
+
+    full: str | None = None
+    bare_tag: str | None = None
+
+
+def embedded_name(descriptor: Descriptor) -> EmbeddedName:
+    """io.containerd.image.name is the full name where it is given; buildx, docker and ctr then have in ref.name the
+    tag alone. Else ref.name, to which image-spec gives no meaning but that of a string: skopeo and podman write what
+    the user typed, umoci and oras a tag."""
+    annotations = descriptor.annotations
+    ref_name = annotations.get(ANNOTATION_REF_NAME, "")
+    if name := annotations.get(ANNOTATION_IMAGE_NAME):
+        return EmbeddedName(full=name)
+    if any(char in ref_name for char in ":/@"):
+        return EmbeddedName(full=ref_name)
+    if not ref_name:
+        return EmbeddedName()
+    for key, repositories in annotations.items():
+        registry = key.removeprefix(ANNOTATION_SOURCE_PREFIX)
+        repository = repositories.partition(",")[0]  # containerd lists every repository it saw the content in
+        if registry not in {key, ""} and repository:
+            return EmbeddedName(full=f"{registry}/{repository}:{ref_name}")
+    return EmbeddedName(bare_tag=ref_name)
+
+
+def canonical(name: str) -> str:
+    """To compare names that different tools write in different lengths; an invalid one stays as it is."""
+    try:
+        return str(Reference.parse(name))
+    except InvalidReference:
+        return name

@@ -1,0 +1,100 @@
+"""What an archive of no known format seems to be, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.tar_index import MemberKind
+from app.errors import MalformedArchive, UnknownFormat
+from app.oci import strict_json
+
+STORAGE_TREE = "docker/registry/v2"
+BUNDLE_CONFIGS = ("images.yaml", "charts.yaml")
+_ROOT_FILE_SYSTEM = frozenset({"bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"})
+_INNER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tzst", ".txz")
+_MAX_NAME = 60  # characters of a name in a message
+
+
+def is_bundle(contents: Contents) -> bool:
+    """A registry's storage tree and at least one of the files that say what is in it."""
+    has_config = any(contents.extent(name) is not None for name in BUNDLE_CONFIGS)
+    return has_config and _has_storage_tree(contents)
+
+
+def refuse(contents: Contents, supported: Sequence[str]) -> UnknownFormat:
+    """The error for an archive that no format recognises."""
+    roots = [_shown(name) for name in contents.index.roots]
+    found = f"its root holds {enumerated(roots)}" if roots else "it is a tar without a single member"
+    hint = _hint(contents)
+    return UnknownFormat(
+        f"the archive is of no known format: {found}; supported are {', '.join(supported)}"
+        + (f". {hint}" if hint else "")
+    )
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "…")
+
+
+def _has_storage_tree(contents: Contents) -> bool:
+    return any(name == STORAGE_TREE or name.startswith(f"{STORAGE_TREE}/") for name in contents.index.members)
+
+
+def _hint(contents: Contents) -> str:
+    roots = set(contents.index.roots)
+    return (
+        _hint_of_layout(contents, roots)
+        or _hint_of_manifest(contents)
+        or _hint_of_tree(contents)
+        or _hint_of_members(contents, roots)
+    )
+
+
+def _hint_of_layout(contents: Contents, roots: set[str]) -> str:
+    if {"oci-layout", "index.json"} <= roots:
+        return "oci-layout and index.json of an OCI image layout are files; here one of them is a directory"
+    if "oci-layout" in roots:
+        return "This is an OCI image layout without its index.json; save it again"
+    if "index.json" in roots and "blobs" in roots:
+        return "This looks like an OCI image layout without the file oci-layout; add it or save the layout again"
+    return ""
+
+
+def _hint_of_manifest(contents: Contents) -> str:
+    raw = contents.read("manifest.json", contents.limits.docker_manifest_bytes)
+    if raw is None:
+        return ""
+    try:
+        value = strict_json(raw, what="manifest.json", limit=contents.limits.docker_manifest_bytes)
+    except MalformedArchive:
+        return ""
+    if isinstance(value, dict) and contents.extent("version") is not None:
+        return "This is a directory of skopeo's dir: transport; copy it to docker-archive: or oci-archive: first"
+    if isinstance(value, list) and any(
+        isinstance(each, dict) and {"Image", "ImageIndex"} & each.keys() for each in value
+    ):
+        return "This is a tar of imgpkg; copy its images to an OCI archive or use `imgpkg copy --tar`"
+    return "Its manifest.json is not the list that docker save writes"
+
+
+def _hint_of_tree(contents: Contents) -> str:
+    if _has_storage_tree(contents):
+        return "This is a registry's storage; a mindthegap bundle has images.yaml or charts.yaml beside it"
+    return ""
+
+
+def _hint_of_members(contents: Contents, roots: set[str]) -> str:
+    charts = [name for name in contents.index.members if name.count("/") == 1 and name.endswith("/Chart.yaml")]
+    if charts:
+        return "This is a Helm chart; push it with `helm push`"
+    if ".dockerenv" in roots or len(roots & _ROOT_FILE_SYSTEM) >= 4:
+        return "This is the file system of a container (docker export); make an archive of the image with docker save"
+    inner = [name for name in contents.index.members if name.endswith(_INNER_ARCHIVES)]
+    files = sum(member.kind is MemberKind.FILE for members in contents.index.members.values() for member in members)
+    if inner and len(inner) == files:
+        return f"It holds {enumerated([_shown(name) for name in inner])}; push what is inside"
+    below = [name for name in contents.index.members if name.endswith(("/oci-layout", "/manifest.json"))]
+    if below:
+        return f"{_shown(below[0])} lies in a directory; make the tar from inside of it: tar -C DIRECTORY -cf x.tar ."
+    return ""
