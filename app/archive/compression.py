@@ -1,0 +1,230 @@
+"""What an archive is wrapped in, told by its first bytes, and taking that off while the bytes arrive.
+
+Every call into a codec has a bound on its output: unbounded, 16 KiB of zstd became 495 MiB in one call.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from isal import igzip_lib
+
+from app.archive.model import DEFAULT_LIMITS, Compression, Limits
+from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SNIFF_BYTES = 10
+PIECE = 1 << 20  # plain bytes given at once
+FIRST_STEP = 4 << 10  # input for a new member; doubles. A codec copies what lies beyond its member's end
+MAX_MEMBERS = 1 << 20  # of one stream; bgzip writes one per 64 KiB, which makes 64 GiB
+XZ_MEMORY = 80 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
+ZSTD_WINDOW_LOG = 27  # 128 MiB, what `zstd -d` takes at most without being asked
+_GZIP_REFUSED = 0b1110_0010  # RFC 1952: reserved bits must be refused; FHCRC isal checks wrongly when cut in pieces
+
+
+_ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # its stub has an instance for the class
+
+
+class Decompressor(Protocol):
+    """Wrapped bytes in, plain bytes out. Read what `feed` gives to its end before the next call.
+
+    Both raise MalformedArchive, TruncatedArchive and LimitExceeded."""
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """Pieces of at most 1 MiB (for what is not wrapped: the chunk)."""
+        ...
+
+    def finish(self) -> None:
+        """After the last byte. Raises TruncatedArchive where the stream is not complete."""
+        ...
+
+
+class _Codec(Protocol):
+    """What bz2, lzma, zstd and isal have in common: one member (frame, stream) and then `eof`."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Gzip:
+    """isal's decompressor, which does not look at the flags of the header itself."""
+
+    def __init__(self) -> None:
+        self._isal = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        self._until_flags = 3
+
+    @property
+    def eof(self) -> bool:
+        return self._isal.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return self._isal.needs_input
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._isal.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        if 0 <= self._until_flags < len(data) and data[self._until_flags] & _GZIP_REFUSED:
+            raise _ISAL_ERROR("reserved flags or a header checksum, which no common tool writes")
+        self._until_flags -= len(data)
+        return self._isal.decompress(data, max_length)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    magic: tuple[bytes, ...]
+    make: Callable[[], _Codec]
+    error: type[Exception]
+
+
+_KINDS = {
+    Compression.GZIP: _Kind((b"\x1f\x8b\x08",), _Gzip, _ISAL_ERROR),
+    Compression.ZSTD: _Kind(
+        (b"\x28\xb5\x2f\xfd", *(bytes([low]) + b"\x2a\x4d\x18" for low in range(0x50, 0x60))),  # skippable frames
+        lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}),
+        zstd.ZstdError,
+    ),
+    Compression.XZ: _Kind(
+        (b"\xfd7zXZ\0",),
+        lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY),
+        lzma.LZMAError,
+    ),
+    Compression.BZIP2: _Kind(
+        tuple(  # a level, then the start of a block, or of the end where there is no block
+            b"BZh%d" % level + block for level in range(1, 10) for block in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
+        ),
+        bz2.BZ2Decompressor,
+        OSError,
+    ),
+}
+
+
+def sniff(head: bytes) -> Compression:
+    """By the first SNIFF_BYTES bytes, or all where there are fewer."""
+    for compression, kind in _KINDS.items():
+        if head.startswith(kind.magic):
+            return compression
+    return Compression.NONE
+
+
+def decompressor(compression: Compression, limits: Limits = DEFAULT_LIMITS) -> Decompressor:
+    return _Plain(limits) if compression is Compression.NONE else _Wrapped(compression, limits)
+
+
+class _Plain:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._received = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self._received += len(chunk)
+        if self._received > self._limits.unpacked_bytes:
+            raise LimitExceeded(f"the archive has more than {self._limits.unpacked_bytes} bytes")
+        yield chunk
+
+    def finish(self) -> None:
+        """There is no end that could be missing."""
+
+
+class _Wrapped:
+    """One member after another, then perhaps zeros (padding of tapes and block devices; gzip passes over them too)."""
+
+    def __init__(self, compression: Compression, limits: Limits) -> None:
+        self._compression = compression
+        self._kind = _KINDS[compression]
+        self._limits = limits
+        self._received = 0
+        self._unpacked = 0
+        self._members = 0
+        self._codec: _Codec | None = None
+        self._step = FIRST_STEP
+        self._padding = False
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self._received += len(chunk)
+        at = 0
+        while at < len(chunk):
+            if self._padding:
+                return self._pad(chunk[at:])
+            codec = self._codec or self._open(chunk[at])
+            if codec is None:
+                continue
+            data = chunk[at : at + self._step]
+            at += len(data)
+            self._step = min(2 * self._step, PIECE)
+            yield from self._unwrap(codec, data)
+            if codec.eof:
+                at -= len(codec.unused_data)
+                self._codec = None
+
+    def finish(self) -> None:
+        if self._codec or not self._members:
+            raise TruncatedArchive(
+                f"the {self._compression} data breaks off after {self._received} bytes; was the transfer cut short?"
+            )
+
+    def _open(self, first: int) -> _Codec | None:
+        """The codec for the next member; None where padding begins."""
+        if self._members and first == 0:
+            self._padding = True
+            return None
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise LimitExceeded(f"the {self._compression} data has more than {MAX_MEMBERS} members")
+        self._codec, self._step = self._kind.make(), FIRST_STEP
+        return self._codec
+
+    def _pad(self, rest: bytes) -> None:
+        if rest.strip(b"\0"):
+            raise MalformedArchive(f"the {self._compression} data is followed by something else")
+
+    def _unwrap(self, codec: _Codec, data: bytes) -> Iterator[bytes]:
+        while True:
+            try:
+                plain = codec.decompress(data, PIECE)
+            except self._kind.error as error:
+                raise self._fault(error) from None
+            if plain:
+                self._charge(len(plain))
+                yield plain
+            if codec.eof or codec.needs_input:
+                return
+            data = b""
+
+    def _charge(self, size: int) -> None:
+        self._unpacked += size
+        limits = self._limits
+        if self._unpacked > limits.unpacked_bytes:
+            raise LimitExceeded(f"the archive unpacks to more than {limits.unpacked_bytes} bytes")
+        if self._unpacked > max(limits.ratio_grace_bytes, self._received * limits.ratio):
+            raise LimitExceeded(
+                f"the {self._compression} data unpacks to more than {limits.ratio} times its size: {self._unpacked} "
+                f"bytes out of {self._received}"
+            )
+
+    def _fault(self, error: Exception) -> MalformedArchive | LimitExceeded:
+        if "memory" in str(error).lower():  # both lzma and zstd have one error class and tell it by its words alone
+            return LimitExceeded(f"the {self._compression} data needs too much memory to be unpacked: {error}")
+        return MalformedArchive(
+            f"the {self._compression} data is corrupt, or followed by something else, before byte {self._received}: "
+            f"{error}"
+        )
+
+
+__all__ = ["SNIFF_BYTES", "Decompressor", "decompressor", "sniff"]

@@ -1,0 +1,79 @@
+"""Intake: what received bytes pass through, once, on their way to the spool: hash, unwrap, index."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
+from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
+from app.archive.tar import TarIndex, TarIndexer
+from app.errors import TooLarge
+from app.oci import Digest
+
+
+class Intake:
+    """A `spool.Tap`: raw bytes in, the plain tar out. Read what each call gives to its end before the next call.
+
+    `received` and `digest` are of the raw bytes so far, `compression` and `index` are there after `finish`. What is no
+    tar is refused at its first header. Raises TooLarge, UnknownFormat, MalformedArchive, TruncatedArchive and
+    LimitExceeded. Comparing with a checksum that the sender gave is left to the caller."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None) -> None:
+        self.received = 0
+        self.compression = Compression.NONE
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._hash = hashlib.sha256()
+        self._head = b""  # until there is enough of it to know the compression
+        self._decompressor: Decompressor | None = None
+        self._indexer = TarIndexer(limits)
+        self._index: TarIndex | None = None
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("sha256", self._hash.hexdigest())
+
+    @property
+    def index(self) -> TarIndex:
+        assert self._index is not None, "Intake.index is there after finish()"
+        return self._index
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self.received += len(chunk)
+        if self._max_bytes is not None and self.received > self._max_bytes:
+            raise TooLarge(f"the upload has more than {self._max_bytes} bytes, which is the limit of this service")
+        self._hash.update(chunk)
+        unwrap = self._decompressor
+        if unwrap is None:
+            chunk = self._head = self._head + chunk
+            if len(chunk) < SNIFF_BYTES:
+                return
+            unwrap = self._open(chunk)
+        yield from self._pass(unwrap, chunk)
+
+    def finish(self) -> Iterator[bytes]:
+        unwrap = self._decompressor
+        if unwrap is None:
+            unwrap = self._open(self._head)
+            yield from self._pass(unwrap, self._head)
+        unwrap.finish()
+        self._index = self._indexer.finish()
+
+    def _open(self, head: bytes) -> Decompressor:
+        self.compression = sniff(head)
+        self._decompressor = decompressor(self.compression, self._limits)
+        return self._decompressor
+
+    def _pass(self, unwrap: Decompressor, chunk: bytes) -> Iterator[bytes]:
+        for plain in unwrap.feed(chunk):
+            self._indexer.feed(plain)
+            yield plain
+
+
+def sniff_file(source: ReadAt, size: int) -> Compression:
+    """How a file of `size` bytes is wrapped. Blocks."""
+    return sniff(source.read_at(0, min(size, SNIFF_BYTES)))
+
+
+__all__ = ["Intake", "sniff_file"]
