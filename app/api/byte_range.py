@@ -1,0 +1,40 @@
+"""The Range header, read as RFC 9110 section 14 has it, for one range."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ONE_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,19})-([0-9]{0,19})[ \t]*", re.IGNORECASE)  # 2**63 has 19 digits
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes `start` up to, not including, `end`; never empty."""
+
+    start: int
+    end: int
+
+
+class Unsatisfiable(Exception):
+    """The range lies outside of the content: 416."""
+
+
+def parse_range(header: str | None, size: int) -> ByteRange | None:
+    """What of `size` bytes is asked for. None is all of it: no header, another unit, a malformed header, or several
+    ranges, which RFC 9110 14.2 lets a server ignore and which cost others dearly (CVE-2025-62727).
+
+    Raises Unsatisfiable."""
+    match = _ONE_RANGE.fullmatch(header or "")
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < int(first):
+            return None
+    if start >= size:
+        raise Unsatisfiable
+    return ByteRange(start, end)
