@@ -50,7 +50,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`basic`: ask for USER and PASSWORD. `certificate` and `key`: speak TLS. `more`: configuration keys and their values."""
+    """`basic`: ask for USER and PASSWORD. `certificate` and `key`: speak TLS. `more`: more configuration."""
 
     basic: bool = False
     certificate: Path | None = None

@@ -1,0 +1,194 @@
+"""What every Registry promises, whatever stands behind it. A new adapter adds its factory to ADAPTERS and is held to
+all of this."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.errors import DigestMismatch, RegistryError, SizeMismatch
+from app.oci import Descriptor, Digest, media_types
+from app.registry import Registry
+from app.registry.client import HttpSettings
+from app.registry.http import HttpRegistry
+from app.registry.retry import RetryingRegistry
+from app.registry.wire import parse_registry_url
+from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
+from tests.support.docker_registry import DockerRegistry
+from tests.support.memory_registry import MemoryRegistry
+
+Factory = Callable[[Path], AbstractAsyncContextManager[Registry]]
+
+
+@asynccontextmanager
+async def memory(folder: Path) -> AsyncIterator[Registry]:
+    async with MemoryRegistry().client() as registry:
+        yield registry
+
+
+@asynccontextmanager
+async def docker(folder: Path) -> AsyncIterator[Registry]:
+    with DockerRegistry(folder) as server:
+        async with HttpRegistry(HttpSettings(parse_registry_url(server.address, "url"))) as registry:
+            yield registry
+
+
+@asynccontextmanager
+async def retrying(folder: Path) -> AsyncIterator[Registry]:
+    async with MemoryRegistry().client() as registry:
+        yield RetryingRegistry(registry)
+
+
+ADAPTERS: tuple[Factory, ...] = (memory, docker, retrying)
+
+
+@pytest.fixture(params=ADAPTERS, ids=lambda factory: factory.__name__)
+async def registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Registry]:
+    async with request.param(tmp_path / "registry") as adapter:
+        yield adapter
+
+
+def absent(text: str) -> Digest:
+    return Digest.of(text.encode())
+
+
+async def an_image(registry: Registry, repository: str, text: str = "image") -> tuple[Descriptor, bytes]:
+    """Blobs in place; the manifest is returned, not yet pushed."""
+    config, layer = BytesContent(json.dumps({"text": text}).encode()), BytesContent(b"layer of " + text.encode())
+    members = []
+    for media_type, content in ((media_types.OCI_CONFIG, config), (media_types.OCI_LAYER, layer)):
+        digest, size = await registry.push_blob(repository, content)
+        members.append({"mediaType": media_type, "digest": str(digest), "size": size})
+    document = {"schemaVersion": 2, "mediaType": media_types.OCI_MANIFEST, "config": members[0], "layers": members[1:]}
+    return described(json.dumps(document, indent=3).encode(), media_types.OCI_MANIFEST)
+
+
+def described(raw: bytes, media_type: str) -> tuple[Descriptor, bytes]:
+    return Descriptor(media_type, Digest.of(raw), len(raw)), raw
+
+
+async def test_a_blob_is_there_once_it_was_pushed_and_not_before(registry: Registry) -> None:
+    content = BytesContent(b"some layer")
+    assert not await registry.blob_exists("team/app", absent("some layer"))
+    assert await registry.push_blob("team/app", content) == (absent("some layer"), 10)
+    assert await registry.blob_exists("team/app", absent("some layer"))
+
+
+async def test_a_blob_of_unknown_digest_is_stored_under_the_one_it_turns_out_to_have(registry: Registry) -> None:
+    content = BytesContent(b"made while it is sent" * 1000, known=False, cut=4096)
+    digest, size = await registry.push_blob("team/app", content)
+    assert (digest, size) == (Digest.of(content.data), len(content.data))
+    assert await registry.blob_exists("team/app", digest)
+
+
+async def test_an_empty_blob_and_one_of_many_chunks_arrive(registry: Registry) -> None:
+    for content in (BytesContent(b""), BytesContent(b"x", known=False), BytesContent(bytes(3_000_000), cut=70_001)):
+        digest, size = await registry.push_blob("team/app", content)
+        assert size == len(content.data)
+        assert await registry.blob_exists("team/app", digest)
+
+
+async def test_a_blob_can_be_pushed_twice(registry: Registry) -> None:
+    content = BytesContent(b"again")
+    assert await registry.push_blob("team/app", content) == await registry.push_blob("team/app", content)
+
+
+async def test_a_blob_is_mounted_from_a_repository_that_has_it(registry: Registry) -> None:
+    digest, _ = await registry.push_blob("team/one", BytesContent(b"shared"))
+    assert await registry.mount_blob("team/two", digest, "team/one")
+    assert await registry.blob_exists("team/two", digest)
+
+
+async def test_mounting_what_is_not_there_is_no_error(registry: Registry) -> None:
+    assert not await registry.mount_blob("team/two", absent("nothing"), "team/one")
+
+
+async def test_wrong_content_is_refused_with_its_own_error_and_never_stored(registry: Registry) -> None:
+    content = FailingContent(b"0123456789", DigestMismatch("the layer is not what it should be"))
+    with pytest.raises(DigestMismatch, match="not what it should be"):
+        await registry.push_blob("team/app", content)
+    assert not await registry.blob_exists("team/app", Digest.of(b"0123456789"))
+
+
+@pytest.mark.parametrize("stated", [3, 9, 11, 40])
+async def test_content_of_another_size_than_stated_is_never_stored(registry: Registry, stated: int) -> None:
+    with pytest.raises(SizeMismatch):
+        await registry.push_blob("team/app", LyingContent(b"0123456789", stated))
+    assert not await registry.blob_exists("team/app", Digest.of(b"0123456789"))
+
+
+async def test_a_cancelled_blob_is_not_stored(registry: Registry) -> None:
+    content = EndlessContent(b"0123456789")
+    pushing = asyncio.create_task(registry.push_blob("team/app", content))
+    await content.begun.wait()
+    pushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pushing
+    assert not await registry.blob_exists("team/app", Digest.of(b"0123456789"))
+
+
+async def test_a_manifest_comes_back_byte_for_byte_under_its_tag_and_its_digest(registry: Registry) -> None:
+    descriptor, raw = await an_image(registry, "team/app")
+    assert await registry.find_manifest("team/app", "1.0") is None
+    assert await registry.read_manifest("team/app", "1.0") is None
+    await registry.push_manifest("team/app", "1.0", (descriptor, raw))
+    for reference in ("1.0", str(descriptor.digest)):
+        assert await registry.find_manifest("team/app", reference) == descriptor.digest
+        stored = await registry.read_manifest("team/app", reference)
+        assert stored is not None
+        assert (stored.raw, stored.digest, stored.media_type) == (raw, descriptor.digest, descriptor.media_type)
+
+
+async def test_a_manifest_can_be_pushed_by_digest_alone(registry: Registry) -> None:
+    descriptor, raw = await an_image(registry, "team/app")
+    await registry.push_manifest("team/app", str(descriptor.digest), (descriptor, raw))
+    assert await registry.find_manifest("team/app", str(descriptor.digest)) == descriptor.digest
+
+
+async def test_a_tag_moves_to_the_manifest_that_was_pushed_last(registry: Registry) -> None:
+    first, second = await an_image(registry, "team/app", "first"), await an_image(registry, "team/app", "second")
+    for manifest in (first, second, second):
+        await registry.push_manifest("team/app", "latest", manifest)
+    assert await registry.find_manifest("team/app", "latest") == second[0].digest
+
+
+async def test_an_index_is_pushed_after_its_children(registry: Registry) -> None:
+    descriptor, raw = await an_image(registry, "team/app")
+    await registry.push_manifest("team/app", str(descriptor.digest), (descriptor, raw))
+    child = {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}
+    document = {"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": [child]}
+    index = described(json.dumps(document).encode(), media_types.OCI_INDEX)
+    await registry.push_manifest("team/app", "multi", index)
+    stored = await registry.read_manifest("team/app", "multi")
+    assert stored is not None
+    assert (stored.media_type, stored.raw) == (media_types.OCI_INDEX, index[1])
+
+
+async def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry) -> None:
+    blob = {"mediaType": media_types.OCI_CONFIG, "digest": str(absent("config")), "size": 6}
+    document = {"schemaVersion": 2, "mediaType": media_types.OCI_MANIFEST, "config": blob, "layers": []}
+    with pytest.raises(RegistryError, match=str(absent("config"))):
+        await registry.push_manifest(
+            "team/app", "1", described(json.dumps(document).encode(), media_types.OCI_MANIFEST)
+        )
+    assert await registry.find_manifest("team/app", "1") is None
+
+
+async def test_what_is_in_one_repository_is_not_tagged_in_another(registry: Registry) -> None:
+    manifest = await an_image(registry, "team/one")
+    await registry.push_manifest("team/one", "1", manifest)
+    assert await registry.find_manifest("team/two", "1") is None
+    assert await registry.read_manifest("team/two", "1") is None
+
+
+async def test_many_verbs_may_run_at_once(registry: Registry) -> None:
+    contents = [BytesContent(f"blob {number}".encode()) for number in range(12)]
+    async with asyncio.TaskGroup() as group:
+        for content in contents:
+            group.create_task(registry.push_blob("team/app", content))
+    assert all([await registry.blob_exists("team/app", Digest.of(content.data)) for content in contents])

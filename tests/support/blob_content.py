@@ -1,0 +1,69 @@
+"""BlobContent for tests: bytes in memory, cut where a test wants them cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from app.errors import ArchiveError
+from app.oci import Digest
+
+
+class BytesContent:
+    """`known`: digest and size are known beforehand. `reads` counts how often it was read from the start."""
+
+    def __init__(self, data: bytes, *, known: bool = True, cut: int = 1 << 20) -> None:
+        self.data, self.cut, self.reads = data, cut, 0
+        self._digest: Digest | None = Digest.of(data) if known else None
+
+    @property
+    def digest(self) -> Digest | None:
+        return self._digest
+
+    @property
+    def size(self) -> int | None:
+        return None if self._digest is None else len(self.data)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self.reads += 1
+        for start in range(0, len(self.data), self.cut):
+            yield self.data[start : start + self.cut]
+        self._digest = Digest.of(self.data)
+
+
+class LyingContent(BytesContent):
+    """Says one size and gives another number of bytes."""
+
+    def __init__(self, data: bytes, stated: int) -> None:
+        super().__init__(data, cut=4)
+        self.stated = stated
+
+    @property
+    def size(self) -> int:
+        return self.stated
+
+
+class FailingContent(BytesContent):
+    """Gives some bytes, then raises, as content does that finds its digest wrong."""
+
+    def __init__(self, data: bytes, error: ArchiveError | OSError) -> None:
+        super().__init__(data, cut=4)
+        self.error = error
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self.reads += 1
+        yield self.data[: self.cut]
+        raise self.error
+
+
+class EndlessContent(BytesContent):
+    """Gives some bytes, says so, and then nothing until it is cancelled."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data, cut=4)
+        self.begun = asyncio.Event()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.data[: self.cut]
+        self.begun.set()
+        await asyncio.Event().wait()

@@ -1,0 +1,268 @@
+"""A registry in memory that behaves as the distribution-spec says: an ASGI application, to be used without a socket.
+
+registry = MemoryRegistry()
+async with registry.client() as http_registry:      # an HttpRegistry that talks to it
+    ...
+registry.repositories["team/app"].tags["1"]; registry.requests; registry.sessions
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+
+from app.oci import Digest
+from app.registry.auth import ANONYMOUS, CredentialSource
+from app.registry.client import HttpSettings
+from app.registry.http import HttpRegistry
+from app.registry.wire import parse_registry_url
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+USER, PASSWORD, IDENTITY_TOKEN = "tarmac", "correct horse", "identity-token"
+_ROUTE = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>blobs/uploads|blobs|manifests|tags)/(?P<rest>[^/]*)")
+
+
+class Refused(Exception):
+    def __init__(self, status: int, code: str, words: str = "refused by the registry in memory") -> None:
+        super().__init__(code)
+        self.status, self.code, self.words = status, code, words
+
+
+@dataclass
+class Repository:
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    manifests: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Callable[[], AsyncIterator[bytes]]
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass
+class Manners:
+    """How registries differ. `auth`: none, basic or bearer. `from_the_start`: the ping asks for authorization too."""
+
+    auth: str = "none"
+    from_the_start: bool = True
+    mounts: bool = True
+    absolute_locations: bool = False
+    states_digests: bool = True
+    refused_heads: int = 0  # the status of every HEAD for a manifest, 0 for as it should be
+    token_seconds: int = 300
+    created: frozenset[str] | None = None  # the repositories that may be pushed to; None: any
+
+
+class MemoryRegistry:
+    """`requests` holds method and path of every request; `sessions` the open upload sessions."""
+
+    def __init__(self, manners: Manners | None = None) -> None:
+        self.manners = manners or Manners()
+        self.repositories: dict[str, Repository] = {}
+        self.sessions: dict[str, bytearray] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.authorizations: list[str | None] = []
+        self.token_requests: list[dict[str, list[str]]] = []
+        self.tokens: set[str] = set()
+        self._count = 0
+
+    def client(self, credentials: CredentialSource = ANONYMOUS, url: str = "http://registry.test/") -> HttpRegistry:
+        settings = HttpSettings(parse_registry_url(url, "url"), credentials)
+        return HttpRegistry(settings, httpx.ASGITransport(app=self))
+
+    def repository(self, name: str) -> Repository:
+        return self.repositories.setdefault(name, Repository())
+
+    def expire_tokens(self) -> None:
+        self.tokens.clear()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        async def body() -> AsyncIterator[bytes]:
+            more = True
+            while more:
+                message = await receive()
+                yield message.get("body", b"")
+                more = message.get("more_body", False)
+
+        query = {key: values[0] for key, values in parse_qs(scope["query_string"].decode()).items()}
+        headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
+        request = Request(scope["method"], scope["path"], query, headers, body)
+        self.requests.append((request.method, request.path))
+        self.authorizations.append(headers.get("authorization"))
+        try:
+            answer = await self._answer(request, scope["query_string"].decode())
+        except Refused as refused:
+            document = {"errors": [{"code": refused.code, "message": refused.words}]}
+            answer = Answer(refused.status, {"content-type": "application/json"}, json.dumps(document).encode())
+            if refused.status == 401:
+                answer.headers["www-authenticate"] = self._challenge(request)
+        pairs = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
+        length = answer.headers.get("content-length", str(len(answer.body))).encode()
+        pairs = [pair for pair in pairs if pair[0] != b"content-length"] + [(b"content-length", length)]
+        await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
+        await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+
+    async def _answer(self, request: Request, query: str) -> Answer:
+        if request.path == "/token":
+            return await self._token(request, query)
+        if request.path == "/v2/":
+            if self.manners.from_the_start:
+                self._authorize(request)
+            return Answer(200, {"content-type": "application/json"}, b"{}")
+        self._authorize(request)
+        match = _ROUTE.fullmatch(request.path)
+        if match is None:
+            raise Refused(404, "NAME_INVALID")
+        name, kind, rest = match["repository"], match["kind"], match["rest"]
+        if kind == "blobs/uploads":
+            return await self._upload(request, name, rest)
+        if kind == "blobs":
+            return self._blob(name, rest)
+        if kind == "manifests":
+            return await self._manifest(request, name, rest)
+        tags = sorted(self.repository(name).tags)
+        return Answer(200, {}, json.dumps({"name": name, "tags": tags}).encode())
+
+    # Authorization
+
+    def _challenge(self, request: Request) -> str:
+        if self.manners.auth == "basic":
+            return 'Basic realm="memory"'
+        return f'Bearer realm="http://{request.headers["host"]}/token",service="memory",scope="repository:odd:pull"'
+
+    def _authorize(self, request: Request) -> None:
+        given = request.headers.get("authorization", "")
+        wanted = {
+            "none": given == "",
+            "basic": given == basic(USER, PASSWORD),
+            "bearer": given.removeprefix("Bearer ") in self.tokens,
+        }
+        if not wanted[self.manners.auth]:
+            raise Refused(401, "UNAUTHORIZED", "authentication required")
+
+    async def _token(self, request: Request, query: str) -> Answer:
+        form = b"".join([chunk async for chunk in request.body()]).decode()
+        members = parse_qs(query or form)
+        self.token_requests.append(members)
+        given = request.headers.get("authorization")
+        if given != basic(USER, PASSWORD) and members.get("refresh_token") != [IDENTITY_TOKEN]:
+            raise Refused(401, "UNAUTHORIZED", "no such user")
+        self._count += 1
+        token = f"token-{self._count}"
+        self.tokens.add(token)
+        key = "access_token" if request.method == "POST" else "token"
+        return Answer(200, {}, json.dumps({key: token, "expires_in": self.manners.token_seconds}).encode())
+
+    # Blobs
+
+    async def _upload(self, request: Request, name: str, session: str) -> Answer:
+        if request.method == "POST":
+            return self._start(request, name)
+        if session not in self.sessions:
+            raise Refused(404, "BLOB_UPLOAD_UNKNOWN")
+        held = self.sessions[session]
+        if request.method == "DELETE":
+            del self.sessions[session]
+            return Answer(204)
+        if request.method == "GET":
+            return Answer(204, self._place(request, name, session))
+        async for chunk in request.body():
+            held += chunk
+        if request.method == "PATCH":
+            return Answer(202, self._place(request, name, session))
+        return self._finish(name, session, request.query.get("digest", ""))
+
+    def _start(self, request: Request, name: str) -> Answer:
+        if self.manners.created is not None and name not in self.manners.created:
+            raise Refused(404, "NAME_UNKNOWN", "no such project")
+        digest, source = request.query.get("mount", ""), request.query.get("from", "")
+        content = self.repositories.get(source, Repository()).blobs.get(digest)
+        if self.manners.mounts and content is not None:
+            self.repository(name).blobs[digest] = content
+            return Answer(201, {"location": f"/v2/{name}/blobs/{digest}", **self._stated(digest)})
+        self._count += 1
+        session = f"session-{self._count}"
+        self.sessions[session] = bytearray()
+        return Answer(202, self._place(request, name, session))
+
+    def _finish(self, name: str, session: str, digest: str) -> Answer:
+        content = bytes(self.sessions.pop(session))
+        wanted = Digest.parse(digest)
+        if hashlib.new(wanted.algorithm, content).hexdigest() != wanted.encoded:
+            raise Refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
+        self.repository(name).blobs[digest] = content
+        return Answer(201, {"location": f"/v2/{name}/blobs/{digest}", **self._stated(digest)})
+
+    def _place(self, request: Request, name: str, session: str) -> dict[str, str]:
+        host = f"http://{request.headers['host']}" if self.manners.absolute_locations else ""
+        location = f"{host}/v2/{name}/blobs/uploads/{session}?_state=a%2Fb%3D"
+        return {"location": location, "range": f"0-{max(len(self.sessions[session]) - 1, 0)}"}
+
+    def _blob(self, name: str, digest: str) -> Answer:
+        content = self.repository(name).blobs.get(digest)
+        if content is None:
+            raise Refused(404, "BLOB_UNKNOWN")
+        return Answer(200, {"content-length": str(len(content)), **self._stated(digest)}, content)
+
+    # Manifests
+
+    async def _manifest(self, request: Request, name: str, reference: str) -> Answer:
+        if request.method == "PUT":
+            raw = b"".join([chunk async for chunk in request.body()])
+            return self._store(name, reference, request.headers.get("content-type", ""), raw)
+        if request.method == "HEAD" and self.manners.refused_heads:
+            raise Refused(self.manners.refused_heads, "DENIED")
+        repository = self.repository(name)
+        digest = repository.tags.get(reference, reference)
+        if digest not in repository.manifests:
+            raise Refused(404, "MANIFEST_UNKNOWN")
+        media_type, raw = repository.manifests[digest]
+        return Answer(200, {"content-type": media_type, "content-length": str(len(raw)), **self._stated(digest)}, raw)
+
+    def _store(self, name: str, reference: str, media_type: str, raw: bytes) -> Answer:
+        repository, document = self.repository(name), json.loads(raw)
+        if document.get("mediaType", media_type) != media_type:
+            raise Refused(400, "MANIFEST_INVALID", "media types differ")
+        blobs = [document["config"], *document.get("layers", ())] if "config" in document else []
+        missing = [each["digest"] for each in blobs if each["digest"] not in repository.blobs]
+        missing += [c["digest"] for c in document.get("manifests", ()) if c["digest"] not in repository.manifests]
+        if missing:
+            raise Refused(400, "MANIFEST_BLOB_UNKNOWN", f"not here: {missing[0]}")
+        digest = reference if ":" in reference else str(Digest.of(raw))
+        wanted = Digest.parse(digest)
+        if hashlib.new(wanted.algorithm, raw).hexdigest() != wanted.encoded:
+            raise Refused(400, "DIGEST_INVALID")
+        repository.manifests[digest] = (media_type, raw)
+        if ":" not in reference:
+            repository.tags[reference] = digest
+        return Answer(201, {"location": f"/v2/{name}/manifests/{digest}", **self._stated(digest)})
+
+    def _stated(self, digest: str) -> dict[str, str]:
+        return {"docker-content-digest": digest} if self.manners.states_digests else {}
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
