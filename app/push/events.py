@@ -30,7 +30,8 @@ class ImageState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlobSent:
-    """`position` bytes of the blob's source have been read and `sent` bytes given to the registry in this attempt."""
+    """`position` bytes of the blob's source have been read and `sent` bytes given to the registry in this attempt.
+    `position` stays 0 where the same content has been counted at another repository already."""
 
     repository: str
     key: Digest
@@ -40,9 +41,14 @@ class BlobSent:
 
 @dataclass(frozen=True, slots=True)
 class BlobDone:
+    """The blob is at `repository`. `size` bytes of its source count as done by this (0 where the same content has been
+    counted at another repository already); `sent` bytes were given to the registry for it."""
+
     repository: str
     key: Digest
     outcome: Outcome
+    size: int = 0
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""PushPlan: what goes where, in what order; pure."""
+"""PushPlan: what goes where, in what order; values only (`planning` makes them)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ class ImageTarget:
     """One image of one archive and every destination it is to have.
 
     A destination's `registry` is what is shown (host[:port]); its `repository` is the whole path at the registry. One
-    with a digest and no tag is pushed by digest alone."""
+    with a digest and no tag is pushed by digest alone, one with neither by the digest its manifest gets (a docker
+    archive cannot know it before)."""
 
     archive: int
     entry: ImageEntry
@@ -25,13 +26,16 @@ class BlobStep:
     """One piece of content and the repositories that need it; the first is its home, the others are mounted from it.
 
     `key` is the blob's digest, or for a layer of a docker archive (`layer` set) its DiffID: its blob comes to be by
-    compressing it to `compression`, or as it stands where it is stored compressed already."""
+    compressing it to the plan's `layer_compression`, or as it stands where it is stored compressed already. `what`
+    names it in messages; `inline` are its bytes where they stood in a descriptor and not in the tar."""
 
     key: Digest
     archive: int
     extent: Extent
     repositories: tuple[str, ...]
     layer: DockerLayer | None = None
+    what: str = "content"
+    inline: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +45,4 @@ class PushPlan:
     blobs: tuple[BlobStep, ...]
     layer_compression: Compression = Compression.GZIP
     notes: tuple[str, ...] = ()
+    on_existing_tag: str = "overwrite"

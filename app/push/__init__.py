@@ -1,0 +1,44 @@
+"""Archives + options + destination -> PushPlan -> Events -> Progress. The order of things; no HTTP, no files.
+
+options  what the caller may ask for          naming, graph, planning   make_plan(), pure
+plan     what goes where                      presence  what is there   landing  a blob gets to a repository
+events   what a running push tells            publish   manifests and names, last
+progress events folded                        execute, survey           the run, and the dry one
+content, pieces, compress   a blob's bytes, verified and compressed while they pass
+"""
+
+from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Noticed, Outcome
+from app.push.execute import CONCURRENCY, execute
+from app.push.options import FORMATS, ON_EXISTING_TAG, Destination, PushOptions
+from app.push.plan import BlobStep, ImageTarget, PushPlan
+from app.push.planning import NO_IMAGES, make_plan
+from app.push.progress import Meter, Progress, begin, fold, received, timed
+from app.push.survey import survey
+
+__all__ = [
+    "CONCURRENCY",
+    "FORMATS",
+    "NO_IMAGES",
+    "ON_EXISTING_TAG",
+    "BlobDone",
+    "BlobSent",
+    "BlobStep",
+    "Destination",
+    "Event",
+    "ImageChanged",
+    "ImageState",
+    "ImageTarget",
+    "Meter",
+    "Noticed",
+    "Outcome",
+    "Progress",
+    "PushOptions",
+    "PushPlan",
+    "begin",
+    "execute",
+    "fold",
+    "make_plan",
+    "received",
+    "survey",
+    "timed",
+]

@@ -1,0 +1,205 @@
+"""The bytes of blobs as what a registry takes (registry.BlobContent): in threads, reported, verified.
+
+`in_threads` is the one place where blocking work leaves the event loop. It runs one piece ahead, so that reading,
+hashing and compressing overlap with sending, and never more than two pieces of a blob are in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from app.archive.model import Compression, DockerLayer, ReadAt
+from app.errors import DigestMismatch
+from app.oci import Digest, Hasher
+from app.push.pieces import PIECE, Piece, Pieces, Source, encoded, plain_blocks, stored
+
+SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
+_KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
+
+
+class Readable(Protocol):
+    """What can be sent: BlobContent before threads and reporting come to it."""
+
+    @property
+    def digest(self) -> Digest | None: ...
+    @property
+    def size(self) -> int | None: ...
+    def pieces(self) -> Pieces: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedBlob:
+    """A blob that is sent as it stands in the archive."""
+
+    source: Source
+    digest: Digest
+
+    @property
+    def size(self) -> int:
+        return self.source.extent.size
+
+    def pieces(self) -> Pieces:
+        return stored(self.source, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBlob:
+    """A small layer that has been compressed already; `position` is the size of its source."""
+
+    data: bytes
+    digest: Digest
+    position: int
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def pieces(self) -> Pieces:
+        for start in range(0, len(self.data), PIECE):
+            data = self.data[start : start + PIECE]
+            yield Piece(data, self.position * (start + len(data)) // len(self.data))
+
+
+@dataclass(slots=True)
+class CompressedLayer:
+    """A layer that is compressed while it is sent: digest and size are known when it has been read once."""
+
+    source: Source
+    layer: DockerLayer
+    compression: Compression
+    digest: Digest | None = None
+    size: int | None = None
+
+    def pieces(self) -> Pieces:
+        hasher, size = hashlib.sha256(), 0
+        held: Piece | None = None
+        for piece in encoded(self.source, self.layer, self.compression):
+            if held is not None:
+                yield held
+            hasher.update(piece.data)
+            size += len(piece.data)
+            held = piece
+        digest = Digest("sha256", hasher.hexdigest())
+        if self.digest not in {None, digest}:
+            raise DigestMismatch(f"{self.source.what} was compressed to {self.digest} before and to {digest} now")
+        self.digest, self.size = digest, size
+        if held is not None:
+            yield held
+
+
+@dataclass(slots=True)
+class _Check:
+    """One pass over a layer that is stored compressed: its plain bytes against the DiffID, its stored bytes hashed."""
+
+    source: Source
+    layer: DockerLayer
+    hasher: Hasher = field(default_factory=hashlib.sha256)
+
+    def pieces(self) -> Pieces:
+        yield from plain_blocks(replace(self.source, reader=_Hashing(self.source.reader, self.hasher)), self.layer)
+
+    @property
+    def digest(self) -> Digest:
+        """Of the stored bytes, when `pieces` has been read to its end."""
+        return Digest("sha256", self.hasher.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashing:
+    reader: ReadAt
+    hasher: Hasher
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        data = self.reader.read_at(offset, size)
+        self.hasher.update(data)
+        return data
+
+
+def stored_as(layer: DockerLayer, wanted: Compression) -> Compression:
+    """How the layer will lie at the registry: gzip and zstd stay as they are, all else becomes `wanted`."""
+    return layer.compression if layer.compression in _KEPT else wanted
+
+
+async def open_layer(source: Source, layer: DockerLayer, wanted: Compression) -> Readable:
+    """A layer of a docker archive, verified against its DiffID before or while it is sent. Where it can be had without
+    much memory, its digest is known at once."""
+    if layer.compression in _KEPT:
+        check = _Check(source, layer)
+        await _run(check.pieces())
+        return ArchivedBlob(source, check.digest)
+    if layer.compression is wanted:
+        return ArchivedBlob(source, layer.diff_id)
+    content = CompressedLayer(source, layer, wanted)
+    if layer.compression is not Compression.NONE or layer.extent.size > SMALL:
+        return content
+    data = b"".join(await _run(content.pieces(), keep=True))
+    return MemoryBlob(data, Digest.of(data), layer.extent.size)
+
+
+async def _run(pieces: Pieces, *, keep: bool = False) -> list[bytes]:
+    """Read to the end; the bytes where they are to be kept."""
+    async with aclosing(in_threads(pieces)) as reader:
+        return [piece.data async for piece in reader if keep]
+
+
+async def in_threads(pieces: Pieces) -> AsyncGenerator[Piece, None]:
+    """Each step in a thread, one ahead. Whatever ends it, also cancellation: by then the thread has left the source."""
+    loop = asyncio.get_running_loop()
+
+    def step() -> asyncio.Future[Piece | None]:
+        return loop.run_in_executor(None, next, pieces, None)
+
+    ahead = step()
+    try:
+        while True:
+            await asyncio.wait((ahead,))  # unlike `await ahead` this does not lose the thread when it is cancelled
+            piece = ahead.result()
+            if piece is None:
+                return
+            ahead = step()
+            yield piece
+    finally:
+        if not ahead.done():
+            await asyncio.wait((ahead,))
+        ahead.exception()  # an error that nobody will ask for any more counts as seen
+        pieces.close()
+
+
+class Sending:
+    """A blob on its way: tells `report(position, sent)` after each piece. `release` when the registry is done with it,
+    however that came."""
+
+    def __init__(self, content: Readable, report: Callable[[int, int], None]) -> None:
+        self._content = content
+        self._report = report
+        self._readers: list[AsyncGenerator[object, None]] = []
+
+    @property
+    def digest(self) -> Digest | None:
+        return self._content.digest
+
+    @property
+    def size(self) -> int | None:
+        return self._content.size
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        reader = in_threads(self._content.pieces())
+        chunks = self._chunks(reader)
+        self._readers += (chunks, reader)
+        return chunks
+
+    async def _chunks(self, reader: AsyncGenerator[Piece, None]) -> AsyncGenerator[bytes, None]:
+        sent = 0
+        async for piece in reader:
+            yield piece.data
+            sent += len(piece.data)
+            self._report(piece.position, sent)
+
+    async def release(self) -> None:
+        """A reader that was given up half-way is closed here and not when it is collected, so no thread reads on."""
+        for reader in self._readers:
+            await reader.aclose()

@@ -1,0 +1,55 @@
+"""A fixed number of workers and one queue: the only concurrency of the push."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from enum import IntEnum
+from itertools import count
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Rank(IntEnum):
+    """What is taken first: finishing an image frees a name; a mount is one request; a transfer is the long work."""
+
+    IMAGE = 0
+    MOUNT = 1
+    TRANSFER = 2
+
+
+class Crew:
+    """Jobs may add jobs. A job handles its own expected errors; anything else ends the whole crew."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.PriorityQueue[tuple[Rank, int, Job]] = asyncio.PriorityQueue()
+        self._order = count()
+
+    def add(self, rank: Rank, job: Job) -> None:
+        self._queue.put_nowait((rank, next(self._order), job))
+
+    async def idle(self) -> None:
+        """Until every job, also those that jobs added, is done."""
+        await self._queue.join()
+
+    async def work(self) -> None:
+        while True:
+            _, _, job = await self._queue.get()
+            await job()
+            self._queue.task_done()
+
+
+@asynccontextmanager
+async def crew_of(workers: int) -> AsyncIterator[Crew]:
+    """A crew at work. Leaving waits for nothing: jobs still running are cancelled."""
+    crew = Crew()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(crew.work()) for _ in range(workers)]
+            yield crew
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        # one broken job is the error; that it ran in a group is nobody's business
+        raise errors.exceptions[0] from None

@@ -1,0 +1,113 @@
+"""What one image consists of: its manifests, children first, and the blobs that they refer to; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from app.archive.model import Archive, DockerImage, DockerLayer, Extent, ImageEntry
+from app.errors import MissingContent, SizeMismatch
+from app.oci import Descriptor, Digest, Manifest, Reference
+from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A blob of an image. `what` names it in messages; `inline`: its bytes stood in its descriptor, not in the tar."""
+
+    key: Digest
+    extent: Extent
+    what: str
+    layer: DockerLayer | None = None
+    inline: bytes | None = None
+
+
+def identity(entry: ImageEntry) -> Digest:
+    """What makes an image this image: the digest of its root, or of its config where a manifest has yet to be made."""
+    return entry.root.config.digest if isinstance(entry.root, DockerImage) else entry.root.digest
+
+
+def title(entry: ImageEntry) -> str:
+    """What a person calls the image: `nginx:1.25`, a tag, or its digest."""
+    for name in (*entry.names, *entry.bare_tags):
+        return name
+    return str(identity(entry))
+
+
+def tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:
+    """The manifest of `root` and all below it, each once, children before parents. A child that is not in the archive
+    is left out: image-spec allows sparse indexes, and the registry has the last word. Raises MissingContent for the
+    root itself."""
+    if root.digest not in archive.manifests:
+        raise MissingContent(f"the archive does not hold manifest {root.digest}")
+    found: dict[Digest, Manifest] = {}
+    _walk(archive, root.digest, found)
+    return tuple(found.values())
+
+
+def _walk(archive: Archive, digest: Digest, found: dict[Digest, Manifest]) -> None:
+    # as deep as Limits.depth allows; a cycle cannot be, as a digest would have to hold itself
+    manifest = archive.manifests[digest]
+    for child in manifest.manifests:
+        if child.digest not in found and child.digest in archive.manifests:
+            _walk(archive, child.digest, found)
+    found[digest] = manifest
+
+
+def referrers(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
+    """The manifests that refer to the image by `subject`, with what is below them, children first."""
+    found = {each.descriptor.digest: each for root in entry.referrers for each in tree(archive, root)}
+    return tuple(found.values())
+
+
+def manifests(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
+    """The manifests of the image that the archive holds, children first, the root last; none for a docker image."""
+    return () if isinstance(entry.root, DockerImage) else tree(archive, entry.root)
+
+
+def contents(archive: Archive, entry: ImageEntry) -> tuple[Content, ...]:
+    """Every blob that the image and its referrers need, each once, the largest first: the longest work starts first,
+    so that none is left alone at the end. Absent foreign layers are left out.
+
+    Raises MissingContent, SizeMismatch."""
+    found: dict[tuple[Digest, bool], Content] = {}
+    for content in (*_docker_contents(archive, entry), *_described_contents(archive, entry)):
+        found.setdefault((content.key, content.layer is not None), content)
+    return tuple(sorted(found.values(), key=lambda content: -content.extent.size))
+
+
+def _docker_contents(archive: Archive, entry: ImageEntry) -> Iterator[Content]:
+    if isinstance(entry.root, DockerImage):
+        for number, layer in enumerate(entry.root.layers, 1):
+            yield Content(layer.diff_id, layer.extent, f"layer {number} of {title(entry)}", layer)
+        yield from _described(archive, entry.root.config, f"the config of {title(entry)}")
+
+
+def _described_contents(archive: Archive, entry: ImageEntry) -> Iterator[Content]:
+    for manifest in (*manifests(archive, entry), *referrers(archive, entry)):
+        if manifest.config is not None:
+            yield from _described(archive, manifest.config, f"the config of {title(entry)}")
+        for number, layer in enumerate(manifest.layers, 1):
+            yield from _described(archive, layer, f"layer {number} of {title(entry)}")
+        for child in manifest.manifests:
+            if child.digest in archive.blobs and not is_manifest(child.media_type):
+                yield from _described(archive, child, f"content of {title(entry)}")
+
+
+def _described(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[Content]:
+    extent = archive.blobs.get(descriptor.digest)
+    if extent is not None:
+        if extent.size != descriptor.size:
+            raise SizeMismatch(
+                f"{what} ({descriptor.digest}) has {extent.size} bytes where its descriptor says {descriptor.size}"
+            )
+        yield Content(descriptor.digest, extent, what)
+    elif descriptor.data is not None:
+        yield Content(descriptor.digest, Extent(0, len(descriptor.data)), what, inline=descriptor.data)
+    elif not descriptor.urls and descriptor.media_type not in NON_DISTRIBUTABLE:
+        raise MissingContent(f"{what} ({descriptor.digest}) is not in the archive; make the archive anew")
+
+
+def repositories(destinations: tuple[Reference, ...]) -> tuple[str, ...]:
+    """The repositories of `destinations`, each once, in order."""
+    return tuple(dict.fromkeys(each.repository for each in destinations))

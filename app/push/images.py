@@ -1,0 +1,68 @@
+"""The images of a run: what the destination had of each, its state, told as it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.errors import TarmacError
+from app.oci import Descriptor
+from app.push.events import Event, ImageChanged, ImageState
+from app.push.plan import ImageTarget, PushPlan
+from app.push.presence import Presence, look
+from app.registry import Registry
+
+_OPEN = frozenset({ImageState.PENDING, ImageState.PUSHING})
+
+
+class Images:
+    """Every image ends once: later news of it are not told."""
+
+    def __init__(self, plan: PushPlan, emit: Callable[[Event], None]) -> None:
+        self._plan = plan
+        self._emit = emit
+        self._states = [ImageState.PENDING] * len(plan.images)
+        self.presence: dict[int, Presence] = {}
+
+    def open(self, number: int) -> bool:
+        return self._states[number] in _OPEN
+
+    def start(self, number: int) -> None:
+        if self._states[number] is ImageState.PENDING:
+            self._change(number, ImageChanged(number, ImageState.PUSHING))
+
+    def end(self, number: int, state: ImageState, root: Descriptor | None = None) -> None:
+        if self.open(number):
+            digest, media_type = (None, None) if root is None else (root.digest, root.media_type)
+            self._change(number, ImageChanged(number, state, digest, media_type))
+
+    def fail(self, number: int, error: TarmacError) -> None:
+        if self.open(number):
+            self._change(number, ImageChanged(number, ImageState.FAILED, problem=error.problem))
+
+    def cancel(self) -> None:
+        for number in range(len(self._states)):
+            self.end(number, ImageState.CANCELLED)
+
+    def _change(self, number: int, event: ImageChanged) -> None:
+        self._states[number] = event.state
+        self._emit(event)
+
+    async def look(self, number: int, registry: Registry) -> None:
+        """Ask what is there. The image ends here where there is nothing left to do, or where asking fails."""
+        target = self._plan.images[number]
+        try:
+            presence = await look(self._plan, target, registry)
+        except TarmacError as error:
+            self.fail(number, error)
+            return
+        self.presence[number] = presence
+        if not presence.missing and not presence.to_fill:
+            state = ImageState.SKIPPED if presence.skipped else ImageState.ALREADY_PRESENT
+            self.end(number, state, known_root(target, presence))
+
+
+def known_root(target: ImageTarget, presence: Presence) -> Descriptor | None:
+    """The root manifest as far as it is known without pushing."""
+    if isinstance(target.entry.root, Descriptor):
+        return target.entry.root
+    return next((manifest.descriptor for manifest in presence.held.values() if manifest is not None), None)

@@ -1,0 +1,123 @@
+"""Where each blob of a plan is, who waits for it, and how it gets to one more repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.archive.model import DockerImage, ReadAt
+from app.oci import Digest
+from app.push.content import ArchivedBlob, Readable, Sending, open_layer
+from app.push.docker_manifest import Blob, layers_of
+from app.push.events import BlobDone, BlobSent, Event, Outcome
+from app.push.pieces import InlineBytes, Source
+from app.push.plan import BlobStep, ImageTarget, PushPlan
+from app.push.presence import Presence
+from app.registry import Registry
+
+Key = tuple[Digest, bool]
+
+
+@dataclass(slots=True)
+class Landing:
+    """One BlobStep in the course of a run.
+
+    waiting   repository -> the images that need it there
+    placed    repository -> the blob as it is known to be there
+    counted   its source bytes are in the progress already
+    """
+
+    step: BlobStep
+    waiting: dict[str, list[int]] = field(default_factory=dict)
+    placed: dict[str, Blob] = field(default_factory=dict)
+    counted: bool = False
+
+    @property
+    def anywhere(self) -> tuple[str, Blob] | None:
+        """A repository that has it."""
+        return next(iter(self.placed.items()), None)
+
+
+def landings_of(plan: PushPlan) -> dict[Key, Landing]:
+    """By key, and whether it is a docker layer: its key is a DiffID, which may be the digest of a plain blob, too."""
+    return {(step.key, step.layer is not None): Landing(step) for step in plan.blobs}
+
+
+def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: ImageTarget, presence: Presence) -> None:
+    """A repository that holds the image holds its blobs `keys`, as registries take no manifest without them."""
+    root = target.entry.root
+    for repository, manifest in presence.held.items():
+        if repository in presence.bare:
+            continue  # of its referrers' blobs nothing is known
+        layers: dict[Digest, Blob] = {}
+        if isinstance(root, DockerImage) and manifest is not None:
+            layers = {layer.diff_id: blob for layer, blob in zip(root.layers, layers_of(manifest), strict=True)}
+        for key in keys:
+            landing = landings[key]
+            landing.placed[repository] = layers[key[0]] if key[1] else (key[0], landing.step.extent.size)
+
+
+class Carrier:
+    """Gets blobs into repositories by the cheapest way: there already, mounted, sent."""
+
+    def __init__(
+        self, plan: PushPlan, sources: Sequence[ReadAt], registry: Registry, emit: Callable[[Event], None]
+    ) -> None:
+        self._plan = plan
+        self._sources = sources
+        self._registry = registry
+        self._emit = emit
+
+    async def carry(self, landing: Landing, repository: str) -> None:
+        """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
+        there = landing.anywhere
+        outcome = Outcome.PUSHED if there is None else await self._reuse(repository, *there)
+        if there is None or outcome is Outcome.PUSHED:
+            outcome, blob = await self._send(landing, repository, None if there is None else there[1][0])
+        else:
+            _, blob = there
+        landing.placed[repository] = blob
+        self.tell(landing, repository, outcome)
+
+    def tell(self, landing: Landing, repository: str, outcome: Outcome) -> None:
+        """Say that the blob is there; its source counts once."""
+        size = 0 if landing.counted else landing.step.extent.size
+        sent = landing.placed[repository][1] if outcome is Outcome.PUSHED else 0
+        landing.counted = True
+        self._emit(BlobDone(repository, landing.step.key, outcome, size, sent))
+
+    async def _reuse(self, repository: str, holder: str, blob: Blob) -> Outcome:
+        """One request where mounting works. PUSHED: it has to be sent."""
+        if await self._registry.mount_blob(repository, blob[0], holder):
+            return Outcome.MOUNTED
+        return Outcome.EXISTS if await self._registry.blob_exists(repository, blob[0]) else Outcome.PUSHED
+
+    async def _send(self, landing: Landing, repository: str, absent: Digest | None) -> tuple[Outcome, Blob]:
+        """`absent` is known not to be there."""
+        content = await self._open(landing.step)
+        blob = _known(content)
+        if blob is not None and blob[0] != absent and await self._registry.blob_exists(repository, blob[0]):
+            return Outcome.EXISTS, blob
+        key = landing.step.key
+
+        def report(position: int, sent: int) -> None:
+            self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
+
+        sending = Sending(content, report)
+        try:
+            return Outcome.PUSHED, await self._registry.push_blob(repository, sending)
+        finally:
+            await sending.release()
+
+    async def _open(self, step: BlobStep) -> Readable:
+        if step.inline is not None:
+            return ArchivedBlob(Source(InlineBytes(step.inline), step.extent, step.what), step.key)
+        source = Source(self._sources[step.archive], step.extent, step.what)
+        if step.layer is not None:
+            return await open_layer(source, step.layer, self._plan.layer_compression)
+        return ArchivedBlob(source, step.key)
+
+
+def _known(content: Readable) -> Blob | None:
+    """None for a layer that is compressed while it is sent."""
+    return None if content.digest is None or content.size is None else (content.digest, content.size)

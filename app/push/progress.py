@@ -1,0 +1,172 @@
+"""How far a push is, folded from its events; pure, the time comes from outside.
+
+meter = begin(progress, plan)     totals known, nothing done
+meter = fold(meter, event)        for every event
+meter = timed(meter, now)         about once a second: rate and remaining time
+meter.progress                    what is shown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from app.oci import Digest
+from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Outcome
+from app.push.plan import PushPlan
+
+ENDED = frozenset(ImageState) - {ImageState.PENDING, ImageState.PUSHING}
+RECEIVING_SHARE = 50.0  # percent that receiving an upload counts for; the push counts for the rest
+ALMOST = 99.9  # 100 is said only when every image has ended
+SMOOTHING = 0.3  # weight of the latest second in the rate: it follows a change within some seconds
+MIN_INTERVAL = 0.5  # seconds; a rate over less would jump
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The `progress` of the job document.
+
+    bytes_total, bytes_done   source bytes of every content once, however many repositories need it; content that was
+                              there already or is mounted counts as done at once
+    bytes_sent                bytes really given to the registry
+    blobs_*                   (blob, repository) pairs; reused = there already or mounted
+    bytes_per_second, eta_seconds   of the source bytes that had to be read
+    """
+
+    bytes_received: int = 0
+    bytes_expected: int | None = None
+    bytes_total: int = 0
+    bytes_done: int = 0
+    bytes_sent: int = 0
+    blobs_total: int = 0
+    blobs_done: int = 0
+    blobs_reused: int = 0
+    images_total: int = 0
+    images_done: int = 0
+    percent: float = 0.0
+    bytes_per_second: int = 0
+    eta_seconds: int | None = None
+
+
+Place = tuple[str, Digest]
+_NOTHING: Mapping[Place, tuple[int, int]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A Progress and what has to be remembered to fold the next event into it.
+
+    under_way   blobs that are not done: (position, sent)
+    base        percent at which the push began
+    moved       source bytes that had to be read: what the rate is of
+    marked      the time of the last rate and `moved` then
+    """
+
+    progress: Progress
+    base: float = 0.0
+    under_way: Mapping[Place, tuple[int, int]] = _NOTHING
+    moved: int = 0
+    marked: tuple[float, int] | None = None
+
+
+def received(progress: Progress, count: int, expected: int | None) -> Progress:
+    """While an upload comes in: `count` bytes so far, of `expected` where the sender said so."""
+    share = RECEIVING_SHARE * min(count, expected) / expected if expected else 0.0
+    percent = max(progress.percent, round(share, 1))
+    return replace(progress, bytes_received=count, bytes_expected=expected, percent=percent)
+
+
+def begin(progress: Progress, plan: PushPlan) -> Meter:
+    """At the start of a push, also of a further attempt: the totals of `plan`, nothing done, percent as it was."""
+    sizes = {step.key: step.extent.size for step in plan.blobs}
+    places = {(step.key, repository) for step in plan.blobs for repository in step.repositories}
+    base = max(progress.percent, RECEIVING_SHARE if progress.bytes_received else 0.0)
+    fresh = Progress(
+        bytes_received=progress.bytes_received,
+        bytes_expected=progress.bytes_expected,
+        bytes_total=sum(sizes.values()),
+        blobs_total=len(places),
+        images_total=len(plan.images),
+        percent=base,
+    )
+    return _shown(Meter(fresh, base), fresh)
+
+
+def fold(meter: Meter, event: Event) -> Meter:
+    """The meter after one more event. `percent` never falls."""
+    match event:
+        case BlobSent():
+            return _sent(meter, event)
+        case BlobDone():
+            return _done(meter, event)
+        case ImageChanged() if event.state in ENDED:
+            return _shown(meter, replace(meter.progress, images_done=meter.progress.images_done + 1))
+    return meter
+
+
+def _sent(meter: Meter, event: BlobSent) -> Meter:
+    place, progress = (event.repository, event.key), meter.progress
+    position, sent = meter.under_way.get(place, (0, 0))
+    gained = max(0, event.position - _counted(meter, event.key))
+    latest = (max(position, event.position), max(sent, event.sent))
+    return _shown(
+        replace(meter, under_way=MappingProxyType({**meter.under_way, place: latest}), moved=meter.moved + gained),
+        replace(progress, bytes_done=progress.bytes_done + gained, bytes_sent=progress.bytes_sent + latest[1] - sent),
+    )
+
+
+def _counted(meter: Meter, key: Digest) -> int:
+    """Source bytes of unfinished content that count already, at whatever repository they were read for."""
+    return max((position for (_, other), (position, _) in meter.under_way.items() if other == key), default=0)
+
+
+def _done(meter: Meter, event: BlobDone) -> Meter:
+    place, progress = (event.repository, event.key), meter.progress
+    _, sent = meter.under_way.get(place, (0, 0))
+    gained = max(0, event.size - _counted(meter, event.key))
+    pushed = event.outcome is Outcome.PUSHED
+    left = {other: latest for other, latest in meter.under_way.items() if other != place}
+    return _shown(
+        replace(meter, under_way=MappingProxyType(left), moved=meter.moved + gained * pushed),
+        replace(
+            progress,
+            bytes_done=progress.bytes_done + gained,
+            bytes_sent=progress.bytes_sent + max(0, event.sent - sent),
+            blobs_done=progress.blobs_done + 1,
+            blobs_reused=progress.blobs_reused + (not pushed),
+        ),
+    )
+
+
+def _shown(meter: Meter, progress: Progress) -> Meter:
+    """`progress` with its percent, and 0 seconds left when every image has ended."""
+    if progress.images_done >= progress.images_total:
+        return replace(meter, progress=replace(progress, percent=100.0, eta_seconds=0))
+    if progress.bytes_total:
+        part = min(progress.bytes_done, progress.bytes_total) / progress.bytes_total
+    else:
+        part = progress.images_done / progress.images_total
+    percent = min(ALMOST, round(meter.base + (100.0 - meter.base) * part, 1))
+    return replace(meter, progress=replace(progress, percent=max(progress.percent, percent)))
+
+
+def timed(meter: Meter, now: float) -> Meter:
+    """The same with rate and remaining time as of `now`, in seconds of a monotonic clock."""
+    if meter.marked is None:
+        return replace(meter, marked=(now, meter.moved))
+    since, moved = meter.marked
+    if now - since < MIN_INTERVAL:
+        return meter
+    latest = (meter.moved - moved) / (now - since)
+    earlier = meter.progress.bytes_per_second
+    rate = earlier + SMOOTHING * (latest - earlier) if earlier else latest
+    progress = replace(meter.progress, bytes_per_second=int(rate), eta_seconds=_eta(meter.progress, rate))
+    return replace(meter, progress=progress, marked=(now, meter.moved))
+
+
+def _eta(progress: Progress, rate: float) -> int | None:
+    if progress.images_done >= progress.images_total:
+        return 0
+    left = max(0, progress.bytes_total - progress.bytes_done)
+    return round(left / rate) if rate >= 1 else None

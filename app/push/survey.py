@@ -1,0 +1,74 @@
+"""A dry run: what is at the destination, and what a push would send."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from app.errors import TarmacError
+from app.push.crew import Rank, crew_of
+from app.push.events import BlobDone, Event, ImageState, Noticed, Outcome
+from app.push.execute import CONCURRENCY
+from app.push.graph import contents
+from app.push.images import Images, known_root
+from app.push.plan import BlobStep, PushPlan
+from app.registry import Registry
+
+
+async def survey(
+    plan: PushPlan, registry: Registry, emit: Callable[[Event], None], *, concurrency: int = CONCURRENCY
+) -> None:
+    """Ask, and change nothing. An image ends PLANNED, or ALREADY_PRESENT, SKIPPED or FAILED as it would in a push; a
+    notice says how many bytes would be sent. Blobs whose digest is only known after compressing count as to be sent."""
+    images = Images(plan, emit)
+    asked = _Asked(plan, images, registry, emit)
+    try:
+        async with crew_of(concurrency) as crew:
+            for number in range(len(plan.images)):
+                crew.add(Rank.IMAGE, partial(images.look, number, registry))
+            await crew.idle()
+            for step in asked.needed():
+                crew.add(Rank.TRANSFER, partial(asked.ask, step))
+            await crew.idle()
+    except asyncio.CancelledError:
+        images.cancel()
+        raise
+    asked.conclude()
+
+
+class _Asked:
+    def __init__(self, plan: PushPlan, images: Images, registry: Registry, emit: Callable[[Event], None]) -> None:
+        self._plan = plan
+        self._images = images
+        self._registry = registry
+        self._emit = emit
+        self._to_send: list[int] = []
+
+    def needed(self) -> tuple[BlobStep, ...]:
+        """Blobs of images that are nowhere yet: what an image that is somewhere has can be mounted from there."""
+        keys: set[object] = set()
+        held: set[object] = set()
+        for number, presence in self._images.presence.items():
+            target = self._plan.images[number]
+            found = contents(self._plan.archives[target.archive], target.entry)
+            (held if presence.held else keys).update((each.key, each.layer is not None) for each in found)
+        return tuple(step for step in self._plan.blobs if (step.key, step.layer is not None) in keys - held)
+
+    async def ask(self, step: BlobStep) -> None:
+        repository = step.repositories[0]
+        try:
+            there = step.layer is None and await self._registry.blob_exists(repository, step.key)
+        except TarmacError as error:
+            self._emit(Noticed(f"{step.what}: {error}"))
+            there = False
+        if there:
+            self._emit(BlobDone(repository, step.key, Outcome.EXISTS, step.extent.size))
+        else:
+            self._to_send.append(step.extent.size)
+
+    def conclude(self) -> None:
+        for number, presence in sorted(self._images.presence.items()):
+            self._images.end(number, ImageState.PLANNED, known_root(self._plan.images[number], presence))
+        size = sum(self._to_send)
+        self._emit(Noticed(f"a push would send {len(self._to_send)} blobs of {size} bytes (before compression)"))
