@@ -65,11 +65,11 @@ class LayoutRegistry:
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         parse_repository(repository)
-        writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256")
+        writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
         try:
             async for chunk in content.chunks():
                 await asyncio.to_thread(writer.write, chunk)
-            return await asyncio.to_thread(writer.finish, content.digest, content.size)
+            return await asyncio.to_thread(writer.finish, content.digest)
         finally:
             await asyncio.to_thread(writer.discard)
 
@@ -101,18 +101,14 @@ class LayoutRegistry:
         """Sorted."""
         return sorted((await asyncio.to_thread(self._index)).repositories)
 
-    async def has_repository(self, repository: str) -> bool:
-        return repository in (await asyncio.to_thread(self._index)).repositories
-
-    async def tags(self, repository: str) -> list[str]:
-        """Sorted by code point; empty for a repository that is not there."""
-        return (await asyncio.to_thread(self._index)).tags(repository)
+    async def tags(self, repository: str) -> list[str] | None:
+        """Sorted by code point; None where there is no such repository."""
+        index = await asyncio.to_thread(self._index)
+        return index.tags(repository) if repository in index.repositories else None
 
     async def blob_size(self, repository: str, digest: Digest) -> int | None:
         """Bytes; None where the repository or the blob is not there."""
-        if not await self.has_repository(repository):
-            return None
-        return await asyncio.to_thread(self._files.blob_size, digest)
+        return await asyncio.to_thread(self._blob_size, repository, digest)
 
     async def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; its digest was verified when it came. Raises RegistryFault."""
@@ -137,6 +133,9 @@ class LayoutRegistry:
             self._held = self._load()
         return self._held[1]
 
+    def _blob_size(self, repository: str, digest: Digest) -> int | None:
+        return self._files.blob_size(digest) if repository in self._index().repositories else None
+
     def _write(self, changes: list[_Change]) -> None:
         with self._files.locked():
             before = index = self._index()
@@ -156,10 +155,10 @@ class LayoutRegistry:
         except ArchiveError as error:
             raise RegistryRejected(f"the embedded destination rejects a manifest: MANIFEST_INVALID, {error}") from None
         self._check_references(parsed)
-        writer = self._files.new_blob(descriptor.digest.algorithm)
+        writer = self._files.new_blob(descriptor.digest.algorithm, descriptor.size)
         try:
             writer.write(raw)
-            writer.finish(descriptor.digest, descriptor.size)
+            writer.finish(descriptor.digest)
         finally:
             writer.discard()
         subject = None if parsed.subject is None else parsed.subject.digest

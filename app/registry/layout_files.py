@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
 import threading
@@ -14,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import RegistryFault, RegistryRejected
+from app.errors import DigestMismatch, RegistryFault, SizeMismatch
 from app.oci import Digest
 from app.oci.digest import HEX_LENGTHS
 from app.registry.layout_index import EMPTY_INDEX, MAX_INDEX_BYTES
@@ -142,8 +143,9 @@ class LayoutFiles:
         finally:
             file.discard()
 
-    def new_blob(self, algorithm: str) -> BlobWriter:
-        return BlobWriter(self, IncomingFile(self._incoming), Digest(algorithm, "0" * HEX_LENGTHS[algorithm]))
+    def new_blob(self, algorithm: str, size: int | None) -> BlobWriter:
+        """`size` in bytes, where it is known beforehand."""
+        return BlobWriter(self, IncomingFile(self._incoming), (algorithm, size))
 
 
 class IncomingFile:
@@ -203,31 +205,29 @@ class IncomingFile:
 class BlobWriter:
     """A blob on its way in: hashed while it is written, named by its digest at the end."""
 
-    def __init__(self, files: LayoutFiles, file: IncomingFile, kind: Digest) -> None:
+    def __init__(self, files: LayoutFiles, file: IncomingFile, announced: tuple[str, int | None]) -> None:
         self._files = files
         self._file = file
-        self._algorithm = kind.algorithm
-        self._hasher = kind.hasher()
+        self._algorithm, self._announced = announced
+        self._hasher = hashlib.new(self._algorithm)
         self._size = 0
 
     def write(self, chunk: bytes) -> None:
+        """Raises SizeMismatch at the first byte too many."""
         self._hasher.update(chunk)
         self._size += len(chunk)
+        if self._announced is not None and self._size > self._announced:
+            raise SizeMismatch(f"a blob has more than the {self._announced} bytes that were announced")
         with disk_errors("store a blob"):
             self._file.write(chunk)
 
-    def finish(self, digest: Digest | None, size: int | None) -> tuple[Digest, int]:
-        """Store it, if it is what `digest` and `size` say where they are known. Raises RegistryRejected."""
+    def finish(self, digest: Digest | None) -> tuple[Digest, int]:
+        """Store it, if it is what was announced. Raises SizeMismatch, DigestMismatch."""
         found = Digest(self._algorithm, self._hasher.hexdigest())
+        if self._announced not in {None, self._size}:
+            raise SizeMismatch(f"blob {found} has {self._size} bytes where {self._announced} were announced")
         if digest not in {None, found}:
-            raise RegistryRejected(
-                f"the embedded destination rejects a blob: DIGEST_INVALID, {digest} was announced, {found} came"
-            )
-        if size not in {None, self._size}:
-            raise RegistryRejected(
-                f"the embedded destination rejects blob {found}: SIZE_INVALID, {size} bytes were announced, "
-                f"{self._size} came"
-            )
+            raise DigestMismatch(f"a blob was announced as {digest}, its bytes have {found}")
         with disk_errors("store a blob"):
             self._file.rename(self._files.blob_path(found))
         return found, self._size

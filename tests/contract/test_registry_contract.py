@@ -16,6 +16,7 @@ from app.oci import Descriptor, Digest, media_types
 from app.registry import Registry
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
+from app.registry.layout import LayoutRegistry
 from app.registry.retry import RetryingRegistry
 from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
@@ -44,7 +45,12 @@ async def retrying(folder: Path) -> AsyncIterator[Registry]:
         yield RetryingRegistry(registry)
 
 
-ADAPTERS: tuple[Factory, ...] = (memory, docker, retrying)
+@asynccontextmanager
+async def layout(folder: Path) -> AsyncIterator[Registry]:
+    yield LayoutRegistry(folder)
+
+
+ADAPTERS: tuple[Factory, ...] = (memory, docker, retrying, layout)
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda factory: factory.__name__)
