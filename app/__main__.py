@@ -5,13 +5,26 @@ from __future__ import annotations
 import sys
 
 from app.cli.parser import parse
+from app.errors import Origin, TarmacError
+
+CANCELLED = 130  # as a shell has it for a program that Ctrl-C ended
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit status: 0 all went well, 1 something failed, 2 the command cannot be carried out as
     it was given."""
     parsed = parse(sys.argv[1:] if arguments is None else arguments)
-    status: int = parsed.run(parsed)
+    try:
+        status: int = parsed.run(parsed)
+    except TarmacError as error:
+        print(f"tarmac: {error.code}: {error}", file=sys.stderr)
+        return 2 if error.origin is Origin.REQUEST else 1
+    except KeyboardInterrupt:
+        print("tarmac: cancelled", file=sys.stderr)
+        return CANCELLED
+    except BrokenPipeError:  # `tarmac inspect x.tar | head` is no failure to be told
+        sys.stderr.close()
+        return 1
     return status
 
 

@@ -1,26 +1,26 @@
-"""Files of the command line become open archives: a plain tar is read where it stands, anything else is unwrapped into
-the spool once."""
+"""Files of the command line become archives of a job: a plain tar is taken where it stands, anything else is unwrapped
+into the spool once."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import os
+import secrets
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-from app.archive import Archive, Compression, index_file
+from app.archive import Compression
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.formats import open_archive
 from app.archive.intake import Intake
 from app.errors import ChecksumMismatch, PathNotFound
+from app.jobs.job import ArchiveSource, JobArchive
 from app.oci import Digest
-from app.spool import OpenFile, Spool
+from app.spool import Spool
 
 STANDARD_INPUT = "-"
 CHUNK = 1 << 20
@@ -28,65 +28,42 @@ CHUNK = 1 << 20
 Received = Callable[[str, int, int | None], None]  # name, bytes so far, bytes expected where that is known
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedArchive:
-    """`size` and `digest` are those of the archive as it was given; the digest is None where nobody needed it."""
-
-    name: str
-    size: int
-    digest: Digest | None
-    compression: Compression
-    archive: Archive
-    file: OpenFile
-
-
-class Opener:
-    """Opens archives; `stack` closes them and clears the spool."""
+class Taker:
+    """Takes archives; `stack` clears the spool of them."""
 
     def __init__(self, spool: Spool, stack: AsyncExitStack, received: Received) -> None:
         self._spool = spool
         self._stack = stack
         self._received = received
 
-    async def open(self, file: str, checksum: Digest | None = None) -> OpenedArchive:
+    async def take(self, file: str, checksum: Digest | None = None) -> JobArchive:
         """Raises PathNotFound, SpoolFull, ChecksumMismatch and ArchiveError."""
-        name = "standard input" if file == STANDARD_INPUT else Path(file).name
         try:
-            opened = await self._open(file, name, checksum)
+            archive = await self._take(file, checksum is not None)
         except OSError as error:
             raise PathNotFound(f"{file} cannot be read: {error.strerror}") from None
-        if checksum is not None and opened.digest != checksum:
-            raise ChecksumMismatch(f"{name} has the checksum {opened.digest} and not {checksum}; bring it over again")
-        return opened
+        if checksum not in {None, archive.digest}:
+            raise ChecksumMismatch(
+                f"{archive.name} has the checksum {archive.digest} and not {checksum}; bring it over again"
+            )
+        return archive
 
-    async def _open(self, file: str, name: str, checksum: Digest | None) -> OpenedArchive:
+    async def _take(self, file: str, with_digest: bool) -> JobArchive:
+        name = "standard input" if file == STANDARD_INPUT else Path(file).name
         raw, size = await asyncio.to_thread(_open_raw, file)
-        if size is not None and file != STANDARD_INPUT:
-            head = await asyncio.to_thread(raw.peek, SNIFF_BYTES)
-            if sniff(head[:SNIFF_BYTES]) is Compression.NONE:
-                raw.close()
-                return await self._adopt(file, name, checksum)
-        return await self._unwrap(name, _from_pipe(raw) if size is None else _from_file(raw), size)
-
-    async def _adopt(self, file: str, name: str, checksum: Digest | None) -> OpenedArchive:
+        if size is None:
+            return await self._unwrap(name, _from_pipe(raw), None)
+        if file == STANDARD_INPUT or await asyncio.to_thread(_is_wrapped, raw):
+            return await self._unwrap(name, _from_file(raw), size)
+        digest = await asyncio.to_thread(_digest, raw, with_digest)
         spooled = await self._spool.adopt(file)
-        opened = self._spool.open(spooled)
-        self._stack.callback(opened.close)
-        digest = None
-        if checksum is not None:
-            digest = await asyncio.to_thread(_digest, opened)
-        index = await asyncio.to_thread(index_file, opened, opened.size)
-        archive = await asyncio.to_thread(open_archive, index, opened)
-        return OpenedArchive(name, opened.size, digest, Compression.NONE, archive, opened)
+        return JobArchive(name, ArchiveSource.PATH, spooled.size, digest, None, Compression.NONE, spooled)
 
-    async def _unwrap(self, name: str, chunks: AsyncIterator[bytes], expected: int | None) -> OpenedArchive:
+    async def _unwrap(self, name: str, chunks: AsyncIterator[bytes], expected: int | None) -> JobArchive:
         intake = Intake()
-        spooled = await self._spool.save(os.urandom(8).hex(), self._counted(name, chunks, expected), intake)
+        spooled = await self._spool.save(secrets.token_hex(8), self._counted(name, chunks, expected), intake)
         self._stack.push_async_callback(self._spool.discard, spooled)
-        opened = self._spool.open(spooled)
-        self._stack.callback(opened.close)
-        archive = await asyncio.to_thread(open_archive, intake.index, opened)
-        return OpenedArchive(name, intake.received, intake.digest, intake.compression, archive, opened)
+        return JobArchive(name, ArchiveSource.PATH, intake.received, intake.digest, None, intake.compression, spooled)
 
     async def _counted(self, name: str, chunks: AsyncIterator[bytes], expected: int | None) -> AsyncIterator[bytes]:
         received = 0
@@ -98,16 +75,18 @@ class Opener:
 
 def _open_raw(file: str) -> tuple[BufferedReader, int | None]:
     """The file and its size; None where it is a pipe or the like."""
-    raw = open(os.dup(sys.stdin.fileno()) if file == STANDARD_INPUT else file, "rb")  # noqa: SIM115 - the caller closes
+    raw = open(os.dup(sys.stdin.fileno()) if file == STANDARD_INPUT else file, "rb")  # noqa: SIM115 - readers close it
     status = os.fstat(raw.fileno())
     return raw, status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _digest(file: OpenFile) -> Digest:
-    hasher = hashlib.sha256()
-    for start in range(0, file.size, CHUNK):
-        hasher.update(file.read_at(start, min(CHUNK, file.size - start)))
-    return Digest("sha256", hasher.hexdigest())
+def _is_wrapped(file: BufferedReader) -> bool:
+    return sniff(file.peek(SNIFF_BYTES)[:SNIFF_BYTES]) is not Compression.NONE
+
+
+def _digest(file: BufferedReader, wanted: bool) -> Digest | None:
+    with file:
+        return Digest("sha256", hashlib.file_digest(file, "sha256").hexdigest()) if wanted else None
 
 
 async def _from_file(file: BufferedReader) -> AsyncIterator[bytes]:

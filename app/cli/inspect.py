@@ -1,0 +1,194 @@
+"""`tarmac inspect`: what archives are and where their images would go. Asks no registry."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.archive import Archive, DockerImage, ImageEntry, index_file
+from app.archive.formats import open_archive
+from app.cli.archives import Taker
+from app.cli.destination import find_destination
+from app.cli.display import display_on, size_of
+from app.cli.options import options_of, settings_of
+from app.cli.push import spool_below
+from app.errors import Origin, TarmacError
+from app.jobs.job import JobArchive, plain_problem
+from app.push import Destination, PushOptions, make_plan
+from app.push.graph import identity, manifests
+from app.settings import DEFAULT_REGISTRY, Settings
+from app.spool import Spool
+from app.spool.disk import DiskSpool
+
+WHY = {
+    "docker-archive": "manifest.json holds docker's list of images",
+    "oci-archive": "oci-layout and index.json lie at the root",
+    "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml lie at the root",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An archive that was understood, or why it was not."""
+
+    name: str
+    taken: JobArchive | None = None
+    archive: Archive | None = None
+    error: TarmacError | None = None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    options, settings = options_of(arguments), settings_of(arguments)
+    destination = find_destination(settings, arguments.registry or DEFAULT_REGISTRY)
+    found = asyncio.run(_find(arguments.files, settings))
+    document, archive_is_bad = _document(found, options, destination)
+    if arguments.json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(_text(document)))
+    return int(archive_is_bad)
+
+
+async def _find(files: Sequence[str], settings: Settings) -> list[Found]:
+    async with AsyncExitStack() as stack:
+        display = stack.enter_context(display_on(sys.stderr))
+        spool = DiskSpool(stack.enter_context(spool_below(settings.data_dir)))
+        taker = Taker(spool, stack, display.received)
+        return [await _find_one(file, taker, spool) for file in files]
+
+
+async def _find_one(file: str, taker: Taker, spool: Spool) -> Found:
+    try:
+        taken = await taker.take(file)
+        return Found(taken.name, taken, await asyncio.to_thread(_read, taken, spool))
+    except TarmacError as error:
+        return Found(file, error=error)
+
+
+def _read(taken: JobArchive, spool: Spool) -> Archive:
+    assert taken.file is not None
+    opened = spool.open(taken.file)
+    try:
+        return open_archive(index_file(opened, opened.size), opened)
+    finally:
+        opened.close()
+
+
+def _document(found: Sequence[Found], options: PushOptions, destination: Destination) -> tuple[dict[str, Any], bool]:
+    """What is shown, and whether an archive is bad. That a name is missing does not make an archive bad."""
+    archives = [each.archive for each in found if each.archive is not None]
+    problem, places = _places(archives, options, destination)
+    errors = [each.error for each in found if each.error is not None] + ([problem] if problem else [])
+    members = {
+        "archives": [_archive(each, places) for each in found],
+        "problem": problem and dict(plain_problem(problem.problem)),
+    }
+    bad = any(error.origin is Origin.ARCHIVE for error in errors) or any(each.error for each in found)
+    return members, bad
+
+
+Places = Mapping[object, tuple[str, ...]]  # the destinations of an image, by what makes it this image
+
+
+def _places(
+    archives: Sequence[Archive], options: PushOptions, destination: Destination
+) -> tuple[TarmacError | None, Places]:
+    """Where everything would go. Where the whole cannot be planned, each image that can be on its own still is."""
+    try:
+        return None, _planned(archives, options, destination)
+    except TarmacError as error:
+        places: dict[object, tuple[str, ...]] = {}
+        plain = PushOptions(prefix=options.prefix)
+        for archive in archives:
+            for entry in archive.images:
+                places.update(_alone(replace(archive, images=(entry,)), plain, destination))
+        return error, places
+
+
+def _alone(archive: Archive, options: PushOptions, destination: Destination) -> Places:
+    try:
+        return _planned([archive], options, destination)
+    except TarmacError:
+        return {}
+
+
+def _planned(archives: Sequence[Archive], options: PushOptions, destination: Destination) -> Places:
+    images = make_plan(archives, options, destination).images
+    return {identity(image.entry): tuple(map(str, image.destinations)) for image in images}
+
+
+def _archive(found: Found, places: Places) -> dict[str, Any]:
+    if found.archive is None or found.taken is None:
+        return {"name": found.name, "problem": found.error and dict(plain_problem(found.error.problem))}
+    archive, taken = found.archive, found.taken
+    return {
+        "name": found.name,
+        "size": taken.size,
+        "digest": taken.digest and str(taken.digest),
+        "format": archive.format,
+        "why": WHY.get(archive.format, ""),
+        "compression": str(taken.compression),
+        "images": [_image(archive, entry, places.get(identity(entry), ())) for entry in archive.images],
+        "notices": list(archive.notes) if archive.images else [*archive.notes, "no images found"],
+        "problem": None,
+    }
+
+
+def _image(archive: Archive, entry: ImageEntry, destinations: tuple[str, ...]) -> dict[str, Any]:
+    root = entry.root
+    layers = list(_layers(archive, entry))
+    return {
+        "names": [*entry.names, *entry.bare_tags],
+        "destinations": list(destinations),
+        "digest": None if isinstance(root, DockerImage) else str(root.digest),
+        "config": str(root.config.digest) if isinstance(root, DockerImage) else None,
+        "media_type": None if isinstance(root, DockerImage) else root.media_type,
+        "platforms": [str(platform) for platform in entry.platforms],
+        "size": sum(layer["size"] for layer in layers),
+        "layers": layers,
+        "referrers": [str(each.digest) for each in entry.referrers],
+    }
+
+
+def _layers(archive: Archive, entry: ImageEntry) -> Iterator[dict[str, Any]]:
+    """Each layer once, however many platforms share it. A docker archive knows its layers by their DiffIDs."""
+    if isinstance(entry.root, DockerImage):
+        for layer in dict.fromkeys(entry.root.layers):
+            stored = str(layer.compression)
+            yield {"digest": None, "diff_id": str(layer.diff_id), "size": layer.extent.size, "stored": stored}
+        return
+    found = {layer.digest: layer for manifest in manifests(archive, entry) for layer in manifest.layers}
+    for layer in found.values():
+        yield {"digest": str(layer.digest), "diff_id": None, "size": layer.size, "stored": layer.media_type}
+
+
+def _text(document: Mapping[str, Any]) -> Iterator[str]:
+    for archive in document["archives"]:
+        if archive["problem"]:
+            yield f"{archive['name']}: {archive['problem']['code']}: {archive['problem']['detail']}"
+            continue
+        wrapped = "" if archive["compression"] == "none" else f" in {archive['compression']}"
+        yield f"{archive['name']}: {archive['format']}{wrapped}, {size_of(archive['size'])} ({archive['why']})"
+        for image in archive["images"]:
+            yield from _image_text(image)
+        yield from (f"  note: {text}" for text in archive["notices"])
+    if document["problem"]:
+        yield f"{document['problem']['code']}: {document['problem']['detail']}"
+
+
+def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
+    names = ", ".join(image["names"]) or "(no name)"
+    yield f"  {names}"
+    yield from (f"    -> {destination}" for destination in image["destinations"])
+    platforms = ", ".join(image["platforms"]) or "no platform"
+    yield f"    {image['digest'] or 'config ' + image['config']}  {platforms}"
+    yield f"    {len(image['layers'])} layers, {size_of(image['size'])}"
+    for layer in image["layers"]:
+        yield f"      {layer['digest'] or layer['diff_id']}  {size_of(layer['size']):>9}  {layer['stored']}"
+    yield from (f"    referrer {digest}" for digest in image["referrers"])

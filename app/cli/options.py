@@ -1,0 +1,62 @@
+"""Arguments as values: PushOptions, Settings, a checksum. What is wrong here is the caller's, and ends with 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from app.errors import InvalidRequest, MalformedArchive
+from app.oci import Digest
+from app.push import PushOptions
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+_OPTIONS = ("tag", "rename", "prefix", "images", "platforms", "layer_compression", "format", "on_existing_tag")
+_SETTINGS = {
+    "host": "TARMAC_HOST",
+    "port": "TARMAC_PORT",
+    "data_dir": "TARMAC_DATA_DIR",
+    "registry_url": "TARMAC_REGISTRY_URL",
+}
+
+
+def options_of(arguments: argparse.Namespace) -> PushOptions:
+    """Raises InvalidRequest and InvalidReference."""
+    return PushOptions.parse(dict(_given(arguments)))
+
+
+def _given(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    for name in _OPTIONS:
+        value = getattr(arguments, name, None)
+        if value is not None:
+            yield name, value if isinstance(value, list) else [value]
+    if getattr(arguments, "dry_run", False):
+        yield "dry_run", ["true"]
+
+
+def checksum_of(arguments: argparse.Namespace) -> Digest | None:
+    """Raises InvalidRequest."""
+    if arguments.checksum is None:
+        return None
+    if len(arguments.files) != 1:
+        raise InvalidRequest(
+            f"--checksum is of one archive, but {len(arguments.files)} are given; push them one by one"
+        )
+    try:
+        digest = Digest.parse(arguments.checksum)
+    except MalformedArchive:
+        digest = None
+    if digest is None or digest.algorithm != "sha256":
+        raise InvalidRequest(f"--checksum {arguments.checksum!r:.100} is not of the form sha256:<64 hex digits>")
+    return digest
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """From --config and the environment; what is said on the command line goes before both. Raises InvalidSettings."""
+    from app.settings import load_settings
+
+    said = {variable: getattr(arguments, name, None) for name, variable in _SETTINGS.items()}
+    return load_settings(arguments.config, {**os.environ, **{name: text for name, text in said.items() if text}})
