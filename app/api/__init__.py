@@ -1,0 +1,62 @@
+"""HTTP in front of jobs. `new_application` puts the routes together; `app.main` says what they work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+
+from app import __version__
+from app.api import front, health, jobs, problems, push
+from app.api.context import ApiContext, RegistryView
+from app.api.docs import docs_router
+from app.api.guard import Guard
+from app.api.metrics import Metrics
+from app.api.security import Security, Tokens
+
+_WORDS = """Takes container image archives and pushes every image in them to a registry, byte for byte.
+
+Errors are problem documents (RFC 9457) with a stable `code`; a job's and an image's `problem` have the same form."""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def new_application(lifespan: Lifespan, tokens: Tokens | None, *more: APIRouter) -> FastAPI:
+    """`lifespan` sets `state.context` to an ApiContext before the first request."""
+    app = FastAPI(
+        title="Tarmac",
+        version=__version__,
+        description=_WORDS,
+        lifespan=lifespan,
+        docs_url=None,  # FastAPI's pages load their scripts from a CDN
+        redoc_url=None,
+        redirect_slashes=False,  # a redirected upload would be sent twice
+    )
+    for router in (push.router, jobs.router, health.router, front.router, docs_router(), *more):
+        app.include_router(router)
+    problems.install(app)
+    app.add_middleware(Security, tokens=tokens)
+    app.add_middleware(Guard)
+    _complete_document(app)
+    return app
+
+
+def _complete_document(app: FastAPI) -> None:
+    """FastAPI documents its own 422; ours is the problem document, and some schemas are named by hand."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = complete(make())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    return document
+
+
+__all__ = ["ApiContext", "Metrics", "RegistryView", "Tokens", "new_application"]

@@ -1,0 +1,71 @@
+"""The body of a request as it arrives: bounded, counted, and never taken for complete when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from app.api.context import ApiContext
+from app.api.problems import MalformedRequest
+from app.errors import InvalidRequest, TooLarge, UploadIncomplete
+
+MAX_JSON_BYTES = 1 << 20  # a thousand paths of a thousand characters
+
+
+def expected_bytes(request: Request) -> int | None:
+    """The Content-Length, where there is one. Raises MalformedRequest."""
+    text = request.headers.get("content-length")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise MalformedRequest("Content-Length is not a number of bytes")
+    return int(text)
+
+
+async def check_size(request: Request, context: ApiContext) -> None:
+    """Refuse before the body what cannot be taken. Raises TooLarge, SpoolFull."""
+    expected = expected_bytes(request)
+    if expected is None:
+        return
+    if expected > context.max_upload_bytes:
+        raise _too_large(context)
+    await asyncio.to_thread(context.check_room, expected)
+
+
+async def body_of(request: Request, context: ApiContext) -> AsyncIterator[bytes]:
+    """Raises TooLarge, and UploadIncomplete where the client went away or sent less than it said."""
+    expected, received = expected_bytes(request), 0
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            if received > context.max_upload_bytes:
+                raise _too_large(context)
+            if chunk:
+                context.metrics.bytes_received.inc(len(chunk))
+                yield chunk
+    except ClientDisconnect:
+        raise UploadIncomplete(
+            f"the connection was lost after {received} of {_words(expected)} bytes; send the archive again"
+        ) from None
+    if expected is not None and received != expected:
+        raise UploadIncomplete(f"{received} bytes came and Content-Length says {expected}; send the archive again")
+
+
+async def small_body(request: Request, context: ApiContext) -> bytes:
+    body = b""
+    async for chunk in body_of(request, context):
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise InvalidRequest(f"the JSON body has more than {MAX_JSON_BYTES} bytes")
+    return body
+
+
+def _too_large(context: ApiContext) -> TooLarge:
+    return TooLarge(f"the body has more than {context.max_upload_bytes} bytes (TARMAC_MAX_UPLOAD_BYTES)")
+
+
+def _words(expected: int | None) -> str:
+    return "an unknown number of" if expected is None else str(expected)

@@ -1,0 +1,42 @@
+"""What the routes work with; put together by `app.main` and held by the application's state."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.api.metrics import Metrics
+from app.jobs import JobService
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryView:
+    """A configured registry as it may be shown. `check` raises RegistryError where it cannot be used now."""
+
+    url: str
+    check: Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """`check_room` raises SpoolFull where so many bytes do not fit (blocks); `max_upload_bytes` bounds one request's
+    body. `count_jobs`: how many jobs are in each state."""
+
+    service: JobService
+    registries: Mapping[str, RegistryView]
+    max_upload_bytes: int
+    check_room: Callable[[int], None]
+    count_jobs: Callable[[], Awaitable[Mapping[str, int]]]
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+def _context_of(request: Request) -> ApiContext:
+    context = request.app.state.context
+    assert isinstance(context, ApiContext)
+    return context
+
+
+Context = Annotated[ApiContext, Depends(_context_of)]

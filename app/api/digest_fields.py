@@ -1,0 +1,32 @@
+"""Content-Digest and Repr-Digest (RFC 9530), as far as an archive's checksum goes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+
+from app.errors import InvalidRequest
+
+_SHA256_BYTES = 32
+
+
+def parse_digest_field(values: Iterable[str]) -> str | None:
+    """`sha-256=:<base64>:` as `sha256:<hex>`; None where there is no such field.
+
+    Raises InvalidRequest where the field has no digest that is checked here: one who sends a digest wants it checked.
+    """
+    members = [member.strip() for value in values for member in value.split(",") if member.strip()]
+    if not members:
+        return None
+    found = {name.strip().lower(): text for name, _, text in (member.partition("=") for member in members)}
+    text = found.get("sha-256", "").split(";")[0].strip()
+    if len(text) < 2 or text[0] != ":" or text[-1] != ":":
+        raise InvalidRequest("the digest field must hold sha-256=:<base64>:; no other algorithm is checked")
+    try:
+        raw = base64.b64decode(text[1:-1], validate=True)
+    except binascii.Error:
+        raw = b""
+    if len(raw) != _SHA256_BYTES:
+        raise InvalidRequest("the digest field's sha-256 is not 32 bytes in base64")
+    return f"sha256:{raw.hex()}"

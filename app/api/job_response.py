@@ -1,0 +1,35 @@
+"""A job as an HTTP answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from app.api.problems import describe, failed_job_response, problem_response
+from app.errors import Conflict
+from app.jobs import Job, JobState
+
+
+def document(job: Job) -> dict[str, Any]:
+    return job.document(describe)
+
+
+def shown(job: Job) -> Response:
+    return JSONResponse(document(job), headers={"Cache-Control": "no-store"})
+
+
+def accepted(job: Job) -> Response:
+    return JSONResponse(document(job), 202, {"Location": f"/jobs/{job.id}"})
+
+
+def waited(job: Job) -> Response:
+    """To one who waited with the request itself: its status tells how the job ended."""
+    location = {"Location": f"/jobs/{job.id}"}
+    if not job.ended:
+        return accepted(job)
+    if job.state is JobState.SUCCEEDED:
+        return JSONResponse(document(job), 200, location)
+    if job.problem is None:
+        return problem_response(Conflict(f"job {job.id} was cancelled"), location, document(job))
+    return failed_job_response(job.problem, document(job), location)

@@ -1,0 +1,150 @@
+"""`/jobs`: looking at jobs, waiting for them, watching, cancelling, trying again, deleting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import JSONResponse, StreamingResponse
+
+from app.api import job_response
+from app.api.context import Context
+from app.api.options import parse_wait
+from app.api.schemas import JobDocument, JobPage, problems
+from app.errors import InvalidRequest
+from app.jobs import Job, JobService, JobState
+
+KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for 30 or 60
+MAX_LIMIT = 500
+RECONNECT_MILLISECONDS = 1_000
+
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "`job` with the job document at every change, `end` when it has ended. An id is a revision.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+@router.get("", response_model=JobPage, responses=problems("invalid_request"))
+async def list_jobs(
+    context: Context,
+    state: JobState | None = None,
+    label: Annotated[str | None, Query(description="`key=value`", max_length=256)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before", max_length=256)] = None,
+) -> Response:
+    """The jobs, newest first."""
+    jobs, following = await context.service.page(state=state, label=label, limit=limit, cursor=cursor)
+    content = {"jobs": [job_response.document(job) for job in jobs], "next_cursor": following}
+    return JSONResponse(content, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/{job_id}", response_model=JobDocument, responses=problems("not_found", "invalid_request"))
+async def show_job(
+    job_id: str,
+    request: Request,
+    context: Context,
+    wait: Annotated[str | None, Query(description="Answer at the end of the job, or after so many seconds.")] = None,
+) -> Response:
+    """The job as it is."""
+    job = await context.service.get(job_id)
+    if wait is not None and (seconds := parse_wait(wait)) and not job.ended:
+        job = await wait_or_leave(request, context.service.wait(job_id, seconds), job)
+    return job_response.shown(job)
+
+
+@router.get(
+    "/{job_id}/events",
+    response_class=StreamingResponse,
+    responses=_EVENTS | problems("not_found", "invalid_request"),
+    openapi_extra={
+        "parameters": [
+            {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}, "description": "Go on after it."}
+        ]
+    },
+)
+async def watch_job(job_id: str, request: Request, context: Context) -> Response:
+    """Server-sent events, for `EventSource` and `curl -N`."""
+    last = request.headers.get("last-event-id") or None
+    if last is not None and not (last.isascii() and last.isdigit() and len(last) <= 18):
+        raise InvalidRequest("Last-Event-ID is not the id of an event of this job")
+    await context.service.get(job_id)
+    events = job_events(context.service, job_id, None if last is None else int(last))
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+@router.post(
+    "/{job_id}/cancel", status_code=202, response_model=JobDocument, responses=problems("not_found", "conflict")
+)
+async def cancel_job(job_id: str, context: Context) -> Response:
+    """Stop the job. What has been pushed stays; no tag is set any more."""
+    return job_response.accepted(await context.service.cancel(job_id))
+
+
+@router.post(
+    "/{job_id}/retry", status_code=202, response_model=JobDocument, responses=problems("not_found", "conflict")
+)
+async def retry_job(job_id: str, context: Context) -> Response:
+    """Push what is missing of a job that failed or was cancelled."""
+    return job_response.accepted(await context.service.retry(job_id))
+
+
+@router.delete("/{job_id}", status_code=204, responses=problems("not_found", "conflict"))
+async def delete_job(job_id: str, context: Context) -> None:
+    """Forget a job that has ended, and its archives."""
+    await context.service.delete(job_id)
+
+
+async def job_events(service: JobService, job_id: str, after: int | None) -> AsyncGenerator[bytes, None]:
+    """The wire form of server-sent events, with a comment where nothing happens for long."""
+    yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
+    states = service.watch(job_id, after)
+    coming = asyncio.ensure_future(_next(states))
+    try:
+        while True:
+            await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
+            if not coming.done():
+                yield b": still here\n\n"
+                continue
+            job = coming.result()
+            if job is None:
+                break
+            yield _event("job", job.revision, job_response.document(job))
+            coming = asyncio.ensure_future(_next(states))
+        last = await service.get(job_id)
+        yield _event("end", last.revision, {"id": last.id, "state": last.state.value})
+    finally:
+        coming.cancel()
+        await asyncio.wait({coming})
+
+
+async def _next(states: AsyncIterator[Job]) -> Job | None:
+    return await anext(states, None)
+
+
+def _event(name: str, revision: int, data: dict[str, Any]) -> bytes:
+    return f"event: {name}\nid: {revision}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+async def wait_or_leave(request: Request, waiting: Coroutine[Any, Any, Job], job: Job) -> Job:
+    """What `waiting` gives, or `job` as soon as the client is gone: nobody waits on for an answer nobody reads."""
+    wait, gone = asyncio.ensure_future(waiting), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({wait, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return wait.result() if wait.done() else job
+    finally:
+        for task in (wait, gone):
+            task.cancel()
+        await asyncio.wait({wait, gone})
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,161 @@
+"""The options of a request, from wherever they came: the query, text parts of a form, members of a JSON body."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.api.digest_fields import parse_digest_field
+from app.errors import InvalidRequest
+from app.jobs import JobRequest
+from app.oci import Digest
+from app.push import PushOptions
+
+MAX_WAIT_SECONDS = 86_400  # a day; what waits longer had better ask again
+MAX_LABELS = 64  # they are shown with every job
+MAX_LABEL_LENGTH = 256
+MAX_PATHS = 1_000  # each is a pattern to be looked for
+_MAX_VALUES = 2_000  # of one option, before anything looks at them
+
+# Name -> what it does, as the OpenAPI document tells it.
+OPTIONS: Mapping[str, str] = {
+    "registry": "Name of a configured registry. A request can never name a host.",
+    "tag": "`repo:tag`, replaces the embedded name; only where the request holds exactly one image. Used as written.",
+    "rename": "`embedded=repo:tag`, for several images.",
+    "prefix": "Repository prefix, put after the registry's own path.",
+    "on_existing_tag": "What to do where the tag exists: `overwrite` (default), `skip` or `error`.",
+    "images": "Glob over embedded names: only these.",
+    "platforms": "`linux/amd64,linux/arm64/v8`: only these children of an image index.",
+    "layer_compression": "`gzip` (default), `zstd` or `none`: for layers that lie in a docker archive as plain tar.",
+    "format": "Assert `docker-archive`, `oci-archive` or `mindthegap-bundle`; otherwise `format_mismatch`.",
+    "checksum": "`sha256:<hex>` of the archive as sent; on a mismatch nothing is pushed.",
+    "dry_run": "Detect, resolve and ask the registry what is there; push nothing.",
+    "wait": "Seconds to wait for the end of the job: 200 when it has ended, 202 when the time is up first.",
+    "label": "`key=value`, kept with the job, filterable.",
+}
+REPEATABLE = frozenset({"rename", "images", "label"})
+_OURS = frozenset({"registry", "checksum", "wait", "label"})  # the others are the push's own
+
+
+class Options:
+    """Option name -> the texts given for it. `add` as they come; the other methods read."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[str]] = {}
+        self.paths: tuple[str, ...] = ()
+
+    def add(self, name: str, value: str) -> None:
+        """Raises InvalidRequest for an unknown option, and for another value of one that may have only one."""
+        if name not in OPTIONS:
+            raise InvalidRequest(f"unknown option `{name:.100}`; known are {', '.join(OPTIONS)}")
+        values = self._values.setdefault(name, [])
+        if values and name not in REPEATABLE and value != values[0]:
+            raise InvalidRequest(f"option `{name}` is given with different values: {values[0]!r:.200}, {value!r:.200}")
+        if len(values) >= _MAX_VALUES:
+            raise InvalidRequest(f"option `{name}` is given more than {_MAX_VALUES} times")
+        values.append(value)
+
+    def add_all(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for name, value in pairs:
+            self.add(name, value)
+
+    def add_json(self, members: Mapping[str, Any]) -> None:
+        """The members of a JSON body: `paths`, and options as texts, numbers, truths, lists, or objects of pairs."""
+        paths = members.get("paths")
+        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
+            raise InvalidRequest(
+                "`paths` must be a list of paths on the server, as ["
+                '"/data/in/*.tar"]; to send an archive, make it the body or a form part `archive`'
+            )
+        if len(paths) > MAX_PATHS:
+            raise InvalidRequest(f"`paths` has {len(paths)} entries; at most {MAX_PATHS} are read")
+        self.paths = tuple(paths)
+        for name, value in members.items():
+            if name != "paths" and value is not None:
+                self.add_all((name, text) for text in _texts(name, value))
+
+    def add_digest_fields(self, values: Iterable[str]) -> None:
+        """Content-Digest or Repr-Digest of the archive."""
+        digest = parse_digest_field(values)
+        if digest is not None:
+            self.add("checksum", digest)
+
+    def add_preference(self, values: Iterable[str]) -> None:
+        """`Prefer: wait=N` (RFC 7240); other preferences are passed over, as it says. The option goes first."""
+        for preference in ",".join(values).split(","):
+            name, _, value = preference.partition("=")
+            if name.strip().lower() == "wait" and not self._one("wait"):
+                self.add("wait", value.strip().strip('"'))
+
+    def wait_seconds(self) -> float | None:
+        text = self._one("wait")
+        return None if text is None else parse_wait(text)
+
+    @property
+    def registry(self) -> str:
+        return self._one("registry") or "default"
+
+    def request(self) -> JobRequest:
+        """All of it, checked. Raises InvalidRequest or InvalidReference naming the option."""
+        checksum = self._one("checksum")
+        own = {name: values for name, values in self._values.items() if name not in _OURS}
+        return JobRequest(
+            options=PushOptions.parse(own),
+            registry=self.registry,
+            labels=_labels(self._values.get("label", [])),
+            checksum=None if checksum is None else _checksum(checksum),
+            paths=self.paths,
+        )
+
+    def _one(self, name: str) -> str | None:
+        values = self._values.get(name)
+        return values[0] if values else None
+
+
+def parse_wait(text: str) -> float:
+    """Seconds. Raises InvalidRequest."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_WAIT_SECONDS:
+        raise InvalidRequest(f"`wait` is {text!r:.40}; it must be a number of seconds from 0 to {MAX_WAIT_SECONDS}")
+    return seconds
+
+
+def _texts(name: str, value: Any) -> Iterable[str]:
+    if isinstance(value, dict):
+        return [f"{key}={_text(name, item)}" for key, item in value.items()]
+    if isinstance(value, list):
+        texts = [_text(name, item) for item in value]
+        return texts if name in REPEATABLE else [",".join(texts)]
+    return [_text(name, value)]
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise InvalidRequest(f"option `{name:.100}` must be a text, a number, true or false, or a list of texts")
+
+
+def _labels(texts: Iterable[str]) -> Mapping[str, str]:
+    labels: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals or len(text) > MAX_LABEL_LENGTH or not text.isprintable():
+            raise InvalidRequest(f"`label` {text!r:.200} must be key=value of at most {MAX_LABEL_LENGTH} characters")
+        if labels.setdefault(key, value) != value:
+            raise InvalidRequest(f"`label` {key!r:.100} is given with different values")
+    if len(labels) > MAX_LABELS:
+        raise InvalidRequest(f"{len(labels)} labels are given; at most {MAX_LABELS} are kept")
+    return labels
+
+
+def _checksum(text: str) -> str:
+    algorithm, _, encoded = text.partition(":")
+    if algorithm != "sha256" or len(encoded) != 64 or not set(encoded.lower()) <= set("0123456789abcdef"):
+        raise InvalidRequest(f"option `checksum` is {text!r:.100}; it must be sha256: and 64 hexadecimal digits")
+    return str(Digest.parse(text.lower()))

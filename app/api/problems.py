@@ -1,0 +1,146 @@
+"""Errors as HTTP answers (RFC 9457). The only place that knows status codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app import errors
+from app.errors import Internal, InvalidRequest, NotFound, Origin, Problem, TarmacError, UploadIncomplete
+
+PROBLEM_JSON = "application/problem+json"
+MAX_DETAIL = 2_048  # characters; a registry's words are part of it
+# How long a client had better wait before it tries again, where nobody told us better.
+RETRY_AFTER_SECONDS = 5
+
+
+class MalformedRequest(InvalidRequest):
+    """Not well-formed as HTTP or as a form, so that not even its options can be read."""
+
+
+class UploadStalled(UploadIncomplete):
+    """No byte came for too long."""
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The path is there, the method is not."""
+
+
+_STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
+    {
+        TarmacError: HTTPStatus.INTERNAL_SERVER_ERROR,
+        errors.RequestError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors.ArchiveError: HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors.RegistryError: HTTPStatus.BAD_GATEWAY,
+        MalformedRequest: HTTPStatus.BAD_REQUEST,
+        MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+        UploadIncomplete: HTTPStatus.BAD_REQUEST,
+        UploadStalled: HTTPStatus.REQUEST_TIMEOUT,
+        errors.PathNotAllowed: HTTPStatus.FORBIDDEN,
+        errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+        errors.Forbidden: HTTPStatus.FORBIDDEN,
+        errors.NotFound: HTTPStatus.NOT_FOUND,
+        errors.Conflict: HTTPStatus.CONFLICT,
+        errors.TagExists: HTTPStatus.CONFLICT,
+        errors.SpoolFull: HTTPStatus.INSUFFICIENT_STORAGE,
+        errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+)
+_BUSY = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE})
+
+
+def leaves(root: type[TarmacError] = TarmacError) -> Iterator[type[TarmacError]]:
+    """Every class of the tree that has a code of its own."""
+    for child in root.__subclasses__():
+        if "code" in vars(child):
+            yield child
+        yield from leaves(child)
+
+
+def status_of(error: type[TarmacError]) -> HTTPStatus:
+    return next(_STATUS[ancestor] for ancestor in error.__mro__ if ancestor in _STATUS)
+
+
+def statuses() -> Mapping[str, HTTPStatus]:
+    """The status of every code."""
+    return {leaf.code: status_of(leaf) for leaf in leaves()}
+
+
+_STATUS_OF_CODE = MappingProxyType(dict(statuses()))
+
+
+def describe(problem: Problem, status: int | None = None) -> dict[str, Any]:
+    """A problem as its object in an answer, a job or an image."""
+    return {
+        "type": f"urn:tarmac:problem:{problem.code}",
+        "title": problem.title,
+        "status": int(status or _STATUS_OF_CODE.get(problem.code, HTTPStatus.INTERNAL_SERVER_ERROR)),
+        "detail": problem.detail[:MAX_DETAIL],
+        "code": problem.code,
+        "retryable": problem.retryable,
+    }
+
+
+def problem_response(
+    error: TarmacError, headers: Mapping[str, str] | None = None, job: Mapping[str, Any] | None = None
+) -> Response:
+    """`job`: the document of the job that the error ended."""
+    status = status_of(type(error))
+    extra = dict(headers or {})
+    if status in _BUSY:
+        extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    content = describe(error.problem, status) | ({} if job is None else {"job": job})
+    return JSONResponse(content, status, extra, PROBLEM_JSON)
+
+
+def failed_job_response(problem: Problem, job: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    """To one who waited: 422 where the request or the archive is at fault, 502 where the registry is, or we are."""
+    ours = problem.origin in (Origin.REGISTRY, Origin.SERVICE)
+    status = HTTPStatus.BAD_GATEWAY if ours else HTTPStatus.UNPROCESSABLE_ENTITY
+    return JSONResponse(describe(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
+
+
+async def _answer_own(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TarmacError)
+    return problem_response(error)
+
+
+async def _answer_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # What was sent is not repeated: it may hold a secret.
+    faults = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return problem_response(InvalidRequest("; ".join(faults)))
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    where = f"{request.method} {request.url.path[:200]!r}"
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return problem_response(NotFound(f"there is nothing at {where}; /docs lists what there is"))
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "")
+        text = f"{where} is not possible; allowed here: {allowed}"
+        return problem_response(MethodNotAllowed(text), {"Allow": allowed})
+    return problem_response(MalformedRequest(f"{where}: {error.detail}"))
+
+
+async def _answer_unforeseen(request: Request, error: Exception) -> Response:
+    structlog.get_logger().error("unforeseen", path=request.url.path, kind=type(error).__name__)
+    return problem_response(Internal("the service met an error it does not know; its log has more"))
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(TarmacError, _answer_own)
+    app.add_exception_handler(RequestValidationError, _answer_validation)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_unforeseen)

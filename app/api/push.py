@@ -1,0 +1,169 @@
+"""`POST /push` and `PUT /push/{filename}`: archives in, a job out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Request, Response
+from python_multipart.multipart import parse_options_header
+
+from app.api import job_response
+from app.api.body import MAX_JSON_BYTES, body_of, check_size, expected_bytes, small_body
+from app.api.context import ApiContext, Context
+from app.api.jobs import wait_or_leave
+from app.api.multipart import Form, Part
+from app.api.options import Options
+from app.api.problems import MalformedRequest, problem_response
+from app.api.push_documents import PUSH_RESPONSES, describe_push
+from app.errors import InvalidRequest, MalformedArchive, TarmacError, UnknownRegistry
+from app.jobs import Job, Upload
+from app.oci import strict_json
+
+MAX_NAME = 255  # characters of a file name; it is only shown
+MAX_KEY = 255
+ARCHIVE_PART = "archive"
+
+router = APIRouter(tags=["push"])
+
+
+class _Push:
+    """One request under way. `upload` once its job exists."""
+
+    def __init__(self, request: Request, context: ApiContext, name: str) -> None:
+        self._request, self._context, self._name = request, context, name
+        self.options = Options()
+        self.upload: Upload | None = None
+        self._stack = AsyncExitStack()
+
+    async def run(self) -> Job:
+        """The queued job. Raises TarmacError, then `upload.job` has ended with it."""
+        headers = self._request.headers
+        self.options.add_all(self._request.query_params.multi_items())
+        self.options.add_preference(headers.getlist("prefer"))
+        kind = parse_options_header(headers.get("content-type"))[0].decode("latin-1")
+        async with self._stack:
+            if kind == "application/json" or kind.endswith("+json"):
+                return await self._take_paths()
+            await check_size(self._request, self._context)
+            if kind == "multipart/form-data":
+                return await self._take_form()
+            return await self._take_raw()
+
+    async def _take_paths(self) -> Job:
+        body = await small_body(self._request, self._context)
+        try:
+            members = strict_json(body, what="the JSON body", limit=MAX_JSON_BYTES)
+        except MalformedArchive as error:
+            raise MalformedRequest(str(error)) from None
+        if not isinstance(members, dict):
+            raise InvalidRequest('the JSON body must be an object, as {"paths": ["/data/in/*.tar"]}')
+        self.options.add_json(members)
+        self._check_options()
+        return await self._context.service.submit_paths(self.options.request(), self._key())
+
+    async def _take_raw(self) -> Job:
+        self.options.add_digest_fields(self._digest_fields())
+        self._check_options()
+        expected = expected_bytes(self._request)
+        chunks = body_of(self._request, self._context)
+        first = await anext(chunks, None) if expected is None else b""
+        if expected == 0 or first is None:
+            raise InvalidRequest("the body is empty; send an archive, as curl -T x.tar or curl -F archive=@x.tar does")
+        upload = await self._begin()
+        await upload.receive(self._name, _behind(first, chunks), expected)
+        return await upload.submit(self.options.request())
+
+    async def _take_form(self) -> Job:
+        if self._digest_fields():
+            raise InvalidRequest("Content-Digest of a form is not the archive's; give it as option `checksum`")
+        form = Form(self._request.headers["content-type"], body_of(self._request, self._context))
+        async for part in form.parts():
+            if part.name == ARCHIVE_PART:
+                await self._take_part(part)
+            else:
+                self.options.add(part.name, await part.text())
+        if self.upload is None:
+            raise InvalidRequest("the form has no file part `archive`, as curl -F archive=@x.tar makes one")
+        return await self.upload.submit(self.options.request())
+
+    async def _take_part(self, part: Part) -> None:
+        if self.upload is None:
+            self._check_options()
+        upload = self.upload or await self._begin()
+        await upload.receive(display_name(part.filename or self._name), part.chunks(), None)
+
+    async def _begin(self) -> Upload:
+        begun = await self._context.service.begin(source="upload", idempotency_key=self._key())
+        self.upload = await self._stack.enter_async_context(begun)
+        self._context.metrics.uploads.inc()
+        self._stack.callback(self._context.metrics.uploads.dec)
+        return self.upload
+
+    def _check_options(self) -> None:
+        """What is known before the first byte is told before it: nobody should send 10 GB to learn of a typo."""
+        self.options.request()
+        self.options.wait_seconds()
+        known = self._context.registries
+        if self.options.registry not in known:
+            raise UnknownRegistry(
+                f"no registry {self.options.registry!r:.100} is configured; known: {', '.join(known)}"
+            )
+
+    def _digest_fields(self) -> list[str]:
+        headers = self._request.headers
+        return [*headers.getlist("content-digest"), *headers.getlist("repr-digest")]
+
+    def _key(self) -> str | None:
+        key = self._request.headers.get("idempotency-key")
+        if key is not None and not (0 < len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+            raise InvalidRequest(f"Idempotency-Key must be 1 to {MAX_KEY} printable ASCII characters")
+        return key
+
+
+async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for chunk in rest:
+        yield chunk
+
+
+def display_name(filename: str) -> str:
+    """The last component of what the client calls its file, fit to be shown; never used as a path."""
+    last = filename.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    shown = "".join(char if char.isprintable() else "_" for char in last)[:MAX_NAME]
+    return shown or "archive"
+
+
+async def _push(request: Request, context: ApiContext, name: str) -> Response:
+    push = _Push(request, context, display_name(name))
+    try:
+        job = await push.run()
+        wait = push.options.wait_seconds()
+    except TarmacError as error:
+        if push.upload is None:
+            return problem_response(error)
+        ended = await context.service.get(push.upload.job.id)
+        return problem_response(error, {"Location": f"/jobs/{ended.id}"}, job_response.document(ended))
+    if wait is None:
+        return job_response.accepted(job)
+    return job_response.waited(await wait_or_leave(request, context.service.wait(job.id, wait), job))
+
+
+@router.post("/push", status_code=202, responses=PUSH_RESPONSES, openapi_extra=describe_push("post"))
+async def push_archives(request: Request, context: Context) -> Response:
+    """Take archives (a form, or the body itself) or paths of archives on the server, and push every image in them."""
+    return await _push(request, context, "")
+
+
+@router.put("/push", include_in_schema=False)
+@router.put("/push/", include_in_schema=False)
+async def put_unnamed_archive(request: Request, context: Context) -> Response:
+    return await _push(request, context, "")
+
+
+@router.put("/push/{filename:path}", status_code=202, responses=PUSH_RESPONSES, openapi_extra=describe_push("put"))
+async def put_archive(filename: str, request: Request, context: Context) -> Response:
+    """Take the body as an archive: `curl -T x.tar http://host/push/`."""
+    return await _push(request, context, unquote(filename))
