@@ -96,6 +96,8 @@ def parse_registry_url(text: str, setting: str) -> RegistryUrl:
     """`host[:port][/path]`, `http://…`, `https://…`. Raises InvalidRequest naming `setting`, quoting no secret."""
     written = text.strip()
     scheme = written.partition("://")[0].lower() if "://" in written else None
+    if not _VISIBLE.fullmatch(written):  # urlsplit would drop line ends and tabs without a word
+        raise InvalidRequest(f"{setting} is empty or holds spaces or control characters; use host[:port][/path]")
     if scheme not in {None, "http", "https"}:
         raise InvalidRequest(f"{setting} has the scheme {scheme!r:.40}; use host[:port][/path], http://… or https://…")
     try:
@@ -137,7 +139,9 @@ def resolve_location(base: str, location: str, registry: Origin) -> str:
 
     A proxy that ends TLS without telling the registry makes it write http:// for its own name; the answer came over
     https, so https it stays. Raises RegistryRejected."""
-    url = urljoin(base, location.strip())
+    if not _VISIBLE.fullmatch(location):
+        raise RegistryRejected(f"the Location {location!r:.200} is not an http or https URL")
+    url = urljoin(base, location)
     origin = Origin.of(url, "the Location")
     if registry.scheme == "https" and origin.scheme == "http" and origin.host == registry.host:
         url = str(registry) + url[len("http://") :].removeprefix(urlsplit(url).netloc)

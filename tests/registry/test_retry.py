@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from app.errors import (
+    DigestMismatch,
+    RegistryAuth,
+    RegistryError,
+    RegistryFault,
+    RegistryRateLimited,
+    RegistryUnreachable,
+    TarmacError,
+)
+from app.oci import Descriptor, Digest
+from app.registry import BlobContent, StoredManifest
+from app.registry.retry import Pause, RetryingRegistry, RetryPolicy
+from tests.support.blob_content import BytesContent
+
+DIGEST = Digest.of(b"x")
+MANIFEST = (Descriptor("application/x", DIGEST, 1), b"x")
+
+
+class Flaky:
+    """Fails with `errors` in order, then works."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+        self.calls: list[str] = []
+
+    def _meet(self, verb: str) -> None:
+        self.calls.append(verb)
+        if self.errors:
+            raise self.errors.pop(0)
+
+    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+        self._meet("blob_exists")
+        return True
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+        self._meet("mount_blob")
+        return True
+
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        read = b"".join([chunk async for chunk in content.chunks()])
+        self._meet("push_blob")
+        return Digest.of(read), len(read)
+
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        self._meet("find_manifest")
+        return DIGEST
+
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        self._meet("read_manifest")
+        return StoredManifest("application/x", DIGEST, b"x")
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
+        self._meet("push_manifest")
+
+
+class Sleeps:
+    """Takes no time, and remembers."""
+
+    def __init__(self, chance: Callable[[], float] = lambda: 1.0) -> None:
+        self.waits: list[float] = []
+        self.pause = Pause(self._sleep, chance)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def wrapped(flaky: Flaky, sleeps: Sleeps, **policy: float) -> RetryingRegistry:
+    return RetryingRegistry(flaky, RetryPolicy(**policy), sleeps.pause)  # type: ignore[arg-type]
+
+
+async def test_every_verb_is_tried_again_and_gives_what_the_registry_gives() -> None:
+    content = BytesContent(b"x")
+    flaky = Flaky()
+    registry = wrapped(flaky, Sleeps())
+
+    async def again() -> None:
+        flaky.errors = [RegistryFault("once")]
+
+    await again()
+    assert await registry.blob_exists("a", DIGEST)
+    await again()
+    assert await registry.mount_blob("a", DIGEST, "b")
+    await again()
+    assert await registry.push_blob("a", content) == (DIGEST, 1)
+    await again()
+    assert await registry.find_manifest("a", "1") == DIGEST
+    await again()
+    assert await registry.read_manifest("a", "1") == StoredManifest("application/x", DIGEST, b"x")
+    await again()
+    await registry.push_manifest("a", "1", MANIFEST)
+    assert len(flaky.calls) == 12
+    assert content.reads == 2
+
+
+async def test_waits_double_up_to_a_limit_and_the_last_error_is_raised() -> None:
+    errors = [RegistryUnreachable(f"number {number}") for number in range(6)]
+    sleeps, flaky = Sleeps(), Flaky(*errors)
+    with pytest.raises(RegistryUnreachable, match="number 5"):
+        await wrapped(flaky, sleeps, longest_wait=5.0).blob_exists("a", DIGEST)
+    assert sleeps.waits == [0.5, 1.0, 2.0, 4.0, 5.0]
+    assert len(flaky.calls) == 6
+
+
+async def test_a_wait_is_a_random_part_of_its_length() -> None:
+    parts = iter([0.0, 0.5])
+    sleeps = Sleeps(lambda: next(parts))
+    await wrapped(Flaky(RegistryFault("1"), RegistryFault("2")), sleeps).blob_exists("a", DIGEST)
+    assert sleeps.waits == [0.0, 0.5]
+
+
+@pytest.mark.parametrize(("asked", "waited"), [(7.0, 7.0), (100_000.0, 300.0), (None, 0.0)])
+async def test_retry_after_is_honoured_up_to_five_minutes(asked: float | None, waited: float) -> None:
+    sleeps = Sleeps(lambda: 0.0)
+    await wrapped(Flaky(RegistryRateLimited("slow down", retry_after=asked)), sleeps).blob_exists("a", DIGEST)
+    assert sleeps.waits == [waited]
+
+
+async def test_nothing_is_tried_again_when_its_waits_would_exceed_the_patience() -> None:
+    sleeps = Sleeps(lambda: 0.0)
+    flaky = Flaky(*(RegistryRateLimited("slow down", retry_after=250.0) for _ in range(6)))
+    with pytest.raises(RegistryRateLimited):
+        await wrapped(flaky, sleeps).blob_exists("a", DIGEST)
+    assert sleeps.waits == [250.0, 250.0]
+
+
+@pytest.mark.parametrize("error", [RegistryAuth("wrong"), DigestMismatch("bad layer"), asyncio.CancelledError()])
+async def test_what_trying_again_cannot_mend_is_raised_at_once(error: TarmacError | asyncio.CancelledError) -> None:
+    sleeps, flaky = Sleeps(), Flaky(error)
+    with pytest.raises(type(error)):
+        await wrapped(flaky, sleeps).push_blob("a", BytesContent(b"x"))
+    assert (sleeps.waits, len(flaky.calls)) == ([], 1)
+
+
+async def test_an_error_that_says_it_may_pass_is_believed() -> None:
+    error: RegistryError = RegistryAuth("the clock of the token service is wrong")
+    error.retryable = True
+    assert await wrapped(Flaky(error), Sleeps()).blob_exists("a", DIGEST)
