@@ -108,6 +108,8 @@ class TarIndexer:
         return TarIndex(MappingProxyType(self._members), self._received, self._limits)
 
     def _feed_tail(self, tail: bytes) -> None:
+        if tail.strip(b"\0") and not self._count:
+            raise UnknownFormat("the archive is no tar: it starts with zeros, as images of disks and CDs do")
         if tail.strip(b"\0"):
             raise MalformedArchive(
                 f"the archive goes on after its end at byte {self._end}; two archives in one file are read differently "
@@ -165,7 +167,9 @@ class TarIndexer:
                 f"more than {self._limits.extensions_per_member} extension headers before one member, at byte {at}"
             )
         self._charge(_blocks(header.size))
-        if header.size:
+        if not header.size:
+            self._extensions.add(header.type, b"", at)
+        else:
             self._extension, self._extension_size, self._wanted = header.type, header.size, _blocks(header.size)
 
     def _add(self, header: Header) -> None:

@@ -10,13 +10,14 @@ import re
 from dataclasses import dataclass
 from zlib import adler32
 
-from app.errors import MalformedArchive
+from app.errors import LimitExceeded, MalformedArchive
 
 BLOCK = 512
 GNU_NAME, GNU_TARGET, PAX, PAX_GLOBAL = b"L", b"K", b"x", b"g"
 _POSIX_MAGIC, _GNU_MAGIC, _NO_MAGIC = b"ustar\0", b"ustar  \0", bytes(8)
 _MAX_DIGITS = 19  # 2**63 has 19 decimal digits
 _RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([^=]+)=")
+MAX_RECORDS = 64  # in one PAX header; each extended attribute is one
 _FIELDS = {b"path": "path", b"linkpath": "linkpath", b"size": "size"}
 
 
@@ -102,6 +103,8 @@ class Extensions:
                 self._pax(type_, key, value, where)
             return
         name = text(content.partition(b"\0")[0])
+        if not name:
+            raise MalformedArchive(f"{where} holds an empty name")
         if type_ == GNU_NAME:
             self._once("path", where)
             self.path = name
@@ -147,9 +150,11 @@ class Extensions:
 
 def _records(content: bytes, where: str) -> list[tuple[bytes, bytes]]:
     """PAX records, `length key=value\\n`, where the length counts the whole record."""
-    records = []
+    records: list[tuple[bytes, bytes]] = []
     at = 0
     while at < len(content):
+        if len(records) == MAX_RECORDS:
+            raise LimitExceeded(f"{where} has more than {MAX_RECORDS} PAX records")
         match = _RECORD.match(content, at, at + 1024)  # no key is longer; bounds the search
         end = at + int(match[1]) if match else 0
         if not match or end > len(content) or end <= match.end() or content[end - 1] != 0x0A:

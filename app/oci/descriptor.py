@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from app.errors import InvalidRequest, MalformedArchive
+from app.errors import DigestMismatch, InvalidRequest, MalformedArchive
 from app.oci.digest import Digest
+from app.oci.strict_json import refuse_lookalikes
 
 _MEDIA_TYPE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 )  # RFC 6838 4.2
 MAX_SIZE = 2**63 - 1  # a larger size crashed other clients (GHSA-f36w-mj3v-6jqv)
+_FIELDS = ("mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform")
 NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -90,17 +91,19 @@ class Descriptor:
         size = members.get("size")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
             raise MalformedArchive(f"{what} has the size {size!r:.100}, which is not a count of bytes")
+        refuse_lookalikes(members, _FIELDS, what)
         platform = members.get("platform")
         artifact_type = members.get("artifactType")
+        digest = Digest.parse(members.get("digest"))
         return cls(
             media_type=parse_media_type(members.get("mediaType"), what),
-            digest=Digest.parse(members.get("digest")),
+            digest=digest,
             size=size,
             platform=Platform.of(platform) if isinstance(platform, dict) else None,
             annotations=parse_annotations(members.get("annotations"), what),
             urls=_strings(members.get("urls"), f"urls of {what}"),
             artifact_type=artifact_type if isinstance(artifact_type, str) and artifact_type else None,
-            data=_inline(members.get("data"), what),
+            data=_inline(members.get("data"), (digest, size), what),
         )
 
 
@@ -120,10 +123,19 @@ def _strings(value: object, what: str) -> tuple[str, ...]:
     raise MalformedArchive(f"the {what} are not a list of strings")
 
 
-def _inline(value: object, what: str) -> bytes | None:
+def _inline(value: object, content: tuple[Digest, int], what: str) -> bytes | None:
+    """`data` is a copy of the content (image-spec descriptor.md); a reader that takes it must get the same bytes."""
     if value is None:
         return None
     try:
-        return base64.b64decode(str(value), validate=True)
-    except (binascii.Error, ValueError):
-        raise MalformedArchive(f"the inline data of {what} is not base64") from None
+        data = base64.b64decode(value, validate=True) if isinstance(value, str) else None
+    except ValueError:  # binascii.Error, and characters beyond ASCII
+        data = None
+    if data is None:
+        raise MalformedArchive(f"the inline data of {what} is not base64")
+    digest, size = content
+    hasher = digest.hasher()
+    hasher.update(data)
+    if len(data) != size or hasher.hexdigest() != digest.encoded:
+        raise DigestMismatch(f"the inline data of {what} is not the content {digest} of {size} bytes")
+    return data

@@ -28,14 +28,17 @@ class Digest:
     algorithm: str
     encoded: str
 
+    def __post_init__(self) -> None:
+        if len(self.encoded) != HEX_LENGTHS.get(self.algorithm) or not _HEX.fullmatch(self.encoded):
+            raise _no_digest(f"{self.algorithm}:{self.encoded}")
+
     @classmethod
     def parse(cls, text: object) -> Digest:
         """`sha256:<64 hex>` or `sha512:<128 hex>` in lower case. Raises MalformedArchive."""
-        if isinstance(text, str):
-            algorithm, colon, encoded = text.partition(":")
-            if colon and len(encoded) == HEX_LENGTHS.get(algorithm) and _HEX.fullmatch(encoded):
-                return cls(algorithm, encoded)
-        raise MalformedArchive(f"{text!r:.200} is not a digest; sha256:<64 hex> or sha512:<128 hex> is expected")
+        if not isinstance(text, str) or ":" not in text:
+            raise _no_digest(text)
+        algorithm, _, encoded = text.partition(":")
+        return cls(algorithm, encoded)
 
     @classmethod
     def of(cls, content: bytes) -> Digest:
@@ -48,3 +51,7 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.encoded}"
+
+
+def _no_digest(text: object) -> MalformedArchive:
+    return MalformedArchive(f"{text!r:.200} is not a digest; sha256:<64 hex> or sha512:<128 hex> is expected")

@@ -11,9 +11,10 @@ from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, SizeMism
 from app.oci import media_types
 from app.oci.descriptor import Descriptor, parse_annotations, parse_media_type
 from app.oci.digest import Digest
-from app.oci.strict_json import strict_json
+from app.oci.strict_json import refuse_lookalikes, strict_json
 
 MAX_MANIFEST_BYTES = 4 << 20  # distribution-spec: registries take at least 4 MiB; distribution refuses more
+_FIELDS = ("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations")
 MAX_REFERENCES = 20_000  # descriptors in one manifest; honest indexes hold below 100, images below 200
 
 
@@ -49,6 +50,7 @@ def parse_manifest(raw: bytes, descriptor: Descriptor) -> Manifest:
     members = strict_json(raw, what=what, limit=MAX_MANIFEST_BYTES)
     if not isinstance(members, dict):
         raise MalformedArchive(f"{what} is not an object")
+    refuse_lookalikes(members, _FIELDS, what)
     stated = members.get("mediaType")
     if stated is not None and parse_media_type(stated, what) != descriptor.media_type:
         raise MalformedArchive(f"{what} calls itself {stated}, its descriptor says {descriptor.media_type}")

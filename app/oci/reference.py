@@ -14,6 +14,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 )
+MAX_REFERENCE = 1024  # host, repository, tag and digest at their longest, with room
 MAX_REPOSITORY = 255  # distribution-spec: many clients limit host and name together to 255 characters
 DOCKER_HUB = "docker.io"
 _HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
@@ -54,6 +55,10 @@ class Reference:
         """Every form tools write: `nginx`, `nginx:1.25`, `org/app:1`, `host:5000/a/b:v1`, `repo@sha256:…`,
         `repo:tag@sha256:…`. Docker Hub short names are completed (`nginx` is docker.io/library/nginx).
         Neither tag nor digest: the tag is `latest`, as every tool has it. Raises InvalidReference."""
+        if len(text) > MAX_REFERENCE:
+            raise InvalidReference(
+                f"the image name {text[:80]!r}… has {len(text)} characters; nothing can be called that"
+            )
         name, at, digest_text = text.partition("@")
         try:
             digest = Digest.parse(digest_text) if at else None
@@ -86,8 +91,10 @@ class Reference:
     @property
     def familiar(self) -> str:
         """The short form people type: `nginx:1.25` for docker.io/library/nginx:1.25."""
-        text = str(self)
-        return text.removeprefix(f"{DOCKER_HUB}/library/").removeprefix(f"{DOCKER_HUB}/")
+        if self.registry != DOCKER_HUB:
+            return str(self)
+        short = self.repository.removeprefix("library/")
+        return str(replace(self, registry="", repository=self.repository if "/" in short else short))
 
     def __str__(self) -> str:
         tag = "" if self.tag is None else f":{self.tag}"

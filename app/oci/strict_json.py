@@ -7,6 +7,8 @@ and answers deep nesting with RecursionError and long numbers with ValueError. H
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from app.errors import LimitExceeded, MalformedArchive
@@ -29,6 +31,13 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _real(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
 def strict_json(raw: bytes, *, what: str, limit: int) -> Any:
     """Parse `raw` (UTF-8, at most `limit` bytes). `what` names the document in messages.
 
@@ -40,10 +49,24 @@ def strict_json(raw: bytes, *, what: str, limit: int) -> Any:
         if text.startswith("\ufeff"):
             raise ValueError("it starts with a byte order mark")
         value = json.loads(
-            text, parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=_refuse_duplicates
+            text,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_real,
+            object_pairs_hook=_refuse_duplicates,
         )
         if "\\u" in text:  # the only way a lone surrogate can come out of valid UTF-8
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise MalformedArchive(f"{what} is not valid JSON: {error}") from None
     return value
+
+
+def refuse_lookalikes(members: Mapping[str, Any], fields: Sequence[str], what: str) -> None:
+    """Raises MalformedArchive where a key is one of `fields` in other letters: Go's reader, which registries and most
+    tools have, takes `Layers` for `layers`, and the last of the two counts."""
+    known = {field.casefold(): field for field in fields}
+    for key in members:
+        field = known.get(key.casefold(), key)
+        if field != key:
+            raise MalformedArchive(f"{what} has the key {key!r}, which some readers take for {field!r}")
