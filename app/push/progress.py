@@ -9,7 +9,7 @@ meter.progress                    what is shown
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from app.oci import Digest
@@ -65,7 +65,7 @@ class Meter:
 
     progress: Progress
     base: float = 0.0
-    under_way: Mapping[Place, tuple[int, int]] = _NOTHING
+    under_way: Mapping[Place, tuple[int, int]] = field(default_factory=lambda: _NOTHING)
     moved: int = 0
     marked: tuple[float, int] | None = None
 
