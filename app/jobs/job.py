@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -69,7 +69,8 @@ class ArchiveSource(StrEnum):
 class JobArchive:
     """An archive of the job. `size` (bytes) and `digest` are those of the archive as it was sent; the digest of a
     server file is not taken, unless it has to be compared. `file`: where its plain tar lies; for a server file not yet
-    looked at (`compression` None) where the archive itself lies."""
+    looked at (`compression` None) where the archive itself lies. `expected`: the digest it must have, still to be
+    compared."""
 
     name: str
     source: ArchiveSource
@@ -78,6 +79,7 @@ class JobArchive:
     format: str | None = None
     compression: Compression | None = None
     file: SpooledFile | None = None
+    expected: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +165,14 @@ class Job:
             "registry": self.registry,
             "archives": [_archive(archive) for archive in self.archives],
             "images": [_image(image, describe) for image in self.images],
-            "progress": {name.name: getattr(self.progress, name.name) for name in fields(self.progress)},
+            "progress": asdict(self.progress),
             "notices": list(self.notices),
             "problem": self.problem and dict(describe(self.problem)),
         }
 
 
 def _time(moment: datetime | None) -> str | None:
-    return moment and moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _archive(archive: JobArchive) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -29,10 +29,10 @@ def to_members(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "labels": dict(job.labels),
         "registry": job.registry,
-        "options": _options_out(job.options),
+        "options": options_members(job.options),
         "archives": [_archive_out(archive) for archive in job.archives],
         "images": [_image_out(image) for image in job.images],
-        "progress": {each.name: getattr(job.progress, each.name) for each in fields(Progress)},
+        "progress": asdict(job.progress),
         "notices": list(job.notices),
         "problem": _problem_out(job.problem),
         "revision": job.revision,
@@ -71,7 +71,7 @@ def _digest(text: str | None) -> Digest | None:
     return None if text is None else Digest.parse(text)
 
 
-def _options_out(options: PushOptions) -> dict[str, Any]:
+def options_members(options: PushOptions) -> dict[str, Any]:
     members = {each.name: getattr(options, each.name) for each in fields(PushOptions)}
     return members | {
         "rename": [list(pair) for pair in options.rename],
@@ -83,8 +83,8 @@ def _options_out(options: PushOptions) -> dict[str, Any]:
 
 def _options_in(members: Members) -> PushOptions:
     known = {each.name for each in fields(PushOptions)}
-    readers = {
-        "rename": lambda pairs: tuple((embedded, wanted) for embedded, wanted in pairs),
+    readers: Mapping[str, Callable[[Any], Any]] = {
+        "rename": lambda pairs: tuple(tuple(pair) for pair in pairs),
         "images": tuple,
         "platforms": lambda texts: tuple(Platform.parse(text) for text in texts),
         "layer_compression": Compression,
@@ -111,6 +111,7 @@ def _archive_out(archive: JobArchive) -> dict[str, Any]:
         "format": archive.format,
         "compression": archive.compression and archive.compression.value,
         "file": file and {"path": file.path, "size": file.size, "owned": file.owned, "identity": list(file.identity)},
+        "expected": archive.expected and str(archive.expected),
     }
 
 
@@ -124,6 +125,7 @@ def _archive_in(members: Members) -> JobArchive:
         format=members.get("format"),
         compression=None if compression is None else Compression(compression),
         file=file and SpooledFile(**{**file, "identity": tuple(file["identity"])}),
+        expected=_digest(members.get("expected")),
     )
 
 
@@ -154,7 +156,7 @@ def _image_in(members: Members) -> JobImage:
 
 
 def _problem_out(problem: Problem | None) -> dict[str, Any] | None:
-    return problem and {each.name: getattr(problem, each.name) for each in fields(Problem)}
+    return None if problem is None else asdict(problem)
 
 
 def _problem_in(members: Members | None) -> Problem | None:

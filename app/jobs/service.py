@@ -1,6 +1,6 @@
 """JobService: one method per thing a user can do with jobs.
 
-How an upload goes (form and raw body alike; the fold of `async with` calls `abandon` when anything breaks):
+How an upload goes, form and raw body alike (when anything breaks, leaving the block abandons it):
 
     async with await service.begin(source="upload", idempotency_key=key) as upload:
         for each archive of the request:
@@ -9,84 +9,187 @@ How an upload goes (form and raw body alike; the fold of `async with` calls `aba
 
 `upload.job` is the job, from the first byte on. `upload.replay` is True where the idempotency key is known already:
 then `receive` only hashes what comes, and `submit` compares it with the first request: the same job comes back, or
-InvalidRequest where it is another request. Fifty equal posts at once make one job.
+InvalidRequest where it is another request. Fifty equal posts at once make one job. A first upload that broke off, or
+was cancelled while it was received, leaves its key free.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 
-from app.errors import TarmacError
-from app.jobs.job import NO_LABELS, Job, JobState
-from app.push import PushOptions
+from app.errors import Conflict, InvalidRequest
+from app.jobs.archives import unique_name
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.registries import pick_registry
+from app.jobs.replay import ReplayedUpload, same_request
+from app.jobs.request import JobRequest, check_idempotency_key, parse_label
+from app.jobs.store import JobQuery, cursor_of, parse_cursor
+from app.jobs.upload import FirstUpload, Upload
+from app.jobs.workshop import Workshop
+from app.push import ImageState
+from app.push.progress import ENDED
+from app.spool import SpooledFile
 
-
-@dataclass(frozen=True, slots=True)
-class JobRequest:
-    """What is asked for. `checksum`: `sha256:<hex>` of the one archive as sent; `paths`: patterns on the server."""
-
-    options: PushOptions
-    registry: str = "default"
-    labels: Mapping[str, str] = field(default=NO_LABELS)
-    checksum: str | None = None
-    paths: tuple[str, ...] = ()
-
-
-class Upload(Protocol):
-    """An upload under way. One task uses it. Leaving its `async with` before `submit` gave a job abandons it."""
-
-    @property
-    def job(self) -> Job: ...
-    @property
-    def replay(self) -> bool: ...
-
-    async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
-        """Take one archive. Raises SpoolFull, ArchiveError, Conflict (cancelled meanwhile), what `chunks` raises."""
-        ...
-
-    async def submit(self, request: JobRequest) -> Job:
-        """All archives are there: compare the checksum, open them, plan, queue. A bad archive, name or checksum is
-        raised, and the job is FAILED with that problem. Returns a queued job (or, replayed, the first one)."""
-        ...
-
-    async def abandon(self, error: TarmacError) -> Job:
-        """The upload broke: FAILED with `error`, nothing left in the spool, the idempotency key free again."""
-        ...
-
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+MAX_PAGE = 500  # documents of one answer; a job of 300 images is about 100 KB of JSON
+REPLAY_SECONDS = 60.0  # how long a replay, itself complete, waits for the first request to be
 
 
-class JobService(Protocol):
-    """The verbs. Unknown job: NotFound. Every returned Job is durable or newer."""
+class JobService:
+    """The verbs. Unknown job: NotFound. Every returned Job is durable, but for progress, which may be ahead."""
 
-    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload: ...
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._ledger = workshop.ledger
+        self._uploads: dict[str, FirstUpload] = {}
 
-    async def submit_paths(self, request: JobRequest, idempotency_key: str | None = None) -> Job: ...
+    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
+        check_idempotency_key(idempotency_key)
+        job = Job.new(JobState.RECEIVING, self._workshop.clock(), idempotency_key)
+        stored = await self._ledger.add(job)
+        if stored.id != job.id:
+            return ReplayedUpload(stored, self._received)
+        left = partial(self._uploads.pop, job.id, None)
+        self._uploads[job.id] = FirstUpload(self._workshop, job, ArchiveSource(source), left)
+        return self._uploads[job.id]
 
-    async def get(self, job_id: str) -> Job: ...
+    async def submit_paths(self, request: JobRequest, idempotency_key: str | None = None) -> Job:
+        """A queued job, or the one that the same request with the same key made before. Raises PathNotAllowed,
+        PathNotFound, UnknownRegistry. What is in the files is looked at when the job runs."""
+        check_idempotency_key(idempotency_key)
+        pick_registry(self._workshop.registries, request.registry)
+        files = await asyncio.to_thread(self._workshop.roots.find, request.paths)
+        job = replace(
+            Job.new(JobState.QUEUED, self._workshop.clock(), idempotency_key),
+            archives=_path_archives(files, request),
+            options=request.options,
+            registry=request.registry,
+            labels=request.labels,
+            fingerprint=request.fingerprint(),
+        )
+        stored = await self._ledger.add(job)
+        if stored.id != job.id:
+            stored = await self._received(stored.id)
+            same_request(stored, request.fingerprint())
+            return stored
+        await self._workshop.queue.put(job.id)
+        return job
+
+    async def get(self, job_id: str) -> Job:
+        return await self._ledger.get(job_id)
 
     async def page(
         self, *, state: JobState | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
     ) -> tuple[tuple[Job, ...], str | None]:
-        """Newest first, and the cursor of the next page. `label` is `key=value`."""
-        ...
+        """Newest first, and the cursor of the next page where there is one. `label` is `key=value`."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidRequest(f"limit is {limit}; it must be from 1 to {MAX_PAGE}")
+        query = JobQuery(
+            states=frozenset(JobState) if state is None else frozenset({state}),
+            label=None if label is None else parse_label(label),
+            before=None if cursor is None else parse_cursor(cursor),
+            limit=limit + 1,
+        )
+        jobs = await self._ledger.page(query)
+        return jobs[:limit], cursor_of(jobs[limit - 1]) if len(jobs) > limit else None
 
     async def wait(self, job_id: str, seconds: float) -> Job:
         """The job when it has ended, or as it is when the time is up."""
-        ...
+        job = await self._ledger.get(job_id)
+        try:
+            async with asyncio.timeout(seconds), aclosing(self.watch(job_id)) as states:
+                async for newer in states:
+                    job = newer
+        except TimeoutError:
+            return job
+        return job
 
-    def watch(self, job_id: str, after: int | None = None) -> AsyncIterator[Job]:
-        """Every newest state from the present one on (left out where its revision is `after`), the last one ended."""
-        ...
+    async def watch(self, job_id: str, after: int | None = None) -> AsyncGenerator[Job, None]:
+        """The present state (left out where its revision is `after`) and every newest one from then on, the last one
+        ended. A slow reader misses states, never the newest."""
+        with self._ledger.news(job_id) as news:
+            job = await self._ledger.get(job_id)
+            if job.revision != after:
+                yield job
+            while not job.ended:
+                newer = await news.next()
+                if newer.revision > job.revision:
+                    job = newer
+                    yield job
 
-    async def cancel(self, job_id: str) -> Job: ...
+    async def cancel(self, job_id: str) -> Job:
+        """At whatever stage; nothing is pushed any more when this returns. Raises Conflict when it has ended."""
+        job = await self._ledger.get(job_id)
+        if not job.ended:
+            await self._workshop.queue.cancel(job_id)
+        job = await self._ledger.change(job_id, self._cancelled)
+        await self._workshop.queue.cancel(job_id)  # it may have come to the queue while the first call was waiting
+        upload = self._uploads.get(job_id)
+        if upload is not None:
+            upload.stop()
+        return job
 
-    async def retry(self, job_id: str) -> Job: ...
+    async def retry(self, job_id: str) -> Job:
+        """Failed and cancelled jobs again: what was pushed is found present. Raises Conflict."""
+        job = await self._ledger.change(job_id, _again)
+        await self._workshop.queue.put(job_id)
+        return job
 
-    async def delete(self, job_id: str) -> None: ...
+    async def delete(self, job_id: str) -> None:
+        """An ended job and what it has in the spool. Raises Conflict."""
+        job = await self._ledger.delete(job_id, _check_ended)
+        for archive in job.archives:
+            if archive.file is not None:
+                await self._workshop.spool.discard(archive.file)
+
+    async def _received(self, job_id: str) -> Job:
+        """The job as soon as it is no longer being received."""
+        job = await self._ledger.get(job_id)
+        try:
+            async with asyncio.timeout(REPLAY_SECONDS), aclosing(self.watch(job_id)) as states:
+                async for job in states:
+                    if job.state is not JobState.RECEIVING:
+                        break
+        except TimeoutError:
+            return job
+        return job
+
+    def _cancelled(self, job: Job) -> Job:
+        if job.ended:
+            raise Conflict(f"job {job.id} has ended: it is {job.state}; there is nothing to cancel")
+        images = tuple(
+            image if image.state in ENDED else replace(image, state=ImageState.CANCELLED) for image in job.images
+        )
+        key = None if job.state is JobState.RECEIVING else job.idempotency_key
+        return job.to(
+            JobState.CANCELLED, images=images, finished_at=self._workshop.clock(), idempotency_key=key, problem=None
+        )
+
+
+def _check_ended(job: Job) -> None:
+    if not job.ended:
+        raise Conflict(f"job {job.id} is {job.state}; cancel it before it is deleted")
+
+
+def _again(job: Job) -> Job:
+    if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
+        raise Conflict(f"job {job.id} is {job.state} and its archives are not in the spool; send them again")
+    return job.to(JobState.QUEUED, attempt=job.attempt + 1, finished_at=None, problem=None)
+
+
+def _path_archives(files: tuple[SpooledFile, ...], request: JobRequest) -> tuple[JobArchive, ...]:
+    """Named by their last component; where several have the same, `x.tar (2)`."""
+    expected = request.expected()
+    if expected is not None and len(files) > 1:
+        raise InvalidRequest(f"option `checksum` is of one archive; the paths match {len(files)}")
+    archives: dict[str, JobArchive] = {}
+    for file in files:
+        name = unique_name(file.path.rpartition("/")[2], archives.keys())
+        archives[name] = JobArchive(name, ArchiveSource.PATH, file.size, file=file, expected=expected)
+    return tuple(archives.values())
+
+
+__all__ = ["JobRequest", "JobService", "Upload"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, event, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, Row, make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -75,7 +75,7 @@ class SqlJobStore:
             first = await connection.execute(
                 select(JOBS.c.document).where(JOBS.c.idempotency_key == job.idempotency_key)
             )
-            return _job(first.one())
+            return from_members(first.scalar_one())
 
     async def save(self, job: Job) -> None:
         newer = JOBS.update().where(JOBS.c.id == job.id, JOBS.c.revision < job.revision).values(_row(job))
@@ -84,8 +84,9 @@ class SqlJobStore:
 
     async def get(self, job_id: str) -> Job | None:
         async with self._transaction() as connection:
-            row = (await connection.execute(select(JOBS.c.document).where(JOBS.c.id == job_id))).one_or_none()
-        return None if row is None else _job(row)
+            found = await connection.execute(select(JOBS.c.document).where(JOBS.c.id == job_id))
+            members = found.scalar_one_or_none()
+        return None if members is None else from_members(members)
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
         wanted = select(JOBS.c.document).where(JOBS.c.state.in_(sorted(query.states)))
@@ -96,7 +97,7 @@ class SqlJobStore:
             wanted = wanted.where(tuple_(JOBS.c.created_at, JOBS.c.id) < tuple_(*query.before))
         newest = wanted.order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(query.limit)
         async with self._transaction() as connection:
-            return tuple(_job(row) for row in await connection.execute(newest))
+            return tuple(from_members(members) for members in await connection.scalars(newest))
 
     async def delete(self, job_id: str) -> None:
         async with self._transaction() as connection:
@@ -123,10 +124,6 @@ def _row(job: Job) -> dict[str, Any]:
         "revision": job.revision,
         "document": to_members(job),
     }
-
-
-def _job(row: Row[tuple[Any]]) -> Job:
-    return from_members(row[0])
 
 
 def _engine(text: str) -> AsyncEngine:

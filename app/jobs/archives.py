@@ -1,0 +1,83 @@
+"""What is done with the archives of a job, whichever way they came."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Set
+from dataclasses import replace
+
+from app.archive import Compression
+from app.archive.intake import Intake, sniff_file
+from app.errors import ChecksumMismatch
+from app.jobs.job import JobArchive
+from app.jobs.workshop import Workshop
+from app.oci import Digest
+from app.spool import OpenFile, SpooledFile
+
+CHUNK_BYTES = 1 << 20
+MAX_NAME = 255  # as file systems have it
+
+
+def unique_name(name: str, taken: Set[str]) -> str:
+    """Within one job a name means one archive: `x.tar`, `x.tar (2)`."""
+    short = name[:MAX_NAME] or "archive"
+    number = 1
+    unique = short
+    while unique in taken:
+        number += 1
+        unique = f"{short} ({number})"
+    return unique
+
+
+def compare_checksum(archive: JobArchive, expected: Digest) -> None:
+    """Raises ChecksumMismatch."""
+    if archive.digest != expected:
+        raise ChecksumMismatch(
+            f"{archive.name} has the checksum {archive.digest}, but {expected} was given; "
+            "nothing was pushed; send the archive again"
+        )
+
+
+async def look_at(archive: JobArchive, spooled_as: str, workshop: Workshop) -> JobArchive:
+    """A server file that no one has looked at: it stays where it is when it is a plain tar, else it is unwrapped into
+    the spool. Its checksum is compared where there is one to compare with. Raises SourceChanged, ArchiveError,
+    SpoolFull, ChecksumMismatch."""
+    if archive.compression is not None or archive.file is None:
+        return archive
+    file = await asyncio.to_thread(workshop.spool.open, archive.file)
+    try:
+        compression = await asyncio.to_thread(sniff_file, file, file.size)
+        if compression is Compression.NONE:
+            digest = await _digest(file) if archive.expected is not None else None
+            known = replace(archive, compression=compression, digest=digest)
+        else:
+            intake = Intake(workshop.limits)
+            own = await workshop.spool.save(spooled_as, _chunks(file), intake)
+            known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
+    finally:
+        file.close()
+    if archive.expected is not None:
+        await _compare(known, archive.expected, workshop, archive.file)
+    return replace(known, expected=None)
+
+
+async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, source: SpooledFile) -> None:
+    try:
+        compare_checksum(archive, expected)
+    except ChecksumMismatch:
+        if archive.file is not None and archive.file != source:
+            await workshop.spool.discard(archive.file)
+        raise
+
+
+async def _chunks(file: OpenFile) -> AsyncIterator[bytes]:
+    for offset in range(0, file.size, CHUNK_BYTES):
+        yield await asyncio.to_thread(file.read_at, offset, min(CHUNK_BYTES, file.size - offset))
+
+
+async def _digest(file: OpenFile) -> Digest:
+    hasher = hashlib.sha256()
+    async for chunk in _chunks(file):
+        await asyncio.to_thread(hasher.update, chunk)
+    return Digest("sha256", hasher.hexdigest())

@@ -1,0 +1,80 @@
+"""What is asked for, and how two requests are told to be the same. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.errors import InvalidRequest, MalformedArchive
+from app.jobs.job import NO_LABELS
+from app.jobs.record import options_members
+from app.oci import Digest
+from app.push import PushOptions
+
+MAX_LABELS = 64  # they stand in every document and in an index
+_LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+MAX_LABEL_VALUE = 256
+MAX_IDEMPOTENCY_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """`checksum`: `sha256:<hex>` of the one archive as sent; `paths`: patterns on the server. Raises InvalidRequest."""
+
+    options: PushOptions
+    registry: str = "default"
+    labels: Mapping[str, str] = field(default=NO_LABELS, hash=False)
+    checksum: str | None = None
+    paths: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.labels) > MAX_LABELS:
+            raise InvalidRequest(f"{len(self.labels)} labels are given; at most {MAX_LABELS} are kept")
+        for key, value in self.labels.items():
+            if not _LABEL_KEY.fullmatch(key):
+                raise InvalidRequest(f"label key {key!r:.100} must be up to 63 letters, digits, `.`, `_`, `/`, `-`")
+            if len(value) > MAX_LABEL_VALUE or not value.isprintable():
+                raise InvalidRequest(f"label {key} must have at most {MAX_LABEL_VALUE} printable characters")
+        self.expected()
+
+    def expected(self) -> Digest | None:
+        """The checksum as a digest."""
+        if self.checksum is None:
+            return None
+        try:
+            digest = Digest.parse(self.checksum.lower())
+        except MalformedArchive as error:
+            raise InvalidRequest(f"option `checksum`: {error}") from None
+        if digest.algorithm != "sha256":
+            raise InvalidRequest("option `checksum` must be of the form sha256:<64 hex>")
+        return digest
+
+    def fingerprint(self, digests: Sequence[Digest] = ()) -> str:
+        """The same for the same request with the same archives (`digests` of them as sent). The names of files do not
+        count: the images are the same under any."""
+        members = {
+            "options": options_members(self.options),
+            "registry": self.registry,
+            "labels": dict(self.labels),
+            "checksum": self.checksum,
+            "paths": self.paths,
+            "archives": [str(digest) for digest in digests],
+        }
+        return hashlib.sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
+
+
+def check_idempotency_key(key: str | None) -> None:
+    """Raises InvalidRequest."""
+    if key is not None and not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+        raise InvalidRequest(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    """`key=value` of a filter. Raises InvalidRequest."""
+    key, equals, value = text.partition("=")
+    if not equals or not _LABEL_KEY.fullmatch(key):
+        raise InvalidRequest(f"label {text!r:.100} must be of the form key=value")
+    return key, value

@@ -1,0 +1,152 @@
+"""Runs one job: its files become a plan, the plan is executed, what happens is told and stored."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
+from app.jobs.archives import look_at
+from app.jobs.job import Job, JobImage, JobState
+from app.jobs.ledger import Change
+from app.jobs.opening import Opened, Opener
+from app.jobs.registries import pick_registry
+from app.jobs.workshop import Workshop
+from app.push import Event, ImageChanged, ImageState, Noticed, begin, execute, fold, survey, timed
+from app.push.progress import ENDED
+
+PATIENCE_SECONDS = 1.0  # between attempts to store how a job ended, while the database does not take it
+
+_log = structlog.get_logger(__name__)
+
+
+class Runner:
+    def __init__(self, workshop: Workshop, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._workshop = workshop
+        self._ledger = workshop.ledger
+        self._patience = patience_seconds
+
+    async def run(self, job_id: str) -> None:
+        """QUEUED to its end. Cancelled: the job stays RUNNING; whoever cancelled it says what becomes of it. Nothing
+        else is raised."""
+        try:
+            job = await self._record(job_id, self._begun)
+        except (Conflict, NotFound):
+            return  # cancelled, or deleted, while it waited
+        problem = await self._problem_of(job)
+        try:
+            ended = await self._record(job_id, lambda job: self._ended(job, problem))
+        except (Conflict, NotFound):
+            return
+        if ended.state is JobState.SUCCEEDED:
+            await self._discard(ended)
+
+    async def _problem_of(self, job: Job) -> Problem | None:
+        """None where the push was gone through; images may have failed."""
+        try:
+            await self._push(job)
+        except TarmacError as error:
+            return error.problem
+        except Exception:  # noqa: BLE001 - see below
+            # the boundary: whatever breaks, this job has failed and the others go on
+            _log.exception("a job broke", job=job.id)
+            return Internal("the service met an error it does not know; its log has more, under this job's id").problem
+        return None
+
+    async def _push(self, job: Job) -> None:
+        configured = pick_registry(self._workshop.registries, job.registry)
+        archives = []
+        for number, archive in enumerate(job.archives):
+            archives.append(await look_at(archive, f"{job.id}-{number}", self._workshop))
+            # at once: a file that was unwrapped belongs to the job, whatever comes after
+            known = (*archives, *job.archives[number + 1 :])
+            self._ledger.show(job.id, lambda job, known=known: job.but(archives=known))  # type: ignore[misc]
+        opener = Opener(self._workshop.spool, self._workshop.limits)
+        async with opener.opened(replace(job, archives=tuple(archives)), configured.destination) as opened:
+            emit = self._teller(job, opened)
+            if job.options.dry_run:
+                await survey(opened.plan, configured.registry, emit)
+            else:
+                await execute(opened.plan, opened.files, configured.registry, emit)
+
+    def _teller(self, job: Job, opened: Opened) -> Callable[[Event], None]:
+        meter = begin(job.progress, opened.plan)
+
+        def planned(job: Job) -> Job:
+            return job.but(
+                archives=opened.job_archives,
+                images=opened.images,
+                notices=opened.plan.notes,
+                progress=meter.progress,
+            )
+
+        def emit(event: Event) -> None:
+            nonlocal meter
+            meter = timed(fold(meter, event), time.monotonic())
+            self._ledger.show(job.id, lambda job: _told(job.but(progress=meter.progress), event))
+
+        self._ledger.show(job.id, planned)
+        return emit
+
+    async def _record(self, job_id: str, change: Change) -> Job:
+        """How a job began or ended is not lost for a database that is full or locked: it is tried until it is taken."""
+        while True:
+            try:
+                return await self._ledger.change(job_id, change)
+            except Unavailable as error:
+                _log.warning("the state of a job is not stored; trying again", job=job_id, reason=str(error))
+                await asyncio.sleep(self._patience)
+
+    def _begun(self, job: Job) -> Job:
+        return job.to(JobState.RUNNING, started_at=self._workshop.clock(), finished_at=None, problem=None)
+
+    def _ended(self, job: Job, problem: Problem | None) -> Job:
+        images = job.images if problem is None else tuple(_failed(image, problem) for image in job.images)
+        problem = problem or problem_of_images(images)
+        state = JobState.SUCCEEDED if problem is None else JobState.FAILED
+        return job.to(state, images=images, problem=problem, finished_at=self._workshop.clock())
+
+    async def _discard(self, job: Job) -> None:
+        for archive in job.archives:
+            if archive.file is not None:
+                await self._workshop.spool.discard(archive.file)
+
+
+def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:
+    """How many of how many failed, with the first one's words. It is worth a retry when one of them is."""
+    problems = [image.problem for image in images if image.state is ImageState.FAILED and image.problem is not None]
+    if not problems:
+        return None
+    first = problems[0]
+    if len(images) == 1:
+        return first
+    return replace(
+        first,
+        detail=f"{len(problems)} of {len(images)} images failed; the first: {first.detail}",
+        retryable=any(problem.retryable for problem in problems),
+    )
+
+
+def _failed(image: JobImage, problem: Problem) -> JobImage:
+    return image if image.state in ENDED else replace(image, state=ImageState.FAILED, problem=problem)
+
+
+def _told(job: Job, event: Event) -> Job:
+    match event:
+        case ImageChanged():
+            image = job.images[event.image]
+            changed = replace(
+                image,
+                state=event.state,
+                digest=event.digest or image.digest,
+                media_type=event.media_type or image.media_type,
+                problem=event.problem,
+            )
+            return replace(job, images=(*job.images[: event.image], changed, *job.images[event.image + 1 :]))
+        case Noticed():
+            return replace(job, notices=(*job.notices, event.text))
+    return job

@@ -1,0 +1,204 @@
+"""Uploads under way: the first with an idempotency key (or without one), and its replays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Protocol, Self
+
+from app.archive import TarIndex
+from app.archive.intake import Intake
+from app.errors import (
+    Conflict,
+    InvalidRequest,
+    TarmacError,
+    UploadIncomplete,
+)
+from app.jobs.archives import compare_checksum, unique_name
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.opening import Opener
+from app.jobs.registries import pick_registry
+from app.jobs.request import JobRequest
+from app.jobs.workshop import Workshop
+from app.oci import Digest
+from app.push import received
+
+SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
+
+
+class Upload(Protocol):
+    """An upload under way. One task uses it. Leaving its `async with` before `submit` gave a job abandons it."""
+
+    @property
+    def job(self) -> Job:
+        """The job as it was when this upload began."""
+        ...
+
+    @property
+    def replay(self) -> bool: ...
+
+    async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
+        """Take one archive. Raises SpoolFull, ArchiveError, Conflict (cancelled meanwhile), what `chunks` raises."""
+        ...
+
+    async def submit(self, request: JobRequest) -> Job:
+        """All archives are there: compare the checksum, open them, plan, queue. A bad archive, name or checksum is
+        raised, and the job is FAILED with that problem. Returns a queued job (or, replayed, the first one)."""
+        ...
+
+    async def abandon(self, error: TarmacError) -> Job:
+        """The upload broke: FAILED with `error`, nothing left in the spool, the idempotency key free again."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class FirstUpload:
+    """`left` is called when it is over, whatever came of it."""
+
+    replay = False
+
+    def __init__(self, workshop: Workshop, job: Job, source: ArchiveSource, left: Callable[[], object]) -> None:
+        self.job = job
+        self._workshop, self._source, self._left = workshop, source, left
+        self._archives: list[JobArchive] = []
+        self._indexes: list[TarIndex] = []
+        self._scope: asyncio.Timeout | None = None
+        self._submitted = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._submitted:
+                known = error if isinstance(error, TarmacError) else None
+                await self.abandon(known or UploadIncomplete("the upload ended before its last byte; send it again"))
+        finally:
+            self._left()
+
+    async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
+        await self._check()
+        if expected_bytes is not None:
+            await asyncio.to_thread(self._workshop.spool.room_for, expected_bytes)
+        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
+        archive = JobArchive(self._unique(name), self._source)
+        spooled_as = f"{self.job.id}-{len(self._archives)}"
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                file = await self._workshop.spool.save(spooled_as, self._told(archive, chunks, expected_bytes), intake)
+        except TimeoutError:
+            if self._scope is not None and self._scope.expired():
+                raise Conflict(f"job {self.job.id} was cancelled while its archive was being received") from None
+            raise
+        finally:
+            self._scope = None
+        self._archives.append(
+            replace(archive, size=intake.received, digest=intake.digest, compression=intake.compression, file=file)
+        )
+        self._indexes.append(intake.index)
+        self._workshop.ledger.show(self.job.id, lambda job: job.but(archives=tuple(self._archives)))
+
+    async def submit(self, request: JobRequest) -> Job:
+        if not self._archives:
+            raise InvalidRequest("the request holds no archive; send a file part named `archive`, or a body")
+        digests = [archive.digest for archive in self._archives if archive.digest is not None]
+        fingerprint = request.fingerprint(digests)
+        try:
+            job = await self._queue(request, fingerprint)
+        except TarmacError as error:
+            await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
+            raise
+        self._submitted = True
+        await self._workshop.queue.put(job.id)
+        return job
+
+    async def abandon(self, error: TarmacError) -> Job:
+        return await self._fail(error, None, None)
+
+    def stop(self) -> None:
+        """The job was cancelled: interrupt what is being received."""
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    async def _check(self) -> None:
+        job = await self._workshop.ledger.get(self.job.id)
+        if job.state is not JobState.RECEIVING:
+            raise Conflict(f"job {job.id} is {job.state}; no archive is taken for it")
+
+    async def _told(
+        self, archive: JobArchive, chunks: AsyncIterable[bytes], expected: int | None
+    ) -> AsyncIterator[bytes]:
+        before = sum(each.size for each in self._archives)
+        size, told = 0, -SHOWN_BYTES
+        async for chunk in chunks:
+            size += len(chunk)
+            if size - told >= SHOWN_BYTES:
+                told = size
+                self._tell(replace(archive, size=size), before + size, expected and before + expected)
+            yield chunk
+        self._tell(replace(archive, size=size), before + size, expected and before + expected)
+
+    def _tell(self, archive: JobArchive, count: int, expected: int | None) -> None:
+        def changed(job: Job) -> Job:
+            return job.but(archives=(*self._archives, archive), progress=received(job.progress, count, expected))
+
+        self._workshop.ledger.show(self.job.id, changed)
+
+    async def _queue(self, request: JobRequest, fingerprint: str) -> Job:
+        registry = pick_registry(self._workshop.registries, request.registry)
+        self._compare(request.expected())
+        asked = replace(self.job, options=request.options, archives=tuple(self._archives))
+        opener = Opener(self._workshop.spool, self._workshop.limits)
+        async with opener.opened(asked, registry.destination, self._indexes) as opened:
+            known = {
+                "archives": opened.job_archives,
+                "images": opened.images,
+                "notices": opened.plan.notes,
+                "options": request.options,
+                "registry": request.registry,
+                "labels": request.labels,
+                "fingerprint": fingerprint,
+            }
+        return await self._workshop.ledger.change(self.job.id, lambda job: job.to(JobState.QUEUED, **known))
+
+    def _compare(self, expected: Digest | None) -> None:
+        if expected is None:
+            return
+        if len(self._archives) > 1:
+            raise InvalidRequest("option `checksum` is of one archive; send several archives in several requests")
+        compare_checksum(self._archives[0], expected)
+
+    async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
+        """FAILED, unless the job has ended meanwhile; nothing of it is left in the spool."""
+        self._submitted = True
+        bare = tuple(replace(archive, file=None) for archive in self._archives)
+
+        def failed(job: Job) -> Job:
+            if job.ended:
+                return job
+            return job.to(
+                JobState.FAILED,
+                archives=bare,
+                problem=error.problem,
+                finished_at=self._workshop.clock(),
+                fingerprint=fingerprint,
+                idempotency_key=key,
+            )
+
+        try:
+            return await self._workshop.ledger.change(self.job.id, failed)
+        finally:
+            for archive in self._archives:
+                if archive.file is not None:
+                    await self._workshop.spool.discard(archive.file)
+
+    def _unique(self, name: str) -> str:
+        return unique_name(name, {archive.name for archive in self._archives})

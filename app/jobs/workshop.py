@@ -1,0 +1,28 @@
+"""What jobs are done with, as one value: the composition root fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.archive import DEFAULT_LIMITS, Limits
+from app.jobs.job import Clock, utc_now
+from app.jobs.ledger import Ledger
+from app.jobs.paths import AllowedRoots
+from app.jobs.queue import JobQueue
+from app.jobs.registries import ConfiguredRegistry
+from app.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """`max_archive_bytes` bounds one archive as it is sent."""
+
+    ledger: Ledger
+    spool: Spool
+    queue: JobQueue
+    registries: Mapping[str, ConfiguredRegistry]
+    roots: AllowedRoots = field(default_factory=lambda: AllowedRoots(()))
+    clock: Clock = utc_now
+    limits: Limits = DEFAULT_LIMITS
+    max_archive_bytes: int | None = None
