@@ -1,0 +1,130 @@
+"""A destination in memory: the Registry port without HTTP, with every call counted and failures as a test scripts them.
+
+registry = FakeRegistry()
+registry.fail("push_blob", RegistryDenied("no"), repository="team/a")     every such call
+registry.calls                        [Call("blob_exists", "team/a", "sha256:…"), …] in order
+registry.count("push_blob")
+registry.manifest("team/a", "1")      the raw bytes under a tag
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.errors import RegistryRejected, SizeMismatch, TarmacError
+from app.oci import Descriptor, Digest, parse_manifest
+from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
+from app.registry import BlobContent, StoredManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    verb: str
+    repository: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    verb: str
+    error: TarmacError
+    matches: Callable[[Call], bool]
+
+
+class FakeRegistry:
+    """Strict as distribution is: no manifest without what it refers to (foreign layers and subjects apart)."""
+
+    def __init__(self, *, mounts: bool = True) -> None:
+        self.mounts = mounts
+        self.calls: list[Call] = []
+        self.blobs: dict[tuple[str, Digest], bytes] = {}
+        self.manifests: dict[tuple[str, Digest], StoredManifest] = {}
+        self.tags: dict[tuple[str, str], Digest] = {}
+        self.gate: asyncio.Event | None = None  # push_blob waits for it after its first chunk
+        self.waiting = asyncio.Event()  # set when a push_blob waits
+        self._failures: list[_Failure] = []
+
+    def fail(self, verb: str, error: TarmacError, *, repository: str | None = None, what: str | None = None) -> None:
+        def matches(call: Call) -> bool:
+            return repository in {None, call.repository} and what in {None, call.what}
+
+        self._failures.append(_Failure(verb, error, matches))
+
+    def count(self, *verbs: str) -> int:
+        """Calls of these verbs; of all where none is named."""
+        return sum(not verbs or call.verb in verbs for call in self.calls)
+
+    def manifest(self, repository: str, reference: str) -> bytes:
+        found = self._find(repository, reference)
+        assert found is not None, f"{repository}:{reference} is not there; tags: {sorted(self.tags)}"
+        return found.raw
+
+    def _enter(self, verb: str, repository: str, what: str) -> None:
+        call = Call(verb, repository, what)
+        self.calls.append(call)
+        for failure in self._failures:
+            if failure.verb == verb and failure.matches(call):
+                raise failure.error
+
+    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+        self._enter("blob_exists", repository, str(digest))
+        return (repository, digest) in self.blobs
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+        self._enter("mount_blob", repository, str(digest))
+        if not self.mounts or (source, digest) not in self.blobs:
+            return False
+        self.blobs[repository, digest] = self.blobs[source, digest]
+        return True
+
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        self._enter("push_blob", repository, str(content.digest))
+        data = bytearray()
+        async for chunk in content.chunks():
+            data += chunk
+            if self.gate is not None:
+                self.waiting.set()
+                await self.gate.wait()
+        digest = content.digest
+        assert digest is not None
+        hasher = digest.hasher()
+        hasher.update(bytes(data))
+        if content.size != len(data):
+            raise SizeMismatch(f"{repository}: {len(data)} bytes came where {content.size} were said")
+        if hasher.hexdigest() != digest.encoded:
+            raise RegistryRejected(f"{repository}: the blob is not {digest}")
+        self.blobs[repository, digest] = bytes(data)
+        return digest, len(data)
+
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        self._enter("find_manifest", repository, reference)
+        found = self._find(repository, reference)
+        return None if found is None else found.digest
+
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        self._enter("read_manifest", repository, reference)
+        return self._find(repository, reference)
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
+        self._enter("push_manifest", repository, reference)
+        descriptor, raw = manifest
+        self._admit(repository, descriptor, raw)
+        self.manifests[repository, descriptor.digest] = StoredManifest(descriptor.media_type, descriptor.digest, raw)
+        if ":" not in reference:
+            self.tags[repository, reference] = descriptor.digest
+
+    def _admit(self, repository: str, descriptor: Descriptor, raw: bytes) -> None:
+        manifest = parse_manifest(raw, Descriptor(descriptor.media_type, descriptor.digest, descriptor.size))
+        for blob in manifest.blobs:
+            if (repository, blob.digest) not in self.blobs and blob.media_type not in NON_DISTRIBUTABLE:
+                raise RegistryRejected(f"{repository}: MANIFEST_BLOB_UNKNOWN {blob.digest}")
+        for child in manifest.manifests:
+            held: object = self.manifests if is_manifest(child.media_type) else self.blobs
+            if isinstance(held, dict) and (repository, child.digest) not in held:
+                raise RegistryRejected(f"{repository}: MANIFEST_UNKNOWN {child.digest}")
+
+    def _find(self, repository: str, reference: str) -> StoredManifest | None:
+        digest = Digest.parse(reference) if ":" in reference else self.tags.get((repository, reference))
+        return None if digest is None else self.manifests.get((repository, digest))
