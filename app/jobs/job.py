@@ -121,7 +121,7 @@ class Job:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     attempt: int = 1
-    labels: Mapping[str, str] = field(default=NO_LABELS, hash=False)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS, hash=False)
     registry: str = "default"
     options: PushOptions = field(default_factory=PushOptions, hash=False)
     archives: tuple[JobArchive, ...] = ()

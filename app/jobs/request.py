@@ -26,7 +26,7 @@ class JobRequest:
 
     options: PushOptions
     registry: str = "default"
-    labels: Mapping[str, str] = field(default=NO_LABELS, hash=False)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS, hash=False)
     checksum: str | None = None
     paths: tuple[str, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -42,6 +43,10 @@ class JobStore(Protocol):
 
     async def delete(self, job_id: str) -> None:
         """Not an error when it is gone."""
+        ...
+
+    async def count(self) -> Mapping[JobState, int]:
+        """How many jobs are in each state; of a running one as it was stored last."""
         ...
 
 

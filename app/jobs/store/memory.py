@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from app.jobs.job import Job
+from collections.abc import Mapping
+
+from app.jobs.job import Job, JobState
 from app.jobs.store import JobQuery, key_of
 
 
@@ -28,6 +30,9 @@ class MemoryJobStore:
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
         newest = sorted(self._jobs.values(), key=key_of, reverse=True)
         return tuple([job for job in newest if _fits(job, query)][: query.limit])
+
+    async def count(self) -> Mapping[JobState, int]:
+        return {state: sum(job.state is state for job in self._jobs.values()) for state in JobState}
 
     async def delete(self, job_id: str) -> None:
         self._jobs.pop(job_id, None)

@@ -7,11 +7,11 @@ survive a power cut. A job's progress is therefore saved a few times a second at
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, event, select, tuple_
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, event, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.errors import Unavailable
-from app.jobs.job import Job
+from app.jobs.job import Job, JobState
 from app.jobs.record import from_members, to_members
 from app.jobs.store import JobQuery, sortable
 from app.jobs.store.schema import migrate
@@ -98,6 +98,12 @@ class SqlJobStore:
         newest = wanted.order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(query.limit)
         async with self._transaction() as connection:
             return tuple(from_members(members) for members in await connection.scalars(newest))
+
+    async def count(self) -> Mapping[JobState, int]:
+        counted = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
+        async with self._transaction() as connection:
+            found = {row[0]: row[1] for row in await connection.execute(counted)}
+        return {state: found.get(state.value, 0) for state in JobState}
 
     async def delete(self, job_id: str) -> None:
         async with self._transaction() as connection:
