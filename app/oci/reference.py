@@ -11,6 +11,7 @@ from app.oci.digest import Digest
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_BARE_DIGEST = re.compile(r"(?:sha256:)?[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 )
@@ -59,6 +60,8 @@ class Reference:
             raise InvalidReference(
                 f"the image name {text[:80]!r}… has {len(text)} characters; nothing can be called that"
             )
+        if _BARE_DIGEST.fullmatch(text):  # Docker, too, takes these for identifiers and never for names
+            raise InvalidReference(f"{text!r} is a digest without a repository")
         name, at, digest_text = text.partition("@")
         try:
             digest = Digest.parse(digest_text) if at else None
@@ -66,7 +69,7 @@ class Reference:
             raise InvalidReference(f"{text!r:.300} is not a valid image name: {error}") from None
         registry, path = _split_registry(name)
         path, colon, tag = path.partition(":")
-        if registry in _HUB_ALIASES:
+        if registry.lower() in _HUB_ALIASES:
             registry, path = DOCKER_HUB, path if "/" in path else f"library/{path}"
         if not colon and digest is None:
             tag, colon = "latest", ":"
@@ -108,5 +111,5 @@ def _split_registry(name: str) -> tuple[str, str]:
     if slash and (first == "localhost" or any(char in ".:" for char in first) or first != first.lower()):
         if not _HOST.fullmatch(first):
             raise InvalidReference(f"{name!r:.300} does not start with a valid registry host")
-        return first.lower(), rest
+        return first, rest
     return DOCKER_HUB, name
