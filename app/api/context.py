@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.api.metrics import Metrics
-from app.jobs import JobService
+from app.jobs import JobService, JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,16 @@ class RegistryView:
 @dataclass(frozen=True, slots=True)
 class ApiContext:
     """`check_room` raises SpoolFull where so many bytes do not fit (blocks); `max_upload_bytes` bounds one request's
-    body. `count_jobs`: how many jobs are in each state."""
+    body. `count_jobs`: how many jobs are in each state. `stopping` is set
+    when the service is about to stop: nobody waits or watches any longer."""
 
     service: JobService
     registries: Mapping[str, RegistryView]
     max_upload_bytes: int
     check_room: Callable[[int], None]
-    count_jobs: Callable[[], Awaitable[Mapping[str, int]]]
+    count_jobs: Callable[[], Awaitable[Mapping[JobState, int]]]
     metrics: Metrics = field(default_factory=Metrics)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def _context_of(request: Request) -> ApiContext:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
 from app.api import job_response
-from app.api.context import Context
+from app.api.context import ApiContext, Context
 from app.api.options import parse_wait
 from app.api.schemas import JobDocument, JobPage, problems
 from app.errors import InvalidRequest
-from app.jobs import Job, JobService, JobState
+from app.jobs import Job, JobState
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for 30 or 60
 MAX_LIMIT = 500
@@ -55,7 +56,7 @@ async def show_job(
     """The job as it is."""
     job = await context.service.get(job_id)
     if wait is not None and (seconds := parse_wait(wait)) and not job.ended:
-        job = await wait_or_leave(request, context.service.wait(job_id, seconds), job)
+        job = await wait_or_leave(request, context, (job, seconds))
     return job_response.shown(job)
 
 
@@ -75,7 +76,7 @@ async def watch_job(job_id: str, request: Request, context: Context) -> Response
     if last is not None and not (last.isascii() and last.isdigit() and len(last) <= 18):
         raise InvalidRequest("Last-Event-ID is not the id of an event of this job")
     await context.service.get(job_id)
-    events = job_events(context.service, job_id, None if last is None else int(last))
+    events = job_events(context, job_id, None if last is None else int(last))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
@@ -102,27 +103,27 @@ async def delete_job(job_id: str, context: Context) -> None:
     await context.service.delete(job_id)
 
 
-async def job_events(service: JobService, job_id: str, after: int | None) -> AsyncGenerator[bytes, None]:
-    """The wire form of server-sent events, with a comment where nothing happens for long."""
+async def job_events(context: ApiContext, job_id: str, after: int | None) -> AsyncGenerator[bytes, None]:
+    """The wire form of server-sent events, with a comment where nothing happens for long. Without `end` where the
+    service stops: the client comes back."""
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
-    states = service.watch(job_id, after)
-    coming = asyncio.ensure_future(_next(states))
-    try:
-        while True:
-            await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
-            if not coming.done():
-                yield b": still here\n\n"
-                continue
-            job = coming.result()
-            if job is None:
-                break
-            yield _event("job", job.revision, job_response.document(job))
-            coming = asyncio.ensure_future(_next(states))
-        last = await service.get(job_id)
-        yield _event("end", last.revision, {"id": last.id, "state": last.state.value})
-    finally:
-        coming.cancel()
-        await asyncio.wait({coming})
+    async with aclosing(context.service.watch(job_id, after)) as states:
+        stopping = asyncio.ensure_future(context.stopping.wait())
+        coming = asyncio.ensure_future(_next(states))
+        try:
+            while not stopping.done():
+                await asyncio.wait({coming, stopping}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    yield b": still here\n\n"
+                    continue
+                job = coming.result()
+                if job is None:
+                    yield await _end(context, job_id)
+                    return
+                yield _event("job", job.revision, job_response.document(job))
+                coming = asyncio.ensure_future(_next(states))
+        finally:
+            await _give_up(coming, stopping)
 
 
 async def _next(states: AsyncIterator[Job]) -> Job | None:
@@ -133,18 +134,29 @@ def _event(name: str, revision: int, data: dict[str, Any]) -> bytes:
     return f"event: {name}\nid: {revision}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-async def wait_or_leave(request: Request, waiting: Coroutine[Any, Any, Job], job: Job) -> Job:
-    """What `waiting` gives, or `job` as soon as the client is gone: nobody waits on for an answer nobody reads."""
-    wait, gone = asyncio.ensure_future(waiting), asyncio.ensure_future(_gone(request))
+async def wait_or_leave(request: Request, context: ApiContext, job: tuple[Job, float]) -> Job:
+    """The job when it has ended, or so many seconds later; at once where the client has gone or the service stops."""
+    present, seconds = job
+    waiting = asyncio.ensure_future(context.service.wait(present.id, seconds))
+    others = (asyncio.ensure_future(_gone(request)), asyncio.ensure_future(context.stopping.wait()))
     try:
-        await asyncio.wait({wait, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return wait.result() if wait.done() else job
+        await asyncio.wait({waiting, *others}, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else present
     finally:
-        for task in (wait, gone):
-            task.cancel()
-        await asyncio.wait({wait, gone})
+        await _give_up(waiting, *others)
 
 
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def _end(context: ApiContext, job_id: str) -> bytes:
+    last = await context.service.get(job_id)
+    return _event("end", last.revision, {"id": last.id, "state": last.state.value})
+
+
+async def _give_up(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

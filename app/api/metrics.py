@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from app.jobs import JobState
+
 
 class Metrics:
     def __init__(self) -> None:
@@ -16,8 +18,8 @@ class Metrics:
         self.uploads = Gauge("tarmac_uploads", "Uploads under way", registry=self._registry)
         self._jobs = Gauge("tarmac_jobs", "Jobs that are kept, by state", ["state"], registry=self._registry)
 
-    def render(self, jobs: Mapping[str, int]) -> bytes:
+    def render(self, jobs: Mapping[JobState, int]) -> bytes:
         """In the text format; `jobs`: how many are in each state."""
         for state, count in jobs.items():
-            self._jobs.labels(state).set(count)
+            self._jobs.labels(state.value).set(count)
         return generate_latest(self._registry)

@@ -1,0 +1,242 @@
+"""The composition root: Settings -> adapters -> the application. The only file that names adapters."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from app.api import ApiContext, RegistryView, Tokens, new_application
+from app.api.pull import pull_router
+from app.errors import Unavailable
+from app.jobs import AllowedRoots, ConfiguredRegistry, Ledger, Workshop, at_work
+from app.jobs.queue.local import LocalJobQueue
+from app.jobs.store.sql import SqlJobStore
+from app.push import Destination
+from app.registry.auth import Credentials, CredentialSource, FixedCredentials
+from app.registry.auth.keychain import Keychain
+from app.registry.client import HttpSettings
+from app.registry.http import HttpRegistry
+from app.registry.layout import LayoutRegistry
+from app.registry.retry import RetryingRegistry
+from app.registry.wire import parse_registry_url
+from app.settings import DEFAULT_REGISTRY, InvalidSettings, RegistrySettings, Settings
+from app.spool.disk import DiskSpool
+
+GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
+RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRegistry:
+    """A destination ready for use. `check` raises RegistryError where it cannot be used now."""
+
+    configured: ConfiguredRegistry
+    check: Callable[[], Awaitable[object]]
+
+
+@asynccontextmanager
+async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str, OpenRegistry]]:
+    """Every destination that can be named, by name; the embedded one where none is configured."""
+    if not settings.registries:
+        yield {DEFAULT_REGISTRY: _embedded(settings, layout_of(settings))}
+        return
+    async with AsyncExitStack() as stack:
+        opened = {}
+        for name, each in settings.registries.items():
+            opened[name] = await _remote(name, each, stack)
+        yield opened
+
+
+def layout_of(settings: Settings) -> LayoutRegistry:
+    """The embedded destination's own directory."""
+    return LayoutRegistry(settings.data_dir / "images")
+
+
+def _embedded(settings: Settings, layout: LayoutRegistry) -> OpenRegistry:
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    destination = Destination(DEFAULT_REGISTRY, shown)
+    configured = ConfiguredRegistry(DEFAULT_REGISTRY, f"http://{shown}", destination, layout)
+    return OpenRegistry(configured, layout.repositories)
+
+
+async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack) -> OpenRegistry:
+    url = parse_registry_url(settings.url, f"[registries.{name}] url")
+    registry = await stack.enter_async_context(
+        HttpRegistry(
+            HttpSettings(
+                url=url,
+                credentials=_credentials(settings),
+                ca_file=settings.ca_file,
+                skip_verify=settings.insecure_skip_tls_verify,
+                client_cert=settings.client_cert,
+                client_key=settings.client_key,
+            )
+        )
+    )
+    configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), RetryingRegistry(registry))
+    return OpenRegistry(configured, registry.check)
+
+
+def _credentials(settings: RegistrySettings) -> CredentialSource:
+    if settings.credentials is None:
+        return Keychain.of(os.environ)
+    username, password = settings.credentials
+    return FixedCredentials(Credentials(username, password))
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; nothing runs before its lifespan does. Raises InvalidSettings."""
+    layout = None if settings.registries else layout_of(settings)
+    routers: tuple[APIRouter, ...] = () if layout is None else (pull_router(layout),)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _running(settings) as context:
+            app.state.context = context
+            yield
+
+    return new_application(lifespan, _tokens(settings.tokens_file), *routers)
+
+
+@asynccontextmanager
+async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
+    spool = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
+    async with AsyncExitStack() as stack:
+        store = await SqlJobStore.open(_database_url(settings))
+        stack.push_async_callback(store.close)
+        registries = await stack.enter_async_context(configured_registries(settings))
+        workshop = Workshop(
+            ledger=Ledger(store),
+            spool=spool,
+            queue=LocalJobQueue(settings.max_running_jobs),
+            registries={name: each.configured for name, each in registries.items()},
+            roots=AllowedRoots(settings.path_roots),
+            max_archive_bytes=settings.max_upload_bytes,
+        )
+        service = await stack.enter_async_context(at_work(workshop, keep=settings.keep_jobs))
+        yield ApiContext(
+            service=service,
+            registries={name: RegistryView(each.configured.url, each.check) for name, each in registries.items()},
+            max_upload_bytes=settings.max_upload_bytes,
+            check_room=spool.room_for,
+            count_jobs=store.count,
+        )
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return f"sqlite:///{settings.data_dir.absolute() / 'jobs.sqlite'}"
+
+
+def _tokens(file: Path | None) -> Tokens | None:
+    if file is None:
+        return None
+    try:
+        return Tokens.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
+
+
+def openapi_document() -> dict[str, Any]:
+    """The API of a service with default settings."""
+    with TemporaryDirectory() as place:
+        return create_app(Settings(data_dir=Path(place))).openapi()
+
+
+def serve(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
+    set_up_logs(pretty=sys.stderr.isatty())
+    with _listen(settings) as listener:
+        port = listener.getsockname()[1]
+        app = create_app(settings.model_copy(update={"port": port}))
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",  # uvloop measured no better
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        structlog.get_logger().info("serving", url=f"http://{settings.host}:{port}", data=str(settings.data_dir))
+        server = _Server(config)
+        server.run(sockets=[listener])
+    if not server.started:
+        raise Unavailable("the service could not start; its log says why")
+
+
+class _Server(uvicorn.Server):
+    """Tells those who wait and watch that the service stops; they would hold it up for as long as it is patient."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        assert isinstance(self.config.app, FastAPI)
+        context = getattr(self.config.app.state, "context", None)
+        if isinstance(context, ApiContext):
+            context.stopping.set()
+        await super().shutdown(sockets)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise InvalidSettings(
+            f"TARMAC_HOST and TARMAC_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from None
+
+
+def set_up_logs(*, pretty: bool) -> None:
+    """structlog for everybody, the standard library's loggers included: JSON lines, or colours for a person."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if pretty
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    for chatty in ("httpx", "httpcore", "alembic", "python_multipart"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+__all__ = ["OpenRegistry", "configured_registries", "create_app", "openapi_document", "serve"]
