@@ -1,0 +1,210 @@
+"""Anonymous, Basic and Bearer against the registry in memory, and Basic against a real one."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.errors import RegistryAuth, RegistryFault, RegistryRejected
+from app.oci import Digest
+from app.registry.auth import ANONYMOUS, Credentials, FixedCredentials
+from app.registry.auth.bearer import BearerAuthenticator, TokenRequest, read_token
+from app.registry.challenge import Challenge
+from app.registry.client import HttpSettings
+from app.registry.http import HttpRegistry
+from app.registry.wire import RegistryUrl, parse_registry_url
+from tests.support.blob_content import BytesContent
+from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
+from tests.support.memory_registry import IDENTITY_TOKEN, Manners, MemoryRegistry, basic
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
+
+RIGHT = FixedCredentials(Credentials(USER, PASSWORD))
+WRONG = FixedCredentials(Credentials(USER, "wrong"))
+TOKEN = FixedCredentials(Credentials(identity_token=IDENTITY_TOKEN))
+
+
+def server_client(url: str) -> HttpRegistry:
+    return HttpRegistry(HttpSettings(parse_registry_url(url, "url"), RIGHT))
+
+
+def test_credentials_show_no_secret() -> None:
+    assert "geheim" not in repr(Credentials("user", "geheim", "geheim"))
+
+
+@pytest.mark.parametrize("credentials", [RIGHT, WRONG, ANONYMOUS])
+async def test_basic_against_a_real_registry(tmp_path: Path, credentials: FixedCredentials) -> None:
+    with DockerRegistry(tmp_path / "registry", Options(basic=True)) as server:
+        settings = HttpSettings(parse_registry_url(server.address, "url"), credentials)
+        async with HttpRegistry(settings) as registry:
+            if credentials is RIGHT:
+                await registry.check()
+                await registry.push_blob("team/app", BytesContent(b"layer"))
+                return
+            with pytest.raises(RegistryAuth, match="Check the user name and password"):
+                await registry.check()
+            with pytest.raises(RegistryAuth):
+                await registry.push_blob("team/app", BytesContent(b"layer"))
+
+
+@pytest.mark.parametrize("auth", ["basic", "bearer"])
+@pytest.mark.parametrize("from_the_start", [True, False])
+async def test_a_registry_may_ask_at_the_ping_or_at_the_first_push(auth: str, from_the_start: bool) -> None:
+    memory = MemoryRegistry(Manners(auth=auth, from_the_start=from_the_start))
+    async with memory.client(RIGHT) as registry:
+        content = BytesContent(b"layer")
+        await registry.push_blob("team/app", content)
+    assert content.reads == 1
+    assert Digest.of(b"layer") in map(Digest.parse, memory.repository("team/app").blobs)
+
+
+async def test_a_token_is_asked_for_with_service_scope_and_account_and_used_again() -> None:
+    memory = MemoryRegistry(Manners(auth="bearer"))
+    async with memory.client(RIGHT) as registry:
+        await registry.push_blob("team/app", BytesContent(b"one"))
+        await registry.push_blob("team/app", BytesContent(b"two"))
+    assert memory.token_requests == [
+        {"service": ["memory"], "scope": ["repository:team/app:pull,push"], "account": [USER]}
+    ]
+
+
+async def test_a_mount_asks_for_both_repositories() -> None:
+    memory = MemoryRegistry(Manners(auth="bearer"))
+    async with memory.client(RIGHT) as registry:
+        digest, _ = await registry.push_blob("team/one", BytesContent(b"one"))
+        assert await registry.mount_blob("team/two", digest, "team/one")
+    assert memory.token_requests[-1]["scope"] == ["repository:team/two:pull,push", "repository:team/one:pull"]
+
+
+async def test_an_identity_token_is_posted_as_a_refresh_token() -> None:
+    memory = MemoryRegistry(Manners(auth="bearer"))
+    async with memory.client(TOKEN) as registry:
+        await registry.check()
+        await registry.push_blob("team/app", BytesContent(b"one"))
+    assert ("POST", "/token") in memory.requests
+    assert memory.token_requests[-1]["grant_type"] == ["refresh_token"]
+
+
+@pytest.mark.parametrize("credentials", [WRONG, ANONYMOUS])
+async def test_a_token_service_that_refuses_is_an_error_of_credentials(credentials: FixedCredentials) -> None:
+    async with MemoryRegistry(Manners(auth="bearer")).client(credentials) as registry:
+        with pytest.raises(RegistryAuth, match="no such user"):
+            await registry.push_blob("team/app", BytesContent(b"one"))
+
+
+async def test_many_workers_with_an_expired_token_renew_it_once() -> None:
+    memory = MemoryRegistry(Manners(auth="bearer"))
+    async with memory.client(RIGHT) as registry:
+        await registry.push_blob("team/app", BytesContent(b"one"))
+        memory.expire_tokens()
+        async with asyncio.TaskGroup() as group:
+            for number in range(16):
+                group.create_task(registry.blob_exists("team/app", Digest.of(b"%d" % number)))
+    assert len(memory.token_requests) == 2
+
+
+async def test_a_token_that_runs_out_between_post_and_put_is_renewed_and_the_content_sent_again() -> None:
+    memory = MemoryRegistry(Manners(auth="bearer"))
+
+    class ExpiringContent(BytesContent):
+        """Its size is asked for when the session is open and the PUT is being made."""
+
+        @property
+        def size(self) -> int:
+            if len(memory.token_requests) == 1:
+                memory.expire_tokens()
+            return len(self.data)
+
+    async with memory.client(RIGHT) as registry:
+        await registry.push_blob("team/app", ExpiringContent(b"layer"))
+    assert memory.sessions == {}
+    assert len(memory.token_requests) == 2
+    assert [method for method, path in memory.requests if "uploads" in path] == ["POST", "PUT", "PUT"]
+
+
+async def test_a_realm_at_the_registrys_own_loopback_port_is_asked() -> None:
+    """NCN-114223: go-containerregistry refused it as a private address."""
+
+    def route(seen: Seen) -> Step | None:
+        if seen.path == "/token":
+            given = seen.headers.get("authorization") == basic(USER, PASSWORD)
+            return answer(200, body=b'{"token": "abc"}') if given else answer(401)
+        if seen.headers.get("authorization") != "Bearer abc":
+            return answer(401, {"WWW-Authenticate": f'Bearer realm="http://{seen.headers["host"]}/token",service="s"'})
+        return answer(200, body=b"{}")
+
+    async with ScriptedRegistry(route=route) as server, server_client(server.address) as registry:
+        await registry.check()
+    assert [seen.path for seen in server.requests] == ["/v2/", "/token", "/v2/"]
+
+
+@pytest.mark.parametrize(
+    "realm", ["http://127.0.0.1:1/token", "https://169.254.169.254/token", "https://localhost/x", "token", "ftp://x/y"]
+)
+async def test_a_realm_at_an_inner_address_gets_no_request_and_no_password(realm: str) -> None:
+    steps = [answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})]
+    async with ScriptedRegistry(steps, ping=True) as server, server_client(server.url) as registry:
+        with pytest.raises(RegistryRejected, match="realm"):
+            await registry.blob_exists("team/app", Digest.of(b""))
+
+
+async def test_credentials_are_looked_up_once_and_again_after_a_refusal() -> None:
+    class Source:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        async def find(self, registry: RegistryUrl, repository: str) -> Credentials | None:
+            self.asked.append(repository)
+            return Credentials(USER, "expired" if len(self.asked) == 1 else PASSWORD)
+
+    source = Source()
+    async with MemoryRegistry(Manners(auth="basic")).client(source) as registry:
+        await registry.push_blob("team/app", BytesContent(b"one"))
+        await registry.push_blob("team/app", BytesContent(b"two"))
+    assert source.asked == ["team/app", "team/app"]
+
+
+class Service:
+    def __init__(self, *answers: bytes) -> None:
+        self.answers, self.requests = list(answers), list[TokenRequest]()
+        self.now = 1000.0
+
+    def authenticator(self, credentials: Credentials | None = None, realm: str = "https://a/t") -> BearerAuthenticator:
+        return BearerAuthenticator(Challenge("bearer", {"realm": realm}), credentials, self.fetch, lambda: self.now)
+
+    async def fetch(self, request: TokenRequest) -> bytes:
+        self.requests.append(request)
+        return self.answers.pop(0)
+
+
+async def test_a_token_is_renewed_before_it_expires() -> None:
+    service = Service(b'{"token":"a","expires_in":100}', b'{"access_token":"b"}')
+    authenticator = service.authenticator()
+    assert await authenticator.authorization(("s",)) == "Bearer a"
+    service.now += 94
+    assert await authenticator.authorization(("s",)) == "Bearer a"
+    service.now += 2
+    assert await authenticator.authorization(("s",)) == "Bearer b"
+
+
+async def test_a_realm_keeps_its_own_query() -> None:
+    service = Service(b'{"token":"a"}')
+    await service.authenticator(realm="https://a/t?x=1").authorization(("s",))
+    assert service.requests == [TokenRequest("https://a/t?x=1&scope=s", None, None)]
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 2000])
+def test_a_token_service_that_answers_no_json_is_at_fault(body: bytes) -> None:
+    with pytest.raises(RegistryFault):
+        read_token(body)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"token":7}', b'{"token":"a\\r\\nX: y"}', b'{"token":"a b"}'])
+def test_a_token_that_could_break_a_header_is_refused(body: bytes) -> None:
+    with pytest.raises(RegistryAuth):
+        read_token(body)
+
+
+def test_an_odd_expiry_counts_as_the_shortest() -> None:
+    assert read_token(b'{"token":"a","expires_in":"soon"}') == ("a", 60.0)

@@ -1,0 +1,431 @@
+"""HttpRegistry: what it asks for, how often, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from app import __version__
+from app.errors import (
+    DigestMismatch,
+    Internal,
+    RegistryDenied,
+    RegistryFault,
+    RegistryRateLimited,
+    RegistryRejected,
+    RegistryUnreachable,
+    SizeMismatch,
+)
+from app.oci import Descriptor, Digest, media_types
+from app.registry.auth import Credentials, FixedCredentials
+from app.registry.client import HttpSettings, Timeouts
+from app.registry.http import HttpRegistry
+from app.registry.wire import parse_registry_url
+from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
+from tests.support.memory_registry import Manners, MemoryRegistry, Receive, Send, basic
+from tests.support.scripted_registry import (
+    ScriptedRegistry,
+    Step,
+    answer,
+    answer_early,
+    close,
+    hang,
+    raw,
+    reset_after,
+)
+
+DIGEST = Digest.of(b"layer")
+UPLOAD = {"Location": "/v2/a/blobs/uploads/1?_state=x%3D"}
+RAW = json.dumps({"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": []}).encode()
+INDEX = Descriptor(media_types.OCI_INDEX, Digest.of(RAW), len(RAW))
+PATIENT = Timeouts()
+QUICK = Timeouts(connect=5, write=0.2, read=0.2, manifest=0.2, cleanup=0.2)
+
+
+@asynccontextmanager
+async def scripted(*steps: Step, timeouts: Timeouts = PATIENT) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry]]:
+    async with ScriptedRegistry(steps) as server:
+        settings = HttpSettings(parse_registry_url(server.url, "url"), timeouts=timeouts)
+        async with HttpRegistry(settings) as registry:
+            yield server, registry
+
+
+# What is asked, and how often
+
+
+async def test_a_new_blob_costs_three_requests_with_its_head() -> None:
+    memory = MemoryRegistry()
+    async with memory.client() as registry:
+        await registry.check()
+        memory.requests.clear()
+        assert not await registry.blob_exists("team/app", DIGEST)
+        await registry.push_blob("team/app", BytesContent(b"layer"))
+    assert [method for method, _ in memory.requests] == ["HEAD", "POST", "PUT"]
+
+
+async def test_an_image_that_is_there_costs_two_requests_with_the_ping() -> None:
+    memory = MemoryRegistry()
+    async with memory.client() as registry:
+        await registry.push_manifest("team/app", "1", (INDEX, RAW))
+    memory.requests.clear()
+    async with memory.client() as registry:
+        assert await registry.find_manifest("team/app", "1") == INDEX.digest
+    assert memory.requests == [("GET", "/v2/"), ("HEAD", "/v2/team/app/manifests/1")]
+
+
+async def test_many_calls_at_once_ping_once() -> None:
+    memory = MemoryRegistry()
+    async with memory.client() as registry, asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(registry.blob_exists("team/app", DIGEST))
+    assert memory.requests.count(("GET", "/v2/")) == 1
+
+
+async def test_requests_say_who_asks_and_take_nothing_compressed() -> None:
+    async with scripted(answer(404)) as (server, registry):
+        await registry.find_manifest("team/app", "1")
+    headers = server.requests[-1].headers
+    assert headers["user-agent"] == f"tarmac/{__version__}"
+    assert headers["accept-encoding"] == "identity"
+    for media_type in (media_types.OCI_MANIFEST, media_types.OCI_INDEX, media_types.DOCKER_MANIFEST):
+        assert media_type in headers["accept"]
+
+
+async def test_a_blob_goes_in_one_put_with_its_length_to_the_sessions_own_url() -> None:
+    async with scripted(answer(202, UPLOAD), answer(201)) as (server, registry):
+        await registry.push_blob("a", BytesContent(b"layer", cut=2))
+    post, put = server.requests[1:]
+    assert post.headers["content-length"] == "0"
+    assert put.target == f"/v2/a/blobs/uploads/1?_state=x%3D&digest=sha256%3A{DIGEST.encoded}"
+    assert (put.headers["content-length"], put.headers["content-type"]) == ("5", "application/octet-stream")
+    assert (bytes(put.body), put.complete) == (b"layer", True)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+async def test_a_blob_of_unknown_size_is_patched_and_then_closed_where_the_answer_says(status: int) -> None:
+    moved = {"Location": "/v2/a/blobs/uploads/2"}
+    async with scripted(answer(202, UPLOAD), answer(status, moved), answer(201)) as (server, registry):
+        assert await registry.push_blob("a", BytesContent(b"layer", known=False, cut=2)) == (DIGEST, 5)
+    _, patch, put = server.requests[1:]
+    assert (patch.method, patch.headers["transfer-encoding"], bytes(patch.body)) == ("PATCH", "chunked", b"layer")
+    assert "content-length" not in patch.headers
+    assert "content-range" not in patch.headers
+    assert put.target == f"/v2/a/blobs/uploads/2?digest=sha256%3A{DIGEST.encoded}"
+    assert put.headers["content-length"] == "0"
+
+
+async def test_a_patch_without_a_location_leaves_the_session_where_it_was() -> None:
+    async with scripted(answer(202, UPLOAD), answer(202), answer(201)) as (server, registry):
+        await registry.push_blob("a", BytesContent(b"layer", known=False))
+    assert server.asked[-1] == ("PUT", "/v2/a/blobs/uploads/1")
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+async def test_absolute_and_relative_locations_are_followed(absolute: bool) -> None:
+    memory = MemoryRegistry(Manners(absolute_locations=absolute))
+    async with memory.client() as registry:
+        await registry.push_blob("team/app", BytesContent(b"layer"))
+        await registry.push_blob("team/app", BytesContent(b"other", known=False))
+    assert memory.sessions == {}
+
+
+async def test_the_name_is_the_one_references_show() -> None:
+    assert HttpRegistry(HttpSettings(parse_registry_url("https://r.local:5000/team", "url"))).name == "r.local:5000"
+
+
+# Redirects and other hosts
+
+
+async def test_a_redirect_is_followed_with_the_body_from_its_start() -> None:
+    content = BytesContent(b"layer", cut=2)
+    steps = answer(202, UPLOAD), answer(307, {"Location": "/elsewhere?x=1"}), answer(201)
+    async with scripted(*steps) as (server, registry):
+        await registry.push_blob("a", content)
+    assert server.requests[-1].target == "/elsewhere?x=1"
+    assert (bytes(server.requests[-1].body), content.reads) == (b"layer", 2)
+
+
+async def test_redirects_end_after_five() -> None:
+    steps = [answer(307, {"Location": "/v2/again"}) for _ in range(9)]
+    async with scripted(*steps) as (server, registry):
+        with pytest.raises(RegistryRejected, match="more than 5"):
+            await registry.blob_exists("a", DIGEST)
+    assert len(server.asked) == 6
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+async def test_a_redirect_that_would_turn_a_put_into_a_get_is_an_error(status: int) -> None:
+    async with scripted(answer(status, {"Location": "/elsewhere"})) as (server, registry):
+        with pytest.raises(RegistryRejected, match=str(status)):
+            await registry.push_manifest("a", "1", (INDEX, RAW))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "http://169.254.169.254/latest", "http://localhost:1/"])
+async def test_an_inner_address_is_not_called_on_a_registrys_word(location: str) -> None:
+    async with scripted(answer(307, {"Location": location})) as (_, registry):
+        with pytest.raises(RegistryRejected, match="not followed"):
+            await registry.blob_exists("a", DIGEST)
+    async with scripted(answer(202, {"Location": location})) as (_, registry):
+        with pytest.raises(RegistryRejected, match="not followed"):
+            await registry.push_blob("a", BytesContent(b"layer"))
+
+
+@pytest.mark.parametrize("by", ["redirect", "location"])
+async def test_credentials_stay_with_the_origin_they_belong_to(by: str) -> None:
+    """GHSA-vh4v-2xq2-g5cg, GHSA-jxpm-75mh-9fp7. A registry and its storage, told apart by the Host header."""
+    seen: list[tuple[str, str | None]] = []
+
+    async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        host, path = headers["host"], scope["path"]
+        seen.append((host, headers.get("authorization")))
+        status, answers = 200, list[tuple[bytes, bytes]]()
+        if host == "registry.test" and headers.get("authorization") != basic("u", "p"):
+            status, answers = 401, [(b"www-authenticate", b'Basic realm="x"')]
+        elif host == "registry.test" and path != "/v2/":
+            status, answers = (307 if by == "redirect" else 202), [(b"location", b"http://storage.test/up")]
+        elif host == "storage.test":
+            status = 201
+        await send({"type": "http.response.start", "status": status, "headers": answers})
+        await send({"type": "http.response.body"})
+
+    settings = HttpSettings(parse_registry_url("http://registry.test", "url"), FixedCredentials(Credentials("u", "p")))
+    async with HttpRegistry(settings, httpx.ASGITransport(app=app)) as registry:
+        if by == "redirect":
+            with pytest.raises(RegistryRejected):
+                await registry.push_blob("a", BytesContent(b"layer"))
+        else:
+            await registry.push_blob("a", BytesContent(b"layer"))
+    assert ("registry.test", basic("u", "p")) in seen
+    assert {value for host, value in seen if host == "storage.test"} == {None}
+
+
+# Manifests
+
+
+async def test_a_manifest_is_put_with_exactly_its_bytes_and_its_media_type() -> None:
+    async with scripted(answer(201)) as (server, registry):
+        await registry.push_manifest("a", "1", (INDEX, RAW))
+    put = server.requests[-1]
+    assert (put.headers["content-type"], bytes(put.body)) == (media_types.OCI_INDEX, RAW)
+
+
+async def test_a_digest_that_differs_from_the_one_sent_is_an_error() -> None:
+    other = {"Docker-Content-Digest": str(DIGEST)}
+    async with scripted(answer(201, other)) as (_, registry):
+        with pytest.raises(RegistryFault, match="damaged"):
+            await registry.push_manifest("a", "1", (INDEX, RAW))
+    async with scripted(answer(202, UPLOAD), answer(201, other), answer(204)) as (_, registry):
+        with pytest.raises(RegistryFault, match="damaged"):
+            await registry.push_blob("a", BytesContent(b"other"))
+
+
+@pytest.mark.parametrize("stated", ["sha512:" + "0" * 128, "nonsense"])
+async def test_a_digest_that_cannot_be_compared_is_passed_over(stated: str) -> None:
+    async with scripted(answer(201, {"Docker-Content-Digest": stated})) as (_, registry):
+        await registry.push_manifest("a", "1", (INDEX, RAW))
+
+
+@pytest.mark.parametrize("status", [403, 405])
+async def test_a_head_that_is_not_answered_counts_as_not_there(status: int) -> None:
+    memory = MemoryRegistry(Manners(refused_heads=status))
+    async with memory.client() as registry:
+        await registry.push_manifest("a", "1", (INDEX, RAW))
+        assert await registry.find_manifest("a", "1") is None
+    async with scripted(answer(status)) as (_, scripted_registry):
+        assert not await scripted_registry.blob_exists("a", DIGEST)
+
+
+async def test_without_a_stated_digest_the_manifest_is_read_and_hashed() -> None:
+    memory = MemoryRegistry(Manners(states_digests=False))
+    async with memory.client() as registry:
+        await registry.push_manifest("a", "1", (INDEX, RAW))
+        assert await registry.find_manifest("a", "1") == INDEX.digest
+    async with scripted(answer(200), answer(404)) as (_, vanishing):
+        assert await vanishing.find_manifest("a", "1") is None
+
+
+async def test_a_manifest_by_sha512_is_checked_by_sha512() -> None:
+    hasher = Digest("sha512", "0" * 128).hasher()
+    hasher.update(RAW)
+    digest = Digest("sha512", hasher.hexdigest())
+    async with scripted(answer(200, {"Content-Type": media_types.OCI_INDEX + "; charset=utf-8"}, RAW)) as (_, registry):
+        stored = await registry.read_manifest("a", str(digest))
+    assert stored is not None
+    assert (stored.digest, stored.media_type) == (digest, media_types.OCI_INDEX)
+
+
+@pytest.mark.parametrize("reference", [str(INDEX.digest), "1"])
+async def test_a_manifest_that_is_not_what_its_digest_says_is_refused(reference: str) -> None:
+    async with scripted(answer(200, {"Docker-Content-Digest": str(INDEX.digest)}, RAW + b" ")) as (_, registry):
+        with pytest.raises(RegistryFault, match="damaged"):
+            await registry.read_manifest("a", reference)
+
+
+async def test_an_endless_manifest_is_not_read_to_its_end() -> None:
+    async with scripted(answer(200, body=bytes((4 << 20) + 1))) as (_, registry):
+        with pytest.raises(RegistryRejected, match="more than 4194304 bytes"):
+            await registry.read_manifest("a", "1")
+
+
+# Refusals
+
+
+async def test_a_project_that_does_not_exist_is_told_so() -> None:
+    memory = MemoryRegistry(Manners(created=frozenset({"team/app"})))
+    async with memory.client() as registry:
+        with pytest.raises(RegistryDenied, match="created at the registry first"):
+            await registry.push_blob("team/other", BytesContent(b"layer"))
+
+
+async def test_a_rate_limit_tells_how_long_to_wait() -> None:
+    async with scripted(answer(429, {"Retry-After": "17"})) as (_, registry):
+        with pytest.raises(RegistryRateLimited) as limited:
+            await registry.blob_exists("a", DIGEST)
+    assert limited.value.retry_after == 17
+
+
+async def test_no_refusal_of_a_mount_is_fatal() -> None:
+    for status in (400, 401, 403, 404, 405, 429, 500):
+        async with scripted(answer(status)) as (_, registry):
+            assert not await registry.mount_blob("a", DIGEST, "b")
+
+
+async def test_a_mount_that_opens_a_session_instead_cancels_it() -> None:
+    memory = MemoryRegistry(Manners(mounts=False))
+    async with memory.client() as registry:
+        assert not await registry.mount_blob("a", DIGEST, "b")
+    assert memory.sessions == {}
+
+
+async def test_an_upload_without_a_location_is_a_fault_of_the_registry() -> None:
+    async with scripted(answer(202)) as (_, registry):
+        with pytest.raises(RegistryFault, match="Location"):
+            await registry.push_blob("a", BytesContent(b"layer"))
+
+
+async def test_a_large_error_page_is_read_in_part() -> None:
+    async with scripted(answer(403, body=b"x" * 1_000_000)) as (_, registry):
+        with pytest.raises(RegistryDenied) as denied:
+            await registry.push_manifest("a", "1", (INDEX, RAW))
+    assert len(str(denied.value)) < 3000
+
+
+@pytest.mark.parametrize("step", [answer(503), answer(400), answer_early(413), reset_after(2), close()])
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_blob_that_fails_has_its_session_cancelled(step: Step, known: bool) -> None:
+    async with scripted(answer(202, UPLOAD), step, answer(204)) as (server, registry):
+        with pytest.raises((RegistryFault, RegistryRejected, RegistryUnreachable)):
+            await registry.push_blob("a", BytesContent(b"layer", known=known))
+    assert server.asked[-1] == ("DELETE", "/v2/a/blobs/uploads/1")
+
+
+async def test_an_early_answer_is_read_while_the_body_is_being_sent() -> None:
+    content = BytesContent(bytes(8 << 20), cut=1 << 16)
+    async with scripted(answer(202, UPLOAD), answer_early(413, b"too large for the proxy"), answer(204)) as (
+        _,
+        registry,
+    ):
+        with pytest.raises(RegistryRejected, match="too large for the proxy"):
+            await registry.push_blob("a", content)
+
+
+@pytest.mark.parametrize("error", [DigestMismatch("bad"), OSError("disk gone")])
+async def test_an_error_of_the_content_passes_unchanged_and_the_body_never_is_complete(error: Exception) -> None:
+    for known in (True, False):
+        content = FailingContent(b"0123456789", error)  # type: ignore[arg-type]
+        if not known:
+            content._digest = None
+        async with scripted(answer(202, UPLOAD), answer(201), answer(204)) as (server, registry):
+            with pytest.raises(type(error)) as raised:
+                await registry.push_blob("a", content)
+        assert raised.value is error
+        assert not server.requests[2].complete
+
+
+@pytest.mark.parametrize("stated", [7, 12])
+async def test_a_body_of_another_length_than_stated_never_is_complete(stated: int) -> None:
+    async with scripted(answer(202, UPLOAD), answer(201), answer(204)) as (server, registry):
+        with pytest.raises(SizeMismatch):
+            await registry.push_blob("a", LyingContent(b"0123456789", stated))
+    assert not server.requests[2].complete
+
+
+async def test_a_cancelled_push_cancels_its_session() -> None:
+    content = EndlessContent(b"0123456789")
+    async with scripted(answer(202, UPLOAD), answer(201), answer(204)) as (server, registry):
+        pushing = asyncio.create_task(registry.push_blob("a", content))
+        await content.begun.wait()
+        pushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+        assert server.asked[-1] == ("DELETE", "/v2/a/blobs/uploads/1")
+
+
+async def test_a_session_is_cancelled_even_when_the_push_is_cancelled_twice() -> None:
+    content, deleting = EndlessContent(b"0123456789"), asyncio.Event()
+    async with scripted(answer(202, UPLOAD), answer(201), hang(deleting), timeouts=QUICK) as (server, registry):
+        pushing = asyncio.create_task(registry.push_blob("a", content))
+        await content.begun.wait()
+        pushing.cancel()
+        await deleting.wait()
+        pushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+    assert server.asked[-1] == ("DELETE", "/v2/a/blobs/uploads/1")
+
+
+async def test_content_that_never_learns_its_digest_is_a_fault_of_ours() -> None:
+    class Nameless(BytesContent):
+        @property
+        def digest(self) -> None:
+            return None
+
+    async with scripted(answer(202, UPLOAD), answer(202, UPLOAD), answer(204)) as (server, registry):
+        with pytest.raises(Internal):
+            await registry.push_blob("a", Nameless(b"layer", known=False))
+    assert server.asked[-1][0] == "DELETE"
+
+
+# Silence and nonsense
+
+
+async def test_a_registry_that_does_not_answer_is_given_up() -> None:
+    async with scripted(hang(), timeouts=QUICK) as (_, registry):
+        with pytest.raises(RegistryUnreachable, match="timed out"):
+            await registry.blob_exists("a", DIGEST)
+    async with scripted(hang(), timeouts=QUICK) as (_, registry):
+        with pytest.raises(RegistryUnreachable, match="timed out"):
+            await registry.push_manifest("a", "1", (INDEX, RAW))
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+        b"220 smtp ready\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 50_000,
+    ],
+)
+async def test_an_answer_that_is_no_http_or_ends_early_is_unreachable(nonsense: bytes) -> None:
+    async with scripted(raw(nonsense)) as (_, registry):
+        with pytest.raises(RegistryUnreachable):
+            await registry.read_manifest("a", "1")
+
+
+async def test_a_client_that_is_not_open_says_so() -> None:
+    with pytest.raises(RuntimeError, match="not open"):
+        await HttpRegistry(HttpSettings(parse_registry_url("r.local", "url"))).check()
+
+
+async def test_closing_twice_is_no_error() -> None:
+    async with scripted() as (_, registry):
+        await registry.close()
