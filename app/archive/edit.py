@@ -14,6 +14,7 @@ from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, 
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT
 
 MAX_SHOWN = 10  # names or platforms in one message
+MAX_CHARACTERS = 300  # of each; a valid name is shorter
 
 
 def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
@@ -59,9 +60,13 @@ def _called(image: ImageEntry) -> tuple[str, ...]:
     return image.names + image.bare_tags or (str(root.digest),)
 
 
+def _title(image: ImageEntry) -> str:
+    return _called(image)[0][:MAX_CHARACTERS]
+
+
 def _enumerated(texts: Sequence[str]) -> str:
     more = len(texts) - MAX_SHOWN
-    return ", ".join(text[:200] for text in texts[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(text[:MAX_CHARACTERS] for text in texts[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def pick_platforms(archive: Archive, platforms: Sequence[Platform]) -> Archive:
@@ -85,7 +90,7 @@ class _Cutter:
         self._cut: dict[Digest, Manifest | None] = {}
 
     def image(self, image: ImageEntry) -> ImageEntry:
-        name = _called(image)[0]
+        name = _title(image)
         has = _enumerated([str(platform) for platform in image.platforms]) or "none that it tells"
         wanted = ", ".join(map(str, self._wanted))
         if isinstance(image.root, DockerImage) or not self.manifests[image.root.digest].is_index:
@@ -114,7 +119,7 @@ class _Cutter:
                 referrers.append(referrer)
                 held.update(self._below(self.manifests[referrer.digest]))
         if gone := len(image.referrers) - len(referrers):
-            self.notes.append(f"{_called(image)[0]}: {gone} referrers of what was cut away are left out")
+            self.notes.append(f"{_title(image)}: {gone} referrers of what was cut away are left out")
         platforms = tuple(platform for platform in image.platforms if self._is_wanted(platform))
         return replace(image, root=rest.descriptor, platforms=platforms, referrers=tuple(referrers))
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from app.archive.compression import sniff
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_index import TarIndex, normalise
-from app.oci import Digest
+from app.oci import Digest, Platform
 
 _HEAD = 512  # one tar block: holds every magic number, that of tar at byte 257 too
 MAX_SHOWN = 10  # names or digests in one message
+MAX_CHARACTERS = 400  # of each of them
+MAX_PLATFORM = 100  # characters of os/architecture/variant; real ones have below 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,11 @@ class Contents:
         return self.source.read_at(extent.offset, min(extent.size, _HEAD))
 
 
+def tells(platform: Platform | None) -> bool:
+    """Whether this is a platform to be shown and chosen by."""
+    return platform is not None and platform.known and len(str(platform)) <= MAX_PLATFORM
+
+
 def blob_name(digest: Digest) -> str:
     """Where an OCI image layout keeps content (image-spec image-layout.md)."""
     return f"blobs/{digest.algorithm}/{digest.encoded}"
@@ -50,4 +57,4 @@ def blob_name(digest: Digest) -> str:
 def enumerated(things: list[str]) -> str:
     """At most MAX_SHOWN of `things` for a message, which must not grow with the archive."""
     more = len(things) - MAX_SHOWN
-    return ", ".join(things[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(thing[:MAX_CHARACTERS] for thing in things[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.contents import Contents, enumerated, tells
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
 from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, ImageEntry
 from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
@@ -80,7 +80,7 @@ class _Reading:
         known = self._images.get(config.descriptor.digest)
         if known is None:
             layers = tuple(self._layers(entry, config.diff_ids))
-            platforms = (config.platform,) if config.platform.known else ()
+            platforms = (config.platform,) if tells(config.platform) else ()
             known = ImageEntry(DockerImage(config.descriptor, layers, self._oci), platforms=platforms)
         names = tuple(dict.fromkeys((*known.names, *entry.tags)))
         if len(names) > self._contents.limits.tags:

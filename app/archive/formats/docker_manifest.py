@@ -70,5 +70,5 @@ def _foreign(sources: dict[str, object]) -> Iterator[Digest]:
     """Docker 25 describes all of its layers here; foreign are only those with URLs or of a type that says so
     (google/go-containerregistry#1870)."""
     for diff_id, source in sources.items():
-        if isinstance(source, dict) and (source.get("urls") or source.get("mediaType") in NON_DISTRIBUTABLE):
+        if isinstance(source, dict) and (source.get("urls") or source.get("mediaType") in tuple(NON_DISTRIBUTABLE)):
             yield Digest.parse(diff_id)

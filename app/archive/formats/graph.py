@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from app.archive.formats.contents import Contents, blob_name, enumerated
+from app.archive.formats.contents import Contents, blob_name, enumerated, tells
 from app.archive.model import Extent
 from app.errors import LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
@@ -44,7 +44,7 @@ class Graph:
         manifest = self.manifests[digest]
         platform = manifest.descriptor.platform
         platforms: dict[Platform, None] = {}
-        if not manifest.is_index and platform is not None and platform.known:
+        if not manifest.is_index and platform is not None and tells(platform):
             platforms[platform] = None
         for child in manifest.manifests:  # Limits.depth bounds the recursion
             if child.digest in self and len(platforms) < MAX_PLATFORMS:
@@ -164,8 +164,7 @@ class _Reading:
             members = strict_json(raw, what="config", limit=self.limits.config_bytes)
         except MalformedArchive:
             return None
-        platform = Platform.of(members) if isinstance(members, dict) else None
-        return platform if platform is not None and platform.known else None
+        return Platform.of(members) if isinstance(members, dict) else None
 
     def blob(self, descriptor: Descriptor, parent: Digest) -> None:
         extent = self._blobs.get(descriptor.digest) or self.contents.extent(blob_name(descriptor.digest))
@@ -196,4 +195,4 @@ class _Reading:
 
 
 def _for_platform(descriptor: Descriptor) -> str:
-    return f" ({descriptor.platform})" if descriptor.platform is not None and descriptor.platform.known else ""
+    return f" ({descriptor.platform})" if tells(descriptor.platform) else ""

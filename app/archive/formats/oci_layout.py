@@ -64,7 +64,7 @@ def _listed(contents: Contents) -> list[Descriptor]:
     members = strict_json(raw, what=INDEX, limit=contents.limits.docker_manifest_bytes)
     if not isinstance(members, dict) or "manifests" not in members:
         raise MalformedArchive(f"{INDEX} is no image index: it has no list `manifests`")
-    if {"config", "layers"} & members.keys() or members.get("mediaType", None) not in {None, *INDEXES}:
+    if {"config", "layers"} & members.keys() or members.get("mediaType") not in (None, *INDEXES):
         raise MalformedArchive(f"{INDEX} says of itself that it is something else than an image index")
     entries = members["manifests"] or []  # Go writes an empty list as null
     if not isinstance(entries, list):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.docker_archive import read_manifest
 from app.archive.tar_index import MemberKind
-from app.errors import MalformedArchive, UnknownFormat
-from app.oci import strict_json
+from app.errors import UnknownFormat
 
 STORAGE_TREE = "docker/registry/v2"
 BUNDLE_CONFIGS = ("images.yaml", "charts.yaml")
@@ -62,12 +62,8 @@ def _hint_of_layout(contents: Contents, roots: set[str]) -> str:
 
 
 def _hint_of_manifest(contents: Contents) -> str:
-    raw = contents.read("manifest.json", contents.limits.docker_manifest_bytes)
-    if raw is None:
-        return ""
-    try:
-        value = strict_json(raw, what="manifest.json", limit=contents.limits.docker_manifest_bytes)
-    except MalformedArchive:
+    value = read_manifest(contents)
+    if value is None:
         return ""
     if isinstance(value, dict) and contents.extent("version") is not None:
         return "This is a directory of skopeo's dir: transport; copy it to docker-archive: or oci-archive: first"

@@ -1,0 +1,35 @@
+"""From bytes to an Archive in memory, the way that a received archive takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.archive import DEFAULT_LIMITS, Archive, Limits, TarIndex, open_archive
+from app.archive.intake import Intake
+from app.errors import TruncatedArchive
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A ReadAt over bytes."""
+
+    data: bytes
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        piece = self.data[offset : offset + size]
+        if len(piece) < size:
+            raise TruncatedArchive(f"{size} bytes at {offset} of {len(self.data)}")
+        return piece
+
+
+def taken_in(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[TarIndex, Memory]:
+    """Unwrap and index `data`, an archive as it is sent."""
+    intake = Intake(limits)
+    plain = b"".join((*intake.feed(data), *intake.finish()))
+    return intake.index, Memory(plain)
+
+
+def opened(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Archive:
+    """The Archive in `data`, which may be wrapped in any compression."""
+    index, source = taken_in(data, limits)
+    return open_archive(index, source, limits)
