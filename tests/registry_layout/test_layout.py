@@ -255,7 +255,7 @@ async def test_a_name_never_becomes_a_path(layout: LayoutRegistry) -> None:
         await layout.push_manifest("fine", "../tag", described(APP))
 
 
-@pytest.mark.parametrize("reference", [".INVALID_MANIFEST_NAME", "sha256:short", "", "sha256:", "a:b"])
+@pytest.mark.parametrize("reference", [".INVALID", "sha256:short", "", "sha256:", "a:b", OTHER.digest])
 async def test_a_reference_that_can_name_nothing_names_nothing(layout: LayoutRegistry, reference: str) -> None:
     await land(layout, "r", APP, "1")
     assert await layout.find_manifest("r", reference) is None
