@@ -1,0 +1,42 @@
+"""The OpenAPI document, finished: what FastAPI cannot know of our errors and of our one way to authenticate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from app.api.problems import PROBLEM_JSON
+from app.api.schemas import JobProblemDocument, ProblemDocument
+
+_PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+_METHODS = ("get", "put", "post", "delete", "head")
+_DISTRIBUTION = "/v2/"  # errors have the distribution-spec's form there
+
+
+def finish(document: dict[str, Any]) -> dict[str, Any]:
+    """FastAPI's own 422 goes: every error is a problem document. A token is needed where the operator has set so."""
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    for model in (ProblemDocument, JobProblemDocument):
+        made = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        made.pop("$defs", None)
+        schemas[model.__name__] = made
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    document["security"] = [{}, {"token": []}]
+    for path, operation in _operations(document):
+        responses = operation["responses"]
+        if "HTTPValidationError" in str(responses.get("422")):
+            responses["422"] = {"description": "`invalid_request`", "content": {PROBLEM_JSON: _PROBLEM}}
+        if not path.startswith(_DISTRIBUTION):
+            other = "Any other problem, as `unauthorized`, `forbidden` or `internal`"
+            responses["default"] = {"description": other, "content": {PROBLEM_JSON: _PROBLEM}}
+    return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in _METHODS:
+            if method in item:
+                yield path, item[method]
