@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from app.jobs.job import Job, JobImage
-from app.push import ImageState, Progress
+from app.archive import Compression
+from app.jobs.job import Job, JobArchive, JobImage
+from app.push import ImageState
 
-_QUIET = frozenset({ImageState.PENDING, ImageState.PUSHING})
-REDRAWS_PER_SECOND = 8
+ON_THE_WAY = frozenset({ImageState.PENDING, ImageState.PUSHING})
 
 
 class Display(Protocol):
@@ -21,19 +21,41 @@ class Display(Protocol):
         """`count` bytes of an archive that has to be unwrapped have been read."""
         ...
 
-    def told(self, text: str) -> None: ...
-
-    def pushed(self, progress: Progress) -> None: ...
-
-    def image(self, image: JobImage) -> None:
-        """An image came to a state; those on the way are not shown."""
+    def job(self, job: Job) -> None:
+        """The newest state of the one job; some in between may be left out, the last one is not."""
         ...
 
 
-def line_of(image: JobImage) -> Iterator[str]:
+class News:
+    """What a later state of the job has to tell that an earlier one had not."""
+
+    def __init__(self) -> None:
+        self._opened = False
+        self._ended: set[int] = set()
+        self._notices = 0
+
+    def of(self, job: Job) -> Iterator[tuple[str, ImageState | None]]:
+        """Lines, each with the state of the image that it is about."""
+        if not self._opened and all(archive.format for archive in job.archives):
+            self._opened = True
+            for archive in job.archives:
+                yield words_of_archive(archive, [each for each in job.images if each.archive == archive.name]), None
+        for number, image in enumerate(job.images):
+            if number not in self._ended and image.state not in ON_THE_WAY:
+                self._ended.add(number)
+                yield from ((line, image.state) for line in lines_of_image(image))
+        yield from ((f"note: {text}", None) for text in job.notices[self._notices :])
+        self._notices = len(job.notices)
+
+
+def words_of_archive(archive: JobArchive, images: list[JobImage]) -> str:
+    wrapped = "" if archive.compression in {None, Compression.NONE} else f" in {archive.compression}"
+    return f"{archive.name}: {archive.format}{wrapped}, {len(images)} image{'' if len(images) == 1 else 's'}"
+
+
+def lines_of_image(image: JobImage) -> Iterator[str]:
     """What became of an image: a line for each destination, and why not."""
-    names = image.destinations or image.names or (str(image.digest),)
-    for name in names:
+    for name in image.destinations or image.names or (str(image.digest),):
         yield f"{image.state.value.replace('_', ' '):<15} {name}" + (f"  {image.digest}" if image.digest else "")
     if image.problem is not None:
         yield f"{'':<15} {image.problem.code}: {image.problem.detail}"
@@ -52,9 +74,7 @@ def summary_of(job: Job, seconds: float) -> str:
     """One line at the end."""
     progress = job.progress
     states = [image.state for image in job.images]
-    counts = ", ".join(
-        f"{states.count(state)} {state.value.replace('_', ' ')}" for state in ImageState if state in states
-    )
+    counts = ", ".join(f"{states.count(each)} {each.value.replace('_', ' ')}" for each in ImageState if each in states)
     sent = f"{size_of(progress.bytes_sent)} sent, {progress.blobs_reused} of {progress.blobs_total} blobs were there"
     return f"{counts or 'no images'} ({sent}) in {seconds:.1f} s"
 
@@ -64,29 +84,23 @@ class Lines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._news = News()
 
     def received(self, name: str, count: int, expected: int | None) -> None:
         """Nothing: a log is not for watching."""
 
-    def told(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
-
-    def pushed(self, progress: Progress) -> None:
-        """Nothing: a log is not for watching."""
-
-    def image(self, image: JobImage) -> None:
-        if image.state not in _QUIET:
-            for line in line_of(image):
-                self.told(line)
+    def job(self, job: Job) -> None:
+        for line, _ in self._news.of(job):
+            print(line, file=self._stream, flush=True)
 
 
 @contextmanager
-def display_on(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterator[Display]:
+def display_on(stream: TextIO) -> Iterator[Display]:
     """Live where `stream` is a terminal."""
     if not stream.isatty():
         yield Lines(stream)
         return
     from app.cli.live import Live
 
-    with Live(stream, clock) as live:
+    with Live(stream, time.monotonic) as live:
         yield live

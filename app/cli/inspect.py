@@ -6,20 +6,22 @@ import argparse
 import asyncio
 import json
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from app.archive import Archive, DockerImage, ImageEntry, index_file
 from app.archive.formats import open_archive
 from app.cli.archives import Taker
-from app.cli.destination import find_destination
+from app.cli.destination import open_destinations
 from app.cli.display import display_on, size_of
 from app.cli.options import options_of, settings_of
-from app.cli.push import spool_below
 from app.errors import Origin, TarmacError
 from app.jobs.job import JobArchive, plain_problem
+from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
 from app.push.graph import identity, manifests
 from app.settings import DEFAULT_REGISTRY, Settings
@@ -45,8 +47,9 @@ class Found:
 
 def run(arguments: argparse.Namespace) -> int:
     options, settings = options_of(arguments), settings_of(arguments)
-    destination = find_destination(settings, arguments.registry or DEFAULT_REGISTRY)
-    found = asyncio.run(_find(arguments.files, settings))
+    with tempfile.TemporaryDirectory(prefix="tarmac-") as folder:
+        asked = settings.model_copy(update={"data_dir": Path(folder)})
+        found, destination = asyncio.run(_find(arguments.files, asked, arguments.registry or DEFAULT_REGISTRY))
     document, archive_is_bad = _document(found, options, destination)
     if arguments.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
@@ -55,12 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     return int(archive_is_bad)
 
 
-async def _find(files: Sequence[str], settings: Settings) -> list[Found]:
+async def _find(files: Sequence[str], settings: Settings, registry: str) -> tuple[list[Found], Destination]:
+    """Raises UnknownRegistry. Nothing is sent to a registry, and nothing is left in a directory."""
     async with AsyncExitStack() as stack:
+        registries = await stack.enter_async_context(open_destinations(settings))
+        destination = pick_registry(registries, registry).destination
         display = stack.enter_context(display_on(sys.stderr))
-        spool = DiskSpool(stack.enter_context(spool_below(settings.data_dir)))
+        spool = DiskSpool(settings.data_dir / "spool")
         taker = Taker(spool, stack, display.received)
-        return [await _find_one(file, taker, spool) for file in files]
+        return [await _find_one(file, taker, spool) for file in files], destination
 
 
 async def _find_one(file: str, taker: Taker, spool: Spool) -> Found:
@@ -159,9 +165,9 @@ def _image(archive: Archive, entry: ImageEntry, destinations: tuple[str, ...]) -
 def _layers(archive: Archive, entry: ImageEntry) -> Iterator[dict[str, Any]]:
     """Each layer once, however many platforms share it. A docker archive knows its layers by their DiffIDs."""
     if isinstance(entry.root, DockerImage):
-        for layer in dict.fromkeys(entry.root.layers):
-            stored = str(layer.compression)
-            yield {"digest": None, "diff_id": str(layer.diff_id), "size": layer.extent.size, "stored": stored}
+        for plain in dict.fromkeys(entry.root.layers):
+            stored = str(plain.compression)
+            yield {"digest": None, "diff_id": str(plain.diff_id), "size": plain.extent.size, "stored": stored}
         return
     found = {layer.digest: layer for manifest in manifests(archive, entry) for layer in manifest.layers}
     for layer in found.values():

@@ -11,12 +11,16 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from app.cli.display import REDRAWS_PER_SECOND, line_of, size_of
-from app.jobs.job import JobImage
+from app.cli.display import News, size_of
+from app.jobs.job import Job
 from app.push import ImageState, Progress
 
-_ENDED = frozenset(ImageState) - {ImageState.PENDING, ImageState.PUSHING}
-_STYLES = {ImageState.FAILED: "red", ImageState.CANCELLED: "yellow", ImageState.SKIPPED: "yellow"}
+_STYLES: dict[ImageState | None, str] = {
+    ImageState.FAILED: "red",
+    ImageState.CANCELLED: "yellow",
+    ImageState.SKIPPED: "yellow",
+}
+REDRAWS_PER_SECOND = 8
 
 
 class Live:
@@ -33,6 +37,7 @@ class Live:
             refresh_per_second=REDRAWS_PER_SECOND,
             get_time=clock,
         )
+        self._news = News()
         self._task: TaskID | None = None
         self._name = ""
 
@@ -47,16 +52,11 @@ class Live:
         total = f" of {size_of(expected)}" if expected else ""
         self._show(f"reading {name}", count, expected, size_of(count) + total)
 
-    def told(self, text: str) -> None:
-        self._console.print(Text(text))
-
-    def pushed(self, progress: Progress) -> None:
-        self._show("pushing", int(progress.percent * 10), 1000, words_of(progress))
-
-    def image(self, image: JobImage) -> None:
-        if image.state in _ENDED:
-            for line in line_of(image):
-                self._console.print(Text(line, style=_STYLES.get(image.state, "")), soft_wrap=True)
+    def job(self, job: Job) -> None:
+        for line, state in self._news.of(job):
+            self._console.print(Text(line, style=_STYLES.get(state, "")), soft_wrap=True)
+        if job.images:
+            self._show("pushing", int(job.progress.percent * 10), 1000, words_of(job.progress))
 
     def _show(self, name: str, completed: int, total: int | None, words: str) -> None:
         if self._task is None or name != self._name:

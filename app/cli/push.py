@@ -1,4 +1,4 @@
-"""`tarmac push`: the same core as the service's, in this process, without a server and without a database."""
+"""`tarmac push`: what the service does with a job, in this process, with nothing stored and no server."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.archive import DEFAULT_LIMITS
 from app.cli.archives import Taker
-from app.cli.destination import open_destination
+from app.cli.destination import open_destinations
 from app.cli.display import Display, display_on, summary_of
 from app.cli.options import checksum_of, options_of, settings_of
-from app.cli.running import Run
 from app.errors import TarmacError
-from app.jobs.job import Job, JobState
-from app.jobs.opening import Opener
+from app.jobs.job import Job, JobState, utc_now
+from app.jobs.ledger import Ledger
+from app.jobs.queue.local import LocalJobQueue
+from app.jobs.registries import pick_registry
+from app.jobs.runner import Runner
+from app.jobs.store.memory import MemoryJobStore
+from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.push import PushOptions
 from app.settings import DEFAULT_REGISTRY, Settings
@@ -63,29 +66,50 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _push(task: Task, display: Display) -> Job:
-    run = Run(task.options, task.registry, display)
-    with _cancelled_by_signals():
-        try:
-            await _carry_out(task, run, display)
-        except TarmacError as error:
-            return run.ended(error)
-        except asyncio.CancelledError:
-            return run.cancelled()
-    return run.ended()
-
-
-async def _carry_out(task: Task, run: Run, display: Display) -> None:
+    """Raises UnknownRegistry; what else goes wrong is told in the job."""
     async with AsyncExitStack() as stack:
-        target = await stack.enter_async_context(open_destination(task.settings, task.registry))
-        spool = DiskSpool(stack.enter_context(spool_below(task.settings.data_dir)))
-        taker = Taker(spool, stack, display.received)
-        run.taken(tuple([await taker.take(file, task.checksum) for file in task.files]))
-        opening = Opener(spool, DEFAULT_LIMITS).opened(run.job, target.destination)
-        await run.push(await stack.enter_async_context(opening), target.registry)
+        registries = await stack.enter_async_context(open_destinations(task.settings))
+        pick_registry(registries, task.registry)
+        spool = DiskSpool(stack.enter_context(_spool_below(task.settings.data_dir)))
+        workshop = Workshop(Ledger(MemoryJobStore()), spool, LocalJobQueue(1), registries)
+        stack.enter_context(_cancelled_by_signals())
+        job = Job.new(JobState.RECEIVING, utc_now()).but(registry=task.registry, options=task.options)
+        try:
+            taker = Taker(spool, stack, display.received)
+            archives = tuple([await taker.take(file, task.checksum) for file in task.files])
+            return await _run(job.to(JobState.QUEUED, archives=archives), workshop, display)
+        except TarmacError as error:
+            return job.to(JobState.FAILED, problem=error.problem, finished_at=utc_now())
+        except asyncio.CancelledError:
+            return job.to(JobState.CANCELLED, finished_at=utc_now())
+
+
+async def _run(job: Job, workshop: Workshop, display: Display) -> Job:
+    """Also where it is cancelled, what came of the job is told."""
+    await workshop.ledger.add(job)
+    watching = asyncio.create_task(_watch(job.id, workshop.ledger, display))
+    try:
+        await Runner(workshop).run(job.id)
+        await watching
+    except asyncio.CancelledError:
+        job = await workshop.ledger.get(job.id)
+        return job if job.ended else job.to(JobState.CANCELLED, finished_at=utc_now())
+    finally:
+        watching.cancel()
+    return await workshop.ledger.get(job.id)
+
+
+async def _watch(job_id: str, ledger: Ledger, display: Display) -> None:
+    with ledger.news(job_id) as news:
+        while True:
+            job = await news.next()
+            display.job(job)
+            if job.ended:
+                return
 
 
 @contextmanager
-def spool_below(data_dir: Path) -> Iterator[Path]:
+def _spool_below(data_dir: Path) -> Iterator[Path]:
     """A directory of this process alone, so that a server with the same data directory does not sweep it away."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="push-", dir=data_dir) as folder:
