@@ -2,7 +2,7 @@
 
     TarmacError
     ├── RequestError    the caller asked for something that cannot be done as asked
-    │   ├── InvalidRequest · FormatMismatch · MissingTag · InvalidReference · DestinationConflict
+    │   ├── InvalidSettings · InvalidRequest · FormatMismatch · MissingTag · InvalidReference · DestinationConflict
     │   ├── SingleImageRequired · UnknownRegistry · PathNotAllowed · PathNotFound · UploadIncomplete
     │   └── ChecksumMismatch · TooLarge · Unauthorized · Forbidden · NotFound · Conflict · TagExists
     ├── ArchiveError    the bytes that came are not what they should be
@@ -60,6 +60,12 @@ class TarmacError(Exception):
 
 class RequestError(TarmacError):
     origin = Origin.REQUEST
+
+
+class InvalidSettings(RequestError):
+    """One line per key. Only ever seen by the one who starts the service."""
+
+    code, title = "invalid_settings", "The settings do not allow a start"
 
 
 class InvalidRequest(RequestError):

@@ -19,7 +19,7 @@ from fastapi import APIRouter, FastAPI
 
 from app.api import ApiContext, RegistryView, Tokens, new_application
 from app.api.pull import pull_router
-from app.errors import Unavailable
+from app.errors import InvalidSettings, Unavailable
 from app.jobs import AllowedRoots, ConfiguredRegistry, Ledger, Workshop, at_work
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store.sql import SqlJobStore
@@ -31,7 +31,7 @@ from app.registry.http import HttpRegistry
 from app.registry.layout import LayoutRegistry
 from app.registry.retry import RetryingRegistry
 from app.registry.wire import parse_registry_url
-from app.settings import DEFAULT_REGISTRY, InvalidSettings, RegistrySettings, Settings
+from app.settings import DEFAULT_REGISTRY, RegistrySettings, Settings
 from app.spool.disk import DiskSpool
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop

@@ -28,6 +28,8 @@ from pydantic import (
     model_validator,
 )
 
+from app.errors import InvalidSettings
+
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
 DEFAULT_REGISTRY = "default"
@@ -43,10 +45,6 @@ _AMOUNT = re.compile(r"([0-9]{1,18})\s*([A-Za-z]*)")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62})")
 # Kubernetes puts these into every container beside a Service that is called `tarmac`.
 _KUBERNETES = re.compile(r"TARMAC_(?:SERVICE_(?:HOST|PORT)|PORT_[0-9]+_(?:TCP|UDP|SCTP)).*")
-
-
-class InvalidSettings(Exception):
-    """The settings do not allow a start. One line per key; holds no secret."""
 
 
 def _amount(value: object, units: Mapping[str, int], example: str) -> object:
