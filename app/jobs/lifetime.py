@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -36,21 +36,30 @@ async def at_work(
     """Jobs are taken and run within this block. `keep`: the age at which ended jobs go."""
     service = JobService(workshop)
     waiting = await recover(workshop)
-    async with asyncio.TaskGroup() as group:
-        background = [
-            group.create_task(workshop.ledger.keep_saving()),
-            group.create_task(_keep_house(service, workshop, keep)),
-        ]
-        for job_id in waiting:
-            await workshop.queue.put(job_id)
+    for job_id in waiting:
+        await workshop.queue.put(job_id)
+    async with _background(workshop.ledger.keep_saving(), _keep_house(service, workshop, keep)):
         await workshop.queue.start(Runner(workshop).run)
         try:
             yield service
         finally:
             await workshop.queue.stop(grace_seconds)
             await workshop.ledger.settle()
-            for task in background:
-                task.cancel()
+
+
+@asynccontextmanager
+async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        # what broke in the block, or one of the two, is the error; that they run in a group is nobody's business
+        raise errors.exceptions[0] from None
 
 
 async def recover(workshop: Workshop) -> tuple[str, ...]:

@@ -163,10 +163,12 @@ class JobService:
         images = tuple(
             image if image.state in ENDED else replace(image, state=ImageState.CANCELLED) for image in job.images
         )
-        key = None if job.state is JobState.RECEIVING else job.idempotency_key
-        return job.to(
-            JobState.CANCELLED, images=images, finished_at=self._workshop.clock(), idempotency_key=key, problem=None
-        )
+        cancelled = job.to(JobState.CANCELLED, images=images, finished_at=self._workshop.clock())
+        if job.state is not JobState.RECEIVING:
+            return cancelled
+        # its upload discards what came so far, and the key is free for another try
+        bare = tuple(replace(archive, file=None) for archive in job.archives)
+        return replace(cancelled, archives=bare, idempotency_key=None)
 
 
 def _check_ended(job: Job) -> None:

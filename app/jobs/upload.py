@@ -129,9 +129,7 @@ class FirstUpload:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     async def _check(self) -> None:
-        job = await self._workshop.ledger.get(self.job.id)
-        if job.state is not JobState.RECEIVING:
-            raise Conflict(f"job {job.id} is {job.state}; no archive is taken for it")
+        _check_receiving(await self._workshop.ledger.get(self.job.id))
 
     async def _told(
         self, archive: JobArchive, chunks: AsyncIterable[bytes], expected: int | None
@@ -167,7 +165,12 @@ class FirstUpload:
                 "labels": request.labels,
                 "fingerprint": fingerprint,
             }
-        return await self._workshop.ledger.change(self.job.id, lambda job: job.to(JobState.QUEUED, **known))
+
+        def queued(job: Job) -> Job:
+            _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, not by its upload
+            return job.to(JobState.QUEUED, **known)
+
+        return await self._workshop.ledger.change(self.job.id, queued)
 
     def _compare(self, expected: Digest | None) -> None:
         if expected is None:
@@ -202,3 +205,8 @@ class FirstUpload:
 
     def _unique(self, name: str) -> str:
         return unique_name(name, {archive.name for archive in self._archives})
+
+
+def _check_receiving(job: Job) -> None:
+    if job.state is not JobState.RECEIVING:
+        raise Conflict(f"job {job.id} is {job.state}; no archive is taken for it")

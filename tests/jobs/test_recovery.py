@@ -1,0 +1,211 @@
+"""The process dies, or stops, and comes back: a second service on the same directory and database."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.errors import Unavailable
+from app.jobs import Job, JobState, Ledger
+from app.jobs.lifetime import delete_older, recover
+from app.jobs.runner import Runner
+from app.jobs.service import JobService
+from app.jobs.store import JobQuery
+from app.jobs.store.memory import MemoryJobStore
+from app.jobs.store.sql import SqlJobStore
+from app.push import ImageState
+from tests.jobs.bench import APP, REQUEST, TWO, Bench, chunks_of, ended, upload
+from tests.support.fake_registry import FakeRegistry
+
+
+async def test_a_job_that_ran_when_the_process_stopped_goes_on(bench: Bench) -> None:
+    bench.grace = 0
+    bench.registry.gate = asyncio.Event()
+    async with bench.service() as service:
+        job = await upload(service)
+        await bench.registry.waiting.wait()
+        before = await service.get(job.id)
+    stored = await bench.store.get(job.id)
+    assert stored is not None
+    assert stored.state is JobState.RUNNING
+    bench.registry.gate = None
+    async with bench.service() as service:
+        seen = [each async for each in service.watch(job.id)]
+    assert seen[-1].state is JobState.SUCCEEDED
+    assert seen[-1].attempt == 2
+    assert seen[0].revision > before.revision, "a watcher that comes back is not told old news as new"
+    assert min(each.progress.percent for each in seen) >= stored.progress.percent
+    assert bench.registry.manifest("team/app", "1")
+
+
+async def test_queued_jobs_keep_their_order(bench: Bench) -> None:
+    bench.grace, bench.max_running = 0, 1
+    bench.registry.gate = asyncio.Event()
+    async with bench.service() as service:
+        jobs = [await upload(service) for _ in range(4)]
+        await bench.registry.waiting.wait()
+    assert await recover(bench.workshop()) == tuple(job.id for job in jobs)
+
+
+async def test_an_upload_that_was_cut_off_has_failed_and_left_nothing(bench: Bench) -> None:
+    service = JobService(bench.workshop())
+    begun = await service.begin(idempotency_key="k")
+    await begun.receive("x.tar", chunks_of(APP))
+    (bench.root / "spool" / "half.part").write_bytes(b"half")
+    assert len(bench.spooled()) == 2
+    async with bench.service() as restarted:
+        job = await restarted.get(begun.job.id)
+        assert job.state is JobState.FAILED
+        assert job.problem is not None
+        assert (job.problem.code, job.problem.retryable) == ("upload_incomplete", True)
+        assert bench.spooled() == []
+        assert (await upload(restarted, key="k")).id != job.id
+
+
+async def test_archives_of_jobs_that_failed_survive_and_those_of_no_job_go(bench: Bench) -> None:
+    broken = FakeRegistry()
+    bench.registry, good = broken, bench.registry
+    broken.fail("find_manifest", Unavailable("no"))
+    broken.fail("push_blob", Unavailable("no"))
+    async with bench.service() as service:
+        job = await ended(service, await upload(service))
+        assert job.state is JobState.FAILED
+    (bench.root / "spool" / "orphan-0.tar").write_bytes(b"nobody's")
+    bench.registry = good
+    async with bench.service() as service:
+        assert bench.spooled() == [f"{job.id}-0.tar"]
+        assert (await ended(service, await service.retry(job.id))).state is JobState.SUCCEEDED
+
+
+async def test_many_jobs_are_taken_up_batch_by_batch(bench: Bench) -> None:
+    for _ in range(401):
+        await bench.store.add(Job.new(JobState.QUEUED, bench.clock()))
+    waiting = await recover(bench.workshop())
+    newest = await bench.store.page(JobQuery(limit=500))
+    assert waiting == tuple(job.id for job in reversed(newest))
+    assert len(waiting) == 401
+
+
+async def test_ended_jobs_go_by_age_with_their_archives(bench: Bench) -> None:
+    bench.registry.fail("push_blob", Unavailable("no"))
+    async with bench.service() as service:
+        old = await ended(service, await upload(service))
+        bench.clock.now += timedelta(days=2)
+        new = await ended(service, await upload(service))
+        assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 1
+        assert [job.id for job in (await service.page())[0]] == [new.id]
+        assert bench.spooled() == [f"{new.id}-0.tar"]
+        assert old.id not in str(bench.spooled())
+
+
+async def test_a_job_that_ended_lately_stays_however_old_it_is(bench: Bench) -> None:
+    async with bench.service() as service:
+        job = await ended(service, await upload(service))
+        late = job.but(finished_at=bench.clock.now + timedelta(days=3))
+        await bench.store.save(late)
+        bench.clock.now += timedelta(days=3)
+        assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 0
+
+
+class Flaky(MemoryJobStore):
+    """Does not take a state for a while, as a database on a full disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = 0
+        self.refuse: frozenset[JobState] = frozenset()
+
+    async def save(self, job: Job) -> None:
+        if self.refusals and job.state in self.refuse:
+            self.refusals -= 1
+            raise Unavailable("database or disk is full")
+        await super().save(job)
+
+
+async def test_the_end_of_a_job_is_not_lost_for_a_full_disk(tmp_path: Path) -> None:
+    store = Flaky()
+    bench = Bench(tmp_path, store)
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    job = await upload(service)
+    store.refuse, store.refusals = frozenset({JobState.RUNNING, JobState.SUCCEEDED}), 6
+    await Runner(workshop, patience_seconds=0).run(job.id)
+    assert (await service.get(job.id)).state is JobState.SUCCEEDED
+    assert store.refusals == 0
+
+
+async def test_progress_that_cannot_be_stored_is_still_told(tmp_path: Path) -> None:
+    store = Flaky()
+    store.refuse, store.refusals = frozenset({JobState.RECEIVING}), 1_000_000
+    bench = Bench(tmp_path, store)
+    async with bench.service() as service:
+        async with await service.begin() as begun:
+            await begun.receive("x.tar", chunks_of(APP))
+            assert (await service.get(begun.job.id)).progress.bytes_received == len(APP)
+            await asyncio.sleep(0)
+            job = await begun.submit(REQUEST)
+        assert (await ended(service, job)).state is JobState.SUCCEEDED
+
+
+async def test_an_upload_that_cannot_be_recorded_may_be_sent_again_with_its_key(tmp_path: Path) -> None:
+    store = Flaky()
+    bench = Bench(tmp_path, store)
+    async with bench.service() as service:
+        store.refuse, store.refusals = frozenset({JobState.QUEUED}), 1
+        with pytest.raises(Unavailable):
+            await upload(service, key="k")
+        assert bench.spooled() == []
+        assert (await ended(service, await upload(service, key="k"))).state is JobState.SUCCEEDED
+
+
+async def test_progress_is_stored_while_a_job_runs(bench: Bench) -> None:
+    bench.registry.gate = asyncio.Event()
+    async with bench.service() as service:
+        job = await upload(service, TWO)
+        await bench.registry.waiting.wait()
+        stored = await bench.store.get(job.id)
+        while stored is None or not stored.progress.images_total:
+            await asyncio.sleep(0)
+            stored = await bench.store.get(job.id)
+        assert {image.state for image in stored.images} <= {ImageState.PENDING, ImageState.PUSHING}
+        bench.registry.gate.set()
+        await ended(service, job)
+
+
+async def test_an_older_state_is_not_told_after_a_newer_one(bench: Bench) -> None:
+    ledger = Ledger(bench.store)
+    job = await ledger.add(Job.new(JobState.RECEIVING, bench.clock()))
+    with ledger.news(job.id) as news:
+        await ledger.change(job.id, lambda job: job.to(JobState.CANCELLED))
+        ledger.show(job.id, lambda job: job.but(notices=("late",)))
+        assert (await news.next()).state is JobState.CANCELLED
+    assert (await ledger.get(job.id)).notices == ()
+
+
+async def test_a_caller_that_goes_away_does_not_break_a_change(bench: Bench) -> None:
+    ledger = Ledger(bench.store)
+    job = await ledger.add(Job.new(JobState.QUEUED, bench.clock()))
+    changing = asyncio.create_task(ledger.change(job.id, lambda job: job.to(JobState.RUNNING)))
+    await asyncio.sleep(0)
+    changing.cancel()
+    await asyncio.wait([changing])
+    await ledger.settle()
+    stored = await bench.store.get(job.id)
+    assert stored is not None
+    assert stored.state is (await ledger.get(job.id)).state is JobState.RUNNING
+
+
+async def test_a_restart_finds_the_jobs_in_the_database_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'tarmac.db'}"
+    store = await SqlJobStore.open(url)
+    bench = Bench(tmp_path, store)
+    async with bench.service() as service:
+        done = await ended(service, await upload(service, APP, replace(REQUEST, labels={"a": "b"})))
+    await store.close()
+    store = await SqlJobStore.open(url)
+    assert await store.get(done.id) == done
+    await store.close()
