@@ -11,7 +11,7 @@ from isal import isal_zlib
 
 from app.archive.model import Compression
 
-if sys.version_info >= (3, 14):
+if sys.version_info >= (3, 14):  # pragma: no cover
     from compression import zstd
 else:
     from backports import zstd

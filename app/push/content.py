@@ -76,9 +76,9 @@ class CompressedLayer:
 
     def pieces(self) -> Pieces:
         hasher, size = hashlib.sha256(), 0
-        held: Piece | None = None
+        held = Piece(b"", 0)  # one piece behind: the last is given when all of it is known to be right
         for piece in encoded(self.source, self.layer, self.compression):
-            if held is not None:
+            if held.data:
                 yield held
             hasher.update(piece.data)
             size += len(piece.data)
@@ -87,7 +87,7 @@ class CompressedLayer:
         if self.digest not in {None, digest}:
             raise DigestMismatch(f"{self.source.what} was compressed to {self.digest} before and to {digest} now")
         self.digest, self.size = digest, size
-        if held is not None:
+        if held.data:
             yield held
 
 

@@ -244,6 +244,27 @@ async def test_several_failures_of_an_image_are_told_once(registry: FakeRegistry
     assert run.states == [ImageState.FAILED]
 
 
+async def test_a_failed_image_costs_nothing_more(registry: FakeRegistry) -> None:
+    registry.fail("push_blob", RegistryDenied("denied"))
+    run = prepared(docker_save([APP]))
+    await execute(run.plan, run.sources, registry, run.events.append, concurrency=1)
+    assert run.states == [ImageState.FAILED]
+    assert registry.count("push_blob") == 1
+
+
+async def test_an_image_that_another_tool_pushed_is_mounted_or_made_anew(registry: FakeRegistry) -> None:
+    both = docker_save([tagged(APP, "example.com/app:1", "example.com/other:1")])
+    await pushed(registry, docker_save([tagged(APP, "example.com/app:1")], compress="gzip"))
+    registry.mounts = False
+    run = await pushed(registry, both)
+    assert run.states == [ImageState.PUSHED]
+    assert registry.manifest("app", "1") != registry.manifest("other", "1")
+    del registry.tags["other", "1"]
+    registry.mounts = True
+    run = await pushed(registry, both)
+    assert registry.manifest("app", "1") == registry.manifest("other", "1")
+
+
 async def test_children_that_images_share_go_to_a_repository_once(registry: FakeRegistry) -> None:
     shared = oci_image(APP, platform="linux/amd64")
     one, two = oci_index([shared]), oci_index([shared, oci_image(image({"x": b"y"}), platform="linux/arm64")])
