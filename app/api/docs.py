@@ -55,10 +55,12 @@ def docs_router() -> APIRouter:
     assets = {name: _Asset.read(*file) for name, file in _FILES.items()}
     router = APIRouter(include_in_schema=False)
 
+    @router.head("/docs")
     @router.get("/docs")
     async def docs(request: Request) -> Response:
         return page.response(request)
 
+    @router.head("/docs/{name}")
     @router.get("/docs/{name}")
     async def docs_file(request: Request, name: str) -> Response:
         asset = assets.get(name)

@@ -103,6 +103,7 @@ def pull_router(source: PullSource) -> APIRouter:
 
 
 def _add_listings(router: APIRouter, source: PullSource) -> None:
+    @router.get("", include_in_schema=False)
     @router.head("/", include_in_schema=False)
     @router.get("/", summary="Tell that this is a registry")
     async def version() -> Response:

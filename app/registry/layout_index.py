@@ -1,9 +1,10 @@
 """LayoutIndex: what the index.json of our OCI image layout says, by repository (image-spec image-layout.md). Pure.
 
 One layout holds many repositories. A tagged manifest is an entry whose `org.opencontainers.image.ref.name` is
-`repository:tag`, which `skopeo copy oci:ROOT:repository:tag …` and oras find as it stands. A manifest that has no tag
-is an entry of ours with the annotation `tarmac.repository`; so is one whose tag has moved on, because a registry
-keeps it. Entries of other tools that name no repository are kept as they are and shown to nobody.
+`repository:tag`, which `skopeo copy oci:ROOT:repository:tag …` finds as it stands (skopeo 1.9 passes over entries of
+Docker's media types, so those are pulled through `/v2/` alone). A manifest that has no tag is an entry of ours with
+the annotation `tarmac.repository`; so is one whose tag has moved on, because a registry keeps it. Entries of other
+tools that name no repository are kept as they are and shown to nobody.
 """
 
 from __future__ import annotations

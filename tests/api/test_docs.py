@@ -87,6 +87,12 @@ async def test_every_file_says_what_it_is_and_forbids_the_rest(
     assert policy["frame-ancestors"] == "'none'"
 
 
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui.css"])
+async def test_head_is_answered_as_get_is(client: httpx.AsyncClient, path: str) -> None:
+    head, get = await client.head(path), await client.get(path)
+    assert (head.status_code, dict(head.headers)) == (200, dict(get.headers))
+
+
 async def test_a_file_that_the_browser_has_is_not_sent_again(client: httpx.AsyncClient) -> None:
     etag = (await client.get("/docs/swagger-ui.css")).headers["ETag"]
     again = await client.get("/docs/swagger-ui.css", headers={"If-None-Match": etag})

@@ -59,9 +59,9 @@ def refused(response: httpx.Response, status: int, code: str) -> str:
     return message
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_the_base_says_that_this_is_a_registry(client: httpx.AsyncClient, method: str) -> None:
-    response = await client.request(method, "/v2/")
+@pytest.mark.parametrize(("method", "path"), [("GET", "/v2/"), ("HEAD", "/v2/"), ("GET", "/v2")])
+async def test_the_base_says_that_this_is_a_registry(client: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await client.request(method, path)
     assert response.status_code == 200
     assert response.headers["Docker-Distribution-API-Version"] == "registry/2.0"
 
