@@ -32,7 +32,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, row in getattr(report, "user_properties", ()):
             if name == "peers" and report.when == "call":
                 file, tool, words = row
-                rows[file] = (file, tool.partition(" (")[0], words if report.passed else f"FAILED {words}")
+                rows[file] = (
+                    file,
+                    tool.partition(" (")[0].partition(":")[0],
+                    words if report.passed else f"FAILED {words}",
+                )
     if rows:
         terminalreporter.section("archives of other tools, at docker-registry, read back by skopeo")
         widths = [max(len(row[column]) for row in rows.values()) for column in (0, 1)]

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,18 +55,22 @@ class Reader:
         self.run("copy", "--all", "--src-tls-verify=false", "--quiet", self.url(place), f"dir:{target}")
         return target
 
-    def tags(self, repository: str) -> list[str]:
-        listed = subprocess.run(
-            [self.program, "list-tags", "--tls-verify=false", self.url(repository)],
-            capture_output=True,
-            check=False,
-            timeout=50,
-        )
-        if listed.returncode != 0:
-            assert b"repository name not known" in listed.stderr, listed.stderr.decode()
-            return []
-        tags: list[str] = json.loads(listed.stdout)["Tags"]
-        return tags
+    def tagged(self) -> list[str]:
+        """Every tag below the prefix, as the registry itself lists them."""
+        listed = self.get("_catalog?n=1000")["repositories"]
+        below = [each.removeprefix(f"{self.prefix}/") for each in listed if each.startswith(f"{self.prefix}/")]
+        return [f"{each}:{tag}" for each in below for tag in self.get(f"{self.prefix}/{each}/tags/list")["tags"] or ()]
+
+    def get(self, path: str) -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/v2/{path}", timeout=20) as answer:
+                document: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code != 404:  # a repository with blobs and without a manifest is listed and has no list of tags
+                raise
+            return {"tags": None}
+        return document
 
 
 def digest_of(content: bytes) -> str:
@@ -149,6 +154,7 @@ def test_an_archive_of_another_tool_lands_as_it_is_or_is_refused(
     assert (status, job["state"]) == (0, "succeeded"), job
     for image in case.images:
         (check_kept if image.digest else check_made)(reader, image)
+    assert sorted(reader.tagged()) == sorted(each for image in case.images for each in image.places if "@" not in each)
     wanted = {place for image in case.images for place in image.places}
     landed = {
         each.removeprefix(f"{registry.address}/{prefix}/") for image in job["images"] for each in image["destinations"]
@@ -161,10 +167,21 @@ def check_refused(code: str, status: int, job: dict[str, Any], reader: Reader) -
     problems = [job["problem"], *(image["problem"] for image in job["images"])]
     assert (status, job["state"]) == (1, "failed"), job
     assert code in {problem["code"] for problem in problems if problem}, problems
-    for image in job["images"]:
-        for place in image["destinations"]:
-            repository, _, tag = place.removeprefix(f"{reader.address}/{reader.prefix}/").rpartition(":")
-            assert tag not in reader.tags(repository)
+    assert reader.tagged() == []
+
+
+NAMELESS = tuple(case for case in CASES if case.arguments)
+
+
+@pytest.mark.parametrize("case", NAMELESS, ids=[case.file for case in NAMELESS])
+def test_an_archive_without_a_name_is_refused_where_none_is_given(
+    case: Case, registry: DockerRegistry, skopeo: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prefix = "nameless/" + case.file.lower()
+    arguments = ["--registry-url", registry.url, "--prefix", prefix, "--data-dir", str(tmp_path), "--json"]
+    status = main(["push", str(case.path), *arguments])
+    job = json.loads(capsys.readouterr().out)
+    check_refused("missing_tag", status, job, Reader(skopeo, registry.address, prefix, tmp_path))
 
 
 def test_the_corpus_is_whole() -> None:
