@@ -15,6 +15,7 @@ import httpx
 from app import __version__
 from app.errors import InvalidRequest, RegistryRejected, RegistryTLS, RegistryUnreachable
 from app.registry.auth import ANONYMOUS, CredentialSource
+from app.registry.connection import Backend
 from app.registry.egress import check_target
 from app.registry.reply import ERROR_BYTES, Reply
 from app.registry.wire import Origin, RegistryUrl
@@ -93,6 +94,7 @@ class HttpClient:
             follow_redirects=False,
             trust_env=not self._settings.url.is_loopback,  # a proxy does not reach this machine's loopback
         )
+        _use_own_sockets(self._client)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -127,8 +129,6 @@ class HttpClient:
             raise RegistryUnreachable(
                 f"{origin} timed out ({_phase(error)}); check the network and the registry"
             ) from error
-        except httpx.InvalidURL as error:
-            raise RegistryRejected(f"{origin.authority} sent us to a URL that is not valid: {error}") from error
         except httpx.TransportError as error:
             if (cause := tls_cause(error)) is not None:
                 raise _tls_error(origin, cause) from error
@@ -143,12 +143,24 @@ class HttpClient:
         return self._client
 
 
+def _use_own_sockets(client: httpx.AsyncClient) -> None:
+    """httpx has no parameter for httpcore's network backend; tests hold that it is in its place."""
+    for transport in (client._transport, *client._mounts.values()):
+        if isinstance(transport, httpx.AsyncHTTPTransport):
+            transport._pool._network_backend = Backend()
+
+
 async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
     headers = dict(call.headers)
     if call.authorization is not None and origin == call.origin:
         headers["Authorization"] = call.authorization
+    try:
+        url = httpx.URL(call.url)
+        _ = url.host  # decoded only when it is asked for, which is where it fails
+    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name
+        raise RegistryRejected(f"{origin.authority} is not a valid host or URL: {error}") from error
     source = call.body() if callable(call.body) else call.body
-    request = client.build_request(call.method, call.url, headers=headers, content=source)
+    request = client.build_request(call.method, url, headers=headers, content=source)
     if call.read_timeout is not None:
         request.extensions["timeout"] = {**request.extensions["timeout"], "read": call.read_timeout}
     try:

@@ -23,6 +23,7 @@ from app.errors import (
     SizeMismatch,
 )
 from app.oci import Descriptor, Digest, media_types
+from app.registry import client
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.client import HttpSettings, Timeouts
 from app.registry.http import HttpRegistry
@@ -30,10 +31,14 @@ from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
 from tests.support.memory_registry import Manners, MemoryRegistry, Receive, Send, basic
 from tests.support.scripted_registry import (
+    Connection,
     ScriptedRegistry,
+    Seen,
     Step,
     answer,
+    answer_and_stall,
     answer_early,
+    answer_rudely,
     close,
     hang,
     raw,
@@ -298,6 +303,21 @@ async def test_no_refusal_of_a_mount_is_fatal() -> None:
             assert not await registry.mount_blob("a", DIGEST, "b")
 
 
+async def test_a_mount_that_breaks_off_is_not_fatal_either() -> None:
+    async with scripted(close()) as (_, registry):
+        assert not await registry.mount_blob("a", DIGEST, "b")
+
+
+async def test_a_ping_that_fails_is_told_and_tried_anew_by_the_next_call() -> None:
+    steps = [answer(500), answer(200), answer(200)]
+    async with ScriptedRegistry(steps, ping=True) as server:
+        registry = HttpRegistry(HttpSettings(parse_registry_url(server.url, "url")))
+        async with registry:
+            with pytest.raises(RegistryFault, match="500"):
+                await registry.check()
+            await registry.check()
+
+
 async def test_a_mount_that_opens_a_session_instead_cancels_it() -> None:
     memory = MemoryRegistry(Manners(mounts=False))
     async with memory.client() as registry:
@@ -327,13 +347,43 @@ async def test_a_blob_that_fails_has_its_session_cancelled(step: Step, known: bo
     assert server.asked[-1] == ("DELETE", "/v2/a/blobs/uploads/1")
 
 
-async def test_an_early_answer_is_read_while_the_body_is_being_sent() -> None:
-    content = BytesContent(bytes(8 << 20), cut=1 << 16)
-    async with scripted(answer(202, UPLOAD), answer_early(413, b"too large for the proxy"), answer(204)) as (
-        _,
-        registry,
-    ):
+@pytest.mark.parametrize(
+    "step",
+    [
+        answer_early(413, b"too large for the proxy", 1000),
+        answer_rudely(413, b"too large for the proxy", 1000),
+        answer_and_stall(413, b"too large for the proxy", 1000),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+async def test_an_early_answer_is_read_while_the_body_is_being_sent(step: Step, known: bool) -> None:
+    content = BytesContent(bytes(16 << 20), known=known)
+    async with scripted(answer(202, UPLOAD), step, answer(204)) as (server, registry):
         with pytest.raises(RegistryRejected, match="too large for the proxy"):
+            await registry.push_blob("a", content)
+    assert not server.requests[2].complete
+
+
+async def test_an_informational_answer_does_not_end_the_body() -> None:
+    async def step(connection: Connection, seen: Seen) -> None:
+        connection.writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        await connection.read_body(seen)
+        await connection.answer(201, {}, b"")
+
+    content = BytesContent(bytes(4 << 20))
+    async with scripted(answer(202, UPLOAD), step) as (server, registry):
+        await registry.push_blob("a", content)
+    assert server.requests[2].complete
+
+
+async def test_a_far_end_that_takes_no_bytes_is_given_up() -> None:
+    async def step(connection: Connection, seen: Seen) -> None:
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    content = BytesContent(bytes(64 << 20))
+    async with scripted(answer(202, UPLOAD), step, answer(204), timeouts=QUICK) as (_, registry):
+        with pytest.raises(RegistryUnreachable, match=r"timed out \(sending\)"):
             await registry.push_blob("a", content)
 
 
@@ -419,6 +469,46 @@ async def test_an_answer_that_is_no_http_or_ends_early_is_unreachable(nonsense: 
     async with scripted(raw(nonsense)) as (_, registry):
         with pytest.raises(RegistryUnreachable):
             await registry.read_manifest("a", "1")
+
+
+async def test_an_answer_that_drips_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def drip(connection: Connection, seen: Seen) -> None:
+        connection.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n.")
+        await connection.reader.read()
+
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.1)
+    async with scripted(drip) as (_, registry):
+        with pytest.raises(RegistryUnreachable, match="for its answer"):
+            await registry.read_manifest("a", "1")
+
+
+@pytest.mark.parametrize("host", ["xn--a", "a..b", "a" * 70 + ".local"])
+async def test_a_host_that_is_no_name_is_refused(host: str) -> None:
+    async with HttpRegistry(HttpSettings(parse_registry_url(f"http://{host}", "url"))) as registry:
+        with pytest.raises((RegistryRejected, RegistryUnreachable)):
+            await registry.check()
+
+
+async def test_content_may_be_any_iterator() -> None:
+    class Plain(BytesContent):
+        def chunks(self) -> AsyncIterator[bytes]:
+            return Chunks([b"lay", b"er"])
+
+    class Chunks:
+        def __init__(self, chunks: list[bytes]) -> None:
+            self.left = chunks
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self
+
+        async def __anext__(self) -> bytes:
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop(0)
+
+    memory = MemoryRegistry()
+    async with memory.client() as registry:
+        assert await registry.push_blob("a", Plain(b"layer")) == (DIGEST, 5)
 
 
 async def test_a_client_that_is_not_open_says_so() -> None:

@@ -102,6 +102,29 @@ def answer_early(status: int, body: bytes = b"", after: int = 0) -> Step:
     return step
 
 
+def answer_rudely(status: int, body: bytes, after: int) -> Step:
+    """Answer after `after` bytes of the body and close at once: the reset follows the answer on its heels."""
+
+    async def step(connection: Connection, seen: Seen) -> None:
+        await connection.read_body(seen, after)
+        await connection.answer(status, {"Connection": "close"}, body)
+        connection.writer.close()
+
+    return step
+
+
+def answer_and_stall(status: int, body: bytes, after: int) -> Step:
+    """Answer after `after` bytes of the body, then neither read nor close until the other side goes away."""
+
+    async def step(connection: Connection, seen: Seen) -> None:
+        await connection.read_body(seen, after)
+        connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await connection.answer(status, {"Connection": "close"}, body)
+        await asyncio.Event().wait()
+
+    return step
+
+
 def reset_after(bytes_read: int) -> Step:
     async def step(connection: Connection, seen: Seen) -> None:
         await connection.read_body(seen, bytes_read)
@@ -196,11 +219,13 @@ class ScriptedRegistry:
             task.cancel()
         await asyncio.gather(*self._busy, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._busy.add(task)
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while not writer.is_closing():
                 seen = await _read_head(reader)
@@ -211,7 +236,6 @@ class ScriptedRegistry:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the other side went away; what it had sent stands in `requests`
         finally:
-            self._busy.discard(task)
             writer.close()
 
     def _step_for(self, seen: Seen) -> Step:

@@ -1,0 +1,183 @@
+"""Sockets for httpcore that hear an answer while the request is still being sent.
+
+A registry or a proxy that refuses a blob (413, 401, 507) answers after its first bytes and closes; httpcore's own
+streams do not read while they write, so the reset that follows throws the answer away, and a far end that stops
+reading costs a time-out. Here bytes are read as they come, and a write fails at once when an answer has begun; httpcore
+then reads that answer. Time limits are for standing still: a slow registry may take its time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import Iterable
+from typing import Any, cast
+
+import httpcore
+
+SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
+MOST_UNREAD = 1 << 20  # bytes held before the socket is left alone
+_STATUS = len(b"HTTP/1.1 2")  # up to the first digit of the status
+
+
+class _Wire(asyncio.Protocol):
+    """Collects what comes; `changed` wakes the one reader or writer whenever anything happens."""
+
+    def __init__(self) -> None:
+        self.unread = bytearray()
+        self.ended = False
+        self.lost: Exception | None = None
+        self.blocked = False
+        self.closed = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.unread += data
+        if len(self.unread) > MOST_UNREAD and self.transport is not None:
+            self.transport.pause_reading()
+        self.changed.set()
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        self.changed.set()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended, self.lost = True, exc
+        if exc is not None:
+            self._salvage()
+        self.closed.set()
+        self.changed.set()
+
+    def _salvage(self) -> None:
+        """A write that met the reset closes the transport, though the answer before the reset still lies in the
+        kernel. Of a plain connection it can be had; the socket is open until connection_lost has returned."""
+        transport = self.transport
+        if transport is None or transport.get_extra_info("sslcontext") is not None:
+            return
+        with contextlib.suppress(OSError):  # nothing there, or the error that closed it
+            while data := os.read(transport.get_extra_info("socket").fileno(), MOST_UNREAD):
+                self.unread += data
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self.changed.set()
+
+    @property
+    def answered(self) -> bool:
+        """Whether a final answer has begun; 1xx is none."""
+        return len(self.unread) >= _STATUS and self.unread[_STATUS - 1 : _STATUS] != b"1"
+
+
+class Stream(httpcore.AsyncNetworkStream):
+    """One connection, plain or TLS."""
+
+    def __init__(self, wire: _Wire, transport: asyncio.Transport) -> None:
+        self._wire, self._transport = wire, transport
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's port
+        wire = self._wire
+        try:
+            async with asyncio.timeout(timeout):
+                while not (wire.unread or wire.ended):
+                    wire.changed.clear()
+                    await wire.changed.wait()
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout from error
+        if not wire.unread and wire.lost is not None:
+            raise httpcore.ReadError(str(wire.lost)) from wire.lost
+        data = bytes(wire.unread[:max_bytes])
+        del wire.unread[:max_bytes]
+        if not wire.ended:
+            self._transport.resume_reading()
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's port
+        view = memoryview(buffer)
+        for start in range(0, len(view), SLICE):
+            await asyncio.sleep(0)  # what has come is taken before more is written
+            self._check_writable()
+            self._transport.write(view[start : start + SLICE])
+            await self._drain(timeout)
+
+    async def _drain(self, seconds: float | None) -> None:
+        wire = self._wire
+        try:
+            async with asyncio.timeout(seconds):
+                while wire.blocked:
+                    self._check_writable()
+                    wire.changed.clear()
+                    await wire.changed.wait()
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout from error
+
+    def _check_writable(self) -> None:
+        """httpcore takes a WriteError for the sign to read the answer."""
+        if self._wire.answered:
+            raise httpcore.WriteError("the answer came before the request was sent")
+        if self._wire.ended:
+            raise httpcore.WriteError("the connection was closed") from self._wire.lost
+
+    async def aclose(self) -> None:
+        if not self._wire.closed.is_set():
+            self._transport.abort()  # what is not sent yet must not be: a body that broke off stays incomplete
+            await self._wire.closed.wait()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's port
+    ) -> Stream:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                transport = await loop.start_tls(
+                    self._transport, self._wire, ssl_context, server_hostname=server_hostname
+                )
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except OSError as error:  # ssl.SSLError is one
+            self._transport.abort()
+            raise httpcore.ConnectError(str(error) or "closed during the TLS handshake") from error
+        secured = cast(asyncio.Transport, transport)
+        self._wire.transport = secured
+        return Stream(self._wire, secured)
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":  # asked of an idle connection: then it is of no more use
+            return bool(self._wire.unread) or self._wire.ended
+        return self._transport.get_extra_info(info)
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Opens Streams."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's port
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> Stream:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                transport, wire = await loop.create_connection(_Wire, host, port, happy_eyeballs_delay=0.25)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name
+            raise httpcore.ConnectError(str(error)) from error
+        return Stream(wire, transport)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
