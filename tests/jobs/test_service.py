@@ -158,10 +158,9 @@ async def test_an_archive_that_does_not_fit_is_refused_before_its_first_byte(ben
         raise AssertionError("a byte was asked for")
         yield b""
 
-    async with bench.service() as service:
-        async with await service.begin() as begun:
-            with pytest.raises(Exception, match="bytes in the spool"):
-                await begun.receive("x.tar", never(), 1 << 60)
+    async with bench.service() as service, await service.begin() as begun:
+        with pytest.raises(Exception, match="bytes in the spool"):
+            await begun.receive("x.tar", never(), 1 << 60)
 
 
 async def test_one_failed_image_leaves_the_others(bench: Bench) -> None:
