@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
+from zlib import crc32
 
 from isal import igzip_lib
 
 from app.archive.model import DEFAULT_LIMITS, Compression, Limits
 from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive
 
-if sys.version_info >= (3, 14):
+if sys.version_info >= (3, 14):  # pragma: no cover
     from compression import zstd
 else:
     from backports import zstd
@@ -28,7 +29,8 @@ FIRST_STEP = 4 << 10  # input for a new member; doubles. A codec copies what lie
 MAX_MEMBERS = 1 << 20  # of one stream; bgzip writes one per 64 KiB, which makes 64 GiB
 XZ_MEMORY = 80 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
 ZSTD_WINDOW_LOG = 27  # 128 MiB, what `zstd -d` takes at most without being asked
-_GZIP_REFUSED = 0b1110_0010  # RFC 1952: reserved bits must be refused; FHCRC isal checks wrongly when cut in pieces
+MAX_GZIP_HEADER = 128 << 10  # 64 KiB of extra field, a name and a comment
+_GZIP_HEADER = b"\x1f\x8b\x08" + bytes(7)
 
 
 _ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # its stub has an instance for the class
@@ -61,11 +63,12 @@ class _Codec(Protocol):
 
 
 class _Gzip:
-    """isal's decompressor, which does not look at the flags of the header itself."""
+    """isal's decompressor behind a header reader of our own: isal passes over reserved flags, and headers with several
+    optional fields, or with a checksum, it takes for damaged where they come in pieces."""
 
     def __init__(self) -> None:
         self._isal = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        self._until_flags = 3
+        self._head: bytes | None = b""  # until the header is complete
 
     @property
     def eof(self) -> bool:
@@ -80,10 +83,38 @@ class _Gzip:
         return self._isal.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        if 0 <= self._until_flags < len(data) and data[self._until_flags] & _GZIP_REFUSED:
-            raise _ISAL_ERROR("reserved flags or a header checksum, which no common tool writes")
-        self._until_flags -= len(data)
+        if self._head is not None:
+            self._head += data
+            end = _gzip_header(self._head)
+            if (end or len(self._head)) > MAX_GZIP_HEADER:
+                raise _ISAL_ERROR(f"a header of more than {MAX_GZIP_HEADER} bytes")
+            if not end:
+                return b""
+            data, self._head = _GZIP_HEADER + self._head[end:], None
         return self._isal.decompress(data, max_length)
+
+
+def _gzip_header(data: bytes) -> int:
+    """The length of the header that `data` starts with (RFC 1952 2.3); 0 while it is not complete."""
+    if data[:3] != _GZIP_HEADER[: len(data[:3])]:
+        raise _ISAL_ERROR("no gzip header")
+    if len(data) < 10:
+        return 0
+    flags, end = data[3], 10
+    if flags & 0b1110_0000:
+        raise _ISAL_ERROR("reserved flags are set in the header")
+    if flags & 0b0_0100:  # FEXTRA
+        end = 12 + int.from_bytes(data[10:12], "little")
+    for text in (0b0_1000, 0b1_0000):  # FNAME, FCOMMENT
+        if flags & text:
+            end = data.find(b"\0", end) + 1
+            if not end:
+                return 0
+    if flags & 0b0_0010:  # FHCRC
+        end += 2
+        if len(data) >= end and crc32(data[: end - 2]) & 0xFFFF != int.from_bytes(data[end - 2 : end], "little"):
+            raise _ISAL_ERROR("the checksum of the header is wrong")
+    return end if end <= len(data) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,10 @@ def normalise(name: str) -> str:
     """`./a//b/` is `a/b`; the root itself is empty. Raises MalformedArchive for absolute names and for `..`: GNU tar
     takes the slash away, others look for the name as it stands, so the two would see different archives. No tool that
     writes image archives makes such names."""
-    name = name.removesuffix("/")
-    if not _UNEVEN.search(name):
-        return name
-    parts = name.split("/")
+    path = name.removesuffix("/")
+    if not _UNEVEN.search(path):
+        return path
+    parts = path.split("/")
     if name.startswith("/") or ".." in parts:
         raise MalformedArchive(f"member {name!r:.300} is absolute or climbs by `..`; tar readers differ on such names")
     return "/".join(part for part in parts if part not in {"", "."})
