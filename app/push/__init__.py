@@ -7,8 +7,9 @@ progress events folded                        execute, survey           the run,
 content, pieces, compress   a blob's bytes, verified and compressed while they pass
 """
 
+from app.push.crew import Lanes
 from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Noticed, Outcome
-from app.push.execute import CONCURRENCY, execute
+from app.push.execute import execute
 from app.push.options import FORMATS, ON_EXISTING_TAG, Destination, PushOptions
 from app.push.plan import BlobStep, ImageTarget, PushPlan
 from app.push.planning import NO_IMAGES, make_plan
@@ -16,7 +17,6 @@ from app.push.progress import Meter, Progress, begin, fold, received, timed
 from app.push.survey import survey
 
 __all__ = [
-    "CONCURRENCY",
     "FORMATS",
     "NO_IMAGES",
     "ON_EXISTING_TAG",
@@ -28,6 +28,7 @@ __all__ = [
     "ImageChanged",
     "ImageState",
     "ImageTarget",
+    "Lanes",
     "Meter",
     "Noticed",
     "Outcome",

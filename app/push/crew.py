@@ -1,4 +1,4 @@
-"""A fixed number of workers and one queue: the only concurrency of the push."""
+"""The only concurrency of the push: a fixed number of workers with one queue, and lanes that pushes share."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ class Rank(IntEnum):
     IMAGE = 0
     MOUNT = 1
     TRANSFER = 2
+
+
+class Lanes:
+    """How much is done at once. Give the same Lanes to every push of a process: each blob under way holds some MiB, so
+    it is their number over all pushes that bounds the memory."""
+
+    def __init__(self, workers: int = 6, transfers: int = 6) -> None:
+        self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
+        self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
 
 
 class Crew:

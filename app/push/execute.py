@@ -13,16 +13,14 @@ from functools import partial
 
 from app.archive.model import ReadAt
 from app.errors import RegistryError, TarmacError
-from app.push.crew import Crew, Rank, crew_of
+from app.push.crew import Crew, Lanes, Rank, crew_of
 from app.push.events import Event, ImageState, Outcome
 from app.push.graph import contents
 from app.push.images import Images
-from app.push.landing import Carrier, Key, Landing, landings_of, place_held
+from app.push.landing import Carrier, Key, Landing, Supply, landings_of, place_held
 from app.push.plan import PushPlan
 from app.push.publish import Publisher
 from app.registry import Registry
-
-CONCURRENCY = 6  # requests and transfers at once; more gained nothing against one registry on two cores
 
 
 async def execute(
@@ -31,17 +29,18 @@ async def execute(
     registry: Registry,
     emit: Callable[[Event], None],
     *,
-    concurrency: int = CONCURRENCY,
+    lanes: Lanes | None = None,
 ) -> None:
     """Push everything. `sources` are the archives of the plan, in order; `emit` is called on the event loop and must
     not block.
 
     Every image ends with an ImageChanged, also when this is cancelled (CANCELLED, then CancelledError goes on): an
     error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
+    lanes = lanes or Lanes()
     images = Images(plan, emit)
-    run = _Run(plan, images, Carrier(plan, sources, registry, emit), registry)
+    run = _Run(plan, images, Carrier(Supply(plan, sources, lanes.transfer), registry, emit), registry)
     try:
-        async with crew_of(concurrency) as crew:
+        async with crew_of(lanes.workers) as crew:
             for number in range(len(plan.images)):
                 crew.add(Rank.IMAGE, partial(images.look, number, registry))
             await crew.idle()

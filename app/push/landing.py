@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -57,14 +58,28 @@ def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: Ima
             landing.placed[repository] = layers[key[0]] if key[1] else (key[0], landing.step.extent.size)
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Where the bytes of a plan's blobs come from. `lane` is held while one is read and sent."""
+
+    plan: PushPlan
+    sources: Sequence[ReadAt]
+    lane: asyncio.Semaphore
+
+    async def open(self, step: BlobStep) -> Readable:
+        if step.inline is not None:
+            return ArchivedBlob(Source(InlineBytes(step.inline), step.extent, step.what), step.key)
+        source = Source(self.sources[step.archive], step.extent, step.what)
+        if step.layer is not None:
+            return await open_layer(source, step.layer, self.plan.layer_compression)
+        return ArchivedBlob(source, step.key)
+
+
 class Carrier:
     """Gets blobs into repositories by the cheapest way: there already, mounted, sent."""
 
-    def __init__(
-        self, plan: PushPlan, sources: Sequence[ReadAt], registry: Registry, emit: Callable[[Event], None]
-    ) -> None:
-        self._plan = plan
-        self._sources = sources
+    def __init__(self, supply: Supply, registry: Registry, emit: Callable[[Event], None]) -> None:
+        self._supply = supply
         self._registry = registry
         self._emit = emit
 
@@ -73,7 +88,8 @@ class Carrier:
         there = landing.anywhere
         outcome = Outcome.PUSHED if there is None else await self._reuse(repository, *there)
         if there is None or outcome is Outcome.PUSHED:
-            outcome, blob = await self._send(landing, repository, None if there is None else there[1][0])
+            async with self._supply.lane:
+                outcome, blob = await self._send(landing, repository, None if there is None else there[1][0])
         else:
             _, blob = there
         landing.placed[repository] = blob
@@ -94,7 +110,7 @@ class Carrier:
 
     async def _send(self, landing: Landing, repository: str, absent: Digest | None) -> tuple[Outcome, Blob]:
         """`absent` is known not to be there."""
-        content = await self._open(landing.step)
+        content = await self._supply.open(landing.step)
         blob = _known(content)
         if blob is not None and blob[0] != absent and await self._registry.blob_exists(repository, blob[0]):
             return Outcome.EXISTS, blob
@@ -108,14 +124,6 @@ class Carrier:
             return Outcome.PUSHED, await self._registry.push_blob(repository, sending)
         finally:
             await sending.release()
-
-    async def _open(self, step: BlobStep) -> Readable:
-        if step.inline is not None:
-            return ArchivedBlob(Source(InlineBytes(step.inline), step.extent, step.what), step.key)
-        source = Source(self._sources[step.archive], step.extent, step.what)
-        if step.layer is not None:
-            return await open_layer(source, step.layer, self._plan.layer_compression)
-        return ArchivedBlob(source, step.key)
 
 
 def _known(content: Readable) -> Blob | None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from functools import partial
 
 from app.errors import TarmacError
-from app.push.crew import Rank, crew_of
+from app.push.crew import Lanes, Rank, crew_of
 from app.push.events import BlobDone, Event, ImageState, Noticed, Outcome
-from app.push.execute import CONCURRENCY
 from app.push.graph import contents
 from app.push.images import Images, known_root
 from app.push.plan import BlobStep, PushPlan
@@ -17,14 +16,15 @@ from app.registry import Registry
 
 
 async def survey(
-    plan: PushPlan, registry: Registry, emit: Callable[[Event], None], *, concurrency: int = CONCURRENCY
+    plan: PushPlan, registry: Registry, emit: Callable[[Event], None], *, lanes: Lanes | None = None
 ) -> None:
     """Ask, and change nothing. An image ends PLANNED, or ALREADY_PRESENT, SKIPPED or FAILED as it would in a push; a
     notice says how many bytes would be sent. Blobs whose digest is only known after compressing count as to be sent."""
+    lanes = lanes or Lanes()
     images = Images(plan, emit)
     asked = _Asked(plan, images, registry, emit)
     try:
-        async with crew_of(concurrency) as crew:
+        async with crew_of(lanes.workers) as crew:
             for number in range(len(plan.images)):
                 crew.add(Rank.IMAGE, partial(images.look, number, registry))
             await crew.idle()

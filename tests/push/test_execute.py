@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import RegistryDenied, RegistryUnreachable
 from app.oci import Digest, media_types
-from app.push import ImageState, Outcome, execute
+from app.push import ImageState, Lanes, Outcome, execute
 from tests.push.given import Memory, prepared, pushed
 from tests.support.archives import (
     attestation,
@@ -247,7 +247,7 @@ async def test_several_failures_of_an_image_are_told_once(registry: FakeRegistry
 async def test_a_failed_image_costs_nothing_more(registry: FakeRegistry) -> None:
     registry.fail("push_blob", RegistryDenied("denied"))
     run = prepared(docker_save([APP]))
-    await execute(run.plan, run.sources, registry, run.events.append, concurrency=1)
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(workers=1))
     assert run.states == [ImageState.FAILED]
     assert registry.count("push_blob") == 1
 
