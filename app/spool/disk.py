@@ -7,7 +7,8 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterable, Callable, Iterable, Set
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Set
+from contextlib import aclosing
 from pathlib import Path
 
 from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull
@@ -178,26 +179,30 @@ class _Writing:
 async def _pump(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
     """Collect one batch while the one before it is written in a thread."""
     loop = asyncio.get_running_loop()
-    flying: asyncio.Future[None] | None = None
-    batch: list[bytes] = []
-    size = 0
+    flying: asyncio.Future[None] = loop.create_future()
+    flying.set_result(None)
     try:
-        async for chunk in chunks:
-            batch.append(chunk)
-            size += len(chunk)
-            if size >= BATCH_BYTES:
-                if flying is not None:
-                    await flying
-                flying, batch, size = loop.run_in_executor(None, write, batch), [], 0
-        if flying is not None:
-            await flying
-        flying = loop.run_in_executor(None, write, batch)
+        async with aclosing(_batches(chunks)) as batches:
+            async for batch in batches:
+                await flying
+                flying = loop.run_in_executor(None, write, batch)
         await flying
     finally:
-        if flying is not None:
-            await asyncio.wait([flying])
-            if not flying.cancelled():
-                flying.exception()  # told already, or less telling than what broke the loop
+        await asyncio.wait([flying])
+        if not flying.cancelled():
+            flying.exception()  # told already, or less telling than what broke the loop
+
+
+async def _batches(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], None]:
+    batch: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        batch.append(chunk)
+        size += len(chunk)
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
 def _sync_directory(path: Path) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from app.errors import Unavailable
+from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
 from app.jobs import Job, JobState, Ledger
 from app.jobs.lifetime import delete_older, recover
+from app.jobs.opening import Opened, Opener
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.store.sql import SqlJobStore
-from app.push import ImageState
+from app.push import Destination, ImageState
+from app.spool import OpenFile, SpooledFile
+from app.spool.disk import DiskSpool
 from tests.jobs.bench import APP, REQUEST, TWO, Bench, chunks_of, ended, upload
 from tests.support.fake_registry import FakeRegistry
 
@@ -197,6 +202,117 @@ async def test_a_caller_that_goes_away_does_not_break_a_change(bench: Bench) -> 
     stored = await bench.store.get(job.id)
     assert stored is not None
     assert stored.state is (await ledger.get(job.id)).state is JobState.RUNNING
+
+
+async def test_what_breaks_in_the_block_is_raised_as_it_is(bench: Bench) -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with bench.service():
+            raise KeyError("mine")
+
+
+async def test_a_job_tried_again_a_moment_ago_is_not_swept_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench.service() as service:
+        await ended(service, await upload(service))
+
+        async def refuse(job_id: str) -> None:
+            raise Conflict(job_id)
+
+        monkeypatch.setattr(service, "delete", refuse)
+        bench.clock.now += timedelta(days=2)
+        assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 0
+
+
+async def test_old_jobs_that_cannot_be_deleted_stop_nothing(tmp_path: Path) -> None:
+    class Locked(MemoryJobStore):
+        async def page(self, query: JobQuery) -> tuple[Job, ...]:
+            if query.before is not None:
+                raise Unavailable("database is locked")
+            return await super().page(query)
+
+    with capture_logs() as logs:
+        async with Bench(tmp_path, Locked()).service() as service:
+            assert (await ended(service, await upload(service))).state is JobState.SUCCEEDED
+    assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["old jobs are not deleted"]
+
+
+async def test_a_job_cancelled_before_its_run_begins_is_left_alone(bench: Bench) -> None:
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    job = await upload(service)
+    await service.cancel(job.id)
+    await Runner(workshop).run(job.id)
+    assert (await service.get(job.id)).state is JobState.CANCELLED
+    assert bench.registry.calls == []
+
+
+async def test_a_job_cancelled_as_its_run_ends_stays_cancelled(bench: Bench) -> None:
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    bench.registry.gate = asyncio.Event()
+    job = await upload(service)
+    running = asyncio.create_task(Runner(workshop).run(job.id))
+    await bench.registry.waiting.wait()
+    await service.cancel(job.id)
+    bench.registry.gate.set()
+    await running
+    assert (await service.get(job.id)).state is JobState.CANCELLED
+    assert bench.spooled() == [f"{job.id}-0.tar"]
+
+
+async def test_an_archive_that_is_gone_from_the_spool_is_told(bench: Bench) -> None:
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    job = await upload(service)
+    (bench.root / "spool" / f"{job.id}-0.tar").unlink()
+    await Runner(workshop).run(job.id)
+    done = await service.get(job.id)
+    assert done.problem is not None
+    assert done.problem.code == "source_changed"
+    bare = replace(done, archives=tuple(replace(each, file=None) for each in done.archives))
+    with pytest.raises(MissingContent, match="send it again"):
+        async with Opener(workshop.spool, workshop.limits).opened(bare, Destination("default", "r")):
+            pass
+
+
+@pytest.mark.parametrize("name", ["gone", "here"])
+async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    workshop = bench.workshop()
+    job = await upload(JobService(workshop))
+    opening, go_on, closed = threading.Event(), threading.Event(), asyncio.Event()
+    opener = Opener(workshop.spool, workshop.limits)
+    loop = asyncio.get_running_loop()
+    opened: list[OpenFile] = []
+
+    def close(self: Opened) -> None:
+        self.files[0].close()
+        closed.set()
+
+    def slow(file: SpooledFile) -> OpenFile:
+        opening.set()
+        go_on.wait(30)
+        if name == "gone":
+            loop.call_soon_threadsafe(closed.set)
+            raise SourceChanged("gone")
+        opened.append(DiskSpool(bench.root / "spool").open(file))
+        monkeypatch.setattr(Opened, "close", close)
+        return opened[0]
+
+    monkeypatch.setattr(workshop.spool, "open", slow)
+
+    async def open_it() -> None:
+        async with opener.opened(job, Destination("default", "registry.test")):
+            raise AssertionError("nobody waits for this")
+
+    task = asyncio.create_task(open_it())
+    await asyncio.to_thread(opening.wait, 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    await closed.wait()
+    for file in opened:
+        with pytest.raises(SourceChanged, match="closed"):
+            file.read_at(0, 1)
 
 
 async def test_a_restart_finds_the_jobs_in_the_database_file(tmp_path: Path) -> None:

@@ -154,13 +154,9 @@ async def test_an_abandoned_upload_says_why(bench: Bench) -> None:
 
 
 async def test_an_archive_that_does_not_fit_is_refused_before_its_first_byte(bench: Bench) -> None:
-    async def never() -> AsyncIterator[bytes]:
-        raise AssertionError("a byte was asked for")
-        yield b""
-
     async with bench.service() as service, await service.begin() as begun:
         with pytest.raises(Exception, match="bytes in the spool"):
-            await begun.receive("x.tar", never(), 1 << 60)
+            await begun.receive("x.tar", broken_after(b"", AssertionError("a byte was asked for")), 1 << 60)
 
 
 async def test_one_failed_image_leaves_the_others(bench: Bench) -> None:
@@ -222,7 +218,7 @@ async def test_a_bug_ends_its_job_and_nothing_else(bench: Bench) -> None:
     class Broken(Exception):
         pass
 
-    def broken(*_: object) -> None:
+    def broken(verb: str, repository: str, what: str) -> None:
         raise Broken("secret of the inside")
 
     bench.registry._enter, enter = broken, bench.registry._enter  # type: ignore[method-assign]
