@@ -142,8 +142,11 @@ def test_nothing_is_left_to_be_done_later() -> None:
 
 
 def is_broad(handler: ast.ExceptHandler) -> bool:
+    """Cleaning up and raising the same again swallows nothing."""
+    last = handler.body[-1]
     caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(each is None or ast.unparse(each) in {"Exception", "BaseException"} for each in caught)
+    broad = any(each is None or ast.unparse(each) in {"Exception", "BaseException"} for each in caught)
+    return broad and not (isinstance(last, ast.Raise) and last.exc is None)
 
 
 def broad_excepts(file: Path) -> Iterator[tuple[str, int]]:

@@ -50,7 +50,7 @@ class Taker:
 
     async def _take(self, file: str, with_digest: bool) -> JobArchive:
         name = "standard input" if file == STANDARD_INPUT else Path(file).name
-        raw, size = await asyncio.to_thread(_open_raw, file)
+        raw, size = await _opened(file)
         if size is None:
             return await self._unwrap(name, _from_pipe(raw), None)
         if file == STANDARD_INPUT or await asyncio.to_thread(_is_wrapped, raw):
@@ -73,8 +73,22 @@ class Taker:
             self._received(name, received, expected)
 
 
+async def _opened(file: str) -> tuple[BufferedReader, int | None]:
+    """The file and its size; None where it is a pipe or the like. Opening a pipe may take until somebody writes."""
+    opening = asyncio.get_running_loop().run_in_executor(None, _open_raw, file)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_late)
+        raise
+
+
+def _close_late(opening: asyncio.Future[tuple[BufferedReader, int | None]]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].close()
+
+
 def _open_raw(file: str) -> tuple[BufferedReader, int | None]:
-    """The file and its size; None where it is a pipe or the like."""
     raw = open(os.dup(sys.stdin.fileno()) if file == STANDARD_INPUT else file, "rb")  # noqa: SIM115 - readers close it
     status = os.fstat(raw.fileno())
     return raw, status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -29,9 +29,9 @@ class Live:
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._console = Console(file=stream, highlight=False)
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             console=self._console,
             transient=True,
             refresh_per_second=REDRAWS_PER_SECOND,
