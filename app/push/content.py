@@ -187,12 +187,17 @@ class Sending:
         return self._content.size
 
     def chunks(self) -> AsyncIterator[bytes]:
+        earlier = tuple(self._readers)
         reader = in_threads(self._content.pieces())
-        chunks = self._chunks(reader)
+        chunks = self._chunks(earlier, reader)
         self._readers += (chunks, reader)
         return chunks
 
-    async def _chunks(self, reader: AsyncGenerator[Piece, None]) -> AsyncGenerator[bytes, None]:
+    async def _chunks(
+        self, earlier: tuple[AsyncGenerator[object, None], ...], reader: AsyncGenerator[Piece, None]
+    ) -> AsyncGenerator[bytes, None]:
+        for each in earlier:
+            await each.aclose()  # a further attempt: what the last one had in memory goes
         sent = 0
         async for piece in reader:
             yield piece.data

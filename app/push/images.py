@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.errors import TarmacError
+from app.errors import RegistryTLS, RegistryUnreachable, TarmacError
 from app.oci import Descriptor
 from app.push.events import Event, ImageChanged, ImageState
 from app.push.plan import ImageTarget, PushPlan
@@ -21,6 +21,7 @@ class Images:
         self._plan = plan
         self._emit = emit
         self._states = [ImageState.PENDING] * len(plan.images)
+        self._unreachable: TarmacError | None = None
         self.presence: dict[int, Presence] = {}
 
     def open(self, number: int) -> bool:
@@ -48,11 +49,16 @@ class Images:
         self._emit(event)
 
     async def look(self, number: int, registry: Registry) -> None:
-        """Ask what is there. The image ends here where there is nothing left to do, or where asking fails."""
+        """Ask what is there. The image ends here where there is nothing left to do, or where asking fails. When a
+        registry could not be reached for one image, it is not waited for again for every other."""
         target = self._plan.images[number]
         try:
+            if self._unreachable is not None:
+                raise self._unreachable
             presence = await look(self._plan, target, registry)
         except TarmacError as error:
+            if isinstance(error, RegistryUnreachable | RegistryTLS):
+                self._unreachable = error
             self.fail(number, error)
             return
         self.presence[number] = presence

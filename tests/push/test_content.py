@@ -224,6 +224,13 @@ async def test_releasing_waits_for_the_thread_and_closes_the_reader() -> None:
     await Sending(Content(), nothing).release()
 
 
+async def test_a_further_attempt_reads_from_the_start_and_ends_the_one_before() -> None:
+    sending = Sending(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing)
+    assert len(await anext(sending.chunks())) == PIECE
+    assert await sent(sending) == NOISE
+    await sending.release()
+
+
 async def test_cancelling_waits_until_the_thread_has_left_the_source() -> None:
     begun, go_on, left = threading.Event(), threading.Event(), threading.Event()
 

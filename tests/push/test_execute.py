@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from app.errors import RegistryDenied, RegistryUnreachable
+from app.errors import RegistryDenied, RegistryFault, RegistryUnreachable
 from app.oci import Digest, media_types
 from app.push import ImageState, Lanes, Outcome, execute
 from tests.push.given import Memory, prepared, pushed
@@ -222,11 +222,20 @@ async def test_a_repository_that_refuses_does_not_keep_shared_layers_from_the_ne
 
 
 async def test_a_failed_question_fails_its_image_alone(registry: FakeRegistry) -> None:
-    registry.fail("read_manifest", RegistryUnreachable("gone"), repository="bad")
+    registry.fail("read_manifest", RegistryFault("broken"), repository="bad")
     images = [tagged(image({"f": b"1"}, label=name), f"example.com/{name}:1") for name in ("bad", "good")]
     run = await pushed(registry, docker_save(images))
     assert run.states == [ImageState.FAILED, ImageState.PUSHED]
     assert run.problem().retryable
+
+
+async def test_a_registry_that_cannot_be_reached_is_not_waited_for_again(registry: FakeRegistry) -> None:
+    registry.fail("read_manifest", RegistryUnreachable("gone"))
+    images = [tagged(image({"f": b"1"}, label=str(n)), f"example.com/app{n}:1") for n in range(20)]
+    run = prepared(docker_save(images))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(workers=1))
+    assert run.states == [ImageState.FAILED] * 20
+    assert registry.count() == 1
 
 
 async def test_a_failed_manifest_fails_its_image_and_leaves_no_later_name(registry: FakeRegistry) -> None:
