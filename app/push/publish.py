@@ -22,7 +22,7 @@ class Publisher:
         self._stored: set[tuple[str, Descriptor]] = set()  # a child that images share goes to a repository once
 
     async def publish(self, target: ImageTarget, presence: Presence) -> Descriptor:
-        """Store and tag; the root's descriptor. Nothing is tagged before everything else of the image is stored at
+        """Store and tag; the root's descriptor. Nothing is tagged before everything the image refers to is stored at
         every repository. Raises what the registry raises."""
         archive = self._plan.archives[target.archive]
         for repository in presence.to_fill:
