@@ -123,8 +123,6 @@ class HttpClient:
         origin = Origin.of(call.url, "the URL")
         try:
             return await _exchange(self._opened(), call, origin)
-        except ssl.SSLError as error:
-            raise _tls_error(origin, error) from error
         except httpx.TimeoutException as error:
             raise RegistryUnreachable(
                 f"{origin} timed out ({_phase(error)}); check the network and the registry"

@@ -144,13 +144,19 @@ class Stream(httpcore.AsyncNetworkStream):
                     self._transport, self._wire, ssl_context, server_hostname=server_hostname
                 )
         except TimeoutError as error:
+            self._give_up()
             raise httpcore.ConnectTimeout from error
         except OSError as error:  # ssl.SSLError is one
-            self._transport.abort()
+            self._give_up()
             raise httpcore.ConnectError(str(error) or "closed during the TLS handshake") from error
         secured = cast(asyncio.Transport, transport)
         self._wire.transport = secured
         return Stream(self._wire, secured)
+
+    def _give_up(self) -> None:
+        """After a handshake that failed asyncio tells nobody that the connection is gone."""
+        self._transport.abort()
+        self._wire.closed.set()
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # asked of an idle connection: then it is of no more use

@@ -92,17 +92,19 @@ class HttpRegistry:
         started = await self._send("POST", repository, "blobs/uploads/")
         _expect(started, frozenset({202}))
         location = await self._location(started)
+        pushed = None
         try:
             if content.digest is None or content.size is None:
                 location = await self._stream(repository, content, location)
-                return await self._commit(repository, content, Call("PUT", location))
-            headers = {**_OCTETS, "Content-Length": str(content.size)}
-            return await self._commit(
-                repository, content, Call("PUT", location, headers, body=lambda: _exactly(content, content.size))
-            )
-        except BaseException:  # also when cancelled: no session may be left behind
-            await self._abandon(repository, location)
-            raise
+                pushed = await self._commit(repository, content, Call("PUT", location))
+            else:
+                headers = {**_OCTETS, "Content-Length": str(content.size)}
+                put = Call("PUT", location, headers, body=lambda: _exactly(content, content.size))
+                pushed = await self._commit(repository, content, put)
+            return pushed
+        finally:
+            if pushed is None:  # failed or cancelled
+                await self._abandon(repository, location)
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
         reply = await self._send("HEAD", repository, f"manifests/{reference}")
