@@ -1,0 +1,128 @@
+"""The outermost layer, by ASGI messages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.guard import MAX_HEAD_BYTES, MAX_HEADERS, Guard, fault_of
+from app.errors import UploadIncomplete
+
+HOST = (b"host", b"tarmac.test:8080")
+
+
+async def asked(headers: list[tuple[bytes, bytes]], reached: list[Scope]) -> tuple[int, dict[str, Any]]:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope)
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read of a request that is refused")
+
+    await Guard(app)({"type": "http", "headers": headers}, receive, send)
+    return (sent[0]["status"], json.loads(sent[1]["body"])) if sent else (0, {})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [HOST, HOST],
+        [(b"host", b"")],
+        [(b"host", b"a b")],
+        [(b"host", b"a/../b")],
+        [(b"host", b"user@a")],
+        [HOST, (b"content-length", b"1"), (b"transfer-encoding", b"chunked")],
+        [HOST, (b"content-length", b"1"), (b"content-length", b"2")],
+        [HOST, *[(b"a", b"b")] * MAX_HEADERS],
+        [HOST, (b"a", b"b" * MAX_HEAD_BYTES)],
+    ],
+    ids=[
+        "no-host",
+        "two-hosts",
+        "empty",
+        "space",
+        "path",
+        "user",
+        "cl-te",
+        "two-lengths",
+        "many",
+        "long",
+    ],
+)
+async def test_a_head_that_is_not_well_formed_is_refused(headers: list[tuple[bytes, bytes]]) -> None:
+    reached: list[Scope] = []
+    status, document = await asked(headers, reached)
+    assert (status, document["code"]) == (400, "invalid_request")
+    assert reached == []
+
+
+@pytest.mark.parametrize("host", [b"localhost", b"127.0.0.1:8080", b"[::1]:8080", b"a-b.example.com", b"tarmac_1"])
+async def test_a_plain_head_goes_on(host: bytes) -> None:
+    assert fault_of([(b"host", host), (b"content-length", b"1")]) is None
+    reached: list[Scope] = []
+    assert await asked([(b"host", host)], reached) == (0, {})
+    assert len(reached) == 1
+
+
+async def test_a_body_that_stalls_is_an_incomplete_upload() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["body"] == b"a"
+        await receive()
+
+    waiting: list[Message] = [{"type": "http.request", "body": b"a", "more_body": True}]
+
+    async def receive() -> Message:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop()
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    with pytest.raises(UploadIncomplete, match="no byte came"):
+        await Guard(app, stall_seconds=0.001)({"type": "http", "headers": [HOST]}, receive, send)
+
+
+async def test_after_the_body_is_complete_nothing_is_timed() -> None:
+    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if len(messages) == 1:
+            for _ in range(1000):  # longer than the guard's patience, by turns of the loop
+                await asyncio.sleep(0)
+        return messages.pop()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    await Guard(app, stall_seconds=0.0001)({"type": "http", "headers": [HOST]}, receive, send)
+    assert messages == []
+
+
+async def test_the_lifespan_passes_through() -> None:
+    reached: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["type"])
+
+    async def nothing() -> Message:
+        return {}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    await Guard(app)({"type": "lifespan"}, nothing, send)
+    assert reached == ["lifespan"]

@@ -1,0 +1,85 @@
+"""Alive, ready, counted; which registries there are."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app import __version__
+from app.api import RegistryView, health
+from app.api.context import ApiContext
+from app.errors import Unavailable
+from tests.api.conftest import APP, Served, serving
+
+
+def context_of(served: Served) -> ApiContext:
+    context = served.app.state.context
+    assert isinstance(context, ApiContext)
+    return context
+
+
+async def test_alive_and_ready(served: Served) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert (await served.client.get(path)).json() == {"status": "ok", "version": __version__}
+
+
+async def test_not_ready_where_the_job_store_does_not_answer(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def locked() -> None:
+        raise Unavailable("the database is locked")
+
+    context = context_of(served)
+    monkeypatch.setitem(served.app.state._state, "context", replaced(context, count_jobs=locked))
+    answer = await served.client.get("/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert (await served.client.get("/healthz")).status_code == 200
+
+
+def replaced(context: ApiContext, **changes: object) -> ApiContext:
+    from dataclasses import replace
+
+    return replace(context, **changes)  # type: ignore[arg-type]
+
+
+async def test_metrics_count_jobs_by_state_and_bytes(served: Served) -> None:
+    await served.client.post("/push?wait=30", content=APP)
+    text = (await served.client.get("/metrics")).text
+    assert 'tarmac_jobs{state="succeeded"} 1.0' in text
+    assert f"tarmac_received_bytes_total {float(len(APP))}" in text
+    assert "tarmac_uploads 0.0" in text
+
+
+async def test_the_embedded_destination_is_a_registry_called_default(served: Served) -> None:
+    (registry,) = (await served.client.get("/registries")).json()["registries"]
+    assert registry == {"name": "default", "url": "http://127.0.0.1:8080", "reachable": True, "problem": None}
+
+
+async def test_a_registry_that_is_not_there_is_told_with_the_reason_and_no_secret(tmp_path: Path) -> None:
+    login = {"username": "me", "password": "correct-horse"}
+    registries = {"default": {"url": "http://127.0.0.1:1/mirror", **login}, "other": {"url": "127.0.0.1:1"}}
+    async with serving(tmp_path, registries=registries) as served:
+        answer = await served.client.get("/registries")
+        assert (await served.client.get("/v2/")).status_code == 404  # nothing lands here, so nothing is pulled here
+    assert "correct-horse" not in answer.text
+    first, second = answer.json()["registries"]
+    assert (first["name"], first["url"], first["reachable"]) == ("default", "http://127.0.0.1:1/mirror", False)
+    assert first["problem"]["code"] == second["problem"]["code"] == "registry_unreachable"
+
+
+async def test_a_registry_that_hangs_does_not_hang_the_list(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.001)
+    view = {"slow": RegistryView("http://slow", hang)}
+    monkeypatch.setitem(served.app.state._state, "context", replaced(context_of(served), registries=view))
+    (registry,) = (await served.client.get("/registries")).json()["registries"]
+    assert registry["problem"]["code"] == "registry_unreachable"
+
+
+async def test_the_front_page_shows_the_way(served: Served) -> None:
+    answer = await served.client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "curl -F archive=@x.tar http://tarmac.test/push" in answer.text
+    assert "<script" not in answer.text

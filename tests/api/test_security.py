@@ -1,0 +1,116 @@
+"""Tokens, and browsers that act for pages of others."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.api import Tokens
+from app.errors import InvalidSettings
+from app.main import create_app
+from app.settings import Settings
+from tests.api.conftest import APP, Served, serving
+
+PUSHER, READER = "token-of-the-pusher", "token-of-the-reader"
+
+
+def line(name: str, token: str, roles: str = "") -> str:
+    return f"{name}:{hashlib.sha256(token.encode()).hexdigest()}{roles}\n"
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Served]:
+    file = tmp_path / "tokens"
+    file.write_text(f"# comment\n\n{line('ci', PUSHER)}{line('dashboard', READER, ':read')}")
+    async with serving(tmp_path / "data", tokens_file=file) as running:
+        yield running
+
+
+async def test_without_a_token_nothing_is_told(guarded: Served) -> None:
+    for path in ("/jobs", "/jobs/x", "/registries", "/metrics", "/v2/", "/nothing"):
+        answer = await guarded.client.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+        assert "www-authenticate" in answer.headers
+    assert (await guarded.client.post("/push", content=APP)).status_code == 401
+
+
+async def test_what_holds_no_secret_is_open(guarded: Served) -> None:
+    for path in ("/", "/healthz", "/readyz", "/docs", "/openapi.json"):
+        assert (await guarded.client.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization", ["Bearer wrong", "Bearer ", "bearer", "Basic %%%", "Digest x", PUSHER, f"Bearer {PUSHER}x"]
+)
+async def test_a_token_that_is_not_known_opens_nothing(guarded: Served, authorization: str) -> None:
+    assert (await guarded.client.get("/jobs", headers={"Authorization": authorization})).status_code == 401
+
+
+async def test_a_token_opens_and_a_reading_one_only_reads(guarded: Served) -> None:
+    assert (await guarded.client.get("/jobs", headers=bearer(READER))).status_code == 200
+    refused = await guarded.client.post("/push", content=APP, headers=bearer(READER))
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert (await guarded.client.post("/push?wait=30", content=APP, headers=bearer(PUSHER))).status_code == 200
+
+
+async def test_container_tools_may_send_the_token_as_a_password(guarded: Served) -> None:
+    pair = base64.b64encode(f"anybody:{READER}".encode()).decode()
+    assert (await guarded.client.get("/v2/", headers={"Authorization": f"Basic {pair}"})).status_code == 200
+    assert (await guarded.client.get("/v2/")).headers["www-authenticate"].startswith("Basic")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# only words\n", "x", "a:12", line("a b", "t"), line("a", "t", ":root"), "a:" + "g" * 64]
+)
+def test_a_tokens_file_that_is_not_understood_stops_the_start(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(text)
+    with pytest.raises(InvalidSettings, match="TARMAC_TOKENS_FILE"):
+        create_app(Settings(data_dir=tmp_path / "data", tokens_file=file))
+
+
+def test_every_line_is_a_holder_of_its_own() -> None:
+    tokens = Tokens.parse(line("a", "1") + line("b", "2", ":read,push"))
+    found = tokens.find(b"2")
+    assert found is not None
+    assert found[0] == "b"
+    assert tokens.find(b"3") is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://tarmac.test:1"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_a_page_of_others_cannot_push(served: Served, headers: dict[str, str]) -> None:
+    answer = await served.client.post("/push", content=APP, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert (await served.client.get("/jobs", headers=headers)).json()["jobs"] == []
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Origin": "http://tarmac.test", "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+)
+async def test_our_own_page_and_command_line_tools_can_push(served: Served, headers: dict[str, str]) -> None:
+    assert (await served.client.post("/push?wait=30", content=APP, headers=headers)).status_code == 200
+
+
+async def test_every_answer_keeps_browsers_from_guessing_and_framing(served: Served) -> None:
+    for path in ("/", "/jobs", "/nothing", "/v2/"):
+        headers = (await served.client.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "access-control-allow-origin" not in headers
