@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import adler32
 
 from app.errors import LimitExceeded, MalformedArchive
@@ -56,6 +57,12 @@ def octal(digits: bytes) -> int | None:
 
 def parse_header(block: bytes, offset: int) -> Header:
     """Read a block that `is_header` took. Raises MalformedArchive naming `offset`, where the block stands."""
+    owner = block[100:124] if block[257:265] == _NO_MAGIC else block[100:124] + block[329:345]
+    if not (_are_numbers(owner, 8) and _are_numbers(block[136:148], 12)):
+        raise MalformedArchive(
+            f"the header at byte {offset} has a mode, owner, time or device that is not a number; Go's tar reader and "
+            "others stop there"
+        )
     name = block[:100].partition(b"\0")[0]
     if block[257:263] == _POSIX_MAGIC and block[345]:  # GNU's own header keeps times where POSIX has the prefix
         name = block[345:500].partition(b"\0")[0] + b"/" + name
@@ -64,12 +71,22 @@ def parse_header(block: bytes, offset: int) -> Header:
     return Header(type_, text(name), text(target), _size(block[124:136], offset))
 
 
-def _size(field: bytes, offset: int) -> int:
+def _number(field: bytes) -> int | None:
+    """Octal digits among blanks, or base-256 with the topmost bit set; None where it is neither."""
+    if field[0] in {0x80, 0xFF}:
+        return int.from_bytes(field[1:], "big") - (field[0] > 0x80) * (1 << 8 * (len(field) - 1))
     digits = field.strip(b" \0")
-    size = octal(digits) if digits else 0
-    if field[0] == 0x80:  # base-256; 0xff would be a negative number (CVE-2025-8194)
-        size = int.from_bytes(field[1:], "big")
-    if size is None or size >= 1 << 63:
+    return octal(digits) if digits else 0
+
+
+@lru_cache(maxsize=256)  # these fields are the same in most members
+def _are_numbers(fields: bytes, width: int) -> bool:
+    return all(_number(fields[at : at + width]) is not None for at in range(0, len(fields), width))
+
+
+def _size(field: bytes, offset: int) -> int:
+    size = _number(field)
+    if size is None or not 0 <= size < 1 << 63:  # a negative one turned readers back for ever (CVE-2025-8194)
         raise MalformedArchive(f"the header at byte {offset} has the size {field!r}, which is not a count of bytes")
     return size
 

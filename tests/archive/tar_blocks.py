@@ -20,8 +20,10 @@ def header(
     prefix: bytes = b"",
     magic: bytes = b"ustar\x0000",
     checksum: bytes | None = None,
+    change: tuple[int, bytes] = (0, b""),
 ) -> bytes:
-    """One block. `size` as bytes stands as it is; `checksum` likewise, where it is not to be the right one."""
+    """One block. `size` as bytes stands as it is; `checksum` likewise, where it is not to be the right
+    one; `change` writes bytes at an offset."""
     block = bytearray(512)
     block[0:100] = _bytes(name).ljust(100, b"\0")[:100]
     block[100:108], block[108:116], block[116:124] = b"0000644\0", b"0000000\0", b"0000000\0"
@@ -31,6 +33,8 @@ def header(
     block[157:257] = _bytes(target).ljust(100, b"\0")[:100]
     block[257:265] = magic
     block[345:500] = prefix.ljust(155, b"\0")
+    at, field = change
+    block[at : at + len(field)] = field
     block[148:156] = b" " * 8
     block[148:156] = checksum if checksum is not None else b"%06o\0 " % sum(block)
     return bytes(block)

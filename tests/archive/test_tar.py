@@ -286,6 +286,20 @@ def test_a_size_in_any_other_spelling_is_refused(field: bytes) -> None:
         index(file("a") + header("b", field) + END)
 
 
+@pytest.mark.parametrize("at", [100, 108, 116, 136, 329, 337])
+def test_every_number_of_a_header_has_to_be_one(at: int) -> None:
+    width = 12 if at == 136 else 8
+    for good in (b"0000001\0", b"     1 \0", b"\0" * 8, b" " * 8, b"\x80" + bytes(7), b"\xff" * 8):
+        assert names(index(header("a", change=(at, good.ljust(width, b"\0"))) + END)) == ["a"]
+    for bad in (b"0000008\0", b"-000001\0", b"1 1    \0", b"x", b"\xc0" + bytes(7)):
+        with pytest.raises(MalformedArchive, match="header at byte 0 has a mode, owner, time or device"):
+            index(header("a", change=(at, bad.ljust(width, b"\0"))) + END)
+
+
+def test_the_oldest_headers_have_no_devices() -> None:
+    assert names(index(header("a", magic=bytes(8), change=(329, b"x")) + END)) == ["a"]
+
+
 @pytest.mark.parametrize("size", [b"\x80\0\0\0\x10" + bytes(7), b"\x80" + bytes(5) + b"\x01" + bytes(5)])
 def test_a_member_larger_than_any_archive_is_refused_at_its_header(size: bytes) -> None:
     with pytest.raises(LimitExceeded, match=r"member 'a' has \d+ bytes; at most"):
