@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -187,6 +188,11 @@ def serve(settings: Settings) -> None:
 
 class _Server(uvicorn.Server):
     """Tells those who wait and watch that the service stops; they would hold it up for as long as it is patient."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """uvicorn's own raises the signal once more at the end, so that a stop as asked for looks like a crash."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         assert isinstance(self.config.app, FastAPI)

@@ -1,0 +1,81 @@
+"""A service as users have it: `python -m app serve` in a process of its own, spoken to with curl."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.support.docker_registry import free_port
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    address: str
+    data: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def curl(self, *arguments: str | Path, stdin: bytes | None = None) -> tuple[int, Any]:
+        """Status and JSON document. The last argument is a path of the service."""
+        *options, path = map(str, arguments)
+        command = [curl(), "-sS", "--max-time", "40", "-w", "\n%{http_code}", *options, f"{self.url}{path}"]
+        done = subprocess.run(command, capture_output=True, check=True, input=stdin)
+        body, _, status = done.stdout.rpartition(b"\n")
+        return int(status), json.loads(body) if body else None
+
+
+def curl() -> str:
+    path = shutil.which("curl")
+    if path is None:
+        pytest.skip("curl is not installed; on Debian and Ubuntu: apt-get install curl")
+    return path
+
+
+@contextmanager
+def service(data: Path, **environ: str) -> Iterator[Service]:
+    port = free_port()
+    settings = {"TARMAC_PORT": str(port), "TARMAC_DATA_DIR": str(data), **environ}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "serve"],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **settings},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        running = Service(f"127.0.0.1:{port}", data, process)
+        _await_start(running)
+        yield running
+    finally:
+        process.kill()
+        process.wait(STOP_SECONDS)
+
+
+def _await_start(running: Service) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        assert running.process.poll() is None, "the service ended at its start"
+        try:
+            with urlopen(f"{running.url}/readyz", timeout=1):
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            assert time.monotonic() < deadline, "the service did not start"
+            time.sleep(0.05)  # until another process has done its part; no test's result hangs on how long
