@@ -64,7 +64,7 @@ async def test_httpx_uses_these_sockets_also_for_proxies(monkeypatch: pytest.Mon
 
 
 async def test_what_was_read_too_early_waits_and_the_far_end_is_slowed_down() -> None:
-    sent = bytes(range(256)) * 4 * (MOST_UNREAD >> 8)
+    sent = bytes(range(256)) * 16 * (MOST_UNREAD >> 8)
 
     async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(sent)
@@ -72,10 +72,33 @@ async def test_what_was_read_too_early_waits_and_the_far_end_is_slowed_down() ->
         writer.write_eof()
 
     async with connected(far) as stream:
+        while len(stream._wire.unread) <= MOST_UNREAD:
+            await asyncio.sleep(0)
         received = bytearray()
         while data := await stream.read(1000_000, timeout=5):
             received += data
             assert len(stream._wire.unread) < 2 * MOST_UNREAD
+    assert received == sent
+
+
+async def test_a_far_end_that_reads_late_gets_everything() -> None:
+    sent = bytes(range(256)) * 64 * (MOST_UNREAD >> 8)
+    received, go, done = bytearray(), asyncio.Event(), asyncio.Event()
+
+    async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await go.wait()
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        while len(received) < len(sent):
+            received.extend(await reader.read(1 << 20))
+        done.set()
+
+    async with connected(far) as stream, asyncio.TaskGroup() as group:
+        group.create_task(stream.write(sent, timeout=5))
+        while not stream._wire.blocked:
+            await asyncio.sleep(0)
+        go.set()
+        await done.wait()
     assert received == sent
 
 

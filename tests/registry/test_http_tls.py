@@ -15,7 +15,7 @@ from app.registry.wire import parse_registry_url
 from tests.registry.conftest import Certificates
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import DockerRegistry, Options, free_port
-from tests.support.scripted_registry import ScriptedRegistry, answer
+from tests.support.scripted_registry import ScriptedRegistry, answer, reset_after
 
 
 def settings(url: str, **more: Path | bool) -> HttpSettings:
@@ -87,6 +87,17 @@ def server_context(certificates: Certificates) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.certificate, certificates.key)
     return context
+
+
+async def test_a_reset_within_tls_is_unreachable_and_may_be_tried_again(certificates: Certificates) -> None:
+    steps = [answer(202, {"Location": "/v2/a/blobs/uploads/1"}), reset_after(100_000), answer(204)]
+    async with (
+        ScriptedRegistry(steps, tls=server_context(certificates)) as server,
+        HttpRegistry(settings(server.url, ca_file=certificates.ca)) as registry,
+    ):
+        with pytest.raises(RegistryUnreachable) as reset:
+            await registry.push_blob("a", BytesContent(bytes(16 << 20)))
+        assert reset.value.retryable
 
 
 async def test_loopback_without_a_scheme_falls_back_to_plain_http() -> None:
