@@ -1,0 +1,80 @@
+"""The composition root: which destinations there are, and what a start refuses."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from app import main
+from app.errors import InvalidSettings
+from app.main import configured_registries, create_app, serve
+from app.settings import Settings
+
+
+@pytest.fixture
+def logs() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("127.0.0.1", "127.0.0.1:8080"), ("0.0.0.0", "127.0.0.1:8080"), ("::1", "[::1]:8080")]
+)
+async def test_with_no_registry_images_land_in_the_data_directory(tmp_path: Path, host: str, shown: str) -> None:
+    settings = Settings(data_dir=tmp_path, host=host, allow_anonymous=True)
+    async with configured_registries(settings) as found:
+        (only,) = found.values()
+        await only.check()
+    assert only.configured.name == "default"
+    assert only.configured.destination.host == shown
+    assert (tmp_path / "images" / "oci-layout").is_file()
+
+
+async def test_configured_registries_take_the_place_of_the_embedded_one(tmp_path: Path) -> None:
+    registries = {"default": {"url": "https://r.example:5000/a/b"}, "two": {"url": "r2.example", "username": "u"}}
+    registries["two"]["password"] = "p"
+    async with configured_registries(Settings(data_dir=tmp_path, registries=registries)) as found:
+        destination = found["default"].configured.destination
+        assert (destination.host, destination.path) == ("r.example:5000", "a/b")
+        assert found["two"].configured.url == "r2.example"
+    assert not (tmp_path / "images").exists()
+
+
+def test_a_port_that_is_taken_is_told_by_its_key(tmp_path: Path, logs: None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(data_dir=tmp_path, port=taken.getsockname()[1])
+        with pytest.raises(InvalidSettings, match="TARMAC_PORT"):
+            serve(settings)
+
+
+async def test_the_data_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    app = create_app(Settings(data_dir=tmp_path / "new"))
+    async with app.router.lifespan_context(app):
+        assert (tmp_path / "new" / "jobs.sqlite").stat().st_mode & 0o077 == 0
+        assert (tmp_path / "new" / "spool").stat().st_mode & 0o077 == 0
+
+
+def test_logs_are_json_lines_with_control_characters_escaped(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+    main.set_up_logs(pretty=False)
+    structlog.get_logger("x").info("told", name="a\nb\x1b[31m")
+    logging.getLogger("uvicorn.error").info("%s began", "it")
+    first, second = capsys.readouterr().err.splitlines()
+    assert json.loads(first)["name"] == "a\nb\x1b[31m"
+    assert json.loads(second)["event"] == "it began"
+    assert "\x1b" not in first
+
+
+def test_logs_for_a_person_are_lines_too(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
+    main.set_up_logs(pretty=True)
+    structlog.get_logger("x").info("told", name="value")
+    assert "told" in capsys.readouterr().err
