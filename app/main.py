@@ -21,6 +21,7 @@ from fastapi import APIRouter, FastAPI
 from app.api import ApiContext, RegistryView, Tokens, new_application
 from app.api.pull import pull_router
 from app.errors import InvalidSettings, Unavailable
+from app.heap import bound_heap
 from app.jobs import AllowedRoots, ConfiguredRegistry, Ledger, Workshop, at_work
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store.sql import SqlJobStore
@@ -163,6 +164,7 @@ def openapi_document() -> dict[str, Any]:
 
 def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
+    bound_heap()
     set_up_logs(pretty=sys.stderr.isatty())
     with _listen(settings) as listener:
         port = listener.getsockname()[1]

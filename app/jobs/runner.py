@@ -69,9 +69,9 @@ class Runner:
         async with opener.opened(replace(job, archives=tuple(archives)), configured.destination) as opened:
             emit = self._teller(job, opened)
             if job.options.dry_run:
-                await survey(opened.plan, configured.registry, emit)
+                await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
             else:
-                await execute(opened.plan, opened.files, configured.registry, emit)
+                await execute(opened.plan, opened.files, configured.registry, emit, lanes=self._workshop.lanes)
 
     def _teller(self, job: Job, opened: Opened) -> Callable[[Event], None]:
         meter = begin(job.progress, opened.plan)

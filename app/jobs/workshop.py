@@ -11,12 +11,13 @@ from app.jobs.ledger import Ledger
 from app.jobs.paths import AllowedRoots
 from app.jobs.queue import JobQueue
 from app.jobs.registries import ConfiguredRegistry
+from app.push import Lanes
 from app.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """`max_archive_bytes` bounds one archive as it is sent."""
+    """`max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run."""
 
     ledger: Ledger
     spool: Spool
@@ -26,3 +27,4 @@ class Workshop:
     clock: Clock = utc_now
     limits: Limits = DEFAULT_LIMITS
     max_archive_bytes: int | None = None
+    lanes: Lanes = field(default_factory=Lanes)

@@ -23,7 +23,7 @@ class Lanes:
     """How much is done at once. Give the same Lanes to every push of a process: each blob under way holds some MiB, so
     it is their number over all pushes that bounds the memory."""
 
-    def __init__(self, workers: int = 6, transfers: int = 6) -> None:
+    def __init__(self, workers: int = 6, transfers: int = 4) -> None:
         self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
         self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
 
