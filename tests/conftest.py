@@ -7,11 +7,13 @@ import os
 import hypothesis
 import pytest
 
-from tests.support.peers import REQUIRED, peer
+from tests.support.peers import ASKED, REQUIRED, peer
 
 _FOREIGN = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+if ASKED in os.environ:
+    os.environ[REQUIRED] = os.environ[ASKED]
 for _name in tuple(os.environ):
-    if (_name.startswith("TARMAC_") and _name != REQUIRED) or _name.upper() in _FOREIGN:
+    if _name.startswith("TARMAC_") or _name.upper() in _FOREIGN:
         del os.environ[_name]
 
 # Two busy cores make any single example slow; pytest-timeout is what finds a hang.

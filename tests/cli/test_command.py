@@ -245,11 +245,9 @@ def test_a_push_that_is_interrupted_leaves_nothing(tarmac: Tarmac, tmp_path: Pat
             os.kill(os.getpid(), sent)
             ended.wait(30)
 
-    writer = threading.Thread(target=write)
-    writer.start()
+    threading.Thread(target=write, daemon=True).start()
     status, out, _ = tarmac("push", fifo)
     ended.set()
-    writer.join()
     assert status == 130
     assert out.startswith("cancelled: ")
     assert {each.name for each in (tmp_path / "data").iterdir()} == {"images"}

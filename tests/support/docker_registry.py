@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -21,6 +20,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+
+from tests.support.peers import peer
 
 USER, PASSWORD = "tarmac", "correct horse"
 HTPASSWD = f"{USER}:$2a$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"  # bcrypt of PASSWORD, cheapest cost
@@ -32,13 +33,7 @@ _REQUEST = re.compile(r'msg="response completed".* http\.request\.method=(\S+) .
 
 def binary() -> str:
     """The path of docker-registry; without it the test is skipped, or fails where the peers are required."""
-    found = shutil.which("docker-registry")
-    if found is None:
-        missing = "docker-registry is not installed; on Debian and Ubuntu: apt-get install docker-registry"
-        if os.environ.get("TARMAC_REQUIRE_PEERS") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
+    return peer("docker-registry")
 
 
 def free_port() -> int:
