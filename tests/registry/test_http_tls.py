@@ -12,8 +12,8 @@ from app.errors import InvalidRequest, RegistryRejected, RegistryTLS, RegistryUn
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.wire import parse_registry_url
-from tests.registry.conftest import Certificates
 from tests.support.blob_content import BytesContent
+from tests.support.certificates import Certificates
 from tests.support.docker_registry import DockerRegistry, Options, free_port
 from tests.support.scripted_registry import ScriptedRegistry, answer, reset_after
 

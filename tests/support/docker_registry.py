@@ -45,12 +45,14 @@ def free_port() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`basic`: ask for USER and PASSWORD. `certificate` and `key`: speak TLS. `more`: more configuration."""
+    """`basic`: ask for USER and PASSWORD. `certificate` and `key`: speak TLS. `more`: more configuration. `host`: the
+    address of the loopback network to listen on."""
 
     basic: bool = False
     certificate: Path | None = None
     key: Path | None = None
     more: tuple[tuple[str, Any], ...] = ()
+    host: str = "127.0.0.1"
 
 
 class DockerRegistry:
@@ -66,7 +68,7 @@ class DockerRegistry:
     @property
     def address(self) -> str:
         """host:port"""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.options.host}:{self.port}"
 
     @property
     def url(self) -> str:
