@@ -9,7 +9,7 @@ from typing import Any
 from app.api.digest_fields import parse_digest_field
 from app.errors import InvalidRequest
 from app.jobs import JobRequest
-from app.push import PushOptions
+from app.push import FORMATS, PushOptions
 
 MAX_WAIT_SECONDS = 86_400  # a day; what waits longer had better ask again
 MAX_PATHS = 1_000  # each is a pattern to be looked for
@@ -25,7 +25,7 @@ OPTIONS: Mapping[str, str] = {
     "images": "Glob over embedded names: only these.",
     "platforms": "`linux/amd64,linux/arm64/v8`: only these children of an image index.",
     "layer_compression": "`gzip` (default), `zstd` or `none`: for layers that lie in a docker archive as plain tar.",
-    "format": "Assert `docker-archive`, `oci-archive` or `mindthegap-bundle`; otherwise `format_mismatch`.",
+    "format": f"Assert one of {', '.join(f'`{name}`' for name in FORMATS)}; otherwise `format_mismatch`.",
     "checksum": "`sha256:<hex>` of the archive as sent; on a mismatch nothing is pushed.",
     "dry_run": "Detect, resolve and ask the registry what is there; push nothing.",
     "wait": "Seconds to wait for the end of the job: 200 when it has ended, 202 when the time is up first.",

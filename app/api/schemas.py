@@ -25,7 +25,7 @@ class ArchiveDocument(BaseModel):
     source: Literal["upload", "path", "watch"]
     size: int = Field(description="Bytes, as sent.")
     digest: str | None = Field(description="Of the archive as sent.")
-    format: Literal["docker-archive", "oci-archive", "mindthegap-bundle"] | None
+    format: Literal["docker-archive", "oci-archive", "mindthegap-bundle", "oc-mirror", "registry-storage"] | None
     compression: Literal["none", "gzip", "zstd", "xz", "bzip2"] | None
 
 

@@ -20,9 +20,9 @@ MAX_CHARACTERS = 300  # of each; a valid name is shorter
 def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
     """Only the images, and of each only the names, that match one of `globs` (shell patterns, in full length).
 
-    A name is matched in every form: as it stands, `docker.io/library/nginx:1.25`, `nginx:1.25`. A tag alone is matched
-    as it stands; an image without any name by its digest, so by `*` too. No globs: everything. Raises InvalidRequest
-    with what there is when nothing matches."""
+    A name is matched in every form: as it stands, `docker.io/library/nginx:1.25`, `nginx:1.25`. A path of a registry's
+    storage and a tag alone are matched as they stand; an image without any name by its digest, so by `*` too. No globs:
+    everything. Raises InvalidRequest with what there is when nothing matches."""
     if not globs:
         return archive
     images = tuple(picked for image in archive.images if (picked := _pick(image, globs)) is not None)
@@ -36,11 +36,11 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
 
 def _pick(image: ImageEntry, globs: Sequence[str]) -> ImageEntry | None:
     names = tuple(name for name in image.names if _matches(_forms(name), globs))
+    paths = tuple(path for path in image.paths if _matches((path,), globs))
     tags = tuple(tag for tag in image.bare_tags if _matches((tag,), globs))
-    if names or tags:
-        return replace(image, names=names, bare_tags=tags)
-    is_nameless = not image.names and not image.bare_tags
-    return image if is_nameless and _matches(_called(image), globs) else None
+    if names or paths or tags:
+        return replace(image, names=names, paths=paths, bare_tags=tags)
+    return image if not image.called and _matches(_called(image), globs) else None
 
 
 def _matches(texts: Sequence[str], globs: Sequence[str]) -> bool:
@@ -57,7 +57,7 @@ def _forms(name: str) -> tuple[str, ...]:
 
 def _called(image: ImageEntry) -> tuple[str, ...]:
     root = image.root.config if isinstance(image.root, DockerImage) else image.root
-    return image.names + image.bare_tags or (str(root.digest),)
+    return image.called or (str(root.digest),)
 
 
 def _title(image: ImageEntry) -> str:

@@ -87,6 +87,7 @@ class ImageEntry:
 
     root        a manifest in `Archive.manifests`, or an image whose manifest has to be made
     names       names as the archive writes them, full or short (`nginx:1.25`), not yet parsed, in order, no repeats
+    paths       `repository:tag` of a registry's own storage: without a host, nothing to complete or to take away
     bare_tags   tags that stand alone, with no repository
     platforms   of the image, or of the children of an index (attestations left out)
     referrers   manifests whose `subject` lies in this image; they are pushed by digest, after it
@@ -96,10 +97,16 @@ class ImageEntry:
 
     root: Descriptor | DockerImage
     names: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     bare_tags: tuple[str, ...] = ()
     platforms: tuple[Platform, ...] = ()
     referrers: tuple[Descriptor, ...] = ()
     original: Descriptor | None = None
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """Everything by which the archive calls the image, in full, as it stands."""
+        return (*self.names, *self.paths, *self.bare_tags)
 
 
 @dataclass(frozen=True, slots=True)

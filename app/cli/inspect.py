@@ -32,6 +32,8 @@ WHY = {
     "docker-archive": "manifest.json holds docker's list of images",
     "oci-archive": "oci-layout and index.json lie at the root",
     "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml lie at the root",
+    "oc-mirror": "docker/registry/v2 and working-dir or the image set configuration (isc_…) lie at the root",
+    "registry-storage": "docker/registry/v2 lies at the root",
 }
 
 
@@ -150,7 +152,7 @@ def _image(archive: Archive, entry: ImageEntry, destinations: tuple[str, ...]) -
     root = entry.root
     layers = list(_layers(archive, entry))
     return {
-        "names": [*entry.names, *entry.bare_tags],
+        "names": list(entry.called),
         "destinations": list(destinations),
         "digest": None if isinstance(root, DockerImage) else str(root.digest),
         "config": str(root.config.digest) if isinstance(root, DockerImage) else None,

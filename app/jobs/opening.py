@@ -90,7 +90,7 @@ def _image(archive: str, target: ImageTarget) -> JobImage:
     root = entry.root if isinstance(entry.root, Descriptor) else None
     return JobImage(
         archive=archive,
-        names=(*entry.names, *entry.bare_tags),
+        names=entry.called,
         destinations=tuple(str(destination) for destination in target.destinations),
         digest=None if root is None else root.digest,
         media_type=None if root is None else root.media_type,

@@ -29,9 +29,7 @@ def identity(entry: ImageEntry) -> Digest:
 
 def title(entry: ImageEntry) -> str:
     """What a person calls the image: `nginx:1.25`, a tag, or its digest."""
-    for name in (*entry.names, *entry.bare_tags):
-        return name
-    return str(identity(entry))
+    return entry.called[0] if entry.called else str(identity(entry))
 
 
 def tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:

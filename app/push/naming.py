@@ -64,13 +64,14 @@ def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
 
 def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
     names = tuple(dict.fromkeys((*target.entry.names, *entry.names)))
+    paths = tuple(dict.fromkeys((*target.entry.paths, *entry.paths)))
     tags = tuple(dict.fromkeys((*target.entry.bare_tags, *entry.bare_tags)))
-    return replace(target, entry=replace(target.entry, names=names, bare_tags=tags))
+    return replace(target, entry=replace(target.entry, names=names, paths=paths, bare_tags=tags))
 
 
 class _Renames:
-    """The option `rename`. A name is met in any form that means the same; a bare tag and the digest of an image, which
-    have only one form, as they are written."""
+    """The option `rename`. A name is met in any form that means the same; a path, a bare tag and the digest of an
+    image, which have only one form, as they are written."""
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         self._pairs = tuple((text, Reference.parse_destination(wanted, "option `rename`")) for text, wanted in pairs)
@@ -88,7 +89,7 @@ class _Renames:
         return tuple(wanted for text, wanted in self._pairs if text in found)
 
     def unused(self, images: Sequence[ImageTarget]) -> Iterator[InvalidRequest]:
-        names = [name for image in images for name in (*image.entry.names, *image.entry.bare_tags)]
+        names = [name for image in images for name in image.entry.called]
         known = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
         more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
         for text in dict.fromkeys(text for text, _ in self._pairs if text not in self._used):
@@ -128,14 +129,17 @@ class _Work:
         entry = image.entry
         renamed = [wanted for text in (*entry.bare_tags, str(identity(entry))) for wanted in self.renames.exactly(text)]
         named = [(name, self.renames.of(name)) for name in entry.names]
+        paths = [(path, self.renames.exactly(path)) for path in entry.paths]
         if self.options.tag is not None:
             yield Reference.parse_destination(self.options.tag, "option `tag`")
             return
-        if not named and not renamed:
+        if not named and not paths and not renamed:
             raise MissingTag(self._unnamed(image))
         yield from renamed
         for name, wanted in named:
             yield from wanted or (self._embedded(name, entry),)
+        for path, wanted in paths:
+            yield from wanted or (Reference.parse_destination(path, "the name"),)
 
     def _unnamed(self, image: ImageTarget) -> str:
         where = f" in archive {image.archive + 1} of {self.archives}" if self.archives > 1 else ""

@@ -10,7 +10,7 @@ from app.archive.model import Compression
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import Platform, Reference, parse_repository
 
-FORMATS = ("docker-archive", "oci-archive", "mindthegap-bundle")
+FORMATS = ("docker-archive", "oci-archive", "mindthegap-bundle", "oc-mirror", "registry-storage")
 ON_EXISTING_TAG = ("overwrite", "skip", "error")
 _MERGES = ("merge-with-overwrite", "merge-with-retain")
 _COMPRESSIONS = (Compression.GZIP, Compression.ZSTD, Compression.NONE)

@@ -15,7 +15,7 @@ from app.push.options import Destination, PushOptions
 from app.push.plan import BlobStep, ImageTarget, PushPlan
 
 NO_IMAGES = "no images found"
-_BUNDLE = "mindthegap-bundle"
+_KINDS = {"docker-archive": "an image archive", "oci-archive": "an image archive"}
 
 
 def make_plan(archives: Sequence[Archive], options: PushOptions, destination: Destination) -> PushPlan:
@@ -47,7 +47,7 @@ def _assert_format(archives: Sequence[Archive], wanted: str | None) -> None:
 
 
 def _kind(name: str) -> str:
-    return f"an image bundle ({name})" if name == _BUNDLE else f"an image archive ({name})"
+    return f"{_KINDS.get(name, 'an image bundle')} ({name})"
 
 
 def _picked(archives: Sequence[Archive], globs: Sequence[str]) -> Iterator[Archive]:

@@ -6,11 +6,13 @@ from typing import Protocol
 
 from app.archive.formats.contents import Contents
 from app.archive.formats.docker_archive import DockerArchive
+from app.archive.formats.mindthegap import MindthegapBundle
+from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_layout import OCILayout
-from app.archive.formats.unknown import is_bundle, refuse
+from app.archive.formats.registry_storage import RegistryStorage
+from app.archive.formats.unknown import refuse
 from app.archive.model import DEFAULT_LIMITS, Archive, Limits, ReadAt
 from app.archive.tar_index import TarIndex
-from app.errors import UnknownFormat
 
 
 class Format(Protocol):
@@ -30,18 +32,14 @@ class Format(Protocol):
         ...
 
 
-FORMATS: tuple[Format, ...] = (OCILayout(), DockerArchive())  # the first that recognises an archive reads it
+# the first that recognises an archive reads it
+FORMATS: tuple[Format, ...] = (MindthegapBundle(), OCILayout(), DockerArchive(), OcMirror(), RegistryStorage())
 
 
 def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMITS) -> Archive:
     """Understand a tar that was indexed. Blocks. Raises UnknownFormat with what was found, or what is wrong with it as
     another ArchiveError."""
     contents = Contents(index, source, limits)
-    if is_bundle(contents):
-        raise UnknownFormat(
-            "the archive is a mindthegap bundle (docker/registry/v2 with images.yaml or charts.yaml), which this "
-            "version does not read; push its images as OCI archives or docker archives"
-        )
     for known in FORMATS:
         if known.recognises(contents):
             return known.read(contents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.archive.compression import sniff
@@ -15,13 +16,20 @@ MAX_CHARACTERS = 400  # of each of them
 MAX_PLATFORM = 100  # characters of os/architecture/variant; real ones have below 20
 
 
+def blob_name(digest: Digest) -> str:
+    """Where an OCI image layout keeps content (image-spec image-layout.md)."""
+    return f"blobs/{digest.algorithm}/{digest.encoded}"
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """`read` and `extent` follow links within the archive and give None where there is no such file."""
+    """`read` and `extent` follow links within the archive and give None where there is no such file; `place` tells the
+    name under which this kind of archive keeps content."""
 
     index: TarIndex
     source: ReadAt
     limits: Limits = DEFAULT_LIMITS
+    place: Callable[[Digest], str] = blob_name
 
     def read(self, name: str, limit: int) -> bytes | None:
         """Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
@@ -47,11 +55,6 @@ class Contents:
 def tells(platform: Platform | None) -> bool:
     """Whether this is a platform to be shown and chosen by."""
     return platform is not None and platform.known and len(str(platform)) <= MAX_PLATFORM
-
-
-def blob_name(digest: Digest) -> str:
-    """Where an OCI image layout keeps content (image-spec image-layout.md)."""
-    return f"blobs/{digest.algorithm}/{digest.encoded}"
 
 
 def enumerated(things: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Graph: every manifest that an image layout's descriptors lead to, read and verified, and where the blobs lie."""
+"""Graph: every manifest that descriptors lead to, read and verified, and where the blobs lie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from app.archive.formats.contents import Contents, blob_name, enumerated, tells
+from app.archive.formats.contents import Contents, enumerated, tells
 from app.archive.model import Extent
 from app.errors import LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
@@ -130,7 +130,7 @@ class _Reading:
             )
 
     def _read(self, descriptor: Descriptor) -> Manifest | None:
-        raw = self.contents.read(blob_name(descriptor.digest), MAX_MANIFEST_BYTES)
+        raw = self.contents.read(self.contents.place(descriptor.digest), MAX_MANIFEST_BYTES)
         if raw is None:
             self._missing[f"manifest {descriptor.digest}{_for_platform(descriptor)}"] = None
             return None
@@ -148,7 +148,7 @@ class _Reading:
         descriptor, config = manifest.descriptor, manifest.config
         if descriptor.platform is not None or config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
             return manifest
-        extent = self.contents.extent(blob_name(config.digest))
+        extent = self.contents.extent(self.contents.place(config.digest))
         if extent is None:
             return manifest
         if extent not in self._platforms:  # by place: 20,000 names may be links to one config of 8 MiB
@@ -167,7 +167,7 @@ class _Reading:
         return Platform.of(members) if isinstance(members, dict) else None
 
     def blob(self, descriptor: Descriptor, parent: Digest) -> None:
-        extent = self._blobs.get(descriptor.digest) or self.contents.extent(blob_name(descriptor.digest))
+        extent = self._blobs.get(descriptor.digest) or self.contents.extent(self.contents.place(descriptor.digest))
         if extent is not None:
             if extent.size != descriptor.size:
                 raise SizeMismatch(

@@ -9,17 +9,9 @@ from app.archive.formats.docker_archive import read_manifest
 from app.archive.tar_index import MemberKind
 from app.errors import UnknownFormat
 
-STORAGE_TREE = "docker/registry/v2"
-BUNDLE_CONFIGS = ("images.yaml", "charts.yaml")
 _ROOT_FILE_SYSTEM = frozenset({"bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"})
 _INNER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tzst", ".txz")
 _MAX_NAME = 60  # characters of a name in a message
-
-
-def is_bundle(contents: Contents) -> bool:
-    """A registry's storage tree and at least one of the files that say what is in it."""
-    has_config = any(contents.extent(name) is not None for name in BUNDLE_CONFIGS)
-    return has_config and _has_storage_tree(contents)
 
 
 def refuse(contents: Contents, supported: Sequence[str]) -> UnknownFormat:
@@ -37,18 +29,9 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "…")
 
 
-def _has_storage_tree(contents: Contents) -> bool:
-    return any(name == STORAGE_TREE or name.startswith(f"{STORAGE_TREE}/") for name in contents.index.members)
-
-
 def _hint(contents: Contents) -> str:
     roots = set(contents.index.roots)
-    return (
-        _hint_of_layout(contents, roots)
-        or _hint_of_manifest(contents)
-        or _hint_of_tree(contents)
-        or _hint_of_members(contents, roots)
-    )
+    return _hint_of_layout(contents, roots) or _hint_of_manifest(contents) or _hint_of_members(contents, roots)
 
 
 def _hint_of_layout(contents: Contents, roots: set[str]) -> str:
@@ -72,12 +55,6 @@ def _hint_of_manifest(contents: Contents) -> str:
     ):
         return "This is a tar of imgpkg; copy its images to an OCI archive or use `imgpkg copy --tar`"
     return "Its manifest.json is not the list that docker save writes"
-
-
-def _hint_of_tree(contents: Contents) -> str:
-    if _has_storage_tree(contents):
-        return "This is a registry's storage; a mindthegap bundle has images.yaml or charts.yaml beside it"
-    return ""
 
 
 def _hint_of_members(contents: Contents, roots: set[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,14 +27,12 @@ REFUSED = {
     "bad-truncated.tar": "truncated_archive",
     "d20-export-rootfs.tar": "unknown_format",
     "imgpkg-image.tar": "unknown_format",
-    "mindthegap-bundle.tar": "unknown_format",
-    "mindthegap-image-bundle.tar": "unknown_format",
     "other-helm-chart.tgz": "unknown_format",
     "outer-gz-truncated.tar.gz": "truncated_archive",
-    "outer-mindthegap-image-bundle.tar.gz": "unknown_format",
 }
 ACCEPTED = sorted(FACTS.keys() - REFUSED.keys())
-DOCKER = [file for file in ACCEPTED if not FACTS[file]["oci"]]
+BUNDLES = [file for file in ACCEPTED if FACTS[file]["formats"] == ["mindthegap"]]
+DOCKER = [file for file in ACCEPTED if FACTS[file]["docker"] and not FACTS[file]["oci"]]
 OCI = [file for file in ACCEPTED if FACTS[file]["oci"]]
 
 
@@ -130,7 +129,27 @@ def test_an_untagged_referrer_belongs_to_its_subject(file: str) -> None:
     assert [str(referrer.digest) for referrer in image.referrers] == [fact["digest"]]
 
 
-@pytest.mark.parametrize("file", sorted(file for file in FACTS if file.startswith("outer-d")))
+@pytest.mark.parametrize("file", BUNDLES)
+def test_a_bundle_of_mindthegap_has_the_images_that_its_maker_was_told_to_put_in(file: str) -> None:
+    archive = opened(read(file))
+    assert archive.format == "mindthegap-bundle"
+    assert [image.names for image in archive.images] == [
+        ("127.0.0.1:5559/bench/app:1.0",),
+        ("127.0.0.1:5559/bench/app:2.0",),
+        ("127.0.0.1:5559/bench/multi:1",),
+    ]
+    assert [[str(platform) for platform in image.platforms] for image in archive.images] == [["linux/amd64"]] * 3
+    assert archive.notes == ()
+
+
+@pytest.mark.parametrize("file", BUNDLES)
+def test_every_blob_of_a_bundle_has_the_digest_it_is_stored_under(file: str) -> None:
+    stored = contents_of(file)
+    assert stored
+    assert all(f"sha256:{hashlib.sha256(data).hexdigest()}" == digest for digest, data in stored.items())
+
+
+@pytest.mark.parametrize("file", sorted(file for file in FACTS if file.startswith(("outer-d", "outer-mindthegap"))))
 def test_an_outer_compression_changes_nothing(file: str) -> None:
     plain = file.removeprefix("outer-").rpartition(".")[0]
     assert opened(read(file)) == opened(read(plain))

@@ -20,7 +20,13 @@ def refusal(data: bytes) -> str:
 
 
 def test_the_formats_have_the_names_of_the_contract_in_its_order() -> None:
-    assert [known.name for known in FORMATS] == ["oci-archive", "docker-archive"]
+    assert [known.name for known in FORMATS] == [
+        "mindthegap-bundle",
+        "oci-archive",
+        "docker-archive",
+        "oc-mirror",
+        "registry-storage",
+    ]
 
 
 @pytest.mark.parametrize("index_last", [False, True])
@@ -51,7 +57,7 @@ def test_markers_below_a_directory_do_not_count_and_the_message_says_what_to_do(
 def test_the_message_names_what_was_found_and_what_is_supported() -> None:
     message = refusal(tar(files({"readme.txt": b"", "data/a": b""})))
     assert "its root holds 'readme.txt', 'data'" in message
-    assert "supported are oci-archive, docker-archive" in message
+    assert "supported are mindthegap-bundle, oci-archive, docker-archive" in message
 
 
 def test_the_message_stays_short_however_much_there_is() -> None:
@@ -81,7 +87,6 @@ def test_a_tar_without_members_says_so() -> None:
         ({"manifest.json": b'{"manifest_version":3}'}, "not the list that docker save writes"),
         ({"manifest.json": b"[1]"}, "not the list that docker save writes"),
         ({"inner.tar.gz": b""}, "push what is inside"),
-        ({"docker/registry/v2/blobs/x": b""}, "registry's storage"),
         ({"oci-layout": b"{}"}, "without its index.json"),
         ({"index.json": b"{}", "blobs/sha256/x": b""}, "without the file oci-layout"),
     ],
@@ -98,8 +103,8 @@ def test_a_directory_of_the_name_of_a_marker_is_no_marker() -> None:
 @pytest.mark.parametrize("config", ["images.yaml", "charts.yaml"])
 @pytest.mark.parametrize("beside", [{}, {"oci-layout": b"{}", "index.json": b"{}"}, {"manifest.json": b"[]"}])
 def test_a_bundle_is_a_bundle_whatever_lies_beside_it(config: str, beside: dict[str, bytes]) -> None:
-    message = refusal(tar(files({**beside, "docker/registry/v2/repositories/a": b"", config: b""})))
-    assert "mindthegap bundle" in message
+    archive = opened(tar(files({**beside, "docker/registry/v2/repositories/a": b"", config: b""})))
+    assert (archive.format, archive.images) == ("mindthegap-bundle", ())
 
 
 def test_a_manifest_json_that_is_no_json_is_malformed_rather_than_unknown() -> None:

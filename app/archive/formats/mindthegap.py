@@ -1,0 +1,42 @@
+"""mindthegap-bundle: a registry's storage with images.yaml or charts.yaml that say what is in it (create bundle of
+mesosphere/mindthegap). The root's order is random: its writer walks a Go map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from app.archive.formats.bundle_config import CHARTS, IMAGES, read_listing
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.storage_tree import Wanted, find, holds_tree, read_archive, tags
+from app.archive.model import Archive
+from app.errors import MissingContent
+
+
+class MindthegapBundle:
+    name = "mindthegap-bundle"
+
+    def recognises(self, contents: Contents) -> bool:
+        """Whatever else stands at the root: makers of bundles leave oci-layout and manifest.json there by accident."""
+        has_config = any(contents.extent(name) is not None for name in (IMAGES, CHARTS))
+        return has_config and holds_tree(contents)
+
+    def read(self, contents: Contents) -> Archive:
+        """What is listed, under the names it is listed by; other tags of the tree stay where they are."""
+        listing = read_listing(contents)
+        found, absent = find(contents, listing.wanted)
+        if absent:
+            raise MissingContent(
+                f"{IMAGES} or {CHARTS} lists what the bundle does not hold: "
+                f"{enumerated([str(each) for each in absent])}; make the bundle again"
+            )
+        notes = (*listing.notes, *_unlisted(contents, listing.wanted))
+        return read_archive(contents, self.name, found, notes)
+
+
+def _unlisted(contents: Contents, wanted: Sequence[Wanted]) -> Iterator[str]:
+    listed = {(each.repository, each.tag) for each in wanted}
+    others = [f"{repository}:{tag}" for repository, tag in tags(contents) if (repository, tag) not in listed]
+    if others:
+        yield f"the bundle holds tags that {IMAGES} and {CHARTS} do not list and that are not pushed: " + enumerated(
+            others
+        )

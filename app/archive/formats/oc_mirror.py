@@ -1,0 +1,70 @@
+"""oc-mirror: what oc-mirror v2 writes (its internal/pkg/archive), a registry's storage with its working directory.
+
+It writes mirror_000001.tar and, where that would be larger than `archiveSize`, mirror_000002.tar and so on: all of
+repositories/ first, then the blobs, working-dir/, and the file isc_<time> at the very end. Directories are not written.
+Blobs that an earlier archive of the same workspace had are left out, but the tags are all there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.storage_tree import Wanted, find, holds_repositories, holds_tree, read_archive, tags
+from app.archive.model import Archive
+from app.errors import MissingContent
+
+_WORKING_DIRECTORY = "working-dir"
+_IMAGE_SET = "isc_"  # + the time of the run
+JOIN = (
+    "unpack all parts of the set (mirror_000001.tar, mirror_000002.tar, …) into one directory and make one tar from "
+    "inside of it: tar -C DIRECTORY -cf mirror.tar ."
+)
+_EARLIER = "oc-mirror leaves out what earlier archives of the same workspace had, and platforms that were not asked for"
+
+
+class OcMirror:
+    name = "oc-mirror"
+
+    def recognises(self, contents: Contents) -> bool:
+        """The last part of a set may have no storage any more."""
+        marks = _has_working_directory(contents) + _has_end(contents)
+        return marks == 2 or (marks == 1 and holds_tree(contents))
+
+    def read(self, contents: Contents) -> Archive:
+        """Every tag whose manifest is there. Raises MissingContent for a part of a set."""
+        wanted = all_tags(contents)
+        if not _has_end(contents):
+            raise MissingContent(
+                "this is the first part of what oc-mirror wrote, mirror_000002.tar and those after it are missing; "
+                f"{JOIN}"
+            )
+        found, absent = find(contents, wanted)
+        if absent and not found:
+            raise MissingContent(f"the archive lacks the manifests of all its tags: {shown(absent)}; {_EARLIER}")
+        notes = [f"not in this archive and not pushed: {shown(absent)}; {_EARLIER}"] if absent else []
+        try:
+            return read_archive(contents, self.name, found, notes)
+        except MissingContent as error:
+            raise MissingContent(f"{error}. {_EARLIER}; if this is one of several parts, {JOIN}") from None
+
+
+def all_tags(contents: Contents) -> list[Wanted]:
+    """Under their paths. Raises MissingContent where there is no repository at all."""
+    if not holds_repositories(contents):
+        raise MissingContent(
+            "the archive holds no repositories, as the second and later parts of what oc-mirror writes; "
+            f"mirror_000001.tar, the first part, has them: {JOIN}"
+        )
+    return [Wanted(repository, tag, path=f"{repository}:{tag}") for repository, tag in tags(contents)]
+
+
+def _has_working_directory(contents: Contents) -> bool:
+    return any(name.startswith(f"{_WORKING_DIRECTORY}/") for name in contents.index.members)
+
+
+def _has_end(contents: Contents) -> bool:
+    return any(name.startswith(_IMAGE_SET) and "/" not in name for name in contents.index.members)
+
+
+def shown(absent: Sequence[Wanted]) -> str:
+    return enumerated([str(each) for each in absent])

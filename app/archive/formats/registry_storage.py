@@ -1,0 +1,27 @@
+"""registry-storage: what a registry of CNCF distribution (registry:2, registry:3) keeps on disk, in a tar."""
+
+from __future__ import annotations
+
+from app.archive.formats.contents import Contents
+from app.archive.formats.oc_mirror import JOIN, all_tags, shown
+from app.archive.formats.storage_tree import find, holds_tree, read_archive
+from app.archive.model import Archive
+from app.errors import MissingContent
+
+
+class RegistryStorage:
+    name = "registry-storage"
+
+    def recognises(self, contents: Contents) -> bool:
+        return holds_tree(contents)
+
+    def read(self, contents: Contents) -> Archive:
+        """Every tag."""
+        found, absent = find(contents, all_tags(contents))
+        if absent:
+            raise MissingContent(
+                f"the archive lacks the manifests of {shown(absent)}; save the storage again, or, if this is the "
+                f"first of several parts that oc-mirror wrote, {JOIN}"
+            )
+        note = "a registry's storage without a list of what is wanted: every tag in it is pushed"
+        return read_archive(contents, self.name, found, [note])

@@ -1,0 +1,160 @@
+"""The storage of a registry: what CNCF distribution keeps on disk (registry/storage/paths.go), as several writers put
+it into a tar.
+
+    docker/registry/v2/blobs/sha256/<hh>/<hex>/data                          layers, configs, manifests, indexes
+    docker/registry/v2/repositories/<path>/_manifests/tags/<tag>/current/link    what a tag points to
+    docker/registry/v2/repositories/<path>/_manifests/revisions/sha256/<hex>/link    manifests of that repository
+
+A link holds a digest and nothing else. Media types are not kept; a manifest tells its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from app.archive.formats.contents import Contents
+from app.archive.formats.graph import read_graph
+from app.archive.model import Archive, ImageEntry
+from app.errors import LimitExceeded, MalformedArchive
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, strict_json, verify
+from app.oci.media_types import is_manifest
+
+ROOT = "docker/registry/v2"
+_REPOSITORIES = f"{ROOT}/repositories"
+_CURRENT = "/current/link"
+_TAG = re.compile(rf"{_REPOSITORIES}/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+){_CURRENT}")
+MAX_LINK_BYTES = 256  # sha512:<128 hex> has 135
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A tag of the tree that is to be pushed: under `name`, where the registry that it came from is known, else under
+    its `path`. One of the two is set."""
+
+    repository: str
+    tag: str
+    name: str | None = None
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return self.name or self.path or f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A wanted tag and the manifest that it points to, whose bytes were checked."""
+
+    wanted: Wanted
+    root: Descriptor
+
+
+def blob_place(digest: Digest) -> str:
+    return f"{ROOT}/blobs/{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}/data"
+
+
+def holds_tree(contents: Contents) -> bool:
+    return any(name == ROOT or name.startswith(f"{ROOT}/") for name in contents.index.members)
+
+
+def holds_repositories(contents: Contents) -> bool:
+    return any(name.startswith(f"{_REPOSITORIES}/") for name in contents.index.members)
+
+
+def tags(contents: Contents) -> Iterator[tuple[str, str]]:
+    """Repository and tag of every tag in the tree, in archive order."""
+    for name in contents.index.members:
+        if name.endswith(_CURRENT) and (found := _TAG.fullmatch(name)):
+            yield found["repository"], found["tag"]
+
+
+def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...], tuple[Wanted, ...]]:
+    """What is wanted and there, and what is wanted and absent, as a registry over this tree would answer.
+
+    Raises LimitExceeded, MalformedArchive, DigestMismatch."""
+    if len(wanted) > contents.limits.nodes:
+        raise LimitExceeded(f"the storage has {len(wanted)} tags to push; at most {contents.limits.nodes} are read")
+    roots = _Roots(contents)
+    found, absent = [], []
+    for each in wanted:
+        root = roots.of(each)
+        if root is None:
+            absent.append(each)
+        else:
+            found.append(Found(each, root))
+    return tuple(found), tuple(absent)
+
+
+class _Roots:
+    """The manifests that tags point to, each read once. A digest is verified before anything else is done with the
+    bytes, so that many names cannot be links to the same ones."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._known: dict[Digest, Descriptor | None] = {}
+        self._bytes = 0
+
+    def of(self, wanted: Wanted) -> Descriptor | None:
+        manifests = f"{_REPOSITORIES}/{wanted.repository}/_manifests"
+        digest = self._link(f"{manifests}/tags/{wanted.tag}{_CURRENT}")
+        if digest is None:
+            return None
+        revision = self._link(f"{manifests}/revisions/{digest.algorithm}/{digest.encoded}/link")
+        if revision is None:  # deleted; the registry, too, then says that there is no such manifest
+            return None
+        if revision != digest:
+            raise MalformedArchive(f"the link of revision {digest} in {wanted.repository} says {revision}")
+        if digest not in self._known:
+            self._known[digest] = self._read(digest)
+        return self._known[digest]
+
+    def _link(self, name: str) -> Digest | None:
+        raw = self._contents.read(name, MAX_LINK_BYTES)
+        if raw is None:
+            return None
+        try:
+            return Digest.parse(raw.decode("ascii"))
+        except (UnicodeDecodeError, MalformedArchive):
+            raise MalformedArchive(f"{name!r:.400} holds {raw[:100]!r}, which is not a digest") from None
+
+    def _read(self, digest: Digest) -> Descriptor | None:
+        raw = self._contents.read(blob_place(digest), MAX_MANIFEST_BYTES)
+        if raw is None:
+            return None
+        self._bytes += len(raw)
+        if self._bytes > self._contents.limits.manifests_bytes:
+            raise LimitExceeded(
+                f"the archive holds more than {self._contents.limits.manifests_bytes} bytes of manifests; split it"
+            )
+        what = f"manifest {digest}"
+        descriptor = Descriptor("", digest, len(raw))
+        verify(raw, descriptor, what)
+        members = strict_json(raw, what=what, limit=MAX_MANIFEST_BYTES)
+        media_type = media_type_of(members) if isinstance(members, dict) else ""
+        if not is_manifest(media_type) or members.get("schemaVersion") == 1:
+            raise MalformedArchive(
+                f"{what}, to which a tag points, is no image manifest and no index of today (media type "
+                f"{media_type!r:.200}); make the archive again without it"
+            )
+        return replace(descriptor, media_type=media_type)
+
+
+def read_archive(contents: Contents, name: str, found: Iterable[Found], notes: Sequence[str]) -> Archive:
+    """The Archive of the format `name` that holds what was found; one image per digest, with all of its names.
+
+    Raises what `read_graph` raises, and LimitExceeded."""
+    roots: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
+    for each in found:
+        _, names, paths = roots.setdefault(each.root.digest, (each.root, {}, {}))
+        names.update(dict.fromkeys(filter(None, [each.wanted.name])))
+        paths.update(dict.fromkeys(filter(None, [each.wanted.path])))
+        if len(names) + len(paths) > contents.limits.tags:
+            raise LimitExceeded(f"image {each.root.digest} has more than {contents.limits.tags} names")
+    graph = read_graph(replace(contents, place=blob_place), [root for root, _, _ in roots.values()])
+    platforms = graph.platforms(roots)
+    images = tuple(
+        ImageEntry(root, names=tuple(names), paths=tuple(paths), platforms=platforms[digest])
+        for digest, (root, names, paths) in roots.items()
+    )
+    return Archive(name, images, graph.manifests, graph.blobs, (*notes, *graph.notes))
