@@ -14,7 +14,7 @@ from app.api.body import MAX_JSON_BYTES, body_of, check_size, expected_bytes, sm
 from app.api.context import ApiContext, Context
 from app.api.jobs import wait_or_leave
 from app.api.multipart import Form, Part
-from app.api.options import Options
+from app.api.options import OPTIONS, Options
 from app.api.problems import MalformedRequest, problem_response
 from app.api.push_documents import PUSH_RESPONSES, describe_push
 from app.errors import InvalidRequest, MalformedArchive, TarmacError, UnknownRegistry
@@ -81,6 +81,8 @@ class _Push:
         async for part in form.parts():
             if part.name == ARCHIVE_PART:
                 await self._take_part(part)
+            elif part.filename is not None and part.name not in OPTIONS:
+                raise InvalidRequest(f"the form's part `{part.name:.100}` is a file; file parts are called `archive`")
             else:
                 self.options.add(part.name, await part.text())
         if self.upload is None:

@@ -320,3 +320,9 @@ def test_whose_fault_it_was_tells_the_status_of_a_waited_failure(error: TarmacEr
 )
 def test_a_file_name_is_only_ever_shown(sent: str, shown: str) -> None:
     assert display_name(sent) == shown
+
+
+async def test_a_file_part_of_another_name_is_told_what_file_parts_are_called(served: Served) -> None:
+    answer = await served.client.post("/push", files={"file": ("x.tar", APP)})
+    detail = problem(answer, 422, "invalid_request")["detail"]
+    assert detail == "the form's part `file` is a file; file parts are called `archive`"
