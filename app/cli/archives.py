@@ -51,11 +51,12 @@ class Taker:
     async def _take(self, file: str, with_digest: bool) -> JobArchive:
         name = "standard input" if file == STANDARD_INPUT else Path(file).name
         raw, size = await _opened(file)
-        if size is None:
-            return await self._unwrap(name, _from_pipe(raw), None)
-        if file == STANDARD_INPUT or await asyncio.to_thread(_is_wrapped, raw):
-            return await self._unwrap(name, _from_file(raw), size)
-        digest = await asyncio.to_thread(_digest, raw, with_digest)
+        with raw:  # not left to the generators: one that is cancelled before its first step closes nothing
+            if size is None:
+                return await self._unwrap(name, _from_pipe(raw), None)
+            if file == STANDARD_INPUT or await asyncio.to_thread(_is_wrapped, raw):
+                return await self._unwrap(name, _from_file(raw), size)
+            digest = await asyncio.to_thread(_digest, raw) if with_digest else None
         spooled = await self._spool.adopt(file)
         return JobArchive(name, ArchiveSource.PATH, spooled.size, digest, None, Compression.NONE, spooled)
 
@@ -89,7 +90,7 @@ def _close_late(opening: asyncio.Future[tuple[BufferedReader, int | None]]) -> N
 
 
 def _open_raw(file: str) -> tuple[BufferedReader, int | None]:
-    raw = open(os.dup(sys.stdin.fileno()) if file == STANDARD_INPUT else file, "rb")  # noqa: SIM115 - readers close it
+    raw = open(os.dup(sys.stdin.fileno()) if file == STANDARD_INPUT else file, "rb")  # noqa: SIM115 - the caller closes it
     status = os.fstat(raw.fileno())
     return raw, status.st_size if stat.S_ISREG(status.st_mode) else None
 
@@ -98,15 +99,13 @@ def _is_wrapped(file: BufferedReader) -> bool:
     return sniff(file.peek(SNIFF_BYTES)[:SNIFF_BYTES]) is not Compression.NONE
 
 
-def _digest(file: BufferedReader, wanted: bool) -> Digest | None:
-    with file:
-        return Digest("sha256", hashlib.file_digest(file, "sha256").hexdigest()) if wanted else None
+def _digest(file: BufferedReader) -> Digest:
+    return Digest("sha256", hashlib.file_digest(file, "sha256").hexdigest())
 
 
 async def _from_file(file: BufferedReader) -> AsyncIterator[bytes]:
-    with file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK):
-            yield chunk
+    while chunk := await asyncio.to_thread(file.read, CHUNK):
+        yield chunk
 
 
 async def _from_pipe(pipe: BufferedReader) -> AsyncIterator[bytes]:

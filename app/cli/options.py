@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from app.errors import InvalidRequest, MalformedArchive
@@ -57,21 +55,8 @@ def checksum_of(arguments: argparse.Namespace) -> Digest | None:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """From --config and the environment; what is said on the command line goes before both."""
+    """From --config and the environment; what is said on the command line goes before both. Raises InvalidSettings."""
     from app.settings import load_settings
 
     said = {variable: getattr(arguments, name, None) for name, variable in _SETTINGS.items()}
-    with settings_checked():
-        return load_settings(arguments.config, {**os.environ, **{name: text for name, text in said.items() if text}})
-
-
-@contextmanager
-def settings_checked() -> Iterator[None]:
-    """Settings that cannot be used end the process as wrong arguments do."""
-    from app.settings import InvalidSettings
-
-    try:
-        yield
-    except InvalidSettings as error:
-        print(f"tarmac: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    return load_settings(arguments.config, {**os.environ, **{name: text for name, text in said.items() if text}})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from app.cli.options import settings_checked, settings_of
+from app.cli.options import settings_of
 
 
 def run(arguments: argparse.Namespace) -> int:
     settings = settings_of(arguments)
     from app.main import serve
 
-    with settings_checked():
-        serve(settings)
+    serve(settings)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -251,6 +252,26 @@ def test_a_push_that_is_interrupted_leaves_nothing(tarmac: Tarmac, tmp_path: Pat
     assert status == 130
     assert out.startswith("cancelled: ")
     assert {each.name for each in (tmp_path / "data").iterdir()} == {"images"}
+
+
+def test_a_push_that_is_interrupted_at_the_registry_tells_what_came_of_it(tarmac: Tarmac, archive: Path) -> None:
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def answer_nothing() -> None:
+            connection, _ = silent.accept()
+            with connection:
+                connection.recv(1)  # a request is under way
+                os.kill(os.getpid(), signal.SIGINT)
+                ended.wait(30)
+
+        threading.Thread(target=answer_nothing, daemon=True).start()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        status, out, _ = tarmac("push", archive, "--registry-url", url, "--json")
+        ended.set()
+    job = json.loads(out)
+    assert (status, job["state"]) == (130, "cancelled")
+    assert [image["state"] for image in job["images"]] == ["cancelled"]
 
 
 def test_inspect_says_what_an_archive_is_and_where_it_would_go(tarmac: Tarmac, archive: Path, tmp_path: Path) -> None:
