@@ -14,6 +14,7 @@ from app.api.context import ApiContext, RegistryView
 from app.api.docs import docs_router
 from app.api.document import finish
 from app.api.guard import Guard
+from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
 from app.api.security import Security, Tokens
 
@@ -33,6 +34,7 @@ def new_application(lifespan: Lifespan, tokens: Tokens | None, *more: APIRouter)
         lifespan=lifespan,
         docs_url=None,  # FastAPI's pages load their scripts from a CDN
         redoc_url=None,
+        default_response_class=JSONAnswer,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
     for router in (push.router, jobs.router, health.router, front.router, docs_router(), *more):

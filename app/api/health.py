@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from fastapi import APIRouter, Response
-from starlette.responses import JSONResponse
 
 from app import __version__
 from app.api.context import Context, RegistryView
+from app.api.json_answer import JSONAnswer
 from app.api.problems import describe, problem_response
 from app.api.schemas import Health, ProblemDocument, RegistryDocument, RegistryList, problems
 from app.errors import RegistryError, RegistryUnreachable, ServiceError, Unavailable
@@ -31,7 +31,7 @@ async def tell_ready(context: Context) -> Response:
         await context.count_jobs()
     except ServiceError as error:
         return problem_response(Unavailable(f"not ready: {error}"))
-    return JSONResponse({"status": "ok", "version": __version__})
+    return JSONAnswer({"status": "ok", "version": __version__})
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from app.api.json_answer import JSONAnswer
 from app.api.problems import describe, failed_job_response, problem_response
 from app.errors import Conflict
 from app.jobs import Job, JobState
@@ -16,11 +17,11 @@ def document(job: Job) -> dict[str, Any]:
 
 
 def shown(job: Job) -> Response:
-    return JSONResponse(document(job), headers={"Cache-Control": "no-store"})
+    return JSONAnswer(document(job), headers={"Cache-Control": "no-store"})
 
 
 def accepted(job: Job) -> Response:
-    return JSONResponse(document(job), 202, {"Location": f"/jobs/{job.id}"})
+    return JSONAnswer(document(job), 202, {"Location": f"/jobs/{job.id}"})
 
 
 def waited(job: Job) -> Response:
@@ -29,7 +30,7 @@ def waited(job: Job) -> Response:
     if not job.ended:
         return accepted(job)
     if job.state is JobState.SUCCEEDED:
-        return JSONResponse(document(job), 200, location)
+        return JSONAnswer(document(job), 200, location)
     if job.problem is None:
         return problem_response(Conflict(f"job {job.id} was cancelled"), location, document(job))
     return failed_job_response(job.problem, document(job), location)

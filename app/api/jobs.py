@@ -9,10 +9,11 @@ from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.responses import JSONResponse, StreamingResponse
+from starlette.responses import StreamingResponse
 
 from app.api import job_response
 from app.api.context import ApiContext, Context
+from app.api.json_answer import JSONAnswer
 from app.api.options import parse_wait
 from app.api.schemas import JobDocument, JobPage, problems
 from app.errors import InvalidRequest
@@ -43,7 +44,7 @@ async def list_jobs(
     """The jobs, newest first."""
     jobs, following = await context.service.page(state=state, label=label, limit=limit, cursor=cursor)
     content = {"jobs": [job_response.document(job) for job in jobs], "next_cursor": following}
-    return JSONResponse(content, headers={"Cache-Control": "no-store"})
+    return JSONAnswer(content, headers={"Cache-Control": "no-store"})
 
 
 @router.get("/{job_id}", response_model=JobDocument, responses=problems("not_found", "invalid_request"))

@@ -11,9 +11,10 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from app import errors
+from app.api.json_answer import JSONAnswer
 from app.errors import Internal, InvalidRequest, NotFound, Origin, Problem, TarmacError, UploadIncomplete
 
 PROBLEM_JSON = "application/problem+json"
@@ -100,14 +101,14 @@ def problem_response(
     if status in _BUSY:
         extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     content = describe(error.problem, status) | ({} if job is None else {"job": job})
-    return JSONResponse(content, status, extra, PROBLEM_JSON)
+    return JSONAnswer(content, status, extra, PROBLEM_JSON)
 
 
 def failed_job_response(problem: Problem, job: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
     """To one who waited: 422 where the request or the archive is at fault, 502 where the registry is, or we are."""
     ours = problem.origin in (Origin.REGISTRY, Origin.SERVICE)
     status = HTTPStatus.BAD_GATEWAY if ours else HTTPStatus.UNPROCESSABLE_ENTITY
-    return JSONResponse(describe(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
+    return JSONAnswer(describe(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
 
 
 async def _answer_own(_: Request, error: Exception) -> Response:

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Protocol
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from app.api.byte_range import ByteRange, Unsatisfiable, parse_range
+from app.api.json_answer import JSONAnswer
 from app.errors import InvalidReference, MalformedArchive, RegistryError, RegistryFault
 from app.oci import Descriptor, Digest, parse_repository
 from app.oci.media_types import OCI_INDEX
@@ -57,7 +58,7 @@ class _Refusal(Exception):
 
     def response(self) -> Response:
         error = {"code": self.code, "message": str(self), "detail": None}
-        return JSONResponse({"errors": [error]}, status_code=self.status, headers=self.headers)
+        return JSONAnswer({"errors": [error]}, status_code=self.status, headers=self.headers)
 
 
 class _PullRoute(APIRoute):
@@ -107,12 +108,12 @@ def _add_listings(router: APIRouter, source: PullSource) -> None:
     @router.head("/", include_in_schema=False)
     @router.get("/", summary="Tell that this is a registry")
     async def version() -> Response:
-        return JSONResponse({})
+        return JSONAnswer({})
 
     @router.get("/_catalog", summary="List the repositories")
     async def catalog(request: Request, n: str | None = None, last: str = "") -> Response:
         names, link = _page(request, await source.repositories(), (n, last))
-        return JSONResponse({"repositories": names}, headers=link)
+        return JSONAnswer({"repositories": names}, headers=link)
 
     @router.get("/{name:path}/tags/list", summary="List the tags of a repository")
     async def tags(request: Request, name: str, n: str | None = None, last: str = "") -> Response:
@@ -120,7 +121,7 @@ def _add_listings(router: APIRouter, source: PullSource) -> None:
         if found is None:
             raise _unknown_name(name)
         names, link = _page(request, found, (n, last))
-        return JSONResponse({"name": name, "tags": names}, headers=link)
+        return JSONAnswer({"name": name, "tags": names}, headers=link)
 
     @router.get("/{name:path}/referrers/{digest}", summary="List the manifests that refer to one")
     async def referrers(
