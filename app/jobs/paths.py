@@ -12,14 +12,17 @@ import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from app.errors import LimitExceeded, PathNotAllowed, PathNotFound
 from app.jobs.beneath import open_beneath
 from app.spool import SpooledFile
+from app.spool.directory import list_directory
 from app.spool.opened import identity_of
 
 MAX_FILES = 1_000  # archives of one request; each is opened before the first is pushed
 _MAGIC = frozenset("*?[")
+DIRECTORY_MARKERS = ("oci-layout", "index.json", "manifest.json", "images.yaml", "charts.yaml", "zarf.yaml")
 
 
 class AllowedRoots:
@@ -29,7 +32,8 @@ class AllowedRoots:
         self._roots = tuple(Path(os.path.normpath(root.absolute())) for root in roots)
 
     def find(self, patterns: Sequence[str]) -> tuple[SpooledFile, ...]:
-        """The regular files that match, sorted within each pattern, none twice. `**` stands for any depth.
+        """The regular files that match, and the directories that hold an unpacked archive (then without what is in
+        them), sorted within each pattern, none twice. `**` stands for any depth.
         Blocks. Raises PathNotAllowed, PathNotFound (also where one of several patterns matches nothing)."""
         if not self._roots:
             raise PathNotAllowed("paths are off: set TARMAC_PATH_ROOTS to the directories archives may be taken from")
@@ -45,7 +49,7 @@ class AllowedRoots:
         root, below = self._split(pattern)
         descriptor = _open_root(root)
         try:
-            files = [file for name in _names(root, below) if (file := _take(descriptor, root, name))]
+            files = list(_take_all(descriptor, root, below))
         finally:
             os.close(descriptor)
         if not files:
@@ -84,16 +88,52 @@ def _names(root: Path, below: str) -> Iterator[str]:
     return iter(sorted(islice(matches, MAX_FILES + 1)))
 
 
-def _take(directory: int, root: Path, name: str) -> SpooledFile | None:
-    """None for what is no regular file, cannot be read, or lies outside behind a link."""
+def _take_all(descriptor: int, root: Path, below: str) -> Iterator[SpooledFile]:
+    """What lies in a directory that was taken is a part of it: its name sorts later than the directory's."""
+    directories: tuple[str, ...] = ()
+    for name in _names(root, below):
+        taken = None if name.startswith(directories) else _take(descriptor, root, name)
+        if taken is not None:
+            directories += (f"{name}/",) * taken.is_directory
+            yield taken.spooled
+
+
+class _Taken(NamedTuple):
+    spooled: SpooledFile
+    is_directory: bool
+
+
+def _take(directory: int, root: Path, name: str) -> _Taken | None:
+    """None for what is neither a regular file nor the directory of an archive, cannot be read, or lies outside behind a
+    link."""
     try:
         descriptor = open_beneath(directory, name)
     except OSError:
         return None
     try:
         status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            return _take_directory(descriptor, str(root / name))
     finally:
         os.close(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return None
-    return SpooledFile(str(root / name), status.st_size, owned=False, identity=identity_of(status))
+    return _Taken(
+        SpooledFile(str(root / name), status.st_size, owned=False, identity=identity_of(status)), is_directory=False
+    )
+
+
+def _take_directory(descriptor: int, path: str) -> _Taken | None:
+    if not any(_exists(descriptor, marker) for marker in DIRECTORY_MARKERS):
+        return None
+    listed = list_directory(descriptor, path, PathNotFound)
+    listed.close()
+    return _Taken(SpooledFile(path, listed.size, owned=False, identity=listed.identity), is_directory=True)
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True

@@ -110,7 +110,7 @@ def _archive_out(archive: JobArchive) -> dict[str, Any]:
         "digest": archive.digest and str(archive.digest),
         "format": archive.format,
         "compression": archive.compression and archive.compression.value,
-        "file": file and {"path": file.path, "size": file.size, "owned": file.owned, "identity": list(file.identity)},
+        "file": file and _file_out(file),
         "expected": archive.expected and str(archive.expected),
     }
 
@@ -124,8 +124,28 @@ def _archive_in(members: Members) -> JobArchive:
         digest=_digest(members.get("digest")),
         format=members.get("format"),
         compression=None if compression is None else Compression(compression),
-        file=file and SpooledFile(**{**file, "identity": tuple(file["identity"])}),
+        file=file and _file_in(file),
         expected=_digest(members.get("expected")),
+    )
+
+
+def _file_out(file: SpooledFile) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "size": file.size,
+        "owned": file.owned,
+        "identity": list(file.identity),
+        "parts": [_file_out(part) for part in file.parts],
+    }
+
+
+def _file_in(members: Members) -> SpooledFile:
+    return SpooledFile(
+        path=members["path"],
+        size=members["size"],
+        owned=members["owned"],
+        identity=tuple(members["identity"]),
+        parts=tuple(_file_in(part) for part in members.get("parts", ())),
     )
 
 

@@ -16,7 +16,7 @@ was cancelled while it was received, leaves its key free.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from functools import partial
 from app.errors import Conflict, InvalidRequest
 from app.jobs.archives import unique_name
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.parts import join_parts
 from app.jobs.registries import pick_registry
 from app.jobs.replay import ReplayedUpload, same_request
 from app.jobs.request import JobRequest, check_idempotency_key, parse_label
@@ -58,10 +59,11 @@ class JobService:
 
     async def submit_paths(self, request: JobRequest, idempotency_key: str | None = None) -> Job:
         """A queued job, or the one that the same request with the same key made before. Raises PathNotAllowed,
-        PathNotFound, UnknownRegistry. What is in the files is looked at when the job runs."""
+        PathNotFound, UnknownRegistry, MissingContent (of a split archive). What is in the files is looked at when the
+        job runs."""
         check_idempotency_key(idempotency_key)
         pick_registry(self._workshop.registries, request.registry)
-        files = await asyncio.to_thread(self._workshop.roots.find, request.paths)
+        files = await asyncio.to_thread(self._find, request.paths)
         job = replace(
             Job.new(JobState.QUEUED, self._workshop.clock(), idempotency_key),
             archives=_path_archives(files, request),
@@ -77,6 +79,9 @@ class JobService:
             return stored
         await self._workshop.queue.put(job.id)
         return job
+
+    def _find(self, patterns: Sequence[str]) -> tuple[SpooledFile, ...]:
+        return join_parts(self._workshop.roots.find(patterns), self._workshop.spool.open)
 
     async def get(self, job_id: str) -> Job:
         return await self._ledger.get(job_id)

@@ -29,13 +29,15 @@ class OpenFile(Protocol):
 class SpooledFile:
     """A plain tar that will still be there after a crash.
 
-    `owned`: made by us, deleted with its job; else a file of somebody else's (`identity` = device, inode, size,
-    mtime_ns when it was adopted) that is read where it stands."""
+    `owned`: made by us, deleted with its job; else a file or directory of somebody else's that is read where it stands
+    (`identity` = device, inode, size, mtime_ns when it was adopted; of a directory: device, inode, size of its tar, and
+    what stands for all that is in it). `parts`: in order, where it is split over several files; nothing has `path`."""
 
     path: str
     size: int
     owned: bool
     identity: tuple[int, int, int, int]
+    parts: tuple[SpooledFile, ...] = ()
 
 
 class Spool(Protocol):
@@ -47,7 +49,8 @@ class Spool(Protocol):
         ...
 
     async def adopt(self, path: str) -> SpooledFile:
-        """Take a plain tar where it stands. Raises PathNotFound."""
+        """Take a plain tar, or a directory that is to be read as one, where it stands. Raises PathNotFound,
+        LimitExceeded."""
         ...
 
     def open(self, file: SpooledFile) -> OpenFile:

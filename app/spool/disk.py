@@ -8,12 +8,14 @@ import os
 import shutil
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Set
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 
 from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull
 from app.spool import OpenFile, SpooledFile, Tap
-from app.spool.opened import OpenedFile, identity_of, open_regular
+from app.spool.directory import open_directory
+from app.spool.joined import JoinedFile
+from app.spool.opened import CHANGED, OpenedFile, identity_of, open_regular
 
 BATCH_BYTES = 1 << 20  # a thread call costs about 50 µs; 1 MiB takes 600 µs to hash, 64 KiB takes 40
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -43,14 +45,13 @@ class DiskSpool:
         return file
 
     async def adopt(self, path: str) -> SpooledFile:
-        descriptor = await asyncio.to_thread(open_regular, path, PathNotFound)
-        try:
-            identity = identity_of(os.fstat(descriptor))
-        finally:
-            os.close(descriptor)
-        return SpooledFile(path, identity[2], owned=False, identity=identity)
+        return await asyncio.to_thread(adopted, path)
 
     def open(self, file: SpooledFile) -> OpenFile:
+        if file.parts:
+            return self._open_parts(file)
+        if not file.owned and os.path.isdir(file.path):
+            return _open_adopted_directory(file)
         descriptor = open_regular(str(self._place(file)), SourceChanged)
         opened = OpenedFile(descriptor, file.identity, same_device=not file.owned)
         try:
@@ -59,6 +60,15 @@ class DiskSpool:
             opened.close()
             raise
         return opened
+
+    def _open_parts(self, file: SpooledFile) -> OpenFile:
+        with ExitStack() as stack:
+            parts = []
+            for part in file.parts:
+                parts.append(self.open(part))
+                stack.callback(parts[-1].close)
+            stack.pop_all()
+        return JoinedFile(tuple(parts))
 
     async def discard(self, file: SpooledFile) -> None:
         if file.owned:
@@ -85,6 +95,28 @@ class DiskSpool:
         """An owned file is always looked for in this directory: it may have been moved, and a path from a row is not
         trusted with deleting."""
         return self._root / Path(file.path).name if file.owned else Path(file.path)
+
+
+def adopted(path: str) -> SpooledFile:
+    """What `DiskSpool.adopt` gives. Blocks."""
+    if os.path.isdir(path):
+        directory = open_directory(path, PathNotFound)
+        directory.close()
+        return SpooledFile(path, directory.size, owned=False, identity=directory.identity)
+    descriptor = open_regular(path, PathNotFound)
+    try:
+        identity = identity_of(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
+    return SpooledFile(path, identity[2], owned=False, identity=identity)
+
+
+def _open_adopted_directory(file: SpooledFile) -> OpenFile:
+    directory = open_directory(file.path, SourceChanged)
+    if directory.identity != file.identity:
+        directory.close()
+        raise SourceChanged(CHANGED)
+    return directory
 
 
 class _Writing:

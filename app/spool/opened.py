@@ -6,10 +6,13 @@ import errno
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from app.errors import PathNotFound, SourceChanged, TruncatedArchive
 
 Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns
+CHANGED = "the archive was changed while it was being pushed; leave it alone and retry the job"
 
 # A FIFO must not block the open, a terminal must not become ours; both are refused once they are open.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -31,42 +34,25 @@ def open_regular(path: str, missing: type[PathNotFound | SourceChanged]) -> int:
     raise missing(f"{os.path.basename(path)} is not a regular file")
 
 
-class OpenedFile:
-    """Owns `descriptor`. Every read is checked against `expected`, so whoever changes a server file while it is pushed
-    cannot get a mixture pushed. The device is left out for files of the spool: its number may change with a reboot."""
+class SharedDescriptor:
+    """A descriptor that is closed when its owner and every read under way are done with it: one that is closed too
+    early names another file."""
 
-    def __init__(self, descriptor: int, expected: Identity, *, same_device: bool) -> None:
+    def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._expected = expected
-        self._first = 0 if same_device else 1
         self._lock = threading.Lock()
         self._closed = False
-        self._users = (
-            1  # this object and every read under way: a descriptor that is closed too early names another file
-        )
+        self._users = 1  # the owner
 
-    @property
-    def size(self) -> int:
-        return self._expected[2]
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        if offset + size > self.size:
-            raise TruncatedArchive(f"bytes {offset} to {offset + size} lie beyond the archive's end at {self.size}")
-        self._enter()
+    @contextmanager
+    def use(self) -> Iterator[int]:
+        """Raises SourceChanged after `close`."""
+        with self._lock:
+            if self._closed:
+                raise SourceChanged("the archive has been closed")
+            self._users += 1
         try:
-            content = _read(self._descriptor, offset, size)
-            self._compare()
-        finally:
-            self._leave()
-        if len(content) < size:
-            raise SourceChanged(f"the archive ends at {offset + len(content)}; it had {self.size} bytes")
-        return content
-
-    def check(self) -> None:
-        """Raises SourceChanged when the file no longer is what it was."""
-        self._enter()
-        try:
-            self._compare()
+            yield self._descriptor
         finally:
             self._leave()
 
@@ -77,17 +63,6 @@ class OpenedFile:
         if not closed:
             self._leave()
 
-    def _compare(self) -> None:
-        found = identity_of(os.fstat(self._descriptor))
-        if found[self._first :] != self._expected[self._first :]:
-            raise SourceChanged("the archive was changed while it was being pushed; leave it alone and retry the job")
-
-    def _enter(self) -> None:
-        with self._lock:
-            if self._closed:
-                raise SourceChanged("the archive has been closed")
-            self._users += 1
-
     def _leave(self) -> None:
         with self._lock:
             self._users -= 1
@@ -96,7 +71,51 @@ class OpenedFile:
             os.close(self._descriptor)
 
 
-def _read(descriptor: int, offset: int, size: int) -> bytes:
+class OpenedFile:
+    """Owns `descriptor`. Every read is checked against `expected`, so whoever changes a server file while it is pushed
+    cannot get a mixture pushed. The device is left out for files of the spool: its number may change with a reboot."""
+
+    def __init__(self, descriptor: int, expected: Identity, *, same_device: bool) -> None:
+        self._shared = SharedDescriptor(descriptor)
+        self._expected = expected
+        self._first = 0 if same_device else 1
+
+    @property
+    def size(self) -> int:
+        return self._expected[2]
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        check_range(offset, size, self.size)
+        with self._shared.use() as descriptor:
+            content = read_from(descriptor, offset, size)
+            self._compare(descriptor)
+        if len(content) < size:
+            raise SourceChanged(f"the archive ends at {offset + len(content)}; it had {self.size} bytes")
+        return content
+
+    def check(self) -> None:
+        """Raises SourceChanged when the file no longer is what it was."""
+        with self._shared.use() as descriptor:
+            self._compare(descriptor)
+
+    def close(self) -> None:
+        """Any number of times."""
+        self._shared.close()
+
+    def _compare(self, descriptor: int) -> None:
+        found = identity_of(os.fstat(descriptor))
+        if found[self._first :] != self._expected[self._first :]:
+            raise SourceChanged(CHANGED)
+
+
+def check_range(offset: int, size: int, end: int) -> None:
+    """Raises TruncatedArchive."""
+    if offset + size > end:
+        raise TruncatedArchive(f"bytes {offset} to {offset + size} lie beyond the archive's end at {end}")
+
+
+def read_from(descriptor: int, offset: int, size: int) -> bytes:
+    """Fewer than `size` bytes at the end of the file. Raises SourceChanged."""
     try:
         content = os.pread(descriptor, size, offset)
         while 0 < len(content) < size:  # Linux gives at most 2 GiB at once

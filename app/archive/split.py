@@ -1,0 +1,166 @@
+"""Archives that were split to fit a disk: which files are parts of one, told by their names and their ends; pure.
+
+`x.tar.000`, `x.tar.001` … (also from 1 on: hauler, 7-Zip), `x.tar.part0` …, `x.tar.part000` … (zarf, whose first part
+is a JSON object about the others), `x.tar.aa`, `x.tar.partab` … (split).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from app.archive.compression import SNIFF_BYTES, sniff
+from app.archive.model import Compression
+from app.archive.tar_header import BLOCK, is_header
+from app.errors import MalformedArchive, MissingContent
+from app.oci import strict_json
+
+HEAD_BYTES = 4096  # of a part: a tar header, or the whole of zarf's first part, which has about 120
+TAIL_BYTES = 2 * BLOCK  # what a tar ends with
+_EXTENSION = r"\.(?:tar|t[gx]z|tzst|tbz2?|gz|zst|xz|bz2)"
+_NUMBERED = re.compile(
+    rf"(?P<before>(?P<stem>.+)[._-]part[._-]?)(?P<number>[0-9]{{1,6}}|[a-z]{{2,4}})"
+    rf"|(?P<before2>(?P<stem2>.+{_EXTENSION})[._-])(?P<number2>[0-9]{{2,6}}|[a-z]{{2}})"
+)
+_NO_NUMBERS = frozenset({"gz", "xz", "bz"})  # x.tar.gz is no part of x.tar
+_DESCRIPTION = frozenset({"Sha256Sum", "Bytes", "Count"})
+
+
+@dataclass(frozen=True, slots=True)
+class PartName:
+    """`before` and the number in its own spelling (decimal digits, or letters from `aa` on) are the file's name; `stem`
+    is what the whole is called."""
+
+    stem: str
+    before: str
+    number: int
+    width: int
+    letters: bool
+
+    @classmethod
+    def parse(cls, name: str) -> PartName | None:
+        """None where `name` is not that of a part."""
+        match = _NUMBERED.fullmatch(name)
+        if match is None:
+            return None
+        stem, before = match["stem"] or match["stem2"], match["before"] or match["before2"]
+        text: str = match["number"] or match["number2"]
+        if text in _NO_NUMBERS:
+            return None
+        return cls(stem, before, _number(text), len(text), text.isalpha())
+
+    @property
+    def may_be_first(self) -> bool:
+        return self.number == 0 or (self.number == 1 and not self.letters)
+
+    @property
+    def next(self) -> PartName:
+        return replace(self, number=self.number + 1)
+
+    @property
+    def previous(self) -> PartName:
+        return replace(self, number=self.number - 1)
+
+    def continues(self, earlier: PartName) -> bool:
+        """Whether both are of one series, wherever in it."""
+        return (self.before, self.letters) == (earlier.before, earlier.letters)
+
+    def __str__(self) -> str:
+        return self.before + (_letters(self.number, self.width) if self.letters else f"{self.number:0{self.width}}")
+
+
+def _number(text: str) -> int:
+    if not text.isalpha():
+        return int(text)
+    number = 0
+    for letter in text:
+        number = number * 26 + ord(letter) - ord("a")
+    return number
+
+
+def _letters(number: int, width: int) -> str:
+    text = ""
+    for _ in range(width):
+        number, letter = divmod(number, 26)
+        text = chr(ord("a") + letter) + text
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """The first HEAD_BYTES and the last TAIL_BYTES of a file, or all where it has fewer, and its size."""
+
+    head: bytes
+    tail: bytes
+    size: int
+
+    @property
+    def starts_an_archive(self) -> bool:
+        return sniff(self.head[:SNIFF_BYTES]) is not Compression.NONE or _is_tar(self.head)
+
+
+def begins_anew(first: Ends, last: Ends, following: Ends) -> bool:
+    """Whether `following` is an archive of its own, and no part after `last` of what began with `first`.
+
+    The start of a tar, or of compressed data, may by chance stand at the start of a part: in a tar that is not at its
+    end it does not count. A plain tar ends with zeros, which nothing but its end is likely to have before a header."""
+    if not following.starts_an_archive:
+        return False
+    is_wrapped = sniff(first.head[:SNIFF_BYTES]) is not Compression.NONE
+    return is_wrapped or (len(last.tail) == TAIL_BYTES and not any(last.tail))
+
+
+def _is_tar(head: bytes) -> bool:
+    return len(head) >= BLOCK and is_header(head[:BLOCK])
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Parts of one archive so far. `count` and `size` (bytes of the whole) where a description says them."""
+
+    last: PartName
+    count: int | None = None
+    size: int | None = None
+
+    @property
+    def described(self) -> bool:
+        """Whether the part that was seen says what follows, and is no part of the archive."""
+        return self.count is not None
+
+    def follow(self, part: PartName) -> Series:
+        """The series with `part`. Raises MissingContent where another one has to come before."""
+        if part.number != self.last.number + 1:
+            raise missing_part(self.last.next, part)
+        return replace(self, last=part)
+
+    def end(self, size: int) -> None:
+        """After the last part, with `size` bytes of them all. Raises MissingContent where one is lacking."""
+        if self.count is not None and self.last.number < self.count:
+            raise missing_part(self.last.next)
+        if self.size is not None and self.size != size:
+            raise MissingContent(
+                f"the parts of {self.last.stem!r:.200} have {size} bytes where their description says {self.size}; "
+                "bring them over again"
+            )
+
+
+def begin_series(name: PartName, ends: Ends) -> Series:
+    """With the first part. Raises MalformedArchive where it is a description that cannot be."""
+    if name.number or ends.size > HEAD_BYTES or not ends.head.startswith(b"{"):
+        return Series(name)
+    members = strict_json(ends.head, what=f"{name}", limit=HEAD_BYTES)
+    if not isinstance(members, dict) or not members.keys() >= _DESCRIPTION:
+        return Series(name)
+    count, size = members["Count"], members["Bytes"]
+    if type(count) is not int or type(size) is not int or count < 1 or size < 0:
+        raise MalformedArchive(f"{name} has {count!r:.40} as the count of its parts and {size!r:.40} as their bytes")
+    return Series(name, count, size)
+
+
+def missing_part(missing: PartName, before: PartName | None = None) -> MissingContent:
+    """The error that names a part, and the one that it has to come before."""
+    where = "" if before is None else f"; it has to come right before {str(before)!r:.200}"
+    return MissingContent(
+        f"part {str(missing)!r:.200} of the split archive {missing.stem!r:.200} is missing{where}; "
+        "send all parts in one request, in order"
+    )

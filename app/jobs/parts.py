@@ -1,0 +1,88 @@
+"""Server files that are parts of one archive become one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from app.archive.split import (
+    HEAD_BYTES,
+    TAIL_BYTES,
+    Ends,
+    PartName,
+    Series,
+    begin_series,
+    begins_anew,
+    missing_part,
+)
+from app.spool import OpenFile, SpooledFile
+
+Opener = Callable[[SpooledFile], OpenFile]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    file: SpooledFile
+    name: PartName
+    ends: Ends
+
+
+def join_parts(files: Sequence[SpooledFile], open_file: Opener) -> tuple[SpooledFile, ...]:
+    """`files` in order, the parts of a split archive as one file that is called as the whole was, at the place of the
+    first of them. Blocks; opens what is called as a part is.
+
+    Raises MissingContent where one is lacking in between, MalformedArchive, SourceChanged."""
+    found: dict[str, list[_Part]] = {}
+    for file in files:
+        directory, _, name = file.path.rpartition("/")
+        part = PartName.parse(name)
+        if part is None:
+            found[file.path] = []
+        else:
+            found.setdefault(f"{directory}/{part.before}\0{part.letters}", []).append(
+                _Part(file, part, _ends(file, open_file))
+            )
+    alone = {file.path: file for file in files}
+    return tuple(each for key, parts in found.items() for each in (_joined(parts) if parts else [alone[key]]))
+
+
+def _ends(file: SpooledFile, open_file: Opener) -> Ends:
+    opened = open_file(file)
+    try:
+        head = opened.read_at(0, min(HEAD_BYTES, file.size))
+        tail = min(TAIL_BYTES, file.size)
+        return Ends(head, opened.read_at(file.size - tail, tail), file.size)
+    finally:
+        opened.close()
+
+
+def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
+    parts.sort(key=lambda part: part.name.number)
+    taken: list[_Part] = []
+    series: Series | None = None
+    for part in parts:
+        if series is not None and not begins_anew(taken[0].ends, taken[-1].ends, part.ends):
+            series = series.follow(part.name)
+            taken.append(part)
+            continue
+        if series is not None:
+            yield _as_one(series, taken)
+            series = None
+        if part.name.may_be_first:
+            series, taken = begin_series(part.name, part.ends), [part]
+        elif part.ends.starts_an_archive:
+            yield part.file
+        else:
+            raise missing_part(part.name.previous, part.name)
+    if series is not None:
+        yield _as_one(series, taken)
+
+
+def _as_one(series: Series, parts: list[_Part]) -> SpooledFile:
+    files = tuple(part.file for part in parts)[series.described :]
+    size = sum(file.size for file in files)
+    series.end(size)
+    if len(parts) == 1:
+        return parts[0].file
+    directory = files[0].path.rpartition("/")[0]
+    return SpooledFile(f"{directory}/{series.last.stem}", size, owned=False, identity=files[0].identity, parts=files)
