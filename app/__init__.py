@@ -9,7 +9,8 @@ know each other (held by import-linter).
     push                      Archive + destination -> PushPlan -> Events
     jobs                      a push that is stored, queued, watched, cancelled and tried again
     api                       HTTP in front of jobs
-    main, __main__            the composition root and the command line
+    destinations, main        the composition root: which adapters there are
+    cli, __main__             the command line
 
 `oci archive registry spool push` are a library: they run without FastAPI and without a database.
 """

@@ -12,8 +12,9 @@ import pytest
 import structlog
 
 from app import main
+from app.destinations import configured_registries
 from app.errors import InvalidSettings
-from app.main import configured_registries, create_app, serve
+from app.main import create_app, serve
 from app.settings import Settings
 
 
