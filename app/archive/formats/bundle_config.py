@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.plain_yaml import MAX_BYTES, Node, read_lines, read_yaml
-from app.archive.formats.storage_tree import Wanted
+from app.archive.formats.storage_tree import Wanted, valid_path
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Reference
 
@@ -73,7 +73,7 @@ def _plain_images(lines: Sequence[str]) -> Iterator[Wanted]:
 
 
 def _image(registry: str, repository: str, tag: str) -> Wanted:
-    path = _path(repository, tag, IMAGES)
+    path = valid_path(repository, tag, IMAGES)
     name = f"{registry}/{path}"
     try:
         is_whole = Reference.parse(name).repository == repository
@@ -91,7 +91,7 @@ def _charts(raw: bytes) -> Iterator[Wanted]:
         for chart, versions in _mapping(listed, f"`charts` of {where}").items():
             for version in _texts(versions, f"{chart!r:.300} of {where}"):
                 tag = version.replace("+", "_")  # as helm pushes it: a tag has no plus sign
-                yield Wanted(_CHARTS_PREFIX + chart, tag, path=_path(chart, tag, CHARTS))
+                yield Wanted(_CHARTS_PREFIX + chart, tag, path=valid_path(chart, tag, CHARTS))
 
 
 def _charts_members(raw: bytes) -> Mapping[str, Node]:
@@ -113,19 +113,10 @@ def _urls(raw: bytes) -> Iterator[str]:
 def _shared(wanted: Sequence[Wanted]) -> Iterator[str]:
     """A bundle keeps repositories without their registry, so the last one that was put in has won."""
     first: dict[tuple[str, str], Wanted] = {}
-    for each in wanted:
-        other = first.setdefault((each.repository, each.tag), each)
-        if other is not each:
-            yield f"{other} and {each} lie at one place of the bundle, which holds only one of them; it is pushed once"
-
-
-def _path(repository: str, tag: str, what: str) -> str:
-    path = f"{repository}:{tag}"
-    try:
-        Reference.parse_destination(path, "the entry")
-    except InvalidReference as error:
-        raise MalformedArchive(f"{what} lists what no registry could hold: {error}") from None
-    return path
+    pairs = ((first.setdefault((each.repository, each.tag), each), each) for each in wanted)
+    shared = [f"{other} and {each}" for other, each in pairs if other is not each]
+    if shared:
+        yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {enumerated(shared)}"
 
 
 def _mapping(value: Node, what: str) -> Mapping[str, Node]:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.storage_tree import Wanted, find, holds_repositories, holds_tree, read_archive, tags
+from app.archive.formats.storage_tree import (
+    ROOT,
+    Wanted,
+    find,
+    holds_repositories,
+    holds_tree,
+    read_archive,
+    tags,
+    valid_path,
+)
 from app.archive.model import Archive
 from app.errors import MissingContent
 
@@ -49,13 +58,13 @@ class OcMirror:
 
 
 def all_tags(contents: Contents) -> list[Wanted]:
-    """Under their paths. Raises MissingContent where there is no repository at all."""
+    """Under their paths. Raises MissingContent where there is no repository at all, MalformedArchive."""
     if not holds_repositories(contents):
         raise MissingContent(
             "the archive holds no repositories, as the second and later parts of what oc-mirror writes; "
             f"mirror_000001.tar, the first part, has them: {JOIN}"
         )
-    return [Wanted(repository, tag, path=f"{repository}:{tag}") for repository, tag in tags(contents)]
+    return [Wanted(repository, tag, path=valid_path(repository, tag, ROOT)) for repository, tag in tags(contents)]
 
 
 def _has_working_directory(contents: Contents) -> bool:

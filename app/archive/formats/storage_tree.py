@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from app.archive.formats.contents import Contents
 from app.archive.formats.graph import read_graph
 from app.archive.model import Archive, ImageEntry
-from app.errors import LimitExceeded, MalformedArchive
-from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, strict_json, verify
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Reference, media_type_of, strict_json, verify
 from app.oci.media_types import is_manifest
 
 ROOT = "docker/registry/v2"
@@ -67,6 +67,16 @@ def tags(contents: Contents) -> Iterator[tuple[str, str]]:
     for name in contents.index.members:
         if name.endswith(_CURRENT) and (found := _TAG.fullmatch(name)):
             yield found["repository"], found["tag"]
+
+
+def valid_path(repository: str, tag: str, what: str) -> str:
+    """`repository:tag`. `what` says in messages where it stands. Raises MalformedArchive."""
+    path = f"{repository}:{tag}"
+    try:
+        Reference.parse_destination(path, "the name")
+    except InvalidReference as error:
+        raise MalformedArchive(f"{what} has what no registry could hold: {error}") from None
+    return path
 
 
 def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...], tuple[Wanted, ...]]:
