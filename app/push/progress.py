@@ -17,8 +17,9 @@ from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState,
 from app.push.plan import PushPlan
 
 ENDED = frozenset(ImageState) - {ImageState.PENDING, ImageState.PUSHING}
+LOST = frozenset({ImageState.FAILED, ImageState.CANCELLED})
 RECEIVING_SHARE = 50.0  # percent that receiving an upload counts for; the push counts for the rest
-ALMOST = 99.9  # 100 is said only when every image has ended
+ALMOST = 99.9  # 100 is said only when every image has landed: a retry of what has not must have somewhere to go
 SMOOTHING = 0.3  # weight of the latest second in the rate: it follows a change within some seconds
 MIN_INTERVAL = 0.5  # seconds; a rate over less would jump
 
@@ -61,6 +62,7 @@ class Meter:
     base        percent at which the push began
     moved       source bytes that had to be read: what the rate is of
     marked      the time of the last rate and `moved` then
+    lost        images that failed or were cancelled
     """
 
     progress: Progress
@@ -68,6 +70,7 @@ class Meter:
     under_way: Mapping[Place, tuple[int, int]] = field(default_factory=lambda: _NOTHING)
     moved: int = 0
     marked: tuple[float, int] | None = None
+    lost: int = 0
 
 
 def received(progress: Progress, count: int, expected: int | None) -> Progress:
@@ -101,7 +104,8 @@ def fold(meter: Meter, event: Event) -> Meter:
         case BlobDone():
             return _done(meter, event)
         case ImageChanged() if event.state in ENDED:
-            return _shown(meter, replace(meter.progress, images_done=meter.progress.images_done + 1))
+            ended = replace(meter, lost=meter.lost + (event.state in LOST))
+            return _shown(ended, replace(meter.progress, images_done=meter.progress.images_done + 1))
     return meter
 
 
@@ -142,7 +146,9 @@ def _done(meter: Meter, event: BlobDone) -> Meter:
 def _shown(meter: Meter, progress: Progress) -> Meter:
     """`progress` with its percent, and 0 seconds left when every image has ended."""
     if progress.images_done >= progress.images_total:
-        return replace(meter, progress=replace(progress, percent=100.0, eta_seconds=0))
+        progress = replace(progress, eta_seconds=0)
+        if not meter.lost:
+            return replace(meter, progress=replace(progress, percent=100.0))
     if progress.bytes_total:
         part = min(progress.bytes_done, progress.bytes_total) / progress.bytes_total
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,7 +66,7 @@ def test_a_second_attempt_does_not_count_twice() -> None:
     assert meter.progress.bytes_sent == 300 + 400
 
 
-def test_a_hundred_percent_is_said_when_every_image_has_ended() -> None:
+def test_a_hundred_percent_is_said_when_every_image_has_landed() -> None:
     meter = begin(Progress(), PLAN)
     for step in PLAN.blobs:
         meter = fold(meter, BlobDone("one", step.key, Outcome.PUSHED, step.extent.size, 1))
@@ -73,6 +74,16 @@ def test_a_hundred_percent_is_said_when_every_image_has_ended() -> None:
     assert meter.progress.percent == ALMOST
     meter = fold(meter, ImageChanged(0, ImageState.PUSHED))
     assert (meter.progress.percent, meter.progress.images_done, meter.progress.eta_seconds) == (100.0, 1, 0)
+
+
+@pytest.mark.parametrize("lost", [ImageState.FAILED, ImageState.CANCELLED])
+def test_a_retry_goes_on_from_where_a_push_that_did_not_land_has_come(lost: ImageState) -> None:
+    meter = fold(begin(Progress(), PLAN), BlobSent("one", LAYER.key, LAYER.extent.size, 1))
+    come = meter.progress.percent
+    meter = fold(meter, ImageChanged(0, lost))
+    assert (meter.progress.percent, meter.progress.images_done, meter.progress.eta_seconds) == (come, 1, 0)
+    meter = fold(begin(meter.progress, PLAN), ImageChanged(0, ImageState.PUSHED))
+    assert meter.progress.percent == 100.0
 
 
 def test_without_bytes_the_images_count() -> None:
@@ -141,4 +152,5 @@ def test_nothing_ever_falls_whatever_the_order(order: list[Event], uploaded: boo
         assert before.bytes_done <= after.bytes_done
         assert before.bytes_sent <= after.bytes_sent
         assert after.bytes_per_second >= 0
-        assert (after.percent == 100.0) == (after.images_done >= after.images_total)
+        ended = after.images_done >= after.images_total
+        assert ended if after.percent == 100.0 else not ended or meter.lost
