@@ -32,7 +32,7 @@ from app.jobs.store import JobQuery, cursor_of, parse_cursor
 from app.jobs.upload import FirstUpload, Upload
 from app.jobs.workshop import Workshop
 from app.push import ImageState
-from app.push.progress import ENDED
+from app.push.progress import ENDED, LOST
 from app.spool import SpooledFile
 
 MAX_PAGE = 500  # documents of one answer; a job of 300 images is about 100 KB of JSON
@@ -184,7 +184,10 @@ def _check_ended(job: Job) -> None:
 def _again(job: Job) -> Job:
     if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
         raise Conflict(f"job {job.id} is {job.state} and its archives are not in the spool; send them again")
-    return job.to(JobState.QUEUED, attempt=job.attempt + 1, finished_at=None, problem=None)
+    waiting = tuple(
+        replace(image, state=ImageState.PENDING, problem=None) if image.state in LOST else image for image in job.images
+    )
+    return job.to(JobState.QUEUED, attempt=job.attempt + 1, finished_at=None, problem=None, images=waiting)
 
 
 def _path_archives(files: tuple[SpooledFile, ...], request: JobRequest) -> tuple[JobArchive, ...]:

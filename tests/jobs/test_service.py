@@ -181,6 +181,10 @@ async def test_a_retry_pushes_what_is_missing(bench: Bench) -> None:
         bench.registry.calls.clear()
         again = await service.retry(failed.id)
         assert (again.state, again.attempt, again.problem) == (JobState.QUEUED, 2, None)
+        assert [(each.state, each.problem) for each in again.images] == [
+            (ImageState.PUSHED, None),
+            (ImageState.PENDING, None),
+        ]
         done = await ended(service, again)
     assert done.state is JobState.SUCCEEDED, done.problem
     assert [image.state for image in done.images] == [ImageState.ALREADY_PRESENT, ImageState.PUSHED]
