@@ -13,16 +13,16 @@ from app.api import job_response
 from app.api.body import MAX_JSON_BYTES, body_of, check_size, expected_bytes, small_body
 from app.api.context import ApiContext, Context
 from app.api.jobs import wait_or_leave
-from app.api.multipart import Form, Part
+from app.api.multipart import Form
 from app.api.options import OPTIONS, Options
 from app.api.problems import MalformedRequest, problem_response
 from app.api.push_documents import PUSH_RESPONSES, describe_push
+from app.api.split_upload import FormArchive, FormParts
 from app.errors import InvalidRequest, MalformedArchive, TarmacError, UnknownRegistry
 from app.jobs import Job, Upload
 from app.oci import strict_json
 
 MAX_NAME = 255  # characters of a file name; it is only shown
-ARCHIVE_PART = "archive"
 
 router = APIRouter(tags=["push"])
 
@@ -78,8 +78,8 @@ class _Push:
         if self._digest_fields():
             raise InvalidRequest("Content-Digest of a form is not the archive's; give it as option `checksum`")
         form = Form(self._request.headers["content-type"], body_of(self._request, self._context))
-        async for part in form.parts():
-            if part.name == ARCHIVE_PART:
+        async for part in FormParts(form):
+            if isinstance(part, FormArchive):
                 await self._take_part(part)
             elif part.filename is not None and part.name not in OPTIONS:
                 raise InvalidRequest(f"the form's part `{part.name:.100}` is a file; file parts are called `archive`")
@@ -89,7 +89,7 @@ class _Push:
             raise InvalidRequest("the form has no file part `archive`, as curl -F archive=@x.tar makes one")
         return await self.upload.submit(self.options.request())
 
-    async def _take_part(self, part: Part) -> None:
+    async def _take_part(self, part: FormArchive) -> None:
         if self.upload is None:
             self._check_options()
         upload = self.upload or await self._begin()

@@ -1,0 +1,154 @@
+"""Directories and split archives as server paths, from the pattern to the registry."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.errors import MissingContent, PathNotFound
+from app.jobs import JobState
+from app.jobs.parts import join_parts
+from app.spool.disk import DiskSpool, adopted
+from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended
+from tests.support.archives import entry, image, oci_image, oci_layout, sha256, wrap
+
+LAYOUT = oci_layout([entry(oci_image(image({"bin/app": b"layout" * 500})), ref="example.com/team/layout:1")])
+
+
+def joined(folder: Path, contents: dict[str, bytes], order: Sequence[str] = ()) -> list[tuple[str, int, int]]:
+    """Name, size and number of parts of what `contents` become."""
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    files = [adopted(str(folder / name)) for name in order or contents]
+    spool = DiskSpool(folder / "spool")
+    return [(Path(file.path).name, file.size, len(file.parts)) for file in join_parts(files, spool.open)]
+
+
+def pieces(content: bytes, size: int, spelling: str = "x.tar.{:03}", first: int = 0) -> dict[str, bytes]:
+    starts = range(0, len(content), size)
+    return {spelling.format(number): content[at : at + size] for number, at in enumerate(starts, first)}
+
+
+# --- which files become one ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("spelling", "first"), [("x.tar.{:03}", 0), ("x.tar.{:03}", 1), ("x.tar.part{}", 1)])
+def test_parts_become_one_in_natural_order(tmp_path: Path, spelling: str, first: int) -> None:
+    contents = pieces(APP, len(APP) // 11, spelling, first)
+    found = joined(tmp_path, contents | {"other.tar": TWO}, [*sorted(contents), "other.tar"])
+    assert found == [("x.tar", len(APP), len(contents)), ("other.tar", len(TWO), 0)]
+
+
+def test_a_gap_is_told_with_the_name_of_the_missing_part(tmp_path: Path) -> None:
+    contents = pieces(APP, 3000)
+    del contents["x.tar.001"]
+    with pytest.raises(MissingContent, match=r"'x\.tar\.001'"):
+        joined(tmp_path, contents)
+
+
+def test_later_parts_alone_are_told_what_comes_before(tmp_path: Path) -> None:
+    with pytest.raises(MissingContent, match=r"'x\.tar\.002' .* before 'x\.tar\.003'"):
+        joined(tmp_path, {"x.tar.003": b"the rest"})
+
+
+def test_whole_archives_that_are_numbered_stay_apart(tmp_path: Path) -> None:
+    found = joined(tmp_path, {"x.tar.00": APP, "x.tar.01": TWO, "x.tar.07": wrap(APP, "gzip")})
+    assert found == [("x.tar.00", len(APP), 0), ("x.tar.01", len(TWO), 0), ("x.tar.07", len(wrap(APP, "gzip")), 0)]
+
+
+def test_a_first_part_alone_stays_what_it_is(tmp_path: Path) -> None:
+    assert joined(tmp_path, {"x.tar.000": APP}) == [("x.tar.000", len(APP), 0)]
+
+
+def test_the_description_of_zarf_is_no_part(tmp_path: Path) -> None:
+    contents = pieces(APP, 3000, "z.tar.zst.part{:03}", 1)
+    about = {"Sha256Sum": sha256(APP).removeprefix("sha256:"), "Bytes": len(APP), "Count": len(contents)}
+    described = {"z.tar.zst.part000": json.dumps(about).encode()}
+    assert joined(tmp_path, described | contents) == [("z.tar.zst", len(APP), len(contents))]
+    last = contents.popitem()[0]
+    with pytest.raises(MissingContent, match=last):
+        joined(tmp_path, described | contents)
+    with pytest.raises(MissingContent, match="part001"):
+        joined(tmp_path, described)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+async def test_a_split_archive_is_pushed(bench: Bench, compression: str) -> None:
+    content = wrap(APP, compression)  # type: ignore[arg-type]
+    for name, piece in pieces(content, len(content) // 3).items():
+        bench.put(name, piece)
+    async with bench.service() as service:
+        request = replace(REQUEST, paths=(f"{bench.roots}/x.tar.*",), checksum=sha256(content))
+        done = await ended(service, await service.submit_paths(request))
+    assert done.state is JobState.SUCCEEDED, done.problem
+    (archive,) = done.archives
+    assert (archive.name, archive.size, archive.format) == ("x.tar", len(content), "docker-archive")
+    assert bench.spooled() == []
+    assert len(bench.registry.tags) == 1
+
+
+async def test_a_split_archive_waits_over_a_restart(bench: Bench) -> None:
+    for name, piece in pieces(APP, 3000).items():
+        bench.put(name, piece)
+    async with bench.service() as service:
+        job = await service.submit_paths(replace(REQUEST, paths=(f"{bench.roots}/x.tar.*",)))
+        stored = await bench.store.get(job.id)
+        assert stored is not None
+        assert stored.archives[0].file == job.archives[0].file
+        assert stored.archives[0].file is not None
+        assert len(stored.archives[0].file.parts) > 2
+        await ended(service, job)
+
+
+def unpack(content: bytes, folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(content)) as packed:
+        packed.extractall(folder, filter="data")
+
+
+@pytest.mark.parametrize(("content", "format_"), [(APP, "docker-archive"), (LAYOUT, "oci-archive")])
+@pytest.mark.parametrize("pattern", ["x", "*", "**"])
+async def test_a_directory_is_pushed_as_the_archive_it_was(
+    bench: Bench, content: bytes, format_: str, pattern: str
+) -> None:
+    unpack(content, bench.roots / "x")
+    async with bench.service() as service:
+        job = await service.submit_paths(replace(REQUEST, paths=(f"{bench.roots}/{pattern}",)))
+        done = await ended(service, job)
+    assert done.state is JobState.SUCCEEDED, done.problem
+    assert [(archive.name, archive.format) for archive in done.archives] == [("x", format_)]
+
+
+async def test_a_directory_changed_before_its_job_runs_is_told(bench: Bench) -> None:
+    unpack(APP, bench.roots / "x")
+    workshop = bench.workshop()
+    (file,) = workshop.roots.find([f"{bench.roots}/x"])
+    (bench.roots / "x" / "more").write_bytes(b"")
+    assert adopted(file.path).identity != file.identity
+
+
+def test_a_directory_of_files_is_no_archive(bench: Bench) -> None:
+    bench.put("folder/a.tar", APP)
+    with pytest.raises(PathNotFound):
+        bench.workshop().roots.find([f"{bench.roots}/folder"])
+
+
+def test_what_a_link_in_a_directory_leads_to_is_not_read(bench: Bench) -> None:
+    unpack(LAYOUT, bench.roots / "x")
+    (bench.root / "secret").write_bytes(b"secret")
+    (bench.roots / "x" / "out").symlink_to(bench.root / "secret")
+    (bench.roots / "y").symlink_to(bench.root)
+    (bench.root / "oci-layout").write_bytes(b"{}")
+    (file,) = bench.workshop().roots.find([f"{bench.roots}/*"])
+    assert Path(file.path).name == "x"
+    opened = DiskSpool(bench.root / "spool").open(file)
+    assert b"secret" not in opened.read_at(0, opened.size).replace(str(bench.root / "secret").encode(), b"")
+    opened.close()
