@@ -75,7 +75,7 @@ class Ledger:
         at a time; a caller that is cancelled does not break it in the middle. Raises NotFound, what `make` raises."""
         task = asyncio.create_task(self._change(job_id, make))
         self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
+        task.add_done_callback(self._changed)
         return await asyncio.shield(task)
 
     def show(self, job_id: str, make: Change) -> None:
@@ -118,6 +118,11 @@ class Ledger:
         """Until every change under way is stored."""
         while self._changes:
             await asyncio.wait(self._changes)
+
+    def _changed(self, task: asyncio.Task[Job]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller was told, or was cancelled and asks no more: nobody else misses it
 
     async def _change(self, job_id: str, make: Change) -> Job:
         async with self._lock(job_id):

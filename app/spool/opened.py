@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from app.errors import PathNotFound, SourceChanged, TruncatedArchive
 
 Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns
-CHANGED = "the archive was changed while it was being pushed; leave it alone and retry the job"
+CHANGED = "the archive was changed while it was being pushed; leave it alone and push it again"
 
 # A FIFO must not block the open, a terminal must not become ours; both are refused once they are open.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
