@@ -10,7 +10,7 @@
     │   └── DigestMismatch · SizeMismatch · MissingContent · SourceChanged
     ├── RegistryError   the destination refused, or could not be reached
     │   ├── RegistryUnreachable · RegistryTLS · RegistryAuth · RegistryDenied
-    │   └── RegistryRejected · RegistryRateLimited · RegistryFault
+    │   └── RegistryRejected · RegistryRateLimited · RegistryFault · RegistryLost
     └── ServiceError    our side
         └── SpoolFull · Unavailable · Interrupted · Internal
 
@@ -197,6 +197,11 @@ class RegistryDenied(RegistryError):
 class RegistryRejected(RegistryError):
     code, title = "registry_rejected", "The registry rejects the content"
 
+    def __init__(self, message: str, *, media_type_refused: bool = False, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing  # digests of what it does not have of a manifest, as it named them
+        self.media_type_refused = media_type_refused  # of a manifest: with another one it might be taken
+
 
 class RegistryRateLimited(RegistryError):
     code, title = "registry_rate_limited", "The registry asks to slow down"
@@ -210,6 +215,15 @@ class RegistryRateLimited(RegistryError):
 class RegistryFault(RegistryError):
     code, title = "registry_error", "The registry failed"
     retryable = True
+
+
+class RegistryLost(RegistryError):
+    code, title = "registry_lost", "The registry does not have what it said it took"
+    retryable = True
+
+    def __init__(self, message: str, *, blobs: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.blobs = blobs  # digests that it misses, as it named them
 
 
 class ServiceError(TarmacError):

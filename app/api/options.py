@@ -21,10 +21,16 @@ OPTIONS: Mapping[str, str] = {
     "tag": "`repo:tag`, replaces the embedded name; only where the request holds exactly one image. Used as written.",
     "rename": "`embedded=repo:tag`, for several images.",
     "prefix": "Repository prefix, put after the registry's own path.",
-    "on_existing_tag": "What to do where the tag exists: `overwrite` (default), `skip` or `error`.",
+    "on_existing_tag": "What to do where the tag exists for another image: `overwrite` (default), `skip`, `error`, or "
+    "`merge-with-overwrite` and `merge-with-retain`: make one image index of both; where both have an image for one "
+    "platform, that of the archive goes in, or that which is there stays.",
     "images": "Glob over embedded names: only these.",
     "platforms": "`linux/amd64,linux/arm64/v8`: only these children of an image index.",
     "layer_compression": "`gzip` (default), `zstd` or `none`: for layers that lie in a docker archive as plain tar.",
+    "media_types": "`keep` (default), `oci` or `docker`: the media types that manifests and indexes are to have. "
+    "Configs and layers keep their bytes; the digests of converted manifests change.",
+    "allow_missing": "`true`: push an image index although the archive lacks some of its children, if the registry "
+    "takes it. `platforms` instead makes a new index of what is there.",
     "format": f"Assert one of {', '.join(f'`{name}`' for name in FORMATS)}; otherwise `format_mismatch`.",
     "checksum": "`sha256:<hex>` of the archive as sent; on a mismatch nothing is pushed.",
     "dry_run": "Detect, resolve and ask the registry what is there; push nothing.",

@@ -7,7 +7,7 @@ from typing import Any
 from app.api.options import OPTIONS, REPEATABLE
 from app.api.problems import statuses
 from app.api.schemas import JobDocument, problems
-from app.push.options import FORMATS, ON_EXISTING_TAG
+from app.push.options import FORMATS, MEDIA_TYPES, ON_EXISTING_TAG
 
 _TEXT = {"type": "string"}
 _BYTES = {"type": "string", "format": "binary"}
@@ -16,6 +16,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "layer_compression": {"type": "string", "enum": ["gzip", "zstd", "none"], "default": "gzip"},
     "format": {"type": "string", "enum": list(FORMATS)},
     "checksum": {"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"},
+    "media_types": {"type": "string", "enum": list(MEDIA_TYPES), "default": "keep"},
+    "allow_missing": {"type": "boolean", "default": False},
     "dry_run": {"type": "boolean", "default": False},
     "wait": {"type": "number", "minimum": 0},
     "registry": {"type": "string", "default": "default"},

@@ -8,6 +8,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from app.archive.hanging import with_root
 from app.archive.model import Archive, DockerImage, ImageEntry
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, Reference, new_manifest, strict_json
@@ -110,28 +111,10 @@ class _Cutter:
         return self._with_root(image, rest)
 
     def _with_root(self, image: ImageEntry, rest: Manifest) -> ImageEntry:
-        """What referred to the whole index, such as its signature, would refer to nothing."""
-        held = set(self._below(rest))
-        referrers = []
-        for referrer in image.referrers:
-            subject = self.manifests[referrer.digest].subject
-            if subject is not None and subject.digest in held:
-                referrers.append(referrer)
-                held.update(self._below(self.manifests[referrer.digest]))
-        if gone := len(image.referrers) - len(referrers):
+        changed, gone = with_root(image, rest, self.manifests)
+        if gone:
             self.notes.append(f"{_title(image)}: {gone} referrers of what was cut away are left out")
-        platforms = tuple(platform for platform in image.platforms if self._is_wanted(platform))
-        return replace(image, root=rest.descriptor, platforms=platforms, referrers=tuple(referrers))
-
-    def _below(self, root: Manifest) -> list[Digest]:
-        found = {root.descriptor.digest: None}
-        waiting = [root]
-        for manifest in waiting:
-            for child in manifest.manifests:
-                if child.digest in self.manifests and child.digest not in found:
-                    found[child.digest] = None
-                    waiting.append(self.manifests[child.digest])
-        return list(found)
+        return replace(changed, platforms=tuple(each for each in image.platforms if self._is_wanted(each)))
 
     def _index(self, index: Manifest) -> Manifest | None:
         """The index itself, what is left of it, or None where nothing in it is wanted."""

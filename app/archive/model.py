@@ -82,6 +82,16 @@ class DockerImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """What hangs on an image by the name of its tag alone: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and the
+    list of referrers `sha256-<hex>` for registries without a referrers API. `subject` is the digest in the tag."""
+
+    tag: str
+    root: Descriptor
+    subject: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class ImageEntry:
     """One image (or index, or artifact) to be pushed.
 
@@ -91,6 +101,7 @@ class ImageEntry:
     bare_tags   tags that stand alone, with no repository
     platforms   of the image, or of the children of an index (attestations left out)
     referrers   manifests whose `subject` lies in this image; they are pushed by digest, after it
+    attached    manifests that go, after it, under a tag of their own to wherever the image goes
     original    for a docker archive that also is an OCI layout: the root as its OCI manifest has it, pushed instead of
                 `root` when nothing is to be compressed
     """
@@ -101,6 +112,7 @@ class ImageEntry:
     bare_tags: tuple[str, ...] = ()
     platforms: tuple[Platform, ...] = ()
     referrers: tuple[Descriptor, ...] = ()
+    attached: tuple[Attached, ...] = ()
     original: Descriptor | None = None
 
     @property

@@ -14,7 +14,17 @@ from app.push import PushOptions
 if TYPE_CHECKING:
     from app.settings import Settings
 
-_OPTIONS = ("tag", "rename", "prefix", "images", "platforms", "layer_compression", "format", "on_existing_tag")
+_OPTIONS = (
+    "tag",
+    "rename",
+    "prefix",
+    "images",
+    "platforms",
+    "layer_compression",
+    "format",
+    "on_existing_tag",
+    "media_types",
+)
 _SETTINGS = {
     "host": "TARMAC_HOST",
     "port": "TARMAC_PORT",
@@ -33,8 +43,9 @@ def _given(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
         value = getattr(arguments, name, None)
         if value is not None:
             yield name, value if isinstance(value, list) else [value]
-    if getattr(arguments, "dry_run", False):
-        yield "dry_run", ["true"]
+    for name in ("dry_run", "allow_missing"):
+        if getattr(arguments, name, False):
+            yield name, ["true"]
 
 
 def checksum_of(arguments: argparse.Namespace) -> Digest | None:

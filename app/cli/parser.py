@@ -36,7 +36,7 @@ def _add(
     if words is None:  # argparse lists only what has a `help`
         parser = commands.add_parser(name)
     else:
-        parser = commands.add_parser(name, help=words, description=f"{words.capitalize()}.", epilog=_EPILOG)
+        parser = commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.", epilog=_EPILOG)
     parser.set_defaults(run=run)
     return parser
 
@@ -52,7 +52,11 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = _add(commands, "push", "push every image in the archives to a registry, in this process")
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     _add_naming(parser)
-    parser.add_argument("--on-existing-tag", metavar="HOW", help="overwrite (default), skip or error")
+    parser.add_argument(
+        "--on-existing-tag",
+        metavar="HOW",
+        help="overwrite (default), skip, error, merge-with-overwrite or merge-with-retain",
+    )
     parser.add_argument(
         "--layer-compression",
         metavar="HOW",
@@ -84,6 +88,12 @@ def _add_naming(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prefix", metavar="PATH", help="put before every repository")
     parser.add_argument("--images", action="append", metavar="GLOB", help="only images with such a name; repeatable")
     parser.add_argument("--platforms", metavar="OS/ARCH,…", help="only these children of an image index")
+    parser.add_argument(
+        "--media-types", metavar="WHICH", help="keep (default), oci or docker: convert manifests to these"
+    )
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="push an index although the archive lacks some of its children"
+    )
     parser.add_argument("--format", metavar="NAME", help="refuse another format than docker-archive, oci-archive, …")
 
 

@@ -2,7 +2,7 @@
 
 from app.oci.descriptor import Descriptor, Platform
 from app.oci.digest import Digest, Hasher
-from app.oci.manifest import MAX_MANIFEST_BYTES, Manifest, media_type_of, new_manifest, parse_manifest, verify
+from app.oci.manifest import MAX_MANIFEST_BYTES, Manifest, media_type_of, new_manifest, parse_manifest, referrer, verify
 from app.oci.reference import DOCKER_HUB, Reference, parse_repository, parse_tag
 from app.oci.strict_json import refuse_lookalikes, strict_json
 
@@ -20,6 +20,7 @@ __all__ = [
     "parse_manifest",
     "parse_repository",
     "parse_tag",
+    "referrer",
     "refuse_lookalikes",
     "strict_json",
     "verify",

@@ -33,6 +33,7 @@ class Platform:
     os: str
     architecture: str
     variant: str = ""
+    os_version: str = field(default="", compare=False)  # of Windows; nobody chooses by it
 
     @classmethod
     def parse(cls, text: str) -> Platform:
@@ -52,7 +53,8 @@ class Platform:
             value = members.get(key)
             return value if isinstance(value, str) and value else default
 
-        return cls(text("os", "unknown"), text("architecture", "unknown"), text("variant", ""))
+        names = text("os", "unknown"), text("architecture", "unknown"), text("variant", "")
+        return cls(*names, os_version=text("os.version", ""))
 
     @property
     def known(self) -> bool:

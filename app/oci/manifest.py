@@ -111,3 +111,14 @@ def media_type_of(members: Mapping[str, Any]) -> str:
 def new_manifest(raw: bytes, media_type: str) -> Manifest:
     """A manifest that we made: its descriptor follows from its bytes."""
     return parse_manifest(raw, Descriptor(media_type, Digest.of(raw), len(raw)))
+
+
+def referrer(manifest: Manifest) -> Descriptor:
+    """The descriptor by which a list of referrers tells of `manifest` (distribution-spec "Listing Referrers"): with its
+    annotations and its artifactType, which is the config's media type where it says none."""
+    stated = strict_json(manifest.raw, what="manifest", limit=MAX_MANIFEST_BYTES).get("artifactType")
+    kind = stated if isinstance(stated, str) and stated else None
+    if kind is None and manifest.config is not None:
+        kind = manifest.config.media_type
+    was = manifest.descriptor
+    return Descriptor(was.media_type, was.digest, was.size, annotations=manifest.annotations, artifact_type=kind)

@@ -9,23 +9,26 @@ OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 OCI_LAYER_GZIP = OCI_LAYER + "+gzip"
 OCI_LAYER_ZSTD = OCI_LAYER + "+zstd"
+OCI_FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+OCI_FOREIGN_LAYER_GZIP = OCI_FOREIGN_LAYER + "+gzip"
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP = DOCKER_LAYER + ".gzip"
-DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+DOCKER_FOREIGN_LAYER_PLAIN = "application/vnd.docker.image.rootfs.foreign.diff.tar"
+DOCKER_FOREIGN_LAYER = DOCKER_FOREIGN_LAYER_PLAIN + ".gzip"
 
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 NON_DISTRIBUTABLE = frozenset(
     {
         DOCKER_FOREIGN_LAYER,
-        "application/vnd.docker.image.rootfs.foreign.diff.tar",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+        DOCKER_FOREIGN_LAYER_PLAIN,
+        OCI_FOREIGN_LAYER,
+        OCI_FOREIGN_LAYER_GZIP,
+        OCI_FOREIGN_LAYER + "+zstd",
     }
 )
 

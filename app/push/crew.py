@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from enum import IntEnum
 from itertools import count
 
+from app.push.turns import Turns
+
 Job = Callable[[], Awaitable[None]]
 
 
@@ -25,6 +27,7 @@ class Lanes:
 
     def __init__(self, workers: int = 6, transfers: int = 4) -> None:
         self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
+        self.turns = Turns()
         self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
 
 

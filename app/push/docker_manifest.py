@@ -19,12 +19,12 @@ _OCI_LAYERS = {
 }
 
 
-def make_manifest(image: DockerImage, blobs: Sequence[Blob], wanted: Compression) -> Manifest:
+def make_manifest(image: DockerImage, blobs: Sequence[Blob], wanted: Compression, *, oci: bool = False) -> Manifest:
     """`blobs` are (digest, size) of the layers in the order of the image, compressed as `stored_as` says. The same
     input gives the same bytes. Docker's media types, as docker itself pushes, unless zstd (which Docker's schema has
-    no type for) or the archive's own manifest asks for those of OCI."""
+    no type for), the archive's own manifest or `oci` asks for those of OCI."""
     compressions = [stored_as(layer, wanted) for layer in image.layers]
-    oci = image.oci or Compression.ZSTD in compressions
+    oci = oci or image.oci or Compression.ZSTD in compressions
     types = _OCI_LAYERS if oci else _DOCKER_LAYERS
     media_type = media_types.OCI_MANIFEST if oci else media_types.DOCKER_MANIFEST
     config_type = media_types.OCI_CONFIG if oci else media_types.DOCKER_CONFIG

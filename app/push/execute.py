@@ -8,19 +8,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from app.archive.model import ReadAt
 from app.errors import RegistryError, TarmacError
 from app.push.crew import Crew, Lanes, Rank, crew_of
-from app.push.events import Event, ImageState, Outcome
-from app.push.graph import contents
-from app.push.images import Images
-from app.push.landing import Carrier, Key, Landing, Supply, landings_of, place_held
+from app.push.events import Event, Outcome
+from app.push.graph import contents, repositories
+from app.push.images import Images, state_of
+from app.push.landing import Carrier, Key, Landing, Supply, landings_of, lost_content, place_held
 from app.push.plan import PushPlan
 from app.push.publish import Publisher
 from app.registry import Registry
+
+MOST_RESENDS = 2  # of an image: a registry that has lost its manifest may have lost its blobs, and says so one by one
 
 
 async def execute(
@@ -38,7 +40,9 @@ async def execute(
     error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
     lanes = lanes or Lanes()
     images = Images(plan, emit)
-    run = _Run(plan, images, Carrier(Supply(plan, sources, lanes.transfer), registry, emit), registry)
+    landings = landings_of(plan)
+    publisher = Publisher(plan, registry, landings, lanes.turns, emit)
+    run = _Run(plan, images, Carrier(Supply(plan, sources, lanes.transfer), registry, emit), publisher, landings)
     try:
         async with crew_of(lanes.workers) as crew:
             for number in range(len(plan.images)):
@@ -52,13 +56,21 @@ async def execute(
 
 
 class _Run:
-    def __init__(self, plan: PushPlan, images: Images, carrier: Carrier, registry: Registry) -> None:
+    def __init__(
+        self,
+        plan: PushPlan,
+        images: Images,
+        carrier: Carrier,
+        publisher: Publisher,
+        landings: Mapping[Key, Landing],
+    ) -> None:
         self._plan = plan
         self._images = images
         self._carrier = carrier
-        self._landings = landings_of(plan)
-        self._publisher = Publisher(plan, registry, self._landings)
+        self._publisher = publisher
+        self._landings = landings
         self._left = [0] * len(plan.images)  # places that an image still waits for
+        self._resent = [0] * len(plan.images)
 
     def begin(self, crew: Crew) -> None:
         self._crew = crew
@@ -135,6 +147,30 @@ class _Run:
         try:
             root = await self._publisher.publish(target, presence)
         except TarmacError as error:
-            self._images.fail(number, error)
+            if not self._send_again(number, lost_content(error)):
+                self._images.fail(number, error)
         else:
-            self._images.end(number, ImageState.PUSHED, root)
+            self._images.end(number, state_of(presence), root)
+
+    def _send_again(self, number: int, lost: frozenset[str] | None) -> bool:
+        """Whether the image is on its way once more, with those of its blobs that the registry has `lost`."""
+        if lost is None or self._resent[number] >= MOST_RESENDS:
+            return False
+        presence = self._images.presence[number]
+        filled = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
+        gone = [
+            (key, place)
+            for key in self._keys(number)
+            for place in filled
+            if place not in self._landings[key].placed or str(self._landings[key].placed[place][0]) in lost
+        ]
+        if lost and not gone:  # nothing that this push has brought
+            return False
+        self._resent[number] += 1
+        self._publisher.forget(filled)
+        for key, place in gone:
+            self._landings[key].lose(place)
+        self._await(number, gone)
+        for key in dict.fromkeys(key for key, _ in gone):
+            self._dispatch(self._landings[key])
+        return True

@@ -53,8 +53,10 @@ def _walk(archive: Archive, digest: Digest, found: dict[Digest, Manifest]) -> No
 
 
 def referrers(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
-    """The manifests that refer to the image by `subject`, with what is below them, children first."""
-    found = {each.descriptor.digest: each for root in entry.referrers for each in tree(archive, root)}
+    """The manifests that hang on the image, by `subject` or by the name of a tag, with what is below them, children
+    first."""
+    roots = (*entry.referrers, *(attached.root for attached in entry.attached))
+    found = {each.descriptor.digest: each for root in roots for each in tree(archive, root)}
     return tuple(found.values())
 
 

@@ -62,9 +62,15 @@ class Images:
             self.fail(number, error)
             return
         self.presence[number] = presence
-        if not presence.missing and not presence.to_fill:
-            state = ImageState.SKIPPED if presence.skipped else ImageState.ALREADY_PRESENT
-            self.end(number, state, known_root(target, presence))
+        if presence.complete and not presence.unlisted:
+            self.end(number, state_of(presence), known_root(target, presence))
+
+
+def state_of(presence: Presence) -> ImageState:
+    """How the image ends when all goes well."""
+    if not presence.complete:
+        return ImageState.PUSHED
+    return ImageState.SKIPPED if presence.skipped else ImageState.ALREADY_PRESENT
 
 
 def known_root(target: ImageTarget, presence: Presence) -> Descriptor | None:

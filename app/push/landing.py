@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.archive.model import DockerImage, ReadAt
+from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
 from app.push.content import ArchivedBlob, Readable, Sending, open_layer
 from app.push.docker_manifest import Blob, layers_of
@@ -26,17 +27,30 @@ class Landing:
     waiting   repository -> the images that need it there
     placed    repository -> the blob as it is known to be there
     counted   its source bytes are in the progress already
+    lost      a registry said that it has this blob and then that it has not: it is sent, and nobody is asked
     """
 
     step: BlobStep
     waiting: dict[str, list[int]] = field(default_factory=dict)
     placed: dict[str, Blob] = field(default_factory=dict)
     counted: bool = False
+    lost: Digest | None = None
+
+    def lose(self, repository: str) -> None:
+        blob = self.placed.pop(repository, None)
+        self.lost = self.lost if blob is None else blob[0]
 
     @property
     def anywhere(self) -> tuple[str, Blob] | None:
         """A repository that has it."""
         return next(iter(self.placed.items()), None)
+
+
+def lost_content(error: TarmacError) -> frozenset[str] | None:
+    """The digests that a registry has lost of what it took (none: it has lost the manifest); None for other errors."""
+    if isinstance(error, RegistryLost):
+        return frozenset(error.blobs)
+    return frozenset(error.missing) if isinstance(error, RegistryRejected) and error.missing else None
 
 
 def landings_of(plan: PushPlan) -> dict[Key, Landing]:
@@ -85,15 +99,16 @@ class Carrier:
 
     async def carry(self, landing: Landing, repository: str) -> None:
         """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
-        there = landing.anywhere
+        there = None if landing.lost else landing.anywhere
         outcome = Outcome.PUSHED if there is None else await self._reuse(repository, *there)
         if there is None or outcome is Outcome.PUSHED:
             async with self._supply.lane:
-                outcome, blob = await self._send(landing, repository, None if there is None else there[1][0])
+                outcome, blob = await self._send(landing, repository, landing.lost if there is None else there[1][0])
         else:
             _, blob = there
         landing.placed[repository] = blob
-        self.tell(landing, repository, outcome)
+        if landing.lost is None:  # else it has been told already
+            self.tell(landing, repository, outcome)
 
     def tell(self, landing: Landing, repository: str, outcome: Outcome) -> None:
         """Say that the blob is there; its source counts once."""

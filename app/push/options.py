@@ -11,8 +11,10 @@ from app.errors import InvalidReference, InvalidRequest
 from app.oci import Platform, Reference, parse_repository
 
 FORMATS = ("docker-archive", "oci-archive", "mindthegap-bundle", "oc-mirror", "registry-storage")
-ON_EXISTING_TAG = ("overwrite", "skip", "error")
-_MERGES = ("merge-with-overwrite", "merge-with-retain")
+MERGE_WITH_RETAIN = "merge-with-retain"
+MERGES = ("merge-with-overwrite", MERGE_WITH_RETAIN)
+ON_EXISTING_TAG = ("overwrite", "skip", "error", *MERGES)
+MEDIA_TYPES = ("keep", "oci", "docker")
 _COMPRESSIONS = (Compression.GZIP, Compression.ZSTD, Compression.NONE)
 _TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 MAX_VALUES = 1_000  # renames and globs of one request; each is compared with every name
@@ -42,6 +44,8 @@ class PushOptions:
     format: str | None = None
     dry_run: bool = False
     on_existing_tag: str = "overwrite"
+    media_types: str = "keep"
+    allow_missing: bool = False
 
     @classmethod
     def parse(cls, values: Mapping[str, Sequence[str]]) -> PushOptions:
@@ -125,16 +129,13 @@ def _compression(text: str) -> Compression:
     return Compression(_choice("layer_compression", _COMPRESSIONS)(text))
 
 
-def _on_existing_tag(text: str) -> str:
-    if text in _MERGES:
-        raise InvalidRequest(f"option `on_existing_tag` {text!r} is not supported; use one of overwrite, skip, error")
-    return _choice("on_existing_tag", ON_EXISTING_TAG)(text)
+def _truth(name: str) -> Callable[[str], bool]:
+    def read(text: str) -> bool:
+        if text.lower() in _TRUTHS:
+            return _TRUTHS[text.lower()]
+        raise InvalidRequest(f"option `{name}` is {text!r}; it must be true or false")
 
-
-def _dry_run(text: str) -> bool:
-    if text.lower() in _TRUTHS:
-        return _TRUTHS[text.lower()]
-    raise InvalidRequest(f"option `dry_run` is {text!r}; it must be true or false")
+    return read
 
 
 _REPEATABLE = frozenset({"rename", "images"})
@@ -146,6 +147,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "platforms": _platforms,
     "layer_compression": _compression,
     "format": _choice("format", FORMATS),
-    "dry_run": _dry_run,
-    "on_existing_tag": _on_existing_tag,
+    "dry_run": _truth("dry_run"),
+    "on_existing_tag": _choice("on_existing_tag", ON_EXISTING_TAG),
+    "media_types": _choice("media_types", MEDIA_TYPES),
+    "allow_missing": _truth("allow_missing"),
 }

@@ -46,3 +46,4 @@ class PushPlan:
     layer_compression: Compression = Compression.GZIP
     notes: tuple[str, ...] = ()
     on_existing_tag: str = "overwrite"
+    media_types: str = "keep"

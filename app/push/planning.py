@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from app.archive.convert import convert
 from app.archive.edit import keep_originals, pick_images, pick_platforms
 from app.archive.model import Archive, Compression
 from app.errors import FormatMismatch, InvalidRequest
@@ -13,6 +14,7 @@ from app.push.graph import Content, contents, repositories
 from app.push.naming import name_images
 from app.push.options import Destination, PushOptions
 from app.push.plan import BlobStep, ImageTarget, PushPlan
+from app.push.sparse import leave_out, refuse_missing
 
 NO_IMAGES = "no images found"
 _KINDS = {"docker-archive": "an image archive", "oci-archive": "an image archive"}
@@ -26,6 +28,8 @@ def make_plan(archives: Sequence[Archive], options: PushOptions, destination: De
     _assert_format(archives, options.format)
     edited = tuple(_edited(archive, options) for archive in _picked(archives, options.images))
     naming = name_images(edited, options, destination)
+    if not options.allow_missing:
+        refuse_missing(edited, naming.images)
     return PushPlan(
         archives=edited,
         images=naming.images,
@@ -33,6 +37,7 @@ def make_plan(archives: Sequence[Archive], options: PushOptions, destination: De
         layer_compression=options.layer_compression,
         notes=tuple(dict.fromkeys((*_notes(edited), *naming.notes))),
         on_existing_tag=options.on_existing_tag,
+        media_types=options.media_types,
     )
 
 
@@ -66,7 +71,11 @@ def _picked(archives: Sequence[Archive], globs: Sequence[str]) -> Iterator[Archi
 def _edited(archive: Archive, options: PushOptions) -> Archive:
     if options.platforms:
         archive = pick_platforms(archive, options.platforms)
-    return keep_originals(archive) if options.layer_compression is Compression.NONE else archive
+    if options.allow_missing:
+        archive = leave_out(archive)
+    if options.layer_compression is Compression.NONE:
+        archive = keep_originals(archive)
+    return convert(archive, options.media_types, options.layer_compression)
 
 
 def _notes(archives: Sequence[Archive]) -> Iterator[str]:

@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.archive.model import Compression, DockerImage
-from app.errors import ArchiveError, TagExists
-from app.oci import Descriptor, Manifest, Reference, parse_manifest
+from app.errors import TagExists
+from app.oci import Descriptor, Manifest, Reference
+from app.oci.media_types import OCI_MANIFEST
 from app.push.content import stored_as
 from app.push.graph import repositories
+from app.push.hanging import Hanging, hanging_at
+from app.push.merge import clashes
+from app.push.options import MERGE_WITH_RETAIN, MERGES
 from app.push.plan import ImageTarget, PushPlan
-from app.registry import Registry
+from app.push.standing import Standing, combine, look_at, our_side, platform_of, read_stored
+from app.registry import Registry, StoredManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +24,26 @@ class Presence:
     """held       repository -> the manifest of the image there (for an OCI image None: it is the archive's)
     missing    destinations that are to be written
     skipped    destinations where another image stands and is to stay
-    bare       repositories where the image stands but not all that refers to it
+    bare       repositories where the image stands but not all that hangs on it
+    unlisted   repositories where all is there, but its referrers may not be listed as such
     """
 
     held: Mapping[str, Manifest | None]
     missing: tuple[Reference, ...]
     skipped: tuple[Reference, ...]
     bare: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
 
     @property
     def to_fill(self) -> tuple[str, ...]:
         """The repositories that manifests, and the blobs they need, have to go to."""
         wanted = (each for each in repositories(self.missing) if each not in self.held)
         return tuple(dict.fromkeys((*wanted, *self.bare)))
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is to be pushed."""
+        return not self.missing and not self.to_fill
 
 
 async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Presence:
@@ -42,56 +54,65 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
     skipped: list[Reference] = []
     for destination in target.destinations:
         found = await _find(plan, target, destination, registry)
+        taken = found.taken and destination.tag is not None
         if found.same:
             held[destination.repository] = found.manifest
-        elif found.taken and destination.tag is not None and plan.on_existing_tag == "error":
+        elif taken and plan.on_existing_tag == "error":
             raise TagExists(f"{destination} exists and is another image; to replace it pass on_existing_tag=overwrite")
-        elif found.taken and destination.tag is not None and plan.on_existing_tag == "skip":
+        elif taken and (found.stays or plan.on_existing_tag == "skip"):
             skipped.append(destination)
         else:
             missing.append(destination)
-    bare = [each for each in held if not await _has_referrers(target, each, registry)]
-    return Presence(held, tuple(missing), tuple(skipped), tuple(bare))
+    hanging = {each: await hanging_at(plan.archives[target.archive], target.entry, each, registry) for each in held}
+    return Presence(
+        held,
+        tuple(missing),
+        tuple(skipped),
+        bare=tuple(each for each, how in hanging.items() if how is Hanging.MISSING),
+        unlisted=tuple(each for each, how in hanging.items() if how is Hanging.UNLISTED),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What stands at one destination: the same image, another one (`taken`), or nothing."""
+    """What stands at one destination: the same image, another one (`taken`, and `stays` where merging leaves it as it
+    is), or nothing."""
 
     same: bool = False
     taken: bool = False
+    stays: bool = False
     manifest: Manifest | None = None
 
 
 async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, registry: Registry) -> _Found:
     root, repository = target.entry.root, destination.repository
+    if destination.tag is not None and plan.on_existing_tag in MERGES:
+        standing = await look_at(registry, repository, destination.tag)
+        return _Found() if standing is None else await _find_merged(plan, target, (repository, standing), registry)
     reference = destination.tag or (None if destination.digest is None else str(destination.digest))
     if reference is None:
         return _Found()
     if isinstance(root, Descriptor):
         digest = await registry.find_manifest(repository, reference)
         return _Found(same=digest == root.digest, taken=digest is not None)
-    stored = await registry.read_manifest(repository, reference)
-    if stored is None:
-        return _Found()
-    manifest = _read(stored.raw, Descriptor(stored.media_type, stored.digest, len(stored.raw)))
-    same = manifest is not None and _is_of(manifest, root, plan.layer_compression)
-    return _Found(same=same, taken=True, manifest=manifest if same else None)
+    return _of_docker(plan, root, await registry.read_manifest(repository, reference))
 
 
-def _read(raw: bytes, descriptor: Descriptor) -> Manifest | None:
-    """None for what we cannot read, such as schema 1: it is another image."""
-    try:
-        return parse_manifest(raw, descriptor)
-    except ArchiveError:
-        return None
+def _of_docker(plan: PushPlan, image: DockerImage, stored: StoredManifest | None) -> _Found:
+    manifest = None if stored is None else read_stored(stored)
+    if manifest is not None and _is_of(manifest, image, plan):
+        return _Found(same=True, taken=True, manifest=manifest)
+    return _Found(taken=stored is not None)
 
 
-def _is_of(manifest: Manifest, image: DockerImage, wanted: Compression) -> bool:
-    """The config digest is the image: it names the DiffIDs. The layers must be wrapped as this request wants them."""
+def _is_of(manifest: Manifest, image: DockerImage, plan: PushPlan) -> bool:
+    """The config digest is the image: it names the DiffIDs. The layers must be wrapped as this request wants them, and
+    the manifest of the family that it asks for."""
     if manifest.config is None or manifest.config.digest != image.config.digest:
         return False
-    expected = [stored_as(layer, wanted) for layer in image.layers]
+    expected = [stored_as(layer, plan.layer_compression) for layer in image.layers]
+    if plan.media_types != "keep" and image.oci != (manifest.descriptor.media_type == OCI_MANIFEST):
+        return False
     return [_compression_of(layer.media_type) for layer in manifest.layers] == expected
 
 
@@ -102,8 +123,34 @@ def _compression_of(media_type: str) -> Compression | None:
     return Compression.NONE if media_type.endswith(".tar") else None
 
 
-async def _has_referrers(target: ImageTarget, repository: str, registry: Registry) -> bool:
-    for referrer in target.entry.referrers:
-        if await registry.find_manifest(repository, str(referrer.digest)) is None:
-            return False
-    return True
+async def _find_merged(plan: PushPlan, target: ImageTarget, there: tuple[str, Standing], registry: Registry) -> _Found:
+    """Whether what stands there holds the image already, or stays whatever comes."""
+    (_, standing), entry = there, target.entry
+    retain = plan.on_existing_tag == MERGE_WITH_RETAIN
+    if isinstance(entry.root, DockerImage):
+        return await _find_docker_child(plan, target, there, registry)
+    if standing.digest == entry.root.digest:
+        return _Found(same=True)
+    manifest = plan.archives[target.archive].manifests[entry.root.digest]
+    side = our_side(entry, manifest)
+    if combine(standing, (manifest, side), retain=retain) is not None:
+        return _Found(taken=True)
+    holds_all = side is not None and standing.side is not None and side.digests <= standing.side.digests
+    return _Found(same=holds_all, taken=True, stays=True)
+
+
+async def _find_docker_child(
+    plan: PushPlan, target: ImageTarget, there: tuple[str, Standing], registry: Registry
+) -> _Found:
+    """The manifest of a docker archive's image is not made yet; that of the same platform may be of the same image."""
+    (repository, standing), image = there, target.entry.root
+    platform = platform_of(target.entry)
+    retain = plan.on_existing_tag == MERGE_WITH_RETAIN
+    if not isinstance(image, DockerImage) or standing.side is None or platform is None:
+        return _Found(taken=True, stays=retain)
+    beside = clashes(standing.side, platform)
+    for entry in beside:
+        found = _of_docker(plan, image, await registry.read_manifest(repository, entry["digest"]))
+        if found.same:
+            return found
+    return _Found(taken=True, stays=retain and bool(beside))

@@ -1,52 +1,167 @@
-"""The last step of an image: its manifests, children before parents, and its names when all else is there."""
+"""The last step of an image: its manifests, children before parents, its names when all else is there, and then what
+hangs on it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from app.archive.model import DockerImage
-from app.oci import Descriptor, Manifest, Reference
+from app.archive.model import Archive, Attached, DockerImage, ImageEntry
+from app.errors import RegistryError, RegistryLost, RegistryRejected, TagExists
+from app.oci import Descriptor, Digest, Manifest, Reference
+from app.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST
 from app.push.docker_manifest import layers_of, make_manifest
-from app.push.graph import manifests, referrers
+from app.push.events import Event, Noticed
+from app.push.fallback import FallbackLists
+from app.push.graph import manifests, referrers, title
+from app.push.hanging import is_fallback_list
 from app.push.landing import Key, Landing
+from app.push.merge import entries_of
+from app.push.options import MERGE_WITH_RETAIN, MERGES
 from app.push.plan import ImageTarget, PushPlan
 from app.push.presence import Presence
+from app.push.sparse import lacking
+from app.push.standing import combine, look_at, our_side
+from app.push.turns import Turns
 from app.registry import Registry
+
+_DOCKER_TYPES = frozenset({DOCKER_MANIFEST, DOCKER_LIST})
 
 
 class Publisher:
-    def __init__(self, plan: PushPlan, registry: Registry, landings: Mapping[Key, Landing]) -> None:
+    def __init__(
+        self,
+        plan: PushPlan,
+        registry: Registry,
+        landings: Mapping[Key, Landing],
+        turns: Turns,
+        emit: Callable[[Event], None],
+    ) -> None:
         self._plan = plan
         self._registry = registry
         self._landings = landings
-        self._stored: set[tuple[str, Descriptor]] = set()  # a child that images share goes to a repository once
+        self._turns = turns
+        self._emit = emit
+        self._lists = FallbackLists(registry, turns)
+        self._stored: set[tuple[str, Digest]] = set()  # what images share goes to a repository once
+        self._as_oci = False  # the registry has refused Docker's media types
 
-    async def publish(self, target: ImageTarget, presence: Presence) -> Descriptor:
-        """Store and tag; the root's descriptor. Nothing is tagged before everything the image refers to is stored at
-        every repository. Raises what the registry raises."""
+    async def publish(self, target: ImageTarget, presence: Presence) -> Descriptor | None:
+        """Store and tag; the descriptor of what the names have now. Nothing is tagged before everything that the image
+        refers to is stored at every repository. Raises what the registry raises."""
+        tried_oci = self._as_oci
+        try:
+            return await self._publish(target, presence)
+        except RegistryError as error:
+            refused = isinstance(error, RegistryRejected) and error.media_type_refused
+            is_ours = isinstance(target.entry.root, DockerImage) and self._plan.media_types == "keep"
+            if not refused or not is_ours or tried_oci:
+                raise self._explained(error, target) from None
+        if not self._as_oci:
+            self._as_oci = True
+            self._emit(
+                Noticed("the registry refuses Docker's media types; manifests of docker archives are made as OCI's")
+            )
+        return await self._publish(target, presence)
+
+    async def _publish(self, target: ImageTarget, presence: Presence) -> Descriptor | None:
         archive = self._plan.archives[target.archive]
         for repository in presence.to_fill:
             for child in manifests(archive, target.entry)[:-1]:
                 await self._store(repository, child)
         root = None
         for destination in presence.missing:
-            root = self._root(target, presence, destination.repository)
-            await self._name(destination, root)
-        for repository in presence.to_fill:
-            for referrer in referrers(archive, target.entry):
-                await self._store(repository, referrer)
-        return (root or self._root(target, presence, presence.to_fill[0])).descriptor
+            root = await self._name(target, destination, self._root(target, presence, destination.repository))
+        for repository in (*presence.to_fill, *presence.unlisted):
+            await self._hang(archive, target.entry, repository)
+        if root is not None:
+            return root.descriptor
+        return next((self._root(target, presence, each).descriptor for each in presence.held), None)
 
-    async def _store(self, repository: str, manifest: Manifest) -> None:
-        key = (repository, manifest.descriptor)
-        if key not in self._stored:
-            digest = str(manifest.descriptor.digest)
-            await self._registry.push_manifest(repository, digest, (manifest.descriptor, manifest.raw))
-            self._stored.add(key)
+    def forget(self, repositories: Iterable[str]) -> None:
+        """Manifests there are to be stored again."""
+        lost = frozenset(repositories)
+        self._stored = {each for each in self._stored if each[0] not in lost}
 
-    async def _name(self, destination: Reference, root: Manifest) -> None:
-        reference = destination.tag or str(root.descriptor.digest)
-        await self._registry.push_manifest(destination.repository, reference, (root.descriptor, root.raw))
+    def _explained(self, error: RegistryError, target: ImageTarget) -> RegistryError:
+        archive = self._plan.archives[target.archive]
+        types = {manifest.descriptor.media_type for manifest in manifests(archive, target.entry)}
+        refused = isinstance(error, RegistryRejected) and error.media_type_refused
+        if isinstance(error, RegistryRejected | RegistryLost) and lacking(archive, target.entry):
+            hint = (
+                "the archive lacks a part of the index, and the registry wants all of it; pass `platforms` for the rest"
+            )
+        elif refused and types & _DOCKER_TYPES:
+            hint = "pass media_types=oci to push it with the media types of OCI (its digest changes)"
+        else:
+            return error
+        return RegistryRejected(f"{error}: {hint}")
+
+    async def _store(self, repository: str, manifest: Manifest, *, is_listed: bool = False) -> None:
+        """By digest. `is_listed`: a list of referrers that comes after it has it."""
+        digest = manifest.descriptor.digest
+        if (repository, digest) not in self._stored:
+            await self._put(repository, str(digest), manifest, is_listed=is_listed)
+            self._stored.add((repository, digest))
+
+    async def _put(self, repository: str, reference: str, manifest: Manifest, *, is_listed: bool = False) -> None:
+        taken_note = await self._registry.push_manifest(repository, reference, (manifest.descriptor, manifest.raw))
+        if not taken_note and not is_listed:
+            self._tell(await self._lists.add(repository, manifest))
+
+    def _tell(self, text: str | None) -> None:
+        if text is not None:
+            self._emit(Noticed(text))
+
+    async def _name(self, target: ImageTarget, destination: Reference, root: Manifest) -> Manifest:
+        """What the destination has now."""
+        if destination.tag is not None and self._plan.on_existing_tag in MERGES:
+            async with self._turns.at(destination.repository, destination.tag):
+                return await self._merge(target, (destination, destination.tag), root)
+        await self._put(destination.repository, destination.tag or str(root.descriptor.digest), root)
+        return root
+
+    async def _merge(self, target: ImageTarget, destination: tuple[Reference, str], root: Manifest) -> Manifest:
+        (place, tag), repository = destination, destination[0].repository
+        standing = await look_at(self._registry, repository, tag)
+        retain = self._plan.on_existing_tag == MERGE_WITH_RETAIN
+        ours = (root, our_side(target.entry, root))
+        merged = root if standing is None else combine(standing, ours, retain=retain)
+        if merged is None:  # what was pushed to it meanwhile has all of this image, or is to stay
+            return root
+        if merged is not root:
+            if not root.is_index or target.entry.referrers or target.entry.attached:
+                await self._store(repository, root)
+            self._tell(
+                f"{place}: {title(target.entry)} ({root.descriptor.digest}) was merged with what stood there; the tag "
+                f"has the new index {merged.descriptor.digest}"
+            )
+        await self._put(repository, tag, merged)
+        return merged
+
+    async def _hang(self, archive: Archive, entry: ImageEntry, repository: str) -> None:
+        """What the image's referrers refer to is there by now."""
+        lists = [each for each in entry.attached if is_fallback_list(each, archive.manifests[each.root.digest])]
+        listed = {child.digest for each in lists for child in archive.manifests[each.root.digest].manifests}
+        tagged = {each.root.digest for each in entry.attached}
+        for manifest in referrers(archive, entry):
+            if manifest.descriptor.digest not in tagged:
+                await self._store(repository, manifest, is_listed=manifest.descriptor.digest in listed)
+        for attached in entry.attached:
+            manifest = archive.manifests[attached.root.digest]
+            if attached in lists:
+                self._tell(await self._lists.merge(repository, attached.tag, entries_of(manifest), manifest))
+            else:
+                await self._attach(repository, attached, manifest)
+
+    async def _attach(self, repository: str, attached: Attached, manifest: Manifest) -> None:
+        """Under its own tag. Where another stands there the request's `on_existing_tag` counts; it is never merged."""
+        there = await self._registry.find_manifest(repository, attached.tag)
+        if there == manifest.descriptor.digest:
+            return
+        if there is not None and self._plan.on_existing_tag == "error":
+            raise TagExists(f"{repository}:{attached.tag} exists and is another; pass on_existing_tag=overwrite")
+        if there is None or self._plan.on_existing_tag not in {"skip", MERGE_WITH_RETAIN}:
+            await self._put(repository, attached.tag, manifest)
 
     def _root(self, target: ImageTarget, presence: Presence, repository: str) -> Manifest:
         root = target.entry.root
@@ -60,4 +175,4 @@ class Publisher:
         for manifest in presence.held.values():
             if manifest is not None and layers_of(manifest) == blobs:
                 return manifest  # the bytes it has elsewhere: one image, one digest
-        return make_manifest(image, blobs, self._plan.layer_compression)
+        return make_manifest(image, blobs, self._plan.layer_compression, oci=self._as_oci)

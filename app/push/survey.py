@@ -10,7 +10,7 @@ from app.errors import TarmacError
 from app.push.crew import Lanes, Rank, crew_of
 from app.push.events import BlobDone, Event, ImageState, Noticed, Outcome
 from app.push.graph import contents
-from app.push.images import Images, known_root
+from app.push.images import Images, known_root, state_of
 from app.push.plan import BlobStep, PushPlan
 from app.registry import Registry
 
@@ -69,6 +69,7 @@ class _Asked:
 
     def conclude(self) -> None:
         for number, presence in sorted(self._images.presence.items()):
-            self._images.end(number, ImageState.PLANNED, known_root(self._plan.images[number], presence))
+            state = state_of(presence) if presence.complete else ImageState.PLANNED
+            self._images.end(number, state, known_root(self._plan.images[number], presence))
         size = sum(self._to_send)
         self._emit(Noticed(f"a push would send {len(self._to_send)} blobs of {size} bytes (before compression)"))

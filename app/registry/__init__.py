@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.oci import Descriptor, Digest
+from app.errors import ArchiveError, RegistryFault
+from app.oci import Descriptor, Digest, verify
+
+MAX_CONFIG_BYTES = 8 << 20  # the largest seen is below 200 KiB; it is held in memory
 
 
 class BlobContent(Protocol):
@@ -36,9 +39,8 @@ class StoredManifest:
     raw: bytes
 
 
-class Registry(Protocol):
-    """A destination. All verbs may be called concurrently; each raises a RegistryError of the one tree and leaves no
-    upload session behind. `repository` is the whole path below the host. Retrying is a wrapper's business (`retry`)."""
+class Blobs(Protocol):
+    """The half of a Registry that holds configs and layers."""
 
     async def blob_exists(self, repository: str, digest: Digest) -> bool: ...
 
@@ -50,6 +52,15 @@ class Registry(Protocol):
         """Send one blob; its digest and size. Errors of `content` pass through unchanged."""
         ...
 
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        """The verified bytes of an image config, None where there are none. Raises RegistryRejected for one of more
+        than MAX_CONFIG_BYTES, and RegistryFault where it is not what `config` says."""
+        ...
+
+
+class Manifests(Protocol):
+    """The half of a Registry that holds manifests, indexes and tags."""
+
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
         """The digest under a tag or digest (HEAD), None where there is none or the registry will not say."""
         ...
@@ -58,9 +69,24 @@ class Registry(Protocol):
         """The verified bytes under a tag or digest (GET), None where there are none."""
         ...
 
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
-        """Store exactly these bytes under a tag or digest."""
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        """Store exactly these bytes under a tag or digest. True where the destination has taken note of the manifest's
+        `subject`; else the list of its referrers is the client's to keep (distribution-spec, OCI-Subject)."""
         ...
 
 
-__all__ = ["BlobContent", "Registry", "StoredManifest"]
+class Registry(Blobs, Manifests, Protocol):
+    """A destination. All verbs may be called concurrently; each raises a RegistryError of the one tree and leaves no
+    upload session behind. `repository` is the whole path below the host. Retrying is a wrapper's business (`retry`)."""
+
+
+def check_config(config: Descriptor, raw: bytes, where: str) -> bytes:
+    """`raw` once it is what `config` says. Raises RegistryFault."""
+    try:
+        verify(raw, config, f"config {config.digest}")
+    except ArchiveError as error:
+        raise RegistryFault(f"{where} holds damaged content: {error}") from None
+    return raw
+
+
+__all__ = ["MAX_CONFIG_BYTES", "BlobContent", "Blobs", "Manifests", "Registry", "StoredManifest", "check_config"]

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from app.errors import Internal, MalformedArchive, RegistryError, RegistryFault, SizeMismatch
+from app.errors import Internal, MalformedArchive, RegistryError, RegistryFault, RegistryRejected, SizeMismatch
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
-from app.registry import BlobContent, StoredManifest
+from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.client import NO_HEADERS, Call, HttpClient, HttpSettings, Transport
 from app.registry.egress import check_target
 from app.registry.reply import Reply, error_of
@@ -130,7 +130,17 @@ class HttpRegistry:
         media_type = (reply.header("content-type") or _OCTETS["Content-Type"]).partition(";")[0].strip()
         return StoredManifest(media_type, digest, reply.body)
 
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        if config.size > MAX_CONFIG_BYTES:
+            raise RegistryRejected(f"{repository}: config {config.digest} has {config.size} bytes, which is no config")
+        call = Call("GET", await self._url(repository, f"blobs/{config.digest}"), limit=MAX_CONFIG_BYTES)
+        reply = await self._session.send(call, repository, _scopes(repository))
+        if reply.status == 404:
+            return None
+        _expect(reply, frozenset({200}))
+        return check_config(config, reply.body, self.name)
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         descriptor, raw = manifest
         call = Call(
             "PUT",
@@ -142,6 +152,7 @@ class HttpRegistry:
         reply = await self._session.send(call, repository, _scopes(repository))
         _expect(reply, frozenset({200, 201, 202}))
         _compare(reply, descriptor.digest)
+        return reply.header("oci-subject") is not None
 
     async def _stream(self, repository: str, content: BlobContent, location: str) -> str:
         """Send content whose size is not known yet; where the session goes on."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ArchiveError, DigestMismatch, MalformedArchive, RegistryFault, RegistryRejected, SizeMismatch
@@ -22,11 +22,11 @@ from app.oci import (
     parse_manifest,
     parse_repository,
     parse_tag,
-    strict_json,
+    referrer,
     verify,
 )
 from app.oci.media_types import INDEXES, NON_DISTRIBUTABLE
-from app.registry import BlobContent, StoredManifest
+from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.layout_files import LayoutFiles, Stamp
 from app.registry.layout_index import LayoutIndex
 
@@ -80,7 +80,15 @@ class LayoutRegistry:
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
         return await asyncio.to_thread(self._read, parse_repository(repository), reference)
 
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        if config.size > MAX_CONFIG_BYTES:
+            raise RegistryRejected(f"{repository}: config {config.digest} has {config.size} bytes, which is no config")
+        if await self.blob_size(repository, config.digest) is None:
+            return None
+        raw = await self.read_blob(config.digest, 0, config.size + 1)
+        return check_config(config, raw, "the embedded destination")
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         """Raises RegistryRejected where the bytes are not what `reference` or the descriptor says, or refer to content
         that is not here. A `subject` may be missing (distribution-spec, "Pushing Manifests with Subject")."""
         tag = _tag_of(reference, manifest[0])
@@ -96,6 +104,7 @@ class LayoutRegistry:
         finally:
             if change in self._waiting:
                 self._waiting.remove(change)
+        return change.manifest[1] is not None
 
     async def repositories(self) -> list[str]:
         """Sorted."""
@@ -246,12 +255,7 @@ def _tag_of(reference: str, descriptor: Descriptor) -> str | None:
 
 def _as_referrer(descriptor: Descriptor, raw: bytes) -> Descriptor:
     with _damage():
-        manifest = parse_manifest(raw, descriptor)
-        stated = strict_json(raw, what="manifest", limit=MAX_MANIFEST_BYTES).get("artifactType")
-    kind = stated if isinstance(stated, str) and stated else None
-    if kind is None and manifest.config is not None:
-        kind = manifest.config.media_type
-    return replace(descriptor, annotations=manifest.annotations, artifact_type=kind)
+        return referrer(parse_manifest(raw, descriptor))
 
 
 @contextmanager

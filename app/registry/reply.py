@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from app.registry.wire import parse_retry_after
 
 ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
 WORDS = 2 << 10  # characters of a registry's own words that are shown
+_MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
 _RETRYABLE = frozenset({408, 425, 499})  # besides 5xx: time-outs that a proxy or the registry reports as 4xx
 
 
@@ -105,4 +107,12 @@ def _refusal(reply: Reply, complaint: Complaint, message: str) -> RegistryError:
         return RegistryDenied(f"{message}. The repository or project may have to be created at the registry first")
     if reply.status == 413:
         return RegistryRejected(f"{message}. The registry, or a proxy before it, limits the size of a request")
-    return RegistryRejected(message)
+    return RegistryRejected(message, media_type_refused=_is_about_media_types(reply, complaint))
+
+
+def _is_about_media_types(reply: Reply, complaint: Complaint) -> bool:
+    """zot without its Docker compatibility answers 415, and 400 MANIFEST_INVALID in other versions."""
+    if reply.method != "PUT" or "/manifests/" not in urlsplit(reply.url).path:
+        return False
+    is_invalid = reply.status == 400 and complaint.code in {"MANIFEST_INVALID", "UNSUPPORTED"}
+    return reply.status == 415 or (is_invalid and _MEDIA_TYPE.search(complaint.words) is not None)

@@ -1,4 +1,4 @@
-"""The same six verbs with backoff: a wrapper, so that no adapter knows about trying again.
+"""The same verbs with backoff: a wrapper, so that no adapter knows about trying again.
 
 The loop is our own: stamina's clock and sleep cannot be given, and its time-out counts the hours a good upload took."""
 
@@ -62,8 +62,11 @@ class RetryingRegistry:
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
         return await self._try(lambda: self._registry.read_manifest(repository, reference))
 
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
-        await self._try(lambda: self._registry.push_manifest(repository, reference, manifest))
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        return await self._try(lambda: self._registry.read_config(repository, config))
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        return await self._try(lambda: self._registry.push_manifest(repository, reference, manifest))
 
     async def _try(self, verb: Callable[[], Awaitable[T]]) -> T:
         number, waited = 1, 0.0

@@ -36,8 +36,9 @@ class _Failure:
 class FakeRegistry:
     """Strict as distribution is: no manifest without what it refers to (foreign layers and subjects apart)."""
 
-    def __init__(self, *, mounts: bool = True) -> None:
+    def __init__(self, *, mounts: bool = True, lists_referrers: bool = True) -> None:
         self.mounts = mounts
+        self.lists_referrers = lists_referrers
         self.calls: list[Call] = []
         self.blobs: dict[tuple[str, Digest], bytes] = {}
         self.manifests: dict[tuple[str, Digest], StoredManifest] = {}
@@ -107,13 +108,18 @@ class FakeRegistry:
         self._enter("read_manifest", repository, reference)
         return self._find(repository, reference)
 
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> None:
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        self._enter("read_config", repository, str(config.digest))
+        return self.blobs.get((repository, config.digest))
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         self._enter("push_manifest", repository, reference)
         descriptor, raw = manifest
         self._admit(repository, descriptor, raw)
         self.manifests[repository, descriptor.digest] = StoredManifest(descriptor.media_type, descriptor.digest, raw)
         if ":" not in reference:
             self.tags[repository, reference] = descriptor.digest
+        return self.lists_referrers and parse_manifest(raw, descriptor).subject is not None
 
     def _admit(self, repository: str, descriptor: Descriptor, raw: bytes) -> None:
         manifest = parse_manifest(raw, Descriptor(descriptor.media_type, descriptor.digest, descriptor.size))

@@ -65,8 +65,11 @@ class Graph:
 
 
 def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
-    """Follow `roots` down to the last blob. Raises MissingContent (with everything that is missing), DigestMismatch,
-    SizeMismatch, LimitExceeded, MalformedArchive."""
+    """Follow `roots` down to the last blob. What an index leads to may be missing (image-spec: a layout may lack what
+    it refers to; `docker save` of one platform does), so that it can be cut away; the push has the last word.
+
+    Raises MissingContent (with everything that is missing of the roots themselves), DigestMismatch, SizeMismatch,
+    LimitExceeded, MalformedArchive."""
     reading = _Reading(contents)
     waiting = deque((root, 1) for root in roots)
     while waiting:
@@ -96,7 +99,7 @@ class _Reading:
         self.parents: dict[Digest, dict[Digest, None]] = {}
         self._depths: dict[Digest, int] = {}
         self._blobs: dict[Digest, Extent] = {}
-        self._missing: dict[str, None] = {}
+        self._missing: dict[tuple[Digest, str], None] = {}  # what is missing, and the manifest that it is missing to
         self._absent: dict[Digest, None] = {}
         self._platforms: dict[Extent, Platform | None] = {}
         self._bytes = 0
@@ -132,7 +135,7 @@ class _Reading:
     def _read(self, descriptor: Descriptor) -> Manifest | None:
         raw = self.contents.read(self.contents.place(descriptor.digest), MAX_MANIFEST_BYTES)
         if raw is None:
-            self._missing[f"manifest {descriptor.digest}{_for_platform(descriptor)}"] = None
+            self._missing[descriptor.digest, f"manifest {descriptor.digest}{_for_platform(descriptor)}"] = None
             return None
         self._bytes += len(raw)
         if len(self.manifests) >= self.limits.nodes or self._bytes > self.limits.manifests_bytes:
@@ -178,14 +181,15 @@ class _Reading:
         elif descriptor.urls or descriptor.media_type in NON_DISTRIBUTABLE:
             self._absent[descriptor.digest] = None
         elif descriptor.data is None:
-            self._missing[f"blob {descriptor.digest} of manifest {parent}"] = None
+            self._missing[parent, f"blob {descriptor.digest} of manifest {parent}"] = None
+
+    def _is_index(self, digest: Digest) -> bool:
+        return digest in self.manifests and self.manifests[digest].is_index
 
     def graph(self) -> Graph:
-        if self._missing:
-            raise MissingContent(
-                f"the archive lacks {enumerated(list(self._missing))}; save it again with all of its content "
-                "(for an index: with all of its platforms)"
-            )
+        missing = [what for digest, what in self._missing if digest not in self.parents and not self._is_index(digest)]
+        if missing:
+            raise MissingContent(f"the archive lacks {enumerated(missing)}; save it again with all of its content")
         notes = []
         if self._absent:
             absent = enumerated([str(digest) for digest in self._absent])

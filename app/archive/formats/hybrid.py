@@ -61,7 +61,7 @@ def read_the_docker_way(contents: Contents, graph: Graph, entry: ImageEntry, bes
     lists, all of its layers are plain tar, and no more is lost by a new manifest than the old one's digest.
 
     Raises DigestMismatch for its config."""
-    if not isinstance(entry.root, Descriptor) or entry.referrers:
+    if not isinstance(entry.root, Descriptor) or entry.referrers or entry.attached:
         return entry
     manifest = graph.manifests[entry.root.digest]
     config = manifest.config

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from app.archive.formats.contents import enumerated
 from app.archive.formats.graph import Graph
-from app.archive.formats.layout_names import canonical, embedded_name
-from app.archive.model import ImageEntry, Limits
+from app.archive.formats.layout_attached import detach
+from app.archive.formats.layout_names import TopLevel, canonical, embedded_name
+from app.archive.model import Attached, ImageEntry, Limits
 from app.errors import LimitExceeded
 from app.oci import Descriptor, Digest
-
-
-@dataclass(frozen=True, slots=True)
-class TopLevel:
-    """A digest that index.json lists, with the names of all descriptors that have it."""
-
-    descriptor: Descriptor
-    names: tuple[str, ...] = ()
-    bare_tags: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> Digest:
-        return self.descriptor.digest
-
-    @property
-    def is_named(self) -> bool:
-        return bool(self.names or self.bare_tags)
 
 
 def collect(descriptors: Iterable[Descriptor], limits: Limits) -> tuple[TopLevel, ...]:
@@ -72,16 +56,22 @@ def name_by_repo_tags(
 
 def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tuple[ImageEntry, ...]:
     """Every top-level is an image of its own, but for what has no name and either lies in an index that is listed too
-    (oras lists children) or refers to something in the archive by `subject`. Raises LimitExceeded."""
+    (oras lists children) or refers to something in the archive by `subject`, and for what a tag ties to something in
+    the archive. Raises LimitExceeded."""
+    standing, attached = detach(top_levels, graph)
     images: dict[Digest, TopLevel] = {}
     referring: dict[Digest, TopLevel] = {}
-    for each in top_levels:
+    for each in standing:
         subject = graph.manifests[each.digest].subject
         if each.is_named or (each.digest not in graph.parents and (subject is None or subject.digest not in graph)):
             images[each.digest] = each
         elif each.digest not in graph.parents:
             referring[each.digest] = each
-    referrers = _Ownership(graph, images, referring, limits).referrers()
+    ownership = _Ownership(graph, images, (referring, attached), limits)
+    referrers, hanging = ownership.referrers(), ownership.attached()
+    if len({each for held in hanging.values() for each in held}) < len(set(attached)):
+        # tags that tie things to one another in a circle: each stands for itself
+        return assemble([replace(each, ties=False) for each in top_levels], graph, limits)
     platforms = graph.platforms(images)
     return tuple(
         ImageEntry(
@@ -90,20 +80,28 @@ def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tu
             bare_tags=image.bare_tags,
             platforms=platforms[digest],
             referrers=tuple(referrers.get(digest, ())),
+            attached=tuple(hanging.get(digest, ())),
         )
         for digest, image in images.items()
     )
 
 
 class _Ownership:
-    """Which images a referrer belongs to: all that hold its subject, or whose referrer its subject is."""
+    """Which images a referrer belongs to: all that hold its subject, or on which its subject hangs."""
 
     def __init__(
-        self, graph: Graph, images: Mapping[Digest, TopLevel], referring: Mapping[Digest, TopLevel], limits: Limits
+        self,
+        graph: Graph,
+        images: Mapping[Digest, TopLevel],
+        hanging: tuple[Mapping[Digest, TopLevel], Sequence[Attached]],
+        limits: Limits,
     ) -> None:
         self._graph = graph
         self._images = images
-        self._referring = referring
+        self._referring, self._attached = hanging
+        self._tied: dict[Digest, list[Digest]] = {}
+        for each in self._attached:
+            self._tied.setdefault(each.root.digest, []).append(each.subject)
         self._limit = limits.nodes * limits.depth
         self._steps = 0
 
@@ -114,6 +112,13 @@ class _Ownership:
                 found.setdefault(owner, []).append(referrer.descriptor)
         return found
 
+    def attached(self) -> dict[Digest, list[Attached]]:
+        found: dict[Digest, list[Attached]] = {}
+        for attached in self._attached:
+            for owner in self._owners(attached.subject):
+                found.setdefault(owner, []).append(attached)
+        return found
+
     def _owners(self, digest: Digest) -> list[Digest]:
         seen = {digest}
         waiting = [digest]
@@ -121,7 +126,7 @@ class _Ownership:
             self._steps += 1
             if self._steps > self._limit:
                 raise LimitExceeded(f"relating referrers to images takes more than {self._limit} steps")
-            parents = list(self._graph.parents.get(above, ()))
+            parents = [*self._graph.parents.get(above, ()), *self._tied.get(above, ())]
             subject = self._graph.manifests[above].subject
             if above in self._referring and subject is not None:
                 parents.append(subject.digest)

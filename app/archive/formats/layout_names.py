@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.errors import InvalidReference
-from app.oci import Descriptor, Reference
+from app.oci import Descriptor, Digest, Reference
 from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNOTATION_SOURCE_PREFIX
 
 
@@ -15,6 +15,25 @@ class EmbeddedName:
 
     full: str | None = None
     bare_tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TopLevel:
+    """A digest that index.json lists, with the names of all descriptors that have it. `ties`: a tag of it may tie it to
+    something else."""
+
+    descriptor: Descriptor
+    names: tuple[str, ...] = ()
+    bare_tags: tuple[str, ...] = ()
+    ties: bool = True
+
+    @property
+    def digest(self) -> Digest:
+        return self.descriptor.digest
+
+    @property
+    def is_named(self) -> bool:
+        return bool(self.names or self.bare_tags)
 
 
 def embedded_name(descriptor: Descriptor) -> EmbeddedName:

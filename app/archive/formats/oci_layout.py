@@ -4,13 +4,15 @@ regctl, oras, umoci. Also docker >= 25 and containerd, which put docker's manife
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from app.archive.formats.contents import Contents, blob_name, enumerated
 from app.archive.formats.docker_archive import read_images
-from app.archive.formats.graph import read_graph
+from app.archive.formats.graph import Graph, read_graph
 from app.archive.formats.hybrid import read_beside, read_the_docker_way
 from app.archive.formats.layout_entries import assemble, collect, name_by_repo_tags
+from app.archive.formats.layout_names import embedded_name
 from app.archive.model import Archive
 from app.errors import LimitExceeded, MalformedArchive, MissingContent
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, strict_json
@@ -29,27 +31,31 @@ class OCILayout:
         return contents.extent(MARKER) is not None and contents.extent(INDEX) is not None
 
     def read(self, contents: Contents) -> Archive:
-        _check_version(contents)
-        listed = _listed(contents)
-        descriptors = [each for each in listed if is_manifest(each.media_type)]
-        graph = read_graph(contents, descriptors)
-        beside = read_beside(contents, graph)
-        top_levels, name_notes = name_by_repo_tags(collect(descriptors, contents.limits), graph, beside.repo_tags)
-        images = (
-            read_the_docker_way(contents, graph, image, beside)
-            for image in assemble(top_levels, graph, contents.limits)
-        )
-        more, blobs, docker_notes = read_images(contents, beside.unlisted, oci=True)
-        return Archive(
-            format=self.name,
-            images=(*images, *more),
-            manifests=graph.manifests,
-            blobs={**graph.blobs, **blobs},
-            notes=(*_unknown(listed), *graph.notes, *name_notes, *docker_notes),
-        )
+        check_version(contents)
+        return read_layout(contents, self.name, list_layout(contents))
 
 
-def _check_version(contents: Contents) -> None:
+def read_layout(contents: Contents, name: str, listed: list[Descriptor]) -> Archive:
+    """The images that `listed`, the descriptors of index.json, lead to, as an archive of the format `name`."""
+    listed_manifests = [each for each in listed if is_manifest(each.media_type)]
+    graph = read_graph(contents, listed_manifests)
+    descriptors = list(_present(listed_manifests, graph))
+    beside = read_beside(contents, graph)
+    top_levels, name_notes = name_by_repo_tags(collect(descriptors, contents.limits), graph, beside.repo_tags)
+    images = (
+        read_the_docker_way(contents, graph, image, beside) for image in assemble(top_levels, graph, contents.limits)
+    )
+    more, blobs, docker_notes = read_images(contents, beside.unlisted, oci=True)
+    return Archive(
+        format=name,
+        images=(*images, *more),
+        manifests=graph.manifests,
+        blobs={**graph.blobs, **blobs},
+        notes=(*_unknown(listed), *graph.notes, *name_notes, *docker_notes),
+    )
+
+
+def check_version(contents: Contents) -> None:
     raw = contents.read(MARKER, MAX_MARKER_BYTES) or b""
     members = strict_json(raw, what=MARKER, limit=MAX_MARKER_BYTES)
     version = members.get("imageLayoutVersion") if isinstance(members, dict) else None
@@ -59,7 +65,8 @@ def _check_version(contents: Contents) -> None:
         )
 
 
-def _listed(contents: Contents) -> list[Descriptor]:
+def list_layout(contents: Contents) -> list[Descriptor]:
+    """The descriptors of index.json. Raises MalformedArchive, MissingContent, LimitExceeded."""
     raw = contents.read(INDEX, contents.limits.docker_manifest_bytes) or b""
     members = strict_json(raw, what=INDEX, limit=contents.limits.docker_manifest_bytes)
     if not isinstance(members, dict) or "manifests" not in members:
@@ -85,6 +92,17 @@ def _descriptor(contents: Contents, members: Any, what: str) -> Descriptor:
     content = strict_json(raw, what=f"manifest {digest}", limit=MAX_MANIFEST_BYTES)
     media_type = media_type_of(content) if isinstance(content, dict) else None
     return Descriptor.parse({**members, "mediaType": media_type}, what)
+
+
+def _present(listed: list[Descriptor], graph: Graph) -> Iterator[Descriptor]:
+    """oras lists the children of an index here, too; what is missing of those is the index's affair. Raises
+    MissingContent where it has a name of its own."""
+    for each in listed:
+        name = embedded_name(each)
+        if each.digest in graph:
+            yield each
+        elif name.full or name.bare_tag:
+            raise MissingContent(f"the archive lacks manifest {each.digest}, {name.full or name.bare_tag}")
 
 
 def _unknown(listed: list[Descriptor]) -> tuple[str, ...]:

@@ -1,0 +1,71 @@
+"""What stands under a tag that an image is to be merged into, and what is to stand there afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.archive.model import ImageEntry
+from app.errors import ArchiveError
+from app.oci import Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
+from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
+from app.push.merge import Side, merge, side_of
+from app.registry import MAX_CONFIG_BYTES, Registry, StoredManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`side` is None for what cannot be merged with anything: it is no index, and tells no platform."""
+
+    digest: Digest
+    manifest: Manifest | None
+    side: Side | None
+
+
+async def look_at(registry: Registry, repository: str, tag: str) -> Standing | None:
+    """None where there is no such tag. A request, and one more where the platform has to be read from a config."""
+    stored = await registry.read_manifest(repository, tag)
+    if stored is None:
+        return None
+    manifest = read_stored(stored)
+    if manifest is None:
+        return Standing(stored.digest, None, None)
+    platform = None if manifest.is_index else await _platform(registry, repository, manifest)
+    return Standing(stored.digest, manifest, side_of(manifest, platform))
+
+
+def read_stored(stored: StoredManifest) -> Manifest | None:
+    """None for what we cannot read, such as schema 1."""
+    try:
+        return parse_manifest(stored.raw, Descriptor(stored.media_type, stored.digest, len(stored.raw)))
+    except ArchiveError:
+        return None
+
+
+async def _platform(registry: Registry, repository: str, manifest: Manifest) -> Platform | None:
+    config = manifest.config
+    if config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG} or config.size > MAX_CONFIG_BYTES:
+        return None
+    raw = await registry.read_config(repository, config)
+    try:
+        members = None if raw is None else strict_json(raw, what="the config", limit=MAX_CONFIG_BYTES)
+    except ArchiveError:
+        return None
+    return Platform.of(members) if isinstance(members, dict) else None
+
+
+def platform_of(entry: ImageEntry) -> Platform | None:
+    """Of an image that is no index."""
+    return entry.platforms[0] if len(entry.platforms) == 1 else None
+
+
+def our_side(entry: ImageEntry, manifest: Manifest) -> Side | None:
+    return side_of(manifest, platform_of(entry))
+
+
+def combine(standing: Standing, ours: tuple[Manifest, Side | None], *, retain: bool) -> Manifest | None:
+    """What the tag is to have; None: it stays as it is. What cannot be merged is replaced, or retained."""
+    manifest, side = ours
+    if standing.side is None or side is None:
+        return None if retain else manifest
+    merged = merge(standing.side, side, retain=retain)
+    return None if merged.descriptor.digest == standing.digest else merged
