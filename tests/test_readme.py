@@ -1,0 +1,310 @@
+"""README.md says what the code does: nothing is missing there, and nothing stands there that does not exist."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from app.api.guard import STALL_SECONDS
+from app.api.jobs import MAX_LIMIT
+from app.api.options import MAX_WAIT_SECONDS, OPTIONS, REPEATABLE
+from app.api.problems import leaves, statuses
+from app.archive import Archive
+from app.archive.formats import FORMATS
+from app.archive.model import DEFAULT_LIMITS, DockerImage, Extent, ImageEntry
+from app.cli.parser import parse
+from app.jobs import JobState
+from app.jobs.job import ArchiveSource, Job, utc_now
+from app.jobs.paths import MAX_FILES
+from app.jobs.request import MAX_LABELS
+from app.oci import Descriptor, Digest
+from app.push import Destination, ImageState, PushOptions, make_plan
+from app.push.options import MAX_VALUES
+from app.registry.wire import parse_registry_url
+from app.settings import RegistrySettings, Settings, load_settings
+from tests.e2e.service import Service, curl, service
+from tests.support.peers import ASKED
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+FIRST_SCREEN = 40  # lines
+CORPUS = ROOT / "tests" / "data" / "corpus"
+
+
+def section(title: str) -> str:
+    """From a heading to the next one of the second level."""
+    found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[2]
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The cells of the table whose first heading is `first`."""
+    found = re.search(rf"^\| {re.escape(first)} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert found, first
+    return [[cell.strip() for cell in line.strip("|\n").split(" |")] for line in found[1].splitlines()]
+
+
+def codes(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def names(text: str, first: str) -> list[str]:
+    return [code for row in rows(text, first) for code in codes(row[0])]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_the_first_screen_ends_with_the_image_pulled_back() -> None:
+    first = "\n".join(TEXT.splitlines()[:FIRST_SCREEN])
+    for words in ("make run", "make test", "curl -F archive=@x.tar", "docker pull", "skopeo copy", "crane pull"):
+        assert words in first
+
+
+def test_every_option_is_told_and_no_other() -> None:
+    table = rows(section("Options"), "option")
+    assert [codes(row[0])[0] for row in table] == list(OPTIONS)
+    assert {codes(row[0])[0] for row in table if "Repeatable" in row[2]} == REPEATABLE
+
+
+def test_every_value_of_an_option_that_has_a_choice_is_taken() -> None:
+    for row in rows(section("Options"), "option"):
+        name = codes(row[0])[0]
+        if name in ("on_existing_tag", "layer_compression", "media_types", "dry_run", "allow_missing"):
+            for value in codes(row[1]):
+                PushOptions.parse({name: [value]})
+
+
+def test_every_format_is_told_and_no_other() -> None:
+    text = section("Archives that are read")
+    formats = {each.name for each in FORMATS}
+    assert set(names(text, "format")) == formats
+    assert {code for row in rows(text, "made with") for code in codes(row[1])} <= formats
+
+
+def test_every_setting_is_told_and_no_other() -> None:
+    told = {row[0]: row for row in rows(section("Settings"), "environment")}
+    own = {f"`TARMAC_{name.upper()}`": name for name in Settings.model_fields if name != "registries"}
+    assert set(told) == {*own, "`TARMAC_CONFIG`"}
+    assert all(codes(told[variable][1]) == [name] for variable, name in own.items())
+
+
+def test_what_is_said_to_hold_without_a_setting_holds() -> None:
+    environ = {}
+    for row in rows(section("Settings"), "environment"):
+        stated = codes(row[2])
+        if stated:
+            environ[codes(row[0])[0]] = stated[0]
+    assert len(environ) > 5
+    assert load_settings(environ=environ) == load_settings(environ={})
+
+
+def test_every_setting_of_a_registry_is_told_and_no_other() -> None:
+    table = re.findall(r"^\| `TARMAC_REGISTRY_([A-Z_]+)` \| `([a-z_]+)` \|", section("Settings"), re.MULTILINE)
+    assert [name.lower() for name, _ in table] == [key for _, key in table]
+    assert {key for _, key in table} == set(RegistrySettings.model_fields)
+
+
+def test_no_variable_is_named_that_does_not_exist() -> None:
+    known = {f"TARMAC_{name.upper()}" for name in Settings.model_fields if name != "registries"}
+    known |= {f"TARMAC_REGISTRY_{name.upper()}" for name in RegistrySettings.model_fields}
+    assert set(re.findall(r"TARMAC_[A-Z_]+", TEXT)) <= known | {"TARMAC_CONFIG", ASKED}
+
+
+def test_the_example_of_a_settings_file_is_taken(tmp_path: Path) -> None:
+    text = blocks(section("Settings"), "toml")[0]
+    for number, place in enumerate(re.findall(r'"(/(?:etc|data|var)[^"]*)"', text)):
+        there = tmp_path / f"{number}-{Path(place).name}"
+        there.touch() if "." in place or "password" in place else there.mkdir()
+        text = text.replace(f'"{place}"', f'"{there}"')
+    (tmp_path / "tarmac.toml").write_text(text, encoding="utf-8")
+    settings = load_settings(tmp_path / "tarmac.toml", environ={})
+    assert set(settings.registries) == {"default", "edge"}
+
+
+def test_every_error_code_is_told_with_its_status_and_no_other() -> None:
+    retryable = {leaf.code: leaf.retryable for leaf in leaves() if leaf.__module__ == "app.errors"}
+    told = {}
+    for row in rows(section("Errors"), "code"):
+        told[codes(row[0])[0]] = (int(row[1].split()[0]), "↻" in row[1])
+        assert all(row[2:4])
+    assert told == {code: (int(status), retryable[code]) for code, status in statuses().items()}
+
+
+def test_every_state_is_told_and_no_other() -> None:
+    assert set(names(section("Jobs"), "state of the job")) == {state.value for state in JobState}
+    assert set(names(section("Jobs"), "state of an image")) == {state.value for state in ImageState}
+    assert all(f"`{source.value}`" in section("Jobs") for source in ArchiveSource)
+
+
+def test_every_member_of_the_job_document_is_told() -> None:
+    document = Job.new(JobState.QUEUED, utc_now()).document()
+    for member in {*document["progress"], "archives[]", "images[]", "notices[]", "problem", "attempt"}:
+        assert f"`{member}`" in section("Jobs")
+
+
+def test_every_flag_of_the_command_line_is_told_and_no_other() -> None:
+    told: dict[str, set[str]] = {}
+    for row in rows(section("Command line"), "flag"):
+        for flag in codes(row[0]):
+            told[flag] = set(codes(row[1]))
+    existing: dict[str, set[str]] = {}
+    for command, parser in commands().items():
+        for action in parser._actions:
+            for flag in (each for each in action.option_strings if each.startswith("--")):
+                existing.setdefault(flag, set()).add(command)
+    assert set(told) == set(existing)
+    assert {flag: of for flag, of in told.items() if of != {"tarmac"} and flag != "--help"} == {
+        flag: of for flag, of in existing.items() if of != {"tarmac"} and flag != "--help"
+    }
+
+
+def test_every_command_is_shown() -> None:
+    shown = set(re.findall(r"^(?:.*\| )?tarmac ([a-z]+)", blocks(section("Command line"), "sh")[0], re.MULTILINE))
+    assert shown == set(commands()) - {"tarmac", "openapi"}
+
+
+def commands() -> Mapping[str, argparse.ArgumentParser]:
+    """Every parser by the name of its command."""
+    seen: list[argparse.ArgumentParser] = []
+
+    def keep(self: argparse.ArgumentParser, *_: object) -> argparse.Namespace:
+        seen.append(self)
+        return argparse.Namespace()
+
+    with patch.object(argparse.ArgumentParser, "parse_args", keep):
+        parse([])
+    found = {"tarmac": seen[0]}
+    for action in seen[0]._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= action.choices
+    return found
+
+
+def test_every_make_target_is_told_and_no_other() -> None:
+    told = {codes(row[0])[0].removeprefix("make ") for row in rows(section("Development"), "command")}
+    assert told == targets()
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE)) <= targets()
+
+
+def test_limits_are_what_the_code_has() -> None:
+    table = {row[0]: row[1] for row in rows(section("Limits"), "what")}
+    limits = DEFAULT_LIMITS
+    expected = {
+        "body of a request": f"`TARMAC_MAX_UPLOAD_BYTES`, {Settings().max_upload_bytes >> 30} GiB if not set",
+        "an archive unpacked": f"{limits.unpacked_bytes >> 30} GiB, and {limits.ratio} times its wrapped size",
+        "members of an archive": f"{limits.members:,}",
+        "manifests of an archive": f"{limits.nodes:,} of together {limits.manifests_bytes >> 20} MiB; "
+        f"indexes {limits.depth} deep",
+        "one image config": f"{limits.config_bytes >> 20} MiB",
+        "`manifest.json` of a docker archive": f"{limits.docker_manifest_bytes >> 20} MiB",
+        "names of one image": f"{limits.tags:,}",
+        "files of one request by `paths`": f"{MAX_FILES:,}",
+        "values of `rename` and `images`": f"{MAX_VALUES:,} each",
+        "labels of a job": f"{MAX_LABELS}",
+        "`wait`": f"{MAX_WAIT_SECONDS:,} seconds",
+        "page of `GET /jobs`": f"{MAX_LIMIT}",
+        "an upload without a byte": f"{STALL_SECONDS:.0f} seconds",
+    }
+    assert table == expected
+
+
+NAMES = rows(section("Names"), "the archive says")
+
+
+@pytest.mark.parametrize("row", NAMES, ids=[f"{row[0]} {row[1]} {row[2]}" for row in NAMES])
+def test_an_example_of_naming_holds(row: list[str]) -> None:
+    name, options, registry, lands = (codes(cell) for cell in row)
+    image = ImageEntry(DockerImage(Descriptor("config", Digest.of(b"{}"), 2), ()), names=tuple(name))
+    archive = Archive("docker-archive", (image,), {}, {Digest.of(b"{}"): Extent(0, 2)})
+    given = dict(_given(options))
+    url = parse_registry_url(registry[0], "the registry")
+    plan = make_plan([archive], PushOptions.parse(given), Destination("default", url.name, url.path))
+    assert [str(each) for image in plan.images for each in image.destinations] == lands
+
+
+def _given(options: list[str]) -> Iterator[tuple[str, list[str]]]:
+    for option in options:
+        key, _, value = option.partition("=")
+        yield key, [value]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(tmp_path_factory.mktemp("data")) as started:
+        yield started
+
+
+def run(command: str, running: Service, place: Path) -> Any:
+    """The document that a curl of the README answers with, its service and directory put in place."""
+    words = shlex.split(command.replace("127.0.0.1:8080", running.address))
+    assert words[0] == "curl"
+    done = subprocess.run([curl(), "-sS", *words[1:]], capture_output=True, check=True, cwd=place, timeout=50)
+    assert done.stdout.endswith(b"\n")
+    return json.loads(done.stdout)
+
+
+def shape(value: Any) -> Any:
+    """Members and types. Digests are the same everywhere; ids, times and addresses are not."""
+    if isinstance(value, dict):
+        return {key: shape(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [shape(member) for member in value]
+    return value if isinstance(value, str) and value.startswith("sha256:") else type(value).__name__
+
+
+def test_the_first_curl_answers_as_shown(running: Service, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes((CORPUS / "d20-save-one.tar").read_bytes())
+    shown = json.loads(blocks(TEXT, "json")[0])
+    answer = run(blocks(TEXT, "sh")[1], running, tmp_path)
+    assert shape(answer) == shape(shown)
+    assert answer["state"] == shown["state"] == "succeeded"
+    assert answer["images"][0]["destinations"] == [f"{running.address}/tiny/app:1.0"]
+
+
+def test_the_error_that_is_shown_is_answered(running: Service, tmp_path: Path) -> None:
+    (tmp_path / "bad-digest.tar").write_bytes((CORPUS / "bad-digest.tar").read_bytes())
+    answer = run(blocks(section("Errors"), "sh")[0], running, tmp_path)
+    assert answer.pop("job")["state"] == "failed"
+    assert answer == json.loads(blocks(section("Errors"), "json")[0])
+
+
+def test_the_image_can_be_pulled_back_as_shown(running: Service, skopeo: str, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes((CORPUS / "d20-save-one.tar").read_bytes())
+    run(blocks(TEXT, "sh")[1], running, tmp_path)
+    line = next(line for line in blocks(TEXT, "sh")[2].splitlines() if line.startswith("skopeo"))
+    words = shlex.split(line.replace("127.0.0.1:8080", running.address))
+    subprocess.run([skopeo, "--insecure-policy", *words[1:]], check=True, cwd=tmp_path, capture_output=True, timeout=50)
+    assert (tmp_path / "back.tar").stat().st_size > 0
+
+
+def test_every_link_within_the_page_leads_somewhere() -> None:
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
+
+
+def test_every_file_that_is_named_is_there() -> None:
+    found = re.findall(
+        r"`((?:app|deploy|tests|openapi|\.ci)/[A-Za-z0-9_./-]+|[A-Z]+(?:\.md)?|docker-compose\.yml)`", TEXT
+    )
+    files = {each for each in found if "/" in each or each.endswith((".md", ".yml")) or each == "LICENSE"}
+    assert len(files) > 4
+    assert not [each for each in files if each != "tests/push" and not (ROOT / each).exists()]
