@@ -47,7 +47,7 @@ system-packages: ## install docker-registry and skopeo, where root and apt-get a
 	fi
 
 run: setup ## serve on 127.0.0.1:8080; with no registry configured, images land in ./data
-	exec $(BIN)/tarmac serve
+	@exec $(BIN)/tarmac serve
 
 test: setup system-packages ## run every test (TESTS=tests/push for some of them)
 	$(BIN)/pytest -n auto $(TESTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import sys
@@ -141,8 +142,10 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # the address, a second time
+        hint = "; stop what listens there, or set another TARMAC_PORT" if error.errno == errno.EADDRINUSE else ""
         raise InvalidSettings(
-            f"TARMAC_HOST and TARMAC_PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+            f"TARMAC_HOST and TARMAC_PORT: cannot listen on {settings.host}:{settings.port}: {reason}{hint}"
         ) from None
 
 

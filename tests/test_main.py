@@ -54,8 +54,18 @@ async def test_configured_registries_take_the_place_of_the_embedded_one(tmp_path
 def test_a_port_that_is_taken_is_told_by_its_key(tmp_path: Path, logs: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(data_dir=tmp_path, port=taken.getsockname()[1])
-        with pytest.raises(InvalidSettings, match="TARMAC_PORT"):
+        with pytest.raises(InvalidSettings) as refused:
             serve(settings)
+    where = f"cannot listen on 127.0.0.1:{settings.port}: Address already in use; "
+    assert (
+        str(refused.value) == f"TARMAC_HOST and TARMAC_PORT: {where}stop what listens there, or set another TARMAC_PORT"
+    )
+
+
+def test_an_address_that_is_not_here_is_told(tmp_path: Path, logs: None) -> None:
+    settings = Settings(data_dir=tmp_path, host="192.0.2.1", port=0, allow_anonymous=True)
+    with pytest.raises(InvalidSettings, match=r"Cannot assign requested address$"):
+        serve(settings)
 
 
 async def test_the_data_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
