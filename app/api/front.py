@@ -29,6 +29,7 @@ _PAGE = """<!doctype html>
 """
 
 
+@router.head("/")
 @router.get("/")
 async def show_front(request: Request) -> HTMLResponse:
     return HTMLResponse(_PAGE.format(base=escape(str(request.base_url)), version=__version__))

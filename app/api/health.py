@@ -18,12 +18,14 @@ CHECK_SECONDS = 10.0  # of one registry; the list must not hang on a dead one
 router = APIRouter(tags=["service"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def tell_alive() -> Health:
     """The process answers."""
     return Health(status="ok", version=__version__)
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", response_model=Health, responses=problems("unavailable"))
 async def tell_ready(context: Context) -> Response:
     """Jobs can be taken: the job store answers."""

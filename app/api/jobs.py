@@ -33,6 +33,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
+@router.head("", include_in_schema=False)
 @router.get("", response_model=JobPage, responses=problems("invalid_request"))
 async def list_jobs(
     context: Context,
@@ -47,6 +48,7 @@ async def list_jobs(
     return JSONAnswer(content, headers={"Cache-Control": "no-store"})
 
 
+@router.head("/{job_id}", include_in_schema=False)
 @router.get("/{job_id}", response_model=JobDocument, responses=problems("not_found", "invalid_request"))
 async def show_job(
     job_id: str,

@@ -83,3 +83,8 @@ async def test_the_front_page_shows_the_way(served: Served) -> None:
     assert answer.headers["content-type"].startswith("text/html")
     assert "curl -F archive=@x.tar http://tarmac.test/push" in answer.text
     assert "<script" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/jobs"])
+async def test_probes_and_browsers_may_ask_by_head(served: Served, path: str) -> None:
+    assert (await served.client.head(path)).status_code == 200
