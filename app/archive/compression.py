@@ -27,6 +27,10 @@ SNIFF_BYTES = 10
 PIECE = 1 << 20  # plain bytes given at once
 FIRST_STEP = 4 << 10  # input for a new member; doubles. A codec copies what lies beyond its member's end
 MAX_MEMBERS = 1 << 20  # of one stream; bgzip writes one per 64 KiB, which makes 64 GiB
+FREE_MEMBERS = 20_000  # and one more for every
+BYTES_PER_MEMBER = (
+    64  # received. Each costs 24 µs to open; estargz and zstd:chunked, with one per file, have 150 and more
+)
 XZ_MEMORY = 80 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
 ZSTD_WINDOW_LOG = 27  # 128 MiB, what `zstd -d` takes at most without being asked
 MAX_GZIP_HEADER = 128 << 10  # 64 KiB of extra field, a name and a comment
@@ -193,7 +197,7 @@ class _Wrapped:
         while at < len(chunk):
             if self._padding:
                 return self._pad(chunk[at:])
-            codec = self._codec or self._open(chunk[at])
+            codec = self._codec or self._open(chunk[at], self._received - len(chunk) + at)
             if codec is None:
                 continue
             data = chunk[at : at + self._step]
@@ -210,14 +214,16 @@ class _Wrapped:
                 f"the {self._compression} data breaks off after {self._received} bytes; was the transfer cut short?"
             )
 
-    def _open(self, first: int) -> _Codec | None:
-        """The codec for the next member; None where padding begins."""
+    def _open(self, first: int, position: int) -> _Codec | None:
+        """The codec for the next member, which begins with `first` at `position`; None where padding begins."""
         if self._members and first == 0:
             self._padding = True
             return None
         self._members += 1
-        if self._members > MAX_MEMBERS:
-            raise LimitExceeded(f"the {self._compression} data has more than {MAX_MEMBERS} members")
+        if self._members > min(MAX_MEMBERS, FREE_MEMBERS + position // BYTES_PER_MEMBER):
+            raise LimitExceeded(
+                f"the {self._compression} data has more than {self._members - 1} members in {position} bytes"
+            )
         self._codec, self._step = self._kind.make(), FIRST_STEP
         return self._codec
 

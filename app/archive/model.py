@@ -46,13 +46,19 @@ class Limits:
     ratio_grace_bytes: int = 64 << 20  # honest zero-filled members may be extreme when they are small
     members: int = 100_000  # a bundle of 3,000 images has about as many
     header_bytes: int = 64 << 20  # all headers together: 100,000 members with long PAX names
+    name_bytes: int = 16 << 20  # all names together, as they are held in memory; 100,000 names of blobs have 8 MB
     extension_bytes: int = 64 << 10  # one PAX or GNU extension header
     extensions_per_member: int = 4  # GNU L + K, PAX x, and one to spare
     docker_manifest_bytes: int = 16 << 20  # manifest.json of 4,000 images
     config_bytes: int = 8 << 20  # an image config; the largest seen is below 200 KiB
     depth: int = 16  # indexes within indexes
     nodes: int = 20_000  # manifests reachable from one archive
-    manifests_bytes: int = 64 << 20  # all of them together, as they are held in memory; 20,000 usual ones have 30 MB
+    manifests_bytes: int = 32 << 20  # all of them together, as they are held in memory; 20,000 usual ones have 30 MB
+    references: int = 100_000  # from manifests to what they consist of; those of 3,000 usual images are 50,000
+    documents_bytes: int = 128 << 20  # all JSON documents together, counted as often as they are read
+    values: int = 2_000_000  # in all JSON documents together; each costs 0.1 µs, and they are small when compressed
+    steps: int = 200_000  # references of every image, what they share counted for each: what a push takes
+    names: int = 20_000  # of all images together
     tags: int = 1_000  # names of one image
     link_hops: int = 8  # symlinks and hard links within the archive
 

@@ -26,6 +26,7 @@ from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, Unknow
 
 READ_AHEAD = 4 << 10  # index_file: small files and their headers come in one read, large ones cost one page
 TAIL_READ = 1 << 20
+MAX_NAME = 4096  # no file system takes a longer path (PATH_MAX)
 MAX_TAIL = 64 << 20  # zeros after the end; tar pads to its blocking factor, at most 1 MiB in practice
 _ZERO = bytes(BLOCK)
 _EXTENSIONS = frozenset({GNU_NAME, GNU_TARGET, PAX, PAX_GLOBAL})
@@ -50,6 +51,7 @@ class TarIndexer:
         self._members: dict[str, tuple[Member, ...]] = {}
         self._count = 0  # members, counted also where a name repeats
         self._header_bytes = 0
+        self._name_bytes = 0
         self._received = 0
         self._at = 0  # where the next block to be looked at stands, and how long it is
         self._wanted = BLOCK
@@ -155,6 +157,13 @@ class TarIndexer:
         if self._header_bytes > self._limits.header_bytes:
             raise LimitExceeded(f"the headers have more than {self._limits.header_bytes} bytes")
 
+    def _charge_names(self, name: str, target: str) -> None:
+        if max(len(name), len(target)) > MAX_NAME:
+            raise LimitExceeded(f"member {name!r:.300} has a name or target of more than {MAX_NAME} characters")
+        self._name_bytes += len(name) + len(target)
+        if self._name_bytes > self._limits.name_bytes:
+            raise LimitExceeded(f"the names of the members have more than {self._limits.name_bytes} characters")
+
     def _open_extension(self, header: Header, at: int) -> None:
         if header.size > self._limits.extension_bytes:
             raise LimitExceeded(
@@ -178,6 +187,7 @@ class TarIndexer:
             name, target, size = self._extensions.apply(header)
             self._extensions = Extensions()
         self._last = name
+        self._charge_names(name, target)
         self._count += 1
         if self._count > self._limits.members:
             raise LimitExceeded(f"the archive has more than {self._limits.members} members")

@@ -4,7 +4,7 @@ from app.oci.descriptor import Descriptor, Platform
 from app.oci.digest import Digest, Hasher
 from app.oci.manifest import MAX_MANIFEST_BYTES, Manifest, media_type_of, new_manifest, parse_manifest, referrer, verify
 from app.oci.reference import DOCKER_HUB, Reference, parse_repository, parse_tag
-from app.oci.strict_json import refuse_lookalikes, strict_json
+from app.oci.strict_json import count_values, refuse_lookalikes, strict_json
 
 __all__ = [
     "DOCKER_HUB",
@@ -15,6 +15,7 @@ __all__ = [
     "Manifest",
     "Platform",
     "Reference",
+    "count_values",
     "media_type_of",
     "new_manifest",
     "parse_manifest",

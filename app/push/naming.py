@@ -76,17 +76,22 @@ class _Renames:
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         self._pairs = tuple((text, Reference.parse_destination(wanted, "option `rename`")) for text, wanted in pairs)
         self._used: set[str] = set()
+        # looked up, as thousands of names are asked for, and as many pairs may have been given
+        self._exact: dict[object, list[tuple[str, Reference]]] = {}
+        self._meant: dict[object, list[tuple[str, Reference]]] = {}
+        for text, wanted in self._pairs:
+            self._exact.setdefault(text, []).append((text, wanted))
+            self._meant.setdefault(_canonical(text), []).append((text, wanted))
 
     def of(self, name: str) -> tuple[Reference, ...]:
-        return self._matching(text for text, _ in self._pairs if _canonical(text) == _canonical(name))
+        return self._taken(self._meant.get(_canonical(name), ()))
 
     def exactly(self, text: str) -> tuple[Reference, ...]:
-        return self._matching(each for each, _ in self._pairs if each == text)
+        return self._taken(self._exact.get(text, ()))
 
-    def _matching(self, texts: Iterator[str]) -> tuple[Reference, ...]:
-        found = set(texts)
-        self._used |= found
-        return tuple(wanted for text, wanted in self._pairs if text in found)
+    def _taken(self, pairs: Sequence[tuple[str, Reference]]) -> tuple[Reference, ...]:
+        self._used.update(text for text, _ in pairs)
+        return tuple(wanted for _, wanted in pairs)
 
     def unused(self, images: Sequence[ImageTarget]) -> Iterator[InvalidRequest]:
         names = [name for image in images for name in image.entry.called]

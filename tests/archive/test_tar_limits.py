@@ -101,3 +101,19 @@ def test_large_members_cost_one_read_each() -> None:
     source = Bytes(data)
     assert len(list(index_file(source, len(data)).files())) == 50
     assert source.reads <= 51
+
+
+@pytest.mark.parametrize(
+    "data", [pax(("path", "n" * 4097)) + file("a"), pax(("linkpath", "n" * 4097)) + link("a", "b")]
+)
+def test_a_name_that_no_file_system_takes_is_refused(data: bytes) -> None:
+    index(pax(("path", "n" * 4096)) + file("a") + END)
+    with pytest.raises(LimitExceeded, match="more than 4096 characters"):
+        index(data + END)
+
+
+def test_all_names_together_have_a_limit() -> None:
+    limits = replace(DEFAULT_LIMITS, name_bytes=4)
+    index(file("ab") + link("c", "d") + END, limits)
+    with pytest.raises(LimitExceeded, match="have more than 4 characters"):
+        index(file("ab") + link("c", "de") + END, limits)

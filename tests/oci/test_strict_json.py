@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import LimitExceeded, MalformedArchive, TarmacError
-from app.oci import refuse_lookalikes, strict_json
+from app.oci import count_values, refuse_lookalikes, strict_json
 
 VALUES = st.recursive(
     st.none()
@@ -125,3 +125,14 @@ def test_a_key_that_go_takes_for_a_field_is_refused(key: str) -> None:
 
 def test_the_field_itself_and_unknown_keys_are_no_lookalikes() -> None:
     refuse_lookalikes({"layers": [], "layer": 1, "org.example.Layers": 2}, ("layers", "config"), "the manifest")
+
+
+@pytest.mark.parametrize("value", [b"{},", b"[],", b'"",', b"1,"])
+def test_more_values_than_any_document_has_are_refused_before_they_are_made(value: bytes) -> None:
+    with pytest.raises(LimitExceeded, match="x has more than 300000 values"):
+        strict_json(b"[" + value * 300_000 + b"1]", what="x", limit=1 << 21)
+
+
+def test_values_are_counted_as_at_least_as_many_as_there_are() -> None:
+    for raw, values in {b"1": 1, b"[]": 1, b"[1,2]": 3, b'{"a":{"b":[]},"c":1}': 4}.items():
+        assert count_values(raw) >= values

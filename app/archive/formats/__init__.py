@@ -11,6 +11,7 @@ from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_layout import OCILayout
 from app.archive.formats.registry_storage import RegistryStorage
 from app.archive.formats.unknown import refuse
+from app.archive.formats.weight import weighed
 from app.archive.model import DEFAULT_LIMITS, Archive, Limits, ReadAt
 from app.archive.tar_index import TarIndex
 
@@ -42,7 +43,7 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     contents = Contents(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):
-            return known.read(contents)
+            return weighed(known.read(contents), limits)
     raise refuse(contents, [known.name for known in FORMATS])
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.archive.compression import sniff
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_index import TarIndex, normalise
-from app.oci import Digest, Platform
+from app.errors import LimitExceeded
+from app.oci import Digest, Platform, count_values
 
 _HEAD = 512  # one tar block: holds every magic number, that of tar at byte 257 too
 MAX_SHOWN = 10  # names or digests in one message
@@ -21,6 +22,14 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.encoded}"
 
 
+@dataclass(slots=True)
+class _Read:
+    """What was read of one archive so far."""
+
+    size: int = 0
+    values: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """`read` and `extent` follow links within the archive and give None where there is no such file; `place` tells the
@@ -30,10 +39,16 @@ class Contents:
     source: ReadAt
     limits: Limits = DEFAULT_LIMITS
     place: Callable[[Digest], str] = blob_name
+    _read: _Read = field(default_factory=_Read, repr=False)
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
-        return self.index.read(normalise(name), self.source, limit)
+        """A document. Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
+        raw = self.index.read(normalise(name), self.source, limit)
+        return None if raw is None else self._charged(raw)
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """A document whose size the caller has bounded. Raises LimitExceeded, and what `ReadAt` raises."""
+        return self._charged(self.source.read_at(extent.offset, extent.size))
 
     def extent(self, name: str) -> Extent | None:
         """Raises MalformedArchive."""
@@ -47,6 +62,16 @@ class Contents:
         """Also true for the tar of nothing, which is all zeros."""
         head = self._head(extent)
         return len(head) == _HEAD and (head[257:262] == b"ustar" or not any(head))
+
+    def _charged(self, raw: bytes) -> bytes:
+        self._read.size += len(raw)
+        self._read.values += count_values(raw)
+        if self._read.size > self.limits.documents_bytes or self._read.values > self.limits.values:
+            raise LimitExceeded(
+                f"the documents of the archive have more than {self.limits.documents_bytes} bytes or "
+                f"{self.limits.values} values; split it"
+            )
+        return raw
 
     def _head(self, extent: Extent) -> bytes:
         return self.source.read_at(extent.offset, min(extent.size, _HEAD))

@@ -13,7 +13,8 @@ from app.archive.formats.contents import Contents, enumerated, tells
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
 from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, ImageEntry
 from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
-from app.oci import Descriptor, Digest, Platform, strict_json
+from app.oci import Descriptor, Digest, Platform, refuse_lookalikes, strict_json
+from app.oci.manifest import MAX_REFERENCES
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 
 MANIFEST = "manifest.json"
@@ -69,7 +70,9 @@ class _Reading:
         self._oci = oci
         self._configs: dict[Extent, _Config] = {}  # by place: thousands of names may be links to one large config
         self._images: dict[Digest, ImageEntry] = {}
+        self._names: dict[Digest, dict[str, None]] = {}
         self._blobs: dict[Digest, Extent] = {}
+        self._references = 0
         self._missing: dict[str, None] = {}
         self._notes: dict[str, None] = {}
 
@@ -77,15 +80,15 @@ class _Reading:
         config = self._config(entry)
         if config is None:
             return
-        known = self._images.get(config.descriptor.digest)
-        if known is None:
+        if config.descriptor.digest not in self._images:
             layers = tuple(self._layers(entry, config.diff_ids))
             platforms = (config.platform,) if tells(config.platform) else ()
             known = ImageEntry(DockerImage(config.descriptor, layers, self._oci), platforms=platforms)
-        names = tuple(dict.fromkeys((*known.names, *entry.tags)))
+            self._images[config.descriptor.digest] = known
+        names = self._names.setdefault(config.descriptor.digest, {})
+        names.update(dict.fromkeys(entry.tags))
         if len(names) > self._contents.limits.tags:
             raise LimitExceeded(f"{entry.what} has more than {self._contents.limits.tags} names")
-        self._images[config.descriptor.digest] = replace(known, names=names)
 
     def _config(self, entry: DockerEntry) -> _Config | None:
         extent = self._contents.extent(entry.config)
@@ -115,6 +118,12 @@ class _Reading:
         return _Config(descriptor, diff_ids, Platform.of(members))
 
     def _layers(self, entry: DockerEntry, diff_ids: tuple[Digest, ...]) -> Iterator[DockerLayer]:
+        self._references += len(diff_ids)
+        if self._references > self._contents.limits.references or len(diff_ids) > MAX_REFERENCES:
+            raise LimitExceeded(
+                f"{entry.what} has {len(diff_ids)} layers; at most {MAX_REFERENCES} are read of one image, and "
+                f"{self._contents.limits.references} of all together"
+            )
         for name, diff_id in zip(entry.layers, diff_ids, strict=True):
             extent = self._contents.extent(name)
             if extent is None:
@@ -138,7 +147,8 @@ class _Reading:
     def finish(self) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
         if self._missing:
             raise MissingContent(f"the archive lacks {enumerated(list(self._missing))}; save it again")
-        return tuple(self._images.values()), self._blobs, tuple(self._notes)
+        images = (replace(image, names=tuple(self._names[digest])) for digest, image in self._images.items())
+        return tuple(images), self._blobs, tuple(self._notes)
 
 
 def named_digest(config: str) -> Digest | None:
@@ -149,8 +159,11 @@ def named_digest(config: str) -> Digest | None:
 
 def parse_diff_ids(config: object, what: str) -> tuple[Digest, ...]:
     """`rootfs.diff_ids` of an image config. Raises MalformedArchive."""
-    rootfs = config.get("rootfs") if isinstance(config, dict) else None
+    members: dict[str, object] = config if isinstance(config, dict) else {}
+    rootfs = members.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(rootfs, dict) or not isinstance(diff_ids, list | None):
         raise MalformedArchive(f"{what} has no list `rootfs.diff_ids`; it is no image config")
+    refuse_lookalikes(members, ("os", "architecture", "variant", "rootfs"), what)
+    refuse_lookalikes(rootfs, ("diff_ids",), f"`rootfs` of {what}")
     return tuple(Digest.parse(diff_id) for diff_id in diff_ids or ())

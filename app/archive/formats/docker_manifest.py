@@ -8,8 +8,10 @@ from typing import TypeGuard
 
 from app.archive.model import Limits
 from app.errors import LimitExceeded, MalformedArchive
-from app.oci import Digest
+from app.oci import Digest, refuse_lookalikes
 from app.oci.media_types import NON_DISTRIBUTABLE
+
+_FIELDS = ("Config", "RepoTags", "Layers", "LayerSources")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ def parse_entries(value: list[object], limits: Limits) -> tuple[DockerEntry, ...
 def _entry(value: object, what: str) -> DockerEntry:
     if not isinstance(value, dict):
         raise MalformedArchive(f"{what} is not an object")
+    refuse_lookalikes(value, _FIELDS, what)
     config = value.get("Config")
     if not isinstance(config, str) or not config:
         raise MalformedArchive(f"{what} has no `Config`, the name of the member that holds its config")

@@ -77,6 +77,7 @@ def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
         manifest = reading.manifest(descriptor, depth)
         if manifest is None:
             continue
+        reading.charge(manifest)
         for child in manifest.manifests:
             if is_manifest(child.media_type):
                 reading.parents.setdefault(child.digest, {})[descriptor.digest] = None
@@ -103,6 +104,7 @@ class _Reading:
         self._absent: dict[Digest, None] = {}
         self._platforms: dict[Extent, Platform | None] = {}
         self._bytes = 0
+        self._references = 0
 
     def manifest(self, descriptor: Descriptor, depth: int) -> Manifest | None:
         """None where it is missing, or was read at this depth or below already. One that comes up again further down
@@ -116,6 +118,12 @@ class _Reading:
         known = self.manifests.get(descriptor.digest)
         self._same(known, descriptor)
         return known if known is not None else self._read(descriptor)
+
+    def charge(self, manifest: Manifest) -> None:
+        """Counted also where it is followed again: on many levels that costs many times as much."""
+        self._references += 1 + len(manifest.layers) + len(manifest.manifests)
+        if self._references > self.limits.references:
+            raise LimitExceeded(f"the manifests of the archive refer to more than {self.limits.references} things")
 
     def _same(self, known: Manifest | None, descriptor: Descriptor) -> None:
         """One digest described in two ways would be one thing to us and another to the next reader."""
@@ -162,7 +170,7 @@ class _Reading:
         """For display and choice only; a config that cannot be read travels as it is."""
         if extent.size > self.limits.config_bytes:
             return None
-        raw = self.contents.source.read_at(extent.offset, extent.size)
+        raw = self.contents.read_extent(extent)
         try:
             members = strict_json(raw, what="config", limit=self.limits.config_bytes)
         except MalformedArchive:

@@ -14,6 +14,7 @@ from app.archive.formats.docker_archive import named_digest, parse_diff_ids, rea
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
 from app.archive.formats.graph import Graph
 from app.archive.model import Compression, DockerImage, DockerLayer, ImageEntry
+from app.errors import LimitExceeded
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, strict_json, verify
 from app.oci import media_types as types
 
@@ -42,7 +43,7 @@ def read_beside(contents: Contents, graph: Graph) -> Beside:
         return Beside({})
     configs = {manifest.config.digest for manifest in graph.manifests.values() if manifest.config is not None}
     places = {graph.blobs[digest]: digest for digest in configs if digest in graph.blobs}
-    repo_tags: dict[Digest, tuple[str, ...]] = {}
+    repo_tags: dict[Digest, dict[str, None]] = {}
     unlisted = []
     for entry in parse_entries(value, contents.limits):
         digest = named_digest(entry.config)
@@ -52,8 +53,11 @@ def read_beside(contents: Contents, graph: Graph) -> Beside:
         if digest is None:
             unlisted.append(entry)
         else:
-            repo_tags[digest] = (*repo_tags.get(digest, ()), *entry.tags)
-    return Beside(repo_tags, tuple(unlisted))
+            tags = repo_tags.setdefault(digest, {})
+            tags.update(dict.fromkeys(entry.tags))
+            if len(tags) > contents.limits.tags:
+                raise LimitExceeded(f"{entry.what} has more than {contents.limits.tags} names")
+    return Beside({digest: tuple(tags) for digest, tags in repo_tags.items()}, tuple(unlisted))
 
 
 def read_the_docker_way(contents: Contents, graph: Graph, entry: ImageEntry, beside: Beside) -> ImageEntry:
@@ -72,7 +76,7 @@ def read_the_docker_way(contents: Contents, graph: Graph, entry: ImageEntry, bes
     if not layers or extent is None or extent.size > contents.limits.config_bytes:
         return entry
     what = f"the config of image {entry.root.digest}"
-    raw = contents.source.read_at(extent.offset, extent.size)
+    raw = contents.read_extent(extent)
     verify(raw, config, what)
     diff_ids = parse_diff_ids(strict_json(raw, what=what, limit=contents.limits.config_bytes), what)
     if diff_ids != tuple(layer.diff_id for layer in layers):

@@ -15,7 +15,7 @@ from app.archive.formats.layout_entries import assemble, collect, name_by_repo_t
 from app.archive.formats.layout_names import embedded_name
 from app.archive.model import Archive
 from app.errors import LimitExceeded, MalformedArchive, MissingContent
-from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, strict_json
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json
 from app.oci.media_types import INDEXES, is_manifest
 
 MARKER = "oci-layout"
@@ -58,6 +58,8 @@ def read_layout(contents: Contents, name: str, listed: list[Descriptor]) -> Arch
 def check_version(contents: Contents) -> None:
     raw = contents.read(MARKER, MAX_MARKER_BYTES) or b""
     members = strict_json(raw, what=MARKER, limit=MAX_MARKER_BYTES)
+    if isinstance(members, dict):
+        refuse_lookalikes(members, ("imageLayoutVersion",), MARKER)
     version = members.get("imageLayoutVersion") if isinstance(members, dict) else None
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise MalformedArchive(
@@ -73,7 +75,8 @@ def list_layout(contents: Contents) -> list[Descriptor]:
         raise MalformedArchive(f"{INDEX} is no image index: it has no list `manifests`")
     if {"config", "layers"} & members.keys() or members.get("mediaType") not in (None, *INDEXES):
         raise MalformedArchive(f"{INDEX} says of itself that it is something else than an image index")
-    entries = members["manifests"] or []  # Go writes an empty list as null
+    refuse_lookalikes(members, ("manifests", "mediaType", "config", "layers"), INDEX)
+    entries = [] if members["manifests"] is None else members["manifests"]  # Go writes an empty list as null
     if not isinstance(entries, list):
         raise MalformedArchive(f"`manifests` of {INDEX} is not a list")
     if len(entries) > contents.limits.nodes:

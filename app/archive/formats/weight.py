@@ -1,0 +1,49 @@
+"""How much there is to push: an archive of a few kilobytes may share one index among thousands of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.archive.model import Archive, DockerImage, ImageEntry, Limits
+from app.errors import LimitExceeded
+from app.oci import Descriptor, Digest
+
+
+def weighed(archive: Archive, limits: Limits) -> Archive:
+    """The archive itself. Raises LimitExceeded where its images have too many names, or, what they share counted for
+    each of them, consist of too much: each image may go to a repository of its own, which has to be given everything.
+    """
+    names = sum(len(image.names) + len(image.bare_tags) + len(image.paths) for image in archive.images)
+    if names > limits.names:
+        raise LimitExceeded(f"the images of the archive have {names} names; at most {limits.names} are read")
+    steps = 0
+    for image in archive.images:
+        for found in _followed(archive, image):
+            steps += found
+            if steps > limits.steps:
+                raise LimitExceeded(
+                    f"the images of the archive consist of more than {limits.steps} manifests and blobs, counted for "
+                    "each image; push it in parts with `images`"
+                )
+    return archive
+
+
+def _followed(archive: Archive, image: ImageEntry) -> Iterator[int]:
+    """What each manifest refers to, once per image."""
+    if isinstance(image.root, DockerImage):
+        yield 1 + len(image.root.layers)
+    seen: set[Digest] = set()
+    waiting = [root.digest for root in _roots(image)]
+    for digest in waiting:
+        manifest = archive.manifests.get(digest)
+        if digest in seen or manifest is None:
+            continue
+        seen.add(digest)
+        yield 1 + len(manifest.layers) + len(manifest.manifests)
+        waiting.extend(child.digest for child in manifest.manifests)
+
+
+def _roots(image: ImageEntry) -> Iterator[Descriptor]:
+    if isinstance(image.root, Descriptor):
+        yield image.root
+    yield from image.referrers
