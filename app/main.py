@@ -32,6 +32,8 @@ GRACE_SECONDS = 30  # for requests and pushes under way when the service is told
 RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 30
+# Both of structlog's own ways of writing an exception write the values of local variables: passwords, tokens.
+_NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -158,9 +160,9 @@ def set_up_logs(*, pretty: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if pretty
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [structlog.processors.ExceptionRenderer(_NO_LOCALS), structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

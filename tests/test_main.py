@@ -89,3 +89,22 @@ def test_logs_for_a_person_are_lines_too(logs: None, capsys: pytest.CaptureFixtu
     main.set_up_logs(pretty=True)
     structlog.get_logger("x").info("told", name="value")
     assert "told" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pretty", [True, False])
+def test_logs_tell_where_an_error_was_and_no_value_that_was_there(
+    logs: None, capsys: pytest.CaptureFixture[str], pretty: bool
+) -> None:
+    def break_with(password: str) -> None:
+        raise RuntimeError("it broke")
+
+    main.set_up_logs(pretty=pretty)
+    try:
+        break_with("".join(("gehe", "im")))
+    except RuntimeError:
+        structlog.get_logger("x").exception("told")
+        logging.getLogger("uvicorn.error").exception("told")
+    written = capsys.readouterr().err
+    assert written.count("break_with") >= 2
+    assert "it broke" in written
+    assert "geheim" not in written
