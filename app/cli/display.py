@@ -14,6 +14,11 @@ from app.push import ImageState
 ON_THE_WAY = frozenset({ImageState.PENDING, ImageState.PUSHING})
 
 
+def shown(line: str) -> str:
+    """`line` with what could steer a terminal, or cannot be written, escaped: archives and files bring any name."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+
+
 class Display(Protocol):
     """Where news go. Called on the event loop; never blocks for long."""
 
@@ -91,7 +96,7 @@ class Lines:
 
     def job(self, job: Job) -> None:
         for line, _ in self._news.of(job):
-            print(line, file=self._stream, flush=True)
+            print(shown(line), file=self._stream, flush=True)
 
 
 @contextmanager

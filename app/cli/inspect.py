@@ -17,7 +17,7 @@ from app.archive import Archive, DockerImage, ImageEntry, index_file
 from app.archive.formats import open_archive
 from app.cli.archives import Taker
 from app.cli.destination import open_destinations
-from app.cli.display import display_on, size_of
+from app.cli.display import display_on, shown, size_of
 from app.cli.options import options_of, settings_of
 from app.errors import Origin, TarmacError
 from app.jobs.job import JobArchive, plain_problem
@@ -54,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         found, destination = asyncio.run(_find(arguments.files, asked, arguments.registry or DEFAULT_REGISTRY))
     document, archive_is_bad = _document(found, options, destination)
     if arguments.json:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(json.dumps(document, indent=2))
     else:
-        print("\n".join(_text(document)))
+        print("\n".join(map(shown, _text(document))))
     return int(archive_is_bad)
 
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from app.cli.display import News, size_of
+from app.cli.display import News, shown, size_of
 from app.jobs.job import Job
 from app.push import ImageState, Progress
 
@@ -50,11 +50,11 @@ class Live:
 
     def received(self, name: str, count: int, expected: int | None) -> None:
         total = f" of {size_of(expected)}" if expected else ""
-        self._show(f"reading {name}", count, expected, size_of(count) + total)
+        self._show(f"reading {shown(name)}", count, expected, size_of(count) + total)
 
     def job(self, job: Job) -> None:
         for line, state in self._news.of(job):
-            self._console.print(Text(line, style=_STYLES.get(state, "")), soft_wrap=True)
+            self._console.print(Text(shown(line), style=_STYLES.get(state, "")), soft_wrap=True)
         if job.images:
             self._show("pushing", int(job.progress.percent * 10), 1000, words_of(job.progress))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.cli.archives import Taker
 from app.cli.destination import open_destinations
-from app.cli.display import Display, display_on, summary_of
+from app.cli.display import Display, display_on, shown, summary_of
 from app.cli.options import checksum_of, options_of, settings_of
 from app.errors import TarmacError
 from app.jobs.job import Job, JobState, utc_now
@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     with display_on(sys.stderr if arguments.json else sys.stdout) as display:
         job = asyncio.run(_push(task, display))
     if arguments.json:
-        print(json.dumps(job.document(), indent=2, ensure_ascii=False))
+        print(json.dumps(job.document(), indent=2))
     else:
         if job.problem is not None:
-            print(f"{job.problem.code}: {job.problem.detail}")
+            print(shown(f"{job.problem.code}: {job.problem.detail}"))
         print(f"{job.state}: {summary_of(job, time.monotonic() - began)}")
     return {JobState.SUCCEEDED: 0, JobState.CANCELLED: CANCELLED}.get(job.state, 1)
 

@@ -340,3 +340,16 @@ def test_output_that_nobody_reads_is_no_traceback(archive: Path, tmp_path: Path)
         )
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["inspect", "push"])
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_nothing_an_archive_or_a_file_is_called_steers_the_terminal(
+    tarmac: Tarmac, tmp_path: Path, command: str, as_json: list[str]
+) -> None:
+    name = os.fsdecode(b"a\x1b[31m\xff\xc2\x9b.tar")
+    (tmp_path / name).write_bytes(docker_save([tagged(APP, "evil\x1b]0;title\x07:1", "example.com/app:1")]))
+    for file, options in ((name, []), (name, ["--tag", "ok:1"]), ("not-there" + name, [])):
+        _, out, err = tarmac(command, file, *options, *as_json)
+        assert all(char.isprintable() or char == "\n" for char in out + err)
+        assert out
