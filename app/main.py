@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import socket
 import sys
@@ -11,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 import structlog
 import uvicorn
@@ -101,7 +102,7 @@ def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
     bound_heap()
     set_up_logs(pretty=sys.stderr.isatty())
-    with _listen(settings) as listener:
+    with _listen(settings) as listener, _own(settings.data_dir):
         port = listener.getsockname()[1]
         app = create_app(settings.model_copy(update={"port": port}))
         config = uvicorn.Config(
@@ -137,6 +138,24 @@ class _Server(uvicorn.Server):
         if isinstance(context, ApiContext):
             context.stopping.set()
         await super().shutdown(sockets)
+
+
+def _own(data_dir: Path) -> BinaryIO:
+    """A lock that is held until it is closed, or the process ends. A second service on the same directory would take
+    the uploads of the first for what a crash left, and sweep them away."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (data_dir / "lock").open("wb")
+    except OSError as error:
+        raise InvalidSettings(f"TARMAC_DATA_DIR (data_dir): cannot use {data_dir}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise InvalidSettings(
+            f"TARMAC_DATA_DIR (data_dir): another Tarmac is at work in {data_dir}; stop it, or set another directory"
+        ) from None
+    return lock
 
 
 def _listen(settings: Settings) -> socket.socket:

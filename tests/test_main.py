@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import socket
@@ -16,6 +17,7 @@ from app.destinations import configured_registries
 from app.errors import InvalidSettings
 from app.main import create_app, serve
 from app.settings import Settings
+from tests.support.docker_registry import free_port
 
 
 @pytest.fixture
@@ -66,6 +68,19 @@ def test_an_address_that_is_not_here_is_told(tmp_path: Path, logs: None) -> None
     settings = Settings(data_dir=tmp_path, host="192.0.2.1", port=0, allow_anonymous=True)
     with pytest.raises(InvalidSettings, match=r"Cannot assign requested address$"):
         serve(settings)
+
+
+def test_a_data_directory_has_one_service_at_a_time(tmp_path: Path, logs: None) -> None:
+    with (tmp_path / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InvalidSettings, match=r"TARMAC_DATA_DIR .* another Tarmac"):
+            serve(Settings(data_dir=tmp_path, port=free_port()))
+
+
+def test_a_data_directory_that_cannot_be_is_told_by_its_key(tmp_path: Path, logs: None) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InvalidSettings, match="TARMAC_DATA_DIR"):
+        serve(Settings(data_dir=tmp_path / "file", port=free_port()))
 
 
 async def test_the_data_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:
