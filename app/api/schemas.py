@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.api.problems import PROBLEM_JSON, statuses
+from app.push.options import FORMATS
 
 
 class ProblemDocument(BaseModel):
@@ -25,7 +26,7 @@ class ArchiveDocument(BaseModel):
     source: Literal["upload", "path", "watch"]
     size: int = Field(description="Bytes, as sent.")
     digest: str | None = Field(description="Of the archive as sent.")
-    format: Literal["docker-archive", "oci-archive", "mindthegap-bundle", "oc-mirror", "registry-storage"] | None
+    format: str | None = Field(json_schema_extra={"enum": [*FORMATS, None]})
     compression: Literal["none", "gzip", "zstd", "xz", "bzip2"] | None
 
 

@@ -10,7 +10,16 @@ from app.archive.model import Compression
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import Platform, Reference, parse_repository
 
-FORMATS = ("docker-archive", "oci-archive", "mindthegap-bundle", "oc-mirror", "registry-storage")
+FORMATS = (
+    "docker-archive",
+    "oci-archive",
+    "mindthegap-bundle",
+    "oc-mirror",
+    "registry-storage",
+    "imgpkg",
+    "hauler",
+    "zarf",
+)
 MERGE_WITH_RETAIN = "merge-with-retain"
 MERGES = ("merge-with-overwrite", MERGE_WITH_RETAIN)
 ON_EXISTING_TAG = ("overwrite", "skip", "error", *MERGES)

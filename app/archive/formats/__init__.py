@@ -6,12 +6,15 @@ from typing import Protocol
 
 from app.archive.formats.contents import Contents
 from app.archive.formats.docker_archive import DockerArchive
+from app.archive.formats.hauler import HaulerHaul
+from app.archive.formats.imgpkg import Imgpkg
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_layout import OCILayout
 from app.archive.formats.registry_storage import RegistryStorage
 from app.archive.formats.unknown import refuse
 from app.archive.formats.weight import weighed
+from app.archive.formats.zarf import ZarfPackage
 from app.archive.model import DEFAULT_LIMITS, Archive, Limits, ReadAt
 from app.archive.tar_index import TarIndex
 
@@ -34,7 +37,16 @@ class Format(Protocol):
 
 
 # the first that recognises an archive reads it
-FORMATS: tuple[Format, ...] = (MindthegapBundle(), OCILayout(), DockerArchive(), OcMirror(), RegistryStorage())
+FORMATS: tuple[Format, ...] = (
+    MindthegapBundle(),
+    HaulerHaul(),
+    OCILayout(),
+    DockerArchive(),
+    Imgpkg(),
+    ZarfPackage(),
+    OcMirror(),
+    RegistryStorage(),
+)
 
 
 def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMITS) -> Archive:

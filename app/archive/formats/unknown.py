@@ -50,10 +50,6 @@ def _hint_of_manifest(contents: Contents) -> str:
         return ""
     if isinstance(value, dict) and contents.extent("version") is not None:
         return "This is a directory of skopeo's dir: transport; copy it to docker-archive: or oci-archive: first"
-    if isinstance(value, list) and any(
-        isinstance(each, dict) and {"Image", "ImageIndex"} & each.keys() for each in value
-    ):
-        return "This is a tar of imgpkg; copy its images to an OCI archive or use `imgpkg copy --tar`"
     return "Its manifest.json is not the list that docker save writes"
 
 

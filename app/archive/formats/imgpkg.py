@@ -1,0 +1,190 @@
+"""imgpkg: what `imgpkg copy --to-tar` writes. `manifest.json` is a list of objects with an `Image` or an `ImageIndex`,
+in which manifests, indexes and configs stand as texts; each layer is a member `sha256-<hex>.tar.gz`, whatever is in it
+(imgpkg, pkg/imgpkg/imagedesc and pkg/imgpkg/imagetar)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
+
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.docker_archive import MANIFEST, read_manifest
+from app.archive.formats.graph import Graph
+from app.archive.model import Archive, Extent, ImageEntry
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
+from app.oci import Descriptor, Digest, Manifest, Platform, Reference, parse_manifest, strict_json, verify
+from app.oci.media_types import DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG
+
+_KINDS = ("ImageIndex", "Image")
+
+
+class Imgpkg:
+    name = "imgpkg"
+
+    def recognises(self, contents: Contents) -> bool:
+        return _holds_images(read_manifest(contents))
+
+    def read(self, contents: Contents) -> Archive:
+        value = read_manifest(contents)
+        reading = _Reading(contents)
+        roots = [reading.root(each, f"image {number} of {MANIFEST}") for number, each in enumerate(_list(value), 1)]
+        graph = reading.graph()
+        platforms = graph.platforms([root.descriptor.digest for root in roots])
+        images: dict[Digest, ImageEntry] = {}
+        for root in roots:
+            digest = root.descriptor.digest
+            known = images.get(digest) or ImageEntry(graph.manifests[digest].descriptor, platforms=platforms[digest])
+            images[digest] = replace(known, names=tuple(dict.fromkeys((*known.names, *root.names))))
+        return Archive(self.name, tuple(images.values()), graph.manifests, graph.blobs, graph.notes)
+
+
+def _holds_images(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Whether `value` is imgpkg's list. One of nothing is docker's."""
+    return isinstance(value, list) and any(isinstance(each, dict) and set(_KINDS) & each.keys() for each in value)
+
+
+def _list(value: object) -> list[dict[str, Any]]:
+    return value if _holds_images(value) else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Root:
+    descriptor: Descriptor
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Manifests by digest, as the walk over the list meets them."""
+
+    contents: Contents
+    manifests: dict[Digest, Manifest] = field(default_factory=dict)
+    blobs: dict[Digest, Extent] = field(default_factory=dict)
+    missing: dict[str, None] = field(default_factory=dict)
+    absent: dict[str, None] = field(default_factory=dict)
+
+    def root(self, value: object, what: str) -> _Root:
+        """Raises MalformedArchive, DigestMismatch, SizeMismatch, LimitExceeded."""
+        members = _object(value, what)
+        given = [kind for kind in _KINDS if members.get(kind) is not None]
+        if len(given) != 1:
+            raise MalformedArchive(f"{what} holds neither or both of `Image` and `ImageIndex`")
+        described = _object(members[given[0]], what)
+        read = self._index if given[0] == "ImageIndex" else self._image
+        return _Root(read(described, what, 1), tuple(_names(described, what)))
+
+    def _index(self, value: dict[str, Any], what: str, depth: int) -> Descriptor:
+        if depth > self.contents.limits.depth:
+            raise LimitExceeded(f"{what} lies deeper than {self.contents.limits.depth} indexes")
+        index = self._manifest(value, what)
+        for child in _objects(value, "Images", what):
+            self._image(child, what, depth)
+        for child in _objects(value, "Indexes", what):
+            self._index(child, what, depth + 1)
+        return index.descriptor
+
+    def _image(self, value: dict[str, Any], what: str, depth: int) -> Descriptor:
+        manifest = self._manifest(_object(value.get("Manifest"), what), what)
+        config = manifest.config
+        if config is None:
+            raise MalformedArchive(f"{what} is called an image, but its manifest is an index")
+        raw = _text(_object(value.get("Config"), what), "Raw", what)
+        verify(raw, config, f"the config of {what}")
+        # the text is all there is of it: it stands in no member of its own
+        held = replace(manifest, config=replace(config, data=raw), descriptor=_with_platform(manifest, raw, what))
+        self.manifests[manifest.descriptor.digest] = held
+        for layer in manifest.layers:
+            self._layer(layer, manifest)
+        return manifest.descriptor
+
+    def _manifest(self, value: dict[str, Any], what: str) -> Manifest:
+        raw = _text(value, "Raw", what)
+        descriptor = Descriptor.parse(
+            {"mediaType": value.get("MediaType"), "digest": value.get("Digest"), "size": len(raw)}, what
+        )
+        if len(self.manifests) >= self.contents.limits.nodes:
+            raise LimitExceeded(f"{MANIFEST} holds more than {self.contents.limits.nodes} manifests; split it")
+        manifest = self.manifests.get(descriptor.digest)
+        if manifest is None or manifest.descriptor.media_type != descriptor.media_type:
+            manifest = parse_manifest(raw, descriptor)
+        self.manifests[descriptor.digest] = manifest
+        return manifest
+
+    def _layer(self, layer: Descriptor, manifest: Manifest) -> None:
+        extent = self.contents.extent(f"{layer.digest.algorithm}-{layer.digest.encoded}.tar.gz")
+        if extent is not None:
+            if extent.size != layer.size:
+                raise SizeMismatch(
+                    f"layer {layer.digest} has {extent.size} bytes in the archive where manifest "
+                    f"{manifest.descriptor.digest} says {layer.size}"
+                )
+            self.blobs[layer.digest] = extent
+        elif layer.urls or layer.media_type in NON_DISTRIBUTABLE:
+            self.absent[str(layer.digest)] = None
+        elif layer.data is None:
+            self.missing[f"layer {layer.digest} of manifest {manifest.descriptor.digest}"] = None
+
+    def graph(self) -> Graph:
+        """Raises MissingContent."""
+        if self.missing:
+            raise MissingContent(f"the archive lacks {enumerated(list(self.missing))}; copy it again")
+        absent = f"not in the archive and not pushed, as their manifests allow: {enumerated(list(self.absent))}"
+        return Graph(self.manifests, self.blobs, _parents(self.manifests), (absent,) if self.absent else ())
+
+
+def _parents(manifests: Mapping[Digest, Manifest]) -> dict[Digest, tuple[Digest, ...]]:
+    parents: dict[Digest, dict[Digest, None]] = {}
+    for digest, manifest in manifests.items():
+        for child in manifest.manifests:
+            parents.setdefault(child.digest, {})[digest] = None
+    return {digest: tuple(above) for digest, above in parents.items()}
+
+
+def _with_platform(manifest: Manifest, config: bytes, what: str) -> Descriptor:
+    if manifest.config is None or manifest.config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
+        return manifest.descriptor
+    try:
+        members = strict_json(config, what=what, limit=len(config))
+    except MalformedArchive:  # for display only; it travels as it is
+        return manifest.descriptor
+    return replace(manifest.descriptor, platform=Platform.of(members) if isinstance(members, dict) else None)
+
+
+def _names(value: dict[str, Any], what: str) -> Iterator[str]:
+    """Its references are by digest; where it was copied by a tag, that stands beside them."""
+    references, tag = value.get("Refs"), value.get("Tag")
+    if not isinstance(references, list | None) or not isinstance(tag, str | None):
+        raise MalformedArchive(f"`Refs` of {what} are no list, or its `Tag` is no text")
+    for text in references or ():
+        if not isinstance(text, str):
+            raise MalformedArchive(f"`Refs` of {what} are no list of texts")
+        yield _tagged(text, tag) if tag else text
+
+
+def _tagged(text: str, tag: str) -> str:
+    try:
+        reference = Reference.parse(text)
+    except InvalidReference:  # told when the images are named
+        return text
+    return f"{reference.registry}/{reference.repository}:{tag}"
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise MalformedArchive(f"{what} is not of the form that imgpkg writes")
+
+
+def _objects(value: dict[str, Any], key: str, what: str) -> list[dict[str, Any]]:
+    listed = value.get(key)
+    if not isinstance(listed, list | None):  # Go writes an empty list as null
+        raise MalformedArchive(f"`{key}` of {what} are no list")
+    return [_object(each, what) for each in listed or ()]
+
+
+def _text(value: dict[str, Any], key: str, what: str) -> bytes:
+    text = value.get(key)
+    if not isinstance(text, str):
+        raise MalformedArchive(f"`{key}` of {what} is no text")
+    return text.encode()

@@ -1,0 +1,54 @@
+"""zarf: a package of `zarf package create`. Beside zarf.yaml, checksums.txt and a tar for each component lies, where
+there are images, an OCI image layout in `images/` (zarf, src/pkg/packager/layout and src/pkg/images)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from app.archive.formats.contents import Contents
+from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
+from app.archive.model import Archive
+from app.oci import Descriptor
+from app.oci.media_types import ANNOTATION_REF_NAME
+
+PACKAGE = "zarf.yaml"
+CHECKSUMS = "checksums.txt"
+IMAGES = "images"
+ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"  # where packages of before 2025 have the name alone
+ONLY_IMAGES = "the images of the zarf package are pushed; its components (charts, manifests, files) are not"
+
+
+class ZarfPackage:
+    name = "zarf"
+
+    def recognises(self, contents: Contents) -> bool:
+        if contents.extent(PACKAGE) is None:
+            return False
+        return contents.extent(CHECKSUMS) is not None or contents.extent(f"{IMAGES}/{INDEX}") is not None
+
+    def read(self, contents: Contents) -> Archive:
+        images = _below(contents, f"{IMAGES}/")
+        if images.extent(MARKER) is None and images.extent(INDEX) is None:
+            return Archive(self.name, (), {}, {}, (ONLY_IMAGES,))
+        check_version(images)
+        archive = read_layout(images, self.name, [_named(each) for each in list_layout(images)])
+        return replace(archive, notes=(ONLY_IMAGES, *archive.notes))
+
+
+def _below(contents: Contents, directory: str) -> Contents:
+    """What lies in `directory`, as if it were the root."""
+    members = {
+        name.removeprefix(directory): tuple(replace(member, name=name.removeprefix(directory)) for member in members)
+        for name, members in contents.index.members.items()
+        if name.startswith(directory)
+    }
+    return replace(contents, index=replace(contents.index, members=MappingProxyType(members)))
+
+
+def _named(descriptor: Descriptor) -> Descriptor:
+    annotations = descriptor.annotations
+    name = annotations.get(ANNOTATION_BASE_NAME)
+    if not name or annotations.get(ANNOTATION_REF_NAME):
+        return descriptor
+    return replace(descriptor, annotations=MappingProxyType({**annotations, ANNOTATION_REF_NAME: name}))
