@@ -420,6 +420,16 @@ async def test_gap_k_a_layer_that_is_not_of_its_diff_id_is_never_tagged(
     assert tags(registry, prefix) == []
 
 
+async def test_gap_m_a_sparse_index_is_refused_with_what_is_missing_and_nothing_is_tagged(
+    tmp_path: Path, registry: DockerRegistry, prefix: str
+) -> None:
+    data = oci_layout([entry(WHOLE, ref="a/b:1")], without=[ARM.digest])
+    code, words = code_of(await push(tmp_path, registry.url, data, prefix=prefix))
+    assert code == "missing_content"
+    assert f"{ARM.digest} (linux/arm64" in words
+    assert tags(registry, prefix) == []
+
+
 async def test_gap_n_a_child_of_an_unknown_media_type_travels(
     tmp_path: Path, registry: DockerRegistry, prefix: str
 ) -> None:
