@@ -18,6 +18,7 @@ from app.jobs.registries import pick_registry
 from app.jobs.workshop import Workshop
 from app.push import Event, ImageChanged, ImageState, Noticed, begin, execute, fold, survey, timed
 from app.push.progress import ENDED
+from app.registry.warnings import warnings_told
 
 PATIENCE_SECONDS = 1.0  # between attempts to store how a job ended, while the database does not take it
 
@@ -68,10 +69,11 @@ class Runner:
         opener = Opener(self._workshop.spool, self._workshop.limits)
         async with opener.opened(replace(job, archives=tuple(archives)), configured.destination) as opened:
             emit = self._teller(job, opened)
-            if job.options.dry_run:
-                await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
-            else:
-                await execute(opened.plan, opened.files, configured.registry, emit, lanes=self._workshop.lanes)
+            with warnings_told(lambda text: emit(Noticed(text))):
+                if job.options.dry_run:
+                    await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
+                else:
+                    await execute(opened.plan, opened.files, configured.registry, emit, lanes=self._workshop.lanes)
 
     def _teller(self, job: Job, opened: Opened) -> Callable[[Event], None]:
         meter = begin(job.progress, opened.plan)

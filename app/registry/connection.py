@@ -9,16 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import ssl
-from collections.abc import Iterable
+import struct
+import termios
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, cast
 
 import httpcore
 
+from app.registry.dial import dial
+from app.registry.egress import Reach
+from app.registry.tls import Trust
+
 SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
 MOST_UNREAD = 1 << 20  # bytes held before the socket is left alone
 _STATUS = len(b"HTTP/1.1 2")  # up to the first digit of the status
+
+
+class Unanswered(httpcore.ReadError):
+    """A connection that had served before ended without a single byte of an answer: it was closed while idle, and the
+    request may be sent anew."""
+
+
+ContextFor = Callable[[str], Awaitable[ssl.SSLContext]]
 
 
 class _Wire(asyncio.Protocol):
@@ -78,22 +93,23 @@ class _Wire(asyncio.Protocol):
 
 
 class Stream(httpcore.AsyncNetworkStream):
-    """One connection, plain or TLS."""
+    """One connection, plain or TLS. `context_for` gives the TLS context for a server's name."""
 
-    def __init__(self, wire: _Wire, transport: asyncio.Transport) -> None:
-        self._wire, self._transport = wire, transport
+    def __init__(self, wire: _Wire, transport: asyncio.Transport, context_for: ContextFor | None = None) -> None:
+        self._wire, self._transport, self._context_for = wire, transport, context_for
+        self._answers = 0  # begun so far
+        self._heard = False  # whether a byte has come since the request began
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's port
         wire = self._wire
-        try:
-            async with asyncio.timeout(timeout):
-                while not (wire.unread or wire.ended):
-                    wire.changed.clear()
-                    await wire.changed.wait()
-        except TimeoutError as error:
-            raise httpcore.ReadTimeout from error
+        if not await self._wait(lambda: bool(wire.unread) or wire.ended, timeout):
+            raise httpcore.ReadTimeout
+        if not wire.unread and self._answers and not self._heard:
+            raise Unanswered("the connection was closed while it was idle") from wire.lost
         if not wire.unread and wire.lost is not None:
             raise httpcore.ReadError(str(wire.lost)) from wire.lost
+        self._answers += not self._heard
+        self._heard = True
         data = bytes(wire.unread[:max_bytes])
         del wire.unread[:max_bytes]
         if not wire.ended:
@@ -101,6 +117,7 @@ class Stream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's port
+        self._heard = self._heard and bool(self._wire.unread)
         view = memoryview(buffer)
         for start in range(0, len(view), SLICE):
             await asyncio.sleep(0)  # what has come is taken before more is written
@@ -109,15 +126,36 @@ class Stream(httpcore.AsyncNetworkStream):
             await self._drain(timeout)
 
     async def _drain(self, seconds: float | None) -> None:
+        def writable() -> bool:
+            if self._wire.blocked:
+                self._check_writable()
+            return not self._wire.blocked
+
+        if not await self._wait(writable, seconds):
+            raise httpcore.WriteTimeout
+
+    async def _wait(self, done: Callable[[], bool], seconds: float | None) -> bool:
+        """False when nothing moved for `seconds`: neither did anything happen, nor did the far end take a byte of what
+        is on its way to it. A slow line still has much to send when everything has been written."""
         wire = self._wire
-        try:
-            async with asyncio.timeout(seconds):
-                while wire.blocked:
-                    self._check_writable()
-                    wire.changed.clear()
+        while not done():
+            wire.changed.clear()
+            left = self._on_the_way()
+            try:
+                async with asyncio.timeout(seconds):
                     await wire.changed.wait()
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout from error
+            except TimeoutError:
+                if not 0 <= self._on_the_way() < left:
+                    return False
+        return True
+
+    def _on_the_way(self) -> int:
+        """Bytes written and not yet taken by the far end, as far as this system tells."""
+        waiting = self._transport.get_write_buffer_size()
+        with contextlib.suppress(OSError):
+            answer = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            waiting += struct.unpack("i", answer)[0]
+        return waiting
 
     def _check_writable(self) -> None:
         """httpcore takes a WriteError for the sign to read the answer."""
@@ -140,6 +178,8 @@ class Stream(httpcore.AsyncNetworkStream):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
+                if self._context_for is not None:
+                    ssl_context = await self._context_for(server_hostname or "")
                 transport = await loop.start_tls(
                     self._transport, self._wire, ssl_context, server_hostname=server_hostname
                 )
@@ -149,9 +189,12 @@ class Stream(httpcore.AsyncNetworkStream):
         except OSError as error:  # ssl.SSLError is one
             self._give_up()
             raise httpcore.ConnectError(str(error) or "closed during the TLS handshake") from error
+        except BaseException:  # cancelled, or no context: httpcore would leave the connection open
+            self._give_up()
+            raise
         secured = cast(asyncio.Transport, transport)
         self._wire.transport = secured
-        return Stream(self._wire, secured)
+        return Stream(self._wire, secured, self._context_for)
 
     def _give_up(self) -> None:
         """After a handshake that failed asyncio tells nobody that the connection is gone."""
@@ -165,7 +208,10 @@ class Stream(httpcore.AsyncNetworkStream):
 
 
 class Backend(httpcore.AsyncNetworkBackend):
-    """Opens Streams."""
+    """Opens Streams, where `reach` goes (None: anywhere, which is for a proxy), with the TLS contexts of `trust`."""
+
+    def __init__(self, reach: Reach | None = None, trust: Trust | None = None) -> None:
+        self._reach, self._trust = reach, trust
 
     async def connect_tcp(
         self,
@@ -178,12 +224,17 @@ class Backend(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                transport, wire = await loop.create_connection(_Wire, host, port, happy_eyeballs_delay=0.25)
+                sock = await dial(host, port, self._reach)
+                transport, wire = await loop.create_connection(_Wire, sock=sock)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name
             raise httpcore.ConnectError(str(error)) from error
-        return Stream(wire, transport)
+        return Stream(wire, transport, self._context_for(port if self._reach is not None else None))
+
+    def _context_for(self, port: int | None) -> ContextFor | None:
+        trust = self._trust
+        return None if trust is None else lambda host: trust.context_for(host, port)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

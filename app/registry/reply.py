@@ -24,6 +24,10 @@ from app.registry.wire import parse_retry_after
 ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
 WORDS = 2 << 10  # characters of a registry's own words that are shown
 _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
+MAX_NAMED = 1000  # blobs a registry may name as missing
+_RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
+_MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+_MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]{0,1000}>", re.DOTALL | re.IGNORECASE)
 _RETRYABLE = frozenset({408, 425, 499})  # besides 5xx: time-outs that a proxy or the registry reports as 4xx
 
 
@@ -59,13 +63,36 @@ def read_complaint(body: bytes) -> Complaint:
     try:
         document = strict_json(body, what="the error", limit=ERROR_BYTES)
     except ArchiveError:
-        return Complaint("", printable(body.decode("utf-8", errors="replace").strip()))
+        return Complaint("", printable(_words_of(body.decode("utf-8", errors="replace"))))
     if isinstance(document, dict):
         errors = document.get("errors")
         first = errors[0] if isinstance(errors, list) and errors else document
         if isinstance(first, dict):
             return _complaint_of(first)
     return Complaint("", printable(str(document)))
+
+
+def _words_of(text: str) -> str:
+    """Of a proxy's page what a person would read."""
+    if "<html" not in text[:1000].lower():
+        return text.strip()
+    return " ".join(_MARKUP.sub(" ", text).split())
+
+
+def missing_blobs(body: bytes) -> tuple[str, ...]:
+    """The digests that a registry names as unknown to it when it is given a manifest."""
+    try:
+        document = strict_json(body, what="the error", limit=ERROR_BYTES)
+    except ArchiveError:
+        return ()
+    errors = document.get("errors") if isinstance(document, dict) else None
+    found = []
+    for each in errors[:MAX_NAMED] if isinstance(errors, list) else ():
+        detail = each.get("detail") if isinstance(each, dict) and each.get("code") in _MISSING else None
+        digest = detail.get("digest") if isinstance(detail, dict) else detail
+        if isinstance(digest, str):
+            found.append(digest)
+    return tuple(found)
 
 
 def _complaint_of(members: dict[str, Any]) -> Complaint:
@@ -83,6 +110,25 @@ def printable(text: str, limit: int = WORDS) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """The registry wants fewer requests, and for how many seconds none at all (None: it does not say)."""
+
+    retry_after: float | None
+
+
+def brake_of(reply: Reply, now: datetime) -> Brake | None:
+    """None where the answer does not ask to slow down. GHCR says so with 403 and "secondary rate limit"."""
+    retry_after = parse_retry_after(reply.header("retry-after"), now)
+    limited = reply.status in {429, 503}
+    if reply.status in {400, 403}:
+        complaint = read_complaint(reply.body)
+        limited = complaint.code == "TOOMANYREQUESTS" or (
+            reply.status == 403 and (retry_after is not None or _RATE_WORDS.search(str(complaint)) is not None)
+        )
+    return Brake(retry_after) if limited else None
+
+
 def error_of(reply: Reply, now: datetime) -> RegistryError:
     """The error that an answer is which nobody expected."""
     complaint = read_complaint(reply.body)
@@ -90,9 +136,9 @@ def error_of(reply: Reply, now: datetime) -> RegistryError:
     # without the query: it may hold the state of a session or a signature
     told = f"{parts.netloc} answered {reply.status} to {reply.method} {parts.path}"
     message = f"{told}: {complaint}" if str(complaint) else told
-    retry_after = parse_retry_after(reply.header("retry-after"), now)
-    if reply.status == 429 or complaint.code == "TOOMANYREQUESTS" or (reply.status == 503 and retry_after is not None):
-        return RegistryRateLimited(message, retry_after=retry_after)
+    brake = brake_of(reply, now)
+    if brake is not None and (reply.status != 503 or brake.retry_after is not None):
+        return RegistryRateLimited(message, retry_after=brake.retry_after)
     if reply.status >= 500 or reply.status in _RETRYABLE:
         return RegistryFault(message)
     return _refusal(reply, complaint, message)
@@ -105,6 +151,8 @@ def _refusal(reply: Reply, complaint: Complaint, message: str) -> RegistryError:
         return RegistryDenied(f"{message}. The configured account may not do this; check its rights, quota and project")
     if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
         return RegistryDenied(f"{message}. The repository or project may have to be created at the registry first")
+    if complaint.code in _MISSING and reply.method == "PUT":
+        return RegistryRejected(message, missing=missing_blobs(reply.body))
     if reply.status == 413:
         return RegistryRejected(f"{message}. The registry, or a proxy before it, limits the size of a request")
     return RegistryRejected(message, media_type_refused=_is_about_media_types(reply, complaint))

@@ -4,47 +4,22 @@ The loop is our own: stamina's clock and sleep cannot be given, and its time-out
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
-from app.errors import RegistryError, RegistryRateLimited
+from app.errors import RegistryError, RegistryLost
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, Registry, StoredManifest
+from app.registry.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, wait_after
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Times in seconds. Between two tries a random part of `first_wait`, doubled with each try (full jitter: workers
-    that failed together do not come back together), on top of a registry's Retry-After."""
-
-    tries: int = 6
-    patience: float = 600.0  # of waiting in all; what the tries take is not counted, a large blob may need an hour
-    first_wait: float = 0.5
-    longest_wait: float = 30.0
-    longest_retry_after: float = 300.0
-
-
-DEFAULT_POLICY = RetryPolicy()
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """What waiting needs of the world; tests bring their own."""
-
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    chance: Callable[[], float] = random.random
 
 
 class RetryingRegistry:
     """Tries again what failed with a `retryable` RegistryError; the last error is the one raised. Content is read from
     its start each time. Errors of content, and cancelling, pass through at once."""
 
-    def __init__(self, registry: Registry, policy: RetryPolicy = DEFAULT_POLICY, pause: Pause = Pause()) -> None:
+    def __init__(self, registry: Registry, policy: RetryPolicy = DEFAULT_POLICY, pause: Pause = REAL) -> None:
         self._registry, self._policy, self._pause = registry, policy, pause
 
     async def blob_exists(self, repository: str, digest: Digest) -> bool:
@@ -73,15 +48,14 @@ class RetryingRegistry:
         while True:
             try:
                 return await verb()
+            except RegistryLost:
+                raise  # asking again does not bring it back; who pushes has to send it again
             except RegistryError as error:
-                wait = self._wait(error, number)
+                wait = wait_after(error, number, self._policy, self._pause.chance())
                 if not error.retryable or number >= self._policy.tries or waited + wait > self._policy.patience:
                     raise
             await self._pause.sleep(wait)
             number, waited = number + 1, waited + wait
 
-    def _wait(self, error: RegistryError, number: int) -> float:
-        policy = self._policy
-        wait = min(policy.longest_wait, policy.first_wait * 2.0 ** (number - 1)) * self._pause.chance()
-        asked = error.retry_after if isinstance(error, RegistryRateLimited) else None
-        return wait + min(asked or 0.0, policy.longest_retry_after)
+
+__all__ = ["DEFAULT_POLICY", "Pause", "RetryPolicy", "RetryingRegistry"]

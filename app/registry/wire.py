@@ -134,6 +134,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def join_url(base: str, reference: str, what: str) -> str:
+    """Raises RegistryRejected for what is no URL; `what` names it."""
+    try:
+        return urljoin(base, reference)
+    except ValueError:
+        raise RegistryRejected(f"{what} {reference!r:.200} is not an http or https URL") from None
+
+
 def resolve_location(base: str, location: str, registry: Origin) -> str:
     """The absolute URL a Location header means, its query kept (distribution-spec: it may be relative).
 
@@ -141,7 +149,7 @@ def resolve_location(base: str, location: str, registry: Origin) -> str:
     https, so https it stays. Raises RegistryRejected."""
     if not _VISIBLE.fullmatch(location):
         raise RegistryRejected(f"the Location {location!r:.200} is not an http or https URL")
-    url = urljoin(base, location)
+    url = join_url(base, location, "the Location")
     origin = Origin.of(url, "the Location")
     if registry.scheme == "https" and origin.scheme == "http" and origin.host == registry.host:
         url = str(registry) + url[len("http://") :].removeprefix(urlsplit(url).netloc)

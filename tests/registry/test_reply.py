@@ -73,7 +73,11 @@ def test_retry_after_is_kept(status: int, value: str, seconds: float) -> None:
         (b'{"errors":[]}', "", ""),
         (b'{"errors":["x"]}', "", "{'errors': ['x']}"),
         (b"[1]", "", "[1]"),
-        (b"<html>413 Request Entity Too Large</html>", "", "<html>413 Request Entity Too Large</html>"),
+        (
+            b"<html>\r\n<head><title>413</title></head>\r\n<body><h1>413 Request Entity Too Large</h1></body></html>",
+            "",
+            "413 Request Entity Too Large",
+        ),
         (b"", "", ""),
         (b"[" * 60_000, "", "[" * WORDS + "…"),
         (b"\x1b[2J\xff\r\n.", "", "\\x1b[2J\ufffd\\r\\n."),

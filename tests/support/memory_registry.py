@@ -12,7 +12,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -34,9 +34,11 @@ _ROUTE = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>blobs/uploads|blobs|manife
 
 
 class Refused(Exception):
-    def __init__(self, status: int, code: str, words: str = "refused by the registry in memory") -> None:
+    def __init__(
+        self, status: int, code: str, words: str = "refused by the registry in memory", missing: Sequence[str] = ()
+    ) -> None:
         super().__init__(code)
-        self.status, self.code, self.words = status, code, words
+        self.status, self.code, self.words, self.missing = status, code, words, missing
 
 
 @dataclass
@@ -71,9 +73,21 @@ class Manners:
     mounts: bool = True
     absolute_locations: bool = False
     states_digests: bool = True
+    lists_referrers: bool = True
     refused_heads: int = 0  # the status of every HEAD for a manifest, 0 for as it should be
     token_seconds: int = 300
     created: frozenset[str] | None = None  # the repositories that may be pushed to; None: any
+    resumes: bool = True  # a session outlives a body that broke off (distribution 3), or does not (distribution 2)
+    put: bool = True  # a blob whole in the PUT
+    patch: bool = True  # a PATCH without Content-Range
+    chunks: bool = True  # PATCH with Content-Range
+    streams: bool = True  # a body without Content-Length
+    refusal: tuple[int, str] = (405, "UNSUPPORTED")  # how a way of uploading is refused
+    most: int | None = None  # bytes of a body; more is 413
+    too_large: int = 413
+    least: int = 0  # OCI-Chunk-Min-Length
+    range: str = "true"  # what the Range of a session is: true, stale, none, nothing (0-0)
+    warning: str = ""
 
 
 class MemoryRegistry:
@@ -115,10 +129,14 @@ class MemoryRegistry:
         try:
             answer = await self._answer(request, scope["query_string"].decode())
         except Refused as refused:
-            document = {"errors": [{"code": refused.code, "message": refused.words}]}
+            error = {"code": refused.code, "message": refused.words}
+            named: list[object] = [{**error, "detail": {"digest": digest}} for digest in refused.missing]
+            document = {"errors": named or [error]}
             answer = Answer(refused.status, {"content-type": "application/json"}, json.dumps(document).encode())
             if refused.status == 401:
                 answer.headers["www-authenticate"] = self._challenge(request)
+        if self.manners.warning:
+            answer.headers["warning"] = self.manners.warning
         pairs = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
         length = answer.headers.get("content-length", str(len(answer.body))).encode()
         pairs = [pair for pair in pairs if pair[0] != b"content-length"] + [(b"content-length", length)]
@@ -189,11 +207,41 @@ class MemoryRegistry:
             return Answer(204)
         if request.method == "GET":
             return Answer(204, self._place(request, name, session))
-        async for chunk in request.body():
-            held += chunk
+        self._check_way(request, held)
+        try:
+            size = 0
+            async for chunk in request.body():
+                size += len(chunk)
+                self._check_size(size)
+                held += chunk
+        except ConnectionError:
+            if not self.manners.resumes:
+                self.sessions.pop(session, None)
+            raise
         if request.method == "PATCH":
             return Answer(202, self._place(request, name, session))
         return self._finish(name, session, request.query.get("digest", ""))
+
+    def _check_way(self, request: Request, held: bytearray) -> None:
+        manners, headers = self.manners, request.headers
+        length, ranged = int(headers.get("content-length", "0")), headers.get("content-range")
+        streamed = "chunked" in headers.get("transfer-encoding", "")
+        self._check_size(length)
+        if request.method == "PUT":
+            taken = manners.put or not length
+        else:
+            taken = manners.streams if streamed else manners.chunks if ranged else manners.patch
+        if not taken:
+            raise Refused(*manners.refusal)
+        if ranged is not None:
+            first, _, last = ranged.partition("-")
+            if int(first) != len(held) or int(last) - int(first) + 1 != length:
+                raise Refused(416, "RANGE_INVALID")
+
+    def _check_size(self, size: int) -> None:
+        if self.manners.most is not None and size > self.manners.most:
+            words = "request body is too large" if self.manners.too_large == 416 else "limit of the proxy"
+            raise Refused(self.manners.too_large, "", words)
 
     def _start(self, request: Request, name: str) -> Answer:
         if self.manners.created is not None and name not in self.manners.created:
@@ -219,7 +267,14 @@ class MemoryRegistry:
     def _place(self, request: Request, name: str, session: str) -> dict[str, str]:
         host = f"http://{request.headers['host']}" if self.manners.absolute_locations else ""
         location = f"{host}/v2/{name}/blobs/uploads/{session}?_state=a%2Fb%3D"
-        return {"location": location, "range": f"0-{max(len(self.sessions[session]) - 1, 0)}"}
+        last = {"stale": min(len(self.sessions[session]), 1000), "nothing": 0}
+        held = last.get(self.manners.range, len(self.sessions[session]))
+        headers = {"location": location, "range": f"0-{max(held - 1, 0)}"}
+        if self.manners.range == "none":
+            del headers["range"]
+        if self.manners.least:
+            headers["oci-chunk-min-length"] = str(self.manners.least)
+        return headers
 
     def _blob(self, name: str, digest: str) -> Answer:
         content = self.repository(name).blobs.get(digest)
@@ -250,7 +305,7 @@ class MemoryRegistry:
         missing = [each["digest"] for each in blobs if each["digest"] not in repository.blobs]
         missing += [c["digest"] for c in document.get("manifests", ()) if c["digest"] not in repository.manifests]
         if missing:
-            raise Refused(400, "MANIFEST_BLOB_UNKNOWN", f"not here: {missing[0]}")
+            raise Refused(400, "MANIFEST_BLOB_UNKNOWN", f"not here: {missing[0]}", missing)
         digest = reference if ":" in reference else str(Digest.of(raw))
         wanted = Digest.parse(digest)
         if hashlib.new(wanted.algorithm, raw).hexdigest() != wanted.encoded:
@@ -258,7 +313,10 @@ class MemoryRegistry:
         repository.manifests[digest] = (media_type, raw)
         if ":" not in reference:
             repository.tags[reference] = digest
-        return Answer(201, {"location": f"/v2/{name}/manifests/{digest}", **self._stated(digest)})
+        headers = {"location": f"/v2/{name}/manifests/{digest}", **self._stated(digest)}
+        if self.manners.lists_referrers and "subject" in document:
+            headers["oci-subject"] = document["subject"]["digest"]
+        return Answer(201, headers)
 
     def _stated(self, digest: str) -> dict[str, str]:
         return {"docker-content-digest": digest} if self.manners.states_digests else {}

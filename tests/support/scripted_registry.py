@@ -11,11 +11,15 @@ Steps are used up in order, one for each request; `/v2/` is answered 200 without
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+from urllib.parse import unquote
+
+STALL_SECONDS = 1.0
 
 
 @dataclass
@@ -38,6 +42,24 @@ class Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+
+    async def pieces(self, seen: Seen, limit: int | None = None) -> AsyncIterator[bytes]:
+        """The body as it comes, `seen.complete` at its proper end; no more than `limit` bytes of it."""
+        if "chunked" in seen.headers.get("transfer-encoding", ""):
+            while size := int((await self.reader.readline()).strip() or b"0", 16):
+                yield await self.reader.readexactly(size)
+                await self.reader.readline()
+            seen.complete = await self.reader.readline() == b"\r\n"
+            return
+        left = int(seen.headers.get("content-length", "0"))
+        spare = left if limit is None else max(0, left - limit)
+        while left > (0 if limit is None else spare):
+            data = await self.reader.read(min(left if limit is None else left - spare, 1 << 16))
+            if not data:
+                return
+            left -= len(data)
+            yield data
+        seen.complete = left == 0
 
     async def read_body(self, seen: Seen, limit: int | None = None) -> None:
         """The body, or no more than about `limit` bytes of it."""
@@ -114,13 +136,15 @@ def answer_rudely(status: int, body: bytes, after: int) -> Step:
 
 
 def answer_and_stall(status: int, body: bytes, after: int) -> Step:
-    """Answer after `after` bytes of the body, then neither read nor close until the other side goes away."""
+    """Answer after `after` bytes of the body, then neither read nor close for a time longer than a test is patient."""
 
     async def step(connection: Connection, seen: Seen) -> None:
         await connection.read_body(seen, after)
         connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await connection.answer(status, {"Connection": "close"}, body)
-        await asyncio.Event().wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), STALL_SECONDS)
+        connection.reset()
 
     return step
 
@@ -169,6 +193,73 @@ def raw(data: bytes) -> Step:
     return step
 
 
+App = Callable[[MutableMapping[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+
+
+def served(app: App, *, cut: int | None = None, deaf: bool = False) -> Step:
+    """As `app` (ASGI) answers. `cut`: of the body it gets so many bytes, then the connection is reset. `deaf`: it does
+    what is asked, and the connection is reset in place of the answer."""
+
+    async def step(connection: Connection, seen: Seen) -> None:
+        answered = _Answered()
+        try:
+            await app(_scope_of(seen), _receiver(connection.pieces(seen, cut), seen), answered.send)
+        except ConnectionError:
+            connection.reset()
+            return
+        if deaf:
+            connection.reset()
+            return
+        if int(seen.headers.get("content-length", "0")) == 0 and "transfer-encoding" not in seen.headers:
+            seen.complete = True
+        headers = answered.headers if seen.complete else {**answered.headers, "Connection": "close"}
+        await connection.answer(answered.status, headers, answered.body, head=seen.method == "HEAD")
+        if not seen.complete:
+            connection.writer.write_eof()
+            while await connection.reader.read(1 << 16):
+                pass
+            connection.writer.close()
+
+    return step
+
+
+@dataclass
+class _Answered:
+    status: int = 500
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode().title(): value.decode() for name, value in message["headers"]}
+        else:
+            self.body += message["body"]
+
+
+def _scope_of(seen: Seen) -> MutableMapping[str, Any]:
+    path, _, query = seen.target.partition("?")
+    headers = [(name.encode(), value.encode()) for name, value in seen.headers.items()]
+    return {
+        "type": "http",
+        "method": seen.method,
+        "path": unquote(path),
+        "query_string": query.encode(),
+        "headers": headers,
+    }
+
+
+def _receiver(pieces: AsyncIterator[bytes], seen: Seen) -> Callable[[], Awaitable[MutableMapping[str, Any]]]:
+    async def receive() -> MutableMapping[str, Any]:
+        async for piece in pieces:
+            return {"type": "http.request", "body": piece, "more_body": True}
+        if not seen.complete:
+            raise ConnectionError
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return receive
+
+
 class ScriptedRegistry:
     """`requests` holds all that came, in order. `route` answers by path where a script by number would be brittle."""
 
@@ -186,6 +277,14 @@ class ScriptedRegistry:
         self._busy: set[asyncio.Task[None]] = set()
         self.requests: list[Seen] = []
         self.connections = 0
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._busy)
+
+    async def all_closed(self) -> None:
+        """Until the other side has left every connection."""
+        await asyncio.gather(*self._busy, return_exceptions=True)
 
     @property
     def port(self) -> int:

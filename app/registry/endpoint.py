@@ -1,0 +1,68 @@
+"""The requests of one registry: URLs, scopes, upload Locations, and the cancelling of upload sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+from app.errors import RegistryError, RegistryFault
+from app.registry.client import Call, HttpSettings
+from app.registry.egress import check_target
+from app.registry.reply import Reply, error_of
+from app.registry.session import Session
+from app.registry.wire import Origin, resolve_location
+
+
+class Endpoint:
+    def __init__(self, settings: HttpSettings, session: Session) -> None:
+        self.settings = settings
+        self._session = session
+        self._cleanups: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        """host[:port], as image references show it."""
+        return self.settings.url.name
+
+    async def url(self, repository: str, rest: str) -> str:
+        return f"{await self._session.origin()}/v2/{repository}/{rest}"
+
+    async def send(self, call: Call, repository: str, *more_scopes: str) -> Reply:
+        """The answer, whatever its status."""
+        return await self._session.send(call, repository, (f"repository:{repository}:pull,push", *more_scopes))
+
+    async def location(self, reply: Reply) -> str:
+        """Where the registry says an upload session goes on."""
+        origin = await self._session.origin()
+        value = reply.header("location")
+        if value is None:
+            raise RegistryFault(
+                f"{self.name} answered {reply.status} to {reply.method} without a Location; is it a registry?"
+            )
+        location = resolve_location(reply.url, value, origin)
+        target = Origin.of(location, "the Location")
+        check_target(target, origin, "the upload Location", self.settings.allowed_origins)
+        return location
+
+    async def abandon(self, repository: str, location: str) -> None:
+        """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""
+        task = asyncio.create_task(self._delete(repository, location))
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+        await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Until every session is cancelled, or its time is up."""
+        await asyncio.gather(*self._cleanups)
+
+    async def _delete(self, repository: str, location: str) -> None:
+        try:
+            async with asyncio.timeout(self.settings.timeouts.cleanup):
+                await self.send(Call("DELETE", location), repository)
+        except (RegistryError, TimeoutError):
+            return
+
+
+def expect(reply: Reply, good: frozenset[int]) -> None:
+    if reply.status not in good:
+        raise error_of(reply, datetime.now(UTC))

@@ -1,0 +1,87 @@
+"""A blob's content as the bodies of one or several requests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from app.errors import SizeMismatch
+from app.registry import BlobContent
+from app.registry.gate import Gate
+
+
+class Reading:
+    """Goes on where the last part ended; for any other place the content is read from its start and passed over up to
+    there, so that it still verifies all of its bytes."""
+
+    def __init__(self, content: BlobContent, gate: Gate) -> None:
+        self._content, self._gate = content, gate
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._held = b""
+        self._position = 0
+        self.furthest = 0  # bytes that have been given to anybody
+
+    async def part(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start` to `end`, None: to the content's end.
+
+        Where the content is longer or shorter than its size the part breaks off before its last byte, so that a
+        registry never sees a body that ends well. Raises SizeMismatch and what the content raises."""
+        if self._chunks is None or self._position != start:
+            await self._begin(start)
+        while end is None or self._position < end:
+            if not self._held and not await self._next():
+                break
+            room = len(self._held) if end is None else end - self._position
+            piece = self._held[: min(room, self._gate.slice or room)]
+            await self._check_end(self._position + len(piece), len(self._held) - len(piece))
+            self._held = self._held[len(piece) :]
+            self._position += len(piece)
+            self.furthest = max(self.furthest, self._position)
+            await self._gate.spend(len(piece))
+            yield piece
+        self._check_length(end)
+
+    async def take(self, start: int, count: int) -> bytes:
+        """At most `count` bytes from `start`; fewer at the end."""
+        return b"".join([piece async for piece in self.part(start, start + count)])
+
+    async def measure(self) -> None:
+        """Read all of it, for the digest and the size that it has then."""
+        await self._begin(0)
+        while await self._next():
+            pass
+
+    async def close(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+
+    async def _begin(self, start: int) -> None:
+        await self.close()
+        self._chunks, self._held, self._position = self._content.chunks(), b"", 0
+        while self._position < start and await self._next():
+            passed = min(len(self._held), start - self._position)
+            self._held = self._held[passed:]
+            self._position += passed
+
+    async def _next(self) -> bool:
+        assert self._chunks is not None
+        async for chunk in self._chunks:
+            if chunk:
+                self._held = chunk
+                return True
+        return False
+
+    async def _check_end(self, position: int, left: int) -> None:
+        """Before the last byte is given: that it is the last, which also lets the content finish its own checks."""
+        size = self._content.size
+        if size is None or position < size:
+            return
+        if left or await self._next():
+            raise SizeMismatch(f"blob {self._content.digest} has more than the {size} bytes it is described with")
+
+    def _check_length(self, end: int | None) -> None:
+        size = self._content.size
+        if size is not None and self._position < (size if end is None else min(end, size)):
+            raise SizeMismatch(
+                f"blob {self._content.digest} has {self._position} bytes where its descriptor says {size}"
+            )

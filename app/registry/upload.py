@@ -1,0 +1,262 @@
+"""One blob on its way to a registry: the ladder of `profile`, and going on where a connection broke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.errors import Internal, RegistryError, RegistryFault, RegistryRejected
+from app.oci import Digest
+from app.registry import BlobContent
+from app.registry.backoff import DEFAULT_POLICY, Pause, wait_after
+from app.registry.client import Body, Call
+from app.registry.digests import compare
+from app.registry.endpoint import Endpoint, expect
+from app.registry.gate import Gate
+from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
+from app.registry.reading import Reading
+from app.registry.reply import Reply, error_of, read_complaint
+from app.registry.wire import received_bytes, with_digest
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
+MOST_FRUITLESS = 2  # times a session is gone on with that has not gained WORTH_ASKING bytes since
+_TAKEN = frozenset({200, 201, 202, 204})  # a PATCH: ECR says 201, others 204
+_STORED = frozenset({200, 201, 204})
+_WRONG = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
+
+Blob = tuple[Digest, int]
+
+
+class _RefusedError(Exception):
+    """The registry does not take this request, and asking again would not change its mind."""
+
+    def __init__(self, reply: Reply, error: RegistryError, tried: Tried) -> None:
+        super().__init__()
+        self.reply, self.error, self.tried = reply, error, tried
+
+
+@dataclass(slots=True)
+class _Place:
+    """An open upload session: where it goes on, the bytes it holds, and the smallest chunk it takes."""
+
+    location: str
+    least: int
+    offset: int = 0
+    resumed: bool = False
+
+
+class Uploader:
+    """Sends blobs to one registry, and remembers what that teaches."""
+
+    def __init__(self, endpoint: Endpoint, gate: Gate, pause: Pause) -> None:
+        self.endpoint, self.gate, self.pause = endpoint, gate, pause
+        self.profile = Profile()
+
+    async def push(self, repository: str, content: BlobContent) -> Blob:
+        """Send one blob; its digest and size. Raises RegistryError and what the content raises."""
+        reading = Reading(content, self.gate)
+        try:
+            return await _Upload(self, repository, content, reading).run()
+        finally:
+            await reading.close()
+
+
+class _Upload:
+    def __init__(self, uploader: Uploader, repository: str, content: BlobContent, reading: Reading) -> None:
+        self._uploader, self._endpoint = uploader, uploader.endpoint
+        self._repository, self._content, self._reading = repository, content, reading
+        self._profile = uploader.profile
+        self._damaged = False
+
+    async def run(self) -> Blob:
+        refused: RegistryError | None = None
+        while True:
+            way = self._profile.way(self._content.size)
+            if way is None:
+                raise refused or self._too_large()
+            if way is Way.MEASURE:
+                await self._reading.measure()
+                continue
+            try:
+                blob = await self._attempt(way)
+            except _RefusedError as refusal:
+                refused = refusal.error
+                self._learn(refusal)
+                continue
+            self._uploader.profile = self._uploader.profile.joined(self._profile)
+            return blob
+
+    def _too_large(self) -> RegistryRejected:
+        """As an earlier blob has taught."""
+        return RegistryRejected(
+            f"{self._endpoint.name} takes no request of more than {self._profile.most} bytes, and no upload in chunks; "
+            f"{self._content.digest} has {self._content.size}. Raise the limit of the proxy before it"
+        )
+
+    def _learn(self, refusal: _RefusedError) -> None:
+        """What to do otherwise. Raises what the refusal is, where that is nothing."""
+        reply = refusal.reply
+        if is_lost(reply):
+            raise RegistryFault(f"{refusal.error}; the registry has lost the upload session") from None
+        learnt = after_refusal(self._profile, refusal.tried, reply)
+        if learnt is not None:
+            self._profile = learnt
+            return
+        if read_complaint(reply.body).code not in _WRONG or self._damaged:
+            raise refusal.error from None
+        self._damaged = True  # what was read was right, so it was damaged on the way: once more
+
+    async def _attempt(self, way: Way) -> Blob:
+        """In a session of its own, which is closed or cancelled in the end."""
+        started = await self._endpoint.send(
+            Call("POST", await self._endpoint.url(self._repository, "blobs/uploads/")), self._repository
+        )
+        expect(started, frozenset({202}))
+        least = chunk_min_length(started.header("oci-chunk-min-length"))
+        place = _Place(await self._endpoint.location(started), least)
+        self._reading.furthest = 0
+        done = False
+        try:
+            blob = await self._deliver(place, way)
+            done = True
+            return blob
+        finally:
+            if not done:  # failed or cancelled
+                await self._endpoint.abandon(self._repository, place.location)
+
+    async def _deliver(self, place: _Place, way: Way) -> Blob:
+        fruitless = 0
+        while True:
+            began = place.offset
+            try:
+                return await self._send(place, way)
+            except RegistryError as error:
+                if not error.retryable or self._reading.furthest < WORTH_ASKING:
+                    raise
+                held = await self._held(place)
+                if held is None:
+                    return await self._stored_after_all(error)
+                fruitless += held - began < WORTH_ASKING
+                if fruitless > MOST_FRUITLESS:
+                    raise
+                place.offset, place.resumed = held, True
+                way = self._profile.rest(self._content.size, held)
+
+    async def _send(self, place: _Place, way: Way) -> Blob:
+        """From what the session holds to its end."""
+        size = self._content.size
+        if way is Way.PUT and size is not None:
+            return await self._close(place, way, size)
+        if size is None or place.offset < size:
+            await (self._send_chunks(place) if way is Way.CHUNKS else self._patch_rest(place, way))
+        return await self._close(place, way, 0)
+
+    async def _patch_rest(self, place: _Place, way: Way) -> None:
+        size, start = self._content.size, place.offset
+        headers = dict(OCTETS)
+        if size is not None:
+            headers["Content-Length"] = str(size - start)
+            if place.resumed:
+                headers["Content-Range"] = f"{start}-{size - 1}"
+        await self._patch(place, headers, lambda: self._reading.part(start, size), way)
+        place.offset = self._content.size or self._reading.furthest
+
+    async def _send_chunks(self, place: _Place) -> None:
+        """A chunk of content whose size is not known yet is held in memory, for its length must be said first."""
+        size = self._content.size
+        most = self._profile.chunk(size, self._endpoint.settings.chunk_bytes, place.least)
+        while size is None or place.offset < size:
+            start = place.offset
+            if size is None:
+                data = await self._reading.take(start, most)
+                if not data:
+                    return
+                end, body = start + len(data), data
+                await self._patch(place, _ranged(start, end), body, Way.CHUNKS)
+            else:
+                end = min(start + most, size)
+                part = _part(self._reading, start, end)
+                await self._patch(place, _ranged(start, end), part, Way.CHUNKS)
+            place.offset = end
+
+    async def _patch(self, place: _Place, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
+        reply = await self._endpoint.send(Call("PATCH", place.location, headers, body=body), self._repository)
+        length = headers.get("Content-Length")
+        self._take(reply, _TAKEN, Tried(way, self._reading.furthest if length is None else int(length)))
+        if reply.header("location") is not None:
+            place.location = await self._endpoint.location(reply)
+
+    async def _close(self, place: _Place, way: Way, size: int) -> Blob:
+        """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
+        blob = self._blob()
+        headers, body = NO_BODY if way is not Way.PUT else _whole(self._reading, size)
+        call = Call("PUT", with_digest(place.location, blob[0]), headers, body=body)
+        reply = await self._endpoint.send(call, self._repository)
+        self._take(reply, _STORED, Tried(way, size))
+        compare(reply, blob[0])
+        return blob
+
+    def _blob(self) -> Blob:
+        digest, size = self._content.digest, self._content.size
+        if digest is None or size is None:
+            raise Internal("content was read to its end and yet has no digest and size")
+        return digest, size
+
+    def _take(self, reply: Reply, good: frozenset[int], tried: Tried) -> None:
+        if reply.status in good:
+            return
+        error = error_of(reply, datetime.now(UTC))
+        if reply.status in {401, 403} or (error.retryable and reply.status != 501):
+            raise error
+        if reply.status == 416 and not is_too_large(reply):  # it holds more or less than we think: it can be asked
+            raise RegistryFault(f"{error}; the registry holds another part of the upload than was sent")
+        raise _RefusedError(reply, error, tried)
+
+    async def _held(self, place: _Place) -> int | None:
+        """How many bytes the session has, by its own word; None where it is gone or does not tell."""
+        number = 1
+        while True:
+            try:
+                reply = await self._endpoint.send(Call("GET", place.location), self._repository)
+                if (error := error_of(reply, datetime.now(UTC))).retryable:
+                    raise error
+                break
+            except RegistryError as broken:
+                if not broken.retryable or number >= DEFAULT_POLICY.tries:
+                    raise
+                await self._uploader.pause.sleep(
+                    wait_after(broken, number, DEFAULT_POLICY, self._uploader.pause.chance())
+                )
+            number += 1
+        held = received_bytes(reply.header("range")) if reply.status in _TAKEN else None
+        if not held or held > self._reading.furthest:
+            return None
+        if reply.header("location") is not None:
+            place.location = await self._endpoint.location(reply)
+        return held
+
+    async def _stored_after_all(self, error: RegistryError) -> Blob:
+        """A session that is gone may have been closed by the very request whose answer was lost."""
+        digest, size = self._content.digest, self._content.size
+        if digest is not None and size is not None and self._reading.furthest >= size:
+            url = await self._endpoint.url(self._repository, f"blobs/{digest}")
+            reply = await self._endpoint.send(Call("HEAD", url), self._repository)
+            if reply.status == 200:
+                return digest, size
+        raise error
+
+
+NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")
+
+
+def _whole(reading: Reading, size: int) -> tuple[dict[str, str], bytes | Body]:
+    return {**OCTETS, "Content-Length": str(size)}, _part(reading, 0, size)
+
+
+def _part(reading: Reading, start: int, end: int) -> Body:
+    return lambda: reading.part(start, end)
+
+
+def _ranged(start: int, end: int) -> dict[str, str]:
+    return {**OCTETS, "Content-Length": str(end - start), "Content-Range": f"{start}-{end - 1}"}

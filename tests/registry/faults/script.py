@@ -1,0 +1,123 @@
+"""A fault: which requests meet it, what happens to them, and what becomes of the push."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from app.registry.verify import Verification
+from tests.support.memory_registry import Manners, MemoryRegistry
+from tests.support.scripted_registry import Connection, Seen, Step, answer, served
+
+Act = Callable[[MemoryRegistry], Step]
+"""What a request meets; a registry that behaves stands behind."""
+
+# `METHOD target` of requests
+PING = r"GET /v2/$"
+TOKEN = r"GET /token"
+LOOK = r"HEAD /v2/team/app/manifests/1\.0"
+HEAD_BLOB = r"HEAD /v2/team/app/blobs/"
+START = r"POST /v2/team/app/blobs/uploads/$"
+MOUNT = r"POST .*mount="
+CLOSE = r"PUT .*/uploads/"
+SEND = r"(PUT|PATCH) .*/uploads/"
+PATCH = r"PATCH .*/uploads/"
+TAG = r"PUT /v2/team/app/manifests/1\.0"
+BODY_OF_300K = 200_000  # bytes into the largest layer
+
+
+def fine(registry: MemoryRegistry) -> Step:
+    return served(registry)
+
+
+def says(status: int, body: bytes = b"", **headers: str) -> Act:
+    """Take the request's body, do nothing, answer so. `Retry_After="1"` is a header."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda registry: answer(status, named, body)
+
+
+def complains(status: int, code: str, words: str = "") -> Act:
+    return says(
+        status, f'{{"errors":[{{"code":"{code}","message":"{words}"}}]}}'.encode(), Content_Type="application/json"
+    )
+
+
+def meets(step: Step) -> Act:
+    return lambda registry: step
+
+
+def cut(after: int) -> Act:
+    """The registry gets so many bytes of the body, then the connection breaks."""
+    return lambda registry: served(registry, cut=after)
+
+
+def deaf(registry: MemoryRegistry) -> Step:
+    """Done, but the answer is lost."""
+    return served(registry, deaf=True)
+
+
+def changed(change: Callable[[MemoryRegistry], None]) -> Act:
+    """As it should be, after `change` has happened to the registry."""
+
+    def act(registry: MemoryRegistry) -> Step:
+        change(registry)
+        return served(registry)
+
+    return act
+
+
+def relabelled(status: int | None = None, **headers: str) -> Act:
+    """Done, and answered with other headers ("" takes one away) or another status."""
+    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+
+    def act(registry: MemoryRegistry) -> Step:
+        async def step(connection: Connection, seen: Seen) -> None:
+            plain = connection.answer
+
+            async def answer_otherwise(code: int, found: dict[str, str], body: bytes, *, head: bool = False) -> None:
+                merged = {name: value for name, value in {**found, **named}.items() if value}
+                await plain(status or code, merged, body, head=head)
+
+            connection.answer = answer_otherwise  # type: ignore[method-assign,assignment]
+            try:
+                await served(registry)(connection, seen)
+            finally:
+                connection.answer = plain  # type: ignore[method-assign]
+
+        return step
+
+    return act
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first requests that match `when` meet `acts` in order, the later ones what `after` says. `ends`: "pushed" or
+    the code of the error. `orphans`: upload sessions nobody can know of, because the answer that named them was lost.
+    """
+
+    name: str
+    when: str
+    acts: tuple[Act, ...]
+    ends: str = "pushed"
+    after: Act = fine
+    orphans: int = 0
+    says: str = ""
+    manners: Manners = field(default_factory=Manners)
+    verification: Verification = Verification.TAG
+
+
+class Script:
+    """The route of a ScriptedRegistry."""
+
+    def __init__(self, fault: Fault, registry: MemoryRegistry) -> None:
+        self._fault, self._registry = fault, registry
+        self.met = 0
+
+    def __call__(self, seen: Seen) -> Step:
+        if not re.match(self._fault.when, f"{seen.method} {seen.target}"):
+            return served(self._registry)
+        self.met += 1
+        acts = self._fault.acts
+        act = acts[self.met - 1] if self.met <= len(acts) else self._fault.after
+        return act(self._registry)

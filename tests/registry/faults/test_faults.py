@@ -1,0 +1,81 @@
+"""Pushes of a small image to a registry that misbehaves: the image is right, or the error is; no tag is wrong, no
+upload session and no connection is left, and the password is nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import random
+import re
+
+import pytest
+
+from app.push import Destination, Event, ImageChanged, Noticed, PushOptions, execute, make_plan
+from app.registry.auth import Credentials, FixedCredentials
+from app.registry.client import HttpSettings, Timeouts
+from app.registry.http import HttpRegistry
+from app.registry.retry import RetryingRegistry
+from app.registry.verify import VerifyingRegistry
+from app.registry.warnings import warnings_told
+from app.registry.wire import parse_registry_url
+from tests.push.given import Memory, opened
+from tests.registry.faults.script import Fault, Script
+from tests.registry.faults.table import FAULTS
+from tests.support.archives import entry, image, oci_image, oci_layout
+from tests.support.lapse import Lapse
+from tests.support.memory_registry import PASSWORD, USER, MemoryRegistry
+from tests.support.scripted_registry import ScriptedRegistry
+
+NODE = oci_image(image({"large": random.Random(1).randbytes(300_000)}, {"small": b"x"}), compression="gzip")
+TAR = oci_layout([entry(NODE, ref="team/app:1.0"), entry(NODE, ref="other/app:1.0")])
+BLOBS = {str(digest) for digest in opened(TAR).blobs} - {str(NODE.digest)}
+QUICK = Timeouts(connect=5, write=0.3, read=0.3, manifest=0.3, cleanup=0.3)
+SECRETS = (PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), "token-")
+LONGEST = 3600.0  # seconds a push may wait in all, by its own clock
+
+
+async def pushed_against(fault: Fault) -> tuple[MemoryRegistry, list[Event], Lapse]:
+    fault.manners.auth = "bearer"
+    memory, lapse, events = MemoryRegistry(fault.manners), Lapse(), list[Event]()
+    plan = make_plan([opened(TAR)], PushOptions.parse({}), Destination("default", "r.local"))
+    script = Script(fault, memory)
+    async with ScriptedRegistry(route=script) as server:
+        settings = HttpSettings(
+            parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD)), timeouts=QUICK
+        )
+        async with HttpRegistry(settings, pause=lapse.pause) as http:
+            retrying = RetryingRegistry(http, pause=lapse.pause)
+            registry = VerifyingRegistry(retrying, fault.verification, lapse.pause)
+            with warnings_told(lambda text: events.append(Noticed(text))):
+                await execute(plan, [Memory(TAR)], registry, events.append)
+        async with asyncio.timeout(5):
+            await server.all_closed()
+        assert script.met, "no request met the fault"
+    return memory, events, lapse
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_after_any_fault_the_image_is_right_or_the_error_is(fault: Fault) -> None:
+    memory, events, lapse = await pushed_against(fault)
+    (last,) = [event for event in events if isinstance(event, ImageChanged)][-1:]
+    told = "\n".join(str(event) for event in events)
+    ended = last.problem.code if last.problem else str(last.state)
+    assert ended == fault.ends, told
+    assert re.search(fault.says, told), told
+    for name, repository in memory.repositories.items():
+        assert set(repository.tags.items()) <= {("1.0", str(NODE.digest))}, name
+        for digest, content in repository.blobs.items():
+            assert digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    if fault.ends == "pushed":
+        for name in ("team/app", "other/app"):
+            repository = memory.repositories[name]
+            assert repository.tags == {"1.0": str(NODE.digest)}
+            assert set(repository.blobs) >= BLOBS
+    assert len(memory.sessions) <= fault.orphans, memory.requests
+    assert not [secret for secret in SECRETS if secret in told]
+    assert lapse.now < LONGEST
+
+
+def test_there_are_many_faults_each_with_a_name_of_its_own() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 80
