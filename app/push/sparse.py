@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from app.archive.model import Archive, DockerImage, ImageEntry
+from app.archive.model import Archive, ImageEntry
 from app.errors import MissingContent
 from app.oci import Descriptor, Manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
@@ -39,7 +39,8 @@ def leave_out(archive: Archive) -> Archive:
     if not told:
         return archive
     note = f"pushed as it stands, without what the archive lacks: {_enumerated(list(dict.fromkeys(told)))}"
-    kept = {digest: manifest for digest, manifest in archive.manifests.items() if digest not in broken}
+    roots = {image.root.digest for image in archive.images if isinstance(image.root, Descriptor)}
+    kept = {digest: held for digest, held in archive.manifests.items() if digest in roots or digest not in broken}
     return replace(archive, manifests=kept, notes=(*archive.notes, note))
 
 
@@ -52,12 +53,10 @@ def _told(archive: Archive, entry: ImageEntry) -> str:
 
 
 def _whole_platforms(archive: Archive, entry: ImageEntry) -> list[str]:
-    if isinstance(entry.root, DockerImage):
-        return []
-    listed = archive.manifests[entry.root.digest].manifests
-    platforms = {child.digest: child.platform for child in listed}
+    held = manifests(archive, entry)
+    platforms = {child.digest: child.platform for manifest in held for child in manifest.manifests}
     whole = []
-    for manifest in manifests(archive, entry):
+    for manifest in held:
         platform = platforms.get(manifest.descriptor.digest) or manifest.descriptor.platform
         if platform is not None and platform.known and not manifest.is_index and not any(_lacking(archive, manifest)):
             whole.append(str(platform))

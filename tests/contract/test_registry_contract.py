@@ -7,13 +7,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app.errors import DigestMismatch, RegistryError, SizeMismatch
+from app.errors import DigestMismatch, RegistryError, RegistryRejected, SizeMismatch
 from app.oci import Descriptor, Digest, media_types
-from app.registry import Registry
+from app.registry import MAX_CONFIG_BYTES, Registry
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.layout import LayoutRegistry
@@ -198,3 +199,37 @@ async def test_many_verbs_may_run_at_once(registry: Registry) -> None:
         for content in contents:
             group.create_task(registry.push_blob("team/app", content))
     assert all([await registry.blob_exists("team/app", Digest.of(content.data)) for content in contents])
+
+
+async def test_a_config_is_read_back_verified(registry: Registry) -> None:
+    content = BytesContent(b'{"os":"linux"}')
+    digest, size = await registry.push_blob("team/app", content)
+    await registry.push_manifest("team/app", "1", await an_image(registry, "team/app"))
+    config = Descriptor(media_types.OCI_CONFIG, digest, size)
+    assert await registry.read_config("team/app", config) == content.data
+    assert await registry.read_config("team/app", replace(config, digest=absent("config"))) is None
+    with pytest.raises(RegistryError, match="damaged"):
+        await registry.read_config("team/app", replace(config, size=size - 1))
+
+
+async def test_a_config_of_absurd_size_is_not_read(registry: Registry) -> None:
+    config = Descriptor(media_types.OCI_CONFIG, absent("config"), MAX_CONFIG_BYTES + 1)
+    with pytest.raises(RegistryRejected, match="no config"):
+        await registry.read_config("team/app", config)
+
+
+async def test_a_manifest_without_a_subject_is_never_taken_note_of(registry: Registry) -> None:
+    assert not await registry.push_manifest("team/app", "1", await an_image(registry, "team/app"))
+
+
+async def test_a_registry_that_takes_note_of_a_subject_says_so(
+    registry: Registry, request: pytest.FixtureRequest
+) -> None:
+    """distribution 2.8 takes the manifest and no note."""
+    subject, _ = await an_image(registry, "team/app")
+    _, raw = await an_image(registry, "team/app", "referrer")
+    described_subject = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
+    document = {**json.loads(raw), "subject": described_subject}
+    manifest = described(json.dumps(document).encode(), media_types.OCI_MANIFEST)
+    noted = await registry.push_manifest("team/app", str(manifest[0].digest), manifest)
+    assert noted == ("[docker]" not in request.node.name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from app.errors import RegistryRejected, SizeMismatch, TarmacError
 from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
-from app.registry import BlobContent, StoredManifest
+from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,10 @@ class FakeRegistry:
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         self._enter("read_config", repository, str(config.digest))
-        return self.blobs.get((repository, config.digest))
+        if config.size > MAX_CONFIG_BYTES:
+            raise RegistryRejected(f"{repository}: {config.size} bytes are no config")
+        raw = self.blobs.get((repository, config.digest))
+        return None if raw is None else check_config(config, raw, repository)
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         self._enter("push_manifest", repository, reference)
