@@ -9,18 +9,22 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from io import BufferedReader
 from pathlib import Path
 
 from app.archive import Compression
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.intake import Intake
+from app.archive.intake import Intake, sniff_file
+from app.archive.split import PartName
 from app.errors import ChecksumMismatch, PathNotFound
+from app.jobs.archives import chunks_of, digest_of
 from app.jobs.job import ArchiveSource, JobArchive
+from app.jobs.parts import join_parts
 from app.oci import Digest
-from app.spool import Spool
+from app.spool import Spool, SpooledFile
+from app.spool.disk import adopted
 
 STANDARD_INPUT = "-"
 CHUNK = 1 << 20
@@ -36,19 +40,27 @@ class Taker:
         self._stack = stack
         self._received = received
 
-    async def take(self, file: str, checksum: Digest | None = None) -> JobArchive:
+    async def join(self, files: Sequence[str]) -> tuple[str | SpooledFile, ...]:
+        """What to `take`, in order: the parts of a split archive are one. Raises as `take` does."""
+        return await asyncio.to_thread(_joined, files, self._spool)
+
+    async def take(self, file: str | SpooledFile, checksum: Digest | None = None) -> JobArchive:
         """Raises PathNotFound, SpoolFull, ChecksumMismatch and ArchiveError."""
         try:
             archive = await self._take(file, checksum is not None)
         except OSError as error:
-            raise PathNotFound(f"{file} cannot be read: {error.strerror}") from None
+            raise PathNotFound(f"{path_of(file)} cannot be read: {error.strerror}") from None
         if checksum not in {None, archive.digest}:
             raise ChecksumMismatch(
                 f"{archive.name} has the checksum {archive.digest} and not {checksum}; bring it over again"
             )
         return archive
 
-    async def _take(self, file: str, with_digest: bool) -> JobArchive:
+    async def _take(self, file: str | SpooledFile, with_digest: bool) -> JobArchive:
+        if isinstance(file, SpooledFile):
+            return await self._take_adopted(file, with_digest)
+        if await asyncio.to_thread(os.path.isdir, file):
+            return await self._take_adopted(await self._spool.adopt(file), with_digest)
         name = "standard input" if file == STANDARD_INPUT else Path(file).name
         raw, size = await _opened(file)
         with raw:  # not left to the generators: one that is cancelled before its first step closes nothing
@@ -59,6 +71,18 @@ class Taker:
             digest = await asyncio.to_thread(_digest, raw) if with_digest else None
         spooled = await self._spool.adopt(file)
         return JobArchive(name, ArchiveSource.PATH, spooled.size, digest, None, Compression.NONE, spooled)
+
+    async def _take_adopted(self, file: SpooledFile, with_digest: bool) -> JobArchive:
+        """A directory, or an archive in parts."""
+        name = _name_of(file)
+        opened = await asyncio.to_thread(self._spool.open, file)
+        try:
+            if await asyncio.to_thread(sniff_file, opened, opened.size) is not Compression.NONE:
+                return await self._unwrap(name, chunks_of(opened), file.size)
+            digest = await digest_of(opened) if with_digest else None
+        finally:
+            opened.close()
+        return JobArchive(name, ArchiveSource.PATH, file.size, digest, None, Compression.NONE, file)
 
     async def _unwrap(self, name: str, chunks: AsyncIterator[bytes], expected: int | None) -> JobArchive:
         intake = Intake()
@@ -72,6 +96,24 @@ class Taker:
             received += len(chunk)
             yield chunk
             self._received(name, received, expected)
+
+
+def _name_of(file: SpooledFile) -> str:
+    """Also of `.` and `..`, which have none of their own."""
+    return Path(os.path.abspath(file.path)).name
+
+
+def path_of(file: str | SpooledFile) -> str:
+    return file if isinstance(file, str) else file.path
+
+
+def _joined(files: Sequence[str], spool: Spool) -> tuple[str | SpooledFile, ...]:
+    parts = [file for file in files if PartName.parse(Path(file).name) is not None and os.path.isfile(file)]
+    found: dict[str, str | SpooledFile] = {}
+    for whole in join_parts([adopted(file) for file in dict.fromkeys(parts)], spool.open):
+        found |= {part.path: whole for part in whole.parts} if whole.parts else {whole.path: whole.path}
+    # what is left of the parts is a description of them
+    return tuple(dict.fromkeys(found.get(file, file) for file in files if file in found or file not in parts))
 
 
 async def _opened(file: str) -> tuple[BufferedReader, int | None]:

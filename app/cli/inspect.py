@@ -15,7 +15,7 @@ from typing import Any
 
 from app.archive import Archive, DockerImage, ImageEntry, index_file
 from app.archive.formats import open_archive
-from app.cli.archives import Taker
+from app.cli.archives import Taker, path_of
 from app.cli.destination import open_destinations
 from app.cli.display import display_on, shown, size_of
 from app.cli.options import options_of, settings_of
@@ -25,7 +25,7 @@ from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
 from app.push.graph import identity, manifests
 from app.settings import DEFAULT_REGISTRY, Settings
-from app.spool import Spool
+from app.spool import Spool, SpooledFile
 from app.spool.disk import DiskSpool
 
 WHY = {
@@ -68,15 +68,15 @@ async def _find(files: Sequence[str], settings: Settings, registry: str) -> tupl
         display = stack.enter_context(display_on(sys.stderr))
         spool = DiskSpool(settings.data_dir / "spool")
         taker = Taker(spool, stack, display.received)
-        return [await _find_one(file, taker, spool) for file in files], destination
+        return [await _find_one(file, taker, spool) for file in await taker.join(files)], destination
 
 
-async def _find_one(file: str, taker: Taker, spool: Spool) -> Found:
+async def _find_one(file: str | SpooledFile, taker: Taker, spool: Spool) -> Found:
     try:
         taken = await taker.take(file)
         return Found(taken.name, taken, await asyncio.to_thread(_read, taken, spool))
     except TarmacError as error:
-        return Found(file, error=error)
+        return Found(path_of(file), error=error)
 
 
 def _read(taken: JobArchive, spool: Spool) -> Archive:

@@ -76,7 +76,7 @@ async def _push(task: Task, display: Display) -> Job:
         job = Job.new(JobState.RECEIVING, utc_now()).but(registry=task.registry, options=task.options)
         try:
             taker = Taker(spool, stack, display.received)
-            archives = tuple([await taker.take(file, task.checksum) for file in task.files])
+            archives = tuple([await taker.take(file, task.checksum) for file in await taker.join(task.files)])
             return await _run(job.to(JobState.QUEUED, archives=archives), workshop, display)
         except TarmacError as error:
             return job.to(JobState.FAILED, problem=error.problem, finished_at=utc_now())

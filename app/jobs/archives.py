@@ -49,11 +49,11 @@ async def look_at(archive: JobArchive, spooled_as: str, workshop: Workshop) -> J
     try:
         compression = await asyncio.to_thread(sniff_file, file, file.size)
         if compression is Compression.NONE:
-            digest = await _digest(file) if archive.expected is not None else None
+            digest = await digest_of(file) if archive.expected is not None else None
             known = replace(archive, compression=compression, digest=digest)
         else:
             intake = Intake(workshop.limits)
-            own = await workshop.spool.save(spooled_as, _chunks(file), intake)
+            own = await workshop.spool.save(spooled_as, chunks_of(file), intake)
             known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
     finally:
         file.close()
@@ -71,13 +71,14 @@ async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, so
         raise
 
 
-async def _chunks(file: OpenFile) -> AsyncIterator[bytes]:
+async def chunks_of(file: OpenFile) -> AsyncIterator[bytes]:
+    """All of it, read in threads."""
     for offset in range(0, file.size, CHUNK_BYTES):
         yield await asyncio.to_thread(file.read_at, offset, min(CHUNK_BYTES, file.size - offset))
 
 
-async def _digest(file: OpenFile) -> Digest:
+async def digest_of(file: OpenFile) -> Digest:
     hasher = hashlib.sha256()
-    async for chunk in _chunks(file):
+    async for chunk in chunks_of(file):
         await asyncio.to_thread(hasher.update, chunk)
     return Digest("sha256", hasher.hexdigest())

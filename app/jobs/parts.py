@@ -84,5 +84,5 @@ def _as_one(series: Series, parts: list[_Part]) -> SpooledFile:
     series.end(size)
     if len(parts) == 1:
         return parts[0].file
-    directory = files[0].path.rpartition("/")[0]
-    return SpooledFile(f"{directory}/{series.last.stem}", size, owned=False, identity=files[0].identity, parts=files)
+    path = files[0].path.removesuffix(files[0].path.rpartition("/")[2]) + series.last.stem
+    return SpooledFile(path, size, owned=False, identity=files[0].identity, parts=files)
