@@ -8,16 +8,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from app import __version__
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Destination
 from app.registry.auth import Credentials, CredentialSource, FixedCredentials
 from app.registry.auth.keychain import Keychain
+from app.registry.auth.password_file import PasswordFile
 from app.registry.client import HttpSettings
+from app.registry.egress import parse_allowed_origin
+from app.registry.examination import Examination
+from app.registry.gate import Gate, RateLimits
 from app.registry.http import HttpRegistry
 from app.registry.layout import LayoutRegistry
+from app.registry.proxies import Proxies
 from app.registry.retry import RetryingRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.secrets import DiscreetRegistry
+from app.registry.tls import certificate_folders
+from app.registry.verify import VerifyingRegistry
+from app.registry.wire import RegistryUrl, parse_registry_url
 from app.settings import DEFAULT_REGISTRY, RegistrySettings, Settings
+
+Gates = dict[tuple[str, int | None], Gate]
+"""By host and port: registries that are one host keep to its limits together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +37,7 @@ class OpenRegistry:
     """A destination ready for use. `check` raises RegistryError where it cannot be used now."""
 
     configured: ConfiguredRegistry
-    check: Callable[[], Awaitable[object]]
+    check: Callable[[], Awaitable[Examination]]
 
 
 @asynccontextmanager
@@ -36,8 +48,9 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
         return
     async with AsyncExitStack() as stack:
         opened = {}
+        gates: Gates = {}
         for name, each in settings.registries.items():
-            opened[name] = await _remote(name, each, stack)
+            opened[name] = await _remote(name, each, stack, gates)
         yield opened
 
 
@@ -51,29 +64,45 @@ def _embedded(settings: Settings, layout: LayoutRegistry) -> OpenRegistry:
     shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
     destination = Destination(DEFAULT_REGISTRY, shown)
     configured = ConfiguredRegistry(DEFAULT_REGISTRY, f"http://{shown}", destination, layout)
-    return OpenRegistry(configured, layout.repositories)
+
+    async def check() -> Examination:
+        await layout.repositories()
+        return Examination(f"http://{shown}", api="registry/2.0", software=f"tarmac/{__version__}", referrers=True)
+
+    return OpenRegistry(configured, check)
 
 
-async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack) -> OpenRegistry:
+async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, gates: Gates) -> OpenRegistry:
     url = parse_registry_url(settings.url, f"[registries.{name}] url")
-    registry = await stack.enter_async_context(
-        HttpRegistry(
-            HttpSettings(
-                url=url,
-                credentials=_credentials(settings),
-                ca_file=settings.ca_file,
-                skip_verify=settings.insecure_skip_tls_verify,
-                client_cert=settings.client_cert,
-                client_key=settings.client_key,
-            )
-        )
+    http_settings = _http_settings(url, settings)
+    gate = gates.setdefault((url.host, url.port), Gate(http_settings.limits))
+    registry = await stack.enter_async_context(HttpRegistry(http_settings, gate=gate))
+    discreet = DiscreetRegistry(registry, registry.secrets)
+    proved = VerifyingRegistry(RetryingRegistry(discreet), settings.verify)
+    configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), proved)
+    return OpenRegistry(configured, lambda: discreet.discreetly(registry.check))
+
+
+def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpSettings:
+    return HttpSettings(
+        url=url,
+        credentials=_credentials(settings),
+        ca_file=settings.ca_file,
+        skip_verify=settings.insecure_skip_tls_verify,
+        client_cert=settings.client_cert,
+        client_key=settings.client_key,
+        certificate_folders=certificate_folders(os.environ),
+        allowed_origins=frozenset(map(parse_allowed_origin, settings.allowed_origins)),
+        proxies=Proxies.of(os.environ),
+        limits=RateLimits(settings.max_requests_per_second, settings.max_bytes_per_second),
+        chunk_bytes=settings.chunk_bytes,
     )
-    configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), RetryingRegistry(registry))
-    return OpenRegistry(configured, registry.check)
 
 
 def _credentials(settings: RegistrySettings) -> CredentialSource:
-    if settings.credentials is None:
+    if settings.username is None:
         return Keychain.of(os.environ)
-    username, password = settings.credentials
-    return FixedCredentials(Credentials(username, password))
+    if settings.password_file is not None:
+        return PasswordFile(settings.username, settings.password_file)
+    password = settings.password.get_secret_value() if settings.password else ""
+    return FixedCredentials(Credentials(settings.username, password))

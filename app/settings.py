@@ -25,10 +25,14 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from app.errors import InvalidSettings
+from app.errors import InvalidRequest, InvalidSettings
+from app.registry.egress import parse_allowed_origin
+from app.registry.profile import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
+from app.registry.verify import Verification
 
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
@@ -96,6 +100,17 @@ def _check_url(url: str) -> str:
     return url
 
 
+def _parse_list(value: object) -> object:
+    return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+
+def _check_origin(text: str) -> str:
+    try:
+        return str(parse_allowed_origin(text))
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
+
+
 _File = Annotated[Path, AfterValidator(_check_file)]
 
 
@@ -112,6 +127,15 @@ class RegistrySettings(BaseModel):
     insecure_skip_tls_verify: bool = False
     client_cert: _File | None = None
     client_key: _File | None = None
+    allowed_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)
+    ] = ()
+    verify: Verification = Verification.TAG
+    max_requests_per_second: Annotated[float, Field(gt=0)] | None = None
+    max_bytes_per_second: Annotated[int, Field(ge=1024)] | None = None
+    chunk_bytes: Annotated[int, Field(ge=SMALLEST_CHUNK, le=LARGEST_CHUNK)] = DEFAULT_CHUNK
+
+    _parse_bytes = field_validator("max_bytes_per_second", "chunk_bytes", mode="before")(_parse_bytes)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -125,15 +149,6 @@ class RegistrySettings(BaseModel):
         if self.client_key is not None and self.client_cert is None:
             raise ValueError("client_key needs client_cert")
         return self
-
-    @property
-    def credentials(self) -> tuple[str, str] | None:
-        """User name and password; the password file is read now, so that a changed one is found."""
-        if self.username is None:
-            return None
-        if self.password_file is not None:
-            return self.username, self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-        return self.username, self.password.get_secret_value() if self.password else ""
 
 
 class Settings(BaseModel):

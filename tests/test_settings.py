@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidSettings
-from app.settings import MAX_CONFIG_BYTES, Settings, load_settings
+from app.settings import MAX_CONFIG_BYTES, RegistrySettings, Settings, load_settings
 
 SECRET = "correct-horse-battery"
+
+
+def secret_of(registry: RegistrySettings) -> str | None:
+    return registry.password.get_secret_value() if registry.password else None
 
 
 def read(tmp_path: Path, text: str = "", **environ: str) -> Settings:
@@ -42,7 +46,7 @@ def test_the_single_registry_needs_no_file() -> None:
     )
     registry = settings.registries["default"]
     assert registry.url == "http://registry.local:5000/mirror"
-    assert registry.credentials == ("me", SECRET)
+    assert (registry.username, secret_of(registry)) == ("me", SECRET)
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings.model_dump())
 
@@ -51,7 +55,7 @@ def test_the_environment_wins_key_by_key(tmp_path: Path) -> None:
     text = f'port = 1\nhost = "::1"\n[registries.default]\nurl = "a"\nusername = "u"\npassword = "{SECRET}"'
     settings = read(tmp_path, text, TARMAC_PORT="2", TARMAC_REGISTRY_PASSWORD="other")
     assert (settings.port, settings.host) == (2, "::1")
-    assert settings.registries["default"].credentials == ("u", "other")
+    assert secret_of(settings.registries["default"]) == "other"
 
 
 def test_flat_registry_keys_of_the_file_are_the_default_registry(tmp_path: Path) -> None:
@@ -106,19 +110,27 @@ def test_path_roots_are_a_list_in_the_file_and_colon_separated_in_the_environmen
     assert read(tmp_path, TARMAC_PATH_ROOTS=f"{both[0]}:{both[1]}:").path_roots == both
 
 
-def test_a_password_file_is_read_without_its_line_end_and_read_anew(tmp_path: Path) -> None:
-    file = tmp_path / "password"
-    file.write_text(f"{SECRET}\n")
-    settings = load_settings(
-        environ={
-            "TARMAC_REGISTRY_URL": "r",
-            "TARMAC_REGISTRY_USERNAME": "u",
-            "TARMAC_REGISTRY_PASSWORD_FILE": str(file),
-        }
-    )
-    assert settings.registries["default"].credentials == ("u", SECRET)
-    file.write_text("changed")
-    assert settings.registries["default"].credentials == ("u", "changed")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("auth.corp", ("https://auth.corp",)),
+        ("https://auth.corp:443/, http://10.0.0.7:8080", ("https://auth.corp", "http://10.0.0.7:8080")),
+    ],
+)
+def test_allowed_origins_are_separated_by_commas_or_a_list(tmp_path: Path, text: str, expected: tuple[str]) -> None:
+    environ = {"TARMAC_REGISTRY_URL": "r", "TARMAC_REGISTRY_ALLOWED_ORIGINS": text}
+    assert load_settings(environ=environ).registries["default"].allowed_origins == expected
+    listed = ", ".join(f'"{part.strip()}"' for part in text.split(","))
+    assert read(tmp_path, f'registry_url = "r"\nregistry_allowed_origins = [{listed}]').registries == {
+        "default": RegistrySettings(url="r", allowed_origins=expected)
+    }
+
+
+@pytest.mark.parametrize("text", ["https://a/token", "ftp://a", "https://a?x=1", "https://u:p@a", "a b"])
+def test_what_is_no_origin_is_refused_by_its_key(text: str) -> None:
+    environ = {"TARMAC_REGISTRY_URL": "r", "TARMAC_REGISTRY_ALLOWED_ORIGINS": text}
+    with pytest.raises(InvalidSettings, match="TARMAC_REGISTRY_ALLOWED_ORIGINS"):
+        load_settings(environ=environ)
 
 
 @pytest.mark.parametrize("key", ["prot = 1", "[registries.default]\nurl='a'\nusrname='x'"])

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from app.api.metrics import Metrics
 from app.jobs import JobService, JobState
+from app.registry.examination import Examination
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class RegistryView:
     """A configured registry as it may be shown. `check` raises RegistryError where it cannot be used now."""
 
     url: str
-    check: Callable[[], Awaitable[object]]
+    check: Callable[[], Awaitable[Examination]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 
 from fastapi import APIRouter, Response
 
@@ -10,10 +11,9 @@ from app import __version__
 from app.api.context import Context, RegistryView
 from app.api.json_answer import JSONAnswer
 from app.api.problems import describe, problem_response
-from app.api.schemas import Health, ProblemDocument, RegistryDocument, RegistryList, problems
-from app.errors import RegistryError, RegistryUnreachable, ServiceError, Unavailable
-
-CHECK_SECONDS = 10.0  # of one registry; the list must not hang on a dead one
+from app.api.schemas import Health, ProblemDocument, RegistryDetails, RegistryDocument, RegistryList, problems
+from app.errors import RegistryError, ServiceError, Unavailable
+from app.registry.examination import CHECK_SECONDS, outcome
 
 router = APIRouter(tags=["service"])
 
@@ -52,13 +52,9 @@ async def list_registries(context: Context) -> RegistryList:
 
 
 async def _look_at(name: str, view: RegistryView) -> RegistryDocument:
-    error: RegistryError | None = None
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await view.check()
-    except TimeoutError:
-        error = RegistryUnreachable(f"{view.url} did not answer within {CHECK_SECONDS:.0f} s")
-    except RegistryError as refused:
-        error = refused
-    problem = None if error is None else ProblemDocument(**describe(error.problem))
-    return RegistryDocument(name=name, url=view.url, reachable=error is None, problem=problem)
+    found = await outcome(view.url, view.check, CHECK_SECONDS)
+    if isinstance(found, RegistryError):
+        problem = ProblemDocument(**describe(found.problem))
+        return RegistryDocument(name=name, url=view.url, reachable=False, problem=problem, details=None)
+    details = RegistryDetails(**asdict(found))
+    return RegistryDocument(name=name, url=view.url, reachable=True, problem=None, details=details)

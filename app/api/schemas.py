@@ -57,6 +57,34 @@ class ProgressDocument(BaseModel):
     eta_seconds: float | None
 
 
+class LayerInspection(BaseModel):
+    digest: str | None = Field(description="Null for a layer of a docker archive, which is compressed on its way.")
+    diff_id: str | None
+    size: int
+    stored: str = Field(description="Media type, or the compression within a docker archive.")
+
+
+class ImageInspection(BaseModel):
+    names: list[str]
+    digest: str | None
+    config: str | None = Field(description="Digest of the config, where the manifest has to be made.")
+    media_type: str | None
+    platforms: list[str]
+    created: str | None = Field(description="As its config says.")
+    size: int = Field(description="Of its layers, as they lie in the archive.")
+    layers: list[LayerInspection]
+    referrers: list[str]
+    attached: list[str] = Field(description="Tags of what hangs on it, such as signatures of cosign.")
+
+
+class ArchiveInspection(BaseModel):
+    format: str
+    why: str = Field(description="What in the archive tells its format.")
+    producer: str = Field(description="The program that wrote it; empty where nothing tells.")
+    images: list[ImageInspection]
+    notices: list[str]
+
+
 class JobDocument(BaseModel):
     id: str
     state: Literal["receiving", "queued", "running", "succeeded", "failed", "cancelled"]
@@ -70,6 +98,9 @@ class JobDocument(BaseModel):
     images: list[ImageDocument]
     progress: ProgressDocument
     notices: list[str]
+    inspection: list[ArchiveInspection] | None = Field(
+        default=None, description="Of a dry run: each archive, in order."
+    )
     problem: ProblemDocument | None
 
 
@@ -84,11 +115,23 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
+class RegistryDetails(BaseModel):
+    """What a registry that can be used says about itself."""
+
+    address: str = Field(description="Scheme, host and port that answered.")
+    authentication: str = Field(description="`none`, `basic` or `bearer`.")
+    authenticated: bool = Field(description="With credentials, which were accepted.")
+    api: str | None = Field(description="Its `Docker-Distribution-API-Version`.")
+    software: str | None = Field(description="Its `Server`, as far as it tells.")
+    referrers: bool | None = Field(description="Whether it has the referrers API; null where it does not tell.")
+
+
 class RegistryDocument(BaseModel):
     name: str
     url: str
     reachable: bool
     problem: ProblemDocument | None = Field(description="Why it cannot be used now.")
+    details: RegistryDetails | None = Field(description="Where it can be used.")
 
 
 class RegistryList(BaseModel):

@@ -21,6 +21,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_serve(commands)
     _add_push(commands)
     _add_inspect(commands)
+    _add_check(commands)
     _add(commands, "version", "print the version")
     _add(commands, "openapi", None)  # for the makers of Tarmac
     return parser.parse_args(arguments)
@@ -72,6 +73,14 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = _add(commands, "inspect", "say what the archives are and where their images would go; asks no registry")
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     _add_naming(parser)
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    _add_settings(parser)
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "check", "say whether the configured registries can be used now, and why not")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="only this one")
+    parser.add_argument("--registry-url", metavar="URL", help="the registry `default`, instead of TARMAC_REGISTRY_URL")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     _add_settings(parser)
 

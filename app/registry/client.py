@@ -1,4 +1,4 @@
-"""HTTP/1.1 to a registry, its token service and its storage: the one module that knows httpx."""
+"""HTTP/1.1 to a registry, its token service and its storage. This module and `transport` alone know httpx."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urljoin
 
 import httpx
 
 from app import __version__
-from app.errors import InvalidRequest, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.errors import RegistryRejected, RegistryTLS, RegistryUnreachable
 from app.registry.auth import ANONYMOUS, CredentialSource
-from app.registry.connection import Backend
-from app.registry.egress import check_target
+from app.registry.connection import Unanswered
+from app.registry.egress import Reach, check_target
+from app.registry.gate import UNLIMITED, RateLimits
+from app.registry.profile import DEFAULT_CHUNK
+from app.registry.proxies import DIRECT, Proxies
 from app.registry.reply import ERROR_BYTES, Reply
-from app.registry.wire import Origin, RegistryUrl
+from app.registry.tls import TlsFiles, Trust
+from app.registry.transport import Transport as Sockets
+from app.registry.wire import Origin, RegistryUrl, join_url
 
 MAX_REDIRECTS = 5
+MOST_IDLE_CLOSED = 2  # connections in a row that may turn out to have been closed while idle
 ANSWER_SECONDS = 300.0  # for a whole answer's body, which has at most 4 MiB: a drip must not hold a push for ever
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _REPEATS = {"GET": {301, 302, 303, 307, 308}, "HEAD": {301, 302, 303, 307, 308}}
@@ -44,8 +49,8 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """How a registry is reached. `ca_file` is trusted besides the system's authorities; `client_cert` may hold the key
-    too. All files are PEM."""
+    """How a registry is reached. The files are as TlsFiles has them. `allowed_origins`: where the registry may send us,
+    besides its own host and port and public addresses."""
 
     url: RegistryUrl
     credentials: CredentialSource = ANONYMOUS
@@ -53,13 +58,27 @@ class HttpSettings:
     skip_verify: bool = False
     client_cert: Path | None = None
     client_key: Path | None = None
+    certificate_folders: tuple[Path, ...] = ()
+    allowed_origins: frozenset[Origin] = frozenset()
+    proxies: Proxies = DIRECT
     timeouts: Timeouts = Timeouts()
+    limits: RateLimits = UNLIMITED
+    chunk_bytes: int = DEFAULT_CHUNK  # of one request, where a blob has to go in several
+
+    @property
+    def tls(self) -> TlsFiles:
+        return TlsFiles(self.ca_file, self.skip_verify, self.client_cert, self.client_key, self.certificate_folders)
+
+    @property
+    def reach(self) -> Reach:
+        places = (*self.url.origins(), *self.allowed_origins)
+        return Reach(frozenset((origin.host, origin.port) for origin in places))
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead. Of a good answer's
-    body at most `limit` bytes are taken."""
+    """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead; so is a body that is
+    secret. Of a good answer's body at most `limit` bytes are taken."""
 
     method: str
     url: str
@@ -69,6 +88,7 @@ class Call:
     read_timeout: float | None = None
     authorization: str | None = field(default=None, repr=False)
     origin: Origin | None = None
+    body_is_secret: bool = False
 
 
 class HttpClient:
@@ -80,21 +100,16 @@ class HttpClient:
 
     async def open(self) -> None:
         """Raises InvalidRequest where a certificate file cannot be used."""
-        # loading the system's authorities takes some 20 ms
-        context = await asyncio.to_thread(tls_context, self._settings)
+        trust = Trust(self._settings.tls, self._settings.url)
+        await asyncio.to_thread(trust.load)
         seconds = self._settings.timeouts
         self._client = httpx.AsyncClient(
-            transport=self._transport,
-            verify=context,
+            transport=self._transport or Sockets(trust, self._settings.reach, self._settings.proxies),
             headers={"User-Agent": f"tarmac/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(connect=seconds.connect, write=seconds.write, read=seconds.read, pool=None),
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=32
-            ),  # a push bounds its own concurrency
             follow_redirects=False,
-            trust_env=not self._settings.url.is_loopback,  # a proxy does not reach this machine's loopback
+            trust_env=False,
         )
-        _use_own_sockets(self._client)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -111,18 +126,21 @@ class HttpClient:
             location = reply.header("location")
             if location is None or reply.status not in _REPEATS.get(hop.method, _SAME_REQUEST):
                 return reply
-            target = urljoin(hop.url, location)
+            target = join_url(hop.url, location, "the redirect")
             here, there = Origin.of(hop.url, "the URL"), Origin.of(target, "the redirect")
-            if here.scheme == "https" and there.scheme == "http":
+            allowed = self._settings.allowed_origins
+            if here.scheme == "https" and there.scheme == "http" and there not in allowed:
                 raise RegistryRejected(f"{here} redirects to plain http at {there.authority}; it is not followed")
-            check_target(there, registry, "a redirect")
+            check_target(there, registry, "a redirect", allowed)
+            if hop.body_is_secret and there != here:
+                raise RegistryRejected(f"{here} redirects credentials to {there}; it is not followed")
             hop = replace(hop, url=target)
         raise RegistryRejected(f"{registry} redirects more than {MAX_REDIRECTS} times")
 
     async def _send_once(self, call: Call) -> Reply:
         origin = Origin.of(call.url, "the URL")
         try:
-            return await _exchange(self._opened(), call, origin)
+            return await self._sent(call, origin)
         except httpx.TimeoutException as error:
             raise RegistryUnreachable(
                 f"{origin} timed out ({_phase(error)}); check the network and the registry"
@@ -135,17 +153,21 @@ class HttpClient:
                 "runs, and the network"
             ) from error
 
+    async def _sent(self, call: Call, origin: Origin) -> Reply:
+        """A connection that was closed while it was idle has taken nothing; the request goes over another one, unless
+        its body would have to be read again or a part of it may have been added to what is there."""
+        for _ in range(MOST_IDLE_CLOSED):
+            try:
+                return await _exchange(self._opened(), call, origin)
+            except httpx.ReadError as error:
+                if callable(call.body) or call.method == "PATCH" or not isinstance(error.__cause__, Unanswered):
+                    raise
+        return await _exchange(self._opened(), call, origin)
+
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
             raise RuntimeError("the client is not open")
         return self._client
-
-
-def _use_own_sockets(client: httpx.AsyncClient) -> None:
-    """httpx has no parameter for httpcore's network backend; tests hold that it is in its place."""
-    for transport in (client._transport, *client._mounts.values()):
-        if isinstance(transport, httpx.AsyncHTTPTransport):
-            transport._pool._network_backend = Backend()
 
 
 async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
@@ -187,29 +209,6 @@ async def _read(response: httpx.Response, call: Call) -> Reply:
         raise RegistryRejected(f"{response.url.host} answers {call.method} with more than {limit} bytes")
     headers = {name: tuple(response.headers.get_list(name)) for name in response.headers}
     return Reply(call.method, call.url, response.status_code, MappingProxyType(headers), bytes(body[:limit]))
-
-
-def tls_context(settings: HttpSettings) -> ssl.SSLContext:
-    """Blocks. Raises InvalidRequest naming the file."""
-    if settings.skip_verify and settings.ca_file:
-        raise InvalidRequest("skipping the verification of TLS and a CA file exclude each other; set one of them")
-    context = ssl.create_default_context()
-    if settings.skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    try:
-        if settings.ca_file:
-            context.load_verify_locations(settings.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidRequest(f"CA file {settings.ca_file}: no certificate can be read from it ({error})") from error
-    try:
-        if settings.client_cert:
-            context.load_cert_chain(settings.client_cert, settings.client_key)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidRequest(
-            f"client certificate {settings.client_cert} and its key cannot be used ({error})"
-        ) from error
-    return context
 
 
 def tls_cause(error: BaseException | None) -> ssl.SSLError | None:

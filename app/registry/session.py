@@ -15,7 +15,10 @@ from app.registry.auth.bearer import MAX_TOKEN_ANSWER, BearerAuthenticator, Toke
 from app.registry.challenge import Challenge, parse_challenges
 from app.registry.client import Call, HttpClient, HttpSettings, certificate_refused
 from app.registry.egress import check_target
-from app.registry.reply import Reply, error_of
+from app.registry.gate import Gate
+from app.registry.reply import Reply, brake_of, error_of
+from app.registry.secrets import Secrets
+from app.registry.warnings import warn
 from app.registry.wire import Origin
 
 FORM: Mapping[str, str] = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -24,13 +27,30 @@ FORM: Mapping[str, str] = {"Content-Type": "application/x-www-form-urlencoded"}
 class Session:
     """Sends calls with the authorization their repository needs. The first one pings; the others wait for it."""
 
-    def __init__(self, settings: HttpSettings, client: HttpClient, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        client: HttpClient,
+        gate: Gate | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings, self._client, self._clock = settings, client, clock
+        self._gate = gate or Gate(settings.limits)
+        self.secrets = Secrets()
         self._pinging = asyncio.Lock()
         self._origin: Origin | None = None
         self._challenge: Challenge | None = None
         self._credentials: dict[str, Credentials | None] = {}
         self._authenticators: dict[Credentials | None, Authenticator] = {}
+
+    @property
+    def scheme(self) -> str:
+        """Of the authentication that is asked for; "none" before anything is known."""
+        return self._challenge.scheme if self._challenge else "none"
+
+    def has_credentials(self, repository: str) -> bool:
+        """Whether they were found when they were last looked up."""
+        return self._credentials.get(repository) is not None
 
     async def origin(self) -> Origin:
         """Where the registry is spoken to. Raises RegistryError when it is not there."""
@@ -42,14 +62,28 @@ class Session:
     async def send(self, call: Call, repository: str, scopes: tuple[str, ...]) -> Reply:
         """The answer to `call`, whatever its status. A 401 is answered once, with new authorization if there is any."""
         origin = await self.origin()
-        value = await self._authorization(repository, scopes)
-        reply = await self._client.send(replace(call, authorization=value, origin=origin), origin)
+        reply, value = await self._send_once(replace(call, origin=origin), repository, scopes)
         if reply.status != 401 or Origin.of(reply.url, "the URL") != origin:
             return reply
-        renewed = await self._renew(reply, repository, scopes, value)
-        if renewed == value:
+        if await self._renew(reply, repository, scopes, value) == value:
             return reply
-        return await self._client.send(replace(call, authorization=renewed, origin=origin), origin)
+        reply, _ = await self._send_once(replace(call, origin=origin), repository, scopes)
+        return reply
+
+    async def _send_once(self, call: Call, repository: str, scopes: tuple[str, ...]) -> tuple[Reply, str | None]:
+        """The answer, and the authorization that was used: the one that is good when the gate has opened."""
+        assert call.origin is not None
+        async with self._gate.turn(urgent=call.method == "DELETE") as ticket:
+            value = await self._authorization(repository, scopes)
+            reply = await self._client.send(replace(call, authorization=value), call.origin)
+            self._heed(reply, ticket)
+        return reply, value
+
+    def _heed(self, reply: Reply, ticket: int) -> None:
+        brake = brake_of(reply, datetime.now(UTC))
+        self._gate.heard(ticket, slow_down=brake is not None, retry_after=brake.retry_after if brake else None)
+        if warnings := reply.headers.get("warning"):
+            warn(self._settings.url.name, tuple(map(self.secrets.scrub, warnings)))
 
     async def _find_origin(self) -> Origin:
         *others, last = self._settings.url.origins()
@@ -62,7 +96,9 @@ class Session:
         return await self._ping(last)
 
     async def _ping(self, origin: Origin) -> Origin:
-        reply = await self._client.send(Call("GET", f"{origin}/v2/"), origin)
+        async with self._gate.turn() as ticket:
+            reply = await self._client.send(Call("GET", f"{origin}/v2/"), origin)
+            self._heed(reply, ticket)
         if reply.status == 401:
             self._challenge = _pick(reply)
         elif reply.status == 404:
@@ -74,12 +110,29 @@ class Session:
     async def _authorization(self, repository: str, scopes: tuple[str, ...]) -> str | None:
         if self._challenge is None:
             return None
+        was_known = repository in self._credentials
+        try:
+            value = await (await self._authenticator(self._challenge, repository)).authorization(scopes)
+        except RegistryAuth:
+            old = self._credentials.pop(repository, None)
+            if not was_known:
+                raise
+            authenticator = await self._authenticator(self._challenge, repository)
+            if self._credentials[repository] == old:
+                raise
+            value = await authenticator.authorization(scopes)  # a password that was changed meanwhile
+        self.secrets.add_header(value)
+        return value
+
+    async def _authenticator(self, challenge: Challenge, repository: str) -> Authenticator:
         if repository not in self._credentials:
-            self._credentials[repository] = await self._settings.credentials.find(self._settings.url, repository)
+            found = await self._settings.credentials.find(self._settings.url, repository)
+            self.secrets.add(found)
+            self._credentials[repository] = found
         credentials = self._credentials[repository]
         if credentials not in self._authenticators:
-            self._authenticators[credentials] = self._make_authenticator(self._challenge, credentials)
-        return await self._authenticators[credentials].authorization(scopes)
+            self._authenticators[credentials] = self._make_authenticator(challenge, credentials)
+        return self._authenticators[credentials]
 
     async def _renew(self, reply: Reply, repository: str, scopes: tuple[str, ...], refused: str | None) -> str | None:
         """After a 401: the registry may want what the ping did not say, the token may have run out, and a credential
@@ -102,13 +155,15 @@ class Session:
     async def _fetch_token(self, request: TokenRequest) -> bytes:
         registry = await self.origin()
         realm = Origin.of(request.url, "the token service (realm)")
-        check_target(realm, registry, "the token service (realm)")
+        check_target(realm, registry, "the token service (realm)", self._settings.allowed_origins)
         call = Call("GET", request.url, limit=MAX_TOKEN_ANSWER, authorization=request.authorization, origin=realm)
         if request.form is not None:
-            call = replace(call, method="POST", headers=FORM, body=request.form)
+            call = replace(call, method="POST", headers=FORM, body=request.form, body_is_secret=True)
         reply = await self._client.send(call, registry)
         if reply.status == 200:
             return reply.body
+        if reply.status in {404, 405} and request.instead is not None:
+            return await self._fetch_token(request.instead)
         error: RegistryError = error_of(reply, datetime.now(UTC))
         raise error if error.retryable else RegistryAuth(f"the token service of {registry} refuses: {error}")
 

@@ -11,6 +11,7 @@ from app import __version__
 from app.api import RegistryView, health
 from app.api.context import ApiContext
 from app.errors import Unavailable
+from app.registry.examination import Examination
 from tests.api.conftest import APP, Served, serving
 
 
@@ -52,7 +53,16 @@ async def test_metrics_count_jobs_by_state_and_bytes(served: Served) -> None:
 
 async def test_the_embedded_destination_is_a_registry_called_default(served: Served) -> None:
     (registry,) = (await served.client.get("/registries")).json()["registries"]
+    details = registry.pop("details")
     assert registry == {"name": "default", "url": "http://127.0.0.1:8080", "reachable": True, "problem": None}
+    assert details == {
+        "address": "http://127.0.0.1:8080",
+        "authentication": "none",
+        "authenticated": False,
+        "api": "registry/2.0",
+        "software": f"tarmac/{__version__}",
+        "referrers": True,
+    }
 
 
 async def test_a_registry_that_is_not_there_is_told_with_the_reason_and_no_secret(tmp_path: Path) -> None:
@@ -68,8 +78,9 @@ async def test_a_registry_that_is_not_there_is_told_with_the_reason_and_no_secre
 
 
 async def test_a_registry_that_hangs_does_not_hang_the_list(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang() -> None:
+    async def hang() -> Examination:
         await asyncio.Event().wait()
+        raise AssertionError
 
     monkeypatch.setattr(health, "CHECK_SECONDS", 0.001)
     view = {"slow": RegistryView("http://slow", hang)}

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from app.errors import RegistryAuth, RegistryFault, RegistryRejected
 from app.oci import Digest
-from app.registry.auth import ANONYMOUS, Credentials, FixedCredentials
+from app.registry.auth import ANONYMOUS, Credentials, FixedCredentials, bearer
 from app.registry.auth.bearer import BearerAuthenticator, TokenRequest, read_token
+from app.registry.auth.password_file import PasswordFile
 from app.registry.challenge import Challenge
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
-from app.registry.wire import RegistryUrl, parse_registry_url
+from app.registry.wire import Origin, RegistryUrl, parse_registry_url
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
 from tests.support.memory_registry import IDENTITY_TOKEN, Manners, MemoryRegistry, basic
-from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
+from tests.support.scripted_registry import Connection, ScriptedRegistry, Seen, Step, answer
 
 RIGHT = FixedCredentials(Credentials(USER, PASSWORD))
 WRONG = FixedCredentials(Credentials(USER, "wrong"))
@@ -136,7 +138,7 @@ async def test_a_realm_at_the_registrys_own_loopback_port_is_asked() -> None:
 
     async with ScriptedRegistry(route=route) as server, server_client(server.address) as registry:
         await registry.check()
-    assert [seen.path for seen in server.requests] == ["/v2/", "/token", "/v2/"]
+    assert [seen.path for seen in server.requests][:3] == ["/v2/", "/token", "/v2/"]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ async def test_a_token_is_renewed_before_it_expires() -> None:
     service = Service(b'{"token":"a","expires_in":100}', b'{"access_token":"b"}')
     authenticator = service.authenticator()
     assert await authenticator.authorization(("s",)) == "Bearer a"
-    service.now += 94
+    service.now += 89
     assert await authenticator.authorization(("s",)) == "Bearer a"
     service.now += 2
     assert await authenticator.authorization(("s",)) == "Bearer b"
@@ -206,5 +208,118 @@ def test_a_token_that_could_break_a_header_is_refused(body: bytes) -> None:
         read_token(body)
 
 
-def test_an_odd_expiry_counts_as_the_shortest() -> None:
-    assert read_token(b'{"token":"a","expires_in":"soon"}') == ("a", 60.0)
+@pytest.mark.parametrize(
+    ("expiry", "seconds"),
+    [('"soon"', 60.0), ("true", 60.0), ("0", 60.0), ("-5", 60.0), ("30", 30.0), ("0.5", 0.5), ("1e300", 86400.0)],
+)
+def test_an_odd_expiry_counts_as_a_minute_and_an_endless_one_as_a_day(expiry: str, seconds: float) -> None:
+    assert read_token(b'{"token":"a","expires_in":%s}' % expiry.encode()) == ("a", seconds)
+
+
+async def test_the_time_of_a_token_runs_from_when_it_was_asked_for() -> None:
+    service = Service(b'{"token":"a","expires_in":60}', b'{"token":"b"}')
+    fetch = service.fetch
+
+    async def slowly(request: TokenRequest) -> bytes:
+        service.now += 55
+        return await fetch(request)
+
+    service.fetch = slowly  # type: ignore[method-assign]
+    authenticator = service.authenticator()
+    assert await authenticator.authorization(("s",)) == "Bearer a"
+    assert await authenticator.authorization(("s",)) == "Bearer b"
+
+
+async def test_only_so_many_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bearer, "MOST_TOKENS", 2)
+    service = Service(*(b'{"token":"%d"}' % number for number in range(4)))
+    authenticator = service.authenticator()
+    asked = [await authenticator.authorization((scope,)) for scope in ("a", "b", "c", "c", "a")]
+    assert asked == ["Bearer 0", "Bearer 1", "Bearer 2", "Bearer 2", "Bearer 3"]
+    assert len(authenticator._tokens) == len(authenticator._locks) == 2
+
+
+def test_a_request_for_a_token_shows_no_secret() -> None:
+    request = TokenRequest(
+        "https://a/t", "Basic Z2VoZWlt", b"password=geheim", TokenRequest("https://a", None, b"geheim")
+    )
+    assert "geheim" not in repr(request)
+    assert "Z2VoZWlt" not in repr(request)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_token_service_that_knows_only_post_gets_the_password_so(status: int) -> None:
+    def route(seen: Seen) -> Step | None:
+        if seen.path == "/token":
+            wanted = seen.method == "POST" and b"grant_type=password" in seen.body
+            return posted() if wanted or seen.method == "POST" else answer(status)
+        if seen.headers.get("authorization") != "Bearer abc":
+            return answer(401, {"WWW-Authenticate": f'Bearer realm="http://{seen.headers["host"]}/token",service="s"'})
+        return answer(200, body=b"{}")
+
+    def posted() -> Step:
+        async def step(connection: Connection, seen: Seen) -> None:
+            await connection.read_body(seen)
+            form = parse_qs(seen.body.decode())
+            right = (
+                form["username"] == [USER] and form["password"] == [PASSWORD] and "authorization" not in seen.headers
+            )
+            await connection.answer(200 if right else 401, {}, b'{"access_token": "abc"}')
+
+        return step
+
+    async with ScriptedRegistry(route=route) as server, server_client(server.address) as registry:
+        await registry.check()
+
+
+async def test_credentials_in_a_body_are_not_redirected() -> None:
+    async with ScriptedRegistry() as other:
+
+        def route(seen: Seen) -> Step | None:
+            if seen.path == "/token":
+                return answer(307, {"Location": f"{other.url}/token"})
+            realm = f"http://{seen.headers['host']}/token"
+            return answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})
+
+        async with ScriptedRegistry(route=route) as server:
+            listed = frozenset({Origin.of(other.url, "it")})
+            settings = HttpSettings(parse_registry_url(server.address, "url"), TOKEN, allowed_origins=listed)
+            async with HttpRegistry(settings) as registry:
+                with pytest.raises(RegistryRejected, match="redirects credentials"):
+                    await registry.check()
+        assert other.requests == []
+
+
+async def test_a_password_that_was_changed_meanwhile_is_found_by_the_token_service_too(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    memory = MemoryRegistry(Manners(auth="bearer"))
+    source = PasswordFile(USER, file)
+    async with memory.client(source) as registry:
+        await registry.push_blob("team/app", BytesContent(b"one"))
+        memory.expire_tokens()
+        memory.password = "changed"
+        file.write_text("changed")
+        await registry.push_blob("team/app", BytesContent(b"two"))
+        assert await registry.blob_exists("team/app", Digest.of(b"two"))
+
+
+async def test_a_password_that_is_wrong_is_told_and_looked_up_again_the_next_time(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    memory, source = MemoryRegistry(Manners(auth="bearer")), PasswordFile(USER, file)
+    file.write_text("wrong")
+    async with memory.client(source) as registry:
+        with pytest.raises(RegistryAuth):
+            await registry.push_blob("team/app", BytesContent(b"two"))
+        file.write_text(PASSWORD)
+        await registry.push_blob("team/app", BytesContent(b"two"))
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "cannot be read"), (b"\xff", "UTF-8"), (bytes(70_000), "bytes")])
+async def test_a_password_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(RegistryAuth, match=words) as raised:
+        await PasswordFile(USER, file).find(parse_registry_url("r", "url"), "a")
+    assert str(file) in str(raised.value)

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpcore
-import httpx
 import pytest
 
-from app.registry.client import HttpClient, HttpSettings
+from app.registry.client import HttpSettings
 from app.registry.connection import MOST_UNREAD, Backend, Stream
+from app.registry.proxies import Proxies
+from app.registry.tls import TlsFiles, Trust
+from app.registry.transport import Transport
 from app.registry.wire import parse_registry_url
 
 
@@ -50,17 +52,14 @@ async def connected(far: Far) -> AsyncIterator[Stream]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_httpx_uses_these_sockets_also_for_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
-    client = HttpClient(HttpSettings(parse_registry_url("r.local", "url")))
-    await client.open()
-    inner = client._opened()
-    transports = [inner._transport, *filter(None, inner._mounts.values())]
-    assert len(transports) == 2
-    for transport in transports:
-        assert isinstance(transport, httpx.AsyncHTTPTransport)
-        assert isinstance(transport._pool._network_backend, Backend)
-    await client.close()
+def test_httpx_uses_these_sockets_also_for_proxies() -> None:
+    proxies = Proxies(https="http://proxy.test:3128")
+    url = parse_registry_url("r.local", "url")
+    transport = Transport(Trust(TlsFiles(), url), HttpSettings(url).reach, proxies)
+    for proxy in (None, "http://proxy.test:3128"):
+        backend = transport._make(proxy)._pool._network_backend
+        assert isinstance(backend, Backend)
+        assert (backend._reach is None) == (proxy is not None)
 
 
 async def test_what_was_read_too_early_waits_and_the_far_end_is_slowed_down() -> None:

@@ -101,6 +101,7 @@ class MemoryRegistry:
         self.authorizations: list[str | None] = []
         self.token_requests: list[dict[str, list[str]]] = []
         self.tokens: set[str] = set()
+        self.password = PASSWORD
         self._count = 0
 
     def client(self, credentials: CredentialSource = ANONYMOUS, url: str = "http://registry.test/") -> HttpRegistry:
@@ -175,7 +176,7 @@ class MemoryRegistry:
         given = request.headers.get("authorization", "")
         wanted = {
             "none": given == "",
-            "basic": given == basic(USER, PASSWORD),
+            "basic": given == basic(USER, self.password),
             "bearer": given.removeprefix("Bearer ") in self.tokens,
         }
         if not wanted[self.manners.auth]:
@@ -186,7 +187,7 @@ class MemoryRegistry:
         members = parse_qs(query or form)
         self.token_requests.append(members)
         given = request.headers.get("authorization")
-        if given != basic(USER, PASSWORD) and members.get("refresh_token") != [IDENTITY_TOKEN]:
+        if given != basic(USER, self.password) and members.get("refresh_token") != [IDENTITY_TOKEN]:
             raise Refused(401, "UNAUTHORIZED", "no such user")
         self._count += 1
         token = f"token-{self._count}"

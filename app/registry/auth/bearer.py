@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,17 +17,21 @@ from app.registry.challenge import Challenge
 
 MAX_TOKEN_ANSWER = 1 << 20  # a token with hundreds of scopes has some 10 KiB
 _TOKEN = re.compile(r"[!-~]{1,65536}")  # visible ASCII: nothing that could end a header
-_SHORTEST = 60.0  # seconds; the token specification's default and minimum
-_MARGIN = 5.0  # seconds a token is given up before it expires, for the way to the registry
+_DEFAULT = 60.0  # seconds, where the answer does not say how long a token is good (token specification)
+_MARGIN = 10.0  # seconds a token is given up before it expires, for the way to the registry and clocks that differ
+_LONGEST = 86400.0  # seconds; whoever says a token is good for a year is asked again after a day
+MOST_TOKENS = 1000  # kept; a service that runs for months sees any number of repositories
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """To the token service at `url`; `form` is the body of a POST, None means GET."""
+    """To the token service at `url`; `form` is the body of a POST, None means GET. `instead`: what to ask where the
+    service does not know this way of asking."""
 
     url: str
-    authorization: str | None
-    form: bytes | None
+    authorization: str | None = field(repr=False)
+    form: bytes | None = field(repr=False)
+    instead: TokenRequest | None = None
 
 
 FetchToken = Callable[[TokenRequest], Awaitable[bytes]]
@@ -55,10 +59,20 @@ class BearerAuthenticator:
         async with self._locks.setdefault(scopes, asyncio.Lock()):
             value, good_until = self._tokens.get(scopes, ("", 0.0))
             if not value or self._clock() >= good_until:
+                asked = self._clock()  # the token's time runs from when it was made, not from when it came
                 token, seconds = read_token(await self._fetch(self._request(scopes)))
                 value = f"Bearer {token}"
-                self._tokens[scopes] = (value, self._clock() + max(seconds, _SHORTEST) - _MARGIN)
+                self._keep(scopes, value, asked + seconds - min(_MARGIN, seconds / 2))
             return value
+
+    def _keep(self, scopes: tuple[str, ...], value: str, good_until: float) -> None:
+        self._tokens.pop(scopes, None)
+        while len(self._tokens) >= MOST_TOKENS:
+            oldest = next(iter(self._tokens))
+            del self._tokens[oldest]
+            if not self._locks[oldest].locked():
+                del self._locks[oldest]
+        self._tokens[scopes] = (value, good_until)
 
     def refused(self, value: str) -> None:
         self._tokens = {scopes: kept for scopes, kept in self._tokens.items() if kept[0] != value}
@@ -66,16 +80,25 @@ class BearerAuthenticator:
     def _request(self, scopes: tuple[str, ...]) -> TokenRequest:
         realm, credentials = self._parameters.get("realm", ""), self._credentials
         query = [("service", self._parameters["service"])] if "service" in self._parameters else []
+        form = [*query, ("client_id", "tarmac"), ("scope", " ".join(scopes))]
         if credentials is not None and credentials.identity_token:
-            form = [*query, ("grant_type", "refresh_token"), ("client_id", "tarmac"), ("scope", " ".join(scopes))]
-            form.append(("refresh_token", credentials.identity_token))
-            return TokenRequest(realm, None, urlencode(form).encode("ascii"))
+            return _posted(
+                realm, [*form, ("grant_type", "refresh_token"), ("refresh_token", credentials.identity_token)]
+            )
         query += [("scope", scope) for scope in scopes]
-        authorization = None
-        if credentials is not None and credentials.username:
-            query.append(("account", credentials.username))
-            authorization = basic_value(credentials)
-        return TokenRequest(f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}", authorization, None)
+        if credentials is None or not credentials.username:
+            return TokenRequest(_with_query(realm, query), None, None)
+        query.append(("account", credentials.username))
+        form += [("grant_type", "password"), ("username", credentials.username), ("password", credentials.password)]
+        return TokenRequest(_with_query(realm, query), basic_value(credentials), None, _posted(realm, form))
+
+
+def _posted(realm: str, form: list[tuple[str, str]]) -> TokenRequest:
+    return TokenRequest(realm, None, urlencode(form).encode("ascii"))
+
+
+def _with_query(realm: str, query: list[tuple[str, str]]) -> str:
+    return f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
 
 
 def read_token(body: bytes) -> tuple[str, float]:
@@ -88,7 +111,8 @@ def read_token(body: bytes) -> tuple[str, float]:
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise RegistryAuth("the token service's answer holds no usable token; check the credentials and the service")
     expires_in = members.get("expires_in")
-    return token, float(expires_in) if isinstance(expires_in, int | float) else _SHORTEST
+    is_usable = isinstance(expires_in, int | float) and not isinstance(expires_in, bool) and expires_in > 0
+    return token, min(float(expires_in), _LONGEST) if is_usable else _DEFAULT
 
 
 def _token_of(members: Mapping[str, Any]) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import os
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +84,8 @@ class Keychain:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
-                env={**os.environ, "PATH": self.path},
+                env={**_without_ours(os.environ), "PATH": self.path},
+                start_new_session=True,  # so that it has no terminal to ask at, and ends with all it started
             )
         except OSError as error:
             raise RegistryAuth(
@@ -101,8 +104,14 @@ class Keychain:
             raise RegistryAuth(f"credential helper {program} gave no answer within {self.seconds:.0f} s") from None
         finally:
             if process.returncode is None:
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
+
+
+def _without_ours(environ: Mapping[str, str]) -> dict[str, str]:
+    """A helper has no business with Tarmac's own settings, among which are passwords."""
+    return {name: value for name, value in environ.items() if not name.startswith("TARMAC_")}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""Whether a registry can be used now, and what it says about itself: what `GET /registries` and `tarmac check` tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from app.errors import RegistryAuth, RegistryError, RegistryUnreachable
+from app.oci import Digest, media_types
+from app.registry.client import Call
+from app.registry.reply import Reply, error_of, printable, read_complaint
+from app.registry.session import Session
+from app.registry.wire import RegistryUrl
+
+CHECK_SECONDS = 5.0  # of one registry; the list of all must not hang on a dead one
+MOST_WORDS = 200  # characters of a header that are shown
+_NOBODY = Digest.of(b"")  # a subject that no manifest has; asking who refers to it changes nothing
+_PROBE = "tarmac-check"  # a repository below the configured path; it is only asked about
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """`address`: scheme, host and port that answered. `authentication`: none, basic or bearer. `authenticated`: with
+    credentials. `api` and `software`: as its headers say, None where they do not. `referrers`: whether it has the
+    referrers API; None where it will not tell for a repository that does not exist."""
+
+    address: str
+    authentication: str = "none"
+    authenticated: bool = False
+    api: str | None = None
+    software: str | None = None
+    referrers: bool | None = None
+
+
+async def examine(session: Session, url: RegistryUrl) -> Examination:
+    """Raises RegistryError, saying why it cannot be used."""
+    origin = await session.origin()
+    reply = await session.send(Call("GET", f"{origin}/v2/"), url.path, ())
+    if reply.status != 200:
+        raise error_of(reply, datetime.now(UTC))
+    return Examination(
+        address=str(origin),
+        authentication=session.scheme,
+        authenticated=session.has_credentials(url.path),
+        api=_said(reply, "docker-distribution-api-version"),
+        software=_said(reply, "server"),
+        referrers=await _has_referrers(session, url),
+    )
+
+
+async def outcome(url: str, check: Callable[[], Awaitable[Examination]], seconds: float) -> Examination | RegistryError:
+    """What `check` gives or raises, after at most `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await check()
+    except TimeoutError:
+        return RegistryUnreachable(f"{url} did not answer within {seconds:g} s; check the network and the registry")
+    except RegistryError as error:
+        return error
+
+
+def _said(reply: Reply, header: str) -> str | None:
+    value = reply.header(header)
+    return printable(value, MOST_WORDS) if value else None
+
+
+async def _has_referrers(session: Session, url: RegistryUrl) -> bool | None:
+    repository = "/".join(filter(None, (url.path, _PROBE)))
+    call = Call("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
+    try:
+        reply = await session.send(call, repository, (f"repository:{repository}:pull",))
+    except RegistryAuth:  # a token service that gives none for what is not there
+        return None
+    if reply.status == 200:
+        return (reply.header("content-type") or "").startswith(media_types.OCI_INDEX)
+    if reply.status == 404 and read_complaint(reply.body).code != "NAME_UNKNOWN":
+        return False
+    return None

@@ -1,0 +1,93 @@
+"""What must never be shown, taken out of what is shown.
+
+A registry or token service may repeat in an error what it was sent: a debugging proxy that echoes headers, a page that
+quotes the request. Such words end in the job's document, the log and the database."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from urllib.parse import quote, quote_plus
+
+from app.errors import RegistryError
+from app.oci import Descriptor, Digest
+from app.registry import BlobContent, Registry, StoredManifest
+from app.registry.auth import Credentials
+from app.registry.auth.basic import basic_value
+
+T = TypeVar("T")
+
+HIDDEN = "[hidden]"
+SHORTEST = 3  # characters; taking shorter ones out would leave no sentence whole and hide nothing
+MOST_KEPT = 1000  # forms of secrets; tokens live for minutes, so the oldest are of no more use
+
+
+class Secrets:
+    """The secrets of one registry in every form in which they are sent."""
+
+    def __init__(self) -> None:
+        self._forms: dict[str, None] = {}
+
+    def add(self, credentials: Credentials | None) -> None:
+        if credentials is None:
+            return
+        if credentials.username:
+            self.add_header(basic_value(credentials))
+        for secret in (credentials.password, credentials.identity_token):
+            encoded = base64.b64encode(secret.encode()).decode("ascii")
+            for form in (secret, quote(secret, safe=""), quote_plus(secret), encoded):
+                self._keep(form)
+
+    def add_header(self, value: str | None) -> None:
+        """Of an Authorization header."""
+        if value is not None:
+            self._keep(value.partition(" ")[2])
+
+    def scrub(self, text: str) -> str:
+        for form in sorted(self._forms, key=len, reverse=True):  # the longest first: one may be within another
+            text = text.replace(form, HIDDEN)
+        return text
+
+    def _keep(self, form: str) -> None:
+        if len(form) < SHORTEST:
+            return
+        self._forms.pop(form, None)
+        self._forms[form] = None
+        while len(self._forms) > MOST_KEPT:
+            del self._forms[next(iter(self._forms))]
+
+
+class DiscreetRegistry:
+    """A Registry whose errors never hold what `secrets` knows."""
+
+    def __init__(self, registry: Registry, secrets: Secrets) -> None:
+        self._registry, self._secrets = registry, secrets
+
+    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+        return await self.discreetly(lambda: self._registry.blob_exists(repository, digest))
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+        return await self.discreetly(lambda: self._registry.mount_blob(repository, digest, source))
+
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        return await self.discreetly(lambda: self._registry.push_blob(repository, content))
+
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        return await self.discreetly(lambda: self._registry.find_manifest(repository, reference))
+
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        return await self.discreetly(lambda: self._registry.read_manifest(repository, reference))
+
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        return await self.discreetly(lambda: self._registry.read_config(repository, config))
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        return await self.discreetly(lambda: self._registry.push_manifest(repository, reference, manifest))
+
+    async def discreetly(self, verb: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await verb()
+        except RegistryError as error:
+            error.args = tuple(self._secrets.scrub(str(arg)) for arg in error.args)
+            raise
