@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from app.archive import Archive, Limits, TarIndex, index_file
-from app.archive.formats import open_archive
+from app.archive import Limits, TarIndex, index_file
 from app.errors import MissingContent
 from app.jobs.job import Job, JobArchive, JobImage
+from app.jobs.understanding import understand
 from app.oci import Descriptor
 from app.push import Destination, PushPlan, make_plan
 from app.push.plan import ImageTarget
@@ -64,19 +64,16 @@ class Opener:
                 files.append(self._file(archive))
                 stack.callback(files[-1].close)
             known = indexes or [index_file(file, file.size, self.limits) for file in files]
-            archives = [self._archive(index, file) for index, file in zip(known, files, strict=True)]
+            archives, sources = understand(known, files, self.limits)
             plan = make_plan(archives, job.options, destination)
             stack.pop_all()
         named = zip(job.archives, archives, strict=True)
-        return Opened(tuple(replace(each, format=archive.format) for each, archive in named), plan, tuple(files))
+        return Opened(tuple(replace(each, format=archive.format) for each, archive in named), plan, tuple(sources))
 
     def _file(self, archive: JobArchive) -> OpenFile:
         if archive.file is None:
             raise MissingContent(f"{archive.name} is not in the spool any more; send it again")
         return self.spool.open(archive.file)
-
-    def _archive(self, index: TarIndex, file: OpenFile) -> Archive:
-        return open_archive(index, file, self.limits)
 
 
 def _close_late(work: asyncio.Future[Opened]) -> None:

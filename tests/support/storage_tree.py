@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from tests.support.archives import (
     OCI_MANIFEST,
@@ -147,3 +148,10 @@ def many(count: int) -> bytes:
         one = oci_image(image(base, {"app": b"%d" % number}), platform="linux/amd64")
         stored[f"team/app{number}"] = {"1.0": oci_index([one])}
     return bundle(stored, images={"registry.example.com": {name: ["1.0"] for name in stored}})
+
+
+def oc_mirror_parts(stored: Stored, count: int) -> list[bytes]:
+    """What oc-mirror writes where one file would be too large: the same members in order, over `count` files."""
+    members = oc_mirror(stored)
+    ends = [len(members) * number // count for number in range(count + 1)]
+    return [tar(members[start:end]) for start, end in pairwise(ends)]

@@ -12,6 +12,7 @@ from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.storage_tree import (
     ROOT,
     Wanted,
+    count_stray,
     find,
     holds_repositories,
     holds_tree,
@@ -24,10 +25,7 @@ from app.errors import MissingContent
 
 _WORKING_DIRECTORY = "working-dir"
 _IMAGE_SET = "isc_"  # + the time of the run
-JOIN = (
-    "unpack all parts of the set (mirror_000001.tar, mirror_000002.tar, …) into one directory and make one tar from "
-    "inside of it: tar -C DIRECTORY -cf mirror.tar ."
-)
+JOIN = "send all parts of the set (mirror_000001.tar, mirror_000002.tar, …) in one request"
 _EARLIER = "oc-mirror leaves out what earlier archives of the same workspace had, and platforms that were not asked for"
 
 
@@ -36,13 +34,13 @@ class OcMirror:
 
     def recognises(self, contents: Contents) -> bool:
         """The last part of a set may have no storage any more."""
-        marks = _has_working_directory(contents) + _has_end(contents)
+        marks = _has_working_directory(contents) + has_end(contents)
         return marks == 2 or (marks == 1 and holds_tree(contents))
 
     def read(self, contents: Contents) -> Archive:
         """Every tag whose manifest is there. Raises MissingContent for a part of a set."""
         wanted = all_tags(contents)
-        if not _has_end(contents):
+        if not has_end(contents):
             raise MissingContent(
                 "this is the first part of what oc-mirror wrote, mirror_000002.tar and those after it are missing; "
                 f"{JOIN}"
@@ -52,9 +50,15 @@ class OcMirror:
             raise MissingContent(f"the archive lacks the manifests of all its tags: {shown(absent)}; {_EARLIER}")
         notes = [f"not in this archive and not pushed: {shown(absent)}; {_EARLIER}"] if absent else []
         try:
-            return read_archive(contents, self.name, found, notes)
+            archive = read_archive(contents, self.name, found, notes)
         except MissingContent as error:
             raise MissingContent(f"{error}. {_EARLIER}; if this is one of several parts, {JOIN}") from None
+        stray = 0 if absent else count_stray(contents, archive)
+        if stray:  # oc-mirror takes no blob along that none of its tags needs
+            raise MissingContent(
+                f"{stray} blobs belong to no tag here: their repositories are in another part of the set; {JOIN}"
+            )
+        return archive
 
 
 def all_tags(contents: Contents) -> list[Wanted]:
@@ -71,7 +75,7 @@ def _has_working_directory(contents: Contents) -> bool:
     return any(name.startswith(f"{_WORKING_DIRECTORY}/") for name in contents.index.members)
 
 
-def _has_end(contents: Contents) -> bool:
+def has_end(contents: Contents) -> bool:
     return any(name.startswith(_IMAGE_SET) and "/" not in name for name in contents.index.members)
 
 

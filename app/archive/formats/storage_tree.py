@@ -24,6 +24,8 @@ from app.oci.media_types import is_manifest
 ROOT = "docker/registry/v2"
 _REPOSITORIES = f"{ROOT}/repositories"
 _CURRENT = "/current/link"
+_BLOBS = f"{ROOT}/blobs/"
+_DATA = "/data"
 _TAG = re.compile(rf"{_REPOSITORIES}/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+){_CURRENT}")
 MAX_LINK_BYTES = 256  # sha512:<128 hex> has 135
 
@@ -51,7 +53,7 @@ class Found:
 
 
 def blob_place(digest: Digest) -> str:
-    return f"{ROOT}/blobs/{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}/data"
+    return f"{_BLOBS}{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}{_DATA}"
 
 
 def holds_tree(contents: Contents) -> bool:
@@ -148,6 +150,13 @@ class _Roots:
                 f"{media_type!r:.200}); make the archive again without it"
             )
         return replace(descriptor, media_type=media_type)
+
+
+def count_stray(contents: Contents, archive: Archive) -> int:
+    """How many blobs of the tree nothing in `archive`, which was read from it, leads to."""
+    reached = {blob_place(digest) for digest in (*archive.manifests, *archive.blobs)}
+    blobs = (name for name in contents.index.members if name.startswith(_BLOBS) and name.endswith(_DATA))
+    return sum(name not in reached for name in blobs)
 
 
 def read_archive(contents: Contents, name: str, found: Iterable[Found], notes: Sequence[str]) -> Archive:

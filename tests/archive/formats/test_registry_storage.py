@@ -158,6 +158,11 @@ def test_an_archive_that_has_none_of_its_manifests_is_refused() -> None:
         opened(tar(oc_mirror(STORED, without=[AMD.digest, SIGNATURE.digest, MULTI.digest])))
 
 
+def test_blobs_that_belong_to_no_tag_show_that_repositories_are_missing() -> None:
+    with pytest.raises(MissingContent, match=f"^[0-9]+ blobs belong to no tag.*{PARTS}"):
+        opened(without(oc_mirror(STORED), "docker/registry/v2/repositories/openshift"))
+
+
 def test_what_is_missing_of_an_image_may_be_in_another_archive() -> None:
     with pytest.raises(MissingContent, match=f"earlier archives of the same workspace.*{PARTS}"):
         opened(tar(oc_mirror({"alpine": {"3": AMD}}, without=[list(AMD.blobs)[1]])))

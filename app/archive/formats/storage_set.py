@@ -1,0 +1,45 @@
+"""Several tars of one request that hold one registry's storage between them: the numbered files of oc-mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.archive.formats.contents import Contents
+from app.archive.formats.mindthegap import MindthegapBundle
+from app.archive.formats.oc_mirror import OcMirror, has_end
+from app.archive.formats.storage_tree import holds_repositories, holds_tree
+from app.archive.model import Extent
+from app.archive.tar_index import Member, TarIndex
+
+
+def parts_of_storage(archives: Sequence[Contents]) -> tuple[int, ...]:
+    """The places in `archives` of those that are parts of one storage; none where each is whole or of another kind.
+
+    A part tells by what it lacks: repositories, which the first has, or the image set configuration, which the last
+    has. Where one is a part all are joined: the same is pushed as if whole ones among them were read by themselves."""
+    parts = [number for number, each in enumerate(archives) if _is_storage(each)]
+    ends = {has_end(archives[number]) for number in parts}
+    are_parts = len(ends) > 1 or not all(holds_repositories(archives[number]) for number in parts)
+    return tuple(parts) if are_parts and len(parts) > 1 else ()
+
+
+def _is_storage(contents: Contents) -> bool:
+    """A storage with a list beside it is a bundle, and whole."""
+    is_storage = holds_tree(contents) or OcMirror().recognises(contents)
+    return is_storage and not MindthegapBundle().recognises(contents)
+
+
+def join_indexes(indexes: Sequence[TarIndex]) -> TarIndex:
+    """As if the bytes of the tars, which all have the same limits, stood one after another."""
+    members: dict[str, tuple[Member, ...]] = {}
+    start = 0
+    for index in indexes:
+        for name, found in index.members.items():
+            members[name] = (*members.get(name, ()), *(_moved(member, start) for member in found))
+        start += index.size
+    return TarIndex(members, start, indexes[0].limits)
+
+
+def _moved(member: Member, by: int) -> Member:
+    return replace(member, extent=Extent(member.extent.offset + by, member.extent.size))
