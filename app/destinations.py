@@ -20,11 +20,11 @@ from app.registry.examination import Examination
 from app.registry.gate import Gate, RateLimits
 from app.registry.http import HttpRegistry
 from app.registry.layout import LayoutRegistry
+from app.registry.proof import VerifyingRegistry
 from app.registry.proxies import Proxies
 from app.registry.retry import RetryingRegistry
 from app.registry.secrets import DiscreetRegistry
 from app.registry.tls import certificate_folders
-from app.registry.verify import VerifyingRegistry
 from app.registry.wire import RegistryUrl, parse_registry_url
 from app.settings import DEFAULT_REGISTRY, RegistrySettings, Settings
 

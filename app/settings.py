@@ -32,7 +32,7 @@ from pydantic import (
 from app.errors import InvalidRequest, InvalidSettings
 from app.registry.egress import parse_allowed_origin
 from app.registry.profile import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
-from app.registry.verify import Verification
+from app.registry.proof import Verification
 
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"

@@ -55,11 +55,11 @@ class Profile:
         return next((way for way, open_ in ways if open_), None)
 
     def rest(self, size: int | None, offset: int) -> Way:
-        """How a session that holds `offset` bytes already is gone on with."""
-        left = None if size is None else size - offset
-        if self.most is not None and (left is None or left > self.most):
-            return Way.CHUNKS
-        return Way.PATCH if left is not None else Way.STREAM if self.stream else Way.CHUNKS
+        """How a session that holds `offset` bytes already is gone on with: where that can be, with a Content-Range, so
+        that bytes of the broken request that come late are found out."""
+        if size is None:
+            return Way.CHUNKS if self.chunks else Way.STREAM
+        return Way.PATCH if self.most is None or size - offset <= self.most else Way.CHUNKS
 
     def chunk(self, size: int | None, usual: int, least: int) -> int:
         """Bytes of one chunk: of a blob of known size as many as are let through (it is not held in memory), otherwise

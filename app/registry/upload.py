@@ -21,6 +21,8 @@ from app.registry.wire import received_bytes, with_digest
 OCTETS = {"Content-Type": "application/octet-stream"}
 WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
 MOST_FRUITLESS = 2  # times a session is gone on with that has not gained WORTH_ASKING bytes since
+SETTLING = 0.2  # seconds at most between asking a session twice
+MOST_UNSETTLED = 8  # times a session may say something else than before
 _TAKEN = frozenset({200, 201, 202, 204})  # a PATCH: ECR says 201, others 204
 _STORED = frozenset({200, 201, 204})
 _WRONG = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
@@ -214,7 +216,19 @@ class _Upload:
         raise _RefusedError(reply, error, tried)
 
     async def _held(self, place: _Place) -> int | None:
-        """How many bytes the session has, by its own word; None where it is gone or does not tell."""
+        """How many bytes the session has, by its own word; None where it is gone or does not tell. It is asked until
+        it says the same twice: bytes of the request that broke may still be on their way into it."""
+        held = await self._asked(place)
+        for _ in range(MOST_UNSETTLED):
+            if held is None:
+                return None
+            await self._uploader.pause.sleep(SETTLING * self._uploader.pause.chance())
+            before, held = held, await self._asked(place)
+            if held == before:
+                break
+        return held
+
+    async def _asked(self, place: _Place) -> int | None:
         number = 1
         while True:
             try:

@@ -47,8 +47,11 @@ class Connection:
         """The body as it comes, `seen.complete` at its proper end; no more than `limit` bytes of it."""
         if "chunked" in seen.headers.get("transfer-encoding", ""):
             while size := int((await self.reader.readline()).strip() or b"0", 16):
-                yield await self.reader.readexactly(size)
-                await self.reader.readline()
+                while size and (data := await self.reader.read(min(size, 1 << 16))):
+                    size -= len(data)
+                    yield data
+                if await self.reader.readline() != b"\r\n":
+                    return
             seen.complete = await self.reader.readline() == b"\r\n"
             return
         left = int(seen.headers.get("content-length", "0"))

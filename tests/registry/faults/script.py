@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.registry.verify import Verification
+from app.registry.proof import Verification
 from tests.support.memory_registry import Manners, MemoryRegistry
 from tests.support.scripted_registry import Connection, Seen, Step, answer, served
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.registry.verify import Verification
+from app.registry.proof import Verification
 from tests.registry.faults.script import (
     BODY_OF_300K,
     CLOSE,

@@ -15,8 +15,8 @@ from app.push import Destination, Event, ImageChanged, Noticed, PushOptions, exe
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.client import HttpSettings, Timeouts
 from app.registry.http import HttpRegistry
+from app.registry.proof import VerifyingRegistry
 from app.registry.retry import RetryingRegistry
-from app.registry.verify import VerifyingRegistry
 from app.registry.warnings import warnings_told
 from app.registry.wire import parse_registry_url
 from tests.push.given import Memory, opened
