@@ -130,10 +130,12 @@ class ImageEntry:
 @dataclass(frozen=True, slots=True)
 class Archive:
     """An archive understood: every manifest in memory and verified, every blob an extent of the plain tar (verified
-    when its bytes pass). `format` is one of the names of the contract; `notes` are things worth telling the user."""
+    when its bytes pass). `format` is one of the names of the contract; `notes` are things worth telling the user;
+    `producer` is the program that wrote it, for display, empty where nothing tells."""
 
     format: str
     images: tuple[ImageEntry, ...]
     manifests: Mapping[Digest, Manifest]
     blobs: Mapping[Digest, Extent]
     notes: tuple[str, ...] = ()
+    producer: str = ""

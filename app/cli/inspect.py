@@ -9,11 +9,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from app.archive import Archive, DockerImage, ImageEntry, index_file
+from app.archive import Archive, index_file
 from app.archive.formats import open_archive
 from app.cli.archives import Taker, path_of
 from app.cli.destination import open_destinations
@@ -23,18 +23,11 @@ from app.errors import Origin, TarmacError
 from app.jobs.job import JobArchive, plain_problem
 from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
-from app.push.graph import identity, manifests
+from app.push.graph import identity
+from app.push.inspection import inspect
 from app.settings import DEFAULT_REGISTRY, Settings
 from app.spool import Spool, SpooledFile
 from app.spool.disk import DiskSpool
-
-WHY = {
-    "docker-archive": "manifest.json holds docker's list of images",
-    "oci-archive": "oci-layout and index.json lie at the root",
-    "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml lie at the root",
-    "oc-mirror": "docker/registry/v2 and working-dir or the image set configuration (isc_…) lie at the root",
-    "registry-storage": "docker/registry/v2 lies at the root",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +37,7 @@ class Found:
     name: str
     taken: JobArchive | None = None
     archive: Archive | None = None
+    inspection: Mapping[str, Any] = field(default_factory=dict)
     error: TarmacError | None = None
 
 
@@ -74,16 +68,17 @@ async def _find(files: Sequence[str], settings: Settings, registry: str) -> tupl
 async def _find_one(file: str | SpooledFile, taker: Taker, spool: Spool) -> Found:
     try:
         taken = await taker.take(file)
-        return Found(taken.name, taken, await asyncio.to_thread(_read, taken, spool))
+        return Found(taken.name, taken, *await asyncio.to_thread(_read, taken, spool))
     except TarmacError as error:
         return Found(path_of(file), error=error)
 
 
-def _read(taken: JobArchive, spool: Spool) -> Archive:
+def _read(taken: JobArchive, spool: Spool) -> tuple[Archive, Mapping[str, Any]]:
     assert taken.file is not None
     opened = spool.open(taken.file)
     try:
-        return open_archive(index_file(opened, opened.size), opened)
+        archive = open_archive(index_file(opened, opened.size), opened)
+        return archive, inspect(archive, opened)
     finally:
         opened.close()
 
@@ -134,46 +129,17 @@ def _planned(archives: Sequence[Archive], options: PushOptions, destination: Des
 def _archive(found: Found, places: Places) -> dict[str, Any]:
     if found.archive is None or found.taken is None:
         return {"name": found.name, "problem": found.error and dict(plain_problem(found.error.problem))}
-    archive, taken = found.archive, found.taken
+    taken = found.taken
+    images = zip(found.inspection["images"], found.archive.images, strict=True)
     return {
         "name": found.name,
         "size": taken.size,
         "digest": taken.digest and str(taken.digest),
-        "format": archive.format,
-        "why": WHY.get(archive.format, ""),
         "compression": str(taken.compression),
-        "images": [_image(archive, entry, places.get(identity(entry), ())) for entry in archive.images],
-        "notices": list(archive.notes) if archive.images else [*archive.notes, "no images found"],
+        **found.inspection,
+        "images": [{**image, "destinations": list(places.get(identity(entry), ()))} for image, entry in images],
         "problem": None,
     }
-
-
-def _image(archive: Archive, entry: ImageEntry, destinations: tuple[str, ...]) -> dict[str, Any]:
-    root = entry.root
-    layers = list(_layers(archive, entry))
-    return {
-        "names": list(entry.called),
-        "destinations": list(destinations),
-        "digest": None if isinstance(root, DockerImage) else str(root.digest),
-        "config": str(root.config.digest) if isinstance(root, DockerImage) else None,
-        "media_type": None if isinstance(root, DockerImage) else root.media_type,
-        "platforms": [str(platform) for platform in entry.platforms],
-        "size": sum(layer["size"] for layer in layers),
-        "layers": layers,
-        "referrers": [str(each.digest) for each in entry.referrers],
-    }
-
-
-def _layers(archive: Archive, entry: ImageEntry) -> Iterator[dict[str, Any]]:
-    """Each layer once, however many platforms share it. A docker archive knows its layers by their DiffIDs."""
-    if isinstance(entry.root, DockerImage):
-        for plain in dict.fromkeys(entry.root.layers):
-            stored = str(plain.compression)
-            yield {"digest": None, "diff_id": str(plain.diff_id), "size": plain.extent.size, "stored": stored}
-        return
-    found = {layer.digest: layer for manifest in manifests(archive, entry) for layer in manifest.layers}
-    for layer in found.values():
-        yield {"digest": str(layer.digest), "diff_id": None, "size": layer.size, "stored": layer.media_type}
 
 
 def _text(document: Mapping[str, Any]) -> Iterator[str]:
@@ -183,6 +149,7 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
             continue
         wrapped = "" if archive["compression"] == "none" else f" in {archive['compression']}"
         yield f"{archive['name']}: {archive['format']}{wrapped}, {size_of(archive['size'])} ({archive['why']})"
+        yield from ([f"  written by {archive['producer']}"] if archive["producer"] else [])
         for image in archive["images"]:
             yield from _image_text(image)
         yield from (f"  note: {text}" for text in archive["notices"])
@@ -196,7 +163,9 @@ def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"    -> {destination}" for destination in image["destinations"])
     platforms = ", ".join(image["platforms"]) or "no platform"
     yield f"    {image['digest'] or 'config ' + image['config']}  {platforms}"
-    yield f"    {len(image['layers'])} layers, {size_of(image['size'])}"
+    created = f", created {image['created']}" if image["created"] else ""
+    yield f"    {len(image['layers'])} layers, {size_of(image['size'])}{created}"
     for layer in image["layers"]:
         yield f"      {layer['digest'] or layer['diff_id']}  {size_of(layer['size']):>9}  {layer['stored']}"
     yield from (f"    referrer {digest}" for digest in image["referrers"])
+    yield from (f"    attached {tag}" for tag in image["attached"])

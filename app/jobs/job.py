@@ -113,7 +113,8 @@ def plain_problem(problem: Problem) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job at one moment. `revision` grows with every change and never comes twice."""
+    """A job at one moment. `revision` grows with every change and never comes twice. `inspection`: of a dry run, what
+    is in each archive, as JSON members."""
 
     id: str
     state: JobState
@@ -128,6 +129,7 @@ class Job:
     images: tuple[JobImage, ...] = ()
     progress: Progress = field(default_factory=Progress)
     notices: tuple[str, ...] = ()
+    inspection: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     problem: Problem | None = None
     revision: int = 1
     idempotency_key: str | None = None
@@ -167,6 +169,7 @@ class Job:
             "images": [_image(image, describe) for image in self.images],
             "progress": asdict(self.progress),
             "notices": list(self.notices),
+            "inspection": list(self.inspection) or None,
             "problem": self.problem and dict(describe(self.problem)),
         }
 

@@ -17,6 +17,7 @@ from app.jobs.opening import Opened, Opener
 from app.jobs.registries import pick_registry
 from app.jobs.workshop import Workshop
 from app.push import Event, ImageChanged, ImageState, Noticed, begin, execute, fold, survey, timed
+from app.push.inspection import inspect_all
 from app.push.progress import ENDED
 from app.registry.warnings import warnings_told
 
@@ -71,9 +72,14 @@ class Runner:
             emit = self._teller(job, opened)
             with warnings_told(lambda text: emit(Noticed(text))):
                 if job.options.dry_run:
+                    await self._inspect(job, opened)
                     await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
                 else:
                     await execute(opened.plan, opened.files, configured.registry, emit, lanes=self._workshop.lanes)
+
+    async def _inspect(self, job: Job, opened: Opened) -> None:
+        found = await asyncio.to_thread(inspect_all, opened.plan.archives, opened.files)
+        self._ledger.show(job.id, lambda job: job.but(inspection=found))
 
     def _teller(self, job: Job, opened: Opened) -> Callable[[Event], None]:
         meter = begin(job.progress, opened.plan)

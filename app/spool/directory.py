@@ -103,17 +103,21 @@ def _list(directory: int, above: str, depth: int, count: int = 0) -> Iterator[En
         if count > MAX_ENTRIES:
             raise LimitExceeded(f"the directory holds more than {MAX_ENTRIES} files and directories")
         entry = _entry(directory, above, name)
-        if entry is None:
-            continue
-        yield entry
-        if entry.type == tarfile.DIRTYPE:
-            below = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
-            try:
-                for inner in _list(below, entry.name, depth + 1, count):
-                    count += 1
-                    yield inner
-            finally:
-                os.close(below)
+        if entry is not None:
+            yield entry
+            for inner in _list_below(directory, entry, depth, count):
+                count += 1
+                yield inner
+
+
+def _list_below(directory: int, entry: Entry, depth: int, count: int) -> Iterator[Entry]:
+    if entry.type == tarfile.DIRTYPE:
+        name = entry.name.rstrip("/").rpartition("/")[2]
+        below = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
+        try:
+            yield from _list(below, entry.name, depth + 1, count)
+        finally:
+            os.close(below)
 
 
 def _entry(directory: int, above: str, name: str) -> Entry | None:

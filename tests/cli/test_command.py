@@ -150,10 +150,13 @@ def test_a_file_that_is_not_there_fails(tarmac: Tarmac) -> None:
     assert out.startswith("path_not_found: absent.tar cannot be read: No such file or directory")
 
 
-def test_a_directory_is_no_archive(tarmac: Tarmac, tmp_path: Path) -> None:
-    status, out, _ = tarmac("push", tmp_path)
+def test_a_directory_of_anything_is_no_archive(tarmac: Tarmac, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "note.txt").write_text("note")
+    status, out, _ = tarmac("push", tmp_path / "folder")
     assert status == 1
-    assert out.startswith("path_not_found: ")
+    assert out.startswith("unknown_format: ")
+    assert "'note.txt'" in out
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

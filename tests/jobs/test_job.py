@@ -138,6 +138,7 @@ def test_the_document_is_the_contract_s() -> None:
             "bytes_per_second": 0,
             "eta_seconds": None,
         },
+        "inspection": None,
         "notices": [],
         "problem": {
             "title": "The registry denies this",

@@ -14,6 +14,7 @@ import pytest
 from app.errors import MissingContent, PathNotFound
 from app.jobs import JobState
 from app.jobs.parts import join_parts
+from app.push import PushOptions
 from app.spool.disk import DiskSpool, adopted
 from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended
 from tests.support.archives import entry, image, oci_image, oci_layout, sha256, wrap
@@ -152,3 +153,15 @@ def test_what_a_link_in_a_directory_leads_to_is_not_read(bench: Bench) -> None:
     opened = DiskSpool(bench.root / "spool").open(file)
     assert b"secret" not in opened.read_at(0, opened.size).replace(str(bench.root / "secret").encode(), b"")
     opened.close()
+
+
+async def test_a_dry_run_says_what_is_in_the_archives_and_keeps_it(bench: Bench) -> None:
+    bench.put("x.tar", APP)
+    async with bench.service() as service:
+        request = replace(REQUEST, paths=(f"{bench.roots}/x.tar",), options=PushOptions(dry_run=True))
+        done = await ended(service, await service.submit_paths(request))
+        stored = await service.get(done.id)
+    assert done.state is JobState.SUCCEEDED
+    (told,) = stored.document()["inspection"]
+    assert (told["format"], told["images"][0]["names"]) == ("docker-archive", ["example.com/team/app:1"])
+    assert bench.registry.count("push_blob", "push_manifest") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from app.archive.formats.contents import Contents
@@ -17,6 +18,7 @@ from app.archive.formats.unknown import refuse
 from app.archive.formats.weight import weighed
 from app.archive.formats.zarf import ZarfPackage
 from app.archive.model import DEFAULT_LIMITS, Archive, Limits, ReadAt
+from app.archive.producer import producer_of
 from app.archive.tar_index import TarIndex
 
 
@@ -56,7 +58,8 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     contents = Contents(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):
-            return weighed(known.read(contents), limits)
+            archive = weighed(known.read(contents), limits)
+            return replace(archive, producer=producer_of(index, archive))
     raise refuse(contents, [known.name for known in FORMATS])
 
 

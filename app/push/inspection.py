@@ -1,0 +1,126 @@
+"""What a person wants to know of an archive before pushing it, as JSON members: for `tarmac inspect` and dry runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.archive.model import Archive, DockerImage, ImageEntry, ReadAt
+from app.errors import MalformedArchive
+from app.oci import Descriptor, strict_json
+from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
+from app.push.graph import manifests
+from app.push.planning import NO_IMAGES
+
+WHY = {
+    "docker-archive": "manifest.json holds docker's list of images",
+    "oci-archive": "oci-layout and index.json lie at the root",
+    "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml lie at the root",
+    "oc-mirror": "docker/registry/v2 and working-dir or the image set configuration (isc_…) lie at the root",
+    "registry-storage": "docker/registry/v2 lies at the root",
+    "imgpkg": "manifest.json holds imgpkg's list of images",
+    "hauler": "the entries of index.json have hauler's annotation kind",
+    "zarf": "zarf.yaml lies at the root, with checksums.txt or an image layout in images/",
+}
+NEW_DIGESTS = (
+    "a docker archive has no manifests: those of its images are made anew, so the digests that they had where they "
+    "came from cannot be restored"
+)
+MAX_TOLD = 1_000  # images of one archive in a job's document; 300 usual ones are 300 KB of JSON
+MAX_CONFIGS = 1_000  # read to tell when images were made; each costs a read of the file
+MAX_CONFIG_BYTES = 1 << 20  # of one of them; the largest seen is below 200 KiB
+MAX_CREATED = 64  # characters; RFC 3339 with nanoseconds and an offset has 35
+
+
+def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
+    """`format` and `why` it was taken for that, `producer` (empty where nothing tells), `images` in order, `notices`.
+    Sizes are bytes as they lie in the archive. Blocks. Raises what `source` raises."""
+    configs = _Configs(archive, source)
+    made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in archive.images)
+    notices = (*archive.notes, *([NEW_DIGESTS] if made else []), *([] if archive.images else [NO_IMAGES]))
+    return {
+        "format": archive.format,
+        "why": WHY[archive.format],
+        "producer": archive.producer,
+        "images": [_image(archive, entry, configs) for entry in archive.images],
+        "notices": list(notices),
+    }
+
+
+def inspect_all(archives: Sequence[Archive], sources: Sequence[ReadAt]) -> tuple[dict[str, Any], ...]:
+    """For a document that is sent often: of each archive the first MAX_TOLD images, and a notice where there are more."""
+    return tuple(_inspect_some(archive, source) for archive, source in zip(archives, sources, strict=True))
+
+
+def _inspect_some(archive: Archive, source: ReadAt) -> dict[str, Any]:
+    told = inspect(replace(archive, images=archive.images[:MAX_TOLD]), source)
+    if len(archive.images) > MAX_TOLD:
+        told["notices"].append(f"only the first {MAX_TOLD} of {len(archive.images)} images are told here")
+    return told
+
+
+class _Configs:
+    def __init__(self, archive: Archive, source: ReadAt) -> None:
+        self._archive = archive
+        self._source = source
+        self._left = MAX_CONFIGS
+
+    def created(self, entry: ImageEntry) -> str | None:
+        """As the first config that says it has it; for display, so it is not verified."""
+        for config in _configs(self._archive, entry):
+            if self._left == 0:
+                return None
+            self._left -= 1
+            if (created := self._created(config)) is not None:
+                return created
+        return None
+
+    def _created(self, config: Descriptor) -> str | None:
+        extent = self._archive.blobs.get(config.digest)
+        if config.size > MAX_CONFIG_BYTES or (extent is None and config.data is None):
+            return None
+        raw = config.data if extent is None else self._source.read_at(extent.offset, extent.size)
+        try:
+            members = strict_json(raw or b"", what="config", limit=MAX_CONFIG_BYTES)
+        except MalformedArchive:
+            return None
+        created = members.get("created") if isinstance(members, dict) else None
+        return created if isinstance(created, str) and len(created) <= MAX_CREATED else None
+
+
+def _configs(archive: Archive, entry: ImageEntry) -> Iterator[Descriptor]:
+    if isinstance(entry.root, DockerImage):
+        yield entry.root.config
+    for manifest in manifests(archive, entry):
+        if manifest.config is not None and manifest.config.media_type in {OCI_CONFIG, DOCKER_CONFIG}:
+            yield manifest.config
+
+
+def _image(archive: Archive, entry: ImageEntry, configs: _Configs) -> dict[str, Any]:
+    root = entry.root
+    layers = list(_layers(archive, entry))
+    return {
+        "names": list(entry.called),
+        "digest": None if isinstance(root, DockerImage) else str(root.digest),
+        "config": str(root.config.digest) if isinstance(root, DockerImage) else None,
+        "media_type": None if isinstance(root, DockerImage) else root.media_type,
+        "platforms": [str(platform) for platform in entry.platforms],
+        "created": configs.created(entry),
+        "size": sum(layer["size"] for layer in layers),
+        "layers": layers,
+        "referrers": [str(each.digest) for each in entry.referrers],
+        "attached": [each.tag for each in entry.attached],
+    }
+
+
+def _layers(archive: Archive, entry: ImageEntry) -> Iterator[dict[str, Any]]:
+    """Each layer once, however many platforms share it. A docker archive knows its layers by their DiffIDs."""
+    if isinstance(entry.root, DockerImage):
+        for plain in dict.fromkeys(entry.root.layers):
+            stored = str(plain.compression)
+            yield {"digest": None, "diff_id": str(plain.diff_id), "size": plain.extent.size, "stored": stored}
+        return
+    found = {layer.digest: layer for manifest in manifests(archive, entry) for layer in manifest.layers}
+    for layer in found.values():
+        yield {"digest": str(layer.digest), "diff_id": None, "size": layer.size, "stored": layer.media_type}
