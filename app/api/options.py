@@ -19,7 +19,8 @@ _MAX_VALUES = 2_000  # of one option, before anything looks at them
 OPTIONS: Mapping[str, str] = {
     "registry": "Name of a configured registry. A request can never name a host.",
     "tag": "`repo:tag`, replaces the embedded name; only where the request holds exactly one image. Used as written.",
-    "rename": "`embedded=repo:tag`, for several images.",
+    "rename": "`embedded=repo:tag`, for several images. A `*` at the end of both sides moves every name that begins "
+    "so: `quay.io/team/*=mirror/*`.",
     "prefix": "Repository prefix, put after the registry's own path.",
     "on_existing_tag": "What to do where the tag exists for another image: `overwrite` (default), `skip`, `error`, or "
     "`merge-with-overwrite` and `merge-with-retain`: make one image index of both; where both have an image for one "

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from app.archive.model import Archive, DockerImage, ImageEntry
 from app.errors import (
     DestinationConflict,
-    InvalidReference,
-    InvalidRequest,
     MissingTag,
     SingleImageRequired,
     TarmacError,
@@ -20,9 +18,9 @@ from app.oci import Digest, Reference, parse_repository
 from app.push.graph import identity, title
 from app.push.options import Destination, PushOptions
 from app.push.plan import ImageTarget
+from app.push.renames import Renames
 
 MAX_PROBLEMS_SHOWN = 5
-MAX_NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,9 @@ def name_images(archives: Sequence[Archive], options: PushOptions, destination: 
             f"`tag` names exactly one image, but the request holds {len(images)} in {len(archives)} archive(s); "
             "use `rename` for several, or `images` to pick one"
         )
-    work = _Work(options, destination, len(archives), _Renames(options.rename))
+    work = _Work(options, destination, len(archives), Renames(options.rename))
     targets = [replace(image, destinations=work.destinations(image)) for image in images]
-    work.problems.extend(work.renames.unused(images))
+    work.problems.extend(work.renames.unused([name for image in images for name in image.entry.called]))
     if not work.problems:  # with a wrong name there, a clash may be only apparent
         work.problems.extend(_conflicts(targets))
     _raise_together(work.problems)
@@ -56,7 +54,7 @@ def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
     found: dict[object, ImageTarget] = {}
     for number, archive in enumerate(archives):
         for entry in archive.images:
-            key = (isinstance(entry.root, DockerImage), identity(entry), entry.referrers)
+            key = (isinstance(entry.root, DockerImage), identity(entry), entry.referrers, entry.attached)
             earlier = found.get(key)
             found[key] = ImageTarget(number, entry, ()) if earlier is None else _merged(earlier, entry)
     return list(found.values())
@@ -69,50 +67,10 @@ def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
     return replace(target, entry=replace(target.entry, names=names, paths=paths, bare_tags=tags))
 
 
-class _Renames:
-    """The option `rename`. A name is met in any form that means the same; a path, a bare tag and the digest of an
-    image, which have only one form, as they are written."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = tuple((text, Reference.parse_destination(wanted, "option `rename`")) for text, wanted in pairs)
-        self._used: set[str] = set()
-        # looked up, as thousands of names are asked for, and as many pairs may have been given
-        self._exact: dict[object, list[tuple[str, Reference]]] = {}
-        self._meant: dict[object, list[tuple[str, Reference]]] = {}
-        for text, wanted in self._pairs:
-            self._exact.setdefault(text, []).append((text, wanted))
-            self._meant.setdefault(_canonical(text), []).append((text, wanted))
-
-    def of(self, name: str) -> tuple[Reference, ...]:
-        return self._taken(self._meant.get(_canonical(name), ()))
-
-    def exactly(self, text: str) -> tuple[Reference, ...]:
-        return self._taken(self._exact.get(text, ()))
-
-    def _taken(self, pairs: Sequence[tuple[str, Reference]]) -> tuple[Reference, ...]:
-        self._used.update(text for text, _ in pairs)
-        return tuple(wanted for _, wanted in pairs)
-
-    def unused(self, images: Sequence[ImageTarget]) -> Iterator[InvalidRequest]:
-        names = [name for image in images for name in image.entry.called]
-        known = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
-        more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
-        for text in dict.fromkeys(text for text, _ in self._pairs if text not in self._used):
-            yield InvalidRequest(f"`rename` {text!r} matches no image; the names are: {known}{more}")
-
-
-def _canonical(name: str) -> Reference | str:
-    try:
-        reference = Reference.parse(name)
-    except InvalidReference:
-        return name
-    return replace(reference, digest=None) if reference.tag else reference
-
-
 class _Work:
     """One request's naming as it goes on: problems and notes gather here."""
 
-    def __init__(self, options: PushOptions, destination: Destination, archives: int, renames: _Renames) -> None:
+    def __init__(self, options: PushOptions, destination: Destination, archives: int, renames: Renames) -> None:
         self.options = options
         self.destination = destination
         self.archives = archives
@@ -132,9 +90,10 @@ class _Work:
     def _references(self, image: ImageTarget) -> Iterator[Reference]:
         """What the image is to be called below the destination's path and prefix."""
         entry = image.entry
-        renamed = [wanted for text in (*entry.bare_tags, str(identity(entry))) for wanted in self.renames.exactly(text)]
+        renamed = [wanted for tag in entry.bare_tags for wanted in self.renames.of_tag(tag)]
+        renamed.extend(self.renames.exactly(str(identity(entry))))
         named = [(name, self.renames.of(name)) for name in entry.names]
-        paths = [(path, self.renames.exactly(path)) for path in entry.paths]
+        paths = [(path, self.renames.of_path(path)) for path in entry.paths]
         if self.options.tag is not None:
             yield Reference.parse_destination(self.options.tag, "option `tag`")
             return
@@ -142,7 +101,7 @@ class _Work:
             raise MissingTag(self._unnamed(image))
         yield from renamed
         for name, wanted in named:
-            yield from wanted or (self._embedded(name, entry),)
+            yield from (self._whole(each, name, entry) for each in wanted or (None,))
         for path, wanted in paths:
             yield from wanted or (Reference.parse_destination(path, "the name"),)
 
@@ -156,6 +115,13 @@ class _Work:
             has, example = "has no name", "REPO:TAG"
         several = f"or for one of several images `rename` (rename={digest}={example})"
         return f"image {digest}{where} {has}; pass `tag` (tag={example}), {several}"
+
+    def _whole(self, wanted: Reference | None, name: str, entry: ImageEntry) -> Reference:
+        """What was moved without a tag keeps the digest that it is called by."""
+        if wanted is not None and wanted.tag is not None:
+            return wanted
+        embedded = self._embedded(name, entry)
+        return embedded if wanted is None else replace(embedded, repository=wanted.repository)
 
     def _embedded(self, name: str, entry: ImageEntry) -> Reference:
         reference = Reference.parse(name)

@@ -9,6 +9,7 @@ from typing import Any
 from app.archive.model import Compression
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import Platform, Reference, parse_repository
+from app.push.renames import check_rename
 
 FORMATS = (
     "docker-archive",
@@ -109,7 +110,7 @@ def _rename(text: str) -> tuple[str, str]:
     embedded, equals, wanted = text.partition("=")
     if not embedded or not equals:
         raise InvalidRequest(f"option `rename` {text!r} must be of the form embedded=repo:tag, as nginx:1=team/nginx:1")
-    Reference.parse_destination(wanted, "option `rename`")
+    check_rename(embedded, wanted)
     return embedded, wanted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from app.archive.formats.contents import Contents, blob_name, enumerated
@@ -13,6 +14,8 @@ from app.archive.formats.graph import Graph, read_graph
 from app.archive.formats.hybrid import read_beside, read_the_docker_way
 from app.archive.formats.layout_entries import assemble, collect, name_by_repo_tags
 from app.archive.formats.layout_names import embedded_name
+from app.archive.formats.layout_whole import NOTE as WHOLE
+from app.archive.formats.layout_whole import read_whole, whole_entry
 from app.archive.model import Archive
 from app.errors import LimitExceeded, MalformedArchive, MissingContent
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json
@@ -42,9 +45,13 @@ def read_layout(contents: Contents, name: str, listed: list[Descriptor]) -> Arch
     descriptors = list(_present(listed_manifests, graph))
     beside = read_beside(contents, graph)
     top_levels, name_notes = name_by_repo_tags(collect(descriptors, contents.limits), graph, beside.repo_tags)
-    images = (
-        read_the_docker_way(contents, graph, image, beside) for image in assemble(top_levels, graph, contents.limits)
-    )
+    entries = assemble(top_levels, graph, contents.limits)
+    whole = None if beside.unlisted else read_whole(contents, listed, entries)
+    if whole is not None:
+        entries = (whole_entry(whole, entries),)
+        graph = replace(graph, manifests={**graph.manifests, whole.descriptor.digest: whole})
+        name_notes = (*name_notes, WHOLE)
+    images = (read_the_docker_way(contents, graph, image, beside) for image in entries)
     more, blobs, docker_notes = read_images(contents, beside.unlisted, oci=True)
     return Archive(
         format=name,
