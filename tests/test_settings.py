@@ -221,3 +221,18 @@ def test_every_fault_is_told_at_once() -> None:
     with pytest.raises(InvalidSettings) as caught:
         load_settings(environ={"TARMAC_PORT": "x", "TARMAC_HSOT": "y"})
     assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_registry_may_be_gone_easy_on() -> None:
+    names = {"MAX_REQUESTS_PER_SECOND": "2.5", "MAX_BYTES_PER_SECOND": "5MB", "CHUNK_BYTES": "16MiB", "VERIFY": "blobs"}
+    environ = {f"TARMAC_REGISTRY_{name}": value for name, value in names.items()}
+    registry = load_settings(environ={"TARMAC_REGISTRY_URL": "r.local", **environ}).registries["default"]
+    assert (registry.max_requests_per_second, registry.max_bytes_per_second) == (2.5, 5_000_000)
+    assert (registry.chunk_bytes, registry.verify) == (16 << 20, "blobs")
+    plain = load_settings(environ={"TARMAC_REGISTRY_URL": "r.local"}).registries["default"]
+    assert (plain.max_requests_per_second, plain.max_bytes_per_second, plain.verify) == (None, None, "tag")
+
+
+@pytest.mark.parametrize("line", ['verify = "maybe"', "chunk_bytes = 1000", "max_requests_per_second = 0"])
+def test_limits_that_make_no_sense_are_refused(tmp_path: Path, line: str) -> None:
+    assert line.partition(" ")[0] in refused(tmp_path, f'[registries.a]\nurl = "x"\n{line}')

@@ -49,6 +49,7 @@ class Reading:
         await self._begin(0)
         while await self._next():
             pass
+        await self.close()
 
     async def close(self) -> None:
         chunks, self._chunks = self._chunks, None

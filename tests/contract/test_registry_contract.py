@@ -18,11 +18,13 @@ from app.registry import MAX_CONFIG_BYTES, Registry
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.layout import LayoutRegistry
+from app.registry.proof import Verification, VerifyingRegistry
 from app.registry.retry import RetryingRegistry
 from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.memory_registry import MemoryRegistry
+from tests.support.scripted_registry import ScriptedRegistry, served
 
 Factory = Callable[[Path], AbstractAsyncContextManager[Registry]]
 
@@ -51,7 +53,18 @@ async def layout(folder: Path) -> AsyncIterator[Registry]:
     yield LayoutRegistry(folder)
 
 
-ADAPTERS: tuple[Factory, ...] = (memory, docker, retrying, layout)
+@asynccontextmanager
+async def scripted(folder: Path) -> AsyncIterator[Registry]:
+    """The registry in memory, over sockets."""
+    faithful = MemoryRegistry()
+    async with (
+        ScriptedRegistry(route=lambda seen: served(faithful)) as server,
+        HttpRegistry(HttpSettings(parse_registry_url(server.url, "url"))) as registry,
+    ):
+        yield VerifyingRegistry(registry, Verification.BLOBS)
+
+
+ADAPTERS: tuple[Factory, ...] = (memory, docker, retrying, layout, scripted)
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda factory: factory.__name__)

@@ -519,3 +519,47 @@ async def test_a_client_that_is_not_open_says_so() -> None:
 async def test_closing_twice_is_no_error() -> None:
     async with scripted() as (_, registry):
         await registry.close()
+
+
+# Connections that were closed while idle
+
+
+@pytest.mark.parametrize("step", [close(), reset_after(0)])
+async def test_a_connection_closed_under_us_is_replaced_without_a_word(step: Step) -> None:
+    async with scripted(step, answer(404)) as (server, registry):
+        assert not await registry.blob_exists("a", DIGEST)
+    assert len(server.asked) == 2
+
+
+async def test_a_new_connection_that_is_closed_is_an_error() -> None:
+    async with (
+        ScriptedRegistry([close(), answer(200)], ping=True) as server,
+        HttpRegistry(HttpSettings(parse_registry_url(server.url, "url"))) as registry,
+    ):
+        with pytest.raises(RegistryUnreachable):
+            await registry.blob_exists("a", DIGEST)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("step", [raw(b"HTTP/1.1 2"), raw(b"HTTP/1.1 200 OK\r\nContent-Le")])
+async def test_an_answer_that_has_begun_is_not_asked_for_again(step: Step) -> None:
+    async with scripted(step, answer(200)) as (server, registry):
+        with pytest.raises(RegistryUnreachable):
+            await registry.blob_exists("a", DIGEST)
+    assert len(server.asked) == 1
+
+
+async def test_a_body_that_is_read_anew_each_time_is_not_sent_twice_unasked() -> None:
+    async with scripted(answer(202, UPLOAD), close(), answer(204)) as (server, registry):
+        with pytest.raises(RegistryUnreachable):
+            await registry.push_blob("a", BytesContent(b"layer"))
+    assert [method for method, _ in server.asked] == ["POST", "PUT", "DELETE"]
+
+
+async def test_a_malformed_429_is_a_rate_limit_all_the_same() -> None:
+    """docker/hub-feedback#1907: Docker Hub ends its lines with bare LF."""
+    hub = b"HTTP/1.1 429 Too Many Requests\nRetry-After: 60\nContent-Length: 5\n\nslow!"
+    async with scripted(raw(hub)) as (_, registry):
+        with pytest.raises(RegistryRateLimited) as limited:
+            await registry.find_manifest("a", "1")
+    assert limited.value.retry_after == 60

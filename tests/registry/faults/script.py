@@ -13,12 +13,12 @@ from tests.support.scripted_registry import Connection, Seen, Step, answer, serv
 Act = Callable[[MemoryRegistry], Step]
 """What a request meets; a registry that behaves stands behind."""
 
-# `METHOD target` of requests
-PING = r"GET /v2/$"
+# `METHOD target content-length` of requests
+PING = r"GET /v2/ "
 TOKEN = r"GET /token"
 LOOK = r"HEAD /v2/team/app/manifests/1\.0"
 HEAD_BLOB = r"HEAD /v2/team/app/blobs/"
-START = r"POST /v2/team/app/blobs/uploads/$"
+START = r"POST /v2/team/app/blobs/uploads/ "
 MOUNT = r"POST .*mount="
 CLOSE = r"PUT .*/uploads/"
 SEND = r"(PUT|PATCH) .*/uploads/"
@@ -115,7 +115,7 @@ class Script:
         self.met = 0
 
     def __call__(self, seen: Seen) -> Step:
-        if not re.match(self._fault.when, f"{seen.method} {seen.target}"):
+        if not re.match(self._fault.when, f"{seen.method} {seen.target} {seen.headers.get('content-length', '')}"):
             return served(self._registry)
         self.met += 1
         acts = self._fault.acts

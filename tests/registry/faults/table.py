@@ -40,7 +40,7 @@ HTML = b"<html><head><title>502</title></head><body><center><h1>502 Bad Gateway<
 HTML_413 = b"<html><body><h1>413 Request Entity Too Large</h1></body></html>"
 BARE_429 = b"HTTP/1.1 429 Too Many Requests\nRetry-After: 60\nContent-Length: 5\n\nslow!"
 OTHER = "sha256:" + "0" * 64
-LARGE = r"PUT .*/team/app/blobs/uploads/"  # the first blob sent is the largest
+LARGE = r"PUT /v2/team/app/blobs/uploads/\S* 3\d{5}$"  # the largest blob, whole
 
 
 def expire(registry: MemoryRegistry) -> None:

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+
+from app.registry.gate import NARROWEST, WIDEST, Gate, RateLimits
+from tests.support.lapse import Lapse
+
+
+async def enter(gate: Gate, count: int, inside: list[int], leave: asyncio.Event) -> list[asyncio.Task[None]]:
+    async def one(number: int) -> None:
+        async with gate.turn():
+            inside.append(number)
+            await leave.wait()
+
+    tasks = [asyncio.create_task(one(number)) for number in range(count)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_registry_that_is_too_busy_is_asked_half_as_much_at_once() -> None:
+    gate, inside, leave = Gate(pause=Lapse().pause), list[int](), asyncio.Event()
+    tasks = await enter(gate, 12, inside, leave)
+    gate.heard(0, slow_down=True)
+    assert gate.width == 6
+    gate.heard(0, slow_down=True)  # one of those that were under way already
+    assert gate.width == 6
+    leave.set()
+    await asyncio.gather(*tasks)
+    leave.clear()
+    inside.clear()
+    tasks = await enter(gate, 12, inside, leave)
+    assert len(inside) == 6
+    leave.set()
+    await asyncio.gather(*tasks)
+    assert len(inside) == 12
+
+
+async def test_the_gate_never_closes_quite_and_opens_slowly() -> None:
+    gate = Gate(pause=Lapse().pause)
+    for _ in range(9):
+        async with gate.turn() as ticket:
+            gate.heard(ticket, slow_down=True)
+    assert gate.width == NARROWEST
+    good = 0
+    while gate.width < WIDEST:
+        async with gate.turn() as ticket:
+            gate.heard(ticket, slow_down=False)
+        good += 1
+    assert good == sum(range(NARROWEST, WIDEST))
+    async with gate.turn() as ticket:
+        gate.heard(ticket, slow_down=False)
+    assert gate.width == WIDEST
+
+
+async def test_a_retry_after_holds_everybody_but_who_cleans_up() -> None:
+    lapse = Lapse()
+    gate = Gate(pause=lapse.pause)
+    async with gate.turn() as ticket:
+        gate.heard(ticket, slow_down=True, retry_after=17.0)
+        gate.heard(ticket, slow_down=True, retry_after=3.0)
+    async with gate.turn(urgent=True):
+        assert lapse.now == 0
+    async with gate.turn():
+        assert lapse.now == 17.0
+
+
+async def test_nobody_is_held_for_more_than_five_minutes_at_once() -> None:
+    lapse = Lapse()
+    gate = Gate(pause=lapse.pause)
+    async with gate.turn() as ticket:
+        gate.heard(ticket, slow_down=True, retry_after=1e9)
+    async with gate.turn():
+        assert lapse.now == 300.0
+
+
+async def test_requests_are_spread_over_the_time() -> None:
+    lapse = Lapse()
+    gate = Gate(RateLimits(requests_per_second=4), lapse.pause)
+    for _ in range(9):
+        async with gate.turn():
+            pass
+    assert lapse.now == 2.0
+
+
+async def test_bytes_are_spread_over_the_time_in_small_slices() -> None:
+    lapse = Lapse()
+    gate = Gate(RateLimits(bytes_per_second=1000_000), lapse.pause)
+    assert gate.slice == 250_000
+    assert Gate(RateLimits(bytes_per_second=1)).slice == 4096
+    assert Gate().slice is None
+    for _ in range(5):
+        await gate.spend(250_000)
+    assert lapse.now == 1.0
+
+
+async def test_whoever_waits_may_be_cancelled() -> None:
+    gate, inside, leave = Gate(pause=Lapse().pause), list[int](), asyncio.Event()
+    tasks = await enter(gate, WIDEST + 3, inside, leave)
+    assert len(inside) == WIDEST
+    for task in tasks[WIDEST:]:
+        task.cancel()
+    leave.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with gate.turn():
+        pass
