@@ -101,6 +101,14 @@ async def test_a_far_end_that_reads_late_gets_everything() -> None:
     assert received == sent
 
 
+async def test_small_requests_do_not_wait_for_an_acknowledgement() -> None:
+    async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    async with connected(far) as stream:
+        assert stream.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_an_idle_connection_that_gets_bytes_or_its_end_is_of_no_more_use() -> None:
     go = asyncio.Event()
 

@@ -1,0 +1,132 @@
+"""Where a registry may send us, held with listeners that nobody may come to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import RegistryRejected
+from app.registry.dial import dial
+from app.registry.egress import Reach, is_internal, parse_allowed_origin
+from tests.registry.egress_scripts import INNER, NAMES, PUBLIC, WAYS
+from tests.support.namespace import run_in_namespace
+
+
+def test_nothing_a_registry_says_makes_a_connection_to_an_inner_address(tmp_path: Path) -> None:
+    addresses = (*(each for each in INNER if each not in {"127.0.0.1", "::1"}), PUBLIC)
+    told = json.loads(run_in_namespace("tests.registry.egress_scripts", tmp_path, addresses, NAMES))
+    assert told["inner"] == {}
+    assert set(told["refused"]) == set(WAYS)
+    for way in set(WAYS) - {"mount", "delete-redirect"}:  # whose refusal is nobody's error
+        assert told["refused"][way] > 0, way
+    assert told["public"][PUBLIC] > 1, "a public address is followed, so the listeners do listen"
+    assert told["listed"]["10.66.0.1"] > 0, "an inner address that the operator lists is followed"
+
+
+INTERNAL = (
+    "10.0.0.1", "127.1", "0x7f.1", "2130706433", "0", "0.0.0.0", "localhost", "localhost.", "::", "::1",
+    "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::", "::127.0.0.1",
+    "fd00:ec2::254", "fe80::1%eth0", "fec0::1", "224.0.0.1", "ff02::1",
+    "168.63.129.16", "100.100.100.200", "240.0.0.1", "255.255.255.255", "192.0.2.1", "169.254.0.1",
+)  # fmt: skip
+PUBLICLY = (
+    "1.1.1.1",
+    "8.8.8.8",
+    "2606:4700::1111",
+    "::ffff:8.8.8.8",
+    "64:ff9b::808:808",
+    "example.com",
+    "10.example.com",
+)
+
+
+@pytest.mark.parametrize(("host", "internal"), [(h, True) for h in INTERNAL] + [(h, False) for h in PUBLICLY])
+def test_an_inner_address_is_known_however_it_is_written(host: str, internal: bool) -> None:
+    assert is_internal(host) is internal
+
+
+def test_a_name_that_means_one_inner_address_among_public_ones_is_refused() -> None:
+    reach = Reach(frozenset({("r.local", 5000)}))
+    reach.check("r.local", 5000, ["10.0.0.1"])
+    reach.check("R.local", 5000, ["169.254.169.254"])
+    reach.check("storage.example", 443, ["8.8.8.8"])
+    for host, port, addresses in (("s.example", 443, ["8.8.8.8", "10.0.0.1"]), ("r.local", 5001, ["10.0.0.1"])):
+        with pytest.raises(RegistryRejected, match="to the setting allowed_origins"):
+            reach.check(host, port, addresses)
+
+
+async def test_a_name_is_resolved_once_and_that_answer_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that answers with a public address first and an inner one next gets no second question."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        asked = []
+
+        async def resolve(host: str, port: int, **more: Any) -> list[Any]:
+            asked.append(host)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        connected = await dial("rebinding.example", port, Reach(frozenset({("rebinding.example", port)})))
+        assert connected.getpeername() == ("127.0.0.1", port)
+        connected.close()
+        with pytest.raises(RegistryRejected):
+            await dial("rebinding.example", port, Reach(frozenset()))
+        assert len(asked) == 2
+
+
+async def test_the_second_address_is_tried_where_the_first_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as closed:
+        closed.bind(("127.0.0.2", 0))
+        places = [("127.0.0.2", closed.getsockname()[1]), listener.getsockname()]
+
+        async def resolve(host: str, port: int, **more: Any) -> list[Any]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        connected = await dial("two.example", 1, None)
+        assert connected.getpeername() == places[1]
+        connected.close()
+        del places[1]
+        with pytest.raises(ConnectionRefusedError):
+            await dial("two.example", 1, None)
+
+
+async def test_connecting_that_is_cancelled_leaves_no_socket_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the connection has been made in the same turn of the event loop. A socket left open is a
+    ResourceWarning, which is an error here."""
+    made: list[socket.socket] = []
+    real = socket.socket
+
+    class Watched(real):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            made.append(self)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        monkeypatch.setattr("app.registry.dial.socket.socket", Watched)
+        for turns in range(12):
+            task = asyncio.create_task(dial("127.0.0.1", port, None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if task.done():
+                task.result().close()
+                continue
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert made
+    assert all(each.fileno() == -1 for each in made)
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"), [("auth.corp", "https://auth.corp"), (" http://10.0.0.1:80/ ", "http://10.0.0.1")]
+)
+def test_an_origin_is_written_with_or_without_its_scheme(text: str, origin: str) -> None:
+    assert str(parse_allowed_origin(text)) == origin
