@@ -1,10 +1,14 @@
-"""Intake: what received bytes pass through, once, on their way to the spool: hash, unwrap, index."""
+"""Intake: what received bytes pass through, once, on their way to the spool: hash, unwrap, index.
+
+A packaged Helm chart is the exception: its layer at the registry is the file as it was sent, so that is what the spool
+gets, as the one member of a tar."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 
+from app.archive.chart import HeldChart
 from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
 from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
 from app.archive.tar import TarIndex, TarIndexer
@@ -29,6 +33,7 @@ class Intake:
         self._decompressor: Decompressor | None = None
         self._indexer = TarIndexer(limits)
         self._index: TarIndex | None = None
+        self._held: HeldChart | None = None  # as long as this may be a chart
 
     @property
     def digest(self) -> Digest:
@@ -59,16 +64,34 @@ class Intake:
             yield from self._pass(unwrap, self._head)
         unwrap.finish()
         self._index = self._indexer.finish()
+        if self._held is None:
+            return
+        plain = b"".join(self._held.finish())
+        if self._held.is_chart:
+            self._indexer = TarIndexer(self._limits)
+            self._indexer.feed(plain)
+            self._index = self._indexer.finish()
+        yield plain
 
     def _open(self, head: bytes) -> Decompressor:
         self.compression = sniff(head)
+        if self.compression is Compression.GZIP:
+            self._held = HeldChart(self._indexer)
         self._decompressor = decompressor(self.compression, self._limits)
         return self._decompressor
 
     def _pass(self, unwrap: Decompressor, chunk: bytes) -> Iterator[bytes]:
+        if self._held is not None:
+            self._held.keep(chunk)
         for plain in unwrap.feed(chunk):
             self._indexer.feed(plain)
-            yield plain
+            if self._held is None:
+                yield plain
+            elif self._held.may_be(plain):
+                continue
+            else:
+                yield from self._held.plain
+                self._held = None
 
 
 def sniff_file(source: ReadAt, size: int) -> Compression:

@@ -60,6 +60,7 @@ class TarIndexer:
         self._extension_size = 0
         self._extensions = Extensions()
         self._last = ""  # name of the last member, for messages
+        self.first_file: str | None = None  # name of the first regular file, once it was met
         self._zeros = 0  # blocks; two end the archive
         self._end = 0
 
@@ -206,6 +207,8 @@ class TarIndexer:
             raise MalformedArchive(f"a {kind} has the name {name!r:.300}, which is the root of the archive")
 
     def _keep(self, member: Member) -> None:
+        if self.first_file is None and member.kind is MemberKind.FILE:
+            self.first_file = member.name
         others = self._members.get(member.name)
         if others is None:
             self._members[member.name] = (member,)

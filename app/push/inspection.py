@@ -21,6 +21,7 @@ WHY = {
     "registry-storage": "docker/registry/v2 lies at the root",
     "imgpkg": "manifest.json holds imgpkg's list of images",
     "hauler": "the entries of index.json have hauler's annotation kind",
+    "helm-chart": "the first file of the packaged chart is Chart.yaml in the chart's directory",
     "zarf": "zarf.yaml lies at the root, with checksums.txt or an image layout in images/",
 }
 NEW_DIGESTS = (
@@ -49,7 +50,7 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
 
 
 def inspect_all(archives: Sequence[Archive], sources: Sequence[ReadAt]) -> tuple[dict[str, Any], ...]:
-    """For a document that is sent often: of each archive the first MAX_TOLD images, and a notice where there are more."""
+    """For a document that is sent often: of each archive the first MAX_TOLD images, a notice where there are more."""
     return tuple(_inspect_some(archive, source) for archive, source in zip(archives, sources, strict=True))
 
 

@@ -20,6 +20,7 @@ FORMATS = (
     "imgpkg",
     "hauler",
     "zarf",
+    "helm-chart",
 )
 MERGE_WITH_RETAIN = "merge-with-retain"
 MERGES = ("merge-with-overwrite", MERGE_WITH_RETAIN)

@@ -8,6 +8,7 @@ from typing import Protocol
 from app.archive.formats.contents import Contents
 from app.archive.formats.docker_archive import DockerArchive
 from app.archive.formats.hauler import HaulerHaul
+from app.archive.formats.helm_chart import HelmChart
 from app.archive.formats.imgpkg import Imgpkg
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.oc_mirror import OcMirror
@@ -49,6 +50,7 @@ FORMATS: tuple[Format, ...] = (
     ZarfPackage(),
     OcMirror(),
     RegistryStorage(),
+    HelmChart(),
 )
 
 

@@ -26,11 +26,10 @@ REFUSED = {
     "bad-symlink-escape.tar": "malformed_archive",
     "bad-truncated.tar": "truncated_archive",
     "d20-export-rootfs.tar": "unknown_format",
-    "other-helm-chart.tgz": "unknown_format",
     "outer-gz-truncated.tar.gz": "truncated_archive",
 }
-IMGPKG = "imgpkg-image.tar"  # held against its writer in test_imgpkg
-ACCEPTED = sorted(FACTS.keys() - REFUSED.keys() - {IMGPKG})
+ELSEWHERE = {"imgpkg-image.tar", "other-helm-chart.tgz"}  # held to account in test_imgpkg and test_helm_chart
+ACCEPTED = sorted(FACTS.keys() - REFUSED.keys() - ELSEWHERE)
 BUNDLES = [file for file in ACCEPTED if FACTS[file]["formats"] == ["mindthegap"]]
 DOCKER = [file for file in ACCEPTED if FACTS[file]["docker"] and not FACTS[file]["oci"]]
 OCI = [file for file in ACCEPTED if FACTS[file]["oci"]]

@@ -29,6 +29,7 @@ def test_the_formats_have_the_names_of_the_contract_in_its_order() -> None:
         "zarf",
         "oc-mirror",
         "registry-storage",
+        "helm-chart",
     ]
 
 

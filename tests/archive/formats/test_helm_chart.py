@@ -1,0 +1,211 @@
+"""Packaged Helm charts: found out while they are received, kept as they were sent, pushed as helm does."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.archive import Archive, Limits, chart, index_file, open_archive
+from app.archive.formats import helm_chart
+from app.archive.formats.helm_chart import CHART_CONFIG, CHART_LAYER
+from app.archive.intake import Intake
+from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
+from app.oci import Manifest
+from tests.support.archives import Member, sha256, tar, wrap
+from tests.support.helm import CHART_YAML, packaged
+from tests.support.opening import Memory, opened, taken_in
+
+REAL = Path(__file__).parents[2] / "data" / "corpus" / "other-helm-chart.tgz"
+
+
+def manifest_of(archive: Archive) -> Manifest:
+    (manifest,) = archive.manifests.values()
+    return manifest
+
+
+def config_of(archive: Archive) -> dict[str, Any]:
+    config = manifest_of(archive).config
+    assert config is not None
+    assert config.data is not None
+    members: dict[str, Any] = json.loads(config.data)
+    return members
+
+
+@pytest.mark.parametrize("data", [packaged(), REAL.read_bytes()])
+def test_the_layer_is_the_file_as_it_was_sent(data: bytes) -> None:
+    index, source = taken_in(data)
+    archive = open_archive(index, source)
+    manifest = manifest_of(archive)
+    (layer,) = manifest.layers
+    extent = archive.blobs[layer.digest]
+    assert archive.format == "helm-chart"
+    assert source.read_at(extent.offset, extent.size) == data
+    assert (str(layer.digest), layer.size, layer.media_type) == (sha256(data), len(data), CHART_LAYER)
+    assert manifest.config is not None
+    assert manifest.config.media_type == CHART_CONFIG
+
+
+def test_the_name_is_the_charts_and_a_plus_becomes_an_underscore() -> None:
+    (entry,) = opened(packaged()).images
+    assert (entry.paths, entry.names) == (("podinfo:6.0.0_build.1",), ())
+
+
+def test_the_config_is_chart_yaml_as_json() -> None:
+    archive = opened(packaged())
+    assert config_of(archive) == {
+        "apiVersion": "v2",
+        "name": "podinfo",
+        "version": "6.0.0+build.1",
+        "appVersion": "6.0",
+        "description": "A small web application",
+        "home": "https://example.com",
+        "deprecated": False,
+        "keywords": ["demo"],
+        "maintainers": [{"name": "someone", "email": "someone@example.com"}],
+        "dependencies": [{"name": "redis", "version": "1.0.0", "enabled": True}],
+    }
+    assert manifest_of(archive).annotations == {
+        "org.opencontainers.image.title": "podinfo",
+        "org.opencontainers.image.version": "6.0.0+build.1",
+        "org.opencontainers.image.description": "A small web application",
+        "org.opencontainers.image.url": "https://example.com",
+    }
+    assert archive.notes == ()
+
+
+def test_the_spool_has_a_tar_that_is_understood_again_after_a_restart() -> None:
+    _, source = taken_in(packaged())
+    with tarfile.open(fileobj=io.BytesIO(source.data)) as spooled:
+        assert spooled.getnames() == ["podinfo.tgz"]
+    again = open_archive(index_file(source, len(source.data)), source)
+    assert manifest_of(again).descriptor == manifest_of(opened(packaged())).descriptor
+
+
+def test_any_pieces_give_the_same() -> None:
+    data = packaged(more={"README.md": random.Random(1).randbytes(5000)})
+    whole = Intake()
+    expected = b"".join((*whole.feed(data), *whole.finish()))
+    for size in (1, 7, 1000):
+        intake = Intake()
+        plain = [piece for start in range(0, len(data), size) for piece in intake.feed(data[start : start + size])]
+        assert b"".join((*plain, *intake.finish())) == expected
+        assert (intake.digest, intake.received) == (whole.digest, len(data))
+
+
+def test_several_charts_in_a_tar_are_several_artifacts() -> None:
+    other = packaged(CHART_YAML.replace(b"name: podinfo", b"name: other"), "other")
+    archive = opened(tar([Member("podinfo-6.0.0.tgz", packaged()), Member("other-6.0.0.tgz", other)]))
+    assert [entry.paths for entry in archive.images] == [("podinfo:6.0.0_build.1",), ("other:6.0.0_build.1",)]
+
+
+BLOCKS = CHART_YAML + b"annotations:\n  artifacthub.io/changes: |\n    - one\nicon: 'a b'\n"
+
+
+def test_of_yaml_that_is_not_read_the_simple_members_are_kept_and_told() -> None:
+    archive = opened(packaged(BLOCKS))
+    assert config_of(archive) == {
+        "apiVersion": "v2",
+        "name": "podinfo",
+        "version": "6.0.0+build.1",
+        "appVersion": "6.0",
+        "description": "A small web application",
+        "home": "https://example.com",
+        "icon": "a b",
+    }
+    assert "only apiVersion, name" in archive.notes[0]
+
+
+@pytest.mark.parametrize(
+    "chart_yaml",
+    [
+        b"- a\n",
+        b"",
+        b"name: a\n",
+        b"version: 1.0.0\n",
+        b"name:\n  - a\nversion: 1.0.0\n",
+        b"name: &a b\nversion: 1.0.0\n",
+    ],
+)
+def test_a_chart_without_a_name_and_a_version_is_refused(chart_yaml: bytes) -> None:
+    with pytest.raises(MalformedArchive):
+        opened(packaged(chart_yaml))
+
+
+def test_annotations_are_texts() -> None:
+    told = manifest_of(opened(packaged(b"name: a\nversion: 1.0.0\nhome:\n  - b\n"))).annotations
+    assert "org.opencontainers.image.url" not in told
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        wrap(tar([Member("podinfo/values.yaml", b""), Member("podinfo/Chart.yaml", CHART_YAML)]), "gzip"),
+        wrap(tar([Member("a/podinfo/Chart.yaml", CHART_YAML)]), "gzip"),
+        wrap(tar([Member("podinfo/Chart.yaml", CHART_YAML)]), "zstd"),
+        tar([Member("podinfo/Chart.yaml", CHART_YAML)]),
+        tar([Member("a.tgz", wrap(tar([Member("x", b"x")]), "gzip"))]),
+        tar([Member("a.tgz", wrap(b"no tar" * 1000, "gzip"))]),
+        tar([Member("a.tgz", b"no gzip")]),
+        tar([Member("a.tgz", wrap(tar([Member("d", directory=True)] * 200), "gzip"))]),
+        tar([Member("charts/podinfo.tgz", packaged())]),
+        tar([Member("podinfo.tgz", packaged()), Member("note.txt", b"")]),
+        wrap(tar([]), "gzip"),
+    ],
+)
+def test_what_helm_would_not_have_packaged_is_no_chart(data: bytes) -> None:
+    with pytest.raises(UnknownFormat):
+        opened(data)
+
+
+def test_what_turns_out_to_be_no_chart_reaches_the_spool_whole() -> None:
+    plain = tar([*(Member(f"d{number}", directory=True) for number in range(10_000)), Member("x", b"x" * 3000)])
+    for data in (plain, tar([Member("d", directory=True)])):
+        intake = Intake()
+        assert b"".join((*intake.feed(wrap(data, "gzip")), *intake.finish())) == data
+        assert intake.index.size == len(data)
+
+
+def test_a_chart_that_is_cut_off_is_told() -> None:
+    with pytest.raises(TruncatedArchive):
+        opened(packaged()[:-20])
+    with pytest.raises(TruncatedArchive):
+        opened(tar([Member("podinfo.tgz", packaged()[:-9])]))
+
+
+def test_a_chart_is_not_held_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = packaged(more={"noise": random.Random(1).randbytes(100_000)})
+    monkeypatch.setattr(chart, "MAX_CHART_BYTES", 50_000)
+    intake = Intake()
+    pieces = (piece for start in range(0, len(data), 1000) for piece in intake.feed(data[start : start + 1000]))
+    with pytest.raises(LimitExceeded, match="more than 50000 bytes"):
+        list(pieces)
+
+
+def test_a_chart_is_not_unpacked_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = packaged(more={"zeros": bytes(3 << 20)})
+    monkeypatch.setattr(chart, "MAX_UNPACKED_BYTES", 2 << 20)
+    with pytest.raises(LimitExceeded, match="unpacks to more than"):
+        opened(data)
+
+
+def test_charts_in_a_tar_are_bounded_in_number_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tar([Member("a.tgz", packaged()), Member("b.tgz", packaged())])
+    monkeypatch.setattr(helm_chart, "MAX_TOTAL_BYTES", 15_000)
+    with pytest.raises(LimitExceeded):
+        opened(data)
+    monkeypatch.setattr(helm_chart, "MAX_CHARTS", 1)
+    with pytest.raises(UnknownFormat):
+        opened(data)
+
+
+def test_chart_yaml_has_to_lie_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = taken_in(packaged())[1].data
+    monkeypatch.setattr(chart, "MAX_AHEAD", 100)
+    with pytest.raises(LimitExceeded, match="within its first 100 bytes"):
+        open_archive(index_file(Memory(data), len(data)), Memory(data), Limits())
