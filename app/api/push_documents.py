@@ -29,6 +29,10 @@ _HEADERS = {
     "Repr-Digest": "As Content-Digest.",
 }
 _RAW_TYPES = ("application/x-tar", "application/gzip", "application/zstd", "application/octet-stream")
+_ARCHIVE = (
+    "An archive; may come several times. The parts of a split one (`x.tar.000`, `x.tar.001`, …) follow each other in "
+    "order, under the names that say their numbers, and are one archive."
+)
 _NOT_HERE = {"unauthorized", "forbidden", "not_found", "tag_exists", "internal", "interrupted"}
 _CODES = [code for code in statuses() if code not in _NOT_HERE]
 
@@ -60,7 +64,7 @@ def _parameters() -> list[dict[str, Any]]:
 
 
 def _form() -> dict[str, Any]:
-    archive = {"type": "array", "items": _BYTES, "description": "An archive; may come several times."}
+    archive = {"type": "array", "items": _BYTES, "description": _ARCHIVE}
     return {"type": "object", "required": ["archive"], "properties": {"archive": archive} | _properties()}
 
 
@@ -69,7 +73,8 @@ def _paths() -> dict[str, Any]:
         "type": "array",
         "items": _TEXT,
         "minItems": 1,
-        "description": "Paths on the server, glob patterns allowed, only below the configured roots.",
+        "description": "Paths on the server, glob patterns allowed, only below the configured roots: archives, "
+        "directories of an unpacked archive, and all parts of a split one.",
     }
     return {
         "type": "object",
