@@ -1,0 +1,85 @@
+"""The credentials canary: whatever a registry does with what it was sent, the secret is nowhere."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.main import create_app
+from app.settings import RegistrySettings, Settings
+from tests.support.archives import docker_save, image
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
+
+USER, SECRET, TOKEN = "canary-user", "canary secret/ä+", "canary.token-of-bearer"
+PAIR = base64.b64encode(f"{USER}:{SECRET}".encode()).decode()
+
+
+def echo(status: int, **headers: str) -> Callable[[Seen], Step]:
+    """Tells what it was sent, in its words and headers."""
+
+    def step(seen: Seen) -> Step:
+        sent = f"you sent {seen.headers.get('authorization')} {seen.target} with {SECRET}"
+        body = f'{{"errors": [{{"code": "DENIED", "message": "{sent}"}}]}}'.encode()
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        return answer(status, {**told, "Warning": f'299 - "got {PAIR} and {TOKEN}"'}, body)
+
+    return step
+
+
+def redirect(seen: Seen) -> Step:
+    return answer(307, {"Location": f"http://127.0.0.1:1/{PAIR}/{TOKEN}"})
+
+
+def elsewhere(seen: Seen) -> Step:
+    return answer(202, {"Location": f"http://127.0.0.1:1/?{TOKEN}&{PAIR}"})
+
+
+ANSWERS: dict[str, Callable[[Seen], Step]] = {
+    **{f"echo-{status}": echo(status) for status in (400, 401, 403, 404, 413, 415, 500)},
+    "redirect": redirect,
+    "location": elsewhere,
+    "no-url": lambda seen: answer(202, {"Location": f"ftp://{PAIR}.{TOKEN}"}),
+    "html": lambda seen: answer(400, {}, f"<html>{PAIR} {TOKEN} {SECRET}".encode()),
+}
+
+
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_no_secret_is_in_documents_logs_or_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, scheme: str, name: str
+) -> None:
+    caplog.set_level(logging.INFO)  # as the service has it; httpcore's own DEBUG shows every header
+
+    def route(seen: Seen) -> Step:
+        given = seen.headers.get("authorization", "")
+        if seen.path == "/token":
+            return answer(200, body=f'{{"token": "{TOKEN}"}}'.encode())
+        if given != (f"Basic {PAIR}" if scheme == "basic" else f"Bearer {TOKEN}"):
+            realm = f'Bearer realm="http://{seen.headers["host"]}/token",service="s"'
+            return answer(401, {"WWW-Authenticate": realm if scheme == "bearer" else 'Basic realm="r"'})
+        return answer(200) if seen.path == "/v2/" else ANSWERS[name](seen)
+
+    async with ScriptedRegistry(route=route, ping=True) as server:
+        registries = {"default": RegistrySettings(url=server.url, username=USER, password=SECRET)}
+        app = create_app(Settings(data_dir=tmp_path / "data", registries=registries))
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://t") as client,
+        ):
+            pushed = await client.post("/push?tag=a:1", content=docker_save([image({"a": b"b"})]))
+            job = await client.get(pushed.headers["location"] + "?wait=3")
+            if job.json()["state"] == "running":  # it waits before it tries again
+                await client.post(pushed.headers["location"] + "/cancel")
+            shown = [pushed.text, job.text, (await client.get("/registries")).text, (await client.get("/metrics")).text]
+    files = [file.read_bytes() for file in (tmp_path / "data").rglob("*") if file.is_file()]
+    everything = b"\0".join([*files, *(text.encode() for text in shown), caplog.text.encode()])
+    used = (TOKEN,) if scheme == "bearer" else ()
+    for secret in (SECRET, SECRET.encode("unicode_escape").decode(), PAIR, "canary%20secret", *used):
+        assert secret.encode() not in everything, secret
+    assert len(server.requests) > 2
