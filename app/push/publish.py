@@ -103,10 +103,12 @@ class Publisher:
             await self._put(repository, str(digest), manifest, is_listed=is_listed)
             self._stored.add((repository, digest))
 
-    async def _put(self, repository: str, reference: str, manifest: Manifest, *, is_listed: bool = False) -> None:
+    async def _put(self, repository: str, reference: str, manifest: Manifest, *, is_listed: bool = False) -> bool:
+        """False where the list of referrers that this may belong to is still to be kept, as `is_listed` has it."""
         taken_note = await self._registry.push_manifest(repository, reference, (manifest.descriptor, manifest.raw))
         if not taken_note and not is_listed:
             self._tell(await self._lists.add(repository, manifest))
+        return taken_note
 
     def _tell(self, text: str | None) -> None:
         if text is not None:
@@ -115,12 +117,18 @@ class Publisher:
     async def _name(self, target: ImageTarget, destination: Reference, root: Manifest) -> Manifest:
         """What the destination has now."""
         if destination.tag is not None and self._plan.on_existing_tag in MERGES:
+            unlisted: list[Manifest] = []
             async with self._turns.at(destination.repository, destination.tag):
-                return await self._merge(target, (destination, destination.tag), root)
+                merged = await self._merge(target, (destination, destination.tag), root, unlisted)
+            for manifest in unlisted:  # not before the turn is over: a tag may be called as the list of its own subject
+                self._tell(await self._lists.add(destination.repository, manifest))
+            return merged
         await self._put(destination.repository, destination.tag or str(root.descriptor.digest), root)
         return root
 
-    async def _merge(self, target: ImageTarget, destination: tuple[Reference, str], root: Manifest) -> Manifest:
+    async def _merge(
+        self, target: ImageTarget, destination: tuple[Reference, str], root: Manifest, unlisted: list[Manifest]
+    ) -> Manifest:
         (place, tag), repository = destination, destination[0].repository
         standing = await look_at(self._registry, repository, tag)
         retain = self._plan.on_existing_tag == MERGE_WITH_RETAIN
@@ -128,14 +136,17 @@ class Publisher:
         merged = root if standing is None else combine(standing, ours, retain=retain)
         if merged is None:  # what was pushed to it meanwhile has all of this image, or is to stay
             return root
+        pushes = [(tag, merged)]
         if merged is not root:
             if not root.is_index or target.entry.referrers or target.entry.attached:
-                await self._store(repository, root)
+                pushes.insert(0, (str(root.descriptor.digest), root))
             self._tell(
                 f"{place}: {title(target.entry)} ({root.descriptor.digest}) was merged with what stood there; the tag "
                 f"has the new index {merged.descriptor.digest}"
             )
-        await self._put(repository, tag, merged)
+        for reference, manifest in pushes:
+            if not await self._put(repository, reference, manifest, is_listed=True):
+                unlisted.append(manifest)
         return merged
 
     async def _hang(self, archive: Archive, entry: ImageEntry, repository: str) -> None:

@@ -69,6 +69,26 @@ async def test_what_tarmac_makes_is_made_again_where_dockers_types_are_refused()
     assert again.states == [ImageState.ALREADY_PRESENT] * 2
 
 
+class OnlyOCITogether(OnlyOCI):
+    """Refuses two images at the same moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier = asyncio.Barrier(2)
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        if manifest[0].media_type in DOCKER:
+            await self.barrier.wait()
+        return await super().push_manifest(repository, reference, manifest)
+
+
+async def test_what_is_refused_for_two_images_at_once_is_told_once() -> None:
+    registry = OnlyOCITogether()
+    run = await pushed(registry, docker_save([ONE, TWO]))
+    assert run.states == [ImageState.PUSHED, ImageState.PUSHED]
+    assert len(run.notices) == 1
+
+
 async def test_what_lies_in_the_archive_is_converted_only_on_request() -> None:
     registry = OnlyOCI()
     tar = oci_layout([entry(oci_index([oci_image(ONE, docker=True)], docker=True), ref="example.com/app:1")])

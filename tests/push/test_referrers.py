@@ -162,6 +162,25 @@ async def test_pushes_at_once_lose_no_referrer(registry: FakeRegistry) -> None:
     assert set(digests(registry)) == {each.digest for each in artifacts}
 
 
+async def test_what_is_merged_with_a_subject_gets_no_list_where_the_registry_keeps_one() -> None:
+    registry = FakeRegistry()
+    patch = oci_image(image({"c": b"patch"}, platform="linux/arm64"), subject=NODE)
+    await pushed(registry, oci_layout([NAMED]))
+    await pushed(registry, oci_layout([entry(patch, ref="example.com/app:1")]), on_existing_tag="merge-with-retain")
+    assert len(digests(registry, "1")) == 2
+    assert {tag for _, tag in registry.tags} == {"1"}
+
+
+async def test_a_tag_that_is_called_as_the_list_of_its_own_subject_can_be_merged(registry: FakeRegistry) -> None:
+    patch = oci_image(image({"c": b"patch"}), subject=NODE, platform="linux/amd64")
+    await pushed(registry, oci_layout([entry(oci_index([NODE]), ref=f"example.com/app:{TAG}")]))
+    tar = oci_layout([entry(patch, ref=f"example.com/app:{TAG}")])
+    async with asyncio.timeout(10):
+        run = await pushed(registry, tar, on_existing_tag="merge-with-overwrite")
+    assert run.states == [ImageState.PUSHED]
+    assert digests(registry) == [NODE.digest, patch.digest]
+
+
 def test_the_tag_of_a_list_is_cut_as_the_specification_says() -> None:
     assert fallback_tag(Digest("sha512", "a" * 128)) == "sha512-" + "a" * 64
 

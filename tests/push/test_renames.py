@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from app.errors import DestinationConflict, InvalidReference, InvalidRequest
-from app.push import PushOptions
-from tests.push.given import planned
+from app.push import PushOptions, make_plan
+from tests.push.given import LOCAL, opened, planned
 from tests.support.archives import docker_save, entry, image, oci_image, oci_layout, tagged
 
 NODE = oci_image(image({"a": b"1"}))
@@ -82,3 +84,14 @@ def test_a_star_elsewhere_is_refused(rename: str) -> None:
 def test_a_move_to_what_is_no_name_is_refused(rename: str) -> None:
     with pytest.raises(InvalidReference, match="option `rename`"):
         PushOptions.parse({"rename": [rename]})
+
+
+@pytest.mark.parametrize(
+    ("rename", "wanted"),
+    [([], "team/app:1"), (["team/*=mirror/*"], "mirror/app:1"), (["team/app:1=x:1"], "x:1")],
+)
+def test_the_path_of_a_registrys_storage_is_moved_as_it_stands(rename: list[str], wanted: str) -> None:
+    archive = opened(oci_layout([entry(NODE)]))
+    stored = replace(archive, images=(replace(archive.images[0], paths=("team/app:1",)),))
+    (target,) = make_plan([stored], PushOptions.parse({"rename": rename}), LOCAL).images
+    assert [str(each) for each in target.destinations] == [f"registry.local:5000/{wanted}"]
