@@ -11,7 +11,8 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
-COMMANDS := docker-registry skopeo nginx
+# What the tests hold Tarmac against: command, or command=package where Debian calls the package otherwise.
+PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linux
 TESTS ?= tests
 
 .PHONY: help setup system-packages run test coverage check format openapi lock clean
@@ -34,8 +35,8 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 # A package that brings a service must not start it here: policy-rc.d is how Debian is told so.
-system-packages: ## install docker-registry, skopeo and nginx, where root and apt-get are there
-	@missing=$$(for each in $(COMMANDS); do command -v "$$each" >/dev/null || printf '%s ' "$$each"; done); \
+system-packages: ## install docker-registry, skopeo, nginx and what else the tests run, where root and apt-get are there
+	@missing=$$(for each in $(PEERS); do command -v "$${each%=*}" >/dev/null || printf '%s ' "$${each#*=}"; done); \
 	[ -n "$$missing" ] || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		policy=/usr/sbin/policy-rc.d; \
