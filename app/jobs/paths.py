@@ -6,22 +6,20 @@ get the same words.
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import LimitExceeded, PathNotAllowed, PathNotFound
 from app.jobs.beneath import open_beneath
+from app.jobs.pattern import has_magic, matches
 from app.spool import SpooledFile
 from app.spool.directory import list_directory
 from app.spool.opened import identity_of
 
 MAX_FILES = 1_000  # archives of one request; each is opened before the first is pushed
-_MAGIC = frozenset("*?[")
 DIRECTORY_MARKERS = ("oci-layout", "index.json", "manifest.json", "images.yaml", "charts.yaml", "zarf.yaml")
 
 
@@ -59,7 +57,7 @@ class AllowedRoots:
     def _split(self, pattern: str) -> tuple[Path, str]:
         """The root a pattern lies below and the rest of it. Only its literal text counts: `..` is resolved, links are
         not, those are refused when the file is opened."""
-        if "\0" in pattern or not pattern.startswith("/"):
+        if "\0" in pattern or not pattern.startswith("/") or not _is_text(pattern):
             raise PathNotAllowed(f"{pattern[:300]!r} is not an absolute path; give it from / on, below an allowed root")
         path = os.path.normpath(pattern)
         for root in self._roots:
@@ -80,18 +78,26 @@ def _open_root(root: Path) -> int:
         raise PathNotFound(f"the allowed root {root} cannot be read: {error.strerror}") from error
 
 
-def _names(root: Path, below: str) -> Iterator[str]:
+def _names(descriptor: int, root: Path, below: str) -> list[str]:
     """Names relative to the root. A pattern's text is taken as a name first, so that `b[1].tar` is found."""
-    if not _MAGIC & set(below) or os.path.lexists(root / below):
-        return iter((below,))
-    matches = glob.iglob(below, root_dir=root, recursive=True)
-    return iter(sorted(islice(matches, MAX_FILES + 1)))
+    if not has_magic(below) or os.path.lexists(root / below):
+        return [below]
+    names = matches(descriptor, below)
+    for name in names:
+        if not _is_text(name):
+            raise PathNotFound(f"{name!r:.300} has a name that is not UTF-8; rename the file")
+    return names[: MAX_FILES + 1]
+
+
+def _is_text(path: str) -> bool:
+    """Other bytes come out of the file system as lone surrogates, which no JSON document can hold."""
+    return path.isascii() or not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 def _take_all(descriptor: int, root: Path, below: str) -> Iterator[SpooledFile]:
     """What lies in a directory that was taken is a part of it: its name sorts later than the directory's."""
     directories: tuple[str, ...] = ()
-    for name in _names(root, below):
+    for name in _names(descriptor, root, below):
         taken = None if name.startswith(directories) else _take(descriptor, root, name)
         if taken is not None:
             directories += (f"{name}/",) * taken.is_directory

@@ -225,3 +225,15 @@ async def test_a_bad_server_file_is_a_failed_job(bench: Bench) -> None:
         done = await ended(service, await service.submit_paths(replace(REQUEST, paths=(path,))))
     assert done.problem is not None
     assert done.problem.code == "unknown_format"
+
+
+def test_a_pattern_reads_no_more_directories_than_it_should(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.pattern.MAX_ENTRIES", 3)
+    with pytest.raises(LimitExceeded, match="more than 3 directory entries"):
+        AllowedRoots([root]).find([f"{root}/**/*.tar"])
+
+
+def test_a_name_that_is_no_text_is_told(root: Path) -> None:
+    (root / "\udcff.tar").write_bytes(b"")
+    with pytest.raises(PathNotFound, match="not UTF-8; rename"):
+        AllowedRoots([root]).find([f"{root}/*.tar"])
