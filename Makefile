@@ -14,8 +14,10 @@ READY := .venv/.ready
 # What the tests hold Tarmac against: command, or command=package where Debian calls the package otherwise.
 PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linux
 TESTS ?= tests
+SECONDS ?= 60
+FUZZ ?=
 
-.PHONY: help setup system-packages run test coverage check format openapi lock clean
+.PHONY: help setup system-packages run test coverage fuzz check format openapi lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -56,6 +58,10 @@ test: setup system-packages ## run every test (TESTS=tests/push for some of them
 coverage: setup ## run every test and hold the library to 100 % of its branches
 	$(BIN)/pytest -n auto --cov --cov-report= tests
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100 --include='app/oci/*,app/archive/*,app/push/*'
+
+# One core, at the lowest priority; FUZZ="tar pax" for some of the targets of tests/fuzz.
+fuzz: setup ## bend archives for SECONDS (60) each target and see what breaks
+	nice -n 19 $(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ)
 
 check: setup ## format, lint, types, import contracts, OpenAPI in step with the code
 	$(BIN)/ruff format --check .
