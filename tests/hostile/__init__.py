@@ -30,7 +30,8 @@ T7   a manifest that is another to another reader
      descriptors, documents
 T8   graphs that blow up
      each manifest is read once; depth, manifests, references, and what images share are counted
-     graphs, docker_manifests, tests/archive/formats/test_weight.py::test_what_images_share_is_counted_for_each_of_them
+     graphs, docker_manifests, bundles,
+     tests/archive/formats/test_weight.py::test_what_images_share_is_counted_for_each_of_them
 T9   JSON that readers choke on or disagree about
      strict_json: UTF-8, no duplicates, bounded numbers, depth and values; documents of an archive are charged together
      documents, tests/oci/test_strict_json.py::test_more_values_than_any_document_has_are_refused_before_they_are_made

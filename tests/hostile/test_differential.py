@@ -110,7 +110,7 @@ def places(archive: Archive, path: Path) -> Iterator[Place]:
     for number, entry in enumerate(archive.images[:MAX_IMAGES]):
         if isinstance(entry.root, DockerImage) and archive.format == "docker-archive":
             yield Place(f"docker-archive:{path}:@{number}", entry)
-        elif not isinstance(entry.root, DockerImage):
+        elif archive.format == "oci-archive" and not isinstance(entry.root, DockerImage):
             only = len(archive.images) == 1 and not entry.referrers
             name = "" if only else next(iter((*entry.names, *entry.bare_tags)), None)
             if name is not None:

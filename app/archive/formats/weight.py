@@ -47,3 +47,4 @@ def _roots(image: ImageEntry) -> Iterator[Descriptor]:
     if isinstance(image.root, Descriptor):
         yield image.root
     yield from image.referrers
+    yield from (attached.root for attached in image.attached)

@@ -74,3 +74,12 @@ def test_documents_have_a_limit_of_bytes_and_of_values() -> None:
         opened(data, replace(DEFAULT_LIMITS, documents_bytes=100))
     with pytest.raises(LimitExceeded, match="or 10 values"):
         opened(data, replace(DEFAULT_LIMITS, values=10))
+
+
+def test_what_hangs_on_an_image_by_its_tag_is_counted() -> None:
+    signature = oci_artifact(b"signature")
+    tag = IMAGE.digest.replace(":", "-") + ".sig"
+    data = oci_layout([entry(IMAGE, ref="example.com/a:1"), entry(signature, ref=f"example.com/a:{tag}")])
+    opened(data, replace(DEFAULT_LIMITS, steps=5))
+    with pytest.raises(LimitExceeded):
+        opened(data, replace(DEFAULT_LIMITS, steps=4))
