@@ -17,11 +17,12 @@ from typing import Any, BinaryIO
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import ApiContext, RegistryView, Tokens, new_application
 from app.api.pull import pull_router
 from app.destinations import configured_registries, layout_of
-from app.errors import InvalidSettings, Unavailable
+from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, Ledger, Workshop, at_work
 from app.jobs.queue.local import LocalJobQueue
@@ -44,9 +45,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(settings) as context:
-            app.state.context = context
-            yield
+        try:
+            async with _running(settings) as context:
+                app.state.context = context
+                yield
+        except TarmacError as error:
+            app.state.fault = error
+            raise
 
     return new_application(lifespan, _tokens(settings.tokens_file), *routers)
 
@@ -106,7 +111,7 @@ def serve(settings: Settings) -> None:
         port = listener.getsockname()[1]
         app = create_app(settings.model_copy(update={"port": port}))
         config = uvicorn.Config(
-            app,
+            _told_once(app),
             loop="asyncio",  # uvloop measured no better
             http="httptools",
             ws="none",
@@ -117,15 +122,41 @@ def serve(settings: Settings) -> None:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        structlog.get_logger().info("serving", url=f"http://{settings.host}:{port}", data=str(settings.data_dir))
         server = _Server(config)
+        server.application = app
+        server.words = {"url": f"http://{settings.host}:{port}", "data": str(settings.data_dir)}
         server.run(sockets=[listener])
-    if not server.started:
-        raise Unavailable("the service could not start; its log says why")
+
+
+def _told_once(app: FastAPI) -> ASGIApp:
+    """Without the traceback that Starlette gives uvicorn to log where the start failed for a reason we know: `serve`
+    raises that."""
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            known = message["type"] == "lifespan.startup.failed" and hasattr(app.state, "fault")
+            await send({**message, "message": ""} if known else message)
+
+        await app(scope, receive, tell if scope["type"] == "lifespan" else send)
+
+    return told
 
 
 class _Server(uvicorn.Server):
     """Tells those who wait and watch that the service stops; they would hold it up for as long as it is patient."""
+
+    application: FastAPI
+    words: dict[str, str]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Raises what the start failed for; where that is no error of ours, the log has it."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise getattr(
+                self.application.state, "fault", Unavailable("the service could not start; its log says why")
+            ) from None
+        structlog.get_logger().info("serving", **self.words)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """uvicorn's own raises the signal once more at the end, so that a stop as asked for looks like a crash."""
@@ -133,8 +164,7 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        assert isinstance(self.config.app, FastAPI)
-        context = getattr(self.config.app.state, "context", None)
+        context = getattr(self.application.state, "context", None)
         if isinstance(context, ApiContext):
             context.stopping.set()
         await super().shutdown(sockets)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from app import main
 from app.destinations import configured_registries
-from app.errors import InvalidSettings
+from app.errors import InvalidSettings, Unavailable
 from app.main import create_app, serve
 from app.settings import Settings
 from tests.support.docker_registry import free_port
@@ -88,6 +89,41 @@ async def test_the_data_directory_is_made_for_its_owner_alone(tmp_path: Path) ->
     async with app.router.lifespan_context(app):
         assert (tmp_path / "new" / "jobs.sqlite").stat().st_mode & 0o077 == 0
         assert (tmp_path / "new" / "spool").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["no url", "nosuch://x", "postgresql+nodriver://u:geheim@h/x", "postgresql://u:geheim@h/x"]
+)
+def test_a_database_that_cannot_be_is_told_by_its_key(
+    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    with pytest.raises(InvalidSettings, match=r"^TARMAC_DATABASE_URL \(database_url\): ") as refused:
+        serve(Settings(data_dir=tmp_path, port=0, database_url=SecretStr(url)))
+    written = capsys.readouterr().err + str(refused.value)
+    assert "Traceback" not in written
+    assert '"serving"' not in written
+    assert "geheim" not in written
+
+
+def test_a_job_store_that_does_not_answer_is_told_in_one_line(
+    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "jobs.sqlite").write_bytes(b"no database " * 100)
+    with pytest.raises(Unavailable, match="not a database"):
+        serve(Settings(data_dir=tmp_path, port=0))
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_start_that_fails_for_an_unknown_reason_is_told_in_the_log(
+    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr(main, "DiskSpool", break_down)
+    with pytest.raises(Unavailable, match="its log says why"):
+        serve(Settings(data_dir=tmp_path, port=0))
+    assert "it broke" in capsys.readouterr().err
 
 
 def test_logs_are_json_lines_with_control_characters_escaped(logs: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import Unavailable
+from app.errors import InvalidSettings, Unavailable
 from app.jobs import Job, JobState
 from app.jobs.store import sql
 from app.jobs.store.sql import METADATA, SqlJobStore
@@ -103,7 +103,7 @@ async def test_an_upgrade_that_breaks_leaves_the_database_as_it_was(file: Path) 
     ],
 )
 async def test_an_address_that_leads_nowhere_is_told(url: str, words: str) -> None:
-    with pytest.raises(Unavailable, match=words):
+    with pytest.raises((InvalidSettings, Unavailable), match=words):
         await SqlJobStore.open(url)
 
 

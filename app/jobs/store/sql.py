@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, event, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.errors import Unavailable
+from app.errors import InvalidSettings, Unavailable
 from app.jobs.job import Job, JobState
 from app.jobs.record import from_members, to_members
 from app.jobs.store import JobQuery, sortable
@@ -52,8 +52,9 @@ class SqlJobStore:
 
     @classmethod
     async def open(cls, url: str) -> SqlJobStore:
-        """Connect and bring the tables up to date, in one transaction. Raises Unavailable, with one clear line, where
-        the database is garbage, newer than this program, or out of reach; it is left as it was."""
+        """Connect and bring the tables up to date, in one transaction. Raises InvalidSettings for a `url` of no use,
+        and Unavailable, with one clear line, where the database is garbage, newer than this program, or out of reach;
+        it is left as it was."""
         engine = _engine(url)
         store = cls(engine)
         try:
@@ -139,8 +140,11 @@ def _engine(text: str) -> AsyncEngine:
             return create_async_engine(url, pool_pre_ping=True)
         _own_file(url)
         engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"))
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise Unavailable(f"TARMAC_DATABASE_URL is not usable: {error}") from error
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, InvalidRequestError) as error:
+        raise InvalidSettings(
+            f"TARMAC_DATABASE_URL (database_url): {error}; give a URL as postgresql+asyncpg://user:password@host/name, "
+            "with its driver installed, or leave it out"
+        ) from None
     except OSError as error:
         raise Unavailable(f"the job database {url.database} cannot be made: {error.strerror}") from error
     event.listen(engine.sync_engine, "connect", _set_up)
