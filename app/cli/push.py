@@ -14,12 +14,13 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.cli.archives import Taker
+from app.cli.archives import Taker, path_of
 from app.cli.destination import open_destinations
 from app.cli.display import Display, display_on, shown, summary_of
 from app.cli.options import checksum_of, options_of, settings_of
 from app.errors import TarmacError
-from app.jobs.job import Job, JobState, utc_now
+from app.jobs.archives import told_by_name
+from app.jobs.job import Job, JobArchive, JobState, utc_now
 from app.jobs.ledger import Ledger
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.registries import pick_registry
@@ -76,12 +77,21 @@ async def _push(task: Task, display: Display) -> Job:
         job = Job.new(JobState.RECEIVING, utc_now()).but(registry=task.registry, options=task.options)
         try:
             taker = Taker(spool, stack, display.received)
-            archives = tuple([await taker.take(file, task.checksum) for file in await taker.join(task.files)])
+            archives = await _taken(taker, task)
             return await _run(job.to(JobState.QUEUED, archives=archives), workshop, display)
         except TarmacError as error:
             return job.to(JobState.FAILED, problem=error.problem, finished_at=utc_now())
         except asyncio.CancelledError:
             return job.to(JobState.CANCELLED, finished_at=utc_now())
+
+
+async def _taken(taker: Taker, task: Task) -> tuple[JobArchive, ...]:
+    files = await taker.join(task.files)
+    archives = []
+    for file in files:
+        with told_by_name(path_of(file), several=len(files) > 1):
+            archives.append(await taker.take(file, task.checksum))
+    return tuple(archives)
 
 
 async def _run(job: Job, workshop: Workshop, display: Display) -> Job:

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import replace
 
 from app.archive import Compression
 from app.archive.intake import Intake, sniff_file
-from app.errors import ChecksumMismatch
+from app.errors import ArchiveError, ChecksumMismatch
 from app.jobs.job import JobArchive
 from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.spool import OpenFile, SpooledFile
 
 CHUNK_BYTES = 1 << 20
+NAMELESS = "archive"
 MAX_NAME = 255  # as file systems have it
 
 
 def unique_name(name: str, taken: Set[str]) -> str:
     """Within one job a name means one archive: `x.tar`, `x.tar (2)`."""
-    short = name[:MAX_NAME] or "archive"
+    short = name[:MAX_NAME] or NAMELESS
     number = 1
     unique = short
     while unique in taken:
         number += 1
         unique = f"{short} ({number})"
     return unique
+
+
+@contextmanager
+def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
+    """What is wrong with one of several archives begins with its name."""
+    try:
+        yield
+    except ArchiveError as error:
+        if several:
+            error.args = (f"{name}: {error}",)
+        raise
 
 
 def compare_checksum(archive: JobArchive, expected: Digest) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from app.archive import Limits, TarIndex, index_file
 from app.errors import MissingContent
+from app.jobs.archives import told_by_name
 from app.jobs.job import Job, JobArchive, JobImage
 from app.jobs.understanding import understand
 from app.oci import Descriptor
@@ -63,12 +64,17 @@ class Opener:
             for archive in job.archives:
                 files.append(self._file(archive))
                 stack.callback(files[-1].close)
-            known = indexes or [index_file(file, file.size, self.limits) for file in files]
-            archives, sources = understand(known, files, self.limits)
+            names = [archive.name for archive in job.archives]
+            known = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
+            archives, sources = understand(known, files, self.limits, names)
             plan = make_plan(archives, job.options, destination)
             stack.pop_all()
         named = zip(job.archives, archives, strict=True)
         return Opened(tuple(replace(each, format=archive.format) for each, archive in named), plan, tuple(sources))
+
+    def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:
+        with told_by_name(name, several=several):
+            return index_file(file, file.size, self.limits)
 
     def _file(self, archive: JobArchive) -> OpenFile:
         if archive.file is None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
-from app.jobs.archives import look_at
+from app.jobs.archives import look_at, told_by_name
 from app.jobs.job import Job, JobImage, JobState
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
@@ -63,7 +63,8 @@ class Runner:
         configured = pick_registry(self._workshop.registries, job.registry)
         archives = []
         for number, archive in enumerate(job.archives):
-            archives.append(await look_at(archive, f"{job.id}-{number}", self._workshop))
+            with told_by_name(archive.name, several=len(job.archives) > 1):
+                archives.append(await look_at(archive, f"{job.id}-{number}", self._workshop))
             # at once: a file that was unwrapped belongs to the job, whatever comes after
             known = (*archives, *job.archives[number + 1 :])
             self._ledger.show(job.id, lambda job, known=known: job.but(archives=known))  # type: ignore[misc]

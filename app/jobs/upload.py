@@ -16,7 +16,7 @@ from app.errors import (
     TarmacError,
     UploadIncomplete,
 )
-from app.jobs.archives import compare_checksum, unique_name
+from app.jobs.archives import NAMELESS, compare_checksum, told_by_name, unique_name
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.opening import Opener
 from app.jobs.registries import pick_registry
@@ -93,7 +93,9 @@ class FirstUpload:
         spooled_as = f"{self.job.id}-{len(self._archives)}"
         try:
             async with asyncio.timeout(None) as self._scope:
-                file = await self._workshop.spool.save(spooled_as, self._told(archive, chunks, expected_bytes), intake)
+                with told_by_name(archive.name, several=archive.name != NAMELESS):
+                    told = self._told(archive, chunks, expected_bytes)
+                    file = await self._workshop.spool.save(spooled_as, told, intake)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
                 raise Conflict(f"job {self.job.id} was cancelled while its archive was being received") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from app.archive import Compression
 from app.errors import (
+    ArchiveError,
     ChecksumMismatch,
     Conflict,
     InvalidRequest,
@@ -412,3 +414,23 @@ async def test_at_most_so_many_jobs_run_at_a_time(bench: Bench) -> None:
         bench.registry.gate.set()
         assert (await ended(service, second)).state is JobState.SUCCEEDED
         assert (await service.get(first.id)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("bad", [b"no tar at all", APP[:2000], bytes(10240)])
+async def test_the_bad_one_of_several_archives_is_named(bench: Bench, bad: bytes) -> None:
+    paths = (bench.put("good.tar", APP), bench.put("bad.tar", bad))
+    async with bench.service() as service:
+        with pytest.raises(ArchiveError, match=r"^x\.tar \(2\): "):
+            await upload(service, [APP, bad])
+        from_paths = await ended(service, await service.submit_paths(replace(REQUEST, paths=paths)))
+    assert from_paths.problem is not None
+    assert from_paths.problem.detail.startswith("bad.tar: ")
+
+
+async def test_a_wrapped_bad_one_of_several_paths_is_named(bench: Bench) -> None:
+    paths = (bench.put("good.tar", APP), bench.put("bad.tar.gz", gzip.compress(APP)[:-100]))
+    async with bench.service() as service:
+        done = await ended(service, await service.submit_paths(replace(REQUEST, paths=paths)))
+    assert done.problem is not None
+    assert done.problem.code == "truncated_archive"
+    assert done.problem.detail.startswith("bad.tar.gz: ")
