@@ -119,7 +119,7 @@ async def _answer_own(_: Request, error: Exception) -> Response:
 async def _answer_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     # What was sent is not repeated: it may hold a secret.
-    faults = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    faults = (f"`{item['loc'][-1]}`: {item['msg'].replace('Input should', 'it must')}" for item in error.errors())
     return problem_response(InvalidRequest("; ".join(faults)))
 
 

@@ -28,10 +28,8 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
         return archive
     images = tuple(picked for image in archive.images if (picked := _pick(image, globs)) is not None)
     if not images:
-        held = [name for image in archive.images for name in _called(image)]
-        raise InvalidRequest(
-            f"option `images` ({_enumerated(globs)}) matches nothing; it holds: {_enumerated(held) or 'nothing'}"
-        )
+        held = _enumerated([name for image in archive.images for name in _called(image)]) or "nothing"
+        raise InvalidRequest(f"option `images` ({_enumerated(globs)}) matches nothing; the archive holds: {held}")
     return replace(archive, images=images)
 
 

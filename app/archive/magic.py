@@ -32,4 +32,10 @@ def describe(head: bytes) -> str:
     for magic, name in _MAGIC:
         if head.lstrip().startswith(magic):
             return name
-    return f"unknown data starting with {head[:16]!r}"
+    return f"unknown data starting with {_shown(head[:16])}"
+
+
+def _shown(head: bytes) -> str:
+    """As text where it is some, else in hex."""
+    text = head.decode("ascii", "replace")
+    return repr(text) if text.isprintable() and text.isascii() else f"the bytes {head.hex(' ')}"

@@ -164,7 +164,7 @@ class JobService:
 
     def _cancelled(self, job: Job) -> Job:
         if job.ended:
-            raise Conflict(f"job {job.id} has ended: it is {job.state}; there is nothing to cancel")
+            raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to cancel")
         images = tuple(
             image if image.state in ENDED else replace(image, state=ImageState.CANCELLED) for image in job.images
         )
@@ -176,14 +176,23 @@ class JobService:
         return replace(cancelled, archives=bare, idempotency_key=None)
 
 
+_WORDS = {
+    JobState.SUCCEEDED: "has succeeded",
+    JobState.FAILED: "has failed",
+    JobState.CANCELLED: "was cancelled",
+}
+
+
 def _check_ended(job: Job) -> None:
     if not job.ended:
         raise Conflict(f"job {job.id} is {job.state}; cancel it before it is deleted")
 
 
 def _again(job: Job) -> Job:
+    if job.state is JobState.SUCCEEDED:
+        raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
     if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
-        raise Conflict(f"job {job.id} is {job.state} and its archives are not in the spool; send them again")
+        raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")
     waiting = tuple(
         replace(image, state=ImageState.PENDING, problem=None) if image.state in LOST else image for image in job.images
     )

@@ -30,7 +30,7 @@ def parse_repository(text: str) -> str:
     if _REPOSITORY.fullmatch(text):
         return text
     hint = "; repository names are lower case" if _REPOSITORY.fullmatch(text.lower()) else ""
-    raise InvalidReference(f"{text!r} is not a valid repository name{hint}; pass `tag` or `rename` to give another")
+    raise InvalidReference(f"{text!r} is not a valid repository name{hint}")
 
 
 def parse_tag(text: str) -> str:

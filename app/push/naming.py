@@ -5,11 +5,13 @@ All problems of a request are found before one is told, so that the caller mends
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from app.archive.model import Archive, DockerImage, ImageEntry
 from app.errors import (
     DestinationConflict,
+    InvalidReference,
     MissingTag,
     SingleImageRequired,
     TarmacError,
@@ -40,7 +42,7 @@ def name_images(archives: Sequence[Archive], options: PushOptions, destination: 
             f"`tag` names exactly one image, but the request holds {len(images)} in {len(archives)} archive(s); "
             "use `rename` for several, or `images` to pick one"
         )
-    work = _Work(options, destination, len(archives), Renames(options.rename))
+    work = _Work(options, destination, (len(archives), len(images)), Renames(options.rename))
     targets = [replace(image, destinations=work.destinations(image)) for image in images]
     work.problems.extend(work.renames.unused([name for image in images for name in image.entry.called]))
     if not work.problems:  # with a wrong name there, a clash may be only apparent
@@ -70,10 +72,12 @@ def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
 class _Work:
     """One request's naming as it goes on: problems and notes gather here."""
 
-    def __init__(self, options: PushOptions, destination: Destination, archives: int, renames: Renames) -> None:
+    def __init__(
+        self, options: PushOptions, destination: Destination, counts: tuple[int, int], renames: Renames
+    ) -> None:
         self.options = options
         self.destination = destination
-        self.archives = archives
+        self.archives, self.images = counts
         self.renames = renames
         self.problems: list[TarmacError] = []
         self.notes: list[str] = []
@@ -103,7 +107,7 @@ class _Work:
         for name, wanted in named:
             yield from (self._whole(each, name, entry) for each in wanted or (None,))
         for path, wanted in paths:
-            yield from wanted or (Reference.parse_destination(path, "the name"),)
+            yield from wanted or (self._path(path),)
 
     def _unnamed(self, image: ImageTarget) -> str:
         where = f" in archive {image.archive + 1} of {self.archives}" if self.archives > 1 else ""
@@ -113,8 +117,9 @@ class _Work:
             has, example = f"has only the tag {tag!r} and no repository", f"REPO:{tag}"
         else:
             has, example = "has no name", "REPO:TAG"
-        several = f"or for one of several images `rename` (rename={digest}={example})"
-        return f"image {digest}{where} {has}; pass `tag` (tag={example}), {several}"
+        if self.images == 1:
+            return f"image {digest}{where} {has}; pass `tag` (tag={example})"
+        return f"image {digest}{where} {has}; pass `rename` (rename={digest}={example}), or pick others with `images`"
 
     def _whole(self, wanted: Reference | None, name: str, entry: ImageEntry) -> Reference:
         """What was moved without a tag keeps the digest that it is called by."""
@@ -123,8 +128,13 @@ class _Work:
         embedded = self._embedded(name, entry)
         return embedded if wanted is None else replace(embedded, repository=wanted.repository)
 
+    def _path(self, path: str) -> Reference:
+        with _advised():
+            return Reference.parse_destination(path, "the name")
+
     def _embedded(self, name: str, entry: ImageEntry) -> Reference:
-        reference = Reference.parse(name)
+        with _advised():
+            reference = Reference.parse(name)
         if reference.tag is not None:
             return replace(reference, digest=None)
         digest = _own_digest(entry)
@@ -137,6 +147,15 @@ class _Work:
     def _placed(self, reference: Reference) -> Reference:
         parts = (self.destination.path, self.options.prefix, reference.repository)
         return reference.at(self.destination.host, parse_repository("/".join(filter(None, parts))))
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """A name of the archive's that is not valid can be replaced; one that the caller gave is to be mended."""
+    try:
+        yield
+    except InvalidReference as error:
+        raise InvalidReference(f"{error}; pass `tag` or `rename` to give another") from None
 
 
 def _own_digest(entry: ImageEntry) -> Digest | None:

@@ -46,7 +46,7 @@ def _assert_format(archives: Sequence[Archive], wanted: str | None) -> None:
         if wanted is not None and archive.format != wanted:
             which = f"archive {number} of {len(archives)}" if len(archives) > 1 else "the archive"
             raise FormatMismatch(
-                f"{which} is {_kind(archive.format)}, but `format` asserts {_kind(wanted)}; "
+                f"{which} is {_kind(archive.format)}, but format={wanted} says {_kind(wanted)}; "
                 f"push it with format={archive.format}, or leave `format` out"
             )
 

@@ -143,9 +143,9 @@ def test_no_byte_at_all_is_no_archive() -> None:
         (b"<html>" + b" " * 600, "an HTML or XML document"),
         (b'{"errors": []}', "a JSON document"),
         (b"\n<!DOCTYPE html>", "an HTML or XML document"),
-        (b"just text", "unknown data starting with b'just text'"),
-        (b"\x00\x01\x02" + bytes(600), "unknown data starting with"),
-        (b"x", "unknown data starting with b'x'"),
+        (b"just text", "unknown data starting with 'just text'"),
+        (b"\x00\x01\x02" + bytes(600), "unknown data starting with the bytes 00 01 02 00"),
+        (b"x", "unknown data starting with 'x'"),
         (bytes(100), "unknown data"),
     ],
 )

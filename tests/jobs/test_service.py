@@ -197,7 +197,7 @@ async def test_a_retry_pushes_what_is_missing(bench: Bench) -> None:
 async def test_what_succeeded_is_not_tried_again(bench: Bench) -> None:
     async with bench.service() as service:
         done = await ended(service, await upload(service))
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict, match="has succeeded; there is nothing to"):
             await service.retry(done.id)
         with pytest.raises(Conflict):
             await service.cancel(done.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -128,15 +129,29 @@ def test_an_image_without_a_name_asks_for_tag() -> None:
 
 
 def test_a_tag_alone_is_offered_in_the_message() -> None:
-    with pytest.raises(MissingTag, match=rf"image {NODE.digest} in archive 2 of 2 .* '1.2.3' .*tag=REPO:1.2.3"):
+    with pytest.raises(
+        MissingTag,
+        match=rf"image {NODE.digest} in archive 2 of 2 .* '1.2.3' .*; pass `rename` \(rename={NODE.digest}=REPO:1",
+    ):
         planned(named("a:1"), oci_layout([entry(NODE, ref="1.2.3")]))
+
+
+def test_a_name_of_the_archive_that_is_not_valid_can_be_given_another() -> None:
+    with pytest.raises(InvalidReference, match=r"lower case; pass `tag` or `rename` to give another$"):
+        planned(named("Team/App:1"))
+
+
+@pytest.mark.parametrize("given", [{"tag": "BAD:1"}, {"prefix": "Bad"}, {"rename": ["a:1=BAD:1"]}])
+def test_a_name_that_was_given_and_is_not_valid_is_to_be_mended_itself(given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidReference, match=r"repository names are lower case$"):
+        planned(named("a:1"), **given)
 
 
 def test_all_problems_are_told_at_once_with_the_class_of_the_first() -> None:
     images = [tagged(image({"x": b"%d" % n}), f"a/UPPER{n}:1") for n in range(6)]
     with pytest.raises(InvalidReference, match=r"^7 problems: .*UPPER0.*; and 2 more$"):
         planned(docker_save([*images, APP]))
-    with pytest.raises(InvalidReference, match=r"^2 problems: [^;]*;[^;]*; .*pass `tag`[^;]*$"):
+    with pytest.raises(InvalidReference, match=r"^2 problems: [^;]*;[^;]*; .*pass `rename`.*$"):
         planned(docker_save([tagged(APP, "a/UPPER:1"), OTHER]))
 
 

@@ -50,7 +50,7 @@ def test_the_asserted_format_is_held_to_and_the_message_names_the_right_one() ->
     assert planned(tar, format="docker-archive").images
     with pytest.raises(FormatMismatch, match=r"the archive is an image archive \(docker-archive\).*format=docker"):
         planned(tar, format="oci-archive")
-    with pytest.raises(FormatMismatch, match=r"archive 2 of 2 is an image archive .* asserts an image bundle"):
+    with pytest.raises(FormatMismatch, match=r"archive 2 of 2 is an image archive .* says an image bundle"):
         make_plan(
             [replace(opened(tar), format="mindthegap-bundle"), opened(tar)],
             PushOptions(format="mindthegap-bundle"),

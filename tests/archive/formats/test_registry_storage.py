@@ -182,13 +182,13 @@ def test_where_an_image_archive_is_asserted_the_error_names_the_right_format(dat
         with pytest.raises(FormatMismatch) as refused:
             places(data, PushOptions(format=wanted))
         assert f"is an image bundle ({name})" in str(refused.value)
-        assert f"asserts an image archive ({wanted}); push it with format={name}" in str(refused.value)
+        assert f"says an image archive ({wanted}); push it with format={name}" in str(refused.value)
 
 
 @pytest.mark.parametrize("wanted", ["mindthegap-bundle", "oc-mirror", "registry-storage"])
 def test_where_a_bundle_is_asserted_the_error_names_the_right_format(wanted: str) -> None:
     data = docker_save([tagged(archives.image({"a": b"1"}), "example.com/a:1")])
-    with pytest.raises(FormatMismatch, match=rf"asserts an image bundle \({wanted}\); push it with format=docker-arc"):
+    with pytest.raises(FormatMismatch, match=rf"says an image bundle \({wanted}\); push it with format=docker-arc"):
         places(data, PushOptions(format=wanted))
 
 
