@@ -157,6 +157,9 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{document['problem']['code']}: {document['problem']['detail']}"
 
 
+_STORED = {"none": "plain tar"}
+
+
 def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
     names = ", ".join(image["names"]) or "(no name)"
     yield f"  {names}"
@@ -164,8 +167,10 @@ def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
     platforms = ", ".join(image["platforms"]) or "no platform"
     yield f"    {image['digest'] or 'config ' + image['config']}  {platforms}"
     created = f", created {image['created']}" if image["created"] else ""
-    yield f"    {len(image['layers'])} layers, {size_of(image['size'])}{created}"
+    layers = f"{len(image['layers'])} layer{'' if len(image['layers']) == 1 else 's'}"
+    yield f"    {layers}, {size_of(image['size'])}{created}"
     for layer in image["layers"]:
-        yield f"      {layer['digest'] or layer['diff_id']}  {size_of(layer['size']):>9}  {layer['stored']}"
+        stored = _STORED.get(layer["stored"], layer["stored"])
+        yield f"      {layer['digest'] or layer['diff_id']}  {size_of(layer['size']):>9}  {stored}"
     yield from (f"    referrer {digest}" for digest in image["referrers"])
     yield from (f"    attached {tag}" for tag in image["attached"])

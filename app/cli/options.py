@@ -70,4 +70,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     from app.settings import load_settings
 
     said = {variable: getattr(arguments, name, None) for name, variable in _SETTINGS.items()}
+    for name, variable in _SETTINGS.items():
+        if said[variable] == "":
+            raise InvalidRequest(f"--{name.replace('_', '-')} is empty; give it a value, or leave it out")
     return load_settings(arguments.config, {**os.environ, **{name: text for name, text in said.items() if text}})

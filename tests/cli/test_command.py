@@ -178,6 +178,7 @@ def test_a_wrong_checksum_refuses_the_archive(tarmac: Tarmac, archive: Path, com
         (["--checksum", f"sha512:{'0' * 128}"], "--checksum"),
         (["second.tar", "--checksum", f"sha256:{'0' * 64}"], "one archive"),
         (["--registry-url", "ftp://x"], "TARMAC_REGISTRY_URL"),
+        (["--registry-url", ""], "--registry-url is empty"),
         (["--config", "absent.toml"], "absent.toml"),
         (["--no-such-option"], "usage"),
     ],
