@@ -7,6 +7,7 @@ from typing import Any
 
 from app.api.problems import PROBLEM_JSON
 from app.api.schemas import JobProblemDocument, ProblemDocument
+from app.api.security import OPEN
 
 _PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
 _METHODS = ("get", "put", "post", "delete", "head")
@@ -27,6 +28,8 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
     document["security"] = [{}, {"token": []}]
     for path, operation in _operations(document):
         responses = operation["responses"]
+        if path in OPEN:
+            operation["security"] = []
         if "HTTPValidationError" in str(responses.get("422")):
             responses["422"] = {"description": "`invalid_request`", "content": {PROBLEM_JSON: _PROBLEM}}
         if not path.startswith(_DISTRIBUTION):

@@ -19,14 +19,16 @@ router = APIRouter(tags=["service"])
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz")
+@router.get("/healthz", summary="Say that the process is alive")
 async def tell_alive() -> Health:
     """The process answers."""
     return Health(status="ok", version=__version__)
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", response_model=Health, responses=problems("unavailable"))
+@router.get(
+    "/readyz", summary="Say whether jobs can be taken", response_model=Health, responses=problems("unavailable")
+)
 async def tell_ready(context: Context) -> Response:
     """Jobs can be taken: the job store answers."""
     try:
@@ -36,14 +38,16 @@ async def tell_ready(context: Context) -> Response:
     return JSONAnswer({"status": "ok", "version": __version__})
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics", summary="Show the counts", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
 async def tell_metrics(context: Context) -> Response:
     """For Prometheus."""
     text = context.metrics.render(await context.count_jobs())
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.get("/registries")
+@router.get("/registries", summary="List the registries")
 async def list_registries(context: Context) -> RegistryList:
     """The configured registries, and whether they can be used now."""
     async with asyncio.TaskGroup() as group:

@@ -34,7 +34,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
 @router.head("", include_in_schema=False)
-@router.get("", response_model=JobPage, responses=problems("invalid_request"))
+@router.get("", summary="List the jobs", response_model=JobPage, responses=problems("invalid_request"))
 async def list_jobs(
     context: Context,
     state: JobState | None = None,
@@ -49,7 +49,12 @@ async def list_jobs(
 
 
 @router.head("/{job_id}", include_in_schema=False)
-@router.get("/{job_id}", response_model=JobDocument, responses=problems("not_found", "invalid_request"))
+@router.get(
+    "/{job_id}",
+    summary="Show a job, or wait for it",
+    response_model=JobDocument,
+    responses=problems("not_found", "invalid_request"),
+)
 async def show_job(
     job_id: str,
     request: Request,
@@ -65,6 +70,7 @@ async def show_job(
 
 @router.get(
     "/{job_id}/events",
+    summary="Watch a job",
     response_class=StreamingResponse,
     responses=_EVENTS | problems("not_found", "invalid_request"),
     openapi_extra={
@@ -85,7 +91,11 @@ async def watch_job(job_id: str, request: Request, context: Context) -> Response
 
 
 @router.post(
-    "/{job_id}/cancel", status_code=202, response_model=JobDocument, responses=problems("not_found", "conflict")
+    "/{job_id}/cancel",
+    summary="Cancel a job",
+    status_code=202,
+    response_model=JobDocument,
+    responses=problems("not_found", "conflict"),
 )
 async def cancel_job(job_id: str, context: Context) -> Response:
     """Stop the job. What has been pushed stays; no tag is set any more."""
@@ -93,14 +103,18 @@ async def cancel_job(job_id: str, context: Context) -> Response:
 
 
 @router.post(
-    "/{job_id}/retry", status_code=202, response_model=JobDocument, responses=problems("not_found", "conflict")
+    "/{job_id}/retry",
+    summary="Try a job again",
+    status_code=202,
+    response_model=JobDocument,
+    responses=problems("not_found", "conflict"),
 )
 async def retry_job(job_id: str, context: Context) -> Response:
     """Push what is missing of a job that failed or was cancelled."""
     return job_response.accepted(await context.service.retry(job_id))
 
 
-@router.delete("/{job_id}", status_code=204, responses=problems("not_found", "conflict"))
+@router.delete("/{job_id}", summary="Delete a job", status_code=204, responses=problems("not_found", "conflict"))
 async def delete_job(job_id: str, context: Context) -> None:
     """Forget a job that has ended, and its archives."""
     await context.service.delete(job_id)

@@ -27,7 +27,7 @@ OPTIONS: Mapping[str, str] = {
     "platform, that of the archive goes in, or that which is there stays.",
     "images": "Glob over embedded names: only these.",
     "platforms": "`linux/amd64,linux/arm64/v8`: only these children of an image index.",
-    "layer_compression": "`gzip` (default), `zstd` or `none`: for layers that lie in a docker archive as plain tar.",
+    "layer_compression": "`gzip` (default), `zstd` or `none`: for layers that lie in the archive as plain tar.",
     "media_types": "`keep` (default), `oci` or `docker`: the media types that manifests and indexes are to have. "
     "Configs and layers keep their bytes; the digests of converted manifests change.",
     "allow_missing": "`true`: push an image index although the archive lacks some of its children, if the registry "

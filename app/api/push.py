@@ -149,7 +149,13 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
     return job_response.waited(await wait_or_leave(request, context, (job, wait)))
 
 
-@router.post("/push", status_code=202, responses=PUSH_RESPONSES, openapi_extra=describe_push("post"))
+@router.post(
+    "/push",
+    summary="Push archives",
+    status_code=202,
+    responses=PUSH_RESPONSES,
+    openapi_extra=describe_push("post"),
+)
 async def push_archives(request: Request, context: Context) -> Response:
     """Take archives (a form, or the body itself) or paths of archives on the server, and push every image in them."""
     return await _push(request, context, "")
@@ -161,7 +167,13 @@ async def put_unnamed_archive(request: Request, context: Context) -> Response:
     return await _push(request, context, "")
 
 
-@router.put("/push/{filename:path}", status_code=202, responses=PUSH_RESPONSES, openapi_extra=describe_push("put"))
+@router.put(
+    "/push/{filename:path}",
+    summary="Push one archive, as curl -T sends it",
+    status_code=202,
+    responses=PUSH_RESPONSES,
+    openapi_extra=describe_push("put"),
+)
 async def put_archive(filename: str, request: Request, context: Context) -> Response:
     """Take the body as an archive: `curl -T x.tar http://host/push/`."""
     return await _push(request, context, unquote(filename))

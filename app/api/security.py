@@ -21,7 +21,7 @@ from app.errors import Forbidden, TarmacError, Unauthorized
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # They tell nothing about jobs or registries, and load balancers and browsers ask for them without a token.
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
+OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _OPEN_BELOW = ("/docs", "/page/")
 MAX_TOKENS = 10_000
 _LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})(?::([a-z,]*))?")
@@ -97,7 +97,7 @@ class Security:
         await self._app(scope, receive, send)
 
     def _check_token(self, method: str, path: str, headers: Headers) -> None:
-        is_open = method in _SAFE and (path in _OPEN or path.startswith(_OPEN_BELOW))
+        is_open = method in _SAFE and (path in OPEN or path.startswith(_OPEN_BELOW))
         if self._tokens is None or is_open:
             return
         token = _token_of(headers.get("authorization", ""))

@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.docs import docs_router
+from app.main import openapi_document
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "app" / "api" / "page"
@@ -128,3 +129,11 @@ def test_the_wheel_holds_every_file_of_the_page() -> None:
     )
     packed = {file.distribution_path for file in builder.WheelBuilder(str(ROOT)).recurse_included_files()}
     assert {path.relative_to(ROOT).as_posix() for path in PAGE.rglob("*") if path.is_file()} <= packed
+
+
+def test_every_operation_is_told_in_words_and_those_that_are_open_have_no_lock() -> None:
+    document = openapi_document()
+    operations = {path: item[method] for path, item in document["paths"].items() for method in item}
+    assert not [each["summary"] for each in operations.values() if each["summary"].istitle() and " " in each["summary"]]
+    assert operations["/healthz"]["security"] == operations["/readyz"]["security"] == []
+    assert "security" not in operations["/metrics"]
