@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.support.docker_registry import free_port
+from tests.support.peers import peer
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
@@ -44,10 +44,7 @@ class Service:
 
 
 def curl() -> str:
-    path = shutil.which("curl")
-    if path is None:
-        pytest.skip("curl is not installed; on Debian and Ubuntu: apt-get install curl")
-    return path
+    return peer("curl")
 
 
 @contextmanager
