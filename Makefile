@@ -12,7 +12,7 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 READY := .venv/.ready
 # What the tests hold Tarmac against: command, or command=package where Debian calls the package otherwise.
-PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linux
+PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linux strace pg_ctlcluster=postgresql chromium node=nodejs
 TESTS ?= tests
 SECONDS ?= 60
 FUZZ ?=
@@ -81,7 +81,7 @@ openapi: setup ## write openapi/openapi.json anew
 	@mv openapi/openapi.json.new openapi/openapi.json
 
 # --no-emit-index-url: where packages come from is the machine's business, what they are is the hashes'.
-EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-header --no-emit-index-url --no-annotate --format requirements-txt
+EXPORT := $(BIN)/uv export --quiet --frozen --no-emit-project --no-header --no-emit-index-url --no-annotate --all-extras --format requirements-txt
 lock: setup ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv lock --quiet --upgrade
 	$(EXPORT) --all-groups > requirements.lock

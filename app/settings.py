@@ -15,103 +15,29 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
-from app.errors import InvalidRequest, InvalidSettings
-from app.registry.egress import parse_allowed_origin
+from app.errors import InvalidSettings
 from app.registry.profile import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
 from app.registry.proof import Verification
+from app.setting_values import Age, Bytes, ExistingFile, Origins, Roots, Url
 
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
 DEFAULT_REGISTRY = "default"
 MAX_CONFIG_BYTES = 1 << 20  # a file of a thousand registries has a tenth of it
 
-_UNITS = {"": 1, "b": 1} | {
-    f"{letter}{suffix}": factor ** (power + 1)
-    for power, letter in enumerate("kmgt")
-    for suffix, factor in (("b", 1000), ("ib", 1024))
-}
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_AMOUNT = re.compile(r"([0-9]{1,18})\s*([A-Za-z]*)")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62})")
 # Kubernetes puts these into every container beside a Service that is called `tarmac`.
 _KUBERNETES = re.compile(r"TARMAC_(?:SERVICE_(?:HOST|PORT)|PORT_[0-9]+_(?:TCP|UDP|SCTP)).*")
-
-
-def _amount(value: object, units: Mapping[str, int], example: str) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _AMOUNT.fullmatch(value.strip())
-    if match is None or (factor := units.get(match[2].lower())) is None:
-        raise ValueError(f"must be a number with or without a unit, as {example}")
-    return int(match[1]) * factor
-
-
-def _parse_bytes(value: object) -> object:
-    return _amount(value, _UNITS, "10737418240 or 10GiB")
-
-
-def _parse_age(value: object) -> object:
-    seconds = _amount(value, _SECONDS, "30d, 12h or 90s")
-    return timedelta(seconds=seconds) if isinstance(seconds, int) else seconds
-
-
-def _parse_roots(value: object) -> object:
-    return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
-
-
-def _check_root(path: Path) -> Path:
-    if not path.is_absolute() or not path.is_dir():
-        raise ValueError(f"{str(path)!r} must be an absolute path of a directory that exists")
-    return path.resolve()
-
-
-def _check_file(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}")
-    return path
-
-
-def _check_url(url: str) -> str:
-    """`host[:port][/path]`, with or without http:// or https://. Its text is not quoted: it may hold a password."""
-    try:
-        parts = urlsplit(url if "://" in url else f"//{url}")
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ValueError("is not a URL; write host[:port][/path], http://… or https://…") from None
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials; give them as username and password")
-    plain = re.fullmatch(r"[!-~]+", url) is not None and not (parts.query or parts.fragment)
-    if parts.scheme not in ("", "http", "https") or not parts.hostname or not port_is_valid or not plain:
-        raise ValueError("must be of the form host[:port][/path], http://… or https://…")
-    return url
-
-
-def _parse_list(value: object) -> object:
-    return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
-
-
-def _check_origin(text: str) -> str:
-    try:
-        return str(parse_allowed_origin(text))
-    except InvalidRequest as error:
-        raise ValueError(str(error)) from None
-
-
-_File = Annotated[Path, AfterValidator(_check_file)]
 
 
 class RegistrySettings(BaseModel):
@@ -119,23 +45,19 @@ class RegistrySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    url: Annotated[str, AfterValidator(_check_url)]
+    url: Url
     username: str | None = None
     password: SecretStr | None = None
-    password_file: _File | None = None
-    ca_file: _File | None = None
+    password_file: ExistingFile | None = None
+    ca_file: ExistingFile | None = None
     insecure_skip_tls_verify: bool = False
-    client_cert: _File | None = None
-    client_key: _File | None = None
-    allowed_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)
-    ] = ()
+    client_cert: ExistingFile | None = None
+    client_key: ExistingFile | None = None
+    allowed_origins: Origins = ()
     verify: Verification = Verification.TAG
     max_requests_per_second: Annotated[float, Field(gt=0)] | None = None
-    max_bytes_per_second: Annotated[int, Field(ge=1024)] | None = None
-    chunk_bytes: Annotated[int, Field(ge=SMALLEST_CHUNK, le=LARGEST_CHUNK)] = DEFAULT_CHUNK
-
-    _parse_bytes = field_validator("max_bytes_per_second", "chunk_bytes", mode="before")(_parse_bytes)
+    max_bytes_per_second: Annotated[Bytes, Field(ge=1024)] | None = None
+    chunk_bytes: Annotated[Bytes, Field(ge=SMALLEST_CHUNK, le=LARGEST_CHUNK)] = DEFAULT_CHUNK
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -159,13 +81,13 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: any free one
     data_dir: Path = Path("data")
-    path_roots: Annotated[tuple[Annotated[Path, AfterValidator(_check_root)], ...], BeforeValidator(_parse_roots)] = ()
-    tokens_file: _File | None = None
+    path_roots: Roots = ()
+    tokens_file: ExistingFile | None = None
     allow_anonymous: bool = False
     database_url: SecretStr | None = None  # None: SQLite in data_dir
-    max_upload_bytes: Annotated[int, BeforeValidator(_parse_bytes), Field(gt=0)] = 64 << 30
+    max_upload_bytes: Annotated[Bytes, Field(gt=0)] = 64 << 30
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
-    keep_jobs: Annotated[timedelta, BeforeValidator(_parse_age), Field(gt=timedelta(0))] = timedelta(days=30)
+    keep_jobs: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=30)
     registries: Mapping[str, RegistrySettings] = {}
 
     @model_validator(mode="after")

@@ -1,0 +1,94 @@
+"""The values of settings as an operator writes them: sizes and ages with units, lists, files, addresses."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+
+from app.errors import InvalidRequest
+from app.registry.egress import parse_allowed_origin
+
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{suffix}": factor ** (power + 1)
+    for power, letter in enumerate("kmgt")
+    for suffix, factor in (("b", 1000), ("ib", 1024))
+}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_AMOUNT = re.compile(r"([0-9]{1,18})\s*([A-Za-z]*)")
+
+
+def _amount(value: object, units: Mapping[str, int], example: str) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _AMOUNT.fullmatch(value.strip())
+    if match is None or (factor := units.get(match[2].lower())) is None:
+        raise ValueError(f"must be a number with or without a unit, as {example}")
+    return int(match[1]) * factor
+
+
+def _parse_bytes(value: object) -> object:
+    return _amount(value, _UNITS, "10737418240 or 10GiB")
+
+
+def _parse_age(value: object) -> object:
+    seconds = _amount(value, _SECONDS, "30d, 12h or 90s")
+    return timedelta(seconds=seconds) if isinstance(seconds, int) else seconds
+
+
+def _parse_roots(value: object) -> object:
+    return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
+
+
+def _check_root(path: Path) -> Path:
+    if not path.is_absolute() or not path.is_dir():
+        raise ValueError(f"{str(path)!r} must be an absolute path of a directory that exists")
+    return path.resolve()
+
+
+def _check_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {str(path)!r}")
+    return path
+
+
+def _check_url(url: str) -> str:
+    """`host[:port][/path]`, with or without http:// or https://. Its text is not quoted: it may hold a password."""
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("is not a URL; write host[:port][/path], http://… or https://…") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold credentials; give them as username and password")
+    plain = re.fullmatch(r"[!-~]+", url) is not None and not (parts.query or parts.fragment)
+    if parts.scheme not in ("", "http", "https") or not parts.hostname or not port_is_valid or not plain:
+        raise ValueError("must be of the form host[:port][/path], http://… or https://…")
+    return url
+
+
+def _parse_list(value: object) -> object:
+    return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+
+def _check_origin(text: str) -> str:
+    try:
+        return str(parse_allowed_origin(text))
+    except InvalidRequest as error:
+        raise ValueError(str(error)) from None
+
+
+Bytes = Annotated[int, BeforeValidator(_parse_bytes)]
+Age = Annotated[timedelta, BeforeValidator(_parse_age)]
+ExistingFile = Annotated[Path, AfterValidator(_check_file)]
+Roots = Annotated[tuple[Annotated[Path, AfterValidator(_check_root)], ...], BeforeValidator(_parse_roots)]
+Url = Annotated[str, AfterValidator(_check_url)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)]
+
+__all__ = ["Age", "Bytes", "ExistingFile", "Origins", "Roots", "Url"]
