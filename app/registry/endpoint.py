@@ -6,16 +6,21 @@ import asyncio
 from datetime import UTC, datetime
 
 from app.errors import RegistryError, RegistryFault
+from app.registry.backoff import DEFAULT_POLICY, REAL, Pause
 from app.registry.client import Call, HttpSettings
 from app.registry.egress import check_target
 from app.registry.reply import Reply, error_of
 from app.registry.session import Session
 from app.registry.wire import Origin, resolve_location
 
+DELETE_TRIES = 4  # for one upload session, within the time for cleaning up
+_NOT_TO_BE_DELETED = frozenset({401, 403, 404, 405, 410, 501})  # gone, or nothing that we can end
+
 
 class Endpoint:
-    def __init__(self, settings: HttpSettings, session: Session) -> None:
+    def __init__(self, settings: HttpSettings, session: Session, pause: Pause = REAL) -> None:
         self.settings = settings
+        self._pause = pause
         self._session = session
         self._cleanups: set[asyncio.Task[None]] = set()
 
@@ -56,11 +61,26 @@ class Endpoint:
         await asyncio.gather(*self._cleanups)
 
     async def _delete(self, repository: str, location: str) -> None:
+        """Again where the registry is busy with what was sent before; what it does not know is gone."""
         try:
             async with asyncio.timeout(self.settings.timeouts.cleanup):
-                await self.send(Call("DELETE", location), repository)
+                for number in range(1, DELETE_TRIES + 1):
+                    if await self._deleted(repository, location):
+                        return
+                    wait = DEFAULT_POLICY.first_wait * 2.0 ** (number - 1) * self._pause.chance()
+                    await self._pause.sleep(wait)
         except (RegistryError, TimeoutError):
             return
+
+    async def _deleted(self, repository: str, location: str) -> bool:
+        """Whether there is nothing more to be done."""
+        try:
+            reply = await self.send(Call("DELETE", location), repository)
+        except RegistryError as error:
+            if not error.retryable:
+                raise
+            return False
+        return reply.status < 300 or reply.status in _NOT_TO_BE_DELETED
 
 
 def expect(reply: Reply, good: frozenset[int]) -> None:

@@ -45,7 +45,7 @@ class HttpRegistry:
         self._client = HttpClient(settings, transport)
         gate = gate or Gate(settings.limits, pause)
         self._session = Session(settings, self._client, gate)
-        self._endpoint = Endpoint(settings, self._session)
+        self._endpoint = Endpoint(settings, self._session, pause)
         self._uploader = Uploader(self._endpoint, gate, pause)
 
     @property

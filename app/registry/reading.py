@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from app.errors import SizeMismatch
+from app.errors import SizeMismatch, TarmacError
 from app.registry import BlobContent
 from app.registry.gate import Gate
 
@@ -19,6 +20,41 @@ class Reading:
         self._held = b""
         self._position = 0
         self.furthest = 0  # bytes that have been given to anybody
+        self.failure: TarmacError | OSError | None = None  # what ended a stream early
+        self._stopped = False
+        self._waiting: asyncio.Task[object] | None = None
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """All of the content. Where it fails or is to `stop`, the stream ends there and ends well, so that the registry
+        answers: distribution 2 cancels no session whose request broke off ("upload resumed at wrong offset"). What
+        failed stands in `failure`."""
+        part = self.part(0, None)
+        try:
+            while not self._stopped and (piece := await self._piece_of(part)):
+                yield piece
+        except (TarmacError, OSError) as error:
+            self.failure = error
+        finally:
+            await part.aclose()
+
+    def stop(self) -> None:
+        """End the stream after what has been given."""
+        self._stopped = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _piece_of(self, part: AsyncGenerator[bytes, None]) -> bytes:
+        """None of them is empty but the one after the last."""
+        self._waiting = asyncio.current_task()
+        try:
+            return await anext(part, b"")
+        except asyncio.CancelledError:
+            if not self._stopped or self._waiting is None:
+                raise
+            self._waiting.uncancel()  # it was meant for the content, not for the request
+            return b""
+        finally:
+            self._waiting = None
 
     async def part(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` to `end`, None: to the content's end.

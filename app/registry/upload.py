@@ -11,6 +11,7 @@ from app.registry import BlobContent
 from app.registry.backoff import DEFAULT_POLICY, Pause, wait_after
 from app.registry.client import Body, Call
 from app.registry.digests import compare
+from app.registry.ending import carried_out
 from app.registry.endpoint import Endpoint, expect
 from app.registry.gate import Gate
 from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
@@ -69,6 +70,7 @@ class _Upload:
         self._uploader, self._endpoint = uploader, uploader.endpoint
         self._repository, self._content, self._reading = repository, content, reading
         self._profile = uploader.profile
+        self._cleanup = uploader.endpoint.settings.timeouts.cleanup
         self._damaged = False
 
     async def run(self) -> Blob:
@@ -161,7 +163,9 @@ class _Upload:
             headers["Content-Length"] = str(size - start)
             if place.resumed:
                 headers["Content-Range"] = f"{start}-{size - 1}"
-        await self._patch(place, headers, lambda: self._reading.part(start, size), way)
+        streamed = size is None and start == 0
+        body = self._reading.stream if streamed else lambda: self._reading.part(start, size)
+        await self._patch(place, headers, body, way)
         place.offset = self._content.size or self._reading.furthest
 
     async def _send_chunks(self, place: _Place) -> None:
@@ -183,18 +187,30 @@ class _Upload:
             place.offset = end
 
     async def _patch(self, place: _Place, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
+        await carried_out(self._patched(place, headers, body, way), self._wind_up, self._cleanup)
+
+    async def _patched(self, place: _Place, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
         reply = await self._endpoint.send(Call("PATCH", place.location, headers, body=body), self._repository)
+        if reply.status in _TAKEN and reply.header("location") is not None:
+            place.location = await self._endpoint.location(reply)
+        if self._reading.failure is not None:
+            raise self._reading.failure
         length = headers.get("Content-Length")
         self._take(reply, _TAKEN, Tried(way, self._reading.furthest if length is None else int(length)))
-        if reply.header("location") is not None:
-            place.location = await self._endpoint.location(reply)
+
+    def _wind_up(self) -> bool:
+        """Whether the request under way can be brought to its end: its body is a stream, or has been given."""
+        size, given = self._content.size, self._reading.furthest
+        if size is None and given:
+            self._reading.stop()
+        return given > 0 if size is None else given >= size
 
     async def _close(self, place: _Place, way: Way, size: int) -> Blob:
         """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
         blob = self._blob()
         headers, body = NO_BODY if way is not Way.PUT else _whole(self._reading, size)
         call = Call("PUT", with_digest(place.location, blob[0]), headers, body=body)
-        reply = await self._endpoint.send(call, self._repository)
+        reply = await carried_out(self._endpoint.send(call, self._repository), self._wind_up, self._cleanup)
         self._take(reply, _STORED, Tried(way, size))
         compare(reply, blob[0])
         return blob
