@@ -91,7 +91,12 @@ class JobDocument(BaseModel):
     created_at: str = Field(json_schema_extra={"format": "date-time"})
     started_at: str | None = Field(json_schema_extra={"format": "date-time"})
     finished_at: str | None = Field(json_schema_extra={"format": "date-time"})
+    next_attempt_at: str | None = Field(
+        json_schema_extra={"format": "date-time"},
+        description="Of a queued job that waits for its registry: when it is tried again; `problem` says why.",
+    )
     attempt: int
+    priority: int = Field(description="Of the jobs that wait, those with the highest run first.")
     labels: dict[str, str]
     registry: str
     archives: list[ArchiveDocument]

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from app.archive.model import Compression
 from app.errors import Conflict, Problem
+from app.jobs.queue import Turn
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
 from app.spool import SpooledFile
@@ -114,7 +115,12 @@ def plain_problem(problem: Problem) -> Mapping[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job at one moment. `revision` grows with every change and never comes twice. `inspection`: of a dry run, what
-    is in each archive, as JSON members."""
+    is in each archive, as JSON members.
+
+    `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
+    accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
+    `paused_at`: when that outage began for it. `starts`: runs that were begun and not ended in order, as when the
+    process is killed. `priority` and `share` as in `app.jobs.queue.Turn`."""
 
     id: str
     state: JobState
@@ -134,6 +140,12 @@ class Job:
     revision: int = 1
     idempotency_key: str | None = None
     fingerprint: str | None = None
+    accepted_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    paused_at: datetime | None = None
+    starts: int = 0
+    priority: int = 0
+    share: str = ""
 
     @classmethod
     def new(cls, state: JobState, now: datetime, idempotency_key: str | None = None) -> Job:
@@ -154,6 +166,11 @@ class Job:
     def ended(self) -> bool:
         return self.state.ended
 
+    @property
+    def turn(self) -> Turn:
+        """When it is to run, while it is QUEUED."""
+        return Turn(self.next_attempt_at, self.priority, self.share)
+
     def document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
         """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key."""
         return {
@@ -162,7 +179,9 @@ class Job:
             "created_at": _time(self.created_at),
             "started_at": _time(self.started_at),
             "finished_at": _time(self.finished_at),
+            "next_attempt_at": _time(self.next_attempt_at),
             "attempt": self.attempt,
+            "priority": self.priority,
             "labels": dict(self.labels),
             "registry": self.registry,
             "archives": [_archive(archive) for archive in self.archives],

@@ -39,6 +39,12 @@ def to_members(job: Job) -> dict[str, Any]:
         "revision": job.revision,
         "idempotency_key": job.idempotency_key,
         "fingerprint": job.fingerprint,
+        "accepted_at": job.accepted_at and job.accepted_at.isoformat(),
+        "next_attempt_at": job.next_attempt_at and job.next_attempt_at.isoformat(),
+        "paused_at": job.paused_at and job.paused_at.isoformat(),
+        "starts": job.starts,
+        "priority": job.priority,
+        "share": job.share,
     }
 
 
@@ -62,6 +68,12 @@ def from_members(members: Members) -> Job:
         revision=members.get("revision", 1),
         idempotency_key=members.get("idempotency_key"),
         fingerprint=members.get("fingerprint"),
+        accepted_at=_time(members.get("accepted_at")),
+        next_attempt_at=_time(members.get("next_attempt_at")),
+        paused_at=_time(members.get("paused_at")),
+        starts=members.get("starts", 0),
+        priority=members.get("priority", 0),
+        share=members.get("share", ""),
     )
 
 

@@ -43,9 +43,10 @@ class SpooledFile:
 class Spool(Protocol):
     """Where archives wait. Concurrent calls are fine."""
 
-    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap) -> SpooledFile:
+    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0) -> SpooledFile:
         """Write what `tap` gives for `chunks` to the one file called `name`, durably. On any error nothing is left.
-        Raises SpoolFull, and what `chunks` and `tap` raise."""
+        Room for `expected_bytes` is this upload's alone until it is over. Raises SpoolFull, and what `chunks` and
+        `tap` raise."""
         ...
 
     async def adopt(self, path: str) -> SpooledFile:

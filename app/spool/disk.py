@@ -16,6 +16,7 @@ from app.spool import OpenFile, SpooledFile, Tap
 from app.spool.directory import open_directory
 from app.spool.joined import JoinedFile
 from app.spool.opened import CHANGED, OpenedFile, identity_of, open_regular
+from app.spool.room import Held, Room
 
 BATCH_BYTES = 1 << 20  # a thread call costs about 50 µs; 1 MiB takes 600 µs to hash, 64 KiB takes 40
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -29,12 +30,13 @@ class DiskSpool:
 
     def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
         self._root = root.absolute()
-        self._reserve = reserve_bytes
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root.chmod(0o700)
+        self._room = Room(self._root, reserve_bytes)
 
-    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap) -> SpooledFile:
-        writing = _Writing(self._root / name, tap, self.room_for)
+    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0) -> SpooledFile:
+        held = await asyncio.to_thread(self._room.hold, expected_bytes)
+        writing = _Writing(self._root / name, tap, held)
         try:
             await asyncio.to_thread(writing.begin)
             await _pump(chunks, writing.write)
@@ -75,12 +77,7 @@ class DiskSpool:
             await asyncio.to_thread(self._place(file).unlink, missing_ok=True)
 
     def room_for(self, size: int) -> None:
-        free = shutil.disk_usage(self._root).free
-        if size > free - self._reserve:
-            raise SpoolFull(
-                f"the archive needs {size} bytes in the spool and {max(free - self._reserve, 0)} are free "
-                f"({self._reserve} are kept in reserve); make room, or delete ended jobs, and send it again"
-            )
+        self._room.check(size)
 
     async def sweep(self, keep: Set[str]) -> int:
         return await asyncio.to_thread(self._sweep, keep)
@@ -124,9 +121,9 @@ class _Writing:
 
     A cancelled task leaves its thread call running, so every step takes the lock and does nothing after `close`."""
 
-    def __init__(self, place: Path, tap: Tap, room_for: Callable[[int], None]) -> None:
+    def __init__(self, place: Path, tap: Tap, held: Held) -> None:
         self._part, self._done = place.with_name(place.name + _PART), place.with_name(place.name + _DONE)
-        self._tap, self._room_for = tap, room_for
+        self._tap, self._held = tap, held
         self._lock = threading.Lock()
         self._file = -1
         self._size = 0
@@ -166,6 +163,7 @@ class _Writing:
     def close(self) -> None:
         with self._lock:
             self._closed = True
+            self._held.close()
             if self._file >= 0:
                 os.close(self._file)
                 self._part.unlink(missing_ok=True)
@@ -187,7 +185,7 @@ class _Writing:
 
     def _put(self, pieces: list[bytes]) -> None:
         size = sum(map(len, pieces))
-        self._room_for(size)
+        self._held.spend(size)
         try:
             written = os.writev(self._file, pieces)
             if written < size:  # a signal, or the last block of a full disk: the next call tells which

@@ -98,7 +98,9 @@ def test_the_document_is_the_contract_s() -> None:
         "created_at": "2026-01-01T12:00:00.000Z",
         "started_at": None,
         "finished_at": None,
+        "next_attempt_at": None,
         "attempt": 1,
+        "priority": 0,
         "labels": {"a": "b"},
         "registry": "default",
         "archives": [

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 Run = Callable[[str], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When a waiting job is to run: not before `not_before` (None: at once); then the highest `priority` first; within
+    one priority the shares take turns, so that who sends a thousand jobs does not keep out who sends one; within a
+    share first in, first out."""
+
+    not_before: datetime | None = None
+    priority: int = 0
+    share: str = ""
+
+
+AT_ONCE = Turn()
+
+
 class JobQueue(Protocol):
-    """First in, first out, a bounded number at a time. What is queued is not kept here: the job store has it, and
-    whoever starts the queue puts it in again."""
+    """A bounded number at a time, each when its turn has come. What is queued is not kept here: the job store has it,
+    and whoever starts the queue puts it in again."""
 
     async def start(self, run: Run) -> None:
         """From now on call `run` with job ids. It handles its own errors; it is cancelled by `cancel` and `stop`."""
         ...
 
-    async def put(self, job_id: str) -> None:
-        """An id that is waiting already is not taken twice; one that runs begins anew when that run has ended."""
+    async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
+        """An id that is waiting already is not taken twice: the newer turn counts. One that runs begins anew when that
+        run has ended, as its turn says."""
         ...
 
     async def cancel(self, job_id: str) -> None:
@@ -29,4 +46,4 @@ class JobQueue(Protocol):
         ...
 
 
-__all__ = ["JobQueue", "Run"]
+__all__ = ["AT_ONCE", "JobQueue", "Run", "Turn"]

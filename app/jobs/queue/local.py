@@ -7,9 +7,12 @@ from functools import partial
 
 import structlog
 
-from app.jobs.queue import Run
+from app.jobs.job import Clock, utc_now
+from app.jobs.queue import AT_ONCE, Run, Turn
+from app.jobs.queue.turns import WaitingTurns
 
 CANCEL_SECONDS = 5.0  # closing an upload session is one request; a registry that hangs must not hang the cancel
+LONGEST_SLEEP = 60.0  # seconds; when the clock is set forward, a turn comes at most so much later
 
 _log = structlog.get_logger(__name__)
 
@@ -17,22 +20,24 @@ _log = structlog.get_logger(__name__)
 class LocalJobQueue:
     """At most `max_running` jobs at a time."""
 
-    def __init__(self, max_running: int) -> None:
+    def __init__(self, max_running: int, clock: Clock = utc_now) -> None:
         self._max_running = max_running
-        self._waiting: dict[str, None] = {}  # in order, and quick to take out of
+        self._clock = clock
+        self._waiting = WaitingTurns()
         self._running: dict[str, asyncio.Future[None]] = {}
         self._run: Run | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self, run: Run) -> None:
         self._run = run
         self._fill()
 
-    async def put(self, job_id: str) -> None:
-        self._waiting.setdefault(job_id)
+    async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
+        self._waiting.put(job_id, turn)
         self._fill()
 
     async def cancel(self, job_id: str) -> None:
-        self._waiting.pop(job_id, None)
+        self._waiting.discard(job_id)
         task = self._running.get(job_id)
         if task is not None:
             task.cancel()
@@ -41,6 +46,7 @@ class LocalJobQueue:
     async def stop(self, grace_seconds: float) -> None:
         self._run = None
         self._waiting.clear()
+        self._sleep(None)
         tasks = tuple(self._running.values())
         if tasks:
             await asyncio.wait(tasks, timeout=grace_seconds)
@@ -51,17 +57,25 @@ class LocalJobQueue:
 
     def _fill(self) -> None:
         while self._run is not None and len(self._running) < self._max_running:
+            now = self._clock()
             # a job that was cancelled and is tried again waits for the end of its earlier run
-            job_id = next((each for each in self._waiting if each not in self._running), None)
+            job_id = self._waiting.take(now, self._running)
             if job_id is None:
+                wait = self._waiting.seconds_to_next(now)
+                self._sleep(None if wait is None else min(wait, LONGEST_SLEEP))
                 return
-            del self._waiting[job_id]
             task = asyncio.ensure_future(self._run(job_id))
             self._running[job_id] = task
             task.add_done_callback(partial(self._free, job_id))
 
+    def _sleep(self, seconds: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._fill)
+
     def _free(self, job_id: str, task: asyncio.Future[None]) -> None:
         del self._running[job_id]
+        self._waiting.ended(job_id)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("a run broke", job=job_id, exc_info=error)

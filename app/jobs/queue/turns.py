@@ -1,0 +1,99 @@
+"""Which of the waiting jobs is next: by time, priority, fair share, order of coming. Pure."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Container
+from datetime import datetime
+from itertools import count
+
+from app.jobs.queue import Turn
+
+Line = dict[str, None]  # ids in order, and quick to take out of
+
+
+class WaitingTurns:
+    """Of the shares of one priority the one with the fewest running jobs is next; of equals, the one that has waited
+    longest since it was. Taking one of 100,000 that wait costs a step for each share, not for each job."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, Turn] = {}
+        self._lines: dict[int, dict[str, Line]] = {}  # priority -> share -> ids
+        self._later: list[tuple[datetime, int, str]] = []
+        self._order = count()
+        self._running: dict[str, str] = {}  # id -> share
+        self._served: dict[str, int] = {}  # share -> when one of it was last taken
+
+    def put(self, job_id: str, turn: Turn) -> None:
+        if self._turns.get(job_id) == turn:
+            return
+        self.discard(job_id)
+        self._turns[job_id] = turn
+        if turn.not_before is None:
+            self._line_up(job_id, turn)
+        else:
+            heapq.heappush(self._later, (turn.not_before, next(self._order), job_id))
+
+    def discard(self, job_id: str) -> None:
+        turn = self._turns.pop(job_id, None)
+        line = None if turn is None else self._lines.get(turn.priority, {}).get(turn.share)
+        if turn is not None and line is not None and job_id in line:
+            del line[job_id]
+            self._forget_empty(turn)
+
+    def clear(self) -> None:
+        self._turns.clear()
+        self._lines.clear()
+        self._later.clear()
+
+    def take(self, now: datetime, busy: Container[str]) -> str | None:
+        """The next id that is not `busy`; it counts as running until `ended`."""
+        self._wake(now)
+        running = Counter(self._running.values())
+        for priority in sorted(self._lines, reverse=True):
+            shares = sorted(self._lines[priority], key=lambda share: (running[share], self._served.get(share, -1)))
+            for share in shares:
+                job_id = next((each for each in self._lines[priority][share] if each not in busy), None)
+                if job_id is not None:
+                    self.discard(job_id)
+                    self._running[job_id] = share
+                    self._served[share] = next(self._order)
+                    return job_id
+        return None
+
+    def ended(self, job_id: str) -> None:
+        share = self._running.pop(job_id, None)
+        if share is not None and not any(share in lines for lines in self._lines.values()):
+            self._served.pop(share, None)
+
+    def seconds_to_next(self, now: datetime) -> float | None:
+        """Until the next turn that waits for its time comes; None where there is none."""
+        self._drop_stale()
+        return (self._later[0][0] - now).total_seconds() if self._later else None
+
+    def _wake(self, now: datetime) -> None:
+        self._drop_stale()
+        while self._later and self._later[0][0] <= now:
+            _, _, job_id = heapq.heappop(self._later)
+            self._line_up(job_id, self._turns[job_id])
+            self._drop_stale()
+
+    def _drop_stale(self) -> None:
+        """What was taken out, or got another turn, while it waited for its time."""
+        while self._later and not self._is_current(*self._later[0]):
+            heapq.heappop(self._later)
+
+    def _is_current(self, moment: datetime, _: int, job_id: str) -> bool:
+        turn = self._turns.get(job_id)
+        return turn is not None and turn.not_before == moment
+
+    def _line_up(self, job_id: str, turn: Turn) -> None:
+        self._lines.setdefault(turn.priority, {}).setdefault(turn.share, {})[job_id] = None
+
+    def _forget_empty(self, turn: Turn) -> None:
+        lines = self._lines[turn.priority]
+        if not lines[turn.share]:
+            del lines[turn.share]
+        if not lines:
+            del self._lines[turn.priority]
