@@ -85,8 +85,7 @@ def _read(taken: JobArchive, spool: Spool) -> tuple[Archive, Mapping[str, Any]]:
 
 def _document(found: Sequence[Found], options: PushOptions, destination: Destination) -> tuple[dict[str, Any], bool]:
     """What is shown, and whether an archive is bad. That a name is missing does not make an archive bad."""
-    archives = [each.archive for each in found if each.archive is not None]
-    problem, places = _places(archives, options, destination)
+    problem, places = _places(found, options, destination)
     errors = [each.error for each in found if each.error is not None] + ([problem] if problem else [])
     members = {
         "archives": [_archive(each, places) for each in found],
@@ -100,11 +99,13 @@ Places = Mapping[object, tuple[str, ...]]  # the destinations of an image, by wh
 
 
 def _places(
-    archives: Sequence[Archive], options: PushOptions, destination: Destination
+    found: Sequence[Found], options: PushOptions, destination: Destination
 ) -> tuple[TarmacError | None, Places]:
     """Where everything would go. Where the whole cannot be planned, each image that can be on its own still is."""
+    names = [each.name for each in found if each.archive is not None]
+    archives = [each.archive for each in found if each.archive is not None]
     try:
-        return None, _planned(archives, options, destination)
+        return None, _planned(archives, options, destination, names)
     except TarmacError as error:
         places: dict[object, tuple[str, ...]] = {}
         plain = PushOptions(prefix=options.prefix)
@@ -121,8 +122,10 @@ def _alone(archive: Archive, options: PushOptions, destination: Destination) -> 
         return {}
 
 
-def _planned(archives: Sequence[Archive], options: PushOptions, destination: Destination) -> Places:
-    images = make_plan(archives, options, destination).images
+def _planned(
+    archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
+) -> Places:
+    images = make_plan(archives, options, destination, names).images
     return {identity(image.entry): tuple(map(str, image.destinations)) for image in images}
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from app.archive import Limits, TarIndex, index_file
+from app.archive import Archive, Limits, TarIndex, index_file
 from app.errors import MissingContent
 from app.jobs.archives import told_by_name
 from app.jobs.job import Job, JobArchive, JobImage
@@ -19,9 +19,22 @@ from app.spool import OpenFile, Spool
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A job ready to be pushed. `job_archives`: as the job has them, their formats known. `files`, one per archive, are
+class Understood:
+    """The archives of a job. `job_archives`: as the job has them, their formats known. `files`, one per archive, are
     closed by `close`."""
+
+    job_archives: tuple[JobArchive, ...]
+    archives: tuple[Archive, ...]
+    files: tuple[OpenFile, ...]
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A job ready to be pushed."""
 
     job_archives: tuple[JobArchive, ...]
     plan: PushPlan
@@ -31,9 +44,8 @@ class Opened:
     def images(self) -> tuple[JobImage, ...]:
         return tuple(_image(self.job_archives[image.archive].name, image) for image in self.plan.images)
 
-    def close(self) -> None:
-        for file in self.files:
-            file.close()
+
+Tell = Callable[[tuple[JobArchive, ...]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +55,39 @@ class Opener:
 
     @asynccontextmanager
     async def opened(
-        self, job: Job, destination: Destination, indexes: Sequence[TarIndex] = ()
+        self, job: Job, destination: Destination, tell: Tell, indexes: Sequence[TarIndex] = ()
     ) -> AsyncIterator[Opened]:
-        """`indexes`, where the archives were indexed while they came in. Raises ArchiveError for a bad archive and
-        RequestError where the options do not fit what is in it."""
-        work = asyncio.get_running_loop().run_in_executor(None, self._open, job, destination, indexes)
+        """`tell` is given the archives once it is known what they are, whatever comes of their names. `indexes`, where
+        the archives were indexed while they came in. Raises ArchiveError for a bad archive and RequestError where the
+        options do not fit what is in it."""
+        work = asyncio.get_running_loop().run_in_executor(None, self._understand, job, indexes)
         try:
-            opened = await asyncio.shield(work)
+            understood = await asyncio.shield(work)
         except asyncio.CancelledError:
             work.add_done_callback(_close_late)
             raise
         try:
-            yield opened
+            tell(understood.job_archives)
+            names = [archive.name for archive in job.archives]
+            # pure: where nobody waits for it any more, it reads none of the files that are closed then
+            plan = await asyncio.to_thread(make_plan, understood.archives, job.options, destination, names)
+            yield Opened(understood.job_archives, plan, understood.files)
         finally:
-            opened.close()
+            understood.close()
 
-    def _open(self, job: Job, destination: Destination, indexes: Sequence[TarIndex]) -> Opened:
+    def _understand(self, job: Job, indexes: Sequence[TarIndex]) -> Understood:
         with ExitStack() as stack:
             files = []
             for archive in job.archives:
                 files.append(self._file(archive))
                 stack.callback(files[-1].close)
             names = [archive.name for archive in job.archives]
-            known = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
-            archives, sources = understand(known, files, self.limits, names)
-            plan = make_plan(archives, job.options, destination)
+            indexed = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
+            archives, sources = understand(indexed, files, self.limits, names)
             stack.pop_all()
         named = zip(job.archives, archives, strict=True)
-        return Opened(tuple(replace(each, format=archive.format) for each, archive in named), plan, tuple(sources))
+        known = tuple(replace(each, format=archive.format) for each, archive in named)
+        return Understood(known, tuple(archives), tuple(sources))
 
     def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:
         with told_by_name(name, several=several):
@@ -82,7 +99,7 @@ class Opener:
         return self.spool.open(archive.file)
 
 
-def _close_late(work: asyncio.Future[Opened]) -> None:
+def _close_late(work: asyncio.Future[Understood]) -> None:
     """The caller was cancelled while the thread went on opening."""
     if not work.cancelled() and work.exception() is None:
         work.result().close()

@@ -11,7 +11,7 @@ import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
 from app.jobs.archives import look_at, told_by_name
-from app.jobs.job import Job, JobImage, JobState
+from app.jobs.job import Job, JobArchive, JobImage, JobState
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
 from app.jobs.registries import pick_registry
@@ -69,7 +69,12 @@ class Runner:
             known = (*archives, *job.archives[number + 1 :])
             self._ledger.show(job.id, lambda job, known=known: job.but(archives=known))  # type: ignore[misc]
         opener = Opener(self._workshop.spool, self._workshop.limits)
-        async with opener.opened(replace(job, archives=tuple(archives)), configured.destination) as opened:
+
+        def understood(known: tuple[JobArchive, ...]) -> None:
+            self._ledger.show(job.id, lambda job: job.but(archives=known))
+
+        looked_at = replace(job, archives=tuple(archives))
+        async with opener.opened(looked_at, configured.destination, understood) as opened:
             emit = self._teller(job, opened)
             with warnings_told(lambda text: emit(Noticed(text))):
                 if job.options.dry_run:

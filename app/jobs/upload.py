@@ -157,7 +157,7 @@ class FirstUpload:
         self._compare(request.expected())
         asked = replace(self.job, options=request.options, archives=tuple(self._archives))
         opener = Opener(self._workshop.spool, self._workshop.limits)
-        async with opener.opened(asked, registry.destination, self._indexes) as opened:
+        async with opener.opened(asked, registry.destination, self._understood, self._indexes) as opened:
             known = {
                 "archives": opened.job_archives,
                 "images": opened.images,
@@ -173,6 +173,9 @@ class FirstUpload:
             return job.to(JobState.QUEUED, **known)
 
         return await self._workshop.ledger.change(self.job.id, queued)
+
+    def _understood(self, archives: tuple[JobArchive, ...]) -> None:
+        self._archives = list(archives)
 
     def _compare(self, expected: Digest | None) -> None:
         if expected is None:

@@ -1,6 +1,6 @@
 """Archives + options + destination -> PushPlan -> Events -> Progress. The order of things; no HTTP, no files.
 
-options  what the caller may ask for          naming, graph, planning   make_plan(), pure
+options  what the caller may ask for          asserted, naming, graph, planning   make_plan(), pure
 plan     what goes where                      presence  what is there   landing  a blob gets to a repository
 events   what a running push tells            publish   manifests and names, last
 progress events folded                        execute, survey           the run, and the dry one

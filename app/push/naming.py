@@ -17,6 +17,7 @@ from app.errors import (
     TarmacError,
 )
 from app.oci import Digest, Reference, parse_repository
+from app.push.asserted import Archives
 from app.push.graph import identity, title
 from app.push.options import Destination, PushOptions
 from app.push.plan import ImageTarget
@@ -31,8 +32,8 @@ class Naming:
     notes: tuple[str, ...] = ()
 
 
-def name_images(archives: Sequence[Archive], options: PushOptions, destination: Destination) -> Naming:
-    """Every distinct image of `archives` with its destinations, in order.
+def name_images(archives: Sequence[Archive], options: PushOptions, destination: Destination, told: Archives) -> Naming:
+    """Every distinct image of `archives` with its destinations, in order. `told` is how messages call the archives.
 
     Raises SingleImageRequired, MissingTag, InvalidReference, InvalidRequest (a rename that matches nothing) or
     DestinationConflict: the class of the first problem, the message lists the others too."""
@@ -42,11 +43,11 @@ def name_images(archives: Sequence[Archive], options: PushOptions, destination: 
             f"`tag` names exactly one image, but the request holds {len(images)} in {len(archives)} archive(s); "
             "use `rename` for several, or `images` to pick one"
         )
-    work = _Work(options, destination, (len(archives), len(images)), Renames(options.rename))
+    work = _Work(options, destination, Renames(options.rename), told, len(images))
     targets = [replace(image, destinations=work.destinations(image)) for image in images]
     work.problems.extend(work.renames.unused([name for image in images for name in image.entry.called]))
     if not work.problems:  # with a wrong name there, a clash may be only apparent
-        work.problems.extend(_conflicts(targets))
+        work.problems.extend(_conflicts(targets, told))
     _raise_together(work.problems)
     return Naming(tuple(targets), tuple(dict.fromkeys(work.notes)))
 
@@ -73,12 +74,13 @@ class _Work:
     """One request's naming as it goes on: problems and notes gather here."""
 
     def __init__(
-        self, options: PushOptions, destination: Destination, counts: tuple[int, int], renames: Renames
+        self, options: PushOptions, destination: Destination, renames: Renames, told: Archives, images: int
     ) -> None:
         self.options = options
         self.destination = destination
-        self.archives, self.images = counts
         self.renames = renames
+        self.told = told
+        self.images = images
         self.problems: list[TarmacError] = []
         self.notes: list[str] = []
 
@@ -110,7 +112,7 @@ class _Work:
             yield from wanted or (self._path(path),)
 
     def _unnamed(self, image: ImageTarget) -> str:
-        where = f" in archive {image.archive + 1} of {self.archives}" if self.archives > 1 else ""
+        where = f" in {self.told.which(image.archive)}" if self.told.count > 1 else ""
         digest = identity(image.entry)
         if image.entry.bare_tags:
             tag = image.entry.bare_tags[0]
@@ -162,21 +164,22 @@ def _own_digest(entry: ImageEntry) -> Digest | None:
     return None if isinstance(entry.root, DockerImage) else entry.root.digest
 
 
-def _conflicts(targets: Sequence[ImageTarget]) -> Iterator[DestinationConflict]:
+def _conflicts(targets: Sequence[ImageTarget], told: Archives) -> Iterator[DestinationConflict]:
     taken: dict[Reference, ImageTarget] = {}
     for target in targets:
         for reference in target.destinations:
             other = taken.setdefault(reference, target)
             if reference.tag is not None and identity(other.entry) != identity(target.entry):
                 yield DestinationConflict(
-                    f"{_called(other)} and {_called(target)} are different images and both go to {reference}; "
-                    "pass `rename` for one of them, or pick one with `images`"
+                    f"{_called(other, told)} and {_called(target, told)} are different images and both go to "
+                    f"{reference}; pass `rename` for one of them, or pick one with `images`"
                 )
 
 
-def _called(target: ImageTarget) -> str:
+def _called(target: ImageTarget, told: Archives) -> str:
     name, digest = title(target.entry), str(identity(target.entry))
-    return digest if name == digest else f"{name} ({digest})"
+    where = f" in {told.which(target.archive)}" if told.count > 1 else ""
+    return (digest if name == digest else f"{name} ({digest})") + where
 
 
 def _raise_together(problems: Sequence[TarmacError]) -> None:

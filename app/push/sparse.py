@@ -9,18 +9,23 @@ from app.archive.model import Archive, ImageEntry
 from app.errors import MissingContent
 from app.oci import Descriptor, Manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
+from app.push.asserted import Archives
 from app.push.graph import manifests, referrers, title
 from app.push.plan import ImageTarget
 
 MAX_SHOWN = 10  # things that one message names
 
 
-def refuse_missing(archives: Sequence[Archive], images: Sequence[ImageTarget]) -> None:
+def refuse_missing(archives: Sequence[Archive], images: Sequence[ImageTarget], told: Archives) -> None:
     """Raises MissingContent with everything that is missing, and what of each image is there."""
-    told = [text for image in images if (text := _told(archives[image.archive], image.entry))]
-    if told:
+    lacks = [
+        f"{told.which(image.archive)} lacks{text}"
+        for image in images
+        if (text := _told(archives[image.archive], image.entry))
+    ]
+    if lacks:
         raise MissingContent(
-            f"{'; '.join(told[:MAX_SHOWN])}. Save it again with all of its platforms, pick those that are there with "
+            f"{'; '.join(lacks[:MAX_SHOWN])}. Save it again with all of its platforms, pick those that are there with "
             "`platforms`, or pass allow_missing=true to push the index as it stands"
         )
 
@@ -49,7 +54,7 @@ def _told(archive: Archive, entry: ImageEntry) -> str:
     if not missing:
         return ""
     there = ", ".join(_whole_platforms(archive, entry)) or "no whole platform"
-    return f"the archive lacks, of {title(entry)}, {_enumerated(missing)}; it holds {there}"
+    return f", of {title(entry)}, {_enumerated(missing)}; it holds {there}"
 
 
 def _whole_platforms(archive: Archive, entry: ImageEntry) -> list[str]:

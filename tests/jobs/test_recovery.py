@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
 from app.jobs import Job, JobState, Ledger
 from app.jobs.lifetime import delete_older, recover
-from app.jobs.opening import Opened, Opener
+from app.jobs.opening import Opener, Understood
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery
@@ -269,8 +269,9 @@ async def test_an_archive_that_is_gone_from_the_spool_is_told(bench: Bench) -> N
     assert done.problem is not None
     assert done.problem.code == "source_changed"
     bare = replace(done, archives=tuple(replace(each, file=None) for each in done.archives))
+    heard: list[object] = []
     with pytest.raises(MissingContent, match="send it again"):
-        async with Opener(workshop.spool, workshop.limits).opened(bare, Destination("default", "r")):
+        async with Opener(workshop.spool, workshop.limits).opened(bare, Destination("default", "r"), heard.append):
             pass
 
 
@@ -282,8 +283,9 @@ async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pyt
     opener = Opener(workshop.spool, workshop.limits)
     loop = asyncio.get_running_loop()
     opened: list[OpenFile] = []
+    heard: list[object] = []
 
-    def close(self: Opened) -> None:
+    def close(self: Understood) -> None:
         self.files[0].close()
         closed.set()
 
@@ -294,13 +296,13 @@ async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pyt
             loop.call_soon_threadsafe(closed.set)
             raise SourceChanged("gone")
         opened.append(DiskSpool(bench.root / "spool").open(file))
-        monkeypatch.setattr(Opened, "close", close)
+        monkeypatch.setattr(Understood, "close", close)
         return opened[0]
 
     monkeypatch.setattr(workshop.spool, "open", slow)
 
     async def open_it() -> None:
-        async with opener.opened(job, Destination("default", "registry.test")):
+        async with opener.opened(job, Destination("default", "registry.test"), heard.append):
             raise AssertionError("nobody waits for this")
 
     task = asyncio.create_task(open_it())

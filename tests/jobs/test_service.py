@@ -19,6 +19,7 @@ from app.errors import (
     NotFound,
     RegistryDenied,
     RegistryUnreachable,
+    RequestError,
     TooLarge,
     UnknownFormat,
     UnknownRegistry,
@@ -27,7 +28,10 @@ from app.errors import (
 from app.jobs import Job, JobRequest, JobState
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import APP, NAMELESS, REQUEST, TWO, Bench, broken_after, chunks_of, ended, until, upload
-from tests.support.archives import sha256, wrap
+from tests.support.archives import docker_save, image, sha256, tagged, wrap
+
+BAD_NAME = docker_save([tagged(image({"a": b"1"}), "example.com/UPPER:1")])
+CLASH = docker_save([tagged(image({"a": b"%d" % n}), f"{host}/a:1") for n, host in enumerate(("quay.io", "ghcr.io"))])
 
 
 async def test_an_upload_becomes_an_image_at_the_registry(bench: Bench) -> None:
@@ -105,6 +109,27 @@ async def test_what_is_wrong_with_an_upload_is_known_at_once(
     assert job.finished_at is not None
     assert bench.spooled() == []
     assert bench.registry.calls == []
+
+
+@pytest.mark.parametrize(
+    ("archive", "options"),
+    [
+        (NAMELESS, PushOptions()),
+        (CLASH, PushOptions()),
+        (BAD_NAME, PushOptions()),
+        (TWO, PushOptions(tag="a:1")),
+        (APP, PushOptions(format="oci-archive")),
+    ],
+)
+async def test_a_job_that_fails_for_a_name_still_tells_what_its_archive_is(
+    bench: Bench, archive: bytes, options: PushOptions
+) -> None:
+    async with bench.service() as service:
+        with pytest.raises(RequestError):
+            await upload(service, archive, JobRequest(options))
+        (job,), _ = await service.page()
+    assert job.state is JobState.FAILED
+    assert [each.format for each in job.archives] == ["docker-archive"]
 
 
 async def test_the_right_checksum_is_taken(bench: Bench) -> None:

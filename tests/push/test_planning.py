@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from app.archive import Compression, DockerImage, Extent
-from app.errors import FormatMismatch, InvalidRequest, MissingContent, SizeMismatch
+from app.errors import FormatMismatch, InvalidRequest, MissingContent, RequestError, SizeMismatch
 from app.oci import Descriptor, Digest
-from app.push import ImageState, PushOptions, execute, make_plan
+from app.push import FORMATS, ImageState, PushOptions, execute, make_plan
 from app.push.graph import contents, tree
 from tests.push.given import LOCAL, Memory, Run, opened, planned, pushed
 from tests.support.archives import (
@@ -31,6 +33,7 @@ from tests.support.archives import (
 from tests.support.fake_registry import FakeRegistry
 
 APP = image({"bin/app": b"one"}, {"etc/app": b"two"})
+OTHER = image({"bin/other": b"other"})
 NODE = oci_image(APP)
 FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 
@@ -45,17 +48,70 @@ def node_of(*layers: dict[str, object], blobs: dict[str, bytes]) -> Node:
     return Node(to_json(members), OCI_MANIFEST, {APP.config_digest: APP.config, **blobs})
 
 
-def test_the_asserted_format_is_held_to_and_the_message_names_the_right_one() -> None:
+def test_the_asserted_format_is_held_to() -> None:
     tar = docker_save([tagged(APP, "a:1")])
     assert planned(tar, format="docker-archive").images
-    with pytest.raises(FormatMismatch, match=r"the archive is an image archive \(docker-archive\).*format=docker"):
+    with pytest.raises(FormatMismatch, match=r"the archive is a docker image archive .*pass format=docker-archive, or"):
         planned(tar, format="oci-archive")
-    with pytest.raises(FormatMismatch, match=r"archive 2 of 2 is an image archive .* says an image bundle"):
-        make_plan(
-            [replace(opened(tar), format="mindthegap-bundle"), opened(tar)],
-            PushOptions(format="mindthegap-bundle"),
-            LOCAL,
-        )
+
+
+@pytest.mark.parametrize("found", FORMATS)
+def test_the_message_says_what_each_format_is_and_what_to_pass_for_it(found: str) -> None:
+    archive = replace(opened(docker_save([tagged(APP, "a:1")])), format=found)
+    for wanted in set(FORMATS) - {found}:
+        with pytest.raises(FormatMismatch) as refused:
+            make_plan([archive], PushOptions(format=wanted), LOCAL, ["x.tar"])
+        words = str(refused.value)
+        assert re.match(r"x\.tar is an? [^,;]*, and not an? [^,;]* as format=", words), words
+        assert f"as format={wanted} says; pass format={found}, or leave `format` out" in words
+
+
+def test_docker_save_of_today_is_told_to_be_an_image_layout_where_a_docker_archive_is_asserted() -> None:
+    tar = oci_layout([entry(NODE, name="example.com/a:1")], hybrid=[tagged(APP, "example.com/a:1")])
+    with pytest.raises(FormatMismatch, match=r"docker save writes these since docker 25.*pass format=oci-archive"):
+        planned(tar, format="docker-archive")
+
+
+def test_archives_of_several_formats_are_told_to_leave_the_format_out() -> None:
+    tars = [opened(docker_save([tagged(APP, "a:1")])), opened(oci_layout([entry(NODE, ref="a/b:1")]))]
+    with pytest.raises(FormatMismatch) as refused:
+        make_plan(tars, PushOptions(format="docker-archive"), LOCAL, ["a.tar", "b.tar"])
+    assert str(refused.value).startswith("b.tar is an OCI image archive")
+    assert "leave `format` out, as the archives of this request are of several formats" in str(refused.value)
+    assert "pass format=" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, ["image ", " in b.tar has no name"]),
+        ({"images": ("z:*",)}, ["a.tar: option `images` (z:*)", "b.tar: option `images` (z:*)"]),
+        (
+            {"rename": ((NODE.digest, "a:1"),)},
+            ["docker.io/library/a:1 (", ") in a.tar and ", " in b.tar are different"],
+        ),
+        ({"format": "oci-archive"}, ["a.tar is a docker image archive"]),
+    ],
+)
+def test_what_is_wrong_with_one_of_several_archives_is_told_with_its_file(
+    options: dict[str, Any], words: list[str]
+) -> None:
+    tars = [opened(docker_save([tagged(OTHER, "docker.io/library/a:1")])), opened(oci_layout([entry(NODE)]))]
+    if "rename" in options:
+        options = {"rename": (("a:1", "a:1"), *options["rename"])}
+    with pytest.raises(RequestError) as refused:
+        make_plan(tars, PushOptions(**options), LOCAL, ["a.tar", "b.tar"])
+    assert all(each in str(refused.value) for each in words), str(refused.value)
+
+
+def test_what_one_of_several_archives_lacks_or_does_not_hold_is_told_with_its_file() -> None:
+    index = oci_index([NODE, oci_image(OTHER)])
+    whole = opened(docker_save([]))
+    sparse = opened(oci_layout([entry(index, ref="a/b:1")], without=[NODE.digest]))
+    with pytest.raises(MissingContent, match=rf"^b\.tar lacks, of a/b:1, manifest {NODE.digest}"):
+        make_plan([whole, sparse], PushOptions(), LOCAL, ["a.tar", "b.tar"])
+    full = opened(oci_layout([entry(NODE, ref="a/b:1")]))
+    assert "no images found in a.tar" in make_plan([whole, full], PushOptions(), LOCAL, ["a.tar", "b.tar"]).notes
 
 
 def test_images_picks_over_the_whole_request() -> None:

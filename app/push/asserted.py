@@ -1,0 +1,65 @@
+"""The option `format`: whether the archives are what the caller says, and how messages call each of them; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.archive.model import Archive
+from app.errors import FormatMismatch
+
+_KINDS: Mapping[str, str] = {
+    "docker-archive": "a docker image archive",
+    "oci-archive": "an OCI image archive",
+    "mindthegap-bundle": "an image bundle of mindthegap",
+    "oc-mirror": "an image bundle of oc-mirror",
+    "registry-storage": "a registry's storage",
+    "imgpkg": "an image archive of imgpkg",
+    "hauler": "a haul of hauler",
+    "zarf": "a package of zarf",
+    "helm-chart": "a packaged Helm chart",
+}
+_HINTS: Mapping[tuple[str, str], str] = {
+    ("oci-archive", "docker-archive"): " (docker save writes these since docker 25)",
+    ("docker-archive", "oci-archive"): " (docker save wrote these before docker 25)",
+}
+MAX_NAME = 200  # characters of a file's name in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Archives:
+    """How many archives a request holds, and the names of their files where these are known."""
+
+    count: int
+    names: tuple[str, ...] = ()
+
+    def which(self, number: int) -> str:
+        if self.names:
+            return self.names[number][:MAX_NAME]
+        return f"archive {number + 1} of {self.count}" if self.count > 1 else "the archive"
+
+    def prefix(self, number: int) -> str:
+        """What a message about one of several archives begins with."""
+        return f"{self.which(number)}: " if self.count > 1 else ""
+
+
+def assert_format(archives: Sequence[Archive], wanted: str | None, told: Archives) -> None:
+    """Raises FormatMismatch, which says what the archive is and what to pass."""
+    if wanted is None:
+        return
+    formats = {archive.format for archive in archives}
+    for number, archive in enumerate(archives):
+        if archive.format != wanted:
+            hint = _HINTS.get((archive.format, wanted), "")
+            raise FormatMismatch(
+                f"{told.which(number)} is {_KINDS[archive.format]}{hint}, and not {_KINDS[wanted]} as "
+                f"format={wanted} says; {_way(archive.format, formats)}"
+            )
+
+
+def _way(found: str, formats: set[str]) -> str:
+    if len(formats) > 1:
+        return (
+            f"leave `format` out, as the archives of this request are of several formats: {', '.join(sorted(formats))}"
+        )
+    return f"pass format={found}, or leave `format` out: the content tells what it is"
