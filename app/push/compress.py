@@ -1,11 +1,18 @@
-"""Encoders for plain layers. Measured per core at a ratio: isal level 1 526 MB/s at 3.00, zstd level 3 208 MB/s at
-3.77 (Go's gzip level 1, which crane has: 186 at 2.93)."""
+"""Plain layers become gzip or zstd: in blocks that any thread can encode on its own, joined in order.
+
+Measured over 600 MB of libraries and programs, a core: isal level 1 at 655 MB/s and ratio 2.41 in these blocks (2.43 as
+one stream, zlib's level 1: 230 at 2.43), zstd level 3 at 330 MB/s and 2.82 in frames of 2 MiB (255 at 2.87 as one)."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from struct import pack
 
 from isal import isal_zlib
 
@@ -16,56 +23,104 @@ if sys.version_info >= (3, 14):  # pragma: no cover
 else:
     from backports import zstd
 
-BLOCK = 1 << 20  # isal's output depends on how its input is cut: always this, so that a second reading gives the same
+BLOCK = 1 << 20  # an encoder's output depends on how its input is cut: always so, and a second reading gives the same
+ZSTD_BLOCK = 2 << 20  # a frame of its own, which knows nothing of the last: at 1 MiB 4 % more bytes, at 2 MiB 1.5 %
 GZIP_LEVEL = 1
 ZSTD_LEVEL = 3
-_GZIP_WINDOW = 31  # 15 bits, and 16 for the gzip header (no name, time stamp 0)
+MOST_THREADS = 4  # each block under way holds some MiB of every layer that is compressed; more outruns any registry
+_GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # RFC 1952: deflate, no name, no time, no system
+_LAST_DEFLATE_BLOCK = b"\x03\0"  # RFC 1951: the last one, with fixed codes, empty
+_RAW = -15  # deflate and nothing round it, with the largest window
+_MEMORY = 8  # zlib's own default
+
+Data = tuple[bytes, int]  # plain bytes, and how far the source was read for them
+Part = tuple[bytes, int]  # encoded bytes, and the CRC-32 of the plain ones
 
 
-class Encoder(Protocol):
-    """Plain blocks in, encoded bytes out; `finish` once, at the end."""
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """`encode` is given a block of `block` bytes (the last may be shorter) and the one before it, and knows no other;
+    `head` goes before all blocks, `tail(CRC-32, plain size)` after them."""
 
-    def encode(self, block: bytes) -> bytes: ...
-    def finish(self) -> bytes: ...
-
-
-class _Gzip:
-    def __init__(self) -> None:
-        self._stream = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_WINDOW)
-
-    def encode(self, block: bytes) -> bytes:
-        return self._stream.compress(block)
-
-    def finish(self) -> bytes:
-        return self._stream.flush()
+    block: int
+    encode: Callable[[bytes, bytes], Part]
+    head: bytes
+    tail: Callable[[int, int], bytes]
 
 
-class _Zstd:
-    def __init__(self) -> None:
-        self._stream = zstd.ZstdCompressor(ZSTD_LEVEL)
-
-    def encode(self, block: bytes) -> bytes:
-        return self._stream.compress(block)
-
-    def finish(self) -> bytes:
-        return self._stream.flush()
+def _deflated(block: bytes, before: bytes) -> Part:
+    """Blocks of one deflate stream, up to a byte boundary; what they refer back to may lie in the block before."""
+    window = before[-(1 << 15) :]
+    arguments = (GZIP_LEVEL, isal_zlib.DEFLATED, _RAW, _MEMORY, isal_zlib.Z_DEFAULT_STRATEGY)
+    stream = isal_zlib.compressobj(*arguments, window) if window else isal_zlib.compressobj(*arguments)
+    return stream.compress(block) + stream.flush(isal_zlib.Z_SYNC_FLUSH), isal_zlib.crc32(block)
 
 
-class _Plain:
-    def encode(self, block: bytes) -> bytes:
-        return block
-
-    def finish(self) -> bytes:
-        return b""
+def _gzip_tail(crc: int, size: int) -> bytes:
+    return _LAST_DEFLATE_BLOCK + pack("<II", crc, size & 0xFFFFFFFF)
 
 
-_ENCODERS: dict[Compression, Callable[[], Encoder]] = {
-    Compression.GZIP: _Gzip,
-    Compression.ZSTD: _Zstd,
-    Compression.NONE: _Plain,
+def _frame(block: bytes, _before: bytes) -> Part:
+    return zstd.compress(block, ZSTD_LEVEL), 0
+
+
+def _zstd_tail(_crc: int, size: int) -> bytes:
+    return b"" if size else zstd.compress(b"", ZSTD_LEVEL)  # nothing at all would be no zstd
+
+
+_ENCODINGS = {
+    Compression.GZIP: Encoding(BLOCK, _deflated, _GZIP_HEAD, _gzip_tail),
+    Compression.ZSTD: Encoding(ZSTD_BLOCK, _frame, b"", _zstd_tail),
 }
 
 
-def new_encoder(compression: Compression) -> Encoder:
-    """`compression` is one that a layer may be stored with: gzip, zstd or none."""
-    return _ENCODERS[compression]()
+def block_size(compression: Compression) -> int:
+    """What `encode` wants its blocks to have."""
+    return BLOCK if compression is Compression.NONE else _ENCODINGS[compression].block
+
+
+def encode(blocks: Iterable[Data], compression: Compression) -> Generator[Data, None, None]:
+    """Blocks of `block_size` bytes, encoded on all cores a few blocks ahead of who asks. `compression` is one that a
+    layer may be stored with: gzip, zstd or none. Raises what `blocks` raises, before the last bytes are given."""
+    if compression is Compression.NONE:
+        yield from blocks
+        return
+    encoding = _ENCODINGS[compression]
+    crc = size = position = 0
+    yield encoding.head, 0
+    for part, plain, position in _in_parallel(blocks, encoding.encode):
+        yield part[0], position
+        crc, size = isal_zlib.crc32_combine(crc, part[1], plain), size + plain
+    yield encoding.tail(crc, size), position
+
+
+def _in_parallel(
+    blocks: Iterable[Data], encode_block: Callable[[bytes, bytes], Part]
+) -> Iterator[tuple[Part, int, int]]:
+    """Each part with the number of its plain bytes and its position, in order."""
+    ahead: deque[tuple[Future[Part], int, int]] = deque()
+    before = b""
+    try:
+        for block, position in blocks:
+            ahead.append((_workers().submit(encode_block, block, before), len(block), position))
+            before = block
+            if len(ahead) > _threads():
+                part, plain, where = ahead.popleft()
+                yield part.result(), plain, where
+        while ahead:
+            part, plain, where = ahead.popleft()
+            yield part.result(), plain, where
+    finally:
+        for part, _, _ in ahead:
+            part.cancel()
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """One for the process, as the cores are."""
+    return ThreadPoolExecutor(_threads(), "encode")
+
+
+@cache
+def _threads() -> int:
+    return min(len(os.sched_getaffinity(0)), MOST_THREADS)

@@ -5,13 +5,14 @@ Plain generators of pieces: they block, and know nothing of threads (`content.in
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 from app.archive.compression import decompressor
 from app.archive.model import Compression, DockerLayer, Extent, ReadAt
 from app.errors import ArchiveError, DigestMismatch
 from app.oci import Digest
-from app.push.compress import BLOCK, new_encoder
+from app.push.compress import block_size, encode
 
 PIECE = 1 << 20  # httpx over TLS: 0.8-0.96 GB/s with 1 MiB chunks, 0.24 with 16 KiB
 
@@ -72,11 +73,11 @@ def _match(encoded: str, digest: Digest, what: str) -> None:
         )
 
 
-def plain_blocks(source: Source, layer: DockerLayer) -> Pieces:
-    """The plain tar of a layer in blocks of BLOCK bytes (the last may be shorter). Raises DigestMismatch at its end
+def plain_blocks(source: Source, layer: DockerLayer, size: int = PIECE) -> Pieces:
+    """The plain tar of a layer in blocks of `size` bytes (the last may be shorter). Raises DigestMismatch at its end
     where it is not the layer's DiffID, and what the decompressor raises."""
     hasher = layer.diff_id.hasher()
-    for block in _blocks(_unwrapped(source, layer.compression)):
+    for block in _blocks(_unwrapped(source, layer.compression), size):
         hasher.update(block.data)
         yield block
     _match(hasher.hexdigest(), layer.diff_id, source.what)
@@ -96,30 +97,32 @@ def _unwrapped(source: Source, compression: Compression) -> Iterator[Piece]:
         raise type(error)(f"{source.what}: {error}") from None
 
 
-def _blocks(pieces: Iterator[Piece]) -> Iterator[Piece]:
+def _blocks(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:
     pending, position = bytearray(), 0
     for piece in pieces:
         position = piece.position
-        if not pending and len(piece.data) == BLOCK:
+        if not pending and len(piece.data) == size:
             yield piece  # the common case, without a copy
             continue
         pending += piece.data
-        while len(pending) >= BLOCK:
-            yield Piece(bytes(pending[:BLOCK]), position)
-            del pending[:BLOCK]
+        while len(pending) >= size:
+            yield Piece(bytes(pending[:size]), position)
+            del pending[:size]
     if pending:
         yield Piece(bytes(pending), position)
 
 
 def encoded(source: Source, layer: DockerLayer, compression: Compression) -> Pieces:
     """A layer compressed anew, in pieces of about PIECE bytes. Raises DigestMismatch before the last one."""
-    encoder = new_encoder(compression)
-    pending, position = bytearray(), 0
-    for block in plain_blocks(source, layer):
-        pending += encoder.encode(block.data)
-        position = block.position
-        if len(pending) >= PIECE:
-            yield Piece(bytes(pending), position)
-            pending.clear()
-    pending += encoder.finish()
-    yield Piece(bytes(pending), position)
+    pending: list[bytes] = []
+    count = position = 0
+    blocks = ((block.data, block.position) for block in plain_blocks(source, layer, block_size(compression)))
+    with closing(encode(blocks, compression)) as parts:
+        for data, position in parts:
+            pending.append(data)
+            count += len(data)
+            if count >= PIECE:
+                yield Piece(b"".join(pending), position)
+                pending.clear()
+                count = 0
+    yield Piece(b"".join(pending), position)

@@ -8,6 +8,7 @@ import hashlib
 import random
 import threading
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +17,7 @@ from app.archive import Compression, DockerLayer, Extent
 from app.archive.compression import decompressor
 from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, TruncatedArchive
 from app.oci import Digest
-from app.push.compress import BLOCK, new_encoder
+from app.push.compress import BLOCK, encode
 from app.push.content import SMALL, ArchivedBlob, CompressedLayer, MemoryBlob, Sending, in_threads, open_layer
 from app.push.pieces import PIECE, InlineBytes, Piece, Pieces, Source, encoded, stored
 from tests.push.given import Memory
@@ -82,8 +83,28 @@ def test_a_plain_layer_is_compressed_and_the_same_each_time(plain: bytes, wanted
 
 
 def test_gzip_has_no_name_and_no_time() -> None:
-    encoder = new_encoder(Compression.GZIP)
-    assert (encoder.encode(b"x") + encoder.finish())[:8] == b"\x1f\x8b\x08" + bytes(5)
+    assert b"".join(data for data, _ in encode([(b"x", 1)], Compression.GZIP))[:8] == b"\x1f\x8b\x08" + bytes(5)
+
+
+def test_blocks_of_gzip_are_one_member_that_refers_back_over_their_borders() -> None:
+    noise = random.Random(8).randbytes(1 << 14)
+    data = b"".join(part for part, _ in encode([(noise, 1), (noise, 2), (noise, 3)], Compression.GZIP))
+    unwrap = zlib.decompressobj(31)
+    assert unwrap.decompress(data) + unwrap.flush() == 3 * noise
+    assert unwrap.eof
+    assert unwrap.unused_data == b""
+    assert len(data) < 1.1 * len(noise)
+
+
+def test_blocks_that_break_off_leave_nothing_to_be_encoded() -> None:
+    def blocks() -> Iterator[tuple[bytes, int]]:
+        yield NOISE[:BLOCK], BLOCK
+        raise DigestMismatch("broken off")
+
+    given: list[bytes] = []
+    with pytest.raises(DigestMismatch, match="broken off"):
+        given.extend(data for data, _ in encode(blocks(), Compression.ZSTD))
+    assert given == [b""]
 
 
 def test_a_layer_compressed_to_something_else_the_second_time_is_refused() -> None:
