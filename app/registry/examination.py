@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from app.errors import RegistryAuth, RegistryError, RegistryUnreachable
 from app.oci import Digest, media_types
 from app.registry.client import Call
-from app.registry.reply import Reply, error_of, printable, read_complaint
+from app.registry.reply import Reply, error_of, read_complaint
+from app.registry.secrets import Secrets
 from app.registry.session import Session
-from app.registry.wire import RegistryUrl
+from app.registry.wire import RegistryUrl, printable
 
 CHECK_SECONDS = 5.0  # of one registry; the list of all must not hang on a dead one
 MOST_WORDS = 200  # characters of a header that are shown
@@ -44,8 +45,8 @@ async def examine(session: Session, url: RegistryUrl) -> Examination:
         address=str(origin),
         authentication=session.scheme,
         authenticated=session.has_credentials(url.path),
-        api=_said(reply, "docker-distribution-api-version"),
-        software=_said(reply, "server"),
+        api=_said(reply, "docker-distribution-api-version", session.secrets),
+        software=_said(reply, "server", session.secrets),
         referrers=await _has_referrers(session, url),
     )
 
@@ -61,9 +62,9 @@ async def outcome(url: str, check: Callable[[], Awaitable[Examination]], seconds
         return error
 
 
-def _said(reply: Reply, header: str) -> str | None:
+def _said(reply: Reply, header: str, secrets: Secrets) -> str | None:
     value = reply.header(header)
-    return printable(value, MOST_WORDS) if value else None
+    return printable(secrets.scrub(value), MOST_WORDS) if value else None
 
 
 async def _has_referrers(session: Session, url: RegistryUrl) -> bool | None:

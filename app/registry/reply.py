@@ -19,10 +19,9 @@ from app.errors import (
     RegistryRejected,
 )
 from app.oci import strict_json
-from app.registry.wire import parse_retry_after
+from app.registry.wire import parse_retry_after, printable
 
 ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
-WORDS = 2 << 10  # characters of a registry's own words that are shown
 _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
 MAX_NAMED = 1000  # blobs a registry may name as missing
 _RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
@@ -100,14 +99,6 @@ def _complaint_of(members: dict[str, Any]) -> Complaint:
     words = (members.get(key) for key in ("message", "error_description", "details", "detail"))
     text = "; ".join(str(word) for word in words if word)
     return Complaint(printable(str(code), 100), printable(text))
-
-
-def printable(text: str, limit: int = WORDS) -> str:
-    """At most `limit` characters, with everything that could steer a terminal, a log or a page written as \\x…"""
-    cut = text if len(text) <= limit else text[:limit] + "…"
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in cut
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ quotes the request. Such words end in the job's document, the log and the databa
 from __future__ import annotations
 
 import base64
+import html
+import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
@@ -15,11 +17,13 @@ from app.oci import Descriptor, Digest
 from app.registry import BlobContent, Registry, StoredManifest
 from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
+from app.registry.wire import CUT, printable
 
 T = TypeVar("T")
 
 HIDDEN = "[hidden]"
 SHORTEST = 3  # characters; taking shorter ones out would leave no sentence whole and hide nothing
+LONGEST_CUT = 8 << 10  # characters before a cut that are looked at; nothing that is shown is that long
 MOST_KEPT = 1000  # forms of secrets; tokens live for minutes, so the oldest are of no more use
 
 
@@ -36,7 +40,8 @@ class Secrets:
             self.add_header(basic_value(credentials))
         for secret in (credentials.password, credentials.identity_token):
             encoded = base64.b64encode(secret.encode()).decode("ascii")
-            for form in (secret, quote(secret, safe=""), quote_plus(secret), encoded):
+            quoted = (quote(secret, safe=""), quote_plus(secret), html.escape(secret), json.dumps(secret)[1:-1])
+            for form in (secret, printable(secret, len(secret)), encoded, *quoted):
                 self._keep(form)
 
     def add_header(self, value: str | None) -> None:
@@ -47,7 +52,16 @@ class Secrets:
     def scrub(self, text: str) -> str:
         for form in sorted(self._forms, key=len, reverse=True):  # the longest first: one may be within another
             text = text.replace(form, HIDDEN)
-        return text
+        whole, *rest = text.split(CUT)
+        for part in rest:
+            whole = self._without_begun(whole) + CUT + part
+        return whole
+
+    def _without_begun(self, text: str) -> str:
+        """Without the start of a secret at its end, where a long text was cut."""
+        begins = max(0, len(text) - LONGEST_CUT)
+        found = [place for form in self._forms if (place := _begun(form, text, begins)) is not None]
+        return text[: min(found)] + HIDDEN if found else text
 
     def _keep(self, form: str) -> None:
         if len(form) < SHORTEST:
@@ -56,6 +70,15 @@ class Secrets:
         self._forms[form] = None
         while len(self._forms) > MOST_KEPT:
             del self._forms[next(iter(self._forms))]
+
+
+def _begun(form: str, text: str, place: int) -> int | None:
+    """From `place` on, where `text` ends with the start of `form`."""
+    while (place := text.find(form[:SHORTEST], place)) >= 0:
+        if form.startswith(text[place:]):
+            return place
+        place += 1
+    return None
 
 
 class DiscreetRegistry:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from app.registry.reply import printable
+from app.registry.wire import printable
 
 MOST_TOLD = 20  # of one job
 MAX_WARNING = 4096  # characters; distribution-spec's limit

@@ -12,6 +12,8 @@ from urllib.parse import quote, urljoin, urlsplit
 from app.errors import InvalidReference, InvalidRequest, RegistryRejected
 from app.oci import DOCKER_HUB, Digest, parse_repository
 
+CUT = "…"  # where a long text ends early
+WORDS = 2 << 10  # characters of a registry's own words that are shown
 MAX_URL = 16 << 10  # signed storage URLs have 2-8 KiB
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
@@ -19,6 +21,14 @@ _HUB_API = "registry-1.docker.io"  # docker.io itself answers with a web page
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", _HUB_API})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
 _VISIBLE = re.compile(r"[!-~]+")
+
+
+def printable(text: str, limit: int = WORDS) -> str:
+    """At most `limit` characters, with everything that could steer a terminal, a log or a page written as \\x…"""
+    cut = text if len(text) <= limit else text[:limit] + CUT
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in cut
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ class Origin:
         except ValueError:
             scheme, host, port, parts = "", None, None, urlsplit("")
         if scheme not in _DEFAULT_PORTS or not host or len(url) > MAX_URL or not _VISIBLE.fullmatch(url):
-            raise RegistryRejected(f"{what} {url!r:.200} is not an http or https URL")
+            raise RegistryRejected(f"{what} '{printable(url, 200)}' is not an http or https URL")
         if parts.username is not None or parts.password is not None:
             raise RegistryRejected(f"{what} at {host} holds a user name or password; it is not followed")
         return cls(scheme, host.lower(), _DEFAULT_PORTS[scheme] if port is None else port)
@@ -139,7 +149,7 @@ def join_url(base: str, reference: str, what: str) -> str:
     try:
         return urljoin(base, reference)
     except ValueError:
-        raise RegistryRejected(f"{what} {reference!r:.200} is not an http or https URL") from None
+        raise RegistryRejected(f"{what} '{printable(reference, 200)}' is not an http or https URL") from None
 
 
 def resolve_location(base: str, location: str, registry: Origin) -> str:
@@ -148,7 +158,7 @@ def resolve_location(base: str, location: str, registry: Origin) -> str:
     A proxy that ends TLS without telling the registry makes it write http:// for its own name; the answer came over
     https, so https it stays. Raises RegistryRejected."""
     if not _VISIBLE.fullmatch(location):
-        raise RegistryRejected(f"the Location {location!r:.200} is not an http or https URL")
+        raise RegistryRejected(f"the Location '{printable(location, 200)}' is not an http or https URL")
     url = join_url(base, location, "the Location")
     origin = Origin.of(url, "the Location")
     if registry.scheme == "https" and origin.scheme == "http" and origin.host == registry.host:

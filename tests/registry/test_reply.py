@@ -13,7 +13,8 @@ from app.errors import (
     RegistryRateLimited,
     RegistryRejected,
 )
-from app.registry.reply import WORDS, Complaint, Reply, error_of, printable, read_complaint
+from app.registry.reply import Complaint, Reply, error_of, read_complaint
+from app.registry.wire import WORDS, printable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

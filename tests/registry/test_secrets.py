@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from app.main import create_app
+from app.registry.auth import Credentials
+from app.registry.secrets import Secrets
 from app.settings import RegistrySettings, Settings
 from tests.support.archives import docker_save, image
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
@@ -39,11 +41,23 @@ def elsewhere(seen: Seen) -> Step:
     return answer(202, {"Location": f"http://127.0.0.1:1/?{TOKEN}&{PAIR}"})
 
 
+def cut_off(length: int) -> Callable[[Seen], Step]:
+    """So long that a secret is cut where the words that are shown end."""
+
+    def step(seen: Seen) -> Step:
+        sent = seen.headers.get("authorization", "").partition(" ")[2]
+        return answer(400, {}, b"x" * length + f" {sent} ".encode() + b"x" * 100)
+
+    return step
+
+
 ANSWERS: dict[str, Callable[[Seen], Step]] = {
     **{f"echo-{status}": echo(status) for status in (400, 401, 403, 404, 413, 415, 500)},
     "redirect": redirect,
     "location": elsewhere,
     "no-url": lambda seen: answer(202, {"Location": f"ftp://{PAIR}.{TOKEN}"}),
+    **{f"cut-{length}": cut_off(length) for length in (2010, 2036)},
+    "server": lambda seen: answer(400, {"Server": f"{PAIR} {TOKEN}"}),
     "html": lambda seen: answer(400, {}, f"<html>{PAIR} {TOKEN} {SECRET}".encode()),
 }
 
@@ -80,6 +94,32 @@ async def test_no_secret_is_in_documents_logs_or_files(
     files = [file.read_bytes() for file in (tmp_path / "data").rglob("*") if file.is_file()]
     everything = b"\0".join([*files, *(text.encode() for text in shown), caplog.text.encode()])
     used = (TOKEN,) if scheme == "bearer" else ()
-    for secret in (SECRET, SECRET.encode("unicode_escape").decode(), PAIR, "canary%20secret", *used):
+    begun = (PAIR[:6], TOKEN[:9]) if name.startswith("cut") else ()
+    for secret in (SECRET, SECRET.encode("unicode_escape").decode(), PAIR, "canary%20secret", *used, *begun):
         assert secret.encode() not in everything, secret
     assert len(server.requests) > 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x geheim<&> y", "x [hidden] y"),
+        ("x geheim&lt;&amp;&gt; y", "x [hidden] y"),
+        ("x geheim%3C%26%3E y", "x [hidden] y"),
+        ("x geh…", "x [hidden]…"),
+        ("x ge…", "x ge…"),
+        ("x geheim<&… and gehe… more", "x [hidden]… and [hidden]… more"),
+        ("geh x…", "geh x…"),
+        ("gehgeheim…", "geh[hidden]…"),
+    ],
+)
+def test_a_secret_is_known_in_every_form_and_by_its_start_where_a_text_was_cut(text: str, shown: str) -> None:
+    secrets = Secrets()
+    secrets.add(Credentials("", "geheim<&>"))
+    assert secrets.scrub(text) == shown
+
+
+def test_a_secret_that_cannot_be_printed_is_known_as_it_is_shown() -> None:
+    secrets = Secrets()
+    secrets.add(Credentials("", 'a\tb"c\n'))
+    assert secrets.scrub('1 a\\tb"c\\n 2 a\\tb\\"c\\n 3') == "1 [hidden] 2 [hidden] 3"
