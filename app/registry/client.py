@@ -207,8 +207,16 @@ async def _read(response: httpx.Response, call: Call) -> Reply:
         raise RegistryUnreachable(f"{response.url.host} took more than {ANSWER_SECONDS:.0f} s for its answer") from None
     if len(body) > limit and response.is_success:
         raise RegistryRejected(f"{response.url.host} answers {call.method} with more than {limit} bytes")
-    headers = {name: tuple(response.headers.get_list(name)) for name in response.headers}
-    return Reply(call.method, call.url, response.status_code, MappingProxyType(headers), bytes(body[:limit]))
+    return Reply(call.method, call.url, response.status_code, _headers_of(response), bytes(body[:limit]))
+
+
+def _headers_of(response: httpx.Response) -> Mapping[str, tuple[str, ...]]:
+    encoding = response.headers.encoding
+    headers: dict[str, tuple[str, ...]] = {}
+    for raw_name, raw_value in response.headers.raw:
+        name = raw_name.decode(encoding).lower()
+        headers[name] = (*headers.get(name, ()), raw_value.decode(encoding))
+    return MappingProxyType(headers)
 
 
 def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
