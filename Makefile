@@ -17,7 +17,7 @@ TESTS ?= tests
 SECONDS ?= 60
 FUZZ ?=
 
-.PHONY: help setup system-packages run test coverage fuzz check format openapi lock clean
+.PHONY: help setup system-packages run test coverage fuzz bench check format openapi lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -62,6 +62,12 @@ coverage: setup ## run every test and hold the library to 100 % of its branches
 # One core, at the lowest priority; FUZZ="tar pax" for some of the targets of tests/fuzz.
 fuzz: setup ## bend archives for SECONDS (60) each target and see what breaks
 	nice -n 19 $(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ)
+
+# Some minutes on a quiet machine; ONLY=docker,oci for some of its parts. Peers that are on PATH are run beside Tarmac.
+RUNS ?= 3
+ONLY ?=
+bench: setup ## measure Tarmac beside its peers; the tables go to tests/bench/RESULTS.md
+	$(BIN)/python -m tests.bench --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
 
 check: setup ## format, lint, types, import contracts, OpenAPI in step with the code
 	$(BIN)/ruff format --check .

@@ -8,8 +8,10 @@ def registry(tmp_path: Path) -> Iterator[DockerRegistry]:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -27,6 +29,7 @@ USER, PASSWORD = "tarmac", "correct horse"
 HTPASSWD = f"{USER}:$2a$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"  # bcrypt of PASSWORD, cheapest cost
 
 START_SECONDS = 20.0
+PORTS = (10_000, 32_767)
 PORT_ATTEMPTS = 5  # between our looking for a free port and the registry's binding it another process may take it
 _REQUEST = re.compile(r'msg="response completed".* http\.request\.method=(\S+) .*http\.request\.uri="?([^" ]+)')
 
@@ -37,10 +40,13 @@ def binary() -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Outside the range from which the system gives ports to those who ask for any: a server of another test, or of
+    another run beside this one, would take it in the meantime and get requests that are not for it."""
+    while True:
+        port = random.randint(*PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,12 @@ class DockerRegistry:
     @property
     def url(self) -> str:
         return f"{'https' if self.options.certificate else 'http'}://{self.address}"
+
+    @property
+    def pid(self) -> int:
+        """While it runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def requests(self) -> list[tuple[str, str]]:
         """Method and path (no query) of every request answered so far, oldest first."""

@@ -1,0 +1,164 @@
+"""How fast an upload comes in, against plain file sinks; and how long after its last byte the image can be pulled."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+from typing import Any
+
+from tests.bench.inputs import Input, cache_folder, docker_input, oci_input
+from tests.bench.processes import CommandFailed, run
+from tests.bench.race import say
+from tests.bench.servers import ROOT, START_SECONDS, Registry, Service, empty_registry, scratch, service
+from tests.bench.ways import by_form
+from tests.support.docker_registry import free_port
+
+PIECE = 1 << 20
+GIGABIT = 125_000_000  # bytes per second
+PULLABLE_SECONDS = 300.0
+
+
+def upload(runs: int) -> dict[str, Any]:
+    """`curl -F` of the docker archive. `dry_run` keeps a push that begins early out of the figure."""
+    archive, found = docker_input(cache_folder()), dict[str, list[float]]()
+    for _ in range(runs):
+        for name, send in _receivers().items():
+            wall = send(archive)
+            found.setdefault(name, []).append(wall)
+            say(f"  {name:<40} {wall:6.2f} s  {archive.size / wall / 1e6:7.0f} MB/s")
+    rows = [
+        {"name": name, "wall": (middle := statistics.median(walls)), "rate": archive.size / middle}
+        for name, walls in found.items()
+    ]
+    return {"input": {"bytes": archive.size}, "rows": rows}
+
+
+def _receivers() -> dict[str, Callable[[Input], float]]:
+    return {
+        "Tarmac, only received (dry_run)": _to_tarmac,
+        "sink: uvicorn, form parsed, to a file": lambda archive: _to_sink(archive, "form"),
+        "sink: bare socket, to a file": lambda archive: _to_sink(archive, "socket"),
+    }
+
+
+def _to_tarmac(archive: Input) -> float:
+    with empty_registry() as registry, service(registry, archive.path.parent) as running:
+        return by_form(running, archive, "&dry_run=true").wall
+
+
+def _to_sink(archive: Input, kind: str) -> float:
+    with scratch("sink-") as folder, _sink(kind, folder) as port:
+        cost = run(
+            ["curl", "-sS", "-o", folder / "answer", "-F", f"archive=@{archive.path}", f"http://127.0.0.1:{port}/"]
+        )
+        if (got := (folder / "sunk").stat().st_size) < archive.size:
+            raise CommandFailed(f"the sink has {got} of {archive.size} bytes")
+    return cost.wall
+
+
+@contextmanager
+def _sink(kind: str, folder: Path) -> Iterator[int]:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.sinks", kind, str(port), str(folder / "sunk")]
+    process = Popen(command, cwd=ROOT, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        _await_port(port)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _await_port(port: int) -> None:
+    until, pause = time.monotonic() + START_SECONDS, threading.Event()
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            pause.wait(0.02)
+        else:
+            return
+    raise CommandFailed("the sink did not start")
+
+
+# --- last byte -> pullable -------------------------------------------------------------------------------------------
+
+
+def pullable(runs: int) -> dict[str, Any]:
+    """The raw body by PUT with the tag in the request, as fast as it is taken, and at the pace of 1 Gbit/s."""
+    folder, found = cache_folder(), dict[str, list[float]]()
+    inputs = {"docker, plain layers": docker_input(folder), "OCI, gzip": oci_input(folder)}
+    for _ in range(runs):
+        for kind, archive in inputs.items():
+            for pace, words in ((GIGABIT, "at 1 Gbit/s"), (0, "as fast as it is taken")):
+                seconds = _lag(archive, pace)
+                found.setdefault(f"{kind}, {words}", []).append(seconds)
+                say(f"  {kind}, {words:<24} {seconds:6.2f} s after the last byte")
+    return {"rows": [{"name": name, "seconds": statistics.median(lags), "all": lags} for name, lags in found.items()]}
+
+
+def _lag(archive: Input, pace: int) -> float:
+    with empty_registry() as registry, service(registry, archive.path.parent) as running:
+        waiting = _Waiting(registry, "bench/pullable", "1")
+        last_byte = _send(running, archive, pace)
+        return waiting.seen() - last_byte
+
+
+def _send(running: Service, archive: Input, pace: int) -> float:
+    """When the last byte was handed over."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PULLABLE_SECONDS)
+    connection.putrequest("PUT", "/push/x.tar?tag=bench/pullable:1")
+    connection.putheader("Content-Length", str(archive.size))
+    connection.endheaders()
+    began, sent, pause = time.monotonic(), 0, threading.Event()
+    with archive.path.open("rb", buffering=0) as source:
+        while piece := source.read(PIECE):
+            connection.send(piece)
+            sent += len(piece)
+            if pace and (early := began + sent / pace - time.monotonic()) > 0:
+                pause.wait(early)
+    last_byte = time.monotonic()
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status >= http.client.BAD_REQUEST:
+        raise CommandFailed(f"{answer.status} {json.loads(text)}")
+    return last_byte
+
+
+class _Waiting:
+    """Asks the registry for a tag until it is there."""
+
+    def __init__(self, registry: Registry, repository: str, tag: str) -> None:
+        self._url, self._path = registry.address, f"/v2/{repository}/manifests/{tag}"
+        self._found: float | None = None
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        until, pause = time.monotonic() + PULLABLE_SECONDS, threading.Event()
+        connection = http.client.HTTPConnection(self._url, timeout=PULLABLE_SECONDS)
+        headers = {"Accept": "*/*, application/vnd.oci.image.manifest.v1+json"}
+        while time.monotonic() < until and self._found is None:
+            connection.request("HEAD", self._path, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status == http.client.OK:
+                self._found = time.monotonic()
+            pause.wait(0.02)
+        connection.close()
+
+    def seen(self) -> float:
+        self._thread.join(PULLABLE_SECONDS)
+        if self._found is None:
+            raise CommandFailed("the tag never came")
+        return self._found
