@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
 
 from tests.support.peers import ASKED, REQUIRED, peer
+from tests.support.postgres import Postgres
 
 _FOREIGN = ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 if ASKED in os.environ:
@@ -25,6 +27,13 @@ hypothesis.settings.load_profile("tarmac")
 def skopeo() -> str:
     """The path of skopeo, which reads back what was pushed."""
     return peer("skopeo")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this worker's own: 0.8 s of processor time, where a test asks for it."""
+    with Postgres() as server:
+        yield server
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

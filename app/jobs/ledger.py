@@ -1,5 +1,9 @@
 """Ledger: what every job is at this moment. State changes are durable before anybody is told of them; progress is told
-at once and stored a few times a second."""
+at once and stored a few times a second.
+
+Of several replicas each knows best what it receives and runs itself; of the others' jobs it knows what is stored, and
+hears when that changes. Every write says over which state and attempt it goes (`JobStore.save`), so a replica that was
+thought dead finds out when it writes, and changes nothing."""
 
 from __future__ import annotations
 
@@ -7,15 +11,22 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import structlog
 
-from app.errors import NotFound, Unavailable
+from app.errors import Conflict, NotFound, Unavailable
+from app.jobs.announcements import Announcements
 from app.jobs.job import Job, JobState
 from app.jobs.store import JobQuery, JobStore
 
 SAVE_SECONDS = 0.25  # four rows a second for a job: one costs 1.2 ms
+LOOK_SECONDS = 2.0  # what is watched of other replicas is looked up so often, whether or not they were heard
+# Progress that was told but not stored is lost with its replica; a watcher must not take what follows for what it has
+# seen.
+LEAP = 1_000_000
+RACES = 20  # a change that others were faster than is made anew so often
 
 Change = Callable[[Job], Job]
 
@@ -30,20 +41,26 @@ class News:
         self._job: Job | None = None
         self._arrived = asyncio.Event()
 
-    def tell(self, job: Job) -> None:
+    def tell(self, job: Job | None) -> None:
+        """None: another replica has deleted it."""
         self._job = job
         self._arrived.set()
 
     async def next(self) -> Job:
+        """Raises NotFound."""
         await self._arrived.wait()
         self._arrived.clear()
-        assert self._job is not None
+        if self._job is None:
+            raise NotFound("the job has been deleted")
         return self._job
 
 
 class Ledger:
-    def __init__(self, store: JobStore, *, save_seconds: float = SAVE_SECONDS) -> None:
+    def __init__(
+        self, store: JobStore, announcements: Announcements | None = None, *, save_seconds: float = SAVE_SECONDS
+    ) -> None:
         self._store = store
+        self._announcements = announcements
         self._save_seconds = save_seconds
         self._live: dict[str, Job] = {}
         self._watchers: defaultdict[str, set[News]] = defaultdict(set)
@@ -59,6 +76,10 @@ class Ledger:
         if stored.id == job.id:
             self._publish(job)
         return self._live.get(stored.id, stored)
+
+    def follow(self, job: Job) -> None:
+        """A job that was under way when the process before this one ended, and goes on."""
+        self._publish(job)
 
     async def get(self, job_id: str) -> Job:
         """Raises NotFound."""
@@ -114,6 +135,38 @@ class Ledger:
                 await self._save(job_id)
             await asyncio.sleep(self._save_seconds)
 
+    async def keep_informed(self) -> None:
+        """Hear what other replicas do to the jobs that are watched or under way here, until cancelled."""
+        if self._announcements is None:
+            return
+        heard: set[str] = set()
+        arrived = asyncio.Event()
+
+        def told(job_id: str | None) -> None:
+            ids = self._concerned() if job_id is None else {job_id} & self._concerned()
+            heard.update(ids)
+            if ids:
+                arrived.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._announcements.follow(told))
+            while True:
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await arrived.wait()
+                except TimeoutError:
+                    told(None)
+                arrived.clear()
+                while heard:
+                    await self._look_up(heard.pop())
+
+    async def holds(self, job: Job) -> bool:
+        """Whether the stored job still is in the state and attempt of `job`: asked before what cannot be undone."""
+        if self._announcements is None:
+            return True
+        stored = await self._store.get(job.id)
+        return stored is not None and _is_same(stored, job)
+
     async def settle(self) -> None:
         """Until every change under way is stored."""
         while self._changes:
@@ -128,12 +181,27 @@ class Ledger:
         async with self._lock(job_id):
             self._changing.add(job_id)
             try:
-                job = make(await self.get(job_id))
-                await self._store.save(job)
+                job = await self._store_change(job_id, make)
             finally:
                 self._changing.discard(job_id)
             self._publish(job)
             return job
+
+    async def _store_change(self, job_id: str, make: Change) -> Job:
+        for _ in range(RACES):
+            live = self._live.get(job_id)
+            present = live or await self.get(job_id)
+            job = make(present)
+            if job.revision == present.revision:
+                return job  # nothing is to change
+            if live is None and present.state in _LIVE:
+                job = replace(job, revision=job.revision + LEAP)
+            if await self._store.save(job, over=present):
+                return job
+            self._live.pop(job_id, None)
+            if live is not None:
+                raise Conflict(f"job {job_id} is no longer this replica's; another one has taken it over")
+        raise Conflict(f"job {job_id} changes too fast; try again")
 
     async def _save(self, job_id: str) -> None:
         async with self._lock(job_id):
@@ -142,10 +210,28 @@ class Ledger:
             if job is None:
                 return
             try:
-                await self._store.save(job)
+                if not await self._store.save(job) and not await self.holds(job):
+                    self._live.pop(job_id, None)
             except Unavailable as error:
                 # progress may be late; the state change that follows is not given up so easily
                 _log.warning("progress is not stored", job=job_id, reason=str(error))
+
+    def _concerned(self) -> set[str]:
+        return self._watchers.keys() | self._live.keys()
+
+    async def _look_up(self, job_id: str) -> None:
+        """What another replica has stored is told to those who watch here; what it has taken over is ours no more."""
+        async with self._lock(job_id):
+            try:
+                stored = await self._store.get(job_id)
+            except Unavailable:
+                return  # the next look is a moment away
+            live = self._live.get(job_id)
+            if live is not None and stored is not None and _is_same(stored, live):
+                return
+            self._live.pop(job_id, None)
+            for watcher in self._watchers.get(job_id, ()):
+                watcher.tell(stored)
 
     def _publish(self, job: Job) -> None:
         if job.state in _LIVE:
@@ -157,3 +243,7 @@ class Ledger:
 
     def _lock(self, job_id: str) -> asyncio.Lock:
         return self._locks.setdefault(job_id, asyncio.Lock())
+
+
+def _is_same(stored: Job, job: Job) -> bool:
+    return (stored.state, stored.attempt) == (job.state, job.attempt)

@@ -14,7 +14,7 @@ import pytest
 
 from app.errors import InvalidSettings, Unavailable
 from app.jobs import Job, JobState
-from app.jobs.store import sql
+from app.jobs.store import engine
 from app.jobs.store.sql import METADATA, SqlJobStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -108,7 +108,7 @@ async def test_an_address_that_leads_nowhere_is_told(url: str, words: str) -> No
 
 
 async def test_a_locked_database_asks_to_come_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "BUSY_SECONDS", 0)
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0)
     store = await SqlJobStore.open(f"sqlite:///{file}")
     job = Job.new(JobState.QUEUED, NOON)
     await store.add(job)
@@ -127,5 +127,5 @@ async def test_a_locked_database_asks_to_come_again(file: Path, monkeypatch: pyt
 async def test_many_writers_get_their_turn(store: SqlJobStore) -> None:
     jobs = [Job.new(JobState.QUEUED, NOON) for _ in range(50)]
     await asyncio.gather(*(store.add(job) for job in jobs))
-    await asyncio.gather(*(store.save(job.to(JobState.RUNNING)) for job in jobs))
+    await asyncio.gather(*(store.save(job.to(JobState.RUNNING), over=job) for job in jobs))
     assert (await store.count())[JobState.RUNNING] == 50

@@ -33,8 +33,10 @@ class JobStore(Protocol):
         """Store a new job. Where a job with its idempotency key exists, nothing is stored and that one is returned."""
         ...
 
-    async def save(self, job: Job) -> None:
-        """Store a newer revision. A deleted job stays deleted, an older revision never replaces a newer one."""
+    async def save(self, job: Job, over: Job | None = None) -> bool:
+        """Store a newer revision of a job that still is in the state and the attempt of `over` (None: of `job` itself).
+        False, and nothing is stored, where it is not, was deleted, or has a revision as new: whoever was given a job,
+        and was thought dead meanwhile, writes nothing over the work of its successor."""
         ...
 
     async def get(self, job_id: str) -> Job | None: ...

@@ -19,10 +19,14 @@ class MemoryJobStore:
         self._jobs[job.id] = job
         return job
 
-    async def save(self, job: Job) -> None:
-        known = self._jobs.get(job.id)
-        if known is not None and known.revision < job.revision:
+    async def save(self, job: Job, over: Job | None = None) -> bool:
+        known, before = self._jobs.get(job.id), over or job
+        if known is None or (known.state, known.attempt) != (before.state, before.attempt):
+            return False
+        newer = known.revision < job.revision
+        if newer:
             self._jobs[job.id] = job
+        return newer
 
     async def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)

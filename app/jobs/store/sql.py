@@ -1,4 +1,4 @@
-"""SqlJobStore: one table, over SQLAlchemy Core; SQLite in WAL mode by default, PostgreSQL by its URL.
+"""SqlJobStore: one table, over SQLAlchemy Core, one code for SQLite (in WAL mode, the default) and PostgreSQL.
 
 Every commit is synced to the disk (synchronous FULL; 3,375 a second measured), because an answer that was given must
 survive a power cut. A job's progress is therefore saved a few times a second at most: that is the ledger's business.
@@ -6,25 +6,25 @@ survive a power cut. A job's progress is therefore saved a few times a second at
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, event, func, select, tuple_
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.errors import InvalidSettings, Unavailable
+from app.errors import Unavailable
 from app.jobs.job import Job, JobState
 from app.jobs.record import from_members, to_members
 from app.jobs.store import JobQuery, sortable
+from app.jobs.store.engine import make_engine
 from app.jobs.store.schema import migrate
 
-BUSY_SECONDS = 5  # a backup tool holds the write lock for moments; after that the client is told to come again
+CHANNEL = "tarmac_jobs"  # of PostgreSQL's NOTIFY: `replica id` of every job that was written
 
 METADATA = MetaData()
 JOBS = Table(
@@ -37,26 +37,40 @@ JOBS = Table(
     Column("idempotency_key", String, unique=True),
     Column("revision", Integer, nullable=False),
     Column("document", JSON, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("place", String, nullable=False),
+    Column("home", String, nullable=False),
+    Column("holder", String, nullable=False),
     Index("jobs_newest", "created_at", "id"),
     Index("jobs_by_state", "state", "created_at", "id"),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the replica leaves on the rows it writes. `home`: on a job it accepts, the identity of its data directory;
+    `holder`: on every one it writes, its own, new with every start."""
+
+    home: str = ""
+    holder: str = ""
+
+
 class SqlJobStore:
     """Made by `open`; whoever opened it closes it."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, marks: Marks = Marks()) -> None:
         self._engine = engine
-        dialect = postgresql if engine.dialect.name == "postgresql" else sqlite
-        self._insert = dialect.insert
+        self._marks = marks
+        self._is_postgres = engine.dialect.name == "postgresql"
+        self._insert = (postgresql if self._is_postgres else sqlite).insert
 
     @classmethod
-    async def open(cls, url: str) -> SqlJobStore:
+    async def open(cls, url: str, marks: Marks = Marks()) -> SqlJobStore:
         """Connect and bring the tables up to date, in one transaction. Raises InvalidSettings for a `url` of no use,
         and Unavailable, with one clear line, where the database is garbage, newer than this program, or out of reach;
         it is left as it was."""
-        engine = _engine(url)
-        store = cls(engine)
+        engine = make_engine(url)
+        store = cls(engine, marks)
         try:
             async with store._transaction() as connection:
                 await connection.run_sync(migrate)
@@ -69,21 +83,30 @@ class SqlJobStore:
         await self._engine.dispose()
 
     async def add(self, job: Job) -> Job:
-        insert = self._insert(JOBS).values(_row(job)).on_conflict_do_nothing(index_elements=["idempotency_key"])
+        row = {**self._row(job), "home": self._marks.home}
+        insert = self._insert(JOBS).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
         async with self._transaction() as connection:
             if (await connection.execute(insert)).rowcount:
+                await self._announce(connection, job.id)
                 return job
             first = await connection.execute(
                 select(JOBS.c.document).where(JOBS.c.idempotency_key == job.idempotency_key)
             )
             return from_members(first.scalar_one())
 
-    async def save(self, job: Job) -> None:
-        newer = JOBS.update().where(JOBS.c.id == job.id, JOBS.c.revision < job.revision).values(_row(job))
+    async def save(self, job: Job, over: Job | None = None) -> bool:
+        before = over or job
+        known = (JOBS.c.id == job.id, JOBS.c.state == before.state.value, JOBS.c.attempt == before.attempt)
+        newer = JOBS.update().where(*known, JOBS.c.revision < job.revision).values(self._row(job))
         async with self._transaction() as connection:
-            await connection.execute(newer)
+            taken = (await connection.execute(newer)).rowcount > 0
+            if taken:
+                await self._announce(connection, job.id)
+        return taken
 
     async def get(self, job_id: str) -> Job | None:
+        if "\0" in job_id:
+            return None  # PostgreSQL refuses such a text even as a question
         async with self._transaction() as connection:
             found = await connection.execute(select(JOBS.c.document).where(JOBS.c.id == job_id))
             members = found.scalar_one_or_none()
@@ -109,6 +132,12 @@ class SqlJobStore:
     async def delete(self, job_id: str) -> None:
         async with self._transaction() as connection:
             await connection.execute(JOBS.delete().where(JOBS.c.id == job_id))
+            await self._announce(connection, job_id)
+
+    async def _announce(self, connection: AsyncConnection, job_id: str) -> None:
+        """Told when the transaction is committed, and only then."""
+        if self._is_postgres:
+            await connection.execute(select(func.pg_notify(CHANNEL, f"{self._marks.holder} {job_id}")))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -120,51 +149,22 @@ class SqlJobStore:
         except (PoolTimeout, OSError) as error:
             raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
 
-
-def _row(job: Job) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "state": job.state.value,
-        "created_at": sortable(job.created_at),
-        "labels": dict(job.labels),
-        "idempotency_key": job.idempotency_key,
-        "revision": job.revision,
-        "document": to_members(job),
-    }
-
-
-def _engine(text: str) -> AsyncEngine:
-    try:
-        url = make_url(text)
-        if url.get_backend_name() != "sqlite":
-            return create_async_engine(url, pool_pre_ping=True)
-        _own_file(url)
-        engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"))
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, InvalidRequestError) as error:
-        raise InvalidSettings(
-            f"TARMAC_DATABASE_URL (database_url): {error}; give a URL as postgresql+asyncpg://user:password@host/name, "
-            "with its driver installed, or leave it out"
-        ) from None
-    except OSError as error:
-        raise Unavailable(f"the job database {url.database} cannot be made: {error.strerror}") from error
-    event.listen(engine.sync_engine, "connect", _set_up)
-    event.listen(engine.sync_engine, "begin", _begin)
-    return engine
+    def _row(self, job: Job) -> dict[str, Any]:
+        return {
+            "id": job.id,
+            "state": job.state.value,
+            "created_at": sortable(job.created_at),
+            "labels": dict(job.labels),
+            "idempotency_key": job.idempotency_key,
+            "revision": job.revision,
+            "document": to_members(job),
+            "attempt": job.attempt,
+            "place": place_of(job),
+            "holder": self._marks.holder,
+        }
 
 
-def _own_file(url: URL) -> None:
-    """The rows tell who pushes what: for this user alone. SQLite gives its other files the same mode."""
-    if url.database and url.database != ":memory:":
-        os.close(os.open(url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _set_up(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver's own transactions leave schema changes outside
-    cursor = connection.cursor()
-    for pragma in (f"busy_timeout = {BUSY_SECONDS * 1000}", "journal_mode = WAL", "synchronous = FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN")
+def place_of(job: Job) -> str:
+    """The identity of the spool that has something of the job; empty where it needs none."""
+    owned = (archive.file for archive in job.archives if archive.file is not None and archive.file.owned)
+    return next((file.spool for file in owned if file.spool), "")
