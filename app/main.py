@@ -20,14 +20,20 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import ApiContext, RegistryView, Tokens, new_application
+from app.api.options import read_options
+from app.api.problems import describe
 from app.api.pull import pull_router
 from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
-from app.jobs import AllowedRoots, Ledger, Workshop, at_work
+from app.jobs import AllowedRoots, JobService, Ledger, Workshop, at_work
+from app.jobs.pausing import RetrySchedule
 from app.jobs.queue.local import LocalJobQueue
+from app.jobs.resumable import Uploads, resumable_uploads
 from app.jobs.store.sql import SqlJobStore
+from app.jobs.watch import Folder, FolderWatch, watching
 from app.settings import Settings
+from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
@@ -70,15 +76,30 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             registries={name: each.configured for name, each in registries.items()},
             roots=AllowedRoots(settings.path_roots),
             max_archive_bytes=settings.max_upload_bytes,
+            schedule=RetrySchedule(settings.retry_for),
         )
-        service = await stack.enter_async_context(at_work(workshop, keep=settings.keep_jobs))
+        arriving = ArrivingFiles(settings.data_dir / "uploads", settings.data_dir / "spool")
+        uploads = await Uploads.load(arriving, workshop.limits)
+        service = await stack.enter_async_context(at_work(workshop, keep=settings.keep_jobs, arriving=uploads.jobs))
+        resumable = await stack.enter_async_context(resumable_uploads(workshop, service, uploads))
+        await stack.enter_async_context(watching(_folder_watch(settings, service)))
         yield ApiContext(
             service=service,
             registries={name: RegistryView(each.configured.url, each.check) for name, each in registries.items()},
             max_upload_bytes=settings.max_upload_bytes,
             check_room=spool.room_for,
             count_jobs=store.count,
+            uploads=resumable,
         )
+
+
+def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None:
+    if settings.watch_dir is None:
+        return None
+    settle_seconds = settings.watch_settle.total_seconds()
+    return FolderWatch(
+        service, Folder(settings.watch_dir), read_options, settle_seconds=settle_seconds, describe=describe
+    )
 
 
 def _database_url(settings: Settings) -> str:
@@ -167,6 +188,7 @@ class _Server(uvicorn.Server):
         context = getattr(self.application.state, "context", None)
         if isinstance(context, ApiContext):
             context.stopping.set()
+            context.uploads.interrupt()
         await super().shutdown(sockets)
 
 

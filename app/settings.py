@@ -28,7 +28,7 @@ from pydantic import (
 from app.errors import InvalidSettings
 from app.registry.profile import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
 from app.registry.proof import Verification
-from app.setting_values import Age, Bytes, ExistingFile, Origins, Roots, Url
+from app.setting_values import Age, Bytes, ExistingDirectory, ExistingFile, Origins, Roots, Url
 
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
@@ -82,12 +82,15 @@ class Settings(BaseModel):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: any free one
     data_dir: Path = Path("data")
     path_roots: Roots = ()
+    watch_dir: ExistingDirectory | None = None
+    watch_settle: Age = timedelta(seconds=5)
     tokens_file: ExistingFile | None = None
     allow_anonymous: bool = False
     database_url: SecretStr | None = None  # None: SQLite in data_dir
     max_upload_bytes: Annotated[Bytes, Field(gt=0)] = 64 << 30
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
     keep_jobs: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=30)
+    retry_for: Annotated[Age, Field(ge=timedelta(0))] = timedelta(days=1)  # 0: an outage fails a job at once
     registries: Mapping[str, RegistrySettings] = {}
 
     @model_validator(mode="after")
@@ -95,6 +98,10 @@ class Settings(BaseModel):
         for name in self.registries:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"registries: {name!r:.80} must be lower-case letters, digits, `.`, `_` and `-`")
+        if self.watch_dir is not None and self.data_dir.absolute().resolve().is_relative_to(self.watch_dir):
+            raise ValueError(
+                "watch_dir must not hold data_dir: what the service keeps there would be taken for archives"
+            )
         if not (self.is_loopback or self.tokens_file or self.allow_anonymous):
             raise ValueError(
                 f"host {self.host!r} can be reached by others: set TARMAC_TOKENS_FILE, "

@@ -27,7 +27,7 @@ def accepted(job: Job) -> Response:
 def waited(job: Job) -> Response:
     """To one who waited with the request itself: its status tells how the job ended."""
     location = {"Location": f"/jobs/{job.id}"}
-    if not job.ended:
+    if not job.ended and job.problem is None:
         return accepted(job)
     if job.state is JobState.SUCCEEDED:
         return JSONAnswer(document(job), 200, location)

@@ -151,10 +151,12 @@ def _event(name: str, revision: int, data: dict[str, Any]) -> bytes:
     return f"event: {name}\nid: {revision}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-async def wait_or_leave(request: Request, context: ApiContext, job: tuple[Job, float]) -> Job:
-    """The job when it has ended, or so many seconds later; at once where the client has gone or the service stops."""
+async def wait_or_leave(
+    request: Request, context: ApiContext, job: tuple[Job, float], *, for_answer: bool = False
+) -> Job:
+    """As `JobService.wait`, for so many seconds; at once where the client has gone or the service stops."""
     present, seconds = job
-    waiting = asyncio.ensure_future(context.service.wait(present.id, seconds))
+    waiting = asyncio.ensure_future(context.service.wait(present.id, seconds, for_answer=for_answer))
     others = (asyncio.ensure_future(_gone(request)), asyncio.ensure_future(context.stopping.wait()))
     try:
         await asyncio.wait({waiting, *others}, return_when=asyncio.FIRST_COMPLETED)

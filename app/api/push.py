@@ -146,7 +146,7 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
         return problem_response(error, {"Location": f"/jobs/{ended.id}"}, job_response.document(ended))
     if wait is None:
         return job_response.accepted(job)
-    return job_response.waited(await wait_or_leave(request, context, (job, wait)))
+    return job_response.waited(await wait_or_leave(request, context, (job, wait), for_answer=True))
 
 
 @router.post(

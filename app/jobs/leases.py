@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from app.jobs.job import Job
+from app.jobs.job import Clock, Job
+from app.push import ImageState
+
+LANDED = frozenset({ImageState.PUSHED, ImageState.ALREADY_PRESENT})
+Claim = tuple[datetime, str]  # when a job was accepted, and its id for two of one microsecond
+_TICK = timedelta(microseconds=1)
 
 
 class TagLeases(Protocol):
@@ -18,10 +25,78 @@ class TagLeases(Protocol):
         ...
 
     async def landed(self, job: Job, names: Collection[str]) -> None:
-        """`job` has written `names`, or found its image there; called while they are leased. What it outdates is never
-        written again, not after a restart either."""
+        """`job` has written `names`, or found its image there; called while they are leased. What it outdates is not
+        written any more, not after a restart either. Also called at the start of the service for jobs that ended while
+        an older one still waits."""
         ...
 
-    async def remember(self, job: Job) -> None:
-        """At the start of the service, of a job that ended while an older one still waits: what it landed counts."""
+    async def forget(self, before: datetime | None) -> None:
+        """No job accepted before that (None: no job at all) still waits or runs: what landed earlier outdates none."""
         ...
+
+
+class LocalTagLeases:
+    """Between the jobs of this process."""
+
+    def __init__(self) -> None:
+        self._held: set[str] = set()
+        self._freed = asyncio.Condition()
+        self._landed: dict[str, Claim] = {}
+
+    def __len__(self) -> int:
+        """How many names it has in memory."""
+        return len(self._landed)
+
+    @asynccontextmanager
+    async def lease(self, job: Job, names: Collection[str]) -> AsyncIterator[frozenset[str]]:
+        wanted = frozenset(names)
+        async with self._freed:
+            # all at once: two jobs that each held what the other waits for would wait for ever
+            await self._freed.wait_for(lambda: not wanted & self._held)
+            self._held |= wanted
+        try:
+            claim = claim_of(job)
+            yield frozenset(name for name in wanted if name in self._landed and self._landed[name] > claim)
+        finally:
+            self._held -= wanted
+            await asyncio.shield(self._tell())
+
+    async def landed(self, job: Job, names: Collection[str]) -> None:
+        claim = claim_of(job)
+        for name in names:
+            self._landed[name] = max(claim, self._landed.get(name, claim))
+
+    async def forget(self, before: datetime | None) -> None:
+        if before is None:
+            self._landed.clear()
+            return
+        self._landed = {name: claim for name, claim in self._landed.items() if claim[0] >= before}
+
+    async def _tell(self) -> None:
+        async with self._freed:
+            self._freed.notify_all()
+
+
+class Arrivals:
+    """The moments at which jobs are accepted: each later than the one before, even where the clock was set back."""
+
+    def __init__(self) -> None:
+        self._last = datetime.min.replace(tzinfo=UTC)
+
+    def next(self, clock: Clock) -> datetime:
+        self._last = max(clock(), self._last + _TICK)
+        return self._last
+
+    def saw(self, job: Job) -> None:
+        """A job of an earlier life of the service."""
+        self._last = max(self._last, claim_of(job)[0])
+
+
+def landed_names(job: Job) -> frozenset[str]:
+    """The destinations that have the job's images."""
+    done = (image for image in job.images if image.state in LANDED)
+    return frozenset(name for image in done for name in image.destinations)
+
+
+def claim_of(job: Job) -> Claim:
+    return (job.accepted_at or job.created_at, job.id)

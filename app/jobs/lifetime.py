@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
 from app.jobs.job import Job, JobState
+from app.jobs.leases import claim_of, landed_names
+from app.jobs.pausing import handed_back, taken_up
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery, key_of, sortable
@@ -20,6 +22,7 @@ from app.jobs.workshop import Workshop
 
 GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; the rest goes on after the next start
 HOUSEKEEPING_SECONDS = 600.0
+LONGEST_UPLOAD = timedelta(hours=1)  # a job accepted after another may have been begun so much earlier
 _BATCH = 200
 # Progress that was told but not stored is lost with the process; a watcher that comes back must not take what follows
 # for what it has seen.
@@ -31,20 +34,26 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def at_work(
-    workshop: Workshop, *, keep: timedelta, grace_seconds: float = GRACE_SECONDS
+    workshop: Workshop,
+    *,
+    keep: timedelta,
+    grace_seconds: float = GRACE_SECONDS,
+    arriving: Set[str] = frozenset(),
 ) -> AsyncIterator[JobService]:
-    """Jobs are taken and run within this block. `keep`: the age at which ended jobs go."""
+    """Jobs are taken and run within this block. `keep`: the age at which ended jobs go. `arriving`: jobs whose uploads
+    may go on."""
     service = JobService(workshop)
-    waiting = await recover(workshop)
-    for job_id in waiting:
-        await workshop.queue.put(job_id)
+    for job in await recover(workshop, arriving):
+        await workshop.queue.put(job.id, job.turn)
     async with _background(workshop.ledger.keep_saving(), _keep_house(service, workshop, keep)):
-        await workshop.queue.start(Runner(workshop).run)
+        runner = Runner(workshop)
+        await workshop.queue.start(runner.run)
         try:
             yield service
         finally:
             await workshop.queue.stop(grace_seconds)
             await workshop.ledger.settle()
+            await _hand_back(workshop, runner)
 
 
 @asynccontextmanager
@@ -62,24 +71,60 @@ async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]
         raise errors.exceptions[0] from None
 
 
-async def recover(workshop: Workshop) -> tuple[str, ...]:
-    """Set right what a crash, or a stop, left: uploads have failed, runs begin again, files of no job go. The ids that
-    wait to be run, oldest first."""
-    waiting: list[str] = []
+async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
+    """Set right what a crash, or a stop, left: uploads have failed, runs begin again (those that seem to kill the
+    process do not), files of no job go. The jobs that wait to be run, oldest first."""
+    waiting: list[Job] = []
     spooled: set[str] = set()
     async for job in _jobs(workshop, frozenset(JobState) - {JobState.SUCCEEDED}):
         present = job
-        if job.state is JobState.RECEIVING:
+        if job.state is JobState.RECEIVING and job.id in arriving:
+            workshop.ledger.follow(job)
+            spooled.add(f"{job.id}-0")
+        elif job.state is JobState.RECEIVING:
             present = await workshop.ledger.change(job.id, lambda job: _broken_off(job, workshop))
         elif job.state is JobState.RUNNING:
-            present = await workshop.ledger.change(job.id, _interrupted)
+            present = await workshop.ledger.change(job.id, lambda job: _interrupted(job, workshop))
+        workshop.arrivals.saw(present)
         if present.state is JobState.QUEUED:
-            waiting.append(job.id)
+            waiting.append(present)
+        if present.next_attempt_at is not None:
+            workshop.paused.add(present)
         spooled.update(Path(each.file.path).stem for each in present.archives if each.file and each.file.owned)
     swept = await workshop.spool.sweep(spooled)
     if waiting or swept:
         _log.info("took up where the service stopped", jobs=len(waiting), files_swept=swept)
-    return tuple(reversed(waiting))
+    waiting.sort(key=claim_of)
+    if waiting:
+        await _remember_landed(workshop, claim_of(waiting[0])[0])
+    return tuple(waiting)
+
+
+async def _remember_landed(workshop: Workshop, oldest: datetime) -> None:
+    """What jobs accepted after the oldest that waits have written is not written over by it."""
+    ended = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING, JobState.RECEIVING}
+    async for job in _jobs(workshop, ended):
+        if job.created_at < oldest - LONGEST_UPLOAD:
+            return
+        if claim_of(job)[0] > oldest:
+            await workshop.leases.landed(job, landed_names(job))
+
+
+async def _forget_landed(workshop: Workshop) -> None:
+    oldest = None
+    async for job in _jobs(workshop, frozenset({JobState.QUEUED, JobState.RUNNING})):
+        accepted = claim_of(job)[0]
+        oldest = accepted if oldest is None else min(oldest, accepted)
+    await workshop.leases.forget(oldest)
+
+
+async def _hand_back(workshop: Workshop, runner: Runner) -> None:
+    """What still ran has been cancelled by the stop: that is no crash."""
+    for job_id in runner.cut_off:
+        try:
+            await workshop.ledger.change(job_id, handed_back)
+        except (Conflict, NotFound, Unavailable):
+            continue  # cancelled by its user; or it goes on after the next start as it is
 
 
 async def delete_older(service: JobService, workshop: Workshop, keep: timedelta) -> int:
@@ -100,6 +145,7 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: timedelta) 
     while True:
         try:
             await delete_older(service, workshop, keep)
+            await _forget_landed(workshop)
         except Unavailable as error:
             _log.warning("old jobs are not deleted", reason=str(error))
         await asyncio.sleep(HOUSEKEEPING_SECONDS)
@@ -129,6 +175,6 @@ def _broken_off(job: Job, workshop: Workshop) -> Job:
     )
 
 
-def _interrupted(job: Job) -> Job:
-    again = job.to(JobState.QUEUED, attempt=job.attempt + 1)
+def _interrupted(job: Job, workshop: Workshop) -> Job:
+    again = taken_up(job, workshop.clock())
     return replace(again, revision=job.revision + _LEAP)

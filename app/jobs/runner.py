@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import structlog
@@ -12,12 +13,15 @@ import structlog
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
 from app.jobs.archives import look_at, told_by_name
 from app.jobs.job import Job, JobArchive, JobImage, JobState
+from app.jobs.leases import landed_names
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
+from app.jobs.pausing import is_outage, met_outage, paused, resumed
 from app.jobs.registries import pick_registry
 from app.jobs.workshop import Workshop
-from app.push import Event, ImageChanged, ImageState, Noticed, begin, execute, fold, survey, timed
+from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, execute, fold, survey, timed
 from app.push.inspection import inspect_all
+from app.push.options import MERGES
 from app.push.progress import ENDED
 from app.registry.warnings import warnings_told
 
@@ -31,21 +35,51 @@ class Runner:
         self._workshop = workshop
         self._ledger = workshop.ledger
         self._patience = patience_seconds
+        self.cut_off: set[str] = set()  # jobs whose run was cancelled
 
     async def run(self, job_id: str) -> None:
         """QUEUED to its end. Cancelled: the job stays RUNNING; whoever cancelled it says what becomes of it. Nothing
         else is raised."""
         try:
+            await self._run(job_id)
+        except asyncio.CancelledError:
+            self.cut_off.add(job_id)
+            raise
+
+    async def _run(self, job_id: str) -> None:
+        try:
             job = await self._record(job_id, self._begun)
         except (Conflict, NotFound):
             return  # cancelled, or deleted, while it waited
+        self.cut_off.discard(job_id)
         problem = await self._problem_of(job)
         try:
             ended = await self._record(job_id, lambda job: self._ended(job, problem))
         except (Conflict, NotFound):
             return
+        if ended.state is JobState.QUEUED:
+            await self._pause(ended)
+            return
+        if ended.problem is None or not is_outage(ended.problem):
+            await self._resume(ended.registry)
         if ended.state is JobState.SUCCEEDED:
             await self._discard(ended)
+
+    async def _pause(self, job: Job) -> None:
+        """In this order: a job that is resumed before it is queued waits out its time, one the other way round does
+        not."""
+        await self._workshop.queue.put(job.id, job.turn)
+        self._workshop.paused.add(job)
+
+    async def _resume(self, registry: str) -> None:
+        """This job got through to it, so what waits for it need not wait on."""
+        for job_id in self._workshop.paused.take(registry):
+            try:
+                job = await self._ledger.change(job_id, resumed)
+            except (NotFound, Unavailable):
+                continue  # deleted meanwhile; or it goes on when its time comes
+            if job.state is JobState.QUEUED:
+                await self._workshop.queue.put(job_id, job.turn)
 
     async def _problem_of(self, job: Job) -> Problem | None:
         """None where the push was gone through; images may have failed."""
@@ -81,7 +115,25 @@ class Runner:
                     await self._inspect(job, opened)
                     await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
                 else:
-                    await execute(opened.plan, opened.files, configured.registry, emit, lanes=self._workshop.lanes)
+                    async with self._leased(job, opened) as plan:
+                        await execute(plan, opened.files, configured.registry, emit, lanes=self._workshop.lanes)
+
+    @asynccontextmanager
+    async def _leased(self, job: Job, opened: Opened) -> AsyncIterator[PushPlan]:
+        """The plan, while no other job writes its tags; without those that a later job has written."""
+        leases = self._workshop.leases
+        names = frozenset(name for image in opened.images for name in image.destinations)
+        async with leases.lease(job, names) as overtaken:
+            merges = opened.plan.on_existing_tag in MERGES  # each adds to what the others have brought
+            plan = opened.plan if merges else replace(opened.plan, left=overtaken)
+            try:
+                yield plan
+            finally:
+                present = await self._ledger.get(job.id)
+                await leases.landed(job, landed_names(present) - plan.left)
+                for name in sorted(plan.left):
+                    told = f"{name} was written by a job that was accepted later, and is left as it is"
+                    self._ledger.show(job.id, lambda job, told=told: job.but(notices=(*job.notices, told)))  # type: ignore[misc]
 
     async def _inspect(self, job: Job, opened: Opened) -> None:
         found = await asyncio.to_thread(inspect_all, opened.plan.archives, opened.files)
@@ -116,13 +168,25 @@ class Runner:
                 await asyncio.sleep(self._patience)
 
     def _begun(self, job: Job) -> Job:
-        return job.to(JobState.RUNNING, started_at=self._workshop.clock(), finished_at=None, problem=None)
+        return job.to(
+            JobState.RUNNING,
+            started_at=self._workshop.clock(),
+            finished_at=None,
+            next_attempt_at=None,
+            problem=None,
+            starts=job.starts + 1,
+        )
 
     def _ended(self, job: Job, problem: Problem | None) -> Job:
         images = job.images if problem is None else tuple(_failed(image, problem) for image in job.images)
         problem = problem or problem_of_images(images)
-        state = JobState.SUCCEEDED if problem is None else JobState.FAILED
-        return job.to(state, images=images, problem=problem, finished_at=self._workshop.clock())
+        now = self._workshop.clock()
+        if problem is None:
+            return job.to(JobState.SUCCEEDED, images=images, finished_at=now, paused_at=None, starts=0)
+        at = self._workshop.schedule.next_attempt(job, now)
+        if at is not None and met_outage(job, problem, images):
+            return paused(replace(job, images=images), problem, now, at)
+        return job.to(JobState.FAILED, images=images, problem=problem, finished_at=now, paused_at=None, starts=0)
 
     async def _discard(self, job: Job) -> None:
         for archive in job.archives:

@@ -95,7 +95,7 @@ class FirstUpload:
             async with asyncio.timeout(None) as self._scope:
                 with told_by_name(archive.name, several=archive.name != NAMELESS):
                     told = self._told(archive, chunks, expected_bytes)
-                    file = await self._workshop.spool.save(spooled_as, told, intake)
+                    file = await self._workshop.spool.save(spooled_as, told, intake, expected_bytes or 0)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
                 raise Conflict(f"job {self.job.id} was cancelled while its archive was being received") from None
@@ -108,6 +108,11 @@ class FirstUpload:
         self._indexes.append(intake.index)
         self._workshop.ledger.show(self.job.id, lambda job: job.but(archives=tuple(self._archives)))
 
+    def place(self, archive: JobArchive, index: TarIndex) -> None:
+        """Instead of `receive`: an archive that is in the spool already."""
+        self._archives.append(archive)
+        self._indexes.append(index)
+
     async def submit(self, request: JobRequest) -> Job:
         if not self._archives:
             raise InvalidRequest("the request holds no archive; send a file part named `archive`, or a body")
@@ -119,7 +124,7 @@ class FirstUpload:
             await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
             raise
         self._submitted = True
-        await self._workshop.queue.put(job.id)
+        await self._workshop.queue.put(job.id, job.turn)
         return job
 
     async def abandon(self, error: TarmacError) -> Job:
@@ -166,6 +171,7 @@ class FirstUpload:
                 "registry": request.registry,
                 "labels": request.labels,
                 "fingerprint": fingerprint,
+                "accepted_at": self._workshop.arrivals.next(self._workshop.clock),
             }
 
         def queued(job: Job) -> Job:

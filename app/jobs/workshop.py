@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
 from app.jobs.job import Clock, utc_now
+from app.jobs.leases import Arrivals, LocalTagLeases, TagLeases
 from app.jobs.ledger import Ledger
 from app.jobs.paths import AllowedRoots
+from app.jobs.pausing import FAIL_AT_ONCE, PausedJobs, RetrySchedule
 from app.jobs.queue import JobQueue
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Lanes
@@ -17,7 +19,8 @@ from app.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """`max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run."""
+    """`max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
+    how long the outage of a registry is waited for."""
 
     ledger: Ledger
     spool: Spool
@@ -28,3 +31,7 @@ class Workshop:
     limits: Limits = DEFAULT_LIMITS
     max_archive_bytes: int | None = None
     lanes: Lanes = field(default_factory=Lanes)
+    leases: TagLeases = field(default_factory=LocalTagLeases)
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    schedule: RetrySchedule = FAIL_AT_ONCE
+    paused: PausedJobs = field(default_factory=PausedJobs)

@@ -40,6 +40,8 @@ class BlobStep:
 
 @dataclass(frozen=True, slots=True)
 class PushPlan:
+    """`left`: destinations, as text, that stay as they are whatever stands there; nobody asks."""
+
     archives: tuple[Archive, ...]
     images: tuple[ImageTarget, ...]
     blobs: tuple[BlobStep, ...]
@@ -47,3 +49,4 @@ class PushPlan:
     notes: tuple[str, ...] = ()
     on_existing_tag: str = "overwrite"
     media_types: str = "keep"
+    left: frozenset[str] = frozenset()

@@ -53,6 +53,9 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
     missing: list[Reference] = []
     skipped: list[Reference] = []
     for destination in target.destinations:
+        if str(destination) in plan.left:
+            skipped.append(destination)
+            continue
         found = await _find(plan, target, destination, registry)
         taken = found.taken and destination.tag is not None
         if found.same:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.jobs import AllowedRoots, ConfiguredRegistry, Job, JobRequest, JobService, JobState, Ledger, Workshop, at_work
+from app.jobs.pausing import FAIL_AT_ONCE, RetrySchedule
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store import JobStore
 from app.push import Destination, PushOptions
@@ -48,6 +49,7 @@ class Bench:
     grace: float = 30
     keep: timedelta = timedelta(days=30)
     clock: Ticking = field(default_factory=Ticking)
+    schedule: RetrySchedule = FAIL_AT_ONCE
 
     def __post_init__(self) -> None:
         self.roots = self.root / "in"
@@ -66,6 +68,7 @@ class Bench:
             roots=AllowedRoots((self.roots,)),
             clock=self.clock,
             max_archive_bytes=10 << 20,
+            schedule=self.schedule,
         )
 
     @asynccontextmanager

@@ -1,0 +1,119 @@
+"""Outages of a registry: the job goes back to the queue, with a time to go on. Pure but for `PausedJobs`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from app.errors import Conflict, Interrupted, Origin, Problem
+from app.jobs.job import Job, JobImage, JobState
+from app.push import ImageState
+from app.push.progress import LOST
+
+FIRST_WAIT = timedelta(seconds=5)  # the requests themselves were tried again for about half a minute before
+LONGEST_WAIT = timedelta(hours=1)
+SHORTEST_WAIT = timedelta(seconds=1)
+MOST_STARTS = 3  # a job that was there each time the process died is not given a fourth chance to kill it
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySchedule:
+    """`patience`: how long an outage is waited for; none at all by default, then jobs fail at once."""
+
+    patience: timedelta = timedelta(0)
+    chance: Callable[[], float] = random.random
+
+    def next_attempt(self, job: Job, now: datetime) -> datetime | None:
+        """None where it is given up. Up to as long again as the outage has lasted, at random (full jitter): jobs that
+        were stopped together do not come back together."""
+        begun = job.paused_at or now
+        bound = min(max(now - begun, FIRST_WAIT), LONGEST_WAIT)
+        at = now + max(bound * self.chance(), SHORTEST_WAIT)
+        return at if at <= begun + self.patience else None
+
+
+FAIL_AT_ONCE = RetrySchedule()
+
+
+def is_outage(problem: Problem) -> bool:
+    """What passes by itself: the registry cannot be reached, fails, or asks to slow down."""
+    return problem.origin is Origin.REGISTRY and problem.retryable
+
+
+def met_outage(job: Job, problem: Problem | None, images: Collection[JobImage]) -> bool:
+    """Whether what failed may succeed when the registry is well again. A dry run is asked for what is there now."""
+    if job.options.dry_run:
+        return False
+    problems = [problem, *(image.problem for image in images if image.state is ImageState.FAILED)]
+    return any(each is not None and is_outage(each) for each in problems)
+
+
+def paused(job: Job, problem: Problem, now: datetime, at: datetime) -> Job:
+    """Back in the queue, to go on at `at`. Its problem stays to be seen."""
+    told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
+    return job.to(
+        JobState.QUEUED,
+        attempt=job.attempt + 1,
+        next_attempt_at=at,
+        paused_at=job.paused_at or now,
+        starts=0,
+        problem=problem,
+        images=waiting(job.images),
+        notices=(*job.notices, told),
+    )
+
+
+def waiting(images: Collection[JobImage]) -> tuple[JobImage, ...]:
+    """Those that were lost are to be pushed once more."""
+    return tuple(
+        replace(image, state=ImageState.PENDING, problem=None) if image.state in LOST else image for image in images
+    )
+
+
+def resumed(job: Job) -> Job:
+    """The outage is over, or somebody wants to know: at once."""
+    return job if job.state is not JobState.QUEUED else job.but(next_attempt_at=None)
+
+
+def taken_up(job: Job, now: datetime) -> Job:
+    """A RUNNING job whose process died: QUEUED again, or FAILED where it has been so too often."""
+    if job.starts < MOST_STARTS:
+        return job.to(JobState.QUEUED, attempt=job.attempt + 1)
+    error = Interrupted(
+        f"the service died {job.starts} times while this job ran, so it is set aside; look at the archive and at the "
+        "log, then retry it"
+    )
+    images = tuple(
+        replace(image, state=ImageState.FAILED, problem=error.problem)
+        if image.state in {ImageState.PENDING, ImageState.PUSHING}
+        else image
+        for image in job.images
+    )
+    return job.to(JobState.FAILED, starts=0, problem=error.problem, images=images, finished_at=now)
+
+
+def handed_back(job: Job) -> Job:
+    """A RUNNING job of a service that stops in order. Raises Conflict where it does not run."""
+    if job.state is not JobState.RUNNING:
+        raise Conflict(f"job {job.id} is {job.state}")
+    return job.to(JobState.QUEUED, attempt=job.attempt + 1, starts=0)
+
+
+class PausedJobs:
+    """The jobs of this process that wait for their registry, by its name."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, set[str]] = {}
+
+    def add(self, job: Job) -> None:
+        self._ids.setdefault(job.registry, set()).add(job.id)
+
+    def take(self, registry: str) -> frozenset[str]:
+        """All that wait for this registry; they are no longer known here."""
+        return frozenset(self._ids.pop(registry, ()))
+
+
+def _second(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

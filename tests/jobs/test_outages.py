@@ -1,0 +1,180 @@
+"""A registry out of order: jobs wait for it and go on; jobs that kill the process do not get a fourth chance."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.api.job_response import waited
+from app.errors import RegistryDenied, RegistryUnreachable
+from app.jobs import Job, JobService, JobState
+from app.jobs.lifetime import recover
+from app.jobs.pausing import FIRST_WAIT, LONGEST_WAIT, MOST_STARTS, RetrySchedule, taken_up
+from app.jobs.runner import Runner
+from app.jobs.workshop import Workshop
+from app.push import ImageState, PushOptions
+from tests.jobs.bench import REQUEST, TWO, Bench, upload
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def patient(bench: Bench) -> Workshop:
+    return replace(bench.workshop(), schedule=RetrySchedule(DAY, lambda: 1.0))
+
+
+async def test_an_outage_sends_the_job_back_to_the_queue_with_a_time_to_go_on(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"), repository="team/b")
+    job = await upload(service, TWO)
+    await Runner(workshop).run(job.id)
+    paused = await service.get(job.id)
+    assert (paused.state, paused.attempt, paused.starts) == (JobState.QUEUED, 2, 0)
+    assert paused.problem is not None
+    assert paused.problem.code == "registry_unreachable"
+    assert paused.next_attempt_at is not None
+    assert paused.next_attempt_at > bench.clock.now
+    assert "attempt 1 met an outage (registry_unreachable); attempt 2 follows at 2026-" in paused.notices[-1]
+    assert [image.state for image in paused.images] == [ImageState.PUSHED, ImageState.PENDING]
+    assert bench.spooled() == [f"{job.id}-0.tar"]
+    assert paused.document()["next_attempt_at"].startswith("2026-")
+    bench.registry._failures.clear()
+    await Runner(workshop).run(job.id)
+    done = await service.get(job.id)
+    assert (done.state, done.problem, done.next_attempt_at, done.paused_at) == (JobState.SUCCEEDED, None, None, None)
+
+
+async def test_what_does_not_pass_by_itself_fails_at_once(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("push_blob", RegistryDenied("read-only"))
+    job = await upload(service)
+    await Runner(workshop).run(job.id)
+    assert (await service.get(job.id)).state is JobState.FAILED
+
+
+async def test_a_dry_run_does_not_wait_for_a_registry(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("read_manifest", RegistryUnreachable("no route"))
+    job = await upload(service, request=replace(REQUEST, options=PushOptions(dry_run=True)))
+    await Runner(workshop).run(job.id)
+    assert (await service.get(job.id)).state is JobState.FAILED
+
+
+async def test_an_outage_that_lasts_too_long_is_given_up(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    job = await upload(service)
+    await Runner(workshop).run(job.id)
+    bench.clock.now += DAY
+    await Runner(workshop).run(job.id)
+    failed = await service.get(job.id)
+    assert (failed.state, failed.attempt) == (JobState.FAILED, 2)
+
+
+async def test_the_first_job_that_gets_through_wakes_those_that_wait(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    waits = await upload(service)
+    await Runner(workshop).run(waits.id)
+    bench.registry._failures.clear()
+    other = await upload(service, TWO)
+    await Runner(workshop).run(other.id)
+    assert (await service.get(waits.id)).next_attempt_at is None
+
+
+async def test_a_job_that_waits_for_its_registry_can_be_tried_at_once_or_cancelled(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    job = await upload(service)
+    await Runner(workshop).run(job.id)
+    again = await service.retry(job.id)
+    assert (again.state, again.next_attempt_at, again.attempt) == (JobState.QUEUED, None, 2)
+    cancelled = await service.cancel(job.id)
+    assert (cancelled.state, cancelled.problem) == (JobState.CANCELLED, None)
+
+
+async def test_who_waits_for_an_answer_is_told_when_nothing_more_will_happen_in_time(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    job = await upload(service)
+    await Runner(workshop).run(job.id)
+    told = await service.wait(job.id, 0.5, for_answer=True)
+    assert (told.state, told.problem and told.problem.code) == (JobState.QUEUED, "registry_unreachable")
+    answer = waited(told)
+    assert answer.status_code == 502
+    assert json.loads(bytes(answer.body))["job"]["next_attempt_at"] is not None
+
+
+async def test_a_job_that_waits_survives_a_restart_with_its_time(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    job = await upload(service)
+    await Runner(workshop).run(job.id)
+    paused = await service.get(job.id)
+    restarted = patient(bench)
+    assert await recover(restarted) == (paused,)
+    assert restarted.paused.take("default") == {job.id}
+
+
+async def test_the_service_goes_on_by_itself_when_the_time_has_come(bench: Bench) -> None:
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    bench.schedule = RetrySchedule(DAY)  # the clock of the bench is of the past: for the queue every time has come
+    async with bench.service() as service:
+        job = await upload(service)
+        async for seen in service.watch(job.id):
+            if seen.attempt == 3:
+                bench.registry._failures.clear()
+        assert (seen.state, seen.problem) == (JobState.SUCCEEDED, None)
+
+
+def test_pauses_grow_from_seconds_to_an_hour() -> None:
+    schedule = RetrySchedule(DAY, lambda: 1.0)
+    job, now, waits = Job.new(JobState.RUNNING, NOW).but(paused_at=NOW), NOW, []
+    while (at := schedule.next_attempt(job, now)) is not None:
+        waits.append(at - now)
+        now = at
+    assert waits[:5] == [timedelta(seconds=each) for each in (5, 5, 10, 20, 40)]
+    assert waits[0] == FIRST_WAIT
+    assert waits[-1] == LONGEST_WAIT
+    assert len(waits) < 50
+
+
+def test_pauses_are_at_random_and_never_nothing() -> None:
+    job = Job.new(JobState.RUNNING, NOW)
+    assert RetrySchedule(DAY, lambda: 0.0).next_attempt(job, NOW) == NOW + timedelta(seconds=1)
+    assert RetrySchedule(DAY, lambda: 0.5).next_attempt(job, NOW) == NOW + FIRST_WAIT / 2
+    assert RetrySchedule().next_attempt(job, NOW) is None
+
+
+@pytest.mark.parametrize(("starts", "state"), [(1, JobState.QUEUED), (2, JobState.QUEUED), (3, JobState.FAILED)])
+def test_a_job_that_kills_the_process_is_set_aside(starts: int, state: JobState) -> None:
+    assert MOST_STARTS == 3
+    taken = taken_up(replace(Job.new(JobState.RUNNING, NOW), starts=starts), NOW)
+    assert taken.state is state
+    if state is JobState.FAILED:
+        assert taken.problem is not None
+        assert (taken.problem.code, taken.problem.retryable) == ("interrupted", True)
+        assert "died 3 times" in taken.problem.detail
+
+
+async def test_a_start_is_stored_before_the_run_begins(bench: Bench) -> None:
+    bench.registry.gate = asyncio.Event()
+    bench.grace = 0
+    async with bench.service() as service:
+        job = await upload(service)
+        await bench.registry.waiting.wait()
+        stored = await bench.store.get(job.id)
+        assert stored is not None
+        assert (stored.state, stored.starts) == (JobState.RUNNING, 1)
