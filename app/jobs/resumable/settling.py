@@ -1,0 +1,163 @@
+"""From the last byte of an upload to its queued job. Also after a crash in the middle of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import structlog
+
+from app.archive import TarIndex
+from app.archive.intake import Intake, sniff_file
+from app.archive.model import Compression
+from app.errors import Internal, NotFound, TarmacError
+from app.jobs.archives import chunks_of, compare_checksum
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.request import JobRequest
+from app.jobs.resumable.state import UploadState
+from app.jobs.resumable.upload import ArrivingUpload, Uploads
+from app.jobs.service import JobService
+from app.jobs.workshop import Workshop
+from app.spool import OpenFile, SpooledFile
+
+ANSWER_SECONDS = 20.0  # proxies give up at 60; whoever is not told by then finds it in the job
+
+_log = structlog.get_logger(__name__)
+
+
+class Settler:
+    """Its tasks end with `stop`; what they did not come to is begun again at the next start."""
+
+    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
+        self._workshop, self._service, self._uploads = workshop, service, uploads
+        self._files = uploads.files
+        self._tasks: dict[str, asyncio.Task[TarmacError | None]] = {}
+
+    def begin(self, upload: ArrivingUpload) -> None:
+        if upload.state.id not in self._tasks:
+            self._tasks[upload.state.id] = asyncio.create_task(self._settle(upload))
+
+    async def outcome(self, upload: ArrivingUpload) -> TarmacError | None:
+        """What is wrong with the archive, as far as it is known within ANSWER_SECONDS."""
+        task = self._tasks.get(upload.state.id)
+        if task is None:
+            return None
+        await asyncio.wait([task], timeout=ANSWER_SECONDS)
+        if not task.done() or task.cancelled():
+            return None
+        if task.exception() is not None:
+            return Internal("the service met an error it does not know; its log has more, under this job's id")
+        return task.result()
+
+    async def stop(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    async def give_up(self, upload: ArrivingUpload, error: TarmacError) -> None:
+        """The job has failed with `error`, and the upload goes."""
+        await self._fail(upload.state, error)
+        await self._uploads.drop(upload.state.id)
+
+    async def _settle(self, upload: ArrivingUpload) -> TarmacError | None:
+        state = upload.state
+        try:
+            job = await self._workshop.ledger.get(state.job)
+            if job.state is not JobState.RECEIVING:
+                return None
+            await self._queue(job, upload)
+        except NotFound:
+            return None
+        except TarmacError as error:
+            await self._fail(state, error)
+            await asyncio.to_thread(self._files.drop_bytes, state.id, kept=True)
+            return error
+        await asyncio.to_thread(self._files.drop_bytes, state.id)
+        return None
+
+    async def _queue(self, job: Job, upload: ArrivingUpload) -> None:
+        state = upload.state
+        taken = self._service.take_up(job)
+        try:
+            archive, index = await self._archive(job, upload)
+            if state.hold:
+                await self._queue_held(job, archive, state.checksum)
+                return
+            taken.place(archive, index)
+            request = JobRequest(job.options, job.registry, job.labels, state.checksum)
+            await taken.submit(request)
+        finally:
+            self._service.let_go(job.id)
+
+    async def _queue_held(self, job: Job, archive: JobArchive, checksum: str | None) -> None:
+        """It is opened when the job runs: where a name is missing, the archive is still here to be given one."""
+        expected = JobRequest(job.options, checksum=checksum).expected()
+        if expected is not None:
+            compare_checksum(archive, expected)
+        accepted_at = self._workshop.arrivals.next(self._workshop.clock)
+
+        def queued(job: Job) -> Job:
+            return job.to(JobState.QUEUED, archives=(archive,), accepted_at=accepted_at)
+
+        present = await self._workshop.ledger.change(job.id, queued)
+        await self._workshop.queue.put(present.id, present.turn)
+
+    async def _archive(self, job: Job, upload: ArrivingUpload) -> tuple[JobArchive, TarIndex]:
+        """The plain tar of it where it is to lie, hashed and indexed."""
+        state, spooled_as = upload.state, f"{job.id}-0"
+        size = await asyncio.to_thread(self._files.offset, state.id)
+        intake = None if size is None else await asyncio.to_thread(upload.tally.finish, size)
+        if intake is not None:
+            file: SpooledFile | None = await self._move(state, spooled_as)
+        else:
+            intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
+            file = await self._read_again(state, spooled_as, intake)
+        archive = JobArchive(state.name, ArchiveSource.UPLOAD, size=intake.received, file=file)
+        return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
+
+    async def _read_again(self, state: UploadState, spooled_as: str, intake: Intake) -> SpooledFile:
+        """From its beginning: a plain tar to hash and index it, another to unwrap it into the spool."""
+        moved = await asyncio.to_thread(self._files.settled, state.id, spooled_as)
+        is_moved = moved is not None and await asyncio.to_thread(self._files.offset, state.id) is None
+        source = self._workshop.spool.open(moved) if moved and is_moved else await self._open(state)
+        try:
+            if is_moved or await asyncio.to_thread(sniff_file, source, source.size) is Compression.NONE:
+                async for chunk in chunks_of(source):
+                    await asyncio.to_thread(_drain, intake.feed, chunk)
+                await asyncio.to_thread(_drain, intake.finish)
+            else:
+                moved = await self._workshop.spool.save(spooled_as, chunks_of(source), intake)
+                if state.hold:
+                    moved = await asyncio.to_thread(self._files.keep_other, state.id, moved)
+                is_moved = True
+        finally:
+            source.close()
+        return moved if moved and is_moved else await self._move(state, spooled_as)
+
+    async def _open(self, state: UploadState) -> OpenFile:
+        return await asyncio.to_thread(self._files.open, state.id)
+
+    async def _move(self, state: UploadState, spooled_as: str) -> SpooledFile:
+        if state.hold:
+            return await asyncio.to_thread(self._files.keep, state.id)
+        return await asyncio.to_thread(self._files.hand_over, state.id, spooled_as)
+
+    async def _fail(self, state: UploadState, error: TarmacError) -> None:
+        def failed(job: Job) -> Job:
+            if job.ended:
+                return job
+            bare = tuple(replace(archive, file=None) for archive in job.archives)
+            return job.to(JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock(), archives=bare)
+
+        if state.job:
+            try:
+                await self._workshop.ledger.change(state.job, failed)
+            except NotFound:
+                _log.info("the job of an upload is gone", job=state.job)
+
+
+def _drain(step: Callable[..., Iterable[bytes]], *arguments: bytes) -> None:
+    for _ in step(*arguments):
+        pass

@@ -1,0 +1,85 @@
+"""What is over, or too old, goes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+
+from app.errors import Conflict, NotFound, Unavailable
+from app.jobs.job import JobState
+from app.jobs.resumable.state import LIFETIME, UploadState
+from app.jobs.resumable.upload import ArrivingUpload, Uploads
+from app.jobs.service import JobService
+from app.jobs.workshop import Workshop
+
+SWEEP_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
+        self._workshop, self._service, self._uploads = workshop, service, uploads
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.sweep(datetime.now(UTC))
+            except Unavailable as error:
+                _log.warning("old uploads are not deleted", reason=str(error))
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+            self._woken.clear()
+
+    async def sweep(self, now: datetime) -> int:
+        """How many uploads went."""
+        count = 0
+        for upload in self._uploads.all():
+            if await self._is_over(upload, now):
+                await self._uploads.drop(upload.state.id)
+                count += 1
+        return count
+
+    async def check_unused(self, state: UploadState) -> None:
+        """Raises Conflict where a job still reads what is held."""
+        for job_id in (state.job, *state.pushes) if state.complete and state.hold else ():
+            if await self._state_of(job_id) in (JobState.QUEUED, JobState.RUNNING):
+                raise Conflict(f"job {job_id} still reads the archive of this upload; cancel it first, or wait")
+
+    async def _is_over(self, upload: ArrivingUpload, now: datetime) -> bool:
+        state = upload.state
+        job = await self._state_of(state.job) if state.job else JobState.RECEIVING
+        if not state.complete and job is not JobState.RECEIVING:
+            return True
+        touched = await asyncio.to_thread(self._uploads.files.touched_at, state.id)
+        if state.complete and job is None and not state.pushes:
+            return True
+        if now - datetime.fromtimestamp(touched, UTC) < LIFETIME:
+            return False
+        return await self._expire(state)
+
+    async def _expire(self, state: UploadState) -> bool:
+        try:
+            await self.check_unused(state)
+            if state.job and not state.complete:
+                await self._service.cancel(state.job)
+        except Conflict:
+            return not state.complete
+        _log.info("an upload is too old, and goes", upload=state.id[:8], complete=state.complete)
+        return True
+
+    async def _state_of(self, job_id: str) -> JobState | None:
+        try:
+            return (await self._workshop.ledger.get(job_id)).state
+        except NotFound:
+            return None

@@ -1,0 +1,85 @@
+"""Every upload that is known here: its state, who writes to it, how far it is hashed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Self
+
+import structlog
+
+from app.archive import Limits
+from app.errors import NotFound
+from app.jobs.resumable.state import UploadState
+from app.jobs.resumable.tally import Tally
+from app.jobs.resumable.turns import Turns
+from app.spool.arriving import ArrivingFiles
+
+_log = structlog.get_logger(__name__)
+
+
+class ArrivingUpload:
+    def __init__(self, state: UploadState, limits: Limits) -> None:
+        self.state = state
+        self.turns = Turns()
+        self.tally = Tally(limits)
+
+
+class Uploads:
+    """By id. What is changed here is durable first."""
+
+    def __init__(self, files: ArrivingFiles) -> None:
+        self.files = files
+        self._known: dict[str, ArrivingUpload] = {}
+
+    @classmethod
+    async def load(cls, files: ArrivingFiles, limits: Limits) -> Self:
+        """What is there from before. Bytes that were not proven yet when the process ended go."""
+        uploads = cls(files)
+        for name, raw in await asyncio.to_thread(lambda: tuple(files.states())):
+            try:
+                state = UploadState.read(raw)
+            except (ValueError, TypeError):
+                _log.warning("an upload cannot be read, and goes", upload=name[:8])
+                await asyncio.to_thread(files.remove, name)
+                continue
+            if state.trusted is not None:
+                await asyncio.to_thread(files.cut, name, state.trusted)
+                state = replace(state, trusted=None)
+                await asyncio.to_thread(files.write_state, name, state.write())
+            uploads.add(state, limits)
+        return uploads
+
+    @property
+    def jobs(self) -> frozenset[str]:
+        """Jobs that are not broken off because the service was started anew."""
+        return frozenset(upload.state.job for upload in self._known.values() if upload.state.job)
+
+    def add(self, state: UploadState, limits: Limits) -> ArrivingUpload:
+        self._known[state.id] = ArrivingUpload(state, limits)
+        return self._known[state.id]
+
+    def find(self, upload_id: str) -> ArrivingUpload:
+        try:
+            return self._known[upload_id]
+        except KeyError:
+            raise NotFound("there is no such upload; it may have ended, been cancelled, or be too old") from None
+
+    def all(self) -> tuple[ArrivingUpload, ...]:
+        return tuple(self._known.values())
+
+    def under_way(self) -> tuple[ArrivingUpload, ...]:
+        return tuple(self._under_way())
+
+    def _under_way(self) -> Iterator[ArrivingUpload]:
+        return (upload for upload in self._known.values() if not upload.state.complete)
+
+    async def change(self, upload: ArrivingUpload, **changes: Any) -> None:
+        state = replace(upload.state, **changes)
+        await asyncio.to_thread(self.files.write_state, state.id, state.write())
+        upload.state = state
+
+    async def drop(self, upload_id: str) -> None:
+        self._known.pop(upload_id, None)
+        await asyncio.to_thread(self.files.remove, upload_id)

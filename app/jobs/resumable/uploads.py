@@ -1,0 +1,389 @@
+"""ResumableUploads: a method per thing that a client may do with an upload that goes on after an interruption."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from app.errors import (
+    ArchiveError,
+    ChecksumMismatch,
+    Conflict,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    TarmacError,
+    TooLarge,
+)
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.registries import pick_registry
+from app.jobs.request import JobRequest
+from app.jobs.resumable.receiving import HASHES, Receiving
+from app.jobs.resumable.settling import Settler
+from app.jobs.resumable.state import LIFETIME, Proof, UploadState, new_id
+from app.jobs.resumable.sweeping import Sweeper
+from app.jobs.resumable.tally import Tally
+from app.jobs.resumable.upload import ArrivingUpload, Uploads
+from app.jobs.service import JobService
+from app.jobs.workshop import Workshop
+from app.push import received
+from app.spool.arriving import ArrivingFiles
+
+MAX_UPLOADS = 1_000  # at once; each is a file, and a row among the jobs
+MAX_PARTS = 100  # of a concatenation
+MAX_PUSHES = 100  # of one archive that is held
+
+_log = structlog.get_logger(__name__)
+
+
+class OffsetMismatch(Conflict):
+    """The bytes do not begin where those that are here end."""
+
+    def __init__(self, expected: int, provided: int) -> None:
+        super().__init__(f"the upload goes on at byte {expected}, and the request begins at byte {provided}")
+        self.expected, self.provided = expected, provided
+
+
+class LengthMismatch(InvalidRequest):
+    """More bytes than were announced, or another length than before."""
+
+
+class ProofMismatch(ChecksumMismatch):
+    """The bytes of this request are not those that its checksum is of; they were left out."""
+
+
+class UploadEnded(Conflict):
+    """Nothing can be appended to an upload that is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """`explicit`: the client says itself when the upload is complete, whatever the length."""
+
+    name: str
+    request: JobRequest
+    length: int | None = None
+    metadata: str = ""
+    hold: bool = False
+    is_part: bool = False
+    explicit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """`size`: of the body, where it is known. `completes`: the last byte is in it; None: as the length says."""
+
+    offset: int
+    size: int | None = None
+    length: int | None = None
+    completes: bool | None = None
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """`job`: as it is now; None for a part of a concatenation, or where it was deleted."""
+
+    state: UploadState
+    offset: int
+    expires_at: datetime
+    job: Job | None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`fault`: what was found wrong with the archive when it was complete."""
+
+    shown: Shown
+    fault: TarmacError | None = None
+
+
+class ResumableUploads:
+    """An unknown upload: NotFound. Concurrent calls are fine; of two for one upload the newer goes first."""
+
+    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
+        self._workshop, self._service, self._uploads = workshop, service, uploads
+        self._files = uploads.files
+        self._settler = Settler(workshop, service, uploads)
+        self.sweeper = Sweeper(workshop, service, uploads)
+
+    async def resume(self) -> None:
+        """After a start: what was complete before it becomes a job, cancelling works again."""
+        for upload in self._uploads.all():
+            if upload.state.job:
+                self._listen(upload)
+            await self._complete_by_length(upload)
+            if upload.state.complete and await self._job_of(upload.state) is not None:
+                self._settler.begin(upload)
+
+    def interrupt(self) -> None:
+        """The service is about to stop: what has come is kept, and goes on after the next start."""
+        for upload in self._uploads.all():
+            upload.turns.interrupt()
+
+    async def stop(self) -> None:
+        await self._settler.stop()
+
+    async def begin(self, new: NewUpload) -> UploadState:
+        """The upload and its job are durable. Raises UnknownRegistry, TooLarge, SpoolFull, LimitExceeded."""
+        pick_registry(self._workshop.registries, new.request.registry)
+        self._check_length(new.length)
+        if len(self._uploads.under_way()) >= MAX_UPLOADS:
+            raise LimitExceeded(f"{MAX_UPLOADS} uploads are under way; end or delete one of them")
+        await asyncio.to_thread(self._workshop.spool.room_for, new.length or 0)
+        job = None if new.is_part else _new_job(new, self._workshop.clock())
+        state = UploadState(
+            id=new_id(),
+            job="" if job is None else job.id,
+            name=new.name,
+            length=new.length,
+            metadata=new.metadata,
+            concat="partial" if new.is_part else "",
+            checksum=new.request.checksum,
+            hold=new.hold,
+            explicit=new.explicit,
+        )
+        # the file first: a job without an upload would be received for ever, an upload without a job is swept away
+        await asyncio.to_thread(self._files.create, state.id, state.write())
+        upload = self._uploads.add(state, self._workshop.limits)
+        if job is not None:
+            await self._workshop.ledger.add(job)
+            self._listen(upload)
+        await self._complete_by_length(upload)
+        return upload.state
+
+    async def append(self, upload_id: str, patch: Patch, chunks: AsyncIterable[bytes]) -> Appended:
+        """What came before anything broke stays. Raises OffsetMismatch, LengthMismatch, ProofMismatch, UploadEnded,
+        TurnTaken, TooLarge, SpoolFull, ArchiveError (then the upload has ended), what `chunks` raises."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            if upload.state.complete and patch.size == 0:
+                return await self._appended(upload)  # the answer to the last request was lost
+            offset = await self._check(upload, patch)
+            await self._learn_length(upload, patch, offset)
+            try:
+                async with upload.turns.interruptible():
+                    offset = await self._receive(upload, patch, chunks)
+            except ArchiveError as error:
+                await self._settler.give_up(upload, error)
+                raise
+            if patch.completes or (patch.completes is None and offset == upload.state.length):
+                await self._complete(upload, offset)
+        return await self._appended(upload)
+
+    async def concatenate(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
+        """One upload of several that are parts, which go. Raises InvalidRequest, what `begin` raises."""
+        if not 0 < len(parts) <= MAX_PARTS:
+            raise InvalidRequest(f"an upload is put together of 1 to {MAX_PARTS} parts, and {len(parts)} are given")
+        found = [self._uploads.find(part) for part in parts]
+        if len(set(parts)) < len(parts) or not all(each.state.is_part for each in found):
+            raise InvalidRequest("each part must be an upload of its own that was begun with `Upload-Concat: partial`")
+        if not all(each.state.complete for each in found):
+            raise InvalidRequest("a part is not complete; send the rest of it first")
+        sizes = [await self._offset(part) for part in parts]
+        state = await self.begin(replace(new, length=sum(sizes), explicit=True))
+        upload = self._uploads.find(state.id)
+        async with upload.turns.take():
+            await asyncio.to_thread(self._files.join, state.id, parts)
+            await self._complete(upload, sum(sizes))
+        for part in parts:
+            await self._uploads.drop(part)
+        return upload.state
+
+    async def show(self, upload_id: str) -> Shown:
+        """The offset told is durable, and holds: a request that still writes ends first."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            await self._check_job(upload)
+            await self._complete_by_length(upload)
+            return await self._shown(upload)
+
+    async def cancel(self, upload_id: str) -> None:
+        """The upload goes, its job is cancelled where it was still being received. Raises Conflict where a job reads
+        what is held."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            await self.sweeper.check_unused(upload.state)
+            job = await self._job_of(upload.state)
+            if job is not None and job.state is JobState.RECEIVING:
+                await self._service.cancel(job.id)
+            await self._uploads.drop(upload_id)
+
+    async def push_held(self, upload_id: str, request: JobRequest) -> Job:
+        """Another job of the archive that is held. Raises Conflict where none is, UnknownRegistry."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            job = await self._job_of(upload.state)
+            files = job.archives if job is not None else ()
+            kept = upload.state.complete and upload.state.hold and all(each.file is not None for each in files)
+            if not files or not kept or (job is not None and job.state is JobState.RECEIVING):
+                raise Conflict(
+                    "the archive of this upload is not held: it is not complete, or was begun without `hold`"
+                )
+            if len(upload.state.pushes) >= MAX_PUSHES:
+                raise LimitExceeded(f"the archive was pushed {MAX_PUSHES} times; send it again")
+            pushed = await self._service.submit_archives(files, request)
+            await self._uploads.change(upload, pushes=(*upload.state.pushes, pushed.id))
+            return pushed
+
+    async def _check(self, upload: ArrivingUpload, patch: Patch) -> int:
+        await self._check_job(upload)
+        offset = await asyncio.to_thread(self._files.offset, upload.state.id)
+        if upload.state.complete or offset is None:
+            raise UploadEnded("the upload is complete; nothing can be appended to it")
+        if patch.offset != offset:
+            raise OffsetMismatch(offset, patch.offset)
+        return offset
+
+    async def _check_job(self, upload: ArrivingUpload) -> None:
+        if upload.state.complete or upload.state.is_part:
+            return
+        job = await self._job_of(upload.state)
+        if job is None or job.state is not JobState.RECEIVING:
+            self.sweeper.wake()
+            raise NotFound("the upload has ended: its job was cancelled, or has failed")
+
+    async def _learn_length(self, upload: ArrivingUpload, patch: Patch, offset: int) -> None:
+        length = patch.length
+        if patch.completes and patch.size is not None:
+            if length not in (None, offset + patch.size):
+                raise LengthMismatch("Upload-Length and the length of this last request contradict each other")
+            length = offset + patch.size
+        known = upload.state.length
+        if known is not None and length not in (None, known):
+            raise LengthMismatch(f"the upload was announced with {known} bytes, and now with {length}")
+        if known is not None and offset + (patch.size or 0) > known:
+            raise LengthMismatch(f"{patch.size} bytes from {offset} on are more than the {known} that were announced")
+        if known is None and length is not None:
+            self._check_length(length)
+            await self._uploads.change(upload, length=length)
+
+    async def _receive(self, upload: ArrivingUpload, patch: Patch, chunks: AsyncIterable[bytes]) -> int:
+        """The offset after all of it, durable."""
+        if patch.proof is not None:
+            await self._uploads.change(upload, trusted=patch.offset)
+        file = await asyncio.to_thread(self._files.writing, upload.state.id)
+        tally = None if upload.state.is_part else upload.tally
+        receiving = Receiving(file, tally, self._workshop.spool.room_for, self._teller(upload))
+        receiving.ask_for(patch.proof)
+        told = False
+        try:
+            await receiving.pump(chunks, lambda count: self._check_length(patch.offset + count, upload.state.length))
+            told = receiving.proven
+            if not told:
+                raise ProofMismatch("the bytes of this request do not have its checksum; send them again")
+        finally:
+            if not told and patch.proof is not None:
+                await asyncio.to_thread(file.cut, patch.offset)
+                upload.tally = Tally(self._workshop.limits)
+            await asyncio.to_thread(file.end)
+            if patch.proof is not None:
+                await self._uploads.change(upload, trusted=None)
+        return file.size
+
+    def _check_length(self, length: int | None, announced: int | None = None) -> None:
+        most = self._workshop.max_archive_bytes
+        if length is not None and most is not None and length > most:
+            raise TooLarge(f"the upload has {length} bytes; at most {most} are taken (TARMAC_MAX_UPLOAD_BYTES)")
+        if announced is not None and length is not None and length > announced:
+            raise LengthMismatch(f"more bytes came than the {announced} that were announced; the rest was left out")
+
+    def _teller(self, upload: ArrivingUpload) -> Teller:
+        return Teller(self._workshop, upload.state, asyncio.get_running_loop())
+
+    async def _complete_by_length(self, upload: ArrivingUpload) -> None:
+        """All bytes are here, and the client need not say so once more: it would take the upload for complete."""
+        state = upload.state
+        if state.complete or state.explicit or state.length is None:
+            return
+        if await asyncio.to_thread(self._files.offset, state.id) == state.length:
+            await self._complete(upload, state.length)
+
+    async def _complete(self, upload: ArrivingUpload, length: int) -> None:
+        await self._uploads.change(upload, complete=True, length=length)
+        if not upload.state.is_part:
+            self._settler.begin(upload)
+
+    async def _appended(self, upload: ArrivingUpload) -> Appended:
+        fault = await self._settler.outcome(upload) if upload.state.complete else None
+        return Appended(await self._shown(upload), fault)
+
+    async def _shown(self, upload: ArrivingUpload) -> Shown:
+        state = upload.state
+        offset = state.length if state.complete else await asyncio.to_thread(self._files.offset, state.id)
+        touched = await asyncio.to_thread(self._files.touched_at, state.id)
+        expires_at = datetime.fromtimestamp(touched, UTC) + LIFETIME
+        return Shown(state, offset or 0, expires_at, await self._job_of(state))
+
+    async def _offset(self, upload_id: str) -> int:
+        return await asyncio.to_thread(self._files.offset, upload_id) or 0
+
+    async def _job_of(self, state: UploadState) -> Job | None:
+        try:
+            return await self._workshop.ledger.get(state.job) if state.job else None
+        except NotFound:
+            return None
+
+    def _listen(self, upload: ArrivingUpload) -> None:
+        def stop() -> None:
+            upload.turns.interrupt()
+            self.sweeper.wake()
+
+        self._service.on_cancel(upload.state.job, stop)
+
+
+class Teller:
+    """Tells the job how far its upload is; called in the thread that writes."""
+
+    def __init__(self, workshop: Workshop, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
+        self._workshop, self._state, self._loop = workshop, state, loop
+
+    def __call__(self, offset: int) -> None:
+        if self._state.job:
+            self._loop.call_soon_threadsafe(self._tell, offset)
+
+    def _tell(self, offset: int) -> None:
+        archive = JobArchive(self._state.name, ArchiveSource.UPLOAD, size=offset)
+        self._workshop.ledger.show(
+            self._state.job,
+            lambda job: job.but(archives=(archive,), progress=received(job.progress, offset, self._state.length)),
+        )
+
+
+def _new_job(new: NewUpload, now: datetime) -> Job:
+    request = new.request
+    job = Job.new(JobState.RECEIVING, now)
+    archives = (JobArchive(new.name, ArchiveSource.UPLOAD),)
+    told = received(job.progress, 0, new.length)
+    return replace(
+        job,
+        archives=archives,
+        progress=told,
+        options=request.options,
+        registry=request.registry,
+        labels=request.labels,
+    )
+
+
+@asynccontextmanager
+async def resumable_uploads(
+    workshop: Workshop, service: JobService, uploads: Uploads
+) -> AsyncIterator[ResumableUploads]:
+    """`uploads` were loaded before the service began to work."""
+    resumable = ResumableUploads(workshop, service, uploads)
+    await resumable.resume()
+    sweeping = asyncio.create_task(resumable.sweeper.run())
+    try:
+        yield resumable
+    finally:
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
+        await resumable.stop()
+
+
+__all__ = ["HASHES", "ArrivingFiles", "ResumableUploads", "resumable_uploads"]
