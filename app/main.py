@@ -28,10 +28,12 @@ from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Ledger, Workshop, at_work
 from app.jobs.pausing import RetrySchedule
+from app.jobs.knowledge import FileMemory
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.resumable import Uploads, resumable_uploads
 from app.jobs.store.sql import SqlJobStore
 from app.jobs.watch import Folder, FolderWatch, watching
+from app.push import Lanes
 from app.settings import Settings
 from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
@@ -76,6 +78,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             registries={name: each.configured for name, each in registries.items()},
             roots=AllowedRoots(settings.path_roots),
             max_archive_bytes=settings.max_upload_bytes,
+            lanes=Lanes(memory=FileMemory(settings.data_dir / "layers.sqlite")),
             schedule=RetrySchedule(settings.retry_for),
         )
         arriving = ArrivingFiles(settings.data_dir / "uploads", settings.data_dir / "spool")

@@ -87,8 +87,9 @@ def _check_origin(text: str) -> str:
 Bytes = Annotated[int, BeforeValidator(_parse_bytes)]
 Age = Annotated[timedelta, BeforeValidator(_parse_age)]
 ExistingFile = Annotated[Path, AfterValidator(_check_file)]
-Roots = Annotated[tuple[Annotated[Path, AfterValidator(_check_root)], ...], BeforeValidator(_parse_roots)]
+ExistingDirectory = Annotated[Path, AfterValidator(_check_root)]
+Roots = Annotated[tuple[ExistingDirectory, ...], BeforeValidator(_parse_roots)]
 Url = Annotated[str, AfterValidator(_check_url)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)]
 
-__all__ = ["Age", "Bytes", "ExistingFile", "Origins", "Roots", "Url"]
+__all__ = ["Age", "Bytes", "ExistingDirectory", "ExistingFile", "Origins", "Roots", "Url"]

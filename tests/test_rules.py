@@ -28,6 +28,7 @@ EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "manag
 # Where anything may come up and one bad job or request must not end the service: file, function -> why.
 BROAD_EXCEPTS: dict[tuple[str, str], str] = {
     ("app/jobs/runner.py", "*"): "a job that breaks in an unforeseen way is recorded as failed; the runner goes on",
+    ("app/jobs/watch/watcher.py", "carry"): "one file that breaks in an unforeseen way does not stop the folder's others",
     ("app/api/problems.py", "*"): "a client gets a problem document, never a traceback",
 }
 

@@ -236,3 +236,9 @@ def test_a_registry_may_be_gone_easy_on() -> None:
 @pytest.mark.parametrize("line", ['verify = "maybe"', "chunk_bytes = 1000", "max_requests_per_second = 0"])
 def test_limits_that_make_no_sense_are_refused(tmp_path: Path, line: str) -> None:
     assert line.partition(" ")[0] in refused(tmp_path, f'[registries.a]\nurl = "x"\n{line}')
+
+
+def test_a_watched_folder_that_holds_the_data_directory_is_refused(tmp_path: Path) -> None:
+    environ = {"TARMAC_WATCH_DIR": str(tmp_path), "TARMAC_DATA_DIR": str(tmp_path / "data")}
+    with pytest.raises(InvalidSettings, match="watch_dir"):
+        load_settings(environ=environ)

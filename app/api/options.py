@@ -75,9 +75,16 @@ class Options:
         if len(paths) > MAX_PATHS:
             raise InvalidRequest(f"`paths` has {len(paths)} entries; at most {MAX_PATHS} are read")
         self.paths = tuple(paths)
+        self.add_members({name: value for name, value in members.items() if name != "paths"})
+
+    def add_members(self, members: Mapping[str, Any]) -> None:
+        """Options as texts, numbers, truths, lists, or objects of pairs; null says nothing."""
         for name, value in members.items():
-            if name != "paths" and value is not None:
+            if value is not None:
                 self.add_all((name, text) for text in _texts(name, value))
+
+    def has(self, name: str) -> bool:
+        return name in self._values
 
     def add_digest_fields(self, values: Iterable[str]) -> None:
         """Content-Digest or Repr-Digest of the archive."""
@@ -114,6 +121,13 @@ class Options:
     def _one(self, name: str) -> str | None:
         values = self._values.get(name)
         return values[0] if values else None
+
+
+def read_options(members: Mapping[str, Any]) -> JobRequest:
+    """The request of a JSON object, `paths` among its members. Raises InvalidRequest, InvalidReference."""
+    options = Options()
+    options.add_json(members)
+    return options.request()
 
 
 def parse_wait(text: str) -> float:

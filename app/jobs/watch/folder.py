@@ -1,0 +1,228 @@
+"""What lies in a watched folder, and where it goes when it has been dealt with. Blocks; nothing here is async."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.archive.split import PartName
+from app.errors import ChecksumMismatch, InvalidRequest, PathNotFound
+from app.jobs.beneath import open_beneath
+from app.jobs.paths import DIRECTORY_MARKERS, AllowedRoots
+
+DONE, FAILED = "done", "failed"
+OPTIONS, CHECKSUM, REPORT = ".json", ".sha256", ".report.json"
+FOLDER_OPTIONS = ".tarmac.json"
+MAX_DROPS = 10_000  # of one look: the others come when these are gone
+MAX_ENTRIES = 100_000  # names read in one look; an unpacked layout of 300 images has about 3,000
+MAX_DEPTH = 8  # directories below the folder; the disk of a release has one to three
+MAX_SIDE_BYTES = 1 << 20  # of a side file: renames of a thousand images have a tenth of it
+_GROWING = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
+_BESIDE = (OPTIONS, CHECKSUM)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An archive in the folder: one file, the parts of a split one, or the directory of an unpacked one. `name` and
+    `files` are paths relative to the folder; `name` is what the whole is called. `state` is another one as soon as
+    anything of it was written, renamed or replaced."""
+
+    name: str
+    files: tuple[str, ...]
+    beside: tuple[str, ...]
+    state: str
+    inodes: frozenset[int]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What a job is given, and what is put away: the files, or the directory as one."""
+        return (self.name,) if self.files[0].startswith(f"{self.name}/") else self.files
+
+    def side_file(self, suffix: str) -> str | None:
+        return next((each for each in self.beside if each.endswith(suffix)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """`growing`: the inodes of what is called as an unfinished file is (`x.tar.part`)."""
+
+    drops: tuple[Drop, ...]
+    growing: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    path: str
+    status: os.stat_result
+
+    @property
+    def mark(self) -> str:
+        """The time of the last change of the inode counts too: a file that was taken out and put back is a new one."""
+        is_of = self.status
+        return f"{self.path}\0{is_of.st_ino}\0{is_of.st_size}\0{is_of.st_mtime_ns}\0{is_of.st_ctime_ns}"
+
+
+class Folder:
+    """The directory of `TARMAC_WATCH_DIR`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.root = AllowedRoots((root,))
+
+    def look(self) -> Listing:
+        """Archives, sorted by name. What is hidden, unfinished, put away, a link or a side file is none. Raises OSError
+        where the folder itself cannot be read."""
+        os.close(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        groups: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
+        beside: dict[str, _Entry] = {}
+        growing: set[int] = set()
+        for key, entry in self._entries():
+            if entry.path.endswith(_GROWING):
+                growing.add(entry.status.st_ino)
+            elif entry.path.endswith(_BESIDE) and key[0] == entry.path:
+                beside[entry.path] = entry
+            elif len(groups) < MAX_DROPS or key in groups:
+                groups[key].append(entry)
+        drops = (_drop(name, entries, beside) for (name, _), entries in sorted(groups.items()))
+        return Listing(tuple(drops), frozenset(growing))
+
+    def _entries(self) -> Iterator[tuple[tuple[str, str], _Entry]]:
+        """(what the whole is called, and the series where it has parts; an entry of it)."""
+        count = 0
+        unpacked: tuple[str, ...] = ()
+        for directory, directories, names in os.walk(self._root):
+            below = "" if directory == str(self._root) else directory.removeprefix(f"{self._root}/")
+            inside = next((each for each in unpacked if below == each or below.startswith(f"{each}/")), None)
+            if inside is None and below and not set(DIRECTORY_MARKERS).isdisjoint(names):
+                inside = below
+                unpacked += (below,)
+            is_hidden = _never if inside is not None else _is_hidden
+            deep = below.count("/") >= MAX_DEPTH
+            directories[:] = () if deep else sorted(each for each in directories if not is_hidden(each))
+            for name in sorted(each for each in names if not is_hidden(each)):
+                count += 1
+                if count > MAX_ENTRIES:
+                    return
+                entry = self._entry(f"{below}/{name}" if below else name)
+                if entry is not None:
+                    yield (inside, "") if inside is not None else _whole(entry.path), entry
+
+    def _entry(self, path: str) -> _Entry | None:
+        try:
+            status = os.lstat(self._root / path)
+        except OSError:
+            return None  # gone since it was listed
+        return _Entry(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def paths(self, drop: Drop) -> tuple[str, ...]:
+        """The absolute paths that a job of it is given."""
+        return tuple(str(self._root / each) for each in drop.paths)
+
+    def holds(self, drop: Drop) -> bool:
+        """Whether it is still there, whole."""
+        return all(os.path.lexists(self._root / each) for each in drop.files)
+
+    def options(self, drop: Drop) -> bytes | None:
+        """The text of `x.tar.json`, else of the folder's own `.tarmac.json`. Raises InvalidRequest."""
+        return self._read(drop.side_file(OPTIONS) or FOLDER_OPTIONS)
+
+    def checksum(self, drop: Drop) -> str | None:
+        """`sha256:…` out of `x.tar.sha256`, as sha256sum writes it. Raises ChecksumMismatch where it holds none."""
+        beside = drop.side_file(CHECKSUM)
+        text = None if beside is None else self._read(beside)
+        if text is None:
+            return None
+        word = (text.decode("latin-1").split() or [""])[0].removeprefix("sha256:").lower()
+        if len(word) != hashlib.sha256().digest_size * 2 or not set(word) <= set("0123456789abcdef"):
+            raise ChecksumMismatch(f"{beside} holds no SHA-256 checksum; write it by `sha256sum {drop.name}`")
+        return f"sha256:{word}"
+
+    def _read(self, path: str) -> bytes | None:
+        directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with os.fdopen(open_beneath(directory, path), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise PathNotFound(f"{path} is no regular file")
+                text = file.read(MAX_SIDE_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise PathNotFound(f"{path} cannot be read: {error.strerror}") from error
+        finally:
+            os.close(directory)
+        if len(text) > MAX_SIDE_BYTES:
+            raise InvalidRequest(f"{path} has more than {MAX_SIDE_BYTES} bytes; it is to hold options, no archive")
+        return text
+
+    def put_away(self, drop: Drop, kind: str, report: bytes) -> None:
+        """Move it to `done/` or `failed/` of the file system it lies on, a report beside it. The report is there first:
+        who finds the archive there finds the report. Raises OSError where it cannot be moved; the report is then in
+        the folder's own `done/` or `failed/`, if that can be written."""
+        place = _free(self._disk_of(drop) / kind / drop.name)
+        try:
+            _write(place.with_name(place.name + REPORT), report)
+            for each in (*drop.paths, *drop.beside):
+                rest = Path(each).name.removeprefix(Path(drop.name).name)
+                (self._root / each).rename(place.with_name(place.name + rest))
+        except OSError:
+            own = self._root / kind / drop.name
+            _write(own.with_name(own.name + REPORT), report)
+            raise
+
+    def _disk_of(self, drop: Drop) -> Path:
+        """The uppermost directory on the way from the folder to the archive that is on the archive's file system."""
+        place = (self._root / drop.files[0]).parent
+        device = place.stat().st_dev
+        while place != self._root and place.parent.stat().st_dev == device:
+            place = place.parent
+        return place
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in {DONE, FAILED}
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+def _whole(path: str) -> tuple[str, str]:
+    directory, slash, name = path.rpartition("/")
+    part = PartName.parse(name)
+    return (path, "") if part is None else (f"{directory}{slash}{part.stem}", f"{part.before}{part.letters}")
+
+
+def _drop(name: str, entries: list[_Entry], beside: dict[str, _Entry]) -> Drop:
+    mine = [beside[name + suffix] for suffix in _BESIDE if name + suffix in beside]
+    marks = "\n".join(entry.mark for entry in (*entries, *mine))
+    return Drop(
+        name,
+        tuple(entry.path for entry in entries),
+        tuple(entry.path for entry in mine),
+        hashlib.sha256(marks.encode(errors="surrogateescape")).hexdigest(),
+        frozenset(entry.status.st_ino for entry in entries),
+    )
+
+
+def _free(place: Path) -> Path:
+    number = 1
+    free = place
+    while os.path.lexists(free):
+        number += 1
+        free = place.with_name(f"{place.name}.{number}")
+    return free
+
+
+def _write(place: Path, text: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = place.with_name(f".{place.name}.part")
+    with unfinished.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(place)

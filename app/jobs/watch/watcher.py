@@ -1,0 +1,166 @@
+"""FolderWatch: looks at the folder, makes a job of whatever is complete, and puts it away when the job has ended.
+
+What is known is in the folder and in the job store: the same file gives the same job (by an idempotency key of its
+name and state), so a restart, a second replica on the same folder, or a disk that was pulled out and put back, push
+nothing twice and lose nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import structlog
+
+from app.errors import InvalidRequest, MalformedArchive, PathNotFound, Problem, SourceChanged, TarmacError, Unavailable
+from app.jobs.job import Job, JobState, ProblemView, plain_problem
+from app.jobs.request import JobRequest
+from app.jobs.service import JobService
+from app.jobs.watch.folder import DONE, FAILED, MAX_SIDE_BYTES, Drop, Folder
+from app.jobs.watch.settling import Settling
+from app.oci import strict_json
+
+LOOK_SECONDS = 2.0  # between two looks: a network share tells nobody of changes, so it is looked at
+MAX_UNDER_WAY = 1_000  # jobs of the folder that wait or run
+MAX_ATTEMPTS = 10  # for a disk that comes and goes
+_GONE = frozenset({SourceChanged.code, PathNotFound.code})
+
+ReadOptions = Callable[[Mapping[str, Any]], JobRequest]
+_log = structlog.get_logger(__name__)
+
+
+class FolderWatch:
+    """`read_options`: the members of a side file, and `paths`, as a request; raises InvalidRequest."""
+
+    def __init__(
+        self,
+        service: JobService,
+        folder: Folder,
+        read_options: ReadOptions,
+        *,
+        settle_seconds: float,
+        describe: ProblemView = plain_problem,
+    ) -> None:
+        self._service = service
+        self._folder = folder
+        self._read_options = read_options
+        self._settling = Settling(settle_seconds)
+        self._describe = describe
+        self._under_way: set[str] = set()  # states of drops
+        self._left: set[str] = set()  # dealt with, and on a disk that cannot be written
+        self._complaint: str | None = None
+
+    async def run(self, look_seconds: float = LOOK_SECONDS) -> None:
+        """Until cancelled; what is under way then goes on after the next start."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for drop in await self.settled(time.monotonic()):
+                    if len(self._under_way) < MAX_UNDER_WAY:
+                        self._under_way.add(drop.state)
+                        group.create_task(self.carry(drop))
+                await asyncio.sleep(look_seconds)
+
+    async def settled(self, now: float) -> tuple[Drop, ...]:
+        """What is complete, and not under way."""
+        try:
+            listing = await asyncio.to_thread(self._folder.look)
+        except OSError as error:
+            self._complain(f"the watched folder cannot be read: {error.strerror}")
+            return ()
+        self._complaint = None
+        self._left &= {drop.state for drop in listing.drops}
+        known = self._left | self._under_way
+        return tuple(drop for drop in self._settling.settled(listing, now) if drop.state not in known)
+
+    async def carry(self, drop: Drop) -> None:
+        """From a drop to its report. Where it has gone meanwhile, or the database is, it is left for another look."""
+        try:
+            job = await self._ended_job(drop)
+            is_done = job.state is JobState.SUCCEEDED
+            lost = job.problem is not None and job.problem.code in _GONE
+            if not lost or await asyncio.to_thread(self._folder.holds, drop):
+                await self._put_away(drop, DONE if is_done else FAILED, job.document(self._describe))
+        except Unavailable as error:
+            _log.warning("a file of the watched folder waits", file=drop.name, reason=str(error))
+        except TarmacError as error:
+            await self._refuse(drop, error.problem)
+        except Exception:  # noqa: BLE001 - the boundary: whatever breaks over one file, the others are carried on
+            self._left.add(drop.state)
+            _log.exception("a file of the watched folder met an error that is not known", file=drop.name)
+        finally:
+            self._under_way.discard(drop.state)
+
+    async def _ended_job(self, drop: Drop) -> Job:
+        request = await asyncio.to_thread(self._request, drop)
+        key = hashlib.sha256(f"{drop.state}{request.fingerprint()}".encode()).hexdigest()
+        job = await self._service.submit_paths(request, f"watch:{key}", watched=self._folder.root)
+        if _was_lost(job):
+            job = await self._service.retry(job.id)
+        async with aclosing(self._service.watch(job.id)) as states:
+            async for newest in states:
+                job = newest
+        return job
+
+    def _request(self, drop: Drop) -> JobRequest:
+        members = _members(self._folder.options(drop))
+        checksum = self._folder.checksum(drop)
+        own: dict[str, Any] = {"paths": list(self._folder.paths(drop))}
+        return self._read_options(members | own | ({} if checksum is None else {"checksum": checksum}))
+
+    async def _refuse(self, drop: Drop, problem: Problem) -> None:
+        if await asyncio.to_thread(self._folder.holds, drop):
+            await self._put_away(drop, FAILED, {"problem": dict(self._describe(problem))})
+
+    async def _put_away(self, drop: Drop, kind: str, report: Mapping[str, Any]) -> None:
+        text = json.dumps(report, indent=2, ensure_ascii=False).encode()
+        try:
+            await asyncio.to_thread(self._folder.put_away, drop, kind, text)
+        except OSError as error:
+            self._left.add(drop.state)
+            _log.warning("a file of the watched folder stays", file=drop.name, outcome=kind, reason=error.strerror)
+
+    def _complain(self, words: str) -> None:
+        if words != self._complaint:
+            _log.warning(words)
+            self._complaint = words
+
+
+@asynccontextmanager
+async def watching(watch: FolderWatch | None) -> AsyncIterator[None]:
+    """The folder is watched within this block, if there is one to watch."""
+    if watch is None:
+        yield
+        return
+    task = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _members(text: bytes | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        members = strict_json(text, what="the file of options", limit=MAX_SIDE_BYTES)
+    except MalformedArchive as error:
+        raise InvalidRequest(str(error)) from None
+    if not isinstance(members, dict) or "paths" in members:
+        raise InvalidRequest('the file of options must hold an object without `paths`, as {"prefix": "mirror"}')
+    return members
+
+
+def _was_lost(job: Job) -> bool:
+    """Whether the job failed because its file was away; the file that was submitted now is the very same."""
+    return (
+        job.state is JobState.FAILED
+        and job.problem is not None
+        and job.problem.code in _GONE
+        and job.attempt < MAX_ATTEMPTS
+    )
