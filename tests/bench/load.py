@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from tests.bench.inputs import Input, cache_folder, docker_archive
@@ -113,7 +112,7 @@ def rest(runs: int) -> dict[str, Any]:
     starts, idle, resident = [], [], []
     with empty_registry() as registry:
         for _ in range(runs):
-            with service(registry, Path("/nonexistent")) as running:
+            with service(registry, cache_folder()) as running:
                 starts.append(running.started_in)
                 before = cpu_seconds(running.process.pid)
                 threading.Event().wait(IDLE_SECONDS)

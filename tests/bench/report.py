@@ -131,7 +131,7 @@ def _when(parts: Parts) -> str:
         for name, part in parts.items()
     ]
     return (
-        "## When\n\nThe load average before and after each part: much above 2 on two cores, others used the machine.\n\n"
+        "## When\n\nThe load average before and after each part: much above 2 says that others used the machine.\n\n"
         f"{grid(('part', 'when', 'runs', 'load', 'commit'), rows)}\n\n{_machine(parts)}"
     )
 
