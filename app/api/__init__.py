@@ -9,10 +9,11 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from app import __version__
-from app.api import front, health, jobs, problems, push
+from app.api import health, jobs, problems, push, uploads
 from app.api.context import ApiContext, RegistryView
 from app.api.docs import docs_router
 from app.api.document import finish
+from app.api.front import front_router
 from app.api.guard import Guard
 from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
@@ -37,7 +38,7 @@ def new_application(lifespan: Lifespan, tokens: Tokens | None, *more: APIRouter)
         default_response_class=JSONAnswer,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
-    for router in (push.router, jobs.router, health.router, front.router, docs_router(), *more):
+    for router in (push.router, uploads.router, jobs.router, health.router, front_router(), docs_router(), *more):
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Security, tokens=tokens)

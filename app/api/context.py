@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from app.api.metrics import Metrics
 from app.jobs import JobService, JobState
+from app.jobs.resumable import ResumableUploads
 from app.registry.examination import Examination
 
 
@@ -33,6 +34,7 @@ class ApiContext:
     max_upload_bytes: int
     check_room: Callable[[int], None]
     count_jobs: Callable[[], Awaitable[Mapping[JobState, int]]]
+    uploads: ResumableUploads
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -10,7 +10,7 @@ from app.api.schemas import JobProblemDocument, ProblemDocument
 from app.api.security import OPEN
 
 _PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
-_METHODS = ("get", "put", "post", "delete", "head")
+_METHODS = ("get", "put", "post", "delete", "head", "patch")
 _DISTRIBUTION = "/v2/"  # errors have the distribution-spec's form there
 
 

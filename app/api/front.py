@@ -1,35 +1,41 @@
-"""`/`: what this is and where to go on. Plain HTML: it has to work in whatever browser stands at the ingest station."""
+"""`/`: the page. Plain ES modules and one style sheet, all from here; nothing is built."""
 
 from __future__ import annotations
 
-from html import escape
+from pathlib import Path
 
-from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse
+from fastapi import APIRouter, Request, Response
 
-from app import __version__
+from app.api.asset import Asset
 
-router = APIRouter(include_in_schema=False)
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Tarmac</title>
-<h1>Tarmac</h1>
-<p>Where image tarballs land: send a container image archive, and every image in it is pushed to the registry.</p>
-<pre>curl -F archive=@x.tar {base}push</pre>
-<ul>
-<li><a href="docs">Documentation of the API</a></li>
-<li><a href="jobs">Jobs</a></li>
-<li><a href="registries">Registries</a></li>
-</ul>
-<p>Version {version}</p>
-</html>
-"""
+_PAGE = Path(__file__).parent / "page"
+_STATION = _PAGE / "station"
+_TUS = _PAGE / "vendor" / "tus-js-client" / "tus.min.js"
+# Not even a style may stand in the page: what an archive calls itself is shown in it.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 
 
-@router.head("/")
-@router.get("/")
-async def show_front(request: Request) -> HTMLResponse:
-    return HTMLResponse(_PAGE.format(base=escape(str(request.base_url)), version=__version__))
+def front_router() -> APIRouter:
+    """`/` and, below `/page/`, its files (150 KB, read once)."""
+    page = Asset.read(_STATION / "index.html", _POLICY)
+    files = [path for path in sorted(_STATION.iterdir()) if path.suffix in (".js", ".css", ".svg")]
+    assets = {path.name: Asset.read(path, _POLICY) for path in (*files, _TUS)}
+    router = APIRouter(include_in_schema=False)
+
+    @router.head("/")
+    @router.get("/")
+    async def show_page(request: Request) -> Response:
+        return page.response(request)
+
+    @router.head("/page/{name}")
+    @router.get("/page/{name}")
+    async def show_file(request: Request, name: str) -> Response:
+        asset = assets.get(name)
+        if asset is None:
+            return Response("no such file of this page\n", 404, media_type="text/plain")
+        return asset.response(request)
+
+    return router

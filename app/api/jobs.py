@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from app.api import job_response
@@ -33,18 +35,25 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
+class Listing(BaseModel):
+    """Which jobs, and how much of each."""
+
+    state: JobState | None = None
+    label: str | None = Field(default=None, description="`key=value`", max_length=256)
+    limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
+    cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
+    brief: bool = Field(default=False, description="Leave `images` and `inspection` out: a list seldom shows them.")
+
+
 @router.head("", include_in_schema=False)
 @router.get("", summary="List the jobs", response_model=JobPage, responses=problems("invalid_request"))
-async def list_jobs(
-    context: Context,
-    state: JobState | None = None,
-    label: Annotated[str | None, Query(description="`key=value`", max_length=256)] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before", max_length=256)] = None,
-) -> Response:
+async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> Response:
     """The jobs, newest first."""
-    jobs, following = await context.service.page(state=state, label=label, limit=limit, cursor=cursor)
-    content = {"jobs": [job_response.document(job) for job in jobs], "next_cursor": following}
+    jobs, following = await context.service.page(
+        state=listing.state, label=listing.label, limit=listing.limit, cursor=listing.cursor
+    )
+    shown = [replace(job, images=(), inspection=()) for job in jobs] if listing.brief else jobs
+    content = {"jobs": [job_response.document(job) for job in shown], "next_cursor": following}
     return JSONAnswer(content, headers={"Cache-Control": "no-store"})
 
 

@@ -99,6 +99,7 @@ class JobDocument(BaseModel):
     priority: int = Field(description="Of the jobs that wait, those with the highest run first.")
     labels: dict[str, str]
     registry: str
+    dry_run: bool = Field(description="Nothing is pushed: it says what would be.")
     archives: list[ArchiveDocument]
     images: list[ImageDocument]
     progress: ProgressDocument

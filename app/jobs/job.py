@@ -184,6 +184,7 @@ class Job:
             "priority": self.priority,
             "labels": dict(self.labels),
             "registry": self.registry,
+            "dry_run": self.options.dry_run,
             "archives": [_archive(archive) for archive in self.archives],
             "images": [_image(image, describe) for image in self.images],
             "progress": asdict(self.progress),

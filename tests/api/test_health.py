@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,16 @@ async def test_a_registry_that_hangs_does_not_hang_the_list(served: Served, monk
 
 async def test_the_front_page_shows_the_way(served: Served) -> None:
     answer = await served.client.get("/")
-    assert answer.headers["content-type"].startswith("text/html")
-    assert "curl -F archive=@x.tar http://tarmac.test/push" in answer.text
-    assert "<script" not in answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert 'href="docs"' in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    loaded = re.findall(r'(?:src|href)="page/([^"]+)"', answer.text)
+    assert "station.js" in loaded
+    for name in loaded:
+        assert (await served.client.get(f"/page/{name}")).status_code == 200
+    assert (await served.client.get("/page/%2e%2e%2fdocs.html")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/jobs"])

@@ -103,6 +103,7 @@ def test_the_document_is_the_contract_s() -> None:
         "priority": 0,
         "labels": {"a": "b"},
         "registry": "default",
+        "dry_run": False,
         "archives": [
             {
                 "name": "x.tar",

@@ -1,0 +1,210 @@
+// One job: how far it is, what is in it, what went wrong and what to do about it.
+
+import { $, bar, command, h } from "./dom.js";
+import * as curl from "./curl.js";
+import { review } from "./review.js";
+import { ProblemError, call, watch } from "./service.js";
+import { heldFor } from "./uploads.js";
+import { ENDED, STATES, advice, bytes, duration, isLook, short, stateOf, titleOf, told as words, when } from "./words.js";
+
+const SHOWN_IMAGES = 500;
+const STALLED_SECONDS = 10;
+
+let watching = null;
+let changed = () => {};
+let open_ = () => {};
+
+export function start(hooks) {
+  changed = hooks.changed;
+  open_ = hooks.open;
+}
+
+export async function open(id) {
+  close();
+  const stop = new AbortController();
+  watching = stop;
+  const view = new View(id);
+  const clock = setInterval(() => view.tick(), 1000);
+  stop.signal.addEventListener("abort", () => clearInterval(clock));
+  try {
+    await watch(id, (job) => { if (!stop.signal.aborted) { view.show(job); changed(job); } }, stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted) view.fail(error);
+  }
+  clearInterval(clock);
+}
+
+export function close() {
+  if (watching) watching.abort();
+  watching = null;
+  $("detail-title").textContent = "Job";
+  $("detail-body").replaceChildren(h("p", { class: "empty" }, "Choose a job to see its images."));
+}
+
+class View {
+  constructor(id) {
+    this.id = id;
+    this.moved = performance.now();
+    this.bar = bar("Progress of the job");
+    this.chip = h("span", { class: "chip" });
+    this.since = h("span", { class: "numbers" });
+    this.facts = h("dl", { class: "facts" });
+    this.stall = h("p", { class: "hint", role: "status", hidden: true });
+    this.notes = h("div", { class: "stack" });
+    this.review = h("div", {});
+    this.actions = h("div", { class: "row" });
+    this.imagesTitle = h("h3", { hidden: true }, "Images");
+    this.images = h("div", { class: "images", hidden: true });
+    this.lines = h("details", { class: "curl" }, h("summary", {}, "This job with curl"), h("div", {}));
+    this.kept = new Map();
+    $("detail-body").replaceChildren(h("div", { class: "stack" },
+      h("div", { class: "line" }, h("span", { class: "row" }, this.chip, this.since), this.actions),
+      this.bar.element, this.facts, this.stall, this.notes, this.review, this.imagesTitle, this.images, this.lines));
+  }
+
+  show(job) {
+    const [word, kind] = stateOf(job);
+    const position = `${job.state}${job.progress.bytes_received}/${job.progress.bytes_done}/${job.progress.images_done}`;
+    if (position !== this.position) { this.moved = performance.now(); this.position = position; }
+    this.job = job;
+    $("detail-title").textContent = titleOf(job);
+    this.chip.textContent = word;
+    this.chip.className = `chip ${kind}`;
+    this.since.textContent = `${when(job.created_at)}${job.attempt > 1 ? `, attempt ${job.attempt}` : ""}`;
+    this.bar.set(job.progress.percent, { succeeded: "good", failed: "bad", cancelled: "calm" }[job.state] || "");
+    this.showFacts(job);
+    this.showNotes(job);
+    this.showActions(job);
+    this.showReview(job);
+    this.showImages(job);
+    this.tick();
+  }
+
+  showFacts(job) {
+    const p = job.progress;
+    const size = job.archives.reduce((sum, archive) => sum + archive.size, 0);
+    const facts = [["Progress", `${p.percent} %`]];
+    if (job.state === "receiving") facts.push(["Received", bytes(p.bytes_received)], ["Of", p.bytes_expected ? bytes(p.bytes_expected) : "unknown"]);
+    else {
+      facts.push(["Archive", bytes(size)], ["Format", job.archives[0]?.format || "being read"], ["Registry", job.registry]);
+      if (p.blobs_total && !isLook(job)) facts.push(["Blobs", `${p.blobs_done} of ${p.blobs_total}`], ["Not sent again", `${p.blobs_reused}`], ["Sent", bytes(p.bytes_sent)]);
+      if (job.state === "running" && p.bytes_per_second) facts.push(["Rate", `${bytes(p.bytes_per_second)}/s`]);
+      if (job.state === "running" && p.eta_seconds !== null) facts.push(["Left", duration(p.eta_seconds)]);
+      if (job.started_at && job.finished_at) facts.push(["Took", took(job)]);
+    }
+    this.facts.replaceChildren(...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  }
+
+  showNotes(job) {
+    const notes = [];
+    if (job.problem) notes.push(problemNote(job.problem));
+    if (job.next_attempt_at) notes.push(h("div", { class: "note warn" }, h("p", {}, `It is tried again at ${when(job.next_attempt_at)}.`)));
+    if (job.notices.length) notes.push(h("div", { class: "note calm" }, ...job.notices.map((text) => h("p", {}, text))));
+    const key = JSON.stringify([job.problem, job.notices, job.next_attempt_at]);
+    if (key !== this.notesKey) { this.notesKey = key; this.notes.replaceChildren(...notes); }
+  }
+
+  showActions(job) {
+    const key = `${job.state}`;
+    if (key === this.actionsKey) return;
+    this.actionsKey = key;
+    const ended = ENDED.has(job.state);
+    const lines = [curl.acting("GET", `jobs/${this.id}`), curl.watching(this.id)];
+    const buttons = [];
+    const add = (label, method, path, primary) => {
+      buttons.push(h("button", { type: "button", class: primary ? "primary" : "", onclick: (event) => this.act(event.target, method, path) }, label));
+      lines.push(curl.acting(method, path));
+    };
+    if (!ended) add("Cancel", "POST", `jobs/${this.id}/cancel`);
+    if (job.state === "failed" || job.state === "cancelled") add("Retry", "POST", `jobs/${this.id}/retry`, !job.problem || job.problem.retryable);
+    if (ended) add("Delete", "DELETE", `jobs/${this.id}`);
+    this.actions.replaceChildren(...buttons);
+    this.lines.lastChild.replaceChildren(...lines.map(command));
+  }
+
+  async act(button, method, path) {
+    button.disabled = true;
+    try {
+      const job = await call(method, path);
+      if (job === null) { open_(null); return; }
+      open_(this.id);
+    } catch (error) {
+      button.disabled = false;
+      this.fail(error, false);
+    }
+  }
+
+  showReview(job) {
+    const held = heldFor(this.id);
+    if (!held || !ENDED.has(job.state) || this.reviewed === job.state) return;
+    this.reviewed = job.state;
+    this.review.replaceChildren(review(job, held, (pushed) => open_(pushed)));
+  }
+
+  showImages(job) {
+    const reviewing = this.review.childElementCount > 0 && isLook(job);
+    this.imagesTitle.hidden = this.images.hidden = !job.images.length || reviewing;
+    if (reviewing) return;
+    this.imagesTitle.textContent = job.images.length === 1 ? "Image" : `${job.images.length} images`;
+    // What failed first: among three hundred that landed it would not be found.
+    const order = job.images.map((image, index) => [image, index]).sort((a, b) => (b[0].problem ? 1 : 0) - (a[0].problem ? 1 : 0));
+    for (const [image, index] of order.slice(0, SHOWN_IMAGES)) this.showImage(image, index);
+    if (order.length > SHOWN_IMAGES && !this.more) {
+      this.more = h("p", { class: "hint" }, `${order.length - SHOWN_IMAGES} more are in the job document.`);
+      this.images.append(this.more);
+    }
+  }
+
+  showImage(image, index) {
+    const key = JSON.stringify(image);
+    const before = this.kept.get(index);
+    if (before && before.key === key) return;
+    const element = imageElement(image, this.job.problem);
+    if (before) before.element.replaceWith(element);
+    else if (image.problem) this.images.prepend(element);
+    else this.images.append(element);
+    this.kept.set(index, { key, element });
+  }
+
+  tick() {
+    const idle = (performance.now() - this.moved) / 1000;
+    const active = this.job && (this.job.state === "receiving" || this.job.state === "running");
+    this.stall.hidden = !(active && idle >= STALLED_SECONDS);
+    if (!this.stall.hidden) {
+      const whom = this.job.state === "receiving" ? "No byte has come from the sender" : "The registry has taken nothing";
+      this.stall.textContent = `${whom} for ${duration(Math.floor(idle / 5) * 5)}.`;
+    }
+  }
+
+  fail(error, over = true) {
+    const problem = error instanceof ProblemError ? error.problem : { code: "internal", title: "The service cannot be reached", detail: "" };
+    if (over && problem.code === "not_found") { open_(null); return; }
+    this.notes.replaceChildren(problemNote(problem));
+    this.notesKey = "";
+  }
+}
+
+function imageElement(image, told) {
+  const [word, kind] = STATES[image.state] || [image.state, ""];
+  const facts = [image.platforms.slice(0, 6).join(", "), image.platforms.length > 6 ? `and ${image.platforms.length - 6} more` : "", short(image.digest)];
+  const landed = image.state === "pushed" || image.state === "already_present";
+  const places = image.destinations.length ? image.destinations : image.names;
+  return h("div", { class: "image" },
+    h("div", { class: "line" }, h("span", { class: "name to" }, places[0] || "without a name"), h("span", { class: `chip ${kind}` }, word)),
+    ...places.slice(1, 20).map((place) => h("p", { class: "numbers to" }, place)),
+    h("p", { class: "numbers" }, facts.filter(Boolean).join("  ·  ")),
+    image.problem && !(told && told.detail === image.problem.detail) && h("p", { class: "problem" }, words(image.problem)),
+    landed && image.destinations.length && h("details", {}, h("summary", {}, "Pull it"), ...pulls(image.destinations[0])));
+}
+
+const pulls = (place) => [command(`docker pull ${place}`), command(`podman pull ${place}`), command(`skopeo copy docker://${place} oci-archive:image.tar`)];
+
+function problemNote(problem) {
+  const what = advice(problem);
+  return h("div", { class: "note bad", role: "alert" }, h("h3", {}, problem.title), h("p", {}, problem.detail), what && h("p", {}, what));
+}
+
+const took = (job) => {
+  const seconds = (new Date(job.finished_at) - new Date(job.started_at)) / 1000;
+  return seconds < 1 ? "less than 1 s" : duration(seconds);
+};

@@ -1,0 +1,18 @@
+// What is asked for of a push: only what differs from what the service does by itself.
+
+import { $ } from "./dom.js";
+
+export function options() {
+  const given = {};
+  for (const [name, value] of new FormData($("options"))) {
+    if (name !== "mode" && value.trim() && !(name === "registry" && value === "default")) given[name] = value.trim();
+  }
+  return given;
+}
+
+export const looksFirst = () => new FormData($("options")).get("mode") === "look";
+
+export function summary() {
+  const names = { registry: "to", prefix: "prefix", tag: "named", platforms: "only", on_existing_tag: "existing:", layer_compression: "layers:" };
+  return Object.entries(options()).map(([name, value]) => `${names[name]} ${value}`).join(", ");
+}

@@ -1,0 +1,170 @@
+// Files on their way to the service. Each goes on where it stopped: after a lost connection by itself, after the page
+// was closed when the same file is chosen once more.
+
+import { $, announce, bar, h } from "./dom.js";
+import { authorization, origin } from "./service.js";
+import { bytes, duration, told } from "./words.js";
+
+const AT_ONCE = 2; // more would share one line, and end no sooner
+const DELAYS = [0, 500, 1000, 2000, 4000, 8000, 15000, 15000, 30000, 30000, 60000, 60000];
+const STALLED_SECONDS = 10;
+const HELD = "tarmac-held";
+
+const waiting = [];
+let running = 0;
+let opened = () => {};
+
+export function onJob(callback) { opened = callback; }
+
+// Job -> the upload that is held for it, while this tab is open.
+export function heldFor(job) {
+  try { return (JSON.parse(sessionStorage.getItem(HELD)) || {})[job] || null; } catch { return null; }
+}
+
+export function hold(job, upload) {
+  const known = JSON.parse(sessionStorage.getItem(HELD) || "{}");
+  if (upload === null) delete known[job]; else known[job] = upload;
+  sessionStorage.setItem(HELD, JSON.stringify(known));
+}
+
+export function send(files, options, look) {
+  $("uploads").hidden = false;
+  for (const file of files) waiting.push(new Sending(file, options, look));
+  announce(files.length === 1 ? `${files[0].name} is being sent` : `${files.length} files are being sent`);
+  next();
+}
+
+function next() {
+  while (running < AT_ONCE && waiting.length) {
+    running += 1;
+    waiting.shift().start();
+  }
+}
+
+class Sending {
+  constructor(file, options, look) {
+    this.file = file;
+    this.metadata = { filename: file.name, ...options, ...(look ? { hold: "true", dry_run: "true" } : {}) };
+    this.look = look;
+    this.marks = [];
+    this.bar = bar(`Upload of ${file.name}`);
+    this.numbers = h("span", { class: "numbers" }, "waits for its turn");
+    this.pause = h("button", { type: "button", class: "small", onclick: () => this.toggle() }, "Pause");
+    this.cancel = h("button", { type: "button", class: "small", onclick: () => this.stop(), "aria-label": `Cancel the upload of ${file.name}` }, "Cancel");
+    this.buttons = h("span", { class: "row" }, this.pause, this.cancel);
+    this.element = h("div", { class: "upload" },
+      h("div", { class: "line" }, h("span", { class: "name", title: file.name }, file.name), this.buttons),
+      this.bar.element, this.numbers);
+    this.bar.set(0);
+    $("uploads").append(this.element);
+  }
+
+  async start() {
+    this.upload = new window.tus.Upload(this.file, {
+      endpoint: new URL("uploads", origin()).href,
+      headers: authorization(),
+      metadata: this.metadata,
+      retryDelays: DELAYS,
+      removeFingerprintOnSuccess: true,
+      // The same file with other options is another upload.
+      fingerprint: async (file) => ["tarmac", file.name, file.size, file.lastModified, JSON.stringify(this.metadata)].join("|"),
+      onAfterResponse: (request, response) => this.heard(response),
+      onProgress: (sent, total) => this.progress(sent, total),
+      onShouldRetry: (error) => this.retries(error),
+      onError: (error) => this.failed(error),
+      onSuccess: () => this.succeeded(),
+    });
+    const earlier = await this.upload.findPreviousUploads();
+    if (earlier.length) this.upload.resumeFromPreviousUpload(earlier[0]);
+    this.upload.start();
+    this.clock = setInterval(() => this.look_at_the_clock(), 1000);
+  }
+
+  heard(response) {
+    const job = response.getHeader("Tarmac-Job");
+    if (!job || this.job) return;
+    this.job = job.split("/").pop();
+    if (this.look) hold(this.job, this.upload.url ? this.upload.url.split("/").pop() : null);
+    opened(this.job);
+  }
+
+  progress(sent, total) {
+    const now = performance.now();
+    this.marks.push([now, sent]);
+    while (this.marks.length > 2 && now - this.marks[0][0] > 5000) this.marks.shift();
+    const [since, before] = this.marks[0];
+    const rate = now > since ? ((sent - before) * 1000) / (now - since) : 0;
+    this.bar.set(total ? (100 * sent) / total : 0);
+    const left = rate > 0 ? `, ${bytes(rate)}/s, ${duration((total - sent) / rate)} left` : "";
+    this.numbers.textContent = `${bytes(sent)} of ${bytes(total)}${left}`;
+  }
+
+  look_at_the_clock() {
+    const last = this.marks.at(-1);
+    if (!last || this.paused || performance.now() - last[0] < STALLED_SECONDS * 1000) return;
+    this.bar.set((100 * last[1]) / this.file.size, "warn");
+    this.numbers.textContent = `no progress for ${duration((performance.now() - last[0]) / 1000)}; ${bytes(last[1])} of ${bytes(this.file.size)} sent`;
+  }
+
+  retries(error) {
+    const status = error.originalResponse ? error.originalResponse.getStatus() : 0;
+    const again = status === 0 || status === 409 || status === 423 || status >= 500;
+    if (again && status !== 507) this.numbers.textContent = "The connection is lost. It goes on by itself.";
+    return again && status !== 507;
+  }
+
+  toggle() {
+    this.paused = !this.paused;
+    this.pause.textContent = this.paused ? "Go on" : "Pause";
+    if (this.paused) {
+      this.upload.abort();
+      this.numbers.textContent = "paused";
+    } else {
+      this.marks = [];
+      this.upload.start();
+    }
+  }
+
+  async stop() {
+    if (this.upload) {
+      try { await this.upload.abort(true); } catch { /* it is gone, or goes by its age */ }
+      this.over();
+    } else {
+      waiting.splice(waiting.indexOf(this), 1);
+    }
+    this.element.remove();
+    $("uploads").hidden = !$("uploads").children.length;
+  }
+
+  failed(error) {
+    this.over();
+    let problem = { code: "upload_incomplete", detail: "The service cannot be reached." };
+    try { problem = JSON.parse(error.originalResponse.getBody()); } catch { /* no answer, or none of ours */ }
+    if (problem.job) { // it has arrived, and its job tells what is wrong with it
+      this.element.remove();
+      $("uploads").hidden = !$("uploads").children.length;
+      opened(problem.job.id);
+      return;
+    }
+    this.bar.set(100, "bad");
+    this.numbers.textContent = told(problem);
+    this.buttons.replaceChildren(h("button", { type: "button", class: "small", onclick: () => this.element.remove() }, "Dismiss"));
+    announce(`${this.file.name} was not taken: ${problem.detail}`);
+    opened(this.job);
+  }
+
+  succeeded() {
+    this.over();
+    if (this.look && this.job) hold(this.job, this.upload.url.split("/").pop());
+    this.element.remove();
+    $("uploads").hidden = !$("uploads").children.length;
+    announce(`${this.file.name} is here`);
+    opened(this.job);
+  }
+
+  over() {
+    clearInterval(this.clock);
+    running -= 1;
+    next();
+  }
+}

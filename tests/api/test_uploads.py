@@ -1,0 +1,217 @@
+"""Uploads in pieces: tus 1.0 and the IETF draft on one resource, before the whole service."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import ClientDisconnect
+
+from tests.api.conftest import APP, OTHER, Served, serving
+
+TUS = {"Tus-Resumable": "1.0.0"}
+STREAM = TUS | {"Content-Type": "application/offset+octet-stream"}
+PARTIAL = {"Content-Type": "application/partial-upload"}
+HALF = len(APP) // 2
+
+
+def metadata(**values: str) -> dict[str, str]:
+    return {
+        "Upload-Metadata": ",".join(f"{key} {base64.b64encode(text.encode()).decode()}" for key, text in values.items())
+    }
+
+
+async def begin(served: Served, length: int | None = len(APP), **values: str) -> tuple[str, str]:
+    """The paths of the upload and of its job."""
+    size = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
+    answer = await served.client.post("/uploads", headers=TUS | size | metadata(**values))
+    assert answer.status_code == 201, answer.text
+    return answer.headers["location"], answer.headers.get("tarmac-job", "")
+
+
+async def append(served: Served, upload: str, offset: int, body: Any, **headers: str) -> httpx.Response:
+    return await served.client.patch(upload, headers=STREAM | {"Upload-Offset": str(offset)} | headers, content=body)
+
+
+async def job_of(served: Served, path: str) -> dict[str, Any]:
+    document: dict[str, Any] = (await served.client.get(path, params={"wait": 30})).json()
+    return document
+
+
+async def broken(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+    raise ClientDisconnect
+
+
+async def test_an_upload_in_two_pieces_lands_the_image(served: Served) -> None:
+    upload, path = await begin(served, filename="x.tar", prefix="mirror", filetype="application/x-tar")
+    first = await append(served, upload, 0, APP[:HALF])
+    assert (first.status_code, first.headers["upload-offset"]) == (204, str(HALF))
+    receiving = (await served.client.get(path)).json()
+    assert receiving["state"] == "receiving"
+    assert receiving["archives"][0]["name"] == "x.tar"
+    assert receiving["progress"]["bytes_received"] == HALF
+    assert receiving["progress"]["bytes_expected"] == len(APP)
+    last = await append(served, upload, HALF, APP[HALF:])
+    assert (last.status_code, last.headers["upload-complete"], last.headers["tarmac-job"]) == (204, "?1", path)
+    job = await job_of(served, path)
+    assert job["state"] == "succeeded", job
+    assert job["archives"][0]["digest"] == f"sha256:{hashlib.sha256(APP).hexdigest()}"
+    assert job["images"][0]["destinations"] == ["127.0.0.1:8080/mirror/team/app:1"]
+
+
+async def test_what_came_before_the_connection_broke_need_not_be_sent_again(served: Served) -> None:
+    upload, path = await begin(served)
+    assert (await append(served, upload, 0, broken(APP[:HALF]))).json()["code"] == "upload_incomplete"
+    shown = await served.client.head(upload, headers=TUS)
+    assert shown.headers["upload-offset"] == str(HALF)
+    assert shown.headers["upload-length"] == str(len(APP))
+    assert shown.headers["cache-control"] == "no-store"
+    await append(served, upload, HALF, APP[HALF:])
+    assert (await job_of(served, path))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("size", [0, 300, HALF])
+async def test_an_upload_goes_on_after_the_service_was_started_anew(tmp_path: Path, size: int) -> None:
+    async with serving(tmp_path) as served:
+        upload, path = await begin(served, filename="x.tar")
+        await append(served, upload, 0, APP[:size])
+    async with serving(tmp_path) as served:
+        assert (await served.client.head(upload, headers=TUS)).headers["upload-offset"] == str(size)
+        assert (await served.client.get(path)).json()["state"] == "receiving"
+        await append(served, upload, size, APP[size:])
+        job = await job_of(served, path)
+    assert job["state"] == "succeeded", job
+    assert job["archives"][0]["digest"] == f"sha256:{hashlib.sha256(APP).hexdigest()}"
+
+
+async def test_the_draft_is_spoken_on_the_same_resource(served: Served) -> None:
+    begun = await served.client.post(
+        "/uploads?tag=mine:1",
+        headers={
+            "Upload-Complete": "?0",
+            "Upload-Length": str(len(APP)),
+            "Upload-Draft-Interop-Version": "8",
+            "Content-Disposition": "inline; filename*=UTF-8''a%20b.tar",
+        },
+    )
+    upload = begun.headers["location"]
+    assert (begun.status_code, begun.headers["upload-draft-interop-version"]) == (201, "8")
+    first = await served.client.patch(
+        upload, headers=PARTIAL | {"Upload-Offset": "0", "Upload-Complete": "?0"}, content=APP[:HALF]
+    )
+    assert (first.status_code, first.headers["upload-complete"]) == (204, "?0")
+    last = await served.client.patch(
+        upload, headers=PARTIAL | {"Upload-Offset": str(HALF), "Upload-Complete": "?1"}, content=APP[HALF:]
+    )
+    assert (last.status_code, last.headers["upload-complete"]) == (202, "?1")
+    assert last.headers["location"] == f"/jobs/{last.json()['id']}"
+    job = await job_of(served, last.headers["location"])
+    assert job["archives"][0]["name"] == "a b.tar"
+    assert job["images"][0]["destinations"] == ["127.0.0.1:8080/mine:1"]
+    shown = await served.client.head(upload)
+    assert (shown.headers["upload-complete"], shown.headers["upload-offset"]) == ("?1", str(len(APP)))
+
+
+async def test_a_creation_may_carry_everything(served: Served) -> None:
+    tus = await served.client.post("/uploads", headers=STREAM | {"Upload-Length": str(len(APP))}, content=APP)
+    assert (tus.status_code, tus.headers["upload-offset"]) == (201, str(len(APP)))
+    assert (await job_of(served, tus.headers["tarmac-job"]))["state"] == "succeeded"
+    draft = await served.client.post("/uploads", headers={"Upload-Complete": "?1"}, content=OTHER)
+    assert (draft.status_code, draft.headers["upload-complete"]) == (202, "?1")
+    assert (await job_of(served, draft.headers["location"]))["state"] == "succeeded"
+
+
+async def test_a_length_may_be_told_with_the_last_bytes(served: Served) -> None:
+    upload, path = await begin(served, None)
+    first = await append(served, upload, 0, APP[:HALF])
+    assert first.headers["upload-defer-length"] == "1"
+    await append(served, upload, HALF, APP[HALF:], **{"Upload-Length": str(len(APP))})
+    assert (await job_of(served, path))["state"] == "succeeded"
+
+
+async def test_bytes_that_do_not_have_their_checksum_are_left_out(served: Served) -> None:
+    upload, path = await begin(served)
+    wrong = base64.b64encode(hashlib.sha1(b"something else").digest()).decode()
+    refused = await append(served, upload, 0, APP[:HALF], **{"Upload-Checksum": f"sha1 {wrong}"})
+    assert (refused.status_code, refused.json()["code"]) == (460, "checksum_mismatch")
+    assert (await served.client.head(upload, headers=TUS)).headers["upload-offset"] == "0"
+    right = base64.b64encode(hashlib.sha256(APP).digest()).decode()
+    await append(served, upload, 0, APP, **{"Upload-Checksum": f"sha256 {right}"})
+    assert (await job_of(served, path))["state"] == "succeeded"
+
+
+async def test_parts_that_come_side_by_side_become_one_upload(served: Served) -> None:
+    parts = []
+    for piece in (APP[:HALF], APP[HALF:]):
+        headers = STREAM | {"Upload-Length": str(len(piece)), "Upload-Concat": "partial"}
+        part = await served.client.post("/uploads", headers=headers, content=piece)
+        assert "tarmac-job" not in part.headers
+        parts.append(part.headers["location"])
+    final = await served.client.post(
+        "/uploads",
+        headers=TUS | metadata(tag="joined:1") | {"Upload-Concat": f"final;http://tarmac.test{parts[0]} {parts[1]}"},
+    )
+    assert final.status_code == 201, final.text
+    job = await job_of(served, final.headers["tarmac-job"])
+    assert job["images"][0]["destinations"] == ["127.0.0.1:8080/joined:1"]
+    assert job["state"] == "succeeded"
+    assert (await served.client.head(parts[0], headers=TUS)).status_code == 404
+
+
+async def test_bytes_that_begin_elsewhere_are_refused_in_the_words_of_both(served: Served) -> None:
+    upload, _ = await begin(served)
+    tus = await append(served, upload, 7, APP[7:])
+    assert (tus.status_code, tus.json()["code"]) == (409, "conflict")
+    draft = await served.client.patch(
+        upload, headers=PARTIAL | {"Upload-Offset": "7", "Upload-Complete": "?0"}, content=APP[7:]
+    )
+    assert draft.status_code == 409
+    assert draft.json()["type"].endswith("#mismatching-upload-offset")
+    assert (draft.json()["expected-offset"], draft.json()["provided-offset"]) == (0, 7)
+
+
+async def test_an_archive_that_is_none_is_refused_as_soon_as_it_is_known(served: Served) -> None:
+    upload, path = await begin(served, 100_000)
+    answer = await append(served, upload, 0, b"no tar at all " * 100)
+    assert (answer.status_code, answer.json()["code"]) == (422, "unknown_format")
+    job = (await served.client.get(path)).json()
+    assert (job["state"], job["problem"]["code"]) == ("failed", "unknown_format")
+    assert (await served.client.head(upload, headers=TUS)).status_code == 404
+
+
+async def test_the_last_bytes_are_answered_with_what_is_wrong_with_the_archive(served: Served) -> None:
+    upload, path = await begin(served, checksum="sha256:" + "0" * 64)
+    answer = await append(served, upload, 0, APP)
+    assert (answer.status_code, answer.json()["code"]) == (422, "checksum_mismatch")
+    assert answer.json()["job"]["id"] == path.rpartition("/")[2]
+    assert served.spooled() == []
+
+
+async def test_an_upload_that_is_given_up_leaves_nothing(served: Served) -> None:
+    upload, path = await begin(served)
+    await append(served, upload, 0, APP[:HALF])
+    assert (await served.client.delete(upload, headers=TUS)).status_code == 204
+    assert (await served.client.head(upload, headers=TUS)).status_code == 404
+    assert (await served.client.get(path)).json()["state"] == "cancelled"
+    assert list((served.data / "uploads").iterdir()) == []
+
+
+async def test_an_archive_that_is_held_is_pushed_without_being_sent_again(served: Served) -> None:
+    upload, path = await begin(served, filename="x.tar", hold="true", dry_run="true")
+    await append(served, upload, 0, APP)
+    dry = await job_of(served, path)
+    assert dry["images"][0]["state"] == "planned", dry
+    pushed = await served.client.post(f"{upload}/push", json={"rename": {"example.com/team/app:1": "b:2"}})
+    assert pushed.status_code == 202, pushed.text
+    job = await served.ended(pushed.json())
+    assert job["images"][0]["destinations"] == ["127.0.0.1:8080/b:2"]
+    assert job["archives"][0]["digest"] == dry["archives"][0]["digest"]
+    assert await served.digest("b", "2") is not None
+    assert (await served.client.delete(upload)).status_code == 204
+    assert list((served.data / "uploads").iterdir()) == []
