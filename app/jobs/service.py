@@ -16,9 +16,10 @@ was cancelled while it was received, leaves its key free.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 
 from app.errors import Conflict, InvalidRequest
@@ -26,6 +27,7 @@ from app.jobs.archives import unique_name
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.parts import join_parts
 from app.jobs.paths import AllowedRoots
+from app.jobs.pausing import resumed, waiting
 from app.jobs.registries import pick_registry
 from app.jobs.replay import ReplayedUpload, same_request
 from app.jobs.request import JobRequest, check_idempotency_key, parse_label
@@ -33,7 +35,7 @@ from app.jobs.store import JobQuery, cursor_of, parse_cursor
 from app.jobs.upload import FirstUpload, Upload
 from app.jobs.workshop import Workshop
 from app.push import ImageState
-from app.push.progress import ENDED, LOST
+from app.push.progress import ENDED
 from app.spool import SpooledFile
 
 MAX_PAGE = 500  # documents of one answer; a job of 300 images is about 100 KB of JSON
@@ -47,6 +49,7 @@ class JobService:
         self._workshop = workshop
         self._ledger = workshop.ledger
         self._uploads: dict[str, FirstUpload] = {}
+        self._stops: dict[str, Callable[[], None]] = {}
 
     async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
         check_idempotency_key(idempotency_key)
@@ -75,14 +78,43 @@ class JobService:
             registry=request.registry,
             labels=request.labels,
             fingerprint=request.fingerprint(),
+            accepted_at=self._workshop.arrivals.next(self._workshop.clock),
         )
         stored = await self._ledger.add(job)
         if stored.id != job.id:
             stored = await self._received(stored.id)
             same_request(stored, request.fingerprint())
             return stored
-        await self._workshop.queue.put(job.id)
+        await self._workshop.queue.put(job.id, job.turn)
         return job
+
+    async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
+        """A queued job of archives that lie here already, and stay. Raises UnknownRegistry."""
+        pick_registry(self._workshop.registries, request.registry)
+        job = replace(
+            Job.new(JobState.QUEUED, self._workshop.clock()),
+            archives=archives,
+            options=request.options,
+            registry=request.registry,
+            labels=request.labels,
+            accepted_at=self._workshop.arrivals.next(self._workshop.clock),
+        )
+        await self._ledger.add(job)
+        await self._workshop.queue.put(job.id, job.turn)
+        return job
+
+    def on_cancel(self, job_id: str, stop: Callable[[], None]) -> None:
+        """`stop` is called when the job, which a resumable upload is received for, was cancelled."""
+        self._stops[job_id] = stop
+
+    def take_up(self, job: Job) -> FirstUpload:
+        """The upload of a job whose archive has arrived in pieces; until `let_go`."""
+        self._uploads[job.id] = FirstUpload(self._workshop, job, ArchiveSource.UPLOAD, lambda: self.let_go(job.id))
+        return self._uploads[job.id]
+
+    def let_go(self, job_id: str) -> None:
+        self._uploads.pop(job_id, None)
+        self._stops.pop(job_id, None)
 
     def _find(self, patterns: Sequence[str], roots: AllowedRoots) -> tuple[SpooledFile, ...]:
         return join_parts(roots.find(patterns), self._workshop.spool.open)
@@ -105,13 +137,16 @@ class JobService:
         jobs = await self._ledger.page(query)
         return jobs[:limit], cursor_of(jobs[limit - 1]) if len(jobs) > limit else None
 
-    async def wait(self, job_id: str, seconds: float) -> Job:
-        """The job when it has ended, or as it is when the time is up."""
+    async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
+        """The job when it has ended, or as it is when the time is up. `for_answer`: also where it waits for its
+        registry for longer than that."""
+        until = self._workshop.clock() + timedelta(seconds=seconds)
         job = await self._ledger.get(job_id)
         try:
             async with asyncio.timeout(seconds), aclosing(self.watch(job_id)) as states:
-                async for newer in states:
-                    job = newer
+                async for job in states:
+                    if for_answer and job.next_attempt_at is not None and job.next_attempt_at > until:
+                        break
         except TimeoutError:
             return job
         return job
@@ -139,12 +174,15 @@ class JobService:
         upload = self._uploads.get(job_id)
         if upload is not None:
             upload.stop()
+        if job_id in self._stops:
+            self._stops[job_id]()
         return job
 
     async def retry(self, job_id: str) -> Job:
         """Failed and cancelled jobs again: what was pushed is found present. Raises Conflict."""
-        job = await self._ledger.change(job_id, _again)
-        await self._workshop.queue.put(job_id)
+        accepted_at = self._workshop.arrivals.next(self._workshop.clock)
+        job = await self._ledger.change(job_id, lambda job: _again(job, accepted_at))
+        await self._workshop.queue.put(job_id, job.turn)
         return job
 
     async def delete(self, job_id: str) -> None:
@@ -172,7 +210,15 @@ class JobService:
         images = tuple(
             image if image.state in ENDED else replace(image, state=ImageState.CANCELLED) for image in job.images
         )
-        cancelled = job.to(JobState.CANCELLED, images=images, finished_at=self._workshop.clock())
+        cancelled = job.to(
+            JobState.CANCELLED,
+            images=images,
+            finished_at=self._workshop.clock(),
+            next_attempt_at=None,
+            paused_at=None,
+            problem=None,
+            starts=0,
+        )
         if job.state is not JobState.RECEIVING:
             return cancelled
         # its upload discards what came so far, and the key is free for another try
@@ -192,15 +238,21 @@ def _check_ended(job: Job) -> None:
         raise Conflict(f"job {job.id} is {job.state}; cancel it before it is deleted")
 
 
-def _again(job: Job) -> Job:
+def _again(job: Job, accepted_at: datetime) -> Job:
+    if job.next_attempt_at is not None and not job.ended:
+        return resumed(job)
     if job.state is JobState.SUCCEEDED:
         raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
     if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
         raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")
-    waiting = tuple(
-        replace(image, state=ImageState.PENDING, problem=None) if image.state in LOST else image for image in job.images
+    return job.to(
+        JobState.QUEUED,
+        attempt=job.attempt + 1,
+        finished_at=None,
+        problem=None,
+        images=waiting(job.images),
+        accepted_at=accepted_at,
     )
-    return job.to(JobState.QUEUED, attempt=job.attempt + 1, finished_at=None, problem=None, images=waiting)
 
 
 def _path_archives(
