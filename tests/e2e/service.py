@@ -49,7 +49,7 @@ def curl() -> str:
 
 @contextmanager
 def service(data: Path, **environ: str) -> Iterator[Service]:
-    port = free_port()
+    port = int(environ.get("TARMAC_PORT") or free_port())
     settings = {"TARMAC_PORT": str(port), "TARMAC_DATA_DIR": str(data), **environ}
     process = subprocess.Popen(
         [sys.executable, "-m", "app", "serve"],

@@ -34,6 +34,7 @@ export const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
 export function stateOf(job) {
   if (job.state === "succeeded" && isLook(job)) return ["looked at", "good"];
+  if (job.state === "running" && isLook(job)) return ["looking", "live"];
   return STATES[job.state] || [job.state, ""];
 }
 

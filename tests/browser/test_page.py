@@ -1,0 +1,179 @@
+"""The page as people use it: Chromium before the service as it runs and a real registry."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import signal
+import tarfile
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Browser, FilePayload, Page, expect
+
+from tests.browser.conftest import Watched, watch
+from tests.e2e.service import service
+from tests.support.archives import docker_save, image, tagged
+from tests.support.docker_registry import DockerRegistry
+
+VENDOR = Path(__file__).parent / "vendor"
+CORPUS = Path(__file__).parents[1] / "data" / "corpus"
+AXE = (VENDOR / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+HOSTILE = "<img src=x onerror=alert(1)>\"'`${alert(1)}.tar"
+
+
+def archive(name: str, size: int = 10) -> bytes:
+    return docker_save([tagged(image({"bin/app": b"x" * size}, label=name), f"example.com/{name}")])
+
+
+def chosen(page: Page, *files: tuple[str, bytes]) -> None:
+    payloads: list[FilePayload] = [
+        {"name": name, "mimeType": "application/x-tar", "buffer": body} for name, body in files
+    ]
+    page.set_input_files("#files", payloads)
+
+
+def state(page: Page, word: str) -> None:
+    expect(page.locator("#detail-body .chip").first).to_have_text(word)
+
+
+def faults_of_access(page: Page) -> list[str]:
+    """What axe-core finds, at WCAG 2.1 AA."""
+    page.evaluate(AXE)
+    run = "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
+    found: dict[str, Any] = page.evaluate(run)
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found["violations"]]
+
+
+def test_archives_that_are_chosen_land_at_the_registry(
+    tab: Watched, registry: DockerRegistry, screenshots: Path
+) -> None:
+    chosen(tab.page, ("a.tar", archive("browser/a:1")), ("b.tar", archive("browser/b:1")))
+    for name in ("a.tar", "b.tar"):
+        row = tab.page.locator("#jobs .job", has_text=name)
+        expect(row.locator(".chip")).to_have_text("landed")
+        row.click()
+        state(tab.page, "landed")
+    tab.page.locator("summary", has_text="Pull it").click()
+    expect(tab.page.locator("code", has_text=f"docker pull {registry.address}/browser/b:1")).to_be_visible()
+    with urlopen(f"{registry.url}/v2/browser/a/tags/list", timeout=10) as answer:
+        assert json.load(answer)["tags"] == ["1"]
+    tab.page.screenshot(path=screenshots / "light.png")
+    assert faults_of_access(tab.page) == []
+
+
+def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
+    tab: Watched, registry: DockerRegistry, screenshots: Path
+) -> None:
+    two = docker_save([tagged(image({"f": name.encode()}), f"example.com/look/{name}:1") for name in ("one", "two")])
+    tab.page.get_by_label("Look inside first").check()
+    chosen(tab.page, ("look.tar", two))
+    state(tab.page, "looked at")
+    expect(tab.page.get_by_text(f"goes to {registry.address}/look/one:1")).to_be_visible()
+    tab.page.get_by_label("Push example.com/look/two:1").uncheck()
+    tab.page.get_by_label("Another name for example.com/look/one:1").fill("renamed/one:2")
+    tab.page.emulate_media(color_scheme="dark")
+    tab.page.screenshot(path=screenshots / "dark.png")
+    assert faults_of_access(tab.page) == []
+    tab.page.get_by_role("button", name="Push 1 image").click()
+    state(tab.page, "landed")
+    expect(tab.page.locator("#detail-body .image .name")).to_have_text([f"{registry.address}/renamed/one:2"])
+
+
+def test_what_is_wrong_is_told_with_what_to_do_and_can_be_tried_again(tab: Watched, screenshots: Path) -> None:
+    tab.page.set_viewport_size({"width": 390, "height": 844})
+    chosen(tab.page, ("bad.tar", (CORPUS / "bad-digest.tar").read_bytes()))
+    state(tab.page, "failed")
+    expect(tab.page.locator("#detail-body .note.bad")).to_contain_text("this copy is damaged")
+    tab.page.screenshot(path=screenshots / "narrow.png", full_page=True)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert faults_of_access(tab.page) == []
+    tab.page.get_by_role("button", name="Retry").click()
+    expect(tab.page.locator("#detail-body")).to_contain_text("attempt 2")
+    state(tab.page, "failed")
+    tab.page.get_by_role("button", name="Delete").click()
+    expect(tab.page.locator("#detail-title")).to_have_text("Job")
+
+
+def test_an_upload_can_be_cancelled_on_its_way(tab: Watched) -> None:
+    network = tab.page.context.new_cdp_session(tab.page)
+    network.send("Network.enable")
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 1_000_000}
+    network.send("Network.emulateNetworkConditions", slow)
+    chosen(tab.page, ("slow.tar", archive("browser/slow:1", 8_000_000)))
+    state(tab.page, "receiving")
+    tab.page.get_by_role("button", name="Cancel the upload of slow.tar").click()
+    state(tab.page, "cancelled")
+
+
+def test_an_upload_goes_on_after_the_service_was_killed(browser: Browser, tmp_path: Path) -> None:
+    whole = archive("browser/resumed:1", 6_000_000)
+    with service(tmp_path) as first:
+        context = browser.new_context()
+        watched = watch(context, first)
+        watched.page.goto(f"{first.url}/")
+        network = context.new_cdp_session(watched.page)
+        network.send("Network.enable")
+        speed = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 2_000_000}
+        network.send("Network.emulateNetworkConditions", speed)
+        chosen(watched.page, ("resumed.tar", whole))
+        expect(watched.page.locator("#jobs .job .numbers").first).to_contain_text(" MB of ")
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait(10)
+        network.send("Network.emulateNetworkConditions", speed | {"uploadThroughput": -1})
+        port = first.address.rpartition(":")[2]
+        with service(tmp_path, TARMAC_PORT=port) as second:
+            state(watched.page, "landed")
+            with urlopen(f"{second.url}/jobs", timeout=10) as answer:
+                job = json.load(answer)["jobs"][0]
+        assert job["archives"][0]["digest"] == f"sha256:{hashlib.sha256(whole).hexdigest()}"
+        assert watched.foreign == []
+        context.close()
+
+
+def test_names_from_outside_are_shown_and_never_run(tab: Watched) -> None:
+    stranger = io.BytesIO()
+    with tarfile.open(fileobj=stranger, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("<script>alert(1)</script>"))
+    chosen(tab.page, (HOSTILE, stranger.getvalue()))
+    expect(tab.page.locator("#jobs .job .name").first).to_have_text(HOSTILE)
+    tab.page.locator("#jobs .job").first.click()
+    expect(tab.page.locator("#detail-title")).to_have_text(HOSTILE)
+    expect(tab.page.locator("#detail-body .note.bad")).to_contain_text("<script>")
+    assert tab.page.locator("img[src=x], main script").count() == 0
+
+
+def test_the_keyboard_is_enough(tab: Watched) -> None:
+    page = tab.page
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the jobs")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#jobs-title")).to_be_focused()
+    row = page.locator("#jobs .job").first
+    row.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#detail")).to_be_focused()
+    page.locator("#token-button").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#token")).to_be_focused()
+    page.keyboard.type("secret")
+    page.keyboard.press("Enter")
+    assert page.evaluate("sessionStorage.getItem('tarmac-token')") == "secret"
+    assert page.evaluate("Object.keys(localStorage).length") == 0
+
+
+def test_the_vendored_files_are_those_that_are_written_down() -> None:
+    written = dict(re.findall(r"\| `([^`]+)` \| `([0-9a-f]{64})` \|", (VENDOR / "VENDOR.md").read_text()))
+    found = {
+        path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in VENDOR.rglob("*")
+        if path.is_file() and path.name != "VENDOR.md"
+    }
+    assert found == written
+
+
+pytestmark = pytest.mark.xdist_group("browser")  # one Chromium serves them all
