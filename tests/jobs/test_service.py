@@ -130,6 +130,7 @@ async def test_a_job_that_fails_for_a_name_still_tells_what_its_archive_is(
         (job,), _ = await service.page()
     assert job.state is JobState.FAILED
     assert [each.format for each in job.archives] == ["docker-archive"]
+    assert bench.registry.calls == []
 
 
 async def test_the_right_checksum_is_taken(bench: Bench) -> None:

@@ -38,6 +38,12 @@ def named(*names: str, sample: Image = APP) -> bytes:
     ("embedded", "landed"),
     [
         ("nginx", "library/nginx:latest"),
+        ("a", "library/a:latest"),
+        ("a:b", "library/a:b"),
+        ("a/b:c", "a/b:c"),
+        ("x.io/a:1", "a:1"),
+        ("Registry.example/app:V1", "app:V1"),
+        (f"example.com/{'a' * 255}:{'t' * 128}", f"{'a' * 255}:{'t' * 128}"),
         ("nginx:1.25", "library/nginx:1.25"),
         ("docker.io/library/nginx:1.25", "library/nginx:1.25"),
         ("index.docker.io/nginx:1.25", "library/nginx:1.25"),
@@ -139,6 +145,27 @@ def test_a_tag_alone_is_offered_in_the_message() -> None:
 def test_a_name_of_the_archive_that_is_not_valid_can_be_given_another() -> None:
     with pytest.raises(InvalidReference, match=r"lower case; pass `tag` or `rename` to give another$"):
         planned(named("Team/App:1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("UPPER", "lower case"),
+        ("quay.io/Team/app:1", "lower case"),
+        ("example.com/" + "a" * 256 + ":1", "256 characters; at most 255"),
+        ("example.com/app:" + "t" * 129, "up to 128 letters"),
+        ("a" * 1025, "nothing can be called that"),
+        ("f" * 64, "a digest without a repository"),
+        (ELSEWHERE, "a digest without a repository"),
+        ("example.com/app@sha256:12", "not a valid image name"),
+        ("../../etc:1", "valid"),
+        ("a//b:1", "valid repository name"),
+    ],
+)
+def test_a_name_that_no_registry_takes_is_refused_with_why_and_rescued_by_tag(name: str, words: str) -> None:
+    with pytest.raises(InvalidReference, match=rf"{words}.*pass `tag` or `rename`"):
+        planned(named(name))
+    assert destinations(named(name), tag="x:1") == [["registry.local:5000/x:1"]]
 
 
 @pytest.mark.parametrize("given", [{"tag": "BAD:1"}, {"prefix": "Bad"}, {"rename": ["a:1=BAD:1"]}])
