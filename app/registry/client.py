@@ -139,17 +139,18 @@ class HttpClient:
 
     async def _send_once(self, call: Call) -> Reply:
         origin = Origin.of(call.url, "the URL")
+        way = self._settings.proxies.way_to(origin)
         try:
             return await self._sent(call, origin)
         except httpx.TimeoutException as error:
             raise RegistryUnreachable(
-                f"{origin} timed out ({_phase(error)}); check the network and the registry"
+                f"{way} timed out ({_phase(error)}); check the network and the registry"
             ) from error
         except httpx.TransportError as error:
             if (cause := tls_cause(error)) is not None:
                 raise _tls_error(origin, cause) from error
             raise RegistryUnreachable(
-                f"{origin} cannot be reached ({str(error) or type(error).__name__:.300}); check its address, that it "
+                f"{way} cannot be reached ({str(error) or type(error).__name__:.300}); check its address, that it "
                 "runs, and the network"
             ) from error
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from app.errors import InvalidRequest
 from app.registry.wire import Origin, is_loopback
@@ -19,8 +19,8 @@ from app.registry.wire import Origin, is_loopback
 class Proxies:
     """URLs of proxies; they may hold credentials, so they are not shown. `exceptions`: where no proxy is used."""
 
-    http: str | None = None
-    https: str | None = None
+    http: str | None = field(default=None, repr=False)
+    https: str | None = field(default=None, repr=False)
     exceptions: tuple[str, ...] = ()
 
     @classmethod
@@ -34,6 +34,17 @@ class Proxies:
         exceptions = tuple(filter(None, (part.strip().lower() for part in value("no_proxy").split(","))))
         http = _proxy(value("http_proxy") or every, "HTTP_PROXY")
         return cls(http, _proxy(value("https_proxy") or every, "HTTPS_PROXY"), exceptions)
+
+    def way_to(self, target: Origin) -> str:
+        """`target` as a message names it, with the proxy that leads there, without what its URL holds of secrets."""
+        proxy = self.proxy_for(target)
+        return f"{target} (through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]})" if proxy else str(target)
+
+    @property
+    def logins(self) -> tuple[tuple[str, str], ...]:
+        """User names and passwords that stand in the URLs."""
+        parts = [urlsplit(url) for url in (self.http, self.https) if url]
+        return tuple((unquote(part.username or ""), unquote(part.password or "")) for part in parts)
 
     def proxy_for(self, target: Origin) -> str | None:
         """None: go there directly, as always to this machine's own loopback, which no proxy reaches."""

@@ -37,6 +37,8 @@ class Session:
         self._settings, self._client, self._clock = settings, client, clock
         self._gate = gate or Gate(settings.limits)
         self.secrets = Secrets()
+        for user, password in settings.proxies.logins:
+            self.secrets.add(Credentials(user, password))
         self._pinging = asyncio.Lock()
         self._origin: Origin | None = None
         self._challenge: Challenge | None = None
