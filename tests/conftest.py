@@ -23,6 +23,12 @@ hypothesis.settings.register_profile("tarmac", deadline=None)
 hypothesis.settings.load_profile("tarmac")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the command line learns in tests stays there."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def skopeo() -> str:
     """The path of skopeo, which reads back what was pushed."""

@@ -21,6 +21,7 @@ from app.cli.options import checksum_of, options_of, settings_of
 from app.errors import TarmacError
 from app.jobs.archives import told_by_name
 from app.jobs.job import Job, JobArchive, JobState, utc_now
+from app.jobs.knowledge import FileMemory, cache_file
 from app.jobs.ledger import Ledger
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.registries import pick_registry
@@ -28,7 +29,7 @@ from app.jobs.runner import Runner
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.workshop import Workshop
 from app.oci import Digest
-from app.push import PushOptions
+from app.push import Lanes, PushOptions
 from app.settings import DEFAULT_REGISTRY, Settings
 from app.spool.disk import DiskSpool
 
@@ -72,7 +73,8 @@ async def _push(task: Task, display: Display) -> Job:
         registries = await stack.enter_async_context(open_destinations(task.settings))
         pick_registry(registries, task.registry)
         spool = DiskSpool(stack.enter_context(_spool_below(task.settings.data_dir)))
-        workshop = Workshop(Ledger(MemoryJobStore()), spool, LocalJobQueue(1), registries)
+        lanes = Lanes(memory=FileMemory(cache_file()))
+        workshop = Workshop(Ledger(MemoryJobStore()), spool, LocalJobQueue(1), registries, lanes=lanes)
         stack.enter_context(_cancelled_by_signals())
         job = Job.new(JobState.RECEIVING, utc_now()).but(registry=task.registry, options=task.options)
         try:

@@ -124,6 +124,11 @@ def stored_as(layer: DockerLayer, wanted: Compression) -> Compression:
     return layer.compression if layer.compression in _KEPT else wanted
 
 
+def is_compressed_anew(layer: DockerLayer, wanted: Compression) -> bool:
+    """Whether its blob comes to be by compressing: no digest is known before."""
+    return layer.compression not in _KEPT and wanted is not Compression.NONE
+
+
 async def open_layer(source: Source, layer: DockerLayer, wanted: Compression) -> Readable:
     """A layer of a docker archive, verified against its DiffID before or while it is sent. Where it can be had without
     much memory, its digest is known at once."""

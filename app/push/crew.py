@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from enum import IntEnum
 from itertools import count
 
+from app.push.memory import Memory, NoMemory
 from app.push.turns import Turns
 
 Job = Callable[[], Awaitable[None]]
@@ -25,8 +26,9 @@ class Lanes:
     """How much is done at once. Give the same Lanes to every push of a process: each blob under way holds some MiB, so
     it is their number over all pushes that bounds the memory."""
 
-    def __init__(self, workers: int = 6, transfers: int = 4) -> None:
+    def __init__(self, workers: int = 6, transfers: int = 4, memory: Memory | None = None) -> None:
         self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
+        self.memory = memory or NoMemory()
         self.turns = Turns()
         self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
 

@@ -18,6 +18,7 @@ from app.push.events import Event, Outcome
 from app.push.graph import contents, repositories
 from app.push.images import Images, state_of
 from app.push.landing import Carrier, Key, Landing, Supply, landings_of, lost_content, place_held
+from app.push.memory import Recollection
 from app.push.plan import PushPlan
 from app.push.publish import Publisher
 from app.registry import Registry
@@ -42,17 +43,22 @@ async def execute(
     images = Images(plan, emit)
     landings = landings_of(plan)
     publisher = Publisher(plan, registry, landings, lanes.turns, emit)
-    run = _Run(plan, images, Carrier(Supply(plan, sources, lanes.transfer), registry, emit), publisher, landings)
+    supply = Supply(plan, sources, lanes.transfer, Recollection(lanes.memory, plan))
+    run = _Run(plan, images, Carrier(supply, registry, emit), publisher, landings)
     try:
         async with crew_of(lanes.workers) as crew:
             for number in range(len(plan.images)):
                 crew.add(Rank.IMAGE, partial(images.look, number, registry))
             await crew.idle()
+            if any(map(images.open, images.presence)):
+                await supply.recollection.ask(plan.blobs)
             run.begin(crew)
             await crew.idle()
     except asyncio.CancelledError:
         images.cancel()
         raise
+    finally:
+        await supply.recollection.flush()
 
 
 class _Run:

@@ -12,6 +12,7 @@ from app.oci import Digest
 from app.push.content import ArchivedBlob, Readable, Sending, open_layer
 from app.push.docker_manifest import Blob, layers_of
 from app.push.events import BlobDone, BlobSent, Event, Outcome
+from app.push.memory import Recollection
 from app.push.pieces import InlineBytes, Source
 from app.push.plan import BlobStep, ImageTarget, PushPlan
 from app.push.presence import Presence
@@ -74,11 +75,13 @@ def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: Ima
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """Where the bytes of a plan's blobs come from. `lane` is held while one is read and sent."""
+    """Where the bytes of a plan's blobs come from, and what is known of them. `lane` is held while one is read and
+    sent."""
 
     plan: PushPlan
     sources: Sequence[ReadAt]
     lane: asyncio.Semaphore
+    recollection: Recollection
 
     async def open(self, step: BlobStep) -> Readable:
         if step.inline is not None:
@@ -99,16 +102,28 @@ class Carrier:
 
     async def carry(self, landing: Landing, repository: str) -> None:
         """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
-        there = None if landing.lost else landing.anywhere
-        outcome = Outcome.PUSHED if there is None else await self._reuse(repository, *there)
-        if there is None or outcome is Outcome.PUSHED:
+        outcome, blob = await self._without_sending(landing, repository)
+        if outcome is None:
             async with self._supply.lane:
-                outcome, blob = await self._send(landing, repository, landing.lost if there is None else there[1][0])
-        else:
-            _, blob = there
+                outcome, blob = await self._send(landing, repository, landing.lost or (blob and blob[0]))
+        assert blob is not None
         landing.placed[repository] = blob
+        await self._supply.recollection.learn(landing.step, blob, repository)
         if landing.lost is None:  # else it has been told already
             self.tell(landing, repository, outcome)
+
+    async def _without_sending(self, landing: Landing, repository: str) -> tuple[Outcome | None, Blob | None]:
+        """No outcome: it has to be sent; the blob that was asked for in vain, if one was."""
+        if landing.lost is not None:
+            return None, None
+        there = landing.anywhere
+        if there is not None:
+            return await self._reuse(repository, *there), there[1]
+        known = self._supply.recollection.of(landing.step)
+        if known is None:
+            return None, None
+        blob = (known.digest, known.size)
+        return await self._reuse(repository, known.repository, blob), blob
 
     def tell(self, landing: Landing, repository: str, outcome: Outcome) -> None:
         """Say that the blob is there; its source counts once."""
@@ -117,11 +132,11 @@ class Carrier:
         landing.counted = True
         self._emit(BlobDone(repository, landing.step.key, outcome, size, sent))
 
-    async def _reuse(self, repository: str, holder: str, blob: Blob) -> Outcome:
-        """One request where mounting works. PUSHED: it has to be sent."""
-        if await self._registry.mount_blob(repository, blob[0], holder):
+    async def _reuse(self, repository: str, holder: str, blob: Blob) -> Outcome | None:
+        """One request where mounting works. None: it has to be sent."""
+        if holder != repository and await self._registry.mount_blob(repository, blob[0], holder):
             return Outcome.MOUNTED
-        return Outcome.EXISTS if await self._registry.blob_exists(repository, blob[0]) else Outcome.PUSHED
+        return Outcome.EXISTS if await self._registry.blob_exists(repository, blob[0]) else None
 
     async def _send(self, landing: Landing, repository: str, absent: Digest | None) -> tuple[Outcome, Blob]:
         """`absent` is known not to be there."""

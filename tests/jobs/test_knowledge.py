@@ -1,0 +1,91 @@
+"""What was learnt of layers, in a file: kept, bounded, and never a reason to fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.archive import Compression
+from app.jobs import knowledge
+from app.jobs.knowledge import FileMemory, cache_file
+from app.oci import Digest
+from app.push.memory import Memory, NoMemory, Remembered
+
+A, B = Digest.of(b"a"), Digest.of(b"b")
+FOUND = {A: Remembered(Digest.of(b"A"), 1, "team/app"), B: Remembered(Digest.of(b"B"), 2, "team/app")}
+
+
+async def recalled(memory: Memory, registry: str = "r:5000", compression: Compression = Compression.GZIP) -> object:
+    return await memory.recall(registry, compression, [A, B])
+
+
+async def test_what_is_remembered_is_known_by_registry_and_compression_to_whoever_opens_the_file(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "not yet" / "there.sqlite"
+    await FileMemory(file).remember("r:5000", Compression.GZIP, FOUND)
+    assert await recalled(FileMemory(file)) == FOUND
+    assert await recalled(FileMemory(file), registry="s:5000") == {}
+    assert await recalled(FileMemory(file), compression=Compression.ZSTD) == {}
+
+
+async def test_the_last_place_is_what_counts(tmp_path: Path) -> None:
+    memory = FileMemory(tmp_path / "file")
+    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    later = {A: Remembered(Digest.of(b"A2"), 3, "other")}
+    await memory.remember("r:5000", Compression.GZIP, later)
+    assert await recalled(memory) == FOUND | later
+
+
+async def test_asking_makes_no_file(tmp_path: Path) -> None:
+    assert await recalled(FileMemory(tmp_path / "file")) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"no database" * 1000)
+    memory = FileMemory(file)
+    assert await recalled(memory) == {}
+    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    assert await recalled(memory) == FOUND
+
+
+async def test_a_row_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
+    memory = FileMemory(tmp_path / "file")
+    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    with memory._open() as database, database:
+        database.execute("update layers_1 set digest = 'nonsense'")
+    assert await recalled(memory) == {}
+
+
+async def test_a_place_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for file in (tmp_path / "folder", tmp_path / "file" / "below"):
+        memory = FileMemory(file)
+        await memory.remember("r:5000", Compression.GZIP, FOUND)
+        assert await recalled(memory) == {}
+
+
+async def test_the_oldest_are_forgotten_when_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowledge, "MOST_ROWS", 1)
+    memory = FileMemory(tmp_path / "file")
+    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    assert await recalled(memory) == {B: FOUND[B]}
+
+
+async def test_no_memory_knows_nothing() -> None:
+    await NoMemory().remember("r:5000", Compression.GZIP, FOUND)
+    assert await recalled(NoMemory()) == {}
+
+
+def test_the_cache_lies_where_the_user_has_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/me")
+    assert cache_file() == Path("/var/cache/me/tarmac/layers.sqlite")
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert cache_file() == Path("/home/me/.cache/tarmac/layers.sqlite")

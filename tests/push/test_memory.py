@@ -1,0 +1,170 @@
+"""What is remembered of layers spares the reading; what it says of registries is believed by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from app.archive import Compression
+from app.errors import RegistryDenied, RegistryRejected
+from app.oci import Digest
+from app.push import ImageState, Lanes, Outcome, execute
+from app.push import memory as memory_module
+from app.push.memory import Remembered
+from tests.push.given import Run, prepared
+from tests.support.archives import docker_save, image, image_of, tagged
+from tests.support.fake_registry import FakeRegistry
+
+LARGE = b"large layer " * 800_000  # above what is compressed in memory first
+LAYERS = (b"base", LARGE)
+TAR = docker_save([tagged(image_of(LAYERS), "app:1")])
+
+
+class DictMemory:
+    """A Memory that counts."""
+
+    def __init__(self) -> None:
+        self.found: dict[Digest, Remembered] = {}
+        self.asked = self.told = 0
+
+    async def recall(
+        self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
+    ) -> Mapping[Digest, Remembered]:
+        assert registry == "registry.local:5000"
+        self.asked += 1
+        return {each: self.found[each] for each in diff_ids if each in self.found}
+
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+        assert registry == "registry.local:5000"
+        self.told += 1
+        self.found |= found
+
+
+async def pushed(registry: FakeRegistry, memory: DictMemory, tag: str, compression: str = "gzip") -> Run:
+    run = prepared(TAR, tag=tag, layer_compression=compression)
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    assert run.states == [ImageState.PUSHED]
+    return run
+
+
+async def learnt() -> tuple[FakeRegistry, DictMemory]:
+    registry, memory = FakeRegistry(), DictMemory()
+    await pushed(registry, memory, "app:1")
+    registry.calls.clear()
+    return registry, memory
+
+
+def read_of(run: Run) -> int:
+    return run.sources[0].bytes_read
+
+
+async def test_another_tag_of_known_layers_reads_none_and_sends_none() -> None:
+    registry, memory = await learnt()
+    run = await pushed(registry, memory, "app:2")
+    assert read_of(run) == 0
+    assert registry.count("push_blob", "mount_blob") == 0
+    assert registry.count("blob_exists") == 3
+    assert registry.manifest("app", "2") == registry.manifest("app", "1")
+
+
+async def test_another_repository_has_known_layers_mounted() -> None:
+    registry, memory = await learnt()
+    run = await pushed(registry, memory, "other:1")
+    assert read_of(run) < len(LARGE) // 100  # the config alone
+    assert len(run.outcomes(Outcome.MOUNTED)) == 2
+    assert {each.repository for each in memory.found.values()} == {"other"}
+
+
+async def test_what_is_there_already_asks_no_memory() -> None:
+    registry, memory = await learnt()
+    run = prepared(TAR, tag="app:1")
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    assert run.states == [ImageState.ALREADY_PRESENT]
+    assert memory.asked == 1
+
+
+async def test_a_registry_that_was_emptied_is_sent_all_anew() -> None:
+    _, memory = await learnt()
+    emptied = FakeRegistry()
+    run = await pushed(emptied, memory, "app:1")
+    assert emptied.count("push_blob") == 3
+    assert read_of(run) >= len(LARGE)
+
+
+async def test_a_layer_that_was_deleted_there_is_sent_and_the_others_are_not() -> None:
+    registry, memory = await learnt()
+    gone = max(memory.found.values(), key=lambda each: each.size)
+    del registry.blobs["app", gone.digest]
+    await pushed(registry, memory, "app:2")
+    assert registry.count("push_blob") == 1
+    assert ("app", gone.digest) in registry.blobs
+
+
+async def test_a_repository_that_was_deleted_is_no_place_to_mount_from() -> None:
+    registry, memory = await learnt()
+    registry.blobs.clear()
+    await pushed(registry, memory, "other:1")
+    assert registry.count("push_blob") == 3
+    assert {repository for repository, _ in registry.blobs} == {"other"}
+
+
+async def test_a_layer_that_an_encoder_of_another_release_made_is_used_while_it_is_there_and_replaced_after() -> None:
+    registry, memory = await learnt()
+    (diff_id, made), *_ = sorted(memory.found.items(), key=lambda item: -item[1].size)
+    other = b"as another release compressed it"
+    earlier = Remembered(Digest.of(other), len(other), "app")
+    memory.found[diff_id] = earlier
+    registry.blobs["app", earlier.digest] = other
+    await pushed(registry, memory, "app:2")
+    assert str(earlier.digest).encode() in registry.manifest("app", "2")
+    del registry.blobs["app", earlier.digest], registry.blobs["app", made.digest]
+    await pushed(registry, memory, "app:3")
+    assert memory.found[diff_id] == made
+    assert str(made.digest).encode() in registry.manifest("app", "3")
+
+
+async def test_layers_compressed_one_way_say_nothing_of_another() -> None:
+    registry, memory = await learnt()
+    run = prepared(TAR, tag="app:plain", layer_compression="none")
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    assert run.states == [ImageState.PUSHED]
+    assert memory.asked == 1
+
+
+async def test_a_registry_that_says_it_has_a_layer_and_then_refuses_the_manifest_is_sent_it() -> None:
+    registry, memory = await learnt()
+    gone = max(memory.found.values(), key=lambda each: each.size)
+
+    class Forgetful(FakeRegistry):
+        async def blob_exists(self, repository: str, digest: Digest) -> bool:
+            return (await super().blob_exists(repository, digest)) or digest == gone.digest
+
+        def _admit(self, repository: str, descriptor: object, raw: bytes) -> None:
+            try:
+                super()._admit(repository, descriptor, raw)  # type: ignore[arg-type]
+            except RegistryRejected as error:
+                raise type(error)(str(error), missing=(str(gone.digest),)) from None
+
+    forgetful = Forgetful()
+    forgetful.blobs = {key: data for key, data in registry.blobs.items() if key[1] != gone.digest}
+    await pushed(forgetful, memory, "app:2")
+    assert forgetful.count("push_blob") == 1
+
+
+async def test_what_was_learnt_is_kept_where_the_push_fails() -> None:
+    registry, memory = FakeRegistry(), DictMemory()
+    registry.fail("push_manifest", RegistryDenied("no"))
+    run = prepared(TAR)
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    assert run.states == [ImageState.FAILED]
+    assert len(memory.found) == 2
+
+
+async def test_much_that_is_learnt_is_told_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "FLUSH_COUNT", 2)
+    memory = DictMemory()
+    run = prepared(docker_save([tagged(image(*({f"f{n}": b"x"} for n in range(5))), "app:1")]))
+    await execute(run.plan, run.sources, FakeRegistry(), run.events.append, lanes=Lanes(memory=memory))
+    assert memory.told == 3
+    assert len(memory.found) == 5
