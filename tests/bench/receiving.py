@@ -20,6 +20,7 @@ from tests.bench.processes import CommandFailed, run
 from tests.bench.race import say
 from tests.bench.servers import ROOT, START_SECONDS, Registry, Service, empty_registry, scratch, service
 from tests.bench.ways import by_form
+from tests.support.archives import DOCKER_MANIFEST, OCI_MANIFEST
 from tests.support.docker_registry import free_port
 
 PIECE = 1 << 20
@@ -147,7 +148,7 @@ class _Waiting:
     def _look(self) -> None:
         until, pause = time.monotonic() + PULLABLE_SECONDS, threading.Event()
         connection = http.client.HTTPConnection(self._url, timeout=PULLABLE_SECONDS)
-        headers = {"Accept": "*/*, application/vnd.oci.image.manifest.v1+json"}
+        headers = {"Accept": f"{OCI_MANIFEST}, {DOCKER_MANIFEST}"}
         while time.monotonic() < until and self._found is None:
             connection.request("HEAD", self._path, headers=headers)
             answer = connection.getresponse()
