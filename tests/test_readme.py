@@ -26,6 +26,8 @@ from app.jobs import JobState
 from app.jobs.job import ArchiveSource, Job, utc_now
 from app.jobs.paths import MAX_FILES
 from app.jobs.request import MAX_LABELS
+from app.jobs.resumable import LIFETIME
+from app.jobs.resumable.uploads import MAX_PARTS, MAX_PUSHES, MAX_UPLOADS
 from app.oci import Descriptor, Digest
 from app.push import Destination, ImageState, PushOptions, make_plan
 from app.push.options import MAX_VALUES
@@ -219,6 +221,9 @@ def test_limits_are_what_the_code_has() -> None:
         "labels of a job": f"{MAX_LABELS}",
         "`wait`": f"{MAX_WAIT_SECONDS:,} seconds",
         "page of `GET /jobs`": f"{MAX_LIMIT}",
+        "uploads under way at `/uploads`": f"{MAX_UPLOADS:,}, each kept for {LIFETIME.days * 24} hours "
+        "after its last byte",
+        "parts of a concatenation, and pushes of one held archive": f"{MAX_PARTS} each" * (MAX_PARTS == MAX_PUSHES),
         "an upload without a byte": f"{STALL_SECONDS:.0f} seconds",
     }
     assert table == expected

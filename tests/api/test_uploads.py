@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gzip
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from tests.api.conftest import APP, OTHER, Served, serving
+from tests.support.archives import docker_save, image
 
 TUS = {"Tus-Resumable": "1.0.0"}
 STREAM = TUS | {"Content-Type": "application/offset+octet-stream"}
@@ -215,3 +219,130 @@ async def test_an_archive_that_is_held_is_pushed_without_being_sent_again(served
     assert await served.digest("b", "2") is not None
     assert (await served.client.delete(upload)).status_code == 204
     assert list((served.data / "uploads").iterdir()) == []
+
+
+async def test_of_two_writers_the_newer_goes_on_and_the_older_is_told(served: Served) -> None:
+    upload, path = await begin(served)
+    hanging = asyncio.Event()
+
+    async def half_and_no_more() -> AsyncIterator[bytes]:
+        yield APP[:HALF]
+        hanging.set()
+        await asyncio.Event().wait()
+
+    older = asyncio.ensure_future(append(served, upload, 0, half_and_no_more()))
+    await hanging.wait()
+    shown = await served.client.head(upload, headers=TUS)
+    assert shown.headers["upload-offset"] == str(HALF)
+    refused = await older
+    assert (refused.status_code, refused.json()["code"]) == (423, "conflict")
+    await append(served, upload, HALF, APP[HALF:])
+    assert (await job_of(served, path))["state"] == "succeeded"
+
+
+async def test_a_job_that_is_cancelled_ends_its_upload(served: Served) -> None:
+    upload, path = await begin(served)
+    await append(served, upload, 0, APP[:HALF])
+    assert (await served.client.post(f"{path}/cancel")).status_code == 202
+    assert (await append(served, upload, HALF, APP[HALF:])).status_code == 404
+
+
+@pytest.mark.parametrize("hold", ["true", "false"])
+async def test_a_wrapped_archive_arrives_in_pieces_too(tmp_path: Path, hold: str) -> None:
+    wrapped = gzip.compress(APP, mtime=0)
+    async with serving(tmp_path) as served:
+        upload, path = await begin(served, len(wrapped), hold=hold)
+        await append(served, upload, 0, wrapped[:100])
+    async with serving(tmp_path) as served:
+        await append(served, upload, 100, wrapped[100:])
+        job = await job_of(served, path)
+        assert (job["state"], job["archives"][0]["compression"]) == ("succeeded", "gzip"), job
+        assert job["archives"][0]["digest"] == f"sha256:{hashlib.sha256(wrapped).hexdigest()}"
+        again = await served.client.post(f"{upload}/push", json={"tag": "again:1"})
+        assert again.status_code == (202 if hold == "true" else 409)
+        if hold == "true":
+            assert (await served.ended(again.json()))["state"] == "succeeded"
+
+
+async def test_an_upload_whose_last_byte_came_before_the_kill_becomes_a_job_at_the_start(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        upload, path = await begin(served)
+    (tmp_path / "uploads" / f"{upload.rpartition('/')[2]}.part").write_bytes(APP)
+    async with serving(tmp_path) as served:
+        assert (await job_of(served, path))["state"] == "succeeded"
+        shown = await served.client.head(upload, headers=TUS)
+        assert (shown.headers["upload-complete"], shown.headers["tarmac-job"]) == ("?1", path)
+
+
+async def test_an_upload_to_which_no_byte_comes_for_a_day_goes(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        upload, path = await begin(served)
+    for file in (tmp_path / "uploads").iterdir():
+        os.utime(file, (0, 0))
+    async with serving(tmp_path) as served:
+        job = await job_of(served, path)
+        assert (job["state"], job["problem"]["code"]) == ("failed", "upload_incomplete")
+        assert (await served.client.head(upload, headers=TUS)).status_code == 404
+
+
+async def test_a_held_archive_without_a_name_is_given_one_and_not_sent_again(served: Served) -> None:
+    nameless = docker_save([image({"bin/app": b"nameless"})])
+    upload, path = await begin(served, len(nameless), hold="true", dry_run="true")
+    await append(served, upload, 0, nameless)
+    assert (await job_of(served, path))["problem"]["code"] == "missing_tag"
+    named = await served.client.post(f"{upload}/push", json={"tag": "named:1"})
+    assert (await served.ended(named.json()))["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 400, "invalid_request"),
+        ({"Upload-Length": "ten"}, 400, "invalid_request"),
+        ({"Upload-Length": "1", "Tus-Resumable": "0.2.2"}, 400, "invalid_request"),
+        ({"Upload-Length": str(1 << 40)}, 413, "too_large"),
+        ({"Upload-Length": "1"} | metadata(tga="x:1"), 422, "invalid_request"),
+        ({"Upload-Length": "1"} | metadata(registry="other"), 422, "unknown_registry"),
+        ({"Upload-Length": "1", "Upload-Metadata": "filename not-base64!"}, 422, "invalid_request"),
+        ({"Upload-Complete": "true"}, 400, "invalid_request"),
+        ({"Upload-Concat": "final;/uploads/elsewhere"}, 422, "invalid_request"),
+    ],
+)
+async def test_what_cannot_be_taken_is_refused_before_the_first_byte(
+    served: Served, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = await served.client.post("/uploads", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert list((served.data / "uploads").iterdir()) == []
+
+
+async def test_more_bytes_than_were_announced_are_refused(served: Served) -> None:
+    upload, _ = await begin(served, 1000)
+    assert (await append(served, upload, 0, APP)).status_code == 422
+    assert (await served.client.head(upload, headers=TUS)).headers["upload-offset"] == "0"
+
+
+async def test_options_tells_what_is_spoken(served: Served) -> None:
+    answer = await served.client.options("/uploads")
+    assert answer.headers["tus-version"] == "1.0.0"
+    assert answer.headers["accept-patch"] == "application/partial-upload"
+    assert "concatenation" in answer.headers["tus-extension"]
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PATCH", "DELETE"])
+@pytest.mark.parametrize("name", ["0" * 32, "%2e%2e", "x.json"])
+async def test_an_upload_that_is_not_there_is_not_found(served: Served, method: str, name: str) -> None:
+    headers = STREAM | {"Upload-Offset": "0"}
+    assert (await served.client.request(method, f"/uploads/{name}", headers=headers)).status_code in (404, 405)
+
+
+async def test_who_may_not_push_may_not_upload(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    digest = hashlib.sha256(b"reader").hexdigest()
+    tokens.write_text(f"someone:{digest}:read\n")
+    async with serving(tmp_path / "data", tokens_file=tokens) as served:
+        headers = TUS | {"Upload-Length": "1"}
+        assert (await served.client.post("/uploads", headers=headers)).status_code == 401
+        reader = headers | {"Authorization": "Bearer reader"}
+        assert (await served.client.post("/uploads", headers=reader)).status_code == 403
+        assert (await served.client.get("/")).status_code == 200

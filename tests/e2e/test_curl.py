@@ -170,3 +170,18 @@ def test_wrong_settings_stop_the_start_with_the_key(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"TARMAC_HSOT" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_the_readme_s_resumable_upload_goes_on_where_it_ended(running: Service, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    script = next(block.partition("```")[0] for block in text.split("```sh\n") if "Upload-Offset" in block)
+    begin, _, go_on = script.partition("\n\n")
+    (tmp_path / "x.tar").write_bytes(ONE.read_bytes())
+    cut = 'tail -c +1 x.tar | head -c 9000 | curl -sS -X PATCH -T - -H "Upload-Offset: 0" -H "Upload-Complete: ?0" -H '
+    half = f"{cut}'Content-Type: application/partial-upload' \"http://127.0.0.1:8080$upload\""
+    commands = "\n".join((begin, half, go_on)).replace("http://127.0.0.1:8080", running.url)
+    done = subprocess.run(["bash", "-euc", commands], cwd=tmp_path, capture_output=True, check=True, timeout=60)
+    with urlopen(f"{running.url}/jobs/{json.loads(done.stdout)['id']}?wait=30", timeout=40) as answer:
+        job = json.load(answer)
+    assert job["state"] == "succeeded"
+    assert job["archives"][0]["digest"] == f"sha256:{hashlib.sha256(ONE.read_bytes()).hexdigest()}"

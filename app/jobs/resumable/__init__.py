@@ -1,28 +1,29 @@
 """Uploads that go on after an interruption: the face of the package. The protocols that speak of them are the API's.
 
 state      what is known of an upload, as its file has it; pure
+words      what is asked and answered, what can be wrong; pure
 turns      who may write now: one request at a time, the newest goes first
+upload     every upload that is known, its state and its turns
 tally      hashing and indexing while the bytes arrive
 uploads    ResumableUploads: a method per thing that a client may do
 settling   from the last byte to the job
 sweeping   what is over, or too old, goes
 """
 
+from app.jobs.resumable.receiving import HASHES
 from app.jobs.resumable.state import LIFETIME, Proof, UploadState
 from app.jobs.resumable.turns import TurnTaken
 from app.jobs.resumable.upload import Uploads
-from app.jobs.resumable.uploads import (
-    HASHES,
+from app.jobs.resumable.uploads import ResumableUploads, resumable_uploads
+from app.jobs.resumable.words import (
     Appended,
     LengthMismatch,
     NewUpload,
     OffsetMismatch,
     Patch,
     ProofMismatch,
-    ResumableUploads,
     Shown,
     UploadEnded,
-    resumable_uploads,
 )
 
 __all__ = [

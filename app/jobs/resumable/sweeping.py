@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 
 import structlog
 
-from app.errors import Conflict, NotFound, Unavailable
-from app.jobs.job import JobState
+from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
+from app.jobs.job import Job, JobState
 from app.jobs.resumable.state import LIFETIME, UploadState
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
-from app.jobs.service import JobService
 from app.jobs.workshop import Workshop
 
 SWEEP_SECONDS = 60.0
@@ -20,8 +19,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Sweeper:
-    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
-        self._workshop, self._service, self._uploads = workshop, service, uploads
+    def __init__(self, workshop: Workshop, uploads: Uploads) -> None:
+        self._workshop, self._uploads = workshop, uploads
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -72,11 +71,16 @@ class Sweeper:
         try:
             await self.check_unused(state)
             if state.job and not state.complete:
-                await self._service.cancel(state.job)
-        except Conflict:
+                await self._workshop.ledger.change(state.job, self._failed)
+        except (Conflict, NotFound):
             return not state.complete
         _log.info("an upload is too old, and goes", upload=state.id[:8], complete=state.complete)
         return True
+
+    def _failed(self, job: Job) -> Job:
+        hours = int(LIFETIME.total_seconds() // 3600)
+        error = UploadIncomplete(f"no byte of the upload came for {hours} hours; send the archive again")
+        return job.to(JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock())
 
     async def _state_of(self, job_id: str) -> JobState | None:
         try:

@@ -5,102 +5,47 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
 from app.errors import (
     ArchiveError,
-    ChecksumMismatch,
     Conflict,
     InvalidRequest,
     LimitExceeded,
     NotFound,
-    TarmacError,
     TooLarge,
 )
-from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.job import Job, JobState
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
-from app.jobs.resumable.receiving import HASHES, Receiving
+from app.jobs.resumable.receiving import Receiving
 from app.jobs.resumable.settling import Settler
-from app.jobs.resumable.state import LIFETIME, Proof, UploadState, new_id
+from app.jobs.resumable.state import LIFETIME, UploadState, new_id
 from app.jobs.resumable.sweeping import Sweeper
 from app.jobs.resumable.tally import Tally
+from app.jobs.resumable.telling import Teller, new_job
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
+from app.jobs.resumable.words import (
+    Appended,
+    LengthMismatch,
+    NewUpload,
+    OffsetMismatch,
+    Patch,
+    ProofMismatch,
+    Shown,
+    UploadEnded,
+)
 from app.jobs.service import JobService
 from app.jobs.workshop import Workshop
-from app.push import received
-from app.spool.arriving import ArrivingFiles
 
 MAX_UPLOADS = 1_000  # at once; each is a file, and a row among the jobs
 MAX_PARTS = 100  # of a concatenation
 MAX_PUSHES = 100  # of one archive that is held
 
 _log = structlog.get_logger(__name__)
-
-
-class OffsetMismatch(Conflict):
-    """The bytes do not begin where those that are here end."""
-
-    def __init__(self, expected: int, provided: int) -> None:
-        super().__init__(f"the upload goes on at byte {expected}, and the request begins at byte {provided}")
-        self.expected, self.provided = expected, provided
-
-
-class LengthMismatch(InvalidRequest):
-    """More bytes than were announced, or another length than before."""
-
-
-class ProofMismatch(ChecksumMismatch):
-    """The bytes of this request are not those that its checksum is of; they were left out."""
-
-
-class UploadEnded(Conflict):
-    """Nothing can be appended to an upload that is complete."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewUpload:
-    """`explicit`: the client says itself when the upload is complete, whatever the length."""
-
-    name: str
-    request: JobRequest
-    length: int | None = None
-    metadata: str = ""
-    hold: bool = False
-    is_part: bool = False
-    explicit: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """`size`: of the body, where it is known. `completes`: the last byte is in it; None: as the length says."""
-
-    offset: int
-    size: int | None = None
-    length: int | None = None
-    completes: bool | None = None
-    proof: Proof | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """`job`: as it is now; None for a part of a concatenation, or where it was deleted."""
-
-    state: UploadState
-    offset: int
-    expires_at: datetime
-    job: Job | None
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """`fault`: what was found wrong with the archive when it was complete."""
-
-    shown: Shown
-    fault: TarmacError | None = None
 
 
 class ResumableUploads:
@@ -110,7 +55,7 @@ class ResumableUploads:
         self._workshop, self._service, self._uploads = workshop, service, uploads
         self._files = uploads.files
         self._settler = Settler(workshop, service, uploads)
-        self.sweeper = Sweeper(workshop, service, uploads)
+        self.sweeper = Sweeper(workshop, uploads)
 
     async def resume(self) -> None:
         """After a start: what was complete before it becomes a job, cancelling works again."""
@@ -136,7 +81,7 @@ class ResumableUploads:
         if len(self._uploads.under_way()) >= MAX_UPLOADS:
             raise LimitExceeded(f"{MAX_UPLOADS} uploads are under way; end or delete one of them")
         await asyncio.to_thread(self._workshop.spool.room_for, new.length or 0)
-        job = None if new.is_part else _new_job(new, self._workshop.clock())
+        job = None if new.is_part else new_job(new, self._workshop.clock())
         state = UploadState(
             id=new_id(),
             job="" if job is None else job.id,
@@ -337,39 +282,6 @@ class ResumableUploads:
         self._service.on_cancel(upload.state.job, stop)
 
 
-class Teller:
-    """Tells the job how far its upload is; called in the thread that writes."""
-
-    def __init__(self, workshop: Workshop, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
-        self._workshop, self._state, self._loop = workshop, state, loop
-
-    def __call__(self, offset: int) -> None:
-        if self._state.job:
-            self._loop.call_soon_threadsafe(self._tell, offset)
-
-    def _tell(self, offset: int) -> None:
-        archive = JobArchive(self._state.name, ArchiveSource.UPLOAD, size=offset)
-        self._workshop.ledger.show(
-            self._state.job,
-            lambda job: job.but(archives=(archive,), progress=received(job.progress, offset, self._state.length)),
-        )
-
-
-def _new_job(new: NewUpload, now: datetime) -> Job:
-    request = new.request
-    job = Job.new(JobState.RECEIVING, now)
-    archives = (JobArchive(new.name, ArchiveSource.UPLOAD),)
-    told = received(job.progress, 0, new.length)
-    return replace(
-        job,
-        archives=archives,
-        progress=told,
-        options=request.options,
-        registry=request.registry,
-        labels=request.labels,
-    )
-
-
 @asynccontextmanager
 async def resumable_uploads(
     workshop: Workshop, service: JobService, uploads: Uploads
@@ -384,6 +296,3 @@ async def resumable_uploads(
         sweeping.cancel()
         await asyncio.wait([sweeping])
         await resumable.stop()
-
-
-__all__ = ["HASHES", "ArrivingFiles", "ResumableUploads", "resumable_uploads"]

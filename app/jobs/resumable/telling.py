@@ -1,0 +1,46 @@
+"""The job of an upload: made with it, and told how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.resumable.state import UploadState
+from app.jobs.resumable.words import NewUpload
+from app.jobs.workshop import Workshop
+from app.push import received
+
+
+class Teller:
+    """Tells the job how far its upload is; called in the thread that writes."""
+
+    def __init__(self, workshop: Workshop, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
+        self._workshop, self._state, self._loop = workshop, state, loop
+
+    def __call__(self, offset: int) -> None:
+        if self._state.job:
+            self._loop.call_soon_threadsafe(self._tell, offset)
+
+    def _tell(self, offset: int) -> None:
+        archive = JobArchive(self._state.name, ArchiveSource.UPLOAD, size=offset)
+        self._workshop.ledger.show(
+            self._state.job,
+            lambda job: job.but(archives=(archive,), progress=received(job.progress, offset, self._state.length)),
+        )
+
+
+def new_job(new: NewUpload, now: datetime) -> Job:
+    request = new.request
+    job = Job.new(JobState.RECEIVING, now)
+    archives = (JobArchive(new.name, ArchiveSource.UPLOAD),)
+    told = received(job.progress, 0, new.length)
+    return replace(
+        job,
+        archives=archives,
+        progress=told,
+        options=request.options,
+        registry=request.registry,
+        labels=request.labels,
+    )
