@@ -14,7 +14,7 @@ from app.archive import Compression
 from app.errors import ChecksumMismatch, InvalidRequest, LimitExceeded, PathNotAllowed, PathNotFound, SourceChanged
 from app.jobs import AllowedRoots, JobState, beneath, paths
 from app.jobs.beneath import open_beneath, open_by_kernel, open_by_steps
-from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended
+from tests.jobs.bench import APP, NAMELESS, REQUEST, TWO, Bench, ended
 from tests.support.archives import sha256, wrap
 
 
@@ -152,6 +152,17 @@ async def test_a_plain_server_file_is_pushed_from_where_it_lies(bench: Bench) ->
     assert done.archives[0].compression is Compression.NONE
     assert done.archives[0].digest is None
     assert bench.registry.manifest("team/app", "1")
+
+
+async def test_server_files_whose_names_fail_still_tell_what_they_are_and_which_of_them_is_wrong(bench: Bench) -> None:
+    files = (bench.put("a.tar", APP), bench.put("nameless.tar", NAMELESS))
+    async with bench.service() as service:
+        done = await ended(service, await service.submit_paths(replace(REQUEST, paths=files)))
+    assert done.problem is not None
+    assert done.problem.code == "missing_tag"
+    assert " in nameless.tar has no name" in done.problem.detail
+    assert [each.format for each in done.archives] == ["docker-archive", "docker-archive"]
+    assert bench.registry.calls == []
 
 
 async def test_a_compressed_server_file_is_unwrapped_into_the_spool(bench: Bench) -> None:
