@@ -16,8 +16,10 @@ PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linu
 TESTS ?= tests
 SECONDS ?= 60
 FUZZ ?=
+ROUNDS ?= 200
+SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz bench check format openapi lock clean
+.PHONY: help setup system-packages run test coverage fuzz soak bench check format openapi lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -68,6 +70,10 @@ RUNS ?= 3
 ONLY ?=
 bench: setup ## measure Tarmac beside its peers; the tables go to tests/bench/RESULTS.md
 	$(BIN)/python -m tests.bench --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
+
+# A kill -9 at random moments of a mixed load against docker-registry, and what must hold after it.
+soak: setup system-packages ## kill the service ROUNDS (200) times at random and look for losses
+	nice $(BIN)/python -m tests.soak --rounds $(ROUNDS) $(SOAK)
 
 check: setup ## format, lint, types, import contracts, OpenAPI in step with the code
 	$(BIN)/ruff format --check .

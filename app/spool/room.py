@@ -32,9 +32,9 @@ class Room:
     def change(self, held: int, beyond: int) -> None:
         """So much less (negative) is promised; `beyond` bytes are to be written that were not."""
         with self._lock:
-            self._held += held
             if beyond:
-                self._check(beyond)
+                self._check(beyond)  # besides what was promised, which is about to be written too
+            self._held += held
 
     def _check(self, size: int) -> None:
         free = shutil.disk_usage(self._root).free - self._reserve - self._held

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import stat
 import threading
 from collections.abc import AsyncIterator, Iterable
@@ -408,3 +409,45 @@ async def test_a_sweep_leaves_what_jobs_know(spool: DiskSpool, tmp_path: Path) -
         (tmp_path / "spool" / name).write_bytes(b"")
     assert await spool.sweep({"keep"}) == 3
     assert names(tmp_path) == ["keep.tar"]
+
+
+# --- room ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_one_upload_was_promised_is_not_given_to_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    spool = DiskSpool(tmp_path / "spool", reserve_bytes=100)
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        arrived.set()
+        await go_on.wait()
+        yield b"0123456789"
+
+    saving = asyncio.create_task(spool.save("first", slow(), Plain(), 600))
+    await arrived.wait()
+    spool.room_for(300)
+    with pytest.raises(SpoolFull, match=r"needs 301 bytes in the spool and 300 are free .* 600 are promised to other"):
+        spool.room_for(301)
+    with pytest.raises(SpoolFull):
+        await spool.save("second", pieces(b"never asked for"), Plain(), 301)
+    go_on.set()
+    await saving
+    spool.room_for(900)
+    assert names(tmp_path) == ["first.tar"]
+
+
+async def test_an_upload_that_grows_beyond_its_promise_needs_room_for_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    spool = DiskSpool(tmp_path / "spool")
+    await spool.save("fits", pieces(bytes(900)), Plain(), 100)
+    with pytest.raises(SpoolFull):
+        await spool.save("does-not", pieces(bytes(1001)), Plain(), 100)
+    spool.room_for(1000)
+    assert names(tmp_path) == ["fits.tar"]

@@ -1,0 +1,144 @@
+"""Two jobs for one tag: one after the other, and the one accepted later has the last word."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from app.errors import RegistryUnreachable
+from app.jobs import Job, JobService, JobState
+from app.jobs.leases import Arrivals, LocalTagLeases
+from app.jobs.lifetime import recover
+from app.jobs.pausing import RetrySchedule
+from app.jobs.runner import Runner
+from app.jobs.store.memory import MemoryJobStore
+from app.oci import Digest
+from app.push import ImageState, PushOptions
+from tests.jobs.bench import REQUEST, Bench, ended, upload
+from tests.support.archives import Node, entry, image, oci_image, oci_layout
+
+TAGGED = replace(REQUEST, options=PushOptions(tag="team/app:1"))
+
+
+def archive(text: str) -> tuple[Node, bytes]:
+    node = oci_image(image({"bin/app": text.encode() * 500}))
+    return node, oci_layout([entry(node)])
+
+
+OLD, OLD_TAR = archive("old")
+NEW, NEW_TAR = archive("new")
+
+
+def tag(bench: Bench) -> Digest:
+    return bench.registry.tags["team/app", "1"]
+
+
+async def test_an_older_job_that_comes_later_leaves_the_newer_ones_tag(bench: Bench) -> None:
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    older, newer = await upload(service, OLD_TAR, TAGGED), await upload(service, NEW_TAR, TAGGED)
+    await Runner(workshop).run(newer.id)
+    await Runner(workshop).run(older.id)
+    done = await service.get(older.id)
+    assert str(tag(bench)) == NEW.digest
+    assert (done.state, done.images[0].state) == (JobState.SUCCEEDED, ImageState.SKIPPED)
+    assert done.notices == (
+        "registry.test/team/app:1 was written by a job that was accepted later, and is left as it is",
+    )
+
+
+async def test_in_order_the_later_one_overwrites(bench: Bench) -> None:
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    older, newer = await upload(service, OLD_TAR, TAGGED), await upload(service, NEW_TAR, TAGGED)
+    await Runner(workshop).run(older.id)
+    await Runner(workshop).run(newer.id)
+    assert str(tag(bench)) == NEW.digest
+    assert (await service.get(newer.id)).images[0].state is ImageState.PUSHED
+
+
+async def test_an_older_job_that_waited_for_its_registry_over_a_restart_is_overtaken_too(bench: Bench) -> None:
+    workshop = replace(bench.workshop(), schedule=RetrySchedule(timedelta(days=1)))
+    service = JobService(workshop)
+    older = await upload(service, OLD_TAR, TAGGED)
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    await Runner(workshop).run(older.id)
+    bench.registry._failures.clear()
+    newer = await upload(service, NEW_TAR, TAGGED)
+    await Runner(workshop).run(newer.id)
+    restarted = bench.workshop()
+    assert [job.id for job in await recover(restarted)] == [older.id]
+    await Runner(restarted).run(older.id)
+    assert str(tag(bench)) == NEW.digest
+
+
+async def test_a_retry_by_hand_is_a_new_wish(bench: Bench) -> None:
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    older = await upload(service, OLD_TAR, TAGGED)
+    await service.cancel(older.id)
+    newer = await upload(service, NEW_TAR, TAGGED)
+    await Runner(workshop).run(newer.id)
+    await service.retry(older.id)
+    await Runner(workshop).run(older.id)
+    assert str(tag(bench)) == OLD.digest
+
+
+async def test_many_pairs_at_once_end_with_the_later_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, MemoryJobStore(), max_running=8)
+    async with bench.service() as service:
+        pairs = []
+        for number in range(25):
+            request = replace(REQUEST, options=PushOptions(tag=f"team/app:{number}"))
+            pairs.append([await upload(service, each, request) for each in (OLD_TAR, NEW_TAR)])
+        for job in (job for pair in pairs for job in pair):
+            assert (await ended(service, job)).state is JobState.SUCCEEDED
+    assert {str(digest) for digest in bench.registry.tags.values()} == {NEW.digest}
+
+
+async def test_jobs_for_one_tag_do_not_push_at_the_same_time(bench: Bench) -> None:
+    bench.registry.gate = asyncio.Event()
+    async with bench.service() as service:
+        first, second = await upload(service, OLD_TAR, TAGGED), await upload(service, NEW_TAR, TAGGED)
+        await bench.registry.waiting.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert bench.registry.count("find_manifest") == 1, "the second has not even asked"
+        bench.registry.gate.set()
+        await ended(service, first)
+        await ended(service, second)
+    assert str(tag(bench)) == NEW.digest
+
+
+async def test_a_job_that_waits_for_a_tag_can_be_cancelled(bench: Bench) -> None:
+    bench.registry.gate = asyncio.Event()
+    async with bench.service() as service:
+        first, second = await upload(service, OLD_TAR, TAGGED), await upload(service, NEW_TAR, TAGGED)
+        await bench.registry.waiting.wait()
+        assert (await service.cancel(second.id)).state is JobState.CANCELLED
+        bench.registry.gate.set()
+        assert (await ended(service, first)).state is JobState.SUCCEEDED
+    assert str(tag(bench)) == OLD.digest
+
+
+async def test_what_no_waiting_job_can_be_outdated_by_is_forgotten(bench: Bench) -> None:
+    leases, arrivals = LocalTagLeases(), Arrivals()
+    jobs = [
+        Job.new(JobState.QUEUED, bench.clock()).but(accepted_at=arrivals.next(lambda: bench.clock.now))
+        for _ in range(3)
+    ]
+    for job in jobs:
+        await leases.landed(job, {job.id})
+    await leases.forget(jobs[1].accepted_at)
+    assert len(leases) == 2
+    await leases.forget(None)
+    assert len(leases) == 0
+
+
+def test_a_clock_that_is_set_back_does_not_change_the_order(bench: Bench) -> None:
+    arrivals = Arrivals()
+    first = arrivals.next(lambda: bench.clock.now)
+    second = arrivals.next(lambda: bench.clock.now - timedelta(days=1))
+    assert second > first

@@ -1,0 +1,100 @@
+"""Whose turn it is: time, priority, fair share, order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+from app.jobs.queue import Turn
+from app.jobs.queue.local import LocalJobQueue
+from app.jobs.queue.turns import WaitingTurns
+from tests.jobs.test_queue import Work, turns
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def order(waiting: WaitingTurns, now: datetime = NOW) -> str:
+    """One at a time, each ended before the next."""
+    taken = []
+    while (job_id := waiting.take(now, ())) is not None:
+        taken.append(job_id)
+        waiting.ended(job_id)
+    return "".join(taken)
+
+
+def filled(**given: Turn) -> WaitingTurns:
+    waiting = WaitingTurns()
+    for job_id, turn in given.items():
+        waiting.put(job_id, turn)
+    return waiting
+
+
+def test_the_highest_priority_goes_first_and_equals_in_order() -> None:
+    assert order(filled(a=Turn(), b=Turn(priority=5), c=Turn(), d=Turn(priority=5), e=Turn(priority=-1))) == "bdace"
+
+
+def test_who_sends_many_does_not_keep_out_who_sends_one() -> None:
+    many = {name: Turn(share="many") for name in "abcd"}
+    assert order(filled(**many, z=Turn(share="one"))) == "azbcd"
+
+
+def test_the_share_with_the_fewest_running_is_next() -> None:
+    waiting = filled(a=Turn(share="x"), b=Turn(share="x"), c=Turn(share="y"), d=Turn(share="y"))
+    assert [waiting.take(NOW, ()) for _ in range(3)] == ["a", "c", "b"]
+    waiting.ended("c")
+    waiting.put("e", Turn(share="x"))
+    assert waiting.take(NOW, ()) == "d"
+
+
+def test_nothing_runs_before_its_time() -> None:
+    waiting = filled(a=Turn(not_before=LATER), b=Turn())
+    assert order(waiting) == "b"
+    assert waiting.seconds_to_next(NOW) == 3600
+    assert order(waiting, LATER) == "a"
+    assert waiting.seconds_to_next(LATER) is None
+
+
+def test_a_newer_turn_counts_and_the_same_one_keeps_its_place() -> None:
+    waiting = filled(a=Turn(), b=Turn(), c=Turn(not_before=LATER))
+    waiting.put("a", Turn())
+    waiting.put("c", Turn())
+    assert order(waiting) == "abc"
+    waiting = filled(a=Turn())
+    waiting.put("a", Turn(not_before=LATER))
+    assert order(waiting) == ""
+    waiting.discard("a")
+    assert waiting.seconds_to_next(NOW) is None
+
+
+def test_a_busy_job_waits_while_others_pass() -> None:
+    assert filled(a=Turn(), b=Turn()).take(NOW, {"a"}) == "b"
+
+
+def test_taking_one_of_many_costs_a_step_for_each_share() -> None:
+    waiting = WaitingTurns()
+    for number in range(20_000):
+        waiting.put(str(number), Turn(share=str(number % 10)))
+    began = time.process_time()
+    for _ in range(500):
+        job_id = waiting.take(NOW, ())
+        assert job_id is not None
+        waiting.ended(job_id)
+    assert time.process_time() - began < 0.5
+
+
+async def test_the_queue_wakes_up_when_a_time_has_come() -> None:
+    now, work = NOW, Work()
+    queue = LocalJobQueue(1, lambda: now)
+    await queue.start(work.run)
+    await queue.put("a", Turn(not_before=NOW + timedelta(milliseconds=1)))
+    await turns()
+    assert work.began == []
+    now = LATER
+    while not work.began:
+        await asyncio.sleep(0)
+    await queue.put("b", Turn(not_before=LATER + timedelta(days=1)))
+    await work.finish("a")
+    assert work.began == ["a"]
+    await queue.stop(0)

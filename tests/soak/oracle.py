@@ -1,0 +1,90 @@
+"""What must hold after whatever happened, asked of the service, the registry, the spool and the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
+
+from tests.soak.process import Tarmac
+from tests.support.archives import OCI_MANIFEST
+from tests.support.docker_registry import DockerRegistry
+
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A push as its client knows it. `job` is None where no answer came; `cancel` where cancelling was asked for."""
+
+    repository: str
+    tag: str
+    digest: str
+    job: str | None
+    cancel: bool = False
+
+
+def tag_at(registry: DockerRegistry, repository: str, tag: str) -> str | None:
+    connection = HTTPConnection("127.0.0.1", registry.port, timeout=10)
+    try:
+        connection.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": OCI_MANIFEST})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.getheader("Docker-Content-Digest") if answer.status == 200 else None
+    finally:
+        connection.close()
+
+
+def losses(service: Tarmac, registry: DockerRegistry, sent: list[Sent]) -> Iterator[str]:
+    """Everything that is not as promised, in words."""
+    documents = {each.job: service.job(each.job) for each in sent if each.job is not None}
+    for push in sent:
+        yield from _of_job(push, documents.get(push.job) if push.job else None, registry)
+    yield from _of_shared_tags(sent, documents, registry)
+    yield from _of_spool(service)
+    with sqlite3.connect(f"file:{service.data / 'jobs.sqlite'}?mode=ro", uri=True) as database:
+        found = database.execute("PRAGMA integrity_check").fetchone()[0]
+    database.close()
+    if found != "ok":
+        yield f"the database: {found}"
+
+
+def _of_job(push: Sent, document: Mapping[str, Any] | None, registry: DockerRegistry) -> Iterator[str]:
+    name = f"{push.repository}:{push.tag} (job {push.job})"
+    if document is not None:
+        wanted = {"succeeded", "cancelled"} if push.cancel else {"succeeded"}
+        if document["state"] not in wanted:
+            yield f"{name} is {document['state']}: {document['problem']}"
+    if push.tag != SHARED:
+        found = tag_at(registry, push.repository, push.tag)
+        succeeded = document is not None and document["state"] == "succeeded"
+        if found != push.digest and (succeeded or found is not None):
+            yield f"{name} has {found}, not {push.digest}"
+
+
+SHARED = "shared"
+
+
+def _of_shared_tags(
+    sent: list[Sent], documents: Mapping[str, Mapping[str, Any]], registry: DockerRegistry
+) -> Iterator[str]:
+    """Pushed one after the other: the last that was accepted stands there, or one of which nobody knows if it was."""
+    for repository in {push.repository for push in sent if push.tag == SHARED}:
+        allowed: set[str | None] = {None}
+        for push in (each for each in sent if each.repository == repository and each.tag == SHARED):
+            document = documents.get(push.job) if push.job else None
+            certain = document is not None and document["state"] == "succeeded"
+            allowed = {push.digest} if certain else allowed | {push.digest}
+        found = tag_at(registry, repository, SHARED)
+        if found not in allowed:
+            yield f"{repository}:{SHARED} has {found}, not one of {allowed}"
+
+
+def _of_spool(service: Tarmac) -> Iterator[str]:
+    for path in sorted((service.data / "spool").iterdir()):
+        job_id = path.name.partition("-")[0]
+        status, document = service.ask("GET", f"/jobs/{job_id}")
+        if status != 200 or document["state"] == "succeeded" or path.suffix != ".tar":
+            yield f"orphan in the spool: {path.name}"
