@@ -124,15 +124,12 @@ def service(registry: Registry | None, roots: Path, **settings: str) -> Iterator
         if registry is not None:
             environ["TARMAC_REGISTRY_URL"] = f"http://{registry.address}"
         began = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
-            cwd=ROOT,
-            env={**environ, **settings},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        log = data / "bench.log"
+        with log.open("wb") as said:
+            command = [sys.executable, "-m", "app", "serve"]
+            process = subprocess.Popen(command, cwd=ROOT, env={**environ, **settings}, stdout=said, stderr=said)
         try:
-            _await_ready(port, process)
+            _await_ready(port, process, log)
             yield Service(port, process, time.monotonic() - began, data)
         finally:
             process.terminate()
@@ -148,7 +145,7 @@ def _environ(data: Path, roots: Path, port: int) -> dict[str, str]:
     return {**kept, "TARMAC_PORT": str(port), "TARMAC_DATA_DIR": str(data), "TARMAC_PATH_ROOTS": str(roots)}
 
 
-def _await_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+def _await_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         with suppress(OSError, http.client.HTTPException):
@@ -160,5 +157,6 @@ def _await_ready(port: int, process: subprocess.Popen[bytes]) -> None:
             process.wait(0.01)  # the pause between two looks, and the notice of an early end
         except subprocess.TimeoutExpired:
             continue
-        raise CommandFailed(f"the service ended with {process.returncode} at its start")
+        said = log.read_text(errors="replace")[-300:]
+        raise CommandFailed(f"the service ended with {process.returncode} at its start: {said}")
     raise CommandFailed("the service did not start")
