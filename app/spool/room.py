@@ -56,8 +56,8 @@ class Held:
         """Before so many bytes are written. Raises SpoolFull where they are more than was promised and do not fit: a
         compressed archive becomes larger, and the size of a form's parts is not known."""
         mine = min(size, self._left)
-        self._left -= mine
         self._room.change(-mine, size - mine)
+        self._left -= mine
 
     def close(self) -> None:
         """Any number of times."""
