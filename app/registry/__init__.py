@@ -9,6 +9,7 @@ from typing import Protocol
 
 from app.errors import ArchiveError, RegistryFault
 from app.oci import Descriptor, Digest, verify
+from app.registry import lean as _lean  # noqa: F401 - before any module here imports httpx
 
 MAX_CONFIG_BYTES = 8 << 20  # the largest seen is below 200 KiB; it is held in memory
 

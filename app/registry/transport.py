@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import sys
-from importlib.util import find_spec
 
 import httpx
 
@@ -14,11 +12,6 @@ from app.registry.egress import Reach
 from app.registry.proxies import Proxies
 from app.registry.tls import Trust
 from app.registry.wire import Origin
-
-# httpcore imports sniffio at each of its locks, and Python looks for what is not installed in every directory each
-# time: nearly half of what a request cost. None says at once that it is not there.
-if find_spec("sniffio") is None:
-    sys.modules["sniffio"] = None  # type: ignore[assignment]
 
 # a push bounds its own concurrency
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=32)
