@@ -11,7 +11,7 @@ T2   a parser that hangs, recurses or allocates ahead
      a reader of our own: counted headers, names and extensions, plain digits, an offset that only grows
      tar_headers, extensions,
      tests/archive/test_tar_limits.py::test_a_hostile_archive_is_decided_quickly_and_in_little_memory,
-     tests/hostile/test_memory.py::test_memory_stays_flat_over_all_archives_of_a_group
+     tests/hostile/test_verdicts.py::test_a_hostile_archive_comes_to_its_verdict
 T3   one archive, two meanings
      what two readers could read differently is refused
      members, extensions, tests/hostile/test_differential.py::test_gnu_tar_lists_what_tarmac_lists,

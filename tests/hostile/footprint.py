@@ -1,15 +1,21 @@
-"""Run as a program with names of files: how much the memory of a process grows while it decides on each of them, in
-KiB, one line a file."""
+"""Run as a program: decides on one archive after another, each named by a line with the path of its file, and answers
+each with a line of JSON: what came of it, the processor time, and how much the memory of this process grew for it.
+
+A process of its own, because in one that has run many tests new memory is cut from what they have left."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import json
 import re
 import sys
+import time
 from pathlib import Path
 
-from tests.hostile.landing import land
+from app.heap import bound_heap
+from tests.hostile.landing import Landed, land
 from tests.hostile.samples import DOCKER, OCI
 from tests.hostile.wrappings import KINDS
 from tests.support.archives import wrap
@@ -30,24 +36,38 @@ def forget_peak() -> None:
     (_OWN / "clear_refs").write_text("5")
 
 
-async def decide(path: Path) -> None:
-    with path.open("rb") as file:
-        await land(file)
-
-
-def growth(path: Path) -> int:
+def give_back() -> None:
+    """What is free goes back to the system, so that nothing grows unseen in what an archive before it has left."""
     gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+async def decide(path: Path) -> Landed:
+    with path.open("rb") as file:
+        return await land(file)
+
+
+def measured(path: Path) -> dict[str, object]:
+    give_back()
     forget_peak()
-    before = kibibytes("VmRSS")
-    asyncio.run(decide(path))
-    return kibibytes("VmHWM") - before
+    before, began = kibibytes("VmRSS"), time.process_time()
+    landed = asyncio.run(decide(path))
+    seconds = time.process_time() - began
+    return {
+        "landed": [landed.codes, landed.words, landed.tags, landed.images],
+        "seconds": seconds,
+        "grown": kibibytes("VmHWM") - before,
+    }
 
 
 def main() -> None:
+    bound_heap()
     for warm in (DOCKER, OCI, *(wrap(DOCKER, kind) for kind in KINDS)):
         asyncio.run(land(warm))
-    for name in sys.argv[1:]:
-        print(growth(Path(name)), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(measured(Path(line.rstrip("\n")))), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import Served, serving
+from tests.hostile.case import allowed
 from tests.hostile.samples import DOCKER
-from tests.hostile.test_verdicts import allowed
 
 REFUSED = {"path_not_allowed", "path_not_found", "invalid_request", "limit_exceeded"}
 PATHS = {
