@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from tests.e2e.service import Service, service
 from tests.support.docker_registry import DockerRegistry
@@ -78,6 +78,7 @@ def tab(browser: Browser, running: Service) -> Iterator[Watched]:
 
 def watch(context: BrowserContext, running: Service) -> Watched:
     context.set_default_timeout(WAIT_MILLISECONDS)
+    expect.set_options(timeout=WAIT_MILLISECONDS)
     context.add_init_script(_REPORTS)
     watched = Watched(context.new_page())
 

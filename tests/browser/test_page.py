@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
@@ -37,6 +38,18 @@ def chosen(page: Page, *files: tuple[str, bytes]) -> None:
     page.set_input_files("#files", payloads)
 
 
+def dropped(page: Page, name: str, body: bytes) -> None:
+    page.evaluate(
+        """([name, body]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(body), (char) => char.charCodeAt(0))], name));
+            document.getElementById("drop").dispatchEvent(
+                new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: transfer}));
+        }""",
+        [name, base64.b64encode(body).decode()],
+    )
+
+
 def state(page: Page, word: str) -> None:
     expect(page.locator("#detail-body .chip").first).to_have_text(word)
 
@@ -52,7 +65,8 @@ def faults_of_access(page: Page) -> list[str]:
 def test_archives_that_are_chosen_land_at_the_registry(
     tab: Watched, registry: DockerRegistry, screenshots: Path
 ) -> None:
-    chosen(tab.page, ("a.tar", archive("browser/a:1")), ("b.tar", archive("browser/b:1")))
+    chosen(tab.page, ("a.tar", archive("browser/a:1")))
+    dropped(tab.page, "b.tar", archive("browser/b:1"))
     for name in ("a.tar", "b.tar"):
         row = tab.page.locator("#jobs .job", has_text=name)
         expect(row.locator(".chip")).to_have_text("landed")
@@ -108,6 +122,13 @@ def test_an_upload_can_be_cancelled_on_its_way(tab: Watched) -> None:
     state(tab.page, "receiving")
     tab.page.get_by_role("button", name="Cancel the upload of slow.tar").click()
     state(tab.page, "cancelled")
+    chosen(tab.page, ("other.tar", archive("browser/other:1", 8_000_000)))
+    expect(tab.page.locator("#detail-title")).to_have_text("other.tar")
+    state(tab.page, "receiving")
+    tab.page.locator("#detail-body").get_by_role("button", name="Cancel").click()
+    state(tab.page, "cancelled")
+    expect(tab.page.locator("#uploads .upload")).to_have_count(0)
+    expect(tab.page.locator("#jobs .job", has_text="other.tar")).to_have_count(1)
 
 
 def test_an_upload_goes_on_after_the_service_was_killed(browser: Browser, tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ class View {
       lines.push(curl.acting(method, path));
     };
     if (!ended) add("Cancel", "POST", `jobs/${this.id}/cancel`);
-    if (job.state === "failed" || job.state === "cancelled") add("Retry", "POST", `jobs/${this.id}/retry`, !job.problem || job.problem.retryable);
+    // One that never ran has no archive left here.
+    if (job.state === "failed" && job.started_at || job.state === "cancelled" && job.archives[0]?.format) add("Retry", "POST", `jobs/${this.id}/retry`, !job.problem || job.problem.retryable);
     if (ended) add("Delete", "DELETE", `jobs/${this.id}`);
     this.actions.replaceChildren(...buttons);
     this.lines.lastChild.replaceChildren(...lines.map(command));

@@ -14,7 +14,7 @@ let cursor = null;
 let following = false;
 let chosen = null;
 let timer = 0;
-let hooks = { open: () => {}, reached: () => {}, lost: () => {} };
+let hooks = { open: () => {}, seen: () => {}, reached: () => {}, lost: () => {} };
 
 export function start(given) {
   hooks = given;
@@ -95,6 +95,7 @@ function update(job, atTop) {
     if (atTop) $("jobs").prepend(row.element); else $("jobs").append(row.element);
   }
   row.show(job);
+  hooks.seen(job);
   row.mark(job.id === chosen);
   return !ENDED.has(job.state);
 }

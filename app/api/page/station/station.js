@@ -7,7 +7,7 @@ import * as job from "./job.js";
 import * as jobs from "./jobs.js";
 import { looksFirst, options, summary } from "./options.js";
 import { ProblemError, call, setToken, token } from "./service.js";
-import { onJob, send } from "./uploads.js";
+import { jobSeen, onJob, send } from "./uploads.js";
 
 let asked = false;
 
@@ -89,9 +89,10 @@ function start() {
     if (files.length) send(files, options(), looksFirst());
     else announce("There is no file to send");
   });
-  job.start({ changed: jobs.show, open: (id) => openJob(id, true) });
+  job.start({ changed: (job) => { jobs.show(job); jobSeen(job); }, open: (id) => openJob(id, true) });
   jobs.start({
     open: (id) => openJob(id, true),
+    seen: jobSeen,
     reached: () => { $("connection").hidden = true; },
     lost,
   });

@@ -3,7 +3,7 @@
 
 import { $, announce, bar, h } from "./dom.js";
 import { authorization, origin } from "./service.js";
-import { bytes, duration, told } from "./words.js";
+import { ENDED, bytes, duration, told } from "./words.js";
 
 const AT_ONCE = 2; // more would share one line, and end no sooner
 const DELAYS = [0, 500, 1000, 2000, 4000, 8000, 15000, 15000, 30000, 30000, 60000, 60000];
@@ -11,10 +11,17 @@ const STALLED_SECONDS = 10;
 const HELD = "tarmac-held";
 
 const waiting = [];
+const sending = new Set();
 let running = 0;
 let opened = () => {};
 
 export function onJob(callback) { opened = callback; }
+
+// A browser sends a request to its end before it looks at the answer. Where the job has ended, nothing more is sent.
+export function jobSeen(job) {
+  if (!ENDED.has(job.state)) return;
+  for (const each of sending) if (each.job === job.id) each.leave();
+}
 
 // Job -> the upload that is held for it, while this tab is open.
 export function heldFor(job) {
@@ -60,6 +67,7 @@ class Sending {
   }
 
   async start() {
+    sending.add(this);
     this.upload = new window.tus.Upload(this.file, {
       endpoint: new URL("uploads", origin()).href,
       headers: authorization(),
@@ -68,6 +76,7 @@ class Sending {
       removeFingerprintOnSuccess: true,
       // The same file with other options is another upload.
       fingerprint: async (file) => ["tarmac", file.name, file.size, file.lastModified, JSON.stringify(this.metadata)].join("|"),
+      onBeforeRequest: (request) => this.asks(request),
       onAfterResponse: (request, response) => this.heard(response),
       onProgress: (sent, total) => this.progress(sent, total),
       onShouldRetry: (error) => this.retries(error),
@@ -78,6 +87,13 @@ class Sending {
     if (earlier.length) this.upload.resumeFromPreviousUpload(earlier[0]);
     this.upload.start();
     this.clock = setInterval(() => this.look_at_the_clock(), 1000);
+  }
+
+  // tus-js-client begins anew where its upload is gone. Whoever cancelled the job did not ask for that.
+  asks(request) {
+    if (request.getMethod() !== "POST" || !this.job) return;
+    this.gone = true;
+    throw new Error("the upload was ended at the service");
   }
 
   heard(response) {
@@ -107,6 +123,7 @@ class Sending {
   }
 
   retries(error) {
+    if (this.gone) return false;
     const status = error.originalResponse ? error.originalResponse.getStatus() : 0;
     const again = status === 0 || status === 409 || status === 423 || status >= 500;
     if (again && status !== 507) this.numbers.textContent = "The connection is lost. It goes on by itself.";
@@ -125,6 +142,14 @@ class Sending {
     }
   }
 
+  leave() {
+    this.gone = true;
+    this.upload.abort();
+    this.over();
+    this.element.remove();
+    $("uploads").hidden = !$("uploads").children.length;
+  }
+
   async stop() {
     if (this.upload) {
       try { await this.upload.abort(true); } catch { /* it is gone, or goes by its age */ }
@@ -140,10 +165,10 @@ class Sending {
     this.over();
     let problem = { code: "upload_incomplete", detail: "The service cannot be reached." };
     try { problem = JSON.parse(error.originalResponse.getBody()); } catch { /* no answer, or none of ours */ }
-    if (problem.job) { // it has arrived, and its job tells what is wrong with it
+    if (this.gone || problem.job) { // the job tells what has become of it
       this.element.remove();
       $("uploads").hidden = !$("uploads").children.length;
-      opened(problem.job.id);
+      opened(problem.job ? problem.job.id : this.job);
       return;
     }
     this.bar.set(100, "bad");
@@ -163,6 +188,7 @@ class Sending {
   }
 
   over() {
+    if (!sending.delete(this)) return;
     clearInterval(this.clock);
     running -= 1;
     next();
