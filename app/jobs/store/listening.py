@@ -1,8 +1,9 @@
-"""PostgresAnnouncements: PostgreSQL's LISTEN, on a connection of its own."""
+"""PostgreSQL's LISTEN, on a connection of its own that is made anew when it is lost."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg  # type: ignore[import-untyped]
 import structlog
@@ -17,6 +18,32 @@ PROBE_SECONDS = 5.0  # a connection that died without a word is found out by a q
 _log = structlog.get_logger(__name__)
 
 
+async def listen(dsn: str, channel: str, heard: Callable[[str | None], None]) -> None:
+    """Until cancelled: what is told on `channel`, and None with every new connection, for what was missed."""
+    while True:
+        try:
+            await _listen_once(dsn, channel, heard)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("no news from the database; looking every few seconds", reason=type(error).__name__)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _listen_once(dsn: str, channel: str, heard: Callable[[str | None], None]) -> None:
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=CONNECT_SECONDS)
+    try:
+
+        def take(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            heard(str(payload))
+
+        await connection.add_listener(channel, take)
+        heard(None)
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            await connection.execute("SELECT 1")
+    finally:
+        connection.terminate()
+
+
 class PostgresAnnouncements:
     """`holder`: whose own announcements are passed over, as in `Marks`."""
 
@@ -25,26 +52,11 @@ class PostgresAnnouncements:
         self._holder = holder
 
     async def follow(self, told: Told) -> None:
-        while True:
-            try:
-                await self._listen(told)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.warning("what other replicas do is looked up every few seconds", reason=type(error).__name__)
-            await asyncio.sleep(AGAIN_SECONDS)
+        def heard(payload: str | None) -> None:
+            holder, _, job_id = (payload or "").partition(" ")
+            if payload is None:
+                told(None)
+            elif holder != self._holder:
+                told(job_id)
 
-    async def _listen(self, told: Told) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_SECONDS, command_timeout=CONNECT_SECONDS)
-        try:
-
-            def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-                holder, _, job_id = str(payload).partition(" ")
-                if holder != self._holder:
-                    told(job_id)
-
-            await connection.add_listener(CHANNEL, heard)
-            told(None)
-            while True:
-                await asyncio.sleep(PROBE_SECONDS)
-                await connection.execute("SELECT 1")
-        finally:
-            connection.terminate()
+        await listen(self._dsn, CHANNEL, heard)

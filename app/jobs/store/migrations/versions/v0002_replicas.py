@@ -1,4 +1,4 @@
-"""What several replicas need to know of a job: its attempt, where its archives lie, who accepted it, who wrote it last."""
+"""What replicas need to know of a job: its attempt, where its archives lie, who accepted it and who wrote it last."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,0 +1,222 @@
+"""PgQueuerJobQueue: replicas share the work through PgQueuer's table in PostgreSQL.
+
+A replica takes a row when it has room for a job, beats its heart while the job runs, and takes what the heart of
+another has not beaten for. PgQueuer's QueueManager is not used: with one it takes no new work after a lost connection
+until all that runs has ended, cannot run fewer than two jobs at a time, and a replica that was stopped and continued
+would prolong, or delete, the row that its successor has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import asyncpg  # type: ignore[import-untyped]
+import structlog
+
+from app.errors import Unavailable
+from app.jobs.queue import AT_ONCE, Run, Turn
+from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, cancelled_rows, entrypoint_of, install
+from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, plain_dsn
+from app.jobs.store.listening import listen
+
+CANCEL_SECONDS = 5.0  # as LocalJobQueue; closing an upload session is one request
+ELSEWHERE_SECONDS = 0.8  # another replica ends its run in this time, or it is dead and its job is taken from it
+_ASK_SECONDS = 0.02
+_UNSEEN = timedelta(seconds=1)  # until another look for a replica that sees the files
+_MOST_STRAYS = 500
+
+_BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """`id`: new with every start. `place`: the identity of the spool it reads; `home`: of its data directory. `sees`:
+    whether the server files of a job are there for it. `timeout_seconds`: so long after its last sign of life it is
+    dead to the others; every quarter of it gives one."""
+
+    id: UUID
+    place: str
+    home: str
+    sees: Callable[[str], Awaitable[bool]]
+    timeout_seconds: float = 8.0
+
+    @property
+    def beat_seconds(self) -> float:
+        return self.timeout_seconds / 4
+
+
+class PgQueuerJobQueue:
+    """At most `max_running` jobs at a time in this process. Made by `open`."""
+
+    def __init__(self, dsn: str, rows: Rows, replica: Replica, max_running: int) -> None:
+        self._dsn, self._rows, self._replica, self._max_running = dsn, rows, replica, max_running
+        self._entrypoints = (ANYWHERE, entrypoint_of(replica.place))
+        self._running: dict[str, tuple[Row, asyncio.Future[None]]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._run: Run | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, replica: Replica, max_running: int) -> AsyncIterator[PgQueuerJobQueue]:
+        """The tables are made where they are missing. Raises Unavailable."""
+        dsn = plain_dsn(url)
+        try:
+            await install(dsn, CONNECT_SECONDS)
+            pool = await asyncpg.create_pool(
+                dsn, min_size=1, max_size=4, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS
+            )
+        except _BROKEN as error:
+            raise Unavailable(f"the queue in the database cannot be used: {error}; try again") from error
+        try:
+            yield cls(dsn, Rows(pool, replica.id, timedelta(seconds=replica.timeout_seconds)), replica, max_running)
+        finally:
+            await pool.close()
+
+    async def start(self, run: Run) -> None:
+        self._run = run
+        self._work = asyncio.create_task(self._keep_working())
+
+    async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
+        try:
+            await self._rows.put(job_id, turn, running=job_id in self._running)
+        except _BROKEN as error:
+            # the job is stored, and every replica looks for jobs that are not in the queue
+            _log.warning("a job is put in the queue a little later", job=job_id, reason=type(error).__name__)
+        self._wake.set()
+
+    async def cancel(self, job_id: str) -> None:
+        try:
+            row = await self._rows.call_off(job_id)
+            if job_id in self._running:
+                await self._stop_run(job_id)
+            elif row is not None:
+                await self._await_end(job_id, row)
+        except _BROKEN as error:
+            raise Unavailable(f"the queue does not answer as it should: {error}; try again") from error
+
+    async def stop(self, grace_seconds: float) -> None:
+        self._run = None
+        self._wake.set()
+        tasks = tuple(task for _, task in self._running.values())
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait([self._work])
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=CANCEL_SECONDS)
+
+    async def _stop_run(self, job_id: str) -> None:
+        row, task = self._running[job_id]
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_SECONDS)
+        await self._rows.remove(row.id)
+
+    async def _await_end(self, job_id: str, row_id: int) -> None:
+        until = asyncio.get_running_loop().time() + ELSEWHERE_SECONDS
+        while asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_ASK_SECONDS)
+            if await self._rows.find(job_id) != row_id:
+                return
+        await self._rows.remove(row_id)
+
+    async def _keep_working(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listen(self._dsn, QUEUE_CHANNEL, self._heard))
+            group.create_task(self._every(self._replica.beat_seconds, self._beat))
+            group.create_task(self._every(self._replica.beat_seconds * 2, self._take_in_strays))
+            group.create_task(self._every(3600.0, self._rows.forget_log))
+            group.create_task(self._every(self._replica.beat_seconds, self._fill, self._wake))
+
+    async def _every(
+        self, seconds: float, work: Callable[[], Awaitable[None]], wake: asyncio.Event | None = None
+    ) -> None:
+        """A database that is away for a while is waited for."""
+        soon = wake or asyncio.Event()
+        while True:
+            try:
+                await work()
+            except _BROKEN as error:
+                _log.warning("the queue does not answer", reason=type(error).__name__)
+                await asyncio.sleep(min(seconds, 1.0))
+            try:
+                async with asyncio.timeout(seconds):
+                    await soon.wait()
+            except TimeoutError:
+                continue
+            soon.clear()
+
+    def _heard(self, payload: str | None) -> None:
+        stopped = cancelled_rows(payload or "")
+        for row, task in self._running.values():
+            if row.id in stopped:
+                task.cancel()
+        self._wake.set()
+
+    async def _beat(self) -> None:
+        rows = {row.id: task for row, task in self._running.values()}
+        if rows:
+            kept = await self._rows.beat(rows.keys())
+            for row_id in rows.keys() - kept:
+                rows[row_id].cancel()  # another replica has it, or somebody has cancelled it
+
+    async def _take_in_strays(self) -> None:
+        for job_id, turn in await self._rows.without_row(_MOST_STRAYS):
+            await self.put(job_id, turn)
+
+    async def _fill(self) -> None:
+        while self._run is not None and len(self._running) < self._max_running:
+            row = await self._rows.take(self._entrypoints)
+            if row is None:
+                return
+            # one that runs already has come back to us, because its heart beat too late
+            if row.job_id not in self._running and await self._is_for_us(row) and self._run is not None:
+                task = asyncio.ensure_future(self._run(row.job_id))
+                self._running[row.job_id] = (row, task)
+                task.add_done_callback(partial(self._free, row))
+
+    async def _is_for_us(self, row: Row) -> bool:
+        """Else it is passed on."""
+        known = await self._rows.place_and_home(row.job_id)
+        if known is None:
+            await self._rows.remove(row.id)
+            return False
+        place, home = known
+        if place not in ("", self._replica.place):
+            await self._rows.pass_on(row, entrypoint_of(place), timedelta(0))
+            return False
+        if home != self._replica.home and not await self._replica.sees(row.job_id):
+            await self._rows.pass_on(row, None, _UNSEEN)
+            return False
+        return True
+
+    def _free(self, row: Row, task: asyncio.Future[None]) -> None:
+        del self._running[row.job_id]
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("a run broke", job=row.job_id, exc_info=error)
+        # cancelled by a stop, its row is left: it is put in again when the job is handed back, or goes by its heart
+        if self._run is not None or not task.cancelled():
+            ending = asyncio.create_task(self._finish(row))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        self._wake.set()
+
+    async def _finish(self, row: Row) -> None:
+        try:
+            await self._rows.finish(row)
+        except _BROKEN as error:
+            _log.warning("a row of the queue is left to go by its age", job=row.job_id, reason=type(error).__name__)

@@ -1,0 +1,223 @@
+"""The rows of PgQueuer's table, each for a job of ours: what `PgQueuerJobQueue` asks of the database.
+
+PgQueuer's own queries hand out rows (in order of priority, past locked ones, again when their heartbeat is old), put
+them in and tell of changes. Those here are the ones that PgQueuer does without asking who has the row: a replica that
+was stopped, and goes on after another one has its job, must not prolong or delete what is no longer its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg  # type: ignore[import-untyped]
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import JobId, QueueEntrypoint, QueueManagerId
+from pgqueuer.ports.repository import EntrypointExecutionParameter
+
+from app.jobs.queue import Turn
+
+TABLE = "tarmac_pgqueuer"
+QUEUE_CHANNEL = "tarmac_ch_pgqueuer"
+ANYWHERE = "tarmac"  # the entrypoint of jobs that need no spool
+_SHARES = 10_000  # places of one priority, so that shares take turns within it
+_TURN = 0x7461726D6171  # of PostgreSQL's advisory locks: replicas that start at once install one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    id: int
+    job_id: str
+
+
+def names() -> DBSettings:
+    """Said in full: PgQueuer reads what is not from variables as general as CHANNEL and FUNCTION."""
+    return DBSettings(
+        prefix="tarmac_",
+        channel=QUEUE_CHANNEL,
+        function="tarmac_fn_pgqueuer_changed",
+        statistics_table="tarmac_pgqueuer_statistics",
+        queue_status_type="tarmac_pgqueuer_status",
+        queue_table=TABLE,
+        queue_table_log="tarmac_pgqueuer_log",
+        trigger="tarmac_tg_pgqueuer_changed",
+        schedules_table="tarmac_pgqueuer_schedules",
+    )
+
+
+async def install(dsn: str, seconds: float) -> None:
+    """PgQueuer's tables, as this release of it has them; a replica that starts at the same time waits."""
+    connection = await asyncpg.connect(dsn, timeout=seconds)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
+            queries = Queries.from_asyncpg_connection(connection)
+            queries.qbe, queries.qbq = QueryBuilderEnvironment(names()), QueryQueueBuilder(names())
+            installed = await queries.schema_is_installed()
+            if not installed:
+                await queries.install()
+        if installed:
+            await queries.apply_upgrade()
+    finally:
+        await connection.close()
+
+
+class Rows:
+    """`replica`: who takes rows. A row is stale, and anybody's, when its heartbeat is older than `timeout`."""
+
+    def __init__(self, pool: Any, replica: UUID, timeout: timedelta) -> None:
+        self._pool, self._replica, self._timeout = pool, QueueManagerId(replica), timeout
+        settings = names()
+        self._queries = Queries(
+            AsyncpgPoolDriver(pool),
+            QueryBuilderEnvironment(settings),
+            QueryQueueBuilder(settings),
+            QuerySchedulerBuilder(settings),
+        )
+
+    async def take(self, entrypoints: Collection[str]) -> Row | None:
+        wanted = {QueueEntrypoint(each): EntrypointExecutionParameter(concurrency_limit=0) for each in entrypoints}
+        taken = await self._queries.dequeue(1, wanted, self._replica, None, self._timeout)
+        return Row(taken[0].id, (taken[0].payload or b"").decode()) if taken else None
+
+    async def put(self, job_id: str, turn: Turn, running: bool) -> None:
+        """`running`: here, at this moment."""
+        delay = max(turn.not_before - datetime.now(UTC), timedelta(0)) if turn.not_before else timedelta(0)
+        place = await self._pool.fetchval("SELECT place FROM jobs WHERE id = $1", job_id)
+        priority = turn.priority * _SHARES - await self._ahead(job_id, turn)
+        while True:
+            entered = await self._queries.enqueue(
+                [entrypoint_of(place or "")],
+                [job_id.encode()],
+                [priority],
+                [delay],
+                [job_id],
+                [{"share": turn.share}],
+                on_conflict="skip",
+            )
+            if entered[0] is not None or await self._put_again(job_id, priority, delay, running):
+                return
+
+    async def _ahead(self, job_id: str, turn: Turn) -> int:
+        """How many of its share are in the line already: the second of one comes after the first of every other."""
+        counted = await self._pool.fetchval(
+            "SELECT count(*) FROM tarmac_pgqueuer WHERE headers->>'share' = $1 AND dedupe_key <> $2", turn.share, job_id
+        )
+        return min(int(counted), _SHARES - 1)
+
+    async def _put_again(self, job_id: str, priority: int, delay: timedelta, running: bool) -> bool:
+        """A row that waits gets the newer turn; one that is taken is put in again when its run has ended. False where
+        there is none any more."""
+        done = await self._pool.execute(
+            """WITH known AS (
+                SELECT id, status = 'queued' OR (queue_manager_id = $4 AND NOT $5) AS idle
+                FROM tarmac_pgqueuer WHERE dedupe_key = $1 AND status IN ('queued', 'picked') FOR UPDATE
+            )
+            UPDATE tarmac_pgqueuer AS row SET
+                priority = $2,
+                status = CASE WHEN idle THEN 'queued' ELSE row.status END,
+                queue_manager_id = CASE WHEN idle THEN NULL ELSE row.queue_manager_id END,
+                execute_after = CASE WHEN idle THEN now() + $3 ELSE row.execute_after END,
+                headers = CASE WHEN idle THEN row.headers - 'again'
+                    ELSE row.headers || jsonb_build_object('again', (now() + $3)::text) END
+            FROM known WHERE row.id = known.id""",
+            job_id,
+            priority,
+            delay,
+            self._replica,
+            running,
+        )
+        return bool(done != "UPDATE 0")
+
+    async def beat(self, rows: Collection[int]) -> frozenset[int]:
+        """Those of `rows` that are still this replica's: they stay so for another while."""
+        kept = await self._pool.fetch(
+            "UPDATE tarmac_pgqueuer SET heartbeat = now() "
+            "WHERE id = ANY($1::bigint[]) AND queue_manager_id = $2 RETURNING id",
+            list(rows),
+            self._replica,
+        )
+        return frozenset(each["id"] for each in kept)
+
+    async def finish(self, row: Row) -> None:
+        """Its run has ended; where it was put in again meanwhile, it waits."""
+        gone = "DELETE FROM tarmac_pgqueuer WHERE id = $1 AND queue_manager_id = $2 AND NOT headers ? 'again'"
+        if await self._pool.execute(gone, row.id, self._replica) == "DELETE 0":
+            await self._pool.execute(
+                """UPDATE tarmac_pgqueuer SET status = 'queued', queue_manager_id = NULL,
+                execute_after = (headers->>'again')::timestamptz, headers = headers - 'again'
+                WHERE id = $1 AND queue_manager_id = $2 AND headers ? 'again'""",
+                row.id,
+                self._replica,
+            )
+
+    async def pass_on(self, row: Row, entrypoint: str | None, delay: timedelta) -> None:
+        """For another replica: of those that take `entrypoint`, or of the same."""
+        await self._pool.execute(
+            """UPDATE tarmac_pgqueuer SET status = 'queued', queue_manager_id = NULL, execute_after = now() + $3,
+            entrypoint = COALESCE($4, entrypoint) WHERE id = $1 AND queue_manager_id = $2""",
+            row.id,
+            self._replica,
+            delay,
+            entrypoint,
+        )
+
+    async def place_and_home(self, job_id: str) -> tuple[str, str] | None:
+        found = await self._pool.fetchrow("SELECT place, home FROM jobs WHERE id = $1", job_id)
+        return (found["place"], found["home"]) if found else None
+
+    async def call_off(self, job_id: str) -> int | None:
+        """Takes a waiting row out, and tells who has one to stop. Its id, where another replica has it."""
+        await self._pool.execute("DELETE FROM tarmac_pgqueuer WHERE dedupe_key = $1 AND status = 'queued'", job_id)
+        row = await self.find(job_id)
+        if row is not None:
+            await self._queries.notify_job_cancellation([JobId(row)])
+        return row
+
+    async def find(self, job_id: str) -> int | None:
+        found = await self._pool.fetchval("SELECT id FROM tarmac_pgqueuer WHERE dedupe_key = $1", job_id)
+        return None if found is None else int(found)
+
+    async def remove(self, row_id: int) -> None:
+        """Whoever has it: the next beat tells them."""
+        await self._pool.execute("DELETE FROM tarmac_pgqueuer WHERE id = $1", row_id)
+
+    async def without_row(self, most: int) -> tuple[tuple[str, Turn], ...]:
+        """Jobs to be run that are not in the queue: whoever was to put them in died before."""
+        found = await self._pool.fetch(
+            """SELECT jobs.id, document->>'priority' AS priority, document->>'share' AS share,
+            document->>'next_attempt_at' AS later FROM jobs LEFT JOIN tarmac_pgqueuer AS row ON row.dedupe_key = jobs.id
+            WHERE jobs.state IN ('queued', 'running') AND row.id IS NULL ORDER BY jobs.created_at LIMIT $1""",
+            most,
+        )
+        return tuple((each["id"], _turn(each)) for each in found)
+
+    async def forget_log(self) -> None:
+        """PgQueuer writes down every step of every row, for statistics that nobody here asks for."""
+        await self._pool.execute("DELETE FROM tarmac_pgqueuer_log")
+
+
+def entrypoint_of(place: str) -> str:
+    return f"{ANYWHERE}:{place}" if place else ANYWHERE
+
+
+def cancelled_rows(payload: str) -> frozenset[int]:
+    """Of a message on PgQueuer's channel, the rows that are to stop."""
+    try:
+        message = json.loads(payload)
+    except ValueError:
+        return frozenset()
+    ids = message.get("ids") if isinstance(message, dict) and message.get("type") == "cancellation_event" else None
+    return frozenset(each for each in ids or () if isinstance(each, int))
+
+
+def _turn(found: Any) -> Turn:
+    later = datetime.fromisoformat(found["later"]) if found["later"] else None
+    return Turn(later, int(found["priority"] or 0), found["share"] or "")
