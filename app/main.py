@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import logging
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import ApiContext, RegistryView, Tokens, new_application
+from app.api.metrics import Metrics
 from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import pull_router
@@ -27,8 +30,8 @@ from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Ledger, Workshop, at_work
-from app.jobs.pausing import RetrySchedule
 from app.jobs.knowledge import FileMemory
+from app.jobs.pausing import RetrySchedule
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.resumable import Uploads, resumable_uploads
 from app.jobs.store.sql import SqlJobStore
@@ -42,6 +45,7 @@ GRACE_SECONDS = 30  # for requests and pushes under way when the service is told
 RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 30
+DRAIN_SECONDS = 0.05  # between two looks whether the last upload is in
 # Both of structlog's own ways of writing an exception write the values of local variables: passwords, tokens.
 _NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
@@ -86,6 +90,8 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         service = await stack.enter_async_context(at_work(workshop, keep=settings.keep_jobs, arriving=uploads.jobs))
         resumable = await stack.enter_async_context(resumable_uploads(workshop, service, uploads))
         await stack.enter_async_context(watching(_folder_watch(settings, service)))
+        metrics = Metrics()
+        workshop.ledger.observe(metrics.count_ended)
         yield ApiContext(
             service=service,
             registries={name: RegistryView(each.configured.url, each.check) for name, each in registries.items()},
@@ -93,6 +99,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             check_room=spool.room_for,
             count_jobs=store.count,
             uploads=resumable,
+            metrics=metrics,
         )
 
 
@@ -185,6 +192,8 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """uvicorn's own raises the signal once more at the end, so that a stop as asked for looks like a crash."""
         self.force_exit = self.should_exit
+        if self.force_exit:  # what is cut off now is no fault, and uvicorn would write a traceback for each of it
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -192,7 +201,14 @@ class _Server(uvicorn.Server):
         if isinstance(context, ApiContext):
             context.stopping.set()
             context.uploads.interrupt()
+            await self._drain(context)
         await super().shutdown(sockets)
+
+    async def _drain(self, context: ApiContext) -> None:
+        """Uploads under way go on while new work is answered 503; uvicorn would close the door first."""
+        until = time.monotonic() + GRACE_SECONDS
+        while context.service.receives and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - a flag that a signal sets
+            await asyncio.sleep(DRAIN_SECONDS)
 
 
 def _own(data_dir: Path) -> BinaryIO:

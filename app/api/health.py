@@ -30,9 +30,12 @@ async def tell_alive() -> Health:
     "/readyz", summary="Say whether jobs can be taken", response_model=Health, responses=problems("unavailable")
 )
 async def tell_ready(context: Context) -> Response:
-    """Jobs can be taken: the job store answers."""
+    """Jobs can be taken: the job store answers, the spool has room, the service is not about to stop."""
     try:
+        if context.stopping.is_set():
+            raise Unavailable("the service is about to stop")
         await context.count_jobs()
+        await asyncio.to_thread(context.check_room, 1)
     except ServiceError as error:
         return problem_response(Unavailable(f"not ready: {error}"))
     return JSONAnswer({"status": "ok", "version": __version__})

@@ -18,7 +18,7 @@ from app.api.options import OPTIONS, Options
 from app.api.problems import MalformedRequest, problem_response
 from app.api.push_documents import PUSH_RESPONSES, describe_push
 from app.api.split_upload import FormArchive, FormParts
-from app.errors import InvalidRequest, MalformedArchive, TarmacError, UnknownRegistry
+from app.errors import InvalidRequest, MalformedArchive, TarmacError, Unavailable, UnknownRegistry
 from app.jobs import Job, Upload
 from app.oci import strict_json
 
@@ -38,6 +38,8 @@ class _Push:
 
     async def run(self) -> Job:
         """The queued job. Raises TarmacError, then `upload.job` has ended with it."""
+        if self._context.stopping.is_set():
+            raise Unavailable("the service is about to stop and takes no new work; send it again in a moment")
         headers = self._request.headers
         self.options.add_all(self._request.query_params.multi_items())
         self.options.add_preference(headers.getlist("prefer"))

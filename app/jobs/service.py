@@ -51,6 +51,11 @@ class JobService:
         self._uploads: dict[str, FirstUpload] = {}
         self._stops: dict[str, Callable[[], None]] = {}
 
+    @property
+    def receives(self) -> bool:
+        """Whether an upload is under way."""
+        return bool(self._uploads)
+
     async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
         check_idempotency_key(idempotency_key)
         job = Job.new(JobState.RECEIVING, self._workshop.clock(), idempotency_key)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
-from tests.soak.process import Tarmac
+from tests.soak.process import LOOK_SECONDS, Tarmac, pause
 from tests.support.archives import OCI_MANIFEST
 from tests.support.docker_registry import DockerRegistry
 
@@ -65,6 +67,7 @@ def _of_job(push: Sent, document: Mapping[str, Any] | None, registry: DockerRegi
 
 
 SHARED = "shared"
+SWEEP_SECONDS = 5.0
 
 
 def _of_shared_tags(
@@ -83,8 +86,17 @@ def _of_shared_tags(
 
 
 def _of_spool(service: Tarmac) -> Iterator[str]:
+    """A job's files go right after its end has been told, so what seems an orphan is looked at once more."""
     for path in sorted((service.data / "spool").iterdir()):
-        job_id = path.name.partition("-")[0]
-        status, document = service.ask("GET", f"/jobs/{job_id}")
-        if status != 200 or document["state"] == "succeeded" or path.suffix != ".tar":
-            yield f"orphan in the spool: {path.name}"
+        until = time.monotonic() + SWEEP_SECONDS
+        while _is_orphan(service, path):
+            if time.monotonic() > until:
+                yield f"orphan in the spool: {path.name}"
+                break
+            pause(LOOK_SECONDS)
+
+
+def _is_orphan(service: Tarmac, path: Path) -> bool:
+    job_id = path.name.partition("-")[0]
+    status, document = service.ask("GET", f"/jobs/{job_id}")
+    return path.exists() and (status != 200 or document["state"] == "succeeded" or path.suffix != ".tar")
