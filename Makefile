@@ -12,14 +12,14 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 READY := .venv/.ready
 # What the tests hold Tarmac against: command, or command=package where Debian calls the package otherwise.
-PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linux strace pg_ctlcluster=postgresql chromium node=nodejs
+PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linux strace pg_ctlcluster=postgresql chromium node=nodejs systemd-analyze=systemd promtool=prometheus
 TESTS ?= tests
 SECONDS ?= 60
 FUZZ ?=
 ROUNDS ?= 200
 SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz soak bench check format openapi lock clean
+.PHONY: help setup system-packages run test coverage fuzz soak bench check format openapi lock offline-bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -98,6 +98,19 @@ lock: setup ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv lock --quiet --upgrade
 	$(EXPORT) --all-groups > requirements.lock
 	$(EXPORT) --no-dev > deploy/requirements.lock
+
+# Wheels for the machine it is made on: the same Python version and kind of processor are needed where it is unpacked.
+offline-bundle: setup ## write dist/tarmac-VERSION-offline.tar.gz: all that an installation without internet needs
+	@rm -rf dist/bundle && mkdir -p dist/bundle/wheels
+	$(BIN)/pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		--dest dist/bundle/wheels -r deploy/requirements.lock
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist/bundle/wheels .
+	@cp -r deploy/install.sh deploy/requirements.lock deploy/systemd deploy/tarmac.toml deploy/monitoring deploy/kubernetes \
+		README.md CHANGELOG.md LICENSE dist/bundle
+	@version=$$($(BIN)/python -c 'import app; print(app.__version__)'); \
+	tar --sort=name --owner=0 --group=0 --numeric-owner -C dist --transform "s,^bundle,tarmac-$$version," \
+		-czf "dist/tarmac-$$version-offline.tar.gz" bundle && rm -rf dist/bundle && \
+	ls -l "dist/tarmac-$$version-offline.tar.gz"
 
 clean: ## remove what was set up and cached; ./data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist

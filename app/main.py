@@ -29,14 +29,13 @@ from app.api.pull import pull_router
 from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
-from app.jobs import AllowedRoots, JobService, Ledger, Workshop, at_work
+from app.jobs import AllowedRoots, JobService, Workshop, at_work
 from app.jobs.knowledge import FileMemory
 from app.jobs.pausing import RetrySchedule
-from app.jobs.queue.local import LocalJobQueue
 from app.jobs.resumable import Uploads, resumable_uploads
-from app.jobs.store.sql import SqlJobStore
 from app.jobs.watch import Folder, FolderWatch, watching
 from app.push import Lanes
+from app.replicas import backing, is_replicated
 from app.settings import Settings
 from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
@@ -72,20 +71,20 @@ def create_app(settings: Settings) -> FastAPI:
 async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
     spool = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
     async with AsyncExitStack() as stack:
-        store = await SqlJobStore.open(_database_url(settings))
-        stack.push_async_callback(store.close)
+        backed = await stack.enter_async_context(backing(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
         workshop = Workshop(
-            ledger=Ledger(store),
+            ledger=backed.ledger,
             spool=spool,
-            queue=LocalJobQueue(settings.max_running_jobs),
+            queue=backed.queue,
             registries={name: each.configured for name, each in registries.items()},
             roots=AllowedRoots(settings.path_roots),
             max_archive_bytes=settings.max_upload_bytes,
-            lanes=Lanes(memory=FileMemory(settings.data_dir / "layers.sqlite")),
+            lanes=Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite")),
             schedule=RetrySchedule(settings.retry_for),
+            fellows=backed.fellows,
         )
-        arriving = ArrivingFiles(settings.data_dir / "uploads", settings.data_dir / "spool")
+        arriving = ArrivingFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await Uploads.load(arriving, workshop.limits)
         service = await stack.enter_async_context(at_work(workshop, keep=settings.keep_jobs, arriving=uploads.jobs))
         resumable = await stack.enter_async_context(resumable_uploads(workshop, service, uploads))
@@ -97,7 +96,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             registries={name: RegistryView(each.configured.url, each.check) for name, each in registries.items()},
             max_upload_bytes=settings.max_upload_bytes,
             check_room=spool.room_for,
-            count_jobs=store.count,
+            count_jobs=backed.store.count,
             uploads=resumable,
             metrics=metrics,
         )
@@ -110,13 +109,6 @@ def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None
     return FolderWatch(
         service, Folder(settings.watch_dir), read_options, settle_seconds=settle_seconds, describe=describe
     )
-
-
-def _database_url(settings: Settings) -> str:
-    if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return f"sqlite:///{settings.data_dir.absolute() / 'jobs.sqlite'}"
 
 
 def _tokens(file: Path | None) -> Tokens | None:
@@ -138,7 +130,7 @@ def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
     bound_heap()
     set_up_logs(pretty=sys.stderr.isatty())
-    with _listen(settings) as listener, _own(settings.data_dir):
+    with _listen(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
         port = listener.getsockname()[1]
         app = create_app(settings.model_copy(update={"port": port}))
         config = uvicorn.Config(
@@ -211,16 +203,16 @@ class _Server(uvicorn.Server):
             await asyncio.sleep(DRAIN_SECONDS)
 
 
-def _own(data_dir: Path) -> BinaryIO:
+def _own(data_dir: Path, *, shared: bool = False) -> BinaryIO:
     """A lock that is held until it is closed, or the process ends. A second service on the same directory would take
-    the uploads of the first for what a crash left, and sweep them away."""
+    the uploads of the first for what a crash left, and sweep them away; replicas of one database (`shared`) do not."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data_dir / "lock").open("wb")
     except OSError as error:
         raise InvalidSettings(f"TARMAC_DATA_DIR (data_dir): cannot use {data_dir}: {error.strerror}") from None
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         lock.close()
         raise InvalidSettings(

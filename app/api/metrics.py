@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from app.jobs import JobState
+from app.jobs import Job, JobState
+
+_SECONDS = (
+    0.1,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    30,
+    60,
+    300,
+    900,
+    3600,
+    14400,
+)  # an image that was there, to a release over a slow line
 
 
 class Metrics:
@@ -17,6 +32,30 @@ class Metrics:
         )
         self.uploads = Gauge("tarmac_uploads", "Uploads under way", registry=self._registry)
         self._jobs = Gauge("tarmac_jobs", "Jobs that are kept, by state", ["state"], registry=self._registry)
+        self._ended = Counter(
+            "tarmac_ended_jobs",
+            "Jobs that ended, by state and code of their problem",
+            ["state", "code"],
+            registry=self._registry,
+        )
+        self._images = Counter(
+            "tarmac_ended_images", "Images of ended jobs, by state", ["state"], registry=self._registry
+        )
+        self._sent = Counter(
+            "tarmac_sent_bytes", "Bytes sent to registries by jobs that ended", registry=self._registry
+        )
+        self._seconds = Histogram(
+            "tarmac_job_seconds", "From the start of a job to its end", buckets=_SECONDS, registry=self._registry
+        )
+
+    def count_ended(self, job: Job) -> None:
+        """Once for each end of a job; one that is tried again ends again."""
+        self._ended.labels(job.state.value, job.problem.code if job.problem else "").inc()
+        for image in job.images:
+            self._images.labels(image.state.value).inc()
+        self._sent.inc(job.progress.bytes_sent)
+        if job.started_at is not None and job.finished_at is not None:
+            self._seconds.observe((job.finished_at - job.started_at).total_seconds())
 
     def render(self, jobs: Mapping[JobState, int]) -> bytes:
         """In the text format; `jobs`: how many are in each state."""

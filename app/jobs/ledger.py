@@ -69,6 +69,11 @@ class Ledger:
         self._changes: set[asyncio.Task[Job]] = set()
         self._unsaved: set[str] = set()
         self._shown = asyncio.Event()
+        self._observers: list[Callable[[Job], None]] = []
+
+    def observe(self, ended: Callable[[Job], None]) -> None:
+        """`ended` is called with every job that ends here, once it is stored; it must neither wait nor raise."""
+        self._observers.append(ended)
 
     async def add(self, job: Job) -> Job:
         """Store a new job, or find the one that has its idempotency key."""
@@ -160,6 +165,10 @@ class Ledger:
                 while heard:
                     await self._look_up(heard.pop())
 
+    def is_live(self, job_id: str) -> bool:
+        """Whether it is received or run here."""
+        return job_id in self._live
+
     async def holds(self, job: Job) -> bool:
         """Whether the stored job still is in the state and attempt of `job`: asked before what cannot be undone."""
         if self._announcements is None:
@@ -185,6 +194,8 @@ class Ledger:
             finally:
                 self._changing.discard(job_id)
             self._publish(job)
+            for observer in self._observers if job.ended else ():
+                observer(job)
             return job
 
     async def _store_change(self, job_id: str, make: Change) -> Job:

@@ -50,6 +50,15 @@ async def test_metrics_count_jobs_by_state_and_bytes(served: Served) -> None:
     assert 'tarmac_jobs{state="succeeded"} 1.0' in text
     assert f"tarmac_received_bytes_total {float(len(APP))}" in text
     assert "tarmac_uploads 0.0" in text
+    assert 'tarmac_ended_jobs_total{code="",state="succeeded"} 1.0' in text
+    assert 'tarmac_ended_images_total{state="pushed"} 1.0' in text
+    assert "tarmac_job_seconds_count 1.0" in text
+
+
+async def test_metrics_count_failed_jobs_by_code(served: Served) -> None:
+    await served.client.post("/push?wait=30", content=b"no archive")
+    text = (await served.client.get("/metrics")).text
+    assert 'tarmac_ended_jobs_total{code="unknown_format",state="failed"} 1.0' in text
 
 
 async def test_the_embedded_destination_is_a_registry_called_default(served: Served) -> None:
