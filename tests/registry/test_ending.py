@@ -18,7 +18,7 @@ from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.lapse import Lapse
 from tests.support.memory_registry import Manners, MemoryRegistry
-from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, hang, served
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, hang, reset_after, served
 
 
 class HaltingContent(BytesContent):
@@ -139,3 +139,13 @@ async def test_a_request_that_is_cancelled_twice_is_broken_off() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == [True]
+
+
+async def test_cancelling_a_session_is_tried_again_when_its_connection_breaks_and_given_up_on_a_lie() -> None:
+    start, refusal = answer(202, {"Location": "/v2/team/app/blobs/uploads/1"}), answer(400, body=b"no")
+    inner = answer(307, {"Location": "http://10.0.0.1/"})
+    for after, asked in (([reset_after(0), answer(204)], 2), ([inner, answer(204)], 1)):
+        async with ScriptedRegistry([start, refusal, *after]) as server, opened(server.url) as registry:
+            with pytest.raises(RegistryRejected):
+                await registry.push_blob("team/app", BytesContent(b"layer"))
+        assert [method for method, _ in server.asked].count("DELETE") == asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.docker_registry import free_port
 from tests.support.memory_registry import PASSWORD, USER, Manners, MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, answer, close, served
 
+_resolve = socket.getaddrinfo
 RIGHT = {"username": USER, "password": PASSWORD}
 WRONG = {"username": USER, "password": "wrong-password"}
 EXPECTED = {
@@ -84,11 +86,19 @@ def toml(registries: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def resolving(host: str, *more: Any, **named: Any) -> Any:
+    """No name server is asked: how long one takes to say that it knows nothing is nobody's promise."""
+    if host == "nowhere.invalid":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return _resolve(host, *more, **named)
+
+
 async def test_every_kind_of_registry_is_told_with_its_reason_by_the_service_and_by_the_command(
     tmp_path: Path, certificates: Certificates, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where no docker has logged in
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket, "getaddrinfo", resolving)
     async with AsyncExitStack() as stack:
         registries = await all_kinds(stack, certificates)
         config = tmp_path / "tarmac.toml"
