@@ -43,9 +43,13 @@ async def at_work(
     """Jobs are taken and run within this block. `keep`: the age at which ended jobs go. `arriving`: jobs whose uploads
     may go on."""
     service = JobService(workshop)
-    for job in await recover(workshop, arriving):
+    # of several replicas the others may be at work on what looks left behind; the queue knows what is
+    for job in await recover(workshop, arriving) if workshop.fellows is None else ():
         await workshop.queue.put(job.id, job.turn)
-    async with _background(workshop.ledger.keep_saving(), _keep_house(service, workshop, keep)):
+    ledger = workshop.ledger
+    async with _background(
+        ledger.keep_saving(), ledger.keep_informed(), _keep_house(service, workshop, keep), _keep_alive(workshop)
+    ):
         runner = Runner(workshop)
         await workshop.queue.start(runner.run)
         try:
@@ -120,11 +124,27 @@ async def _forget_landed(workshop: Workshop) -> None:
 
 async def _hand_back(workshop: Workshop, runner: Runner) -> None:
     """What still ran has been cancelled by the stop: that is no crash."""
-    for job_id in runner.cut_off:
+    for job_id in filter(workshop.ledger.is_live, runner.cut_off):
         try:
-            await workshop.ledger.change(job_id, handed_back)
+            job = await workshop.ledger.change(job_id, handed_back)
         except (Conflict, NotFound, Unavailable):
             continue  # cancelled by its user; or it goes on after the next start as it is
+        await workshop.queue.put(job_id, job.turn)  # another replica need not wait for this one's to be dead
+    if workshop.fellows is not None:
+        await workshop.fellows.leave()
+
+
+async def _keep_alive(workshop: Workshop) -> None:
+    """What was received by a replica that died is received no more."""
+    while workshop.fellows is not None:
+        try:
+            for job_id in await workshop.fellows.beat():
+                await workshop.ledger.change(job_id, lambda job: _broken_off(job, workshop))
+        except (Conflict, NotFound):
+            continue  # another replica was faster
+        except Unavailable as error:
+            _log.warning("no sign of life was given", reason=str(error))
+        await asyncio.sleep(workshop.fellows.beat_seconds)
 
 
 async def delete_older(service: JobService, workshop: Workshop, keep: timedelta) -> int:

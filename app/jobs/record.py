@@ -150,7 +150,6 @@ def _file_out(file: SpooledFile) -> dict[str, Any]:
         "owned": file.owned,
         "identity": list(file.identity),
         "parts": [_file_out(part) for part in file.parts],
-        "spool": file.spool,
     }
 
 
@@ -161,7 +160,6 @@ def _file_in(members: Members) -> SpooledFile:
         owned=members["owned"],
         identity=tuple(members["identity"]),
         parts=tuple(_file_in(part) for part in members.get("parts", ())),
-        spool=members.get("spool", ""),
     )
 
 

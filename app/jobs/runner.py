@@ -12,11 +12,12 @@ import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
 from app.jobs.archives import look_at, told_by_name
+from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job, JobArchive, JobImage, JobState
 from app.jobs.leases import landed_names
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
-from app.jobs.pausing import is_outage, met_outage, paused, resumed
+from app.jobs.pausing import is_outage, met_outage, paused, resumed, taken_up
 from app.jobs.registries import pick_registry
 from app.jobs.workshop import Workshop
 from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, execute, fold, survey, timed
@@ -51,10 +52,12 @@ class Runner:
             job = await self._record(job_id, self._begun)
         except (Conflict, NotFound):
             return  # cancelled, or deleted, while it waited
+        if job.ended:
+            return  # it has been there too often when the process that ran it died
         self.cut_off.discard(job_id)
         problem = await self._problem_of(job)
         try:
-            ended = await self._record(job_id, lambda job: self._ended(job, problem))
+            ended = await self._record(job_id, lambda present: self._ended(_same_run(present, job), problem))
         except (Conflict, NotFound):
             return
         if ended.state is JobState.QUEUED:
@@ -95,6 +98,7 @@ class Runner:
 
     async def _push(self, job: Job) -> None:
         configured = pick_registry(self._workshop.registries, job.registry)
+        registry = FencedRegistry(configured.registry, lambda: self._check_held(job))
         archives = []
         for number, archive in enumerate(job.archives):
             with told_by_name(archive.name, several=len(job.archives) > 1):
@@ -116,7 +120,7 @@ class Runner:
                     await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
                 else:
                     async with self._leased(job, opened) as plan:
-                        await execute(plan, opened.files, configured.registry, emit, lanes=self._workshop.lanes)
+                        await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
 
     @asynccontextmanager
     async def _leased(self, job: Job, opened: Opened) -> AsyncIterator[PushPlan]:
@@ -167,7 +171,16 @@ class Runner:
                 _log.warning("the state of a job is not stored; trying again", job=job_id, reason=str(error))
                 await asyncio.sleep(self._patience)
 
+    async def _check_held(self, job: Job) -> None:
+        """Before a tag: a replica that was stopped, and goes on when another one has its job, writes none."""
+        if not await self._ledger.holds(job):
+            raise _lost(job)
+
     def _begun(self, job: Job) -> Job:
+        if job.state is JobState.RUNNING:  # of a replica that died; the queue has given it to this one
+            job = taken_up(job, self._workshop.clock())
+            if job.ended:
+                return job
         return job.to(
             JobState.RUNNING,
             started_at=self._workshop.clock(),
@@ -192,6 +205,17 @@ class Runner:
         for archive in job.archives:
             if archive.file is not None:
                 await self._workshop.spool.discard(archive.file)
+
+
+def _same_run(present: Job, begun: Job) -> Job:
+    """Raises Conflict."""
+    if present.attempt != begun.attempt:
+        raise _lost(begun)
+    return present
+
+
+def _lost(job: Job) -> Conflict:
+    return Conflict(f"job {job.id} is no longer run here: it was cancelled, or another replica has taken it over")
 
 
 def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:

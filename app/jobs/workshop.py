@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
+from app.jobs.fellows import Fellows
 from app.jobs.job import Clock, utc_now
 from app.jobs.leases import Arrivals, LocalTagLeases, TagLeases
 from app.jobs.ledger import Ledger
@@ -20,7 +21,7 @@ from app.spool import Spool
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """`max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
-    how long the outage of a registry is waited for."""
+    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service."""
 
     ledger: Ledger
     spool: Spool
@@ -35,3 +36,4 @@ class Workshop:
     arrivals: Arrivals = field(default_factory=Arrivals)
     schedule: RetrySchedule = FAIL_AT_ONCE
     paused: PausedJobs = field(default_factory=PausedJobs)
+    fellows: Fellows | None = None

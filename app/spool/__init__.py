@@ -31,15 +31,13 @@ class SpooledFile:
 
     `owned`: made by us, deleted with its job; else a file or directory of somebody else's that is read where it stands
     (`identity` = device, inode, size, mtime_ns when it was adopted; of a directory: device, inode, size of its tar, and
-    what stands for all that is in it). `parts`: in order, where it is split over several files; nothing has `path`.
-    `spool`: the identity of the spool that owns it, where several services have one."""
+    what stands for all that is in it). `parts`: in order, where it is split over several files; nothing has `path`."""
 
     path: str
     size: int
     owned: bool
     identity: tuple[int, int, int, int]
     parts: tuple[SpooledFile, ...] = ()
-    spool: str = ""
 
 
 class Spool(Protocol):

@@ -92,7 +92,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     store = await SqlJobStore.open(url)
     yield store
     if shared:
-        async with store._transaction() as connection:
+        async with store.transaction() as connection:
             await connection.execute(JOBS.delete())
     await store.close()
 

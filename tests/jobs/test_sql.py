@@ -54,7 +54,7 @@ async def test_the_migrations_make_the_tables_the_code_works_with(store: SqlJobS
 
 
 async def test_commits_are_synced_in_wal_mode(store: SqlJobStore) -> None:
-    async with store._transaction() as connection:
+    async with store.transaction() as connection:
         assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one() == "wal"
         assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one() == 2
         assert (await connection.exec_driver_sql("PRAGMA busy_timeout")).scalar_one() == 5000

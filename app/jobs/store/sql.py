@@ -48,10 +48,12 @@ JOBS = Table(
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What the replica leaves on the rows it writes. `home`: on a job it accepts, the identity of its data directory;
-    `holder`: on every one it writes, its own, new with every start."""
+    """What the replica leaves on the rows it writes. `home`: on a job it accepts, where it can be found again after a
+    restart; `place`: on one whose files it puts into its spool, the identity of that; `holder`: on every one it writes,
+    its own, new with every start."""
 
     home: str = ""
+    place: str = ""
     holder: str = ""
 
 
@@ -62,7 +64,7 @@ class SqlJobStore:
         self._engine = engine
         self._marks = marks
         self._is_postgres = engine.dialect.name == "postgresql"
-        self._insert = (postgresql if self._is_postgres else sqlite).insert
+        self.insert = (postgresql if self._is_postgres else sqlite).insert
 
     @classmethod
     async def open(cls, url: str, marks: Marks = Marks()) -> SqlJobStore:
@@ -72,7 +74,7 @@ class SqlJobStore:
         engine = make_engine(url)
         store = cls(engine, marks)
         try:
-            async with store._transaction() as connection:
+            async with store.transaction() as connection:
                 await connection.run_sync(migrate)
         except Unavailable:
             await engine.dispose()
@@ -83,9 +85,9 @@ class SqlJobStore:
         await self._engine.dispose()
 
     async def add(self, job: Job) -> Job:
-        row = {**self._row(job), "home": self._marks.home}
-        insert = self._insert(JOBS).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
-        async with self._transaction() as connection:
+        row = {**self._row(job), "home": self._marks.home, "place": self._marks.place if _is_spooled(job) else ""}
+        insert = self.insert(JOBS).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
+        async with self.transaction() as connection:
             if (await connection.execute(insert)).rowcount:
                 await self._announce(connection, job.id)
                 return job
@@ -98,7 +100,7 @@ class SqlJobStore:
         before = over or job
         known = (JOBS.c.id == job.id, JOBS.c.state == before.state.value, JOBS.c.attempt == before.attempt)
         newer = JOBS.update().where(*known, JOBS.c.revision < job.revision).values(self._row(job))
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             taken = (await connection.execute(newer)).rowcount > 0
             if taken:
                 await self._announce(connection, job.id)
@@ -107,7 +109,7 @@ class SqlJobStore:
     async def get(self, job_id: str) -> Job | None:
         if "\0" in job_id:
             return None  # PostgreSQL refuses such a text even as a question
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             found = await connection.execute(select(JOBS.c.document).where(JOBS.c.id == job_id))
             members = found.scalar_one_or_none()
         return None if members is None else from_members(members)
@@ -120,17 +122,17 @@ class SqlJobStore:
         if query.before is not None:
             wanted = wanted.where(tuple_(JOBS.c.created_at, JOBS.c.id) < tuple_(*query.before))
         newest = wanted.order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(query.limit)
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             return tuple(from_members(members) for members in await connection.scalars(newest))
 
     async def count(self) -> Mapping[JobState, int]:
         counted = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             found = {row[0]: row[1] for row in await connection.execute(counted)}
         return {state: found.get(state.value, 0) for state in JobState}
 
     async def delete(self, job_id: str) -> None:
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             await connection.execute(JOBS.delete().where(JOBS.c.id == job_id))
             await self._announce(connection, job_id)
 
@@ -140,7 +142,8 @@ class SqlJobStore:
             await connection.execute(select(func.pg_notify(CHANNEL, f"{self._marks.holder} {job_id}")))
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Committed at its end. What goes wrong with the database is raised as Unavailable."""
         try:
             async with self._engine.begin() as connection:
                 yield connection
@@ -150,7 +153,9 @@ class SqlJobStore:
             raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
 
     def _row(self, job: Job) -> dict[str, Any]:
+        placed = {"place": func.coalesce(func.nullif(JOBS.c.place, ""), self._marks.place)} if _is_spooled(job) else {}
         return {
+            **placed,
             "id": job.id,
             "state": job.state.value,
             "created_at": sortable(job.created_at),
@@ -159,12 +164,9 @@ class SqlJobStore:
             "revision": job.revision,
             "document": to_members(job),
             "attempt": job.attempt,
-            "place": place_of(job),
             "holder": self._marks.holder,
         }
 
 
-def place_of(job: Job) -> str:
-    """The identity of the spool that has something of the job; empty where it needs none."""
-    owned = (archive.file for archive in job.archives if archive.file is not None and archive.file.owned)
-    return next((file.spool for file in owned if file.spool), "")
+def _is_spooled(job: Job) -> bool:
+    return any(archive.file is not None and archive.file.owned for archive in job.archives)

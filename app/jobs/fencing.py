@@ -1,0 +1,39 @@
+"""A registry in front of which is asked, for every tag, whether the job still is this process's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from app.oci import Descriptor, Digest
+from app.registry import BlobContent, Registry, StoredManifest
+
+
+class FencedRegistry:
+    """`check` raises where the job has been taken away. Blobs and manifests without a tag do no harm: they are what
+    their digests say, whoever pushes them."""
+
+    def __init__(self, registry: Registry, check: Callable[[], Awaitable[None]]) -> None:
+        self._registry, self._check = registry, check
+
+    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+        return await self._registry.blob_exists(repository, digest)
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+        return await self._registry.mount_blob(repository, digest, source)
+
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        return await self._registry.push_blob(repository, content)
+
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        return await self._registry.find_manifest(repository, reference)
+
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        return await self._registry.read_manifest(repository, reference)
+
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        return await self._registry.read_config(repository, config)
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        if ":" not in reference:  # a tag, not a digest
+            await self._check()
+        return await self._registry.push_manifest(repository, reference, manifest)
