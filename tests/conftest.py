@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import hypothesis
@@ -17,6 +18,11 @@ if ASKED in os.environ:
 for _name in tuple(os.environ):
     if _name.startswith("TARMAC_") or _name.upper() in _FOREIGN:
         del os.environ[_name]
+
+# Databases, spools and registries of tests write through to the disk; where it is memory, nobody waits for it.
+_MEMORY, _ROOM = "/dev/shm", 4 << 30
+if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 # Two busy cores make any single example slow; pytest-timeout is what finds a hang.
 hypothesis.settings.register_profile("tarmac", deadline=None)

@@ -34,7 +34,8 @@ class Watched:
         return [*self.foreign, *self.errors, *self.page.evaluate("window.reports")]
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps a loop of its own running, in which no asyncio test can run: it ends with the module.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = peer("chromium")
     with sync_playwright() as playwright:
