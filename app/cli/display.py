@@ -41,7 +41,7 @@ class News:
 
     def of(self, job: Job) -> Iterator[tuple[str, ImageState | None]]:
         """Lines, each with the state of the image that it is about."""
-        if not self._opened and all(archive.format for archive in job.archives):
+        if not self._opened and job.images:  # formats are told earlier, when nobody knows yet how many images there are
             self._opened = True
             for archive in job.archives:
                 yield words_of_archive(archive, [each for each in job.images if each.archive == archive.name]), None
