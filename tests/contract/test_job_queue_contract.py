@@ -241,7 +241,7 @@ async def test_only_who_reads_its_spool_takes_a_job(shared: Shared) -> None:
 async def test_only_who_sees_its_files_takes_a_job(shared: Shared) -> None:
     job_id = await shared.job()
     await shared.run("UPDATE jobs SET home = 'another'")
-    async with shared.replica(blind=True) as blind, shared.replica() as seeing:
+    async with shared.replica(blind=True) as blind, shared.replica(home="another") as seeing:
         nothing, work = Work(), Work()
         await blind.start(nothing.run)
         await blind.put(job_id)

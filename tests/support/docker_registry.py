@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -103,12 +104,18 @@ class DockerRegistry:
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
+            process.send_signal(signal.SIGCONT)
             process.terminate()
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
+
+    def send_signal(self, number: int) -> None:
+        """SIGSTOP: it is there and does not answer; SIGCONT: it does again."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def __enter__(self) -> Self:
         return self.start()

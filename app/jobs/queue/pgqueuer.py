@@ -21,14 +21,13 @@ import structlog
 
 from app.errors import Unavailable
 from app.jobs.queue import AT_ONCE, Run, Turn
-from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, cancelled_rows, entrypoint_of, install
+from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, accepted_by, cancelled_rows, entrypoint_of, install
 from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, plain_dsn
 from app.jobs.store.listening import listen
 
 CANCEL_SECONDS = 5.0  # as LocalJobQueue; closing an upload session is one request
 ELSEWHERE_SECONDS = 0.8  # another replica ends its run in this time, or it is dead and its job is taken from it
 _ASK_SECONDS = 0.02
-_UNSEEN = timedelta(seconds=1)  # until another look for a replica that sees the files
 _MOST_STRAYS = 500
 
 _BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -57,7 +56,7 @@ class PgQueuerJobQueue:
 
     def __init__(self, dsn: str, rows: Rows, replica: Replica, max_running: int) -> None:
         self._dsn, self._rows, self._replica, self._max_running = dsn, rows, replica, max_running
-        self._entrypoints = (ANYWHERE, entrypoint_of(replica.place))
+        self._entrypoints = (ANYWHERE, entrypoint_of(replica.place), accepted_by(replica.home))
         self._running: dict[str, tuple[Row, asyncio.Future[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._run: Run | None = None
@@ -176,6 +175,7 @@ class PgQueuerJobQueue:
     async def _take_in_strays(self) -> None:
         for job_id, turn in await self._rows.without_row(_MOST_STRAYS):
             await self.put(job_id, turn)
+        await self._rows.widen()
 
     async def _fill(self) -> None:
         while self._run is not None and len(self._running) < self._max_running:
@@ -196,10 +196,10 @@ class PgQueuerJobQueue:
             return False
         place, home = known
         if place not in ("", self._replica.place):
-            await self._rows.pass_on(row, entrypoint_of(place), timedelta(0))
+            await self._rows.pass_on(row, entrypoint_of(place))
             return False
         if home != self._replica.home and not await self._replica.sees(row.job_id):
-            await self._rows.pass_on(row, None, _UNSEEN)
+            await self._rows.pass_on(row, accepted_by(home))
             return False
         return True
 

@@ -158,15 +158,23 @@ class Rows:
                 self._replica,
             )
 
-    async def pass_on(self, row: Row, entrypoint: str | None, delay: timedelta) -> None:
-        """For another replica: of those that take `entrypoint`, or of the same."""
+    async def pass_on(self, row: Row, entrypoint: str) -> None:
+        """For another replica: of those that take `entrypoint`."""
         await self._pool.execute(
-            """UPDATE tarmac_pgqueuer SET status = 'queued', queue_manager_id = NULL, execute_after = now() + $3,
-            entrypoint = COALESCE($4, entrypoint) WHERE id = $1 AND queue_manager_id = $2""",
+            """UPDATE tarmac_pgqueuer SET status = 'queued', queue_manager_id = NULL, updated = now(),
+            entrypoint = $3 WHERE id = $1 AND queue_manager_id = $2""",
             row.id,
             self._replica,
-            delay,
             entrypoint,
+        )
+
+    async def widen(self) -> None:
+        """What waits in vain for the replica that accepted it is offered to all again: one may see its files."""
+        await self._pool.execute(
+            """UPDATE tarmac_pgqueuer SET entrypoint = $1
+            WHERE status = 'queued' AND entrypoint LIKE $1 || '@%' AND updated < now() - $2::interval""",
+            ANYWHERE,
+            self._timeout,
         )
 
     async def place_and_home(self, job_id: str) -> tuple[str, str] | None:
@@ -206,6 +214,11 @@ class Rows:
 
 def entrypoint_of(place: str) -> str:
     return f"{ANYWHERE}:{place}" if place else ANYWHERE
+
+
+def accepted_by(home: str) -> str:
+    """The entrypoint of jobs whose files a replica did not see."""
+    return f"{ANYWHERE}@{home}"
 
 
 def cancelled_rows(payload: str) -> frozenset[int]:

@@ -1,0 +1,70 @@
+"""Two replicas on one PostgreSQL: what one has accepted the other brings to its end, and each knows of both."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.soak.process import LOOK_SECONDS, Tarmac, pause
+from tests.support.archives import entry, image, oci_image, oci_layout
+from tests.support.docker_registry import DockerRegistry
+from tests.support.postgres import Postgres
+
+NODE = oci_image(image({"bin/app": b"app" * 1000}), compression="gzip")
+ARCHIVE = oci_layout([entry(NODE)])
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[DockerRegistry]:
+    with DockerRegistry(tmp_path / "registry") as server:
+        yield server
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, registry: DockerRegistry, postgres: Postgres) -> Iterator[tuple[Tarmac, Tarmac]]:
+    environ = {
+        "TARMAC_DATABASE_URL": postgres.create(),
+        "TARMAC_REGISTRY_URL": registry.url,
+        "TARMAC_REPLICA_TIMEOUT": "2s",
+    }
+    first, second = (Tarmac(tmp_path / "data", environ) for _ in range(2))
+    with ExitStack() as stack:
+        for each in (first, second):
+            each.start()
+            stack.callback(each.kill)
+        yield first, second
+
+
+def held_up(replica: Tarmac, other: Tarmac, registry: DockerRegistry) -> str:
+    """The id of a job that `replica` runs and cannot end: the registry does not answer."""
+    other.send_signal(signal.SIGSTOP)  # it must not take the job
+    registry.send_signal(signal.SIGSTOP)
+    job_id: str = replica.ask("POST", "/push?tag=team/app:1", ARCHIVE)[1]["id"]
+    while replica.ask("GET", f"/jobs/{job_id}")[1]["state"] != "running":
+        pause(LOOK_SECONDS)
+    return job_id
+
+
+def test_a_dead_replicas_job_is_ended_by_the_other(replicas: tuple[Tarmac, Tarmac], registry: DockerRegistry) -> None:
+    first, second = replicas
+    job_id = held_up(first, second, registry)
+    first.kill()
+    for each in (second, registry):
+        each.send_signal(signal.SIGCONT)
+    job = second.job(job_id)
+    assert (job["state"], job["attempt"]) == ("succeeded", 2)
+
+
+def test_a_job_is_seen_and_cancelled_at_the_other(replicas: tuple[Tarmac, Tarmac], registry: DockerRegistry) -> None:
+    first, second = replicas
+    job_id = held_up(first, second, registry)
+    second.send_signal(signal.SIGCONT)
+    assert second.ask("GET", f"/jobs/{job_id}")[1]["state"] == "running"
+    assert second.ask("POST", f"/jobs/{job_id}/cancel")[1]["state"] == "cancelled"
+    registry.send_signal(signal.SIGCONT)
+    assert first.job(job_id)["state"] == "cancelled"
+    assert registry.requests().count(("PUT", "/v2/team/app/manifests/1")) == 0
