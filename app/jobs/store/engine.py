@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -33,9 +33,16 @@ def make_engine(text: str) -> AsyncEngine:
         ) from None
     except OSError as error:
         raise Unavailable(f"the job database {url.database} cannot be made: {error.strerror}") from error
-    event.listen(engine.sync_engine, "connect", _set_up)
-    event.listen(engine.sync_engine, "begin", _begin)
+    _set(engine.sync_engine)
     return engine
+
+
+def make_reading_engine(engine: AsyncEngine) -> Engine | None:
+    """The same database for threads; None where it is PostgreSQL, or a SQLite that is no file."""
+    url = engine.url
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        return None
+    return _set(create_engine(url.set(drivername="sqlite+pysqlite")))
 
 
 def is_postgres(text: str) -> bool:
@@ -66,6 +73,12 @@ def _own_file(url: URL) -> None:
     """The rows tell who pushes what: for this user alone. SQLite gives its other files the same mode."""
     if url.database and url.database != ":memory:":
         os.close(os.open(url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _set(engine: Engine) -> Engine:
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def _set_up(connection: Any, _: object) -> None:

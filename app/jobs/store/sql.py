@@ -6,26 +6,31 @@ survive a power cut. A job's progress is therefore saved a few times a second at
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, func, select, tuple_
+from sqlalchemy import JSON, Column, Connection, Index, Integer, MetaData, String, Table, func, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import Unavailable
+from app.jobs.audit import AuditEntry
 from app.jobs.job import Job, JobState
 from app.jobs.record import from_members, to_members
 from app.jobs.store import JobQuery, sortable
-from app.jobs.store.engine import make_engine
+from app.jobs.store.audit import read_entries, write_entry
+from app.jobs.store.engine import make_engine, make_reading_engine
+from app.jobs.store.questions import Questions
 from app.jobs.store.schema import migrate
 
 CHANNEL = "tarmac_jobs"  # of PostgreSQL's NOTIFY: `replica id` of every job that was written
 
+T = TypeVar("T")
 METADATA = MetaData()
 JOBS = Table(
     "jobs",
@@ -41,8 +46,10 @@ JOBS = Table(
     Column("place", String, nullable=False),
     Column("home", String, nullable=False),
     Column("holder", String, nullable=False),
+    Column("submitter", String, nullable=False),
     Index("jobs_newest", "created_at", "id"),
     Index("jobs_by_state", "state", "created_at", "id"),
+    Index("jobs_by_submitter", "submitter", "created_at", "id"),
 )
 
 
@@ -63,6 +70,8 @@ class SqlJobStore:
     def __init__(self, engine: AsyncEngine, marks: Marks = Marks()) -> None:
         self._engine = engine
         self._marks = marks
+        reading = make_reading_engine(engine)
+        self._questions = None if reading is None else Questions(reading)
         self._is_postgres = engine.dialect.name == "postgresql"
         self.insert = (postgresql if self._is_postgres else sqlite).insert
 
@@ -77,11 +86,13 @@ class SqlJobStore:
             async with store.transaction() as connection:
                 await connection.run_sync(migrate)
         except Unavailable:
-            await engine.dispose()
+            await store.close()
             raise
         return store
 
     async def close(self) -> None:
+        if self._questions is not None:
+            await self._questions.close()
         await self._engine.dispose()
 
     async def add(self, job: Job) -> Job:
@@ -104,31 +115,36 @@ class SqlJobStore:
             taken = (await connection.execute(newer)).rowcount > 0
             if taken:
                 await self._announce(connection, job.id)
+            if taken and job.ended and not before.ended:
+                await write_entry(connection, job)
         return taken
 
     async def get(self, job_id: str) -> Job | None:
         if "\0" in job_id:
             return None  # PostgreSQL refuses such a text even as a question
-        async with self.transaction() as connection:
-            found = await connection.execute(select(JOBS.c.document).where(JOBS.c.id == job_id))
-            members = found.scalar_one_or_none()
-        return None if members is None else from_members(members)
+        wanted = select(JOBS.c.document).where(JOBS.c.id == job_id)
+        found = await self._ask(lambda connection: tuple(map(from_members, connection.scalars(wanted))))
+        return found[0] if found else None
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
         wanted = select(JOBS.c.document).where(JOBS.c.state.in_(sorted(query.states)))
         if query.label is not None:
             key, value = query.label
             wanted = wanted.where(JOBS.c.labels[key].as_string() == value)
+        if query.submitter is not None:
+            wanted = wanted.where(JOBS.c.submitter == query.submitter)
         if query.before is not None:
             wanted = wanted.where(tuple_(JOBS.c.created_at, JOBS.c.id) < tuple_(*query.before))
         newest = wanted.order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(query.limit)
+        return await self._ask(lambda connection: tuple(map(from_members, connection.scalars(newest))))
+
+    async def entries(self, since: datetime | None, after: int, limit: int) -> tuple[AuditEntry, ...]:
         async with self.transaction() as connection:
-            return tuple(from_members(members) for members in await connection.scalars(newest))
+            return await read_entries(connection, since, after, limit)
 
     async def count(self) -> Mapping[JobState, int]:
         counted = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
-        async with self.transaction() as connection:
-            found = {row[0]: row[1] for row in await connection.execute(counted)}
+        found = await self._ask(lambda connection: {row[0]: row[1] for row in connection.execute(counted)})
         return {state: found.get(state.value, 0) for state in JobState}
 
     async def delete(self, job_id: str) -> None:
@@ -141,16 +157,20 @@ class SqlJobStore:
         if self._is_postgres:
             await connection.execute(select(func.pg_notify(CHANNEL, f"{self._marks.holder} {job_id}")))
 
+    async def _ask(self, question: Callable[[Connection], T]) -> T:
+        """Reading alone. The question may be asked in a thread."""
+        if self._questions is not None:
+            with _told():
+                return await self._questions.ask(question)
+        async with self.transaction() as connection:
+            return await connection.run_sync(question)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Committed at its end. What goes wrong with the database is raised as Unavailable."""
-        try:
+        with _told():
             async with self._engine.begin() as connection:
                 yield connection
-        except DBAPIError as error:
-            raise Unavailable(f"the job database does not answer as it should: {error.orig}; try again") from error
-        except (PoolTimeout, OSError) as error:
-            raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
 
     def _row(self, job: Job) -> dict[str, Any]:
         placed = {"place": func.coalesce(func.nullif(JOBS.c.place, ""), self._marks.place)} if _is_spooled(job) else {}
@@ -164,8 +184,19 @@ class SqlJobStore:
             "revision": job.revision,
             "document": to_members(job),
             "attempt": job.attempt,
+            "submitter": job.submitter.name,
             "holder": self._marks.holder,
         }
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise Unavailable(f"the job database does not answer as it should: {error.orig}; try again") from error
+    except (PoolTimeout, OSError) as error:
+        raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
 
 
 def _is_spooled(job: Job) -> bool:
