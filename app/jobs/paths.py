@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from app.spool.opened import identity_of
 
 MAX_FILES = 1_000  # archives of one request; each is opened before the first is pushed
 DIRECTORY_MARKERS = ("oci-layout", "index.json", "manifest.json", "images.yaml", "charts.yaml", "zarf.yaml")
+STORAGE = ("docker", "registry", "v2")
 
 
 class AllowedRoots:
@@ -130,11 +132,23 @@ def _take(directory: int, root: Path, name: str) -> _Taken | None:
 
 
 def _take_directory(descriptor: int, path: str) -> _Taken | None:
-    if not any(_exists(descriptor, marker) for marker in DIRECTORY_MARKERS):
+    if not (any(_exists(descriptor, marker) for marker in DIRECTORY_MARKERS) or _holds_storage(descriptor)):
         return None
     listed = list_directory(descriptor, path, PathNotFound)
     listed.close()
     return _Taken(SpooledFile(path, listed.size, owned=False, identity=listed.identity), is_directory=True)
+
+
+def _holds_storage(directory: int) -> bool:
+    """A registry's own storage; links are not gone through, as they may lead out."""
+    with ExitStack() as stack:
+        for name in STORAGE:
+            try:
+                directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            except OSError:
+                return False
+            stack.callback(os.close, directory)
+    return True
 
 
 def _exists(directory: int, name: str) -> bool:

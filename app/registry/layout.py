@@ -90,7 +90,8 @@ class LayoutRegistry:
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         """Raises RegistryRejected where the bytes are not what `reference` or the descriptor says, or refer to content
-        that is not here. A `subject` may be missing (distribution-spec, "Pushing Manifests with Subject")."""
+        that is not here. A `subject` may be missing (distribution-spec, "Pushing Manifests with Subject"), and so
+        may children of an index: nothing but a job pushes here, and its plan refuses what nobody allowed to lack."""
         tag = _tag_of(reference, manifest[0])
         change = await asyncio.to_thread(self._store, parse_repository(repository), tag, manifest)
         # index.json is one file: whoever's turn it is writes the lines of all who wait
@@ -177,7 +178,8 @@ class LayoutRegistry:
         missing = []
         for reference in (*manifest.blobs, *manifest.manifests):
             size = self._files.blob_size(reference.digest)
-            if size is None and not (reference.urls and reference.media_type in NON_DISTRIBUTABLE):
+            may_be_absent = manifest.is_index or (reference.urls and reference.media_type in NON_DISTRIBUTABLE)
+            if size is None and not may_be_absent:
                 missing.append(str(reference.digest))
             elif size not in {None, reference.size}:
                 raise RegistryRejected(

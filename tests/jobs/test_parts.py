@@ -17,8 +17,10 @@ from app.jobs.parts import join_parts
 from app.push import PushOptions
 from app.spool.disk import DiskSpool, adopted
 from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended
-from tests.support.archives import entry, image, oci_image, oci_layout, sha256, wrap
+from tests.support.archives import entry, image, oci_image, oci_layout, sha256, tar, wrap
+from tests.support.storage_tree import tree
 
+STORAGE = tar(tree({"team/app": {"1": oci_image(image({"bin/app": b"stored" * 500}))}}))
 LAYOUT = oci_layout([entry(oci_image(image({"bin/app": b"layout" * 500})), ref="example.com/team/layout:1")])
 
 
@@ -115,7 +117,9 @@ def unpack(content: bytes, folder: Path) -> None:
         packed.extractall(folder, filter="data")
 
 
-@pytest.mark.parametrize(("content", "format_"), [(APP, "docker-archive"), (LAYOUT, "oci-archive")])
+@pytest.mark.parametrize(
+    ("content", "format_"), [(APP, "docker-archive"), (LAYOUT, "oci-archive"), (STORAGE, "registry-storage")]
+)
 @pytest.mark.parametrize("pattern", ["x", "*", "**"])
 async def test_a_directory_is_pushed_as_the_archive_it_was(
     bench: Bench, content: bytes, format_: str, pattern: str
@@ -140,6 +144,14 @@ def test_a_directory_of_files_is_no_archive(bench: Bench) -> None:
     bench.put("folder/a.tar", APP)
     with pytest.raises(PathNotFound):
         bench.workshop().roots.find([f"{bench.roots}/folder"])
+
+
+def test_a_storage_behind_a_link_is_none(bench: Bench) -> None:
+    unpack(STORAGE, bench.roots / "x")
+    (bench.roots / "y").mkdir()
+    (bench.roots / "y" / "docker").symlink_to(bench.roots / "x" / "docker")
+    (file,) = bench.workshop().roots.find([f"{bench.roots}/*"])
+    assert Path(file.path).name == "x"
 
 
 def test_what_a_link_in_a_directory_leads_to_is_not_read(bench: Bench) -> None:

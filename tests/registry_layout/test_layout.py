@@ -183,12 +183,16 @@ class Announced(BytesContent):
         return self.announced
 
 
-async def test_an_index_needs_its_children(layout: LayoutRegistry) -> None:
-    index = oci_index([APP])
-    with pytest.raises(RegistryRejected, match=f"MANIFEST_BLOB_UNKNOWN, it refers to {APP.digest}, which"):
-        await layout.push_manifest("r", "1", described(index))
-    await land(layout, "r", index, "1")
+async def test_an_index_may_lack_children_and_an_image_no_layers(layout: LayoutRegistry) -> None:
+    """What a job may lack is its plan's to say; whoever asks for a child that is not here is told so."""
+    index = oci_index([APP, OTHER])
+    await land(layout, "r", APP, "app")
+    await layout.push_manifest("r", "1", described(index))
     assert await layout.find_manifest("r", "1") == digest_named(index)
+    assert await layout.find_manifest("r", APP.digest) == digest_named(APP)
+    assert await layout.find_manifest("r", OTHER.digest) is None
+    with pytest.raises(RegistryRejected, match="MANIFEST_BLOB_UNKNOWN"):
+        await layout.push_manifest("r", "2", described(OTHER))
 
 
 async def test_a_message_names_the_first_missing_blobs_and_counts_the_rest(layout: LayoutRegistry) -> None:
