@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import logging
+import os
 import socket
 import sys
 import time
@@ -21,11 +22,12 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api import ApiContext, RegistryView, Tokens, new_application
+from app.api import ApiContext, RegistryView, new_application
 from app.api.metrics import Metrics
 from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import pull_router
+from app.api.security import FindHolder
 from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
@@ -33,8 +35,11 @@ from app.jobs import AllowedRoots, JobService, Workshop, at_work
 from app.jobs.knowledge import FileMemory
 from app.jobs.pausing import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
+from app.jobs.tokens import TokensFile
 from app.jobs.watch import Folder, FolderWatch, watching
+from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
 from app.push import Lanes
+from app.registry.proxies import Proxies
 from app.replicas import backing, is_replicated
 from app.settings import Settings
 from app.spool.arriving import ArrivingFiles
@@ -64,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.fault = error
             raise
 
-    return new_application(lifespan, _tokens(settings.tokens_file), *routers)
+    return new_application(lifespan, _holders(settings.tokens_file), *routers)
 
 
 @asynccontextmanager
@@ -86,11 +91,15 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         )
         arriving = ArrivingFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await Uploads.load(arriving, workshop.limits)
+        metrics = Metrics()
+        workshop.ledger.observe(metrics.count_ended)
+        webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))
+        if webhook is not None:
+            workshop.ledger.observe(webhook.tell)
+        await stack.enter_async_context(delivering(webhook))
         service = await stack.enter_async_context(at_work(workshop, keep=settings.keep_jobs, arriving=uploads.jobs))
         resumable = await stack.enter_async_context(resumable_uploads(workshop, service, uploads))
         await stack.enter_async_context(watching(_folder_watch(settings, service)))
-        metrics = Metrics()
-        workshop.ledger.observe(metrics.count_ended)
         yield ApiContext(
             service=service,
             registries={name: RegistryView(each.configured.url, each.check) for name, each in registries.items()},
@@ -98,6 +107,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             check_room=spool.room_for,
             count_jobs=backed.store.count,
             uploads=resumable,
+            audit=backed.store,
             metrics=metrics,
         )
 
@@ -111,11 +121,21 @@ def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None
     )
 
 
-def _tokens(file: Path | None) -> Tokens | None:
+def _webhook(settings: Settings, outbox: Outbox) -> Webhook | None:
+    if settings.webhook_url is None:
+        return None
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
+    if settings.webhook_secret_file is not None:
+        secret = settings.webhook_secret_file.read_text(encoding="utf-8").strip()
+    told = WebhookSettings(settings.webhook_url, secret, settings.webhook_ca_file, Proxies.of(os.environ))
+    return Webhook(told, outbox, describe=describe)
+
+
+def _holders(file: Path | None) -> FindHolder | None:
     if file is None:
         return None
     try:
-        return Tokens.parse(file.read_text(encoding="utf-8"))
+        return TokensFile(file, time.monotonic).find
     except (OSError, ValueError) as error:
         raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
 

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, RegistryRejected
 from app.registry.egress import parse_allowed_origin
+from app.registry.wire import Origin
 
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{suffix}": factor ** (power + 1)
@@ -33,7 +34,7 @@ def _amount(value: object, units: Mapping[str, int], example: str) -> object:
     return int(match[1]) * factor
 
 
-def _parse_bytes(value: object) -> object:
+def parse_bytes(value: object) -> object:
     return _amount(value, _UNITS, "10737418240 or 10GiB")
 
 
@@ -73,6 +74,15 @@ def _check_url(url: str) -> str:
     return url
 
 
+def _check_webhook(url: str) -> str:
+    """An absolute URL, with path and query as the receiver wants them. Its text is not quoted: it may hold a secret."""
+    try:
+        Origin.of(url, "the webhook's address")
+    except RegistryRejected:
+        raise ValueError("must be http://… or https://…, without a user name or password") from None
+    return url
+
+
 def _parse_list(value: object) -> object:
     return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
@@ -84,12 +94,13 @@ def _check_origin(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-Bytes = Annotated[int, BeforeValidator(_parse_bytes)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Age = Annotated[timedelta, BeforeValidator(_parse_age)]
 ExistingFile = Annotated[Path, AfterValidator(_check_file)]
 ExistingDirectory = Annotated[Path, AfterValidator(_check_root)]
 Roots = Annotated[tuple[ExistingDirectory, ...], BeforeValidator(_parse_roots)]
 Url = Annotated[str, AfterValidator(_check_url)]
+WebhookUrl = Annotated[str, AfterValidator(_check_webhook)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)]
 
-__all__ = ["Age", "Bytes", "ExistingDirectory", "ExistingFile", "Origins", "Roots", "Url"]
+__all__ = ["Age", "Bytes", "ExistingDirectory", "ExistingFile", "Origins", "Roots", "Url", "WebhookUrl", "parse_bytes"]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -26,9 +27,10 @@ from pydantic import (
 )
 
 from app.errors import InvalidSettings
+from app.registry.auth.ecr import EcrPlace, ecr_place
 from app.registry.profile import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
 from app.registry.proof import Verification
-from app.setting_values import Age, Bytes, ExistingDirectory, ExistingFile, Origins, Roots, Url
+from app.setting_values import Age, Bytes, ExistingDirectory, ExistingFile, Origins, Roots, Url, WebhookUrl
 
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
@@ -58,6 +60,9 @@ class RegistrySettings(BaseModel):
     max_requests_per_second: Annotated[float, Field(gt=0)] | None = None
     max_bytes_per_second: Annotated[Bytes, Field(ge=1024)] | None = None
     chunk_bytes: Annotated[Bytes, Field(ge=SMALLEST_CHUNK, le=LARGEST_CHUNK)] = DEFAULT_CHUNK
+    ecr_endpoint: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
+    ecr_create_repositories: bool = False
+    ecr_lifecycle_policy_file: ExistingFile | None = None
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -72,6 +77,20 @@ class RegistrySettings(BaseModel):
             raise ValueError("client_key needs client_cert")
         return self
 
+    @model_validator(mode="after")
+    def _check_ecr(self) -> Self:
+        if self.ecr_create_repositories and self.ecr is None:
+            raise ValueError("ecr_create_repositories needs a url of ECR, or ecr_endpoint")
+        if self.ecr_lifecycle_policy_file is not None and not self.ecr_create_repositories:
+            raise ValueError("ecr_lifecycle_policy_file needs ecr_create_repositories")
+        return self
+
+    @property
+    def ecr(self) -> EcrPlace | None:
+        """Where AWS is asked for credentials and repositories; None for a registry that is not ECR."""
+        parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
+        return ecr_place(parts.hostname or "", self.ecr_endpoint)
+
 
 class Settings(BaseModel):
     """Everything that can be set. (Not pydantic-settings: it passes over TARMAC_ variables it does not know.)"""
@@ -84,6 +103,10 @@ class Settings(BaseModel):
     path_roots: Roots = ()
     watch_dir: ExistingDirectory | None = None
     watch_settle: Age = timedelta(seconds=5)
+    webhook_url: WebhookUrl | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_secret_file: ExistingFile | None = None
+    webhook_ca_file: ExistingFile | None = None
     tokens_file: ExistingFile | None = None
     allow_anonymous: bool = False
     database_url: SecretStr | None = None  # None: SQLite in data_dir
@@ -103,6 +126,8 @@ class Settings(BaseModel):
             raise ValueError(
                 "watch_dir must not hold data_dir: what the service keeps there would be taken for archives"
             )
+        if self.webhook_secret is not None and self.webhook_secret_file is not None:
+            raise ValueError("webhook_secret and webhook_secret_file exclude each other")
         if not (self.is_loopback or self.tokens_file or self.allow_anonymous):
             raise ValueError(
                 f"host {self.host!r} can be reached by others: set TARMAC_TOKENS_FILE, "

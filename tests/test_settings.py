@@ -242,3 +242,10 @@ def test_a_watched_folder_that_holds_the_data_directory_is_refused(tmp_path: Pat
     environ = {"TARMAC_WATCH_DIR": str(tmp_path), "TARMAC_DATA_DIR": str(tmp_path / "data")}
     with pytest.raises(InvalidSettings, match="watch_dir"):
         load_settings(environ=environ)
+
+
+@pytest.mark.parametrize("url", ["receiver.local/x", "ftp://a", "https://user:geheim@a/x", "https://"])
+def test_an_address_for_ended_jobs_that_is_none_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(InvalidSettings, match="TARMAC_WEBHOOK_URL") as caught:
+        load_settings(environ={"TARMAC_WEBHOOK_URL": url})
+    assert "geheim" not in str(caught.value)

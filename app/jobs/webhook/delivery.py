@@ -1,0 +1,167 @@
+"""Webhook: posts the documents of ended jobs to one address that the operator has named.
+
+The address is the operator's own word, so it may be a private one; where it leads to is nobody's: redirects are not
+followed. What the receiver answers is not read, only its status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import structlog
+
+from app.errors import TarmacError
+from app.jobs.job import Job, ProblemView, plain_problem
+from app.jobs.webhook.outbox import Letter, Outbox
+from app.jobs.webhook.signature import sign
+from app.registry.backoff import REAL, Pause
+from app.registry.egress import Reach
+from app.registry.proxies import Proxies
+from app.registry.tls import TlsFiles, Trust
+from app.registry.transport import Transport
+from app.registry.wire import Origin, parse_registry_url
+
+ANSWER_SECONDS = 10.0
+FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between two tries
+GIVE_UP_SECONDS = 24 * 3600.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """`url`: where to post. Without a `secret` nothing is signed."""
+
+    url: str
+    secret: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    proxies: Proxies = field(default_factory=Proxies, repr=False)
+
+
+@dataclass(slots=True)
+class _Tries:
+    count: int = 0
+    due: float = 0.0
+
+
+class Webhook:
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        outbox: Outbox,
+        *,
+        describe: ProblemView = plain_problem,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pause: Pause = REAL,
+    ) -> None:
+        self._settings, self._outbox, self._describe, self._pause = settings, outbox, describe, pause
+        self._client = httpx.AsyncClient(
+            transport=transport or _transport(settings),
+            timeout=ANSWER_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+        )
+        self._tries: dict[str, _Tries] = {}
+        self._ended: asyncio.Queue[Job] = asyncio.Queue()
+
+    def tell(self, job: Job) -> None:
+        """An observer of the ledger: to be told soon."""
+        self._ended.put_nowait(job)
+
+    async def run(self) -> None:
+        """Until cancelled. What is in the outbox then is told after the next start."""
+        while True:
+            await self.write_down()
+            wait = await self.deliver(time.time())
+            try:
+                async with asyncio.timeout(wait):
+                    self._ended.put_nowait(await self._ended.get())
+            except TimeoutError:
+                continue
+
+    async def write_down(self) -> None:
+        """What has ended goes to the outbox."""
+        while not self._ended.empty():
+            job = self._ended.get_nowait()
+            document = {"type": f"job.{job.state.value}", "data": job.document(self._describe)}
+            body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+            try:
+                is_kept = await asyncio.to_thread(self._outbox.put, f"{job.id}-{job.attempt}", body)
+            except OSError as error:
+                _log.error("an ended job is not told", job=job.id, reason=error.strerror)
+                continue
+            if not is_kept:
+                _log.error("an ended job is not told: too many wait to be told", job=job.id)
+
+    async def deliver(self, now: float) -> float | None:
+        """One try for all that is due at `now` (seconds since 1970); the seconds until the next is, None where none
+        waits."""
+        waiting = await asyncio.to_thread(self._outbox.waiting)
+        self._tries = {letter.name: self._tries.get(letter.name, _Tries()) for letter in waiting}
+        for letter in waiting:
+            if self._tries[letter.name].due <= now:
+                await self._try(letter, now)
+        dues = [tries.due for tries in self._tries.values()]
+        return max(min(dues) - now, 0.0) if dues else None
+
+    async def _try(self, letter: Letter, now: float) -> None:
+        reason = await self._post(letter, int(now))
+        tries = self._tries[letter.name]
+        if reason is not None and now - letter.written < GIVE_UP_SECONDS:
+            tries.count += 1
+            longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (tries.count - 1))
+            tries.due = now + longest * (0.5 + self._pause.chance() / 2)
+            _log.warning("an ended job is not told yet", letter=letter.name, reason=reason, tries=tries.count)
+            return
+        if reason is not None:
+            _log.error("an ended job is never told: the receiver did not take it in a day", letter=letter.name)
+        await asyncio.to_thread(self._outbox.remove, letter)
+        del self._tries[letter.name]
+
+    async def _post(self, letter: Letter, moment: int) -> str | None:
+        """Why it was not taken; None where it was, or there is nothing to tell."""
+        body = await asyncio.to_thread(self._outbox.read, letter)
+        if body is None:
+            return None
+        headers = {"content-type": "application/json", "user-agent": "tarmac"}
+        if self._settings.secret is not None:
+            headers |= sign(self._settings.secret, letter.name, moment, body)
+        try:
+            async with self._client.stream("POST", self._settings.url, content=body, headers=headers) as answer:
+                return None if answer.is_success else f"it answered {answer.status_code}"
+        except httpx.HTTPError as error:
+            return f"it cannot be reached: {type(error).__name__}"
+        except TarmacError as error:
+            return f"it cannot be reached: {error}"
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+@asynccontextmanager
+async def delivering(webhook: Webhook | None) -> AsyncIterator[None]:
+    """Ended jobs are told within this block, if there is anybody to tell."""
+    if webhook is None:
+        yield
+        return
+    task = asyncio.create_task(webhook.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        await webhook.write_down()
+        await webhook.close()
+
+
+def _transport(settings: WebhookSettings) -> Transport:
+    origin = Origin.of(settings.url, "the webhook's address")
+    trust = Trust(TlsFiles(ca_file=settings.ca_file), parse_registry_url(str(origin), "webhook_url"))
+    return Transport(trust, Reach(frozenset({(origin.host, origin.port)})), settings.proxies)
