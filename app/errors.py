@@ -4,7 +4,8 @@
     ├── RequestError    the caller asked for something that cannot be done as asked
     │   ├── InvalidSettings · InvalidRequest · FormatMismatch · MissingTag · InvalidReference · DestinationConflict
     │   ├── SingleImageRequired · UnknownRegistry · PathNotAllowed · PathNotFound · UploadIncomplete
-    │   └── ChecksumMismatch · TooLarge · Unauthorized · Forbidden · NotFound · Conflict · TagExists
+    │   ├── ChecksumMismatch · TooLarge · QuotaExceeded · Unauthorized · Forbidden · NotFound · Conflict
+    │   └── TagExists
     ├── ArchiveError    the bytes that came are not what they should be
     │   ├── UnknownFormat · MalformedArchive · TruncatedArchive · LimitExceeded
     │   └── DigestMismatch · SizeMismatch · MissingContent · SourceChanged
@@ -119,6 +120,11 @@ class ChecksumMismatch(RequestError):
 
 class TooLarge(RequestError):
     code, title = "too_large", "The upload is larger than allowed"
+
+
+class QuotaExceeded(RequestError):
+    code, title = "quota_exceeded", "The token has as much under way as it may"
+    retryable = True
 
 
 class Unauthorized(RequestError):

@@ -9,15 +9,16 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from app import __version__
-from app.api import health, jobs, problems, push, uploads
+from app.api import audit, health, jobs, problems, push, uploads
 from app.api.context import ApiContext, RegistryView
+from app.api.dialects import Dialects
 from app.api.docs import docs_router
 from app.api.document import finish
 from app.api.front import front_router
 from app.api.guard import Guard
 from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
-from app.api.security import Security, Tokens
+from app.api.security import FindHolder, Security
 
 _WORDS = """Takes container image archives and pushes every image in them to a registry, byte for byte.
 
@@ -26,8 +27,8 @@ Errors are problem documents (RFC 9457) with a stable `code`; a job's and an ima
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def new_application(lifespan: Lifespan, tokens: Tokens | None, *more: APIRouter) -> FastAPI:
-    """`lifespan` sets `state.context` to an ApiContext before the first request."""
+def new_application(lifespan: Lifespan, find: FindHolder | None, *more: APIRouter) -> FastAPI:
+    """`lifespan` sets `state.context` to an ApiContext before the first request. `find` knows the holder of a token."""
     app = FastAPI(
         title="Tarmac",
         version=__version__,
@@ -38,11 +39,21 @@ def new_application(lifespan: Lifespan, tokens: Tokens | None, *more: APIRouter)
         default_response_class=JSONAnswer,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
-    for router in (push.router, uploads.router, jobs.router, health.router, front_router(), docs_router(), *more):
+    for router in (
+        push.router,
+        uploads.router,
+        jobs.router,
+        audit.router,
+        health.router,
+        front_router(),
+        docs_router(),
+        *more,
+    ):
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Security, tokens=tokens)
+    app.add_middleware(Security, find=find)
     app.add_middleware(Guard)
+    app.add_middleware(Dialects)
     _finish_document(app)
     return app
 
@@ -58,4 +69,4 @@ def _finish_document(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
-__all__ = ["ApiContext", "Metrics", "RegistryView", "Tokens", "new_application"]
+__all__ = ["ApiContext", "Metrics", "RegistryView", "new_application"]

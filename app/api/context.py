@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.api.metrics import Metrics
 from app.jobs import JobService, JobState
+from app.jobs.audit import AuditTrail
+from app.jobs.caller import EVERYBODY, Caller
+from app.jobs.held import HeldJobs
 from app.jobs.resumable import ResumableUploads
+from app.jobs.resumable.held import HeldUploads
 from app.registry.examination import Examination
+
+CALLER = "tarmac.caller"  # where the scope of a request has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,8 @@ class RegistryView:
 class ApiContext:
     """`check_room` raises SpoolFull where so many bytes do not fit (blocks); `max_upload_bytes` bounds one request's
     body. `count_jobs`: how many jobs are in each state. `stopping` is set
-    when the service is about to stop: nobody waits or watches any longer."""
+    when the service is about to stop: nobody waits or watches any longer. `caller`: of the request; a route's context
+    has the jobs and uploads of its caller alone."""
 
     service: JobService
     registries: Mapping[str, RegistryView]
@@ -35,6 +42,8 @@ class ApiContext:
     check_room: Callable[[int], None]
     count_jobs: Callable[[], Awaitable[Mapping[JobState, int]]]
     uploads: ResumableUploads
+    audit: AuditTrail | None = None
+    caller: Caller = EVERYBODY
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -42,7 +51,14 @@ class ApiContext:
 def _context_of(request: Request) -> ApiContext:
     context = request.app.state.context
     assert isinstance(context, ApiContext)
-    return context
+    return held_by(context, request.scope.get(CALLER, EVERYBODY))
+
+
+def held_by(context: ApiContext, caller: Caller) -> ApiContext:
+    jobs = HeldJobs(context.service, caller)
+    bounds = [context.max_upload_bytes, caller.quota.upload_bytes or context.max_upload_bytes]
+    uploads = HeldUploads(context.uploads, caller, jobs)
+    return replace(context, service=jobs, uploads=uploads, max_upload_bytes=min(bounds), caller=caller)
 
 
 Context = Annotated[ApiContext, Depends(_context_of)]

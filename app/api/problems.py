@@ -47,6 +47,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         UploadStalled: HTTPStatus.REQUEST_TIMEOUT,
         errors.PathNotAllowed: HTTPStatus.FORBIDDEN,
         errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
         errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
         errors.Forbidden: HTTPStatus.FORBIDDEN,
         errors.NotFound: HTTPStatus.NOT_FOUND,
@@ -57,7 +58,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     }
 )
-_BUSY = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE})
+_BUSY = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 def leaves(root: type[TarmacError] = TarmacError) -> Iterator[type[TarmacError]]:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Self
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.context import CALLER
 from app.api.problems import problem_response
 from app.errors import Forbidden, TarmacError, Unauthorized
+from app.jobs.caller import Caller, Submitter
+from app.jobs.tokens import Holder
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # They tell nothing about jobs or registries, and load balancers and browsers ask for them without a token.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _OPEN_BELOW = ("/docs", "/page/")
-MAX_TOKENS = 10_000
-_LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-fA-F]{64})(?::([a-z,]*))?")
+# Of a name below /v2/ what comes before the part that says what is asked of it (distribution-spec, "Endpoints").
+_PULLED = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/.*")
+FindHolder = Callable[[bytes], Awaitable[Holder | None]]
 _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -32,55 +31,12 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
-class Role(StrEnum):
-    READ = "read"
-    PUSH = "push"  # and read
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Who holds which token. Only the tokens' SHA-256 is known here: they are random, so that is enough."""
-
-    holders: tuple[tuple[str, bytes, frozenset[Role]], ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Lines `name:sha256-of-token[:roles]`; empty ones and those that begin with `#` say nothing. Raises ValueError
-        naming the line."""
-        holders = []
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip() and not line.startswith("#"):
-                holders.append(_holder(line.strip(), number))
-        if not 0 < len(holders) <= MAX_TOKENS:
-            raise ValueError(f"there are {len(holders)} tokens; 1 to {MAX_TOKENS} are possible")
-        return cls(tuple(holders))
-
-    def find(self, token: bytes) -> tuple[str, frozenset[Role]] | None:
-        """Name and roles of the holder. Takes the same time wherever the token stands, and where it does not."""
-        digest = hashlib.sha256(token).digest()
-        found = None
-        for name, known, roles in self.holders:
-            if hmac.compare_digest(known, digest):
-                found = (name, roles)
-        return found
-
-
-def _holder(line: str, number: int) -> tuple[str, bytes, frozenset[Role]]:
-    match = _LINE.fullmatch(line)
-    try:
-        roles = frozenset(Role(role) for role in (match[3] or Role.PUSH).split(",")) if match else frozenset()
-    except ValueError:
-        match = None
-    if match is None:
-        raise ValueError(f"line {number} must be name:<sha256 of the token, 64 hex>[:read|push]")
-    return match[1], bytes.fromhex(match[2]), roles
-
-
 class Security:
-    """Pure ASGI. Without tokens everybody who can connect may do everything."""
+    """Pure ASGI. Without `find` everybody who can connect may do everything. The caller of a request stands in its
+    scope."""
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None = None) -> None:
-        self._app, self._tokens = app, tokens
+    def __init__(self, app: ASGIApp, find: FindHolder | None = None) -> None:
+        self._app, self._find = app, find
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -90,22 +46,37 @@ class Security:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         try:
             check_origin(method, headers)
-            self._check_token(method, path, headers)
+            caller = await self._caller(scope, headers)
+            _check_roles(caller, method, path)
         except TarmacError as error:
             await problem_response(error, _challenge(error, path))(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        await self._app({**scope, CALLER: caller}, receive, send)
 
-    def _check_token(self, method: str, path: str, headers: Headers) -> None:
-        is_open = method in _SAFE and (path in OPEN or path.startswith(_OPEN_BELOW))
-        if self._tokens is None or is_open:
-            return
+    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
+        method, path = scope["method"], scope["path"]
+        address = str((scope.get("client") or ("",))[0])
+        if self._find is None:
+            return Caller(Submitter(address=address))
+        if method in _SAFE and (path in OPEN or path.startswith(_OPEN_BELOW)):
+            return Caller(Submitter(address=address), frozenset())
         token = _token_of(headers.get("authorization", ""))
-        holder = self._tokens.find(token) if token else None
+        holder = await self._find(token) if token else None
         if holder is None:
             raise Unauthorized("send a token that TARMAC_TOKENS_FILE knows: Authorization: Bearer <token>")
-        if method not in _SAFE and Role.PUSH not in holder[1]:
-            raise Forbidden(f"the token of {holder[0]} may only read")
+        return Caller(Submitter(holder.name, address, holder.repositories), holder.roles, holder.quota)
+
+
+def _check_roles(caller: Caller, method: str, path: str) -> None:
+    """Raises Forbidden."""
+    if method not in _SAFE and not caller.may_push:
+        raise Forbidden(f"the token of {caller.name} may only read")
+    bounds = caller.submitter.repositories
+    if not bounds or not path.startswith("/v2/") or path == "/v2/":
+        return
+    pulled = _PULLED.fullmatch(path)
+    if pulled is None or not caller.submitter.may_use(pulled[1]):
+        raise Forbidden(f"the token of {caller.name} may use repositories below {', '.join(bounds)} only")
 
 
 def check_origin(method: str, headers: Headers) -> None:

@@ -26,6 +26,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_push(commands)
     _add_inspect(commands)
     _add_check(commands)
+    _add_token(commands)
     _add(commands, "version", "print the version")
     _add(commands, "openapi", None)  # for the makers of Tarmac
     return parser.parse_args(arguments)
@@ -105,6 +106,20 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--registry-url", metavar="URL", help="the registry `default`, instead of TARMAC_REGISTRY_URL")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     _add_settings(parser)
+
+
+def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "token", "make, list and revoke the tokens that may use the service")
+    parser.add_argument("action", choices=("create", "list", "revoke"), help="what to do; `create` prints the token")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="whose token it is, as jobs and the audit trail tell")
+    parser.add_argument("--role", action="append", metavar="ROLE", help="push (default), read or admin; repeatable")
+    parser.add_argument(
+        "--repository", action="append", metavar="PREFIX", help="push below this repository only; repeatable"
+    )
+    parser.add_argument("--max-jobs", metavar="N", help="jobs that it may have under way at once")
+    parser.add_argument("--max-upload-bytes", metavar="SIZE", help="largest upload, such as 10GiB")
+    parser.add_argument("--tokens-file", type=Path, metavar="FILE", help="the file (TARMAC_TOKENS_FILE)")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
 def _add_naming(parser: argparse.ArgumentParser) -> None:

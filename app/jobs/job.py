@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from app.archive.model import Compression
 from app.errors import Conflict, Problem
+from app.jobs.caller import NOBODY, Submitter
 from app.jobs.queue import Turn
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
@@ -120,7 +121,7 @@ class Job:
     `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
     accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
     `paused_at`: when that outage began for it. `starts`: runs that were begun and not ended in order, as when the
-    process is killed. `priority` and `share` as in `app.jobs.queue.Turn`."""
+    process is killed. `priority` and `share` as in `app.jobs.queue.Turn`. `submitter`: who sent it."""
 
     id: str
     state: JobState
@@ -146,6 +147,7 @@ class Job:
     starts: int = 0
     priority: int = 0
     share: str = ""
+    submitter: Submitter = NOBODY
 
     @classmethod
     def new(cls, state: JobState, now: datetime, idempotency_key: str | None = None) -> Job:

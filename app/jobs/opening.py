@@ -59,7 +59,7 @@ class Opener:
     ) -> AsyncIterator[Opened]:
         """`tell` is given the archives once it is known what they are, whatever comes of their names. `indexes`, where
         the archives were indexed while they came in. Raises ArchiveError for a bad archive and RequestError where the
-        options do not fit what is in it."""
+        options do not fit what is in it, or its submitter may not push there."""
         work = asyncio.get_running_loop().run_in_executor(None, self._understand, job, indexes)
         try:
             understood = await asyncio.shield(work)
@@ -71,6 +71,8 @@ class Opener:
             names = [archive.name for archive in job.archives]
             # pure: where nobody waits for it any more, it reads none of the files that are closed then
             plan = await asyncio.to_thread(make_plan, understood.archives, job.options, destination, names)
+            for image in plan.images:
+                job.submitter.check(image.destinations)
             yield Opened(understood.job_archives, plan, understood.files)
         finally:
             understood.close()

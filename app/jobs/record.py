@@ -10,6 +10,7 @@ from typing import Any
 
 from app.archive.model import Compression
 from app.errors import Origin, Problem
+from app.jobs.caller import Submitter
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.oci import Digest, Platform
 from app.push import ImageState, Progress, PushOptions
@@ -45,6 +46,7 @@ def to_members(job: Job) -> dict[str, Any]:
         "starts": job.starts,
         "priority": job.priority,
         "share": job.share,
+        "submitter": asdict(job.submitter),
     }
 
 
@@ -74,11 +76,16 @@ def from_members(members: Members) -> Job:
         starts=members.get("starts", 0),
         priority=members.get("priority", 0),
         share=members.get("share", ""),
+        submitter=_submitter_in(members.get("submitter", {})),
     )
 
 
 def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _submitter_in(members: Members) -> Submitter:
+    return Submitter(members.get("name", ""), members.get("address", ""), tuple(members.get("repositories", ())))
 
 
 def _digest(text: str | None) -> Digest | None:

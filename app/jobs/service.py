@@ -50,6 +50,7 @@ class JobService:
         self._ledger = workshop.ledger
         self._uploads: dict[str, FirstUpload] = {}
         self._stops: dict[str, Callable[[], None]] = {}
+        self._submitter: str | None = None  # where it is set, only jobs of this token are listed
 
     @property
     def receives(self) -> bool:
@@ -58,7 +59,7 @@ class JobService:
 
     async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
         check_idempotency_key(idempotency_key)
-        job = Job.new(JobState.RECEIVING, self._workshop.clock(), idempotency_key)
+        job = self._new(JobState.RECEIVING, idempotency_key)
         stored = await self._ledger.add(job)
         if stored.id != job.id:
             return ReplayedUpload(stored, self._received)
@@ -77,7 +78,7 @@ class JobService:
         files = await asyncio.to_thread(self._find, request.paths, watched or self._workshop.roots)
         source = ArchiveSource.WATCH if watched else ArchiveSource.PATH
         job = replace(
-            Job.new(JobState.QUEUED, self._workshop.clock(), idempotency_key),
+            self._new(JobState.QUEUED, idempotency_key),
             archives=_path_archives(files, request, source),
             options=request.options,
             registry=request.registry,
@@ -97,7 +98,7 @@ class JobService:
         """A queued job of archives that lie here already, and stay. Raises UnknownRegistry."""
         pick_registry(self._workshop.registries, request.registry)
         job = replace(
-            Job.new(JobState.QUEUED, self._workshop.clock()),
+            self._new(JobState.QUEUED),
             archives=archives,
             options=request.options,
             registry=request.registry,
@@ -137,6 +138,7 @@ class JobService:
             states=frozenset(JobState) if state is None else frozenset({state}),
             label=None if label is None else parse_label(label),
             before=None if cursor is None else parse_cursor(cursor),
+            submitter=self._submitter,
             limit=limit + 1,
         )
         jobs = await self._ledger.page(query)
@@ -196,6 +198,9 @@ class JobService:
         for archive in job.archives:
             if archive.file is not None:
                 await self._workshop.spool.discard(archive.file)
+
+    def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
+        return Job.new(state, self._workshop.clock(), idempotency_key)
 
     async def _received(self, job_id: str) -> Job:
         """The job as soon as it is no longer being received."""

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.api import Tokens
 from app.errors import InvalidSettings
+from app.jobs.tokens import Tokens
 from app.main import create_app
 from app.settings import Settings
 from tests.api.conftest import APP, Served, serving
@@ -35,7 +35,7 @@ async def guarded(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 async def test_without_a_token_nothing_is_told(guarded: Served) -> None:
-    for path in ("/jobs", "/jobs/x", "/registries", "/metrics", "/v2/", "/nothing"):
+    for path in ("/jobs", "/jobs/x", "/registries", "/metrics", "/nothing"):
         answer = await guarded.client.get(path)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
         assert "www-authenticate" in answer.headers
@@ -81,7 +81,7 @@ def test_every_line_is_a_holder_of_its_own() -> None:
     tokens = Tokens.parse(line("a", "1") + line("b", "2", ":read,push"))
     found = tokens.find(b"2")
     assert found is not None
-    assert found[0] == "b"
+    assert found.name == "b"
     assert tokens.find(b"3") is None
 
 

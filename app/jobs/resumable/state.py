@@ -25,7 +25,8 @@ class UploadState:
     `metadata` and `concat`: the client's own words, told back to it. `checksum`: what the whole must have. `explicit`:
     the client itself says when it is complete, whatever the length. `hold`: the archive stays when its job has ended,
     so that another can push it. `trusted`: while bytes come in that have still to be proven, where they begin.
-    `complete`: the last byte is here. `pushes`: further jobs that read the archive that is held."""
+    `complete`: the last byte is here. `pushes`: further jobs that read the archive that is held.
+    `submitter`: the name of the token that began it."""
 
     id: str
     job: str
@@ -39,6 +40,7 @@ class UploadState:
     trusted: int | None = None
     complete: bool = False
     pushes: tuple[str, ...] = ()
+    submitter: str = ""
 
     @classmethod
     def read(cls, raw: bytes) -> Self:

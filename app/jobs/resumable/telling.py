@@ -43,4 +43,6 @@ def new_job(new: NewUpload, now: datetime) -> Job:
         options=request.options,
         registry=request.registry,
         labels=request.labels,
+        share=new.submitter.name,
+        submitter=new.submitter,
     )

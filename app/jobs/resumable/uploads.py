@@ -92,6 +92,7 @@ class ResumableUploads:
             checksum=new.request.checksum,
             hold=new.hold,
             explicit=new.explicit,
+            submitter=new.submitter.name,
         )
         # the file first: a job without an upload would be received for ever, an upload without a job is swept away
         await asyncio.to_thread(self._files.create, state.id, state.write())

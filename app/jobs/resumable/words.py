@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.errors import ChecksumMismatch, Conflict, InvalidRequest, TarmacError
+from app.jobs.caller import NOBODY, Submitter
 from app.jobs.job import Job
 from app.jobs.request import JobRequest
 from app.jobs.resumable.state import Proof, UploadState
@@ -42,6 +43,7 @@ class NewUpload:
     hold: bool = False
     is_part: bool = False
     explicit: bool = False
+    submitter: Submitter = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

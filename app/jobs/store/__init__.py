@@ -17,11 +17,13 @@ Key = tuple[str, str]  # created_at as sortable text, id
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs, newest first. `label` is (key, value); `before`: only those older than this key."""
+    """Which jobs, newest first. `label` is (key, value); `before`: only those older than this key; `submitter`:
+    only those that this token sent."""
 
     states: frozenset[JobState] = frozenset(JobState)
     label: tuple[str, str] | None = None
     before: Key | None = None
+    submitter: str | None = None
     limit: int = 50
 
 

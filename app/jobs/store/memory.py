@@ -46,5 +46,6 @@ def _fits(job: Job, query: JobQuery) -> bool:
     return (
         job.state in query.states
         and (query.label is None or job.labels.get(query.label[0]) == query.label[1])
+        and (query.submitter is None or job.submitter.name == query.submitter)
         and (query.before is None or key_of(job) < query.before)
     )

@@ -1,0 +1,94 @@
+"""Who asks: the name, the roles and the bounds of a token, and what a job keeps of them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.errors import Forbidden
+from app.oci import Reference
+
+MAX_REFUSED_SHOWN = 5  # destinations that one message names
+
+
+class Role(StrEnum):
+    """What a token may do. `push`: send archives, and see and steer what it sent. `read`: see everything, change
+    nothing. `admin`: everything."""
+
+    READ = "read"
+    PUSH = "push"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """`jobs`: that are received, queued or run at once. `upload_bytes`: of one upload. None: no bound of its own."""
+
+    jobs: int | None = None
+    upload_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitter:
+    """What a job keeps of who sent it. `name` of the token, "" where there are none; `address` it came from, as the
+    socket has it; `repositories` it may be pushed to, none: all."""
+
+    name: str = ""
+    address: str = ""
+    repositories: tuple[str, ...] = ()
+
+    def check(self, destinations: tuple[Reference, ...]) -> None:
+        """Raises Forbidden where one of them lies outside."""
+        refused = [str(each) for each in destinations if not self.may_use(each.repository)]
+        if not refused:
+            return
+        shown = ", ".join(refused[:MAX_REFUSED_SHOWN])
+        more = f" and {len(refused) - MAX_REFUSED_SHOWN} more" if len(refused) > MAX_REFUSED_SHOWN else ""
+        raise Forbidden(
+            f"the token of {self.name} may push below {', '.join(self.repositories)} only, and not to {shown}{more}; "
+            "pass `prefix`, `rename` or `tag`"
+        )
+
+    def may_use(self, repository: str) -> bool:
+        """Whole components count: `team` allows `team` and `team/x`, not `teams`."""
+        return not self.repositories or any(
+            repository == prefix or repository.startswith(f"{prefix}/") for prefix in self.repositories
+        )
+
+
+NO_QUOTA = Quota()
+NOBODY = Submitter()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One request's. Where there are no tokens, everybody is an administrator without a name."""
+
+    submitter: Submitter = NOBODY
+    roles: frozenset[Role] = frozenset({Role.ADMIN})
+    quota: Quota = NO_QUOTA
+
+    @property
+    def name(self) -> str:
+        return self.submitter.name
+
+    @property
+    def is_admin(self) -> bool:
+        return Role.ADMIN in self.roles
+
+    @property
+    def sees_all(self) -> bool:
+        return self.is_admin or Role.READ in self.roles
+
+    @property
+    def may_push(self) -> bool:
+        return self.is_admin or Role.PUSH in self.roles
+
+    def scoped(self, key: str | None) -> str | None:
+        """An idempotency key as it is stored: two tokens with the same one do not meet. A key has no line break."""
+        return key if key is None or not self.name else f"{self.name}\n{key}"
+
+
+EVERYBODY = Caller()
+
+__all__ = ["EVERYBODY", "NOBODY", "NO_QUOTA", "Caller", "Quota", "Role", "Submitter"]

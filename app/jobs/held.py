@@ -1,0 +1,112 @@
+"""Jobs for one caller: those of other tokens are not there, unless it may see them; what it submits bears its name.
+
+The same verbs over the same state, as a subclass that shares what the service has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from weakref import WeakValueDictionary
+
+from app.errors import Forbidden, NotFound, QuotaExceeded
+from app.jobs.caller import Caller
+from app.jobs.job import Job, JobArchive, JobState
+from app.jobs.paths import AllowedRoots
+from app.jobs.request import JobRequest
+from app.jobs.service import JobService
+from app.jobs.store import JobQuery
+from app.jobs.upload import Upload
+from app.jobs.workshop import Workshop
+
+_UNDER_WAY = frozenset({JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING})
+_DOORS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the name of a token
+
+
+class HeldJobs(JobService):
+    """A job that the caller may not see: NotFound, as one that never was; that it may only see: Forbidden."""
+
+    def __init__(self, service: JobService, caller: Caller) -> None:
+        vars(self).update(vars(service))
+        self._caller = caller
+        self._workshop = bounded(service._workshop, caller)
+        self._submitter = None if caller.sees_all else caller.name
+
+    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
+        async with self.admitted():
+            return await super().begin(source=source, idempotency_key=idempotency_key)
+
+    async def submit_paths(
+        self, request: JobRequest, idempotency_key: str | None = None, *, watched: AllowedRoots | None = None
+    ) -> Job:
+        async with self.admitted():
+            return await super().submit_paths(request, idempotency_key, watched=watched)
+
+    async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
+        async with self.admitted():
+            return await super().submit_archives(archives, request)
+
+    async def get(self, job_id: str) -> Job:
+        job = await super().get(job_id)
+        if not (self._caller.sees_all or job.submitter.name == self._caller.name):
+            raise NotFound(f"there is no job {job_id[:64]!r}; it may have been deleted, or gone by age")
+        return job
+
+    async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
+        await self.get(job_id)
+        return await super().wait(job_id, seconds, for_answer=for_answer)
+
+    async def watch(self, job_id: str, after: int | None = None) -> AsyncGenerator[Job, None]:
+        await self.get(job_id)
+        async with aclosing(super().watch(job_id, after)) as states:
+            async for job in states:
+                yield job
+
+    async def cancel(self, job_id: str) -> Job:
+        await self._steered(job_id)
+        return await super().cancel(job_id)
+
+    async def retry(self, job_id: str) -> Job:
+        await self._steered(job_id)
+        async with self.admitted():
+            return await super().retry(job_id)
+
+    async def delete(self, job_id: str) -> None:
+        await self._steered(job_id)
+        await super().delete(job_id)
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """One submission of a token at a time, so that its quota is not passed by many at once. Of several replicas
+        each looks for itself. Raises QuotaExceeded."""
+        most = self._caller.quota.jobs
+        if most is None:
+            yield
+            return
+        async with _DOORS.setdefault(self._caller.name, asyncio.Lock()):
+            query = JobQuery(states=_UNDER_WAY, submitter=self._caller.name, limit=most)
+            if len(await self._ledger.page(query)) >= most:
+                raise QuotaExceeded(
+                    f"{most} jobs of {self._caller.name} are under way, and its token allows no more at once; "
+                    "try again when one has ended"
+                )
+            yield
+
+    def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
+        job = super()._new(state, self._caller.scoped(idempotency_key))
+        return replace(job, share=self._caller.name, submitter=self._caller.submitter)
+
+    async def _steered(self, job_id: str) -> None:
+        job = await self.get(job_id)
+        if not (self._caller.is_admin or job.submitter.name == self._caller.name):
+            raise Forbidden(f"job {job_id} is of another token; {self._caller.name} may only look at it")
+
+
+def bounded(workshop: Workshop, caller: Caller) -> Workshop:
+    """With the caller's own bound of an upload, where that is the lower one."""
+    bounds = [each for each in (workshop.max_archive_bytes, caller.quota.upload_bytes) if each is not None]
+    return replace(workshop, max_archive_bytes=min(bounds, default=None))
+
+
+__all__ = ["HeldJobs", "bounded"]

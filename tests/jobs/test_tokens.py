@@ -1,0 +1,144 @@
+"""The tokens file: read, changed while it is in use, edited by the command."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from app.jobs import tokens
+from app.jobs.caller import Quota, Role, Submitter
+from app.jobs.tokens import Holder, Tokens, TokensFile, parse_prefix, parse_quota
+
+DIGEST = hashlib.sha256(b"secret").digest()
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        Holder("ci", DIGEST),
+        Holder("ci", DIGEST, frozenset({Role.READ, Role.PUSH}), ("team/a", "b"), Quota(3, 1024)),
+        Holder("ci", DIGEST, frozenset({Role.ADMIN}), (), Quota(upload_bytes=1)),
+    ],
+)
+def test_a_holder_is_read_as_it_was_written(holder: Holder) -> None:
+    assert Holder.parse(str(holder)) == holder
+
+
+@pytest.mark.parametrize("rest", [":push:", ":push::", ":push:A/b", ":push:a//b", ":push::jobs=0", ":push::bytes=x"])
+def test_a_line_means_what_it_says_or_nothing(rest: str) -> None:
+    text = f"ci:{DIGEST.hex()}{rest}"
+    if rest.strip(":") == "push":
+        assert Holder.parse(text) == Holder("ci", DIGEST)
+    else:
+        with pytest.raises(ValueError, match=r"no start|no quota|must be"):
+            Holder.parse(text)
+
+
+def test_a_prefix_is_whole_components() -> None:
+    submitter = Submitter("ci", "", (parse_prefix("team/*"),))
+    assert [submitter.may_use(each) for each in ("team", "team/x/y", "teams", "other/team")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert parse_quota("jobs=2,bytes=1KiB") == Quota(2, 1024)
+
+
+def test_every_token_is_compared_and_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    def compare(known: bytes, given: bytes) -> bool:
+        compared.append(known)
+        return hmac.compare_digest(known, given)
+
+    class Watched:
+        compare_digest = staticmethod(compare)
+
+    monkeypatch.setattr(tokens, "hmac", Watched)
+    known = Tokens(tuple(Holder(f"n{each}", hashlib.sha256(b"%d" % each).digest()) for each in range(5)))
+    for asked in (b"0", b"4", b"none"):
+        compared.clear()
+        known.find(asked)
+        assert compared == [holder.digest for holder in known.holders]
+
+
+async def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    file, now = tmp_path / "tokens", [0.0]
+    file.write_text(f"{Holder('ci', DIGEST)}\n")
+    known = TokensFile(file, lambda: now[0])
+    other = hashlib.sha256(b"other").digest()
+    file.write_text(f"{Holder('web', other)}\n#\n")
+    assert await known.find(b"secret") is not None  # not looked at yet
+    now[0] += tokens.LOOK_SECONDS
+    assert await known.find(b"secret") is None
+    assert await known.find(b"other") == Holder("web", other)
+    for text in ("", "no line of ours\n"):
+        file.write_text(text)
+        now[0] += tokens.LOOK_SECONDS
+        assert await known.find(b"other") is not None
+    file.unlink()
+    now[0] += tokens.LOOK_SECONDS
+    assert await known.find(b"other") is not None
+
+
+def run(*arguments: str) -> int:
+    return main(["token", *arguments])
+
+
+def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tokens"
+    place = ("--tokens-file", str(file))
+    bounds = ("--repository", "team/a/", "--max-jobs", "2", "--max-upload-bytes", "1KiB")
+    assert run("create", "ci", *place, *bounds) == 0
+    token = capsys.readouterr().out.strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert token not in file.read_text()
+    found = Tokens.parse(file.read_text()).find(token.encode())
+    assert found is not None
+    assert (found.name, found.repositories, found.quota) == ("ci", ("team/a",), Quota(2, 1024))
+    file.write_text("# kept\n" + file.read_text())
+    file.chmod(0o640)
+    assert run("create", "web", "--role", "read", *place) == 0
+    assert run("list", *place, "--json") == 0
+    listed = json.loads(capsys.readouterr().out.partition("\n")[2])
+    assert [(each["name"], each["roles"]) for each in listed] == [("ci", ["push"]), ("web", ["read"])]
+    assert run("revoke", "ci", *place) == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    text = file.read_text()
+    assert text.startswith("# kept\nweb:")
+    assert os.listdir(tmp_path) == ["tokens"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create",),
+        ("create", "a b"),
+        ("create", "there"),
+        ("create", "new", "--role", "root"),
+        ("create", "new", "--repository", "A"),
+        ("create", "new", "--max-jobs", "0"),
+        ("revoke", "nobody"),
+    ],
+)
+def test_what_cannot_be_done_changes_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"{Holder('there', DIGEST)}\n")
+    assert run(*arguments, "--tokens-file", str(file)) == 2
+    assert file.read_text() == f"{Holder('there', DIGEST)}\n"
+
+
+def test_without_a_file_the_command_says_how_to_name_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TARMAC_TOKENS_FILE", raising=False)
+    assert run("list") == 2
+    assert "--tokens-file" in capsys.readouterr().err
