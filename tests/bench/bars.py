@@ -92,9 +92,9 @@ def over_the_floor(part: str) -> Callable[[Parts], float]:
     return value
 
 
-def upload_share(parts: Parts) -> float:
-    best = max(row(parts, "upload", sink)["rate"] for sink in ("sink: uvicorn", "sink: bare"))
-    return float(row(parts, "upload", "Tarmac")["rate"] / best)
+def upload_share(sink: str) -> Callable[[Parts], float]:
+    """Tarmac's rate as a share of what goes into `sink`."""
+    return lambda parts: float(row(parts, "upload", "Tarmac")["rate"] / row(parts, "upload", sink)["rate"])
 
 
 def requests_per_blob(part: str) -> Callable[[Parts], float]:
@@ -146,7 +146,8 @@ BARS = (
     Bar(
         f"{SMALL}, OCI", "about 3 requests for a new blob, all requests counted", requests_per_blob("small"), 3.5, True
     ),
-    Bar("upload", "≥ 80 % of the best plain file sink", upload_share, 0.8),
+    Bar("upload", "≥ 80 % of a sink that reads the form and writes a file", upload_share("sink: uvicorn"), 0.8),
+    Bar("upload", "≥ 80 % of a bare socket written to a file", upload_share("sink: bare"), 0.8),
     *(
         Bar(f"{LAG}: {kind}, {pace}", "≤ 1 s", figure_of("pullable", f"{kind}, {pace}", "seconds"), 1, True, " s")
         for kind in ("docker, plain layers", "OCI, gzip")
