@@ -24,7 +24,13 @@ async def test_the_service_refuses_what_it_should_and_keeps_nothing_of_it(group:
         await forgotten(served)
         assert served.spooled() == []
     written = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
-    assert {name.partition("-")[0] for name in written} <= {"spool", "layout", "registry", "images", "jobs.sqlite"}
+    assert {name.partition("-")[0] for name in written} <= {
+        "spool",
+        "uploads",
+        "images",
+        "jobs.sqlite",
+        "layers.sqlite",
+    }
 
 
 async def decided(served: Served, case: Case) -> None:
