@@ -12,6 +12,7 @@ from app import __version__
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Destination
 from app.registry.auth import Credentials, CredentialSource, FixedCredentials
+from app.registry.auth.ecr import Ecr
 from app.registry.auth.keychain import Keychain
 from app.registry.auth.password_file import PasswordFile
 from app.registry.client import HttpSettings
@@ -84,9 +85,11 @@ async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, 
 
 
 def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpSettings:
+    ecr = _ecr(settings)
     return HttpSettings(
         url=url,
-        credentials=_credentials(settings),
+        credentials=_credentials(settings, ecr),
+        create_repository=ecr.create_repository if ecr and settings.ecr_create_repositories else None,
         ca_file=settings.ca_file,
         skip_verify=settings.insecure_skip_tls_verify,
         client_cert=settings.client_cert,
@@ -99,9 +102,14 @@ def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpSettings
     )
 
 
-def _credentials(settings: RegistrySettings) -> CredentialSource:
+def _ecr(settings: RegistrySettings) -> Ecr | None:
+    place = settings.ecr
+    return Ecr(place, Keychain.of(os.environ), settings.ecr_lifecycle_policy_file) if place else None
+
+
+def _credentials(settings: RegistrySettings, ecr: Ecr | None) -> CredentialSource:
     if settings.username is None:
-        return Keychain.of(os.environ)
+        return ecr or Keychain.of(os.environ)
     if settings.password_file is not None:
         return PasswordFile(settings.username, settings.password_file)
     password = settings.password.get_secret_value() if settings.password else ""

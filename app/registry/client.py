@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -50,7 +50,8 @@ class Timeouts:
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
     """How a registry is reached. The files are as TlsFiles has them. `allowed_origins`: where the registry may send us,
-    besides its own host and port and public addresses."""
+    besides its own host and port and public addresses. `create_repository`: makes one that the registry says it does
+    not have, by its whole name."""
 
     url: RegistryUrl
     credentials: CredentialSource = ANONYMOUS
@@ -64,6 +65,7 @@ class HttpSettings:
     timeouts: Timeouts = Timeouts()
     limits: RateLimits = UNLIMITED
     chunk_bytes: int = DEFAULT_CHUNK  # of one request, where a blob has to go in several
+    create_repository: Callable[[str], Awaitable[None]] | None = None
 
     @property
     def tls(self) -> TlsFiles:

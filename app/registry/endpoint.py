@@ -9,7 +9,7 @@ from app.errors import RegistryError, RegistryFault
 from app.registry.backoff import DEFAULT_POLICY, REAL, Pause
 from app.registry.client import Call, HttpSettings
 from app.registry.egress import check_target
-from app.registry.reply import Reply, error_of
+from app.registry.reply import Reply, error_of, read_complaint
 from app.registry.session import Session
 from app.registry.wire import Origin, resolve_location
 
@@ -33,8 +33,14 @@ class Endpoint:
         return f"{await self._session.origin()}/v2/{repository}/{rest}"
 
     async def send(self, call: Call, repository: str, *more_scopes: str) -> Reply:
-        """The answer, whatever its status."""
-        return await self._session.send(call, repository, (f"repository:{repository}:pull,push", *more_scopes))
+        """The answer, whatever its status. A repository that is missing is created where that is wanted."""
+        scopes = (f"repository:{repository}:pull,push", *more_scopes)
+        reply = await self._session.send(call, repository, scopes)
+        create = self.settings.create_repository
+        if create is None or callable(call.body) or not _wants_repository(reply):
+            return reply
+        await create(repository)
+        return await self._session.send(call, repository, scopes)
 
     async def location(self, reply: Reply) -> str:
         """Where the registry says an upload session goes on."""
@@ -86,3 +92,8 @@ class Endpoint:
 def expect(reply: Reply, good: frozenset[int]) -> None:
     if reply.status not in good:
         raise error_of(reply, datetime.now(UTC))
+
+
+def _wants_repository(reply: Reply) -> bool:
+    is_push = reply.status == 404 and reply.method in {"POST", "PUT"}
+    return is_push and read_complaint(reply.body).code == "NAME_UNKNOWN"

@@ -127,7 +127,7 @@ class Session:
         return value
 
     async def _authenticator(self, challenge: Challenge, repository: str) -> Authenticator:
-        if repository not in self._credentials:
+        if not self._knows(repository):
             found = await self._settings.credentials.find(self._settings.url, repository)
             self.secrets.add(found)
             self._credentials[repository] = found
@@ -135,6 +135,12 @@ class Session:
         if credentials not in self._authenticators:
             self._authenticators[credentials] = self._make_authenticator(challenge, credentials)
         return self._authenticators[credentials]
+
+    def _knows(self, repository: str) -> bool:
+        """Whether who we are there has been looked up, and still holds."""
+        found = self._credentials.get(repository)
+        is_over = found is not None and found.good_until is not None and self._clock() >= found.good_until
+        return repository in self._credentials and not is_over
 
     async def _renew(self, reply: Reply, repository: str, scopes: tuple[str, ...], refused: str | None) -> str | None:
         """After a 401: the registry may want what the ping did not say, the token may have run out, and a credential

@@ -10,11 +10,13 @@ from app.registry.wire import RegistryUrl
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name with its password, or an identity token (an OAuth2 refresh token). Never shown."""
+    """A user name with its password, or an identity token (an OAuth2 refresh token). Never shown. `good_until`: when
+    they are to be looked up anew, by time.monotonic; None: when they are refused."""
 
     username: str = ""
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
+    good_until: float | None = field(default=None, compare=False)
 
 
 class CredentialSource(Protocol):

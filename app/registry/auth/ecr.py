@@ -1,0 +1,232 @@
+"""Amazon's ECR: a password that AWS gives for twelve hours, and repositories that have to be made before a push.
+
+botocore is an extra, slow to import, and blocks: it is loaded when it is first needed, and used in threads alone."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import importlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from app.errors import (
+    RegistryAuth,
+    RegistryDenied,
+    RegistryError,
+    RegistryFault,
+    RegistryRateLimited,
+    RegistryUnreachable,
+)
+from app.registry.auth import ANONYMOUS, Credentials, CredentialSource
+from app.registry.warnings import note
+from app.registry.wire import RegistryUrl, printable
+
+MAX_POLICY = 30_720  # characters of a lifecycle policy (ECR's quota)
+CALL_SECONDS = 60.0  # of one question to AWS, with where its credentials come from: a program, a login service
+_CONNECT, _READ, _ATTEMPTS = 5, 20, 3
+_MARGIN = 600.0  # seconds a password is given up before it expires: ECR answers 403 to an expired one
+_LEAST = 60.0  # seconds it is used, also where by our clock it has expired already
+_JUST_NOW = 30.0  # seconds; whoever asks again for what is older has been refused with it
+_HOST = re.compile(
+    r"(?P<account>[0-9]{12})\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\."
+    r"(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|(?P<dual>on\.aws|on\.amazonwebservices\.com\.cn))"
+)
+_THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
+# Codes whose words are shown. Others, as that of a wrong signature, may quote the request with its session token.
+_OPEN_WORDS = frozenset({"AccessDeniedException", "AccessDenied", "LimitExceededException"})
+
+
+@dataclass(frozen=True, slots=True)
+class EcrPlace:
+    """Where AWS is asked. `account` and `region` are None where the host does not tell; AWS's own configuration
+    does then."""
+
+    account: str | None = None
+    region: str | None = None
+    fips: bool = False
+    dual: bool = False
+    endpoint: str | None = None
+
+
+def ecr_place(host: str, endpoint: str | None = None) -> EcrPlace | None:
+    """Of a registry's host name; with an `endpoint` any host is taken for ECR."""
+    match = _HOST.fullmatch(host.lower())
+    if match is None:
+        return EcrPlace(endpoint=endpoint) if endpoint else None
+    return EcrPlace(match["account"], match["region"], bool(match["fips"]), bool(match["dual"]), endpoint)
+
+
+class Ecr:
+    """A CredentialSource. The password is asked for once for all repositories, and again before it expires and after a
+    refusal. Where AWS gives none, `otherwise` is looked at, such as docker's files."""
+
+    def __init__(
+        self,
+        place: EcrPlace,
+        otherwise: CredentialSource = ANONYMOUS,
+        lifecycle_policy: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._place, self._otherwise, self._policy, self._clock = place, otherwise, lifecycle_policy, clock
+        self._client: Any = None
+        self._lock = asyncio.Lock()
+        self._kept: Credentials | None = None
+        self._since = 0.0
+        self._given: set[str] = set()
+        self._made: dict[str, float] = {}
+
+    async def find(self, registry: RegistryUrl, repository: str) -> Credentials | None:
+        """Raises RegistryError."""
+        try:
+            async with self._lock:
+                return await self._current(repository)
+        except RegistryAuth:
+            found = await self._otherwise.find(registry, repository)
+            if found is None:
+                raise
+            return found
+
+    async def create_repository(self, name: str) -> None:
+        """With the lifecycle policy, if there is one. Raises RegistryError."""
+        async with self._lock:
+            now = self._clock()
+            self._made = {each: at for each, at in self._made.items() if now - at < _LEAST}
+            if name not in self._made:
+                policy = None if self._policy is None else await asyncio.to_thread(_read_policy, self._policy)
+                await self._create(name, policy)
+                self._made[name] = now
+
+    async def _create(self, name: str, policy: str | None) -> None:
+        where = {"repositoryName": name, **({"registryId": self._place.account} if self._place.account else {})}
+        try:
+            await self._ask("create_repository", where)
+        except _ExistsError:
+            return
+        if policy is None:
+            return
+        try:
+            await self._ask("put_lifecycle_policy", {**where, "lifecyclePolicyText": policy})
+        except RegistryError as error:
+            note(f"ECR repository {name} was created without its lifecycle policy: {error}")
+
+    async def _current(self, repository: str) -> Credentials:
+        now, kept = self._clock(), self._kept
+        refused = repository in self._given and now - self._since > _JUST_NOW
+        if kept is None or refused or now >= (kept.good_until or 0.0):
+            kept = _credentials(await self._ask("get_authorization_token", {}), self._clock())
+            self._kept, self._since, self._given = kept, now, set()
+        self._given.add(repository)
+        return kept
+
+    async def _ask(self, operation: str, members: Mapping[str, str]) -> Mapping[str, Any]:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await asyncio.to_thread(self._call, operation, members)
+        except TimeoutError:
+            raise RegistryUnreachable(f"AWS gave no answer to {operation} within {CALL_SECONDS:.0f} s") from None
+
+    def _call(self, operation: str, members: Mapping[str, str]) -> Mapping[str, Any]:
+        """Blocks."""
+        exceptions = _load("botocore.exceptions")
+        try:
+            if self._client is None:
+                self._client = self._new_client()
+            answer: Mapping[str, Any] = getattr(self._client, operation)(**members)
+            return answer
+        except exceptions.ClientError as error:
+            self._client = None  # AWS's files may hold other credentials by now
+            raise _refusal(operation, error.response) from None
+        except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+            raise RegistryUnreachable(
+                f"AWS cannot be reached for {operation} ({type(error).__name__}); check the network, AWS_REGION and "
+                "the setting ecr_endpoint"
+            ) from None
+        except exceptions.BotoCoreError as error:
+            self._client = None
+            raise RegistryAuth(_no_access(operation, type(error).__name__)) from None
+
+    def _new_client(self) -> Any:
+        config = _load("botocore.config").Config(
+            connect_timeout=_CONNECT,
+            read_timeout=_READ,
+            retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
+            use_fips_endpoint=self._place.fips or None,
+            use_dualstack_endpoint=self._place.dual or None,
+        )
+        session = _load("botocore.session").Session()
+        return session.create_client(
+            "ecr", region_name=self._place.region, endpoint_url=self._place.endpoint, config=config
+        )
+
+
+class _ExistsError(Exception):
+    """Somebody else has made the repository meanwhile."""
+
+
+def _load(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise RegistryAuth(
+            "ECR needs botocore, which is not installed: install Tarmac with the extra `ecr` (pip install "
+            "'tarmac[ecr]'), or give credentials by `docker login` or the settings username and password"
+        ) from None
+
+
+def _no_access(operation: str, kind: str) -> str:
+    if kind == "NoCredentialsError":
+        return (
+            "no AWS credentials are found for ECR; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or "
+            "give the machine or pod a role"
+        )
+    if kind == "NoRegionError":
+        return "the AWS region of ECR is not known; set AWS_REGION"
+    return f"{operation} could not be asked of AWS ({kind}); check AWS's files, as by `aws sts get-caller-identity`"
+
+
+def _refusal(operation: str, response: Mapping[str, Any]) -> Exception:
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    words = printable(str(response.get("Error", {}).get("Message", "")), 500) if code in _OPEN_WORDS else ""
+    told = f"AWS answered {printable(code, 100)} to {operation}{': ' if words else ''}{words}"
+    if code == "RepositoryAlreadyExistsException":
+        return _ExistsError()
+    if code in _THROTTLED:
+        return RegistryRateLimited(told)
+    if status >= 500:
+        return RegistryFault(told)
+    if operation != "get_authorization_token":
+        return RegistryDenied(f"{told}. These AWS credentials need ecr:CreateRepository and ecr:PutLifecyclePolicy")
+    return RegistryAuth(f"{told}. Check the AWS credentials, and that they allow ecr:GetAuthorizationToken")
+
+
+def _credentials(answer: Mapping[str, Any], now: float) -> Credentials:
+    """`now` is the clock's, that the credentials' time is counted by."""
+    try:
+        data = answer["authorizationData"][0]
+        username, _, password = base64.b64decode(data["authorizationToken"], validate=True).decode().partition(":")
+        left = (data["expiresAt"] - datetime.now(UTC)).total_seconds()
+    except (LookupError, TypeError, binascii.Error, UnicodeDecodeError):
+        raise RegistryAuth(
+            "AWS answered get_authorization_token without a token; check the setting ecr_endpoint"
+        ) from None
+    return Credentials(username, password, good_until=now + max(_LEAST, left - _MARGIN))
+
+
+def _read_policy(file: Path) -> str:
+    """Blocks."""
+    try:
+        with file.open(encoding="utf-8") as opened:
+            text = opened.read(MAX_POLICY + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryDenied(f"the lifecycle policy {file} cannot be read ({type(error).__name__}); mend it") from None
+    if len(text) > MAX_POLICY:
+        raise RegistryDenied(f"the lifecycle policy {file} has more than {MAX_POLICY} characters")
+    return text
