@@ -49,7 +49,7 @@ class PullSource(Protocol):
 
 
 class _Refusal(Exception):
-    """Ends a request with an error of the distribution-spec."""
+    """Ends a request with an error of the distribution-spec, whose list of codes is closed for answers of 4xx."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -90,7 +90,7 @@ def pull_router(source: PullSource) -> APIRouter:
     _add_manifests(router, source)
     _add_blobs(router, source)
 
-    @router.api_route("/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    @router.api_route("/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"], include_in_schema=False)
     async def refuse_write(rest: str) -> None:
         raise _Refusal(405, "UNSUPPORTED", _WORDS, Allow="GET, HEAD")
 
@@ -110,11 +110,13 @@ def _add_listings(router: APIRouter, source: PullSource) -> None:
     async def version() -> Response:
         return JSONAnswer({})
 
+    @router.head("/_catalog", include_in_schema=False)
     @router.get("/_catalog", summary="List the repositories")
     async def catalog(request: Request, n: str | None = None, last: str = "") -> Response:
         names, link = _page(request, await source.repositories(), (n, last))
         return JSONAnswer({"repositories": names}, headers=link)
 
+    @router.head("/{name:path}/tags/list", include_in_schema=False)
     @router.get("/{name:path}/tags/list", summary="List the tags of a repository")
     async def tags(request: Request, name: str, n: str | None = None, last: str = "") -> Response:
         found = await source.tags(parse_repository(name))
@@ -123,6 +125,7 @@ def _add_listings(router: APIRouter, source: PullSource) -> None:
         names, link = _page(request, found, (n, last))
         return JSONAnswer({"name": name, "tags": names}, headers=link)
 
+    @router.head("/{name:path}/referrers/{digest}", include_in_schema=False)
     @router.get("/{name:path}/referrers/{digest}", summary="List the manifests that refer to one")
     async def referrers(
         name: str, digest: str, artifact_type: Annotated[str | None, Query(alias="artifactType")] = None
@@ -193,7 +196,7 @@ def _range(request: Request, digest: Digest, size: int) -> ByteRange | None:
         return parse_range(request.headers.get("Range"), size)
     except Unsatisfiable:
         message = f"blob {digest} has {size} bytes, none of them in this range"
-        raise _Refusal(416, "RANGE_INVALID", message, Content_Range=f"bytes */{size}") from None
+        raise _Refusal(416, "SIZE_INVALID", message, Content_Range=f"bytes */{size}") from None
 
 
 def _content_headers(digest: Digest, size: int) -> dict[str, str]:
@@ -233,7 +236,7 @@ def _page(request: Request, names: Sequence[str], page: tuple[str | None, str]) 
     size = MAX_PAGE
     if n is not None:
         if not (n.isascii() and n.isdigit()):
-            raise _Refusal(400, "PAGINATION_NUMBER_INVALID", f"n={n:.40} is not a count of names")
+            raise _Refusal(400, "UNSUPPORTED", f"n={n:.40} is not a count of names")
         size = min(MAX_PAGE, int(n[:9]))
     if not 0 < size < len(rest):
         return rest[:size], {}

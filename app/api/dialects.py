@@ -1,0 +1,85 @@
+"""Errors in the words of those who read them: below `/v2/` the distribution-spec's, at Docker's doors `message`.
+
+The outermost layer but one, so that a refusal is translated whichever layer made it: no token, a bad head, no route."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import PROBLEM_JSON
+
+DOCKER_PATHS = re.compile(r"(?:/v1\.[0-9]{1,9})?/(?:_ping|version|images/.*)")
+_REGISTRY_PATHS = re.compile(r"/v2(?:/.*)?")
+# distribution-spec, "Error Codes": a code outside its list is not allowed in a 4xx answer
+_CODES: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "UNAUTHORIZED",
+    HTTPStatus.FORBIDDEN: "DENIED",
+    HTTPStatus.TOO_MANY_REQUESTS: "TOOMANYREQUESTS",
+    HTTPStatus.SERVICE_UNAVAILABLE: "UNAVAILABLE",
+}
+
+Members = Mapping[str, Any]
+Dialect = Callable[[Members], Members]
+
+
+def as_registry(problem: Members) -> Members:
+    """An error as container tools read it."""
+    code = _CODES.get(problem["status"], "UNSUPPORTED")
+    return {"errors": [{"code": code, "message": problem["detail"], "detail": {"code": problem["code"]}}]}
+
+
+def as_docker(problem: Members) -> Members:
+    """Docker's SDKs fail over an error without `message`; the problem's own members stay beside it."""
+    return {"message": problem["detail"], **problem}
+
+
+def dialect_of(path: str) -> Dialect | None:
+    """How errors of a request for `path` are told; None: as problem documents."""
+    if _REGISTRY_PATHS.fullmatch(path):
+        return as_registry
+    return as_docker if DOCKER_PATHS.fullmatch(path) else None
+
+
+class Dialects:
+    """Pure ASGI. Only problem documents are held back until they are complete."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dialect = dialect_of(scope["path"]) if scope["type"] == "http" else None
+        await self._app(scope, receive, send if dialect is None else _Translation(dialect, send))
+
+
+class _Translation:
+    def __init__(self, dialect: Dialect, send: Send) -> None:
+        self._dialect, self._send = dialect, send
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if MutableHeaders(scope=message).get("content-type") == PROBLEM_JSON:
+                self._start = message
+                return
+        elif self._start is not None:
+            self._body += message.get("body", b"")
+            if message.get("more_body", False):
+                return
+            message = await self._translated(self._start)
+        await self._send(message)
+
+    async def _translated(self, start: Message) -> Message:
+        body = json.dumps(self._dialect(json.loads(self._body))).encode() + b"\n"
+        headers = MutableHeaders(scope=start)
+        headers["Content-Type"] = "application/json"
+        headers["Content-Length"] = str(len(body))
+        await self._send(start)
+        return {"type": "http.response.body", "body": body}
