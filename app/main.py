@@ -28,7 +28,10 @@ from app.api.metrics import Metrics
 from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import pull_router
-from app.api.security import FindHolder
+from app.api.connection import Connection, raise_file_limit
+from app.api.hosts import AllowedHosts
+from app.api.security import Access, FindHolder
+from app.certificate import Certificate, CertificateFiles
 from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
@@ -71,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.fault = error
             raise
 
-    return new_application(lifespan, _holders(settings.tokens_file), *routers)
+    return new_application(lifespan, Access(_holders(settings.tokens_file), _hosts(settings)), *routers)
 
 
 @asynccontextmanager
@@ -104,7 +107,10 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         await stack.enter_async_context(watching(_folder_watch(settings, service)))
         yield ApiContext(
             service=service,
-            registries={name: RegistryView(each.configured.url, each.check) for name, each in registries.items()},
+            registries={
+                name: RegistryView(each.configured.url, each.check, each.configured)
+                for name, each in registries.items()
+            },
             max_upload_bytes=settings.max_upload_bytes,
             check_room=spool.room_for,
             count_jobs=backed.store.count,
@@ -142,6 +148,19 @@ def _holders(file: Path | None) -> FindHolder | None:
         raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
 
 
+def _hosts(settings: Settings) -> AllowedHosts | None:
+    if not (settings.is_loopback or settings.allowed_hosts):
+        return None
+    return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    """Raises InvalidSettings."""
+    if settings.tls_cert is None:
+        return None
+    return Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+
+
 def openapi_document() -> dict[str, Any]:
     """The API of a service with default settings."""
     with TemporaryDirectory() as place:
@@ -153,13 +172,16 @@ def serve(settings: Settings) -> None:
     bound_heap()
     sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logs(pretty=sys.stderr.isatty())
+    certificate = _certificate(settings)
+    Connection.most = raise_file_limit()
     with _listen(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
         port = listener.getsockname()[1]
         app = create_app(settings.model_copy(update={"port": port}))
         config = uvicorn.Config(
             _told_once(app),
             loop="asyncio",  # uvloop measured no better
-            http="httptools",
+            http=Connection,
+            ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             ws="none",
             lifespan="on",
             log_config=None,
@@ -170,7 +192,7 @@ def serve(settings: Settings) -> None:
         )
         server = _Server(config)
         server.application = app
-        server.words = {"url": f"http://{settings.host}:{port}", "data": str(settings.data_dir)}
+        server.words = {"url": f"{settings.scheme}://{settings.host}:{port}", "data": str(settings.data_dir)}
         server.run(sockets=[listener])
 
 
