@@ -30,6 +30,10 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "kill while receiving",
         ("tests/jobs/test_recovery.py::test_an_upload_that_was_cut_off_has_failed_and_left_nothing",),
     ),
+    5: (
+        "kill at each stage",
+        ("tests/crash/test_stages.py::test_a_job_goes_on_after_a_kill",),
+    ),
     7: (
         "spool full",
         (
@@ -156,6 +160,14 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
     33: ("clock jumps", ("tests/jobs/test_leases.py::test_a_clock_that_is_set_back_does_not_change_the_order",)),
     34: ("a job kills the process", ("tests/jobs/test_outages.py::test_a_job_that_kills_the_process_is_set_aside",)),
     35: ("stalls of the loop", ("tests/spool/test_disk.py::test_hashing_and_writing_leave_the_event_loop_alone",)),
+    36: (
+        "a webhook's receiver is down",
+        (
+            "tests/jobs/test_webhook.py::test_what_is_not_taken_is_told_again_and_no_redirect_is_followed",
+            "tests/jobs/test_webhook.py::test_the_waits_grow_to_five_minutes_and_end_after_a_day",
+            "tests/jobs/test_webhook.py::test_what_was_not_told_before_a_restart_is_told_after_it",
+        ),
+    ),
     37: ("one image of several fails", ("tests/jobs/test_service.py::test_one_failed_image_leaves_the_others",)),
     38: (
         "registry loses blobs",
@@ -169,11 +181,9 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
     ),
 }
 LACKING: dict[int, str] = {
-    5: "kill at each stage: at random moments by `make soak`",
     6: "power loss: the order of syncs is not held, only that file, directory and commit are synced",
     31: "no descriptors left",
     32: "memory pressure: tests/bench/footprint.py measures it",
-    36: "a webhook's receiver is down",
 }
 
 

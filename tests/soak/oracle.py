@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.soak.process import LOOK_SECONDS, Tarmac, pause
-from tests.support.archives import OCI_MANIFEST
+from tests.support.archives import OCI_INDEX, OCI_MANIFEST
 from tests.support.docker_registry import DockerRegistry
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -31,7 +31,9 @@ class Sent:
 def tag_at(registry: DockerRegistry, repository: str, tag: str) -> str | None:
     connection = HTTPConnection("127.0.0.1", registry.port, timeout=10)
     try:
-        connection.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": OCI_MANIFEST})
+        connection.request(
+            "HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": f"{OCI_MANIFEST}, {OCI_INDEX}"}
+        )
         answer = connection.getresponse()
         answer.read()
         return answer.getheader("Docker-Content-Digest") if answer.status == 200 else None

@@ -28,30 +28,36 @@ def pause(seconds: float) -> None:
 
 @dataclass
 class Tarmac:
-    """`environ`: its settings besides port and data directory."""
+    """`environ`: its settings besides port and data directory. `program`: what `python -m` runs."""
 
     data: Path
     environ: dict[str, str]
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     wrapper: tuple[str, ...] = ()
+    program: tuple[str, ...] = ("app",)
 
     @property
     def log(self) -> Path:
         return self.data.with_name(f"{self.data.name}.log")
 
-    def start(self) -> float:
-        """Seconds until it was ready."""
-        began = time.monotonic()
+    def launch(self) -> None:
+        """Start it, and do not wait."""
         settings = {"TARMAC_PORT": str(self.port), "TARMAC_DATA_DIR": str(self.data), **self.environ}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-m", "app", "serve"],
+                [*self.wrapper, sys.executable, "-m", *self.program, "serve"],
                 cwd=ROOT,
                 env={**os.environ, **settings},
                 stdout=log,
                 stderr=log,
             )
+
+    def start(self) -> float:
+        """Seconds until it was ready."""
+        began = time.monotonic()
+        self.launch()
+        assert self.process is not None
         while time.monotonic() - began < START_SECONDS:
             if self.process.poll() is not None:
                 break
