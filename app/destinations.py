@@ -64,11 +64,13 @@ def _embedded(settings: Settings, layout: LayoutRegistry) -> OpenRegistry:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
     destination = Destination(DEFAULT_REGISTRY, shown)
-    configured = ConfiguredRegistry(DEFAULT_REGISTRY, f"http://{shown}", destination, layout)
+    configured = ConfiguredRegistry(DEFAULT_REGISTRY, f"{settings.scheme}://{shown}", destination, layout)
 
     async def check() -> Examination:
         await layout.repositories()
-        return Examination(f"http://{shown}", api="registry/2.0", software=f"tarmac/{__version__}", referrers=True)
+        return Examination(
+            f"{settings.scheme}://{shown}", api="registry/2.0", software=f"tarmac/{__version__}", referrers=True
+        )
 
     return OpenRegistry(configured, check)
 

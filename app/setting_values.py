@@ -87,6 +87,13 @@ def _parse_list(value: object) -> object:
     return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
 
+def _check_host_name(text: str) -> str:
+    name = text.lower().rstrip(".")
+    if name != "*" and not re.fullmatch(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", name):
+        raise ValueError("must be host names without a port, divided by commas, or * for any")
+    return name
+
+
 def _check_origin(text: str) -> str:
     try:
         return str(parse_allowed_origin(text))
@@ -102,5 +109,17 @@ Roots = Annotated[tuple[ExistingDirectory, ...], BeforeValidator(_parse_roots)]
 Url = Annotated[str, AfterValidator(_check_url)]
 WebhookUrl = Annotated[str, AfterValidator(_check_webhook)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)]
+HostNames = Annotated[tuple[Annotated[str, AfterValidator(_check_host_name)], ...], BeforeValidator(_parse_list)]
 
-__all__ = ["Age", "Bytes", "ExistingDirectory", "ExistingFile", "Origins", "Roots", "Url", "WebhookUrl", "parse_bytes"]
+__all__ = [
+    "Age",
+    "Bytes",
+    "ExistingDirectory",
+    "ExistingFile",
+    "HostNames",
+    "Origins",
+    "Roots",
+    "Url",
+    "WebhookUrl",
+    "parse_bytes",
+]

@@ -30,7 +30,17 @@ from app.errors import InvalidSettings
 from app.registry.auth.ecr import EcrPlace, ecr_place
 from app.registry.profile import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
 from app.registry.proof import Verification
-from app.setting_values import Age, Bytes, ExistingDirectory, ExistingFile, Origins, Roots, Url, WebhookUrl
+from app.setting_values import (
+    Age,
+    Bytes,
+    ExistingDirectory,
+    ExistingFile,
+    HostNames,
+    Origins,
+    Roots,
+    Url,
+    WebhookUrl,
+)
 
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
@@ -92,6 +102,15 @@ class RegistrySettings(BaseModel):
         return ecr_place(parts.hostname or "", self.ecr_endpoint)
 
 
+class SignatureSettings(BaseModel):
+    """What has to be signed: globs over `host/repository`, and the files of public keys of which one is enough."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    destinations: Annotated[tuple[str, ...], Field(min_length=1)]
+    keys: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
+
+
 class Settings(BaseModel):
     """Everything that can be set. (Not pydantic-settings: it passes over TARMAC_ variables it does not know.)"""
 
@@ -109,6 +128,10 @@ class Settings(BaseModel):
     webhook_ca_file: ExistingFile | None = None
     tokens_file: ExistingFile | None = None
     allow_anonymous: bool = False
+    allowed_hosts: HostNames = ()
+    tls_cert: ExistingFile | None = None
+    tls_key: ExistingFile | None = None
+    tls_client_ca: ExistingFile | None = None
     database_url: SecretStr | None = None  # None: SQLite in data_dir
     max_upload_bytes: Annotated[Bytes, Field(gt=0)] = 64 << 30
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
@@ -116,6 +139,7 @@ class Settings(BaseModel):
     keep_jobs: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=30)
     retry_for: Annotated[Age, Field(ge=timedelta(0))] = timedelta(days=1)  # 0: an outage fails a job at once
     registries: Mapping[str, RegistrySettings] = {}
+    signatures: tuple[SignatureSettings, ...] = ()
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -134,6 +158,17 @@ class Settings(BaseModel):
                 "or TARMAC_ALLOW_ANONYMOUS=true to let everybody push"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        for name in ("tls_key", "tls_client_ca"):
+            if getattr(self, name) is not None and self.tls_cert is None:
+                raise ValueError(f"{name} needs tls_cert")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_cert else "http"
 
     @property
     def is_loopback(self) -> bool:

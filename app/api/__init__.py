@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 
 from app import __version__
-from app.api import audit, health, jobs, problems, push, uploads
+from app.api import audit, docker_doors, health, jobs, problems, push, uploads
 from app.api.context import ApiContext, RegistryView
 from app.api.dialects import Dialects
 from app.api.docs import docs_router
@@ -18,7 +18,7 @@ from app.api.front import front_router
 from app.api.guard import Guard
 from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
-from app.api.security import FindHolder, Security
+from app.api.security import Access, Security
 
 _WORDS = """Takes container image archives and pushes every image in them to a registry, byte for byte.
 
@@ -27,8 +27,8 @@ Errors are problem documents (RFC 9457) with a stable `code`; a job's and an ima
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def new_application(lifespan: Lifespan, find: FindHolder | None, *more: APIRouter) -> FastAPI:
-    """`lifespan` sets `state.context` to an ApiContext before the first request. `find` knows the holder of a token."""
+def new_application(lifespan: Lifespan, access: Access, *more: APIRouter) -> FastAPI:
+    """`lifespan` sets `state.context` to an ApiContext before the first request."""
     app = FastAPI(
         title="Tarmac",
         version=__version__,
@@ -45,13 +45,14 @@ def new_application(lifespan: Lifespan, find: FindHolder | None, *more: APIRoute
         jobs.router,
         audit.router,
         health.router,
+        docker_doors.router,
         front_router(),
         docs_router(),
         *more,
     ):
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Security, find=find)
+    app.add_middleware(Security, find=access.find, hosts=access.hosts)
     app.add_middleware(Guard)
     app.add_middleware(Dialects)
     _finish_document(app)

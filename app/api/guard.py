@@ -5,26 +5,48 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import MalformedRequest, UploadStalled, problem_response
+from app.errors import Unavailable
 
 MAX_HEAD_BYTES = 32 << 10  # what servers usually take
 MAX_HEADERS = 100
 STALL_SECONDS = 30.0  # without a byte of the body
+RATE_SECONDS = 30.0  # of waiting for the body, over which its rate is taken
+LEAST_BYTES_PER_SECOND = 1024  # a modem of 1995 has three times that
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Guard:
-    """Pure ASGI."""
+class Crowd(StrEnum):
+    """Requests that last. Everything else is over in moments."""
 
-    def __init__(self, app: ASGIApp, stall_seconds: float = STALL_SECONDS) -> None:
-        self._app = app
+    UPLOADS = "uploads"
+    WATCHERS = "watchers"
+
+
+MOST: Mapping[Crowd, int] = {Crowd.UPLOADS: 1_500, Crowd.WATCHERS: 1_500}  # at once; a connection may hold one
+
+
+class Guard:
+    """Pure ASGI. `clock` measures in seconds how long a body was waited for."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        stall_seconds: float = STALL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        most: Mapping[Crowd, int] = MOST,
+    ) -> None:
+        self._app, self._clock, self._most = app, clock, most
         self._stall_seconds = stall_seconds
+        self._present = dict.fromkeys(Crowd, 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -34,26 +56,56 @@ class Guard:
         if fault is not None:
             await problem_response(MalformedRequest(fault), {"Connection": "close"})(scope, receive, send)
             return
-        await self._app(scope, self._timed(receive), send)
+        crowd = crowd_of(scope)
+        if crowd is None:
+            await self._app(scope, self._timed(receive), send)
+            return
+        if self._present[crowd] >= self._most[crowd]:
+            full = Unavailable(f"{self._most[crowd]} {crowd} are under way, and no more are taken; try again later")
+            await problem_response(full, {"Connection": "close"})(scope, receive, send)
+            return
+        self._present[crowd] += 1
+        try:
+            await self._app(scope, self._timed(receive), send)
+        finally:
+            self._present[crowd] -= 1
 
     def _timed(self, receive: Receive) -> Receive:
-        """Each wait for a piece of the body has an end; a wait for the client to go, after it, has none."""
+        """Each wait for a piece of the body has an end, and so have many short ones for little; a wait for the client
+        to go, after it, has none. What the service itself takes to deal with a piece does not count."""
         complete = False
+        waited, received = 0.0, 0
 
         async def timed() -> Message:
-            nonlocal complete
+            nonlocal complete, waited, received
             if complete:
                 return await receive()
+            since = self._clock()
             try:
                 async with asyncio.timeout(self._stall_seconds):
                     message = await receive()
             except TimeoutError:
                 complete = True
                 raise UploadStalled(f"no byte came for {self._stall_seconds:.0f} s; send the archive again") from None
+            waited, received = waited + self._clock() - since, received + len(message.get("body", b""))
             complete = not message.get("more_body", False)
+            if waited >= RATE_SECONDS and not complete:
+                if received < RATE_SECONDS * LEAST_BYTES_PER_SECOND:
+                    complete = True
+                    raise UploadStalled(f"only {received} bytes came in {waited:.0f} s; send the archive again")
+                waited, received = 0.0, 0
             return message
 
         return timed
+
+
+def crowd_of(scope: Scope) -> Crowd | None:
+    path = scope.get("path", "")
+    if path.endswith("/events") and path.startswith("/jobs/"):
+        return Crowd.WATCHERS
+    if scope.get("method") in ("POST", "PUT", "PATCH") and path.startswith(("/push", "/uploads", "/images")):
+        return Crowd.UPLOADS
+    return None
 
 
 def fault_of(headers: Headers) -> str | None:

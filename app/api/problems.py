@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.api.json_answer import JSONAnswer
-from app.errors import Internal, InvalidRequest, NotFound, Origin, Problem, TarmacError, UploadIncomplete
+from app.errors import Forbidden, Internal, InvalidRequest, NotFound, Origin, Problem, TarmacError, UploadIncomplete
 
 PROBLEM_JSON = "application/problem+json"
 MAX_DETAIL = 2_048  # characters; a registry's words are part of it
@@ -29,6 +29,10 @@ class MalformedRequest(InvalidRequest):
 
 class UploadStalled(UploadIncomplete):
     """No byte came for too long."""
+
+
+class Misdirected(Forbidden):
+    """The service was asked under a name that is not its own."""
 
 
 class MethodNotAllowed(InvalidRequest):
@@ -50,6 +54,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
         errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
         errors.Forbidden: HTTPStatus.FORBIDDEN,
+        Misdirected: HTTPStatus.MISDIRECTED_REQUEST,
         errors.NotFound: HTTPStatus.NOT_FOUND,
         errors.Conflict: HTTPStatus.CONFLICT,
         errors.TagExists: HTTPStatus.CONFLICT,

@@ -6,12 +6,14 @@ import base64
 import binascii
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import CALLER
+from app.api.hosts import AllowedHosts
 from app.api.problems import problem_response
 from app.errors import Forbidden, TarmacError, Unauthorized
 from app.jobs.caller import Caller, Submitter
@@ -20,6 +22,7 @@ from app.jobs.tokens import Holder
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # They tell nothing about jobs or registries, and load balancers and browsers ask for them without a token.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
+_PROBED = frozenset({"/healthz", "/readyz"})  # by load balancers, under any name
 _OPEN_BELOW = ("/docs", "/page/")
 # Of a name below /v2/ what comes before the part that says what is asked of it (distribution-spec, "Endpoints").
 _PULLED = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/.*")
@@ -27,16 +30,27 @@ FindHolder = Callable[[bytes], Awaitable[Holder | None]]
 _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`find` knows the holder of a token; None: everybody who can connect may do everything. `hosts`: the names that
+    the service answers to; None: any."""
+
+    find: FindHolder | None = None
+    hosts: AllowedHosts | None = None
 
 
 class Security:
     """Pure ASGI. Without `find` everybody who can connect may do everything. The caller of a request stands in its
     scope."""
 
-    def __init__(self, app: ASGIApp, find: FindHolder | None = None) -> None:
-        self._app, self._find = app, find
+    def __init__(self, app: ASGIApp, find: FindHolder | None = None, hosts: AllowedHosts | None = None) -> None:
+        self._app, self._find, self._hosts = app, find, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,6 +59,8 @@ class Security:
         send = _with_headers(send)
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         try:
+            if self._hosts is not None and path not in _PROBED:
+                self._hosts.check(headers.get("host", ""))
             check_origin(method, headers)
             caller = await self._caller(scope, headers)
             _check_roles(caller, method, path)

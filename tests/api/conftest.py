@@ -46,7 +46,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(data: Path, **settings: Any) -> AsyncIterator[Served]:
-    app = create_app(Settings(data_dir=data, **settings))
+    app = create_app(Settings(data_dir=data, **{"allowed_hosts": "tarmac.test", **settings}))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

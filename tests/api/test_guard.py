@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.guard import MAX_HEAD_BYTES, MAX_HEADERS, Guard, fault_of
+from app.api.guard import MAX_HEAD_BYTES, MAX_HEADERS, Crowd, Guard, fault_of
 from app.errors import UploadIncomplete
 
 HOST = (b"host", b"tarmac.test:8080")
@@ -126,3 +126,64 @@ async def test_the_lifespan_passes_through() -> None:
 
     await Guard(app)({"type": "lifespan"}, nothing, send)
     assert reached == ["lifespan"]
+
+
+@pytest.mark.parametrize(("size", "taken"), [(1_023, False), (1_024, True)])
+async def test_a_body_that_trickles_is_an_incomplete_upload(size: int, taken: bool) -> None:
+    """A piece a second: never still, and never done."""
+    now = [0.0]
+    pieces: list[int] = []
+
+    async def receive() -> Message:
+        now[0] += 1.0
+        return {"type": "http.request", "body": b"x" * size, "more_body": len(pieces) < 100}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        more = True
+        while more:
+            message = await receive()
+            now[0] += 100.0  # the service's own time is not the client's
+            pieces.append(len(message["body"]))
+            more = message["more_body"]
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    guard = Guard(app, clock=lambda: now[0])
+    if taken:
+        await guard({"type": "http", "headers": [HOST]}, receive, send)
+        assert len(pieces) == 101
+    else:
+        with pytest.raises(UploadIncomplete, match="only 30690 bytes came in 30 s"):
+            await guard({"type": "http", "headers": [HOST]}, receive, send)
+        assert len(pieces) == 29
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/push"), ("PUT", "/push/x.tar"), ("PATCH", "/uploads/1"), ("GET", "/jobs/1/events")]
+)
+async def test_one_too_many_is_told_to_come_again_and_everything_else_goes_on(method: str, path: str) -> None:
+    go, sent, reached = asyncio.Event(), [], []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        reached.append(scope["path"])
+        if scope["path"] == path:
+            await go.wait()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is read")
+
+    guard = Guard(app, most=dict.fromkeys(Crowd, 1))
+    scope = {"type": "http", "headers": [HOST], "method": method, "path": path}
+    first = asyncio.ensure_future(guard(scope, receive, send))
+    await asyncio.sleep(0)
+    await guard(scope, receive, send)
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (503, b"5")
+    await guard({**scope, "method": "GET", "path": "/jobs"}, receive, send)
+    go.set()
+    await first
+    await guard(scope, receive, send)
+    assert reached == [path, "/jobs", path]

@@ -84,7 +84,7 @@ async def test_no_secret_is_in_documents_logs_or_files(
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://t") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
         ):
             pushed = await client.post("/push?tag=a:1", content=docker_save([image({"a": b"b"})]))
             job = await client.get(pushed.headers["location"] + "?wait=3")

@@ -1,0 +1,48 @@
+"""Under which names the service may be spoken to. A page elsewhere that makes its own name mean this machine's address
+(DNS rebinding) is of one origin with us to the browser; the Host header still has that name."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from app.api.problems import Misdirected
+
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedHosts:
+    """`names` besides addresses and the names of loopback, which nobody can make their own; with `*` all."""
+
+    names: frozenset[str]
+
+    def check(self, host: str) -> None:
+        """Of a Host header. Raises Misdirected."""
+        name = name_of(host)
+        if ANY in self.names or name in self.names or is_ours(name):
+            return
+        raise Misdirected(
+            f"this service is not known as {name!r:.100}; ask by its address, or name it in TARMAC_ALLOWED_HOSTS"
+        )
+
+
+def name_of(host: str) -> str:
+    """Without the port, in lower case."""
+    text = host.strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0].rstrip(".")
+
+
+def is_ours(name: str) -> bool:
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+__all__ = ["ANY", "AllowedHosts"]
