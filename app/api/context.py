@@ -14,6 +14,7 @@ from app.jobs import JobService, JobState
 from app.jobs.audit import AuditTrail
 from app.jobs.caller import EVERYBODY, Caller
 from app.jobs.held import HeldJobs
+from app.jobs.registries import ConfiguredRegistry
 from app.jobs.resumable import ResumableUploads
 from app.jobs.resumable.held import HeldUploads
 from app.registry.examination import Examination
@@ -27,6 +28,7 @@ class RegistryView:
 
     url: str
     check: Callable[[], Awaitable[Examination]]
+    configured: ConfiguredRegistry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from app.api.dialects import dialect_of
 from app.api.problems import PROBLEM_JSON
 from app.api.schemas import JobProblemDocument, ProblemDocument
 from app.api.security import OPEN
 
 _PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
 _METHODS = ("get", "put", "post", "delete", "head", "patch")
-_DISTRIBUTION = "/v2/"  # errors have the distribution-spec's form there
 
 
 def finish(document: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,9 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
             operation["security"] = []
         if "HTTPValidationError" in str(responses.get("422")):
             responses["422"] = {"description": "`invalid_request`", "content": {PROBLEM_JSON: _PROBLEM}}
-        if not path.startswith(_DISTRIBUTION):
+        if dialect_of(path) is not None:
+            responses.pop("422", None)
+        else:
             other = "Any other problem, as `unauthorized`, `forbidden` or `internal`"
             responses["default"] = {"description": other, "content": {PROBLEM_JSON: _PROBLEM}}
     return document
