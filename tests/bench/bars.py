@@ -98,11 +98,11 @@ def upload_share(sink: str) -> Callable[[Parts], float]:
 
 
 def requests_per_blob(part: str) -> Callable[[Parts], float]:
-    """Of a first push: all requests but those for manifests, over the blobs that are sent."""
+    """Of a first push: all requests, those for manifests and tags too, over the blobs that are new to the registry."""
 
     def value(parts: Parts) -> float:
-        methods = row(parts, part, TARMAC)["methods"]
-        return float(sum(methods.values()) / max(1, methods.get("POST", 0)))
+        requests = row(parts, part, TARMAC)["requests"]
+        return float(requests / max(1, parts[part]["input"]["blobs"]))
 
     return value
 

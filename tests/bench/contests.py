@@ -33,7 +33,7 @@ SECOND = "bench/second:1"
 
 
 def _table(archive: Input, rows: list[Row]) -> dict[str, Any]:
-    return {"input": {"bytes": archive.size, "images": len(archive.images)}, "rows": rows}
+    return {"input": {"bytes": archive.size, "images": len(archive.images), "blobs": len(archive.blobs)}, "rows": rows}
 
 
 def docker(runs: int) -> dict[str, Any]:

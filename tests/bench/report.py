@@ -138,7 +138,10 @@ def _when(parts: Parts) -> str:
 
 def _machine(parts: Parts) -> str:
     newest = max(parts.values(), key=lambda part: str(part["at"]))
-    return "\n".join(_facts(newest["machine"]))
+    peers: dict[str, str] = {}
+    for part in parts.values():
+        peers |= part["machine"].get("peers", {})
+    return "\n".join(_facts({**newest["machine"], "peers": peers}))
 
 
 def _facts(machine: Mapping[str, Any]) -> Iterator[str]:
