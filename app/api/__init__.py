@@ -44,7 +44,6 @@ def new_application(lifespan: Lifespan, access: Access, *more: APIRouter) -> Fas
         uploads.router,
         jobs.router,
         audit.router,
-        docker_doors.router,
         health.router,
         docker_doors.router,
         front_router(),

@@ -90,7 +90,9 @@ def pull_router(source: PullSource) -> APIRouter:
     _add_manifests(router, source)
     _add_blobs(router, source)
 
-    @router.api_route("/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"], include_in_schema=False)
+    @router.api_route(
+        "/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"], include_in_schema=False
+    )
     async def refuse_write(rest: str) -> None:
         raise _Refusal(405, "UNSUPPORTED", _WORDS, Allow="GET, HEAD")
 
