@@ -36,6 +36,7 @@ from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
+from app.jobs.early import EarlyPushes
 from app.jobs.knowledge import FileMemory
 from app.jobs.pausing import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
@@ -83,6 +84,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
     async with AsyncExitStack() as stack:
         backed = await stack.enter_async_context(backing(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
+        lanes = Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite"))
         workshop = Workshop(
             ledger=backed.ledger,
             spool=spool,
@@ -90,7 +92,8 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             registries={name: each.configured for name, each in registries.items()},
             roots=AllowedRoots(settings.path_roots),
             max_archive_bytes=settings.max_upload_bytes,
-            lanes=Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite")),
+            lanes=lanes,
+            early=EarlyPushes(spool.peek, lanes),
             schedule=RetrySchedule(settings.retry_for),
             fellows=backed.fellows,
         )

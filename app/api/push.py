@@ -73,6 +73,7 @@ class _Push:
         if expected == 0 or first is None:
             raise InvalidRequest("the body is empty; send an archive, as curl -T x.tar or curl -F archive=@x.tar does")
         upload = await self._begin()
+        upload.foresee(self.options.request())
         await upload.receive(self._name, _behind(first, chunks), expected)
         return await upload.submit(self.options.request())
 
@@ -95,6 +96,8 @@ class _Push:
         if self.upload is None:
             self._check_options()
         upload = self.upload or await self._begin()
+        if len(self._context.registries) == 1:  # else one of the parts that follow may name another
+            upload.foresee(self.options.request())
         await upload.receive(display_name(part.filename or self._name), part.chunks(), None)
 
     async def _begin(self) -> Upload:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from app.archive.chart import HeldChart
 from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
 from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
-from app.archive.tar import TarIndex, TarIndexer
+from app.archive.tar import Member, TarIndex, TarIndexer
 from app.errors import TooLarge
 from app.oci import Digest
 
@@ -43,6 +43,10 @@ class Intake:
     def index(self) -> TarIndex:
         assert self._index is not None, "Intake.index is there after finish()"
         return self._index
+
+    def files_from(self, number: int) -> list[Member]:
+        """As `TarIndexer` has it, of the plain tar so far."""
+        return self._indexer.files_from(number)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         self.received += len(chunk)

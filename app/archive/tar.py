@@ -61,6 +61,7 @@ class TarIndexer:
         self._extensions = Extensions()
         self._last = ""  # name of the last member, for messages
         self.first_file: str | None = None  # name of the first regular file, once it was met
+        self._files: list[Member] = []
         self._zeros = 0  # blocks; two end the archive
         self._end = 0
 
@@ -73,6 +74,11 @@ class TarIndexer:
     def ended(self) -> bool:
         """Whether the end of the archive was seen; only zeros may follow."""
         return self._zeros == 2
+
+    def files_from(self, number: int) -> list[Member]:
+        """The regular files from that one on, as their headers were met; their bytes may be still to come. May be asked
+        by another thread than the one that feeds."""
+        return self._files[number:]
 
     def feed(self, chunk: bytes) -> None:
         start = self._received
@@ -207,8 +213,9 @@ class TarIndexer:
             raise MalformedArchive(f"a {kind} has the name {name!r:.300}, which is the root of the archive")
 
     def _keep(self, member: Member) -> None:
-        if self.first_file is None and member.kind is MemberKind.FILE:
-            self.first_file = member.name
+        if member.kind is MemberKind.FILE:
+            self._files.append(member)
+            self.first_file = self.first_file or member.name
         others = self._members.get(member.name)
         if others is None:
             self._members[member.name] = (member,)

@@ -33,6 +33,9 @@ class ReplayedUpload:
     ) -> None:
         """There is nothing to give up."""
 
+    def foresee(self, request: JobRequest) -> None:
+        """Nothing is pushed for a replay."""
+
     async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
         self._digests.append(await hash_only(chunks))
 

@@ -119,6 +119,8 @@ class Runner:
                     await self._inspect(job, opened)
                     await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
                 else:
+                    if self._workshop.early is not None:
+                        await self._workshop.early.settle(job.id)
                     async with self._leased(job, opened) as plan:
                         await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
 

@@ -24,6 +24,7 @@ from app.jobs.request import JobRequest
 from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.push import received
+from app.push.early import EarlyPush
 
 SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
 
@@ -38,6 +39,10 @@ class Upload(Protocol):
 
     @property
     def replay(self) -> bool: ...
+
+    def foresee(self, request: JobRequest) -> None:
+        """What is known of the request before its archive: enough, maybe, to begin with what is in it."""
+        ...
 
     async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
         """Take one archive. Raises SpoolFull, ArchiveError, Conflict (cancelled meanwhile), what `chunks` raises."""
@@ -70,6 +75,10 @@ class FirstUpload:
         self._indexes: list[TarIndex] = []
         self._scope: asyncio.Timeout | None = None
         self._submitted = False
+        self._foreseen: JobRequest | None = None
+
+    def foresee(self, request: JobRequest) -> None:
+        self._foreseen = request
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,10 +100,11 @@ class FirstUpload:
         intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
         archive = JobArchive(self._unique(name), self._source)
         spooled_as = f"{self.job.id}-{len(self._archives)}"
+        early = self._early(spooled_as)
         try:
             async with asyncio.timeout(None) as self._scope:
                 with told_by_name(archive.name, several=archive.name != NAMELESS):
-                    told = self._told(archive, chunks, expected_bytes)
+                    told = self._told(archive, _watched(chunks, intake, early), expected_bytes)
                     file = await self._workshop.spool.save(spooled_as, told, intake, expected_bytes or 0)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
@@ -102,6 +112,8 @@ class FirstUpload:
             raise
         finally:
             self._scope = None
+            if early is not None:
+                early.end()
         self._archives.append(
             replace(archive, size=intake.received, digest=intake.digest, compression=intake.compression, file=file)
         )
@@ -134,6 +146,14 @@ class FirstUpload:
         """The job was cancelled: interrupt what is being received."""
         if self._scope is not None:
             self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def _early(self, spooled_as: str) -> EarlyPush | None:
+        """Not where a checksum is to be compared first: nobody wants anything of a damaged archive pushed."""
+        asked = self._foreseen
+        if self._workshop.early is None or asked is None or asked.checksum is not None:
+            return None
+        registry = pick_registry(self._workshop.registries, asked.registry)
+        return self._workshop.early.begin(self.job, spooled_as, asked.options, registry)
 
     async def _check(self) -> None:
         _check_receiving(await self._workshop.ledger.get(self.job.id))
@@ -193,6 +213,8 @@ class FirstUpload:
     async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
         """FAILED, unless the job has ended meanwhile; nothing of it is left in the spool."""
         self._submitted = True
+        if self._workshop.early is not None:
+            await self._workshop.early.drop(self.job.id)
         bare = tuple(replace(archive, file=None) for archive in self._archives)
 
         def failed(job: Job) -> Job:
@@ -216,6 +238,17 @@ class FirstUpload:
 
     def _unique(self, name: str) -> str:
         return unique_name(name, {archive.name for archive in self._archives})
+
+
+async def _watched(chunks: AsyncIterable[bytes], intake: Intake, early: EarlyPush | None) -> AsyncIterator[bytes]:
+    """The chunks as they are; `early` hears which files have come with those before."""
+    number = 0
+    async for chunk in chunks:
+        if early is not None:
+            met = intake.files_from(number)
+            early.tell(met)
+            number += len(met)
+        yield chunk
 
 
 def _check_receiving(job: Job) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
+from app.jobs.early import EarlyPushes
 from app.jobs.fellows import Fellows
 from app.jobs.job import Clock, utc_now
 from app.jobs.leases import Arrivals, LocalTagLeases, TagLeases
@@ -21,7 +22,8 @@ from app.spool import Spool
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """`max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
-    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service."""
+    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service; `early`
+    where blobs are sent while their archive still comes in."""
 
     ledger: Ledger
     spool: Spool
@@ -37,3 +39,4 @@ class Workshop:
     schedule: RetrySchedule = FAIL_AT_ONCE
     paused: PausedJobs = field(default_factory=PausedJobs)
     fellows: Fellows | None = None
+    early: EarlyPushes | None = None

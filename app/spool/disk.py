@@ -14,6 +14,7 @@ from pathlib import Path
 from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull
 from app.spool import OpenFile, SpooledFile, Tap
 from app.spool.directory import open_directory
+from app.spool.growing import GrowingFile
 from app.spool.joined import JoinedFile
 from app.spool.opened import CHANGED, OpenedFile, identity_of, open_regular
 from app.spool.room import Held, Room
@@ -45,6 +46,10 @@ class DiskSpool:
         finally:
             await asyncio.to_thread(writing.close)
         return file
+
+    def peek(self, name: str) -> OpenFile:
+        """What has been written of a file that is being saved. Raises SourceChanged where it is no longer."""
+        return GrowingFile(open_regular(str(self._root / f"{name}{_PART}"), SourceChanged))
 
     async def adopt(self, path: str) -> SpooledFile:
         return await asyncio.to_thread(adopted, path)
