@@ -87,7 +87,7 @@ def test_every_option_is_told_and_no_other() -> None:
 def test_every_value_of_an_option_that_has_a_choice_is_taken() -> None:
     for row in rows(section("Options"), "option"):
         name = codes(row[0])[0]
-        if name in ("on_existing_tag", "layer_compression", "media_types", "dry_run", "allow_missing"):
+        if name in ("on_existing_tag", "layer_compression", "media_types", "dry_run", "allow_missing", "verify"):
             for value in codes(row[1]):
                 PushOptions.parse({name: [value]})
 

@@ -8,6 +8,7 @@ from app.api.options import OPTIONS, REPEATABLE
 from app.api.problems import statuses
 from app.api.schemas import JobDocument, problems
 from app.push.options import FORMATS, MEDIA_TYPES, ON_EXISTING_TAG
+from app.registry.proof import Verification
 
 _TEXT = {"type": "string"}
 _BYTES = {"type": "string", "format": "binary"}
@@ -18,6 +19,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "checksum": {"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"},
     "media_types": {"type": "string", "enum": list(MEDIA_TYPES), "default": "keep"},
     "allow_missing": {"type": "boolean", "default": False},
+    "verify": {"type": "string", "enum": list(Verification)},
     "dry_run": {"type": "boolean", "default": False},
     "wait": {"type": "number", "minimum": 0},
     "registry": {"type": "string", "default": "default"},

@@ -24,6 +24,7 @@ _OPTIONS = (
     "format",
     "on_existing_tag",
     "media_types",
+    "verify",
 )
 _SETTINGS = {
     "host": "TARMAC_HOST",

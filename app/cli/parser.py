@@ -26,6 +26,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_push(commands)
     _add_inspect(commands)
     _add_check(commands)
+    _add_doctor(commands)
     _add_token(commands)
     _add(commands, "version", "print the version")
     _add(commands, "openapi", None)  # for the makers of Tarmac
@@ -82,6 +83,11 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="overwrite (default), skip, error, merge-with-overwrite or merge-with-retain",
     )
     parser.add_argument(
+        "--verify",
+        metavar="WHAT",
+        help="ask afterwards for the tag, all blobs, or none (default: the registry's setting)",
+    )
+    parser.add_argument(
         "--layer-compression",
         metavar="HOW",
         help="gzip (default), zstd or none, for layers that lie in an archive as plain tar",
@@ -104,6 +110,12 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = _add(commands, "check", "say whether the configured registries can be used now, and why not")
     parser.add_argument("name", nargs="?", metavar="NAME", help="only this one")
     parser.add_argument("--registry-url", metavar="URL", help="the registry `default`, instead of TARMAC_REGISTRY_URL")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    _add_settings(parser)
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "doctor", "say what is well with settings, disk, database and registries, and what is not")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     _add_settings(parser)
 

@@ -14,6 +14,7 @@ from app.jobs.caller import Submitter
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.oci import Digest, Platform
 from app.push import ImageState, Progress, PushOptions
+from app.registry.proof import Verification
 from app.spool import SpooledFile
 
 Members = Mapping[str, Any]
@@ -99,6 +100,7 @@ def options_members(options: PushOptions) -> dict[str, Any]:
         "images": list(options.images),
         "platforms": [str(platform) for platform in options.platforms],
         "layer_compression": options.layer_compression.value,
+        "verify": options.verify and options.verify.value,
     }
 
 
@@ -109,6 +111,7 @@ def _options_in(members: Members) -> PushOptions:
         "images": tuple,
         "platforms": lambda texts: tuple(Platform.parse(text) for text in texts),
         "layer_compression": Compression,
+        "verify": lambda name: name and Verification(name),
     }
     return PushOptions(**{key: readers.get(key, _same)(value) for key, value in members.items() if key in known})
 

@@ -24,6 +24,7 @@ from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, 
 from app.push.inspection import inspect_all
 from app.push.options import MERGES
 from app.push.progress import ENDED
+from app.registry.proof import verified
 from app.registry.warnings import warnings_told
 
 PATIENCE_SECONDS = 1.0  # between attempts to store how a job ended, while the database does not take it
@@ -98,7 +99,8 @@ class Runner:
 
     async def _push(self, job: Job) -> None:
         configured = pick_registry(self._workshop.registries, job.registry)
-        registry = FencedRegistry(configured.registry, lambda: self._check_held(job))
+        proved = verified(configured.registry, job.options.verify)
+        registry = FencedRegistry(proved, lambda: self._check_held(job))
         archives = []
         for number, archive in enumerate(job.archives):
             with told_by_name(archive.name, several=len(job.archives) > 1):

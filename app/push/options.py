@@ -10,6 +10,7 @@ from app.archive.model import Compression
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import Platform, Reference, parse_repository
 from app.push.renames import check_rename
+from app.registry.proof import Verification
 
 FORMATS = (
     "docker-archive",
@@ -57,6 +58,7 @@ class PushOptions:
     on_existing_tag: str = "overwrite"
     media_types: str = "keep"
     allow_missing: bool = False
+    verify: Verification | None = None  # None: as the registry's settings say
 
     @classmethod
     def parse(cls, values: Mapping[str, Sequence[str]]) -> PushOptions:
@@ -140,6 +142,10 @@ def _compression(text: str) -> Compression:
     return Compression(_choice("layer_compression", _COMPRESSIONS)(text))
 
 
+def _verification(text: str) -> Verification:
+    return Verification(_choice("verify", tuple(Verification))(text))
+
+
 def _truth(name: str) -> Callable[[str], bool]:
     def read(text: str) -> bool:
         if text.lower() in _TRUTHS:
@@ -162,4 +168,5 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "on_existing_tag": _choice("on_existing_tag", ON_EXISTING_TAG),
     "media_types": _choice("media_types", MEDIA_TYPES),
     "allow_missing": _truth("allow_missing"),
+    "verify": _verification,
 }

@@ -30,6 +30,10 @@ class VerifyingRegistry:
     def __init__(self, registry: Registry, verification: Verification, pause: Pause = REAL) -> None:
         self._registry, self._verification, self._pause = registry, verification, pause
 
+    def but(self, verification: Verification) -> VerifyingRegistry:
+        """The same registry, as one push wants it."""
+        return VerifyingRegistry(self._registry, verification, self._pause)
+
     async def blob_exists(self, repository: str, digest: Digest) -> bool:
         return await self._registry.blob_exists(repository, digest)
 
@@ -95,3 +99,10 @@ class VerifyingRegistry:
         lost = tuple(str(digest) for digest, there in zip(blobs, asked, strict=True) if not there.result())
         if lost:
             raise RegistryLost(f"the registry took {lost[0]} in {repository} and does not have it", blobs=lost)
+
+
+def verified(registry: Registry, wanted: Verification | None) -> Registry:
+    """As a push asks for; one that has no settings of its own, such as the embedded one, needs no proof."""
+    if wanted is None or not isinstance(registry, VerifyingRegistry):
+        return registry
+    return registry.but(wanted)

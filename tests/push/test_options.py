@@ -68,6 +68,7 @@ def test_the_same_value_twice_is_once() -> None:
         ("on_existing_tag", ["maybe"]),
         ("on_existing_tag", ["Skip"]),
         ("media_types", ["OCI"]),
+        ("verify", ["everything"]),
         ("allow_missing", ["perhaps"]),
         ("images", ["*"] * (MAX_VALUES + 1)),
         ("images", ["*" * (MAX_VALUE_LENGTH + 1)]),
