@@ -18,6 +18,7 @@ from app.spool.growing import GrowingFile
 from app.spool.joined import JoinedFile
 from app.spool.opened import CHANGED, OpenedFile, identity_of, open_regular
 from app.spool.room import Held, Room
+from app.spool.writeback import Writeback
 
 BATCH_BYTES = 1 << 20  # a thread call costs about 50 µs; 1 MiB takes 600 µs to hash, 64 KiB takes 40
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -132,6 +133,7 @@ class _Writing:
         self._lock = threading.Lock()
         self._file = -1
         self._size = 0
+        self._writeback = Writeback()
         self._closed = self._kept = False
 
     def begin(self) -> None:
@@ -200,6 +202,7 @@ class _Writing:
         except OSError as error:
             raise self._failure(error) from error
         self._size += size
+        self._writeback.wrote(self._file, self._size)
 
     def _failure(self, error: OSError) -> SpoolFull | Internal:
         if error.errno in _NO_ROOM:
