@@ -14,7 +14,16 @@ from unittest.mock import patch
 
 import pytest
 
-from app.api.guard import STALL_SECONDS
+from app.api.connection import HEAD_SECONDS, MAX_CONNECTIONS, UNREAD_SECONDS
+from app.api.guard import (
+    LEAST_BYTES_PER_SECOND,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MOST,
+    RATE_SECONDS,
+    STALL_SECONDS,
+    Crowd,
+)
 from app.api.jobs import MAX_LIMIT
 from app.api.options import MAX_WAIT_SECONDS, OPTIONS, REPEATABLE
 from app.api.problems import leaves, statuses
@@ -101,7 +110,7 @@ def test_every_format_is_told_and_no_other() -> None:
 
 def test_every_setting_is_told_and_no_other() -> None:
     told = {row[0]: row for row in rows(section("Settings"), "environment")}
-    own = {f"`TARMAC_{name.upper()}`": name for name in Settings.model_fields if name != "registries"}
+    own = {f"`TARMAC_{name.upper()}`": name for name in Settings.model_fields if name not in {"registries", "signatures"}}
     assert set(told) == {*own, "`TARMAC_CONFIG`"}
     assert all(codes(told[variable][1]) == [name] for variable, name in own.items())
 
@@ -123,7 +132,7 @@ def test_every_setting_of_a_registry_is_told_and_no_other() -> None:
 
 
 def test_no_variable_is_named_that_does_not_exist() -> None:
-    known = {f"TARMAC_{name.upper()}" for name in Settings.model_fields if name != "registries"}
+    known = {f"TARMAC_{name.upper()}" for name in Settings.model_fields if name not in {"registries", "signatures"}}
     known |= {f"TARMAC_REGISTRY_{name.upper()}" for name in RegistrySettings.model_fields}
     assert set(re.findall(r"TARMAC_[A-Z_]+", TEXT)) <= known | {"TARMAC_CONFIG", ASKED}
 
@@ -225,6 +234,12 @@ def test_limits_are_what_the_code_has() -> None:
         "after its last byte",
         "parts of a concatenation, and pushes of one held archive": f"{MAX_PARTS} each" * (MAX_PARTS == MAX_PUSHES),
         "an upload without a byte": f"{STALL_SECONDS:.0f} seconds",
+        f"an upload below {LEAST_BYTES_PER_SECOND >> 10} KiB a second": f"{RATE_SECONDS:.0f} seconds of waiting for it",
+        "the head of a request": f"{HEAD_SECONDS:.0f} seconds, {MAX_HEAD_BYTES >> 10} KiB and {MAX_HEADERS} headers",
+        "an answer that is not read": f"{UNREAD_SECONDS:.0f} seconds",
+        "connections": f"{MAX_CONNECTIONS:,}, or half the files that the process may open",
+        "uploads and readers of events at once": f"{MOST[Crowd.UPLOADS]:,} each"
+        * (MOST[Crowd.UPLOADS] == MOST[Crowd.WATCHERS]),
     }
     assert table == expected
 

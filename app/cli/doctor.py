@@ -1,0 +1,150 @@
+"""`tarmac doctor`: what is well with this place and what is not, in words. It changes nothing, and may run beside the
+service."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from app.cli.options import settings_of
+from app.destinations import configured_registries
+from app.errors import RegistryError, TarmacError
+from app.registry.examination import CHECK_SECONDS, outcome
+from app.settings import Settings
+
+LOW_BYTES = 10 << 30  # left on the disk: an archive of a release with its plain tar has that
+MOST_LEFTOVERS = 10_000  # files of the spool that are asked for
+_SQLITE = "jobs.sqlite"
+
+
+class State(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    about: str
+    state: State
+    words: str
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """1 where something has to be mended before the service can work."""
+    settings = settings_of(arguments)
+    findings = asyncio.run(_examined(settings))
+    if arguments.json:
+        print(json.dumps([asdict(each) for each in findings], indent=2, ensure_ascii=False))
+    else:
+        for each in findings:
+            print(f"{each.state:<8} {each.about}: {each.words}")
+    return 1 if any(each.state is State.PROBLEM for each in findings) else 0
+
+
+async def _examined(settings: Settings) -> list[Finding]:
+    found = [*_about_settings(settings), *_about_disk(settings.data_dir)]
+    found.extend(await _about_database(settings))
+    found.extend([each async for each in _about_registries(settings)])
+    return found
+
+
+def _about_settings(settings: Settings) -> Iterator[Finding]:
+    where = f"{settings.scheme}://{settings.host}:{settings.port}"
+    yield Finding("settings", State.OK, f"they can be read; the service listens on {where}")
+    if settings.tokens_file is not None:
+        yield _tried("tokens", lambda: _tokens(settings))
+    elif not settings.is_loopback:
+        yield Finding("tokens", State.WARNING, "everybody who can connect may push; set TARMAC_TOKENS_FILE")
+    if settings.tls_cert is not None:
+        yield _tried("certificate", lambda: _certificate(settings))
+    elif settings.tokens_file is not None and not settings.is_loopback:
+        words = "tokens cross the network as plain text unless a proxy in front speaks TLS; set TARMAC_TLS_CERT"
+        yield Finding("certificate", State.WARNING, words)
+
+
+def _tried(about: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(about, State.OK, look())
+    except (OSError, ValueError, TarmacError) as error:
+        return Finding(about, State.PROBLEM, str(error))
+
+
+def _tokens(settings: Settings) -> str:
+    from app.jobs.tokens import Tokens, read_text
+
+    assert settings.tokens_file is not None
+    return f"{len(Tokens.parse(read_text(settings.tokens_file)).holders)} in {settings.tokens_file}"
+
+
+def _certificate(settings: Settings) -> str:
+    from app.certificate import Certificate, CertificateFiles
+
+    assert settings.tls_cert is not None
+    Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+    return f"{settings.tls_cert} and its key fit together"
+
+
+def _about_disk(data_dir: Path) -> Iterator[Finding]:
+    present = next(each for each in (data_dir.absolute(), *data_dir.absolute().parents) if each.exists())
+    if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
+        yield Finding("disk", State.PROBLEM, f"{present} cannot be written to by this user")
+        return
+    free = shutil.disk_usage(present).free
+    words = f"{free / (1 << 30):.1f} GiB free for {data_dir}"
+    if free < LOW_BYTES:
+        words += "; an upload takes the size of its plain tar there until its job has succeeded"
+    yield Finding("disk", State.WARNING if free < LOW_BYTES else State.OK, words)
+
+
+async def _about_database(settings: Settings) -> list[Finding]:
+    from app.jobs.store.examine import examine
+
+    spooled = _spooled(settings.data_dir / "spool")
+    try:
+        found = await examine(_database_url(settings), spooled.keys())
+    except TarmacError as error:
+        return [Finding("database", State.PROBLEM, str(error))]
+    words = "not used yet" if found.schema is None else f"it answers; its schema is {found.schema}"
+    left = [path for job, paths in spooled.items() if job in found.unknown for path in paths]
+    if not left:
+        return [Finding("database", State.OK, words), Finding("leftovers", State.OK, "none in the spool")]
+    size = sum(path.stat().st_size for path in left if path.exists())
+    told = f"{len(left)} files of {size / (1 << 20):.1f} MiB in the spool are of no job; the next start removes them"
+    return [Finding("database", State.OK, words), Finding("leftovers", State.WARNING, told)]
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return f"sqlite:///{settings.data_dir.absolute() / _SQLITE}"
+
+
+def _spooled(folder: Path) -> dict[str, list[Path]]:
+    """The files of the spool by the id of their job, which their names begin with."""
+    found: dict[str, list[Path]] = {}
+    if folder.is_dir():
+        for path in sorted(folder.iterdir())[:MOST_LEFTOVERS]:
+            found.setdefault(path.name.partition("-")[0].partition(".")[0], []).append(path)
+    return found
+
+
+async def _about_registries(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        async with configured_registries(settings) as opened:
+            for name, each in opened.items():
+                found = await outcome(each.configured.url, each.check, CHECK_SECONDS)
+                about = f"registry {name}"
+                if isinstance(found, RegistryError):
+                    yield Finding(about, State.PROBLEM, f"{each.configured.url} cannot be used: {found.code}: {found}")
+                else:
+                    yield Finding(about, State.OK, f"{each.configured.url} is ready at {found.address}")
+    except TarmacError as error:
+        yield Finding("registries", State.PROBLEM, str(error))

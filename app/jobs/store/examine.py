@@ -1,0 +1,61 @@
+"""A look at the database that changes nothing: for `tarmac doctor`, also while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from sqlalchemy import select
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.errors import Unavailable
+from app.jobs.store.engine import is_postgres, make_engine
+from app.jobs.store.sql import JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """`schema`: its revision, None where it was never used. `unknown`: of the ids that were asked for, those that no
+    job has."""
+
+    schema: str | None
+    unknown: frozenset[str] = frozenset()
+
+
+async def examine(url: str, ids: Collection[str]) -> Examined:
+    """Raises InvalidSettings, Unavailable where it is damaged or cannot be reached."""
+    if not await asyncio.to_thread(_is_there, url):
+        return Examined(None, frozenset(ids))
+    engine = make_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_look, tuple(ids))
+    except (SQLAlchemyError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
+        raise Unavailable(f"the job database cannot be read: {reason}") from None
+    finally:
+        await engine.dispose()
+
+
+def _is_there(url: str) -> bool:
+    """Connecting would make an empty file."""
+    return is_postgres(url) or Path(make_url(url).database or "").exists()
+
+
+def _look(connection: Connection, ids: tuple[str, ...]) -> Examined:
+    if connection.dialect.name == "sqlite":
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if found != "ok":
+            raise Unavailable(f"the job database is damaged: {found}; put a backup in its place")
+    revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None:
+        return Examined(None, frozenset(ids))
+    known = {each for each in ids if connection.execute(select(JOBS.c.id).where(JOBS.c.id == each)).first()}
+    return Examined(revision, frozenset(ids) - known)
+
+
+__all__ = ["Examined", "examine"]
