@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import __version__
 from app.jobs.registries import ConfiguredRegistry
@@ -21,6 +21,7 @@ from app.registry.examination import Examination
 from app.registry.gate import Gate, RateLimits
 from app.registry.http import HttpRegistry
 from app.registry.layout import LayoutRegistry
+from app.registry.profiles import ProfileFile
 from app.registry.proof import VerifyingRegistry
 from app.registry.proxies import Proxies
 from app.registry.retry import RetryingRegistry
@@ -31,6 +32,14 @@ from app.settings import DEFAULT_REGISTRY, RegistrySettings, Settings
 
 Gates = dict[tuple[str, int | None], Gate]
 """By host and port: registries that are one host keep to its limits together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """By all registries of one process."""
+
+    gates: Gates
+    profiles: ProfileFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +59,9 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
     async with AsyncExitStack() as stack:
         opened = {}
         gates: Gates = {}
+        profiles = ProfileFile(settings.data_dir / "profiles.json")
         for name, each in settings.registries.items():
-            opened[name] = await _remote(name, each, stack, gates)
+            opened[name] = await _remote(name, each, stack, _Shared(gates, profiles))
         yield opened
 
 
@@ -75,10 +85,10 @@ def _embedded(settings: Settings, layout: LayoutRegistry) -> OpenRegistry:
     return OpenRegistry(configured, check)
 
 
-async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, gates: Gates) -> OpenRegistry:
+async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, shared: _Shared) -> OpenRegistry:
     url = parse_registry_url(settings.url, f"[registries.{name}] url")
-    http_settings = _http_settings(url, settings)
-    gate = gates.setdefault((url.host, url.port), Gate(http_settings.limits))
+    http_settings = replace(_http_settings(url, settings), profiles=shared.profiles)
+    gate = shared.gates.setdefault((url.host, url.port), Gate(http_settings.limits))
     registry = await stack.enter_async_context(HttpRegistry(http_settings, gate=gate))
     discreet = DiscreetRegistry(registry, registry.secrets)
     proved = VerifyingRegistry(RetryingRegistry(discreet), settings.verify)

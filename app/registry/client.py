@@ -18,6 +18,7 @@ from app.registry.connection import Unanswered
 from app.registry.egress import Reach, check_target
 from app.registry.gate import UNLIMITED, RateLimits
 from app.registry.profile import DEFAULT_CHUNK
+from app.registry.profiles import ProfileFile
 from app.registry.proxies import DIRECT, Proxies
 from app.registry.reply import ERROR_BYTES, Reply
 from app.registry.tls import TlsFiles, Trust
@@ -51,7 +52,7 @@ class Timeouts:
 class HttpSettings:
     """How a registry is reached. The files are as TlsFiles has them. `allowed_origins`: where the registry may send us,
     besides its own host and port and public addresses. `create_repository`: makes one that the registry says it does
-    not have, by its whole name."""
+    not have, by its whole name. `profiles`: where what is learnt of uploading is kept."""
 
     url: RegistryUrl
     credentials: CredentialSource = ANONYMOUS
@@ -65,6 +66,7 @@ class HttpSettings:
     timeouts: Timeouts = Timeouts()
     limits: RateLimits = UNLIMITED
     chunk_bytes: int = DEFAULT_CHUNK  # of one request, where a blob has to go in several
+    profiles: ProfileFile | None = None
     create_repository: Callable[[str], Awaitable[None]] | None = None
 
     @property
@@ -103,7 +105,8 @@ class HttpClient:
     async def open(self) -> None:
         """Raises InvalidRequest where a certificate file cannot be used."""
         trust = Trust(self._settings.tls, self._settings.url)
-        await asyncio.to_thread(trust.load)
+        if self._settings.url.scheme != "http" or self._settings.ca_file or self._settings.client_cert:
+            await asyncio.to_thread(trust.load)
         seconds = self._settings.timeouts
         self._client = httpx.AsyncClient(
             transport=self._transport or Sockets(trust, self._settings.reach, self._settings.proxies),

@@ -15,7 +15,7 @@ class Reading:
     there, so that it still verifies all of its bytes."""
 
     def __init__(self, content: BlobContent, gate: Gate) -> None:
-        self._content, self._gate = content, gate
+        self.content, self._gate = content, gate
         self._chunks: AsyncIterator[bytes] | None = None
         self._held = b""
         self._position = 0
@@ -94,7 +94,7 @@ class Reading:
 
     async def _begin(self, start: int) -> None:
         await self.close()
-        self._chunks, self._held, self._position = self._content.chunks(), b"", 0
+        self._chunks, self._held, self._position = self.content.chunks(), b"", 0
         while self._position < start and await self._next():
             passed = min(len(self._held), start - self._position)
             self._held = self._held[passed:]
@@ -110,15 +110,15 @@ class Reading:
 
     async def _check_end(self, position: int, left: int) -> None:
         """Before the last byte is given: that it is the last, which also lets the content finish its own checks."""
-        size = self._content.size
+        size = self.content.size
         if size is None or position < size:
             return
         if left or await self._next():
-            raise SizeMismatch(f"blob {self._content.digest} has more than the {size} bytes it is described with")
+            raise SizeMismatch(f"blob {self.content.digest} has more than the {size} bytes it is described with")
 
     def _check_length(self, end: int | None) -> None:
-        size = self._content.size
+        size = self.content.size
         if size is not None and self._position < (size if end is None else min(end, size)):
             raise SizeMismatch(
-                f"blob {self._content.digest} has {self._position} bytes where its descriptor says {size}"
+                f"blob {self.content.digest} has {self._position} bytes where its descriptor says {size}"
             )

@@ -15,6 +15,7 @@ from app.registry.ending import carried_out
 from app.registry.endpoint import Endpoint, expect
 from app.registry.gate import Gate
 from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
+from app.registry.profiles import LearntProfile
 from app.registry.reading import Reading
 from app.registry.reply import Reply, error_of, read_complaint
 from app.registry.wire import received_bytes, with_digest
@@ -54,22 +55,23 @@ class Uploader:
 
     def __init__(self, endpoint: Endpoint, gate: Gate, pause: Pause) -> None:
         self.endpoint, self.gate, self.pause = endpoint, gate, pause
-        self.profile = Profile()
+        self.learnt = LearntProfile(endpoint.name, endpoint.settings.profiles)
 
     async def push(self, repository: str, content: BlobContent) -> Blob:
         """Send one blob; its digest and size. Raises RegistryError and what the content raises."""
+        profile = await self.learnt.current()
         reading = Reading(content, self.gate)
         try:
-            return await _Upload(self, repository, content, reading).run()
+            return await _Upload(self, repository, reading, profile).run()
         finally:
             await reading.close()
 
 
 class _Upload:
-    def __init__(self, uploader: Uploader, repository: str, content: BlobContent, reading: Reading) -> None:
+    def __init__(self, uploader: Uploader, repository: str, reading: Reading, profile: Profile) -> None:
         self._uploader, self._endpoint = uploader, uploader.endpoint
-        self._repository, self._content, self._reading = repository, content, reading
-        self._profile = uploader.profile
+        self._repository, self._content, self._reading = repository, reading.content, reading
+        self._profile = profile
         self._cleanup = uploader.endpoint.settings.timeouts.cleanup
         self._damaged = False
 
@@ -88,7 +90,7 @@ class _Upload:
                 refused = refusal.error
                 self._learn(refusal)
                 continue
-            self._uploader.profile = self._uploader.profile.joined(self._profile)
+            await self._uploader.learnt.learn(self._profile)
             return blob
 
     def _too_large(self) -> RegistryRejected:

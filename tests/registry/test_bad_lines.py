@@ -138,3 +138,15 @@ async def test_docker_registry_over_a_line_that_cuts_gets_everything(tmp_path: P
             for content in contents:
                 assert await registry.blob_exists("team/app", Digest.of(content.data))
     assert line.cut
+
+
+async def test_docker_registry_behind_a_proxy_that_takes_a_hundred_megabytes_gets_a_larger_blob(tmp_path: Path) -> None:
+    """As many in one request as Cloudflare and many an nginx let through; the rest in another."""
+    content = BytesContent(bytes(101 * MIB))
+    with DockerRegistry(tmp_path / "registry") as server, Nginx(tmp_path / "nginx", server.port, "100m") as proxy:
+        async with open_at(proxy.url) as registry:
+            digest, _ = await registry.push_blob("team/app", content)
+            assert await registry.blob_exists("team/app", digest)
+    answers = proxy.answers()
+    assert answers.count(413) == 1
+    assert answers.count(202) == 4, "two sessions, and two chunks"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import ssl
 from contextlib import AsyncExitStack
@@ -98,6 +99,9 @@ async def test_every_kind_of_registry_is_told_with_its_reason_by_the_service_and
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where no docker has logged in
     monkeypatch.chdir(tmp_path)
+    # the system's authorities have signed nothing here, and to read them for each registry took most of the time
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     monkeypatch.setattr(socket, "getaddrinfo", resolving)
     async with AsyncExitStack() as stack:
         registries = await all_kinds(stack, certificates)

@@ -12,6 +12,8 @@ from app.errors import RegistryAuth
 from app.registry.auth import Credentials
 from app.registry.auth.keychain import Keychain
 from app.registry.wire import parse_registry_url
+from tests.support.blob_content import BytesContent
+from tests.support.memory_registry import USER, Manners, MemoryRegistry
 
 LOCAL = parse_registry_url("r.local:5000/team", "url")
 HUB = parse_registry_url("docker.io", "url")
@@ -158,3 +160,18 @@ async def test_a_broken_file_is_named_and_an_empty_one_knows_nothing(tmp_path: P
 async def test_a_directory_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RegistryAuth, match="cannot be read"):
         await Keychain((tmp_path,)).find(LOCAL, "a")
+
+
+async def test_what_a_helper_answers_by_the_next_push_is_used_without_a_restart(tmp_path: Path) -> None:
+    """As a cloud's helper does, whose passwords are good for some hours."""
+    secret, asked = tmp_path / "secret", tmp_path / "asked"
+    script = f"""echo >> {asked}; echo '{{"Username": "{USER}", "Secret": "'"$(cat {secret})"'"}}'"""
+    keychain = with_helper(tmp_path, script, credHelpers={"registry.test": "test"})
+    memory = MemoryRegistry(Manners(auth="basic"))
+    async with memory.client(keychain) as registry:
+        for number, password in enumerate(("first password", "second password", "second password"), 1):
+            secret.write_text(password)
+            memory.password = password
+            await registry.push_blob("team/app", BytesContent(str(number).encode()))
+    assert len(memory.repositories["team/app"].blobs) == 3
+    assert len(asked.read_text().splitlines()) == 2, "once at first, and once when it was refused"

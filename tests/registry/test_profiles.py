@@ -1,0 +1,90 @@
+"""What was learnt of a registry, after a restart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.destinations import configured_registries
+from app.registry.profile import Profile
+from app.registry.profiles import GOOD_FOR, MAX_FILE, ProfileFile
+from app.settings import RegistrySettings, Settings
+from tests.support.blob_content import BytesContent
+from tests.support.memory_registry import Manners, MemoryRegistry
+from tests.support.scripted_registry import ScriptedRegistry, served
+
+LEARNT = Profile(put=False, most=5 << 20)
+
+
+async def test_a_registry_is_not_asked_twice_for_what_it_has_refused_though_the_service_was_restarted(
+    tmp_path: Path,
+) -> None:
+    memory = MemoryRegistry(Manners(most=200_000))
+    answers = []
+    async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
+        settings = Settings(data_dir=tmp_path, registries={"default": RegistrySettings(url=server.url)})
+        for number in range(2):
+            async with configured_registries(settings) as opened:
+                await opened["default"].configured.registry.push_blob("a", BytesContent(bytes([number]) * 250_000))
+            answers.append(sum(method == "POST" for method, _ in memory.requests))
+            memory.requests.clear()
+    assert answers[0] > 1, "it had to learn"
+    assert answers[1] == 1
+    (kept,) = json.loads((tmp_path / "profiles.json").read_text()).values()
+    assert kept["most"] <= 200_000
+    assert [file.name for file in tmp_path.iterdir()] == ["profiles.json"]
+
+
+async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.registry.profiles.MOST_PROFILES", 2)
+    now = 1000.0
+    file = ProfileFile(tmp_path / "profiles.json", lambda: now)
+    for now, name in enumerate(("a", "b", "c"), 1000):  # noqa: B007
+        await file.remember(name, LEARNT)
+    assert [await file.recall(each) for each in ("a", "b", "c")] == [Profile(), LEARNT, LEARNT]
+    now += GOOD_FOR - 1
+    assert [await file.recall(each) for each in ("b", "c")] == [Profile(), LEARNT]
+    now += 1
+    assert await file.recall("c") == Profile()
+
+
+WHOLE: dict[str, Any] = {"put": False, "patch": True, "chunks": True, "stream": True, "most": 5 << 20, "learnt": 9.0}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"r": 1}',
+        json.dumps({"r": {**WHOLE, "more": 1}}),
+        json.dumps({"r": {**WHOLE, "put": 0}}),
+        json.dumps({"r": {**WHOLE, "most": 1}}),
+        json.dumps({"r": {**WHOLE, "most": True}}),
+        json.dumps({"r": {**WHOLE, "learnt": "now"}}),
+        " " * MAX_FILE + json.dumps({"r": WHOLE}),
+    ],
+)
+async def test_a_damaged_file_is_passed_over_and_written_anew(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "profiles.json"
+    file.write_text(content)
+    kept = ProfileFile(file, lambda: 10.0)
+    assert await kept.recall("r") == Profile()
+    await kept.remember("s", LEARNT)
+    assert await kept.recall("s") == LEARNT
+    file.write_text(json.dumps({"r": WHOLE}))
+    assert await kept.recall("r") == LEARNT
+
+
+async def test_a_place_that_cannot_be_written_to_does_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    kept = ProfileFile(tmp_path / "file" / "profiles.json")
+    await kept.remember("r", LEARNT)
+    assert await kept.recall("r") == Profile()
+    assert "cannot be kept" in caplog.text
