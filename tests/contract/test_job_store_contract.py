@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from app.archive import Compression
-from app.errors import InvalidRequest, RegistryDenied
+from app.errors import InvalidRequest, RegistryDenied, Unavailable
 from app.jobs import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.jobs.store import JobQuery, JobStore, cursor_of, key_of, parse_cursor
+from app.jobs.store.engine import SESSION
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.store.sql import JOBS, SqlJobStore
 from app.oci import Digest, Platform
@@ -235,3 +236,25 @@ async def test_jobs_are_counted_by_state(store: JobStore) -> None:
 def test_a_cursor_of_somebody_else_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidRequest, match="cursor"):
         parse_cursor(cursor)
+
+
+async def test_a_replica_that_is_stopped_within_a_transaction_does_not_lock_a_job_for_ever(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await SqlJobStore.open(database)
+    monkeypatch.setitem(SESSION, "idle_in_transaction_session_timeout", "200ms")
+    stopped = await SqlJobStore.open(database)
+    queued = job(1)
+    await other.add(queued)
+
+    async def stop_in_the_middle() -> None:
+        async with stopped.transaction() as connection:
+            await connection.execute(JOBS.update().where(JOBS.c.id == queued.id).values(state="failed"))
+            async with asyncio.timeout(10):
+                assert await other.save(queued.to(JobState.RUNNING), over=queued)
+
+    with pytest.raises(Unavailable):
+        await stop_in_the_middle()
+    await other.delete(queued.id)
+    for each in (stopped, other):
+        await each.close()

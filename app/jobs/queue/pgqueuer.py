@@ -22,7 +22,7 @@ import structlog
 from app.errors import Unavailable
 from app.jobs.queue import AT_ONCE, Run, Turn
 from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, accepted_by, cancelled_rows, entrypoint_of, install
-from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, plain_dsn
+from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, SESSION, plain_dsn
 from app.jobs.store.listening import listen
 
 CANCEL_SECONDS = 5.0  # as LocalJobQueue; closing an upload session is one request
@@ -71,7 +71,12 @@ class PgQueuerJobQueue:
         try:
             await install(dsn, CONNECT_SECONDS)
             pool = await asyncpg.create_pool(
-                dsn, min_size=1, max_size=4, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS
+                dsn,
+                min_size=1,
+                max_size=4,
+                timeout=CONNECT_SECONDS,
+                command_timeout=COMMAND_SECONDS,
+                server_settings=SESSION,
             )
         except _BROKEN as error:
             raise Unavailable(f"the queue in the database cannot be used: {error}; try again") from error
@@ -148,7 +153,7 @@ class PgQueuerJobQueue:
         while True:
             try:
                 await work()
-            except _BROKEN as error:
+            except (*_BROKEN, Unavailable) as error:
                 _log.warning("the queue does not answer", reason=type(error).__name__)
                 await asyncio.sleep(min(seconds, 1.0))
             try:

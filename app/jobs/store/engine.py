@@ -15,6 +15,15 @@ from app.errors import InvalidSettings, Unavailable
 BUSY_SECONDS = 5  # a backup tool holds the write lock for moments; after that the client is told to come again
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 30.0  # a server that was stopped, or is gone without a word, must not hold a request for ever
+# A replica that is stopped within a transaction, or whose machine is gone, keeps its locks: the server ends it.
+IDLE_SECONDS = 2
+SESSION = {
+    "application_name": "tarmac",
+    "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
 _ASYNCPG = "postgresql+asyncpg"
 
 
@@ -65,8 +74,9 @@ def plain_dsn(text: str) -> str:
 
 def _postgres(url: URL) -> AsyncEngine:
     limits = {"timeout": CONNECT_SECONDS, "command_timeout": COMMAND_SECONDS}
-    named = {"server_settings": {"application_name": "tarmac"}}
-    return create_async_engine(url.set(drivername=_ASYNCPG), pool_pre_ping=True, connect_args={**limits, **named})
+    return create_async_engine(
+        url.set(drivername=_ASYNCPG), pool_pre_ping=True, connect_args={**limits, "server_settings": dict(SESSION)}
+    )
 
 
 def _own_file(url: URL) -> None:
