@@ -8,12 +8,12 @@
     │   └── TagExists
     ├── ArchiveError    the bytes that came are not what they should be
     │   ├── UnknownFormat · MalformedArchive · TruncatedArchive · LimitExceeded
-    │   └── DigestMismatch · SizeMismatch · MissingContent · SourceChanged
+    │   └── DigestMismatch · SizeMismatch · SignatureRequired · MissingContent · SourceChanged
     ├── RegistryError   the destination refused, or could not be reached
     │   ├── RegistryUnreachable · RegistryTLS · RegistryAuth · RegistryDenied
     │   └── RegistryRejected · RegistryRateLimited · RegistryFault · RegistryLost
     └── ServiceError    our side
-        └── SpoolFull · Unavailable · Interrupted · Internal
+        └── SpoolFull · SourceUnreadable · Unavailable · Interrupted · Internal
 
 A message says what happened, where, and what to do about it; it never holds a secret or a traceback. HTTP status
 codes are not known here (`app.api.problems` maps them).
@@ -167,6 +167,10 @@ class DigestMismatch(ArchiveError):
     code, title = "digest_mismatch", "Content does not have the digest it is named by"
 
 
+class SignatureRequired(ArchiveError):
+    code, title = "signature_required", "The image has to be signed, and is not"
+
+
 class SizeMismatch(ArchiveError):
     code, title = "size_mismatch", "Content does not have the size it is described with"
 
@@ -238,6 +242,11 @@ class ServiceError(TarmacError):
 
 class SpoolFull(ServiceError):
     code, title = "spool_full", "There is no room for the archive"
+    retryable = True
+
+
+class SourceUnreadable(ServiceError):
+    code, title = "source_unreadable", "The archive cannot be read at the moment"
     retryable = True
 
 

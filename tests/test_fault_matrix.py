@@ -34,12 +34,17 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "kill at each stage",
         ("tests/crash/test_stages.py::test_a_job_goes_on_after_a_kill",),
     ),
+    6: (
+        "power loss",
+        ("tests/crash/test_exhausted.py::test_what_is_answered_is_on_the_disk",),
+    ),
     7: (
         "spool full",
         (
             "tests/api/test_push.py::test_a_body_there_is_no_room_for_is_refused_before_it_is_read",
             "tests/spool/test_disk.py::test_what_one_upload_was_promised_is_not_given_to_another",
             "tests/spool/test_disk.py::test_a_disk_that_fails_leaves_nothing",
+            "tests/crash/test_exhausted.py::test_a_call_that_fails_is_told_and_leaves_nothing",
         ),
     ),
     8: (
@@ -157,6 +162,8 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "slow readers of events",
         ("tests/jobs/test_service.py::test_a_watcher_sees_growing_revisions_and_percents_and_the_end",),
     ),
+    31: ("no descriptors left", ("tests/crash/test_exhausted.py::test_no_descriptors_left_is_told_and_passes",)),
+    32: ("memory pressure", ("tests/crash/test_exhausted.py::test_a_large_archive_takes_little_memory",)),
     33: ("clock jumps", ("tests/jobs/test_leases.py::test_a_clock_that_is_set_back_does_not_change_the_order",)),
     34: ("a job kills the process", ("tests/jobs/test_outages.py::test_a_job_that_kills_the_process_is_set_aside",)),
     35: ("stalls of the loop", ("tests/spool/test_disk.py::test_hashing_and_writing_leave_the_event_loop_alone",)),
@@ -180,11 +187,7 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
-LACKING: dict[int, str] = {
-    6: "power loss: the order of syncs is not held, only that file, directory and commit are synced",
-    31: "no descriptors left",
-    32: "memory pressure: tests/bench/footprint.py measures it",
-}
+LACKING: dict[int, str] = {}
 
 
 @cache

@@ -59,6 +59,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         errors.Conflict: HTTPStatus.CONFLICT,
         errors.TagExists: HTTPStatus.CONFLICT,
         errors.SpoolFull: HTTPStatus.INSUFFICIENT_STORAGE,
+        errors.SourceUnreadable: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     }

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.errors import PathNotFound, SourceChanged, TruncatedArchive
+from app.errors import PathNotFound, SourceChanged, SourceUnreadable, TruncatedArchive
 
 Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns
 CHANGED = "the archive was changed while it was being pushed; leave it alone and push it again"
@@ -115,7 +115,8 @@ def check_range(offset: int, size: int, end: int) -> None:
 
 
 def read_from(descriptor: int, offset: int, size: int) -> bytes:
-    """Fewer than `size` bytes at the end of the file. Raises SourceChanged."""
+    """Fewer than `size` bytes at the end of the file. Raises SourceUnreadable: a disk that fails, or a file server
+    that is gone, says nothing of the content."""
     try:
         content = os.pread(descriptor, size, offset)
         while 0 < len(content) < size:  # Linux gives at most 2 GiB at once
@@ -125,5 +126,8 @@ def read_from(descriptor: int, offset: int, size: int) -> bytes:
             content += more
     except OSError as error:
         reason = os.strerror(error.errno or errno.EIO)
-        raise SourceChanged(f"the archive cannot be read at {offset}: {reason}; retry the job") from error
+        raise SourceUnreadable(
+            f"the archive cannot be read at {offset}: {reason}; look at the disk or the file server it lies on, then "
+            "retry the job"
+        ) from error
     return content

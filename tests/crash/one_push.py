@@ -25,7 +25,7 @@ MOST_OPEN = 40
 async def push_until_it_works(data: Path) -> list[list[Any]]:
     answers = []
     app = create_app(_settings(data))
-    async with app.router.lifespan_context(app), _client(app) as client:
+    async with app.router.lifespan_context(app), client_of(app) as client:
         for number in range(MOST_PUSHES):
             archive = docker_save([tagged(image({"bin/app": b"%d" % number * 9000}), f"example.com/team/app:{number}")])
             with contextlib.suppress(OSError):  # Starlette raises it again for the server's log
@@ -40,7 +40,7 @@ async def push_until_it_works(data: Path) -> list[list[Any]]:
 async def left_over(data: Path) -> list[str]:
     """Of a service that starts on what is there."""
     app = create_app(_settings(data))
-    async with app.router.lifespan_context(app), _client(app) as client:
+    async with app.router.lifespan_context(app), client_of(app) as client:
         page = (await client.get("/jobs", params={"limit": 100})).json()
         jobs = [
             (await client.get(f"/jobs/{each['id']}", params={"wait": WAIT_SECONDS})).json() for each in page["jobs"]
@@ -68,7 +68,7 @@ def _settings(data: Path) -> Settings:
     return Settings(data_dir=data, retry_for="0s")
 
 
-def _client(app: Any) -> AsyncClient:
+def client_of(app: Any) -> AsyncClient:
     return AsyncClient(transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://localhost")
 
 

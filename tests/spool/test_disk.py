@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull, TruncatedArchive
+from app.errors import Internal, PathNotFound, SourceChanged, SourceUnreadable, SpoolFull, TruncatedArchive
 from app.spool import SpooledFile
 from app.spool.disk import BATCH_BYTES, DiskSpool
 
@@ -343,11 +343,14 @@ async def test_a_spool_that_moved_to_another_place_is_still_read(spool: DiskSpoo
     DiskSpool(tmp_path / "moved").open(after_reboot).close()
 
 
-async def test_a_read_error_is_told(spool: DiskSpool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+async def test_a_read_error_is_told(spool: DiskSpool, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """As one that may pass: nobody has changed the archive."""
     opened = spool.open(await saved(spool))
-    monkeypatch.setattr(os, "pread", broken(errno.EIO))
-    with pytest.raises(SourceChanged, match="cannot be read at 0"):
+    monkeypatch.setattr(os, "pread", broken(number))
+    with pytest.raises(SourceUnreadable, match="cannot be read at 0") as told:
         opened.read_at(0, 1)
+    assert told.value.problem.retryable
     opened.close()
 
 
