@@ -75,12 +75,16 @@ class ImageInspection(BaseModel):
     layers: list[LayerInspection]
     referrers: list[str]
     attached: list[str] = Field(description="Tags of what hangs on it, such as signatures of cosign.")
+    to_send: int | None = Field(default=None, description="Bytes to be sent for it and for no image before it.")
+    at_registry: int | None = Field(default=None, description="Bytes of it that the registry has.")
 
 
 class ArchiveInspection(BaseModel):
     format: str
     why: str = Field(description="What in the archive tells its format.")
     producer: str = Field(description="The program that wrote it; empty where nothing tells.")
+    to_send: int | None = Field(default=None, description="Bytes to be sent for all its images.")
+    at_registry: int | None = Field(default=None, description="Bytes of its images that the registry has.")
     images: list[ImageInspection]
     notices: list[str]
 

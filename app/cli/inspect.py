@@ -8,13 +8,13 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from app.archive import Archive, index_file
-from app.archive.formats import open_archive
+from app.archive import DEFAULT_LIMITS, Archive, TarIndex, index_file
 from app.cli.archives import Taker, path_of
 from app.cli.destination import open_destinations
 from app.cli.display import display_on, shown, size_of
@@ -25,8 +25,9 @@ from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
 from app.push.graph import identity
 from app.push.inspection import inspect
+from app.push.understanding import Together, put_together
 from app.settings import DEFAULT_REGISTRY, Settings
-from app.spool import Spool, SpooledFile
+from app.spool import OpenFile, Spool, SpooledFile
 from app.spool.disk import DiskSpool
 
 
@@ -62,25 +63,55 @@ async def _find(files: Sequence[str], settings: Settings, registry: str) -> tupl
         display = stack.enter_context(display_on(sys.stderr))
         spool = DiskSpool(settings.data_dir / "spool")
         taker = Taker(spool, stack, display.received)
-        return [await _find_one(file, taker, spool) for file in await taker.join(files)], destination
+        taken = [await _take(file, taker) for file in await taker.join(files)]
+        return await asyncio.to_thread(_understood, taken, spool), destination
 
 
-async def _find_one(file: str | SpooledFile, taker: Taker, spool: Spool) -> Found:
+async def _take(file: str | SpooledFile, taker: Taker) -> Found:
     try:
         taken = await taker.take(file)
-        return Found(taken.name, taken, *await asyncio.to_thread(_read, taken, spool))
+        return Found(taken.name, taken)
     except TarmacError as error:
         return Found(path_of(file), error=error)
 
 
-def _read(taken: JobArchive, spool: Spool) -> tuple[Archive, Mapping[str, Any]]:
-    assert taken.file is not None
-    opened = spool.open(taken.file)
+def _understood(taken: Sequence[Found], spool: Spool) -> list[Found]:
+    """What can be read of the files: together, as a job would have them, and each with its own error."""
+    with ExitStack() as stack:
+        indexed = [_indexed(found, spool, stack) for found in taken]
+        good = [each for each in indexed if not isinstance(each, Found)]
+        together = put_together([each.index for each in good], [each.file for each in good], DEFAULT_LIMITS)
+        numbers = count()
+        return [
+            each if isinstance(each, Found) else _inspected(each.found, together, next(numbers)) for each in indexed
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    found: Found
+    index: TarIndex
+    file: OpenFile
+
+
+def _indexed(found: Found, spool: Spool, stack: ExitStack) -> _Indexed | Found:
+    if found.taken is None:
+        return found
+    assert found.taken.file is not None
     try:
-        archive = open_archive(index_file(opened, opened.size), opened)
-        return archive, inspect(archive, opened)
-    finally:
-        opened.close()
+        file = spool.open(found.taken.file)
+        stack.callback(file.close)
+        return _Indexed(found, index_file(file, file.size), file)
+    except TarmacError as error:
+        return replace(found, error=error)
+
+
+def _inspected(found: Found, together: Together, number: int) -> Found:
+    try:
+        archive = together.open(number, DEFAULT_LIMITS)
+        return replace(found, archive=archive, inspection=inspect(archive, together.files[number]))
+    except TarmacError as error:
+        return replace(found, error=error)
 
 
 def _document(found: Sequence[Found], options: PushOptions, destination: Destination) -> tuple[dict[str, Any], bool]:
@@ -155,6 +186,8 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
         yield from ([f"  written by {archive['producer']}"] if archive["producer"] else [])
         for image in archive["images"]:
             yield from _image_text(image)
+        if archive["images"] and archive["to_send"] is not None:
+            yield f"  {size_of(archive['to_send'])} to send where the registry has nothing of it"
         yield from (f"  note: {text}" for text in archive["notices"])
     if document["problem"]:
         yield f"{document['problem']['code']}: {document['problem']['detail']}"
@@ -171,7 +204,8 @@ def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
     yield f"    {image['digest'] or 'config ' + image['config']}  {platforms}"
     created = f", created {image['created']}" if image["created"] else ""
     layers = f"{len(image['layers'])} layer{'' if len(image['layers']) == 1 else 's'}"
-    yield f"    {layers}, {size_of(image['size'])}{created}"
+    to_send = "" if image["to_send"] is None else f", {size_of(image['to_send'])} to send"
+    yield f"    {layers}, {size_of(image['size'])}{to_send}{created}"
     for layer in image["layers"]:
         stored = _STORED.get(layer["stored"], layer["stored"])
         yield f"      {layer['digest'] or layer['diff_id']}  {size_of(layer['size']):>9}  {stored}"

@@ -19,7 +19,6 @@ from app.cli.destination import open_destinations
 from app.cli.display import Display, display_on, shown, summary_of
 from app.cli.options import checksum_of, options_of, settings_of
 from app.errors import TarmacError
-from app.jobs.archives import told_by_name
 from app.jobs.job import Job, JobArchive, JobState, utc_now
 from app.jobs.knowledge import FileMemory, cache_file
 from app.jobs.ledger import Ledger
@@ -30,6 +29,7 @@ from app.jobs.store.memory import MemoryJobStore
 from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.push import Lanes, PushOptions
+from app.push.understanding import told_by_name
 from app.settings import DEFAULT_REGISTRY, Settings
 from app.spool.disk import DiskSpool
 

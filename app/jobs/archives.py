@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Set
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Set
 from dataclasses import replace
 
 from app.archive import Compression
 from app.archive.intake import Intake, sniff_file
-from app.errors import ArchiveError, ChecksumMismatch
+from app.errors import ChecksumMismatch
 from app.jobs.job import JobArchive
 from app.jobs.workshop import Workshop
 from app.oci import Digest
@@ -30,17 +29,6 @@ def unique_name(name: str, taken: Set[str]) -> str:
         number += 1
         unique = f"{short} ({number})"
     return unique
-
-
-@contextmanager
-def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
-    """What is wrong with one of several archives begins with its name."""
-    try:
-        yield
-    except ArchiveError as error:
-        if several:
-            error.args = (f"{name}: {error}",)
-        raise
 
 
 def compare_checksum(archive: JobArchive, expected: Digest) -> None:

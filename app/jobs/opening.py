@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 
 from app.archive import Archive, Limits, TarIndex, index_file
 from app.errors import MissingContent
-from app.jobs.archives import told_by_name
 from app.jobs.job import Job, JobArchive, JobImage
-from app.jobs.understanding import understand
 from app.oci import Descriptor
 from app.push import Destination, PushPlan, make_plan
 from app.push.plan import ImageTarget
+from app.push.understanding import told_by_name, understand
 from app.spool import OpenFile, Spool
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
-from app.jobs.archives import look_at, told_by_name
+from app.jobs.archives import look_at
 from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job, JobArchive, JobImage, JobState
 from app.jobs.leases import landed_names
@@ -21,9 +21,10 @@ from app.jobs.pausing import is_outage, met_outage, paused, resumed, taken_up
 from app.jobs.registries import pick_registry
 from app.jobs.workshop import Workshop
 from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, execute, fold, survey, timed
-from app.push.inspection import inspect_all
+from app.push.inspection import inspect_all, with_answers
 from app.push.options import MERGES
 from app.push.progress import ENDED
+from app.push.understanding import told_by_name
 from app.registry.proof import verified
 from app.registry.warnings import warnings_told
 
@@ -119,7 +120,10 @@ class Runner:
             with warnings_told(lambda text: emit(Noticed(text))):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
-                    await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
+                    found = await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
+                    self._ledger.show(
+                        job.id, lambda job: job.but(inspection=with_answers(job.inspection, opened.plan, found))
+                    )
                 else:
                     if self._workshop.early is not None:
                         await self._workshop.early.settle(job.id)

@@ -16,7 +16,7 @@ from app.errors import (
     TarmacError,
     UploadIncomplete,
 )
-from app.jobs.archives import NAMELESS, compare_checksum, told_by_name, unique_name
+from app.jobs.archives import NAMELESS, compare_checksum, unique_name
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.opening import Opener
 from app.jobs.registries import pick_registry
@@ -25,6 +25,7 @@ from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.push import received
 from app.push.early import EarlyPush
+from app.push.understanding import told_by_name
 
 SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
 

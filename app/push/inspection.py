@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,10 @@ from app.archive.model import Archive, DockerImage, ImageEntry, ReadAt
 from app.errors import MalformedArchive
 from app.oci import Descriptor, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
-from app.push.graph import manifests
+from app.push.graph import identity, manifests
+from app.push.plan import PushPlan
 from app.push.planning import NO_IMAGES
+from app.push.shares import Share, shares_of
 
 WHY = {
     "docker-archive": "manifest.json holds docker's list of images",
@@ -36,15 +38,21 @@ MAX_CREATED = 64  # characters; RFC 3339 with nanoseconds and an offset has 35
 
 def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     """`format` and `why` it was taken for that, `producer` (empty where nothing tells), `images` in order, `notices`.
-    Sizes are bytes as they lie in the archive. Blocks. Raises what `source` raises."""
+    Sizes are bytes as they lie in the archive; `to_send` is what a registry that has nothing is sent. Blocks. Raises
+    what `source` raises."""
     configs = _Configs(archive, source)
+    shares = shares_of(archive)
     made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in archive.images)
     notices = (*archive.notes, *([NEW_DIGESTS] if made else []), *([] if archive.images else [NO_IMAGES]))
     return {
         "format": archive.format,
         "why": WHY[archive.format],
         "producer": archive.producer,
-        "images": [_image(archive, entry, configs) for entry in archive.images],
+        **_sums(shares),
+        "images": [
+            {**_image(archive, entry, configs), **_weights(share)}
+            for entry, share in zip(archive.images, shares, strict=True)
+        ],
         "notices": list(notices),
     }
 
@@ -59,6 +67,35 @@ def _inspect_some(archive: Archive, source: ReadAt) -> dict[str, Any]:
     if len(archive.images) > MAX_TOLD:
         told["notices"].append(f"only the first {MAX_TOLD} of {len(archive.images)} images are told here")
     return told
+
+
+def with_answers(
+    inspection: Sequence[Mapping[str, Any]], plan: PushPlan, found: Sequence[Share]
+) -> tuple[dict[str, Any], ...]:
+    """`inspection` of the archives of `plan`, and what a survey found for each image of it: `to_send` is what is left,
+    `at_registry` what is there."""
+    answers: dict[object, Share] = {}
+    for target, share in zip(plan.images, found, strict=True):
+        answers.setdefault((target.archive, identity(target.entry)), share)
+    return tuple(
+        _with_answers(told, [answers.get((number, identity(entry)), Share()) for entry in archive.images])
+        for number, (told, archive) in enumerate(zip(inspection, plan.archives, strict=True))
+    )
+
+
+def _with_answers(told: Mapping[str, Any], shares: Sequence[Share]) -> dict[str, Any]:
+    images = [{**image, **_weights(share)} for image, share in zip(told["images"], shares, strict=False)]
+    return {**told, **_sums(shares), "images": images}
+
+
+def _weights(share: Share) -> dict[str, int | None]:
+    return {"to_send": share.to_send, "at_registry": share.at_registry}
+
+
+def _sums(shares: Sequence[Share]) -> dict[str, int | None]:
+    """None where nobody has asked, or where it cannot be told for one of them."""
+    told = {"to_send": [each.to_send for each in shares], "at_registry": [each.at_registry for each in shares]}
+    return {name: None if None in sizes else sum(filter(None, sizes)) for name, sizes in told.items()}
 
 
 class _Configs:

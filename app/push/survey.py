@@ -12,14 +12,16 @@ from app.push.events import BlobDone, Event, ImageState, Noticed, Outcome
 from app.push.graph import contents
 from app.push.images import Images, known_root, state_of
 from app.push.plan import BlobStep, PushPlan
+from app.push.shares import Key, Share, shares_after
 from app.registry import Registry
 
 
 async def survey(
     plan: PushPlan, registry: Registry, emit: Callable[[Event], None], *, lanes: Lanes | None = None
-) -> None:
+) -> tuple[Share, ...]:
     """Ask, and change nothing. An image ends PLANNED, or ALREADY_PRESENT, SKIPPED or FAILED as it would in a push; a
-    notice says how many bytes would be sent. Blobs whose digest is only known after compressing count as to be sent."""
+    notice says how many bytes would be sent, what is given back says it for each image. Blobs whose digest is only
+    known after compressing count as to be sent."""
     lanes = lanes or Lanes()
     images = Images(plan, emit)
     asked = _Asked(plan, images, registry, emit)
@@ -34,7 +36,7 @@ async def survey(
     except asyncio.CancelledError:
         images.cancel()
         raise
-    asked.conclude()
+    return asked.conclude()
 
 
 class _Asked:
@@ -43,7 +45,7 @@ class _Asked:
         self._images = images
         self._registry = registry
         self._emit = emit
-        self._to_send: list[int] = []
+        self._to_send: dict[Key, int] = {}
 
     def needed(self) -> tuple[BlobStep, ...]:
         """Blobs of images that are nowhere yet: what an image that is somewhere has can be mounted from there."""
@@ -65,11 +67,12 @@ class _Asked:
         if there:
             self._emit(BlobDone(repository, step.key, Outcome.EXISTS, step.extent.size))
         else:
-            self._to_send.append(step.extent.size)
+            self._to_send[step.key, step.layer is not None] = step.extent.size
 
-    def conclude(self) -> None:
+    def conclude(self) -> tuple[Share, ...]:
         for number, presence in sorted(self._images.presence.items()):
             state = state_of(presence) if presence.complete else ImageState.PLANNED
             self._images.end(number, state, known_root(self._plan.images[number], presence))
-        size = sum(self._to_send)
+        size = sum(self._to_send.values())
         self._emit(Noticed(f"a push would send {len(self._to_send)} blobs of {size} bytes (before compression)"))
+        return shares_after(self._plan, self._images.presence.keys(), self._to_send.keys())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from app import __version__
 from app.__main__ import main
 from tests.support.archives import docker_save, entry, image, oci_image, oci_layout, sha256, tagged, wrap
+from tests.support.storage_tree import oc_mirror_parts
 
 Tarmac = Callable[..., tuple[int, str, str]]
 APP = image({"bin/app": b"one"}, {"etc/app": b"two"})
@@ -312,6 +314,26 @@ def test_inspect_of_no_archive_fails_and_shows_the_others(tarmac: Tarmac, archiv
     assert status == 1
     assert "unknown_format: " in out
     assert "app.tar: docker-archive" in out
+
+
+def test_inspect_understands_the_parts_of_one_storage_together(tarmac: Tarmac, tmp_path: Path) -> None:
+    node = oci_image(APP)
+    first, last = oc_mirror_parts({"team/app": {"1": node}}, 2)
+    names = ("mirror_000002.tar", "mirror_000001.tar", "noise.bin")
+    for name, data in zip(names, (last, first, b"noise" * 1000), strict=True):
+        (tmp_path / name).write_bytes(data)
+    status, out, _ = tarmac("inspect", "--json", *names)
+    whole, rest, noise = json.loads(out)["archives"]
+    assert (status, noise["problem"]["code"]) == (1, "unknown_format")
+    assert (whole["format"], [image["digest"] for image in whole["images"]]) == ("oc-mirror", [node.digest])
+    assert (rest["format"], rest["images"], rest["problem"]) == ("oc-mirror", [], None)
+    assert "part 2 of 2" in rest["notices"][0]
+
+
+def test_inspect_tells_what_would_be_sent_of_each_image(tarmac: Tarmac, archive: Path) -> None:
+    _, out, _ = tarmac("inspect", archive)
+    assert re.search(r"2 layers, [^,]+, [0-9.]+ \S+ to send", out)
+    assert "to send where the registry has nothing of it" in out
 
 
 def test_inspect_of_an_archive_without_images_says_so(tarmac: Tarmac, tmp_path: Path) -> None:

@@ -176,4 +176,6 @@ async def test_a_dry_run_says_what_is_in_the_archives_and_keeps_it(bench: Bench)
     assert done.state is JobState.SUCCEEDED
     (told,) = stored.document()["inspection"]
     assert (told["format"], told["images"][0]["names"]) == ("docker-archive", ["example.com/team/app:1"])
+    assert told["to_send"] == told["images"][0]["to_send"] > told["images"][0]["size"]
+    assert told["at_registry"] == told["images"][0]["at_registry"] == 0
     assert bench.registry.count("push_blob", "push_manifest") == 0

@@ -1,0 +1,68 @@
+"""From indexed files to Archives, one for each; the parts of one storage are understood together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from app.archive import FORMATS, Archive, Limits, TarIndex
+from app.archive.formats import Contents, join_indexes, open_archive, parts_of_storage
+from app.errors import ArchiveError
+from app.spool import OpenFile
+from app.spool.joined import JoinedFile
+
+
+@contextmanager
+def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
+    """What is wrong with one of several archives begins with its name."""
+    try:
+        yield
+    except ArchiveError as error:
+        if several:
+            error.args = (f"{name}: {error}",)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The files of a request. `parts`: which of them, in order, are parts of one storage: what all of them hold is then
+    the first one's, and `files` has for it the file that joins them."""
+
+    indexes: tuple[TarIndex, ...]
+    files: tuple[OpenFile, ...]
+    parts: tuple[int, ...]
+
+    def open(self, number: int, limits: Limits) -> Archive:
+        """Of a later part: an archive of nothing, with a note. Blocks. Raises ArchiveError."""
+        if number not in self.parts[1:]:
+            return open_archive(self.indexes[number], self.files[number], limits)
+        place = self.parts.index(number) + 1
+        note = f"part {place} of {len(self.parts)} of one storage; what is in it stands with the first part"
+        first = Contents(self.indexes[self.parts[0]], self.files[self.parts[0]], limits)
+        found = next(known.name for known in FORMATS if known.recognises(first))
+        return Archive(found, (), {}, {}, (note,))
+
+
+def put_together(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> Together:
+    """Blocks. Raises ArchiveError."""
+    parts = parts_of_storage([Contents(*each, limits) for each in zip(indexes, files, strict=True)])
+    if not parts:
+        return Together(tuple(indexes), tuple(files), ())
+    every, sources = list(indexes), list(files)
+    every[parts[0]] = join_indexes([indexes[part] for part in parts])
+    sources[parts[0]] = JoinedFile(tuple(files[part] for part in parts))
+    return Together(tuple(every), tuple(sources), parts)
+
+
+def understand(
+    indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits, names: Sequence[str]
+) -> tuple[list[Archive], list[OpenFile]]:
+    """The Archives, and for each the file that its extents lie in. `names` are for messages. Blocks. Raises
+    ArchiveError."""
+    together = put_together(indexes, files, limits)
+    opened = []
+    for number, name in enumerate(names):
+        with told_by_name(name, several=len(names) > 1):
+            opened.append(together.open(number, limits))
+    return opened, list(together.files)
