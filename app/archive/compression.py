@@ -31,9 +31,14 @@ FREE_MEMBERS = 20_000  # and one more for every
 BYTES_PER_MEMBER = (
     64  # received. Each costs 24 µs to open; estargz and zstd:chunked, with one per file, have 150 and more
 )
-XZ_MEMORY = 80 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
-ZSTD_WINDOW_LOG = 27  # 128 MiB, what `zstd -d` takes at most without being asked
+XZ_MEMORY = 68 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
+ZSTD_WINDOW_LOG = 26  # 64 MiB; 2**27 (`--long`, `--ultra -22`) cost 132 MiB for as long as the bytes come
 MAX_GZIP_HEADER = 128 << 10  # 64 KiB of extra field, a name and a comment
+REMEDIES = {
+    Compression.ZSTD: "its window is above 64 MiB: unpack it by `zstd -d --long=31` and send the plain tar, or "
+    "compress it again without --long and below --ultra -22",
+    Compression.XZ: "its dictionary is above that of `xz -9`: unpack it by `xz -d` and send the plain tar",
+}
 _GZIP_HEADER = b"\x1f\x8b\x08" + bytes(7)
 
 
@@ -257,7 +262,10 @@ class _Wrapped:
 
     def _fault(self, error: Exception) -> MalformedArchive | LimitExceeded:
         if "memory" in str(error).lower():  # both lzma and zstd have one error class and tell it by its words alone
-            return LimitExceeded(f"the {self._compression} data needs too much memory to be unpacked: {error}")
+            return LimitExceeded(
+                f"the {self._compression} data needs too much memory to be unpacked ({error}); "
+                f"{REMEDIES[self._compression]}"
+            )
         return MalformedArchive(
             f"the {self._compression} data is corrupt, or followed by something else, before byte {self._received}: "
             f"{error}"

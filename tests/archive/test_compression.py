@@ -260,14 +260,26 @@ def test_an_xz_dictionary_of_gigabytes_is_refused_and_the_largest_preset_is_read
         unwrapped(hostile[:12] + bytes(block) + hostile[24:], Compression.XZ)
 
 
-def test_a_zstd_window_above_128_mib_is_refused_and_one_of_128_mib_is_read() -> None:
+def test_a_zstd_window_above_64_mib_is_refused_with_what_to_do_and_one_of_64_mib_is_read() -> None:
     def compressed(log: int) -> bytes:
         writer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
         return writer.compress(b"content") + writer.flush()
 
-    assert unwrapped(compressed(27), Compression.ZSTD) == b"content"
-    with pytest.raises(LimitExceeded, match="zstd data needs too much memory"):
-        unwrapped(compressed(28), Compression.ZSTD)
+    assert unwrapped(compressed(26), Compression.ZSTD) == b"content"
+    with pytest.raises(
+        LimitExceeded, match="zstd data needs too much memory.* send the plain tar, or compress it again"
+    ):
+        unwrapped(compressed(27), Compression.ZSTD)
+
+
+def test_what_xz_writes_at_its_best_is_read_and_a_larger_dictionary_refused_with_what_to_do() -> None:
+    def compressed(mebibytes: int) -> bytes:
+        chain = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": mebibytes << 20}]
+        return lzma.compress(b"content", filters=chain)
+
+    assert unwrapped(compressed(64), Compression.XZ) == b"content"
+    with pytest.raises(LimitExceeded, match="xz data needs too much memory.* send the plain tar"):
+        unwrapped(compressed(72), Compression.XZ)
 
 
 @ANY_CODEC

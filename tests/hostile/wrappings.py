@@ -111,7 +111,8 @@ def _zstd() -> Cases:
     for log in (28, 31, 41):
         frame = b"\x28\xb5\x2f\xfd\x00" + bytes([(log - 10) << 3]) + b"\x01\0\0"
         yield refused(f"zstd: a window of 2**{log}", frame, "limit_exceeded", "malformed_archive")
-    yield accepted("zstd: a window of 2**27, as --ultra", _long_window())
+    yield accepted("zstd: a window of 2**26", _long_window(26))
+    yield refused("zstd: a window of 2**27, as --long", _long_window(27), "limit_exceeded")
     yield refused(
         "zstd: content size 2**63",
         b"\x28\xb5\x2f\xfd\xe0" + b"\xff" * 8 + b"\x01\0\0",
@@ -208,8 +209,8 @@ def _with_checksum() -> bytes:
     return zstd.compress(DOCKER, options={zstd.CompressionParameter.checksum_flag: 1})
 
 
-def _long_window() -> bytes:
-    engine = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: 27})
+def _long_window(log: int) -> bytes:
+    engine = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: log})
     return engine.compress(DOCKER[:1000]) + engine.compress(DOCKER[1000:]) + engine.flush()
 
 
