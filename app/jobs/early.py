@@ -9,7 +9,7 @@ from functools import partial
 from app.jobs.job import Job
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Lanes, PushOptions
-from app.push.early import EarlyPush, early_repository
+from app.push.early import EarlyPush, Place, early_repository
 from app.spool import OpenFile
 
 
@@ -25,7 +25,8 @@ class EarlyPushes:
         repository = early_repository(options, registry.destination)
         if repository is None or not job.submitter.may_use(repository):
             return None
-        push = EarlyPush(partial(self._peek, spooled_as), registry.registry, repository, self._lanes.transfer)
+        place = Place(registry.registry, registry.destination.host, repository, options.layer_compression)
+        push = EarlyPush(partial(self._peek, spooled_as), place, self._lanes)
         task = asyncio.create_task(push.run())
         self._tasks.setdefault(job.id, []).append(task)
         task.add_done_callback(partial(self._ended, job.id))

@@ -52,12 +52,16 @@ class NoMemory:
 class Recollection:
     """The memory as one push uses it: asked once, told in batches."""
 
-    def __init__(self, memory: Memory, plan: PushPlan) -> None:
-        self._memory, self._compression = memory, plan.layer_compression
-        self._registry = next((place.registry for image in plan.images for place in image.destinations), "")
+    def __init__(self, memory: Memory, compression: Compression, registry: str) -> None:
+        self._memory, self._compression, self._registry = memory, compression, registry
         self._known: dict[Digest, Remembered] = {}
         self._news: dict[Digest, Remembered] = {}
         self._bytes = 0
+
+    @classmethod
+    def of_plan(cls, memory: Memory, plan: PushPlan) -> Recollection:
+        registry = next((place.registry for image in plan.images for place in image.destinations), "")
+        return cls(memory, plan.layer_compression, registry)
 
     async def ask(self, steps: Iterable[BlobStep]) -> None:
         """For what is known of those that are compressed anew."""

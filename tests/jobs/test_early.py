@@ -17,13 +17,14 @@ from app.errors import RegistryUnreachable, UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, at_work
 from app.jobs.caller import Submitter
 from app.jobs.early import EarlyPushes
+from app.jobs.knowledge import FileMemory
 from app.jobs.store.memory import MemoryJobStore
 from app.oci import Digest, Platform
-from app.push import Destination, PushOptions
+from app.push import Destination, Lanes, PushOptions
 from app.push.early import early_repository
 from app.registry import BlobContent
 from tests.jobs.bench import Bench, ended
-from tests.support.archives import Compress, entry, image, oci_image, oci_layout
+from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout
 from tests.support.fake_registry import FakeRegistry
 
 MIB = 1 << 20
@@ -69,7 +70,7 @@ def bench(tmp_path: Path, registry: Telling) -> Bench:
 
 @asynccontextmanager
 async def at_work_early(bench: Bench) -> AsyncIterator[JobService]:
-    workshop = bench.workshop()
+    workshop = replace(bench.workshop(), lanes=Lanes(memory=FileMemory(bench.root / "layers.sqlite")))
     peek = getattr(workshop.spool, "peek")  # noqa: B009 - of this spool alone, not of the port
     workshop = replace(workshop, early=EarlyPushes(peek, workshop.lanes))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
@@ -109,9 +110,29 @@ async def test_a_layer_is_there_before_the_last_byte_and_is_not_sent_again(bench
     assert job.progress.blobs_reused >= 1
 
 
-@pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
-async def test_the_registry_holds_the_same_in_the_end(bench: Bench, registry: Telling, compression: Compress) -> None:
-    content = layout(compression)
+NOISE = image(*({f"bin/{n}": random.Random(n).randbytes(700_000)} for n in range(4)))
+FORMS = {
+    "gzip": LAYOUT,
+    "zstd": layout("zstd"),
+    "plain": layout("none"),
+    **{style: docker_save([NOISE], style=style) for style in ("classic", "podman", "docker25", "crane")},
+}
+
+
+@pytest.mark.parametrize("style", ["classic", "podman", "docker25"])
+async def test_a_plain_layer_is_compressed_and_sent_early_and_once(
+    bench: Bench, registry: Telling, style: Style
+) -> None:
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(docker_save([NOISE], style=style), registry.come))
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 5
+    assert job.progress.blobs_reused >= 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_the_registry_holds_the_same_in_the_end(bench: Bench, registry: Telling, form: str) -> None:
+    content = FORMS[form]
     async with at_work_early(bench) as service:
         await pushed(service, at_once(content))
     (bench.root / "other").mkdir()
