@@ -249,3 +249,10 @@ def test_an_address_for_ended_jobs_that_is_none_is_refused_and_not_shown(url: st
     with pytest.raises(InvalidSettings, match="TARMAC_WEBHOOK_URL") as caught:
         load_settings(environ={"TARMAC_WEBHOOK_URL": url})
     assert "geheim" not in str(caught.value)
+
+
+def test_what_has_to_be_signed_is_read_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.pub").write_text("")
+    (tmp_path / "t.toml").write_text(f'[[signatures]]\ndestinations = ["*/prod/*"]\nkeys = ["{tmp_path}/a.pub"]\n')
+    (signatures,) = load_settings(tmp_path / "t.toml", environ={}).signatures
+    assert (signatures.destinations, signatures.keys) == (("*/prod/*",), (tmp_path / "a.pub",))

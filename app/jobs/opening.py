@@ -13,6 +13,7 @@ from app.jobs.job import Job, JobArchive, JobImage
 from app.oci import Descriptor
 from app.push import Destination, PushPlan, make_plan
 from app.push.plan import ImageTarget
+from app.push.signatures import SignaturePolicy, check_signatures
 from app.push.understanding import told_by_name, understand
 from app.spool import OpenFile, Spool
 
@@ -49,8 +50,11 @@ Tell = Callable[[tuple[JobArchive, ...]], None]
 
 @dataclass(frozen=True, slots=True)
 class Opener:
+    """`signatures`: what has to be signed, and by whom."""
+
     spool: Spool
     limits: Limits
+    signatures: tuple[SignaturePolicy, ...] = ()
 
     @asynccontextmanager
     async def opened(
@@ -72,9 +76,20 @@ class Opener:
             plan = await asyncio.to_thread(make_plan, understood.archives, job.options, destination, names)
             for image in plan.images:
                 job.submitter.check(image.destinations)
-            yield Opened(understood.job_archives, plan, understood.files)
+            signed = await self._signed(plan, understood.files)
+            yield Opened(understood.job_archives, replace(plan, notes=(*plan.notes, *signed)), understood.files)
         finally:
             understood.close()
+
+    async def _signed(self, plan: PushPlan, files: Sequence[OpenFile]) -> tuple[str, ...]:
+        if not self.signatures:
+            return ()
+        work = asyncio.get_running_loop().run_in_executor(None, check_signatures, plan, files, self.signatures)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])  # it reads files that are closed next; it takes a second at the most
+            raise
 
     def _understand(self, job: Job, indexes: Sequence[TarIndex]) -> Understood:
         with ExitStack() as stack:

@@ -109,7 +109,7 @@ class Runner:
             # at once: a file that was unwrapped belongs to the job, whatever comes after
             known = (*archives, *job.archives[number + 1 :])
             self._ledger.show(job.id, lambda job, known=known: job.but(archives=known))  # type: ignore[misc]
-        opener = Opener(self._workshop.spool, self._workshop.limits)
+        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures)
 
         def understood(known: tuple[JobArchive, ...]) -> None:
             self._ledger.show(job.id, lambda job: job.but(archives=known))

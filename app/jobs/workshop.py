@@ -16,6 +16,7 @@ from app.jobs.pausing import FAIL_AT_ONCE, PausedJobs, RetrySchedule
 from app.jobs.queue import JobQueue
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Lanes
+from app.push.signatures import SignaturePolicy
 from app.spool import Spool
 
 
@@ -39,4 +40,5 @@ class Workshop:
     schedule: RetrySchedule = FAIL_AT_ONCE
     paused: PausedJobs = field(default_factory=PausedJobs)
     fellows: Fellows | None = None
+    signatures: tuple[SignaturePolicy, ...] = ()
     early: EarlyPushes | None = None

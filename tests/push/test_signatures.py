@@ -1,0 +1,183 @@
+"""Images that have to be signed are pushed only with a signature by a key that counts."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as new_ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as new_rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from app.archive import open_archive
+from app.errors import InvalidSettings, SignatureRequired
+from app.push import Destination, PushOptions, make_plan
+from app.push.signatures import BUNDLE, SIGNATURE, SIMPLE_SIGNING, SignaturePolicy, check_signatures, load_key
+from tests.support.archives import (
+    OCI_EMPTY,
+    OCI_MANIFEST,
+    Node,
+    descriptor,
+    docker_save,
+    entry,
+    image,
+    oci_image,
+    oci_layout,
+    sha256,
+    tagged,
+    to_json,
+)
+from tests.support.opening import taken_in
+
+Private = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
+EC, OTHER, ED = new_ec(SECP256R1()), new_ec(SECP256R1()), Ed25519PrivateKey.generate()
+RSA = new_rsa(65537, 2048)
+APP = oci_image(image({"bin/app": b"one"}))
+PAYLOAD = to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}})
+
+
+def signed(key: Private, message: bytes) -> str:
+    if isinstance(key, EllipticCurvePrivateKey):
+        made = key.sign(message, ECDSA(SHA256()))
+    elif isinstance(key, Ed25519PrivateKey):
+        made = key.sign(message)
+    else:
+        made = key.sign(message, PKCS1v15(), SHA256())
+    return base64.b64encode(made).decode()
+
+
+def artifact(media_type: str, blob: bytes, **annotations: str) -> Node:
+    layer = descriptor(media_type, blob) | ({"annotations": annotations} if annotations else {})
+    members = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": descriptor(OCI_EMPTY, b"{}"),
+        "layers": [layer],
+    }
+    return Node(to_json(members), OCI_MANIFEST, {sha256(b"{}"): b"{}", sha256(blob): blob})
+
+
+def simple(key: Private, of: Node = APP, says: str | None = None) -> Node:
+    """What `cosign sign --key` puts beside an image."""
+    payload = to_json({"critical": {"image": {"docker-manifest-digest": says or of.digest}}, "optional": None})
+    return artifact(SIMPLE_SIGNING, payload, **{SIGNATURE: signed(key, payload)})
+
+
+def bundled(key: Private, of: Node = APP) -> Node:
+    """What cosign 3 puts beside an image."""
+    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": of.digest[7:]}}]}
+    payload, kind = to_json(statement), "application/vnd.in-toto+json"
+    message = f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
+    envelope = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": kind,
+        "signatures": [{"sig": signed(key, message)}],
+    }
+    return artifact(f"{BUNDLE}.v0.3+json", to_json({"dsseEnvelope": envelope}))
+
+
+def public(key: Private, place: Path, name: str = "ours.pub") -> Path:
+    file = place / name
+    file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return file
+
+
+def policy(place: Path, key: Private = EC, *destinations: str) -> SignaturePolicy:
+    return SignaturePolicy(destinations or ("*",), (load_key(public(key, place)),))
+
+
+def checked(archives: list[bytes], *policies: SignaturePolicy, **options: Any) -> tuple[str, ...]:
+    taken = [taken_in(each) for each in archives]
+    pairs = [(open_archive(index, source), source) for index, source in taken]
+    chosen = PushOptions.parse({name: [value] for name, value in options.items()})
+    plan = make_plan([archive for archive, _ in pairs], chosen, Destination("default", "registry.test"))
+    return check_signatures(plan, [file for _, file in pairs], policies)
+
+
+def with_signature(signature: Node) -> bytes:
+    tag = "sha256-" + APP.digest[7:] + ".sig"
+    return oci_layout([entry(APP, ref="example.com/prod/app:1"), entry(signature, ref=f"example.com/prod/app:{tag}")])
+
+
+@pytest.mark.parametrize("key", [EC, ED, RSA], ids=["ecdsa", "ed25519", "rsa"])
+@pytest.mark.parametrize("make", [simple, bundled])
+def test_a_signature_by_the_key_counts_and_the_notice_says_whose_it_is(tmp_path: Path, key: Private, make: Any) -> None:
+    (notice,) = checked([with_signature(make(key))], policy(tmp_path, key, "*/prod/*"))
+    assert notice == "registry.test/prod/app:1 is signed by ours.pub"
+
+
+def test_a_signature_in_another_archive_of_the_request_counts(tmp_path: Path) -> None:
+    apart = oci_layout([entry(simple(EC), ref="example.com/elsewhere:1")])
+    alone = oci_layout([entry(APP, ref="example.com/prod/app:1")])
+    (notice,) = checked([alone, apart], policy(tmp_path, EC, "registry.test/prod/*"))
+    assert notice == "registry.test/prod/app:1 is signed by ours.pub"
+
+
+@pytest.mark.parametrize(
+    ("signature", "words"),
+    [
+        (simple(OTHER), "by other keys"),
+        (bundled(OTHER), "by other keys"),
+        (simple(EC, says=sha256(b"another")), "no signature of it"),
+        (artifact(SIMPLE_SIGNING, b"{", **{SIGNATURE: "AAAA"}), "no signature of it"),
+        (artifact(SIMPLE_SIGNING, b"[]", **{SIGNATURE: "AAAA"}), "no signature of it"),
+        (
+            artifact(SIMPLE_SIGNING, to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}})),
+            "no signature",
+        ),
+        (artifact(SIMPLE_SIGNING, to_json({"critical": {"image": 1}}), **{SIGNATURE: "!"}), "no signature of it"),
+        (artifact(f"{BUNDLE}.v0.3+json", b'{"dsseEnvelope": {"payload": 1, "signatures": 2}}'), "no signature of it"),
+        (artifact(f"{BUNDLE}.v0.3+json", b'{"dsseEnvelope": {"signatures": [1]}}'), "no signature of it"),
+    ],
+)
+def test_what_is_no_signature_by_the_key_does_not_count(tmp_path: Path, signature: Node, words: str) -> None:
+    with pytest.raises(SignatureRequired, match=words):
+        checked([with_signature(signature)], policy(tmp_path, EC, "registry.test/prod/app"))
+
+
+def test_where_no_policy_covers_the_destination_nothing_is_asked(tmp_path: Path) -> None:
+    assert checked([oci_layout([entry(APP, ref="example.com/dev/app:1")])], policy(tmp_path, EC, "*/prod/*")) == ()
+
+
+def test_a_docker_archive_cannot_be_signed_and_is_told_so(tmp_path: Path) -> None:
+    archive = docker_save([tagged(image({"a": b"1"}), "example.com/prod/app:1")])
+    with pytest.raises(SignatureRequired, match="OCI layout"):
+        checked([archive], policy(tmp_path))
+
+
+@pytest.mark.parametrize("options", [{"media_types": "docker"}, {"on_existing_tag": "merge-with-overwrite"}])
+def test_options_that_make_another_manifest_are_refused(tmp_path: Path, options: dict[str, str]) -> None:
+    with pytest.raises(SignatureRequired, match="leave these options out"):
+        checked([with_signature(simple(EC))], policy(tmp_path), **options)
+
+
+def test_a_payload_that_is_not_what_its_digest_says_is_not_believed(tmp_path: Path) -> None:
+    archive = with_signature(simple(EC, says=sha256(b"another")))
+    bent = archive.replace(sha256(b"another").encode(), APP.digest.encode())
+    with pytest.raises(SignatureRequired, match="no signature of it"):
+        checked([bent], policy(tmp_path, EC, "registry.test/prod/app"))
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"])
+def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bad.pub").write_bytes(content)
+    with pytest.raises(InvalidSettings, match=r"bad\.pub"):
+        load_key(tmp_path / "bad.pub")
+
+
+def test_a_short_rsa_key_is_refused(tmp_path: Path) -> None:
+    short = new_rsa(65537, 1024)
+    with pytest.raises(InvalidSettings, match="too short"):
+        load_key(public(short, tmp_path))
+
+
+def test_a_key_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"none\.pub"):
+        load_key(tmp_path / "none.pub")
