@@ -14,6 +14,11 @@ from app.errors import PathNotFound, SourceChanged, SourceUnreadable, TruncatedA
 Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns
 CHANGED = "the archive was changed while it was being pushed; leave it alone and push it again"
 
+# These say that what was named is not there (any more), or not for us; others, that it cannot be had at the moment.
+_GONE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENAMETOOLONG}
+)
+
 # A FIFO must not block the open, a terminal must not become ours; both are refused once they are open.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -23,10 +28,14 @@ def identity_of(status: os.stat_result) -> Identity:
 
 
 def open_regular(path: str, missing: type[PathNotFound | SourceChanged]) -> int:
-    """A descriptor of a regular file. Raises `missing` for anything else."""
+    """A descriptor of a regular file. Raises `missing` for anything else, SourceUnreadable."""
     try:
         descriptor = os.open(path, OPEN_FLAGS)
     except OSError as error:
+        if error.errno not in _GONE:
+            raise SourceUnreadable(
+                f"{os.path.basename(path)} cannot be opened at the moment: {error.strerror}; retry the job"
+            ) from error
         raise missing(f"{os.path.basename(path)} cannot be opened: {error.strerror}") from error
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor

@@ -1,5 +1,5 @@
-"""The job store with very many jobs: a page of the list, the status of one, and a start with a long queue. Without HTTP,
-which costs the same with one job."""
+"""The job store with very many jobs: a page of the list, the status of one, and a start with a long queue. Without
+HTTP, which costs the same with one job."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def measure() -> dict[str, Any]:
-    """Milliseconds, but for `ready`: seconds from opening the database to everything that waits standing in line."""
+    """Milliseconds, but for `ready`: seconds from opening the database to everything that waits standing in line. `cpu`
+    is what it costs where nobody else wants the processor."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_measure(Path(folder)))
 
@@ -59,7 +60,9 @@ async def _measure(folder: Path) -> dict[str, Any]:
     }.items():
         figures[name] = await _times(question)
     await store.close()
+    spent = time.process_time()
     figures["ready"] = await _start(url, folder)
+    figures["ready_cpu"] = time.process_time() - spent
     return figures
 
 
@@ -69,13 +72,14 @@ async def _page(store: SqlJobStore, query: JobQuery) -> None:
 
 
 async def _times(ask: Callable[[int], Awaitable[object]]) -> dict[str, float]:
-    taken = []
+    taken, spent = [], time.process_time()
     for number in range(ASKED):
         began = time.perf_counter()
         await ask(number)
         taken.append((time.perf_counter() - began) * 1000)
     taken.sort()
-    return {"median": taken[ASKED // 2], "p99": taken[int(ASKED * 0.99)]}
+    cpu = (time.process_time() - spent) * 1000 / ASKED
+    return {"median": taken[ASKED // 2], "p99": taken[int(ASKED * 0.99)], "cpu": cpu}
 
 
 async def _start(url: str, folder: Path) -> float:
@@ -101,7 +105,7 @@ async def _store_all(store: SqlJobStore, jobs: list[Job]) -> None:
 
 def _rows(store: SqlJobStore, jobs: list[Job]) -> Iterator[dict[str, Any]]:
     for job in jobs:
-        yield {**store._row(job), "home": "", "place": ""}  # noqa: SLF001 - 100,000 commits would take minutes
+        yield {**store._row(job), "home": "", "place": ""}  # 100,000 commits would take minutes
 
 
 def _job(number: int) -> Job:

@@ -7,8 +7,10 @@ import asyncio
 import ctypes
 import os
 import subprocess
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,10 @@ def _be_the_child(work: Work, gate: tuple[int, int], log: Path | None) -> None:
         os.close(reader)
         asyncio.run(work())
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        raise
     finally:
         os._exit(1)
 

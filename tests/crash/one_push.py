@@ -20,12 +20,14 @@ from tests.support.archives import docker_save, image, tagged
 MOST_PUSHES = 40  # each thread of the process may meet the fault once, and more are made as they are needed
 WAIT_SECONDS = 20
 MOST_OPEN = 40
+STARTED = "started"  # a file that says that the service was there
 
 
 async def push_until_it_works(data: Path) -> list[list[Any]]:
     answers = []
     app = create_app(_settings(data))
     async with app.router.lifespan_context(app), client_of(app) as client:
+        (data / STARTED).touch()
         for number in range(MOST_PUSHES):
             archive = docker_save([tagged(image({"bin/app": b"%d" % number * 9000}), f"example.com/team/app:{number}")])
             with contextlib.suppress(OSError):  # Starlette raises it again for the server's log

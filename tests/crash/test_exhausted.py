@@ -86,7 +86,7 @@ def test_no_descriptors_left_is_told_and_passes(tmp_path: Path) -> None:
         "unavailable",
         "internal",
         "registry_error",
-        "spool_full",
+        "source_unreadable",
     }
     assert told["answers"][0] != [200, "succeeded"]
     assert told["left"] == []

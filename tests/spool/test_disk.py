@@ -343,6 +343,16 @@ async def test_a_spool_that_moved_to_another_place_is_still_read(spool: DiskSpoo
     DiskSpool(tmp_path / "moved").open(after_reboot).close()
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
+async def test_an_archive_that_cannot_be_opened_now_has_not_changed(
+    spool: DiskSpool, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    file = await saved(spool)
+    monkeypatch.setattr(os, "open", broken(number))
+    with pytest.raises(SourceUnreadable, match="at the moment"):
+        spool.open(file)
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
 async def test_a_read_error_is_told(spool: DiskSpool, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """As one that may pass: nobody has changed the archive."""
