@@ -149,9 +149,9 @@ class FirstUpload:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def _early(self, spooled_as: str) -> EarlyPush | None:
-        """Not where a checksum is to be compared first: nobody wants anything of a damaged archive pushed."""
+        """Not where a checksum or a signature is to be looked at first: nothing of what is refused shall be pushed."""
         asked = self._foreseen
-        if self._workshop.early is None or asked is None or asked.checksum is not None:
+        if self._workshop.early is None or asked is None or asked.checksum is not None or self._workshop.signatures:
             return None
         registry = pick_registry(self._workshop.registries, asked.registry)
         return self._workshop.early.begin(self.job, spooled_as, asked.options, registry)

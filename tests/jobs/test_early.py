@@ -22,6 +22,7 @@ from app.jobs.store.memory import MemoryJobStore
 from app.oci import Digest, Platform
 from app.push import Destination, Lanes, PushOptions
 from app.push.early import early_repository
+from app.push.signatures import SignaturePolicy
 from app.registry import BlobContent
 from tests.jobs.bench import Bench, ended
 from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout
@@ -69,8 +70,9 @@ def bench(tmp_path: Path, registry: Telling) -> Bench:
 
 
 @asynccontextmanager
-async def at_work_early(bench: Bench) -> AsyncIterator[JobService]:
-    workshop = replace(bench.workshop(), lanes=Lanes(memory=FileMemory(bench.root / "layers.sqlite")))
+async def at_work_early(bench: Bench, signatures: tuple[SignaturePolicy, ...] = ()) -> AsyncIterator[JobService]:
+    lanes = Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
+    workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
     peek = getattr(workshop.spool, "peek")  # noqa: B009 - of this spool alone, not of the port
     workshop = replace(workshop, early=EarlyPushes(peek, workshop.lanes))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
@@ -115,6 +117,7 @@ FORMS = {
     "gzip": LAYOUT,
     "zstd": layout("zstd"),
     "plain": layout("none"),
+    "docker, compressed": docker_save([NOISE], style="podman", compress="gzip"),
     **{style: docker_save([NOISE], style=style) for style in ("classic", "podman", "docker25", "crane")},
 }
 
@@ -234,6 +237,14 @@ async def test_wrong_content_never_arrives(bench: Bench, registry: Telling) -> N
 async def test_nothing_is_sent_before_it_may_be(bench: Bench, registry: Telling, request_: JobRequest) -> None:
     async with at_work_early(bench) as service, await service.begin() as upload:
         upload.foresee(request_)
+        await upload.receive("x.tar", at_once(LAYOUT))
+        assert not registry.calls
+        await upload.abandon(UploadIncomplete("enough"))
+
+
+async def test_nothing_is_sent_before_its_signature_was_looked_at(bench: Bench, registry: Telling) -> None:
+    async with at_work_early(bench, (SignaturePolicy(("*",), ()),)) as service, await service.begin() as upload:
+        upload.foresee(REQUEST)
         await upload.receive("x.tar", at_once(LAYOUT))
         assert not registry.calls
         await upload.abandon(UploadIncomplete("enough"))
