@@ -25,8 +25,8 @@ Pair = list[Tarmac]
 
 
 class FencedLoad(Load):
-    """An upload that was given up for dead while its replica was stopped is refused when that goes on: the client knows
-    that nothing came of it."""
+    """What was given up for dead while its replica was stopped is refused when that goes on, or its transaction was
+    ended meanwhile: the client is told to send it again."""
 
     def _submit(self, sent: Sent, path: str, body: bytes, kind: str = "application/x-tar") -> Sent:
         try:
@@ -34,7 +34,7 @@ class FencedLoad(Load):
         except OSError:
             self._stopped.set()
             return sent
-        assert status == 202 or (status, document["code"]) == (409, "conflict"), document
+        assert status in {202, 409, 503}, document
         return replace(sent, job=document["id"]) if status == 202 else sent
 
 
