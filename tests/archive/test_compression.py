@@ -267,7 +267,7 @@ def test_a_zstd_window_above_64_mib_is_refused_with_what_to_do_and_one_of_64_mib
 
     assert unwrapped(compressed(26), Compression.ZSTD) == b"content"
     with pytest.raises(
-        LimitExceeded, match="zstd data needs too much memory.* send the plain tar, or compress it again"
+        LimitExceeded, match=r"zstd data needs too much memory.* send the plain tar, or compress it again"
     ):
         unwrapped(compressed(27), Compression.ZSTD)
 
@@ -278,7 +278,7 @@ def test_what_xz_writes_at_its_best_is_read_and_a_larger_dictionary_refused_with
         return lzma.compress(b"content", filters=chain)
 
     assert unwrapped(compressed(64), Compression.XZ) == b"content"
-    with pytest.raises(LimitExceeded, match="xz data needs too much memory.* send the plain tar"):
+    with pytest.raises(LimitExceeded, match=r"xz data needs too much memory.* send the plain tar"):
         unwrapped(compressed(72), Compression.XZ)
 
 
