@@ -17,6 +17,7 @@ from app.jobs.store.memory import MemoryJobStore
 from app.jobs.watch import Folder, FolderWatch
 from tests.jobs.bench import APP, NAMELESS, TWO, Bench
 from tests.support.archives import entry, image, oci_image, oci_members
+from tests.support.storage_tree import tree
 
 
 @pytest.fixture
@@ -198,6 +199,17 @@ async def test_an_unpacked_layout_is_one_archive(bench: Bench, folder: Path) -> 
         assert await carried(watch_of(service, folder)) == ["disk/app"]
     assert (folder / "done/disk/app/oci-layout").is_file()
     assert ("team/app", "1") in bench.registry.tags
+
+
+async def test_the_directory_of_a_registrys_storage_is_one_archive(bench: Bench, folder: Path) -> None:
+    node = oci_image(image({"a": b"1"}))
+    for member in tree({"team/app": {"1": node}}):
+        place = folder / "disk" / member.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(member.data)
+    listing = Folder(folder).look()
+    assert [drop.paths for drop in listing.drops] == [("disk",)]
+    assert len(listing.drops[0].files) == sum(1 for each in (folder / "disk").rglob("*") if each.is_file())
 
 
 async def test_a_second_file_of_a_name_is_put_beside_the_first(bench: Bench, folder: Path) -> None:

@@ -8,12 +8,13 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from app.archive.split import PartName
 from app.errors import ChecksumMismatch, InvalidRequest, PathNotFound
 from app.jobs.beneath import open_beneath
-from app.jobs.paths import DIRECTORY_MARKERS, AllowedRoots
+from app.jobs.paths import DIRECTORY_MARKERS, STORAGE, AllowedRoots
 
 DONE, FAILED = "done", "failed"
 OPTIONS, CHECKSUM, REPORT = ".json", ".sha256", ".report.json"
@@ -21,6 +22,7 @@ FOLDER_OPTIONS = ".tarmac.json"
 MAX_DROPS = 10_000  # of one look: the others come when these are gone
 MAX_ENTRIES = 100_000  # names read in one look; an unpacked layout of 300 images has about 3,000
 MAX_DEPTH = 8  # directories below the folder; the disk of a release has one to three
+MAX_DEPTH_INSIDE = 64  # of an unpacked archive; a registry's storage has 12 and the slashes of its repositories
 MAX_SIDE_BYTES = 1 << 20  # of a side file: renames of a thousand images have a tenth of it
 _GROWING = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 _BESIDE = (OPTIONS, CHECKSUM)
@@ -98,11 +100,11 @@ class Folder:
         for directory, directories, names in os.walk(self._root):
             below = "" if directory == str(self._root) else directory.removeprefix(f"{self._root}/")
             inside = next((each for each in unpacked if below == each or below.startswith(f"{each}/")), None)
-            if inside is None and below and not set(DIRECTORY_MARKERS).isdisjoint(names):
+            if inside is None and below and self._is_unpacked(below, names):
                 inside = below
                 unpacked += (below,)
             is_hidden = _never if inside is not None else _is_hidden
-            deep = below.count("/") >= MAX_DEPTH
+            deep = below.count("/") >= (MAX_DEPTH if inside is None else MAX_DEPTH_INSIDE)
             directories[:] = () if deep else sorted(each for each in directories if not is_hidden(each))
             for name in sorted(each for each in names if not is_hidden(each)):
                 count += 1
@@ -111,6 +113,13 @@ class Folder:
                 entry = self._entry(f"{below}/{name}" if below else name)
                 if entry is not None:
                     yield (inside, "") if inside is not None else _whole(entry.path), entry
+
+    def _is_unpacked(self, below: str, names: list[str]) -> bool:
+        """Whether that directory is an archive's, or a registry's own storage; through no link."""
+        steps = accumulate(STORAGE, Path.joinpath, initial=self._root / below)
+        return not set(DIRECTORY_MARKERS).isdisjoint(names) or all(
+            each.is_dir() and not each.is_symlink() for each in steps
+        )
 
     def _entry(self, path: str) -> _Entry | None:
         try:
