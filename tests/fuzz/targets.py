@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -23,6 +26,7 @@ from tests.hostile.samples import NAME
 SMALL = 64 << 10
 MAX_WORDS = 8_000  # of one error
 SECONDS = 2.0  # of CPU time, of one input
+MAX_CORPUS_BYTES = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ CHANGES = st.lists(st.tuples(KINDS, st.integers(0, 1 << 20), st.integers(0, 1 <<
 
 
 def mutations(*groups: str) -> st.SearchStrategy[bytes]:
-    return st.builds(bent, st.sampled_from(seeds(*groups)), CHANGES)
+    """The seeds are built when the first input is wanted."""
+    return st.builds(bent, st.deferred(lambda: st.sampled_from(seeds(*groups))), CHANGES)
 
 
 def resummed(data: bytes) -> bytes:
@@ -182,6 +187,69 @@ def documents() -> Iterator[st.SearchStrategy[bytes]]:
         )
 
 
+CORPUS = Path(__file__).parents[1] / "data" / "corpus"
+DIGEST = re.compile(rb"sha256:[0-9a-f]{64}|(?<=sha256/)[0-9a-f]{64}")
+Damage = tuple[str, int, int]  # what is done, and two numbers that say where
+
+
+@cache
+def corpus() -> tuple[bytes, ...]:
+    """Archives of real tools that are quick to push."""
+    found = (path.read_bytes() for path in sorted(CORPUS.glob("*.t*")) if path.stat().st_size < MAX_CORPUS_BYTES)
+    return tuple(data for data in found if data)
+
+
+def pieces_of(data: bytes) -> list[bytes]:
+    """The members of a tar with their headers, and its end; what is wrapped is one piece."""
+    pieces, at = [], 0
+    while data[at + 257 : at + 262] == b"ustar" and re.fullmatch(rb"[0-7]{11}[ \0]", data[at + 124 : at + 136]):
+        end = at + 512 + -(-int(data[at + 124 : at + 135], 8) // 512) * 512
+        pieces.append(data[at:end])
+        at = end
+    return [*pieces, data[at:]]
+
+
+def damaged(data: bytes, damages: list[Damage]) -> bytes:
+    for kind, here, there in damages:
+        data = _damaged(data, kind, here, there)
+    return data
+
+
+def _damaged(data: bytes, kind: str, here: int, there: int) -> bytes:
+    pieces = pieces_of(data)
+    one, other = here % len(pieces), there % len(pieces)
+    match kind:
+        case "bit":
+            at = here % max(1, len(data))
+            return data[:at] + bytes(each ^ 1 << there % 8 for each in data[at : at + 1]) + data[at + 1 :]
+        case "swap":
+            pieces[one], pieces[other] = pieces[other], pieces[one]
+        case "again":
+            pieces.insert(other, pieces[one])
+        case "lose":
+            del pieces[one]
+        case "end":
+            pieces = pieces[:one]
+        case "size":
+            head = pieces[one]
+            pieces[one] = head[:124] + b"%011o\0" % (there % 100_000) + head[136:] if len(head) > 512 else head
+        case _:
+            places = [match.span() for match in DIGEST.finditer(data)]
+            if places:
+                end = places[here % len(places)][1]
+                return data[: end - 1] + b"%x" % (there % 16) + data[end:]
+    return b"".join(pieces)
+
+
+DAMAGES = st.lists(
+    st.tuples(
+        st.sampled_from(["bit", "swap", "again", "lose", "end", "size", "digest"]),
+        st.integers(0, 1 << 24),
+        st.integers(0, 1 << 24),
+    ),
+    min_size=1,
+    max_size=4,
+)
 NAMES = st.one_of(
     st.text(max_size=40),
     st.builds(lambda changes: bent(NAME.encode(), changes).decode("utf-8", "replace"), CHANGES),
@@ -199,6 +267,14 @@ TARGETS: Mapping[str, Target] = {
     "json": Target(st.builds(bent, st.sampled_from([each for _, each in PLACES.values()]), CHANGES), check_json),
     "graph": Target(st.one_of(*documents(), mutations("descriptors", "graphs").map(resummed)), check_landing),
     "docker": Target(mutations("docker_manifests", "names").map(resummed), check_landing),
+    "corpus": Target(
+        st.builds(
+            lambda data, damages: resummed(damaged(data, damages)),
+            st.deferred(lambda: st.sampled_from(corpus())),
+            DAMAGES,
+        ),
+        check_landing,
+    ),
     "reference": Target(NAMES, check_reference),
     "digest": Target(st.one_of(st.text(max_size=80), st.from_regex(r"sha(256|512):[0-9a-fA-F]{60,130}")), check_digest),
 }
