@@ -220,8 +220,8 @@ def test_limits_are_what_the_code_has() -> None:
     expected = {
         "body of a request": f"`TARMAC_MAX_UPLOAD_BYTES`, {Settings().max_upload_bytes >> 30} GiB if not set",
         "an archive unpacked": f"{limits.unpacked_bytes >> 30} GiB, and {limits.ratio} times its wrapped size",
-        "window of zstd, dictionary of xz": f"{(1 << ZSTD_WINDOW_LOG) >> 20} MiB: `xz -9` and `zstd --ultra -21` are read, "
-        "`zstd --long` (128 MiB) is refused",
+        "window of zstd, dictionary of xz": f"{(1 << ZSTD_WINDOW_LOG) >> 20} MiB: `xz -9` and `zstd --ultra -21` are "
+        "read, `zstd --long` (128 MiB) is refused",
         "members of an archive": f"{limits.members:,}",
         "manifests of an archive": f"{limits.nodes:,} of together {limits.manifests_bytes >> 20} MiB; "
         f"indexes {limits.depth} deep",
