@@ -23,15 +23,14 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.access import known_holders, known_hosts, own_certificate
 from app.api import ApiContext, RegistryView, new_application
+from app.api.connection import Connection, raise_file_limit
 from app.api.metrics import Metrics
 from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import pull_router
-from app.api.connection import Connection, raise_file_limit
-from app.api.hosts import AllowedHosts
-from app.api.security import Access, FindHolder
-from app.certificate import Certificate, CertificateFiles
+from app.api.security import Access
 from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
@@ -40,7 +39,6 @@ from app.jobs.early import EarlyPushes
 from app.jobs.knowledge import FileMemory
 from app.jobs.pausing import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
-from app.jobs.tokens import TokensFile
 from app.jobs.watch import Folder, FolderWatch, watching
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
 from app.push import Lanes
@@ -75,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.fault = error
             raise
 
-    return new_application(lifespan, Access(_holders(settings.tokens_file), _hosts(settings)), *routers)
+    return new_application(lifespan, Access(known_holders(settings), known_hosts(settings)), *routers)
 
 
 @asynccontextmanager
@@ -142,28 +140,6 @@ def _webhook(settings: Settings, outbox: Outbox) -> Webhook | None:
     return Webhook(told, outbox, describe=describe)
 
 
-def _holders(file: Path | None) -> FindHolder | None:
-    if file is None:
-        return None
-    try:
-        return TokensFile(file, time.monotonic).find
-    except (OSError, ValueError) as error:
-        raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
-
-
-def _hosts(settings: Settings) -> AllowedHosts | None:
-    if not (settings.is_loopback or settings.allowed_hosts):
-        return None
-    return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
-
-
-def _certificate(settings: Settings) -> Certificate | None:
-    """Raises InvalidSettings."""
-    if settings.tls_cert is None:
-        return None
-    return Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
-
-
 def openapi_document() -> dict[str, Any]:
     """The API of a service with default settings."""
     with TemporaryDirectory() as place:
@@ -175,7 +151,7 @@ def serve(settings: Settings) -> None:
     bound_heap()
     sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logs(pretty=sys.stderr.isatty())
-    certificate = _certificate(settings)
+    certificate = own_certificate(settings)
     Connection.most = raise_file_limit()
     with _listen(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
         port = listener.getsockname()[1]

@@ -109,6 +109,7 @@ Roots = Annotated[tuple[ExistingDirectory, ...], BeforeValidator(_parse_roots)]
 Url = Annotated[str, AfterValidator(_check_url)]
 WebhookUrl = Annotated[str, AfterValidator(_check_webhook)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_parse_list)]
 HostNames = Annotated[tuple[Annotated[str, AfterValidator(_check_host_name)], ...], BeforeValidator(_parse_list)]
 
 __all__ = [
@@ -121,5 +122,6 @@ __all__ = [
     "Roots",
     "Url",
     "WebhookUrl",
+    "Words",
     "parse_bytes",
 ]

@@ -40,6 +40,7 @@ from app.setting_values import (
     Roots,
     Url,
     WebhookUrl,
+    Words,
 )
 
 _PREFIX = "TARMAC_"
@@ -129,6 +130,11 @@ class Settings(BaseModel):
     tokens_file: ExistingFile | None = None
     allow_anonymous: bool = False
     allowed_hosts: HostNames = ()
+    oidc_issuer: WebhookUrl | None = None
+    oidc_audience: str | None = None
+    oidc_roles: Words = ()
+    oidc_claim: str = "roles"
+    oidc_ca_file: ExistingFile | None = None
     tls_cert: ExistingFile | None = None
     tls_key: ExistingFile | None = None
     tls_client_ca: ExistingFile | None = None
@@ -152,7 +158,9 @@ class Settings(BaseModel):
             )
         if self.webhook_secret is not None and self.webhook_secret_file is not None:
             raise ValueError("webhook_secret and webhook_secret_file exclude each other")
-        if not (self.is_loopback or self.tokens_file or self.allow_anonymous):
+        if self.oidc_issuer is not None and not (self.oidc_audience and self.oidc_roles):
+            raise ValueError("oidc_issuer needs oidc_audience and oidc_roles")
+        if not (self.is_loopback or self.tokens_file or self.oidc_issuer or self.allow_anonymous):
             raise ValueError(
                 f"host {self.host!r} can be reached by others: set TARMAC_TOKENS_FILE, "
                 "or TARMAC_ALLOW_ANONYMOUS=true to let everybody push"

@@ -1,0 +1,70 @@
+"""Who is let in, as the settings say: the part of the composition root that knows tokens, names and certificates."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from app.api.hosts import AllowedHosts
+from app.api.security import FindHolder
+from app.certificate import Certificate, CertificateFiles
+from app.errors import InvalidSettings
+from app.jobs.tokens import Holder, TokensFile
+from app.registry.proxies import Proxies
+from app.settings import Settings
+
+
+def known_holders(settings: Settings) -> FindHolder | None:
+    """Raises InvalidSettings."""
+    file, issuer = _tokens(settings.tokens_file), _issuer(settings)
+    if file is None or issuer is None:
+        return file or issuer
+
+    async def find(token: bytes) -> Holder | None:
+        return await file(token) or await issuer(token)
+
+    return find
+
+
+def _issuer(settings: Settings) -> FindHolder | None:
+    if settings.oidc_issuer is None:
+        return None
+    try:
+        from app.oidc import OidcSettings, OidcTokens, parse_roles
+    except ModuleNotFoundError:
+        raise InvalidSettings("TARMAC_OIDC_ISSUER (oidc_issuer): it needs the extra `oidc`: tarmac[oidc]") from None
+    asked = OidcSettings(
+        settings.oidc_issuer,
+        settings.oidc_audience or "",
+        parse_roles(settings.oidc_roles),
+        settings.oidc_claim,
+        settings.oidc_ca_file,
+        Proxies.of(os.environ),
+    )
+    return OidcTokens(asked, time.monotonic).find
+
+
+def _tokens(file: Path | None) -> FindHolder | None:
+    if file is None:
+        return None
+    try:
+        return TokensFile(file, time.monotonic).find
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
+
+
+def known_hosts(settings: Settings) -> AllowedHosts | None:
+    if not (settings.is_loopback or settings.allowed_hosts):
+        return None
+    return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
+
+
+def own_certificate(settings: Settings) -> Certificate | None:
+    """Raises InvalidSettings."""
+    if settings.tls_cert is None:
+        return None
+    return Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+
+
+__all__ = ["known_holders", "known_hosts", "own_certificate"]

@@ -1,0 +1,169 @@
+"""Bearer tokens of an OpenID Connect issuer beside those of the tokens file (OpenID Connect Core 3.1.3.7, Discovery 4).
+
+Only signatures of the issuer's public keys count: what a token's head says of its algorithm is looked up among ours,
+and a key is used with the algorithm it is for, so that neither `none` nor a public key taken for a shared secret opens
+anything. The issuer is asked by the rule of `app.registry.egress`; what it answers leads to inner addresses only at its
+own host and port."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from app.errors import ArchiveError, Forbidden, InvalidSettings, RegistryError, Unauthorized, Unavailable
+from app.jobs.caller import Role
+from app.jobs.tokens import Holder
+from app.oci import strict_json
+from app.registry.client import Call, HttpClient, HttpSettings
+from app.registry.egress import check_target
+from app.registry.proxies import DIRECT, Proxies
+from app.registry.wire import Origin, parse_registry_url
+
+MAX_TOKEN_BYTES = 16 << 10  # with hundreds of groups it has ten; a longer one is not looked at
+MAX_ANSWER_BYTES = 1 << 20
+MAX_KEYS = 100
+KEEP_SECONDS = 3600.0  # a key that the issuer has given up is taken no longer than that
+AGAIN_SECONDS = 60.0  # between two questions because of a key that is not known: anybody can make one up
+LEEWAY_SECONDS = 30.0  # between its clock and ours
+ALGORITHMS: Mapping[str, str] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
+    "EdDSA": "OKP",
+}
+_SUBJECT = re.compile(r"[!-~]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """`roles`: what a value of the claim (dots lead into it, as `realm_access.roles`) gives."""
+
+    issuer: str
+    audience: str
+    roles: Mapping[str, Role]
+    claim: str = "roles"
+    ca_file: Path | None = None
+    proxies: Proxies = DIRECT
+
+
+class OidcTokens:
+    """`clock`: monotonic seconds, for what is kept."""
+
+    def __init__(self, settings: OidcSettings, clock: Callable[[], float]) -> None:
+        self._settings, self._clock = settings, clock
+        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._asked = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def find(self, token: bytes) -> Holder | None:
+        """None for what is no JWT. Raises Unauthorized, Forbidden for one that gives no role, Unavailable where the
+        issuer cannot be asked."""
+        if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 2:
+            return None
+        try:
+            head = jwt.get_unverified_header(token)
+            key = await self._key(str(head.get("kid", "")), str(head.get("alg", "")))
+            claims = self._claims(token, key, str(head["alg"]))
+        except jwt.PyJWTError as error:
+            raise Unauthorized(f"the token of {self._settings.issuer} is not valid: {type(error).__name__}") from None
+        return self._holder(claims)
+
+    def _claims(self, token: bytes, key: jwt.PyJWK, algorithm: str) -> Mapping[str, Any]:
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=self._settings.audience,
+            issuer=self._settings.issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        return claims
+
+    def _holder(self, claims: Mapping[str, Any]) -> Holder:
+        subject = str(claims["sub"])
+        if not _SUBJECT.fullmatch(subject):
+            raise Unauthorized("the token's `sub` must have 1 to 200 printable ASCII characters")
+        value: Any = claims
+        for part in self._settings.claim.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        roles = frozenset(self._settings.roles[each] for each in map(str, given) if each in self._settings.roles)
+        if not roles:
+            raise Forbidden(f"the token of {subject} gives no role: none of `{self._settings.claim}` is mapped to one")
+        return Holder(f"oidc:{subject}", b"", roles)
+
+    async def _key(self, name: str, algorithm: str) -> jwt.PyJWK:
+        if algorithm not in ALGORITHMS:
+            raise jwt.InvalidAlgorithmError
+        async with self._asking:
+            age = self._clock() - self._asked
+            if age >= KEEP_SECONDS or (name not in self._keys and age >= AGAIN_SECONDS):
+                await self._ask()
+        key = self._keys.get(name)
+        if key is None or key.key_type != ALGORITHMS[algorithm]:
+            raise jwt.InvalidKeyError
+        return key
+
+    async def _ask(self) -> None:
+        """Where the issuer does not answer, the keys it gave before hold until they are too old."""
+        old = self._clock() - self._asked >= KEEP_SECONDS
+        try:
+            self._keys = dict(await self._fetch())
+            self._asked = self._clock()
+        except (RegistryError, ArchiveError) as error:
+            if old:
+                raise Unavailable(f"the keys of {self._settings.issuer} cannot be had: {error}") from None
+
+    async def _fetch(self) -> Iterator[tuple[str, jwt.PyJWK]]:
+        issuer = self._settings.issuer
+        url = parse_registry_url(issuer, "oidc_issuer")
+        client = HttpClient(HttpSettings(url, ca_file=self._settings.ca_file, proxies=self._settings.proxies))
+        origin = Origin.of(issuer, "the issuer")
+        await client.open()
+        try:
+            found = await _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration", origin)
+            if found.get("issuer") != issuer:
+                raise Unavailable(f"what answers at {issuer} says that it is another issuer; check TARMAC_OIDC_ISSUER")
+            place = str(found.get("jwks_uri", ""))
+            check_target(Origin.of(place, "jwks_uri"), origin, "jwks_uri")
+            return _keys(await _document(client, place, origin))
+        finally:
+            await client.close()
+
+
+async def _document(client: HttpClient, url: str, origin: Origin) -> Mapping[str, Any]:
+    reply = await client.send(Call("GET", url, limit=MAX_ANSWER_BYTES), origin)
+    if reply.status != 200:
+        raise Unavailable(f"{url} answers {reply.status}; check TARMAC_OIDC_ISSUER")
+    document = strict_json(reply.body, what=f"the answer of {url}", limit=MAX_ANSWER_BYTES)
+    return document if isinstance(document, dict) else {}
+
+
+def _keys(document: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
+    listed = document.get("keys")
+    for each in listed[:MAX_KEYS] if isinstance(listed, list) else ():
+        if isinstance(each, dict) and each.get("kty") in ALGORITHMS.values() and each.get("use", "sig") == "sig":
+            try:
+                yield str(each.get("kid", "")), jwt.PyJWK.from_dict(each)
+            except jwt.PyJWTError:
+                continue  # of a kind that this library does not know; the others count
+
+
+def parse_roles(texts: tuple[str, ...]) -> Mapping[str, Role]:
+    """`value=role`. Raises InvalidSettings."""
+    found = {}
+    for text in texts:
+        value, _, role = text.rpartition("=")
+        if not value or role not in list(Role):
+            raise InvalidSettings(f"TARMAC_OIDC_ROLES (oidc_roles): {text!r:.80} must be value=push, =read or =admin")
+        found[value] = Role(role)
+    return found
+
+
+__all__ = ["OidcSettings", "OidcTokens", "parse_roles"]
