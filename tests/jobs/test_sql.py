@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 
 from app.errors import InvalidSettings, Unavailable
 from app.jobs import Job, JobState
-from app.jobs.store import engine
+from app.jobs.store import engine, schema
 from app.jobs.store.sql import METADATA, SqlJobStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -129,3 +132,23 @@ async def test_many_writers_get_their_turn(store: SqlJobStore) -> None:
     await asyncio.gather(*(store.add(job) for job in jobs))
     await asyncio.gather(*(store.save(job.to(JobState.RUNNING), over=job) for job in jobs))
     assert (await store.count())[JobState.RUNNING] == 50
+
+
+async def test_a_start_on_a_database_of_this_release_does_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    await (await SqlJobStore.open(url)).close()
+    program = (
+        "import asyncio, sys; from app.jobs.store.sql import SqlJobStore\n"
+        f"async def work(): await (await SqlJobStore.open({url!r})).close()\n"
+        "asyncio.run(work()); print('alembic' in sys.modules)"
+    )
+    told = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True)
+    assert (told.stdout.strip(), told.stderr) == ("False", "")
+
+
+def test_migrations_are_called_by_their_revisions() -> None:
+    """So the newest is known by its name."""
+    files = sorted((Path(schema.__file__).parent / "migrations" / "versions").glob("v*.py"))
+    revisions = [re.search(r'^revision = "(.+)"$', file.read_text(), re.MULTILINE) for file in files]
+    assert [file.name[1:5] for file in files] == [found and found[1] for found in revisions]
+    assert schema.newest() == files[-1].name[1:5]

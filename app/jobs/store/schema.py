@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import func, select
+from sqlalchemy import column, func, select, table
 from sqlalchemy.engine import Connection
 
 from app.errors import Unavailable
@@ -17,8 +13,28 @@ TURN = 0x7461726D6163  # of PostgreSQL's advisory locks: replicas that start at 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+_VERSION = table("alembic_version", column("version_num"))
+
+
+def newest() -> str:
+    """The schema of this release: files of migrations are called `vNNNN_words.py`, by their revision."""
+    return max(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py"))
+
+
 def migrate(connection: Connection) -> None:
     """Bring the tables up to date. Raises Unavailable where a newer release wrote them."""
+    has_version = connection.dialect.has_table(connection, _VERSION.name)
+    if has_version and connection.scalars(select(_VERSION.c.version_num)).all() == [newest()]:
+        return  # as at every start but the first: Alembic alone takes as long to load as a tenth of the service
+    _upgrade(connection)
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
