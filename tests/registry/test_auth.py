@@ -323,3 +323,24 @@ async def test_a_password_file_that_cannot_be_used_is_named(tmp_path: Path, cont
     with pytest.raises(RegistryAuth, match=words) as raised:
         await PasswordFile(USER, file).find(parse_registry_url("r", "url"), "a")
     assert str(file) in str(raised.value)
+
+
+async def test_a_password_that_was_changed_is_looked_up_when_the_token_service_refuses_the_old_one() -> None:
+    class Changing:
+        password = PASSWORD
+
+        async def find(self, registry: RegistryUrl, repository: str) -> Credentials:
+            return Credentials(USER, self.password)
+
+    memory, source = MemoryRegistry(Manners(auth="bearer")), Changing()
+    memory.password = source.password
+    async with memory.client(source) as registry:
+        await registry.push_blob("a", BytesContent(b"1"))
+        memory.expire_tokens()
+        memory.password = source.password = "changed password"
+        await registry.push_blob("a", BytesContent(b"2"))
+        memory.expire_tokens()
+        memory.password = "changed once more"
+        with pytest.raises(RegistryAuth):
+            await registry.push_blob("a", BytesContent(b"3"))
+    assert len(memory.repositories["a"].blobs) == 2

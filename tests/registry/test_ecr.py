@@ -255,6 +255,22 @@ async def test_a_repository_that_may_not_be_created_says_which_rights_are_missin
         await ecr.create_repository("a")
 
 
+async def test_blobs_that_miss_a_repository_at_the_same_time_have_it_created_once() -> None:
+    class Creating:
+        created = 0
+
+        def create_repository(self, **members: str) -> dict[str, str]:
+            self.created += 1
+            return members
+
+    ecr = Ecr(EcrPlace(ACCOUNT))
+    ecr._client = client = Creating()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(ecr.create_repository("a"))
+    assert client.created == 1
+
+
 async def test_without_aws_credentials_the_message_names_them_and_docker_s_are_used_where_there_are_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import RegistryRejected
 from app.registry.dial import dial
-from app.registry.egress import Reach, is_internal, parse_allowed_origin
+from app.registry.egress import Reach, check_target, is_internal, parse_allowed_origin
 from tests.registry.egress_scripts import INNER, NAMES, PUBLIC, WAYS
 from tests.support.namespace import run_in_namespace
 
@@ -130,3 +130,13 @@ async def test_connecting_that_is_cancelled_leaves_no_socket_open(monkeypatch: p
 )
 def test_an_origin_is_written_with_or_without_its_scheme(text: str, origin: str) -> None:
     assert str(parse_allowed_origin(text)) == origin
+
+
+def test_what_is_written_is_refused_before_anybody_is_asked() -> None:
+    secure, inner = parse_allowed_origin("https://r.local"), parse_allowed_origin("http://10.0.0.1")
+    with pytest.raises(RegistryRejected, match="not followed from https"):
+        check_target(parse_allowed_origin("http://r.local"), secure, "a redirect")
+    with pytest.raises(RegistryRejected, match="allowed_origins"):
+        check_target(inner, parse_allowed_origin("http://r.local"), "a redirect")
+    check_target(inner, secure, "a redirect", {inner})
+    check_target(inner, inner, "a redirect")

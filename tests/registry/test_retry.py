@@ -10,6 +10,7 @@ from app.errors import (
     RegistryAuth,
     RegistryError,
     RegistryFault,
+    RegistryLost,
     RegistryRateLimited,
     RegistryUnreachable,
     TarmacError,
@@ -130,7 +131,10 @@ async def test_nothing_is_tried_again_when_its_waits_would_exceed_the_patience()
     assert sleeps.waits == [250.0, 250.0]
 
 
-@pytest.mark.parametrize("error", [RegistryAuth("wrong"), DigestMismatch("bad layer"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error",
+    [RegistryAuth("wrong"), RegistryLost("gone"), DigestMismatch("bad layer"), asyncio.CancelledError()],
+)
 async def test_what_trying_again_cannot_mend_is_raised_at_once(error: TarmacError | asyncio.CancelledError) -> None:
     sleeps, flaky = Sleeps(), Flaky(error)
     with pytest.raises(type(error)):

@@ -85,3 +85,15 @@ def test_the_tools_own_places_are_looked_at() -> None:
     user, *system = map(str, certificate_folders({"HOME": "/home/u"}))
     assert user == "/home/u/.config/containers/certs.d"
     assert system == ["/etc/containers/certs.d", "/etc/docker/certs.d"]
+
+
+def test_a_directory_of_certificates_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "r.local").mkdir()
+    monkeypatch.setattr("app.registry.tls.os.listdir", refuse)
+    with pytest.raises(InvalidRequest, match=r"r\.local cannot be read \(Permission denied\)"):
+        Trust(TlsFiles(folders=(tmp_path,)), parse_registry_url("r.local", "url")).load()
