@@ -30,6 +30,7 @@ async def test_the_service_refuses_what_it_should_and_keeps_nothing_of_it(group:
         "images",
         "jobs.sqlite",
         "layers.sqlite",
+        "profiles.json",
     }
 
 
