@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -103,7 +103,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         if webhook is not None:
             workshop.ledger.observe(webhook.tell)
         await stack.enter_async_context(delivering(webhook))
-        service = await stack.enter_async_context(at_work(workshop, keep=settings.keep_jobs, arriving=uploads.jobs))
+        service = await stack.enter_async_context(_at_work(settings, workshop, uploads))
         resumable = await stack.enter_async_context(resumable_uploads(workshop, service, uploads))
         await stack.enter_async_context(watching(_folder_watch(settings, service)))
         yield ApiContext(
@@ -128,6 +128,10 @@ def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None
     return FolderWatch(
         service, Folder(settings.watch_dir), read_options, settle_seconds=settle_seconds, describe=describe
     )
+
+
+def _at_work(settings: Settings, workshop: Workshop, uploads: Uploads) -> AbstractAsyncContextManager[JobService]:
+    return at_work(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
 
 
 def _webhook(settings: Settings, outbox: Outbox) -> Webhook | None:

@@ -37,10 +37,12 @@ async def at_work(
     workshop: Workshop,
     *,
     keep: timedelta,
+    keep_bytes: int | None = None,
     grace_seconds: float = GRACE_SECONDS,
     arriving: Set[str] = frozenset(),
 ) -> AsyncIterator[JobService]:
-    """Jobs are taken and run within this block. `keep`: the age at which ended jobs go. `arriving`: jobs whose uploads
+    """Jobs are taken and run within this block. `keep`: the age at which ended jobs go; `keep_bytes`:
+    of the archives that they have in the spool. `arriving`: jobs whose uploads
     may go on."""
     service = JobService(workshop)
     # of several replicas the others may be at work on what looks left behind; the queue knows what is
@@ -48,7 +50,10 @@ async def at_work(
         await workshop.queue.put(job.id, job.turn)
     ledger = workshop.ledger
     async with _background(
-        ledger.keep_saving(), ledger.keep_informed(), _keep_house(service, workshop, keep), _keep_alive(workshop)
+        ledger.keep_saving(),
+        ledger.keep_informed(),
+        _keep_house(service, workshop, (keep, keep_bytes)),
+        _keep_alive(workshop),
     ):
         runner = Runner(workshop)
         await workshop.queue.start(runner.run)
@@ -163,10 +168,29 @@ async def delete_older(service: JobService, workshop: Workshop, keep: timedelta)
     return count
 
 
-async def _keep_house(service: JobService, workshop: Workshop, keep: timedelta) -> None:
+async def delete_beyond(service: JobService, workshop: Workshop, keep_bytes: int) -> int:
+    """Delete ended jobs that have archives in the spool, from the one on with which these are more than that, counted
+    from the newest. How many went. Jobs that succeeded have none."""
+    size = count = 0
+    async for job in _jobs(workshop, frozenset({JobState.FAILED, JobState.CANCELLED})):
+        own = sum(each.file.size for each in job.archives if each.file is not None and each.file.owned)
+        size += own
+        if own and size > keep_bytes:
+            try:
+                await service.delete(job.id)
+            except (Conflict, NotFound):
+                continue  # retried, or deleted, a moment ago
+            count += 1
+    return count
+
+
+async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timedelta, int | None]) -> None:
+    age, most = keep
     while True:
         try:
-            await delete_older(service, workshop, keep)
+            await delete_older(service, workshop, age)
+            if most is not None:
+                await delete_beyond(service, workshop, most)
             await _forget_landed(workshop)
         except Unavailable as error:
             _log.warning("old jobs are not deleted", reason=str(error))
