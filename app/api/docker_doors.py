@@ -30,9 +30,22 @@ TICK_SECONDS = 1.0  # between two looks at a job; clients give up after 60 s wit
 _DEFAULT = "default"
 _PING = {"API-Version": API_VERSION, "OSType": "linux", "Docker-Experimental": "false", "Cache-Control": "no-cache"}
 _STREAM: dict[str, Any] = {"content": {"application/json": {"schema": {"type": "string"}}}}
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    "default": {"description": "What went wrong, as Docker tells it", "model": DockerError}
+_WORDS: dict[int | str, str] = {
+    404: "It has not landed",
+    422: "The request, a name or the archive is not valid",
+    429: "The token has as many jobs under way as it may",
+    502: "The registry cannot be asked",
+    503: "The service is about to stop",
+    507: "There is no room for the archive",
+    "default": "Any other error",
 }
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of errors as Docker's clients read them."""
+    told: tuple[int | str, ...] = (*statuses, "default")
+    return {each: {"description": _WORDS[each], "model": DockerError} for each in told}
+
 
 router = APIRouter(tags=["docker"])
 Endpoint = Callable[..., Coroutine[Any, Any, Response]]
@@ -56,14 +69,14 @@ def _door(method: str, path: str, **told: Any) -> Callable[[Endpoint], Endpoint]
     "/_ping",
     summary="Answer Docker's clients",
     response_class=Response,
-    responses=_ERRORS | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=_errors() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def ping() -> Response:
     """`OK`, and in a header the version of Docker's API that is spoken."""
     return Response("OK", media_type="text/plain", headers=_PING)
 
 
-@_door("GET", "/version", summary="Tell the version", response_model=VersionDocument, responses=_ERRORS)
+@_door("GET", "/version", summary="Tell the version", response_model=VersionDocument, responses=_errors())
 async def tell_version() -> Response:
     """Of Tarmac, and of Docker's API as far as it is spoken."""
     return JSONAnswer(VersionDocument().model_dump(), headers=_PING)
@@ -74,7 +87,8 @@ async def tell_version() -> Response:
     "/images/load",
     summary="Push an archive as docker load sends it",
     response_class=StreamingResponse,
-    responses=_ERRORS | {200: {"description": "Docker's progress stream, a JSON object a line"} | _STREAM},
+    responses=_errors(422, 429, 502, 503, 507)
+    | {200: {"description": "Docker's progress stream, a JSON object a line"} | _STREAM},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -101,7 +115,8 @@ async def load_images(
     "/images/{name:path}/push",
     summary="Tell where an image has landed, as docker push does",
     response_class=StreamingResponse,
-    responses=_ERRORS | {200: {"description": "Docker's progress stream, a JSON object a line"} | _STREAM},
+    responses=_errors(404, 422, 502)
+    | {200: {"description": "Docker's progress stream, a JSON object a line"} | _STREAM},
 )
 async def push_image(
     name: str, context: Context, tag: Annotated[str, Query(description="`latest` where none is given.")] = ""
@@ -119,7 +134,7 @@ async def push_image(
     "/images/{name:path}/json",
     summary="Show an image that has landed, as docker inspect does",
     response_model=DockerImageDocument,
-    responses=_ERRORS,
+    responses=_errors(404, 422, 502),
 )
 async def show_image(name: str, context: Context) -> Response:
     """The image as the registry `default` has it, by a name or by `repository@digest`."""

@@ -31,13 +31,18 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
         if path in OPEN:
             operation["security"] = []
         if "HTTPValidationError" in str(responses.get("422")):
-            responses["422"] = {"description": "`invalid_request`", "content": {PROBLEM_JSON: _PROBLEM}}
-        if dialect_of(path) is not None:
-            responses.pop("422", None)
-        else:
+            _tell_invalid(path, responses)
+        if dialect_of(path) is None:
             other = "Any other problem, as `unauthorized`, `forbidden` or `internal`"
             responses["default"] = {"description": other, "content": {PROBLEM_JSON: _PROBLEM}}
     return document
+
+
+def _tell_invalid(path: str, responses: dict[str, Any]) -> None:
+    """Where errors have another form, the route itself says which."""
+    del responses["422"]
+    if dialect_of(path) is None:
+        responses["422"] = {"description": "`invalid_request`", "content": {PROBLEM_JSON: _PROBLEM}}
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from app.api.byte_range import ByteRange, Unsatisfiable, parse_range
 from app.api.json_answer import JSONAnswer
+from app.api.pull_documents import pull_answers
 from app.errors import InvalidReference, MalformedArchive, RegistryError, RegistryFault
 from app.oci import Descriptor, Digest, parse_repository
 from app.oci.media_types import OCI_INDEX
@@ -108,18 +109,18 @@ def pull_router(source: PullSource) -> APIRouter:
 def _add_listings(router: APIRouter, source: PullSource) -> None:
     @router.get("", include_in_schema=False)
     @router.head("/", include_in_schema=False)
-    @router.get("/", summary="Tell that this is a registry")
+    @router.get("/", summary="Tell that this is a registry", responses=pull_answers())
     async def version() -> Response:
         return JSONAnswer({})
 
     @router.head("/_catalog", include_in_schema=False)
-    @router.get("/_catalog", summary="List the repositories")
+    @router.get("/_catalog", summary="List the repositories", responses=pull_answers(400))
     async def catalog(request: Request, n: str | None = None, last: str = "") -> Response:
         names, link = _page(request, await source.repositories(), (n, last))
         return JSONAnswer({"repositories": names}, headers=link)
 
     @router.head("/{name:path}/tags/list", include_in_schema=False)
-    @router.get("/{name:path}/tags/list", summary="List the tags of a repository")
+    @router.get("/{name:path}/tags/list", summary="List the tags of a repository", responses=pull_answers(400, 404))
     async def tags(request: Request, name: str, n: str | None = None, last: str = "") -> Response:
         found = await source.tags(parse_repository(name))
         if found is None:
@@ -128,7 +129,9 @@ def _add_listings(router: APIRouter, source: PullSource) -> None:
         return JSONAnswer({"name": name, "tags": names}, headers=link)
 
     @router.head("/{name:path}/referrers/{digest}", include_in_schema=False)
-    @router.get("/{name:path}/referrers/{digest}", summary="List the manifests that refer to one")
+    @router.get(
+        "/{name:path}/referrers/{digest}", summary="List the manifests that refer to one", responses=pull_answers(400)
+    )
     async def referrers(
         name: str, digest: str, artifact_type: Annotated[str | None, Query(alias="artifactType")] = None
     ) -> Response:
@@ -141,7 +144,11 @@ def _add_listings(router: APIRouter, source: PullSource) -> None:
 
 def _add_manifests(router: APIRouter, source: PullSource) -> None:
     @router.head("/{name:path}/manifests/{reference}", include_in_schema=False)
-    @router.get("/{name:path}/manifests/{reference}", summary="Pull a manifest by tag or digest")
+    @router.get(
+        "/{name:path}/manifests/{reference}",
+        summary="Pull a manifest by tag or digest",
+        responses=pull_answers(304, 400, 404),
+    )
     async def manifest(request: Request, name: str, reference: str) -> Response:
         parse_repository(name)
         if ":" in reference:
@@ -160,7 +167,11 @@ def _add_manifests(router: APIRouter, source: PullSource) -> None:
 
 def _add_blobs(router: APIRouter, source: PullSource) -> None:
     @router.head("/{name:path}/blobs/{digest}", include_in_schema=False)
-    @router.get("/{name:path}/blobs/{digest}", summary="Pull a blob, or a range of it")
+    @router.get(
+        "/{name:path}/blobs/{digest}",
+        summary="Pull a blob, or a range of it",
+        responses=pull_answers(206, 304, 400, 404, 416),
+    )
     async def blob(request: Request, name: str, digest: str) -> Response:
         wanted = _digest(digest)
         size = await source.blob_size(parse_repository(name), wanted)

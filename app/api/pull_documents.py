@@ -1,0 +1,39 @@
+"""The answers of `/v2/` as the OpenAPI document has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ERROR = {
+    "type": "object",
+    "required": ["code"],
+    "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "detail": {}},
+}
+_ERRORS = {
+    "type": "object",
+    "required": ["errors"],
+    "properties": {"errors": {"type": "array", "minItems": 1, "items": _ERROR}},
+}
+_SUCCESSES = {206: "The range", 304: "The client has it, as its `If-None-Match` says"}
+_REFUSALS: dict[int | str, str] = {
+    400: "A name, digest or page size that can be none",
+    404: "It is not here",
+    416: "The blob has no such range",
+    503: "The embedded destination cannot be read",
+    "default": "Any other error, as `UNAUTHORIZED` or `DENIED`",
+}
+
+
+def pull_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers with these statuses besides 200."""
+    answers: dict[int | str, dict[str, Any]] = {}
+    told: tuple[int | str, ...] = (*statuses, 503, "default")
+    for status in told:
+        if isinstance(status, int) and status in _SUCCESSES:
+            answers[status] = {"description": _SUCCESSES[status]}
+        else:
+            answers[status] = {
+                "description": _REFUSALS[status],
+                "content": {"application/json": {"schema": _ERRORS}},
+            }
+    return answers
