@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 import structlog
 import uvicorn
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import known_holders, known_hosts, own_certificate
@@ -29,7 +29,7 @@ from app.api.connection import Connection, raise_file_limit
 from app.api.metrics import Metrics
 from app.api.options import read_options
 from app.api.problems import describe
-from app.api.pull import pull_router
+from app.api.pull import serve_pulls
 from app.api.security import Access
 from app.destinations import configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
@@ -61,7 +61,6 @@ _NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 def create_app(settings: Settings) -> FastAPI:
     """The application; nothing runs before its lifespan does. Raises InvalidSettings."""
     layout = None if settings.registries else layout_of(settings)
-    routers: tuple[APIRouter, ...] = () if layout is None else (pull_router(layout),)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -73,7 +72,10 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.fault = error
             raise
 
-    return new_application(lifespan, Access(known_holders(settings), known_hosts(settings)), *routers)
+    app = new_application(lifespan, Access(known_holders(settings), known_hosts(settings)))
+    if layout is not None:
+        serve_pulls(app, layout)
+    return app
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from app import __version__
 from app.api import audit, docker_doors, health, jobs, problems, push, uploads
@@ -27,7 +27,7 @@ Errors are problem documents (RFC 9457) with a stable `code`; a job's and an ima
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def new_application(lifespan: Lifespan, access: Access, *more: APIRouter) -> FastAPI:
+def new_application(lifespan: Lifespan, access: Access) -> FastAPI:
     """`lifespan` sets `state.context` to an ApiContext before the first request."""
     app = FastAPI(
         title="Tarmac",
@@ -48,7 +48,6 @@ def new_application(lifespan: Lifespan, access: Access, *more: APIRouter) -> Fas
         docker_doors.router,
         front_router(),
         docs_router(),
-        *more,
     ):
         app.include_router(router)
     problems.install(app)

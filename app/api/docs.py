@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -23,6 +24,7 @@ _POLICY = (
 )
 
 
+@cache
 def docs_router() -> APIRouter:
     """`/docs` and its files (2 MB, read once). The app itself is made with `docs_url=None, redoc_url=None`."""
     page = Asset.read(_PAGE / "docs.html", _POLICY)

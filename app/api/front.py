@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -18,6 +19,7 @@ _POLICY = (
 )
 
 
+@cache
 def front_router() -> APIRouter:
     """`/` and, below `/page/`, its files (150 KB, read once)."""
     page = Asset.read(_STATION / "index.html", _POLICY)

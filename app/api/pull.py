@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Annotated, Any, Protocol
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
@@ -84,112 +84,118 @@ class _PullRoute(APIRoute):
         return answer
 
 
-def pull_router(source: PullSource) -> APIRouter:
-    """The routes below `/v2/`. The pulls are in the OpenAPI document; HEAD and the refused writes are not."""
-    router = APIRouter(prefix="/v2", tags=["pull"], route_class=_PullRoute, default_response_class=Response)
-    _add_listings(router, source)
-    _add_manifests(router, source)
-    _add_blobs(router, source)
-
-    @router.api_route(
-        "/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"], include_in_schema=False
-    )
-    async def refuse_write(rest: str) -> None:
-        raise _Refusal(405, "UNSUPPORTED", _WORDS, Allow="GET, HEAD")
-
-    @router.api_route("/{rest:path}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def refuse_unknown(rest: str) -> None:
-        raise _Refusal(
-            404, "UNSUPPORTED", "There is no such endpoint; see the distribution-spec for those of a registry"
-        )
-
-    return router
+async def _find_source(request: Request) -> PullSource:
+    source: PullSource = request.app.state.pull_source
+    return source
 
 
-def _add_listings(router: APIRouter, source: PullSource) -> None:
-    @router.get("", include_in_schema=False)
-    @router.head("/", include_in_schema=False)
-    @router.get("/", summary="Tell that this is a registry", responses=pull_answers())
-    async def version() -> Response:
-        return JSONAnswer({})
-
-    @router.head("/_catalog", include_in_schema=False)
-    @router.get("/_catalog", summary="List the repositories", responses=pull_answers(400))
-    async def catalog(request: Request, n: str | None = None, last: str = "") -> Response:
-        names, link = _page(request, await source.repositories(), (n, last))
-        return JSONAnswer({"repositories": names}, headers=link)
-
-    @router.head("/{name:path}/tags/list", include_in_schema=False)
-    @router.get("/{name:path}/tags/list", summary="List the tags of a repository", responses=pull_answers(400, 404))
-    async def tags(request: Request, name: str, n: str | None = None, last: str = "") -> Response:
-        found = await source.tags(parse_repository(name))
-        if found is None:
-            raise _unknown_name(name)
-        names, link = _page(request, found, (n, last))
-        return JSONAnswer({"name": name, "tags": names}, headers=link)
-
-    @router.head("/{name:path}/referrers/{digest}", include_in_schema=False)
-    @router.get(
-        "/{name:path}/referrers/{digest}", summary="List the manifests that refer to one", responses=pull_answers(400)
-    )
-    async def referrers(
-        name: str, digest: str, artifact_type: Annotated[str | None, Query(alias="artifactType")] = None
-    ) -> Response:
-        found = await source.referrers(parse_repository(name), _digest(digest))
-        chosen = [_listed(entry) for entry in found if artifact_type in {None, entry.artifact_type}]
-        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": chosen}
-        filters = {} if artifact_type is None else {"OCI-Filters-Applied": "artifactType"}
-        return Response(json.dumps(index), media_type=OCI_INDEX, headers=filters)
+_Source = Annotated[PullSource, Depends(_find_source)]
+# The pulls are in the OpenAPI document; HEAD and the refused writes are not.
+_router = APIRouter(prefix="/v2", tags=["pull"], route_class=_PullRoute, default_response_class=Response)
 
 
-def _add_manifests(router: APIRouter, source: PullSource) -> None:
-    @router.head("/{name:path}/manifests/{reference}", include_in_schema=False)
-    @router.get(
-        "/{name:path}/manifests/{reference}",
-        summary="Pull a manifest by tag or digest",
-        responses=pull_answers(304, 400, 404),
-    )
-    async def manifest(request: Request, name: str, reference: str) -> Response:
-        parse_repository(name)
-        if ":" in reference:
-            _digest(reference)
-        stored = await source.read_manifest(name, reference)
-        if stored is None:
-            await _require_repository(source, name)
-            raise _Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
-        headers = _content_headers(stored.digest, len(stored.raw)) | {"Content-Type": stored.media_type}
-        if ":" in reference:
-            headers["Cache-Control"] = _IMMUTABLE
-        if _is_known(request, stored.digest):
-            return _not_modified(headers)
-        return Response(b"" if request.method == "HEAD" else stored.raw, headers=headers)
+def serve_pulls(app: FastAPI, source: PullSource) -> None:
+    """Adds the routes below `/v2/`."""
+    app.state.pull_source = source
+    app.include_router(_router)
 
 
-def _add_blobs(router: APIRouter, source: PullSource) -> None:
-    @router.head("/{name:path}/blobs/{digest}", include_in_schema=False)
-    @router.get(
-        "/{name:path}/blobs/{digest}",
-        summary="Pull a blob, or a range of it",
-        responses=pull_answers(206, 304, 400, 404, 416),
-    )
-    async def blob(request: Request, name: str, digest: str) -> Response:
-        wanted = _digest(digest)
-        size = await source.blob_size(parse_repository(name), wanted)
-        if size is None:
-            await _require_repository(source, name)
-            raise _Refusal(404, "BLOB_UNKNOWN", f"{name} has no blob {wanted}")
-        headers = _content_headers(wanted, size)
-        headers |= {"Accept-Ranges": "bytes", "Cache-Control": _IMMUTABLE, "Content-Type": "application/octet-stream"}
-        if _is_known(request, wanted):
-            return _not_modified(headers)
-        if request.method == "HEAD":
-            return Response(headers=headers)
-        part = _range(request, wanted, size)
-        if part is None:
-            return StreamingResponse(_chunks(source, wanted, ByteRange(0, size)), headers=headers)
-        headers["Content-Length"] = str(part.end - part.start)
-        headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
-        return StreamingResponse(_chunks(source, wanted, part), status_code=206, headers=headers)
+@_router.get("", include_in_schema=False)
+@_router.head("/", include_in_schema=False)
+@_router.get("/", summary="Tell that this is a registry", responses=pull_answers())
+async def version() -> Response:
+    return JSONAnswer({})
+
+
+@_router.head("/_catalog", include_in_schema=False)
+@_router.get("/_catalog", summary="List the repositories", responses=pull_answers(400))
+async def catalog(request: Request, source: _Source, n: str | None = None, last: str = "") -> Response:
+    names, link = _page(request, await source.repositories(), (n, last))
+    return JSONAnswer({"repositories": names}, headers=link)
+
+
+@_router.head("/{name:path}/tags/list", include_in_schema=False)
+@_router.get("/{name:path}/tags/list", summary="List the tags of a repository", responses=pull_answers(400, 404))
+async def tags(request: Request, source: _Source, name: str, n: str | None = None, last: str = "") -> Response:
+    found = await source.tags(parse_repository(name))
+    if found is None:
+        raise _unknown_name(name)
+    names, link = _page(request, found, (n, last))
+    return JSONAnswer({"name": name, "tags": names}, headers=link)
+
+
+@_router.head("/{name:path}/referrers/{digest}", include_in_schema=False)
+@_router.get(
+    "/{name:path}/referrers/{digest}", summary="List the manifests that refer to one", responses=pull_answers(400)
+)
+async def referrers(
+    source: _Source, name: str, digest: str, artifact_type: Annotated[str | None, Query(alias="artifactType")] = None
+) -> Response:
+    found = await source.referrers(parse_repository(name), _digest(digest))
+    chosen = [_listed(entry) for entry in found if artifact_type in {None, entry.artifact_type}]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": chosen}
+    filters = {} if artifact_type is None else {"OCI-Filters-Applied": "artifactType"}
+    return Response(json.dumps(index), media_type=OCI_INDEX, headers=filters)
+
+
+@_router.head("/{name:path}/manifests/{reference}", include_in_schema=False)
+@_router.get(
+    "/{name:path}/manifests/{reference}",
+    summary="Pull a manifest by tag or digest",
+    responses=pull_answers(304, 400, 404),
+)
+async def manifest(request: Request, source: _Source, name: str, reference: str) -> Response:
+    parse_repository(name)
+    if ":" in reference:
+        _digest(reference)
+    stored = await source.read_manifest(name, reference)
+    if stored is None:
+        await _require_repository(source, name)
+        raise _Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
+    headers = _content_headers(stored.digest, len(stored.raw)) | {"Content-Type": stored.media_type}
+    if ":" in reference:
+        headers["Cache-Control"] = _IMMUTABLE
+    if _is_known(request, stored.digest):
+        return _not_modified(headers)
+    return Response(b"" if request.method == "HEAD" else stored.raw, headers=headers)
+
+
+@_router.head("/{name:path}/blobs/{digest}", include_in_schema=False)
+@_router.get(
+    "/{name:path}/blobs/{digest}",
+    summary="Pull a blob, or a range of it",
+    responses=pull_answers(206, 304, 400, 404, 416),
+)
+async def blob(request: Request, source: _Source, name: str, digest: str) -> Response:
+    wanted = _digest(digest)
+    size = await source.blob_size(parse_repository(name), wanted)
+    if size is None:
+        await _require_repository(source, name)
+        raise _Refusal(404, "BLOB_UNKNOWN", f"{name} has no blob {wanted}")
+    headers = _content_headers(wanted, size)
+    headers |= {"Accept-Ranges": "bytes", "Cache-Control": _IMMUTABLE, "Content-Type": "application/octet-stream"}
+    if _is_known(request, wanted):
+        return _not_modified(headers)
+    if request.method == "HEAD":
+        return Response(headers=headers)
+    part = _range(request, wanted, size)
+    if part is None:
+        return StreamingResponse(_chunks(source, wanted, ByteRange(0, size)), headers=headers)
+    headers["Content-Length"] = str(part.end - part.start)
+    headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
+    return StreamingResponse(_chunks(source, wanted, part), status_code=206, headers=headers)
+
+
+@_router.api_route(
+    "/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"], include_in_schema=False
+)
+async def refuse_write(rest: str) -> None:
+    raise _Refusal(405, "UNSUPPORTED", _WORDS, Allow="GET, HEAD")
+
+
+@_router.api_route("/{rest:path}", methods=["GET", "HEAD"], include_in_schema=False)
+async def refuse_unknown(rest: str) -> None:
+    raise _Refusal(404, "UNSUPPORTED", "There is no such endpoint; see the distribution-spec for those of a registry")
 
 
 async def _chunks(source: PullSource, digest: Digest, part: ByteRange) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.pull import pull_router
+from app.api.pull import serve_pulls
 from app.oci import Digest
 from app.registry.layout import LayoutRegistry
 from tests.registry_layout.landing import land
@@ -35,7 +35,7 @@ START_SECONDS = 20
 def served(layout: LayoutRegistry) -> Iterator[tuple[str, int]]:
     """Host and port of a server in a thread of its own."""
     app = FastAPI()
-    app.include_router(pull_router(layout))
+    serve_pulls(app, layout)
     started = threading.Event()
 
     class Server(uvicorn.Server):
