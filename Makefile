@@ -54,11 +54,12 @@ system-packages: ## install docker-registry, skopeo, nginx and what else the tes
 run: setup ## serve on 127.0.0.1:8080; with no registry configured, images land in ./data
 	@exec $(BIN)/tarmac serve
 
+# What a module's tests share is started once in a worker that keeps the whole module; that is what worksteal does.
 test: setup system-packages ## run every test (TESTS=tests/push for some of them)
-	$(BIN)/pytest -n auto $(TESTS)
+	$(BIN)/pytest -n auto --dist worksteal $(TESTS)
 
 coverage: setup ## run every test and hold the library to 100 % of its branches
-	$(BIN)/pytest -n auto --cov --cov-report= tests
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report= tests
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100 --include='app/oci/*,app/archive/*,app/push/*'
 
 # One core, at the lowest priority; FUZZ="tar pax" for some of the targets of tests/fuzz.
