@@ -11,13 +11,14 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from app.archive.model import Compression
-from app.errors import Conflict, Problem
+from app.errors import Conflict, DigestMismatch, Problem
 from app.jobs.caller import NOBODY, Submitter
 from app.jobs.queue import Turn
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
 from app.spool import SpooledFile
 
+DAMAGED = DigestMismatch.code
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -167,6 +168,13 @@ class Job:
     @property
     def ended(self) -> bool:
         return self.state.ended
+
+    @property
+    def damaged(self) -> bool:
+        """Whether all that failed of it failed because its content is not what its digest says, at every attempt."""
+        problems = [image.problem for image in self.images if image.state is ImageState.FAILED]
+        found = problems or [self.problem]
+        return self.state is JobState.FAILED and all(each is not None and each.code == DAMAGED for each in found)
 
     @property
     def turn(self) -> Turn:

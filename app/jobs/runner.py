@@ -67,7 +67,7 @@ class Runner:
             return
         if ended.problem is None or not is_outage(ended.problem):
             await self._resume(ended.registry)
-        if ended.state is JobState.SUCCEEDED:
+        if ended.state is JobState.SUCCEEDED or ended.damaged:
             await self._discard(ended)
 
     async def _pause(self, job: Job) -> None:

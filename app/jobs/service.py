@@ -255,6 +255,11 @@ def _again(job: Job, accepted_at: datetime) -> Job:
         return resumed(job)
     if job.state is JobState.SUCCEEDED:
         raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
+    if job.damaged:
+        raise Conflict(
+            f"job {job.id} {_WORDS[job.state]}: content of its archive is damaged, which stays so however often it is "
+            "tried, and the archive is not kept; make it anew and send that"
+        )
     if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
         raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")
     return job.to(

@@ -45,8 +45,8 @@ class _Counting:
 
 
 def measure(images: int = IMAGES) -> dict[str, dict[str, Any]]:
-    """By format: processor seconds (the best of RUNS) to index a file and understand it, members, reads for the headers and for
-    what stands in it."""
+    """By format: processor seconds (the best of RUNS) to index a file and understand it, members, reads for the headers
+    and for what stands in it."""
     return {kind: _measured(build(images)) for kind, build in SAMPLES.items()}
 
 

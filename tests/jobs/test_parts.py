@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import MissingContent, PathNotFound
-from app.jobs import JobState
+from app.errors import Conflict, MissingContent, PathNotFound
+from app.jobs import JobRequest, JobState
 from app.jobs.parts import join_parts
 from app.push import PushOptions
 from app.spool.disk import DiskSpool, adopted
-from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended
+from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended, upload
 from tests.support.archives import entry, image, oci_image, oci_layout, sha256, tar, wrap
 from tests.support.storage_tree import tree
 
@@ -179,3 +179,16 @@ async def test_a_dry_run_says_what_is_in_the_archives_and_keeps_it(bench: Bench)
     assert told["to_send"] == told["images"][0]["to_send"] > told["images"][0]["size"]
     assert told["at_registry"] == told["images"][0]["at_registry"] == 0
     assert bench.registry.count("push_blob", "push_manifest") == 0
+
+
+async def test_a_job_of_damaged_content_keeps_no_archive_and_says_so_when_it_is_tried_again(bench: Bench) -> None:
+    node = oci_image(image({"a": b"1"}))
+    content = node.blobs[json.loads(node.raw)["layers"][0]["digest"]]
+    damaged = oci_layout([entry(node)]).replace(content, content[:-1] + bytes([content[-1] ^ 1]))
+    async with bench.service() as service:
+        done = await ended(service, await upload(service, damaged, JobRequest(PushOptions(tag="team/app:1"))))
+        assert done.problem is not None
+        assert (done.state, done.problem.code) == (JobState.FAILED, "digest_mismatch")
+        with pytest.raises(Conflict, match=r"damaged, which stays so .* send that"):
+            await service.retry(done.id)
+    assert bench.spooled() == []
