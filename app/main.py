@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +31,7 @@ from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import serve_pulls
 from app.api.security import Access
-from app.destinations import configured_registries, layout_of
+from app.destinations import OpenRegistry, configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
@@ -41,9 +41,11 @@ from app.jobs.pausing import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
 from app.jobs.watch import Folder, FolderWatch, watching
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
+from app.logs import set_up_logs
 from app.push import Lanes
+from app.push.signatures import SignaturePolicy, load_key
 from app.registry.proxies import Proxies
-from app.replicas import backing, is_replicated
+from app.replicas import Backing, backing, is_replicated
 from app.settings import Settings
 from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
@@ -54,8 +56,6 @@ BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 30
 SWITCH_SECONDS = 0.001  # that the event loop waits for a thread at work in Python; 5 ms is Python's own
 DRAIN_SECONDS = 0.05  # between two looks whether the last upload is in
-# Both of structlog's own ways of writing an exception write the values of local variables: passwords, tokens.
-_NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -84,19 +84,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
     async with AsyncExitStack() as stack:
         backed = await stack.enter_async_context(backing(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
-        lanes = Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite"))
-        workshop = Workshop(
-            ledger=backed.ledger,
-            spool=spool,
-            queue=backed.queue,
-            registries={name: each.configured for name, each in registries.items()},
-            roots=AllowedRoots(settings.path_roots),
-            max_archive_bytes=settings.max_upload_bytes,
-            lanes=lanes,
-            early=EarlyPushes(spool.peek, lanes),
-            schedule=RetrySchedule(settings.retry_for),
-            fellows=backed.fellows,
-        )
+        workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         arriving = ArrivingFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await Uploads.load(arriving, workshop.limits)
         metrics = Metrics()
@@ -110,10 +98,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         await stack.enter_async_context(watching(_folder_watch(settings, service)))
         yield ApiContext(
             service=service,
-            registries={
-                name: RegistryView(each.configured.url, each.check, each.configured)
-                for name, each in registries.items()
-            },
+            registries={name: _view(each) for name, each in registries.items()},
             max_upload_bytes=settings.max_upload_bytes,
             check_room=spool.room_for,
             count_jobs=backed.store.count,
@@ -121,6 +106,34 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             audit=backed.store,
             metrics=metrics,
         )
+
+
+def _at_work(settings: Settings, workshop: Workshop, uploads: Uploads) -> AbstractAsyncContextManager[JobService]:
+    return at_work(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
+
+
+def _workshop(
+    settings: Settings, backed: Backing, spool: DiskSpool, registries: Mapping[str, OpenRegistry]
+) -> Workshop:
+    """Blocks: keys are read."""
+    lanes = Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite"))
+    return Workshop(
+        ledger=backed.ledger,
+        spool=spool,
+        queue=backed.queue,
+        registries={name: each.configured for name, each in registries.items()},
+        roots=AllowedRoots(settings.path_roots),
+        max_archive_bytes=settings.max_upload_bytes,
+        lanes=lanes,
+        early=EarlyPushes(spool.peek, lanes),
+        schedule=RetrySchedule(settings.retry_for),
+        fellows=backed.fellows,
+        signatures=_policies(settings),
+    )
+
+
+def _view(opened: OpenRegistry) -> RegistryView:
+    return RegistryView(opened.configured.url, opened.check, opened.configured)
 
 
 def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None:
@@ -132,8 +145,8 @@ def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None
     )
 
 
-def _at_work(settings: Settings, workshop: Workshop, uploads: Uploads) -> AbstractAsyncContextManager[JobService]:
-    return at_work(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
+def _policies(settings: Settings) -> tuple[SignaturePolicy, ...]:
+    return tuple(SignaturePolicy(each.destinations, tuple(map(load_key, each.keys))) for each in settings.signatures)
 
 
 def _webhook(settings: Settings, outbox: Outbox) -> Webhook | None:
@@ -262,39 +275,6 @@ def _listen(settings: Settings) -> socket.socket:
         raise InvalidSettings(
             f"TARMAC_HOST and TARMAC_PORT: cannot listen on {settings.host}:{settings.port}: {reason}{hint}"
         ) from None
-
-
-def set_up_logs(*, pretty: bool) -> None:
-    """structlog for everybody, the standard library's loggers included: JSON lines, or colours for a person."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if pretty
-        else [structlog.processors.ExceptionRenderer(_NO_LOCALS), structlog.processors.JSONRenderer()]
-    )
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    for chatty in ("httpx", "httpcore", "alembic", "python_multipart"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 __all__ = ["create_app", "openapi_document", "serve"]
