@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import JSON, Column, Connection, Index, Integer, MetaData, String, Table, func, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -73,7 +73,7 @@ class SqlJobStore:
         reading = make_reading_engine(engine)
         self._questions = None if reading is None else Questions(reading)
         self._is_postgres = engine.dialect.name == "postgresql"
-        self.insert = (postgresql if self._is_postgres else sqlite).insert
+        self.insert = _postgres_insert() if self._is_postgres else sqlite.insert
 
     @classmethod
     async def open(cls, url: str, marks: Marks = Marks()) -> SqlJobStore:
@@ -197,6 +197,12 @@ def _told() -> Iterator[None]:
         raise Unavailable(f"the job database does not answer as it should: {error.orig}; try again") from error
     except (PoolTimeout, OSError) as error:
         raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
+
+
+def _postgres_insert() -> Any:
+    from sqlalchemy.dialects import postgresql  # loads asyncpg, too: not where SQLite is used
+
+    return postgresql.insert
 
 
 def _is_spooled(job: Job) -> bool:
