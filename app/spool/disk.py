@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, S
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 
+import structlog
+
 from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull
 from app.spool import OpenFile, SpooledFile, Tap
 from app.spool.directory import open_directory
@@ -24,6 +26,8 @@ BATCH_BYTES = 1 << 20  # a thread call costs about 50 µs; 1 MiB takes 600 µs t
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PART, _DONE = ".part", ".tar"
 _VECTOR = 1024  # IOV_MAX of Linux
+
+_log = structlog.get_logger(__name__)
 
 
 class DiskSpool:
@@ -80,7 +84,7 @@ class DiskSpool:
 
     async def discard(self, file: SpooledFile) -> None:
         if file.owned:
-            await asyncio.to_thread(self._place(file).unlink, missing_ok=True)
+            await asyncio.to_thread(_remove, self._place(file))
 
     def room_for(self, size: int) -> None:
         self._room.check(size)
@@ -173,9 +177,9 @@ class _Writing:
             self._held.close()
             if self._file >= 0:
                 os.close(self._file)
-                self._part.unlink(missing_ok=True)
+                _remove(self._part)
                 if not self._kept:
-                    self._done.unlink(missing_ok=True)
+                    _remove(self._done)
 
     def _store(self, pieces: Iterable[bytes]) -> None:
         """Never more than about 1 MiB at once: a compressed batch may unpack to a hundred times its size."""
@@ -241,6 +245,14 @@ async def _batches(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], 
             yield batch
             batch, size = [], 0
     yield batch
+
+
+def _remove(path: Path) -> None:
+    """What cannot be deleted now is swept at the next start; it changes nothing of what the job came to."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("a file of the spool cannot be deleted", file=path.name, reason=error.strerror)
 
 
 def _sync_directory(path: Path) -> None:

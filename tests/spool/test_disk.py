@@ -343,6 +343,15 @@ async def test_a_spool_that_moved_to_another_place_is_still_read(spool: DiskSpoo
     DiskSpool(tmp_path / "moved").open(after_reboot).close()
 
 
+async def test_what_cannot_be_deleted_breaks_nothing_and_is_swept_later(
+    spool: DiskSpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", broken(errno.EIO))
+        await spool.discard(await saved(spool))
+    assert await spool.sweep(frozenset()) == 1
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO])
 async def test_an_archive_that_cannot_be_opened_now_has_not_changed(
     spool: DiskSpool, monkeypatch: pytest.MonkeyPatch, number: int
