@@ -25,7 +25,7 @@ def service(tmp_path: Path) -> Iterator[Tarmac]:
 def begin_upload(service: Tarmac) -> socket.socket:
     """Half of it is sent, and a job exists."""
     client = socket.create_connection(("127.0.0.1", service.port), timeout=20)
-    head = f"PUT /push/x.tar HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: {len(APP)}\r\n\r\n"
+    head = f"PUT /push/x.tar HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(APP)}\r\n\r\n"
     client.sendall(head.encode() + APP[:2000])
     while not service.ask("GET", "/jobs?state=receiving")[1]["jobs"]:
         pause(LOOK_SECONDS)
