@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from app import main
 from app.destinations import configured_registries
 from app.errors import InvalidSettings, Unavailable
+from app.logs import set_up_logs
 from app.main import create_app, serve
 from app.settings import Settings
 from tests.support.docker_registry import free_port
@@ -127,7 +128,7 @@ def test_a_start_that_fails_for_an_unknown_reason_is_told_in_the_log(
 
 
 def test_logs_are_json_lines_with_control_characters_escaped(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    main.set_up_logs(pretty=False)
+    set_up_logs(pretty=False)
     structlog.get_logger("x").info("told", name="a\nb\x1b[31m")
     logging.getLogger("uvicorn.error").info("%s began", "it")
     first, second = capsys.readouterr().err.splitlines()
@@ -137,7 +138,7 @@ def test_logs_are_json_lines_with_control_characters_escaped(logs: None, capsys:
 
 
 def test_logs_for_a_person_are_lines_too(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    main.set_up_logs(pretty=True)
+    set_up_logs(pretty=True)
     structlog.get_logger("x").info("told", name="value")
     assert "told" in capsys.readouterr().err
 
@@ -149,7 +150,7 @@ def test_logs_tell_where_an_error_was_and_no_value_that_was_there(
     def break_with(password: str) -> None:
         raise RuntimeError("it broke")
 
-    main.set_up_logs(pretty=pretty)
+    set_up_logs(pretty=pretty)
     try:
         break_with("".join(("gehe", "im")))
     except RuntimeError:

@@ -111,7 +111,9 @@ def test_every_format_is_told_and_no_other() -> None:
 
 def test_every_setting_is_told_and_no_other() -> None:
     told = {row[0]: row for row in rows(section("Settings"), "environment")}
-    own = {f"`TARMAC_{name.upper()}`": name for name in Settings.model_fields if name not in {"registries", "signatures"}}
+    own = {
+        f"`TARMAC_{name.upper()}`": name for name in Settings.model_fields if name not in {"registries", "signatures"}
+    }
     assert set(told) == {*own, "`TARMAC_CONFIG`"}
     assert all(codes(told[variable][1]) == [name] for variable, name in own.items())
 
