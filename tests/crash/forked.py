@@ -1,10 +1,12 @@
-"""Work in a fork of this process: a start of the service costs milliseconds, and system calls of it can be made to
-fail, or be written down, by strace."""
+"""Work in a process of its own that is a fork of one in which everything is imported and nothing runs: a start of the
+service costs milliseconds, no thread of a test is missed, and system calls of it can be made to fail, or be written
+down, by strace."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +23,37 @@ from tests.support.peers import peer
 Work = Callable[[], Coroutine[Any, Any, None]]
 ATTACH_SECONDS = 20.0
 _PR_SET_PTRACER, _ANY = 0x59616D61, ctypes.c_ulong(-1)
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.crash.one_push", "tests.crash.forked"])
 
 
 def in_a_process(work: Work, log: Path | None = None, strace: Sequence[str] = ()) -> int:
-    """Its exit status, as `os.waitstatus_to_exitcode` has it. `strace`: options; it is there from the first call on.
-    What is written to the standard streams goes to `log`."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _be_the_child(work, (reader, writer), log)
-    os.close(reader)
-    tracer = _attach(child, strace) if strace else None
-    os.close(writer)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Its exit status; of a signal, its number below zero. `work` is of what can be pickled. `strace`: options; it is
+    there from the first call of `work` on. What is written to the standard streams goes to `log`."""
+    waiting, gate = _FORKS.Pipe(duplex=False)
+    child = _FORKS.Process(target=_be_the_child, args=(work, waiting, log))
+    child.start()
+    waiting.close()
+    assert child.pid is not None
+    tracer = _attach(child.pid, strace) if strace else None
+    gate.close()
+    child.join()
     if tracer is not None:
         tracer.wait(ATTACH_SECONDS)
-    return status
+    assert child.exitcode is not None
+    return child.exitcode
 
 
-def _be_the_child(work: Work, gate: tuple[int, int], log: Path | None) -> None:
-    reader, writer = gate
+def _be_the_child(work: Work, gate: Connection, log: Path | None) -> None:
     try:
-        os.close(writer)
         if log is not None:
             streams = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(streams, 1)
             os.dup2(streams, 2)
             os.close(streams)
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)
-        os.read(reader, 1)
-        os.close(reader)
+        gate.poll(None)  # until its other end is closed
+        gate.close()
         asyncio.run(work())
         os._exit(0)
     except BaseException:
