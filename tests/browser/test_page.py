@@ -11,13 +11,13 @@ import signal
 import tarfile
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.browser.conftest import Watched, watch
-from tests.e2e.service import service
+from tests.e2e.service import Service, service
 from tests.support.archives import docker_save, image, tagged
 from tests.support.docker_registry import DockerRegistry
 
@@ -98,7 +98,7 @@ def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
     expect(tab.page.locator("#detail-body .image .name")).to_have_text([f"{registry.address}/renamed/one:2"])
 
 
-def test_what_is_wrong_is_told_with_what_to_do_and_can_be_tried_again(tab: Watched, screenshots: Path) -> None:
+def test_what_is_wrong_is_told_with_what_to_do(tab: Watched, screenshots: Path) -> None:
     tab.page.set_viewport_size({"width": 390, "height": 844})
     chosen(tab.page, ("bad.tar", (CORPUS / "bad-digest.tar").read_bytes()))
     state(tab.page, "failed")
@@ -106,11 +106,20 @@ def test_what_is_wrong_is_told_with_what_to_do_and_can_be_tried_again(tab: Watch
     tab.page.screenshot(path=screenshots / "narrow.png", full_page=True)
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert faults_of_access(tab.page) == []
+    expect(tab.page.get_by_role("button", name="Retry")).to_have_count(0)  # no archive is left to try again with
+    tab.page.get_by_role("button", name="Delete").click()
+    expect(tab.page.locator("#detail-title")).to_have_text("Job")
+
+
+def test_what_failed_can_be_tried_again(tab: Watched, running: Service) -> None:
+    for asked, size in (("first.tar?wait=20", 10), ("second.tar?on_existing_tag=error", 20)):
+        request = Request(f"{running.url}/push/{asked}", archive("browser/taken:1", size), method="PUT")
+        urlopen(request, timeout=30).close()
+    tab.page.locator("#jobs .job", has_text="second.tar").click()
+    state(tab.page, "failed")
     tab.page.get_by_role("button", name="Retry").click()
     expect(tab.page.locator("#detail-body")).to_contain_text("attempt 2")
     state(tab.page, "failed")
-    tab.page.get_by_role("button", name="Delete").click()
-    expect(tab.page.locator("#detail-title")).to_have_text("Job")
 
 
 def test_an_upload_can_be_cancelled_on_its_way(tab: Watched) -> None:

@@ -116,8 +116,7 @@ class View {
       lines.push(curl.acting(method, path));
     };
     if (!ended) add("Cancel", "POST", `jobs/${this.id}/cancel`);
-    // One that never ran has no archive left here.
-    if (job.state === "failed" && job.started_at || job.state === "cancelled" && job.archives[0]?.format) add("Retry", "POST", `jobs/${this.id}/retry`, !job.problem || job.problem.retryable);
+    if (canBeTriedAgain(job)) add("Retry", "POST", `jobs/${this.id}/retry`, !job.problem || job.problem.retryable);
     if (ended) add("Delete", "DELETE", `jobs/${this.id}`);
     this.actions.replaceChildren(...buttons);
     this.lines.lastChild.replaceChildren(...lines.map(command));
@@ -209,3 +208,10 @@ const took = (job) => {
   const seconds = (new Date(job.finished_at) - new Date(job.started_at)) / 1000;
   return seconds < 1 ? "less than 1 s" : duration(seconds);
 };
+
+// Where content of an archive is damaged the archive is not kept, and of a job that never ran there is none.
+function canBeTriedAgain(job) {
+  if (job.state === "cancelled") return Boolean(job.archives[0]?.format);
+  const codes = [job, ...job.images].flatMap((each) => each.problem?.code ?? []);
+  return job.state === "failed" && Boolean(job.started_at) && codes.some((code) => code !== "digest_mismatch");
+}
