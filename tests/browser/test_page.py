@@ -50,6 +50,10 @@ def dropped(page: Page, name: str, body: bytes) -> None:
     )
 
 
+def put(running: Service, asked: str, body: bytes) -> None:
+    urlopen(Request(f"{running.url}/push/{asked}", body, method="PUT"), timeout=30).close()
+
+
 def state(page: Page, word: str) -> None:
     expect(page.locator("#detail-body .chip").first).to_have_text(word)
 
@@ -113,8 +117,7 @@ def test_what_is_wrong_is_told_with_what_to_do(tab: Watched, screenshots: Path) 
 
 def test_what_failed_can_be_tried_again(tab: Watched, running: Service) -> None:
     for asked, size in (("first.tar?wait=20", 10), ("second.tar?on_existing_tag=error", 20)):
-        request = Request(f"{running.url}/push/{asked}", archive("browser/taken:1", size), method="PUT")
-        urlopen(request, timeout=30).close()
+        put(running, asked, archive("browser/taken:1", size))
     tab.page.locator("#jobs .job", has_text="second.tar").click()
     state(tab.page, "failed")
     tab.page.get_by_role("button", name="Retry").click()
@@ -177,7 +180,8 @@ def test_names_from_outside_are_shown_and_never_run(tab: Watched) -> None:
     assert tab.page.locator("img[src=x], main script").count() == 0
 
 
-def test_the_keyboard_is_enough(tab: Watched) -> None:
+def test_the_keyboard_is_enough(tab: Watched, running: Service) -> None:
+    put(running, "keys.tar", archive("browser/keys:1"))
     page = tab.page
     page.keyboard.press("Tab")
     expect(page.get_by_text("Skip to the jobs")).to_be_focused()
