@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from app.archive import open_archive
 from app.errors import InvalidSettings, SignatureRequired
 from app.push import Destination, PushOptions, make_plan
-from app.push.signatures import BUNDLE, SIGNATURE, SIMPLE_SIGNING, SignaturePolicy, check_signatures, load_key
+from app.push.signatures import (
+    BUNDLE,
+    MAX_SIGNED_BYTES,
+    SIGNATURE,
+    SIMPLE_SIGNING,
+    SignaturePolicy,
+    check_signatures,
+    load_key,
+)
 from tests.support.archives import (
     OCI_EMPTY,
     OCI_MANIFEST,
@@ -170,6 +180,47 @@ def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path, content: bytes
     (tmp_path / "bad.pub").write_bytes(content)
     with pytest.raises(InvalidSettings, match=r"bad\.pub"):
         load_key(tmp_path / "bad.pub")
+
+
+def pem(algorithm: bytes, key: bytes) -> bytes:
+    """A public key of any algorithm; both in DER, shorter than 128 bytes."""
+    bits = b"\x03" + bytes([len(key) + 1]) + b"\0" + key
+    names = b"\x30" + bytes([len(algorithm)]) + algorithm
+    whole = b"\x30" + bytes([len(names) + len(bits)]) + names + bits
+    return b"-----BEGIN PUBLIC KEY-----\n" + base64.b64encode(whole) + b"\n-----END PUBLIC KEY-----\n"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "words"),
+    [(b"\x06\x03\x2b\x65\x6e", "neither ECDSA nor Ed25519 nor RSA"), (b"\x06\x03\x2b\x0e\x63", "odd.pub")],
+    ids=["x25519", "unknown"],
+)
+def test_a_key_of_another_algorithm_is_refused(tmp_path: Path, algorithm: bytes, words: str) -> None:
+    (tmp_path / "odd.pub").write_bytes(pem(algorithm, bytes(range(32))))
+    with pytest.raises(InvalidSettings, match=words):
+        load_key(tmp_path / "odd.pub")
+
+
+def test_without_its_extra_the_setting_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "app.push.public_keys", None)
+    with pytest.raises(InvalidSettings, match=r"tarmac\[verify\]"):
+        load_key(public(EC, tmp_path))
+
+
+def test_a_signature_may_stand_within_its_descriptor(tmp_path: Path) -> None:
+    content = to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}, "optional": None})
+    members = json.loads(artifact(SIMPLE_SIGNING, content, **{SIGNATURE: signed(EC, content)}).raw)
+    members["layers"][0]["data"] = base64.b64encode(content).decode()
+    within = Node(to_json(members), OCI_MANIFEST, {sha256(b"{}"): b"{}"})
+    (notice,) = checked([with_signature(within)], policy(tmp_path))
+    assert notice == "registry.test/prod/app:1 is signed by ours.pub"
+
+
+def test_no_signature_is_large(tmp_path: Path) -> None:
+    payload = to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}}) + b" " * MAX_SIGNED_BYTES
+    large = artifact(SIMPLE_SIGNING, payload, **{SIGNATURE: signed(EC, payload)})
+    with pytest.raises(SignatureRequired, match="no signature of it"):
+        checked([with_signature(large)], policy(tmp_path))
 
 
 def test_a_short_rsa_key_is_refused(tmp_path: Path) -> None:
