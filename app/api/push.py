@@ -95,9 +95,7 @@ class _Push:
     async def _take_part(self, part: FormArchive) -> None:
         if self.upload is None:
             self._check_options()
-        upload = self.upload or await self._begin()
-        if len(self._context.registries) == 1:  # else one of the parts that follow may name another
-            upload.foresee(self.options.request())
+        upload = self.upload or await self._begin()  # nothing is foreseen: a part that follows may be `dry_run`
         await upload.receive(display_name(part.filename or self._name), part.chunks(), None)
 
     async def _begin(self) -> Upload:

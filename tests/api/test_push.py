@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from app.api.push import MAX_NAME, display_name
 from app.errors import DigestMismatch, Interrupted, MissingTag, RegistryUnreachable, TarmacError
 from app.jobs import Job, JobState, utc_now
 from tests.api.conftest import APP, OTHER, Served, serving
+from tests.support.archives import entry, image, oci_image, oci_layout
 
 HEX = hashlib.sha256(APP).hexdigest()
 BASE64 = base64.b64encode(hashlib.sha256(APP).digest()).decode()
@@ -242,6 +244,26 @@ async def test_a_form_that_ends_early_fails_its_job_and_leaves_nothing(served: S
     answer = await served.client.post("/push", content=one_piece(request.read()[:-8]), headers=headers)
     assert problem(answer, 400, "upload_incomplete")["job"]["state"] == "failed"
     assert served.spooled() == []
+
+
+async def test_a_field_that_forbids_a_push_may_stand_behind_the_archive(served: Served) -> None:
+    layers = image(*({"f": random.Random(n).randbytes(400_000)} for n in range(3)))
+    archive = oci_layout([entry(oci_image(layers, compression="gzip"))])
+    request = served.client.build_request(
+        "POST",
+        "/push",
+        files=[("tag", (None, b"team/app:1")), ("archive", ("x.tar", archive)), ("dry_run", (None, b"true"))],
+    )
+
+    async def slowly(body: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 65536):
+            yield body[start : start + 65536]
+            assert (await served.client.get("/jobs")).status_code == 200  # time for what should not happen
+
+    headers = {"Content-Type": request.headers["content-type"]}
+    answer = await served.client.post("/push", params={"wait": 20}, content=slowly(request.read()), headers=headers)
+    assert answer.json()["state"] == "succeeded", answer.text
+    assert [path.name for path in (served.data / "images" / "blobs").glob("*/*")] == []
 
 
 async def one_piece(body: bytes) -> AsyncIterator[bytes]:
