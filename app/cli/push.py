@@ -19,6 +19,7 @@ from app.cli.destination import open_destinations
 from app.cli.display import Display, display_on, shown, summary_of
 from app.cli.options import checksum_of, options_of, settings_of
 from app.errors import TarmacError
+from app.heap import bound_heap
 from app.jobs.job import Job, JobArchive, JobState, utc_now
 from app.jobs.knowledge import FileMemory, cache_file
 from app.jobs.ledger import Ledger
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         registry=arguments.registry or DEFAULT_REGISTRY,
         settings=settings_of(arguments),
     )
+    bound_heap()
     began = time.monotonic()
     with display_on(sys.stderr if arguments.json else sys.stdout) as display:
         job = asyncio.run(_push(task, display))

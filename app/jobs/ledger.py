@@ -8,6 +8,7 @@ thought dead finds out when it writes, and changes nothing."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from app.jobs.store import JobQuery, JobStore
 
 SAVE_SECONDS = 0.25  # four rows a second for a job: one costs 1.2 ms
 LOOK_SECONDS = 2.0  # what is watched of other replicas is looked up so often, whether or not they were heard
+DEAF_SECONDS = 2 * LOOK_SECONDS  # without a look: this process was stopped, and others may have taken its jobs over
 # Progress that was told but not stored is lost with its replica; a watcher must not take what follows for what it has
 # seen.
 LEAP = 1_000_000
@@ -70,6 +72,7 @@ class Ledger:
         self._unsaved: set[str] = set()
         self._shown = asyncio.Event()
         self._observers: list[Callable[[Job], None]] = []
+        self._informed_at = time.monotonic()
 
     def observe(self, ended: Callable[[Job], None]) -> None:
         """`ended` is called with every job that ends here, once it is stored; it must neither wait nor raise."""
@@ -88,13 +91,16 @@ class Ledger:
 
     async def get(self, job_id: str) -> Job:
         """Raises NotFound."""
-        job = self._live.get(job_id) or await self._store.get(job_id)
+        job = self._live.get(job_id)
+        if job is None or self._is_deaf():
+            stored = await self._store.get(job_id)
+            job = job if stored is None else _newer(job, stored)
         if job is None:
             raise NotFound(f"there is no job {job_id[:64]!r}; it may have been deleted, or gone by age")
         return job
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
-        return tuple(self._live.get(job.id, job) for job in await self._store.page(query))
+        return tuple(_newer(self._live.get(job.id), job) for job in await self._store.page(query))
 
     async def change(self, job_id: str, make: Change) -> Job:
         """The one way to another state: what `make` gives of the present job is stored, then told. One change of a job
@@ -164,6 +170,7 @@ class Ledger:
                 arrived.clear()
                 while heard:
                     await self._look_up(heard.pop())
+                self._informed_at = time.monotonic()
 
     def is_live(self, job_id: str) -> bool:
         """Whether it is received or run here."""
@@ -227,6 +234,9 @@ class Ledger:
                 # progress may be late; the state change that follows is not given up so easily
                 _log.warning("progress is not stored", job=job_id, reason=str(error))
 
+    def _is_deaf(self) -> bool:
+        return self._announcements is not None and time.monotonic() - self._informed_at > DEAF_SECONDS
+
     def _concerned(self) -> set[str]:
         return self._watchers.keys() | self._live.keys()
 
@@ -254,6 +264,14 @@ class Ledger:
 
     def _lock(self, job_id: str) -> asyncio.Lock:
         return self._locks.setdefault(job_id, asyncio.Lock())
+
+
+def _newer(live: Job | None, stored: Job) -> Job:
+    """`live` has the progress; unless what is stored says that another replica has gone on with the job."""
+    if live is None:
+        return stored
+    overtaken = stored.attempt > live.attempt or (stored.ended and stored.attempt == live.attempt)
+    return stored if overtaken else live
 
 
 def _is_same(stored: Job, job: Job) -> bool:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from app.jobs import Job, Ledger
+from app.jobs import Job, JobState, Ledger, utc_now
+from app.jobs import ledger as ledger_module
+from app.jobs.store import JobQuery
 from app.jobs.store.memory import MemoryJobStore
 
 
@@ -38,3 +41,32 @@ async def test_a_change_that_fails_when_its_caller_has_gone_is_no_error_of_the_l
     await asyncio.sleep(0)
     gc.collect()
     assert told == []
+
+
+class Silence:
+    """Nothing is ever heard of the other replicas."""
+
+    async def follow(self, told: Callable[[str | None], None]) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_replica_that_was_stopped_tells_what_became_of_its_jobs_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, now = MemoryJobStore(), utc_now()
+    stopped, other = Ledger(store, Silence()), Ledger(store)
+    job = await stopped.add(Job.new(JobState.RUNNING, now))
+    await other.change(job.id, lambda job: job.to(JobState.SUCCEEDED, attempt=2, finished_at=now))
+    assert (await stopped.get(job.id)).state is JobState.RUNNING  # as it has just looked: progress is its own
+    monkeypatch.setattr(ledger_module, "DEAF_SECONDS", -1.0)
+    assert (await stopped.get(job.id)).state is JobState.SUCCEEDED
+    assert [each.state for each in await stopped.page(JobQuery())] == [JobState.SUCCEEDED]
+
+
+async def test_an_older_row_does_not_hide_what_a_job_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "DEAF_SECONDS", -1.0)
+    store, now = MemoryJobStore(), utc_now()
+    ledger = Ledger(store, Silence())
+    await store.add(failed := Job.new(JobState.FAILED, now))
+    ledger.follow(failed.to(JobState.QUEUED, attempt=2).to(JobState.RUNNING))
+    assert (await ledger.get(failed.id)).attempt == 2
