@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from sqlalchemy.engine import make_url
 
 from app.jobs import Job, JobState
-from app.jobs.queue import JobQueue, Turn
+from app.jobs.queue import JobQueue, Turn, pgqueuer
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
 from app.jobs.store.engine import plain_dsn
@@ -272,3 +274,44 @@ async def test_replicas_that_start_at_once_make_the_tables_once(postgres: Postgr
             pass
 
     await asyncio.gather(*(start() for _ in range(3)))
+
+
+LOCK = 7  # of the advisory ones
+
+
+@asynccontextmanager
+async def stopped_within_a_command(url: str) -> AsyncIterator[None]:
+    """A session as a replica leaves it that is stopped at the worst moment: it holds a lock, and of its next command
+    the server has only the first message. To the server it is at work, and not idle in its transaction."""
+    parts = make_url(url)
+    reader, writer = await asyncio.open_unix_connection(f"{parts.query['host']}/.s.PGSQL.5432")
+
+    async def until(kind: bytes) -> None:
+        async with asyncio.timeout(SOON):
+            while (head := await reader.readexactly(5))[:1] != kind:
+                await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            await reader.readexactly(int.from_bytes(head[1:]) - 4)
+
+    def message(kind: bytes, body: bytes) -> bytes:
+        return kind + struct.pack(">I", len(body) + 4) + body
+
+    named = f"user\0{parts.username}\0database\0{parts.database}\0application_name\0tarmac\0\0".encode()
+    writer.write(message(b"", struct.pack(">I", 3 << 16) + named))
+    await until(b"Z")
+    writer.write(message(b"Q", f"BEGIN; SELECT pg_advisory_xact_lock({LOCK})\0".encode()))
+    await until(b"Z")
+    writer.write(message(b"P", b"\0SELECT 1\0\0\0") + message(b"H", b""))
+    await until(b"1")
+    yield
+    writer.close()
+
+
+async def test_what_a_replica_holds_that_is_stopped_within_a_command_is_set_free(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgqueuer, "IDLE_SECONDS", 0.1)
+    async with stopped_within_a_command(shared.url), shared.replica() as queue:
+        await queue.start(Work().run)
+        async with asyncio.timeout(SOON):
+            await shared.run("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await queue.stop(0)

@@ -22,7 +22,7 @@ import structlog
 from app.errors import Unavailable
 from app.jobs.queue import AT_ONCE, Run, Turn
 from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, accepted_by, cancelled_rows, entrypoint_of, install
-from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, SESSION, plain_dsn
+from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, SESSION, plain_dsn
 from app.jobs.store.listening import listen
 
 CANCEL_SECONDS = 5.0  # as LocalJobQueue; closing an upload session is one request
@@ -143,6 +143,7 @@ class PgQueuerJobQueue:
             group.create_task(self._every(self._replica.beat_seconds, self._beat))
             group.create_task(self._every(self._replica.beat_seconds * 2, self._take_in_strays))
             group.create_task(self._every(3600.0, self._rows.forget_log))
+            group.create_task(self._every(IDLE_SECONDS, self._end_stopped))
             group.create_task(self._every(self._replica.beat_seconds, self._fill, self._wake))
 
     async def _every(
@@ -181,6 +182,9 @@ class PgQueuerJobQueue:
         for job_id, turn in await self._rows.without_row(_MOST_STRAYS):
             await self.put(job_id, turn)
         await self._rows.widen()
+
+    async def _end_stopped(self) -> None:
+        await self._rows.end_stopped(timedelta(seconds=IDLE_SECONDS))
 
     async def _fill(self) -> None:
         while self._run is not None and len(self._running) < self._max_running:

@@ -23,6 +23,7 @@ from pgqueuer.domain.types import JobId, QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
 from app.jobs.queue import Turn
+from app.jobs.store.engine import SESSION
 
 TABLE = "tarmac_pgqueuer"
 QUEUE_CHANNEL = "tarmac_ch_pgqueuer"
@@ -206,6 +207,19 @@ class Rows:
             most,
         )
         return tuple((each["id"], _turn(each)) for each in found)
+
+    async def end_stopped(self, after: timedelta) -> int:
+        """End the sessions of replicas that hold locks and have stopped in the middle of a command for `after`. Between
+        commands the server does so by itself (`engine.SESSION`); before PostgreSQL 17 nothing else ends these, and all
+        that the others write would wait for them. How many there were."""
+        ended = await self._pool.fetch(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND usename = current_user AND application_name = $1
+            AND state = 'active' AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - $2::interval""",
+            SESSION["application_name"],
+            after,
+        )
+        return len(ended)
 
     async def forget_log(self) -> None:
         """PgQueuer writes down every step of every row, for statistics that nobody here asks for."""
