@@ -72,7 +72,8 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.fault = error
             raise
 
-    app = new_application(lifespan, Access(known_holders(settings), known_hosts(settings)))
+    access = Access(known_holders(settings), known_hosts(settings))
+    app = new_application(lifespan, access, settings.max_uploads)
     if layout is not None:
         serve_pulls(app, layout)
     return app

@@ -15,7 +15,7 @@ from app.api.dialects import Dialects
 from app.api.docs import docs_router
 from app.api.document import finish
 from app.api.front import front_router
-from app.api.guard import Guard
+from app.api.guard import MOST, Crowd, Guard
 from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
 from app.api.security import Access, Security
@@ -27,7 +27,7 @@ Errors are problem documents (RFC 9457) with a stable `code`; a job's and an ima
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def new_application(lifespan: Lifespan, access: Access) -> FastAPI:
+def new_application(lifespan: Lifespan, access: Access, max_uploads: int = MOST[Crowd.UPLOADS]) -> FastAPI:
     """`lifespan` sets `state.context` to an ApiContext before the first request."""
     app = FastAPI(
         title="Tarmac",
@@ -52,7 +52,7 @@ def new_application(lifespan: Lifespan, access: Access) -> FastAPI:
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Security, find=access.find, hosts=access.hosts)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, most={**MOST, Crowd.UPLOADS: max_uploads})
     app.add_middleware(Dialects)
     _finish_document(app)
     return app

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.api.digest_fields import parse_digest_field
-from app.errors import InvalidRequest
+from app.errors import Forbidden, InvalidRequest
 from app.jobs import JobRequest
+from app.jobs.caller import EVERYBODY, Caller
+from app.jobs.request import MOST_PRIORITY
 from app.push import FORMATS, PushOptions
 
 MAX_WAIT_SECONDS = 86_400  # a day; what waits longer had better ask again
@@ -39,9 +41,11 @@ OPTIONS: Mapping[str, str] = {
     "dry_run": "Detect, resolve and ask the registry what is there; push nothing.",
     "wait": "Seconds to wait for the end of the job: 200 when it has ended, 202 when the time is up first.",
     "label": "`key=value`, kept with the job, filterable.",
+    "priority": f"From -{MOST_PRIORITY} to {MOST_PRIORITY}, 0 if left out: of the jobs that wait, those with the "
+    "highest run first. Above 0 needs the role `admin` where there are tokens.",
 }
 REPEATABLE = frozenset({"rename", "images", "label"})
-_OURS = frozenset({"registry", "checksum", "wait", "label"})  # the others are the push's own
+_OURS = frozenset({"registry", "checksum", "wait", "label", "priority"})  # the others are the push's own
 
 
 class Options:
@@ -109,8 +113,13 @@ class Options:
     def registry(self) -> str:
         return self._one("registry") or "default"
 
-    def request(self) -> JobRequest:
-        """All of it, checked. Raises InvalidRequest or InvalidReference naming the option."""
+    def request(self, caller: Caller = EVERYBODY) -> JobRequest:
+        """All of it, checked. Raises InvalidRequest or InvalidReference naming the option, and Forbidden."""
+        priority = _priority(self._one("priority"))
+        if priority > 0 and not caller.is_admin:
+            raise Forbidden(
+                f"the token of {caller.name} may not put a job before those of others: `priority` at most 0"
+            )
         own = {name: values for name, values in self._values.items() if name not in _OURS}
         return JobRequest(
             options=PushOptions.parse(own),
@@ -118,6 +127,7 @@ class Options:
             labels=_labels(self._values.get("label", [])),
             checksum=self._one("checksum"),
             paths=self.paths,
+            priority=priority,
         )
 
     def _one(self, name: str) -> str | None:
@@ -141,6 +151,13 @@ def parse_wait(text: str) -> float:
     if not 0 <= seconds <= MAX_WAIT_SECONDS:
         raise InvalidRequest(f"`wait` is {text!r:.40}; it must be a number of seconds from 0 to {MAX_WAIT_SECONDS}")
     return seconds
+
+
+def _priority(text: str | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        raise InvalidRequest(f"option `priority` is {text!r:.40}; it must be a whole number") from None
 
 
 def _texts(name: str, value: Any) -> Iterable[str]:

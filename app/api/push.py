@@ -62,7 +62,7 @@ class _Push:
             raise InvalidRequest('the JSON body must be an object, as {"paths": ["/data/in/*.tar"]}')
         self.options.add_json(members)
         self._check_options()
-        return await self._context.service.submit_paths(self.options.request(), self._key())
+        return await self._context.service.submit_paths(self.options.request(self._context.caller), self._key())
 
     async def _take_raw(self) -> Job:
         self.options.add_digest_fields(self._digest_fields())
@@ -73,9 +73,9 @@ class _Push:
         if expected == 0 or first is None:
             raise InvalidRequest("the body is empty; send an archive, as curl -T x.tar or curl -F archive=@x.tar does")
         upload = await self._begin()
-        upload.foresee(self.options.request())
+        upload.foresee(self.options.request(self._context.caller))
         await upload.receive(self._name, _behind(first, chunks), expected)
-        return await upload.submit(self.options.request())
+        return await upload.submit(self.options.request(self._context.caller))
 
     async def _take_form(self) -> Job:
         if self._digest_fields():
@@ -90,7 +90,7 @@ class _Push:
                 self.options.add(part.name, await part.text())
         if self.upload is None:
             raise InvalidRequest("the form has no file part `archive`, as curl -F archive=@x.tar makes one")
-        return await self.upload.submit(self.options.request())
+        return await self.upload.submit(self.options.request(self._context.caller))
 
     async def _take_part(self, part: FormArchive) -> None:
         if self.upload is None:
@@ -107,7 +107,7 @@ class _Push:
 
     def _check_options(self) -> None:
         """What is known before the first byte is told before it: nobody should send 10 GB to learn of a typo."""
-        self.options.request()
+        self.options.request(self._context.caller)
         self.options.wait_seconds()
         known = self._context.registries
         if self.options.registry not in known:

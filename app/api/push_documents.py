@@ -7,6 +7,7 @@ from typing import Any
 from app.api.options import OPTIONS, REPEATABLE
 from app.api.problems import statuses
 from app.api.schemas import JobDocument, problems
+from app.jobs.request import MOST_PRIORITY
 from app.push.options import FORMATS, MEDIA_TYPES, ON_EXISTING_TAG
 from app.registry.proof import Verification
 
@@ -23,6 +24,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "dry_run": {"type": "boolean", "default": False},
     "wait": {"type": "number", "minimum": 0},
     "registry": {"type": "string", "default": "default"},
+    "priority": {"type": "integer", "minimum": -MOST_PRIORITY, "maximum": MOST_PRIORITY, "default": 0},
 }
 _HEADERS = {
     "Idempotency-Key": "The same key and the same request give the same job, never a second push.",

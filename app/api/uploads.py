@@ -41,6 +41,7 @@ from app.api.upload_fields import (
     truth,
 )
 from app.errors import InvalidRequest, MalformedArchive, TarmacError
+from app.jobs.caller import Caller
 from app.jobs.resumable import NewUpload, Patch, Proof, Shown
 from app.oci import strict_json
 
@@ -132,7 +133,7 @@ async def push_held(upload_id: str, request: Request, context: Context) -> Respo
             raise InvalidRequest('the JSON body must be an object of options, as {"prefix": "mirror"}')
         options.add_members(members)
     _refuse_elsewhere(options, "wait", "checksum")
-    return job_response.accepted(await context.uploads.push_held(upload_id, options.request()))
+    return job_response.accepted(await context.uploads.push_held(upload_id, options.request(context.caller)))
 
 
 def _check_version(request: Request) -> None:
@@ -142,7 +143,7 @@ def _check_version(request: Request) -> None:
 
 
 async def _create(request: Request, context: ApiContext) -> Shown:
-    new = _new_upload(request)
+    new = _new_upload(request, context.caller)
     concat = request.headers.get("upload-concat", "")
     if concat and not new.is_part:
         state = await context.uploads.concatenate(new, parts_of(concat))
@@ -159,7 +160,7 @@ async def _create(request: Request, context: ApiContext) -> Shown:
     return appended.shown
 
 
-def _new_upload(request: Request) -> NewUpload:
+def _new_upload(request: Request, caller: Caller) -> NewUpload:
     headers = request.headers
     metadata = Metadata.parse(headers.get("upload-metadata", ""))
     options = Options()
@@ -174,7 +175,7 @@ def _new_upload(request: Request) -> NewUpload:
     if completes is None and length is None and headers.get("upload-defer-length") != "1" and not _is_final(request):
         raise MalformedRequest("say how long the upload is: Upload-Length, or Upload-Defer-Length: 1")
     name = metadata.filename or filename_of(headers.get("content-disposition"))
-    new = NewUpload(display_name(name), options.request(), length, headers.get("upload-metadata", ""))
+    new = NewUpload(display_name(name), options.request(caller), length, headers.get("upload-metadata", ""))
     return replace(
         new,
         hold=metadata.hold or is_true(request.query_params.get(HOLD, "")),

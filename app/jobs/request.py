@@ -18,6 +18,7 @@ MAX_LABELS = 64  # they stand in every document and in an index
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MAX_LABEL_VALUE = 256
 MAX_IDEMPOTENCY_KEY = 255
+MOST_PRIORITY = 10  # and least, below 0; enough to tell a night's mirror from a fix that is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,13 @@ class JobRequest:
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS, hash=False)
     checksum: str | None = None
     paths: tuple[str, ...] = ()
+    priority: int = 0
 
     def __post_init__(self) -> None:
+        if not -MOST_PRIORITY <= self.priority <= MOST_PRIORITY:
+            raise InvalidRequest(
+                f"option `priority` is {self.priority}; it goes from -{MOST_PRIORITY} to {MOST_PRIORITY}"
+            )
         if len(self.labels) > MAX_LABELS:
             raise InvalidRequest(f"{len(self.labels)} labels are given; at most {MAX_LABELS} are kept")
         for key, value in self.labels.items():
@@ -61,6 +67,7 @@ class JobRequest:
             "labels": dict(self.labels),
             "checksum": self.checksum,
             "paths": self.paths,
+            "priority": self.priority,
             "archives": [str(digest) for digest in digests],
         }
         return hashlib.sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()

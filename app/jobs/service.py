@@ -83,6 +83,7 @@ class JobService:
             options=request.options,
             registry=request.registry,
             labels=request.labels,
+            priority=request.priority,
             fingerprint=request.fingerprint(),
             accepted_at=self._workshop.arrivals.next(self._workshop.clock),
         )
@@ -103,6 +104,7 @@ class JobService:
             options=request.options,
             registry=request.registry,
             labels=request.labels,
+            priority=request.priority,
             accepted_at=self._workshop.arrivals.next(self._workshop.clock),
         )
         await self._ledger.add(job)

@@ -191,6 +191,7 @@ class FirstUpload:
                 "options": request.options,
                 "registry": request.registry,
                 "labels": request.labels,
+                "priority": request.priority,
                 "fingerprint": fingerprint,
                 "accepted_at": self._workshop.arrivals.next(self._workshop.clock),
             }

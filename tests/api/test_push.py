@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -266,6 +267,16 @@ async def test_a_field_that_forbids_a_push_may_stand_behind_the_archive(served: 
     assert [path.name for path in (served.data / "images" / "blobs").glob("*/*")] == []
 
 
+@pytest.mark.parametrize("priority", ["11", "-11", "1.5", "high"])
+async def test_a_priority_is_a_small_whole_number(served: Served, priority: str) -> None:
+    problem(await served.client.post(f"/push?priority={priority}", content=APP), 422, "invalid_request")
+
+
+async def test_the_priority_of_a_form_stands_in_the_job(served: Served) -> None:
+    form = await served.client.post("/push", files={"archive": APP}, data={"priority": "-3"})
+    assert form.json()["priority"] == -3
+
+
 async def one_piece(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
@@ -348,3 +359,23 @@ async def test_a_file_part_of_another_name_is_told_what_file_parts_are_called(se
     answer = await served.client.post("/push", files={"file": ("x.tar", APP)})
     detail = problem(answer, 422, "invalid_request")["detail"]
     assert detail == "the form's part `file` is a file; file parts are called `archive`"
+
+
+async def test_so_many_uploads_as_the_settings_say_come_in_at_once(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield APP[:1000]
+        await go.wait()
+        yield APP[1000:]
+
+    async with serving(tmp_path, max_uploads=1) as running:
+        first = asyncio.create_task(running.client.post("/push", content=slowly()))
+        while not (await running.client.get("/jobs")).json()["jobs"]:
+            pass
+        answer = await running.client.post("/push", content=OTHER)
+        problem(answer, 503, "unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        go.set()
+        assert (await first).status_code == 202
+        assert (await running.client.post("/push", content=OTHER)).status_code == 202

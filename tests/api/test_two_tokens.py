@@ -57,6 +57,17 @@ def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+async def test_only_an_administrator_puts_a_job_before_those_of_others(shared: Served) -> None:
+    async def asked(token: str, priority: str) -> httpx.Response:
+        return await shared.client.post(f"/push?wait=30&priority={priority}", content=MINE, headers=by(token))
+
+    assert (await asked(ROOT, "1")).json()["priority"] == 1
+    assert (await asked(ANNA, "-1")).json()["priority"] == -1
+    assert code(await asked(ANNA, "1")) == (403, "forbidden")
+    first = await shared.client.post("/uploads?priority=1", headers=by(ANNA, **TUS, **{"Upload-Length": "9"}))
+    assert code(first) == (403, "forbidden")
+
+
 async def test_a_job_of_another_token_is_not_there(shared: Served) -> None:
     job = await pushed(shared, ANNA)
     there = f"/jobs/{job['id']}"

@@ -86,7 +86,7 @@ class Settler:
                 await self._queue_held(job, archive, state.checksum)
                 return
             taken.place(archive, index)
-            request = JobRequest(job.options, job.registry, job.labels, state.checksum)
+            request = JobRequest(job.options, job.registry, job.labels, state.checksum, priority=job.priority)
             await taken.submit(request)
         finally:
             self._service.let_go(job.id)

@@ -43,6 +43,7 @@ def new_job(new: NewUpload, now: datetime) -> Job:
         options=request.options,
         registry=request.registry,
         labels=request.labels,
+        priority=request.priority,
         share=new.submitter.name,
         submitter=new.submitter,
     )
