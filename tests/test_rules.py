@@ -30,6 +30,10 @@ EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "manag
 BROAD_EXCEPTS: dict[tuple[str, str], str] = {
     ("app/jobs/runner.py", "*"): "a job that breaks in an unforeseen way is recorded as failed; the runner goes on",
     (
+        "app/jobs/queue/pgqueuer.py",
+        "_keep_working",
+    ): "the queue begins anew, for a replica without one would look alive",
+    (
         "app/jobs/watch/watcher.py",
         "carry",
     ): "one file that breaks in an unforeseen way does not stop the folder's others",

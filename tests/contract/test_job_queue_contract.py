@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from app.jobs import Job, JobState
 from app.jobs.queue import JobQueue, Turn, pgqueuer
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
+from app.jobs.queue.rows import Row, Rows
 from app.jobs.store.engine import plain_dsn
 from app.jobs.store.sql import SqlJobStore
 from tests.support.postgres import Postgres
@@ -274,6 +275,25 @@ async def test_replicas_that_start_at_once_make_the_tables_once(postgres: Postgr
             pass
 
     await asyncio.gather(*(start() for _ in range(3)))
+
+
+@pytest.mark.parametrize("fault", [asyncpg.InternalClientError("another operation"), ValueError("nobody knows it")])
+async def test_no_fault_ends_the_work(shared: Shared, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+    faults, take = [fault], Rows.take
+
+    async def taken(rows: Rows, entrypoints: Collection[str]) -> Row | None:
+        if faults:
+            raise faults.pop()
+        return await take(rows, entrypoints)
+
+    monkeypatch.setattr(pgqueuer, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(Rows, "take", taken)
+    job_id = await shared.job(state=JobState.QUEUED)
+    async with shared.replica(timeout=0.4) as queue:
+        work = Work()
+        await queue.start(work.run)
+        await work.until(job_id)
+        await queue.stop(0)
 
 
 LOCK = 7  # of the advisory ones

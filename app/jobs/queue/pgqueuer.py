@@ -23,14 +23,14 @@ from app.errors import Unavailable
 from app.jobs.queue import AT_ONCE, Run, Turn
 from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, accepted_by, cancelled_rows, entrypoint_of, install
 from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, SESSION, plain_dsn
-from app.jobs.store.listening import listen
+from app.jobs.store.listening import BROKEN, listen
 
 CANCEL_SECONDS = 5.0  # as LocalJobQueue; closing an upload session is one request
 ELSEWHERE_SECONDS = 0.8  # another replica ends its run in this time, or it is dead and its job is taken from it
+AGAIN_SECONDS = 1.0
 _ASK_SECONDS = 0.02
 _MOST_STRAYS = 500
 
-_BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 _log = structlog.get_logger(__name__)
 
 
@@ -78,7 +78,7 @@ class PgQueuerJobQueue:
                 command_timeout=COMMAND_SECONDS,
                 server_settings=SESSION,
             )
-        except _BROKEN as error:
+        except BROKEN as error:
             raise Unavailable(f"the queue in the database cannot be used: {error}; try again") from error
         try:
             yield cls(dsn, Rows(pool, replica.id, timedelta(seconds=replica.timeout_seconds)), replica, max_running)
@@ -92,7 +92,7 @@ class PgQueuerJobQueue:
     async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
         try:
             await self._rows.put(job_id, turn, running=job_id in self._running)
-        except _BROKEN as error:
+        except BROKEN as error:
             # the job is stored, and every replica looks for jobs that are not in the queue
             _log.warning("a job is put in the queue a little later", job=job_id, reason=type(error).__name__)
         self._wake.set()
@@ -104,7 +104,7 @@ class PgQueuerJobQueue:
                 await self._stop_run(job_id)
             elif row is not None:
                 await self._await_end(job_id, row)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise Unavailable(f"the queue does not answer as it should: {error}; try again") from error
 
     async def stop(self, grace_seconds: float) -> None:
@@ -138,6 +138,15 @@ class PgQueuerJobQueue:
         await self._rows.remove(row_id)
 
     async def _keep_working(self) -> None:
+        while True:
+            try:
+                await self._work_together()
+            except Exception:  # noqa: BLE001 - see below
+                # the boundary: whatever breaks, a replica that looks alive and takes no work would be worse
+                _log.exception("the queue broke, and begins anew")
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _work_together(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(listen(self._dsn, QUEUE_CHANNEL, self._heard))
             group.create_task(self._every(self._replica.beat_seconds, self._beat))
@@ -154,7 +163,7 @@ class PgQueuerJobQueue:
         while True:
             try:
                 await work()
-            except (*_BROKEN, Unavailable) as error:
+            except (*BROKEN, Unavailable) as error:
                 _log.warning("the queue does not answer", reason=type(error).__name__)
                 await asyncio.sleep(min(seconds, 1.0))
             try:
@@ -227,5 +236,5 @@ class PgQueuerJobQueue:
     async def _finish(self, row: Row) -> None:
         try:
             await self._rows.finish(row)
-        except _BROKEN as error:
+        except BROKEN as error:
             _log.warning("a row of the queue is left to go by its age", job=row.job_id, reason=type(error).__name__)

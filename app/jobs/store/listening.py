@@ -15,6 +15,9 @@ from app.jobs.store.sql import CHANNEL
 AGAIN_SECONDS = 1.0  # until a connection that was lost is tried again
 PROBE_SECONDS = 5.0  # a connection that died without a word is found out by a question
 
+# What asyncpg raises where the database, or the way to it, is out of order; the last where a connection broke at a bad
+# moment ("another operation is in progress"), and is derived from none of the others.
+BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _log = structlog.get_logger(__name__)
 
 
@@ -23,7 +26,7 @@ async def listen(dsn: str, channel: str, heard: Callable[[str | None], None]) ->
     while True:
         try:
             await _listen_once(dsn, channel, heard)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except BROKEN as error:
             _log.warning("no news from the database; looking every few seconds", reason=type(error).__name__)
         await asyncio.sleep(AGAIN_SECONDS)
 

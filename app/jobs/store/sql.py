@@ -74,6 +74,7 @@ class SqlJobStore:
         self._questions = None if reading is None else Questions(reading)
         self._is_postgres = engine.dialect.name == "postgresql"
         self.insert = _postgres_insert() if self._is_postgres else sqlite.insert
+        self._faults = _faults_of_asyncpg() if self._is_postgres else ()
 
     @classmethod
     async def open(cls, url: str, marks: Marks = Marks()) -> SqlJobStore:
@@ -160,7 +161,7 @@ class SqlJobStore:
     async def _ask(self, question: Callable[[Connection], T]) -> T:
         """Reading alone. The question may be asked in a thread."""
         if self._questions is not None:
-            with _told():
+            with _told(self._faults):
                 return await self._questions.ask(question)
         async with self.transaction() as connection:
             return await connection.run_sync(question)
@@ -168,7 +169,7 @@ class SqlJobStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Committed at its end. What goes wrong with the database is raised as Unavailable."""
-        with _told():
+        with _told(self._faults):
             async with self._engine.begin() as connection:
                 yield connection
 
@@ -190,13 +191,20 @@ class SqlJobStore:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(others: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
         raise Unavailable(f"the job database does not answer as it should: {error.orig}; try again") from error
-    except (PoolTimeout, OSError) as error:
+    except (PoolTimeout, OSError, *others) as error:
         raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
+
+
+def _faults_of_asyncpg() -> tuple[type[Exception], ...]:
+    """Which SQLAlchemy does not know as errors of the database: of a connection that broke at a bad moment."""
+    import asyncpg  # type: ignore[import-untyped]
+
+    return (asyncpg.InternalClientError,)
 
 
 def _postgres_insert() -> Any:
