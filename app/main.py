@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -47,8 +48,10 @@ from app.push.signatures import SignaturePolicy, load_key
 from app.registry.proxies import Proxies
 from app.replicas import Backing, backing, is_replicated
 from app.settings import Settings
+from app.spool import Spool
 from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
+from app.spool.s3 import S3Spool, open_store
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
 RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
@@ -81,7 +84,8 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
-    spool = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
+    disk = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
+    spool = await asyncio.to_thread(_spool, settings, disk)
     async with AsyncExitStack() as stack:
         backed = await stack.enter_async_context(backing(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
@@ -95,7 +99,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             workshop.ledger.observe(webhook.tell)
         await stack.enter_async_context(delivering(webhook))
         service = await stack.enter_async_context(_at_work(settings, workshop, uploads))
-        resumable = await stack.enter_async_context(resumable_uploads(workshop, service, uploads))
+        resumable = await stack.enter_async_context(resumable_uploads(replace(workshop, spool=disk), service, uploads))
         await stack.enter_async_context(watching(_folder_watch(settings, service)))
         yield ApiContext(
             service=service,
@@ -109,13 +113,15 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         )
 
 
+def _spool(settings: Settings, disk: DiskSpool) -> DiskSpool | S3Spool:
+    return disk if settings.spool_url is None else S3Spool(open_store(settings.spool_url), disk)
+
+
 def _at_work(settings: Settings, workshop: Workshop, uploads: Uploads) -> AbstractAsyncContextManager[JobService]:
     return at_work(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
 
 
-def _workshop(
-    settings: Settings, backed: Backing, spool: DiskSpool, registries: Mapping[str, OpenRegistry]
-) -> Workshop:
+def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Mapping[str, OpenRegistry]) -> Workshop:
     """Blocks: keys are read."""
     lanes = Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite"))
     return Workshop(
@@ -126,7 +132,7 @@ def _workshop(
         roots=AllowedRoots(settings.path_roots),
         max_archive_bytes=settings.max_upload_bytes,
         lanes=lanes,
-        early=EarlyPushes(spool.peek, lanes),
+        early=EarlyPushes(spool.peek, lanes) if isinstance(spool, DiskSpool) else None,
         schedule=RetrySchedule(settings.retry_for),
         fellows=backed.fellows,
         signatures=_policies(settings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -75,10 +76,10 @@ async def _shared(settings: Settings) -> AsyncIterator[Backing]:
     url, replica, place = settings.database_url.get_secret_value(), uuid4(), _identity(settings.data_dir)
     seconds = settings.replica_timeout.total_seconds()
     with _own_dir(settings.data_dir / "replicas") as own:
-        home = f"{place}/{own.name}"
-        store = await SqlJobStore.open(url, Marks(home, place, str(replica)))
+        home, shared = f"{place}/{own.name}", _storage(settings)
+        store = await SqlJobStore.open(url, Marks(home, place, str(replica), shared))
         try:
-            fellow = Replica(replica, place, home, _Sight(store), seconds)
+            fellow = Replica(replica, place, home, _Sight(store), seconds, shared)
             async with PgQueuerJobQueue.open(url, fellow, settings.max_running_jobs) as queue:
                 ledger = Ledger(store, PostgresAnnouncements(url, str(replica)))
                 yield Backing(store, ledger, queue, own, PostgresFellows(store, str(replica), seconds))
@@ -118,6 +119,11 @@ def _identity(data_dir: Path) -> str:
         finally:
             made.unlink()
     return file.read_text().strip()
+
+
+def _storage(settings: Settings) -> str:
+    """Of the storage that archives are spooled in: the same for all who use it."""
+    return "" if settings.spool_url is None else hashlib.sha256(settings.spool_url.encode()).hexdigest()[:32]
 
 
 @contextmanager

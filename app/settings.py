@@ -139,6 +139,9 @@ class Settings(BaseModel):
     tls_key: ExistingFile | None = None
     tls_client_ca: ExistingFile | None = None
     database_url: SecretStr | None = None  # None: SQLite in data_dir
+    spool_url: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,62}(/[!-~]*)?$")] | None = (
+        None  # None: data_dir
+    )
     max_upload_bytes: Annotated[Bytes, Field(gt=0)] = 64 << 30
     max_uploads: Annotated[int, Field(ge=1, le=4096)] = 1_500  # each holds a connection, a file and some MiB
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4

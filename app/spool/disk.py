@@ -45,7 +45,7 @@ class DiskSpool:
         writing = _Writing(self._root / name, tap, held)
         try:
             await asyncio.to_thread(writing.begin)
-            await _pump(chunks, writing.write)
+            await pumped(chunks, writing.write)
             file = await asyncio.to_thread(writing.complete)
             writing.keep()
         finally:
@@ -218,7 +218,7 @@ class _Writing:
         return Internal(f"the spool cannot be written: {error.strerror}")
 
 
-async def _pump(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
+async def pumped(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
     """Collect one batch while the one before it is written in a thread."""
     loop = asyncio.get_running_loop()
     flying: asyncio.Future[None] = loop.create_future()

@@ -36,15 +36,17 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """`id`: new with every start. `place`: the identity of the spool it reads; `home`: of its data directory. `sees`:
-    whether the server files of a job are there for it. `timeout_seconds`: so long after its last sign of life it is
-    dead to the others; every quarter of it gives one."""
+    """`id`: new with every start. `place`: the identity of the spool it reads; `home`: of its data directory;
+    `storage`: the identity of the storage where it has archives besides. `sees`: whether the server files of a job are
+    there for it. `timeout_seconds`: so long after its last sign of life it is dead to the others; every quarter of it
+    gives one."""
 
     id: UUID
     place: str
     home: str
     sees: Callable[[str], Awaitable[bool]]
     timeout_seconds: float = 8.0
+    storage: str = ""
 
     @property
     def beat_seconds(self) -> float:
@@ -56,7 +58,8 @@ class PgQueuerJobQueue:
 
     def __init__(self, dsn: str, rows: Rows, replica: Replica, max_running: int) -> None:
         self._dsn, self._rows, self._replica, self._max_running = dsn, rows, replica, max_running
-        self._entrypoints = (ANYWHERE, entrypoint_of(replica.place), accepted_by(replica.home))
+        places = dict.fromkeys((ANYWHERE, entrypoint_of(replica.place), entrypoint_of(replica.storage)))
+        self._entrypoints = (*places, accepted_by(replica.home))
         self._running: dict[str, tuple[Row, asyncio.Future[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._run: Run | None = None
@@ -213,7 +216,7 @@ class PgQueuerJobQueue:
             await self._rows.remove(row.id)
             return False
         place, home = known
-        if place not in ("", self._replica.place):
+        if place not in ("", self._replica.place, self._replica.storage):
             await self._rows.pass_on(row, entrypoint_of(place))
             return False
         if home != self._replica.home and not await self._replica.sees(row.job_id):

@@ -27,6 +27,7 @@ from app.jobs.store.audit import read_entries, write_entry
 from app.jobs.store.engine import make_engine, make_reading_engine
 from app.jobs.store.questions import Questions
 from app.jobs.store.schema import migrate
+from app.spool.s3 import is_stored
 
 CHANNEL = "tarmac_jobs"  # of PostgreSQL's NOTIFY: `replica id` of every job that was written
 
@@ -56,12 +57,20 @@ JOBS = Table(
 @dataclass(frozen=True, slots=True)
 class Marks:
     """What the replica leaves on the rows it writes. `home`: on a job it accepts, where it can be found again after a
-    restart; `place`: on one whose files it puts into its spool, the identity of that; `holder`: on every one it writes,
-    its own, new with every start."""
+    restart; `place`: on one whose files it puts into its spool, the identity of that; `storage`: the same of one whose
+    files it puts there; `holder`: on every one it writes, its own, new with every start."""
 
     home: str = ""
     place: str = ""
     holder: str = ""
+    storage: str = ""
+
+    def place_of(self, job: Job) -> str:
+        """Where the files of the job lie; "" where none is in a spool."""
+        owned = [each.file for each in job.archives if each.file is not None and each.file.owned]
+        if not owned:
+            return ""
+        return self.storage if all(map(is_stored, owned)) else self.place
 
 
 class SqlJobStore:
@@ -74,7 +83,7 @@ class SqlJobStore:
         self._questions = None if reading is None else Questions(reading)
         self._is_postgres = engine.dialect.name == "postgresql"
         self.insert = _postgres_insert() if self._is_postgres else sqlite.insert
-        self._faults = _faults_of_asyncpg() if self._is_postgres else ()
+        self._faults = (PoolTimeout, OSError, *(_faults_of_asyncpg() if self._is_postgres else ()))
 
     @classmethod
     async def open(cls, url: str, marks: Marks = Marks()) -> SqlJobStore:
@@ -97,7 +106,7 @@ class SqlJobStore:
         await self._engine.dispose()
 
     async def add(self, job: Job) -> Job:
-        row = {**self._row(job), "home": self._marks.home, "place": self._marks.place if _is_spooled(job) else ""}
+        row = {**self._row(job), "home": self._marks.home, "place": self._marks.place_of(job)}
         insert = self.insert(JOBS).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
         async with self.transaction() as connection:
             if (await connection.execute(insert)).rowcount:
@@ -174,7 +183,8 @@ class SqlJobStore:
                 yield connection
 
     def _row(self, job: Job) -> dict[str, Any]:
-        placed = {"place": func.coalesce(func.nullif(JOBS.c.place, ""), self._marks.place)} if _is_spooled(job) else {}
+        place = self._marks.place_of(job)
+        placed = {"place": func.coalesce(func.nullif(JOBS.c.place, ""), place)} if place else {}
         return {
             **placed,
             "id": job.id,
@@ -191,12 +201,12 @@ class SqlJobStore:
 
 
 @contextmanager
-def _told(others: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def _told(unreached: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
         raise Unavailable(f"the job database does not answer as it should: {error.orig}; try again") from error
-    except (PoolTimeout, OSError, *others) as error:
+    except unreached as error:
         raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
 
 
@@ -211,7 +221,3 @@ def _postgres_insert() -> Any:
     from sqlalchemy.dialects import postgresql  # loads asyncpg, too: not where SQLite is used
 
     return postgresql.insert
-
-
-def _is_spooled(job: Job) -> bool:
-    return any(archive.file is not None and archive.file.owned for archive in job.archives)

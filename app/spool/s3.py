@@ -1,0 +1,280 @@
+"""S3Spool: archives in S3-compatible storage, which replicas share that have no directory in common.
+
+An archive is numbered objects below its name, all of one size but the last, and at the end the object that says so:
+`NAME/00000001`, `NAME/00000002`, …, `NAME/complete`. Without that one the archive is not there. (Not one object by a
+multipart put: one that is broken off is left dangling in the storage, where nobody sees it and everybody pays for it.)
+Files of somebody else's are adopted and opened where they stand, on the machine's own disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterable, Iterable, Iterator, Set
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from app.errors import Internal, InvalidSettings, SourceChanged, SourceUnreadable, TarmacError, Unavailable
+from app.spool import OpenFile, Spool, SpooledFile, Tap
+from app.spool.disk import pumped
+from app.spool.opened import CHANGED, check_range
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+OBJECT_BYTES = 16 << 20  # of which every upload that comes in holds one in memory
+BLOCK_BYTES = 1 << 20  # read at once: what asks reads 512 KiB after 512 KiB, and storage is milliseconds away
+MOST_BLOCKS = 8  # of one archive in memory: four blobs are read at a time
+SCHEME = "s3:"
+_COMPLETE = "complete"
+_CLIENT = {"timeout": "60s", "connect_timeout": "5s"}
+_RETRY: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+
+_log = structlog.get_logger(__name__)
+
+
+def open_store(url: str) -> S3Store:
+    """The bucket behind `s3://bucket/prefix`; endpoint, region and credentials as the AWS_ variables say. Blocks: it
+    is asked for something. Raises InvalidSettings, Unavailable."""
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import S3Store
+    except ModuleNotFoundError:
+        raise InvalidSettings(
+            "TARMAC_SPOOL_URL (spool_url) needs obstore; install the extra: pip install 'tarmac[s3]'"
+        ) from None
+    plain = os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")).startswith("http://")
+    client: Any = {**_CLIENT, "allow_http": plain}
+    try:
+        store = S3Store.from_url(url, client_options=client, retry_config=_RETRY)
+    except (BaseError, ValueError) as error:
+        raise InvalidSettings(
+            f"TARMAC_SPOOL_URL (spool_url): {type(error).__name__}; give s3://bucket/prefix"
+        ) from None
+    with _told("be used (look at the bucket, the endpoint and the credentials)"):
+        next(iter(store.list(chunk_size=1)), None)
+    return store
+
+
+class S3Spool:
+    """`disk` has what is not in the storage: files of others, and archives that came in pieces."""
+
+    def __init__(self, store: S3Store, disk: Spool, object_bytes: int = OBJECT_BYTES) -> None:
+        self._store, self._disk, self._object_bytes = store, disk, object_bytes
+
+    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0) -> SpooledFile:
+        writing = _Writing(self._store, name, tap, self._object_bytes)
+        try:
+            await pumped(chunks, writing.write)
+            file = await asyncio.to_thread(writing.complete)
+            writing.keep()
+        finally:
+            await asyncio.to_thread(writing.close)
+        return file
+
+    async def adopt(self, path: str) -> SpooledFile:
+        return await self._disk.adopt(path)
+
+    def open(self, file: SpooledFile) -> OpenFile:
+        return _Opened(self._store, file) if is_stored(file) else self._disk.open(file)
+
+    async def discard(self, file: SpooledFile) -> None:
+        if not is_stored(file):
+            await self._disk.discard(file)
+            return
+        try:
+            await asyncio.to_thread(_delete, self._store, _name_of(file))
+        except Unavailable as error:
+            _log.warning("an archive cannot be deleted from the spool", file=file.path, reason=str(error))
+
+    def room_for(self, size: int) -> None:
+        """There is no end to it that could be asked for."""
+
+    async def sweep(self, keep: Set[str]) -> int:
+        known = {name.removeprefix(SCHEME) for name in keep}
+        return await self._disk.sweep(keep) + await asyncio.to_thread(self._sweep, known)
+
+    def _sweep(self, known: Set[str]) -> int:
+        complete, found = set[str](), set[str]()
+        for key in _keys(self._store, ""):
+            name, _, last = key.partition("/")
+            found.add(name)
+            if last == _COMPLETE:
+                complete.add(name)
+        lost = found - (known & complete)
+        for name in lost:
+            _delete(self._store, name)
+        return len(lost)
+
+
+def is_stored(file: SpooledFile) -> bool:
+    """Whether it is in the storage, and so for every replica that uses the same."""
+    return file.path.startswith(SCHEME)
+
+
+class _Writing:
+    """An archive on its way into the storage; `close` without `keep` leaves nothing. As that of the disk's spool."""
+
+    def __init__(self, store: S3Store, name: str, tap: Tap, object_bytes: int) -> None:
+        self._store, self._name, self._tap, self._object_bytes = store, name, tap, object_bytes
+        self._lock = threading.Lock()
+        self._waiting = bytearray()
+        self._size = self._count = 0
+        self._closed = self._kept = False
+
+    def write(self, batch: list[bytes]) -> None:
+        with self._lock:
+            if not self._closed:
+                self._store_pieces(piece for chunk in batch for piece in self._tap.feed(chunk))
+
+    def complete(self) -> SpooledFile:
+        with self._lock:
+            if self._closed:
+                raise Internal("the archive was given up before it was complete")
+            self._store_pieces(self._tap.finish())
+            if self._waiting:
+                self._put(bytes(self._waiting))
+            told = {"size": self._size, "object_bytes": self._object_bytes}
+            with _told("be written"):
+                self._store.put(f"{self._name}/{_COMPLETE}", json.dumps(told).encode(), use_multipart=False)
+            identity = (0, 0, self._size, self._object_bytes)
+            return SpooledFile(f"{SCHEME}{self._name}", self._size, owned=True, identity=identity)
+
+    def keep(self) -> None:
+        self._kept = True
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._waiting = bytearray()
+            if self._kept or not self._count:
+                return
+            try:
+                _delete(self._store, self._name)
+            except Unavailable as error:
+                _log.warning("an archive that was given up stays in the spool", file=self._name, reason=str(error))
+
+    def _store_pieces(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._waiting += piece
+            while len(self._waiting) >= self._object_bytes:
+                self._put(bytes(self._waiting[: self._object_bytes]))
+                del self._waiting[: self._object_bytes]
+
+    def _put(self, content: bytes) -> None:
+        self._count += 1
+        with _told("be written"):
+            self._store.put(_key(self._name, self._count), content, use_multipart=False)
+        self._size += len(content)
+
+
+class _Opened:
+    """Thread-safe. The last blocks that were read are kept."""
+
+    def __init__(self, store: S3Store, file: SpooledFile) -> None:
+        self._store, self._name = store, _name_of(file)
+        self._size, self._object_bytes = file.size, file.identity[3]
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._closed = False
+        with _told("be read", reading=True):
+            told = json.loads(bytes(store.get(f"{self._name}/{_COMPLETE}").bytes()))
+        if told != {"size": self._size, "object_bytes": self._object_bytes}:
+            raise SourceChanged(CHANGED)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        check_range(offset, size, self._size)
+        first, end = offset // BLOCK_BYTES, offset + size
+        parts = []
+        for number in range(first, -(-end // BLOCK_BYTES) if size else first):
+            start = number * BLOCK_BYTES
+            parts.append(self._block(number)[max(offset - start, 0) : end - start])
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Any number of times."""
+        with self._lock:
+            self._closed = True
+            self._blocks.clear()
+
+    def _block(self, number: int) -> bytes:
+        with self._lock:
+            if self._closed:
+                raise SourceChanged("the archive has been closed")
+            if number in self._blocks:
+                self._blocks.move_to_end(number)
+                return self._blocks[number]
+        start = number * BLOCK_BYTES
+        content = b"".join(self._ranges(start, min(start + BLOCK_BYTES, self._size)))
+        with self._lock:
+            if not self._closed:
+                self._blocks[number] = content
+                if len(self._blocks) > MOST_BLOCKS:
+                    self._blocks.popitem(last=False)
+        return content
+
+    def _ranges(self, start: int, end: int) -> Iterator[bytes]:
+        while start < end:
+            number, within = divmod(start, self._object_bytes)
+            length = min(end - start, self._object_bytes - within)
+            with _told("be read", reading=True):
+                yield bytes(self._store.get_range(_key(self._name, number + 1), start=within, length=length))
+            start += length
+
+
+def _key(name: str, number: int) -> str:
+    return f"{name}/{number:08}"
+
+
+def _name_of(file: SpooledFile) -> str:
+    return file.path.removeprefix(SCHEME)
+
+
+def _keys(store: S3Store, prefix: str) -> Iterator[str]:
+    with _told("be listed"):
+        for batch in store.list(prefix or None):
+            yield from (str(each["path"]) for each in batch)
+
+
+def _delete(store: S3Store, name: str) -> None:
+    """What says that it is complete goes first: the rest is swept after a crash in between."""
+    keys = [key for key in _keys(store, f"{name}/") if not key.endswith(_COMPLETE)]
+    with _told("be emptied"):
+        for gone in ([f"{name}/{_COMPLETE}"], keys):
+            store.delete(gone)
+
+
+@contextmanager
+def _told(verb: str, *, reading: bool = False) -> Iterator[None]:
+    """What the storage says is not passed on: it may hold addresses and keys."""
+    from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        if reading:
+            raise SourceChanged("the archive is not in the spool any more; send it again") from error
+        raise Unavailable(f"the spool (TARMAC_SPOOL_URL) cannot {verb}: there is no such thing") from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise _refused(reading)(f"the spool (TARMAC_SPOOL_URL) cannot {verb}: the storage denies it") from error
+    except (BaseError, OSError) as error:
+        raise _refused(reading)(
+            f"the spool (TARMAC_SPOOL_URL) cannot {verb}: the storage does not answer as it should; try again"
+        ) from error
+
+
+def _refused(reading: bool) -> type[TarmacError]:
+    return SourceUnreadable if reading else Unavailable
+
+
+__all__ = ["S3Spool", "is_stored", "open_store"]
