@@ -52,6 +52,7 @@ from app.spool import Spool
 from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
 from app.spool.s3 import S3Spool, open_store
+from app.tracing import Traces
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
 RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
@@ -94,6 +95,10 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         uploads = await Uploads.load(arriving, workshop.limits)
         metrics = Metrics()
         workshop.ledger.observe(metrics.count_ended)
+        if settings.otel_endpoint is not None:
+            traces = await asyncio.to_thread(Traces.open, settings.otel_endpoint)
+            stack.push_async_callback(asyncio.to_thread, traces.close)
+            workshop.ledger.observe(traces.tell)
         webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))
         if webhook is not None:
             workshop.ledger.observe(webhook.tell)

@@ -127,6 +127,7 @@ class Settings(BaseModel):
     webhook_secret: SecretStr | None = None
     webhook_secret_file: ExistingFile | None = None
     webhook_ca_file: ExistingFile | None = None
+    otel_endpoint: WebhookUrl | None = None
     tokens_file: ExistingFile | None = None
     allow_anonymous: bool = False
     allowed_hosts: HostNames = ()

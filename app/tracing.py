@@ -1,0 +1,122 @@
+"""Traces for OpenTelemetry: each run of a job, as it ends, is told to a collector by OTLP over HTTP.
+
+Off unless `TARMAC_OTEL_ENDPOINT` is set, and then nothing of OpenTelemetry is loaded. The trace of a job has the job's
+id, so that one leads to the other. Spans are made of what the job itself tells: nothing is measured while bytes pass,
+and a collector that is slow or gone costs a queue of a fixed length.
+
+    tarmac.job                  from its first byte, or its request, to its end
+    ├── tarmac.receive          until it was accepted
+    └── tarmac.push             its last run; an event for each image
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from app import __version__
+from app.errors import InvalidSettings
+from app.jobs import Job, JobState
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+MOST_WAITING = 2048  # spans that wait for the collector; more are dropped
+EXPORT_SECONDS = 5.0  # of one request to the collector, and so of a stop
+MOST_IMAGES = 1000  # events of one span
+
+
+class Traces:
+    """Made by `open`; `close` blocks, for as long as the collector takes and EXPORT_SECONDS at most."""
+
+    def __init__(self, provider: Any, ids: Any) -> None:
+        self._provider, self._ids = provider, ids
+        self._tracer = provider.get_tracer("tarmac", __version__)
+
+    @classmethod
+    def open(cls, endpoint: str) -> Traces:
+        """Raises InvalidSettings where the packages are missing."""
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+            from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+        except ModuleNotFoundError:
+            raise InvalidSettings(
+                "TARMAC_OTEL_ENDPOINT (otel_endpoint) needs OpenTelemetry; install the extra: pip install "
+                "'tarmac[otel]'"
+            ) from None
+
+        class JobIds(RandomIdGenerator):
+            job = 0
+
+            def generate_trace_id(self) -> int:
+                return self.job
+
+        ids = JobIds()
+        provider = TracerProvider(
+            resource=Resource.create({"service.name": "tarmac", "service.version": __version__}),
+            id_generator=ids,
+            span_limits=SpanLimits(max_events=MOST_IMAGES),
+            shutdown_on_exit=False,
+        )
+        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS)
+        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=MOST_WAITING))
+        return cls(provider, ids)
+
+    def tell(self, job: Job) -> None:
+        """A job that has ended. Neither waits nor raises."""
+        from opentelemetry.trace import Status, StatusCode, set_span_in_context
+
+        self._ids.job = int(job.id, 16)
+        whole = self._tracer.start_span("tarmac.job", start_time=_ns(job.created_at), attributes=_told(job))
+        if job.state is JobState.FAILED:
+            whole.set_status(Status(StatusCode.ERROR, job.problem.code if job.problem else None))
+        within = set_span_in_context(whole)
+        if job.accepted_at is not None and job.accepted_at > job.created_at:
+            received = self._tracer.start_span("tarmac.receive", within, start_time=_ns(job.created_at))
+            received.end(_ns(job.accepted_at))
+        if job.started_at is not None:
+            pushed = self._tracer.start_span("tarmac.push", within, start_time=_ns(job.started_at))
+            _tell_images(pushed, job)
+            pushed.end(_ns(job.finished_at))
+        whole.end(_ns(job.finished_at))
+
+    def close(self) -> None:
+        self._provider.shutdown()
+
+
+def _told(job: Job) -> dict[str, Any]:
+    told = {
+        "tarmac.job.id": job.id,
+        "tarmac.job.state": job.state.value,
+        "tarmac.job.attempt": job.attempt,
+        "tarmac.job.code": job.problem.code if job.problem else None,
+        "tarmac.registry": job.registry,
+        "tarmac.archives": [archive.name for archive in job.archives],
+        "tarmac.archive.bytes": sum(archive.size or 0 for archive in job.archives),
+        "tarmac.bytes_sent": job.progress.bytes_sent,
+        "tarmac.blobs": job.progress.blobs_total,
+        "tarmac.blobs_reused": job.progress.blobs_reused,
+        "tarmac.images": len(job.images),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _tell_images(span: Span, job: Job) -> None:
+    for image in job.images:
+        span.add_event(
+            f"image {image.state.value}",
+            {
+                "tarmac.image.destinations": list(image.destinations),
+                "tarmac.image.digest": str(image.digest or ""),
+                "tarmac.image.code": image.problem.code if image.problem else "",
+            },
+            _ns(job.finished_at),
+        )
+
+
+def _ns(moment: datetime | None) -> int | None:
+    """Since 1970; None, which is now."""
+    return None if moment is None else int(moment.timestamp() * 1_000_000) * 1000
