@@ -64,6 +64,13 @@ class LayerInspection(BaseModel):
     stored: str = Field(description="Media type, or the compression within a docker archive.")
 
 
+class EvidenceInspection(BaseModel):
+    kind: Literal["signature", "sbom", "attestation", "other"]
+    type: str = Field(description="The predicate, the artifactType or the tag that says what it is.")
+    platform: str | None = Field(description="Of what it is about, where that is one of several.")
+    digest: str
+
+
 class ImageInspection(BaseModel):
     names: list[str]
     digest: str | None
@@ -75,6 +82,9 @@ class ImageInspection(BaseModel):
     layers: list[LayerInspection]
     referrers: list[str]
     attached: list[str] = Field(description="Tags of what hangs on it, such as signatures of cosign.")
+    evidence: list[EvidenceInspection] = Field(
+        default=[], description="Signatures, lists of what is in it, attestations; at most 200."
+    )
     to_send: int | None = Field(default=None, description="Bytes to be sent for it and for no image before it.")
     at_registry: int | None = Field(default=None, description="Bytes of it that the registry has.")
 

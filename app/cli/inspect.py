@@ -211,3 +211,4 @@ def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
         yield f"      {layer['digest'] or layer['diff_id']}  {size_of(layer['size']):>9}  {stored}"
     yield from (f"    referrer {digest}" for digest in image["referrers"])
     yield from (f"    attached {tag}" for tag in image["attached"])
+    yield from (f"    {each['kind']} {each['type']} {each['platform'] or ''}".rstrip() for each in image["evidence"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from app.archive.model import Archive, DockerImage, ImageEntry, ReadAt
 from app.errors import MalformedArchive
 from app.oci import Descriptor, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
+from app.push.evidence import evidence_of
 from app.push.graph import identity, manifests
 from app.push.plan import PushPlan
 from app.push.planning import NO_IMAGES
@@ -149,6 +150,7 @@ def _image(archive: Archive, entry: ImageEntry, configs: _Configs) -> dict[str, 
         "layers": layers,
         "referrers": [str(each.digest) for each in entry.referrers],
         "attached": [each.tag for each in entry.attached],
+        "evidence": [asdict(each) for each in evidence_of(archive, entry)],
     }
 
 

@@ -102,6 +102,14 @@ def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
     expect(tab.page.locator("#detail-body .image .name")).to_have_text([f"{registry.address}/renamed/one:2"])
 
 
+def test_what_an_archive_brings_along_of_attestations_is_shown(tab: Watched) -> None:
+    archive = Path(__file__).parents[1] / "data" / "corpus" / "skopeo1222-oci-attest.tar"
+    tab.page.get_by_label("Look inside first").check()
+    chosen(tab.page, ("attested.tar", archive.read_bytes()))
+    state(tab.page, "looked at")
+    expect(tab.page.get_by_text("2 attestations (linux/amd64, linux/arm64)")).to_be_visible()
+
+
 def test_what_is_wrong_is_told_with_what_to_do(tab: Watched, screenshots: Path) -> None:
     tab.page.set_viewport_size({"width": 390, "height": 844})
     chosen(tab.page, ("bad.tar", (CORPUS / "bad-digest.tar").read_bytes()))

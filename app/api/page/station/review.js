@@ -76,8 +76,19 @@ function detailsOf(job, index) {
   if (!told) return "";
   const layers = `${told.layers.length} ${told.layers.length === 1 ? "layer" : "layers"}`;
   const more = [told.platforms.slice(0, 6).join(", "), layers, bytes(told.size)];
-  if (told.referrers.length + told.attached.length) more.push(`${told.referrers.length + told.attached.length} signatures or attestations`);
+  more.push(...evidence(told.evidence || []));
   return more.filter(Boolean).join("  ·  ");
+}
+
+const KINDS = { signature: ["signature", "signatures"], sbom: ["SBOM", "SBOMs"], attestation: ["attestation", "attestations"], other: ["other artifact", "other artifacts"] };
+
+function evidence(found) {
+  return Object.entries(KINDS).flatMap(([kind, [one, many]]) => {
+    const of = found.filter((each) => each.kind === kind);
+    if (!of.length) return [];
+    const platforms = [...new Set(of.map((each) => each.platform).filter(Boolean))];
+    return [`${of.length} ${of.length === 1 ? one : many}${platforms.length ? ` (${platforms.join(", ")})` : ""}`];
+  });
 }
 
 function request(job, picks, name, dryRun) {
