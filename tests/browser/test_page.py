@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -9,6 +10,9 @@ import json
 import re
 import signal
 import tarfile
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -16,6 +20,9 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
+from app.jobs import Job, JobState
+from app.jobs.job import ArchiveSource, JobArchive
+from app.jobs.store.sql import JOBS, SqlJobStore
 from tests.browser.conftest import Watched, watch
 from tests.e2e.service import Service, service
 from tests.support.archives import docker_save, image, tagged
@@ -24,6 +31,11 @@ from tests.support.docker_registry import DockerRegistry
 VENDOR = Path(__file__).parent / "vendor"
 CORPUS = Path(__file__).parents[1] / "data" / "corpus"
 AXE = (VENDOR / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+ALL_OLDER = """async () => {
+    const older = document.getElementById("older");
+    const frame = () => new Promise(requestAnimationFrame);
+    while (!older.hidden) { older.click(); do await frame(); while (older.disabled); }
+}"""
 HOSTILE = "<img src=x onerror=alert(1)>\"'`${alert(1)}.tar"
 
 
@@ -103,11 +115,50 @@ def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
 
 
 def test_what_an_archive_brings_along_of_attestations_is_shown(tab: Watched) -> None:
-    archive = Path(__file__).parents[1] / "data" / "corpus" / "skopeo1222-oci-attest.tar"
+    attested = CORPUS / "skopeo1222-oci-attest.tar"
     tab.page.get_by_label("Look inside first").check()
-    chosen(tab.page, ("attested.tar", archive.read_bytes()))
+    chosen(tab.page, ("attested.tar", attested.read_bytes()))
     state(tab.page, "looked at")
     expect(tab.page.get_by_text("2 attestations (linux/amd64, linux/arm64)")).to_be_visible()
+
+
+async def fill(folder: Path, count: int) -> None:
+    """With jobs that have ended, written as one transaction."""
+    store = await SqlJobStore.open(f"sqlite:///{folder / 'jobs.sqlite'}")
+    began = datetime.now(UTC) - timedelta(hours=1)
+    async with store.transaction() as connection:
+        for number in range(count):
+            at = began + timedelta(seconds=number)
+            job = Job.new(JobState.QUEUED, at).to(JobState.RUNNING).to(JobState.SUCCEEDED, finished_at=at)
+            named = replace(job, archives=(JobArchive(f"{number:04}.tar", ArchiveSource.UPLOAD, 1000),))
+            await connection.execute(JOBS.insert().values({**store._row(named), "home": "", "place": ""}))
+    await store.close()
+
+
+def test_a_thousand_jobs_are_no_more_work_than_a_page_of_them(browser: Browser, tmp_path: Path) -> None:
+    filling = threading.Thread(target=lambda: asyncio.run(fill(tmp_path, 1000)))  # a loop runs in this one
+    filling.start()
+    filling.join()
+    with service(tmp_path) as running:
+        context = browser.new_context(viewport={"width": 1360, "height": 900})
+        page = watch(context, running).page
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url) if "/jobs?" in request.url else None)
+        page.goto(f"{running.url}/")
+        rows = page.locator("#jobs .job")
+        expect(rows).to_have_count(50)
+        expect(rows.first).to_contain_text("0999.tar")
+        assert len(asked) <= 2, "a page of the list is one question"
+        page.evaluate(ALL_OLDER)
+        expect(rows).to_have_count(1000)
+        expect(rows.last).to_contain_text("0000.tar")
+        rendered = "button => button.checkVisibility({contentVisibilityAuto: true})"
+        laid_out = page.evaluate(f"[...document.querySelectorAll('#jobs li > button')].filter({rendered}).length")
+        assert laid_out < 200, "rows out of sight cost nothing"
+        put(running, "new.tar", archive("browser/new:1"))
+        expect(rows.first).to_contain_text("new.tar")
+        expect(rows).to_have_count(1001)
+        context.close()
 
 
 def test_what_is_wrong_is_told_with_what_to_do(tab: Watched, screenshots: Path) -> None:
