@@ -140,6 +140,7 @@ def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Map
         early=EarlyPushes(spool.peek, lanes) if isinstance(spool, DiskSpool) else None,
         schedule=RetrySchedule(settings.retry_for),
         fellows=backed.fellows,
+        leases=backed.leases,
         signatures=_policies(settings),
     )
 

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +17,7 @@ from uuid import uuid4
 from app.errors import InvalidSettings
 from app.jobs import Ledger
 from app.jobs.fellows import Fellows
+from app.jobs.leases import LocalTagLeases, TagLeases
 from app.jobs.queue import JobQueue
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store import JobStore
@@ -35,6 +36,7 @@ class Backing:
     queue: JobQueue
     own_dir: Path
     fellows: Fellows | None = None
+    leases: TagLeases = field(default_factory=LocalTagLeases)
 
 
 def is_replicated(settings: Settings) -> bool:
@@ -62,6 +64,7 @@ async def _shared(settings: Settings) -> AsyncIterator[Backing]:
         from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
         from app.jobs.store.listening import PostgresAnnouncements
         from app.jobs.store.replicas import PostgresFellows
+        from app.jobs.store.tags import PostgresTagLeases
     except ModuleNotFoundError as error:
         raise InvalidSettings(
             f"TARMAC_DATABASE_URL (database_url): PostgreSQL needs {error.name}; install the extra: pip install "
@@ -82,7 +85,8 @@ async def _shared(settings: Settings) -> AsyncIterator[Backing]:
             fellow = Replica(replica, place, home, _Sight(store), seconds, shared)
             async with PgQueuerJobQueue.open(url, fellow, settings.max_running_jobs) as queue:
                 ledger = Ledger(store, PostgresAnnouncements(url, str(replica)))
-                yield Backing(store, ledger, queue, own, PostgresFellows(store, str(replica), seconds))
+                fellows = PostgresFellows(store, str(replica), seconds)
+                yield Backing(store, ledger, queue, own, fellows, PostgresTagLeases(store))
         finally:
             await store.close()
 

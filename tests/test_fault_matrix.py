@@ -152,6 +152,8 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
         (
             "tests/jobs/test_leases.py::test_many_pairs_at_once_end_with_the_later_one",
             "tests/jobs/test_leases.py::test_an_older_job_that_comes_later_leaves_the_newer_ones_tag",
+            "tests/contract/test_tag_leases_contract.py::test_a_tag_is_one_jobs_at_a_time",
+            "tests/crash/test_replicas.py::test_of_two_jobs_for_one_tag_at_two_replicas_the_later_has_the_last_word",
         ),
     ),
     29: (

@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
 async def _examined(settings: Settings) -> list[Finding]:
     found = [*_about_settings(settings), *_about_disk(settings.data_dir)]
     found.extend(await _about_database(settings))
+    if settings.spool_url is not None:
+        found.append(await asyncio.to_thread(_tried, "storage", lambda: _storage(settings)))
     found.extend([each async for each in _about_registries(settings)])
     return found
 
@@ -82,6 +84,14 @@ def _tokens(settings: Settings) -> str:
 
     assert settings.tokens_file is not None
     return f"{len(Tokens.parse(read_text(settings.tokens_file)).holders)} in {settings.tokens_file}"
+
+
+def _storage(settings: Settings) -> str:
+    from app.spool.s3 import open_store
+
+    assert settings.spool_url is not None
+    open_store(settings.spool_url)
+    return f"{settings.spool_url} answers"
 
 
 def _certificate(settings: Settings) -> str:

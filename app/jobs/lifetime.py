@@ -19,6 +19,7 @@ from app.jobs.runner import Runner
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery, key_of, sortable
 from app.jobs.workshop import Workshop
+from app.spool.s3 import SCHEME
 
 GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; the rest goes on after the next start
 HOUSEKEEPING_SECONDS = 600.0
@@ -129,6 +130,26 @@ async def _forget_landed(workshop: Workshop) -> None:
     await workshop.leases.forget(oldest)
 
 
+async def sweep_beside_others(workshop: Workshop) -> int:
+    """What replicas that died left in the spool that all share: the files of jobs that are deleted, or have ended
+    a while ago and do not know them. How many went."""
+    lost = set()
+    for name in await workshop.spool.names():
+        try:
+            job = await workshop.ledger.get(name.rpartition("-")[0])
+        except NotFound:
+            lost.add(name)  # a job is stored before the first byte of its archive is taken
+            continue
+        owned = (each.file for each in job.archives if each.file is not None and each.file.owned)
+        known = {Path(file.path).stem.removeprefix(SCHEME) for file in owned}
+        if job.finished_at is not None and job.finished_at < workshop.clock() - LONGEST_UPLOAD and name not in known:
+            lost.add(name)
+    await workshop.spool.remove(lost)
+    if lost:
+        _log.info("what replicas left behind is swept", files_swept=len(lost))
+    return len(lost)
+
+
 async def _hand_back(workshop: Workshop, runner: Runner) -> None:
     """What still ran has been cancelled by the stop: that is no crash."""
     for job_id in filter(workshop.ledger.is_live, runner.cut_off):
@@ -192,6 +213,8 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timed
             if most is not None:
                 await delete_beyond(service, workshop, most)
             await _forget_landed(workshop)
+            if workshop.fellows is not None:
+                await sweep_beside_others(workshop)
         except Unavailable as error:
             _log.warning("old jobs are not deleted", reason=str(error))
         await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -71,5 +71,13 @@ class Spool(Protocol):
         For the start, while nothing is being saved. How many files went."""
         ...
 
+    async def names(self) -> frozenset[str]:
+        """Of all that is there, finished or not, as `save` was given them."""
+        ...
+
+    async def remove(self, names: Set[str]) -> None:
+        """Delete these, finished or not. Not an error where one is gone."""
+        ...
+
 
 __all__ = ["OpenFile", "Spool", "SpooledFile", "Tap"]

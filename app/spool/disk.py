@@ -98,6 +98,17 @@ class DiskSpool:
             path.unlink(missing_ok=True)
         return len(lost)
 
+    async def names(self) -> frozenset[str]:
+        return await asyncio.to_thread(lambda: frozenset(path.stem for path in self._root.iterdir()))
+
+    async def remove(self, names: Set[str]) -> None:
+        await asyncio.to_thread(self._remove_all, names)
+
+    def _remove_all(self, names: Set[str]) -> None:
+        for name in names:
+            for suffix in (_PART, _DONE):
+                _remove(self._root / f"{name}{suffix}")
+
     def _place(self, file: SpooledFile) -> Path:
         """An owned file is always looked for in this directory: it may have been moved, and a path from a row is not
         trusted with deleting."""

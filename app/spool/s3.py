@@ -112,6 +112,18 @@ class S3Spool:
             _delete(self._store, name)
         return len(lost)
 
+    async def names(self) -> frozenset[str]:
+        stored = await asyncio.to_thread(lambda: {key.partition("/")[0] for key in _keys(self._store, "")})
+        return await self._disk.names() | stored
+
+    async def remove(self, names: Set[str]) -> None:
+        await self._disk.remove(names)
+        await asyncio.to_thread(self._remove_all, names)
+
+    def _remove_all(self, names: Set[str]) -> None:
+        for name in names:
+            _delete(self._store, name)
+
 
 def is_stored(file: SpooledFile) -> bool:
     """Whether it is in the storage, and so for every replica that uses the same."""

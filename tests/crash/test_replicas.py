@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -16,6 +17,8 @@ from tests.support.postgres import Postgres
 
 NODE = oci_image(image({"bin/app": b"app" * 1000}), compression="gzip")
 ARCHIVE = oci_layout([entry(NODE)])
+LATER = oci_image(image({"bin/app": b"new" * 1000}), compression="gzip")
+LATER_ARCHIVE = oci_layout([entry(LATER)])
 
 
 @pytest.fixture
@@ -57,6 +60,23 @@ def test_a_dead_replicas_job_is_ended_by_the_other(replicas: tuple[Tarmac, Tarma
         each.send_signal(signal.SIGCONT)
     job = second.job(job_id)
     assert (job["state"], job["attempt"]) == ("succeeded", 2)
+
+
+def test_of_two_jobs_for_one_tag_at_two_replicas_the_later_has_the_last_word(
+    replicas: tuple[Tarmac, Tarmac], registry: DockerRegistry
+) -> None:
+    first, second = replicas
+    older = held_up(first, second, registry)
+    first.send_signal(signal.SIGSTOP)  # the newer job is the other's
+    second.send_signal(signal.SIGCONT)
+    newer: str = second.ask("POST", "/push?tag=team/app:1", LATER_ARCHIVE)[1]["id"]
+    while second.ask("GET", f"/jobs/{newer}")[1]["state"] != "running":
+        pause(LOOK_SECONDS)
+    for each in (first, registry):
+        each.send_signal(signal.SIGCONT)
+    assert second.job(newer)["state"] == second.job(older)["state"] == "succeeded"
+    with urlopen(Request(f"{registry.url}/v2/team/app/manifests/1", headers={"Accept": LATER.media_type})) as answer:
+        assert answer.headers["Docker-Content-Digest"] == LATER.digest
 
 
 def test_a_job_is_seen_and_cancelled_at_the_other(replicas: tuple[Tarmac, Tarmac], registry: DockerRegistry) -> None:

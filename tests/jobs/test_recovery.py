@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
 from app.jobs import Job, JobState, Ledger
-from app.jobs.lifetime import delete_older, recover
+from app.jobs.lifetime import delete_older, recover, sweep_beside_others
 from app.jobs.opening import Opener, Understood
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
@@ -84,6 +84,22 @@ async def test_archives_of_jobs_that_failed_survive_and_those_of_no_job_go(bench
     async with bench.service() as service:
         assert bench.spooled() == [f"{job.id}-0.tar"]
         assert (await ended(service, await service.retry(job.id))).state is JobState.SUCCEEDED
+
+
+async def test_beside_other_replicas_only_what_no_job_can_want_is_swept(bench: Bench) -> None:
+    workshop = bench.workshop()
+    service = JobService(workshop)
+    queued, failed = await upload(service), await upload(service)
+    await service.cancel(failed.id)
+    receiving = await workshop.ledger.add(Job.new(JobState.RECEIVING, bench.clock()))
+    spool = bench.root / "spool"
+    names = (f"{receiving.id}-0.part", f"{failed.id}-1.part", f"{'0' * 32}-0.tar")
+    for name in names:
+        (spool / name).write_bytes(b"x")
+    assert await sweep_beside_others(workshop) == 1, "a job that ended a moment ago may be tried again"
+    bench.clock.now += timedelta(hours=2)
+    assert await sweep_beside_others(workshop) == 1
+    assert bench.spooled() == sorted([f"{queued.id}-0.tar", f"{failed.id}-0.tar", names[0]])
 
 
 async def test_many_jobs_are_taken_up_batch_by_batch(bench: Bench) -> None:

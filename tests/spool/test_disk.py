@@ -433,6 +433,14 @@ async def test_a_sweep_leaves_what_jobs_know(spool: DiskSpool, tmp_path: Path) -
     assert names(tmp_path) == ["keep.tar"]
 
 
+async def test_files_are_known_and_removed_by_their_names(spool: DiskSpool, tmp_path: Path) -> None:
+    for name in ("a-0.tar", "b-0.part", "c-0.tar", "c-0.part"):
+        (tmp_path / "spool" / name).write_bytes(b"")
+    assert await spool.names() == {"a-0", "b-0", "c-0"}
+    await spool.remove({"b-0", "c-0", "never-0"})
+    assert names(tmp_path) == ["a-0.tar"]
+
+
 # --- room ------------------------------------------------------------------------------------------------------------
 
 

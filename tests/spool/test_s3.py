@@ -128,6 +128,15 @@ async def test_what_is_discarded_is_gone_and_so_is_its_job_s_archive(spool: S3Sp
         spool.open(file)
 
 
+async def test_archives_are_known_and_removed_by_their_names(spool: S3Spool, storage: int) -> None:
+    for name in ("kept-0", "lost-0", "part-0"):
+        await saved(spool, name=name)
+    open_store(URL).delete("part-0/complete")
+    assert await spool.names() == {"kept-0", "lost-0", "part-0"}
+    await spool.remove({"lost-0", "part-0", "never-0"})
+    assert {each.split("/")[1] for each in keys(storage)} == {"kept-0"}
+
+
 async def test_what_no_job_knows_and_what_is_not_complete_is_swept(spool: S3Spool, storage: int) -> None:
     kept, content = await saved(spool, name="kept-0")
     await saved(spool, name="lost-0")

@@ -13,6 +13,7 @@ REPLICAS = Table(
     Column("id", String, primary_key=True),
     Column("seen_at", DateTime(timezone=True), nullable=False),
 )
+_LONG_GONE = text("interval '1 day'")  # a row that is absent says the same as an old one
 _AGE = text("make_interval(secs => :seconds)").bindparams(bindparam("seconds"))
 
 
@@ -32,6 +33,7 @@ class PostgresFellows:
         lost = select(JOBS.c.id).where(JOBS.c.state == JobState.RECEIVING.value, JOBS.c.holder.not_in(alive))
         async with self._store.transaction() as connection:
             await connection.execute(sign.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}))
+            await connection.execute(REPLICAS.delete().where(REPLICAS.c.seen_at < func.now() - _LONG_GONE))
             return tuple(await connection.scalars(lost, {"seconds": self._timeout}))
 
     async def leave(self) -> None:
