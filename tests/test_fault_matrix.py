@@ -23,7 +23,10 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
     ),
     2: (
         "client disconnects before the answer",
-        ("tests/api/test_push.py::test_the_same_key_gives_the_same_job",),
+        (
+            "tests/api/test_push.py::test_the_same_key_gives_the_same_job",
+            "tests/e2e/test_curl.py::test_a_client_that_leaves_before_the_answer_has_its_job_and_finds_it_by_its_key",
+        ),
     ),
     3: ("client stalls", ("tests/api/test_guard.py::test_a_body_that_stalls_is_an_incomplete_upload",)),
     4: (
@@ -100,7 +103,14 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
             "tests/registry/test_http.py::test_redirects_end_after_five",
         ),
     ),
-    18: ("DNS", ("tests/registry/test_egress.py::test_a_name_is_resolved_once_and_that_answer_is_connected_to",)),
+    18: (
+        "DNS",
+        (
+            "tests/registry/test_egress.py::test_a_name_is_resolved_once_and_that_answer_is_connected_to",
+            "tests/registry/test_examination.py::"
+            "test_every_kind_of_registry_is_told_with_its_reason_by_the_service_and_by_the_command",
+        ),
+    ),
     19: ("duplicate submission", ("tests/jobs/test_idempotency.py::test_fifty_equal_posts_at_once_are_one_job",)),
     20: (
         "server file replaced, changed, cut",
@@ -122,6 +132,8 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
             "tests/jobs/test_leases.py::test_a_job_that_waits_for_a_tag_can_be_cancelled",
             "tests/jobs/test_outages.py::test_a_job_that_waits_for_its_registry_can_be_tried_at_once_or_cancelled",
             "tests/registry/test_http.py::test_a_cancelled_push_cancels_its_session",
+            "tests/registry/test_http.py::test_a_session_that_was_asked_for_is_cancelled_when_it_is_known",
+            "tests/registry/test_http.py::test_a_manifest_that_is_on_its_way_is_there_when_its_push_is_cancelled",
         ),
     ),
     23: (

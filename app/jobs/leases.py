@@ -16,12 +16,17 @@ Claim = tuple[datetime, str]  # when a job was accepted, and its id for two of o
 _TICK = timedelta(microseconds=1)
 
 
+class TagsHeldError(Exception):
+    """The tags are another replica's for longer than a run may wait: its job may be one that died there, and goes on
+    only when a run has ended here."""
+
+
 class TagLeases(Protocol):
     """Shared by everything that pushes. A name is a destination as the document has it, `registry/repository:tag`."""
 
     def lease(self, job: Job, names: Collection[str]) -> AbstractAsyncContextManager[frozenset[str]]:
         """Waits until no other job has any of `names`, and holds them for as long as the block lasts. Gives those that
-        a job accepted later has written already: they are not this job's to write any more."""
+        a job accepted later has written already: they are not this job's to write any more. Raises TagsHeldError."""
         ...
 
     async def landed(self, job: Job, names: Collection[str]) -> None:

@@ -101,6 +101,14 @@ def handed_back(job: Job) -> Job:
     return job.to(JobState.QUEUED, attempt=job.attempt + 1, starts=0)
 
 
+def stepped_aside(job: Job) -> Job:
+    """A RUNNING job that has to wait, and lets others run meanwhile: no new attempt. Raises Conflict where it does not
+    run."""
+    if job.state is not JobState.RUNNING:
+        raise Conflict(f"job {job.id} is {job.state}")
+    return job.to(JobState.QUEUED, starts=0)
+
+
 class PausedJobs:
     """The jobs of this process that wait for their registry, by its name."""
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
@@ -14,10 +15,10 @@ from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unava
 from app.jobs.archives import look_at
 from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job, JobArchive, JobImage, JobState
-from app.jobs.leases import landed_names
+from app.jobs.leases import TagsHeldError, landed_names
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
-from app.jobs.pausing import is_outage, met_outage, paused, resumed, taken_up
+from app.jobs.pausing import is_outage, met_outage, paused, resumed, stepped_aside, taken_up
 from app.jobs.registries import pick_registry
 from app.jobs.workshop import Workshop
 from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, execute, fold, survey, timed
@@ -28,6 +29,7 @@ from app.push.understanding import told_by_name
 from app.registry.proof import verified
 from app.registry.warnings import warnings_told
 
+ASIDE = timedelta(seconds=2)  # after which a job looks again whether its tags are free
 PATIENCE_SECONDS = 1.0  # between attempts to store how a job ended, while the database does not take it
 
 _log = structlog.get_logger(__name__)
@@ -57,7 +59,11 @@ class Runner:
         if job.ended:
             return  # it has been there too often when the process that ran it died
         self.cut_off.discard(job_id)
-        problem = await self._problem_of(job)
+        try:
+            problem = await self._problem_of(job)
+        except TagsHeldError:
+            await self._step_aside(job)
+            return
         try:
             ended = await self._record(job_id, lambda present: self._ended(_same_run(present, job), problem))
         except (Conflict, NotFound):
@@ -69,6 +75,14 @@ class Runner:
             await self._resume(ended.registry)
         if ended.state is JobState.SUCCEEDED or ended.damaged:
             await self._discard(ended)
+
+    async def _step_aside(self, begun: Job) -> None:
+        """Behind others, to wait for its tags once more."""
+        try:
+            job = await self._record(begun.id, lambda present: stepped_aside(_same_run(present, begun)))
+        except (Conflict, NotFound):
+            return
+        await self._workshop.queue.put(job.id, replace(job.turn, not_before=self._workshop.clock() + ASIDE))
 
     async def _pause(self, job: Job) -> None:
         """In this order: a job that is resumed before it is queued waits out its time, one the other way round does
@@ -90,6 +104,8 @@ class Runner:
         """None where the push was gone through; images may have failed."""
         try:
             await self._push(job)
+        except TagsHeldError:
+            raise
         except TarmacError as error:
             return error.problem
         except Exception:  # noqa: BLE001 - see below

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 
 from app.errors import RegistryError, RegistryFault
@@ -55,16 +56,41 @@ class Endpoint:
         check_target(target, origin, "the upload Location", self.settings.allowed_origins)
         return location
 
+    async def open_upload(self, repository: str) -> Reply:
+        """The answer that has the Location of a new upload session. When cancelled, the session is too, as soon as it
+        is known; nobody waits for that."""
+        opening = asyncio.create_task(self.send(Call("POST", await self.url(repository, "blobs/uploads/")), repository))
+        try:
+            reply = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._clean_up(self._unopen(repository, opening))
+            raise
+        expect(reply, frozenset({202}))
+        return reply
+
     async def abandon(self, repository: str, location: str) -> None:
         """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""
-        task = asyncio.create_task(self._delete(repository, location))
-        self._cleanups.add(task)
-        task.add_done_callback(self._cleanups.discard)
-        await asyncio.shield(task)
+        await asyncio.shield(self._clean_up(self._delete(repository, location)))
 
     async def finish(self) -> None:
         """Until every session is cancelled, or its time is up."""
         await asyncio.gather(*self._cleanups)
+
+    def _clean_up(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+        return task
+
+    async def _unopen(self, repository: str, opening: asyncio.Task[Reply]) -> None:
+        try:
+            async with asyncio.timeout(self.settings.timeouts.cleanup):
+                reply = await opening
+            expect(reply, frozenset({202}))
+            location = await self.location(reply)
+        except (RegistryError, TimeoutError):
+            return
+        await self._delete(repository, location)
 
     async def _delete(self, repository: str, location: str) -> None:
         """Again where the registry is busy with what was sent before; what it does not know is gone."""

@@ -13,6 +13,7 @@ from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_co
 from app.registry.backoff import REAL, Pause
 from app.registry.client import NO_HEADERS, Call, HttpClient, HttpSettings, Transport
 from app.registry.digests import compare, digest_like, stated_digest
+from app.registry.ending import carried_out
 from app.registry.endpoint import Endpoint, expect
 from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
@@ -146,7 +147,9 @@ class HttpRegistry:
             body=raw,
             read_timeout=self._settings.timeouts.manifest,
         )
-        reply = await self._endpoint.send(call, repository)
+        # cut off, it may be carried out all the same, after somebody was told that nothing is pushed any more
+        sending = self._endpoint.send(call, repository)
+        reply = await carried_out(sending, lambda: True, self._settings.timeouts.cleanup)
         expect(reply, frozenset({200, 201, 202}))
         compare(reply, descriptor.digest)
         return reply.header("oci-subject") is not None

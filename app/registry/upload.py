@@ -12,7 +12,7 @@ from app.registry.backoff import DEFAULT_POLICY, Pause, wait_after
 from app.registry.client import Body, Call
 from app.registry.digests import compare
 from app.registry.ending import carried_out
-from app.registry.endpoint import Endpoint, expect
+from app.registry.endpoint import Endpoint
 from app.registry.gate import Gate
 from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
 from app.registry.profiles import LearntProfile
@@ -73,7 +73,7 @@ class _Upload:
         self._repository, self._content, self._reading = repository, reading.content, reading
         self._profile = profile
         self._cleanup = uploader.endpoint.settings.timeouts.cleanup
-        self._damaged = False
+        self._damaged = self._streamed = False
 
     async def run(self) -> Blob:
         refused: RegistryError | None = None
@@ -115,10 +115,7 @@ class _Upload:
 
     async def _attempt(self, way: Way) -> Blob:
         """In a session of its own, which is closed or cancelled in the end."""
-        started = await self._endpoint.send(
-            Call("POST", await self._endpoint.url(self._repository, "blobs/uploads/")), self._repository
-        )
-        expect(started, frozenset({202}))
+        started = await self._endpoint.open_upload(self._repository)
         least = chunk_min_length(started.header("oci-chunk-min-length"))
         place = _Place(await self._endpoint.location(started), least)
         self._reading.furthest = 0
@@ -165,9 +162,12 @@ class _Upload:
             headers["Content-Length"] = str(size - start)
             if place.resumed:
                 headers["Content-Range"] = f"{start}-{size - 1}"
-        streamed = size is None and start == 0
-        body = self._reading.stream if streamed else lambda: self._reading.part(start, size)
-        await self._patch(place, headers, body, way)
+        self._streamed = size is None and start == 0  # also when the size is known before all of it is sent
+        body = self._reading.stream if self._streamed else lambda: self._reading.part(start, size)
+        try:
+            await self._patch(place, headers, body, way)
+        finally:
+            self._streamed = False
         place.offset = self._content.size or self._reading.furthest
 
     async def _send_chunks(self, place: _Place) -> None:
@@ -203,9 +203,11 @@ class _Upload:
     def _wind_up(self) -> bool:
         """Whether the request under way can be brought to its end: its body is a stream, or has been given."""
         size, given = self._content.size, self._reading.furthest
-        if size is None and given:
+        if size is not None and not self._streamed:
+            return given >= size
+        if given:
             self._reading.stop()
-        return given > 0 if size is None else given >= size
+        return given > 0
 
     async def _close(self, place: _Place, way: Way, size: int) -> Blob:
         """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from app.errors import Unavailable
 from app.jobs import Job, JobState
-from app.jobs.leases import LocalTagLeases, TagLeases
+from app.jobs.leases import LocalTagLeases, TagLeases, TagsHeldError
 from app.jobs.store.sql import JOBS, SqlJobStore
 from app.jobs.store.tags import TAGS, PostgresTagLeases
 from tests.support.postgres import Postgres
@@ -184,13 +184,37 @@ async def test_a_job_that_is_taken_over_keeps_its_tags_from_its_earlier_attempt(
     job, other = await replicated.running(1), await replicated.running(2)
     got, go = asyncio.Event(), asyncio.Event()
     go.set()
+    again = job.to(JobState.QUEUED, attempt=job.attempt + 1).to(JobState.RUNNING)
     async with AsyncExitStack() as zombie:
         await zombie.enter_async_context(replicated.one.lease(job, {"r/app:1"}))
-        async with replicated.other.lease(job.but(attempt=job.attempt + 1), {"r/app:1"}):
+        assert await replicated.stores[1].save(again, over=job)
+        async with replicated.other.lease(again, {"r/app:1"}):
             await zombie.aclose()  # gives back what is no longer its own
             waiting = asyncio.create_task(wants(replicated.one, other, {"r/app:1"}, got, go))
             assert await does_not_come(got, replicated.one)
         await waiting
+
+
+async def test_what_an_earlier_attempt_had_is_not_kept_from_those_that_the_later_one_waits_for(
+    replicated: Sides,
+) -> None:
+    """Within its replica the job that was taken over comes after the other, which waits for the attempt that died."""
+    job, other = await replicated.running(1), await replicated.running(2)
+    again = job.to(JobState.QUEUED, attempt=job.attempt + 1).to(JobState.RUNNING)
+    async with replicated.one.lease(job, {"r/app:1"}):
+        assert await replicated.stores[1].save(again, over=job)
+        async with replicated.other.lease(other, {"r/app:1"}) as overtaken:
+            assert overtaken == frozenset()
+
+
+async def test_who_would_wait_long_gives_way_to_what_may_end_it(replicated: Sides) -> None:
+    first, second = await replicated.running(1), await replicated.running(2)
+    hasty = PostgresTagLeases(replicated.stores[1], wait_seconds=0, longest_seconds=0)
+    async with replicated.one.lease(first, {"r/app:1"}):
+        with pytest.raises(TagsHeldError):
+            await hasty.lease(second, {"r/app:1"}).__aenter__()
+    async with hasty.lease(second, {"r/app:1"}):
+        pass
 
 
 async def test_a_database_that_does_not_answer_is_waited_for(

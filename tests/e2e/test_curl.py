@@ -128,6 +128,19 @@ def test_a_client_that_dies_in_the_middle_leaves_a_failed_job_and_no_file(runnin
     assert not [path for path in (running.data / "spool").iterdir() if path.name.startswith(job["id"])]
 
 
+def test_a_client_that_leaves_before_the_answer_has_its_job_and_finds_it_by_its_key(running: Service) -> None:
+    body = ONE.read_bytes()
+    lines = ("POST /push?tag=a/left:1&wait=30 HTTP/1.1", f"Host: {running.address}", "Idempotency-Key: left")
+    head = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", ""))
+    host, port = running.address.split(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.sendall(head.encode() + body)
+    status, job = running.curl("-T", ONE, "-H", "Idempotency-Key: left", "/push/?tag=a/left:1&wait=30")
+    assert (status, job["state"], job["images"][0]["state"]) == (200, "succeeded", "pushed")
+    _, page = running.curl("/jobs?limit=500")
+    assert sum("/a/left:1" in str(each["images"]) for each in page["jobs"]) == 1
+
+
 def test_requests_that_smuggle_are_refused(running: Service) -> None:
     host, port = running.address.split(":")
     for extra in ("Host: b\r\n", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "X: " + "y" * 40_000 + "\r\n"):

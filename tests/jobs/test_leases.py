@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobService, JobState
-from app.jobs.leases import Arrivals, LocalTagLeases
+from app.jobs.leases import Arrivals, LocalTagLeases, TagsHeldError
 from app.jobs.lifetime import recover
 from app.jobs.pausing import RetrySchedule
 from app.jobs.runner import Runner
@@ -121,6 +124,45 @@ async def test_a_job_that_waits_for_a_tag_can_be_cancelled(bench: Bench) -> None
         bench.registry.gate.set()
         assert (await ended(service, first)).state is JobState.SUCCEEDED
     assert str(tag(bench)) == OLD.digest
+
+
+class Held(LocalTagLeases):
+    """Another replica has the tags the first time they are asked for."""
+
+    asked = 0
+    first: Callable[[], Awaitable[object]] | None = None
+
+    @asynccontextmanager
+    async def lease(self, job: Job, names: Collection[str]) -> AsyncIterator[frozenset[str]]:
+        self.asked += 1
+        if self.first is not None:
+            await self.first()
+        if self.asked == 1:
+            raise TagsHeldError
+        async with super().lease(job, names) as overtaken:
+            yield overtaken
+
+
+async def test_a_job_whose_tags_are_held_elsewhere_steps_aside_and_is_no_new_attempt(bench: Bench) -> None:
+    workshop = replace(bench.workshop(), leases=Held())
+    service, runner = JobService(workshop), Runner(workshop)
+    job = await upload(service, NEW_TAR, TAGGED)
+    await runner.run(job.id)
+    aside = await service.get(job.id)
+    assert (aside.state, aside.attempt, aside.problem) == (JobState.QUEUED, 1, None)
+    await runner.run(job.id)
+    assert (await service.get(job.id)).state is JobState.SUCCEEDED
+    assert str(tag(bench)) == NEW.digest
+
+
+async def test_a_job_that_is_cancelled_as_it_steps_aside_stays_cancelled(bench: Bench) -> None:
+    leases = Held()
+    workshop = replace(bench.workshop(), leases=leases)
+    service = JobService(workshop)
+    job = await upload(service, NEW_TAR, TAGGED)
+    leases.first = partial(service.cancel, job.id)
+    await Runner(workshop).run(job.id)
+    assert (await service.get(job.id)).state is JobState.CANCELLED
 
 
 async def test_what_no_waiting_job_can_be_outdated_by_is_forgotten(bench: Bench) -> None:

@@ -420,6 +420,79 @@ async def test_a_cancelled_push_cancels_its_session() -> None:
         assert server.asked[-1] == ("DELETE", "/v2/a/blobs/uploads/1")
 
 
+class EarlyContent(EndlessContent):
+    """Knows its size, as a layer that is compressed does, before the last of its bytes is taken."""
+
+    size = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self.size = len(self.data)
+        async for chunk in super().chunks():
+            yield chunk
+
+
+async def test_a_stream_is_ended_well_when_it_is_cancelled_though_its_size_is_known_by_then() -> None:
+    """Distribution 2 cancels no session whose request broke off."""
+    content = EarlyContent(b"0123456789")
+    async with scripted(answer(202, UPLOAD), answer(202, UPLOAD), answer(204)) as (server, registry):
+        pushing = asyncio.create_task(registry.push_blob("a", content))
+        await content.begun.wait()
+        pushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+    assert [method for method, _ in server.asked] == ["POST", "PATCH", "DELETE"]
+    assert server.requests[1].complete
+
+
+async def test_a_session_that_was_asked_for_is_cancelled_when_it_is_known() -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def late(connection: Connection, seen: Seen) -> None:
+        asked.set()
+        await told.wait()
+        await answer(202, UPLOAD)(connection, seen)
+
+    async with scripted(late, answer(204)) as (server, registry):
+        pushing = asyncio.create_task(registry.push_blob("a", BytesContent(b"0123456789")))
+        await asked.wait()
+        pushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+        told.set()
+    assert server.asked == [("POST", "/v2/a/blobs/uploads/"), ("DELETE", "/v2/a/blobs/uploads/1")]
+
+
+async def test_a_session_that_nobody_hears_of_is_given_up() -> None:
+    asked = asyncio.Event()
+    async with scripted(hang(asked), timeouts=QUICK) as (server, registry):
+        pushing = asyncio.create_task(registry.push_blob("a", BytesContent(b"0123456789")))
+        await asked.wait()
+        pushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+    assert server.asked == [("POST", "/v2/a/blobs/uploads/")]
+
+
+async def test_a_manifest_that_is_on_its_way_is_there_when_its_push_is_cancelled() -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def late(connection: Connection, seen: Seen) -> None:
+        asked.set()
+        await told.wait()
+        await answer(201)(connection, seen)
+
+    raw = b"{}"
+    manifest = (Descriptor("application/vnd.oci.image.manifest.v1+json", Digest.of(raw), len(raw)), raw)
+    async with scripted(late) as (server, registry):
+        pushing = asyncio.create_task(registry.push_manifest("a", "1", manifest))
+        await asked.wait()
+        pushing.cancel()
+        told.set()
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+        assert server.requests[0].complete
+
+
 async def test_a_session_is_cancelled_even_when_the_push_is_cancelled_twice() -> None:
     content, deleting = EndlessContent(b"0123456789"), asyncio.Event()
     async with scripted(answer(202, UPLOAD), answer(201), hang(deleting), timeouts=QUICK) as (server, registry):

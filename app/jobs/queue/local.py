@@ -11,7 +11,8 @@ from app.jobs.job import Clock, utc_now
 from app.jobs.queue import AT_ONCE, Run, Turn
 from app.jobs.queue.turns import WaitingTurns
 
-CANCEL_SECONDS = 5.0  # closing an upload session is one request; a registry that hangs must not hang the cancel
+CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
+STOP_SECONDS = 5.0  # closing an upload session is one request
 LONGEST_SLEEP = 60.0  # seconds; when the clock is set forward, a turn comes at most so much later
 
 _log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class LocalJobQueue:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
     def _fill(self) -> None:
         while self._run is not None and len(self._running) < self._max_running:

@@ -25,7 +25,8 @@ from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, accepted_by,
 from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, SESSION, plain_dsn
 from app.jobs.store.listening import BROKEN, listen
 
-CANCEL_SECONDS = 5.0  # as LocalJobQueue; closing an upload session is one request
+CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
+STOP_SECONDS = 5.0  # closing an upload session is one request
 ELSEWHERE_SECONDS = 0.8  # another replica ends its run in this time, or it is dead and its job is taken from it
 AGAIN_SECONDS = 1.0
 _ASK_SECONDS = 0.02
@@ -119,12 +120,12 @@ class PgQueuerJobQueue:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
         if self._work is not None:
             self._work.cancel()
             await asyncio.wait([self._work])
         if self._ending:
-            await asyncio.wait(self._ending, timeout=CANCEL_SECONDS)
+            await asyncio.wait(self._ending, timeout=STOP_SECONDS)
 
     async def _stop_run(self, job_id: str) -> None:
         row, task = self._running[job_id]

@@ -9,20 +9,21 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Column, Integer, String, Table, any_, bindparam, func, select
+from sqlalchemy import Column, Integer, String, Table, any_, bindparam, exists, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.errors import Unavailable
 from app.jobs.job import Job, JobState
-from app.jobs.leases import LocalTagLeases, claim_of
+from app.jobs.leases import LocalTagLeases, TagsHeldError, claim_of
 from app.jobs.store import sortable
 from app.jobs.store.sql import JOBS, METADATA, SqlJobStore
 
 WAIT_SECONDS = 0.25  # between two looks at tags that a job of another replica has
+LONGEST_SECONDS = 5.0  # that a run waits for them
 PATIENCE_SECONDS = 1.0  # while the database does not answer
 
-# `job` has the tag for as long as it runs, so that nothing is left of a replica that died; `landed` is the claim of the
-# job that wrote it last, as text that sorts.
+# `job` has the tag for as long as that `attempt` runs, so that nothing is left of one that died; `landed` is the claim
+# of the job that wrote it last, as text that sorts.
 TAGS = Table(
     "tags",
     METADATA,
@@ -31,7 +32,9 @@ TAGS = Table(
     Column("attempt", Integer, nullable=False, server_default="0"),
     Column("landed", String, nullable=False, server_default=""),
 )
-_RUNNING = select(JOBS.c.id).where(JOBS.c.state == JobState.RUNNING.value)
+_HELD = exists().where(
+    JOBS.c.id == TAGS.c.job, JOBS.c.attempt == TAGS.c.attempt, JOBS.c.state == JobState.RUNNING.value
+)
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
@@ -45,9 +48,11 @@ class PostgresTagLeases:
         store: SqlJobStore,
         *,
         wait_seconds: float = WAIT_SECONDS,
+        longest_seconds: float = LONGEST_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._store, self._wait, self._patience = store, wait_seconds, patience_seconds
+        self._longest = longest_seconds
         self._local = LocalTagLeases()  # the jobs of one replica need not look again and again
 
     @asynccontextmanager
@@ -66,23 +71,26 @@ class PostgresTagLeases:
             await self._insist(lambda: self._note(job, sorted(names)))
 
     async def forget(self, before: datetime | None) -> None:
-        gone = TAGS.delete().where(TAGS.c.job.not_in(_RUNNING))
+        gone = TAGS.delete().where(~_HELD)
         if before is not None:
             gone = gone.where(TAGS.c.landed < sortable(before))
         async with self._store.transaction() as connection:
             await connection.execute(gone)
 
     async def _taken(self, job: Job, names: Sequence[str]) -> frozenset[str]:
+        until = asyncio.get_running_loop().time() + self._longest
         while True:
             overtaken = await self._insist(lambda: self._take(job, names))
             if overtaken is not None:
                 return overtaken
+            if asyncio.get_running_loop().time() > until:
+                raise TagsHeldError
             await asyncio.sleep(self._wait)
 
     async def _take(self, job: Job, names: Sequence[str]) -> frozenset[str] | None:
         """All of them or, where a job that runs has one, none: then None."""
         entered = self._store.insert(TAGS).from_select(["name"], select(func.unnest(_array(names))))
-        locked = select(TAGS, TAGS.c.job.in_(_RUNNING).label("held")).where(_among(names))
+        locked = select(TAGS, _HELD.label("held")).where(_among(names))
         taken = TAGS.update().where(_among(names)).values(job=job.id, attempt=job.attempt)
         claim = _claim_of(job)
         async with self._store.transaction() as connection:
