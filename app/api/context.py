@@ -50,7 +50,8 @@ class ApiContext:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def _context_of(request: Request) -> ApiContext:
+async def _context_of(request: Request) -> ApiContext:
+    """A coroutine though it awaits nothing: a plain function is run in a thread, which every request would wait for."""
     context = request.app.state.context
     assert isinstance(context, ApiContext)
     return held_by(context, request.scope.get(CALLER, EVERYBODY))

@@ -8,7 +8,6 @@ thought dead finds out when it writes, and changes nothing."""
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,6 @@ from app.jobs.store import JobQuery, JobStore
 
 SAVE_SECONDS = 0.25  # four rows a second for a job: one costs 1.2 ms
 LOOK_SECONDS = 2.0  # what is watched of other replicas is looked up so often, whether or not they were heard
-DEAF_SECONDS = 2 * LOOK_SECONDS  # without a look: this process was stopped, and others may have taken its jobs over
 # Progress that was told but not stored is lost with its replica; a watcher must not take what follows for what it has
 # seen.
 LEAP = 1_000_000
@@ -72,7 +70,6 @@ class Ledger:
         self._unsaved: set[str] = set()
         self._shown = asyncio.Event()
         self._observers: list[Callable[[Job], None]] = []
-        self._informed_at = time.monotonic()
 
     def observe(self, ended: Callable[[Job], None]) -> None:
         """`ended` is called with every job that ends here, once it is stored; it must neither wait nor raise."""
@@ -90,11 +87,12 @@ class Ledger:
         self._publish(job)
 
     async def get(self, job_id: str) -> Job:
-        """Raises NotFound."""
+        """Raises NotFound. Where there are other replicas what is stored is always asked for: what they have done to a
+        job is told by each of them from the same moment on."""
         job = self._live.get(job_id)
-        if job is None or self._is_deaf():
+        if job is None or self._announcements is not None:
             stored = await self._store.get(job_id)
-            job = job if stored is None else _newer(job, stored)
+            job = self._live.get(job_id) if stored is None else _newer(self._live.get(job_id), stored)
         if job is None:
             raise NotFound(f"there is no job {job_id[:64]!r}; it may have been deleted, or gone by age")
         return job
@@ -170,7 +168,6 @@ class Ledger:
                 arrived.clear()
                 while heard:
                     await self._look_up(heard.pop())
-                self._informed_at = time.monotonic()
 
     def is_live(self, job_id: str) -> bool:
         """Whether it is received or run here."""
@@ -233,9 +230,6 @@ class Ledger:
             except Unavailable as error:
                 # progress may be late; the state change that follows is not given up so easily
                 _log.warning("progress is not stored", job=job_id, reason=str(error))
-
-    def _is_deaf(self) -> bool:
-        return self._announcements is not None and time.monotonic() - self._informed_at > DEAF_SECONDS
 
     def _concerned(self) -> set[str]:
         return self._watchers.keys() | self._live.keys()

@@ -50,6 +50,18 @@ async def receiving(served: Served) -> tuple[asyncio.Task[Any], asyncio.Event, d
     return task, go_on, page["jobs"][0]
 
 
+async def test_no_status_request_waits_for_a_thread(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are busy with layers; a plain function among the dependencies of a route is run in one."""
+    job = await pushed(served)
+
+    async def run_sync(call: object, *_: object, **__: object) -> None:
+        raise AssertionError(f"{call} is run in a thread")
+
+    monkeypatch.setattr("anyio.to_thread.run_sync", run_sync)
+    for path in ("/healthz", "/readyz", "/jobs?limit=5", f"/jobs/{job['id']}", f"/jobs/{job['id']}?wait=1"):
+        assert (await served.client.get(path)).status_code == 200
+
+
 async def test_jobs_come_newest_first_in_pages(served: Served) -> None:
     made = [(await pushed(served))["id"] for _ in range(3)]
     first = (await served.client.get("/jobs?limit=2")).json()
