@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.support.certificates import Certificates
 from tests.support.docker_registry import free_port
 from tests.support.peers import peer
 
@@ -29,14 +31,20 @@ class Service:
     address: str
     data: Path
     process: subprocess.Popen[bytes]
+    authority: Path | None = None  # that signed what it shows, where it speaks TLS
+    client: Certificates | None = None  # what a client shows
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return f"{'http' if self.authority is None else 'https'}://{self.address}"
 
     def curl(self, *arguments: str | Path, stdin: bytes | None = None) -> tuple[int, Any]:
         """Status and JSON document. The last argument is a path of the service."""
         *options, path = map(str, arguments)
+        if self.authority is not None:
+            options += ["--cacert", str(self.authority)]
+        if self.client is not None:
+            options += ["--cert", str(self.client.certificate), "--key", str(self.client.key)]
         command = [curl(), "-sS", "--max-time", "40", "-w", "\n%{http_code}", *options, f"{self.url}{path}"]
         done = subprocess.run(command, capture_output=True, check=True, input=stdin)
         body, _, status = done.stdout.rpartition(b"\n")
@@ -48,7 +56,9 @@ def curl() -> str:
 
 
 @contextmanager
-def service(data: Path, **environ: str) -> Iterator[Service]:
+def service(
+    data: Path, authority: Path | None = None, client: Certificates | None = None, /, **environ: str
+) -> Iterator[Service]:
     port = int(environ.get("TARMAC_PORT") or free_port())
     settings = {"TARMAC_PORT": str(port), "TARMAC_DATA_DIR": str(data), **environ}
     process = subprocess.Popen(
@@ -58,7 +68,7 @@ def service(data: Path, **environ: str) -> Iterator[Service]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        running = Service(f"127.0.0.1:{port}", data, process)
+        running = Service(f"127.0.0.1:{port}", data, process, authority, client)
         _await_start(running)
         yield running
     finally:
@@ -78,8 +88,11 @@ def _await_start(running: Service) -> None:
 
 
 def _answers(running: Service) -> bool:
+    context = None if running.authority is None else ssl.create_default_context(cafile=running.authority)
+    if context is not None and running.client is not None:
+        context.load_cert_chain(running.client.certificate, running.client.key)
     try:
-        with urlopen(f"{running.url}/readyz", timeout=5):
+        with urlopen(f"{running.url}/readyz", timeout=5, context=context):
             return True
     except (URLError, ConnectionError, TimeoutError):
         return False

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.__main__ import main
 from app.errors import InvalidSettings, SourceChanged, SourceUnreadable, TruncatedArchive, Unavailable
 from app.jobs import Job, JobState
 from app.jobs.job import ArchiveSource, JobArchive
@@ -189,6 +190,21 @@ async def test_a_storage_that_fails_is_told_without_its_secrets(
 def test_a_bucket_that_is_not_there_stops_the_start(storage: int) -> None:
     with pytest.raises(Unavailable, match="look at the bucket"):
         open_store("s3://nobody/has-it")
+
+
+def test_the_doctor_asks_the_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TARMAC_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TARMAC_SPOOL_URL", URL)
+    assert main(["doctor"]) == 0
+    assert f"ok       storage: {URL} answers" in capsys.readouterr().out
+    monkeypatch.setenv("TARMAC_SPOOL_URL", "s3://nobody-made-this")
+    assert main(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "problem  storage: " in told
+    assert "look at the bucket" in told
+    assert SECRET not in told
 
 
 def test_without_the_extra_the_message_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
