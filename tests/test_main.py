@@ -55,6 +55,17 @@ async def test_configured_registries_take_the_place_of_the_embedded_one(tmp_path
     assert not (tmp_path / "images").exists()
 
 
+def test_no_part_of_an_answer_waits_for_the_client_to_confirm_the_part_before(tmp_path: Path) -> None:
+    """40 ms an answer, on a connection that is used again: its head is sent before its body."""
+    settings = Settings(data_dir=tmp_path, port=free_port())
+    with (
+        main._listen(settings) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_that_is_taken_is_told_by_its_key(tmp_path: Path, logs: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(data_dir=tmp_path, port=taken.getsockname()[1])
