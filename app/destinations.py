@@ -92,7 +92,8 @@ async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, 
     registry = await stack.enter_async_context(HttpRegistry(http_settings, gate=gate))
     discreet = DiscreetRegistry(registry, registry.secrets)
     proved = VerifyingRegistry(RetryingRegistry(discreet), settings.verify)
-    configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), proved)
+    staging = f"{url.path}/{settings.staging_repository}".strip("/") if settings.staging_repository else ""
+    configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), proved, staging)
     return OpenRegistry(configured, lambda: discreet.discreetly(registry.check))
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
-from app.errors import InvalidRequest, RegistryRejected
+from app.errors import InvalidReference, InvalidRequest, RegistryRejected
+from app.oci import parse_repository
 from app.registry.egress import parse_allowed_origin
 from app.registry.wire import Origin
 
@@ -59,6 +60,13 @@ def _check_file(path: Path) -> Path:
     return path
 
 
+def _check_repository(text: str) -> str:
+    try:
+        return parse_repository(text) if text else ""
+    except InvalidReference as error:
+        raise ValueError(str(error)) from None
+
+
 def _check_url(url: str) -> str:
     """`host[:port][/path]`, with or without http:// or https://. Its text is not quoted: it may hold a password."""
     try:
@@ -102,6 +110,7 @@ def _check_origin(text: str) -> str:
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+Repository = Annotated[str, AfterValidator(_check_repository)]
 Age = Annotated[timedelta, BeforeValidator(_parse_age)]
 ExistingFile = Annotated[Path, AfterValidator(_check_file)]
 ExistingDirectory = Annotated[Path, AfterValidator(_check_root)]
@@ -119,6 +128,7 @@ __all__ = [
     "ExistingFile",
     "HostNames",
     "Origins",
+    "Repository",
     "Roots",
     "Url",
     "WebhookUrl",

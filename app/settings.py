@@ -37,6 +37,7 @@ from app.setting_values import (
     ExistingFile,
     HostNames,
     Origins,
+    Repository,
     Roots,
     Url,
     WebhookUrl,
@@ -71,6 +72,7 @@ class RegistrySettings(BaseModel):
     max_requests_per_second: Annotated[float, Field(gt=0)] | None = None
     max_bytes_per_second: Annotated[Bytes, Field(ge=1024)] | None = None
     chunk_bytes: Annotated[Bytes, Field(ge=SMALLEST_CHUNK, le=LARGEST_CHUNK)] = DEFAULT_CHUNK
+    staging_repository: Repository = ""
     ecr_endpoint: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
     ecr_create_repositories: bool = False
     ecr_lifecycle_policy_file: ExistingFile | None = None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Lanes, PushOptions
@@ -21,11 +22,12 @@ class EarlyPushes:
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
     def begin(self, job: Job, spooled_as: str, options: PushOptions, registry: ConfiguredRegistry) -> EarlyPush | None:
-        """None where it is not known yet where the blobs go, or they may not go there."""
-        repository = early_repository(options, registry.destination)
+        """None where it is not known yet where the blobs go and none may wait elsewhere, or they may not go there."""
+        repository = early_repository(options, registry.destination, registry.staging_repository)
         if repository is None or not job.submitter.may_use(repository):
             return None
-        place = Place(registry.registry, registry.destination.host, repository, options.layer_compression)
+        fenced = FencedRegistry(registry.registry, _no_tag_is_set, job.submitter.may_use)
+        place = Place(fenced, registry.destination.host, repository, options.layer_compression)
         push = EarlyPush(partial(self._peek, spooled_as), place, self._lanes)
         task = asyncio.create_task(push.run())
         self._tasks.setdefault(job.id, []).append(task)
@@ -54,6 +56,9 @@ class EarlyPushes:
     async def close(self) -> None:
         for job_id in tuple(self._tasks):
             await self.drop(job_id)
+
+
+async def _no_tag_is_set() -> None: ...
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -1,4 +1,4 @@
-"""A registry in front of which is asked, for every tag, whether the job still is this process's."""
+"""A registry as one job may use it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ from app.registry import BlobContent, Registry, StoredManifest
 
 
 class FencedRegistry:
-    """`check` raises where the job has been taken away. Blobs and manifests without a tag do no harm: they are what
-    their digests say, whoever pushes them."""
+    """`check` is asked before every tag, and raises where the job has been taken away. Blobs and manifests without a
+    tag do no harm: they are what their digests say, whoever pushes them.
 
-    def __init__(self, registry: Registry, check: Callable[[], Awaitable[None]]) -> None:
-        self._registry, self._check = registry, check
+    Nothing is mounted from a repository that `may_use` denies: who knows a digest alone, and has an archive that claims
+    to hold it, would come to read what others have pushed."""
+
+    def __init__(
+        self, registry: Registry, check: Callable[[], Awaitable[None]], may_use: Callable[[str], bool]
+    ) -> None:
+        self._registry, self._check, self._may_use = registry, check, may_use
 
     async def blob_exists(self, repository: str, digest: Digest) -> bool:
         return await self._registry.blob_exists(repository, digest)
 
     async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
-        return await self._registry.mount_blob(repository, digest, source)
+        return self._may_use(source) and await self._registry.mount_blob(repository, digest, source)
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         return await self._registry.push_blob(repository, content)

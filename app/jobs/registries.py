@@ -12,12 +12,14 @@ from app.registry import Registry
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredRegistry:
-    """A registry by the `name` requests call it; `url` is for display and holds no secret."""
+    """A registry by the `name` requests call it; `url` is for display and holds no secret. `staging_repository`, below
+    nothing else: where blobs wait whose repository is not known yet; none where it is empty."""
 
     name: str
     url: str
     destination: Destination
     registry: Registry
+    staging_repository: str = ""
 
 
 def pick_registry(registries: Mapping[str, ConfiguredRegistry], name: str) -> ConfiguredRegistry:

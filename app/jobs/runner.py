@@ -117,7 +117,7 @@ class Runner:
     async def _push(self, job: Job) -> None:
         configured = pick_registry(self._workshop.registries, job.registry)
         proved = verified(configured.registry, job.options.verify)
-        registry = FencedRegistry(proved, lambda: self._check_held(job))
+        registry = FencedRegistry(proved, lambda: self._check_held(job), job.submitter.may_use)
         archives = []
         for number, archive in enumerate(job.archives):
             with told_by_name(archive.name, several=len(job.archives) > 1):

@@ -40,11 +40,13 @@ _LAYER = re.compile(r"([0-9a-f]{64})\.tar|[^/]+/layer\.tar")  # skopeo's and pod
 _COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
 
 
-def early_repository(options: PushOptions, destination: Destination) -> str | None:
-    """Where blobs can go before the archive is understood: the options say it, and that all of it goes there."""
-    picks = options.images or options.platforms
-    if options.tag is None or options.dry_run or picks or options.on_existing_tag != "overwrite":
+def early_repository(options: PushOptions, destination: Destination, staging: str = "") -> str | None:
+    """Where blobs can go before the archive is understood: all of it is pushed, and the options say whereto, or there
+    is a `staging` repository, from which they are mounted then."""
+    if options.dry_run or options.images or options.platforms or options.on_existing_tag != "overwrite":
         return None
+    if options.tag is None:
+        return staging or None
     try:
         tag = Reference.parse_destination(options.tag, "option `tag`")
         return parse_repository("/".join(filter(None, (destination.path, options.prefix, tag.repository))))

@@ -1,7 +1,9 @@
-"""What was learnt of layers that are compressed before they are stored: which blob a DiffID became, and where it went.
+"""What was learnt of blobs: which repository of a registry they came to last, and of layers that are compressed before
+they are stored, which blob a DiffID became.
 
-A digest cannot be known without compressing, so this is what spares a second push the reading. It is believed in one
-thing only, that the blob holds that layer; whether a registry has it is asked of the registry each time."""
+A digest cannot be known without compressing, so this is what spares a second push the reading; and a blob that is in
+another repository can be mounted. It is believed in one thing only, that the blob holds that layer; whether a registry
+has it is asked of the registry each time."""
 
 from __future__ import annotations
 
@@ -16,6 +18,8 @@ from app.push.plan import BlobStep, PushPlan
 
 FLUSH_BYTES = 64 << 20  # of layers compressed: what a crash may lose of the knowledge, half a second's work
 FLUSH_COUNT = 100
+SMALLEST = 4 << 10  # bytes of a blob that is stored as it is; what is smaller is sent as fast as it is asked for
+Key = tuple[Compression, Digest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,13 @@ class NoMemory:
 
 
 class Recollection:
-    """The memory as one push uses it: asked once, told in batches."""
+    """The memory as one push uses it: asked once, told in batches. A blob that is stored as it is has its own digest
+    for a DiffID, and no compression."""
 
     def __init__(self, memory: Memory, compression: Compression, registry: str) -> None:
         self._memory, self._compression, self._registry = memory, compression, registry
-        self._known: dict[Digest, Remembered] = {}
-        self._news: dict[Digest, Remembered] = {}
+        self._known: dict[Key, Remembered] = {}
+        self._news: dict[Key, Remembered] = {}
         self._bytes = 0
 
     @classmethod
@@ -64,28 +69,43 @@ class Recollection:
         return cls(memory, plan.layer_compression, registry)
 
     async def ask(self, steps: Iterable[BlobStep]) -> None:
-        """For what is known of those that are compressed anew."""
-        wanted = [step.key for step in steps if self._is_kept(step)]
-        if wanted:
-            self._known |= await self._memory.recall(self._registry, self._compression, wanted)
+        """For what is known of them."""
+        wanted = [key for step in steps if (key := self._key(step)) is not None]
+        for compression, digests in _by_compression(wanted).items():
+            found = await self._memory.recall(self._registry, compression, digests)
+            self._known |= {(compression, digest): each for digest, each in found.items()}
 
     def of(self, step: BlobStep) -> Remembered | None:
-        return self._known.get(step.key) if self._is_kept(step) else None
+        key = self._key(step)
+        found = None if key is None else self._known.get(key)
+        is_another = step.layer is None and found is not None and found.digest != step.key
+        return None if is_another else found
 
     async def learn(self, step: BlobStep, blob: tuple[Digest, int], repository: str) -> None:
-        """The layer has come to `repository` as `blob`."""
-        found = Remembered(*blob, repository)
-        if not self._is_kept(step) or self._known.get(step.key) == found:
+        """The content of the step has come to `repository` as `blob`."""
+        key, found = self._key(step), Remembered(*blob, repository)
+        if key is None or self._known.get(key) == found:
             return
-        self._known[step.key] = self._news[step.key] = found
+        self._known[key] = self._news[key] = found
         self._bytes += step.extent.size
         if self._bytes >= FLUSH_BYTES or len(self._news) >= FLUSH_COUNT:
             await self.flush()
 
     async def flush(self) -> None:
         news, self._news, self._bytes = self._news, {}, 0
-        if news:
-            await self._memory.remember(self._registry, self._compression, news)
+        for compression, digests in _by_compression(news).items():
+            found = {digest: news[compression, digest] for digest in digests}
+            await self._memory.remember(self._registry, compression, found)
 
-    def _is_kept(self, step: BlobStep) -> bool:
-        return step.layer is not None and is_compressed_anew(step.layer, self._compression)
+    def _key(self, step: BlobStep) -> Key | None:
+        """None for what is not kept."""
+        if step.layer is None:
+            return (Compression.NONE, step.key) if step.extent.size >= SMALLEST else None
+        return (self._compression, step.key) if is_compressed_anew(step.layer, self._compression) else None
+
+
+def _by_compression(keys: Iterable[Key]) -> Mapping[Compression, list[Digest]]:
+    found: dict[Compression, list[Digest]] = {}
+    for compression, digest in keys:
+        found.setdefault(compression, []).append(digest)
+    return found

@@ -1,8 +1,8 @@
 """The embedded destination: the Registry port over one OCI image layout on disk, and its read side for pulling.
 
-Blobs are shared by all repositories of the layout: `mount_blob` costs a look at the disk, and a repository that exists
-serves every blob the layout holds. There is one destination with one set of readers, so nothing is kept from anyone;
-manifests do belong to their repository, because tags and listings do.
+Blobs lie once for all repositories of the layout, so `mount_blob` costs a look at the disk. A repository has those that
+its manifests refer to, and those that came to it and wait for theirs: whoever may use one repository learns nothing of
+what the others hold.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from app.oci import (
 from app.oci.media_types import INDEXES, NON_DISTRIBUTABLE
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.layout_files import LayoutFiles, Stamp
+from app.registry.layout_holdings import Held, Holdings
 from app.registry.layout_index import LayoutIndex
 
 MAX_WALKED = 10_000  # indexes opened in search of one manifest; only layouts of other tools need any
@@ -41,6 +42,7 @@ class _Change:
     repository: str
     tag: str | None
     manifest: tuple[Descriptor, Digest | None]
+    blobs: frozenset[Held]
     written: bool = False
 
 
@@ -54,14 +56,17 @@ class LayoutRegistry:
         self._held = self._load()
         self._turn = asyncio.Lock()
         self._waiting: list[_Change] = []
+        self._holdings = Holdings(self._parsed)
 
     async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        parse_repository(repository)
-        return await asyncio.to_thread(self._files.blob_size, digest) is not None
+        return await asyncio.to_thread(self._blob_size, parse_repository(repository), digest) is not None
 
     async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
-        parse_repository(source)
-        return await self.blob_exists(repository, digest)
+        parse_repository(repository)
+        if not await self.blob_exists(source, digest):
+            return False
+        self._holdings.arrived(repository, digest)
+        return True
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         parse_repository(repository)
@@ -69,9 +74,11 @@ class LayoutRegistry:
         try:
             async for chunk in content.chunks():
                 await asyncio.to_thread(writer.write, chunk)
-            return await asyncio.to_thread(writer.finish, content.digest)
+            blob = await asyncio.to_thread(writer.finish, content.digest)
         finally:
             await asyncio.to_thread(writer.discard)
+        self._holdings.arrived(repository, blob[0])
+        return blob
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
         found = await asyncio.to_thread(self._find, parse_repository(repository), reference)
@@ -117,7 +124,7 @@ class LayoutRegistry:
         return index.tags(repository) if repository in index.repositories else None
 
     async def blob_size(self, repository: str, digest: Digest) -> int | None:
-        """Bytes; None where the repository or the blob is not there."""
+        """Bytes; None where the repository does not have the blob."""
         return await asyncio.to_thread(self._blob_size, repository, digest)
 
     async def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
@@ -144,7 +151,17 @@ class LayoutRegistry:
         return self._held[1]
 
     def _blob_size(self, repository: str, digest: Digest) -> int | None:
-        return self._files.blob_size(digest) if repository in self._index().repositories else None
+        return self._files.blob_size(digest) if self._has(repository, digest) else None
+
+    def _has(self, repository: str, digest: Digest) -> bool:
+        return self._holdings.has(repository, digest, (root.descriptor for root in self._index().roots(repository)))
+
+    def _parsed(self, descriptor: Descriptor) -> Manifest | None:
+        """None where it is not there, as image-spec allows what a layout refers to."""
+        if self._files.blob_size(descriptor.digest) is None:
+            return None
+        with _damage():
+            return parse_manifest(self._load_manifest(descriptor), descriptor)
 
     def _write(self, changes: list[_Change]) -> None:
         with self._files.locked():
@@ -155,6 +172,7 @@ class LayoutRegistry:
                 self._held = (self._files.replace_index(index.dump()), index)
         for change in changes:
             change.written = True
+            self._holdings.referred(change.blobs)
 
     def _store(self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]) -> _Change:
         descriptor, raw = manifest
@@ -164,7 +182,7 @@ class LayoutRegistry:
             raise RegistryRejected(f"the embedded destination rejects a manifest: DIGEST_INVALID, {error}") from None
         except ArchiveError as error:
             raise RegistryRejected(f"the embedded destination rejects a manifest: MANIFEST_INVALID, {error}") from None
-        self._check_references(parsed)
+        self._check_references(repository, parsed)
         writer = self._files.new_blob(descriptor.digest.algorithm, descriptor.size)
         try:
             writer.write(raw)
@@ -172,12 +190,13 @@ class LayoutRegistry:
         finally:
             writer.discard()
         subject = None if parsed.subject is None else parsed.subject.digest
-        return _Change(repository, tag, (descriptor, subject))
+        blobs = frozenset((repository, each.digest) for each in parsed.blobs)
+        return _Change(repository, tag, (descriptor, subject), blobs)
 
-    def _check_references(self, manifest: Manifest) -> None:
+    def _check_references(self, repository: str, manifest: Manifest) -> None:
         missing = []
         for reference in (*manifest.blobs, *manifest.manifests):
-            size = self._files.blob_size(reference.digest)
+            size = self._blob_size(repository, reference.digest)
             may_be_absent = manifest.is_index or (reference.urls and reference.media_type in NON_DISTRIBUTABLE)
             if size is None and not may_be_absent:
                 missing.append(str(reference.digest))
@@ -226,10 +245,8 @@ class LayoutRegistry:
         return StoredManifest(descriptor.media_type, descriptor.digest, self._load_manifest(descriptor))
 
     def _children(self, index: Descriptor) -> tuple[Descriptor, ...]:
-        if self._files.blob_size(index.digest) is None:  # image-spec lets a layout lack what it refers to
-            return ()
-        with _damage():
-            return parse_manifest(self._load_manifest(index), index).manifests
+        manifest = self._parsed(index)
+        return () if manifest is None else manifest.manifests
 
     def _load_manifest(self, descriptor: Descriptor) -> bytes:
         raw = self._files.read_blob(descriptor.digest, 0, MAX_MANIFEST_BYTES + 1)

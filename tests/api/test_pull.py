@@ -365,6 +365,8 @@ async def test_a_repository_may_be_called_as_an_endpoint_is(
 ) -> None:
     await land(layout, name, APP, "1.0")
     assert (await client.get(f"/v2/{name}/manifests/1.0")).content == APP.raw
+    assert (await client.get(f"/v2/{name}/blobs/{BLOB_DIGEST}")).status_code == 404  # it is another repository's
+    await layout.push_blob(name, BytesContent(BLOB))
     assert (await client.get(f"/v2/{name}/blobs/{BLOB_DIGEST}")).content == BLOB
     assert (await client.get(f"/v2/{name}/tags/list")).json()["tags"] == ["1.0"]
 

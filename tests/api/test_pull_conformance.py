@@ -19,7 +19,6 @@ from app.registry.layout import LayoutRegistry
 from tests.api.conftest import serving
 from tests.registry_layout.landing import land
 from tests.support.archives import digest_of, image, oci_artifact, oci_image, oci_index
-from tests.support.blob_content import BytesContent
 
 NAME = "conformance/app"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -64,8 +63,7 @@ async def registry(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ht
         await land(layout, NAME, node, tag)
     for node in (TYPED, PLAIN, LISTED):
         await land(layout, NAME, node)
-    for blob in BLOBS.values():
-        await layout.push_blob(NAME, BytesContent(blob))
+    await land(layout, NAME, oci_artifact(*BLOBS.values()))
     async with serving(data) as served:
         yield served.client
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import APP, OTHER, Served, serving
-from tests.support.archives import docker_save, image, tagged
+from tests.support.archives import docker_save, entry, image, oci_image, oci_layout, tagged
 
 ANNA, BERT, LOOKER, ROOT, SMALL = (f"canary-token-of-{name}" for name in ("anna", "bert", "looker", "root", "small"))
 MINE = docker_save([tagged(image({"bin/app": b"mine"}), "team/a/app:1")])
@@ -129,6 +130,21 @@ async def test_what_another_token_pushed_cannot_be_pulled(shared: Served) -> Non
         assert (await shared.client.get(path, headers=by(BERT))).status_code == 403
     assert (await shared.client.get("/v2/team/a/app/tags/list", headers=by(ANNA))).status_code == 200
     assert (await shared.client.get("/v2/", headers=by(BERT))).status_code == 200
+
+
+async def test_a_blob_of_another_token_is_neither_pulled_nor_claimed_by_its_digest(shared: Served) -> None:
+    """Blobs lie once for all repositories; who knows a digest has not thereby seen what it stands for."""
+    theirs = oci_image(image({"secret": random.Random(1).randbytes(100_000)}))
+    await pushed(shared, ANNA, oci_layout([entry(theirs, name="team/a/app:1")]))
+    layer, content = max(theirs.blobs.items(), key=lambda item: len(item[1]))
+    claimed = oci_layout([entry(theirs, name="team/b/app:1")]).replace(content, bytes(len(content)))
+    answer = await shared.client.post("/push?wait=30", content=claimed, headers=by(BERT))
+    assert code(answer) == (422, "digest_mismatch")
+    await pushed(shared, BERT, docker_save([tagged(image({"own": b"own"}), "team/b/own:1")]))
+    for repository in ("team/b/own", "team/b/app"):
+        pulled = await shared.client.get(f"/v2/{repository}/blobs/{layer}", headers=by(BERT))
+        assert pulled.status_code == 404
+    assert (await shared.client.get(f"/v2/team/a/app/blobs/{layer}", headers=by(ANNA))).status_code == 200
 
 
 async def test_the_same_idempotency_key_of_two_tokens_is_two_keys(shared: Served) -> None:

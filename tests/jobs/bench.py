@@ -50,6 +50,7 @@ class Bench:
     keep: timedelta = timedelta(days=30)
     clock: Ticking = field(default_factory=Ticking)
     schedule: RetrySchedule = FAIL_AT_ONCE
+    staging_repository: str = ""
 
     def __post_init__(self) -> None:
         self.roots = self.root / "in"
@@ -62,7 +63,11 @@ class Bench:
             queue=LocalJobQueue(self.max_running),
             registries={
                 "default": ConfiguredRegistry(
-                    "default", "https://registry.test", Destination("default", "registry.test"), self.registry
+                    "default",
+                    "https://registry.test",
+                    Destination("default", "registry.test"),
+                    self.registry,
+                    self.staging_repository,
                 )
             },
             roots=AllowedRoots((self.roots,)),

@@ -15,8 +15,9 @@ import pytest
 from app.archive import Compression
 from app.errors import RegistryUnreachable, UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, at_work
-from app.jobs.caller import Submitter
+from app.jobs.caller import Caller, Role, Submitter
 from app.jobs.early import EarlyPushes
+from app.jobs.held import HeldJobs
 from app.jobs.knowledge import FileMemory
 from app.jobs.store.memory import MemoryJobStore
 from app.oci import Digest, Platform
@@ -25,18 +26,18 @@ from app.push.early import early_repository
 from app.push.signatures import SignaturePolicy
 from app.registry import BlobContent
 from tests.jobs.bench import Bench, ended
-from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout
+from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout, tagged
 from tests.support.fake_registry import FakeRegistry
 
 MIB = 1 << 20
 REQUEST = JobRequest(PushOptions(tag="team/app:1"))
 
 
-def layout(compression: Compress = "gzip", *, wrong: bool = False) -> bytes:
+def layout(compression: Compress = "gzip", *, wrong: bool = False, name: str | None = None) -> bytes:
     """Four layers of 0.7 MB, more than two batches of the spool."""
     noise = random.Random(1)
     sample = image(*({f"bin/{n}": noise.randbytes(700_000)} for n in range(4)))
-    data = bytearray(oci_layout([entry(oci_image(sample, compression=compression))]))
+    data = bytearray(oci_layout([entry(oci_image(sample, compression=compression), name=name)]))
     if wrong:
         data[400_000] ^= 1  # in the first layer
     return bytes(data)
@@ -91,11 +92,14 @@ async def held_back(content: bytes, until: asyncio.Event, error: Exception | Non
     yield content[2 * MIB + 1 :]
 
 
-async def pushed(service: JobService, chunks: AsyncIterator[bytes]) -> Job:
+STAGED = JobRequest(PushOptions(prefix="team"))
+
+
+async def pushed(service: JobService, chunks: AsyncIterator[bytes], request: JobRequest = REQUEST) -> Job:
     async with await service.begin() as upload:
-        upload.foresee(REQUEST)
+        upload.foresee(request)
         await upload.receive("x.tar", chunks, len(LAYOUT))
-        job = await upload.submit(REQUEST)
+        job = await upload.submit(request)
     return await ended(service, job)
 
 
@@ -254,6 +258,50 @@ async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, regist
     early = EarlyPushes(lambda _: pytest.fail("looked"), bench.workshop().lanes)
     job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("other",)))
     assert early.begin(job, "x-0", REQUEST.options, bench.workshop().registries["default"]) is None
+
+
+@pytest.mark.parametrize(
+    "archive", [layout(name="app:1"), docker_save([tagged(NOISE, "app:1")])], ids=["layout", "docker"]
+)
+async def test_blobs_whose_repository_is_not_known_yet_wait_in_the_staging_repository(
+    bench: Bench, registry: Telling, archive: bytes
+) -> None:
+    bench.staging_repository = "below/staging"
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(archive, registry.come), STAGED)
+    assert job.state is JobState.SUCCEEDED, job.problem
+    (image,) = job.images
+    assert {name.rpartition(":")[0] for name in image.destinations} == {"registry.test/team/library/app"}
+    staged = {digest for repository, digest in registry.blobs if repository == "below/staging"}
+    assert staged
+    assert staged < {digest for repository, digest in registry.blobs if repository == "team/library/app"}
+    assert registry.count("mount_blob") == len(staged)
+    assert registry.count("push_blob") == 5  # four layers and the config, each once
+    assert not [reference for repository, reference in registry.manifests if repository == "below/staging"]
+
+
+async def test_nothing_is_staged_for_a_token_that_may_not_use_that_repository(bench: Bench, registry: Telling) -> None:
+    early = EarlyPushes(lambda _: pytest.fail("looked"), bench.workshop().lanes)
+    bench.staging_repository = "staging"
+    configured = bench.workshop().registries["default"]
+    job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("team",)))
+    assert early.begin(job, "x-0", STAGED.options, configured) is None
+
+
+async def test_nothing_of_a_repository_that_a_token_may_not_use_is_mounted(bench: Bench, registry: Telling) -> None:
+    """The archive claims to hold what another has pushed, by its digest alone."""
+    stolen = bytearray(LAYOUT)
+    stolen[400_000] ^= 1
+    async with at_work_early(bench) as service:
+        assert (await pushed(service, at_once(LAYOUT))).state is JobState.SUCCEEDED
+        registry.calls.clear()
+        thief = HeldJobs(service, Caller(Submitter("ci", "", ("other",)), frozenset({Role.PUSH})))
+        async with await thief.begin() as upload:
+            asked = JobRequest(PushOptions(tag="other/app:1"))
+            await upload.receive("x.tar", at_once(bytes(stolen)))
+            job = await ended(service, await upload.submit(asked))
+    assert job.state is JobState.FAILED
+    assert not registry.count("mount_blob")
 
 
 @pytest.mark.parametrize(

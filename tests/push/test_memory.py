@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Mapping
 
 import pytest
@@ -13,7 +14,7 @@ from app.push import ImageState, Lanes, Outcome, execute
 from app.push import memory as memory_module
 from app.push.memory import Remembered
 from tests.push.given import Run, prepared
-from tests.support.archives import docker_save, image, image_of, tagged
+from tests.support.archives import docker_save, entry, image, image_of, oci_image, oci_layout, tagged
 from tests.support.fake_registry import FakeRegistry
 
 LARGE = b"large layer " * 800_000  # above what is compressed in memory first
@@ -41,8 +42,10 @@ class DictMemory:
         self.found |= found
 
 
-async def pushed(registry: FakeRegistry, memory: DictMemory, tag: str, compression: str = "gzip") -> Run:
-    run = prepared(TAR, tag=tag, layer_compression=compression)
+async def pushed(
+    registry: FakeRegistry, memory: DictMemory, tag: str, compression: str = "gzip", archive: bytes = TAR
+) -> Run:
+    run = prepared(archive, tag=tag, layer_compression=compression)
     await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
     assert run.states == [ImageState.PUSHED]
     return run
@@ -74,6 +77,41 @@ async def test_another_repository_has_known_layers_mounted() -> None:
     assert read_of(run) < len(LARGE) // 100  # the config alone
     assert len(run.outcomes(Outcome.MOUNTED)) == 2
     assert {each.repository for each in memory.found.values()} == {"other"}
+
+
+STORED = random.Random(1).randbytes(100_000)
+LAYOUT = oci_layout([entry(oci_image(image({"bin/app": STORED})))])
+
+
+async def test_a_blob_of_a_layout_is_mounted_from_where_it_was_pushed_to() -> None:
+    registry, memory = FakeRegistry(), DictMemory()
+    await pushed(registry, memory, "app:1", archive=LAYOUT)
+    registry.calls.clear()
+    run = await pushed(registry, memory, "other:1", archive=LAYOUT)
+    assert len(run.outcomes(Outcome.MOUNTED)) == 1
+    assert registry.count("push_blob") == 1  # the config: it is small
+    assert read_of(run) < len(STORED) // 10
+
+
+async def test_a_blob_of_a_layout_that_has_gone_from_there_is_sent() -> None:
+    registry, memory = FakeRegistry(), DictMemory()
+    await pushed(registry, memory, "app:1", archive=LAYOUT)
+    registry.blobs.clear()
+    await pushed(registry, memory, "other:1", archive=LAYOUT)
+    assert {repository for repository, _ in registry.blobs} == {"other"}
+    assert len(registry.blobs) == 2
+
+
+async def test_a_memory_that_says_another_digest_of_a_stored_blob_is_not_believed() -> None:
+    registry, memory = FakeRegistry(), DictMemory()
+    await pushed(registry, memory, "app:1", archive=LAYOUT)
+    ((digest, known),) = memory.found.items()
+    other = b"something else"
+    registry.blobs["app", Digest.of(other)] = other
+    memory.found[digest] = Remembered(Digest.of(other), len(other), known.repository)
+    await pushed(registry, memory, "other:1", archive=LAYOUT)
+    assert ("other", digest) in registry.blobs
+    assert ("other", Digest.of(other)) not in registry.blobs
 
 
 async def test_what_is_there_already_asks_no_memory() -> None:

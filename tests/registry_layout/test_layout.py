@@ -85,8 +85,9 @@ async def test_fifty_pushes_of_one_blob_at_once_leave_one_blob_and_nothing_else(
 
 
 async def test_fifty_tags_at_once_all_land_through_several_instances(layout: LayoutRegistry, root: Path) -> None:
-    await land_blobs(layout, "team/app", APP)
     instances = [layout, LayoutRegistry(root), LayoutRegistry(root)]
+    for instance in instances:
+        await land_blobs(instance, "team/app", APP)
     async with asyncio.TaskGroup() as group:
         for number in range(50):
             group.create_task(instances[number % 3].push_manifest("team/app", f"t{number:02}", described(APP)))
@@ -333,12 +334,32 @@ async def test_listings_are_sorted_and_know_what_is_not_there(layout: LayoutRegi
     assert await layout.tags("c/three") is None
 
 
-async def test_a_repository_serves_every_blob_of_the_layout_once_it_exists(layout: LayoutRegistry) -> None:
-    digest, size = await layout.push_blob("two", BytesContent(b"layer"))
-    assert await layout.blob_size("one", digest) is None
+async def test_a_repository_has_what_came_to_it_and_what_its_manifests_refer_to(
+    layout: LayoutRegistry, root: Path
+) -> None:
+    await land(layout, "one", oci_index([APP, OTHER]), "1")
+    layers = [Digest.of(data) for data in APP.blobs.values()]
+    for instance in (layout, LayoutRegistry(root)):
+        assert all([await instance.blob_exists("one", digest) for digest in layers])
+        assert not any([await instance.blob_exists("two", digest) for digest in layers])
+        assert await instance.blob_size("two", layers[0]) is None
+        assert not await instance.mount_blob("three", layers[0], "two")
+    assert await layout.mount_blob("two", layers[0], "one")
+    assert await layout.blob_exists("two", layers[0])
+    with pytest.raises(RegistryRejected, match="MANIFEST_BLOB_UNKNOWN"):
+        await layout.push_manifest("two", "1", described(APP))  # the others are in the layout, not in this repository
+    await land(layout, "two", APP, "1")
+    assert await LayoutRegistry(root).blob_exists("two", layers[0])
+
+
+async def test_a_damaged_manifest_keeps_the_blobs_of_the_others_in_reach(layout: LayoutRegistry, root: Path) -> None:
     await land(layout, "one", APP, "1")
-    assert await layout.blob_size("one", digest) == size
-    assert await layout.read_blob(digest, 1, 3) == b"aye"
+    await land(layout, "one", OTHER, "2")
+    file = root / "blobs" / "sha256" / APP.digest.partition(":")[2]
+    file.write_bytes(b"x" * len(APP.raw))
+    fresh = LayoutRegistry(root)
+    assert all([await fresh.blob_exists("one", Digest.of(data)) for data in OTHER.blobs.values()])
+    assert not await fresh.blob_exists("one", Digest.of(b"nothing"))
 
 
 async def test_referrers_are_listed_with_their_type_and_annotations(layout: LayoutRegistry) -> None:
