@@ -25,7 +25,7 @@ FAULTS: dict[int, tuple[str, tuple[str, ...]]] = {
         "client disconnects before the answer",
         (
             "tests/api/test_push.py::test_the_same_key_gives_the_same_job",
-            "tests/e2e/test_curl.py::test_a_client_that_leaves_before_the_answer_has_its_job_and_finds_it_by_its_key",
+            "tests/e2e/test_curl.py::test_clients_that_leave_before_the_answer_have_their_jobs_and_find_them_by_their_keys",
         ),
     ),
     3: ("client stalls", ("tests/api/test_guard.py::test_a_body_that_stalls_is_an_incomplete_upload",)),

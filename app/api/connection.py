@@ -1,5 +1,6 @@
 """Connections as they come: uvicorn's own protocol, with the limits that it lacks (it waits for ever for the first
-byte, for the rest of a head, and for a reader that does not read).
+byte, for the rest of a head, and for a reader that does not read), and with all that came: it forgets what was not yet
+asked for when a client leaves, and so an archive that was sent whole.
 
 Each limit is a timer of the connection, started and stopped by what the protocol is told anyway: a thousand that stand
 still cost a thousand timers, and no task."""
@@ -9,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import resource
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.problems import RETRY_AFTER_SECONDS
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, HTTPScope
 
 HEAD_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the end of the head
 UNREAD_SECONDS = 60.0  # with more to send than the buffers take, and nothing taken
@@ -68,6 +72,9 @@ class Connection(HttpToolsProtocol):
             self._head = None
         super().on_headers_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        super()._start_asgi_task(cycle, _with_what_came(cycle, app))
+
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread is None:
@@ -93,6 +100,22 @@ class Connection(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._head = self._unread = None
+
+
+def _with_what_came(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """Before `app` hears that its client has left it gets what had come by then."""
+
+    async def run(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def received() -> ASGIReceiveEvent:
+            event = await receive()
+            if event["type"] != "http.disconnect" or not cycle.body or cycle.response_complete:
+                return event
+            body, cycle.body = bytes(cycle.body), bytearray()
+            return {"type": "http.request", "body": body, "more_body": cycle.more_body}
+
+        await app(scope, received, send)
+
+    return run  # type: ignore[return-value]  # of HTTP alone; a lifespan is not started here
 
 
 __all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "Connection", "raise_file_limit"]

@@ -39,6 +39,18 @@ class Loop:
                 handle.cancel()
 
 
+class Running(Loop):
+    """Its tasks are run by whoever awaits them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Any] = []
+
+    def create_task(self, coroutine: Any, **named: Any) -> asyncio.Future[None]:
+        self.started.append(coroutine)
+        return asyncio.get_running_loop().create_future()
+
+
 class Wire:
     def __init__(self) -> None:
         self.sent = b""
@@ -61,11 +73,16 @@ class Wire:
     def resume_reading(self) -> None: ...
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None: ...
+heard: list[Any] = []
 
 
-def connected(state: ServerState | None = None) -> tuple[Connection, Wire, Loop]:
-    loop, wire = Loop(), Wire()
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    while not heard or heard[-1]["type"] != "http.disconnect":
+        heard.append(await receive())
+
+
+def connected(state: ServerState | None = None, loop: Loop | None = None) -> tuple[Connection, Wire, Loop]:
+    loop, wire = loop or Loop(), Wire()
     config = uvicorn.Config(application, http=Connection, ws="none", log_config=None, lifespan="off")
     config.load()
     made = Connection(config, state or ServerState(), {}, loop)
@@ -142,3 +159,17 @@ def test_there_are_as_many_connections_as_files(
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     assert raise_file_limit() == most
+
+
+@pytest.mark.parametrize(("size", "complete"), [(6, True), (9, False)])
+async def test_what_came_before_a_client_left_is_heard_before_that_it_left(size: int, complete: bool) -> None:
+    loop = Running()
+    connection, _, _ = connected(loop=loop)
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nabcdef" % size)
+    connection.connection_lost(None)
+    heard.clear()
+    await loop.started[0]
+    assert heard == [
+        {"type": "http.request", "body": b"abcdef", "more_body": not complete},
+        {"type": "http.disconnect"},
+    ]

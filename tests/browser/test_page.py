@@ -114,6 +114,25 @@ def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
     expect(tab.page.locator("#detail-body .image .name")).to_have_text([f"{registry.address}/renamed/one:2"])
 
 
+RECORD_WHAT_IS_KEPT = """() => {
+    const set = Storage.prototype.setItem;
+    window.kept = [];
+    Storage.prototype.setItem = function (key, value) {
+        if (key === "tarmac-held") window.kept.push(JSON.parse(value));
+        set.call(this, key, value);
+    };
+}"""
+
+
+def test_a_look_that_is_over_at_once_is_still_known_to_be_of_an_archive_that_is_held(tab: Watched) -> None:
+    """A job that is seen to have ended stops its upload: what is known of it only after that is never known."""
+    tab.page.evaluate(RECORD_WHAT_IS_KEPT)
+    tab.page.get_by_label("Look inside first").check()
+    chosen(tab.page, ("at-once.tar", docker_save([tagged(image({"f": b"once"}), "example.com/look/once:1")])))
+    state(tab.page, "looked at")
+    assert all(tab.page.evaluate("() => window.kept.map((held) => Object.values(held).length)"))
+
+
 def test_what_an_archive_brings_along_of_attestations_is_shown(tab: Watched) -> None:
     attested = CORPUS / "skopeo1222-oci-attest.tar"
     tab.page.get_by_label("Look inside first").check()

@@ -30,8 +30,7 @@ export function heldFor(job) {
 
 export function hold(job, upload) {
   const known = JSON.parse(sessionStorage.getItem(HELD) || "{}");
-  if (upload === null) delete known[job]; else known[job] = upload;
-  sessionStorage.setItem(HELD, JSON.stringify(known));
+  sessionStorage.setItem(HELD, JSON.stringify({ ...known, [job]: upload }));
 }
 
 export function send(files, options, look) {
@@ -100,7 +99,7 @@ class Sending {
     const job = response.getHeader("Tarmac-Job");
     if (!job || this.job) return;
     this.job = job.split("/").pop();
-    if (this.look) hold(this.job, this.upload.url ? this.upload.url.split("/").pop() : null);
+    if (this.look) hold(this.job, (this.upload.url || response.getHeader("Location")).split("/").pop());
     opened(this.job);
   }
 
@@ -180,7 +179,6 @@ class Sending {
 
   succeeded() {
     this.over();
-    if (this.look && this.job) hold(this.job, this.upload.url.split("/").pop());
     this.element.remove();
     $("uploads").hidden = !$("uploads").children.length;
     announce(`${this.file.name} is here`);
