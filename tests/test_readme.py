@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -316,6 +318,52 @@ def test_the_image_can_be_pulled_back_as_shown(running: Service, skopeo: str, tm
     words = shlex.split(line.replace("127.0.0.1:8080", running.address))
     subprocess.run([skopeo, "--insecure-policy", *words[1:]], check=True, cwd=tmp_path, capture_output=True, timeout=50)
     assert (tmp_path / "back.tar").stat().st_size > 0
+
+
+EXAMPLES = [block for block in blocks(TEXT, "sh") if re.search(r"^[^#\n]*\bcurl ", block, re.MULTILINE)]
+ELSEWHERE = ("make run", '-H "Authorization')  # a service of its own; a token of it
+LEFT_OUT = re.compile(
+    r"^docker .*\n", re.MULTILINE
+)  # its engine is not here; what it writes comes by a pipe all the same
+AN_ID = "02aba3f695c34e8b1a3a5b1110ff2f1d"
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, Path]]:
+    """A service, and a directory with every file that an example sends."""
+    place = tmp_path_factory.mktemp("station")
+    one, two = ((CORPUS / name).read_bytes() for name in ("d20-save-one.tar", "podman-docker-archive.tar"))
+    for name, content in {
+        "x.tar": one,
+        "a.tar": one,
+        "b.tar.gz": gzip.compress(two),
+        "x.tar.000": one[:20_000],
+        "x.tar.001": one[20_000:],
+    }.items():
+        (place / name).write_bytes(content)
+    (place / "in").mkdir()
+    (place / "in" / "y.tar").write_bytes(two)
+    with service(tmp_path_factory.mktemp("data"), TARMAC_PATH_ROOTS=str(place / "in")) as started:
+        yield started, place
+
+
+@pytest.mark.parametrize("block", [each for each in EXAMPLES if not any(word in each for word in ELSEWHERE)])
+def test_every_example_with_curl_does_what_it_says(station: tuple[Service, Path], block: str, tmp_path: Path) -> None:
+    """Each block as one script, which ends at the first refusal; `-f` makes curl tell one from an answer."""
+    running, place = station
+    known = running.curl("-T", place / "x.tar", "/push/?wait=30")[1]["id"]
+    text = LEFT_OUT.sub("", block).replace("127.0.0.1:8080", running.address)
+    text = text.replace("/data/in", str(place / "in")).replace(AN_ID, known)
+    wants_refusal = "bad-digest.tar" in block
+    if wants_refusal:
+        shutil.copy(CORPUS / "bad-digest.tar", place)
+    script = f'set -euo pipefail\ncurl() {{ {curl()} --fail-with-body "$@"; }}\n{text}'
+    done = subprocess.run(["bash", "-c", script], check=False, cwd=place, capture_output=True, timeout=50, text=True)
+    assert (done.returncode == 22) == wants_refusal, done.stderr + done.stdout
+    assert wants_refusal or done.returncode == 0, done.stderr + done.stdout
+    jobs = running.curl("/jobs?limit=500")[1]["jobs"]
+    ended = [running.curl(f"/jobs/{job['id']}?wait=30")[1] for job in jobs]
+    assert {job["state"] for job in ended if job["archives"][0]["name"] != "bad-digest.tar"} == {"succeeded"}
 
 
 def test_every_link_within_the_page_leads_somewhere() -> None:

@@ -114,6 +114,20 @@ def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
     expect(tab.page.locator("#detail-body .image .name")).to_have_text([f"{registry.address}/renamed/one:2"])
 
 
+def test_of_a_chosen_folder_every_archive_is_sent_and_nothing_that_is_hidden(tab: Watched, tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    (folder / "deep" / "er").mkdir(parents=True)
+    for name, file in {"one": "one.tar", "two": "deep/er/two.tar"}.items():
+        (folder / file).write_bytes(docker_save([tagged(image({"f": name.encode()}), f"example.com/folder/{name}:1")]))
+    (folder / ".DS_Store").write_bytes(b"hidden")
+    (folder / "empty.tar").touch()
+    tab.page.set_input_files("#folder", folder)
+    for name in ("one.tar", "two.tar"):
+        expect(tab.page.get_by_role("button", name=name).filter(has_text="landed")).to_be_visible()
+    assert not tab.page.get_by_text("DS_Store").count()
+    assert not tab.page.get_by_text("empty.tar").count()
+
+
 RECORD_WHAT_IS_KEPT = """() => {
     const set = Storage.prototype.setItem;
     window.kept = [];
