@@ -170,7 +170,15 @@ def test_every_state_is_told_and_no_other() -> None:
 
 def test_every_member_of_the_job_document_is_told() -> None:
     document = Job.new(JobState.QUEUED, utc_now()).document()
-    for member in {*document["progress"], "archives[]", "images[]", "notices[]", "problem", "attempt"}:
+    for member in {
+        *document["progress"],
+        "archives[]",
+        "images[]",
+        "blobs_under_way[]",
+        "notices[]",
+        "problem",
+        "attempt",
+    }:
         assert f"`{member}`" in section("Jobs")
 
 

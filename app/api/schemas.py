@@ -41,6 +41,13 @@ class ImageDocument(BaseModel):
     problem: ProblemDocument | None
 
 
+class BlobProgressDocument(BaseModel):
+    repository: str
+    digest: str = Field(description="Of the content in the archive: the DiffID of a docker archive's layer.")
+    bytes_done: int
+    bytes_total: int
+
+
 class ProgressDocument(BaseModel):
     bytes_received: int
     bytes_expected: int | None
@@ -117,6 +124,7 @@ class JobDocument(BaseModel):
     archives: list[ArchiveDocument]
     images: list[ImageDocument]
     progress: ProgressDocument
+    blobs_under_way: list[BlobProgressDocument] = Field(description="What a running job is sending at the moment.")
     notices: list[str]
     inspection: list[ArchiveInspection] | None = Field(
         default=None, description="Of a dry run: each archive, in order."

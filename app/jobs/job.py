@@ -183,6 +183,8 @@ class Job:
 
     def document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
         """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key."""
+        progress = asdict(self.progress)
+        under_way = progress.pop("blobs_under_way")
         return {
             "id": self.id,
             "state": self.state.value,
@@ -197,7 +199,8 @@ class Job:
             "dry_run": self.options.dry_run,
             "archives": [_archive(archive) for archive in self.archives],
             "images": [_image(image, describe) for image in self.images],
-            "progress": asdict(self.progress),
+            "progress": progress,
+            "blobs_under_way": list(under_way) if self.state is JobState.RUNNING else [],
             "notices": list(self.notices),
             "inspection": list(self.inspection) or None,
             "problem": self.problem and dict(describe(self.problem)),

@@ -14,6 +14,7 @@ from app.jobs.caller import Submitter
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.oci import Digest, Platform
 from app.push import ImageState, Progress, PushOptions
+from app.push.progress import BlobProgress
 from app.registry.proof import Verification
 from app.spool import SpooledFile
 
@@ -122,7 +123,8 @@ def _same(value: Any) -> Any:
 
 def _progress_in(members: Members) -> Progress:
     known = {each.name for each in fields(Progress)}
-    return Progress(**{key: value for key, value in members.items() if key in known})
+    blobs = tuple(BlobProgress(**each) for each in members.get("blobs_under_way", ()))
+    return Progress(**{key: value for key, value in members.items() if key in known} | {"blobs_under_way": blobs})
 
 
 def _archive_out(archive: JobArchive) -> dict[str, Any]:

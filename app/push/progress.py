@@ -8,7 +8,7 @@ meter.progress                    what is shown
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -25,6 +25,17 @@ MIN_INTERVAL = 0.5  # seconds; a rate over less would jump
 
 
 @dataclass(frozen=True, slots=True)
+class BlobProgress:
+    """A blob on its way to `repository`. `digest` is that of its content in the archive (the DiffID of a docker
+    archive's layer), `bytes_done` how much of that has been read, of `bytes_total`."""
+
+    repository: str
+    digest: str
+    bytes_done: int
+    bytes_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The `progress` of the job document.
 
@@ -33,6 +44,7 @@ class Progress:
     bytes_sent                bytes really given to the registry
     blobs_*                   (blob, repository) pairs; reused = there already or mounted
     bytes_per_second, eta_seconds   of the source bytes that had to be read
+    blobs_under_way           those that are being sent, in the order in which they were begun
     """
 
     bytes_received: int = 0
@@ -48,16 +60,19 @@ class Progress:
     percent: float = 0.0
     bytes_per_second: int = 0
     eta_seconds: int | None = None
+    blobs_under_way: tuple[BlobProgress, ...] = ()
 
 
 Place = tuple[str, Digest]
 _NOTHING: Mapping[Place, tuple[int, int]] = MappingProxyType({})
+_NO_SIZES: Mapping[Digest, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
     """A Progress and what has to be remembered to fold the next event into it.
 
+    sizes       source bytes of every content
     under_way   blobs that are not done: (position, sent)
     base        percent at which the push began
     moved       source bytes that had to be read: what the rate is of
@@ -67,6 +82,7 @@ class Meter:
 
     progress: Progress
     base: float = 0.0
+    sizes: Mapping[Digest, int] = field(default_factory=lambda: _NO_SIZES)
     under_way: Mapping[Place, tuple[int, int]] = field(default_factory=lambda: _NOTHING)
     moved: int = 0
     marked: tuple[float, int] | None = None
@@ -93,7 +109,7 @@ def begin(progress: Progress, plan: PushPlan) -> Meter:
         images_total=len(plan.images),
         percent=base,
     )
-    return _shown(Meter(fresh, base), fresh)
+    return _shown(Meter(fresh, base, MappingProxyType(sizes)), fresh)
 
 
 def fold(meter: Meter, event: Event) -> Meter:
@@ -144,7 +160,8 @@ def _done(meter: Meter, event: BlobDone) -> Meter:
 
 
 def _shown(meter: Meter, progress: Progress) -> Meter:
-    """`progress` with its percent, and 0 seconds left when every image has ended."""
+    """`progress` with its percent and what is under way, and 0 seconds left when every image has ended."""
+    progress = replace(progress, blobs_under_way=tuple(_under_way(meter)))
     if progress.images_done >= progress.images_total:
         progress = replace(progress, eta_seconds=0)
         if not meter.lost:
@@ -155,6 +172,11 @@ def _shown(meter: Meter, progress: Progress) -> Meter:
         part = progress.images_done / progress.images_total
     percent = min(ALMOST, round(meter.base + (100.0 - meter.base) * part, 1))
     return replace(meter, progress=replace(progress, percent=max(progress.percent, percent)))
+
+
+def _under_way(meter: Meter) -> Iterator[BlobProgress]:
+    for (repository, key), (position, _) in meter.under_way.items():
+        yield BlobProgress(repository, str(key), position, meter.sizes.get(key, 0))
 
 
 def timed(meter: Meter, now: float) -> Meter:

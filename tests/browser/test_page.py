@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import random
 import re
 import signal
 import tarfile
@@ -234,6 +235,22 @@ def test_an_upload_can_be_cancelled_on_its_way(tab: Watched) -> None:
     state(tab.page, "cancelled")
     expect(tab.page.locator("#uploads .upload")).to_have_count(0)
     expect(tab.page.locator("#jobs .job", has_text="other.tar")).to_have_count(1)
+
+
+def test_each_blob_on_its_way_has_a_bar(browser: Browser, registry: DockerRegistry, tmp_path: Path) -> None:
+    slow = {"TARMAC_REGISTRY_URL": registry.url, "TARMAC_REGISTRY_MAX_BYTES_PER_SECOND": "1MB"}
+    with service(tmp_path, **slow) as running:
+        page = watch(browser.new_context(), running).page
+        page.goto(f"{running.url}/")
+        noise = random.Random(1).randbytes(8_000_000)
+        chosen(page, ("bars.tar", docker_save([tagged(image({"f": noise}), "example.com/browser/bars:1")])))
+        blob = page.locator("#detail-body .blob")
+        expect(blob).to_have_count(1)
+        expect(blob).to_contain_text(re.compile(r"^browser/bars  ·  sha256:[0-9a-f]{12}  ·  .* of 8.* MB$"))
+        assert faults_of_access(page) == []
+        page.locator("#detail-body").get_by_role("button", name="Cancel").click()
+        state(page, "cancelled")
+        expect(blob).to_have_count(0)
 
 
 def test_an_upload_goes_on_after_the_service_was_killed(browser: Browser, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -16,7 +18,8 @@ from app.jobs.archives import unique_name
 from app.jobs.record import from_members, to_members
 from app.jobs.request import parse_label
 from app.oci import Digest
-from app.push import ImageState, PushOptions
+from app.push import ImageState, Progress, PushOptions
+from app.push.progress import BlobProgress
 from app.spool import SpooledFile
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -141,6 +144,7 @@ def test_the_document_is_the_contract_s() -> None:
             "bytes_per_second": 0,
             "eta_seconds": None,
         },
+        "blobs_under_way": [],
         "inspection": None,
         "notices": [],
         "problem": {
@@ -159,6 +163,17 @@ def test_the_api_may_describe_problems_in_its_own_way() -> None:
 
     job = Job.new(JobState.QUEUED, NOON).but(problem=RegistryDenied("no").problem)
     assert job.document(describe)["problem"] == {"code": "registry_denied", "status": 502}
+
+
+def test_what_is_under_way_is_told_of_a_job_that_runs_alone() -> None:
+    blob = BlobProgress("team/app", f"sha256:{'0' * 64}", 1, 2)
+    running = replace(Job("1", JobState.RUNNING, NOON), progress=Progress(blobs_under_way=(blob,)))
+    assert from_members(json.loads(json.dumps(to_members(running)))) == running
+    assert running.document()["blobs_under_way"] == [
+        {"repository": "team/app", "digest": f"sha256:{'0' * 64}", "bytes_done": 1, "bytes_total": 2}
+    ]
+    assert "blobs_under_way" not in running.document()["progress"]
+    assert running.to(JobState.CANCELLED).document()["blobs_under_way"] == []
 
 
 def test_a_row_of_an_earlier_release_is_read_with_defaults() -> None:

@@ -23,7 +23,7 @@ from app.push import (
     received,
     timed,
 )
-from app.push.progress import ALMOST
+from app.push.progress import ALMOST, BlobProgress
 from tests.push.given import planned
 from tests.support.archives import docker_save, image, tagged
 
@@ -36,7 +36,20 @@ def test_the_fields_are_those_of_the_contract() -> None:
         *("bytes_received", "bytes_expected", "bytes_total", "bytes_done", "bytes_sent"),
         *("blobs_total", "blobs_done", "blobs_reused", "images_total", "images_done"),
         *("percent", "bytes_per_second", "eta_seconds"),
+        "blobs_under_way",  # beside `progress` in the document
     ]
+
+
+def test_what_is_under_way_is_told_blob_by_blob_until_it_is_there() -> None:
+    meter = begin(Progress(), PLAN)
+    meter = fold(meter, BlobSent("one", LAYER.key, 100, 50))
+    meter = fold(meter, BlobSent("two", LAYER.key, 0, 10))
+    meter = fold(meter, BlobSent("one", LAYER.key, 200, 70))
+    size = LAYER.extent.size
+    told = [BlobProgress(repository, str(LAYER.key), done, size) for repository, done in (("one", 200), ("two", 0))]
+    assert meter.progress.blobs_under_way == tuple(told)
+    meter = fold(meter, BlobDone("one", LAYER.key, Outcome.PUSHED, size, 90))
+    assert meter.progress.blobs_under_way == (told[1],)
 
 
 def test_the_totals_count_each_content_once_and_each_place_of_it() -> None:

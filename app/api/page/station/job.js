@@ -55,11 +55,13 @@ class View {
     this.actions = h("div", { class: "row" });
     this.imagesTitle = h("h3", { hidden: true }, "Images");
     this.images = h("div", { class: "images", hidden: true });
+    this.blobs = h("div", { class: "blobs", hidden: true });
+    this.sent = new Map();
     this.lines = h("details", { class: "curl" }, h("summary", {}, "This job with curl"), h("div", {}));
     this.kept = new Map();
     $("detail-body").replaceChildren(h("div", { class: "stack" },
       h("div", { class: "line" }, h("span", { class: "row" }, this.chip, this.since), this.actions),
-      this.bar.element, this.facts, this.stall, this.notes, this.review, this.imagesTitle, this.images, this.lines));
+      this.bar.element, this.facts, this.stall, this.notes, this.review, this.blobs, this.imagesTitle, this.images, this.lines));
   }
 
   show(job) {
@@ -76,6 +78,7 @@ class View {
     this.showNotes(job);
     this.showActions(job);
     this.showReview(job);
+    this.showBlobs(job);
     this.showImages(job);
     this.tick();
   }
@@ -153,6 +156,24 @@ class View {
       this.more = h("p", { class: "hint" }, `${order.length - SHOWN_IMAGES} more are in the job document.`);
       this.images.append(this.more);
     }
+  }
+
+  // What is on its way this moment: a bar each, kept while it grows.
+  showBlobs(job) {
+    const present = new Map(job.blobs_under_way.map((blob) => [`${blob.repository}@${blob.digest}`, blob]));
+    for (const [key, line] of this.sent) if (!present.has(key)) { line.element.remove(); this.sent.delete(key); }
+    for (const [key, blob] of present) {
+      if (!this.sent.has(key)) {
+        const line = { bar: bar(`Progress of ${short(blob.digest)}`), numbers: h("p", { class: "numbers to" }) };
+        line.element = h("div", { class: "blob" }, line.numbers, line.bar.element);
+        this.sent.set(key, line);
+        this.blobs.append(line.element);
+      }
+      const { bar: its, numbers } = this.sent.get(key);
+      its.set(blob.bytes_total ? (100 * blob.bytes_done) / blob.bytes_total : 0);
+      numbers.textContent = `${blob.repository}  ·  ${short(blob.digest)}  ·  ${bytes(blob.bytes_done)} of ${bytes(blob.bytes_total)}`;
+    }
+    this.blobs.hidden = !present.size;
   }
 
   showImage(image, index) {
