@@ -102,12 +102,13 @@ lock: setup ## pin the dependencies of pyproject.toml anew
 
 # Wheels for the machine it is made on: the same Python version and kind of processor are needed where it is unpacked.
 offline-bundle: setup ## write dist/tarmac-VERSION-offline.tar.gz: all that an installation without internet needs
-	@rm -rf dist/bundle && mkdir -p dist/bundle/wheels
+	@rm -rf dist/bundle && mkdir -p dist/bundle/wheels dist/bundle/deploy
 	$(BIN)/pip download --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
 		--dest dist/bundle/wheels -r deploy/requirements.lock
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist/bundle/wheels .
 	@cp -r deploy/install.sh deploy/requirements.lock deploy/systemd deploy/tarmac.toml deploy/monitoring deploy/kubernetes \
 		README.md CHANGELOG.md LICENSE dist/bundle
+	@cp deploy/README.md dist/bundle/deploy
 	@version=$$($(BIN)/python -c 'import app; print(app.__version__)'); \
 	tar --sort=name --owner=0 --group=0 --numeric-owner -C dist --transform "s,^bundle,tarmac-$$version," \
 		-czf "dist/tarmac-$$version-offline.tar.gz" bundle && rm -rf dist/bundle && \

@@ -16,8 +16,8 @@ python=${PYTHON:-python3}
     --require-hashes -r "$here/requirements.lock"
 "$prefix/bin/pip" install --quiet --disable-pip-version-check --no-index --no-deps --force-reinstall "$here"/wheels/tarmac-*.whl
 mkdir -p "$prefix/share"
-cp "$here/README.md" "$here/CHANGELOG.md" "$here/LICENSE" "$prefix/share/"
-echo "Tarmac $("$prefix/bin/tarmac" version) is in $prefix"
+cp -r "$here/README.md" "$here/CHANGELOG.md" "$here/LICENSE" "$here/deploy" "$prefix/share/"
+echo "$("$prefix/bin/tarmac" version) is in $prefix"
 
 if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] && [ "$prefix" = /opt/tarmac ]; then
     install -m 644 "$here/systemd/tarmac.service" /etc/systemd/system/tarmac.service
