@@ -95,7 +95,8 @@ class _Push:
     async def _take_part(self, part: FormArchive) -> None:
         if self.upload is None:
             self._check_options()
-        upload = self.upload or await self._begin()  # nothing is foreseen: a part that follows may be `dry_run`
+        upload = self.upload or await self._begin()
+        upload.foresee(self.options.request(self._context.caller))  # parts that follow may say more
         await upload.receive(display_name(part.filename or self._name), part.chunks(), None)
 
     async def _begin(self) -> Upload:

@@ -4,39 +4,76 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Lanes, PushOptions
-from app.push.early import EarlyPush, Place, early_repository
+from app.push.early import EarlyPush, Place, early_repository, may_go_early, named_repository
 from app.spool import OpenFile
+
+
+@dataclass(frozen=True, slots=True)
+class _Early:
+    push: EarlyPush
+    task: asyncio.Task[None]
+    registry: ConfiguredRegistry
+
+    def is_wanted_by(self, job: Job) -> bool:
+        """The job goes where the blobs went, and they are what it wants of them."""
+        place, options = self.push.place, job.options
+        if place is None or job.registry != self.registry.name or not may_go_early(options):
+            return False
+        called = (f"{place.host}/{place.repository}:", f"{place.host}/{place.repository}@")
+        goes_there = any(name.startswith(called) for image in job.images for name in image.destinations)
+        is_staged = place.repository == self.registry.staging_repository
+        return (goes_there or is_staged) and options.layer_compression is place.layer_compression
 
 
 class EarlyPushes:
     """`peek` opens a file that the spool is writing, by its name there."""
 
     def __init__(self, peek: Callable[[str], OpenFile], lanes: Lanes) -> None:
-        self._peek, self._lanes = peek, lanes
-        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
+        self.peek, self._lanes = peek, lanes
+        self._under_way: dict[str, list[_Early]] = {}
 
-    def begin(self, job: Job, spooled_as: str, options: PushOptions, registry: ConfiguredRegistry) -> EarlyPush | None:
-        """None where it is not known yet where the blobs go and none may wait elsewhere, or they may not go there."""
-        repository = early_repository(options, registry.destination, registry.staging_repository)
-        if repository is None or not job.submitter.may_use(repository):
+    def begin(
+        self, job: Job, options: PushOptions, registry: ConfiguredRegistry, peek: Callable[[], OpenFile]
+    ) -> EarlyPush | None:
+        """`options` as far as they are known, `peek` opens the archive as far as it has come. None where it can be told
+        already that nothing of it may go early."""
+
+        def place_at(repository: str | None) -> Place | None:
+            if repository is None or not job.submitter.may_use(repository):
+                return None
+            fenced = FencedRegistry(registry.registry, _no_tag_is_set, job.submitter.may_use)
+            return Place(fenced, registry.destination.host, repository, options.layer_compression)
+
+        def find(names: tuple[str, ...]) -> Place | None:
+            return place_at(named_repository(names, options, registry.destination))
+
+        place = place_at(early_repository(options, registry.destination, registry.staging_repository))
+        if place is None and (options.tag is not None or not may_go_early(options)):
             return None
-        fenced = FencedRegistry(registry.registry, _no_tag_is_set, job.submitter.may_use)
-        place = Place(fenced, registry.destination.host, repository, options.layer_compression)
-        push = EarlyPush(partial(self._peek, spooled_as), place, self._lanes)
-        task = asyncio.create_task(push.run())
-        self._tasks.setdefault(job.id, []).append(task)
-        task.add_done_callback(partial(self._ended, job.id))
+        push = EarlyPush(peek, self._lanes, place, find)
+        early = _Early(push, asyncio.create_task(push.run()), registry)
+        self._under_way.setdefault(job.id, []).append(early)
+        early.task.add_done_callback(partial(self._ended, job.id))
         return push
+
+    async def decide(self, job: Job) -> None:
+        """The job is known as a whole: what it wants becomes blobs, the rest is taken back."""
+        under_way = self._under_way.get(job.id, ())
+        for early in under_way:
+            if early.is_wanted_by(job):
+                early.push.word.give()
+        await _cancel([early.task for early in under_way if not early.push.word.given])
 
     async def settle(self, job_id: str) -> None:
         """Until what is under way for a job has ended; where this is cancelled, so is that."""
-        tasks = self._tasks.pop(job_id, [])
+        tasks = self._take(job_id)
         try:
             if tasks:
                 await asyncio.wait(tasks)
@@ -44,17 +81,20 @@ class EarlyPushes:
             await _cancel(tasks)
 
     async def drop(self, job_id: str) -> None:
-        """Nothing is sent any more when this returns."""
-        await _cancel(self._tasks.pop(job_id, []))
+        """Nothing is sent any more when this returns, and nothing waits at the registry."""
+        await _cancel(self._take(job_id))
+
+    def _take(self, job_id: str) -> list[asyncio.Task[None]]:
+        return [early.task for early in self._under_way.pop(job_id, ())]
 
     def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
         """The job may be run by another replica, or not at all."""
-        left = [each for each in self._tasks.pop(job_id, []) if each is not task]
+        left = [each for each in self._under_way.pop(job_id, ()) if each.task is not task]
         if left:
-            self._tasks[job_id] = left
+            self._under_way[job_id] = left
 
     async def close(self) -> None:
-        for job_id in tuple(self._tasks):
+        for job_id in tuple(self._under_way):
             await self.drop(job_id)
 
 

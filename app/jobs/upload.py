@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,7 +25,7 @@ from app.jobs.request import JobRequest
 from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.push import received
-from app.push.early import EarlyPush
+from app.push.early import EarlyPush, heard
 from app.push.understanding import told_by_name
 
 SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
@@ -42,7 +43,8 @@ class Upload(Protocol):
     def replay(self) -> bool: ...
 
     def foresee(self, request: JobRequest) -> None:
-        """What is known of the request before its archive: enough, maybe, to begin with what is in it."""
+        """What is known of the request before its archive: enough, maybe, to begin with what is in it. What `submit` is
+        given counts: where it is another, what was begun is taken back."""
         ...
 
     async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
@@ -105,7 +107,7 @@ class FirstUpload:
         try:
             async with asyncio.timeout(None) as self._scope:
                 with told_by_name(archive.name, several=archive.name != NAMELESS):
-                    told = self._told(archive, _watched(chunks, intake, early), expected_bytes)
+                    told = self._told(archive, heard(chunks, intake, early), expected_bytes)
                     file = await self._workshop.spool.save(spooled_as, told, intake, expected_bytes or 0)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
@@ -137,6 +139,8 @@ class FirstUpload:
             await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
             raise
         self._submitted = True
+        if self._workshop.early is not None:
+            await self._workshop.early.decide(job)
         await self._workshop.queue.put(job.id, job.turn)
         return job
 
@@ -149,12 +153,12 @@ class FirstUpload:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def _early(self, spooled_as: str) -> EarlyPush | None:
-        """Not where a checksum or a signature is to be looked at first: nothing of what is refused shall be pushed."""
-        asked = self._foreseen
-        if self._workshop.early is None or asked is None or asked.checksum is not None or self._workshop.signatures:
+        """Not where a signature is to be looked at first: no byte of what has none shall leave."""
+        early, asked = self._workshop.early, self._foreseen
+        if early is None or asked is None or self._workshop.signatures:
             return None
         registry = pick_registry(self._workshop.registries, asked.registry)
-        return self._workshop.early.begin(self.job, spooled_as, asked.options, registry)
+        return early.begin(self.job, asked.options, registry, partial(early.peek, spooled_as))
 
     async def _check(self) -> None:
         _check_receiving(await self._workshop.ledger.get(self.job.id))
@@ -240,17 +244,6 @@ class FirstUpload:
 
     def _unique(self, name: str) -> str:
         return unique_name(name, {archive.name for archive in self._archives})
-
-
-async def _watched(chunks: AsyncIterable[bytes], intake: Intake, early: EarlyPush | None) -> AsyncIterator[bytes]:
-    """The chunks as they are; `early` hears which files have come with those before."""
-    number = 0
-    async for chunk in chunks:
-        if early is not None:
-            met = intake.files_from(number)
-            early.tell(met)
-            number += len(met)
-        yield chunk
 
 
 def _check_receiving(job: Job) -> None:

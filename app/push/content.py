@@ -16,6 +16,8 @@ from app.archive.model import Compression, DockerLayer, ReadAt
 from app.errors import DigestMismatch
 from app.oci import Digest, Hasher
 from app.push.pieces import PIECE, Piece, Pieces, Source, encoded, plain_blocks, stored
+from app.push.wanted import Berth, Word
+from app.registry import BlobContent
 
 SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
 _KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
@@ -129,9 +131,9 @@ def is_compressed_anew(layer: DockerLayer, wanted: Compression) -> bool:
     return layer.compression not in _KEPT and wanted is not Compression.NONE
 
 
-async def open_layer(source: Source, layer: DockerLayer, wanted: Compression) -> Readable:
-    """A layer of a docker archive, verified against its DiffID before or while it is sent. Where it can be had without
-    much memory, its digest is known at once."""
+async def open_layer(source: Source, layer: DockerLayer, wanted: Compression, small: int = SMALL) -> Readable:
+    """A layer of a docker archive, verified against its DiffID before or while it is sent. Where it has no more than
+    `small` plain bytes, it is held in memory and its digest is known at once."""
     if layer.compression in _KEPT:
         check = _Check(source, layer)
         await _run(check.pieces())
@@ -139,7 +141,7 @@ async def open_layer(source: Source, layer: DockerLayer, wanted: Compression) ->
     if layer.compression is wanted:
         return ArchivedBlob(source, layer.diff_id)
     content = CompressedLayer(source, layer, wanted)
-    if layer.compression is not Compression.NONE or layer.extent.size > SMALL:
+    if layer.compression is not Compression.NONE or layer.extent.size > small:
         return content
     data = b"".join(await _run(content.pieces(), keep=True))
     return MemoryBlob(data, Digest.of(data), layer.extent.size)
@@ -174,13 +176,20 @@ async def in_threads(pieces: Pieces) -> AsyncGenerator[Piece, None]:
         pieces.close()
 
 
-class Sending:
+class Sending(BlobContent):
     """A blob on its way: tells `report(position, sent)` after each piece. `release` when the registry is done with it,
-    however that came."""
+    however that came. Where a `word` is waited for, others use its berth meanwhile."""
 
-    def __init__(self, content: Readable, report: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        content: Readable,
+        report: Callable[[int, int], None],
+        berth: Berth | None = None,
+        word: Word | None = None,
+    ) -> None:
         self._content = content
         self._report = report
+        self._berth, self._word = berth or Berth(), word
         self._readers: list[AsyncGenerator[object, None]] = []
 
     @property
@@ -190,6 +199,15 @@ class Sending:
     @property
     def size(self) -> int | None:
         return self._content.size
+
+    @property
+    def is_wanted(self) -> bool:
+        return self._word is None or self._word.given
+
+    async def until_wanted(self) -> None:
+        if self._word is not None and not self._word.given:
+            self._berth.leave()
+            await self._word.wait()
 
     def chunks(self) -> AsyncIterator[bytes]:
         earlier = tuple(self._readers)
@@ -203,6 +221,7 @@ class Sending:
     ) -> AsyncGenerator[bytes, None]:
         for each in earlier:
             await each.aclose()  # a further attempt: what the last one had in memory goes
+        await self._berth.take()
         sent = 0
         async for piece in reader:
             yield piece.data

@@ -2,8 +2,9 @@
 
 The blobs of an OCI layout are called by their digests, so each can be sent, verified as ever, as soon as its own last
 byte is there. The plain layers of a docker archive are compressed and sent, and what they became is remembered as ever.
-Nothing refers to any of it before the push that follows has understood the archive; it finds what it needs present. A
-registry throws away what nothing comes to refer to."""
+None of it becomes a blob at the registry before the whole request is known and its archives are understood: until then
+it waits in upload sessions, which are cancelled where anything turns out otherwise. The push that follows finds what it
+needs present."""
 
 from __future__ import annotations
 
@@ -11,16 +12,18 @@ import asyncio
 import hashlib
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.archive import Compression
 from app.archive.compression import sniff
+from app.archive.formats.leading import DOCUMENTS, MAX_DOCUMENT_BYTES, names_in
 from app.archive.model import DockerLayer
 from app.archive.tar_header import BLOCK, is_header
 from app.archive.tar_index import Member
-from app.errors import InvalidReference, TarmacError
+from app.errors import ArchiveError, InvalidReference, TarmacError
 from app.oci import Digest, Reference, parse_repository
 from app.push.content import in_threads
 from app.push.crew import Lanes
@@ -30,20 +33,30 @@ from app.push.memory import Recollection
 from app.push.options import Destination, PushOptions
 from app.push.pieces import Pieces, Source
 from app.push.plan import BlobStep, PushPlan
+from app.push.wanted import Berth, Word
 from app.registry import Registry
 from app.spool import OpenFile
 
 SMALLEST = 256 << 10  # bytes; what is smaller takes no time at the end, and may be a manifest, which is no blob
-AT_ONCE = 2  # of one archive; an upload that comes in keeps the cores busy enough
-_BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})")
-_LAYER = re.compile(r"([0-9a-f]{64})\.tar|[^/]+/layer\.tar")  # skopeo's and podman's is called by its DiffID
+AT_ONCE = 2  # blobs of one archive that are read and sent; an upload that comes in keeps the cores busy enough
+MOST_WAITING = 128  # upload sessions of one archive; each is a file at the registry, or here
+_DIGEST = "([0-9a-f]{64})"
+_BLOB = re.compile(  # of a layout, of a registry's storage, of crane and imgpkg
+    f"blobs/sha256/{_DIGEST}|docker/registry/v2/blobs/sha256/../{_DIGEST}/data|(?:sha256-)?{_DIGEST}\\.tar\\.gz"
+)
+_LAYER = re.compile(f"{_DIGEST}\\.tar|[^/]+/layer\\.tar")  # skopeo's and podman's is called by its DiffID
 _COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
 
 
+def may_go_early(options: PushOptions) -> bool:
+    """Whether all that an archive holds is pushed, whatever stands at the registry."""
+    return not (options.dry_run or options.images or options.platforms or options.on_existing_tag != "overwrite")
+
+
 def early_repository(options: PushOptions, destination: Destination, staging: str = "") -> str | None:
-    """Where blobs can go before the archive is understood: all of it is pushed, and the options say whereto, or there
-    is a `staging` repository, from which they are mounted then."""
-    if options.dry_run or options.images or options.platforms or options.on_existing_tag != "overwrite":
+    """Where blobs can go before anything of the archive is known: the options say it, or there is a `staging`
+    repository, from which they are mounted then."""
+    if not may_go_early(options):
         return None
     if options.tag is None:
         return staging or None
@@ -52,6 +65,19 @@ def early_repository(options: PushOptions, destination: Destination, staging: st
         return parse_repository("/".join(filter(None, (destination.path, options.prefix, tag.repository))))
     except InvalidReference:
         return None  # the push says so
+
+
+def named_repository(names: Iterable[str], options: PushOptions, destination: Destination) -> str | None:
+    """The one repository that an archive with images of these names goes to; None where they are several: blobs of one
+    would lie open in another."""
+    if not may_go_early(options) or options.tag is not None or options.rename:
+        return None
+    try:
+        below = {Reference.parse(name).repository for name in names}
+        found = {parse_repository("/".join(filter(None, (destination.path, options.prefix, each)))) for each in below}
+    except InvalidReference:
+        return None
+    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +90,48 @@ class Place:
     layer_compression: Compression
 
 
-class EarlyPush:
-    """One archive's. `peek` opens what has been written of it. What goes wrong is left to the push that follows, which
-    does the work again and says what is the matter."""
+class Indexing(Protocol):
+    """What is coming in, as `archive.intake.Intake`."""
 
-    def __init__(self, peek: Callable[[], OpenFile], place: Place, lanes: Lanes) -> None:
-        self._peek, self._place, self._lanes = peek, place, lanes
-        self._recollection = Recollection(lanes.memory, place.layer_compression, place.host)
-        self._waiting: deque[Member] = deque()
+    def files_from(self, number: int) -> list[Member]: ...
+
+
+class EarlyPush:
+    """One archive's. `peek` opens what has been written of it. `place` is known, or `find` tells it from the names of
+    images where the archive begins with them. What goes wrong is left to the push that follows, which does the work
+    again and says what is the matter."""
+
+    def __init__(
+        self,
+        peek: Callable[[], OpenFile],
+        lanes: Lanes,
+        place: Place | None,
+        find: Callable[[tuple[str, ...]], Place | None],
+    ) -> None:
+        self._peek, self._lanes, self._find = peek, lanes, find
+        self.place = place
+        self.word = Word()
+        self._heard = 0
+        self._blobs: deque[Member] = deque()
+        self._documents: deque[Member] = deque()
         self._is_layout = False
         self._news = asyncio.Event()
-        self._looking = asyncio.Lock()
         self._over = False
         self._file: OpenFile | None = None
+        self._sending = asyncio.Semaphore(AT_ONCE)
 
-    def tell(self, met: Iterable[Member]) -> None:
-        """More has come; `met` are the files that it begins or brings."""
+    def hear(self, indexing: Indexing) -> None:
+        """More has come of the archive; `indexing` knows which files it begins or brings."""
+        met = indexing.files_from(self._heard)
+        self._heard += len(met)
         for member in met:
             # an index before the blobs: no docker wrote this, so a plain layer is to stay as it is
-            self._is_layout = self._is_layout or member.name == "index.json"
-            if member.extent.size >= SMALLEST and (_BLOB.fullmatch(member.name) or _LAYER.fullmatch(member.name)):
-                self._waiting.append(member)
-        if self._waiting:
+            self._is_layout = self._is_layout or member.name == "index.json" or member.name.startswith("docker/")
+            if member.name in DOCUMENTS and self.place is None and member.extent.size <= MAX_DOCUMENT_BYTES:
+                self._documents.append(member)
+            elif member.extent.size >= SMALLEST and (_BLOB.fullmatch(member.name) or _LAYER.fullmatch(member.name)):
+                self._blobs.append(member)
+        if self._blobs or self._documents:
             self._news.set()
 
     def end(self) -> None:
@@ -94,64 +140,94 @@ class EarlyPush:
         self._news.set()
 
     async def run(self) -> None:
+        """Until all that was begun is at the registry, for which the word is needed."""
+        room = asyncio.Semaphore(MOST_WAITING)
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(AT_ONCE):
-                    group.create_task(self._work())
+                while (member := await self._next()) is not None and self.place is not None:
+                    await self._sending.acquire()
+                    self._sending.release()  # another one is begun when it would be read at once, not before
+                    await room.acquire()
+                    task = group.create_task(self._send(member, self.place))
+                    task.add_done_callback(lambda _: room.release())
         finally:
             if self._file is not None:
                 self._file.close()
 
-    async def _work(self) -> None:
-        try:
-            while (found := await self._next()) is not None:
-                await self._send(*found)
-        except TarmacError:
-            self.end()
-
-    async def _next(self) -> tuple[OpenFile, Member] | None:
-        """The next blob that is whole."""
-        async with self._looking:
-            while not self._over:
-                self._news.clear()
-                if self._waiting:
-                    extent = self._waiting[0].extent
-                    file = await asyncio.to_thread(self._open)
-                    if extent.offset + extent.size <= file.size:
-                        return file, self._waiting.popleft()
+    async def _next(self) -> Member | None:
+        """The next blob that is whole, when it is known where it goes."""
+        while not self._over:
+            self._news.clear()
+            if self._documents and await self._is_whole(self._documents[0]):
+                await self._look_into(self._documents.popleft())
+            elif self.place is not None and self._blobs and await self._is_whole(self._blobs[0]):
+                return self._blobs.popleft()
+            else:
                 await self._news.wait()
         return None
+
+    async def _is_whole(self, member: Member) -> bool:
+        file = await asyncio.to_thread(self._open)
+        return member.extent.offset + member.extent.size <= file.size
 
     def _open(self) -> OpenFile:
         if self._file is None:
             self._file = self._peek()
         return self._file
 
-    async def _send(self, file: OpenFile, member: Member) -> None:
-        step = await self._step(file, member)
-        if step is None:
-            return
-        plan = PushPlan((), (), (step,), self._place.layer_compression)
-        supply = Supply(plan, (file,), self._lanes.transfer, self._recollection)
-        await self._recollection.ask(plan.blobs)
-        await Carrier(supply, self._place.registry, _untold).carry(Landing(step), self._place.repository)
-        await self._recollection.flush()
+    async def _look_into(self, document: Member) -> None:
+        raw = await asyncio.to_thread(self._open().read_at, document.extent.offset, document.extent.size)
+        try:
+            names = names_in(document.name, raw)
+        except ArchiveError:
+            return  # the push says so
+        if names and self.place is None:
+            self.place = self._find(names)
 
-    async def _step(self, file: OpenFile, member: Member) -> BlobStep | None:
+    async def _send(self, member: Member, place: Place) -> None:
+        try:
+            async with Berth(self._sending):
+                step = await self._step(member, place)
+            if step is not None:
+                await self._carry(step, place)
+        except TarmacError:
+            self.end()
+
+    async def _carry(self, step: BlobStep, place: Place) -> None:
+        plan = PushPlan((), (), (step,), place.layer_compression)
+        recollection = Recollection(self._lanes.memory, place.layer_compression, place.host)
+        supply = Supply(plan, (self._open(),), (self._sending, self._lanes.transfer), recollection, self.word)
+        await recollection.ask(plan.blobs)
+        await Carrier(supply, place.registry, _untold).carry(Landing(step), place.repository)
+        await recollection.flush()
+
+    async def _step(self, member: Member, place: Place) -> BlobStep | None:
         """None for what the push that follows may want otherwise."""
+        file = self._open()
         head = await asyncio.to_thread(file.read_at, member.extent.offset, BLOCK)
-        blob, where = _BLOB.fullmatch(member.name), (self._place.repository,)
+        stated, where = _stated_digest(_BLOB, member), (place.repository,)
         if sniff(head) in _COMPRESSED:
-            if blob is None:
-                return None
-            return BlobStep(Digest("sha256", blob[1]), 0, member.extent, where, what=member.name)
+            return None if stated is None else BlobStep(stated, 0, member.extent, where, what=member.name)
         if self._is_layout or not is_header(head):
             return None
-        name = blob or _LAYER.fullmatch(member.name)
         source = Source(file, member.extent, member.name)
-        diff_id = Digest("sha256", name[1]) if name is not None and name[1] else await _digest_of(source)
+        diff_id = stated or _stated_digest(_LAYER, member) or await _digest_of(source)
         layer = DockerLayer(diff_id, member.extent, Compression.NONE)
         return BlobStep(diff_id, 0, member.extent, where, layer, member.name)
+
+
+def _stated_digest(pattern: re.Pattern[str], member: Member) -> Digest | None:
+    match = pattern.fullmatch(member.name)
+    encoded = match and next(filter(None, match.groups()), None)
+    return Digest("sha256", encoded) if encoded else None
+
+
+async def heard(chunks: AsyncIterable[bytes], indexing: Indexing, early: EarlyPush | None) -> AsyncIterator[bytes]:
+    """The chunks as they are; `early` hears what has come with those before."""
+    async for chunk in chunks:
+        if early is not None:
+            early.hear(indexing)
+        yield chunk
 
 
 async def _digest_of(source: Source) -> Digest:

@@ -43,7 +43,7 @@ async def execute(
     images = Images(plan, emit)
     landings = landings_of(plan)
     publisher = Publisher(plan, registry, landings, lanes.turns, emit)
-    supply = Supply(plan, sources, lanes.transfer, Recollection.of_plan(lanes.memory, plan))
+    supply = Supply(plan, sources, (lanes.transfer,), Recollection.of_plan(lanes.memory, plan))
     run = _Run(plan, images, Carrier(supply, registry, emit), publisher, landings)
     try:
         async with crew_of(lanes.workers) as crew:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from app.archive.model import DockerImage, ReadAt
 from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
-from app.push.content import ArchivedBlob, Readable, Sending, open_layer
+from app.push.content import SMALL, ArchivedBlob, Readable, Sending, open_layer
 from app.push.docker_manifest import Blob, layers_of
 from app.push.events import BlobDone, BlobSent, Event, Outcome
 from app.push.memory import Recollection
 from app.push.pieces import InlineBytes, Source
 from app.push.plan import BlobStep, ImageTarget, PushPlan
 from app.push.presence import Presence
+from app.push.wanted import Berth, Word
 from app.registry import Registry
 
 Key = tuple[Digest, bool]
@@ -75,20 +76,22 @@ def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: Ima
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """Where the bytes of a plan's blobs come from, and what is known of them. `lane` is held while one is read and
-    sent."""
+    """Where the bytes of a plan's blobs come from, and what is known of them. `lanes` are held while one is read and
+    sent; with a `word` none becomes a blob before it is given, and none is held in memory until then."""
 
     plan: PushPlan
     sources: Sequence[ReadAt]
-    lane: asyncio.Semaphore
+    lanes: tuple[asyncio.Semaphore, ...]
     recollection: Recollection
+    word: Word | None = None
 
     async def open(self, step: BlobStep) -> Readable:
         if step.inline is not None:
             return ArchivedBlob(Source(InlineBytes(step.inline), step.extent, step.what), step.key)
         source = Source(self.sources[step.archive], step.extent, step.what)
         if step.layer is not None:
-            return await open_layer(source, step.layer, self.plan.layer_compression)
+            small = SMALL if self.word is None else 0
+            return await open_layer(source, step.layer, self.plan.layer_compression, small)
         return ArchivedBlob(source, step.key)
 
 
@@ -104,8 +107,8 @@ class Carrier:
         """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
         outcome, blob = await self._without_sending(landing, repository)
         if outcome is None:
-            async with self._supply.lane:
-                outcome, blob = await self._send(landing, repository, landing.lost or (blob and blob[0]))
+            async with Berth(*self._supply.lanes) as berth:
+                outcome, blob = await self._send(landing, repository, landing.lost or (blob and blob[0]), berth)
         assert blob is not None
         landing.placed[repository] = blob
         await self._supply.recollection.learn(landing.step, blob, repository)
@@ -134,11 +137,15 @@ class Carrier:
 
     async def _reuse(self, repository: str, holder: str, blob: Blob) -> Outcome | None:
         """One request where mounting works. None: it has to be sent."""
+        if holder != repository and self._supply.word is not None:
+            await self._supply.word.wait()  # a mount makes a blob there
         if holder != repository and await self._registry.mount_blob(repository, blob[0], holder):
             return Outcome.MOUNTED
         return Outcome.EXISTS if await self._registry.blob_exists(repository, blob[0]) else None
 
-    async def _send(self, landing: Landing, repository: str, absent: Digest | None) -> tuple[Outcome, Blob]:
+    async def _send(
+        self, landing: Landing, repository: str, absent: Digest | None, berth: Berth
+    ) -> tuple[Outcome, Blob]:
         """`absent` is known not to be there."""
         content = await self._supply.open(landing.step)
         blob = _known(content)
@@ -149,7 +156,7 @@ class Carrier:
         def report(position: int, sent: int) -> None:
             self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
 
-        sending = Sending(content, report)
+        sending = Sending(content, report, berth, self._supply.word)
         try:
             return Outcome.PUSHED, await self._registry.push_blob(repository, sending)
         finally:

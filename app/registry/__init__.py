@@ -20,6 +20,9 @@ class BlobContent(Protocol):
     `digest` and `size` are known before reading, or both None (a layer that is compressed while it is sent); then they
     are known once `chunks` has been read to its end. `chunks` verifies what it reads and raises ArchiveError before
     its last chunk where the content is wrong, so wrong content never is complete at the far end.
+
+    What is sent before it is known whether it is wanted has `is_wanted` False until then. The registry gets its bytes,
+    and awaits `until_wanted` before the request that makes a blob of them; cancelled there, it leaves none.
     """
 
     @property
@@ -29,6 +32,14 @@ class BlobContent(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """Chunks of about 1 MiB."""
         ...
+
+    @property
+    def is_wanted(self) -> bool:
+        return True
+
+    async def until_wanted(self) -> None:
+        """May be awaited again where what follows it failed."""
+        return
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from app.registry.ending import carried_out
 from app.registry.endpoint import Endpoint, expect
 from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
+from app.registry.reading import OCTETS
 from app.registry.reply import Reply, error_of
 from app.registry.secrets import Secrets
 from app.registry.session import Session
-from app.registry.upload import OCTETS, Uploader
+from app.registry.upload import Uploader
 
 _ACCEPT = {
     "Accept": ", ".join(

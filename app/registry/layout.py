@@ -74,6 +74,7 @@ class LayoutRegistry:
         try:
             async for chunk in content.chunks():
                 await asyncio.to_thread(writer.write, chunk)
+            await content.until_wanted()
             blob = await asyncio.to_thread(writer.finish, content.digest)
         finally:
             await asyncio.to_thread(writer.discard)

@@ -7,7 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from app.errors import SizeMismatch, TarmacError
 from app.registry import BlobContent
+from app.registry.client import Body
 from app.registry.gate import Gate
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")
 
 
 class Reading:
@@ -122,3 +126,15 @@ class Reading:
             raise SizeMismatch(
                 f"blob {self.content.digest} has {self._position} bytes where its descriptor says {size}"
             )
+
+
+def whole(reading: Reading, size: int) -> tuple[dict[str, str], bytes | Body]:
+    return {**OCTETS, "Content-Length": str(size)}, part_of(reading, 0, size)
+
+
+def part_of(reading: Reading, start: int, end: int) -> Body:
+    return lambda: reading.part(start, end)
+
+
+def ranged(start: int, end: int) -> dict[str, str]:
+    return {**OCTETS, "Content-Length": str(end - start), "Content-Range": f"{start}-{end - 1}"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from app.errors import Internal, RegistryError, RegistryFault, RegistryRejected
@@ -16,11 +16,10 @@ from app.registry.endpoint import Endpoint
 from app.registry.gate import Gate
 from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
 from app.registry.profiles import LearntProfile
-from app.registry.reading import Reading
+from app.registry.reading import NO_BODY, OCTETS, Reading, part_of, ranged, whole
 from app.registry.reply import Reply, error_of, read_complaint
 from app.registry.wire import received_bytes, with_digest
 
-OCTETS = {"Content-Type": "application/octet-stream"}
 WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
 MOST_FRUITLESS = 2  # times a session is gone on with that has not gained WORTH_ASKING bytes since
 SETTLING = 0.2  # seconds at most between asking a session twice
@@ -78,7 +77,7 @@ class _Upload:
     async def run(self) -> Blob:
         refused: RegistryError | None = None
         while True:
-            way = self._profile.way(self._content.size)
+            way = self._way()
             if way is None:
                 raise refused or self._too_large()
             if way is Way.MEASURE:
@@ -92,6 +91,12 @@ class _Upload:
                 continue
             await self._uploader.learnt.learn(self._profile)
             return blob
+
+    def _way(self) -> Way | None:
+        """Of what may turn out not to be wanted, the bytes go before the request that makes a blob of them."""
+        size, profile = self._content.size, self._profile
+        held_back = None if self._content.is_wanted else replace(profile, put=False).way(size)
+        return held_back or profile.way(size)
 
     def _too_large(self) -> RegistryRejected:
         """As an earlier blob has taught."""
@@ -181,11 +186,11 @@ class _Upload:
                 if not data:
                     return
                 end, body = start + len(data), data
-                await self._patch(place, _ranged(start, end), body, Way.CHUNKS)
+                await self._patch(place, ranged(start, end), body, Way.CHUNKS)
             else:
                 end = min(start + most, size)
-                part = _part(self._reading, start, end)
-                await self._patch(place, _ranged(start, end), part, Way.CHUNKS)
+                part = part_of(self._reading, start, end)
+                await self._patch(place, ranged(start, end), part, Way.CHUNKS)
             place.offset = end
 
     async def _patch(self, place: _Place, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
@@ -211,8 +216,9 @@ class _Upload:
 
     async def _close(self, place: _Place, way: Way, size: int) -> Blob:
         """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
+        await self._content.until_wanted()
         blob = self._blob()
-        headers, body = NO_BODY if way is not Way.PUT else _whole(self._reading, size)
+        headers, body = NO_BODY if way is not Way.PUT else whole(self._reading, size)
         call = Call("PUT", with_digest(place.location, blob[0]), headers, body=body)
         reply = await carried_out(self._endpoint.send(call, self._repository), self._wind_up, self._cleanup)
         self._take(reply, _STORED, Tried(way, size))
@@ -279,18 +285,3 @@ class _Upload:
             if reply.status == 200:
                 return digest, size
         raise error
-
-
-NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")
-
-
-def _whole(reading: Reading, size: int) -> tuple[dict[str, str], bytes | Body]:
-    return {**OCTETS, "Content-Length": str(size)}, _part(reading, 0, size)
-
-
-def _part(reading: Reading, start: int, end: int) -> Body:
-    return lambda: reading.part(start, end)
-
-
-def _ranged(start: int, end: int) -> dict[str, str]:
-    return {**OCTETS, "Content-Length": str(end - start), "Content-Range": f"{start}-{end - 1}"}

@@ -21,7 +21,7 @@ from app.registry.layout import LayoutRegistry
 from app.registry.proof import Verification, VerifyingRegistry
 from app.registry.retry import RetryingRegistry
 from app.registry.wire import parse_registry_url
-from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
+from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent, UndecidedContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, served
@@ -111,6 +111,28 @@ async def test_an_empty_blob_and_one_of_many_chunks_arrive(registry: Registry) -
         digest, size = await registry.push_blob("team/app", content)
         assert size == len(content.data)
         assert await registry.blob_exists("team/app", digest)
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_may_not_be_wanted_becomes_no_blob_before_it_is_known(registry: Registry, known: bool) -> None:
+    content = UndecidedContent(b"0123456789", known=known)
+    pushing = asyncio.create_task(registry.push_blob("team/app", content))
+    await asyncio.wait_for(content.asked.wait(), 20)
+    assert content.reads == 1  # its bytes have gone
+    assert not await registry.blob_exists("team/app", absent("0123456789"))
+    content.word.set()
+    assert await pushing == (absent("0123456789"), 10)
+    assert await registry.blob_exists("team/app", absent("0123456789"))
+
+
+async def test_what_turns_out_not_to_be_wanted_never_becomes_a_blob(registry: Registry) -> None:
+    content = UndecidedContent(b"0123456789")
+    pushing = asyncio.create_task(registry.push_blob("team/app", content))
+    await asyncio.wait_for(content.asked.wait(), 20)
+    pushing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await pushing
+    assert not await registry.blob_exists("team/app", absent("0123456789"))
 
 
 async def test_a_blob_can_be_pushed_twice(registry: Registry) -> None:

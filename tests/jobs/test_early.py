@@ -1,4 +1,4 @@
-"""Blobs of an OCI layout are at the registry before its last byte has come, and nothing else is different for it."""
+"""Blobs are at the registry before the last byte of their archive has come, and nothing else is different for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from app.archive import Compression
-from app.errors import RegistryUnreachable, UploadIncomplete
+from app.errors import RegistryUnreachable, TarmacError, UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, at_work
 from app.jobs.caller import Caller, Role, Submitter
 from app.jobs.early import EarlyPushes
@@ -28,6 +28,7 @@ from app.registry import BlobContent
 from tests.jobs.bench import Bench, ended
 from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout, tagged
 from tests.support.fake_registry import FakeRegistry
+from tests.support.storage_tree import bundle
 
 MIB = 1 << 20
 REQUEST = JobRequest(PushOptions(tag="team/app:1"))
@@ -46,27 +47,13 @@ def layout(compression: Compress = "gzip", *, wrong: bool = False, name: str | N
 LAYOUT = layout()
 
 
-class Telling(FakeRegistry):
-    """`come` is set when a blob has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.come = asyncio.Event()
-
-    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        try:
-            return await super().push_blob(repository, content)
-        finally:
-            self.come.set()
+@pytest.fixture
+def registry() -> FakeRegistry:
+    return FakeRegistry()
 
 
 @pytest.fixture
-def registry() -> Telling:
-    return Telling()
-
-
-@pytest.fixture
-def bench(tmp_path: Path, registry: Telling) -> Bench:
+def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
     return Bench(tmp_path, MemoryJobStore(), registry)
 
 
@@ -95,9 +82,15 @@ async def held_back(content: bytes, until: asyncio.Event, error: Exception | Non
 STAGED = JobRequest(PushOptions(prefix="team"))
 
 
-async def pushed(service: JobService, chunks: AsyncIterator[bytes], request: JobRequest = REQUEST) -> Job:
+async def pushed(
+    service: JobService,
+    chunks: AsyncIterator[bytes],
+    request: JobRequest = REQUEST,
+    foreseen: JobRequest | None = None,
+) -> Job:
+    """`foreseen`: what is known of the request before the archive, where that is not all of it."""
     async with await service.begin() as upload:
-        upload.foresee(request)
+        upload.foresee(foreseen or request)
         await upload.receive("x.tar", chunks, len(LAYOUT))
         job = await upload.submit(request)
     return await ended(service, job)
@@ -108,9 +101,11 @@ async def at_once(content: bytes) -> AsyncIterator[bytes]:
         yield content[start : start + MIB]
 
 
-async def test_a_layer_is_there_before_the_last_byte_and_is_not_sent_again(bench: Bench, registry: Telling) -> None:
+async def test_a_layer_is_there_before_the_last_byte_and_is_not_sent_again(
+    bench: Bench, registry: FakeRegistry
+) -> None:
     async with at_work_early(bench) as service:
-        job = await pushed(service, held_back(LAYOUT, registry.come))
+        job = await pushed(service, held_back(LAYOUT, registry.held))
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 5  # four layers and the config, each once
     assert job.progress.blobs_reused >= 1
@@ -128,17 +123,17 @@ FORMS = {
 
 @pytest.mark.parametrize("style", ["classic", "podman", "docker25"])
 async def test_a_plain_layer_is_compressed_and_sent_early_and_once(
-    bench: Bench, registry: Telling, style: Style
+    bench: Bench, registry: FakeRegistry, style: Style
 ) -> None:
     async with at_work_early(bench) as service:
-        job = await pushed(service, held_back(docker_save([NOISE], style=style), registry.come))
+        job = await pushed(service, held_back(docker_save([NOISE], style=style), registry.held))
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 5
     assert job.progress.blobs_reused >= 1
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_the_registry_holds_the_same_in_the_end(bench: Bench, registry: Telling, form: str) -> None:
+async def test_the_registry_holds_the_same_in_the_end(bench: Bench, registry: FakeRegistry, form: str) -> None:
     content = FORMS[form]
     async with at_work_early(bench) as service:
         await pushed(service, at_once(content))
@@ -151,19 +146,22 @@ async def test_the_registry_holds_the_same_in_the_end(bench: Bench, registry: Te
     assert registry.tags == other.registry.tags != {}
 
 
-async def test_an_upload_that_breaks_leaves_no_manifest_and_no_tag(bench: Bench, registry: Telling) -> None:
+def is_empty(registry: FakeRegistry) -> bool:
+    """Nothing came to it, and nothing waits to."""
+    return not (registry.blobs or registry.manifests or registry.tags or registry.under_way)
+
+
+async def test_an_upload_that_breaks_leaves_nothing_at_the_registry(bench: Bench, registry: FakeRegistry) -> None:
     async with at_work_early(bench) as service:
         with pytest.raises(UploadIncomplete):
-            await pushed(service, held_back(LAYOUT, registry.come, UploadIncomplete("the line is cut")))
+            await pushed(service, held_back(LAYOUT, registry.held, UploadIncomplete("the line is cut")))
         (job,), _ = await service.page()
     assert job.state is JobState.FAILED
-    assert registry.blobs
-    assert not registry.manifests
-    assert not registry.tags
+    assert is_empty(registry)
     assert bench.spooled() == []
 
 
-async def test_cancelling_stops_what_is_under_way(bench: Bench, registry: Telling) -> None:
+async def test_cancelling_stops_what_is_under_way(bench: Bench, registry: FakeRegistry) -> None:
     registry.gate = asyncio.Event()
     never = asyncio.Event()
     async with at_work_early(bench) as service:
@@ -171,25 +169,25 @@ async def test_cancelling_stops_what_is_under_way(bench: Bench, registry: Tellin
         await asyncio.wait_for(registry.waiting.wait(), 20)
         (job,), _ = await service.page()
         await service.cancel(job.id)
-        assert registry.come.is_set()  # the sending of the blob has ended by now
+        assert not registry.under_way
         await asyncio.wait([sending])
         assert sending.exception() is not None
     assert not registry.blobs
     assert bench.spooled() == []
 
 
-async def test_the_service_stops_what_is_under_way(bench: Bench, registry: Telling) -> None:
+async def test_the_service_stops_what_is_under_way(bench: Bench, registry: FakeRegistry) -> None:
     registry.gate = asyncio.Event()
     async with at_work_early(bench) as service:
         sending = asyncio.create_task(pushed(service, held_back(LAYOUT, asyncio.Event())))
         await asyncio.wait_for(registry.waiting.wait(), 20)
-    assert registry.come.is_set()
+    assert not registry.under_way
     sending.cancel()
     await asyncio.wait([sending])
 
 
 async def test_a_blob_under_way_at_the_last_byte_is_waited_for_and_not_sent_twice(
-    bench: Bench, registry: Telling
+    bench: Bench, registry: FakeRegistry
 ) -> None:
     registry.gate = asyncio.Event()
     async with at_work_early(bench) as service:
@@ -205,24 +203,24 @@ async def test_a_blob_under_way_at_the_last_byte_is_waited_for_and_not_sent_twic
     assert registry.count("push_blob") == 5
 
 
-async def test_what_goes_wrong_early_is_done_again(bench: Bench, registry: Telling) -> None:
-    class Refusing(Telling):
+async def test_what_goes_wrong_early_is_done_again(bench: Bench, registry: FakeRegistry) -> None:
+    class Refusing(FakeRegistry):
         async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-            if not self.come.is_set():
-                self.come.set()
+            if not self.held.is_set():
+                self.held.set()
                 raise RegistryUnreachable("not yet")
             return await super().push_blob(repository, content)
 
     bench.registry = Refusing()
     async with at_work_early(bench) as service:
-        job = await pushed(service, held_back(LAYOUT, bench.registry.come))
+        job = await pushed(service, held_back(LAYOUT, bench.registry.held))
     assert job.state is JobState.SUCCEEDED, job.problem
     assert bench.registry.manifest("team/app", "1")
 
 
-async def test_wrong_content_never_arrives(bench: Bench, registry: Telling) -> None:
+async def test_wrong_content_never_arrives(bench: Bench, registry: FakeRegistry) -> None:
     async with at_work_early(bench) as service:
-        job = await pushed(service, held_back(layout(wrong=True), registry.come))
+        job = await pushed(service, at_once(layout(wrong=True)))
     assert job.state is JobState.FAILED
     assert job.problem is not None
     assert job.problem.code == "digest_mismatch"
@@ -232,13 +230,12 @@ async def test_wrong_content_never_arrives(bench: Bench, registry: Telling) -> N
 @pytest.mark.parametrize(
     "request_",
     [
-        JobRequest(PushOptions(tag="team/app:1"), checksum="sha256:" + "0" * 64),
         JobRequest(PushOptions(prefix="team")),
         JobRequest(PushOptions(tag="team/app:1", dry_run=True)),
     ],
-    ids=["a checksum", "no tag", "a dry run"],
+    ids=["no tag", "a dry run"],
 )
-async def test_nothing_is_sent_before_it_may_be(bench: Bench, registry: Telling, request_: JobRequest) -> None:
+async def test_nothing_is_sent_before_it_may_be(bench: Bench, registry: FakeRegistry, request_: JobRequest) -> None:
     async with at_work_early(bench) as service, await service.begin() as upload:
         upload.foresee(request_)
         await upload.receive("x.tar", at_once(LAYOUT))
@@ -246,7 +243,7 @@ async def test_nothing_is_sent_before_it_may_be(bench: Bench, registry: Telling,
         await upload.abandon(UploadIncomplete("enough"))
 
 
-async def test_nothing_is_sent_before_its_signature_was_looked_at(bench: Bench, registry: Telling) -> None:
+async def test_nothing_is_sent_before_its_signature_was_looked_at(bench: Bench, registry: FakeRegistry) -> None:
     async with at_work_early(bench, (SignaturePolicy(("*",), ()),)) as service, await service.begin() as upload:
         upload.foresee(REQUEST)
         await upload.receive("x.tar", at_once(LAYOUT))
@@ -254,21 +251,22 @@ async def test_nothing_is_sent_before_its_signature_was_looked_at(bench: Bench, 
         await upload.abandon(UploadIncomplete("enough"))
 
 
-async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, registry: Telling) -> None:
-    early = EarlyPushes(lambda _: pytest.fail("looked"), bench.workshop().lanes)
+async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, registry: FakeRegistry) -> None:
+    early = EarlyPushes(pytest.fail, bench.workshop().lanes)
     job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("other",)))
-    assert early.begin(job, "x-0", REQUEST.options, bench.workshop().registries["default"]) is None
+    configured = bench.workshop().registries["default"]
+    assert early.begin(job, REQUEST.options, configured, lambda: pytest.fail("looked")) is None
 
 
 @pytest.mark.parametrize(
     "archive", [layout(name="app:1"), docker_save([tagged(NOISE, "app:1")])], ids=["layout", "docker"]
 )
 async def test_blobs_whose_repository_is_not_known_yet_wait_in_the_staging_repository(
-    bench: Bench, registry: Telling, archive: bytes
+    bench: Bench, registry: FakeRegistry, archive: bytes
 ) -> None:
     bench.staging_repository = "below/staging"
     async with at_work_early(bench) as service:
-        job = await pushed(service, held_back(archive, registry.come), STAGED)
+        job = await pushed(service, held_back(archive, registry.held), STAGED)
     assert job.state is JobState.SUCCEEDED, job.problem
     (image,) = job.images
     assert {name.rpartition(":")[0] for name in image.destinations} == {"registry.test/team/library/app"}
@@ -280,15 +278,22 @@ async def test_blobs_whose_repository_is_not_known_yet_wait_in_the_staging_repos
     assert not [reference for repository, reference in registry.manifests if repository == "below/staging"]
 
 
-async def test_nothing_is_staged_for_a_token_that_may_not_use_that_repository(bench: Bench, registry: Telling) -> None:
-    early = EarlyPushes(lambda _: pytest.fail("looked"), bench.workshop().lanes)
+async def test_nothing_is_staged_for_a_token_that_may_not_use_that_repository(
+    bench: Bench, registry: FakeRegistry
+) -> None:
     bench.staging_repository = "staging"
-    configured = bench.workshop().registries["default"]
-    job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("team",)))
-    assert early.begin(job, "x-0", STAGED.options, configured) is None
+    async with at_work_early(bench) as service:
+        held = HeldJobs(service, Caller(Submitter("ci", "", ("team",)), frozenset({Role.PUSH})))
+        async with await held.begin() as upload:
+            upload.foresee(STAGED)
+            await upload.receive("x.tar", at_once(LAYOUT))
+            assert not registry.calls
+            await upload.abandon(UploadIncomplete("enough"))
 
 
-async def test_nothing_of_a_repository_that_a_token_may_not_use_is_mounted(bench: Bench, registry: Telling) -> None:
+async def test_nothing_of_a_repository_that_a_token_may_not_use_is_mounted(
+    bench: Bench, registry: FakeRegistry
+) -> None:
     """The archive claims to hold what another has pushed, by its digest alone."""
     stolen = bytearray(LAYOUT)
     stolen[400_000] ^= 1
@@ -320,3 +325,166 @@ async def test_nothing_of_a_repository_that_a_token_may_not_use_is_mounted(bench
 )
 def test_where_blobs_can_go_early(options: PushOptions, repository: str | None) -> None:
     assert early_repository(options, Destination("default", "registry.test", "below")) == repository
+
+
+GIVEN_BEFORE = JobRequest(PushOptions(tag="team/app:1"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (JobRequest(PushOptions(tag="team/app:1"), checksum="sha256:" + "0" * 64), "checksum_mismatch"),
+        (JobRequest(PushOptions(tag="team/app:1", format="docker-archive")), "format_mismatch"),
+        (JobRequest(PushOptions(tag="team/app:1"), "elsewhere"), "unknown_registry"),
+    ],
+    ids=["a checksum", "a format", "a registry"],
+)
+async def test_a_field_behind_the_archive_may_still_forbid_the_push(
+    bench: Bench, registry: FakeRegistry, request_: JobRequest, code: str
+) -> None:
+    """As a form has them: its parts may come in any order."""
+    async with at_work_early(bench) as service:
+        with pytest.raises(TarmacError) as refused:
+            await pushed(service, held_back(LAYOUT, registry.held), request_, GIVEN_BEFORE)
+    assert refused.value.code == code
+    assert registry.count("push_blob")
+    assert is_empty(registry)
+
+
+async def test_a_field_behind_the_archive_may_still_make_it_a_dry_run(bench: Bench, registry: FakeRegistry) -> None:
+    tried = JobRequest(PushOptions(tag="team/app:1", dry_run=True))
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(LAYOUT, registry.held), tried, GIVEN_BEFORE)
+    assert job.state is JobState.SUCCEEDED
+    assert registry.count("push_blob")
+    assert is_empty(registry)
+
+
+@pytest.mark.parametrize(
+    ("options", "repository"),
+    [
+        (PushOptions(tag="team/app:1", prefix="below"), "below/team/app"),
+        (PushOptions(tag="team/app:1", layer_compression=Compression.ZSTD), "team/app"),
+        (PushOptions(tag="team/app:1", platforms=(Platform.parse("linux/amd64"),)), "team/app"),
+        (PushOptions(tag="team/app:1", on_existing_tag="error"), "team/app"),
+    ],
+    ids=["prefix", "compression", "platforms", "tag"],
+)
+async def test_a_field_behind_the_archive_may_lead_it_elsewhere(
+    bench: Bench, registry: FakeRegistry, options: PushOptions, repository: str
+) -> None:
+    archive = docker_save([NOISE], style="podman")
+    request = JobRequest(options)
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(archive, registry.held), request, GIVEN_BEFORE)
+    assert job.state is JobState.SUCCEEDED, job.problem
+    (bench.root / "other").mkdir()
+    other = Bench(bench.root / "other", MemoryJobStore())
+    async with other.service() as service:
+        await pushed(service, at_once(archive), request)
+    assert registry.blobs == other.registry.blobs
+    assert {place for place, _ in registry.blobs} == {repository}
+
+
+async def test_a_form_that_says_more_behind_its_archive_has_it_pushed_early_all_the_same(
+    bench: Bench, registry: FakeRegistry
+) -> None:
+    said = JobRequest(GIVEN_BEFORE.options, labels={"release": "42"}, checksum=str(Digest.of(LAYOUT)))
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(LAYOUT, registry.held), said, GIVEN_BEFORE)
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 5
+    assert job.progress.blobs_reused >= 1
+
+
+async def test_nothing_becomes_a_blob_before_the_checksum_was_compared(bench: Bench, registry: FakeRegistry) -> None:
+    right = JobRequest(REQUEST.options, checksum=str(Digest.of(LAYOUT)))
+    async with at_work_early(bench) as service, await service.begin() as upload:
+        upload.foresee(right)
+        await upload.receive("x.tar", held_back(LAYOUT, registry.held))
+        assert not registry.blobs
+        job = await ended(service, await upload.submit(right))
+    assert job.progress.blobs_reused >= 1
+
+
+async def test_what_is_known_elsewhere_is_mounted_when_all_is_known(bench: Bench, registry: FakeRegistry) -> None:
+    other = JobRequest(PushOptions(tag="other/app:1"))
+    async with at_work_early(bench) as service:
+        await pushed(service, at_once(LAYOUT))
+        before = dict(registry.blobs)
+        registry.calls.clear()
+        async with await service.begin() as upload:
+            upload.foresee(other)
+            await upload.receive("x.tar", at_once(LAYOUT))
+            assert registry.blobs == before
+            job = await ended(service, await upload.submit(other))
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 1  # the config: what is so small is not remembered
+    assert registry.count("mount_blob") == 4
+
+
+async def test_no_more_than_so_many_wait_at_the_registry(
+    bench: Bench, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.push.early.MOST_WAITING", 1)
+    async with at_work_early(bench) as service, await service.begin() as upload:
+        upload.foresee(REQUEST)
+        await upload.receive("x.tar", held_back(LAYOUT, registry.held))
+        assert registry.under_way == 1
+        job = await ended(service, await upload.submit(REQUEST))
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 5
+
+
+def index_first(*names: str) -> bytes:
+    """As regctl writes it: what the images are called comes before them."""
+    return oci_layout([entry(oci_image(NOISE), name=name) for name in names])
+
+
+LED = {
+    "index.json": index_first("docker.io/library/app:1", "docker.io/library/app:2"),
+    "manifest.json": docker_save([tagged(NOISE, "app:1")], style="podman", manifest_first=True),
+}
+
+
+@pytest.mark.parametrize("leader", LED)
+async def test_an_archive_that_begins_with_its_names_is_pushed_early(
+    bench: Bench, registry: FakeRegistry, leader: str
+) -> None:
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(LED[leader], registry.held), STAGED)
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 5
+    assert {place for place, _ in registry.blobs} == {"team/library/app"}
+    assert job.progress.blobs_reused >= 1
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        index_first("app:1", "other:1"),
+        oci_layout([entry(oci_image(NOISE), ref="1")]),
+        LAYOUT,
+        index_first("UPPER:1"),
+        docker_save([tagged(NOISE, "app:1"), image({"a": b""})], style="podman", manifest_first=True),
+    ],
+    ids=["two repositories", "a tag alone", "no name", "no reference", "one without a name"],
+)
+async def test_nothing_is_sent_where_the_names_do_not_lead_to_one_repository(
+    bench: Bench, registry: FakeRegistry, archive: bytes
+) -> None:
+    async with at_work_early(bench) as service, await service.begin() as upload:
+        upload.foresee(STAGED)
+        await upload.receive("x.tar", at_once(archive))
+        assert not registry.calls
+        await upload.abandon(UploadIncomplete("enough"))
+
+
+async def test_the_blobs_of_a_bundle_wait_in_the_staging_repository(bench: Bench, registry: FakeRegistry) -> None:
+    bench.staging_repository = "staging"
+    archive = bundle({"team/app": {"1": oci_image(NOISE)}}, images={"docker.io": {"team/app": ["1"]}})
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(archive, registry.held), JobRequest(PushOptions()))
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("mount_blob") >= 1
+    assert registry.count("push_blob") == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from app.registry.profile import (
 )
 from app.registry.reply import Reply
 from app.registry.wire import parse_registry_url
-from tests.support.blob_content import BytesContent
+from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
 from tests.support.memory_registry import Manners, MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, served
@@ -241,3 +242,49 @@ def test_the_rest_of_a_blob_states_where_it_belongs(profile: Profile, size: int 
 )
 def test_a_smallest_chunk_is_believed_when_it_makes_sense(value: str | None, least: int) -> None:
     assert chunk_min_length(value) == least
+
+
+@pytest.mark.parametrize(
+    ("manners", "known", "before"),
+    [
+        (Manners(), True, ["POST", "PATCH"]),
+        (Manners(), False, ["POST", "PATCH"]),
+        (Manners(patch=False), True, ["POST", "PATCH", "DELETE", "POST", "PATCH"]),
+    ],
+    ids=["patch", "stream", "chunks"],
+)
+async def test_the_bytes_go_before_it_is_known_whether_they_are_wanted(
+    manners: Manners, known: bool, before: list[str]
+) -> None:
+    content = UndecidedContent(b"0123456789", known=known)
+    async with faithful(manners) as (server, registry, memory):
+        pushing = asyncio.create_task(registry.push_blob("a", content))
+        await asyncio.wait_for(content.asked.wait(), 20)
+        assert [seen.method for seen in server.requests if seen.path != "/v2/"] == before
+        assert [len(session) for session in memory.sessions.values()] == [10]
+        content.word.set()
+        await pushing
+        assert [seen.method for seen in server.requests if seen.path != "/v2/"] == [*before, "PUT"]
+
+
+async def test_where_a_blob_goes_with_its_last_request_alone_that_one_waits() -> None:
+    content = UndecidedContent(b"0123456789")
+    async with faithful(Manners(patch=False, chunks=False)) as (_, registry, memory):
+        pushing = asyncio.create_task(registry.push_blob("a", content))
+        await asyncio.wait_for(content.asked.wait(), 20)
+        assert not memory.repository("a").blobs
+        content.word.set()
+        await pushing
+        assert memory.repository("a").blobs
+
+
+async def test_a_session_whose_bytes_are_not_wanted_is_cancelled() -> None:
+    content = UndecidedContent(b"0123456789")
+    async with faithful(Manners()) as (_, registry, memory):
+        pushing = asyncio.create_task(registry.push_blob("a", content))
+        await asyncio.wait_for(content.asked.wait(), 20)
+        assert memory.sessions
+        pushing.cancel()
+        await asyncio.wait([pushing])
+        assert not memory.sessions
+        assert not memory.repository("a").blobs

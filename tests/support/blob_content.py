@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 
 from app.errors import ArchiveError
 from app.oci import Digest
+from app.registry import BlobContent
 
 
-class BytesContent:
+class BytesContent(BlobContent):
     """`known`: digest and size are known beforehand. `reads` counts how often it was read from the start."""
 
     def __init__(self, data: bytes, *, known: bool = True, cut: int = 1 << 20) -> None:
@@ -67,3 +68,19 @@ class EndlessContent(BytesContent):
         yield self.data[: self.cut]
         self.begun.set()
         await asyncio.Event().wait()
+
+
+class UndecidedContent(BytesContent):
+    """Of which is not known whether it is wanted until `word` is set; `asked` is set when a registry awaits it."""
+
+    def __init__(self, data: bytes, *, known: bool = True) -> None:
+        super().__init__(data, known=known, cut=4)
+        self.word, self.asked = asyncio.Event(), asyncio.Event()
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.word.is_set()
+
+    async def until_wanted(self) -> None:
+        self.asked.set()
+        await self.word.wait()

@@ -45,6 +45,8 @@ class FakeRegistry:
         self.tags: dict[tuple[str, str], Digest] = {}
         self.gate: asyncio.Event | None = None  # push_blob waits for it after its first chunk
         self.waiting = asyncio.Event()  # set when a push_blob waits
+        self.under_way = 0  # blobs whose upload was begun and has not ended
+        self.held = asyncio.Event()  # set when all bytes of a blob are there of which is not known whether it is wanted
         self._failures: list[_Failure] = []
 
     def fail(self, verb: str, error: TarmacError, *, repository: str | None = None, what: str | None = None) -> None:
@@ -82,12 +84,22 @@ class FakeRegistry:
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         self._enter("push_blob", repository, str(content.digest))
+        self.under_way += 1
+        try:
+            return await self._pushed(repository, content)
+        finally:
+            self.under_way -= 1
+
+    async def _pushed(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         data = bytearray()
         async for chunk in content.chunks():
             data += chunk
             if self.gate is not None:
                 self.waiting.set()
                 await self.gate.wait()
+        if not content.is_wanted:
+            self.held.set()
+        await content.until_wanted()
         digest = content.digest
         assert digest is not None
         hasher = digest.hasher()

@@ -1,0 +1,58 @@
+"""What is sent before it is known whether it is wanted: where its bytes wait, and for which word."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+
+class Word:
+    """Whether a whole request is to be pushed as it was foreseen. It is given once, and means yes: where the answer is
+    no, whoever waits for it is cancelled."""
+
+    def __init__(self) -> None:
+        self._given = asyncio.Event()
+
+    def give(self) -> None:
+        self._given.set()
+
+    @property
+    def given(self) -> bool:
+        return self._given.is_set()
+
+    async def wait(self) -> None:
+        await self._given.wait()
+
+
+class Berth:
+    """A place in each of `lanes`: held while a blob is read and sent, left while it waits for the word. One task uses
+    it; `async with` takes and leaves it."""
+
+    def __init__(self, *lanes: asyncio.Semaphore) -> None:
+        self._lanes = lanes
+        self._held: list[asyncio.Semaphore] = []
+
+    async def take(self) -> None:
+        """Nothing where it is held already."""
+        try:
+            for lane in self._lanes[len(self._held) :]:
+                await lane.acquire()
+                self._held.append(lane)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Any number of times."""
+        while self._held:
+            self._held.pop().release()
+
+    async def __aenter__(self) -> Self:
+        await self.take()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
