@@ -137,7 +137,7 @@ def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Map
         roots=AllowedRoots(settings.path_roots),
         max_archive_bytes=settings.max_upload_bytes,
         lanes=lanes,
-        early=EarlyPushes(spool.peek, lanes) if isinstance(spool, DiskSpool) else None,
+        early=EarlyPushes(lanes),
         schedule=RetrySchedule(settings.retry_for),
         fellows=backed.fellows,
         leases=backed.leases,

@@ -33,10 +33,10 @@ class _Early:
 
 
 class EarlyPushes:
-    """`peek` opens a file that the spool is writing, by its name there."""
+    """`lanes` as for all pushes; without them nothing goes early."""
 
-    def __init__(self, peek: Callable[[str], OpenFile], lanes: Lanes) -> None:
-        self.peek, self._lanes = peek, lanes
+    def __init__(self, lanes: Lanes | None = None) -> None:
+        self._lanes = lanes
         self._under_way: dict[str, list[_Early]] = {}
 
     def begin(
@@ -55,7 +55,7 @@ class EarlyPushes:
             return place_at(named_repository(names, options, registry.destination))
 
         place = place_at(early_repository(options, registry.destination, registry.staging_repository))
-        if place is None and (options.tag is not None or not may_go_early(options)):
+        if self._lanes is None or (place is None and (options.tag is not None or not may_go_early(options))):
             return None
         push = EarlyPush(peek, self._lanes, place, find)
         early = _Early(push, asyncio.create_task(push.run()), registry)

@@ -62,8 +62,7 @@ async def at_work(
             yield service
         finally:
             await workshop.queue.stop(grace_seconds)
-            if workshop.early is not None:
-                await workshop.early.close()
+            await workshop.early.close()
             await workshop.ledger.settle()
             await _hand_back(workshop, runner)
 

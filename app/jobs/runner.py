@@ -141,8 +141,7 @@ class Runner:
                         job.id, lambda job: job.but(inspection=with_answers(job.inspection, opened.plan, found))
                     )
                 else:
-                    if self._workshop.early is not None:
-                        await self._workshop.early.settle(job.id)
+                    await self._workshop.early.settle(job.id)
                     async with self._leased(job, opened) as plan:
                         await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
 

@@ -180,8 +180,7 @@ class JobService:
             await self._workshop.queue.cancel(job_id)
         job = await self._ledger.change(job_id, self._cancelled)
         await self._workshop.queue.cancel(job_id)  # it may have come to the queue while the first call was waiting
-        if self._workshop.early is not None:
-            await self._workshop.early.drop(job_id)
+        await self._workshop.early.drop(job_id)
         upload = self._uploads.get(job_id)
         if upload is not None:
             upload.stop()

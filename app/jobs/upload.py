@@ -27,6 +27,7 @@ from app.oci import Digest
 from app.push import received
 from app.push.early import EarlyPush, heard
 from app.push.understanding import told_by_name
+from app.spool import Peekable
 
 SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
 
@@ -139,8 +140,7 @@ class FirstUpload:
             await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
             raise
         self._submitted = True
-        if self._workshop.early is not None:
-            await self._workshop.early.decide(job)
+        await self._workshop.early.decide(job)
         await self._workshop.queue.put(job.id, job.turn)
         return job
 
@@ -154,11 +154,11 @@ class FirstUpload:
 
     def _early(self, spooled_as: str) -> EarlyPush | None:
         """Not where a signature is to be looked at first: no byte of what has none shall leave."""
-        early, asked = self._workshop.early, self._foreseen
-        if early is None or asked is None or self._workshop.signatures:
+        spool, asked = self._workshop.spool, self._foreseen
+        if asked is None or self._workshop.signatures or not isinstance(spool, Peekable):
             return None
         registry = pick_registry(self._workshop.registries, asked.registry)
-        return early.begin(self.job, asked.options, registry, partial(early.peek, spooled_as))
+        return self._workshop.early.begin(self.job, asked.options, registry, partial(spool.peek, spooled_as))
 
     async def _check(self) -> None:
         _check_receiving(await self._workshop.ledger.get(self.job.id))
@@ -219,8 +219,7 @@ class FirstUpload:
     async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
         """FAILED, unless the job has ended meanwhile; nothing of it is left in the spool."""
         self._submitted = True
-        if self._workshop.early is not None:
-            await self._workshop.early.drop(self.job.id)
+        await self._workshop.early.drop(self.job.id)
         bare = tuple(replace(archive, file=None) for archive in self._archives)
 
         def failed(job: Job) -> Job:

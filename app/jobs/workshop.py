@@ -23,8 +23,8 @@ from app.spool import Spool
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """`max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
-    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service; `early`
-    where blobs are sent while their archive still comes in."""
+    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service;
+    `early`: what is pushed while its archive still comes in."""
 
     ledger: Ledger
     spool: Spool
@@ -41,4 +41,4 @@ class Workshop:
     paused: PausedJobs = field(default_factory=PausedJobs)
     fellows: Fellows | None = None
     signatures: tuple[SignaturePolicy, ...] = ()
-    early: EarlyPushes | None = None
+    early: EarlyPushes = field(default_factory=EarlyPushes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Tap(Protocol):
@@ -80,4 +80,13 @@ class Spool(Protocol):
         ...
 
 
-__all__ = ["OpenFile", "Spool", "SpooledFile", "Tap"]
+@runtime_checkable
+class Peekable(Protocol):
+    """What a spool may offer besides: a look at a file that is being saved."""
+
+    def peek(self, name: str) -> OpenFile:
+        """What has been written of it. Raises SourceChanged where it is no longer being saved."""
+        ...
+
+
+__all__ = ["OpenFile", "Peekable", "Spool", "SpooledFile", "Tap"]

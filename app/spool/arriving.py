@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.errors import Internal, SpoolFull
+from app.errors import Internal, SourceChanged, SpoolFull
 from app.spool import SpooledFile
-from app.spool.opened import OpenedFile, identity_of
+from app.spool.growing import GrowingFile
+from app.spool.opened import OpenedFile, identity_of, open_regular
 
 MAX_STATE_BYTES = 1 << 20  # of ID.json: a header of 32 KiB and what we add to it
 SYNC_BYTES = 64 << 20  # written back as we go, so that the sync before an answer has little left to do
@@ -98,6 +99,10 @@ class ArrivingFiles:
     def open(self, name: str) -> OpenedFile:
         descriptor = os.open(self._place(name, _PART), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         return OpenedFile(descriptor, identity_of(os.fstat(descriptor)), same_device=True)
+
+    def peek(self, name: str) -> GrowingFile:
+        """What has come of it. Raises SourceChanged where there is no such upload any more."""
+        return GrowingFile(open_regular(str(self._place(name, _PART)), SourceChanged))
 
     def keep(self, name: str) -> SpooledFile:
         """The bytes are a plain tar, and stay here for several jobs."""

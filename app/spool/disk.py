@@ -53,7 +53,6 @@ class DiskSpool:
         return file
 
     def peek(self, name: str) -> OpenFile:
-        """What has been written of a file that is being saved. Raises SourceChanged where it is no longer."""
         return GrowingFile(open_regular(str(self._root / f"{name}{_PART}"), SourceChanged))
 
     async def adopt(self, path: str) -> SpooledFile:

@@ -61,8 +61,7 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
 async def at_work_early(bench: Bench, signatures: tuple[SignaturePolicy, ...] = ()) -> AsyncIterator[JobService]:
     lanes = Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
     workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
-    peek = getattr(workshop.spool, "peek")  # noqa: B009 - of this spool alone, not of the port
-    workshop = replace(workshop, early=EarlyPushes(peek, workshop.lanes))
+    workshop = replace(workshop, early=EarlyPushes(lanes))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
         yield service
 
@@ -252,7 +251,7 @@ async def test_nothing_is_sent_before_its_signature_was_looked_at(bench: Bench, 
 
 
 async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, registry: FakeRegistry) -> None:
-    early = EarlyPushes(pytest.fail, bench.workshop().lanes)
+    early = EarlyPushes(bench.workshop().lanes)
     job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("other",)))
     configured = bench.workshop().registries["default"]
     assert early.begin(job, REQUEST.options, configured, lambda: pytest.fail("looked")) is None

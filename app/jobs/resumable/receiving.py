@@ -1,17 +1,75 @@
-"""The bytes of one request on their way to the end of their file."""
+"""The bytes of one request on their way to the end of their file, and what of them is pushed early."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterable, Callable
+from functools import partial
 
+from app.jobs.registries import pick_registry
 from app.jobs.resumable.state import Proof
 from app.jobs.resumable.tally import Tally
+from app.jobs.resumable.telling import Teller
+from app.jobs.resumable.upload import ArrivingUpload, Uploads
+from app.jobs.resumable.words import Patch, ProofMismatch
+from app.jobs.workshop import Workshop
+from app.push.early import EarlyPush, heard
 from app.spool.arriving import Appending
 
 BATCH_BYTES = 1 << 20  # as the spool's: a thread call costs about 50 µs
 HASHES = ("sha1", "sha256", "sha512", "md5")  # the first is what tus asks every server for
+
+
+class Receiver:
+    def __init__(self, workshop: Workshop, uploads: Uploads) -> None:
+        self._workshop, self._uploads = workshop, uploads
+        self._files = uploads.files
+
+    async def receive(
+        self, upload: ArrivingUpload, patch: Patch, chunks: AsyncIterable[bytes], check: Callable[[int], None]
+    ) -> int:
+        """The offset after all of it, durable. `check` is given the length that bytes would make, and raises where that
+        is too much. Raises ProofMismatch, what `chunks` raises, and what `Receiving.pump` does."""
+        if patch.proof is not None:
+            await self._uploads.change(upload, trusted=patch.offset)
+        file = await asyncio.to_thread(self._files.writing, upload.state.id)
+        teller = Teller(self._workshop, upload.state, asyncio.get_running_loop())
+        tally = None if upload.state.is_part else upload.tally
+        receiving = Receiving(file, tally, self._workshop.spool.room_for, teller)
+        receiving.ask_for(patch.proof)
+        told = False
+        try:
+            early = await self._early(upload, patch.offset)
+            await receiving.pump(heard(chunks, upload.tally, early), lambda count: check(patch.offset + count))
+            told = receiving.proven
+            if not told:
+                raise ProofMismatch("the bytes of this request do not have its checksum; send them again")
+        finally:
+            if not told and patch.proof is not None:
+                await self._take_back(upload, file, patch.offset)
+            await asyncio.to_thread(file.end)
+            if upload.early is not None:
+                upload.early.hear(upload.tally)  # the next request may be long in coming
+            if patch.proof is not None:
+                await self._uploads.change(upload, trusted=None)
+        return file.size
+
+    async def _early(self, upload: ArrivingUpload, offset: int) -> EarlyPush | None:
+        """Begun with the first byte; not where the archive is to be looked at first."""
+        state, workshop = upload.state, self._workshop
+        begins = offset == 0 and upload.early is None
+        if begins and not (state.is_part or state.hold or workshop.signatures):
+            job = await workshop.ledger.get(state.job)
+            registry = pick_registry(workshop.registries, job.registry)
+            upload.early = workshop.early.begin(job, job.options, registry, partial(self._files.peek, state.id))
+        return upload.early
+
+    async def _take_back(self, upload: ArrivingUpload, file: Appending, offset: int) -> None:
+        """What came from `offset` on, and with it all that was made of it."""
+        await self._workshop.early.drop(upload.state.job)
+        upload.early, upload.tally = None, Tally(self._workshop.limits)
+        await asyncio.to_thread(file.cut, offset)
 
 
 class Receiving:

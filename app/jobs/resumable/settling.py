@@ -152,6 +152,7 @@ class Settler:
             return job.to(JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock(), archives=bare)
 
         if state.job:
+            await self._workshop.early.drop(state.job)
             try:
                 await self._workshop.ledger.change(state.job, failed)
             except NotFound:

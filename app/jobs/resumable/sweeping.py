@@ -71,6 +71,7 @@ class Sweeper:
         try:
             await self.check_unused(state)
             if state.job and not state.complete:
+                await self._workshop.early.drop(state.job)
                 await self._workshop.ledger.change(state.job, self._failed)
         except (Conflict, NotFound):
             return not state.complete

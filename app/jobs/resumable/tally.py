@@ -6,6 +6,7 @@ from app.archive import Limits
 from app.archive.compression import SNIFF_BYTES, sniff
 from app.archive.intake import Intake
 from app.archive.model import Compression
+from app.archive.tar_index import Member
 
 
 class Tally:
@@ -36,6 +37,10 @@ class Tally:
         if self._intake is not None:
             for _ in self._intake.feed(chunk):
                 pass
+
+    def files_from(self, number: int) -> list[Member]:
+        """As `Intake` has it; none of a wrapped archive."""
+        return [] if self._intake is None else self._intake.files_from(number)
 
     def finish(self, size: int) -> Intake | None:
         """With digest and index, where all `size` bytes of a plain tar went through. Raises what Intake raises."""

@@ -1,4 +1,4 @@
-"""Every upload that is known here: its state, who writes to it, how far it is hashed."""
+"""Every upload that is known here: its state, who writes to it, how far it is hashed, what of it is pushed early."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from app.errors import NotFound
 from app.jobs.resumable.state import UploadState
 from app.jobs.resumable.tally import Tally
 from app.jobs.resumable.turns import Turns
+from app.push.early import EarlyPush
 from app.spool.arriving import ArrivingFiles
 
 _log = structlog.get_logger(__name__)
@@ -24,6 +25,7 @@ class ArrivingUpload:
         self.state = state
         self.turns = Turns()
         self.tally = Tally(limits)
+        self.early: EarlyPush | None = None
 
 
 class Uploads:

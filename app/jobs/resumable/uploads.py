@@ -21,12 +21,11 @@ from app.errors import (
 from app.jobs.job import Job, JobState
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
-from app.jobs.resumable.receiving import Receiving
+from app.jobs.resumable.receiving import Receiver
 from app.jobs.resumable.settling import Settler
 from app.jobs.resumable.state import LIFETIME, UploadState, new_id
 from app.jobs.resumable.sweeping import Sweeper
-from app.jobs.resumable.tally import Tally
-from app.jobs.resumable.telling import Teller, new_job
+from app.jobs.resumable.telling import new_job
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
 from app.jobs.resumable.words import (
     Appended,
@@ -34,7 +33,6 @@ from app.jobs.resumable.words import (
     NewUpload,
     OffsetMismatch,
     Patch,
-    ProofMismatch,
     Shown,
     UploadEnded,
 )
@@ -55,6 +53,7 @@ class ResumableUploads:
         self._workshop, self._service, self._uploads = workshop, service, uploads
         self._files = uploads.files
         self._settler = Settler(workshop, service, uploads)
+        self._receiver = Receiver(workshop, uploads)
         self.sweeper = Sweeper(workshop, uploads)
 
     async def resume(self) -> None:
@@ -114,7 +113,9 @@ class ResumableUploads:
             await self._learn_length(upload, patch, offset)
             try:
                 async with upload.turns.interruptible():
-                    offset = await self._receive(upload, patch, chunks)
+                    offset = await self._receiver.receive(
+                        upload, patch, chunks, lambda length: self._check_length(length, upload.state.length)
+                    )
             except ArchiveError as error:
                 await self._settler.give_up(upload, error)
                 raise
@@ -209,38 +210,12 @@ class ResumableUploads:
             self._check_length(length)
             await self._uploads.change(upload, length=length)
 
-    async def _receive(self, upload: ArrivingUpload, patch: Patch, chunks: AsyncIterable[bytes]) -> int:
-        """The offset after all of it, durable."""
-        if patch.proof is not None:
-            await self._uploads.change(upload, trusted=patch.offset)
-        file = await asyncio.to_thread(self._files.writing, upload.state.id)
-        tally = None if upload.state.is_part else upload.tally
-        receiving = Receiving(file, tally, self._workshop.spool.room_for, self._teller(upload))
-        receiving.ask_for(patch.proof)
-        told = False
-        try:
-            await receiving.pump(chunks, lambda count: self._check_length(patch.offset + count, upload.state.length))
-            told = receiving.proven
-            if not told:
-                raise ProofMismatch("the bytes of this request do not have its checksum; send them again")
-        finally:
-            if not told and patch.proof is not None:
-                await asyncio.to_thread(file.cut, patch.offset)
-                upload.tally = Tally(self._workshop.limits)
-            await asyncio.to_thread(file.end)
-            if patch.proof is not None:
-                await self._uploads.change(upload, trusted=None)
-        return file.size
-
     def _check_length(self, length: int | None, announced: int | None = None) -> None:
         most = self._workshop.max_archive_bytes
         if length is not None and most is not None and length > most:
             raise TooLarge(f"the upload has {length} bytes; at most {most} are taken (TARMAC_MAX_UPLOAD_BYTES)")
         if announced is not None and length is not None and length > announced:
             raise LengthMismatch(f"more bytes came than the {announced} that were announced; the rest was left out")
-
-    def _teller(self, upload: ArrivingUpload) -> Teller:
-        return Teller(self._workshop, upload.state, asyncio.get_running_loop())
 
     async def _complete_by_length(self, upload: ArrivingUpload) -> None:
         """All bytes are here, and the client need not say so once more: it would take the upload for complete."""
@@ -252,6 +227,8 @@ class ResumableUploads:
 
     async def _complete(self, upload: ArrivingUpload, length: int) -> None:
         await self._uploads.change(upload, complete=True, length=length)
+        if upload.early is not None:
+            upload.early.end()
         if not upload.state.is_part:
             self._settler.begin(upload)
 
