@@ -11,7 +11,8 @@ from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job
 from app.jobs.registries import ConfiguredRegistry
 from app.push import Lanes, PushOptions
-from app.push.early import EarlyPush, Place, early_repository, may_go_early, named_repository
+from app.push.early import EarlyPush, Place
+from app.push.foreseen import early_repository, may_go_early, named_repository
 from app.spool import OpenFile
 
 

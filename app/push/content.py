@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -21,6 +21,10 @@ from app.registry import BlobContent
 
 SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
 _KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
+
+
+Ready = Callable[[int], Awaitable[None]]
+"""Awaited before more is read of a source that is still coming in, and of which so many bytes have been read."""
 
 
 class Readable(Protocol):
@@ -153,13 +157,16 @@ async def _run(pieces: Pieces, *, keep: bool = False) -> list[bytes]:
         return [piece.data async for piece in reader if keep]
 
 
-async def in_threads(pieces: Pieces) -> AsyncGenerator[Piece, None]:
-    """Each step in a thread, one ahead. Whatever ends it, also cancellation: by then the thread has left the source."""
+async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerator[Piece, None]:
+    """Each step in a thread, one ahead where all of the source is there. Whatever ends it, also cancellation: by then
+    the thread has left the source."""
     loop = asyncio.get_running_loop()
 
     def step() -> asyncio.Future[Piece | None]:
         return loop.run_in_executor(None, next, pieces, None)
 
+    if ready is not None:
+        await ready(0)
     ahead = step()
     try:
         while True:
@@ -167,8 +174,13 @@ async def in_threads(pieces: Pieces) -> AsyncGenerator[Piece, None]:
             piece = ahead.result()
             if piece is None:
                 return
-            ahead = step()
-            yield piece
+            if ready is None:
+                ahead = step()
+                yield piece
+            else:
+                yield piece
+                await ready(piece.position)
+                ahead = step()
     finally:
         if not ahead.done():
             await asyncio.wait((ahead,))
@@ -186,10 +198,11 @@ class Sending(BlobContent):
         report: Callable[[int, int], None],
         berth: Berth | None = None,
         word: Word | None = None,
+        ready: Ready | None = None,
     ) -> None:
         self._content = content
         self._report = report
-        self._berth, self._word = berth or Berth(), word
+        self._berth, self._word, self._ready = berth or Berth(), word, ready
         self._readers: list[AsyncGenerator[object, None]] = []
 
     @property
@@ -211,7 +224,7 @@ class Sending(BlobContent):
 
     def chunks(self) -> AsyncIterator[bytes]:
         earlier = tuple(self._readers)
-        reader = in_threads(self._content.pieces())
+        reader = in_threads(self._content.pieces(), self._ready)
         chunks = self._chunks(earlier, reader)
         self._readers += (chunks, reader)
         return chunks

@@ -31,6 +31,7 @@ class Lanes:
         self.memory = memory or NoMemory()
         self.turns = Turns()
         self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
+        self.following = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still coming in
 
 
 class Crew:

@@ -1,7 +1,8 @@
 """Blobs that are sent while their archive is still coming in: after its last byte there is less to do.
 
-The blobs of an OCI layout are called by their digests, so each can be sent, verified as ever, as soon as its own last
-byte is there. The plain layers of a docker archive are compressed and sent, and what they became is remembered as ever.
+The blobs of an OCI layout are called by their digests, so each can be sent, verified as ever, when its own last byte is
+there; a large one is followed, sent as fast as it comes. The plain layers of a docker archive are compressed and sent,
+and what they became is remembered as ever.
 None of it becomes a blob at the registry before the whole request is known and its archives are understood: until then
 it waits in upload sessions, which are cancelled where anything turns out otherwise. The push that follows finds what it
 needs present."""
@@ -12,9 +13,10 @@ import asyncio
 import hashlib
 import re
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from app.archive import Compression
@@ -23,14 +25,13 @@ from app.archive.formats.leading import DOCUMENTS, MAX_DOCUMENT_BYTES, names_in
 from app.archive.model import DockerLayer
 from app.archive.tar_header import BLOCK, is_header
 from app.archive.tar_index import Member
-from app.errors import ArchiveError, InvalidReference, TarmacError
-from app.oci import Digest, Reference, parse_repository
+from app.errors import ArchiveError, TarmacError, UploadIncomplete
+from app.oci import Digest
 from app.push.content import in_threads
 from app.push.crew import Lanes
 from app.push.events import Event
 from app.push.landing import Carrier, Landing, Supply
 from app.push.memory import Recollection
-from app.push.options import Destination, PushOptions
 from app.push.pieces import Pieces, Source
 from app.push.plan import BlobStep, PushPlan
 from app.push.wanted import Berth, Word
@@ -38,6 +39,11 @@ from app.registry import Registry
 from app.spool import OpenFile
 
 SMALLEST = 256 << 10  # bytes; what is smaller takes no time at the end, and may be a manifest, which is no blob
+FOLLOWED = 32 << 20  # bytes; what is smaller is sent in a tenth of a second when it is whole
+LOOK_AHEAD = (
+    24 << 20
+)  # bytes that may be read further than what has been sent: blocks in the encoders, a piece, a batch
+STALL_SECONDS = 1.0  # without a byte; a request to the registry does not stand open for longer, nor is its lane held
 AT_ONCE = 2  # blobs of one archive that are read and sent; an upload that comes in keeps the cores busy enough
 MOST_WAITING = 128  # upload sessions of one archive; each is a file at the registry, or here
 _DIGEST = "([0-9a-f]{64})"
@@ -46,38 +52,6 @@ _BLOB = re.compile(  # of a layout, of a registry's storage, of crane and imgpkg
 )
 _LAYER = re.compile(f"{_DIGEST}\\.tar|[^/]+/layer\\.tar")  # skopeo's and podman's is called by its DiffID
 _COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
-
-
-def may_go_early(options: PushOptions) -> bool:
-    """Whether all that an archive holds is pushed, whatever stands at the registry."""
-    return not (options.dry_run or options.images or options.platforms or options.on_existing_tag != "overwrite")
-
-
-def early_repository(options: PushOptions, destination: Destination, staging: str = "") -> str | None:
-    """Where blobs can go before anything of the archive is known: the options say it, or there is a `staging`
-    repository, from which they are mounted then."""
-    if not may_go_early(options):
-        return None
-    if options.tag is None:
-        return staging or None
-    try:
-        tag = Reference.parse_destination(options.tag, "option `tag`")
-        return parse_repository("/".join(filter(None, (destination.path, options.prefix, tag.repository))))
-    except InvalidReference:
-        return None  # the push says so
-
-
-def named_repository(names: Iterable[str], options: PushOptions, destination: Destination) -> str | None:
-    """The one repository that an archive with images of these names goes to; None where they are several: blobs of one
-    would lie open in another."""
-    if not may_go_early(options) or options.tag is not None or options.rename:
-        return None
-    try:
-        below = {Reference.parse(name).repository for name in names}
-        found = {parse_repository("/".join(filter(None, (destination.path, options.prefix, each)))) for each in below}
-    except InvalidReference:
-        return None
-    return found.pop() if len(found) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +93,8 @@ class EarlyPush:
         self._over = False
         self._file: OpenFile | None = None
         self._sending = asyncio.Semaphore(AT_ONCE)
+        self._grown = asyncio.Event()
+        self._stood_still = False
 
     def hear(self, indexing: Indexing) -> None:
         """More has come of the archive; `indexing` knows which files it begins or brings."""
@@ -133,11 +109,17 @@ class EarlyPush:
                 self._blobs.append(member)
         if self._blobs or self._documents:
             self._news.set()
+        self._tell_grown()
 
     def end(self) -> None:
         """No blob is begun any more; `run` ends with those that are under way."""
         self._over = True
         self._news.set()
+        self._tell_grown()
+
+    def _tell_grown(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
 
     async def run(self) -> None:
         """Until all that was begun is at the registry, for which the word is needed."""
@@ -155,20 +137,40 @@ class EarlyPush:
                 self._file.close()
 
     async def _next(self) -> Member | None:
-        """The next blob that is whole, when it is known where it goes."""
+        """The next blob that is whole, or to be followed, when it is known where it goes."""
         while not self._over:
             self._news.clear()
-            if self._documents and await self._is_whole(self._documents[0]):
+            if self._documents and await self._has(self._documents[0]):
                 await self._look_into(self._documents.popleft())
-            elif self.place is not None and self._blobs and await self._is_whole(self._blobs[0]):
+            elif self.place is not None and self._blobs and await self._can_begin(self._blobs[0]):
                 return self._blobs.popleft()
             else:
                 await self._news.wait()
         return None
 
-    async def _is_whole(self, member: Member) -> bool:
+    async def _has(self, member: Member, first: int | None = None) -> bool:
+        """All of it, or its `first` bytes."""
         file = await asyncio.to_thread(self._open)
-        return member.extent.offset + member.extent.size <= file.size
+        return member.extent.offset + min(member.extent.size, first or member.extent.size) <= file.size
+
+    async def _can_begin(self, member: Member) -> bool:
+        """An upload that stood still once is not followed again."""
+        is_long = member.extent.size >= FOLLOWED and not self._stood_still
+        follows = is_long and (_stated_digest(_BLOB, member) or _stated_digest(_LAYER, member)) is not None
+        return await self._has(member, LOOK_AHEAD if follows else None)
+
+    async def _until_there(self, member: Member, position: int) -> None:
+        """Until it can be read on from `position`. Raises UploadIncomplete where nothing comes."""
+        while not await self._has(member, position + LOOK_AHEAD):
+            grown = self._grown
+            if self._over:
+                raise UploadIncomplete("the upload has ended before this blob")
+            try:
+                async with asyncio.timeout(STALL_SECONDS):
+                    await grown.wait()
+            except TimeoutError:
+                self._stood_still = True
+                raise UploadIncomplete("the upload stands still") from None
 
     def _open(self) -> OpenFile:
         if self._file is None:
@@ -189,14 +191,20 @@ class EarlyPush:
             async with Berth(self._sending):
                 step = await self._step(member, place)
             if step is not None:
-                await self._carry(step, place)
+                await self._carry(step, member, place)
+        except UploadIncomplete:  # when it is whole
+            self._blobs.appendleft(member)
+            self._news.set()
         except TarmacError:
             self.end()
 
-    async def _carry(self, step: BlobStep, place: Place) -> None:
+    async def _carry(self, step: BlobStep, member: Member, place: Place) -> None:
         plan = PushPlan((), (), (step,), place.layer_compression)
         recollection = Recollection(self._lanes.memory, place.layer_compression, place.host)
-        supply = Supply(plan, (self._open(),), (self._sending, self._lanes.transfer), recollection, self.word)
+        comes_in = not await self._has(member)
+        lanes = (self._sending, *((self._lanes.following,) if comes_in else ()), self._lanes.transfer)
+        ready = partial(self._until_there, member) if comes_in else None
+        supply = Supply(plan, (self._open(),), lanes, recollection, self.word, ready)
         await recollection.ask(plan.blobs)
         await Carrier(supply, place.registry, _untold).carry(Landing(step), place.repository)
         await recollection.flush()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from app.archive.model import DockerImage, ReadAt
 from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
-from app.push.content import SMALL, ArchivedBlob, Readable, Sending, open_layer
+from app.push.content import SMALL, ArchivedBlob, Readable, Ready, Sending, open_layer
 from app.push.docker_manifest import Blob, layers_of
 from app.push.events import BlobDone, BlobSent, Event, Outcome
 from app.push.memory import Recollection
@@ -77,13 +77,15 @@ def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: Ima
 @dataclass(frozen=True, slots=True)
 class Supply:
     """Where the bytes of a plan's blobs come from, and what is known of them. `lanes` are held while one is read and
-    sent; with a `word` none becomes a blob before it is given, and none is held in memory until then."""
+    sent; with a `word` none becomes a blob before it is given, and none is held in memory until then. `ready` as
+    `in_threads` has it."""
 
     plan: PushPlan
     sources: Sequence[ReadAt]
     lanes: tuple[asyncio.Semaphore, ...]
     recollection: Recollection
     word: Word | None = None
+    ready: Ready | None = None
 
     async def open(self, step: BlobStep) -> Readable:
         if step.inline is not None:
@@ -156,7 +158,7 @@ class Carrier:
         def report(position: int, sent: int) -> None:
             self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
 
-        sending = Sending(content, report, berth, self._supply.word)
+        sending = Sending(content, report, berth, self._supply.word, self._supply.ready)
         try:
             return Outcome.PUSHED, await self._registry.push_blob(repository, sending)
         finally:

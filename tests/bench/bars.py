@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 Parts = Mapping[str, Any]
@@ -117,6 +118,7 @@ def memory_growth(parts: Parts) -> float:
 
 DOCKER, OCI, FLEET = "docker archive, plain layers", "OCI archive, gzip layers", "24 images on one base"
 AGAIN, SMALL, LAG = "the same again", "300 small images", "last byte → pullable"
+PACES = ("at 1 Gbit/s", "as fast as it is taken")
 BARS = (
     Bar(DOCKER, "≥ 5 × faster than crane push", times_faster("docker", "crane"), 5),
     Bar(DOCKER, "≥ 2 × faster than skopeo copy", times_faster("docker", "skopeo"), 2),
@@ -149,9 +151,8 @@ BARS = (
     Bar("upload", "≥ 80 % of a sink that reads the form and writes a file", upload_share("sink: uvicorn"), 0.8),
     Bar("upload", "≥ 80 % of a bare socket written to a file", upload_share("sink: bare"), 0.8),
     *(
-        Bar(f"{LAG}: {kind}, {pace}", "≤ 1 s", figure_of("pullable", f"{kind}, {pace}", "seconds"), 1, True, " s")
-        for kind in ("docker, plain layers", "OCI, gzip")
-        for pace in ("at 1 Gbit/s", "as fast as it is taken")
+        Bar(f"{LAG}: {way}", "≤ 1 s", figure_of("pullable", way, "seconds"), 1, True, " s")
+        for way in map(", ".join, product(("docker, plain layers", "OCI, gzip"), ("PUT", "form", "resumable"), PACES))
     ),
     Bar("memory, 8 uploads and pushes at once", "≤ 150 MB", total("load", "memory", 1e-6), 150, True, " MB"),
     Bar("memory, 100 MB → the largest archive", "flat (≤ 10 MiB more)", memory_growth, 10, True, " MiB"),

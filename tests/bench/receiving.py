@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import socket
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import Any
@@ -24,6 +26,7 @@ from tests.support.archives import DOCKER_MANIFEST, OCI_MANIFEST
 from tests.support.docker_registry import free_port
 
 PIECE = 1 << 20
+TAG = "bench/pullable:1"
 GIGABIT = 125_000_000  # bytes per second
 PULLABLE_SECONDS = 300.0
 
@@ -95,31 +98,68 @@ def _await_port(port: int) -> None:
 
 
 def pullable(runs: int) -> dict[str, Any]:
-    """The raw body by PUT with the tag in the request, as fast as it is taken, and at the pace of 1 Gbit/s."""
+    """By each way with the tag in the request, as fast as it is taken, and at the pace of 1 Gbit/s."""
     folder, found = cache_folder(), dict[str, list[float]]()
     inputs = {"docker, plain layers": docker_input(folder), "OCI, gzip": oci_input(folder)}
-    for _ in range(runs):
-        for kind, archive in inputs.items():
-            for pace, words in ((GIGABIT, "at 1 Gbit/s"), (0, "as fast as it is taken")):
-                seconds = _lag(archive, pace)
-                found.setdefault(f"{kind}, {words}", []).append(seconds)
-                say(f"  {kind}, {words:<24} {seconds:6.2f} s after the last byte")
+    paces = {"at 1 Gbit/s": GIGABIT, "as fast as it is taken": 0}
+    for _, kind, way, words in itertools.product(range(runs), inputs, WAYS, paces):
+        seconds = _lag(inputs[kind], WAYS[way], paces[words])
+        found.setdefault(f"{kind}, {way}, {words}", []).append(seconds)
+        say(f"  {kind}, {way}, {words:<24} {seconds:6.2f} s after the last byte")
     return {"rows": [{"name": name, "seconds": statistics.median(lags), "all": lags} for name, lags in found.items()]}
 
 
-def _lag(archive: Input, pace: int) -> float:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """`before` and `after` stand round the archive in the body."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    before: bytes = b""
+    after: bytes = b""
+
+
+def _put(_: Service, __: Input) -> _Request:
+    return _Request("PUT", f"/push/x.tar?tag={TAG}")
+
+
+def _form(_: Service, __: Input) -> _Request:
+    """As `curl -F tag=… -F archive=@x.tar` sends it."""
+    field_head = b'--edge\r\nContent-Disposition: form-data; name="%s"\r\n\r\n'
+    before = field_head % b"tag" + TAG.encode() + b"\r\n" + field_head.replace(b"\r\n\r\n", b'; filename="x"\r\n\r\n')
+    headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+    return _Request("POST", "/push", headers, before % b"archive", b"\r\n--edge--\r\n")
+
+
+def _resumable(running: Service, archive: Input) -> _Request:
+    tus = {"Tus-Resumable": "1.0.0"}
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PULLABLE_SECONDS)
+    connection.request("POST", f"/uploads?tag={TAG}", headers={**tus, "Upload-Length": str(archive.size)})
+    location = connection.getresponse().headers["Location"]
+    connection.close()
+    headers = {**tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    return _Request("PATCH", location, headers)
+
+
+WAYS = {"PUT": _put, "form": _form, "resumable": _resumable}
+
+
+def _lag(archive: Input, way: Callable[[Service, Input], _Request], pace: int) -> float:
     with empty_registry() as registry, service(registry, archive.path.parent) as running:
-        waiting = _Waiting(registry, "bench/pullable", "1")
-        last_byte = _send(running, archive, pace)
+        waiting = _Waiting(registry, *TAG.split(":"))
+        last_byte = _send(running, archive, way(running, archive), pace)
         return waiting.seen() - last_byte
 
 
-def _send(running: Service, archive: Input, pace: int) -> float:
+def _send(running: Service, archive: Input, request: _Request, pace: int) -> float:
     """When the last byte was handed over."""
     connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=PULLABLE_SECONDS)
-    connection.putrequest("PUT", "/push/x.tar?tag=bench/pullable:1")
-    connection.putheader("Content-Length", str(archive.size))
-    connection.endheaders()
+    connection.putrequest(request.method, request.path)
+    length = len(request.before) + archive.size + len(request.after)
+    for name, value in {**request.headers, "Content-Length": str(length)}.items():
+        connection.putheader(name, value)
+    connection.endheaders(request.before or None)
     began, sent, pause = time.monotonic(), 0, threading.Event()
     with archive.path.open("rb", buffering=0) as source:
         while piece := source.read(PIECE):
@@ -127,6 +167,7 @@ def _send(running: Service, archive: Input, pace: int) -> float:
             sent += len(piece)
             if pace and (early := began + sent / pace - time.monotonic()) > 0:
                 pause.wait(early)
+    connection.send(request.after)
     last_byte = time.monotonic()
     answer = connection.getresponse()
     text = answer.read()

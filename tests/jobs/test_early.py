@@ -22,7 +22,7 @@ from app.jobs.knowledge import FileMemory
 from app.jobs.store.memory import MemoryJobStore
 from app.oci import Digest, Platform
 from app.push import Destination, Lanes, PushOptions
-from app.push.early import early_repository
+from app.push.foreseen import early_repository
 from app.push.signatures import SignaturePolicy
 from app.registry import BlobContent
 from tests.jobs.bench import Bench, ended
@@ -487,3 +487,97 @@ async def test_the_blobs_of_a_bundle_wait_in_the_staging_repository(bench: Bench
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("mount_blob") >= 1
     assert registry.count("push_blob") == 5
+
+
+LARGE = image({"bin/large": random.Random(5).randbytes(9 * MIB)})
+
+
+@pytest.fixture
+def following(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.push.early.FOLLOWED", 3 * MIB)
+    monkeypatch.setattr("app.push.early.LOOK_AHEAD", 5 * MIB // 2)
+
+
+async def on_its_way(content: bytes, registry: FakeRegistry, error: Exception | None = None) -> AsyncIterator[bytes]:
+    """The second half comes when the registry has got some of the first."""
+    registry.gate = asyncio.Event()
+    half = len(content) // 2
+    async for chunk in at_once(content[:half]):
+        yield chunk
+    await asyncio.wait_for(registry.waiting.wait(), 20)
+    registry.gate.set()
+    if error is not None:
+        raise error
+    async for chunk in at_once(content[half:]):
+        yield chunk
+
+
+FOLLOWED = {
+    "layout": oci_layout([entry(oci_image(LARGE, compression="gzip"))]),
+    "podman": docker_save([LARGE], style="podman"),
+    "docker25": docker_save([LARGE], style="docker25"),
+}
+
+
+@pytest.mark.parametrize("form", FOLLOWED)
+@pytest.mark.usefixtures("following")
+async def test_a_large_blob_is_sent_as_fast_as_it_comes(bench: Bench, registry: FakeRegistry, form: str) -> None:
+    async with at_work_early(bench) as service:
+        job = await pushed(service, on_its_way(FOLLOWED[form], registry))
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 2
+    assert job.progress.blobs_reused == 1
+
+
+@pytest.mark.usefixtures("following")
+async def test_a_large_blob_that_does_not_come_to_its_end_leaves_nothing(bench: Bench, registry: FakeRegistry) -> None:
+    broken = on_its_way(FOLLOWED["podman"], registry, UploadIncomplete("the line is cut"))
+    async with at_work_early(bench) as service:
+        with pytest.raises(UploadIncomplete):
+            await pushed(service, broken)
+        assert is_empty(registry)
+
+
+@pytest.mark.usefixtures("following")
+async def test_a_large_blob_that_is_wrong_never_arrives(bench: Bench, registry: FakeRegistry) -> None:
+    content = bytearray(FOLLOWED["layout"])
+    content[3 * MIB] ^= 1
+    async with at_work_early(bench) as service:
+        job = await pushed(service, on_its_way(bytes(content), registry))
+    assert job.problem is not None
+    assert job.problem.code == "digest_mismatch"
+    assert not registry.tags
+    assert len(registry.blobs) <= 1  # its config
+
+
+@pytest.mark.usefixtures("following")
+async def test_an_upload_that_stands_still_holds_no_lane_and_its_blob_goes_when_it_is_whole(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Letting(FakeRegistry):
+        left = asyncio.Event()
+
+        async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+            try:
+                return await super().push_blob(repository, content)
+            finally:
+                self.left.set()
+
+    monkeypatch.setattr("app.push.early.STALL_SECONDS", 0.01)
+    bench.registry = registry = Letting()
+    content = FOLLOWED["layout"]
+    half = len(content) // 2
+
+    async def halting() -> AsyncIterator[bytes]:
+        async for chunk in at_once(content[:half]):
+            yield chunk
+        await asyncio.wait_for(registry.left.wait(), 20)
+        assert not registry.under_way
+        async for chunk in at_once(content[half:]):
+            yield chunk
+
+    async with at_work_early(bench) as service:
+        job = await pushed(service, halting())
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 3
+    assert {digest for _, digest in registry.blobs} == {Digest.of(data) for data in registry.blobs.values()}
