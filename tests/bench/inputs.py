@@ -1,6 +1,6 @@
 """The archives that are pushed, made once below the cache folder: deterministic for one machine's files.
 
-docker   one image of plain layers, about 600 MB, as `docker save` writes it
+docker   one image of plain layers, about 600 MB, as `podman save` writes it; and of one layer
 oci      the same layers in gzip, as an OCI layout
 fleet    24 images on one base, one docker archive; and each of them as an archive of its own for tools of one image
 small    300 images of three small layers, one of them shared: OCI archive and mindthegap bundle
@@ -65,6 +65,12 @@ def cache_folder() -> Path:
 def docker_input(folder: Path, sizes: Sequence[int] = LAYER_SIZES) -> Input:
     layers = system_layers(folder, sizes)
     return docker_archive(folder / "docker.tar", {"bench/docker:1": layers})
+
+
+def one_layer_input(folder: Path) -> Input:
+    """The same as one layer: nothing of it is whole before all of it is."""
+    (folder / "one").mkdir(exist_ok=True)
+    return docker_input(folder / "one", (sum(LAYER_SIZES),))
 
 
 def docker_archive(target: Path, images: Mapping[str, Sequence[Layer]]) -> Input:

@@ -17,7 +17,7 @@ from pathlib import Path
 from subprocess import DEVNULL, Popen
 from typing import Any
 
-from tests.bench.inputs import Input, cache_folder, docker_input, oci_input
+from tests.bench.inputs import Input, cache_folder, docker_input, oci_input, one_layer_input
 from tests.bench.processes import CommandFailed, run
 from tests.bench.race import say
 from tests.bench.servers import ROOT, START_SECONDS, Registry, Service, empty_registry, scratch, service
@@ -100,7 +100,11 @@ def _await_port(port: int) -> None:
 def pullable(runs: int) -> dict[str, Any]:
     """By each way with the tag in the request, as fast as it is taken, and at the pace of 1 Gbit/s."""
     folder, found = cache_folder(), dict[str, list[float]]()
-    inputs = {"docker, plain layers": docker_input(folder), "OCI, gzip": oci_input(folder)}
+    inputs = {
+        "docker, plain layers": docker_input(folder),
+        "docker, one plain layer": one_layer_input(folder),
+        "OCI, gzip": oci_input(folder),
+    }
     paces = {"at 1 Gbit/s": GIGABIT, "as fast as it is taken": 0}
     for _, kind, way, words in itertools.product(range(runs), inputs, WAYS, paces):
         seconds = _lag(inputs[kind], WAYS[way], paces[words])

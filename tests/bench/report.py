@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     blocks += [_load(parts["load"])] if "load" in parts else []
     blocks += [_rest(parts["rest"])] if "rest" in parts else []
     blocks += [_curves(parts)] if any(name in parts for name in ("images", "sizes", "jobs")) else []
-    blocks += [_other(name, parts[name]) for name in parts if name in ("store", "opening")]
+    blocks += [_store(parts["store"])] if "store" in parts else []
+    blocks += [_opening(parts["opening"])] if "opening" in parts else []
     blocks.append(_when(parts))
     return "\n\n".join(blocks)
 
@@ -121,8 +121,31 @@ def _point(point: Mapping[str, float]) -> tuple[str, ...]:
     return f"{point['wall']:.2f} s", f"{point['cpu']:.2f} s", memory, f"{point['requests']:.0f}"
 
 
-def _other(name: str, part: Mapping[str, Any]) -> str:
-    return f"## {name}\n\n```json\n{json.dumps(part, indent=1)}\n```"
+def _store(part: Mapping[str, Any]) -> str:
+    asked = {name: each for name, each in part.items() if isinstance(each, dict) and "median" in each}
+    rows = [
+        (name.replace("_", ", "), *(f"{each[figure]:.2f} ms" for figure in ("median", "p99", "cpu")))
+        for name, each in asked.items()
+    ]
+    return (
+        f"## The job store with {part['jobs']:,} jobs, {part['queued']:,} of them queued\n\n"
+        f"From the start until jobs are taken: {part['ready']:.2f} s.\n\n"
+        f"{grid(('asked for', 'median', 'p99', 'CPU'), rows)}"
+    )
+
+
+def _opening(part: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            name,
+            *(f"{each[figure]:,}" for figure in ("images", "members", "header_reads", "document_reads")),
+            f"{each['seconds']:.3f} s",
+        )
+        for name, each in part.items()
+        if isinstance(each, dict) and "members" in each
+    ]
+    head = ("archive", "images", "members", "reads for headers", "reads for documents", "CPU")
+    return f"## Opening an archive of 300 images\n\n{grid(head, rows)}"
 
 
 def _when(parts: Parts) -> str:
