@@ -19,7 +19,7 @@ FUZZ ?=
 ROUNDS ?= 200
 SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz soak bench check format openapi lock offline-bundle clean
+.PHONY: help setup system-packages run test coverage fuzz soak bench container-test check format openapi lock offline-bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -75,6 +75,11 @@ bench: setup ## measure Tarmac beside its peers; the tables go to tests/bench/RE
 # A kill -9 at random moments of a mixed load against docker-registry, and what must hold after it.
 soak: setup system-packages ## kill the service ROUNDS (200) times at random and look for losses
 	nice $(BIN)/python -m tests.soak --rounds $(ROUNDS) $(SOAK)
+
+# Some minutes, as root on Debian. What it makes is below /var/tmp and goes with it.
+container-test: setup ## build the image on a stand-in for its base, run it as compose and Kubernetes do
+	@$(MAKE) --no-print-directory system-packages PEERS="podman runc mmdebstrap skopeo curl openssl ip=iproute2 nsenter=util-linux"
+	TARMAC_REQUIRE_PEERS=1 $(BIN)/pytest --timeout 900 $(addprefix tests/container/,image.py compose.py pod.py)
 
 check: setup ## format, lint, types, import contracts, OpenAPI in step with the code
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ import pytest
 from app.certificate import LOOK_SECONDS, Certificate, CertificateFiles
 from app.errors import InvalidSettings
 from app.settings import load_settings
-from tests.support.certificates import Certificates, make_certificates
+from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
 from tests.support.peers import peer
 
 
@@ -82,6 +82,16 @@ async def test_who_has_to_show_a_certificate_and_has_none_is_not_let_in(
         assert await curl(port, "--cacert", first.ca, *shown) == 0
         foreign = ("--cert", second.certificate, "--key", second.key)
         assert await curl(port, "--cacert", first.ca, *foreign) != 0
+
+
+async def test_clients_of_an_authority_are_let_in_that_python_since_3_13_finds_wanting(
+    pairs: tuple[Certificates, Certificates], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_strict_as_python_3_13(monkeypatch)
+    first, _ = pairs
+    files = put(first, tmp_path)
+    async with listening(Certificate(CertificateFiles(files.certificate, files.key, first.ca))) as port:
+        assert await curl(port, "--cacert", first.ca, "--cert", first.certificate, "--key", first.key) == 0
 
 
 def test_files_that_do_not_fit_stop_the_start(pairs: tuple[Certificates, Certificates], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ KUBERNETES = DEPLOY / "kubernetes"
 MANIFESTS = sorted(
     each for each in KUBERNETES.rglob("*.yaml") if each.name not in {"kustomization.yaml", "servicemonitor.yaml"}
 )
+VARIANTS = [KUBERNETES / "one", KUBERNETES / "replicas"]
 BIN = Path(sys.executable).parent
 
 
@@ -78,7 +79,7 @@ def test_kubernetes_takes_the_manifest(file: Path) -> None:
     # a patch of kustomize has no selector and no image: those are in what it is laid over
     members = document(file)
     if file.parent.name == "replicas" and members["kind"] == "StatefulSet":
-        members = laid_over(document(KUBERNETES / "statefulset.yaml"), members)
+        members = laid_over(document(KUBERNETES / "one/statefulset.yaml"), members)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         kubernetes_validate.validate(members, "1.31", strict=True)
@@ -102,7 +103,7 @@ def laid_over(below: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-@pytest.mark.parametrize("directory", [KUBERNETES, KUBERNETES / "replicas"], ids=["one", "replicas"])
+@pytest.mark.parametrize("directory", VARIANTS, ids=lambda directory: directory.name)
 def test_a_kustomization_names_every_file_beside_it(directory: Path) -> None:
     text = (directory / "kustomization.yaml").read_text(encoding="utf-8")
     missing = [
@@ -111,8 +112,18 @@ def test_a_kustomization_names_every_file_beside_it(directory: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("directory", VARIANTS, ids=lambda directory: directory.name)
+def test_a_kustomization_is_none_that_kustomize_refuses_or_bends(directory: Path) -> None:
+    """It refuses what includes a directory above itself, and with includeSelectors writes the label into the selector
+    of the cluster's name server too: then no pod matches, and no name is found."""
+    members = document(directory / "kustomization.yaml")
+    below = [(directory / each).resolve() for each in members["resources"]]
+    assert not [each for each in below if directory.is_relative_to(each)]
+    assert not [each for each in members.get("labels", []) if each.get("includeSelectors")]
+
+
 def test_the_pod_may_do_nothing_it_need_not() -> None:
-    pod = document(KUBERNETES / "statefulset.yaml")["spec"]["template"]["spec"]
+    pod = document(KUBERNETES / "one/statefulset.yaml")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["automountServiceAccountToken"] is False
@@ -124,7 +135,7 @@ def test_the_pod_may_do_nothing_it_need_not() -> None:
 
 
 def test_the_settings_in_kubernetes_are_known(tmp_path: Path) -> None:
-    text = document(KUBERNETES / "settings.yaml")["data"]["tarmac.toml"]
+    text = document(KUBERNETES / "one/settings.yaml")["data"]["tarmac.toml"]
     for name in ("tokens", "registry-password", "ca.pem"):
         (tmp_path / name).write_text("")
     (tmp_path / "tarmac.toml").write_text(text.replace("/secrets", str(tmp_path)))

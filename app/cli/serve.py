@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
-
-from app.cli.options import settings_of
+import signal
+import sys
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = settings_of(arguments)
-    from app.main import serve
+    # The first process of a container gets no signal that it does not ask for: a stop during the start would be passed
+    # over, and the kill come when the engine's patience ends. So before the imports, which are most of the start.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        from app.cli.options import settings_of
 
-    serve(settings)
+        settings = settings_of(arguments)
+        from app.main import serve
+
+        serve(settings)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,21 @@ import pytest
 
 from tests.jobs.bench import APP
 from tests.soak.process import LOOK_SECONDS, Tarmac, pause
+
+ROOT = Path(__file__).parents[2]
+# The signal comes while the service is still being imported.
+STOPPED_EARLY = """
+import os, signal, sys
+from app.__main__ import main
+
+class Signal:
+    def find_spec(self, name, *_):
+        if name == "app.main":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Signal())
+sys.exit(main(["serve"]))
+"""
 
 
 @pytest.fixture
@@ -52,6 +70,15 @@ def test_a_stop_lets_an_upload_end_and_takes_no_new_one(service: Tarmac) -> None
     assert "Traceback" not in service.log.read_text()
     service.start()
     assert service.job(job)["state"] == "succeeded"
+
+
+def test_a_stop_during_the_start_is_no_failure_and_is_not_passed_over(tmp_path: Path) -> None:
+    environ = {**os.environ, "TARMAC_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_EARLY], cwd=ROOT, env=environ, capture_output=True, check=False, timeout=50
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_second_signal_does_not_wait(service: Tarmac) -> None:

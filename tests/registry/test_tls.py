@@ -12,7 +12,7 @@ from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.tls import MOST_FILES, TlsFiles, Trust, certificate_folders
 from app.registry.wire import parse_registry_url
-from tests.support.certificates import Certificates, make_certificates
+from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
 from tests.support.scripted_registry import ScriptedRegistry
 
 
@@ -37,6 +37,17 @@ async def test_the_directory_of_a_registry_holds_its_authority_and_our_certifica
         url = parse_registry_url(server.url, "url")
         folders = (tmp_path / "absent", tmp_path / "certs.d")
         async with HttpRegistry(HttpSettings(url, certificate_folders=folders)) as registry:
+            await registry.check()
+
+
+async def test_an_authority_is_trusted_that_python_since_3_13_finds_wanting(
+    certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = server_context(certificates)
+    as_strict_as_python_3_13(monkeypatch)
+    async with ScriptedRegistry(tls=context) as server:
+        url = parse_registry_url(server.url, "url")
+        async with HttpRegistry(HttpSettings(url, ca_file=certificates.ca)) as registry:
             await registry.check()
 
 
