@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -16,15 +16,11 @@ from app.archive.model import Compression, DockerLayer, ReadAt
 from app.errors import DigestMismatch
 from app.oci import Digest, Hasher
 from app.push.pieces import PIECE, Piece, Pieces, Source, encoded, plain_blocks, stored
-from app.push.wanted import Berth, Word
+from app.push.wanted import Ready, Waits
 from app.registry import BlobContent
 
 SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
 _KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
-
-
-Ready = Callable[[int], Awaitable[None]]
-"""Awaited before more is read of a source that is still coming in, and of which so many bytes have been read."""
 
 
 class Readable(Protocol):
@@ -190,19 +186,20 @@ async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerat
 
 class Sending(BlobContent):
     """A blob on its way: tells `report(position, sent)` after each piece. `release` when the registry is done with it,
-    however that came. Where a `word` is waited for, others use its berth meanwhile."""
+    however that came."""
 
     def __init__(
         self,
         content: Readable,
         report: Callable[[int, int], None],
-        berth: Berth | None = None,
-        word: Word | None = None,
-        ready: Ready | None = None,
+        waits: Waits | None = None,
+        *,
+        may_be_there: bool = False,
     ) -> None:
         self._content = content
         self._report = report
-        self._berth, self._word, self._ready = berth or Berth(), word, ready
+        self._waits = waits or Waits()
+        self._may_be_there, self.was_there = may_be_there, False
         self._readers: list[AsyncGenerator[object, None]] = []
 
     @property
@@ -214,17 +211,25 @@ class Sending(BlobContent):
         return self._content.size
 
     @property
+    def may_be_there(self) -> bool:
+        return self._may_be_there
+
+    def found(self) -> None:
+        self.was_there = True
+
+    @property
     def is_wanted(self) -> bool:
-        return self._word is None or self._word.given
+        return self._waits.word is None or self._waits.word.given
 
     async def until_wanted(self) -> None:
-        if self._word is not None and not self._word.given:
-            self._berth.leave()
-            await self._word.wait()
+        word = self._waits.word
+        if word is not None and not word.given:
+            self._waits.berth.leave()
+            await word.wait()
 
     def chunks(self) -> AsyncIterator[bytes]:
         earlier = tuple(self._readers)
-        reader = in_threads(self._content.pieces(), self._ready)
+        reader = in_threads(self._content.pieces(), self._waits.ready)
         chunks = self._chunks(earlier, reader)
         self._readers += (chunks, reader)
         return chunks
@@ -234,7 +239,7 @@ class Sending(BlobContent):
     ) -> AsyncGenerator[bytes, None]:
         for each in earlier:
             await each.aclose()  # a further attempt: what the last one had in memory goes
-        await self._berth.take()
+        await self._waits.berth.take()
         sent = 0
         async for piece in reader:
             yield piece.data

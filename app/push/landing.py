@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from app.archive.model import DockerImage, ReadAt
 from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
-from app.push.content import SMALL, ArchivedBlob, Readable, Ready, Sending, open_layer
+from app.push.content import SMALL, ArchivedBlob, Readable, Sending, open_layer
 from app.push.docker_manifest import Blob, layers_of
 from app.push.events import BlobDone, BlobSent, Event, Outcome
 from app.push.memory import Recollection
 from app.push.pieces import InlineBytes, Source
 from app.push.plan import BlobStep, ImageTarget, PushPlan
 from app.push.presence import Presence
-from app.push.wanted import Berth, Word
+from app.push.wanted import Berth, Ready, Waits, Word
 from app.registry import Registry
 
 Key = tuple[Digest, bool]
@@ -150,21 +150,16 @@ class Carrier:
     ) -> tuple[Outcome, Blob]:
         """`absent` is known not to be there."""
         content = await self._supply.open(landing.step)
-        blob = _known(content)
-        if blob is not None and blob[0] != absent and await self._registry.blob_exists(repository, blob[0]):
-            return Outcome.EXISTS, blob
         key = landing.step.key
 
         def report(position: int, sent: int) -> None:
             self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
 
-        sending = Sending(content, report, berth, self._supply.word, self._supply.ready)
+        is_known = content.digest is not None and content.digest != absent
+        waits = Waits(berth, self._supply.word, self._supply.ready)
+        sending = Sending(content, report, waits, may_be_there=is_known)
         try:
-            return Outcome.PUSHED, await self._registry.push_blob(repository, sending)
+            blob = await self._registry.push_blob(repository, sending)
+            return Outcome.EXISTS if sending.was_there else Outcome.PUSHED, blob
         finally:
             await sending.release()
-
-
-def _known(content: Readable) -> Blob | None:
-    """None for a layer that is compressed while it is sent."""
-    return None if content.digest is None or content.size is None else (content.digest, content.size)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +25,10 @@ class Word:
 
     async def wait(self) -> None:
         await self._given.wait()
+
+
+Ready = Callable[[int], Awaitable[None]]
+"""Awaited before more is read of a source that is still coming in, and of which so many bytes have been read."""
 
 
 class Berth:
@@ -56,3 +62,12 @@ class Berth:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.leave()
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What the sending of a blob may have to wait for, and the berth that others use meanwhile."""
+
+    berth: Berth = field(default_factory=Berth)
+    word: Word | None = None
+    ready: Ready | None = None

@@ -34,6 +34,15 @@ class BlobContent(Protocol):
         ...
 
     @property
+    def may_be_there(self) -> bool:
+        """The registry is to look before it takes it; with `digest` known."""
+        return False
+
+    def found(self) -> None:
+        """It is there, and was not sent."""
+        return
+
+    @property
     def is_wanted(self) -> bool:
         return True
 
@@ -61,7 +70,8 @@ class Blobs(Protocol):
         ...
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        """Send one blob; its digest and size. Errors of `content` pass through unchanged."""
+        """Send one blob, where it is not there already; its digest and size. Errors of `content` pass through
+        unchanged."""
         ...
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from app.errors import RegistryError, RegistryFault
+from app.oci import Digest
 from app.registry.backoff import DEFAULT_POLICY, REAL, Pause
 from app.registry.client import Call, HttpSettings
+from app.registry.digests import compare
 from app.registry.egress import check_target
 from app.registry.reply import Reply, error_of, read_complaint
 from app.registry.session import Session
 from app.registry.wire import Origin, resolve_location
 
 DELETE_TRIES = 4  # for one upload session, within the time for cleaning up
+_SILENT = frozenset({403, 405})  # to a HEAD: Artifactory answers 403 for what is not there (RTFACT-13797)
 _NOT_TO_BE_DELETED = frozenset({401, 403, 404, 405, 410, 501})  # gone, or nothing that we can end
 
 
@@ -56,15 +60,28 @@ class Endpoint:
         check_target(target, origin, "the upload Location", self.settings.allowed_origins)
         return location
 
-    async def open_upload(self, repository: str) -> Reply:
-        """The answer that has the Location of a new upload session. When cancelled, the session is too, as soon as it
-        is known; nobody waits for that."""
-        opening = asyncio.create_task(self.send(Call("POST", await self.url(repository, "blobs/uploads/")), repository))
+    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+        reply = await self.send(Call("HEAD", await self.url(repository, f"blobs/{digest}")), repository)
+        if is_absent(reply):  # then the POST's answer says in words what is wrong
+            return False
+        expect(reply, frozenset({200}))
+        return True
+
+    async def open_upload(self, repository: str, unless: Digest | None = None) -> Reply | None:
+        """The answer that has the Location of a new upload session; None where the repository has the blob `unless`:
+        it is mounted from where it is. When cancelled, the session is too, as soon as it is known; nobody waits for
+        that."""
+        query = "" if unless is None else f"?{mounting(unless, repository)}"
+        call = Call("POST", await self.url(repository, f"blobs/uploads/{query}"))
+        opening = asyncio.create_task(self.send(call, repository))
         try:
             reply = await asyncio.shield(opening)
         except asyncio.CancelledError:
             self._clean_up(self._unopen(repository, opening))
             raise
+        if unless is not None and reply.status == 201:
+            compare(reply, unless)
+            return None
         expect(reply, frozenset({202}))
         return reply
 
@@ -118,6 +135,18 @@ class Endpoint:
 def expect(reply: Reply, good: frozenset[int]) -> None:
     if reply.status not in good:
         raise error_of(reply, datetime.now(UTC))
+
+
+def mounting(digest: Digest, source: str) -> str:
+    """The query of a request for a blob of another repository, or of the same."""
+    return f"mount={quote(str(digest), safe='')}&from={quote(source, safe='')}"
+
+
+def is_absent(reply: Reply) -> bool:
+    """404, or a HEAD that is not answered for what is not there; but not a 403 that is a rate limit."""
+    if reply.status in _SILENT:
+        return not error_of(reply, datetime.now(UTC)).retryable
+    return reply.status == 404
 
 
 def _wants_repository(reply: Reply) -> bool:

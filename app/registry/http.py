@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 from app.errors import RegistryError, RegistryFault, RegistryRejected
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.backoff import REAL, Pause
-from app.registry.client import NO_HEADERS, Call, HttpClient, HttpSettings, Transport
+from app.registry.client import Call, HttpClient, HttpSettings, Transport
 from app.registry.digests import compare, digest_like, stated_digest
 from app.registry.ending import carried_out
-from app.registry.endpoint import Endpoint, expect
+from app.registry.endpoint import Endpoint, expect, is_absent, mounting
 from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
 from app.registry.reading import OCTETS
-from app.registry.reply import Reply, error_of
 from app.registry.secrets import Secrets
 from app.registry.session import Session
 from app.registry.upload import Uploader
@@ -28,7 +25,6 @@ _ACCEPT = {
         (media_types.OCI_MANIFEST, media_types.OCI_INDEX, media_types.DOCKER_MANIFEST, media_types.DOCKER_LIST, "*/*")
     )
 }
-_SILENT = frozenset({403, 405})  # to a HEAD: Artifactory answers 403 for what is not there (RTFACT-13797)
 
 
 class HttpRegistry:
@@ -83,16 +79,11 @@ class HttpRegistry:
         return await examine(self._session, self._settings.url)
 
     async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        reply = await self._send("HEAD", repository, f"blobs/{digest}")
-        if _is_absent(reply):  # then the POST's answer says in words what is wrong
-            return False
-        expect(reply, frozenset({200}))
-        return True
+        return await self._endpoint.blob_exists(repository, digest)
 
     async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
         """A registry that cannot mount opens an upload session instead; it is cancelled. No refusal is fatal."""
-        query = f"mount={quote(str(digest), safe='')}&from={quote(source, safe='')}"
-        call = Call("POST", await self._endpoint.url(repository, f"blobs/uploads/?{query}"))
+        call = Call("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
         try:
             reply = await self._endpoint.send(call, repository, f"repository:{source}:pull")
             if reply.status == 202:
@@ -105,8 +96,9 @@ class HttpRegistry:
         return await self._uploader.push(repository, content)
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        reply = await self._send("HEAD", repository, f"manifests/{reference}")
-        if _is_absent(reply):
+        call = Call("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
+        reply = await self._endpoint.send(call, repository)
+        if is_absent(reply):
             return None
         expect(reply, frozenset({200}))
         digest = stated_digest(reply)
@@ -154,14 +146,3 @@ class HttpRegistry:
         expect(reply, frozenset({200, 201, 202}))
         compare(reply, descriptor.digest)
         return reply.header("oci-subject") is not None
-
-    async def _send(self, method: str, repository: str, rest: str) -> Reply:
-        headers = _ACCEPT if rest.startswith("manifests/") else NO_HEADERS
-        return await self._endpoint.send(Call(method, await self._endpoint.url(repository, rest), headers), repository)
-
-
-def _is_absent(reply: Reply) -> bool:
-    """404, or a HEAD that is not answered for what is not there; but not a 403 that is a rate limit."""
-    if reply.status in _SILENT:
-        return not error_of(reply, datetime.now(UTC)).retryable
-    return reply.status == 404

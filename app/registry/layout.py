@@ -70,6 +70,11 @@ class LayoutRegistry:
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         parse_repository(repository)
+        digest = content.digest
+        size = await self.blob_size(repository, digest) if digest is not None and content.may_be_there else None
+        if digest is not None and size is not None:
+            content.found()
+            return digest, size
         writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
         try:
             async for chunk in content.chunks():

@@ -2,6 +2,8 @@
 
 The cheapest way is tried first; each way that a registry refuses leads to the next, and is not tried there again:
 
+    may be there     POST with a mount from where it would be: 201 where it is there, else the session
+                     HEAD, then POST
     digest known     one PUT        two requests       GAR needs it
                      one PATCH      three              Artifactory, old pulp
                      chunks         behind a proxy that limits a request's size (nginx 1 MB, Cloudflare 100 MB)
@@ -37,8 +39,10 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The ways that have not been refused, and `most` bytes of a request's body that a size limit lets through."""
+    """The ways that have not been refused, and `most` bytes of a request's body that a size limit lets through. `ask`:
+    the request that opens a session may ask for the blob, too."""
 
+    ask: bool = True
     put: bool = True
     patch: bool = True
     chunks: bool = True
@@ -71,6 +75,7 @@ class Profile:
         """What both have learnt."""
         limits = [each.most for each in (self, other) if each.most is not None]
         return Profile(
+            ask=self.ask and other.ask,
             put=self.put and other.put,
             patch=self.patch and other.patch,
             chunks=self.chunks and other.chunks,

@@ -20,7 +20,7 @@ from app.registry.profile import SMALLEST_CHUNK, Profile
 MOST_PROFILES = 1_000  # registries; those that taught something longest ago go
 MAX_FILE = 1 << 20  # bytes; a thousand profiles have a fifth of it
 GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised, a registry renewed: then everything is tried again
-_WAYS = ("put", "patch", "chunks", "stream")
+_WAYS = ("ask", "put", "patch", "chunks", "stream")
 _MEMBERS = frozenset({*_WAYS, "most", "learnt"})
 _log = logging.getLogger(__name__)
 

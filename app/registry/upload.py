@@ -14,6 +14,7 @@ from app.registry.digests import compare
 from app.registry.ending import carried_out
 from app.registry.endpoint import Endpoint
 from app.registry.gate import Gate
+from app.registry.opening import Openings
 from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
 from app.registry.profiles import LearntProfile
 from app.registry.reading import NO_BODY, OCTETS, Reading, part_of, ranged, whole
@@ -54,6 +55,7 @@ class Uploader:
 
     def __init__(self, endpoint: Endpoint, gate: Gate, pause: Pause) -> None:
         self.endpoint, self.gate, self.pause = endpoint, gate, pause
+        self.openings = Openings(endpoint)
         self.learnt = LearntProfile(endpoint.name, endpoint.settings.profiles)
 
     async def push(self, repository: str, content: BlobContent) -> Blob:
@@ -120,7 +122,11 @@ class _Upload:
 
     async def _attempt(self, way: Way) -> Blob:
         """In a session of its own, which is closed or cancelled in the end."""
-        started = await self._endpoint.open_upload(self._repository)
+        unless = self._content.digest if self._content.may_be_there else None
+        started, self._profile = await self._uploader.openings.open(self._repository, unless, self._profile)
+        if started is None:
+            self._content.found()
+            return self._blob()
         least = chunk_min_length(started.header("oci-chunk-min-length"))
         place = _Place(await self._endpoint.location(started), least)
         self._reading.furthest = 0
@@ -279,9 +285,7 @@ class _Upload:
     async def _stored_after_all(self, error: RegistryError) -> Blob:
         """A session that is gone may have been closed by the very request whose answer was lost."""
         digest, size = self._content.digest, self._content.size
-        if digest is not None and size is not None and self._reading.furthest >= size:
-            url = await self._endpoint.url(self._repository, f"blobs/{digest}")
-            reply = await self._endpoint.send(Call("HEAD", url), self._repository)
-            if reply.status == 200:
-                return digest, size
+        all_given = digest is not None and size is not None and self._reading.furthest >= size
+        if all_given and await self._endpoint.blob_exists(self._repository, self._blob()[0]):
+            return self._blob()
         raise error

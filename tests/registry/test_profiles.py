@@ -53,7 +53,7 @@ async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_
     assert await file.recall("c") == Profile()
 
 
-WHOLE: dict[str, Any] = {"put": False, "patch": True, "chunks": True, "stream": True, "most": 5 << 20, "learnt": 9.0}
+WHOLE: dict[str, Any] = {"ask": True, "put": False, "patch": True, "chunks": True, "stream": True, "most": 5 << 20, "learnt": 9.0}
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,11 @@ class FakeRegistry:
         return True
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        self._enter("push_blob", repository, str(content.digest))
+        digest = content.digest
+        if content.may_be_there and digest is not None and await self.blob_exists(repository, digest):
+            content.found()
+            return digest, len(self.blobs[repository, digest])
+        self._enter("push_blob", repository, str(digest))
         self.under_way += 1
         try:
             return await self._pushed(repository, content)

@@ -71,6 +71,7 @@ class Manners:
     auth: str = "none"
     from_the_start: bool = True
     mounts: bool = True
+    asks: bool = True  # takes a mount from the repository itself
     absolute_locations: bool = False
     states_digests: bool = True
     lists_referrers: bool = True
@@ -248,6 +249,8 @@ class MemoryRegistry:
         if self.manners.created is not None and name not in self.manners.created:
             raise Refused(404, "NAME_UNKNOWN", "no such project")
         digest, source = request.query.get("mount", ""), request.query.get("from", "")
+        if source == name and not self.manners.asks:
+            raise Refused(405, "UNSUPPORTED")
         content = self.repositories.get(source, Repository()).blobs.get(digest)
         if self.manners.mounts and content is not None:
             self.repository(name).blobs[digest] = content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.registry.proof import Verification
 from tests.registry.faults.script import (
+    ASK,
     BODY_OF_300K,
     CLOSE,
     HEAD_BLOB,
@@ -64,24 +65,35 @@ def forget_tag(registry: MemoryRegistry) -> None:
     registry.repository("team/app").tags.clear()
 
 
+def by_head() -> Manners:
+    """A registry that is asked for blobs by HEAD: it refuses the other way."""
+    return Manners(asks=False)
+
+
 def _transport() -> list[Fault]:
     """Connections that break, at every kind of request."""
     places = {
         "ping": PING,
         "look": LOOK,
         "head-blob": HEAD_BLOB,
+        "ask": ASK,
         "start": START,
         "send": SEND,
         "tag": TAG,
         "token": TOKEN,
     }
     faults = []
+    acts = {
+        "reset": meets(reset_after(0)),
+        "close": meets(close()),
+        "hang": meets(hang()),
+        "html-502": says(502, HTML, Content_Type="text/html"),
+        "503": says(503),
+    }
     for name, when in places.items():
-        faults.append(Fault(f"reset-at-{name}", when, (meets(reset_after(0)),)))
-        faults.append(Fault(f"close-at-{name}", when, (meets(close()),)))
-        faults.append(Fault(f"hang-at-{name}", when, (meets(hang()),)))
-        faults.append(Fault(f"html-502-at-{name}", when, (says(502, HTML, Content_Type="text/html"),)))
-        faults.append(Fault(f"503-at-{name}", when, (says(503),)))
+        for what, act in acts.items():
+            manners = by_head() if when is HEAD_BLOB else Manners()
+            faults.append(Fault(f"{what}-at-{name}", when, (act,), manners=manners))
     return faults
 
 
@@ -89,7 +101,9 @@ TRANSPORT = _transport()
 RATES = [
     Fault("429-retry-after-seconds", START, (complains(429, "TOOMANYREQUESTS"),) * 2),
     Fault("429-with-seconds-at-the-tag", TAG, (says(429, b"", Retry_After="7"),)),
-    Fault("429-with-a-date", HEAD_BLOB, (says(429, b"", Retry_After="Fri, 02 Jan 2099 03:05:05 GMT"),)),
+    Fault(
+        "429-with-a-date", HEAD_BLOB, (says(429, b"", Retry_After="Fri, 02 Jan 2099 03:05:05 GMT"),), manners=by_head()
+    ),
     Fault("429-with-nonsense-to-wait", START, (says(429, b"", Retry_After="soon"),)),
     Fault("429-with-bare-line-ends", START, (meets(raw(BARE_429)),)),
     Fault("429-for-ever", START, (), "registry_rate_limited", after=says(429, b"", Retry_After="1")),
@@ -122,6 +136,15 @@ REFUSALS = [
     Fault("413-for-the-manifest", TAG, (), "registry_rejected", after=says(413, HTML_413), says="413 Request Entity"),
     Fault("412-immutable-tag", TAG, (), "registry_rejected", after=complains(412, "PRECONDITION", "immutable")),
     Fault("507-out-of-space", SEND, (), "registry_error", after=says(507, b"no space left")),
+    Fault("ask-400", ASK, (), after=complains(400, "UNSUPPORTED")),
+    Fault("ask-401", ASK, (), after=says(401)),
+    Fault("ask-403", ASK, (), after=complains(403, "DENIED")),
+    Fault("ask-404", ASK, (), after=complains(404, "BLOB_UNKNOWN")),
+    Fault("ask-405", ASK, (), manners=by_head()),
+    Fault("ask-500", ASK, (says(500),) * 3),
+    Fault("ask-reset-for-ever", ASK, (), after=meets(reset_after(0))),
+    Fault("ask-is-answered-with-another-blob", ASK, (), "registry_error", after=says(201, Docker_Content_Digest=OTHER)),
+    Fault("ask-lies", ASK, (says(201),) * 3),
     Fault("mount-401", MOUNT, (), after=says(401)),
     Fault("mount-403", MOUNT, (), after=complains(403, "DENIED")),
     Fault("mount-405", MOUNT, (), after=complains(405, "UNSUPPORTED")),
@@ -156,7 +179,13 @@ WAYS = [
     Fault("400-digest-invalid-once", CLOSE, (complains(400, "DIGEST_INVALID"),)),
     Fault("400-digest-invalid-for-ever", CLOSE, (), "registry_rejected", after=complains(400, "DIGEST_INVALID")),
     Fault("wrong-digest-stated-once", CLOSE, (relabelled(Docker_Content_Digest=OTHER),)),
-    Fault("wrong-digest-stated-for-ever", CLOSE, (), "registry_error", after=relabelled(Docker_Content_Digest=OTHER)),
+    Fault(
+        "wrong-digest-stated-for-ever",
+        f"{CLOSE}|{ASK}",
+        (),
+        "registry_error",
+        after=relabelled(Docker_Content_Digest=OTHER),
+    ),
     Fault("wrong-digest-stated-for-the-tag", TAG, (relabelled(Docker_Content_Digest=OTHER),)),
     Fault("no-digest-stated", SEND, (), manners=Manners(states_digests=False)),
 ]
@@ -213,10 +242,10 @@ LOSSES = [
     Fault(
         "blob-lost-after-the-tag",
         HEAD_BLOB,
-        (fine, fine, fine, says(404)),
+        (says(404),),
         verification=Verification.BLOBS,
     ),
-    Fault("head-lies-about-blobs", HEAD_BLOB, (says(200),) * 3),
+    Fault("head-lies-about-blobs", HEAD_BLOB, (says(200),) * 3, manners=by_head()),
     Fault("a-warning", PING, (), manners=Manners(warning='299 - "this registry closes on Friday"'), says="Friday"),
     Fault("an-answer-with-too-little-body", LOOK, (meets(raw(b"HTTP/1.1 200 OK\r\nContent-Le")),)),
     Fault("an-answer-of-another-protocol", START, (meets(raw(b"220 smtp ready\r\n")),)),
