@@ -16,6 +16,7 @@ from app.oci.strict_json import refuse_lookalikes, strict_json
 MAX_MANIFEST_BYTES = 4 << 20  # distribution-spec: registries take at least 4 MiB; distribution refuses more
 _FIELDS = ("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations")
 MAX_REFERENCES = 20_000  # descriptors in one manifest; honest indexes hold below 100, images below 200
+_Plain = tuple[str, str, int]  # media type, digest, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +98,27 @@ def _descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
         raise MalformedArchive(f"{what.format('list')} is not a list")
     if len(value) > MAX_REFERENCES:
         raise LimitExceeded(f"{what.format(len(value))}: at most {MAX_REFERENCES} descriptors are read")
-    known: dict[tuple[str, str, int], Descriptor] = {}
+    known: dict[_Plain, Descriptor] = {}
     return tuple(_descriptor(entry, what.format(number), known) for number, entry in enumerate(value, 1))
 
 
-def _descriptor(entry: object, what: str, known: dict[tuple[str, str, int], Descriptor]) -> Descriptor:
-    """One value for equal ones: 100,000 layers that are the same one took 30 MB otherwise."""
-    found = Descriptor.parse(entry, what)
-    plain = Descriptor(found.media_type, found.digest, found.size)
-    return known.setdefault((found.media_type, str(found.digest), found.size), found) if found == plain else found
+def _descriptor(entry: object, what: str, known: dict[_Plain, Descriptor]) -> Descriptor:
+    """Equal ones are read once and are one value: 100,000 times the same layer took 0.8 s and 30 MB otherwise."""
+    plain = _plain(entry)
+    if plain is None:
+        return Descriptor.parse(entry, what)
+    found = known.get(plain)
+    if found is None:
+        found = known[plain] = Descriptor.parse(entry, what)
+    return found
+
+
+def _plain(entry: object) -> _Plain | None:
+    """What tells descriptors of these three members apart; None for others, and for what is none."""
+    if not isinstance(entry, dict) or len(entry) != 3:
+        return None
+    plain = entry.get("mediaType"), entry.get("digest"), entry.get("size")
+    return plain if tuple(map(type, plain)) == (str, str, int) else None  # type: ignore[return-value]
 
 
 def media_type_of(members: Mapping[str, Any]) -> str:
