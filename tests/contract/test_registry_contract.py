@@ -23,6 +23,7 @@ from app.registry.retry import RetryingRegistry
 from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent, UndecidedContent
 from tests.support.docker_registry import DockerRegistry
+from tests.support.lapse import Lapse
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, served
 
@@ -45,7 +46,7 @@ async def docker(folder: Path) -> AsyncIterator[Registry]:
 @asynccontextmanager
 async def retrying(folder: Path) -> AsyncIterator[Registry]:
     async with MemoryRegistry().client() as registry:
-        yield RetryingRegistry(registry)
+        yield RetryingRegistry(registry, pause=Lapse().pause)
 
 
 @asynccontextmanager
