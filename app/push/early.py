@@ -40,10 +40,8 @@ from app.spool import OpenFile
 
 SMALLEST = 256 << 10  # bytes; what is smaller takes no time at the end, and may be a manifest, which is no blob
 FOLLOWED = 32 << 20  # bytes; what is smaller is sent in a tenth of a second when it is whole
-LOOK_AHEAD = (
-    24 << 20
-)  # bytes that may be read further than what has been sent: blocks in the encoders, a piece, a batch
-STALL_SECONDS = 1.0  # without a byte; a request to the registry does not stand open for longer, nor is its lane held
+LOOK_AHEAD = 24 << 20  # bytes that may be read beyond what has been sent: blocks in the encoders, a piece
+STALL_SECONDS = 2.0  # for the next piece; a request to the registry waits no longer for it, nor is a lane held for it
 AT_ONCE = 2  # blobs of one archive that are read and sent; an upload that comes in keeps the cores busy enough
 MOST_WAITING = 128  # upload sessions of one archive; each is a file at the registry, or here
 _DIGEST = "([0-9a-f]{64})"
@@ -94,7 +92,7 @@ class EarlyPush:
         self._file: OpenFile | None = None
         self._sending = asyncio.Semaphore(AT_ONCE)
         self._grown = asyncio.Event()
-        self._stood_still = False
+        self._is_slow = False
 
     def hear(self, indexing: Indexing) -> None:
         """More has come of the archive; `indexing` knows which files it begins or brings."""
@@ -154,23 +152,25 @@ class EarlyPush:
         return member.extent.offset + min(member.extent.size, first or member.extent.size) <= file.size
 
     async def _can_begin(self, member: Member) -> bool:
-        """An upload that stood still once is not followed again."""
-        is_long = member.extent.size >= FOLLOWED and not self._stood_still
+        """An upload that was slow once is not followed again."""
+        is_long = member.extent.size >= FOLLOWED and not self._is_slow
         follows = is_long and (_stated_digest(_BLOB, member) or _stated_digest(_LAYER, member)) is not None
         return await self._has(member, LOOK_AHEAD if follows else None)
 
     async def _until_there(self, member: Member, position: int) -> None:
-        """Until it can be read on from `position`. Raises UploadIncomplete where nothing comes."""
-        while not await self._has(member, position + LOOK_AHEAD):
-            grown = self._grown
-            if self._over:
-                raise UploadIncomplete("the upload has ended before this blob")
-            try:
-                async with asyncio.timeout(STALL_SECONDS):
+        """Until it can be read on from `position`. Raises UploadIncomplete where that takes long, or never comes."""
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                while True:
+                    grown, over = self._grown, self._over  # as they were before the look
+                    if await self._has(member, position + LOOK_AHEAD):
+                        return
+                    if over:
+                        raise UploadIncomplete("the upload has ended before this blob")
                     await grown.wait()
-            except TimeoutError:
-                self._stood_still = True
-                raise UploadIncomplete("the upload stands still") from None
+        except TimeoutError:
+            self._is_slow = True
+            raise UploadIncomplete("the upload is slow, or stands still") from None
 
     def _open(self) -> OpenFile:
         if self._file is None:

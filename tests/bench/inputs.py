@@ -44,11 +44,13 @@ SMALL = 300
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """`images` are repository:tag without host. `blobs`: what a registry has to be sent, where that is known before."""
+    """`images` are repository:tag without host. `blobs`: what a registry has to be sent, where that is known before;
+    `digest`: of the one manifest, likewise."""
 
     path: Path
     images: tuple[str, ...]
     blobs: tuple[Blob, ...] = ()
+    digest: str = ""
 
     @property
     def size(self) -> int:
@@ -134,7 +136,7 @@ def oci_input(folder: Path, sizes: Sequence[int] = LAYER_SIZES) -> Input:
             _place(sha256(manifest)): manifest,
         }
         write_tar(target, members.items())
-    return Input(target, (name,), tuple(layer.gzip for layer in layers))
+    return Input(target, (name,), tuple(layer.gzip for layer in layers), sha256(manifest))
 
 
 def _place(digest: str) -> str:

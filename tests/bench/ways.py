@@ -158,9 +158,9 @@ def regctl(registry: Registry, archive: Input) -> Cost:
 
 
 def oras(registry: Registry, archive: Input) -> Cost:
+    """By its digest: a name with a host in the layout is no tag to oras."""
     with scratch("oras-") as folder:
-        image = archive.images[0]
-        source, target = f"{archive.path}:{HOST}/{image}", f"{registry.address}/{image}"
+        source, target = f"{archive.path}@{archive.digest}", f"{registry.address}/{archive.images[0]}"
         return run(["oras", "cp", "--from-oci-layout", "--to-plain-http", source, target], _environ(folder))
 
 

@@ -32,7 +32,9 @@ HTPASSWD = f"{USER}:$2a$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2
 START_SECONDS = 20.0
 PORTS = (10_000, 32_767)
 PORT_ATTEMPTS = 5  # between our looking for a free port and the registry's binding it another process may take it
-_REQUEST = re.compile(r'msg="response completed".* http\.request\.method=(\S+) .*http\.request\.uri="?([^" ]+)')
+_REQUEST = re.compile(
+    r'msg="response completed(?: with error)?".* http\.request\.method=(\S+) .*http\.request\.uri="?([^" ]+)'
+)
 
 
 def binary() -> str:
