@@ -34,7 +34,7 @@ from app.push.landing import Carrier, Landing, Supply
 from app.push.memory import Recollection
 from app.push.pieces import Pieces, Source
 from app.push.plan import BlobStep, PushPlan
-from app.push.wanted import Berth, Word
+from app.push.wanted import Berth, SpareLane, Word
 from app.registry import Registry
 from app.spool import OpenFile
 
@@ -152,8 +152,8 @@ class EarlyPush:
         return member.extent.offset + min(member.extent.size, first or member.extent.size) <= file.size
 
     async def _can_begin(self, member: Member) -> bool:
-        """An upload that was slow once is not followed again."""
-        is_long = member.extent.size >= FOLLOWED and not self._is_slow
+        """An upload that was slow once is not followed again, and none while others are."""
+        is_long = member.extent.size >= FOLLOWED and not (self._is_slow or self._lanes.following.locked())
         follows = is_long and (_stated_digest(_BLOB, member) or _stated_digest(_LAYER, member)) is not None
         return await self._has(member, LOOK_AHEAD if follows else None)
 
@@ -202,8 +202,9 @@ class EarlyPush:
         plan = PushPlan((), (), (step,), place.layer_compression)
         recollection = Recollection(self._lanes.memory, place.layer_compression, place.host)
         comes_in = not await self._has(member)
-        lanes = (self._sending, *((self._lanes.following,) if comes_in else ()), self._lanes.transfer)
+        following = (SpareLane(self._lanes.following),) if comes_in else ()
         ready = partial(self._until_there, member) if comes_in else None
+        lanes = (self._sending, *following, self._lanes.transfer)
         supply = Supply(plan, (self._open(),), lanes, recollection, self.word, ready)
         await recollection.ask(plan.blobs)
         await Carrier(supply, place.registry, _untold).carry(Landing(step), place.repository)

@@ -58,8 +58,10 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
 
 
 @asynccontextmanager
-async def at_work_early(bench: Bench, signatures: tuple[SignaturePolicy, ...] = ()) -> AsyncIterator[JobService]:
-    lanes = Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
+async def at_work_early(
+    bench: Bench, signatures: tuple[SignaturePolicy, ...] = (), lanes: Lanes | None = None
+) -> AsyncIterator[JobService]:
+    lanes = lanes or Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
     workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
     workshop = replace(workshop, early=EarlyPushes(lanes))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
@@ -581,3 +583,26 @@ async def test_an_upload_that_stands_still_holds_no_lane_and_its_blob_goes_when_
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 3
     assert {digest for _, digest in registry.blobs} == {Digest.of(data) for data in registry.blobs.values()}
+
+
+@pytest.mark.usefixtures("following")
+async def test_a_large_blob_waits_for_no_upload_that_takes_its_time(bench: Bench, registry: FakeRegistry) -> None:
+    lanes = Lanes()
+    while not lanes.following.locked():
+        await lanes.following.acquire()
+    async with at_work_early(bench, lanes=lanes) as service:
+        job = await pushed(service, at_once(FOLLOWED["layout"]))
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 2
+
+
+@pytest.mark.usefixtures("following")
+async def test_two_large_blobs_that_want_the_last_lane_at_once_arrive_both(
+    bench: Bench, registry: FakeRegistry
+) -> None:
+    lanes = Lanes(transfers=2)  # one of them may follow
+    async with at_work_early(bench, lanes=lanes) as service, asyncio.TaskGroup() as group:
+        requests = [JobRequest(PushOptions(tag=f"team/{name}:1")) for name in ("one", "two")]
+        tasks = [group.create_task(pushed(service, at_once(FOLLOWED["podman"]), each)) for each in requests]
+    assert [task.result().state for task in tasks] == [JobState.SUCCEEDED] * 2
+    assert not lanes.following.locked()
