@@ -10,10 +10,19 @@ from functools import partial
 from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job
 from app.jobs.registries import ConfiguredRegistry
-from app.push import Lanes, PushOptions
+from app.push import Lanes, PushOptions, PushPlan
 from app.push.early import EarlyPush, Place
 from app.push.foreseen import early_repository, may_go_early, named_repository
+from app.push.undecided import Mark, wanted_marks
 from app.spool import OpenFile
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """An archive that is coming in: which one of its job, and `peek` opens it as far as it has come."""
+
+    number: int
+    peek: Callable[[], OpenFile]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +30,17 @@ class _Early:
     push: EarlyPush
     task: asyncio.Task[None]
     registry: ConfiguredRegistry
+    archive: int  # which one of its job
 
-    def is_wanted_by(self, job: Job) -> bool:
-        """The job goes where the blobs went, and they are what it wants of them."""
-        place, options = self.push.place, job.options
-        if place is None or job.registry != self.registry.name or not may_go_early(options):
-            return False
-        called = (f"{place.host}/{place.repository}:", f"{place.host}/{place.repository}@")
-        goes_there = any(name.startswith(called) for image in job.images for name in image.destinations)
+    def wanted_by(self, job: Job, plan: PushPlan) -> frozenset[Mark]:
+        """What the job wants where the blobs went."""
+        place = self.push.place
+        if place is None or job.registry != self.registry.name or not may_go_early(job.options):
+            return frozenset()
+        if plan.layer_compression is not place.layer_compression:
+            return frozenset()
         is_staged = place.repository == self.registry.staging_repository
-        return (goes_there or is_staged) and options.layer_compression is place.layer_compression
+        return wanted_marks(plan, self.archive, None if is_staged else place.repository)
 
 
 class EarlyPushes:
@@ -41,10 +51,9 @@ class EarlyPushes:
         self._under_way: dict[str, list[_Early]] = {}
 
     def begin(
-        self, job: Job, options: PushOptions, registry: ConfiguredRegistry, peek: Callable[[], OpenFile]
+        self, job: Job, options: PushOptions, registry: ConfiguredRegistry, archive: Arriving
     ) -> EarlyPush | None:
-        """`options` as far as they are known, `peek` opens the archive as far as it has come. None where it can be told
-        already that nothing of it may go early."""
+        """`options` as far as they are known. None where it can be told already that nothing may go early."""
 
         def place_at(repository: str | None) -> Place | None:
             if repository is None or not job.submitter.may_use(repository):
@@ -58,19 +67,21 @@ class EarlyPushes:
         place = place_at(early_repository(options, registry.destination, registry.staging_repository))
         if self._lanes is None or (place is None and (options.tag is not None or not may_go_early(options))):
             return None
-        push = EarlyPush(peek, self._lanes, place, find)
-        early = _Early(push, asyncio.create_task(push.run()), registry)
+        push = EarlyPush(archive.peek, self._lanes, place, find)
+        early = _Early(push, asyncio.create_task(push.run()), registry, archive.number)
         self._under_way.setdefault(job.id, []).append(early)
         early.task.add_done_callback(partial(self._ended, job.id))
         return push
 
-    async def decide(self, job: Job) -> None:
+    async def decide(self, job: Job, plan: PushPlan) -> None:
         """The job is known as a whole: what it wants becomes blobs, the rest is taken back."""
-        under_way = self._under_way.get(job.id, ())
-        for early in under_way:
-            if early.is_wanted_by(job):
-                early.push.word.give()
-        await _cancel([early.task for early in under_way if not early.push.word.given])
+        unwanted = []
+        for early in self._under_way.get(job.id, ()):
+            wanted = await asyncio.to_thread(early.wanted_by, job, plan)
+            early.push.undecided.decide(wanted)
+            if not wanted:
+                unwanted.append(early.task)
+        await _cancel(unwanted)
 
     async def settle(self, job_id: str) -> None:
         """Until what is under way for a job has ended; where this is cancelled, so is that."""

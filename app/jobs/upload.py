@@ -18,13 +18,14 @@ from app.errors import (
     UploadIncomplete,
 )
 from app.jobs.archives import NAMELESS, compare_checksum, unique_name
+from app.jobs.early import Arriving
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.opening import Opener
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
 from app.jobs.workshop import Workshop
 from app.oci import Digest
-from app.push import received
+from app.push import PushPlan, received
 from app.push.early import EarlyPush, heard
 from app.push.understanding import told_by_name
 from app.spool import Peekable
@@ -98,9 +99,9 @@ class FirstUpload:
             self._left()
 
     async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
-        await self._check()
         if expected_bytes is not None:
             await asyncio.to_thread(self._workshop.spool.room_for, expected_bytes)
+        await self._check()  # last: whoever cancels it from here on finds what there is to stop
         intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
         archive = JobArchive(self._unique(name), self._source)
         spooled_as = f"{self.job.id}-{len(self._archives)}"
@@ -135,12 +136,12 @@ class FirstUpload:
         digests = [archive.digest for archive in self._archives if archive.digest is not None]
         fingerprint = request.fingerprint(digests)
         try:
-            job = await self._queue(request, fingerprint)
+            job, plan = await self._queue(request, fingerprint)
         except TarmacError as error:
             await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
             raise
         self._submitted = True
-        await self._workshop.early.decide(job)
+        await self._workshop.early.decide(job, plan)
         await self._workshop.queue.put(job.id, job.turn)
         return job
 
@@ -158,7 +159,8 @@ class FirstUpload:
         if asked is None or self._workshop.signatures or not isinstance(spool, Peekable):
             return None
         registry = pick_registry(self._workshop.registries, asked.registry)
-        return self._workshop.early.begin(self.job, asked.options, registry, partial(spool.peek, spooled_as))
+        arriving = Arriving(len(self._archives), partial(spool.peek, spooled_as))
+        return self._workshop.early.begin(self.job, asked.options, registry, arriving)
 
     async def _check(self) -> None:
         _check_receiving(await self._workshop.ledger.get(self.job.id))
@@ -182,7 +184,7 @@ class FirstUpload:
 
         self._workshop.ledger.show(self.job.id, changed)
 
-    async def _queue(self, request: JobRequest, fingerprint: str) -> Job:
+    async def _queue(self, request: JobRequest, fingerprint: str) -> tuple[Job, PushPlan]:
         registry = pick_registry(self._workshop.registries, request.registry)
         self._compare(request.expected())
         asked = replace(self.job, options=request.options, archives=tuple(self._archives))
@@ -204,7 +206,7 @@ class FirstUpload:
             _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, not by its upload
             return job.to(JobState.QUEUED, **known)
 
-        return await self._workshop.ledger.change(self.job.id, queued)
+        return await self._workshop.ledger.change(self.job.id, queued), opened.plan
 
     def _understood(self, archives: tuple[JobArchive, ...]) -> None:
         self._archives = list(archives)

@@ -34,7 +34,8 @@ from app.push.landing import Carrier, Landing, Supply
 from app.push.memory import Recollection
 from app.push.pieces import Pieces, Source
 from app.push.plan import BlobStep, PushPlan
-from app.push.wanted import Berth, Word
+from app.push.undecided import Undecided, marks_of
+from app.push.wanted import Berth, SpareLane
 from app.registry import Registry
 from app.spool import OpenFile
 
@@ -82,7 +83,7 @@ class EarlyPush:
     ) -> None:
         self._peek, self._lanes, self._find = peek, lanes, find
         self.place = place
-        self.word = Word()
+        self.undecided = Undecided()
         self._heard = 0
         self._blobs: deque[Member] = deque()
         self._documents: deque[Member] = deque()
@@ -90,6 +91,7 @@ class EarlyPush:
         self._news = asyncio.Event()
         self._over = False
         self._file: OpenFile | None = None
+        self._is_closed = False
         self._sending = asyncio.Semaphore(AT_ONCE)
         self._grown = asyncio.Event()
         self._is_slow = False
@@ -120,7 +122,7 @@ class EarlyPush:
         grown.set()
 
     async def run(self) -> None:
-        """Until all that was begun is at the registry, for which the word is needed."""
+        """Until all that was begun is at the registry, for which it has to be decided."""
         room = asyncio.Semaphore(MOST_WAITING)
         try:
             async with asyncio.TaskGroup() as group:
@@ -131,11 +133,16 @@ class EarlyPush:
                     task = group.create_task(self._send(member, self.place))
                     task.add_done_callback(lambda _: room.release())
         finally:
-            if self._file is not None:
-                self._file.close()
+            self._close()
 
     async def _next(self) -> Member | None:
         """The next blob that is whole, or to be followed, when it is known where it goes."""
+        try:
+            return await self._found()
+        except TarmacError:  # no such file any more: all of it has come before a look at it, or it was given up
+            return None
+
+    async def _found(self) -> Member | None:
         while not self._over:
             self._news.clear()
             if self._documents and await self._has(self._documents[0]):
@@ -148,12 +155,13 @@ class EarlyPush:
 
     async def _has(self, member: Member, first: int | None = None) -> bool:
         """All of it, or its `first` bytes."""
-        file = await asyncio.to_thread(self._open)
+        # when it is open this is an fstat, and does not wait for threads that are all at work
+        file = self._file if self._file is not None else await asyncio.to_thread(self._open)
         return member.extent.offset + min(member.extent.size, first or member.extent.size) <= file.size
 
     async def _can_begin(self, member: Member) -> bool:
-        """An upload that was slow once is not followed again."""
-        is_long = member.extent.size >= FOLLOWED and not self._is_slow
+        """An upload that was slow once is not followed again, and none while others are."""
+        is_long = member.extent.size >= FOLLOWED and not (self._is_slow or self._lanes.following.locked())
         follows = is_long and (_stated_digest(_BLOB, member) or _stated_digest(_LAYER, member)) is not None
         return await self._has(member, LOOK_AHEAD if follows else None)
 
@@ -173,18 +181,26 @@ class EarlyPush:
             raise UploadIncomplete("the upload is slow, or stands still") from None
 
     def _open(self) -> OpenFile:
+        """In a thread, which goes on where its task is cancelled: what is opened too late is closed here."""
         if self._file is None:
             self._file = self._peek()
+            if self._is_closed:
+                self._file.close()
         return self._file
+
+    def _close(self) -> None:
+        self._is_closed = True
+        if self._file is not None:
+            self._file.close()
 
     async def _look_into(self, document: Member) -> None:
         raw = await asyncio.to_thread(self._open().read_at, document.extent.offset, document.extent.size)
         try:
-            names = names_in(document.name, raw)
+            names = await asyncio.to_thread(names_in, document.name, raw)  # 20,000 of them take half a second
         except ArchiveError:
             return  # the push says so
         if names and self.place is None:
-            self.place = self._find(names)
+            self.place = await asyncio.to_thread(self._find, names)
 
     async def _send(self, member: Member, place: Place) -> None:
         try:
@@ -202,11 +218,13 @@ class EarlyPush:
         plan = PushPlan((), (), (step,), place.layer_compression)
         recollection = Recollection(self._lanes.memory, place.layer_compression, place.host)
         comes_in = not await self._has(member)
-        lanes = (self._sending, *((self._lanes.following,) if comes_in else ()), self._lanes.transfer)
+        following = (SpareLane(self._lanes.following),) if comes_in else ()
         ready = partial(self._until_there, member) if comes_in else None
-        supply = Supply(plan, (self._open(),), lanes, recollection, self.word, ready)
-        await recollection.ask(plan.blobs)
-        await Carrier(supply, place.registry, _untold).carry(Landing(step), place.repository)
+        lanes = (self._sending, *following, self._lanes.transfer)
+        with self.undecided.word(marks_of(step, place.layer_compression)) as word:
+            supply = Supply(plan, (self._open(),), lanes, recollection, word, ready)
+            await recollection.ask(plan.blobs)
+            await Carrier(supply, place.registry, _untold).carry(Landing(step), place.repository)
         await recollection.flush()
 
     async def _step(self, member: Member, place: Place) -> BlobStep | None:

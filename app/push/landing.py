@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,7 +15,7 @@ from app.push.memory import Recollection
 from app.push.pieces import InlineBytes, Source
 from app.push.plan import BlobStep, ImageTarget, PushPlan
 from app.push.presence import Presence
-from app.push.wanted import Berth, Ready, Waits, Word
+from app.push.wanted import Berth, Lane, Ready, Waits, Word
 from app.registry import Registry
 
 Key = tuple[Digest, bool]
@@ -82,7 +81,7 @@ class Supply:
 
     plan: PushPlan
     sources: Sequence[ReadAt]
-    lanes: tuple[asyncio.Semaphore, ...]
+    lanes: tuple[Lane, ...]
     recollection: Recollection
     word: Word | None = None
     ready: Ready | None = None

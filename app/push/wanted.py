@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
+
+from app.errors import UploadIncomplete
 
 
 class Word:
-    """Whether a whole request is to be pushed as it was foreseen. It is given once, and means yes: where the answer is
-    no, whoever waits for it is cancelled."""
+    """Whether a blob is wanted by the whole request. It is given once, and means yes: where the answer is no, whoever
+    waits for it is cancelled."""
 
     def __init__(self) -> None:
         self._given = asyncio.Event()
@@ -31,13 +33,36 @@ Ready = Callable[[int], Awaitable[None]]
 """Awaited before more is read of a source that is still coming in, and of which so many bytes have been read."""
 
 
+class Lane(Protocol):
+    """As asyncio.Semaphore."""
+
+    async def acquire(self) -> object: ...
+    def release(self) -> None: ...
+
+
+class SpareLane:
+    """A place in `lane` where there is one. Nobody waits for it: it may be held by uploads that take hours. Raises
+    UploadIncomplete."""
+
+    def __init__(self, lane: asyncio.Semaphore) -> None:
+        self._lane = lane
+
+    async def acquire(self) -> object:
+        if self._lane.locked():
+            raise UploadIncomplete("as many uploads as may be are followed already")
+        return await self._lane.acquire()
+
+    def release(self) -> None:
+        self._lane.release()
+
+
 class Berth:
     """A place in each of `lanes`: held while a blob is read and sent, left while it waits for the word. One task uses
     it; `async with` takes and leaves it."""
 
-    def __init__(self, *lanes: asyncio.Semaphore) -> None:
+    def __init__(self, *lanes: Lane) -> None:
         self._lanes = lanes
-        self._held: list[asyncio.Semaphore] = []
+        self._held: list[Lane] = []
 
     async def take(self) -> None:
         """Nothing where it is held already."""

@@ -27,7 +27,7 @@ from app.oci import (
 )
 from app.oci.media_types import INDEXES, NON_DISTRIBUTABLE
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
-from app.registry.layout_files import LayoutFiles, Stamp
+from app.registry.layout_files import BlobWriter, LayoutFiles, Stamp
 from app.registry.layout_holdings import Held, Holdings
 from app.registry.layout_index import LayoutIndex
 
@@ -77,8 +77,7 @@ class LayoutRegistry:
             return digest, size
         writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
         try:
-            async for chunk in content.chunks():
-                await asyncio.to_thread(writer.write, chunk)
+            await _written(content, writer)
             await content.until_wanted()
             blob = await asyncio.to_thread(writer.finish, content.digest)
         finally:
@@ -264,6 +263,12 @@ class LayoutRegistry:
         found = {root.digest: root.descriptor for root in self._index().roots(repository) if root.subject == digest}
         present = (found[key] for key in sorted(found) if self._files.blob_size(key) is not None)
         return tuple(_as_referrer(descriptor, self._load_manifest(descriptor)) for descriptor in present)
+
+
+async def _written(content: BlobContent, writer: BlobWriter) -> None:
+    """A function of its own: nothing holds the last chunk when it returns, and many blobs may wait then."""
+    async for chunk in content.chunks():
+        await asyncio.to_thread(writer.write, chunk)
 
 
 def _tag_of(reference: str, descriptor: Descriptor) -> str | None:

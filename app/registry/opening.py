@@ -39,6 +39,13 @@ class Openings:
             else:
                 self._unanswered = 0
                 return reply, profile
-        if await self._endpoint.blob_exists(repository, unless):
+        if await self._exists(repository, unless):
             return None, profile
         return await self._endpoint.open_upload(repository), profile
+
+    async def _exists(self, repository: str, digest: Digest) -> bool:
+        try:
+            return await self._endpoint.blob_exists(repository, digest)
+        except RegistryUnreachable:
+            self._unanswered = 0  # it was the registry that was away: when it is back it is asked as before
+            raise

@@ -110,10 +110,14 @@ def is_too_large(reply: Reply) -> bool:
     return reply.status == 413 or (reply.status == 416 and "too large" in read_complaint(reply.body).words.lower())
 
 
-def is_lost(reply: Reply) -> bool:
-    """The upload session is not there any more: expired, or another replica answered."""
+def is_lost(reply: Reply, tried: Tried) -> bool:
+    """The upload session is not there any more: expired, or another replica answered. A registry that has taken the
+    bytes does not mean the way by a 404 to the request that ends it, whatever words it has."""
     code = read_complaint(reply.body).code
-    return reply.status in {400, 404, 410} and code in {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}
+    if reply.status in {400, 404, 410} and code in {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}:
+        return True
+    has_taken = reply.method == "PUT" and tried.way is not Way.PUT
+    return has_taken and reply.status in {404, 410} and code not in _OTHER_404
 
 
 def _smaller(refused: int, status: int) -> int:

@@ -110,7 +110,7 @@ class _Upload:
     def _learn(self, refusal: _RefusedError) -> None:
         """What to do otherwise. Raises what the refusal is, where that is nothing."""
         reply = refusal.reply
-        if is_lost(reply):
+        if is_lost(reply, refusal.tried):
             raise RegistryFault(f"{refusal.error}; the registry has lost the upload session") from None
         learnt = after_refusal(self._profile, refusal.tried, reply)
         if learnt is not None:

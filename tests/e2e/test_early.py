@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +19,8 @@ from tests.support.archives import docker_save, image
 from tests.support.docker_registry import DockerRegistry
 
 LAYERS = 6
+END = b"\r\n--cut--\r\n"
+MOST_LOOKS = 1_000
 PACE = "3M"  # bytes a second: two seconds for the archive, so that much of it is sent before its end
 
 
@@ -43,6 +51,39 @@ def begun(registry: DockerRegistry, repository: str) -> int:
     return registry.requests().count(("POST", f"/v2/{repository}/blobs/uploads/"))
 
 
+class HeldForm:
+    """All of a form but its end."""
+
+    def __init__(self, running: Service, tag: str, archive: Path) -> None:
+        self._running = running
+        self._connection = HTTPConnection(running.address, timeout=40)
+        self._connection.putrequest("POST", f"/push?wait=30&tag={tag}")
+        self._connection.putheader("Content-Type", "multipart/form-data; boundary=cut")
+        head = b'--cut\r\nContent-Disposition: form-data; name="archive"; filename="x.tar"\r\n\r\n'
+        self._connection.putheader("Content-Length", str(len(head) + archive.stat().st_size + len(END)))
+        self._connection.endheaders()
+        self._connection.send(head + archive.read_bytes())
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        for _ in range(MOST_LOOKS):
+            if is_so():
+                return
+            try:
+                self._running.process.wait(0.02)  # the pause between two looks, and the notice of an early end
+            except subprocess.TimeoutExpired:
+                continue
+        pytest.fail("what was awaited did not come")
+
+    def end(self) -> tuple[int, Any]:
+        with closing(self._connection):
+            self._connection.send(END)
+            answer = self._connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
+    def break_off(self) -> None:
+        self._connection.close()
+
+
 def test_what_is_sent_early_is_in_its_place_and_is_sent_once(
     running: Service, registry: DockerRegistry, archive: Path
 ) -> None:
@@ -63,3 +104,30 @@ def test_a_last_field_that_asks_for_a_dry_run_leaves_nothing_at_the_registry(
     place = registry.storage / "docker/registry/v2/repositories/early/dry"
     assert [*place.glob("_layers/**/link"), *place.glob("_manifests/**/link")] == []
     assert [*place.glob("_uploads/*/startedat"), *place.glob("_uploads/*/data")] == []
+
+
+def waiting(registry: DockerRegistry, repository: str) -> list[Path]:
+    place = registry.storage / "docker/registry/v2/repositories" / repository
+    return [*place.glob("_uploads/*/startedat")]
+
+
+def test_what_the_registry_forgets_before_the_end_of_the_form_is_sent_again(
+    running: Service, registry: DockerRegistry, archive: Path
+) -> None:
+    form = HeldForm(running, "early/forgotten:1", archive)
+    form.until(lambda: len(waiting(registry, "early/forgotten")) >= LAYERS - 1)
+    shutil.rmtree(registry.storage / "docker/registry/v2/repositories/early/forgotten/_uploads")
+    status, job = form.end()
+    assert (status, job["state"]) == (200, "succeeded"), job
+
+
+def test_a_form_that_breaks_off_before_its_end_leaves_nothing_at_the_registry(
+    running: Service, registry: DockerRegistry, archive: Path
+) -> None:
+    form = HeldForm(running, "early/broken:1", archive)
+    form.until(lambda: len(waiting(registry, "early/broken")) >= LAYERS - 1)
+    form.break_off()
+    form.until(lambda: not waiting(registry, "early/broken"))
+    place = registry.storage / "docker/registry/v2/repositories/early/broken"
+    assert [*place.glob("_layers/**/link"), *place.glob("_manifests/**/link")] == []
+    assert [*(running.data / "spool").iterdir()] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,18 +14,23 @@ from pathlib import Path
 import pytest
 
 from app.archive import Compression
-from app.errors import RegistryUnreachable, TarmacError, UploadIncomplete
+from app.archive.model import Extent
+from app.archive.tar_index import Member, MemberKind
+from app.errors import Conflict, RegistryUnreachable, SourceChanged, TarmacError, UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, at_work
 from app.jobs.caller import Caller, Role, Submitter
-from app.jobs.early import EarlyPushes
+from app.jobs.early import Arriving, EarlyPushes
 from app.jobs.held import HeldJobs
 from app.jobs.knowledge import FileMemory
 from app.jobs.store.memory import MemoryJobStore
 from app.oci import Digest, Platform
 from app.push import Destination, Lanes, PushOptions
+from app.push.early import EarlyPush, Place
 from app.push.foreseen import early_repository
 from app.push.signatures import SignaturePolicy
 from app.registry import BlobContent
+from app.spool import OpenFile
+from app.spool.disk import DiskSpool
 from tests.jobs.bench import Bench, ended
 from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout, tagged
 from tests.support.fake_registry import FakeRegistry
@@ -58,8 +64,10 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
 
 
 @asynccontextmanager
-async def at_work_early(bench: Bench, signatures: tuple[SignaturePolicy, ...] = ()) -> AsyncIterator[JobService]:
-    lanes = Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
+async def at_work_early(
+    bench: Bench, signatures: tuple[SignaturePolicy, ...] = (), lanes: Lanes | None = None
+) -> AsyncIterator[JobService]:
+    lanes = lanes or Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
     workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
     workshop = replace(workshop, early=EarlyPushes(lanes))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
@@ -111,10 +119,13 @@ async def test_a_layer_is_there_before_the_last_byte_and_is_not_sent_again(
 
 
 NOISE = image(*({f"bin/{n}": random.Random(n).randbytes(700_000)} for n in range(4)))
+UNKNOWN = image({"bin/unknown": random.Random(9).randbytes(700_000)})
 FORMS = {
     "gzip": LAYOUT,
     "zstd": layout("zstd"),
     "plain": layout("none"),
+    "plain, its index behind": oci_layout([entry(oci_image(NOISE, compression="none"))], index_last=True),
+    "a blob of no image": oci_layout([entry(oci_image(NOISE))], more=oci_image(UNKNOWN).content),
     "docker, compressed": docker_save([NOISE], style="podman", compress="gzip"),
     **{style: docker_save([NOISE], style=style) for style in ("classic", "podman", "docker25", "crane")},
 }
@@ -254,7 +265,7 @@ async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, regist
     early = EarlyPushes(bench.workshop().lanes)
     job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("other",)))
     configured = bench.workshop().registries["default"]
-    assert early.begin(job, REQUEST.options, configured, lambda: pytest.fail("looked")) is None
+    assert early.begin(job, REQUEST.options, configured, Arriving(0, lambda: pytest.fail("looked"))) is None
 
 
 @pytest.mark.parametrize(
@@ -581,3 +592,98 @@ async def test_an_upload_that_stands_still_holds_no_lane_and_its_blob_goes_when_
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 3
     assert {digest for _, digest in registry.blobs} == {Digest.of(data) for data in registry.blobs.values()}
+
+
+@pytest.mark.usefixtures("following")
+async def test_a_large_blob_waits_for_no_upload_that_takes_its_time(bench: Bench, registry: FakeRegistry) -> None:
+    lanes = Lanes()
+    while not lanes.following.locked():
+        await lanes.following.acquire()
+    async with at_work_early(bench, lanes=lanes) as service:
+        job = await pushed(service, at_once(FOLLOWED["layout"]))
+    assert job.state is JobState.SUCCEEDED, job.problem
+    assert registry.count("push_blob") == 2
+
+
+@pytest.mark.usefixtures("following")
+async def test_two_large_blobs_that_want_the_last_lane_at_once_arrive_both(
+    bench: Bench, registry: FakeRegistry
+) -> None:
+    lanes = Lanes(transfers=2)  # one of them may follow
+    async with at_work_early(bench, lanes=lanes) as service, asyncio.TaskGroup() as group:
+        requests = [JobRequest(PushOptions(tag=f"team/{name}:1")) for name in ("one", "two")]
+        tasks = [group.create_task(pushed(service, at_once(FOLLOWED["podman"]), each)) for each in requests]
+    assert [task.result().state for task in tasks] == [JobState.SUCCEEDED] * 2
+    assert not lanes.following.locked()
+
+
+class Peeked:
+    """A file whose opening takes its time."""
+
+    size = 0
+
+    def __init__(self) -> None:
+        self.asked, self.may_go_on, self.closed = threading.Event(), threading.Event(), threading.Event()
+
+    def __call__(self) -> Peeked:
+        self.asked.set()
+        self.may_go_on.wait(20)
+        return self
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        raise AssertionError
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Met:
+    """An archive that begins with a blob."""
+
+    def files_from(self, number: int) -> list[Member]:
+        extent = Extent(512, MIB)
+        return [Member(f"blobs/sha256/{'0' * 64}", MemberKind.FILE, extent, "")][number:]
+
+
+async def test_a_file_that_is_opened_too_late_is_closed(bench: Bench) -> None:
+    file, configured = Peeked(), bench.workshop().registries["default"]
+    early = EarlyPushes(Lanes())
+    job = Job.new(JobState.RECEIVING, bench.clock())
+    push = early.begin(job, REQUEST.options, configured, Arriving(0, file))
+    assert push is not None
+    push.hear(Met())
+    assert await asyncio.to_thread(file.asked.wait, 20)
+    await early.drop(job.id)
+    file.may_go_on.set()
+    assert await asyncio.to_thread(file.closed.wait, 20)
+
+
+async def test_an_archive_that_has_come_before_the_first_look_at_it_is_no_fault(bench: Bench) -> None:
+    def gone() -> OpenFile:
+        raise SourceChanged("it is no longer being saved")
+
+    push = EarlyPush(gone, Lanes(), None, lambda _: None)
+    push.place = Place(bench.registry, "registry.test", "team/app", Compression.GZIP)
+    push.hear(Met())
+    await push.run()
+    assert not bench.registry.calls
+
+
+async def test_an_upload_that_is_cancelled_at_its_first_byte_sends_nothing(
+    bench: Bench, registry: FakeRegistry
+) -> None:
+    """The cancel comes while it is looked whether there is room."""
+    service: JobService
+    workshop = bench.workshop()
+
+    class Cancelling(DiskSpool):
+        def room_for(self, size: int) -> None:
+            (job,) = asyncio.run_coroutine_threadsafe(service.page(), loop).result(20)[0]
+            asyncio.run_coroutine_threadsafe(service.cancel(job.id), loop).result(20)
+
+    loop, lanes = asyncio.get_running_loop(), Lanes()
+    workshop = replace(workshop, spool=Cancelling(bench.root / "spool"), lanes=lanes, early=EarlyPushes(lanes))
+    async with at_work(workshop, keep=timedelta(days=1)) as service:
+        with pytest.raises(Conflict):
+            await pushed(service, at_once(LAYOUT))
+    assert not registry.calls

@@ -14,7 +14,7 @@ import pytest
 
 from app.archive import DEFAULT_LIMITS
 from app.errors import UploadIncomplete
-from app.jobs import Job, JobRequest, JobService, JobState, at_work
+from app.jobs import Job, JobRequest, JobService, JobState, Workshop, at_work
 from app.jobs.early import EarlyPushes
 from app.jobs.resumable import LIFETIME, NewUpload, Patch, Proof, ProofMismatch, ResumableUploads, Uploads
 from app.jobs.resumable import resumable_uploads as resumable_uploads_of
@@ -39,10 +39,16 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
     return Bench(tmp_path, MemoryJobStore(), registry)
 
 
-@asynccontextmanager
-async def at_work_early(bench: Bench) -> AsyncIterator[tuple[JobService, ResumableUploads]]:
+def workshop_of(bench: Bench) -> Workshop:
     workshop = bench.workshop()
-    workshop = replace(workshop, early=EarlyPushes(workshop.lanes))
+    return replace(workshop, early=EarlyPushes(workshop.lanes))
+
+
+@asynccontextmanager
+async def at_work_early(
+    bench: Bench, workshop: Workshop | None = None
+) -> AsyncIterator[tuple[JobService, ResumableUploads]]:
+    workshop = workshop or workshop_of(bench)
     files = ArrivingFiles(bench.root / "uploads", bench.root / "spool")
     uploads = await Uploads.load(files, DEFAULT_LIMITS)
     async with (
@@ -139,3 +145,16 @@ async def test_nothing_is_sent_of_what_is_to_be_looked_at_first(
     async with at_work_early(bench) as (_, resumable):
         await append(resumable, await begun(resumable, request_, hold=hold), 0, len(LAYOUT) - 1)
         assert not registry.calls
+
+
+async def test_an_upload_that_another_replica_has_cancelled_leaves_nothing_at_the_registry(
+    bench: Bench, registry: FakeRegistry
+) -> None:
+    workshop = workshop_of(bench)
+    other = JobService(replace(workshop, early=EarlyPushes()))
+    async with at_work_early(bench, workshop) as (_, resumable):
+        job = await append(resumable, await begun(resumable), 0, HALF)
+        await held(registry)
+        await other.cancel(job.id)
+        assert await resumable.sweeper.sweep(datetime.now(UTC)) == 1
+        assert is_empty(registry)

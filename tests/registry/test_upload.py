@@ -22,6 +22,7 @@ from app.registry.profile import (
     Way,
     after_refusal,
     chunk_min_length,
+    is_lost,
 )
 from app.registry.reply import Reply
 from app.registry.wire import parse_registry_url
@@ -208,6 +209,12 @@ def test_a_limit_is_found_from_above(size: int, status: int, most: int | None) -
 def test_a_range_that_does_not_fit_is_no_matter_of_size() -> None:
     reply = Reply("PATCH", "https://r/v2/a", 416, {}, b'{"errors":[{"code":"RANGE_INVALID"}]}')
     assert after_refusal(Profile(), Tried(Way.CHUNKS, 1 << 30), reply) is None
+
+
+@pytest.mark.parametrize(("way", "lost"), [(way, way is not Way.PUT) for way in Way])
+def test_a_404_to_the_request_that_ends_a_session_is_about_the_session_that_has_the_bytes(way: Way, lost: bool) -> None:
+    reply = Reply("PUT", "https://r/v2/a", 404, {}, b"<h1>Not Found</h1>")
+    assert is_lost(reply, Tried(way, 0)) is lost
 
 
 @pytest.mark.parametrize("code", ["NAME_UNKNOWN", "BLOB_UPLOAD_UNKNOWN"])

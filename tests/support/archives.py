@@ -407,10 +407,13 @@ def oci_layout(
     dotslash: bool = False,
     outer: Compress = "none",
     without: Iterable[str] = (),
+    more: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """An OCI image layout as a tar. `hybrid`: also a manifest.json of these images (their configs and plain layers are
-    added where they are missing), as docker >= 25 writes it. `without`: digests whose blobs are left out."""
+    added where they are missing), as docker >= 25 writes it. `without`: digests whose blobs are left out. `more`: blobs
+    by their digests that no image has."""
     members = oci_members(entries, hybrid=hybrid, without=without)
+    members += files({blob_name(digest): data for digest, data in (more or {}).items()})
     if index_last:
         members.sort(key=lambda member: member.name in {"oci-layout", "index.json"})
     return wrap(tar(members, dotslash=dotslash), outer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from weakref import WeakSet
 
 from app.errors import ArchiveError
 from app.oci import Digest
@@ -70,12 +71,27 @@ class EndlessContent(BytesContent):
         await asyncio.Event().wait()
 
 
+class _Chunk(bytearray):
+    """Bytes of which can be told whether anybody holds them."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 class UndecidedContent(BytesContent):
-    """Of which is not known whether it is wanted until `word` is set; `asked` is set when a registry awaits it."""
+    """Of which is not known whether it is wanted until `word` is set; `asked` is set when a registry awaits it. `held`
+    has those of its chunks that somebody holds."""
 
     def __init__(self, data: bytes, *, known: bool = True) -> None:
         super().__init__(data, known=known, cut=4)
         self.word, self.asked = asyncio.Event(), asyncio.Event()
+        self.held: WeakSet[_Chunk] = WeakSet()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        async for data in super().chunks():
+            chunk = _Chunk(data)
+            self.held.add(chunk)
+            yield chunk  # type: ignore[misc]
+            del chunk
 
     @property
     def is_wanted(self) -> bool:

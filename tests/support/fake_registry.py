@@ -95,12 +95,7 @@ class FakeRegistry:
             self.under_way -= 1
 
     async def _pushed(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        data = bytearray()
-        async for chunk in content.chunks():
-            data += chunk
-            if self.gate is not None:
-                self.waiting.set()
-                await self.gate.wait()
+        data = await self._taken(content)
         if not content.is_wanted:
             self.held.set()
         await content.until_wanted()
@@ -114,6 +109,15 @@ class FakeRegistry:
             raise RegistryRejected(f"{repository}: the blob is not {digest}")
         self.blobs[repository, digest] = bytes(data)
         return digest, len(data)
+
+    async def _taken(self, content: BlobContent) -> bytearray:
+        data = bytearray()
+        async for chunk in content.chunks():
+            data += chunk
+            if self.gate is not None:
+                self.waiting.set()
+                await self.gate.wait()
+        return data
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
         self._enter("find_manifest", repository, reference)

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import AsyncIterable, Callable
 from functools import partial
 
+from app.jobs.early import Arriving
+from app.jobs.job import JobState
 from app.jobs.registries import pick_registry
 from app.jobs.resumable.state import Proof
 from app.jobs.resumable.tally import Tally
@@ -62,7 +64,9 @@ class Receiver:
         if begins and not (state.is_part or state.hold or workshop.signatures):
             job = await workshop.ledger.get(state.job)
             registry = pick_registry(workshop.registries, job.registry)
-            upload.early = workshop.early.begin(job, job.options, registry, partial(self._files.peek, state.id))
+            if job.state is JobState.RECEIVING:  # else nobody would end it
+                arriving = Arriving(0, partial(self._files.peek, state.id))
+                upload.early = workshop.early.begin(job, job.options, registry, arriving)
         return upload.early
 
     async def _take_back(self, upload: ArrivingUpload, file: Appending, offset: int) -> None:

@@ -66,6 +66,7 @@ class Settler:
         try:
             job = await self._workshop.ledger.get(state.job)
             if job.state is not JobState.RECEIVING:
+                await self._workshop.early.drop(job.id)
                 return None
             await self._queue(job, upload)
         except NotFound:

@@ -45,6 +45,8 @@ class Sweeper:
         count = 0
         for upload in self._uploads.all():
             if await self._is_over(upload, now):
+                if not upload.state.complete:  # a replica that cancels it cannot end what is sent early here
+                    await self._workshop.early.drop(upload.state.job)
                 await self._uploads.drop(upload.state.id)
                 count += 1
         return count
@@ -71,7 +73,6 @@ class Sweeper:
         try:
             await self.check_unused(state)
             if state.job and not state.complete:
-                await self._workshop.early.drop(state.job)
                 await self._workshop.ledger.change(state.job, self._failed)
         except (Conflict, NotFound):
             return not state.complete
