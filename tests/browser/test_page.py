@@ -95,6 +95,8 @@ def test_archives_that_are_chosen_land_at_the_registry(
         assert json.load(answer)["tags"] == ["1"]
     tab.page.screenshot(path=screenshots / "light.png")
     assert faults_of_access(tab.page) == []
+    tab.page.go_back()
+    expect(tab.page.locator("#detail-title")).to_have_text("a.tar")
 
 
 def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
@@ -122,11 +124,20 @@ def test_of_a_chosen_folder_every_archive_is_sent_and_nothing_that_is_hidden(tab
         (folder / file).write_bytes(docker_save([tagged(image({"f": name.encode()}), f"example.com/folder/{name}:1")]))
     (folder / ".DS_Store").write_bytes(b"hidden")
     (folder / "empty.tar").touch()
+    (folder / "one.tar.sha256").write_text("of one.tar " * 100)
+    (folder / "layout").mkdir()
+    for name in ("oci-layout", "blob.gz"):
+        (folder / "layout" / name).write_bytes(b"\x1f\x8b")
     tab.page.set_input_files("#folder", folder)
     for name in ("one.tar", "two.tar"):
         expect(tab.page.get_by_role("button", name=name).filter(has_text="landed")).to_be_visible()
     assert not tab.page.get_by_text("DS_Store").count()
-    assert not tab.page.get_by_text("empty.tar").count()
+    left_out = tab.page.locator("#send-note")
+    expect(left_out).to_contain_text("empty.tar (empty)")
+    expect(left_out).to_contain_text("one.tar.sha256 (no archive)")
+    expect(left_out).to_contain_text("disk/layout/ (an unpacked image: put it into a tar first)")
+    for name in ("empty.tar", "sha256", "blob.gz"):
+        assert not tab.page.locator("#jobs .job", has_text=name).count()
 
 
 RECORD_WHAT_IS_KEPT = """() => {
@@ -227,6 +238,7 @@ def test_an_upload_can_be_cancelled_on_its_way(tab: Watched) -> None:
     chosen(tab.page, ("slow.tar", archive("browser/slow:1", 8_000_000)))
     state(tab.page, "receiving")
     tab.page.get_by_role("button", name="Cancel the upload of slow.tar").click()
+    expect(tab.page.locator("#pick-files")).to_be_focused()
     state(tab.page, "cancelled")
     chosen(tab.page, ("other.tar", archive("browser/other:1", 8_000_000)))
     expect(tab.page.locator("#detail-title")).to_have_text("other.tar")

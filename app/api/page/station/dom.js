@@ -37,6 +37,7 @@ export function command(line) {
   const copy = h("button", { type: "button", class: "small", "aria-label": `Copy: ${line}` }, "Copy");
   copy.addEventListener("click", async () => {
     copy.textContent = (await copied(line)) ? "Copied" : "Select it";
+    announce(copy.textContent);
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   });
   return h("div", { class: "command" }, h("code", {}, line), copy);
@@ -47,10 +48,12 @@ async function copied(text) {
   if (navigator.clipboard) {
     try { await navigator.clipboard.writeText(text); return true; } catch { /* not allowed here: the old way */ }
   }
+  const before = document.activeElement;
   const field = h("textarea", { class: "unseen", value: text });
   document.body.append(field);
   field.select();
   const done = document.execCommand("copy");
   field.remove();
+  before.focus();
   return done;
 }

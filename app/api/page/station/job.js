@@ -4,19 +4,24 @@ import { $, bar, command, h } from "./dom.js";
 import * as curl from "./curl.js";
 import { review } from "./review.js";
 import { ProblemError, call, watch } from "./service.js";
-import { heldFor } from "./uploads.js";
+import { isSent } from "./uploads.js";
+import { heldFor, letGo } from "./held.js";
+import { pulls } from "./registries.js";
 import { ENDED, STATES, advice, bytes, duration, isLook, short, stateOf, titleOf, told as words, when } from "./words.js";
 
 const SHOWN_IMAGES = 500;
 const STALLED_SECONDS = 10;
 
 let watching = null;
+let shown = null;
 let changed = () => {};
 let open_ = () => {};
+let gone = () => {};
 
 export function start(hooks) {
   changed = hooks.changed;
   open_ = hooks.open;
+  gone = hooks.gone;
 }
 
 export async function open(id) {
@@ -24,6 +29,7 @@ export async function open(id) {
   const stop = new AbortController();
   watching = stop;
   const view = new View(id);
+  shown = view;
   const clock = setInterval(() => view.tick(), 1000);
   stop.signal.addEventListener("abort", () => clearInterval(clock));
   try {
@@ -32,11 +38,17 @@ export async function open(id) {
     if (!stop.signal.aborted) view.fail(error);
   }
   clearInterval(clock);
+  view.isOver = true;
+}
+
+// Somebody else has tried it again, and it goes on.
+export function seen(job) {
+  if (shown && shown.id === job.id && shown.isOver && shown.job && !ENDED.has(job.state)) open(job.id);
 }
 
 export function close() {
   if (watching) watching.abort();
-  watching = null;
+  watching = shown = null;
   $("detail-title").textContent = "Job";
   $("detail-body").replaceChildren(h("p", { class: "empty" }, "Choose a job to see its images."));
 }
@@ -86,10 +98,11 @@ class View {
   showFacts(job) {
     const p = job.progress;
     const size = job.archives.reduce((sum, archive) => sum + archive.size, 0);
-    const facts = [["Progress", `${p.percent} %`]];
-    if (job.state === "receiving") facts.push(["Received", bytes(p.bytes_received)], ["Of", p.bytes_expected ? bytes(p.bytes_expected) : "unknown"]);
+    const isReceived = job.state === "receiving";
+    const facts = [[isReceived ? "Whole job" : "Progress", `${p.percent} %`]];
+    if (isReceived) facts.push(["Received", bytes(p.bytes_received)], ["Of", p.bytes_expected ? bytes(p.bytes_expected) : "unknown"]);
     else {
-      facts.push(["Archive", bytes(size)], ["Format", job.archives[0]?.format || "being read"], ["Registry", job.registry]);
+      facts.push(["Archive", bytes(size)], ["Format", job.archives[0]?.format || (ENDED.has(job.state) ? "unknown" : "being read")], ["Registry", job.registry]);
       if (p.blobs_total && !isLook(job)) facts.push(["Blobs", `${p.blobs_done} of ${p.blobs_total}`], ["Not sent again", `${p.blobs_reused}`], ["Sent", bytes(p.bytes_sent)]);
       if (job.state === "running" && p.bytes_per_second) facts.push(["Rate", `${bytes(p.bytes_per_second)}/s`]);
       if (job.state === "running" && p.eta_seconds !== null) facts.push(["Left", duration(p.eta_seconds)]);
@@ -100,7 +113,7 @@ class View {
 
   showNotes(job) {
     const notes = [];
-    if (job.problem) notes.push(problemNote(job.problem));
+    if (job.problem) notes.push(problemNote(job.problem, Boolean(heldFor(this.id))));
     if (job.next_attempt_at) notes.push(h("div", { class: "note warn" }, h("p", {}, `It is tried again at ${when(job.next_attempt_at)}.`)));
     if (job.notices.length) notes.push(h("div", { class: "note calm" }, ...job.notices.map((text) => h("p", {}, text))));
     const key = JSON.stringify([job.problem, job.notices, job.next_attempt_at]);
@@ -108,9 +121,11 @@ class View {
   }
 
   showActions(job) {
-    const key = `${job.state}`;
+    const key = `${job.state} ${Boolean(job.next_attempt_at)}`;
     if (key === this.actionsKey) return;
     this.actionsKey = key;
+    // Who was on a button that goes must not begin at the top of the page again.
+    const held = this.actions.contains(document.activeElement) || this.lines.lastChild.contains(document.activeElement);
     const ended = ENDED.has(job.state);
     const lines = [curl.acting("GET", `jobs/${this.id}`), curl.watching(this.id)];
     const buttons = [];
@@ -119,17 +134,19 @@ class View {
       lines.push(curl.acting(method, path));
     };
     if (!ended) add("Cancel", "POST", `jobs/${this.id}/cancel`);
+    if (!ended && job.next_attempt_at) add("Try now", "POST", `jobs/${this.id}/retry`);
     if (canBeTriedAgain(job)) add("Retry", "POST", `jobs/${this.id}/retry`, !job.problem || job.problem.retryable);
-    if (ended) add("Delete", "DELETE", `jobs/${this.id}`);
+    if (ended) add("Delete job", "DELETE", `jobs/${this.id}`);
     this.actions.replaceChildren(...buttons);
     this.lines.lastChild.replaceChildren(...lines.map(command));
+    if (held) $("detail").focus({ preventScroll: true });
   }
 
   async act(button, method, path) {
     button.disabled = true;
     try {
       const job = await call(method, path);
-      if (job === null) { open_(null); return; }
+      if (job === null) { letGo(this.id); open_(null); return; }
       open_(this.id);
     } catch (error) {
       button.disabled = false;
@@ -180,9 +197,9 @@ class View {
     const key = JSON.stringify(image);
     const before = this.kept.get(index);
     if (before && before.key === key) return;
-    const element = imageElement(image, this.job.problem);
-    if (before) before.element.replaceWith(element);
-    else if (image.problem) this.images.prepend(element);
+    const element = imageElement(image, this.job);
+    if (image.problem) { before?.element.remove(); this.images.prepend(element); }
+    else if (before) before.element.replaceWith(element);
     else this.images.append(element);
     this.kept.set(index, { key, element });
   }
@@ -190,22 +207,25 @@ class View {
   tick() {
     const idle = (performance.now() - this.moved) / 1000;
     const active = this.job && (this.job.state === "receiving" || this.job.state === "running");
-    this.stall.hidden = !(active && idle >= STALLED_SECONDS);
+    // That the service is away is told above, and says nothing of the sender.
+    this.stall.hidden = !(active && idle >= STALLED_SECONDS && $("connection").hidden);
     if (!this.stall.hidden) {
-      const whom = this.job.state === "receiving" ? "No byte has come from the sender" : "The registry has taken nothing";
-      this.stall.textContent = `${whom} for ${duration(Math.floor(idle / 5) * 5)}.`;
+      const isReceived = this.job.state === "receiving";
+      const whom = isReceived ? "No byte has come from the sender" : "The registry has taken nothing";
+      const advised = isReceived && !isSent(this.id) ? " Where a page was closed, choose the same file with the same options: it goes on where it stopped." : "";
+      this.stall.textContent = `${whom} for ${duration(Math.floor(idle / 5) * 5)}.${advised}`;
     }
   }
 
   fail(error, over = true) {
     const problem = error instanceof ProblemError ? error.problem : { code: "internal", title: "The service cannot be reached", detail: "" };
-    if (over && problem.code === "not_found") { open_(null); return; }
+    if (over && problem.code === "not_found") { gone(); return; }
     this.notes.replaceChildren(problemNote(problem));
     this.notesKey = "";
   }
 }
 
-function imageElement(image, told) {
+function imageElement(image, job) {
   const [word, kind] = STATES[image.state] || [image.state, ""];
   const facts = [image.platforms.slice(0, 6).join(", "), image.platforms.length > 6 ? `and ${image.platforms.length - 6} more` : "", short(image.digest)];
   const landed = image.state === "pushed" || image.state === "already_present";
@@ -214,14 +234,19 @@ function imageElement(image, told) {
     h("div", { class: "line" }, h("span", { class: "name to" }, places[0] || "without a name"), h("span", { class: `chip ${kind}` }, word)),
     ...places.slice(1, 20).map((place) => h("p", { class: "numbers to" }, place)),
     h("p", { class: "numbers" }, facts.filter(Boolean).join("  ·  ")),
-    image.problem && !(told && told.detail === image.problem.detail) && h("p", { class: "problem" }, words(image.problem)),
-    landed && image.destinations.length && h("details", {}, h("summary", {}, "Pull it"), ...pulls(image.destinations[0])));
+    image.problem && image.problem.detail !== job.problem?.detail && h("p", { class: "problem" }, words(image.problem)),
+    landed && image.destinations.length && pullIt(image.destinations[0], job.registry));
 }
 
-const pulls = (place) => [command(`docker pull ${place}`), command(`podman pull ${place}`), command(`skopeo copy docker://${place} oci-archive:image.tar`)];
+// Only when it is opened: by then it is known how the registry is spoken to.
+function pullIt(place, registry) {
+  const lines = h("div", {});
+  return h("details", { ontoggle: () => lines.replaceChildren(...pulls(place, registry).map(command)) }, h("summary", {}, "Pull it"), lines);
+}
 
-function problemNote(problem) {
-  const what = advice(problem);
+// Where the archive is held, the place for a name stands below.
+function problemNote(problem, isHeld = false) {
+  const what = isHeld && problem.code === "missing_tag" ? "" : advice(problem);
   return h("div", { class: "note bad", role: "alert" }, h("h3", {}, problem.title), h("p", {}, problem.detail), what && h("p", {}, what));
 }
 
@@ -230,9 +255,10 @@ const took = (job) => {
   return seconds < 1 ? "less than 1 s" : duration(seconds);
 };
 
-// Where content of an archive is damaged the archive is not kept, and of a job that never ran there is none.
+// Where content of an archive is damaged the archive is not kept, of a job that never ran there is none, and a name that is
+// missing does not come by waiting.
 function canBeTriedAgain(job) {
   if (job.state === "cancelled") return Boolean(job.archives[0]?.format);
   const codes = [job, ...job.images].flatMap((each) => each.problem?.code ?? []);
-  return job.state === "failed" && Boolean(job.started_at) && codes.some((code) => code !== "digest_mismatch");
+  return job.state === "failed" && Boolean(job.started_at) && codes.some((code) => !["digest_mismatch", "missing_tag"].includes(code));
 }

@@ -47,6 +47,7 @@ export async function refresh() {
     if (!following) { cursor = page.next_cursor; }
     $("older").hidden = !cursor;
     $("jobs-empty").hidden = rows.size > 0;
+    $("jobs-empty").textContent = $("state-filter").value ? "No job is in this state." : "Nothing has been sent yet.";
   } catch (error) {
     hooks.lost(error);
   }

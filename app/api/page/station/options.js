@@ -10,9 +10,11 @@ export function options() {
   return given;
 }
 
+export function forget(name) { $("options").elements[name].value = ""; }
+
 export const looksFirst = () => new FormData($("options")).get("mode") === "look";
 
 export function summary() {
-  const names = { registry: "to", prefix: "prefix", tag: "named", platforms: "only", on_existing_tag: "existing:", layer_compression: "layers:" };
+  const names = { registry: "to", prefix: "prefix", tag: "next one named", platforms: "only", on_existing_tag: "existing:", layer_compression: "layers:" };
   return Object.entries(options()).map(([name, value]) => `${names[name]} ${value}`).join(", ");
 }

@@ -23,7 +23,7 @@ export class ProblemError extends Error {
 
 async function problemOf(response) {
   try { return await response.json(); } catch {
-    return { code: "internal", title: "No proper answer", detail: `The service answered ${response.status}.`, retryable: true };
+    return { code: "internal", title: "No proper answer", status: response.status, detail: `The service answered ${response.status}.`, retryable: true };
   }
 }
 
@@ -50,11 +50,14 @@ export async function watch(id, show, signal) {
       }
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof ProblemError) throw error;
+      if (error instanceof ProblemError && !passes(error.problem)) throw error;
     }
     await new Promise((resolve) => { setTimeout(resolve, 1000); });
   }
 }
+
+// A service that starts anew, or a proxy before one that is away.
+const passes = (problem) => problem.status >= 500 || problem.status === 429;
 
 async function* eventsOf(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();

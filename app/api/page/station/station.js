@@ -2,17 +2,28 @@
 
 import * as curl from "./curl.js";
 import { listen } from "./drop.js";
-import { $, announce, command, h } from "./dom.js";
+import { $, command } from "./dom.js";
 import * as job from "./job.js";
 import * as jobs from "./jobs.js";
-import { looksFirst, options, summary } from "./options.js";
-import { ProblemError, call, setToken, token } from "./service.js";
-import { jobSeen, onJob, send } from "./uploads.js";
+import { forget, looksFirst, options, summary } from "./options.js";
+import * as registries from "./registries.js";
+import { ProblemError, setToken, token } from "./service.js";
+import { jobSeen, onJob, send, underWay } from "./uploads.js";
+import { told, visible } from "./words.js";
 
 let asked = false;
+let sendingLine = "";
 
+const addressed = () => (/^#[0-9a-f]{32}$/.test(location.hash) ? location.hash.slice(1) : null);
+
+// What somebody opens is a step that the back button takes back; what comes by itself is none.
 function openJob(id, focus = false) {
-  history.replaceState(null, "", id ? `#${id}` : location.pathname);
+  const address = id ? `#${id}` : location.pathname;
+  if (focus && id && id !== addressed()) history.pushState(null, "", address); else history.replaceState(null, "", address);
+  showJob(id, focus);
+}
+
+function showJob(id, focus) {
   jobs.choose(id);
   if (id) job.open(id); else job.close();
   jobs.refresh();
@@ -21,26 +32,45 @@ function openJob(id, focus = false) {
 
 function tellOptions() {
   $("options-summary").textContent = summary();
-  $("send-curl").replaceChildren(command(curl.sending(options(), looksFirst())));
-}
-
-async function showRegistries() {
-  try {
-    const found = (await call("GET", "registries")).registries;
-    const before = $("registry").value;
-    $("registry").replaceChildren(...found.map((each) => h("option", { value: each.name }, each.name)));
-    if (before) $("registry").value = before;
-    const first = found.find((each) => each.name === ($("registry").value || "default"));
-    if (first) $("registry-state").textContent = first.reachable ? `to ${first.url}` : `${first.url}: ${first.problem.title.toLowerCase()}`;
-    tellOptions();
-  } catch { /* the list of jobs tells that the service is not reached */ }
+  const line = curl.sending(options(), looksFirst());
+  if (line === sendingLine) return; // whoever is about to copy it keeps the place
+  sendingLine = line;
+  $("send-curl").replaceChildren(command(line));
 }
 
 function lost(error) {
   const problem = error instanceof ProblemError ? error.problem : null;
-  $("connection").hidden = false;
-  $("connection").textContent = problem ? problem.detail : "The service cannot be reached. This page goes on when it is back.";
-  if (problem && problem.code === "unauthorized" && !asked) { asked = true; askForToken(); }
+  const isRefused = problem && problem.code === "unauthorized";
+  const words = problem ? told(problem) : "The service cannot be reached. This page goes on when it is back.";
+  tellConnection(isRefused ? refusal() : words);
+  if (isRefused && !asked) { asked = true; askForToken(); }
+}
+
+const refusal = () => (token() ? "The service does not know this token. Enter another with the button Token." : "This service needs a token. Enter one with the button Token.");
+
+function tellConnection(words) {
+  $("connection").hidden = !words;
+  if ($("connection").textContent !== words) $("connection").textContent = words;
+}
+
+function take(files, leftOut) {
+  const notes = [];
+  const given = options();
+  if (given.tag && files.length > 1) {
+    tellNotes(["A name for a single image is given under Options, and these are several archives. Clear it, or send one archive."]);
+    return;
+  }
+  const twice = files.length ? send(files, given, looksFirst()) : 0;
+  if (files.length && given.tag) { forget("tag"); tellOptions(); }
+  if (!files.length && !leftOut.length) notes.push("There is no file to send.");
+  if (leftOut.length) notes.push(`Left out: ${leftOut.slice(0, 10).map(visible).join(", ")}${leftOut.length > 10 ? ` and ${leftOut.length - 10} more` : ""}.`);
+  if (twice) notes.push(`${twice === 1 ? "One of them is" : `${twice} of them are`} on the way already.`);
+  tellNotes(notes);
+}
+
+function tellNotes(notes) {
+  $("send-note").hidden = !notes.length;
+  $("send-note").textContent = notes.join(" ");
 }
 
 function askForToken() {
@@ -54,8 +84,8 @@ function startTokens() {
   $("token-form").addEventListener("submit", () => {
     setToken($("token").value.trim());
     $("token").value = "";
-    jobs.refresh();
-    showRegistries();
+    registries.show(tellOptions);
+    showJob(addressed(), false);
   });
 }
 
@@ -81,24 +111,22 @@ function start() {
   startTokens();
   $("options").addEventListener("input", tellOptions);
   $("options").addEventListener("submit", (event) => event.preventDefault());
-  $("registry").addEventListener("change", showRegistries);
+  $("registry").addEventListener("change", () => registries.show(tellOptions));
   tellOptions();
-  let last = null;
-  onJob((id) => { if (id && id !== last) { last = id; openJob(id); } else jobs.refresh(); });
-  listen((files) => {
-    if (files.length) send(files, options(), looksFirst());
-    else announce("There is no file to send");
-  });
-  job.start({ changed: (job) => { jobs.show(job); jobSeen(job); }, open: (id) => openJob(id, true) });
+  onJob((id) => { if (id) openJob(id); else jobs.refresh(); });
+  listen(take);
+  job.start({ changed: (job) => { jobs.show(job); jobSeen(job); }, open: (id) => openJob(id, true), gone: () => openJob(null) });
   jobs.start({
     open: (id) => openJob(id, true),
-    seen: jobSeen,
-    reached: () => { $("connection").hidden = true; },
+    seen: (seen) => { jobSeen(seen); job.seen(seen); },
+    reached: () => tellConnection(""),
     lost,
   });
-  showRegistries();
-  const wanted = location.hash.slice(1);
-  if (/^[0-9a-f]{32}$/.test(wanted)) openJob(wanted);
+  registries.show(tellOptions);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) registries.show(tellOptions); });
+  window.addEventListener("popstate", () => { if (addressed() || !location.hash) showJob(addressed(), false); });
+  window.addEventListener("beforeunload", (event) => { if (underWay()) event.preventDefault(); });
+  if (addressed()) openJob(addressed());
 }
 
 start();

@@ -40,6 +40,9 @@ export function stateOf(job) {
 
 export const isLook = (job) => job.dry_run;
 
+// As the service shows it: a mark that turns the direction of writing would lie about how a name ends.
+export const visible = (name) => name.replace(/\p{C}/gu, "_");
+
 export const titleOf = (job) => {
   const names = job.archives.map((archive) => archive.name);
   if (names.length === 0) return "archive";
@@ -63,8 +66,8 @@ const ADVICE = {
   registry_denied: "Push under another prefix, or have the right to push there granted.",
   spool_full: "Delete failed jobs, or make room on the server, then send it again.",
   upload_incomplete: "Choose the same file once more: it goes on where it stopped.",
-  unauthorized: "Enter a token with the button at the top.",
-  forbidden: "This token may only look. Use one that may push.",
+  unauthorized: "A valid token is needed. Enter one with the button Token at the top.",
+  forbidden: "Use a token that may.",
   interrupted: "Retry: what has landed is not sent again.",
   internal: "This is a fault of Tarmac. Its log says more.",
 };
@@ -72,6 +75,7 @@ const ADVICE = {
 // Both, as sentences.
 export function told(problem) {
   const what = advice(problem);
+  if (problem.code === "unauthorized") return what; // its detail is for those who send a header
   const detail = problem.detail.endsWith(".") ? problem.detail : `${problem.detail}.`;
   return what ? `${detail} ${what}` : detail;
 }
