@@ -17,7 +17,7 @@ from app.registry.challenge import Challenge
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.wire import Origin, RegistryUrl, parse_registry_url
-from tests.support.blob_content import BytesContent
+from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
 from tests.support.memory_registry import IDENTITY_TOKEN, Manners, MemoryRegistry, basic
 from tests.support.scripted_registry import Connection, ScriptedRegistry, Seen, Step, answer
@@ -103,6 +103,19 @@ async def test_many_workers_with_an_expired_token_renew_it_once() -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(16):
                 group.create_task(registry.blob_exists("team/app", Digest.of(b"%d" % number)))
+    assert len(memory.token_requests) == 2
+
+
+async def test_a_token_that_runs_out_while_a_blob_waits_is_renewed_and_nothing_is_sent_again() -> None:
+    memory = MemoryRegistry(Manners(auth="bearer"))
+    content = UndecidedContent(b"0123456789")
+    async with memory.client(RIGHT) as registry:
+        pushing = asyncio.create_task(registry.push_blob("team/app", content))
+        await asyncio.wait_for(content.asked.wait(), 20)
+        memory.expire_tokens()
+        content.word.set()
+        await pushing
+    assert content.reads == 1
     assert len(memory.token_requests) == 2
 
 
