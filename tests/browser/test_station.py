@@ -102,7 +102,7 @@ def test_one_upload_in_two_windows_goes_on_in_the_newer_one(tab: Watched, tmp_pa
     tab.page.set_input_files("#files", file)
     state(tab.page, "receiving")
     tab.page.set_input_files("#files", file)
-    expect(tab.page.locator("#send-note")).to_have_text("One of them is on the way already.")
+    expect(tab.page.locator("#send-note")).to_have_text("This file is on the way already.")
     other = tab.page.context.new_page()
     other.goto("/")
     slowed(other)

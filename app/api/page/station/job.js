@@ -7,7 +7,7 @@ import { ProblemError, call, watch } from "./service.js";
 import { isSent } from "./uploads.js";
 import { heldFor, letGo } from "./held.js";
 import { pulls } from "./registries.js";
-import { ENDED, STATES, advice, bytes, duration, isLook, short, stateOf, titleOf, told as words, when } from "./words.js";
+import { ENDED, STATES, advice, bytes, duration, exactly, isLook, short, stateOf, titleOf, told as words, when } from "./words.js";
 
 const SHOWN_IMAGES = 500;
 const STALLED_SECONDS = 10;
@@ -114,7 +114,7 @@ class View {
   showNotes(job) {
     const notes = [];
     if (job.problem) notes.push(problemNote(job.problem, Boolean(heldFor(this.id))));
-    if (job.next_attempt_at) notes.push(h("div", { class: "note warn" }, h("p", {}, `It is tried again at ${when(job.next_attempt_at)}.`)));
+    if (job.next_attempt_at) notes.push(h("div", { class: "note warn" }, h("p", {}, `It is tried again at ${exactly(job.next_attempt_at)}.`)));
     if (job.notices.length) notes.push(h("div", { class: "note calm" }, ...job.notices.map((text) => h("p", {}, text))));
     const key = JSON.stringify([job.problem, job.notices, job.next_attempt_at]);
     if (key !== this.notesKey) { this.notesKey = key; this.notes.replaceChildren(...notes); }
@@ -247,7 +247,8 @@ function pullIt(place, registry) {
 // Where the archive is held, the place for a name stands below.
 function problemNote(problem, isHeld = false) {
   const what = isHeld && problem.code === "missing_tag" ? "" : advice(problem);
-  return h("div", { class: "note bad", role: "alert" }, h("h3", {}, problem.title), h("p", {}, problem.detail), what && h("p", {}, what));
+  const detail = problem.code !== "unauthorized" && problem.detail; // that one is for those who send a header
+  return h("div", { class: "note bad", role: "alert" }, h("h3", {}, problem.title), detail && h("p", {}, detail), what && h("p", {}, what));
 }
 
 const took = (job) => {

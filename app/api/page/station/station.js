@@ -54,17 +54,17 @@ function tellConnection(words) {
 }
 
 function take(files, leftOut) {
-  const notes = [];
   const given = options();
   if (given.tag && files.length > 1) {
     tellNotes(["A name for a single image is given under Options, and these are several archives. Clear it, or send one archive."]);
     return;
   }
+  const notes = [];
   const twice = files.length ? send(files, given, looksFirst()) : 0;
   if (files.length && given.tag) { forget("tag"); tellOptions(); }
   if (!files.length && !leftOut.length) notes.push("There is no file to send.");
   if (leftOut.length) notes.push(`Left out: ${leftOut.slice(0, 10).map(visible).join(", ")}${leftOut.length > 10 ? ` and ${leftOut.length - 10} more` : ""}.`);
-  if (twice) notes.push(`${twice === 1 ? "One of them is" : `${twice} of them are`} on the way already.`);
+  if (twice) notes.push(files.length === 1 ? "This file is on the way already." : `${twice} of ${files.length} files are on the way already.`);
   tellNotes(notes);
 }
 

@@ -21,6 +21,8 @@ export function when(text) {
   return time.toLocaleString([], today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
 }
 
+export const exactly = (text) => new Date(text).toLocaleTimeString([], { timeStyle: "medium" });
+
 export const short = (digest) => (digest ? digest.slice(0, 19) : "");
 
 export const STATES = {
