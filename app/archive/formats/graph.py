@@ -80,7 +80,7 @@ def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
         reading.charge(manifest)
         for child in manifest.manifests:
             if is_manifest(child.media_type):
-                reading.parents.setdefault(child.digest, {})[descriptor.digest] = None
+                reading.expect(child.digest, descriptor.digest)
                 waiting.append((child, depth + 1))
             else:  # image-spec: an index may list what no reader knows; it travels as it is
                 reading.blob(child, descriptor.digest)
@@ -118,6 +118,12 @@ class _Reading:
         known = self.manifests.get(descriptor.digest)
         self._same(known, descriptor)
         return known if known is not None else self._read(descriptor)
+
+    def expect(self, child: Digest, parent: Digest) -> None:
+        """An index lists it. Too many are refused by the lists, before one of them is read."""
+        self.parents.setdefault(child, {})[parent] = None
+        if len(self.parents) > self.limits.nodes:
+            raise LimitExceeded(f"the indexes of the archive list more than {self.limits.nodes} manifests; split it")
 
     def charge(self, manifest: Manifest) -> None:
         """Counted also where it is followed again: on many levels that costs many times as much."""
