@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from zlib import adler32
 
 from app.errors import LimitExceeded, MalformedArchive
@@ -22,8 +22,7 @@ MAX_RECORDS = 64  # in one PAX header; each extended attribute is one
 _FIELDS = {b"path": "path", b"linkpath": "linkpath", b"size": "size"}
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """The fields as they stand; `name` and `target` not yet normalised, `size` in bytes."""
 
     type: bytes
@@ -42,7 +41,7 @@ def is_header(block: bytes) -> bool:
         return False
     # Adler's low half is the plain sum, exact up to 256 bytes (255 * 256 < 65521): 0.4 µs where sum() takes 3
     total = (adler32(block[:256], 0) & 0xFFFF) + (adler32(block[256:], 0) & 0xFFFF)
-    total += 8 * 0x20 - sum(block[148:156])
+    total += 8 * 0x20 - (adler32(block[148:156], 0) & 0xFFFF)
     stated = octal(digits)
     return stated == total or (not block.isascii() and stated == total - 256 * sum(byte > 127 for byte in block))
 
