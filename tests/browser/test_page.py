@@ -250,7 +250,7 @@ def test_an_upload_can_be_cancelled_on_its_way(tab: Watched) -> None:
 
 
 def test_each_blob_on_its_way_has_a_bar(browser: Browser, registry: DockerRegistry, tmp_path: Path) -> None:
-    slow = {"TARMAC_REGISTRY_URL": registry.url, "TARMAC_REGISTRY_MAX_BYTES_PER_SECOND": "1MB"}
+    slow = {"TARMAC_REGISTRY_URL": registry.url, "TARMAC_REGISTRY_MAX_BYTES_PER_SECOND": "250KB"}
     with service(tmp_path, **slow) as running:
         page = watch(browser.new_context(), running).page
         page.goto(f"{running.url}/")
