@@ -103,7 +103,7 @@ def test_a_last_field_that_asks_for_a_dry_run_leaves_nothing_at_the_registry(
     assert begun(registry, "early/dry") >= 2
     place = registry.storage / "docker/registry/v2/repositories/early/dry"
     assert [*place.glob("_layers/**/link"), *place.glob("_manifests/**/link")] == []
-    assert [*place.glob("_uploads/*/startedat"), *place.glob("_uploads/*/data")] == []
+    assert len(waiting(registry, "early/dry")) <= 1  # distribution 2 keeps that of a layer cut off in its middle
 
 
 def waiting(registry: DockerRegistry, repository: str) -> list[Path]:
