@@ -26,6 +26,11 @@ _PROBED = frozenset({"/healthz", "/readyz"})  # by load balancers, under any nam
 _OPEN_BELOW = ("/docs", "/page/")
 # Of a name below /v2/ what comes before the part that says what is asked of it (distribution-spec, "Endpoints").
 _PULLED = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/.*")
+# What archives brought is served as data: never as a page or a script of this origin.
+_FOREIGN_HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Content-Disposition": "attachment",
+}
 FindHolder = Callable[[bytes], Awaitable[Holder | None]]
 _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -56,8 +61,8 @@ class Security:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        send = _with_headers(send)
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
+        send = _with_headers(send, _FOREIGN_HEADERS if path == "/v2" or path.startswith("/v2/") else {})
         try:
             if self._hosts is not None and path not in _PROBED:
                 self._hosts.check(headers.get("host", ""))
@@ -125,10 +130,11 @@ def _challenge(error: TarmacError, path: str) -> Mapping[str, str] | None:
     return {"WWW-Authenticate": 'Basic realm="tarmac"' if path.startswith("/v2/") else 'Bearer realm="tarmac"'}
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, own: Mapping[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
+            headers.update(own)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)

@@ -1,8 +1,7 @@
 """The embedded destination: the Registry port over one OCI image layout on disk, and its read side for pulling.
 
-Blobs lie once for all repositories of the layout, so `mount_blob` costs a look at the disk. A repository has those that
-its manifests refer to, and those that came to it and wait for theirs: whoever may use one repository learns nothing of
-what the others hold.
+Blobs lie once for all repositories of the layout, so `mount_blob` costs a look at the disk. A repository has what was
+pushed or mounted to it (`layout_holdings`): whoever may use one repository learns nothing of what the others hold.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import ArchiveError, DigestMismatch, MalformedArchive, RegistryFault, RegistryRejected, SizeMismatch
+from app.errors import ArchiveError, DigestMismatch, RegistryFault, RegistryRejected, SizeMismatch
 from app.oci import (
     MAX_MANIFEST_BYTES,
     Descriptor,
@@ -25,13 +24,13 @@ from app.oci import (
     referrer,
     verify,
 )
-from app.oci.media_types import INDEXES, NON_DISTRIBUTABLE
+from app.oci.media_types import is_manifest
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
+from app.registry.layout_adoption import Look, adopt, optional_content
 from app.registry.layout_files import BlobWriter, LayoutFiles, Stamp
 from app.registry.layout_holdings import Held, Holdings
 from app.registry.layout_index import LayoutIndex
 
-MAX_WALKED = 10_000  # indexes opened in search of one manifest; only layouts of other tools need any
 MAX_NAMED = 3  # missing digests that one message names
 
 
@@ -43,6 +42,7 @@ class _Change:
     tag: str | None
     manifest: tuple[Descriptor, Digest | None]
     blobs: frozenset[Held]
+    held: frozenset[Digest]
     written: bool = False
 
 
@@ -53,10 +53,10 @@ class LayoutRegistry:
     def __init__(self, root: Path) -> None:
         self._files = LayoutFiles(root)
         self._files.prepare()
-        self._held = self._load()
         self._turn = asyncio.Lock()
         self._waiting: list[_Change] = []
         self._holdings = Holdings(self._parsed)
+        self._held = self._load()
 
     async def blob_exists(self, repository: str, digest: Digest) -> bool:
         return await asyncio.to_thread(self._blob_size, parse_repository(repository), digest) is not None
@@ -144,7 +144,7 @@ class LayoutRegistry:
     def _load(self) -> tuple[Stamp, LayoutIndex]:
         stamp, raw = self._files.read_index()
         try:
-            return stamp, LayoutIndex.parse(raw)
+            return stamp, adopt(LayoutIndex.parse(raw), Look(self._parsed, self._files.blob_size))
         except ArchiveError as error:
             raise RegistryFault(
                 f"the embedded destination cannot be read: {error}; mend index.json or move its directory away"
@@ -159,7 +159,7 @@ class LayoutRegistry:
         return self._files.blob_size(digest) if self._has(repository, digest) else None
 
     def _has(self, repository: str, digest: Digest) -> bool:
-        return self._holdings.has(repository, digest, (root.descriptor for root in self._index().roots(repository)))
+        return self._holdings.has(repository, digest, self._index().roots(repository))
 
     def _parsed(self, descriptor: Descriptor) -> Manifest | None:
         """None where it is not there, as image-spec allows what a layout refers to."""
@@ -172,7 +172,7 @@ class LayoutRegistry:
         with self._files.locked():
             before = index = self._index()
             for change in changes:
-                index = index.with_manifest(change.repository, change.tag, change.manifest)
+                index = index.with_manifest(change.repository, change.tag, change.manifest, change.held)
             if index is not before:
                 self._held = (self._files.replace_index(index.dump()), index)
         for change in changes:
@@ -187,7 +187,12 @@ class LayoutRegistry:
             raise RegistryRejected(f"the embedded destination rejects a manifest: DIGEST_INVALID, {error}") from None
         except ArchiveError as error:
             raise RegistryRejected(f"the embedded destination rejects a manifest: MANIFEST_INVALID, {error}") from None
-        self._check_references(repository, parsed)
+        if not is_manifest(descriptor.media_type):
+            raise RegistryRejected(
+                "the embedded destination rejects a manifest: MANIFEST_INVALID, it takes image manifests and indexes, "
+                f"and {descriptor.media_type} is neither"
+            )
+        held = self._check_references(repository, parsed)
         writer = self._files.new_blob(descriptor.digest.algorithm, descriptor.size)
         try:
             writer.write(raw)
@@ -195,63 +200,43 @@ class LayoutRegistry:
         finally:
             writer.discard()
         subject = None if parsed.subject is None else parsed.subject.digest
-        blobs = frozenset((repository, each.digest) for each in parsed.blobs)
-        return _Change(repository, tag, (descriptor, subject), blobs)
+        referred = held.union(blob.digest for blob in parsed.blobs)
+        blobs = frozenset((repository, digest) for digest in referred)
+        return _Change(repository, tag, (descriptor, subject), blobs, held)
 
-    def _check_references(self, repository: str, manifest: Manifest) -> None:
-        missing = []
+    def _check_references(self, repository: str, manifest: Manifest) -> frozenset[Digest]:
+        """Return the optional content that the repository has. Raises RegistryRejected if it lacks other content."""
+        optional = {content.digest for content in optional_content(manifest)}
+        missing, held = [], set[Digest]()
         for reference in (*manifest.blobs, *manifest.manifests):
             size = self._blob_size(repository, reference.digest)
-            may_be_absent = manifest.is_index or (reference.urls and reference.media_type in NON_DISTRIBUTABLE)
-            if size is None and not may_be_absent:
+            if size is None and reference.digest not in optional and not manifest.is_index:
                 missing.append(str(reference.digest))
             elif size not in {None, reference.size}:
                 raise RegistryRejected(
                     f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_INVALID, it "
                     f"says that {reference.digest} has {reference.size} bytes, but it has {size}"
                 )
+            elif size is not None and reference.digest in optional:
+                held.add(reference.digest)
         if missing:
             more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
             raise RegistryRejected(
                 f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_BLOB_UNKNOWN, it "
                 f"refers to {', '.join(missing[:MAX_NAMED])}{more}, which is not there; push that first"
             )
+        return frozenset(held)
 
     def _find(self, repository: str, reference: str) -> Descriptor | None:
-        """What `reference` names in `repository`, if its bytes are here."""
-        index = self._index()
-        root = index.find(repository, reference)
-        if root is not None:
-            return None if self._files.blob_size(root.digest) is None else root.descriptor
-        try:
-            digest = Digest.parse(reference)
-        except MalformedArchive:
-            return None
-        if self._files.blob_size(digest) is None:
-            return None
-        return self._walk([root.descriptor for root in index.roots(repository)], digest)
-
-    def _walk(self, pending: list[Descriptor], wanted: Digest) -> Descriptor | None:
-        """Search below the indexes in `pending`: other tools list only the top of an image in index.json."""
-        seen = set[Digest]()
-        while pending and len(seen) < MAX_WALKED:
-            descriptor = pending.pop()
-            if descriptor.digest == wanted:
-                return descriptor
-            if descriptor.media_type in INDEXES and descriptor.digest not in seen:
-                seen.add(descriptor.digest)
-                pending.extend(self._children(descriptor))
-        return None
+        """Return what `reference` names in `repository`, if its bytes are here."""
+        root = self._index().find(repository, reference)
+        return None if root is None or self._files.blob_size(root.digest) is None else root.descriptor
 
     def _read(self, repository: str, reference: str) -> StoredManifest | None:
         descriptor = self._find(repository, reference)
-        if descriptor is None or self._files.blob_size(descriptor.digest) is None:
+        if descriptor is None:
             return None
         return StoredManifest(descriptor.media_type, descriptor.digest, self._load_manifest(descriptor))
-
-    def _children(self, index: Descriptor) -> tuple[Descriptor, ...]:
-        manifest = self._parsed(index)
-        return () if manifest is None else manifest.manifests
 
     def _load_manifest(self, descriptor: Descriptor) -> bytes:
         raw = self._files.read_blob(descriptor.digest, 0, MAX_MANIFEST_BYTES + 1)

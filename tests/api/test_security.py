@@ -109,8 +109,34 @@ async def test_our_own_page_and_command_line_tools_can_push(served: Served, head
 
 
 async def test_every_answer_keeps_browsers_from_guessing_and_framing(served: Served) -> None:
-    for path in ("/", "/jobs", "/nothing", "/v2/"):
+    for path in ("/", "/jobs", "/nothing"):
         headers = (await served.client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert "access-control-allow-origin" not in headers
+
+
+async def test_what_archives_brought_is_never_a_page_or_a_script_of_this_origin(guarded: Served) -> None:
+    """Also what is refused: the path of an answer is foreign, too."""
+    pushed = await guarded.client.post("/push?wait=30", content=APP, headers=bearer(PUSHER))
+    digest = pushed.json()["images"][0]["digest"]
+    answers = [await guarded.client.get("/v2/")]
+    paths = (
+        "",
+        "_catalog",
+        "team/app/tags/list",
+        "team/app/manifests/1",
+        f"team/app/manifests/{digest}",
+        "no/manifests/1",
+    )
+    for path in (*paths, f"team/app/blobs/{digest}", f"team/app/referrers/{digest}", "<script>", "Upper/manifests/1"):
+        answers += [
+            await guarded.client.request(method, f"/v2/{path}", headers=bearer(READER)) for method in ("GET", "HEAD")
+        ]
+    answers.append(await guarded.client.put("/v2/team/app/manifests/1", headers=bearer(PUSHER)))
+    answers.append(await guarded.client.get("/v2", headers=bearer(READER)))
+    assert {answer.status_code for answer in answers} >= {200, 400, 401, 404, 405}
+    for answer in answers:
+        assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox", answer.url
+        assert answer.headers["content-disposition"] == "attachment"
+        assert answer.headers["x-content-type-options"] == "nosniff"

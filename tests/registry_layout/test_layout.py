@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import InvalidReference, RegistryFault, RegistryRejected
 from app.oci import Descriptor, Digest, media_types
-from app.registry import layout as layout_module
+from app.registry import layout_adoption
 from app.registry.layout import LayoutRegistry
 from tests.registry_layout.landing import described, land, land_blobs
 from tests.support.archives import Node, digest_of, image, oci_artifact, oci_image, oci_index, to_json
@@ -290,7 +290,7 @@ async def test_the_search_below_indexes_comes_to_an_end(
 ) -> None:
     index = oci_index([oci_index([oci_index([APP])])])
     write_index(root, index, "r:1")
-    monkeypatch.setattr(layout_module, "MAX_WALKED", 2)
+    monkeypatch.setattr(layout_adoption, "MAX_WALKED", 2)
     assert await layout.find_manifest("r", APP.digest) is None
 
 
@@ -302,11 +302,15 @@ async def test_an_index_may_lack_and_repeat_its_children(layout: LayoutRegistry,
     assert await layout.find_manifest("r", digest_of(b"no manifest of this repository")) is None
 
 
-async def test_an_index_of_another_tool_that_cannot_be_read_is_told(layout: LayoutRegistry, root: Path) -> None:
+async def test_a_damaged_index_of_another_tool_hides_its_children_and_nothing_else(
+    layout: LayoutRegistry, root: Path
+) -> None:
     await layout.push_blob("r", BytesContent(b"wanted"))
     write_index(root, Node(b"[]", media_types.OCI_INDEX), "r:1")
+    assert await layout.find_manifest("r", digest_of(b"wanted")) is None
+    (root / "blobs/sha256" / digest_of(b"[]").partition(":")[2]).write_bytes(b"{}")
     with pytest.raises(RegistryFault, match="holds damaged content"):
-        await layout.find_manifest("r", digest_of(b"wanted"))
+        await layout.read_manifest("r", "1")
 
 
 async def test_content_that_was_damaged_on_disk_is_never_served_as_a_manifest(layout: LayoutRegistry) -> None:

@@ -32,7 +32,7 @@ def test_a_tagged_manifest_is_an_entry_that_other_tools_find() -> None:
             "mediaType": OCI_MANIFEST,
             "digest": str(Digest.of(b"a")),
             "size": 1,
-            "annotations": {"org.opencontainers.image.ref.name": "library/nginx:1.25"},
+            "annotations": {"org.opencontainers.image.ref.name": "library/nginx:1.25", "tarmac.held": ""},
         }
     ]
 
@@ -42,7 +42,26 @@ def test_a_manifest_without_a_tag_says_its_repository() -> None:
     assert entries(index)[0]["annotations"] == {
         "tarmac.repository": "team/app",
         "tarmac.subject": str(Digest.of(b"s")),
+        "tarmac.held": "",
     }
+
+
+def test_optional_content_that_comes_later_is_added_to_the_entry() -> None:
+    first, second = Digest.of(b"1"), Digest.of(b"2")
+    index = EMPTY.with_manifest("r", None, manifest("x"), {first})
+    assert index.with_manifest("r", None, manifest("x"), {first}) is index
+    index = index.with_manifest("r", None, manifest("x"), {second}).with_manifest("r", "1", manifest("x"))
+    index = index.with_manifest("r", "1", manifest("y"))
+    root = LayoutIndex.parse(index.dump()).find("r", str(Digest.of(b"x")))
+    assert root is not None
+    assert root.held == frozenset({first, second})
+
+
+@pytest.mark.parametrize("held", ["sha256:short", "no digest"])
+def test_an_entry_with_unreadable_held_content_is_shown_to_nobody(held: str) -> None:
+    annotations = {"org.opencontainers.image.ref.name": "a:1", "tarmac.held": held}
+    entry = {"mediaType": OCI_MANIFEST, "digest": str(Digest.of(b"x")), "size": 1, "annotations": annotations}
+    assert not LayoutIndex.parse(json.dumps({"manifests": [entry]}).encode()).repositories
 
 
 def test_what_was_written_is_read_back() -> None:
