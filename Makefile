@@ -14,7 +14,7 @@ PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.1
 BIN := .venv/bin
 READY := .venv/.ready
 # What the tests hold Tarmac against: command, or command=package where Debian calls the package otherwise.
-PEERS := docker-registry skopeo nginx curl openssl ip=iproute2 unshare=util-linux strace pg_ctlcluster=postgresql chromium node=nodejs systemd-analyze=systemd promtool=prometheus
+PEERS := docker-registry skopeo nginx haproxy curl http=httpie openssl ip=iproute2 unshare=util-linux strace pg_ctlcluster=postgresql chromium node=nodejs systemd-analyze=systemd promtool=prometheus
 TESTS ?= tests
 SECONDS ?= 60
 FUZZ ?=
