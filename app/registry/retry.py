@@ -11,6 +11,7 @@ from app.errors import RegistryError, RegistryLost
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, Registry, StoredManifest
 from app.registry.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, wait_after
+from app.registry.retry_observer import report_failure, report_success
 
 T = TypeVar("T")
 
@@ -47,13 +48,17 @@ class RetryingRegistry:
         number, waited = 1, 0.0
         while True:
             try:
-                return await verb()
+                result = await verb()
             except RegistryLost:
                 raise  # asking again does not bring it back; who pushes has to send it again
             except RegistryError as error:
                 wait = wait_after(error, number, self._policy, self._pause.chance())
                 if not error.retryable or number >= self._policy.tries or waited + wait > self._policy.patience:
                     raise
+                report_failure(error, wait)
+            else:
+                report_success()
+                return result
             await self._pause.sleep(wait)
             number, waited = number + 1, waited + wait
 

@@ -19,6 +19,7 @@ from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_l
 from app.registry.profiles import LearntProfile
 from app.registry.reading import NO_BODY, OCTETS, Reading, part_of, ranged, whole
 from app.registry.reply import Reply, error_of, read_complaint
+from app.registry.retry_observer import report_failure
 from app.registry.wire import received_bytes, with_digest
 
 WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
@@ -271,9 +272,9 @@ class _Upload:
             except RegistryError as broken:
                 if not broken.retryable or number >= DEFAULT_POLICY.tries:
                     raise
-                await self._uploader.pause.sleep(
-                    wait_after(broken, number, DEFAULT_POLICY, self._uploader.pause.chance())
-                )
+                wait = wait_after(broken, number, DEFAULT_POLICY, self._uploader.pause.chance())
+                report_failure(broken, wait)
+                await self._uploader.pause.sleep(wait)
             number += 1
         held = received_bytes(reply.header("range")) if reply.status in _TAKEN else None
         if not held or held > self._reading.furthest:

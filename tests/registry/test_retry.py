@@ -18,6 +18,7 @@ from app.errors import (
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, StoredManifest
 from app.registry.retry import Pause, RetryingRegistry, RetryPolicy
+from app.registry.retry_observer import observe_retries
 from tests.support.blob_content import BytesContent
 
 DIGEST = Digest.of(b"x")
@@ -146,3 +147,34 @@ async def test_an_error_that_says_it_may_pass_is_believed() -> None:
     error: RegistryError = RegistryAuth("the clock of the token service is wrong")
     error.retryable = True
     assert await wrapped(Flaky(error), Sleeps()).blob_exists("a", DIGEST)
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.reports: list[tuple[str, float] | str] = []
+
+    def request_failed(self, error: RegistryError, wait: float) -> None:
+        self.reports.append((error.code, wait))
+
+    def request_succeeded(self) -> None:
+        self.reports.append("succeeded")
+
+
+async def test_each_job_is_told_of_its_own_retries_before_each_wait() -> None:
+    registry = wrapped(Flaky(RegistryUnreachable("1"), RegistryRateLimited("2", retry_after=9.0)), Sleeps())
+    mine, other = Observer(), Observer()
+    with observe_retries(other):
+        with observe_retries(mine):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(registry.blob_exists("a", DIGEST))
+        await registry.blob_exists("a", DIGEST)
+    await registry.blob_exists("a", DIGEST)
+    assert mine.reports == [("registry_unreachable", 0.5), ("registry_rate_limited", 10.0), "succeeded"]
+    assert other.reports == ["succeeded"]
+
+
+async def test_what_is_not_tried_again_is_no_retry() -> None:
+    observer = Observer()
+    with observe_retries(observer), pytest.raises(RegistryAuth):
+        await wrapped(Flaky(RegistryAuth("wrong")), Sleeps()).blob_exists("a", DIGEST)
+    assert observer.reports == []
