@@ -131,12 +131,7 @@ class MemoryRegistry:
         try:
             answer = await self._answer(request, scope["query_string"].decode())
         except Refused as refused:
-            error = {"code": refused.code, "message": refused.words}
-            named: list[object] = [{**error, "detail": {"digest": digest}} for digest in refused.missing]
-            document = {"errors": named or [error]}
-            answer = Answer(refused.status, {"content-type": "application/json"}, json.dumps(document).encode())
-            if refused.status == 401:
-                answer.headers["www-authenticate"] = self._challenge(request)
+            answer = self._refusal(request, refused)
         if self.manners.warning:
             answer.headers["warning"] = self.manners.warning
         pairs = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
@@ -144,6 +139,15 @@ class MemoryRegistry:
         pairs = [pair for pair in pairs if pair[0] != b"content-length"] + [(b"content-length", length)]
         await send({"type": "http.response.start", "status": answer.status, "headers": pairs})
         await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else answer.body})
+
+    def _refusal(self, request: Request, refused: Refused) -> Answer:
+        error = {"code": refused.code, "message": refused.words}
+        named: list[object] = [{**error, "detail": {"digest": digest}} for digest in refused.missing]
+        document = {"errors": named or [error]}
+        answer = Answer(refused.status, {"content-type": "application/json"}, json.dumps(document).encode())
+        if refused.status == 401:
+            answer.headers["www-authenticate"] = self._challenge(request)
+        return answer
 
     async def _answer(self, request: Request, query: str) -> Answer:
         if request.path == "/token":

@@ -1,0 +1,191 @@
+"""Whole pushes, by Tarmac's core, to each vendor's registry as it behaves on the wire: every kind of archive for the
+first time, again and to a second repository, and what is reported if the vendor refuses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.push import ImageState
+from app.registry.auth import FixedCredentials
+from tests.push.given import Run
+from tests.registry.vendors import VENDORS
+from tests.registry.vendors.kinds import Kind, app, kinds
+from tests.registry.vendors.pushing import Ground, kind_of, opened
+from tests.registry.vendors.vendor import GUEST, STRANGER, Fault, Vendor
+from tests.support.archives import entry, oci_image, oci_layout
+
+ROOT = Path(__file__).parents[2]
+FRAMEWORK = {"__init__", "kinds", "pushing", "vendor"}
+CLOSED = ("PUT", "upload")
+SMALL = 4 << 10  # bytes of a blob that Tarmac does not remember the repository of
+ONE = oci_layout([entry(oci_image(app("one")), ref="example.com/app:1")])
+OTHER = oci_layout([entry(oci_image(app("other")), ref="example.com/app:1")])
+
+
+@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.__name__)
+async def ground(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ground]:
+    vendor: Vendor = request.param()
+    async with opened(vendor, tmp_path) as running:
+        yield running
+        assert [seen.target for seen in running.seen if "cookie" in seen.headers] == []
+
+
+@pytest.fixture(params=kinds(), ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+def states(run: Run) -> set[ImageState]:
+    problems = [run.last(number).problem for number in range(len(run.plan.images))]
+    assert not any(problems), problems
+    return set(run.states)
+
+
+# What is still reported otherwise, and whose part it is; nothing is here in the end.
+PENDING = {
+    ("Harbor", Fault.READ_ONLY): "conversation: B14 for a 403 that says so",
+    ("Harbor", Fault.MISSING_PROJECT): "conversation: the refusal of a HEAD has no words; a GET has them",
+    ("Harbor", Fault.NO_RIGHTS): "conversation: the refusal of a HEAD has no words; a GET has them",
+}
+
+
+def check_refused(run: Run, ground: Ground, fault: Fault) -> None:
+    """The first image's problem."""
+    expected, problem = ground.vendor.expected[fault], run.problem()
+    if why := PENDING.get((ground.vendor.name, fault)):
+        pytest.xfail(why)
+    assert (problem.code, problem.retryable) == (expected.code, expected.retryable), problem
+    assert expected.words in problem.detail, problem
+
+
+async def check_landed(ground: Ground, kind: Kind, below: str = "") -> None:
+    """Every name leads to the archive's digest, and all below it can be read back."""
+    vendor = ground.vendor
+    for name, digest in kind.digests.items():
+        repository, _, tag = name.rpartition(":")
+        found = await ground.pull(f"{vendor.home}/{below}{repository}", tag)
+        assert digest in {None, found[0]}
+        for referrer in kind.referrers:
+            await ground.pull(f"{vendor.home}/{below}{repository}", referrer)
+
+
+def wasted(ground: Ground) -> list[str]:
+    """Requests since the last mark that a registry refused to authorize more often than once for each repository."""
+    asked = [seen.path for seen in ground.since if "authorization" not in seen.headers and seen.path != "/v2/"]
+    return asked if ground.vendor.manners.auth != "none" else []
+
+
+def sent(ground: Ground) -> list[int]:
+    """The sizes of the blobs whose sessions were closed since the last mark."""
+    return [ground.vendor.size_of(seen.target) for seen in ground.since if (seen.method, kind_of(seen)) == CLOSED]
+
+
+async def test_a_first_push_sends_each_blob_once_and_all_can_be_pulled(ground: Ground, kind: Kind) -> None:
+    run = await ground.push(kind.tar)
+    assert states(run) == {ImageState.PUSHED}
+    if ground.vendor.manners.mounts:
+        assert len(sent(ground)) == len(run.plan.blobs)
+    assert wasted(ground) == []
+    await check_landed(ground, kind)
+    assert ground.vendor.sessions == {}
+
+
+async def test_the_same_again_sends_nothing(ground: Ground, kind: Kind) -> None:
+    await ground.push(kind.tar)
+    ground.mark()
+    assert states(await ground.push(kind.tar)) == {ImageState.ALREADY_PRESENT}
+    again = {(method, kind_of) for method, kind_of in ground.counted() if method not in {"GET", "HEAD"}}
+    assert again <= ({("PUT", "manifest")} if kind.referrers else set())  # whether they are listed is not known
+    assert wasted(ground) == []
+
+
+async def test_a_second_repository_costs_no_blob_if_the_vendor_mounts(ground: Ground, kind: Kind) -> None:
+    """Blobs below 4 KiB are sent as fast as asked for."""
+    await ground.push(kind.tar)
+    ground.mark()
+    assert states(await ground.push(kind.tar, {"prefix": "second"})) == {ImageState.PUSHED}
+    if ground.vendor.manners.mounts:
+        assert [size for size in sent(ground) if size >= SMALL] == []
+    await check_landed(ground, kind, "second/")
+    assert ground.vendor.sessions == {}
+
+
+def test_every_fault_is_expected_or_does_not_exist_there() -> None:
+    for vendor in VENDORS:
+        assert set(vendor.expected).isdisjoint(vendor.absent), vendor.name
+        assert set(vendor.expected) | set(vendor.absent) == set(Fault), vendor.name
+
+
+async def test_a_wrong_password_is_reported_as_one(ground: Ground) -> None:
+    run = await ground.push(ONE, credentials=FixedCredentials(STRANGER))
+    check_refused(run, ground, Fault.WRONG_CREDENTIALS)
+    assert ground.lapse.waits == []
+
+
+async def test_an_account_without_the_right_to_push_is_told_so(ground: Ground) -> None:
+    run = await ground.push(ONE, credentials=ground.vendor.credentials(GUEST))
+    check_refused(run, ground, Fault.NO_RIGHTS)
+    assert ground.lapse.waits == []
+
+
+async def test_a_quota_ends_the_image_and_leaves_no_session(ground: Ground) -> None:
+    ground.vendor.impose(Fault.QUOTA)
+    run = await ground.push(ONE)
+    if Fault.QUOTA in ground.vendor.absent:
+        assert states(run) == {ImageState.PUSHED}
+        return
+    check_refused(run, ground, Fault.QUOTA)
+    assert ground.vendor.sessions == {} or not ground.vendor.ends_sessions
+
+
+async def test_a_tag_that_may_not_move_stays(ground: Ground) -> None:
+    await ground.push(ONE)
+    ground.vendor.impose(Fault.IMMUTABLE)
+    run = await ground.push(OTHER)
+    if Fault.IMMUTABLE in ground.vendor.absent:
+        assert states(run) == {ImageState.PUSHED}
+        return
+    check_refused(run, ground, Fault.IMMUTABLE)
+    assert states(await ground.push(ONE)) == {ImageState.ALREADY_PRESENT}
+
+
+async def test_a_registry_that_takes_no_pushes_now_says_so(ground: Ground) -> None:
+    ground.vendor.impose(Fault.READ_ONLY)
+    run = await ground.push(ONE)
+    if Fault.READ_ONLY in ground.vendor.absent:
+        assert states(run) == {ImageState.PUSHED}
+        return
+    check_refused(run, ground, Fault.READ_ONLY)
+
+
+async def test_a_project_that_does_not_exist_is_named(ground: Ground) -> None:
+    run = await ground.push(ONE, home=ground.vendor.elsewhere)
+    if Fault.MISSING_PROJECT in ground.vendor.absent:
+        assert states(run) == {ImageState.PUSHED}
+        return
+    check_refused(run, ground, Fault.MISSING_PROJECT)
+    assert ground.lapse.waits == []
+
+
+async def test_a_rate_limit_is_waited_for(ground: Ground) -> None:
+    ground.vendor.impose(Fault.RATE_LIMIT)
+    assert states(await ground.push(ONE)) == {ImageState.PUSHED}
+    if Fault.RATE_LIMIT in ground.vendor.expected:
+        assert ground.lapse.now >= ground.vendor.retry_after
+
+
+def test_every_vendor_has_its_row_in_the_documentation() -> None:
+    """And every module of the folder is listed."""
+    text = (ROOT / "app" / "docs" / "registries.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    documented = {name: (read, holds) for name, read, holds in (row for row in rows if len(row) == 3)}
+    for vendor in VENDORS:
+        read, holds = documented[vendor.name]
+        assert read == vendor.sources
+        assert holds
+    files = {file.stem for file in (ROOT / "tests" / "registry" / "vendors").glob("*.py")}
+    assert files - FRAMEWORK == {vendor.__module__.rpartition(".")[2] for vendor in VENDORS}

@@ -1,0 +1,138 @@
+"""A vendor on loopback and Tarmac's core before it, put together as the service does it; waiting costs no time.
+
+async with opened(Harbor()) as ground:
+    run = await ground.push(tar)
+    ground.counted()                    # (method, kind) -> number, since the last `mark`
+    await ground.pull("team/app", "1")  # every digest below it, each verified
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from app.archive import open_archive
+from app.jobs.knowledge import FileMemory
+from app.oci import Descriptor, Digest, Manifest, parse_manifest
+from app.push import Destination, Lanes, PushOptions, execute, make_plan
+from app.registry import Registry
+from app.registry.auth import CredentialSource
+from app.registry.client import HttpSettings
+from app.registry.egress import parse_allowed_origin
+from app.registry.gate import Gate
+from app.registry.http import HttpRegistry
+from app.registry.proof import Verification, VerifyingRegistry
+from app.registry.retry import RetryingRegistry
+from app.registry.secrets import DiscreetRegistry
+from app.registry.wire import parse_registry_url
+from tests.push.given import Run
+from tests.registry.vendors.vendor import Vendor
+from tests.support.lapse import Lapse
+from tests.support.opening import taken_in
+from tests.support.scripted_registry import ScriptedRegistry, Seen, served
+
+
+@dataclass
+class Ground:
+    vendor: Vendor
+    servers: tuple[ScriptedRegistry, ScriptedRegistry]
+    folder: Path
+    lapse: Lapse = field(default_factory=Lapse)
+    marked: int = 0
+
+    @property
+    def destination(self) -> Destination:
+        """At the vendor's home; its path is a prefix of every repository."""
+        return Destination("default", self.servers[0].address, self.vendor.home)
+
+    @property
+    def seen(self) -> list[Seen]:
+        """Every request, to either server."""
+        return [*self.servers[0].requests, *self.servers[1].requests]
+
+    def mark(self) -> None:
+        self.marked = len(self.servers[0].requests)
+
+    @property
+    def since(self) -> list[Seen]:
+        """Requests to the registry since the last mark."""
+        return self.servers[0].requests[self.marked :]
+
+    def counted(self) -> Counter[tuple[str, str]]:
+        """Requests to the registry since the last mark, by method and kind: ping, upload, blob, manifest, other."""
+        return Counter((seen.method, kind_of(seen)) for seen in self.since)
+
+    def payload(self) -> int:
+        """Bytes of blob requests since the last mark."""
+        return sum(int(seen.headers.get("content-length", "0")) for seen in self.since if kind_of(seen) == "upload")
+
+    @asynccontextmanager
+    async def client(self, credentials: CredentialSource | None = None) -> AsyncIterator[Registry]:
+        url = parse_registry_url(f"{self.vendor.url}/{self.vendor.home}", "url")
+        storage = frozenset({parse_allowed_origin(self.vendor.site)} if self.vendor.storage_beside else ())
+        settings = HttpSettings(url, credentials or self.vendor.credentials(), allowed_origins=storage)
+        pause = self.lapse.pause
+        async with HttpRegistry(settings, gate=Gate(settings.limits, pause), pause=pause) as registry:
+            discreet = DiscreetRegistry(registry, registry.secrets)
+            yield VerifyingRegistry(RetryingRegistry(discreet, pause=pause), Verification.BLOBS, pause)
+
+    async def push(
+        self,
+        tar: bytes,
+        options: Mapping[str, str] | None = None,
+        *,
+        credentials: CredentialSource | None = None,
+        home: str | None = None,
+    ) -> Run:
+        """`home`: another project than the vendor's own."""
+        where = self.destination
+        destination = where if home is None else Destination(where.name, where.host, home)
+        index, source = taken_in(tar)
+        asked = PushOptions.parse({name: [value] for name, value in (options or {}).items()})
+        run = Run(make_plan([open_archive(index, source)], asked, destination))
+        lanes = Lanes(memory=FileMemory(self.folder / "layers.sqlite"))
+        async with self.client(credentials) as registry:
+            await execute(run.plan, [source], registry, run.events.append, lanes=lanes)
+        return run
+
+    async def pull(self, repository: str, reference: str) -> list[str]:
+        """The digests of a manifest and of all below it, read back by the same account and verified."""
+        async with self.client() as registry:
+            return await _pulled(registry, repository, reference)
+
+
+async def _pulled(registry: Registry, repository: str, reference: str) -> list[str]:
+    stored = await registry.read_manifest(repository, reference)
+    assert stored is not None, f"{repository}:{reference} is not there"
+    assert Digest.of(stored.raw) == stored.digest
+    manifest: Manifest = parse_manifest(stored.raw, Descriptor(stored.media_type, stored.digest, len(stored.raw)))
+    found = [str(stored.digest)]
+    for blob in manifest.blobs:
+        assert await registry.read_config(repository, blob) is not None, f"{blob.digest} is not there"
+        found.append(str(blob.digest))
+    for child in manifest.manifests:
+        found += await _pulled(registry, repository, str(child.digest))
+    return found
+
+
+def kind_of(seen: Seen) -> str:
+    path = urlsplit(seen.target).path
+    for part, kind in (("/blobs/uploads/", "upload"), ("/blobs/", "blob"), ("/manifests/", "manifest")):
+        if part in path:
+            return kind
+    return "ping" if path == "/v2/" else "other"
+
+
+@asynccontextmanager
+async def opened(vendor: Vendor, folder: Path) -> AsyncIterator[Ground]:
+    """The registry, and the second server that some vendors have their token service or their storage on."""
+    async with (
+        ScriptedRegistry(route=lambda seen: served(vendor), ping=True) as registry,
+        ScriptedRegistry(route=lambda seen: served(vendor), ping=True) as beside,
+    ):
+        vendor.url, vendor.site = registry.url, beside.url
+        yield Ground(vendor, (registry, beside), folder)
