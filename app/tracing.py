@@ -12,6 +12,7 @@ and a collector that is slow or gone costs a queue of a fixed length.
 from __future__ import annotations
 
 from datetime import datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 from app import __version__
@@ -42,6 +43,7 @@ class Traces:
             from opentelemetry.sdk.trace import SpanLimits, TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
             from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+            from requests import Session
         except ModuleNotFoundError:
             raise InvalidSettings(
                 "TARMAC_OTEL_ENDPOINT (otel_endpoint) needs OpenTelemetry; install the extra: pip install "
@@ -61,7 +63,9 @@ class Traces:
             span_limits=SpanLimits(max_events=MOST_IMAGES),
             shutdown_on_exit=False,
         )
-        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS)
+        session = Session()
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # no cookie is kept
+        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS, session=session)
         provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=MOST_WAITING))
         return cls(provider, ids)
 

@@ -6,7 +6,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +22,7 @@ from app.registry.profiles import ProfileFile
 from app.registry.proxies import DIRECT, Proxies
 from app.registry.reply import ERROR_BYTES, Reply
 from app.registry.tls import TlsFiles, Trust
+from app.registry.transport import NoCookies
 from app.registry.transport import Transport as Sockets
 from app.registry.wire import Origin, RegistryUrl, join_url
 
@@ -112,10 +112,10 @@ class HttpClient:
         self._client = httpx.AsyncClient(
             transport=self._transport or Sockets(trust, self._settings.reach, self._settings.proxies),
             headers={"User-Agent": f"tarmac/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
+            cookies=NoCookies(),
             timeout=httpx.Timeout(connect=seconds.connect, write=seconds.write, read=seconds.read, pool=None),
             follow_redirects=False,
             trust_env=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept: Harbor refuses its own
         )
 
     async def close(self) -> None:

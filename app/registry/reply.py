@@ -25,6 +25,7 @@ ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
 _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
 MAX_NAMED = 1000  # blobs a registry may name as missing
 _RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
+_CSRF = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
 _MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]{0,1000}>", re.DOTALL | re.IGNORECASE)
 _RETRYABLE = frozenset({408, 425, 499})  # besides 5xx: time-outs that a proxy or the registry reports as 4xx
@@ -136,17 +137,30 @@ def error_of(reply: Reply, now: datetime) -> RegistryError:
 
 
 def _refusal(reply: Reply, complaint: Complaint, message: str) -> RegistryError:
+    denial = _denial(reply, complaint, message)
+    if denial is not None:
+        return denial
+    if complaint.code in _MISSING and reply.method == "PUT":
+        return RegistryRejected(message, missing=missing_blobs(reply.body))
+    if reply.status == 413:
+        return RegistryRejected(f"{message}. The registry, or a proxy before it, limits the size of a request")
+    return RegistryRejected(message, media_type_refused=_is_about_media_types(reply, complaint))
+
+
+def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError | None:
+    """Return the error of a response that is about who asks; None for every other response."""
+    if reply.status in {400, 401, 403, 419} and _CSRF.search(str(complaint)):
+        return RegistryRejected(
+            f"{message}. The request was taken for one of a browser; Tarmac sends no cookies, so look for what adds a "
+            "session cookie: a proxy before the registry, or a login page"
+        )
     if reply.status == 401:
         return RegistryAuth(f"{message}. Check the user name and password configured for this registry")
     if reply.status == 403:
         return RegistryDenied(f"{message}. The configured account may not do this; check its rights, quota and project")
     if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
         return RegistryDenied(f"{message}. The repository or project may have to be created at the registry first")
-    if complaint.code in _MISSING and reply.method == "PUT":
-        return RegistryRejected(message, missing=missing_blobs(reply.body))
-    if reply.status == 413:
-        return RegistryRejected(f"{message}. The registry, or a proxy before it, limits the size of a request")
-    return RegistryRejected(message, media_type_refused=_is_about_media_types(reply, complaint))
+    return None
 
 
 def _is_about_media_types(reply: Reply, complaint: Complaint) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from http.cookiejar import CookieJar
+from typing import Any
 
 import httpx
 
@@ -15,6 +17,19 @@ from app.registry.wire import Origin
 
 # a push bounds its own concurrency
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+
+
+class NoCookies(CookieJar):
+    """A jar that keeps no cookie and sends none, for every httpx client that Tarmac makes.
+
+    Each request is complete in itself. Harbor answers 403 "CSRF token invalid" to a POST that brings back the cookie
+    which Harbor set."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Ignore the Set-Cookie fields of `response`."""
+
+    def add_cookie_header(self, request: Any) -> None:
+        """Leave `request` as it is."""
 
 
 class Transport(httpx.AsyncBaseTransport):

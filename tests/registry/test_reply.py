@@ -50,6 +50,23 @@ def test_each_status_is_an_error_of_ours(answer: Reply, kind: type[RegistryError
     assert error.retryable is retryable
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (403, "CSRF token invalid"),
+        (403, "CSRF verification failed. Request aborted."),
+        (401, "Anti cross-site request forgery token mismatch"),
+        (400, "missing xsrf token"),
+        (419, "CSRF token mismatch."),
+    ],
+)
+def test_a_refusal_because_of_csrf_is_no_lack_of_rights(status: int, words: str) -> None:
+    body = json.dumps({"errors": [{"code": "FORBIDDEN", "message": words}]}).encode()
+    error = error_of(Reply("POST", "https://r.local/v2/a/blobs/uploads/", status, {}, body), NOW)
+    assert type(error) is RegistryRejected
+    assert words in str(error)
+
+
 def test_the_message_keeps_the_code_and_the_words_and_leaves_the_query_out() -> None:
     message = str(error_of(reply(400, "MANIFEST_INVALID"), NOW))
     assert message == "r.local answered 400 to PUT /v2/a/blobs/uploads/1: MANIFEST_INVALID: the words"

@@ -25,7 +25,7 @@ from app.registry.backoff import REAL, Pause
 from app.registry.egress import Reach
 from app.registry.proxies import Proxies
 from app.registry.tls import TlsFiles, Trust
-from app.registry.transport import Transport
+from app.registry.transport import NoCookies, Transport
 from app.registry.wire import Origin, parse_registry_url
 
 ANSWER_SECONDS = 10.0
@@ -64,6 +64,7 @@ class Webhook:
         self._settings, self._outbox, self._describe, self._pause = settings, outbox, describe, pause
         self._client = httpx.AsyncClient(
             transport=transport or _transport(settings),
+            cookies=NoCookies(),
             timeout=ANSWER_SECONDS,
             follow_redirects=False,
             trust_env=False,
