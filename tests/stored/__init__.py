@@ -1,0 +1,1 @@
+"""What released versions stored, opened by this one."""
