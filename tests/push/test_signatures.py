@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -23,7 +24,9 @@ from app.errors import InvalidSettings, SignatureRequired
 from app.push import Destination, PushOptions, make_plan
 from app.push.signatures import (
     BUNDLE,
+    IN_TOTO,
     MAX_SIGNED_BYTES,
+    SIGN_PREDICATE,
     SIGNATURE,
     SIMPLE_SIGNING,
     SignaturePolicy,
@@ -39,6 +42,7 @@ from tests.support.archives import (
     entry,
     image,
     oci_image,
+    oci_index,
     oci_layout,
     sha256,
     tagged,
@@ -50,7 +54,7 @@ Private = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
 EC, OTHER, ED = new_ec(SECP256R1()), new_ec(SECP256R1()), Ed25519PrivateKey.generate()
 RSA = new_rsa(65537, 2048)
 APP = oci_image(image({"bin/app": b"one"}))
-PAYLOAD = to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}})
+COSIGN_TYPE = "cosign container image signature"
 
 
 def signed(key: Private, message: bytes) -> str:
@@ -74,16 +78,21 @@ def artifact(media_type: str, blob: bytes, **annotations: str) -> Node:
     return Node(to_json(members), OCI_MANIFEST, {sha256(b"{}"): b"{}", sha256(blob): blob})
 
 
-def simple(key: Private, of: Node = APP, says: str | None = None) -> Node:
+def payload_of(digest: str, kind: str = COSIGN_TYPE) -> bytes:
+    return to_json({"critical": {"image": {"docker-manifest-digest": digest}, "type": kind}, "optional": None})
+
+
+def simple(key: Private, of: Node = APP, says: str | None = None, kind: str = COSIGN_TYPE) -> Node:
     """What `cosign sign --key` puts beside an image."""
-    payload = to_json({"critical": {"image": {"docker-manifest-digest": says or of.digest}}, "optional": None})
+    payload = payload_of(says or of.digest, kind)
     return artifact(SIMPLE_SIGNING, payload, **{SIGNATURE: signed(key, payload)})
 
 
-def bundled(key: Private, of: Node = APP) -> Node:
+def bundled(key: Private, of: Node = APP, predicate: str = SIGN_PREDICATE, kind: str = IN_TOTO) -> Node:
     """What cosign 3 puts beside an image."""
-    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": of.digest[7:]}}]}
-    payload, kind = to_json(statement), "application/vnd.in-toto+json"
+    subject = [{"digest": {"sha256": of.digest[7:]}}]
+    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": predicate}
+    payload = to_json(statement)
     message = f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
     envelope = {
         "payload": base64.b64encode(payload).decode(),
@@ -136,10 +145,14 @@ def test_a_signature_in_another_archive_of_the_request_counts(tmp_path: Path) ->
         (simple(OTHER), "by other keys"),
         (bundled(OTHER), "by other keys"),
         (simple(EC, says=sha256(b"another")), "no signature of it"),
+        (simple(EC, kind="scan failed"), "no signature of it"),
+        (bundled(EC, predicate="https://example.com/scan-failed"), "no signature of it"),
+        (bundled(EC, predicate="https://slsa.dev/provenance/v1"), "no signature of it"),
+        (bundled(EC, kind="text/plain"), "no signature of it"),
         (artifact(SIMPLE_SIGNING, b"{", **{SIGNATURE: "AAAA"}), "no signature of it"),
         (artifact(SIMPLE_SIGNING, b"[]", **{SIGNATURE: "AAAA"}), "no signature of it"),
         (
-            artifact(SIMPLE_SIGNING, to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}})),
+            artifact(SIMPLE_SIGNING, payload_of(APP.digest)),
             "no signature",
         ),
         (artifact(SIMPLE_SIGNING, to_json({"critical": {"image": 1}}), **{SIGNATURE: "!"}), "no signature of it"),
@@ -208,7 +221,7 @@ def test_without_its_extra_the_setting_says_what_to_install(tmp_path: Path, monk
 
 
 def test_a_signature_may_stand_within_its_descriptor(tmp_path: Path) -> None:
-    content = to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}, "optional": None})
+    content = payload_of(APP.digest)
     members = json.loads(artifact(SIMPLE_SIGNING, content, **{SIGNATURE: signed(EC, content)}).raw)
     members["layers"][0]["data"] = base64.b64encode(content).decode()
     within = Node(to_json(members), OCI_MANIFEST, {sha256(b"{}"): b"{}"})
@@ -217,7 +230,7 @@ def test_a_signature_may_stand_within_its_descriptor(tmp_path: Path) -> None:
 
 
 def test_no_signature_is_large(tmp_path: Path) -> None:
-    payload = to_json({"critical": {"image": {"docker-manifest-digest": APP.digest}}}) + b" " * MAX_SIGNED_BYTES
+    payload = payload_of(APP.digest) + b" " * MAX_SIGNED_BYTES
     large = artifact(SIMPLE_SIGNING, payload, **{SIGNATURE: signed(EC, payload)})
     with pytest.raises(SignatureRequired, match="no signature of it"):
         checked([with_signature(large)], policy(tmp_path))
@@ -232,3 +245,84 @@ def test_a_short_rsa_key_is_refused(tmp_path: Path) -> None:
 def test_a_key_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"none\.pub"):
         load_key(tmp_path / "none.pub")
+
+
+EVIL = oci_image(image({"bin/app": b"evil"}))
+HEX = APP.digest[7:]
+
+
+def refused(archive: bytes, place: Path, **options: Any) -> None:
+    with pytest.raises(SignatureRequired):
+        checked([archive], policy(place, EC, "registry.test/prod/*"), **options)
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".att", ".sbom", ".other"])
+@pytest.mark.parametrize("about", [HEX, "0" * 64], ids=["signed", "unknown"])
+def test_a_tag_that_looks_like_a_signature_does_not_replace_one(tmp_path: Path, suffix: str, about: str) -> None:
+    """By `tag`, by the embedded name, and beside an image that is signed."""
+    tag = f"sha256-{about}{suffix}"
+    refused(oci_layout([entry(EVIL)]), tmp_path, tag=f"prod/app:{tag}")
+    refused(oci_layout([entry(EVIL, ref=f"example.com/prod/app:{tag}")]), tmp_path)
+    signature = entry(simple(EC), ref=f"example.com/prod/app:sha256-{HEX}.sig")
+    beside = entry(
+        EVIL, ref=f"example.com/prod/app:sha256-{HEX}.att" if suffix == ".sig" else f"example.com/prod/app:{tag}"
+    )
+    refused(oci_layout([entry(APP, ref="example.com/prod/app:1"), signature, beside]), tmp_path)
+
+
+def test_an_unsigned_image_that_refers_to_a_signed_one_is_refused(tmp_path: Path) -> None:
+    evil = oci_image(image({"bin/app": b"evil"}), subject=APP)
+    layout = [entry(APP, ref="example.com/prod/app:1"), entry(simple(EC), ref="example.com/prod/app:s"), entry(evil)]
+    refused(oci_layout(layout), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["text/spdx+json", SIMPLE_SIGNING, f"{BUNDLE}.v0.3+json"])
+@pytest.mark.parametrize("blob", [gzip.compress(b"layer"), b"bin/app" + b"\0" * 505], ids=["gzip", "tar"])
+def test_a_layer_that_only_calls_itself_an_attestation_is_none(tmp_path: Path, kind: str, blob: bytes) -> None:
+    refused(_beside(artifact(kind, blob)), tmp_path)
+
+
+def _beside(node: Node) -> bytes:
+    """A signed image, its signature, and `node` under the tag of an attestation."""
+    return oci_layout(
+        [
+            entry(APP, ref="example.com/prod/app:1"),
+            entry(simple(EC), ref=f"example.com/prod/app:sha256-{HEX}.sig"),
+            entry(node, ref=f"example.com/prod/app:sha256-{HEX}.att"),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        artifact("application/vnd.dsse.envelope.v1+json", b"{}"),
+        artifact("text/spdx+json", b"{}"),
+        artifact("application/vnd.cyclonedx+xml", b"<bom/>"),
+        simple(OTHER),
+        bundled(OTHER),
+    ],
+)
+def test_what_attests_to_a_signed_image_needs_no_signature(tmp_path: Path, node: Node) -> None:
+    notices = checked([_beside(node)], policy(tmp_path, EC, "registry.test/prod/*"))
+    assert notices == ("registry.test/prod/app:1 is signed by ours.pub",)
+
+
+def test_a_signature_alone_needs_the_signed_image_in_the_request(tmp_path: Path) -> None:
+    tag = f"prod/app:sha256-{HEX}.sig"
+    alone = oci_layout([entry(simple(EC), ref=f"example.com/{tag}")])
+    refused(alone, tmp_path)
+    with_image = oci_layout([entry(APP, ref="example.com/dev/app:1")])
+    assert checked([with_image, alone], policy(tmp_path, EC, "registry.test/prod/*")) == ()
+    without_subject = oci_layout([entry(simple(EC), ref="example.com/prod/app:latest")])
+    with pytest.raises(SignatureRequired):
+        checked([with_image, without_subject], policy(tmp_path, EC, "registry.test/prod/*"))
+
+
+def test_a_child_of_a_signed_index_and_its_signature_are_signed(tmp_path: Path) -> None:
+    index = oci_index([APP, EVIL])
+    child = f"example.com/prod/app:sha256-{HEX}.sig"
+    whole = f"example.com/prod/app:sha256-{index.digest[7:]}.sig"
+    layout = [entry(index, ref="example.com/prod/app:1"), entry(simple(EC, of=index), ref=whole)]
+    layout.append(entry(simple(OTHER), ref=child))
+    assert len(checked([oci_layout(layout)], policy(tmp_path, EC, "registry.test/prod/*"))) == 1

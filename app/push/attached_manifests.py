@@ -1,0 +1,24 @@
+"""The manifests that are pushed beside an image: its referrers and what is tied to it by a tag; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.archive.hanging import below
+from app.archive.model import Archive, DockerImage, ImageEntry
+from app.oci import Digest, Manifest
+
+
+def manifests_beside(archive: Archive, entry: ImageEntry) -> Iterator[Manifest]:
+    """Yield each image manifest below the referrers and tagged referrers of `entry` that is not below its root."""
+    seen = set[Digest]()
+    if not isinstance(entry.root, DockerImage):
+        seen.update(below(archive.manifests[entry.root.digest], archive.manifests))
+    roots = [descriptor.digest for descriptor in entry.referrers]
+    roots += [attached.root.digest for attached in entry.attached]
+    for root in roots:
+        for digest in below(archive.manifests[root], archive.manifests):
+            if digest not in seen:
+                seen.add(digest)
+                if not archive.manifests[digest].is_index:
+                    yield archive.manifests[digest]
