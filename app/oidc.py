@@ -29,7 +29,8 @@ MAX_TOKEN_BYTES = 16 << 10  # with hundreds of groups it has ten; a longer one i
 MAX_ANSWER_BYTES = 1 << 20
 MAX_KEYS = 100
 KEEP_SECONDS = 3600.0  # a key that the issuer has given up is taken no longer than that
-AGAIN_SECONDS = 60.0  # between two questions because of a key that is not known: anybody can make one up
+AGAIN_SECONDS = 60.0  # between two questions to the issuer, answered or not: anybody can make up a key's name
+ASK_SECONDS = 5.0  # for both answers of the issuer together; requests with unknown keys wait for them
 LEEWAY_SECONDS = 30.0  # between its clock and ours
 ALGORITHMS: Mapping[str, str] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -57,8 +58,10 @@ class OidcTokens:
     def __init__(self, settings: OidcSettings, clock: Callable[[], float]) -> None:
         self._settings, self._clock = settings, clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._asked = float("-inf")
+        self._fetched = float("-inf")  # when the keys came
+        self._asked = float("-inf")  # when the issuer was asked last, with or without success
         self._asking = asyncio.Lock()
+        self._failure = ""
 
     async def find(self, token: bytes) -> Holder | None:
         """None for what is no JWT. Raises Unauthorized, Forbidden for one that gives no role, Unavailable where the
@@ -101,24 +104,36 @@ class OidcTokens:
     async def _key(self, name: str, algorithm: str) -> jwt.PyJWK:
         if algorithm not in ALGORITHMS:
             raise jwt.InvalidAlgorithmError
-        async with self._asking:
-            age = self._clock() - self._asked
-            if age >= KEEP_SECONDS or (name not in self._keys and age >= AGAIN_SECONDS):
-                await self._ask()
+        if self._is_expired() or name not in self._keys:
+            await self._refresh(name)
         key = self._keys.get(name)
         if key is None or key.key_type != ALGORITHMS[algorithm]:
             raise jwt.InvalidKeyError
         return key
 
+    def _is_expired(self) -> bool:
+        return self._clock() - self._fetched >= KEEP_SECONDS
+
+    async def _refresh(self, name: str) -> None:
+        """Ask for the keys, at most once in AGAIN_SECONDS. Keys that are known and not expired never wait for this.
+        Raises Unavailable if all that are known are expired."""
+        async with self._asking:
+            is_wanted = self._is_expired() or name not in self._keys
+            if is_wanted and self._clock() - self._asked >= AGAIN_SECONDS:
+                self._asked = self._clock()
+                await self._ask()
+        if self._is_expired():
+            raise Unavailable(f"the keys of {self._settings.issuer} cannot be had: {self._failure}; try again later")
+
     async def _ask(self) -> None:
-        """Where the issuer does not answer, the keys it gave before hold until they are too old."""
-        old = self._clock() - self._asked >= KEEP_SECONDS
         try:
-            self._keys = dict(await self._fetch())
-            self._asked = self._clock()
-        except (RegistryError, ArchiveError) as error:
-            if old:
-                raise Unavailable(f"the keys of {self._settings.issuer} cannot be had: {error}") from None
+            async with asyncio.timeout(ASK_SECONDS):
+                self._keys = dict(await self._fetch())
+            self._fetched = self._clock()
+        except TimeoutError:
+            self._failure = f"it did not answer within {ASK_SECONDS:g} seconds"
+        except (RegistryError, ArchiveError, Unavailable) as error:
+            self._failure = str(error)
 
     async def _fetch(self) -> Iterator[tuple[str, jwt.PyJWK]]:
         issuer = self._settings.issuer

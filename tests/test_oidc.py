@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -16,11 +17,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from app import oidc
 from app.errors import Forbidden, InvalidSettings, Unauthorized, Unavailable
 from app.jobs.caller import Role
 from app.oidc import AGAIN_SECONDS, KEEP_SECONDS, MAX_TOKEN_BYTES, OidcSettings, OidcTokens, parse_roles
 from tests.api.conftest import APP, serving
-from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, hang
 
 KEY, OTHER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
 
@@ -33,9 +35,11 @@ class Issuer:
         self.keys: dict[str, Any] = {"one": KEY}
         self.asked = 0
         self.jwks = "/keys"
-        self.down = False
+        self.down = self.silent = False
 
     def route(self, seen: Seen) -> Step:
+        if self.silent:
+            return hang()
         if self.down:
             return answer(500)
         if seen.path == "/.well-known/openid-configuration":
@@ -146,6 +150,43 @@ async def test_keys_outlive_a_short_outage_of_the_issuer_and_no_long_one(issuer:
     now[0] += 1
     with pytest.raises(Unavailable):
         await known.find(issuer.token())
+
+
+@pytest.mark.parametrize("failure", ["answers 500", "silent"])
+async def test_made_up_tokens_keep_nobody_waiting_while_the_issuer_is_away(
+    issuer: Issuer, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The issuer is asked once a minute, whoever asks and whatever it answers; a known key never waits for it."""
+    now = [0.0]
+    known = tokens(issuer, now)
+    assert await known.find(issuer.token()) is not None
+    monkeypatch.setattr(oidc, "ASK_SECONDS", 0.05)
+    issuer.down, issuer.silent = failure == "answers 500", failure == "silent"
+    before = len(issuer.server.requests)
+    for _ in range(3):
+        now[0] += AGAIN_SECONDS
+        made_up = [
+            asyncio.create_task(known.find(issuer.token(head={"kid": f"made-up-{number}"}))) for number in range(10)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(StopIteration):  # it ends without waiting for anything
+            known.find(issuer.token()).send(None)
+        outcomes = await asyncio.gather(*made_up, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {Unauthorized}
+    assert len(issuer.server.requests) - before <= 3
+
+
+async def test_expired_keys_are_asked_for_once_a_minute_while_the_issuer_fails(issuer: Issuer) -> None:
+    now = [0.0]
+    known = tokens(issuer, now)
+    issuer.down = True
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            await known.find(issuer.token())
+    assert len(issuer.server.requests) == 1
+    issuer.down = False
+    now[0] += AGAIN_SECONDS
+    assert await known.find(issuer.token()) is not None
 
 
 async def test_the_issuer_does_not_lead_to_another_inner_address(issuer: Issuer) -> None:

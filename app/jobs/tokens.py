@@ -55,7 +55,7 @@ class Holder:
             name,
             bytes.fromhex(digest),
             frozenset(parse_role(role) for role in (roles or Role.PUSH).split(",")),
-            tuple(parse_prefix(text) for text in filter(None, repositories.split(","))),
+            tuple(parse_prefix(text) for text in _parts(repositories)),
             parse_quota(quotas),
         )
 
@@ -157,13 +157,18 @@ def parse_prefix(text: str) -> str:
 def parse_quota(text: str) -> Quota:
     """`jobs=4,bytes=10GiB`. Raises ValueError."""
     given: dict[str, int] = {}
-    for part in filter(None, text.split(",")):
+    for part in _parts(text):
         name, _, amount = part.partition("=")
         value = parse_bytes(amount)
         if name not in ("jobs", "bytes") or name in given or not isinstance(value, int) or value < 1:
             raise ValueError(f"{part!r:.60} is no quota; write jobs=4 or bytes=10GiB")
         given[name] = value
     return Quota(given.get("jobs"), given.get("bytes"))
+
+
+def _parts(text: str) -> list[str]:
+    """Return what the commas divide. An empty part is kept and so refused: `,` bounds nothing, and was meant to."""
+    return text.split(",") if text else []
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -24,33 +24,35 @@ T = TypeVar("T")
 HIDDEN = "[hidden]"
 SHORTEST = 3  # characters; taking shorter ones out would leave no sentence whole and hide nothing
 LONGEST_CUT = 8 << 10  # characters before a cut that are looked at; nothing that is shown is that long
-MOST_KEPT = 1000  # forms of secrets; tokens live for minutes, so the oldest are of no more use
+MOST_KEPT = 1000  # tokens that registries gave; they live for minutes, so the oldest are of no more use
 
 
 class Secrets:
-    """The secrets of one registry in every form in which they are sent."""
+    """The secrets of one registry in every form in which they are sent. Configured credentials are never forgotten;
+    of the tokens that registries gave the last MOST_KEPT are known."""
 
     def __init__(self) -> None:
-        self._forms: dict[str, None] = {}
+        self._configured: set[str] = set()
+        self._given: dict[str, None] = {}
 
     def add(self, credentials: Credentials | None) -> None:
         if credentials is None:
             return
         if credentials.username:
-            self.add_header(basic_value(credentials))
+            self._keep_configured(basic_value(credentials).partition(" ")[2])
         for secret in (credentials.password, credentials.identity_token):
             encoded = base64.b64encode(secret.encode()).decode("ascii")
             quoted = (quote(secret, safe=""), quote_plus(secret), html.escape(secret), json.dumps(secret)[1:-1])
             for form in (secret, printable(secret, len(secret)), encoded, *quoted):
-                self._keep(form)
+                self._keep_configured(form)
 
     def add_header(self, value: str | None) -> None:
         """Of an Authorization header."""
         if value is not None:
-            self._keep(value.partition(" ")[2])
+            self._keep_given(value.partition(" ")[2])
 
     def scrub(self, text: str) -> str:
-        for form in sorted(self._forms, key=len, reverse=True):  # the longest first: one may be within another
+        for form in sorted(self._forms(), key=len, reverse=True):  # the longest first: one may be within another
             text = text.replace(form, HIDDEN)
         whole, *rest = text.split(CUT)
         for part in rest:
@@ -60,16 +62,24 @@ class Secrets:
     def _without_begun(self, text: str) -> str:
         """Without the start of a secret at its end, where a long text was cut."""
         begins = max(0, len(text) - LONGEST_CUT)
-        found = [place for form in self._forms if (place := _begun(form, text, begins)) is not None]
+        found = [place for form in self._forms() if (place := _begun(form, text, begins)) is not None]
         return text[: min(found)] + HIDDEN if found else text
 
-    def _keep(self, form: str) -> None:
-        if len(form) < SHORTEST:
+    def _forms(self) -> Iterator[str]:
+        yield from self._configured
+        yield from self._given
+
+    def _keep_configured(self, form: str) -> None:
+        if len(form) >= SHORTEST:
+            self._configured.add(form)
+
+    def _keep_given(self, form: str) -> None:
+        if len(form) < SHORTEST or form in self._configured:
             return
-        self._forms.pop(form, None)
-        self._forms[form] = None
-        while len(self._forms) > MOST_KEPT:
-            del self._forms[next(iter(self._forms))]
+        self._given.pop(form, None)
+        self._given[form] = None
+        while len(self._given) > MOST_KEPT:
+            del self._given[next(iter(self._given))]
 
 
 def _begun(form: str, text: str, place: int) -> int | None:

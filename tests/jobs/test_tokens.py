@@ -31,6 +31,12 @@ def test_a_holder_is_read_as_it_was_written(holder: Holder) -> None:
     assert Holder.parse(str(holder)) == holder
 
 
+@pytest.mark.parametrize("rest", [":push:,", ":push:a,", ":push:,a", ":push: ", ":push::,", ":push::jobs=1,", ":push,"])
+def test_a_list_with_an_empty_part_is_refused(rest: str) -> None:
+    with pytest.raises(ValueError, match=r"must be|no \w+"):
+        Holder.parse(f"ci:{DIGEST.hex()}{rest}")
+
+
 @pytest.mark.parametrize("rest", [":push:", ":push::", ":push:A/b", ":push:a//b", ":push::jobs=0", ":push::bytes=x"])
 def test_a_line_means_what_it_says_or_nothing(rest: str) -> None:
     text = f"ci:{DIGEST.hex()}{rest}"

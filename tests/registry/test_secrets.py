@@ -12,7 +12,7 @@ import pytest
 
 from app.main import create_app
 from app.registry.auth import Credentials
-from app.registry.secrets import Secrets
+from app.registry.secrets import MOST_KEPT, Secrets
 from app.settings import RegistrySettings, Settings
 from tests.support.archives import docker_save, image
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
@@ -123,3 +123,14 @@ def test_a_secret_that_cannot_be_printed_is_known_as_it_is_shown() -> None:
     secrets = Secrets()
     secrets.add(Credentials("", 'a\tb"c\n'))
     assert secrets.scrub('1 a\\tb"c\\n 2 a\\tb\\"c\\n 3') == "1 [hidden] 2 [hidden] 3"
+
+
+def test_credentials_are_hidden_however_many_tokens_came_after_them() -> None:
+    secrets = Secrets()
+    secrets.add(Credentials("anna", "geheim<&>", "identity"))
+    for number in range(MOST_KEPT + 200):
+        secrets.add_header(f"Bearer token-{number}")
+    secrets.add(Credentials("bert", "other-password"))
+    basic = base64.b64encode(b"anna:geheim<&>").decode()
+    shown = secrets.scrub(f"{basic} geheim<&> geheim&lt;&amp;&gt; identity token-1199 other-password token-3 end")
+    assert shown == " ".join(["[hidden]"] * 6 + ["token-3", "end"])
