@@ -11,14 +11,11 @@ from app.oci import Digest, Manifest
 
 def manifests_beside(archive: Archive, entry: ImageEntry) -> Iterator[Manifest]:
     """Yield each image manifest below the referrers and tagged referrers of `entry` that is not below its root."""
-    seen = set[Digest]()
-    if not isinstance(entry.root, DockerImage):
-        seen.update(below(archive.manifests[entry.root.digest], archive.manifests))
     roots = [descriptor.digest for descriptor in entry.referrers]
     roots += [attached.root.digest for attached in entry.attached]
-    for root in roots:
-        for digest in below(archive.manifests[root], archive.manifests):
-            if digest not in seen:
-                seen.add(digest)
-                if not archive.manifests[digest].is_index:
-                    yield archive.manifests[digest]
+    digests = dict.fromkeys(digest for root in roots for digest in below(archive.manifests[root], archive.manifests))
+    own = set[Digest]()
+    if not isinstance(entry.root, DockerImage):
+        own.update(below(archive.manifests[entry.root.digest], archive.manifests))
+    beside = (archive.manifests[digest] for digest in digests if digest not in own)
+    return (manifest for manifest in beside if not manifest.is_index)

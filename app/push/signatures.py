@@ -181,13 +181,14 @@ class _Check:
         """Return the signed manifests of the request, and those within them."""
         known = self._by_policy.get(id(policy))
         if known is None:
-            digests = set[Digest]()
-            for archive in self._plan.archives:
-                for digest, manifest in archive.manifests.items():
-                    if digest not in digests and self._of(digest) and self._key(digest, policy) is not None:
-                        digests.update(below(manifest, archive.manifests))
-            known = self._by_policy[id(policy)] = frozenset(digests)
+            found = (digest for archive in self._plan.archives for digest in self._signed_in(archive, policy))
+            known = self._by_policy[id(policy)] = frozenset(found)
         return known
+
+    def _signed_in(self, archive: Archive, policy: SignaturePolicy) -> Iterator[Digest]:
+        for digest, manifest in archive.manifests.items():
+            if self._key(digest, policy) is not None:
+                yield from below(manifest, archive.manifests)
 
 
 def _attests(archive: Archive, file: ReadAt, layer: Descriptor) -> bool:
