@@ -42,6 +42,11 @@ class BlobContent(Protocol):
         """It is there, and was not sent."""
         return
 
+    def count_sent(self, size: int) -> None:
+        """Take the registry's report that it read `size` more bytes of this content; bytes that are sent again count
+        again. Negative: the registry did not read so many bytes of those that were reported before."""
+        return
+
     @property
     def is_wanted(self) -> bool:
         return True

@@ -254,6 +254,7 @@ async def _written(content: BlobContent, writer: BlobWriter) -> None:
     """A function of its own: nothing holds the last chunk when it returns, and many blobs may wait then."""
     async for chunk in content.chunks():
         await asyncio.to_thread(writer.write, chunk)
+        content.count_sent(len(chunk))
 
 
 def _tag_of(reference: str, descriptor: Descriptor) -> str | None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from http import HTTPStatus
 
 from app.errors import SizeMismatch, TarmacError
 from app.registry import BlobContent
 from app.registry.client import Body
 from app.registry.gate import Gate
+from app.registry.reply import Reply, read_complaint
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")
+_OF_CONTENT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 
 
 class Reading:
@@ -24,6 +27,9 @@ class Reading:
         self._held = b""
         self._position = 0
         self.furthest = 0  # bytes that have been given to anybody
+        self.counted = 0  # bytes of request bodies that the registry read, as far as is known; resent ones again
+        self._counted_before = 0  # the latest body
+        self._has_length = True  # the latest body
         self.failure: TarmacError | OSError | None = None  # what ended a stream early
         self._stopped = False
         self._waiting: asyncio.Task[object] | None = None
@@ -32,14 +38,16 @@ class Reading:
         """All of the content. Where it fails or is to `stop`, the stream ends there and ends well, so that the registry
         answers: distribution 2 cancels no session whose request broke off ("upload resumed at wrong offset"). What
         failed stands in `failure`."""
-        part = self.part(0, None)
+        self._counted_before, self._has_length = self.counted, False
+        pieces = self._pieces(0, None)
         try:
-            while not self._stopped and (piece := await self._piece_of(part)):
+            while not self._stopped and (piece := await self._piece_of(pieces)):
                 yield piece
+                self.count(len(piece))
         except (TarmacError, OSError) as error:
             self.failure = error
         finally:
-            await part.aclose()
+            await pieces.aclose()
 
     def stop(self) -> None:
         """End the stream after what has been given."""
@@ -47,11 +55,11 @@ class Reading:
         if self._waiting is not None:
             self._waiting.cancel()
 
-    async def _piece_of(self, part: AsyncGenerator[bytes, None]) -> bytes:
+    async def _piece_of(self, pieces: AsyncGenerator[bytes, None]) -> bytes:
         """None of them is empty but the one after the last."""
         self._waiting = asyncio.current_task()
         try:
-            return await anext(part, b"")
+            return await anext(pieces, b"")
         except asyncio.CancelledError:
             if not self._stopped or self._waiting is None:
                 raise
@@ -61,10 +69,39 @@ class Reading:
             self._waiting = None
 
     async def part(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
-        """The bytes from `start` to `end`, None: to the content's end.
+        """Yield the bytes from `start` to `end` as the body of a request; None: to the content's end.
 
-        Where the content is longer or shorter than its size the part breaks off before its last byte, so that a
+        If the content is longer or shorter than its size, the part breaks off before its last byte, so that a
         registry never sees a body that ends well. Raises SizeMismatch and what the content raises."""
+        self._counted_before, self._has_length = self.counted, True
+        pieces = self._pieces(start, end)
+        try:
+            async for piece in pieces:
+                yield piece
+                self.count(len(piece))  # whoever asks for the next piece has written this one
+        finally:
+            await pieces.aclose()
+
+    def count(self, size: int) -> None:
+        """Report `size` bytes of a request body that the registry read. Negative: bytes reported before that it did
+        not read."""
+        self.counted += size
+        self.content.count_sent(size)
+
+    def count_none(self) -> None:
+        """Report that the registry did not read the latest body."""
+        self.count(self._counted_before - self.counted)
+
+    def count_refusal(self, reply: Reply) -> None:
+        """Report what the registry read of a body that it refused. Content is refused when it has been read; what is
+        wrong with the request itself, such as its method, stated length or rights, is known before."""
+        is_of_request = 400 <= reply.status < 500 or reply.status == 501
+        if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not self._has_length:
+            return
+        if is_of_request and read_complaint(reply.body).code not in _OF_CONTENT:
+            self.count_none()
+
+    async def _pieces(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
         if self._chunks is None or self._position != start:
             await self._begin(start)
         while end is None or self._position < end:
@@ -81,7 +118,7 @@ class Reading:
         self._check_length(end)
 
     async def take(self, start: int, count: int) -> bytes:
-        """At most `count` bytes from `start`; fewer at the end."""
+        """Return at most `count` bytes from `start`, as the body of one request; fewer at the end."""
         return b"".join([piece async for piece in self.part(start, start + count)])
 
     async def measure(self) -> None:

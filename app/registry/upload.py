@@ -143,7 +143,7 @@ class _Upload:
     async def _deliver(self, place: _Place, way: Way) -> Blob:
         fruitless = 0
         while True:
-            began = place.offset
+            began, counted = place.offset, self._reading.counted
             try:
                 return await self._send(place, way)
             except RegistryError as error:
@@ -152,6 +152,8 @@ class _Upload:
                 held = await self._held(place)
                 if held is None:
                     return await self._stored_after_all(error)
+                # its own word of what it read, where the connection broke with bytes on their way
+                self._reading.count(max(held - began, 0) - (self._reading.counted - counted))
                 fruitless += held - began < WORTH_ASKING
                 if fruitless > MOST_FRUITLESS:
                     raise
@@ -241,6 +243,7 @@ class _Upload:
     def _take(self, reply: Reply, good: frozenset[int], tried: Tried) -> None:
         if reply.status in good:
             return
+        self._reading.count_refusal(reply)
         error = error_of(reply, datetime.now(UTC))
         if reply.status in {401, 403} or (error.retryable and reply.status != 501):
             raise error
@@ -277,6 +280,8 @@ class _Upload:
                 await self._uploader.pause.sleep(wait)
             number += 1
         held = received_bytes(reply.header("range")) if reply.status in _TAKEN else None
+        if held == 0:
+            self._reading.count_none()
         if not held or held > self._reading.furthest:
             return None
         if reply.header("location") is not None:

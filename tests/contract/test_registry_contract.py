@@ -110,7 +110,7 @@ async def test_a_blob_of_unknown_digest_is_stored_under_the_one_it_turns_out_to_
 async def test_an_empty_blob_and_one_of_many_chunks_arrive(registry: Registry) -> None:
     for content in (BytesContent(b""), BytesContent(b"x", known=False), BytesContent(bytes(3_000_000), cut=70_001)):
         digest, size = await registry.push_blob("team/app", content)
-        assert size == len(content.data)
+        assert size == content.sent == len(content.data)
         assert await registry.blob_exists("team/app", digest)
 
 

@@ -12,10 +12,11 @@ from app.registry import BlobContent
 
 
 class BytesContent(BlobContent):
-    """`known`: digest and size are known beforehand. `reads` counts how often it was read from the start."""
+    """`known`: digest and size are known beforehand. `reads` counts how often it was read from the start, `sent` the
+    bytes that the registry reports to have read."""
 
     def __init__(self, data: bytes, *, known: bool = True, cut: int = 1 << 20) -> None:
-        self.data, self.cut, self.reads = data, cut, 0
+        self.data, self.cut, self.reads, self.sent = data, cut, 0, 0
         self._digest: Digest | None = Digest.of(data) if known else None
 
     @property
@@ -31,6 +32,9 @@ class BytesContent(BlobContent):
         for start in range(0, len(self.data), self.cut):
             yield self.data[start : start + self.cut]
         self._digest = Digest.of(self.data)
+
+    def count_sent(self, size: int) -> None:
+        self.sent += size
 
 
 class LyingContent(BytesContent):

@@ -114,6 +114,7 @@ class FakeRegistry:
         data = bytearray()
         async for chunk in content.chunks():
             data += chunk
+            content.count_sent(len(chunk))
             if self.gate is not None:
                 self.waiting.set()
                 await self.gate.wait()

@@ -99,6 +99,8 @@ class MemoryRegistry:
         self.repositories: dict[str, Repository] = {}
         self.sessions: dict[str, bytearray] = {}
         self.requests: list[tuple[str, str]] = []
+        self.blob_bytes = 0  # payload of blob requests that was read
+        self.damages = 0  # of so many blobs a byte arrives as another
         self.authorizations: list[str | None] = []
         self.token_requests: list[dict[str, list[str]]] = []
         self.tokens: set[str] = set()
@@ -218,6 +220,7 @@ class MemoryRegistry:
             size = 0
             async for chunk in request.body():
                 size += len(chunk)
+                self.blob_bytes += len(chunk)
                 self._check_size(size)
                 held += chunk
         except ConnectionError:
@@ -267,6 +270,9 @@ class MemoryRegistry:
     def _finish(self, name: str, session: str, digest: str) -> Answer:
         content = bytes(self.sessions.pop(session))
         wanted = Digest.parse(digest)
+        if self.damages:
+            self.damages -= 1
+            content = b"damaged" + content
         if hashlib.new(wanted.algorithm, content).hexdigest() != wanted.encoded:
             raise Refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         self.repository(name).blobs[digest] = content
