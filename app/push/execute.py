@@ -12,18 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from app.archive.model import ReadAt
-from app.errors import RegistryError, TarmacError
+from app.errors import RegistryError, RegistryRejected, TarmacError
 from app.push.crew import Crew, Lanes, Rank, crew_of
 from app.push.events import Event, Outcome
 from app.push.graph import contents, repositories
 from app.push.images import Images, state_of
-from app.push.landing import Carrier, Key, Landing, Supply, landings_of, lost_content, place_held
+from app.push.landing import Carrier, Key, Landing, Supply, as_lost, landings_of, lost_content, place_held
 from app.push.memory import Recollection
 from app.push.plan import PushPlan
 from app.push.publish import Publisher
 from app.registry import Registry
-
-MOST_RESENDS = 2  # of an image: a registry that has lost its manifest may have lost its blobs, and says so one by one
 
 
 async def execute(
@@ -76,7 +74,9 @@ class _Run:
         self._publisher = publisher
         self._landings = landings
         self._left = [0] * len(plan.images)  # places that an image still waits for
-        self._resent = [0] * len(plan.images)
+        self._step = 0  # counts what tells whether a blob was sent again before or after an image was published
+        self._published_at = [0] * len(plan.images)
+        self._stored_again: set[int] = set()  # images whose manifests are stored again
 
     def begin(self, crew: Crew) -> None:
         self._crew = crew
@@ -85,21 +85,25 @@ class _Run:
             place_held(self._landings, keys[number], self._plan.images[number], presence)
         for number, presence in sorted(self._images.presence.items()):
             if self._images.open(number):
-                self._await(number, [(key, place) for key in keys[number] for place in presence.to_fill])
+                landings = [self._landings[key] for key in keys[number]]
+                self._await(number, [(landing, place) for landing in landings for place in presence.to_fill])
         for landing in self._landings.values():
             for repository in landing.step.repositories:
                 if repository in landing.placed:
                     self._carrier.tell(landing, repository, Outcome.EXISTS)
             self._dispatch(landing)
 
+    def _next_step(self) -> int:
+        self._step += 1
+        return self._step
+
     def _keys(self, number: int) -> tuple[Key, ...]:
         target = self._plan.images[number]
         found = contents(self._plan.archives[target.archive], target.entry)
         return tuple((content.key, content.layer is not None) for content in found)
 
-    def _await(self, number: int, places: Sequence[tuple[Key, str]]) -> None:
-        for key, repository in places:
-            landing = self._landings[key]
+    def _await(self, number: int, places: Sequence[tuple[Landing, str]]) -> None:
+        for landing, repository in places:
             if repository not in landing.placed:
                 landing.waiting.setdefault(repository, []).append(number)
                 self._left[number] += 1
@@ -107,20 +111,20 @@ class _Run:
             self._crew.add(Rank.IMAGE, partial(self._finish, number))
 
     def _dispatch(self, landing: Landing) -> None:
-        """The first repository alone; the others when it is there, for then they are mounts."""
+        """Send the blob to its first repository alone; then mount it into the others. Never two at once for the same
+        repository."""
         repositories = [place for place in landing.waiting if self._wanted(landing, place)]
-        if landing.placed:
-            for repository in repositories:
-                self._crew.add(Rank.MOUNT, partial(self._bring, landing, repository))
-        elif repositories:
-            self._crew.add(Rank.TRANSFER, partial(self._bring, landing, repositories[0]))
+        rank = Rank.MOUNT if landing.placed else Rank.TRANSFER
+        for repository in repositories if landing.placed else repositories[:1]:
+            if repository not in landing.under_way:
+                landing.under_way.add(repository)
+                self._crew.add(rank, partial(self._bring, landing, repository))
 
     def _wanted(self, landing: Landing, repository: str) -> list[int]:
         return [number for number in landing.waiting.get(repository, ()) if self._images.open(number)]
 
     async def _bring(self, landing: Landing, repository: str) -> None:
         waiting = self._wanted(landing, repository)
-        alone = not landing.placed
         if waiting:
             for number in waiting:
                 self._images.start(number)
@@ -129,10 +133,12 @@ class _Run:
             except TarmacError as error:
                 self._fail(landing, repository, error)
             else:
+                if repository in landing.resent:
+                    landing.resent[repository] = self._next_step()
                 self._arrived(landing, repository)
+        landing.under_way.discard(repository)
         landing.waiting.pop(repository, None)
-        if alone:
-            self._dispatch(landing)
+        self._dispatch(landing)
 
     def _arrived(self, landing: Landing, repository: str) -> None:
         for number in landing.waiting[repository]:
@@ -150,33 +156,47 @@ class _Run:
     async def _finish(self, number: int) -> None:
         target, presence = self._plan.images[number], self._images.presence[number]
         self._images.start(number)
+        self._published_at[number] = self._next_step()
         try:
             root = await self._publisher.publish(target, presence)
         except TarmacError as error:
-            if not self._send_again(number, lost_content(error)):
+            lost = lost_content(error)
+            gone = [] if lost is None else self._gone(number, lost)
+            if lost is None or (lost and not gone):  # not what this push has brought
                 self._images.fail(number, error)
+            elif not self._send_again(number, gone):
+                self._images.fail(number, as_lost(error) if isinstance(error, RegistryRejected) else error)
         else:
             self._images.end(number, state_of(presence), root)
 
-    def _send_again(self, number: int, lost: frozenset[str] | None) -> bool:
-        """Whether the image is on its way once more, with those of its blobs that the registry has `lost`."""
-        if lost is None or self._resent[number] >= MOST_RESENDS:
-            return False
+    def _gone(self, number: int, lost: frozenset[str]) -> list[tuple[Landing, str]]:
+        """The blobs of the image that the registry has lost, and where; also those that others found lost."""
         presence = self._images.presence[number]
-        filled = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
-        gone = [
-            (key, place)
-            for key in self._keys(number)
-            for place in filled
-            if place not in self._landings[key].placed or str(self._landings[key].placed[place][0]) in lost
+        places = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
+        landings = [self._landings[key] for key in self._keys(number)]
+        return [
+            (landing, place)
+            for landing in landings
+            for place in places
+            if place not in landing.placed or str(landing.placed[place][0]) in lost
         ]
-        if lost and not gone:  # nothing that this push has brought
+
+    def _send_again(self, number: int, gone: Sequence[tuple[Landing, str]]) -> bool:
+        """Whether the image is published once more, when those of its blobs that are `gone` are there again. A blob is
+        sent again to a repository once, whichever images miss it there; so are manifests, if no blob is gone."""
+        began = self._published_at[number]
+        if any((landing.resent.get(place) or began) < began for landing, place in gone):
             return False
-        self._resent[number] += 1
-        self._publisher.forget(filled)
-        for key, place in gone:
-            self._landings[key].lose(place)
-        self._await(number, gone)
-        for key in dict.fromkeys(key for key, _ in gone):
-            self._dispatch(self._landings[key])
+        if not gone and number in self._stored_again:
+            return False
+        if not gone:
+            self._stored_again.add(number)
+        for landing, place in gone:
+            if place not in landing.under_way and landing.resent.get(place) is None:
+                landing.lose(place)
+        presence = self._images.presence[number]
+        self._publisher.forget((*repositories(presence.missing), *presence.to_fill))
+        self._await(number, [(landing, place) for landing, place in gone])
+        for landing, _ in gone:
+            self._dispatch(landing)
         return True

@@ -19,27 +19,33 @@ from app.push.wanted import Berth, Lane, Ready, Waits, Word
 from app.registry import Registry
 
 Key = tuple[Digest, bool]
+MAX_NAMED = 3  # digests that one message names
 
 
 @dataclass(slots=True)
 class Landing:
     """One BlobStep in the course of a run.
 
-    waiting   repository -> the images that need it there
-    placed    repository -> the blob as it is known to be there
-    counted   its source bytes are in the progress already
-    lost      a registry said that it has this blob and then that it has not: it is sent, and nobody is asked
+    waiting     repository -> the images that need it there
+    placed      repository -> the blob as it is known to be there
+    under_way   the repositories that it is being brought to
+    resent      repository -> the step of the run at which it had been sent again, None until then
+    counted     its source bytes are in the progress already
+    lost        a registry said that it has this blob and then that it has not: it is sent, and nobody is asked
     """
 
     step: BlobStep
     waiting: dict[str, list[int]] = field(default_factory=dict)
     placed: dict[str, Blob] = field(default_factory=dict)
+    under_way: set[str] = field(default_factory=set)
+    resent: dict[str, int | None] = field(default_factory=dict)
     counted: bool = False
     lost: Digest | None = None
 
     def lose(self, repository: str) -> None:
         blob = self.placed.pop(repository, None)
         self.lost = self.lost if blob is None else blob[0]
+        self.resent[repository] = None
 
     @property
     def anywhere(self) -> tuple[str, Blob] | None:
@@ -52,6 +58,12 @@ def lost_content(error: TarmacError) -> frozenset[str] | None:
     if isinstance(error, RegistryLost):
         return frozenset(error.blobs)
     return frozenset(error.missing) if isinstance(error, RegistryRejected) and error.missing else None
+
+
+def as_lost(error: RegistryRejected) -> RegistryLost:
+    """What it is if the registry took the blobs that it misses, twice."""
+    names = ", ".join(error.missing[:MAX_NAMED])
+    return RegistryLost(f"{error}. The registry took {names} twice and does not have it", blobs=error.missing)
 
 
 def landings_of(plan: PushPlan) -> dict[Key, Landing]:
