@@ -14,11 +14,13 @@ from app.errors import Forbidden, NotFound, QuotaExceeded
 from app.jobs.caller import Caller
 from app.jobs.job import Job, JobArchive, JobState
 from app.jobs.paths import AllowedRoots
+from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery
 from app.jobs.upload import Upload
 from app.jobs.workshop import Workshop
+from app.oci import Reference
 
 _UNDER_WAY = frozenset({JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING})
 _DOORS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the name of a token
@@ -93,6 +95,14 @@ class HeldJobs(JobService):
                 )
             yield
 
+    def _allowed(self, job: Job) -> Job:
+        """The rights of the caller decide, not those that the submitter had: a token may have been narrowed since."""
+        bounds = self._caller.submitter.repositories
+        shown = pick_registry(self._workshop.registries, job.registry).destination.host
+        destinations = (destination for image in job.images for destination in image.destinations)
+        self._caller.submitter.check(tuple(_reference(destination, shown) for destination in destinations))
+        return replace(job, submitter=replace(job.submitter, repositories=bounds))
+
     def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
         job = super()._new(state, self._caller.scoped(idempotency_key))
         return replace(job, share=self._caller.name, submitter=self._caller.submitter)
@@ -101,6 +111,12 @@ class HeldJobs(JobService):
         job = await self.get(job_id)
         if not (self._caller.is_admin or job.submitter.name == self._caller.name):
             raise Forbidden(f"job {job_id} is of another token; {self._caller.name} may only look at it")
+
+
+def _reference(destination: str, registry: str) -> Reference:
+    """Return a destination of a job document, `registry/repository[:tag][@digest]`, as a value."""
+    repository = destination.removeprefix(f"{registry}/").partition("@")[0].partition(":")[0]
+    return Reference(registry, repository)
 
 
 def bounded(workshop: Workshop, caller: Caller) -> Workshop:

