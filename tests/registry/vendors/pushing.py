@@ -121,7 +121,7 @@ async def _pulled(registry: Registry, repository: str, reference: str) -> list[s
 
 def kind_of(seen: Seen) -> str:
     path = urlsplit(seen.target).path
-    for part, kind in (("/blobs/uploads/", "upload"), ("/blobs/", "blob"), ("/manifests/", "manifest")):
+    for part, kind in (("/uploads/", "upload"), ("/blobs/", "blob"), ("/manifests/", "manifest")):
         if part in path:
             return kind
     return "ping" if path == "/v2/" else "other"

@@ -111,6 +111,7 @@ class Vendor(MemoryRegistry):
     absent: ClassVar[Mapping[Fault, str]] = {}
     style: ClassVar[Manners] = Manners(auth="bearer")
     home: ClassVar[str] = "team"  # the project that exists
+    second: ClassVar[str] = "team/second"  # another place that may be pushed to
     elsewhere: ClassVar[str] = "nowhere"  # one that does not
     token_path: ClassVar[str] = "/token"
     tokens_beside: ClassVar[bool] = False  # the token service is the second server
@@ -126,7 +127,7 @@ class Vendor(MemoryRegistry):
         super().__init__(self.style)
         self.url = self.site = ""
         self.accounts = {USER: Account(), GUEST: Account(rights=frozenset({"pull"}))}
-        self.homes = {self.home}
+        self.homes = {self.home, self.second}
         self.granted: dict[str, Grants] = {}
         self.quota: int | None = None
         self.read_only = self.immutable = False
