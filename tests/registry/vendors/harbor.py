@@ -25,11 +25,11 @@ class Harbor(Vendor):
     ends_sessions = False
     expected: ClassVar[Mapping[Fault, Expected]] = {
         Fault.WRONG_CREDENTIALS: Expected("registry_auth"),
-        Fault.NO_RIGHTS: Expected("registry_auth", words="unauthorized to access repository"),
+        Fault.NO_RIGHTS: Expected("registry_denied", words="unauthorized to access repository"),
         Fault.QUOTA: Expected("registry_denied", words="will exceed the configured upper limit"),
         Fault.IMMUTABLE: Expected("registry_rejected", words="configured as immutable"),
         Fault.READ_ONLY: Expected("registry_denied", retryable=True, words="read only mode"),
-        Fault.MISSING_PROJECT: Expected("registry_auth", words="project nowhere not found"),
+        Fault.MISSING_PROJECT: Expected("registry_denied", words="project nowhere not found"),
     }
     absent: ClassVar[Mapping[Fault, str]] = {
         Fault.RATE_LIMIT: "Harbor itself limits no rate of pushes; a proxy before it may"

@@ -39,7 +39,7 @@ from tests.support.scripted_registry import ScriptedRegistry, Seen, served
 @dataclass
 class Ground:
     vendor: Vendor
-    servers: tuple[ScriptedRegistry, ScriptedRegistry]
+    servers: tuple[ScriptedRegistry, ...]  # the registry, its token service, its storage
     folder: Path
     lapse: Lapse = field(default_factory=Lapse)
     marked: int = 0
@@ -51,8 +51,8 @@ class Ground:
 
     @property
     def seen(self) -> list[Seen]:
-        """Every request, to either server."""
-        return [*self.servers[0].requests, *self.servers[1].requests]
+        """Every request, to any server."""
+        return [seen for server in self.servers for seen in server.requests]
 
     def mark(self) -> None:
         self.marked = len(self.servers[0].requests)
@@ -73,8 +73,9 @@ class Ground:
     @asynccontextmanager
     async def client(self, credentials: CredentialSource | None = None) -> AsyncIterator[Registry]:
         url = parse_registry_url(f"{self.vendor.url}/{self.vendor.home}", "url")
-        storage = frozenset({parse_allowed_origin(self.vendor.site)} if self.vendor.storage_beside else ())
-        settings = HttpSettings(url, credentials or self.vendor.credentials(), allowed_origins=storage)
+        beside = [self.vendor.storage] * self.vendor.storage_beside + [self.vendor.site] * self.vendor.tokens_beside
+        allowed = frozenset(map(parse_allowed_origin, beside))
+        settings = HttpSettings(url, credentials or self.vendor.credentials(), allowed_origins=allowed)
         pause = self.lapse.pause
         async with HttpRegistry(settings, gate=Gate(settings.limits, pause), pause=pause) as registry:
             discreet = DiscreetRegistry(registry, registry.secrets)
@@ -129,10 +130,11 @@ def kind_of(seen: Seen) -> str:
 
 @asynccontextmanager
 async def opened(vendor: Vendor, folder: Path) -> AsyncIterator[Ground]:
-    """The registry, and the second server that some vendors have their token service or their storage on."""
-    async with (
-        ScriptedRegistry(route=lambda seen: served(vendor), ping=True) as registry,
-        ScriptedRegistry(route=lambda seen: served(vendor), ping=True) as beside,
-    ):
-        vendor.url, vendor.site = registry.url, beside.url
-        yield Ground(vendor, (registry, beside), folder)
+    """On loopback: the registry, and the servers that some vendors have their token service and their storage on."""
+
+    def server() -> ScriptedRegistry:
+        return ScriptedRegistry(route=lambda seen: served(vendor), ping=True)
+
+    async with server() as registry, server() as site, server() as storage:
+        vendor.url, vendor.site, vendor.storage = registry.url, site.url, storage.url
+        yield Ground(vendor, (registry, site, storage), folder)

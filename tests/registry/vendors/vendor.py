@@ -20,7 +20,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 from app.oci import Digest
@@ -92,6 +92,7 @@ class Refusal(Refused):
     words: str = ""
     missing: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    detail: object = None
     body: bytes | None = None
     content_type: str = "application/json"
 
@@ -101,9 +102,9 @@ Grants = frozenset[tuple[str, str]]
 
 
 class Vendor(MemoryRegistry):
-    """`url` and `site` are the addresses of the registry and of the second server that a vendor may have (a token
-    service, a storage); both are known once it listens. What a test sets: `quota`, `read_only`, `immutable`, `limited`
-    (the number of requests still to be refused by the rate limit), `homes`, `accounts`."""
+    """`url`, `site` and `storage` are the addresses of the registry, of its token service if that is another server,
+    and of the storage that blobs are read from; they are known once it listens. What a test sets: `quota`,
+    `read_only`, `immutable`, `limited` (the number of requests still to be refused by the rate limit), `accounts`."""
 
     name: ClassVar[str]
     sources: ClassVar[str]
@@ -114,18 +115,20 @@ class Vendor(MemoryRegistry):
     second: ClassVar[str] = "team/second"  # another place that may be pushed to
     elsewhere: ClassVar[str] = "nowhere"  # one that does not
     token_path: ClassVar[str] = "/token"
-    tokens_beside: ClassVar[bool] = False  # the token service is the second server
+    tokens_beside: ClassVar[bool] = False  # the token service is another server
     takes_forms: ClassVar[bool] = False  # the token service takes a POST (OAuth2)
     service: ClassVar[str] = "registry"
     cookies: ClassVar[tuple[str, ...]] = ()  # Set-Cookie of every answer
     ends_sessions: ClassVar[bool] = True  # whoever may push may also end an upload session
-    storage_beside: ClassVar[bool] = False  # blobs are read by a redirect to signed URLs of the second server
+    storage_beside: ClassVar[bool] = False  # blobs are read by a redirect to signed URLs of another server
+    limits_tokens: ClassVar[bool] = False  # the rate limit is that of the token service
+    refuses: ClassVar[Mapping[str, Expected]] = {}  # kinds of archives (`kinds`) that it does not take
     small: ClassVar[int] = 12_000  # bytes of a quota; every archive of the tests has more
     retry_after: ClassVar[int] = 7  # seconds
 
     def __init__(self) -> None:
         super().__init__(self.style)
-        self.url = self.site = ""
+        self.url = self.site = self.storage = ""
         self.accounts = {USER: Account(), GUEST: Account(rights=frozenset({"pull"}))}
         self.homes = {self.home, self.second}
         self.granted: dict[str, Grants] = {}
@@ -229,7 +232,7 @@ class Vendor(MemoryRegistry):
     def check_tag(self, access: Access, digest: str) -> None:
         """Raise what the vendor answers if the tag exists and may not be moved to `digest`."""
 
-    def check_manifest(self, access: Access, media_type: str, document: dict[str, object]) -> None:
+    def check_manifest(self, access: Access, media_type: str, document: Mapping[str, Any]) -> None:
         """Raise what the vendor answers for a manifest that it does not take."""
 
     def check_cookie(self, request: Request) -> None:
@@ -253,15 +256,14 @@ class Vendor(MemoryRegistry):
         if self.storage_beside and request.path.startswith("/storage/"):
             return self._from_storage(request)
         if request.path == self.token_path and self.manners.auth == "bearer":
+            self._count_request(None, at_tokens=True)
             return self._dressed(await self._token(request, query))
         return self._dressed(await self._registry(request))
 
     async def _registry(self, request: Request) -> Answer:
         match = _ROUTE.fullmatch(request.path)
         access = Access(request, match["name"], match["kind"], match["rest"]) if match else None
-        if self.limited:
-            self.limited -= 1
-            raise self.limit(access)
+        self._count_request(access, at_tokens=False)
         if access is None and request.path != "/v2/":
             raise Refused(404, "NAME_INVALID", "page not found")
         self.authorize(request, access)
@@ -271,6 +273,11 @@ class Vendor(MemoryRegistry):
         if access.action == "push":
             self.writable(access)
         return await self._dispatch(access)
+
+    def _count_request(self, access: Access | None, *, at_tokens: bool) -> None:
+        if self.limited and at_tokens == self.limits_tokens:
+            self.limited -= 1
+            raise self.limit(access)
 
     async def _dispatch(self, access: Access) -> Answer:
         request, name, rest = access.request, access.name, access.rest
@@ -306,7 +313,7 @@ class Vendor(MemoryRegistry):
     def _redirected(self, access: Access, answer: Answer) -> Answer:
         if not self.storage_beside or access.request.method != "GET":
             return answer
-        location = f"{self.site}/storage/{access.name}/{access.rest}?signature=for-get-alone"
+        location = f"{self.storage}/storage/{access.name}/{access.rest}?signature=for-get-alone"
         return Answer(307, {"location": location})
 
     def _from_storage(self, request: Request) -> Answer:
@@ -403,6 +410,9 @@ class Vendor(MemoryRegistry):
         if isinstance(refused, Refusal):
             if refused.body is not None:
                 answer = Answer(refused.status, {**answer.headers, "content-type": refused.content_type}, refused.body)
+            elif refused.detail is not None:
+                error = {"code": refused.code, "message": refused.words, "detail": refused.detail}
+                answer.body = json.dumps({"errors": [error]}).encode()
             answer.headers |= refused.headers
         return self._dressed(answer)
 
