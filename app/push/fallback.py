@@ -36,12 +36,16 @@ class FallbackLists:
         members = None if there is None else _members(there)
         return members is not None and str(manifest.descriptor.digest) in _digests(members["manifests"])
 
-    async def add(self, repository: str, manifest: Manifest) -> str | None:
-        """Put `manifest` into the list of its subject's referrers; what there is to tell. Raises what the registry
-        raises."""
-        if manifest.subject is None:
-            return None
-        return await self.merge(repository, fallback_tag(manifest.subject.digest), [entry_of(referrer(manifest))])
+    async def add(self, repository: str, manifests: Sequence[Manifest]) -> list[str]:
+        """Add `manifests` to the lists of their subjects' referrers and return the notices. Each list is written once:
+        a registry with immutable tags takes it no second time. Raises what the registry raises."""
+        entries: dict[str, list[dict[str, Any]]] = {}
+        for manifest in manifests:
+            if manifest.subject is not None:
+                tag = fallback_tag(manifest.subject.digest)
+                entries.setdefault(tag, []).append(entry_of(referrer(manifest)))
+        notices = [await self.merge(repository, tag, members) for tag, members in entries.items()]
+        return [notice for notice in notices if notice is not None]
 
     async def merge(
         self, repository: str, tag: str, entries: Sequence[dict[str, Any]], whole: Manifest | None = None

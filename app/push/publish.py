@@ -3,7 +3,7 @@ hangs on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from app.archive.model import Archive, Attached, DockerImage, ImageEntry
 from app.errors import RegistryError, RegistryLost, RegistryRejected, TagExists
@@ -96,19 +96,23 @@ class Publisher:
             return error
         return RegistryRejected(f"{error}: {hint}")
 
-    async def _store(self, repository: str, manifest: Manifest, *, is_listed: bool = False) -> None:
-        """By digest. `is_listed`: a list of referrers that comes after it has it."""
+    async def _store(self, repository: str, manifest: Manifest) -> None:
+        """By digest."""
         digest = manifest.descriptor.digest
         if (repository, digest) not in self._stored:
-            await self._put(repository, str(digest), manifest, is_listed=is_listed)
+            await self._put(repository, str(digest), manifest)
             self._stored.add((repository, digest))
 
     async def _put(self, repository: str, reference: str, manifest: Manifest, *, is_listed: bool = False) -> bool:
         """False where the list of referrers that this may belong to is still to be kept, as `is_listed` has it."""
         taken_note = await self._registry.push_manifest(repository, reference, (manifest.descriptor, manifest.raw))
         if not taken_note and not is_listed:
-            self._tell(await self._lists.add(repository, manifest))
+            await self._list(repository, [manifest])
         return taken_note
+
+    async def _list(self, repository: str, manifests: Sequence[Manifest]) -> None:
+        for notice in await self._lists.add(repository, manifests):
+            self._tell(notice)
 
     def _tell(self, text: str | None) -> None:
         if text is not None:
@@ -120,8 +124,8 @@ class Publisher:
             unlisted: list[Manifest] = []
             async with self._turns.at(destination.repository, destination.tag):
                 merged = await self._merge(target, (destination, destination.tag), root, unlisted)
-            for manifest in unlisted:  # not before the turn is over: a tag may be called as the list of its own subject
-                self._tell(await self._lists.add(destination.repository, manifest))
+            # not before the turn is over: a tag may be called as the list of its own subject
+            await self._list(destination.repository, unlisted)
             return merged
         await self._put(destination.repository, destination.tag or str(root.descriptor.digest), root)
         return root
@@ -154,15 +158,25 @@ class Publisher:
         lists = [each for each in entry.attached if is_fallback_list(each, archive.manifests[each.root.digest])]
         listed = {child.digest for each in lists for child in archive.manifests[each.root.digest].manifests}
         tagged = {each.root.digest for each in entry.attached}
-        for manifest in referrers(archive, entry):
-            if manifest.descriptor.digest not in tagged:
-                await self._store(repository, manifest, is_listed=manifest.descriptor.digest in listed)
+        untagged = [one for one in referrers(archive, entry) if one.descriptor.digest not in tagged]
+        await self._store_referrers(repository, untagged, listed)
         for attached in entry.attached:
             manifest = archive.manifests[attached.root.digest]
             if attached in lists:
                 self._tell(await self._lists.merge(repository, attached.tag, entries_of(manifest), manifest))
             else:
                 await self._attach(repository, attached, manifest)
+
+    async def _store_referrers(self, repository: str, manifests: Sequence[Manifest], listed: set[Digest]) -> None:
+        """By digest, and then in the lists of their subjects. `listed`: those that a list of the archive has."""
+        missing = [manifest for manifest in manifests if (repository, manifest.descriptor.digest) not in self._stored]
+        unlisted: list[Manifest] = []
+        for manifest in missing:
+            digest = manifest.descriptor.digest
+            if not await self._put(repository, str(digest), manifest, is_listed=True) and digest not in listed:
+                unlisted.append(manifest)
+        await self._list(repository, unlisted)
+        self._stored.update((repository, manifest.descriptor.digest) for manifest in missing)
 
     async def _attach(self, repository: str, attached: Attached, manifest: Manifest) -> None:
         """Under its own tag. Where another stands there the request's `on_existing_tag` counts; it is never merged."""

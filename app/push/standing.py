@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.archive.model import ImageEntry
 from app.errors import ArchiveError
-from app.oci import Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 from app.push.merge import Side, merge, side_of
 from app.registry import MAX_CONFIG_BYTES, Registry, StoredManifest
@@ -34,9 +34,13 @@ async def look_at(registry: Registry, repository: str, tag: str) -> Standing | N
 
 
 def read_stored(stored: StoredManifest) -> Manifest | None:
-    """None for what we cannot read, such as schema 1."""
+    """Return None for what we cannot read, such as schema 1. The manifest's own `mediaType` counts before the
+    Content-Type: zot (6d19b445) keeps the one that a tag had first."""
     try:
-        return parse_manifest(stored.raw, Descriptor(stored.media_type, stored.digest, len(stored.raw)))
+        members = strict_json(stored.raw, what=f"manifest {stored.digest}", limit=MAX_MANIFEST_BYTES)
+        stated = members.get("mediaType") if isinstance(members, dict) else None
+        media_type = stated if isinstance(stated, str) else stored.media_type
+        return parse_manifest(stored.raw, Descriptor(media_type, stored.digest, len(stored.raw)))
     except ArchiveError:
         return None
 

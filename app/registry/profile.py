@@ -26,6 +26,7 @@ SMALLEST_CHUNK = 64 << 10  # no proxy limits requests to less; a refusal of this
 MOST_CHUNK_MIN = 1 << 30  # an OCI-Chunk-Min-Length above is nonsense
 _NO_SUCH_WAY = frozenset({404, 405, 411, 501})
 _NO_SUCH_WAY_CODES = frozenset({"UNSUPPORTED", "CONTENT_LENGTH_INVALID"})
+_PLAIN_405 = frozenset({"", "UNSUPPORTED"})  # ACR answers 405 with a code of its own for a full or locked registry
 _OTHER_404 = frozenset({"NAME_UNKNOWN", "NAME_INVALID", "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
 
@@ -98,12 +99,17 @@ def after_refusal(profile: Profile, tried: Tried, reply: Reply) -> Profile | Non
     if is_too_large(reply):
         most = _smaller(tried.size, reply.status)
         return None if most < SMALLEST_CHUNK else replace(profile, most=min(most, profile.most or most))
-    refused = reply.status in _NO_SUCH_WAY and not (reply.status == 404 and code in _OTHER_404)
+    refused = reply.status in _NO_SUCH_WAY and not _means_another(reply.status, code)
     if refused or (reply.status == 400 and code in _NO_SUCH_WAY_CODES):
         return replace(profile, **{tried.way.value: False})
     if tried.way is Way.CHUNKS and code in {"DIGEST_INVALID", "SIZE_INVALID"}:
         return replace(profile, chunks=False)  # ECR loses all but the first (aws/containers-roadmap#2831)
     return None
+
+
+def _means_another(status: int, code: str) -> bool:
+    """Whether a refusal is about the repository, the session or the registry, and not about the request's form."""
+    return (status == 404 and code in _OTHER_404) or (status == 405 and code not in _PLAIN_405)
 
 
 def is_too_large(reply: Reply) -> bool:

@@ -26,6 +26,8 @@ _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
 MAX_NAMED = 1000  # blobs a registry may name as missing
 _RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
 _CSRF = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
+_EXPIRED = re.compile(r"token has expired", re.IGNORECASE)
+_CHANGED_TYPE = re.compile(r"chang\w+ (?:manifest )?media.?type", re.IGNORECASE)
 _MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]{0,1000}>", re.DOTALL | re.IGNORECASE)
 _RETRYABLE = frozenset({408, 425, 499})  # besides 5xx: time-outs that a proxy or the registry reports as 4xx
@@ -144,6 +146,10 @@ def _refusal(reply: Reply, complaint: Complaint, message: str) -> RegistryError:
         return RegistryRejected(message, missing=missing_blobs(reply.body))
     if reply.status == 413:
         return RegistryRejected(f"{message}. The registry, or a proxy before it, limits the size of a request")
+    if _CHANGED_TYPE.search(complaint.words):  # zot before 2026
+        message = (
+            f"{message}. The tag has a manifest of another media type; delete it at the registry, or pass another tag"
+        )
     return RegistryRejected(message, media_type_refused=_is_about_media_types(reply, complaint))
 
 
@@ -156,6 +162,8 @@ def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError |
         )
     if reply.status == 401:
         return RegistryAuth(f"{message}. Check the user name and password configured for this registry")
+    if reply.status == 403 and _EXPIRED.search(str(complaint)):  # ECR answers 403 to a password of yesterday
+        return RegistryAuth(f"{message}. Renew the password configured for this registry")
     if reply.status == 403:
         return RegistryDenied(f"{message}. The configured account may not do this; check its rights, quota and project")
     if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
@@ -168,4 +176,5 @@ def _is_about_media_types(reply: Reply, complaint: Complaint) -> bool:
     if reply.method != "PUT" or "/manifests/" not in urlsplit(reply.url).path:
         return False
     is_invalid = reply.status == 400 and complaint.code in {"MANIFEST_INVALID", "UNSUPPORTED"}
-    return reply.status == 415 or (is_invalid and _MEDIA_TYPE.search(complaint.words) is not None)
+    is_named = _MEDIA_TYPE.search(complaint.words) is not None and _CHANGED_TYPE.search(complaint.words) is None
+    return reply.status == 415 or (is_invalid and is_named)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from tests.registry.vendors.vendor import Access, Expected, Fault, Refusal, Vendor
-from tests.support.memory_registry import Manners, Refused
+from tests.support.memory_registry import Manners, Refused, Request
 
 
 class DockerHub(Vendor):
@@ -53,6 +53,13 @@ class DockerHub(Vendor):
         error = {"code": "UNAUTHORIZED", "message": "authentication required", "detail": detail}
         header = {"www-authenticate": self.challenge(access, insufficient=True)}
         return Refusal(401, body=json.dumps({"errors": [error]}).encode(), headers=header)
+
+    def authorize(self, request: Request, access: Access | None) -> None:
+        super().authorize(request, access)
+        source = request.query.get("from")
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        if access and source and (source, "pull") not in self.granted[token]:
+            raise self.lacking(access)
 
     def limit(self, access: Access | None) -> Refused:
         headers = {"retry-after": str(self.retry_after), "connection": "close"}

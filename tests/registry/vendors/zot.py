@@ -37,6 +37,10 @@ class Zot(Vendor):
         Fault.MISSING_PROJECT: "a repository is created by the first push to it",
     }
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: dict[tuple[str, str], str] = {}  # by repository and tag
+
     def is_home(self, name: str) -> bool:
         return True
 
@@ -72,6 +76,14 @@ class Zot(Vendor):
         kept = self.repository(access.name)
         if any(digest not in kept.blobs and digest not in kept.manifests for digest in _parts(document)):
             raise Refused(400, "MANIFEST_INVALID", "manifest invalid")
+
+    async def _manifest(self, request: Request, name: str, reference: str) -> Answer:
+        answer = await super()._manifest(request, name, reference)
+        if request.method == "PUT":
+            self.types.setdefault((name, reference), request.headers["content-type"])
+        elif (name, reference) in self.types:
+            answer.headers["content-type"] = self.types[name, reference]
+        return answer
 
     def _start(self, request: Request, name: str) -> Answer:
         mount = request.query.get("mount")

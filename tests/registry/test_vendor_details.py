@@ -1,0 +1,107 @@
+"""What one vendor does and the others do not: answers that look like another fault than they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.oci import strict_json
+from app.push import ImageState
+from app.registry.auth import Credentials, FixedCredentials
+from tests.registry.vendors.acr import Acr
+from tests.registry.vendors.docker_hub import DockerHub
+from tests.registry.vendors.ecr import STALE, Ecr
+from tests.registry.vendors.gar import Gar
+from tests.registry.vendors.ghcr import Ghcr
+from tests.registry.vendors.kinds import app, kinds
+from tests.registry.vendors.pushing import opened
+from tests.registry.vendors.vendor import Access, Fault, Refusal, Vendor
+from tests.registry.vendors.zot import Zot
+from tests.support.archives import docker_save, entry, oci_image, oci_index, oci_layout, tagged
+
+IMAGE = oci_layout([entry(oci_image(app("one")), ref="example.com/app:1")])
+INDEX = oci_layout(
+    [entry(oci_index([oci_image(app("two", "linux/arm64"), platform="linux/arm64")]), ref="e.com/app:1")]
+)
+REFERRERS = next(kind for kind in kinds() if kind.name == "with-referrers")
+
+
+async def test_an_expired_password_of_ecr_is_no_lack_of_rights(tmp_path: Path) -> None:
+    async with opened(Ecr(), tmp_path) as ground:
+        run = await ground.push(IMAGE, credentials=FixedCredentials(Credentials("AWS", STALE)))
+    assert (run.problem().code, run.problem().retryable) == ("registry_auth", False)
+    assert "authorization token has expired" in run.problem().detail
+
+
+@pytest.mark.parametrize("vendor", [Acr, Ecr])
+async def test_a_blob_that_there_is_no_room_for_is_sent_once(vendor: type[Vendor], tmp_path: Path) -> None:
+    """A 405 with a code of its own is not about how the blob is sent."""
+    async with opened(vendor(), tmp_path) as ground:
+        ground.vendor.impose(Fault.QUOTA)
+        run = await ground.push(IMAGE)
+        assert run.states == [ImageState.FAILED]
+        assert ground.payload() <= run.progress.bytes_total
+
+
+class Strict(Zot):
+    """As versions of 2025 have it (knative/func#2721), with `compat: ["docker2s2"]`."""
+
+    def check_manifest(self, access: Access, media_type: str, document: dict[str, object]) -> None:
+        had = self.types.get((access.name, access.rest), media_type)
+        if had != media_type:
+            reason = f'changing manifest media-type from "{had}" to "{media_type}" is disallowed'
+            error = {"code": "MANIFEST_INVALID", "message": "manifest invalid", "detail": {"reason": reason}}
+            raise Refusal(400, body=json.dumps({"errors": [error]}).encode())
+
+
+async def test_a_tag_of_another_kind_does_not_make_tarmac_change_media_types(tmp_path: Path) -> None:
+    """The other images of the archive keep Docker's."""
+    async with opened(Strict(), tmp_path) as ground:
+        await ground.push(INDEX)
+        names = ("example.com/app:1", "example.com/other:1")
+        run = await ground.push(docker_save([tagged(app(name), name) for name in names]))
+        assert run.states == [ImageState.FAILED, ImageState.PUSHED]
+        assert run.notices == []
+        assert run.problem().code == "registry_rejected"
+        assert "delete it at the registry" in run.problem().detail
+
+
+async def test_a_content_type_that_is_not_the_manifest_s_own_is_merged_with_all_the_same(tmp_path: Path) -> None:
+    async with opened(Zot(), tmp_path) as ground:
+        await ground.push(IMAGE)
+        await ground.push(INDEX)
+        assert (await ground.push(INDEX)).states == [ImageState.ALREADY_PRESENT]
+        assert (await ground.push(IMAGE, {"on_existing_tag": "merge-with-overwrite"})).states == [ImageState.PUSHED]
+        kept = ground.vendor.repository("team/app")
+        _, raw = kept.manifests[kept.tags["1"]]
+    members = strict_json(raw, what="the index", limit=len(raw))
+    assert {child["platform"]["architecture"] for child in members["manifests"]} == {"amd64", "arm64"}
+
+
+@pytest.mark.parametrize("vendor", [Gar, Ghcr])
+async def test_the_referrers_of_an_image_are_listed_by_one_request(vendor: type[Vendor], tmp_path: Path) -> None:
+    """Whether the repository lets a tag be moved or not."""
+    async with opened(vendor(), tmp_path) as ground:
+        ground.vendor.impose(Fault.IMMUTABLE)
+        run = await ground.push(REFERRERS.tar)
+        assert (run.states, run.notices) == ([ImageState.PUSHED], [])
+        subject = REFERRERS.digests["app:1"]
+        assert subject is not None
+        tag = subject.replace(":", "-")
+        assert [seen.method for seen in ground.since if seen.path.endswith(f"/manifests/{tag}")].count("PUT") == 1
+        kept = ground.vendor.repository(f"{ground.vendor.home}/app")
+        listed = json.loads(kept.manifests[kept.tags[tag]][1])["manifests"]
+    assert {child["digest"] for child in listed} == set(REFERRERS.referrers)
+
+
+async def test_a_source_that_may_not_be_read_is_no_source_of_a_mount(tmp_path: Path) -> None:
+    async with opened(DockerHub(), tmp_path) as ground:
+        await ground.push(IMAGE)
+        ground.vendor.homes.discard(ground.vendor.home)
+        ground.mark()
+        assert (await ground.push(IMAGE, home=ground.vendor.second)).states == [ImageState.PUSHED]
+        assert ground.vendor.sessions == {}
+        tokens = [seen for seen in ground.servers[1].requests if seen.path == ground.vendor.token_path]
+        assert len(tokens) <= 6
