@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -121,8 +121,8 @@ class Job:
 
     `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
     accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
-    `paused_at`: when that outage began for it. `starts`: runs that were begun and not ended in order, as when the
-    process is killed. `priority` and `share` as in `app.jobs.queue.Turn`. `submitter`: who sent it."""
+    `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `starts`: runs
+    that were begun and not ended in order, as when the process is killed. `priority` and `share` as in `app.jobs.queue.Turn`. `submitter`: who sent it."""
 
     id: str
     state: JobState
@@ -145,6 +145,7 @@ class Job:
     accepted_at: datetime | None = None
     next_attempt_at: datetime | None = None
     paused_at: datetime | None = None
+    waited: timedelta = timedelta(0)
     starts: int = 0
     priority: int = 0
     share: str = ""

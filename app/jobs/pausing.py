@@ -6,32 +6,35 @@ import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from app.errors import Conflict, Interrupted, Origin, Problem
 from app.jobs.job import Job, JobImage, JobState
+from app.jobs.queue import LONGEST_DELAY
 from app.push import ImageState
 from app.push.progress import LOST
 
 FIRST_WAIT = timedelta(seconds=5)  # the requests themselves were tried again for about half a minute before
-LONGEST_WAIT = timedelta(hours=1)
+LONGEST_WAIT = LONGEST_DELAY
 SHORTEST_WAIT = timedelta(seconds=1)
 MOST_STARTS = 3  # a job that was there each time the process died is not given a fourth chance to kill it
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """`patience`: how long an outage is waited for; none at all by default, then jobs fail at once."""
+    """`patience`: how long an outage is waited for; none at all by default, then jobs fail at once. It is compared with
+    the sum of what was waited, so that a clock that is set does not end it."""
 
     patience: timedelta = timedelta(0)
     chance: Callable[[], float] = random.random
 
-    def next_attempt(self, job: Job, now: datetime) -> datetime | None:
-        """None where it is given up. Up to as long again as the outage has lasted, at random (full jitter): jobs that
-        were stopped together do not come back together."""
-        begun = job.paused_at or now
-        bound = min(max(now - begun, FIRST_WAIT), LONGEST_WAIT)
-        at = now + max(bound * self.chance(), SHORTEST_WAIT)
-        return at if at <= begun + self.patience else None
+    def pause(self, waited: timedelta) -> timedelta | None:
+        """Return the pause before the next attempt, after `waited` of the outage; None if it is given up. The pause is
+        at most as long as what was waited, at random (full jitter): jobs that were stopped together do not come back
+        together."""
+        bound = min(max(waited, FIRST_WAIT), LONGEST_WAIT)
+        pause = max(bound * self.chance(), SHORTEST_WAIT)
+        return pause if waited + pause <= self.patience else None
 
 
 FAIL_AT_ONCE = RetrySchedule()
@@ -50,14 +53,22 @@ def met_outage(job: Job, problem: Problem | None, images: Collection[JobImage]) 
     return any(each is not None and is_outage(each) for each in problems)
 
 
-def paused(job: Job, problem: Problem, now: datetime, at: datetime) -> Job:
-    """Back in the queue, to go on at `at`. Its problem stays to be seen."""
+def waited(job: Job, took: timedelta) -> timedelta:
+    """Return what was waited for the registry of a job whose present attempt took `took` so far. The outage began when
+    the first attempt ended that met it."""
+    return job.waited + took if job.paused_at else timedelta(0)
+
+
+def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
+    """Back in the queue, to go on after `pause`, which counts as waited. Its problem stays to be seen."""
+    at = now + pause
     told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
     return job.to(
         JobState.QUEUED,
         attempt=job.attempt + 1,
         next_attempt_at=at,
         paused_at=job.paused_at or now,
+        waited=job.waited + pause,
         starts=0,
         problem=problem,
         images=waiting(job.images),
@@ -72,9 +83,16 @@ def waiting(images: Collection[JobImage]) -> tuple[JobImage, ...]:
     )
 
 
-def resumed(job: Job) -> Job:
-    """The outage is over, or somebody wants to know: at once."""
-    return job if job.state is not JobState.QUEUED else job.but(next_attempt_at=None)
+def resumed(job: Job, now: datetime) -> Job:
+    """The outage is over, or somebody wants to know: at once. The rest of the pause was not waited."""
+    if job.state is not JobState.QUEUED:
+        return job
+    return job.but(next_attempt_at=None, waited=max(job.waited - job.turn.delay(now), timedelta(0)))
+
+
+def ended_as(job: Job, state: JobState, now: datetime, **changes: Any) -> Job:
+    """A RUNNING job that has ended: what was waited for its registry is forgotten."""
+    return job.to(state, finished_at=now, paused_at=None, waited=timedelta(0), starts=0, **changes)
 
 
 def taken_up(job: Job, now: datetime) -> Job:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -45,6 +45,7 @@ def to_members(job: Job) -> dict[str, Any]:
         "accepted_at": job.accepted_at and job.accepted_at.isoformat(),
         "next_attempt_at": job.next_attempt_at and job.next_attempt_at.isoformat(),
         "paused_at": job.paused_at and job.paused_at.isoformat(),
+        "waited": job.waited.total_seconds(),
         "starts": job.starts,
         "priority": job.priority,
         "share": job.share,
@@ -75,6 +76,7 @@ def from_members(members: Members) -> Job:
         accepted_at=_time(members.get("accepted_at")),
         next_attempt_at=_time(members.get("next_attempt_at")),
         paused_at=_time(members.get("paused_at")),
+        waited=timedelta(seconds=members.get("waited", 0.0)),
         starts=members.get("starts", 0),
         priority=members.get("priority", 0),
         share=members.get("share", ""),

@@ -18,7 +18,7 @@ from app.jobs.job import Job, JobArchive, JobImage, JobState
 from app.jobs.leases import TagsHeldError, landed_names
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
-from app.jobs.pausing import is_outage, met_outage, paused, resumed, stepped_aside, taken_up
+from app.jobs.pausing import ended_as, is_outage, met_outage, paused, resumed, stepped_aside, taken_up, waited
 from app.jobs.registries import pick_registry
 from app.jobs.workshop import Workshop
 from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, execute, fold, survey, timed
@@ -59,13 +59,15 @@ class Runner:
         if job.ended:
             return  # it has been there too often when the process that ran it died
         self.cut_off.discard(job_id)
+        began = self._workshop.elapsed()
         try:
             problem = await self._problem_of(job)
         except TagsHeldError:
             await self._step_aside(job)
             return
         try:
-            ended = await self._record(job_id, lambda present: self._ended(_same_run(present, job), problem))
+            took = timedelta(seconds=self._workshop.elapsed() - began)
+            ended = await self._record(job_id, lambda present: self._ended(_same_run(present, job), problem, took))
         except (Conflict, NotFound):
             return
         if ended.state is JobState.QUEUED:
@@ -94,7 +96,7 @@ class Runner:
         """This job got through to it, so what waits for it need not wait on."""
         for job_id in self._workshop.paused.take(registry):
             try:
-                job = await self._ledger.change(job_id, resumed)
+                job = await self._ledger.change(job_id, lambda job: resumed(job, self._workshop.clock()))
             except (NotFound, Unavailable):
                 continue  # deleted meanwhile; or it goes on when its time comes
             if job.state is JobState.QUEUED:
@@ -213,16 +215,17 @@ class Runner:
             starts=job.starts + 1,
         )
 
-    def _ended(self, job: Job, problem: Problem | None) -> Job:
+    def _ended(self, job: Job, problem: Problem | None, took: timedelta) -> Job:
         images = job.images if problem is None else tuple(_failed(image, problem) for image in job.images)
         problem = problem or problem_of_images(images)
         now = self._workshop.clock()
         if problem is None:
-            return job.to(JobState.SUCCEEDED, images=images, finished_at=now, paused_at=None, starts=0)
-        at = self._workshop.schedule.next_attempt(job, now)
-        if at is not None and met_outage(job, problem, images):
-            return paused(replace(job, images=images), problem, now, at)
-        return job.to(JobState.FAILED, images=images, problem=problem, finished_at=now, paused_at=None, starts=0)
+            return ended_as(job, JobState.SUCCEEDED, now, images=images)
+        job = replace(job, images=images, waited=waited(job, took))
+        pause = self._workshop.schedule.pause(job.waited)
+        if pause is not None and met_outage(job, problem, images):
+            return paused(job, problem, now, pause)
+        return ended_as(job, JobState.FAILED, now, problem=problem)
 
     async def _discard(self, job: Job) -> None:
         for archive in job.archives:

@@ -149,12 +149,13 @@ class JobService:
     async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
         """The job when it has ended, or as it is when the time is up. `for_answer`: also where it waits for its
         registry for longer than that."""
-        until = self._workshop.clock() + timedelta(seconds=seconds)
+        clock, elapsed = self._workshop.clock, self._workshop.elapsed
+        until = elapsed() + seconds
         job = await self._ledger.get(job_id)
         try:
             async with asyncio.timeout(seconds), aclosing(self.watch(job_id)) as states:
                 async for job in states:
-                    if for_answer and job.next_attempt_at is not None and job.next_attempt_at > until:
+                    if for_answer and job.turn.delay(clock()).total_seconds() > until - elapsed():
                         break
         except TimeoutError:
             return job
@@ -190,8 +191,9 @@ class JobService:
 
     async def retry(self, job_id: str) -> Job:
         """Failed and cancelled jobs again: what was pushed is found present. Raises Conflict."""
+        now = self._workshop.clock()
         accepted_at = self._workshop.arrivals.next(self._workshop.clock)
-        job = await self._ledger.change(job_id, lambda job: self._allowed(_again(job, accepted_at)))
+        job = await self._ledger.change(job_id, lambda job: self._allowed(_again(job, accepted_at, now)))
         await self._workshop.queue.put(job_id, job.turn)
         return job
 
@@ -233,6 +235,7 @@ class JobService:
             finished_at=self._workshop.clock(),
             next_attempt_at=None,
             paused_at=None,
+            waited=timedelta(0),
             problem=None,
             starts=0,
         )
@@ -255,9 +258,9 @@ def _check_ended(job: Job) -> None:
         raise Conflict(f"job {job.id} is {job.state}; cancel it before it is deleted")
 
 
-def _again(job: Job, accepted_at: datetime) -> Job:
+def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
     if job.next_attempt_at is not None and not job.ended:
-        return resumed(job)
+        return resumed(job, now)
     if job.state is JobState.SUCCEEDED:
         raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
     if job.damaged:

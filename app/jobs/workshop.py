@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
@@ -22,7 +23,9 @@ from app.spool import Spool
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """`max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
+    """`clock` is the time of day; `elapsed`: seconds that only grow.
+
+    `max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
     how long the outage of a registry is waited for; `fellows` are there where several replicas are one service;
     `early`: what is pushed while its archive still comes in."""
 
@@ -32,6 +35,7 @@ class Workshop:
     registries: Mapping[str, ConfiguredRegistry]
     roots: AllowedRoots = field(default_factory=lambda: AllowedRoots(()))
     clock: Clock = utc_now
+    elapsed: Callable[[], float] = time.monotonic
     limits: Limits = DEFAULT_LIMITS
     max_archive_bytes: int | None = None
     lanes: Lanes = field(default_factory=Lanes)

@@ -51,6 +51,7 @@ class Bench:
     clock: Ticking = field(default_factory=Ticking)
     schedule: RetrySchedule = FAIL_AT_ONCE
     staging_repository: str = ""
+    queue: LocalJobQueue | None = None
 
     def __post_init__(self) -> None:
         self.roots = self.root / "in"
@@ -60,7 +61,7 @@ class Bench:
         return Workshop(
             ledger=Ledger(self.store, save_seconds=0),
             spool=DiskSpool(self.root / "spool"),
-            queue=LocalJobQueue(self.max_running),
+            queue=self.queue or LocalJobQueue(self.max_running),
             registries={
                 "default": ConfiguredRegistry(
                     "default",

@@ -73,10 +73,10 @@ async def test_an_outage_that_lasts_too_long_is_given_up(bench: Bench) -> None:
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
     await Runner(workshop).run(job.id)
-    bench.clock.now += DAY
+    await workshop.ledger.change(job.id, lambda job: job.but(waited=DAY))
     await Runner(workshop).run(job.id)
     failed = await service.get(job.id)
-    assert (failed.state, failed.attempt) == (JobState.FAILED, 2)
+    assert (failed.state, failed.attempt, failed.waited) == (JobState.FAILED, 2, timedelta(0))
 
 
 async def test_the_first_job_that_gets_through_wakes_those_that_wait(bench: Bench) -> None:
@@ -141,10 +141,9 @@ async def test_the_service_goes_on_by_itself_when_the_time_has_come(bench: Bench
 
 def test_pauses_grow_from_seconds_to_an_hour() -> None:
     schedule = RetrySchedule(DAY, lambda: 1.0)
-    job, now, waits = Job.new(JobState.RUNNING, NOW).but(paused_at=NOW), NOW, []
-    while (at := schedule.next_attempt(job, now)) is not None:
-        waits.append(at - now)
-        now = at
+    waits: list[timedelta] = []
+    while (pause := schedule.pause(sum(waits, timedelta(0)))) is not None:
+        waits.append(pause)
     assert waits[:5] == [timedelta(seconds=each) for each in (5, 5, 10, 20, 40)]
     assert waits[0] == FIRST_WAIT
     assert waits[-1] == LONGEST_WAIT
@@ -152,10 +151,10 @@ def test_pauses_grow_from_seconds_to_an_hour() -> None:
 
 
 def test_pauses_are_at_random_and_never_nothing() -> None:
-    job = Job.new(JobState.RUNNING, NOW)
-    assert RetrySchedule(DAY, lambda: 0.0).next_attempt(job, NOW) == NOW + timedelta(seconds=1)
-    assert RetrySchedule(DAY, lambda: 0.5).next_attempt(job, NOW) == NOW + FIRST_WAIT / 2
-    assert RetrySchedule().next_attempt(job, NOW) is None
+    none = timedelta(0)
+    assert RetrySchedule(DAY, lambda: 0.0).pause(none) == timedelta(seconds=1)
+    assert RetrySchedule(DAY, lambda: 0.5).pause(none) == FIRST_WAIT / 2
+    assert RetrySchedule().pause(none) is None
 
 
 @pytest.mark.parametrize(("starts", "state"), [(1, JobState.QUEUED), (2, JobState.QUEUED), (3, JobState.FAILED)])

@@ -13,9 +13,10 @@ from tests.jobs.test_queue import Work, turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
+DUE = 3600.0
 
 
-def order(waiting: WaitingTurns, now: datetime = NOW) -> str:
+def order(waiting: WaitingTurns, now: float = 0.0) -> str:
     """One at a time, each ended before the next."""
     taken = []
     while (job_id := waiting.take(now, ())) is not None:
@@ -27,7 +28,7 @@ def order(waiting: WaitingTurns, now: datetime = NOW) -> str:
 def filled(**given: Turn) -> WaitingTurns:
     waiting = WaitingTurns()
     for job_id, turn in given.items():
-        waiting.put(job_id, turn)
+        waiting.put(job_id, turn, DUE)
     return waiting
 
 
@@ -42,18 +43,18 @@ def test_who_sends_many_does_not_keep_out_who_sends_one() -> None:
 
 def test_the_share_with_the_fewest_running_is_next() -> None:
     waiting = filled(a=Turn(share="x"), b=Turn(share="x"), c=Turn(share="y"), d=Turn(share="y"))
-    assert [waiting.take(NOW, ()) for _ in range(3)] == ["a", "c", "b"]
+    assert [waiting.take(0.0, ()) for _ in range(3)] == ["a", "c", "b"]
     waiting.ended("c")
     waiting.put("e", Turn(share="x"))
-    assert waiting.take(NOW, ()) == "d"
+    assert waiting.take(0.0, ()) == "d"
 
 
 def test_nothing_runs_before_its_time() -> None:
     waiting = filled(a=Turn(not_before=LATER), b=Turn())
     assert order(waiting) == "b"
-    assert waiting.seconds_to_next(NOW) == 3600
-    assert order(waiting, LATER) == "a"
-    assert waiting.seconds_to_next(LATER) is None
+    assert waiting.seconds_to_next(0.0) == DUE
+    assert order(waiting, DUE) == "a"
+    assert waiting.seconds_to_next(DUE) is None
 
 
 def test_a_newer_turn_counts_and_the_same_one_keeps_its_place() -> None:
@@ -62,14 +63,14 @@ def test_a_newer_turn_counts_and_the_same_one_keeps_its_place() -> None:
     waiting.put("c", Turn())
     assert order(waiting) == "abc"
     waiting = filled(a=Turn())
-    waiting.put("a", Turn(not_before=LATER))
+    waiting.put("a", Turn(not_before=LATER), DUE)
     assert order(waiting) == ""
     waiting.discard("a")
-    assert waiting.seconds_to_next(NOW) is None
+    assert waiting.seconds_to_next(0.0) is None
 
 
 def test_a_busy_job_waits_while_others_pass() -> None:
-    assert filled(a=Turn(), b=Turn()).take(NOW, {"a"}) == "b"
+    assert filled(a=Turn(), b=Turn()).take(0.0, {"a"}) == "b"
 
 
 def test_taking_one_of_many_costs_a_step_for_each_share() -> None:
@@ -78,23 +79,23 @@ def test_taking_one_of_many_costs_a_step_for_each_share() -> None:
         waiting.put(str(number), Turn(share=str(number % 10)))
     began = time.process_time()
     for _ in range(500):
-        job_id = waiting.take(NOW, ())
+        job_id = waiting.take(0.0, ())
         assert job_id is not None
         waiting.ended(job_id)
     assert time.process_time() - began < 0.5
 
 
 async def test_the_queue_wakes_up_when_a_time_has_come() -> None:
-    now, work = NOW, Work()
-    queue = LocalJobQueue(1, lambda: now)
+    now, work = 0.0, Work()
+    queue = LocalJobQueue(1, lambda: NOW, lambda: now)
     await queue.start(work.run)
     await queue.put("a", Turn(not_before=NOW + timedelta(milliseconds=1)))
     await turns()
     assert work.began == []
-    now = LATER
+    now = DUE
     while not work.began:
         await asyncio.sleep(0)
-    await queue.put("b", Turn(not_before=LATER + timedelta(days=1)))
+    await queue.put("b", Turn(not_before=LATER))
     await work.finish("a")
     assert work.began == ["a"]
     await queue.stop(0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 Run = Callable[[str], Awaitable[None]]
+LONGEST_DELAY = timedelta(hours=1)  # no turn is put off for longer
+_NO_DELAY = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,12 @@ class Turn:
     not_before: datetime | None = None
     priority: int = 0
     share: str = ""
+
+    def delay(self, now: datetime) -> timedelta:
+        """Return how long the turn is put off at `now`. A moment further away than LONGEST_DELAY was stored while the
+        clock was ahead; the turn has come."""
+        delay = _NO_DELAY if self.not_before is None else self.not_before - now
+        return delay if _NO_DELAY < delay <= LONGEST_DELAY else _NO_DELAY
 
 
 AT_ONCE = Turn()
@@ -46,4 +54,4 @@ class JobQueue(Protocol):
         ...
 
 
-__all__ = ["AT_ONCE", "JobQueue", "Run", "Turn"]
+__all__ = ["AT_ONCE", "LONGEST_DELAY", "JobQueue", "Run", "Turn"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -13,17 +15,17 @@ from app.jobs.queue.turns import WaitingTurns
 
 CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
 STOP_SECONDS = 5.0  # closing an upload session is one request
-LONGEST_SLEEP = 60.0  # seconds; when the clock is set forward, a turn comes at most so much later
 
 _log = structlog.get_logger(__name__)
 
 
 class LocalJobQueue:
-    """At most `max_running` jobs at a time."""
+    """At most `max_running` jobs at a time. `clock` says how long a turn is put off; from then on `elapsed`, seconds
+    that only grow, says when it has come."""
 
-    def __init__(self, max_running: int, clock: Clock = utc_now) -> None:
+    def __init__(self, max_running: int, clock: Clock = utc_now, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._max_running = max_running
-        self._clock = clock
+        self._clock, self._elapsed = clock, elapsed
         self._waiting = WaitingTurns()
         self._running: dict[str, asyncio.Future[None]] = {}
         self._run: Run | None = None
@@ -34,7 +36,7 @@ class LocalJobQueue:
         self._fill()
 
     async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
-        self._waiting.put(job_id, turn)
+        self._waiting.put(job_id, turn, self._elapsed() + turn.delay(self._clock()).total_seconds())
         self._fill()
 
     async def cancel(self, job_id: str) -> None:
@@ -58,12 +60,11 @@ class LocalJobQueue:
 
     def _fill(self) -> None:
         while self._run is not None and len(self._running) < self._max_running:
-            now = self._clock()
+            now = self._elapsed()
             # a job that was cancelled and is tried again waits for the end of its earlier run
             job_id = self._waiting.take(now, self._running)
             if job_id is None:
-                wait = self._waiting.seconds_to_next(now)
-                self._sleep(None if wait is None else min(wait, LONGEST_SLEEP))
+                self._sleep(self._waiting.seconds_to_next(now))
                 return
             task = asyncio.ensure_future(self._run(job_id))
             self._running[job_id] = task

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Container
-from datetime import datetime
 from itertools import count
 
 from app.jobs.queue import Turn
@@ -15,17 +14,20 @@ Line = dict[str, None]  # ids in order, and quick to take out of
 
 class WaitingTurns:
     """Of the shares of one priority the one with the fewest running jobs is next; of equals, the one that has waited
-    longest since it was. Taking one of 100,000 that wait costs a step for each share, not for each job."""
+    longest since it was. Taking one of 100,000 that wait costs a step for each share, not for each job. Moments are
+    seconds of a clock that never goes back."""
 
     def __init__(self) -> None:
         self._turns: dict[str, Turn] = {}
+        self._due: dict[str, float] = {}  # of those that wait for their time
         self._lines: dict[int, dict[str, Line]] = {}  # priority -> share -> ids
-        self._later: list[tuple[datetime, int, str]] = []
+        self._later: list[tuple[float, int, str]] = []
         self._order = count()
         self._running: dict[str, str] = {}  # id -> share
         self._served: dict[str, int] = {}  # share -> when one of it was last taken
 
-    def put(self, job_id: str, turn: Turn) -> None:
+    def put(self, job_id: str, turn: Turn, due: float = 0.0) -> None:
+        """`due`: when a turn that has a `not_before` comes."""
         if self._turns.get(job_id) == turn:
             return
         self.discard(job_id)
@@ -33,10 +35,12 @@ class WaitingTurns:
         if turn.not_before is None:
             self._line_up(job_id, turn)
         else:
-            heapq.heappush(self._later, (turn.not_before, next(self._order), job_id))
+            self._due[job_id] = due
+            heapq.heappush(self._later, (due, next(self._order), job_id))
 
     def discard(self, job_id: str) -> None:
         turn = self._turns.pop(job_id, None)
+        self._due.pop(job_id, None)
         line = None if turn is None else self._lines.get(turn.priority, {}).get(turn.share)
         if turn is not None and line is not None and job_id in line:
             del line[job_id]
@@ -44,10 +48,11 @@ class WaitingTurns:
 
     def clear(self) -> None:
         self._turns.clear()
+        self._due.clear()
         self._lines.clear()
         self._later.clear()
 
-    def take(self, now: datetime, busy: Container[str]) -> str | None:
+    def take(self, now: float, busy: Container[str]) -> str | None:
         """The next id that is not `busy`; it counts as running until `ended`."""
         self._wake(now)
         running = Counter(self._running.values())
@@ -67,15 +72,16 @@ class WaitingTurns:
         if share is not None and not any(share in lines for lines in self._lines.values()):
             self._served.pop(share, None)
 
-    def seconds_to_next(self, now: datetime) -> float | None:
+    def seconds_to_next(self, now: float) -> float | None:
         """Until the next turn that waits for its time comes; None where there is none."""
         self._drop_stale()
-        return (self._later[0][0] - now).total_seconds() if self._later else None
+        return self._later[0][0] - now if self._later else None
 
-    def _wake(self, now: datetime) -> None:
+    def _wake(self, now: float) -> None:
         self._drop_stale()
         while self._later and self._later[0][0] <= now:
             _, _, job_id = heapq.heappop(self._later)
+            del self._due[job_id]
             self._line_up(job_id, self._turns[job_id])
             self._drop_stale()
 
@@ -84,9 +90,8 @@ class WaitingTurns:
         while self._later and not self._is_current(*self._later[0]):
             heapq.heappop(self._later)
 
-    def _is_current(self, moment: datetime, _: int, job_id: str) -> bool:
-        turn = self._turns.get(job_id)
-        return turn is not None and turn.not_before == moment
+    def _is_current(self, moment: float, _: int, job_id: str) -> bool:
+        return self._due.get(job_id) == moment
 
     def _line_up(self, job_id: str, turn: Turn) -> None:
         self._lines.setdefault(turn.priority, {}).setdefault(turn.share, {})[job_id] = None

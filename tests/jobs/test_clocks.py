@@ -1,0 +1,172 @@
+"""A clock that was wrong, and is put right: no job waits for a moment that it named, no outage is cut short by it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.errors import RegistryUnreachable
+from app.jobs import Job, JobService, JobState
+from app.jobs.lifetime import recover
+from app.jobs.pausing import RetrySchedule
+from app.jobs.queue import LONGEST_DELAY, Turn
+from app.jobs.queue.local import LocalJobQueue
+from app.jobs.record import from_members, to_members
+from app.jobs.runner import Runner
+from app.jobs.workshop import Workshop
+from tests.jobs.bench import Bench, ended, upload
+from tests.jobs.test_queue import Work, turns
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+DAY, YEAR = timedelta(days=1), timedelta(days=365)
+
+
+class Clocks:
+    """The time of day, which can be set, and the seconds that pass."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.seconds = 0.0
+
+    def queue(self) -> LocalJobQueue:
+        return LocalJobQueue(1, lambda: self.now, lambda: self.seconds)
+
+
+def patient(bench: Bench, patience: timedelta = DAY) -> Workshop:
+    """Its pauses are as long as they may be."""
+    return replace(bench.workshop(), schedule=RetrySchedule(patience, lambda: 1.0))
+
+
+async def paused(bench: Bench, service: JobService, workshop: Workshop) -> Job:
+    bench.registry.fail("push_blob", RegistryUnreachable("no route"))
+    job = await upload(service)
+    await Runner(workshop).run(job.id)
+    return await service.get(job.id)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), DAY, YEAR])
+async def test_a_job_put_off_by_a_clock_that_was_ahead_runs_after_the_next_start(
+    bench: Bench, ahead: timedelta
+) -> None:
+    workshop = patient(bench)
+    bench.clock.now += ahead
+    job = await paused(bench, JobService(workshop), workshop)
+    bench.clock.now -= ahead
+    bench.registry._failures.clear()
+    bench.queue = LocalJobQueue(1, bench.clock)
+    async with bench.service() as service:
+        assert (await ended(service, job)).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize("change", [-YEAR, -DAY, timedelta(0), DAY, YEAR])
+async def test_a_pause_lasts_as_long_as_it_was_meant_to_whatever_the_clock_does(change: timedelta) -> None:
+    clocks, work = Clocks(), Work()
+    queue = clocks.queue()
+    await queue.start(work.run)
+    await queue.put("a", Turn(clocks.now + timedelta(seconds=5)))
+    clocks.now += change
+    clocks.seconds += 4.9
+    await queue.put("b")
+    await turns()
+    assert work.began == ["b"]
+    clocks.seconds += 0.1
+    await work.finish("b")
+    assert work.began == ["b", "a"]
+    await queue.stop(0)
+
+
+def test_a_moment_further_off_than_any_pause_is_not_believed() -> None:
+    for wait in (timedelta(0), timedelta(seconds=1), LONGEST_DELAY):
+        assert Turn(NOW + wait).delay(NOW) == wait
+    for moment in (NOW - YEAR, NOW + LONGEST_DELAY + timedelta(seconds=1), NOW + YEAR):
+        assert Turn(moment).delay(NOW) == timedelta(0)
+    assert Turn().delay(NOW) == timedelta(0)
+
+
+@pytest.mark.parametrize("jump", [-YEAR, YEAR])
+async def test_a_clock_that_jumps_during_an_outage_does_not_end_its_patience(bench: Bench, jump: timedelta) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    job = await paused(bench, service, workshop)
+    bench.clock.now += jump
+    for attempt in (3, 4, 5):
+        await Runner(workshop).run(job.id)
+        job = await service.get(job.id)
+        assert (job.state, job.attempt) == (JobState.QUEUED, attempt)
+        assert job.next_attempt_at is not None
+        assert job.next_attempt_at - bench.clock.now <= LONGEST_DELAY
+
+
+async def test_patience_ends_when_enough_was_waited(bench: Bench) -> None:
+    workshop = patient(bench, timedelta(seconds=60))
+    service = JobService(workshop)
+    job = await paused(bench, service, workshop)
+    waits = [job.waited]
+    while job.state is JobState.QUEUED:
+        await Runner(workshop).run(job.id)
+        job = await service.get(job.id)
+        waits.append(job.waited)
+    assert [round(waited.total_seconds()) for waited in waits] == [5, 10, 20, 40, 0]
+    assert (job.state, job.problem and job.problem.code) == (JobState.FAILED, "registry_unreachable")
+
+
+async def test_the_time_that_attempts_take_counts_as_waited(bench: Bench) -> None:
+    seconds = iter(range(0, 1_000_000, 10))  # the clock of runs is asked twice in each of them
+    workshop = replace(patient(bench, timedelta(seconds=60)), elapsed=lambda: float(next(seconds)))
+    service = JobService(workshop)
+    job = await paused(bench, service, workshop)
+    assert job.waited == timedelta(seconds=5)  # the outage began when the first attempt had ended
+    await Runner(workshop).run(job.id)
+    assert (await service.get(job.id)).waited == timedelta(seconds=5 + 10 + 15)
+
+
+async def test_what_was_not_waited_because_somebody_tried_at_once_does_not_count(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    job = await paused(bench, service, workshop)
+    for _ in range(8):
+        await Runner(workshop).run(job.id)
+    waited = (await service.get(job.id)).waited
+    again = await service.retry(job.id)
+    assert again.waited < waited
+    assert again.waited >= timedelta(0)
+
+
+async def test_a_retry_by_hand_after_the_patience_has_ended_has_all_of_it_anew(bench: Bench) -> None:
+    workshop = patient(bench, timedelta(seconds=8))
+    service = JobService(workshop)
+    job = await paused(bench, service, workshop)
+    await Runner(workshop).run(job.id)
+    assert (await service.get(job.id)).state is JobState.FAILED
+    await service.retry(job.id)
+    await Runner(workshop).run(job.id)
+    assert (await service.get(job.id)).waited == timedelta(seconds=5)
+
+
+async def test_what_was_waited_is_known_after_a_restart(bench: Bench) -> None:
+    workshop = patient(bench)
+    job = await paused(bench, JobService(workshop), workshop)
+    (found,) = await recover(patient(bench))
+    assert found.waited == job.waited == timedelta(seconds=5)
+
+
+def test_a_row_that_does_not_say_what_was_waited_has_waited_for_nothing() -> None:
+    members = to_members(Job.new(JobState.QUEUED, NOW).but(paused_at=NOW, waited=DAY))
+    assert from_members(members).waited == DAY
+    del members["waited"]
+    assert from_members(members).waited == timedelta(0)
+
+
+async def test_waiting_for_an_answer_lasts_as_long_as_was_asked_for(bench: Bench) -> None:
+    workshop = patient(bench)
+    service = JobService(workshop)
+    job = await paused(bench, service, workshop)
+    bench.clock.now -= YEAR
+    asking = asyncio.create_task(service.wait(job.id, 60, for_answer=True))
+    await turns()
+    assert not asking.done()  # its registry is asked again in five seconds, as the queue has it
+    await service.cancel(job.id)
+    assert (await asking).state is JobState.CANCELLED
