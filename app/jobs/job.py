@@ -122,7 +122,8 @@ class Job:
     `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
     accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
     `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `starts`: runs
-    that were begun and not ended in order, as when the process is killed. `priority` and `share` as in `app.jobs.queue.Turn`. `submitter`: who sent it."""
+    that were begun and not ended in order, as when the process is killed. `priority` and `share` as in
+    `app.jobs.queue.Turn`. `submitter`: who sent it."""
 
     id: str
     state: JobState

@@ -36,8 +36,8 @@ class Clocks:
 
 
 def patient(bench: Bench, patience: timedelta = DAY) -> Workshop:
-    """Its pauses are as long as they may be."""
-    return replace(bench.workshop(), schedule=RetrySchedule(patience, lambda: 1.0))
+    """Its pauses are as long as they may be, and its attempts take no time."""
+    return replace(bench.workshop(), schedule=RetrySchedule(patience, lambda: 1.0), elapsed=lambda: 0.0)
 
 
 async def paused(bench: Bench, service: JobService, workshop: Workshop) -> Job:
