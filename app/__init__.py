@@ -3,7 +3,7 @@
 The map, from the inside out. A package imports only packages above it in this list; names on one line do not
 know each other (held by import-linter).
 
-    errors                    the one exception tree; every class carries its stable code
+    errors, threads           the one exception tree, every class with its stable code; the threads of the process
     oci                       the words of image-spec and distribution-spec: digest, descriptor, manifest, reference
     archive registry spool    tar bytes -> Archive; the five verbs against a destination; bytes that outlive a crash
     push                      Archive + destination -> PushPlan -> Events

@@ -52,6 +52,7 @@ from app.spool import Spool
 from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
 from app.spool.s3 import S3Spool, open_store
+from app.threads import use_io_threads
 from app.tracing import Traces
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
@@ -85,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
+    use_io_threads()
     disk = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
     spool = await asyncio.to_thread(_spool, settings, disk)
     async with AsyncExitStack() as stack:

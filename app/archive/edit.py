@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
+from app.archive.globs import Globs
 from app.archive.hanging import with_root
 from app.archive.model import Archive, DockerImage, ImageEntry
 from app.errors import InvalidReference, InvalidRequest
@@ -23,27 +23,25 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
 
     A name is matched in every form: as it stands, `docker.io/library/nginx:1.25`, `nginx:1.25`. A path of a registry's
     storage and a tag alone are matched as they stand; an image without any name by its digest, so by `*` too. No globs:
-    everything. Raises InvalidRequest with what there is when nothing matches."""
+    everything. Raises InvalidRequest with what there is when nothing matches, LimitExceeded for patterns that cost too
+    much."""
     if not globs:
         return archive
-    images = tuple(picked for image in archive.images if (picked := _pick(image, globs)) is not None)
+    wanted = Globs(globs, "option `images`")
+    images = tuple(picked for image in archive.images if (picked := _pick(image, wanted)) is not None)
     if not images:
         held = _enumerated([name for image in archive.images for name in _called(image)]) or "nothing"
         raise InvalidRequest(f"option `images` ({_enumerated(globs)}) matches nothing; the archive holds: {held}")
     return replace(archive, images=images)
 
 
-def _pick(image: ImageEntry, globs: Sequence[str]) -> ImageEntry | None:
-    names = tuple(name for name in image.names if _matches(_forms(name), globs))
-    paths = tuple(path for path in image.paths if _matches((path,), globs))
-    tags = tuple(tag for tag in image.bare_tags if _matches((tag,), globs))
+def _pick(image: ImageEntry, wanted: Globs) -> ImageEntry | None:
+    names = tuple(name for name in image.names if any(map(wanted.match, _forms(name))))
+    paths = tuple(filter(wanted.match, image.paths))
+    tags = tuple(filter(wanted.match, image.bare_tags))
     if names or paths or tags:
         return replace(image, names=names, paths=paths, bare_tags=tags)
-    return image if not image.called and _matches(_called(image), globs) else None
-
-
-def _matches(texts: Sequence[str], globs: Sequence[str]) -> bool:
-    return any(fnmatchcase(text, glob) for text in texts for glob in globs)
+    return image if not image.called and any(map(wanted.match, _called(image))) else None
 
 
 def _forms(name: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from app.jobs.job import JobArchive
 from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.spool import OpenFile, SpooledFile
+from app.threads import hash_in_thread
 
 CHUNK_BYTES = 1 << 20
 NAMELESS = "archive"
@@ -81,5 +82,5 @@ async def chunks_of(file: OpenFile) -> AsyncIterator[bytes]:
 async def digest_of(file: OpenFile) -> Digest:
     hasher = hashlib.sha256()
     async for chunk in chunks_of(file):
-        await asyncio.to_thread(hasher.update, chunk)
+        await hash_in_thread(hasher.update, chunk)
     return Digest("sha256", hasher.hexdigest())

@@ -15,6 +15,7 @@ from app.push.early import EarlyPush, Place
 from app.push.foreseen import early_repository, may_go_early, named_repository
 from app.push.undecided import Mark, wanted_marks
 from app.spool import OpenFile
+from app.threads import hash_in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class EarlyPushes:
         """The job is known as a whole: what it wants becomes blobs, the rest is taken back."""
         unwanted = []
         for early in self._under_way.get(job.id, ()):
-            wanted = await asyncio.to_thread(early.wanted_by, job, plan)
+            wanted = await hash_in_thread(early.wanted_by, job, plan)
             early.push.undecided.decide(wanted)
             if not wanted:
                 unwanted.append(early.task)

@@ -95,6 +95,10 @@ class HeldJobs(JobService):
                 )
             yield
 
+    @property
+    def _share(self) -> str:
+        return self._caller.name or self._caller.submitter.address
+
     def _allowed(self, job: Job) -> Job:
         """The rights of the caller decide, not those that the submitter had: a token may have been narrowed since."""
         bounds = self._caller.submitter.repositories

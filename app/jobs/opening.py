@@ -16,6 +16,7 @@ from app.push.plan import ImageTarget
 from app.push.signatures import SignaturePolicy, check_signatures
 from app.push.understanding import told_by_name, understand
 from app.spool import OpenFile, Spool
+from app.threads import hashing, plan_in_thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Opener:
         """`tell` is given the archives once it is known what they are, whatever comes of their names. `indexes`, where
         the archives were indexed while they came in. Raises ArchiveError for a bad archive and RequestError where the
         options do not fit what is in it, or its submitter may not push there."""
-        work = asyncio.get_running_loop().run_in_executor(None, self._understand, job, indexes)
+        work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, indexes)
         try:
             understood = await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -72,8 +73,8 @@ class Opener:
         try:
             tell(understood.job_archives)
             names = [archive.name for archive in job.archives]
-            # pure: where nobody waits for it any more, it reads none of the files that are closed then
-            plan = await asyncio.to_thread(make_plan, understood.archives, job.options, destination, names)
+            # pure: if the job is cancelled, it reads none of the files that are closed then
+            plan = await plan_in_thread(job.share, make_plan, understood.archives, job.options, destination, names)
             for image in plan.images:
                 job.submitter.check(image.destinations)
             signed = await self._signed(plan, understood.files)
@@ -84,7 +85,7 @@ class Opener:
     async def _signed(self, plan: PushPlan, files: Sequence[OpenFile]) -> tuple[str, ...]:
         if not self.signatures:
             return ()
-        work = asyncio.get_running_loop().run_in_executor(None, check_signatures, plan, files, self.signatures)
+        work = asyncio.get_running_loop().run_in_executor(hashing(), check_signatures, plan, files, self.signatures)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from app.errors import LimitExceeded, PathNotAllowed, PathNotFound
 from app.jobs.beneath import open_beneath
-from app.jobs.pattern import has_magic, matches
+from app.jobs.pattern import Effort, Search, has_magic
 from app.spool import SpooledFile
 from app.spool.directory import list_directory
 from app.spool.opened import identity_of
@@ -37,24 +37,12 @@ class AllowedRoots:
         Blocks. Raises PathNotAllowed, PathNotFound (also where one of several patterns matches nothing)."""
         if not self._roots:
             raise PathNotAllowed("paths are off: set TARMAC_PATH_ROOTS to the directories archives may be taken from")
-        found: dict[str, SpooledFile] = {}
-        for pattern in patterns:
-            for file in self._match(pattern):
-                found.setdefault(file.path, file)
-            if len(found) > MAX_FILES:
-                raise LimitExceeded(f"the paths match more than {MAX_FILES} files; send them in several requests")
-        return tuple(found.values())
-
-    def _match(self, pattern: str) -> list[SpooledFile]:
-        root, below = self._split(pattern)
-        descriptor = _open_root(root)
-        try:
-            files = list(_take_all(descriptor, root, below))
-        finally:
-            os.close(descriptor)
-        if not files:
-            raise PathNotFound(_nothing(pattern))
-        return files
+        with ExitStack() as stack:
+            finder = _Finder(stack)
+            for pattern in patterns:
+                if not finder.find(*self._split(pattern)):
+                    raise PathNotFound(_nothing(pattern))
+        return tuple(finder.found.values())
 
     def _split(self, pattern: str) -> tuple[Path, str]:
         """The root a pattern lies below and the rest of it. Only its literal text counts: `..` is resolved, links are
@@ -80,30 +68,57 @@ def _open_root(root: Path) -> int:
         raise PathNotFound(f"the allowed root {root} cannot be read: {error.strerror}") from error
 
 
-def _names(descriptor: int, root: Path, below: str) -> list[str]:
-    """Names relative to the root. A pattern's text is taken as a name first, so that `b[1].tar` is found."""
-    if not has_magic(below) or os.path.lexists(root / below):
-        return [below]
-    names = matches(descriptor, below)
-    for name in names:
-        if not _is_text(name):
-            raise PathNotFound(f"{name!r:.300} has a name that is not UTF-8; rename the file")
-    return names[: MAX_FILES + 1]
-
-
 def _is_text(path: str) -> bool:
     """Other bytes come out of the file system as lone surrogates, which no JSON document can hold."""
     return path.isascii() or not any("\ud800" <= char <= "\udfff" for char in path)
 
 
-def _take_all(descriptor: int, root: Path, below: str) -> Iterator[SpooledFile]:
-    """What lies in a directory that was taken is a part of it: its name sorts later than the directory's."""
-    directories: tuple[str, ...] = ()
-    for name in _names(descriptor, root, below):
-        taken = None if name.startswith(directories) else _take(descriptor, root, name)
-        if taken is not None:
+class _Finder:
+    """The files of one request. Each name is opened once, however many patterns match it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.found: dict[str, SpooledFile] = {}
+        self._stack, self._effort = stack, Effort()
+        self._roots: dict[Path, tuple[int, Search]] = {}
+        self._taken: dict[tuple[Path, str], _Taken | None] = {}
+
+    def find(self, root: Path, below: str) -> bool:
+        """Take what matches; return whether anything does. What is in a directory that was taken is a part of it: its
+        name sorts later than the directory's. Raises PathNotFound, LimitExceeded."""
+        directories: tuple[str, ...] = ()
+        has_found = False
+        for name in self._names(root, below):
+            taken = None if name.startswith(directories) else self._take(root, name)
+            if taken is None:
+                continue
             directories += (f"{name}/",) * taken.is_directory
-            yield taken.spooled
+            self.found.setdefault(taken.spooled.path, taken.spooled)
+            has_found = True
+            if len(self.found) > MAX_FILES:
+                raise LimitExceeded(f"the paths match more than {MAX_FILES} files; send them in several requests")
+        return has_found
+
+    def _names(self, root: Path, below: str) -> list[str]:
+        """Names relative to the root. A pattern's text is taken as a name first, so that `b[1].tar` is found."""
+        if not has_magic(below) or os.path.lexists(root / below):
+            return [below]
+        names = self._at(root)[1].matches(below)
+        for name in names:
+            if not _is_text(name):
+                raise PathNotFound(f"{name!r:.300} has a name that is not UTF-8; rename the file")
+        return names
+
+    def _take(self, root: Path, name: str) -> _Taken | None:
+        if (root, name) not in self._taken:
+            self._taken[root, name] = _take(self._at(root)[0], root, name)
+        return self._taken[root, name]
+
+    def _at(self, root: Path) -> tuple[int, Search]:
+        if root not in self._roots:
+            descriptor = _open_root(root)
+            self._stack.callback(os.close, descriptor)
+            self._roots[root] = descriptor, Search(descriptor, self._effort)
+        return self._roots[root]
 
 
 class _Taken(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterable, Awaitable, Callable
 from types import TracebackType
@@ -13,6 +12,7 @@ from app.jobs.archives import CHUNK_BYTES
 from app.jobs.job import Job, JobState
 from app.jobs.request import JobRequest
 from app.oci import Digest
+from app.threads import hash_in_thread
 
 
 class ReplayedUpload:
@@ -67,7 +67,7 @@ async def hash_only(chunks: AsyncIterable[bytes]) -> Digest:
     async for chunk in chunks:
         batch += chunk
         if len(batch) >= CHUNK_BYTES:
-            await asyncio.to_thread(hasher.update, bytes(batch))
+            await hash_in_thread(hasher.update, bytes(batch))
             batch.clear()
     hasher.update(bytes(batch))
     return Digest("sha256", hasher.hexdigest())

@@ -28,6 +28,7 @@ from app.push.progress import ENDED
 from app.push.understanding import told_by_name
 from app.registry.proof import verified
 from app.registry.warnings import warnings_told
+from app.threads import hash_in_thread
 
 ASIDE = timedelta(seconds=2)  # after which a job looks again whether its tags are free
 PATIENCE_SECONDS = 1.0  # between attempts to store how a job ended, while the database does not take it
@@ -165,7 +166,7 @@ class Runner:
                     self._ledger.show(job.id, lambda job, told=told: job.but(notices=(*job.notices, told)))  # type: ignore[misc]
 
     async def _inspect(self, job: Job, opened: Opened) -> None:
-        found = await asyncio.to_thread(inspect_all, opened.plan.archives, opened.files)
+        found = await hash_in_thread(inspect_all, opened.plan.archives, opened.files)
         self._ledger.show(job.id, lambda job: job.but(inspection=found))
 
     def _teller(self, job: Job, opened: Opened) -> Callable[[Event], None]:

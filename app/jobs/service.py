@@ -37,6 +37,7 @@ from app.jobs.workshop import Workshop
 from app.push import ImageState
 from app.push.progress import ENDED
 from app.spool import SpooledFile
+from app.threads import plan_in_thread
 
 MAX_PAGE = 500  # documents of one answer; a job of 300 images is about 100 KB of JSON
 REPLAY_SECONDS = 60.0  # how long a replay, itself complete, waits for the first request to be
@@ -75,7 +76,7 @@ class JobService:
         job runs. `watched`: they are of a watched folder, and below it instead of the roots for requests."""
         check_idempotency_key(idempotency_key)
         pick_registry(self._workshop.registries, request.registry)
-        files = await asyncio.to_thread(self._find, request.paths, watched or self._workshop.roots)
+        files = await plan_in_thread(self._share, self._find, request.paths, watched or self._workshop.roots)
         source = ArchiveSource.WATCH if watched else ArchiveSource.PATH
         job = replace(
             self._new(JobState.QUEUED, idempotency_key),
@@ -203,6 +204,11 @@ class JobService:
         for archive in job.archives:
             if archive.file is not None:
                 await self._workshop.spool.discard(archive.file)
+
+    @property
+    def _share(self) -> str:
+        """By whom the threads of the service are shared: the name of a token."""
+        return ""
 
     def _allowed(self, job: Job) -> Job:
         """Return `job` as whoever retries it may push it. Raises Forbidden."""

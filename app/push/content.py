@@ -18,6 +18,7 @@ from app.oci import Digest, Hasher
 from app.push.pieces import PIECE, Piece, Pieces, Source, encoded, plain_blocks, stored
 from app.push.wanted import Ready, Waits
 from app.registry import BlobContent
+from app.threads import hashing
 
 SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
 _KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
@@ -159,7 +160,7 @@ async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerat
     loop = asyncio.get_running_loop()
 
     def step() -> asyncio.Future[Piece | None]:
-        return loop.run_in_executor(None, next, pieces, None)
+        return loop.run_in_executor(hashing(), next, pieces, None)
 
     if ready is not None:
         await ready(0)

@@ -38,6 +38,7 @@ from app.push.undecided import Undecided, marks_of
 from app.push.wanted import Berth, SpareLane
 from app.registry import Registry
 from app.spool import OpenFile
+from app.threads import hash_in_thread
 
 SMALLEST = 256 << 10  # bytes; what is smaller takes no time at the end, and may be a manifest, which is no blob
 FOLLOWED = 32 << 20  # bytes; what is smaller is sent in a tenth of a second when it is whole
@@ -196,11 +197,11 @@ class EarlyPush:
     async def _look_into(self, document: Member) -> None:
         raw = await asyncio.to_thread(self._open().read_at, document.extent.offset, document.extent.size)
         try:
-            names = await asyncio.to_thread(names_in, document.name, raw)  # 20,000 of them take half a second
+            names = await hash_in_thread(names_in, document.name, raw)  # 20,000 of them take half a second
         except ArchiveError:
             return  # the push says so
         if names and self.place is None:
-            self.place = await asyncio.to_thread(self._find, names)
+            self.place = await hash_in_thread(self._find, names)
 
     async def _send(self, member: Member, place: Place) -> None:
         try:

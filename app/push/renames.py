@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.errors import InvalidReference, InvalidRequest
+from app.errors import InvalidReference, InvalidRequest, LimitExceeded
 from app.oci import Reference, parse_repository
 
 MAX_NAMES_SHOWN = 10
+MAX_COMPARED = 5_000_000  # names times moves, 1 s
 OPTION = "option `rename`"
 
 
@@ -53,6 +54,7 @@ class Renames:
             pair = text, Reference.parse_destination(wanted, OPTION)
             self._exact.setdefault(text, []).append(pair)
             self._meant.setdefault(_canonical(text), []).append(pair)
+        self._compared = 0
         self._moves.sort(key=lambda move: -len(move.start))
 
     def of(self, name: str) -> tuple[Reference, ...]:
@@ -75,6 +77,12 @@ class Renames:
         return tuple(wanted for _, wanted in pairs)
 
     def _moved(self, forms: Sequence[str], *, is_tag: bool = False) -> tuple[Reference, ...]:
+        self._compared += len(self._moves)
+        if self._compared > MAX_COMPARED:
+            raise LimitExceeded(
+                f"{OPTION} has {len(self._moves)} pairs with `*`, too many for the names in the archive; give fewer of "
+                "them, or whole names"
+            )
         for move in self._moves:
             rest = next((form.removeprefix(move.start) for form in forms if form.startswith(move.start)), "")
             if rest and (not is_tag or ":" in move.wanted):

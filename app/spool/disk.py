@@ -21,6 +21,7 @@ from app.spool.joined import JoinedFile
 from app.spool.opened import CHANGED, OpenedFile, identity_of, open_regular
 from app.spool.room import Held, Room
 from app.spool.writeback import Writeback
+from app.threads import hashing
 
 BATCH_BYTES = 1 << 20  # a thread call costs about 50 µs; 1 MiB takes 600 µs to hash, 64 KiB takes 40
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -237,7 +238,7 @@ async def pumped(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], No
         async with aclosing(_batches(chunks)) as batches:
             async for batch in batches:
                 await flying
-                flying = loop.run_in_executor(None, write, batch)
+                flying = loop.run_in_executor(hashing(), write, batch)
         await flying
     finally:
         await asyncio.wait([flying])

@@ -255,3 +255,24 @@ async def test_a_token_that_was_narrowed_retries_with_the_rights_it_has_now(
         assert (await shared.client.get(f"/jobs/{job}", headers=by(ANNA))).json()["state"] == "failed"
         by_root = await shared.client.post(f"/jobs/{job}/retry", headers=by(ROOT))
         assert by_root.status_code == 202
+
+
+async def test_patterns_that_cost_too_much_are_refused_by_name(shared: Served) -> None:
+    """4,000 names and 500 slow patterns took minutes of processor time, and no cancel ended them."""
+    names = [f"example.com/team/a/{'ab' * 10}{number}:1" for number in range(4000)]
+    content = docker_save(
+        [tagged(image({"bin/app": b"1"}), *names[start : start + 900]) for start in range(0, 4000, 900)]
+    )
+    globs = {"images": [f"*{'[ab]' * 12}{number}z*" for number in range(500)]}
+    held = await shared.client.post(
+        "/uploads?hold=true&dry_run=true",
+        content=content,
+        headers=by(
+            ANNA, **TUS, **{"Upload-Length": str(len(content)), "Content-Type": "application/offset+octet-stream"}
+        ),
+    )
+    assert held.status_code == 201, held.text
+    await shared.client.get(f"{held.headers['tarmac-job']}?wait=60", headers=by(ANNA))
+    asked = await shared.client.post(f"{held.headers['location']}/push", json=globs, headers=by(ANNA))
+    job = await shared.client.get(f"{asked.headers['location']}?wait=60", headers=by(ANNA))
+    assert job.json()["problem"]["code"] == "limit_exceeded", job.text

@@ -238,6 +238,20 @@ async def test_a_bad_server_file_is_a_failed_job(bench: Bench) -> None:
     assert done.problem.code == "unknown_format"
 
 
+def test_a_directory_is_read_once_for_all_patterns_of_a_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = sum(1 for _ in root.rglob("*"))
+    monkeypatch.setattr("app.jobs.pattern.MAX_ENTRIES", 3 * entries + 3)
+    assert found(root, *["**/*.tar"] * 200, *[f"**/*.t[a{'b' * number}]r" for number in range(200)])
+
+
+def test_patterns_of_a_request_are_counted_together(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = sum(1 for _ in root.rglob("*"))
+    monkeypatch.setattr("app.jobs.pattern.MAX_COMPARED", 10 * entries + 100)
+    assert found(root, "**/*.tar")
+    with pytest.raises(LimitExceeded):
+        found(root, *["**/*.tar"] * 200)
+
+
 def test_a_pattern_reads_no_more_directories_than_it_should(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.jobs.pattern.MAX_ENTRIES", 3)
     with pytest.raises(LimitExceeded, match="more than 3 directory entries"):

@@ -18,6 +18,7 @@ from app.jobs.resumable.words import Patch, ProofMismatch
 from app.jobs.workshop import Workshop
 from app.push.early import EarlyPush, heard
 from app.spool.arriving import Appending
+from app.threads import hash_in_thread, hashing
 
 BATCH_BYTES = 1 << 20  # as the spool's: a thread call costs about 50 µs
 HASHES = ("sha1", "sha256", "sha512", "md5")  # the first is what tus asks every server for
@@ -111,15 +112,15 @@ class Receiving:
                 size += len(chunk)
                 if size >= BATCH_BYTES:
                     await flying
-                    flying = loop.run_in_executor(None, self._write, batch)
+                    flying = loop.run_in_executor(hashing(), self._write, batch)
                     batch, size = [], 0
             await flying
         except BaseException:
             await asyncio.wait([flying])
             if flying.cancelled() or flying.exception() is None:
-                await asyncio.wait([loop.run_in_executor(None, self._write, batch)])
+                await asyncio.wait([loop.run_in_executor(hashing(), self._write, batch)])
             raise
-        await asyncio.to_thread(self._write, batch)
+        await hash_in_thread(self._write, batch)
 
     def _write(self, batch: list[bytes]) -> None:
         self._room_for(sum(map(len, batch)))

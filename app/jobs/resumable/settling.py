@@ -20,6 +20,7 @@ from app.jobs.resumable.upload import ArrivingUpload, Uploads
 from app.jobs.service import JobService
 from app.jobs.workshop import Workshop
 from app.spool import OpenFile, SpooledFile
+from app.threads import hash_in_thread
 
 ANSWER_SECONDS = 20.0  # proxies give up at 60; whoever is not told by then finds it in the job
 
@@ -109,7 +110,7 @@ class Settler:
         """The plain tar of it where it is to lie, hashed and indexed."""
         state, spooled_as = upload.state, f"{job.id}-0"
         size = await asyncio.to_thread(self._files.offset, state.id)
-        intake = None if size is None else await asyncio.to_thread(upload.tally.finish, size)
+        intake = None if size is None else await hash_in_thread(upload.tally.finish, size)
         if intake is not None:
             file: SpooledFile | None = await self._move(state, spooled_as)
         else:
@@ -126,8 +127,8 @@ class Settler:
         try:
             if is_moved or await asyncio.to_thread(sniff_file, source, source.size) is Compression.NONE:
                 async for chunk in chunks_of(source):
-                    await asyncio.to_thread(_drain, intake.feed, chunk)
-                await asyncio.to_thread(_drain, intake.finish)
+                    await hash_in_thread(_drain, intake.feed, chunk)
+                await hash_in_thread(_drain, intake.finish)
             else:
                 moved = await self._workshop.spool.save(spooled_as, chunks_of(source), intake)
                 if state.hold:

@@ -1,0 +1,45 @@
+"""Shell patterns over names, at a bounded price for all patterns and names of a request together; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+
+from app.errors import LimitExceeded
+
+MAX_GLOB_CHARACTERS = 32 << 10  # of all patterns of a request together; compiling them takes 0.2 s
+MAX_STEPS = 200_000_000  # characters of a name times characters of the patterns, 1 s at the most
+_MAGIC = frozenset("*?[")
+
+
+class Globs:
+    """Matches names against any of several patterns. Texts without `*`, `?` or `[` are looked up and cost nothing."""
+
+    def __init__(self, globs: Sequence[str], option: str) -> None:
+        """Raises LimitExceeded if the patterns are too long together."""
+        self._option = option
+        self._texts = frozenset(globs)
+        patterns = [glob for glob in self._texts if _MAGIC & set(glob)]
+        self._characters = sum(map(len, patterns))
+        self._steps = 0
+        if self._characters > MAX_GLOB_CHARACTERS:
+            raise LimitExceeded(
+                f"{option} has patterns of {self._characters} characters together; at most {MAX_GLOB_CHARACTERS} are "
+                "read; give fewer or shorter ones"
+            )
+        self._matches = re.compile("|".join(map(translate, patterns))).match if patterns else None
+
+    def match(self, text: str) -> bool:
+        """Raises LimitExceeded once all names together have cost too much."""
+        if text in self._texts:
+            return True
+        if self._matches is None:
+            return False
+        self._steps += self._characters * len(text)
+        if self._steps > MAX_STEPS:
+            raise LimitExceeded(
+                f"{self._option} has too many patterns ({self._characters} characters) for the names in the archive; "
+                "give fewer patterns, or whole names"
+            )
+        return self._matches(text) is not None

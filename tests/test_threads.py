@@ -1,0 +1,63 @@
+"""Work that a request's text makes never takes the threads that everything else needs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.threads import PLANNING_THREADS, hash_in_thread, plan_in_thread
+
+
+class Blocker:
+    """Work that ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self._end = threading.Event()
+
+    def __call__(self) -> None:
+        self.begun += 1
+        self._end.wait()
+
+    def let_go(self) -> None:
+        self._end.set()
+
+
+@pytest.fixture
+async def blocker() -> AsyncIterator[Blocker]:
+    made = Blocker()
+    yield made
+    made.let_go()
+
+
+async def test_one_token_takes_one_planning_thread(blocker: Blocker) -> None:
+    greedy = [asyncio.create_task(plan_in_thread("greedy", blocker)) for _ in range(PLANNING_THREADS * 5)]
+    await asyncio.sleep(0)
+    assert await plan_in_thread("other", lambda: "planned") == "planned"
+    assert blocker.begun == 1
+    blocker.let_go()
+    await asyncio.gather(*greedy)
+
+
+async def test_what_is_cancelled_before_its_turn_is_never_begun(blocker: Blocker) -> None:
+    first = asyncio.create_task(plan_in_thread("one", blocker))
+    second = asyncio.create_task(plan_in_thread("one", blocker))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    blocker.let_go()
+    await first
+    assert blocker.begun == 1
+
+
+async def test_planning_that_hangs_stops_neither_files_nor_hashing(blocker: Blocker) -> None:
+    hanging = [asyncio.create_task(plan_in_thread(f"token {n}", blocker)) for n in range(PLANNING_THREADS * 3)]
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(lambda: "read") == "read"
+    assert await hash_in_thread(lambda: "hashed") == "hashed"
+    blocker.let_go()
+    await asyncio.gather(*hanging)
