@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.oci import strict_json
 from app.push import ImageState
 from app.registry.auth import Credentials, FixedCredentials
-from tests.registry.vendors.acr import Acr
+from tests.registry.vendors.acr import REFRESH_TOKEN, Acr
 from tests.registry.vendors.docker_hub import DockerHub
 from tests.registry.vendors.ecr import STALE, Ecr
 from tests.registry.vendors.gar import Gar
@@ -48,7 +50,7 @@ async def test_a_blob_that_there_is_no_room_for_is_sent_once(vendor: type[Vendor
 class Strict(Zot):
     """As versions of 2025 have it (knative/func#2721), with `compat: ["docker2s2"]`."""
 
-    def check_manifest(self, access: Access, media_type: str, document: dict[str, object]) -> None:
+    def check_manifest(self, access: Access, media_type: str, document: Mapping[str, Any]) -> None:
         had = self.types.get((access.name, access.rest), media_type)
         if had != media_type:
             reason = f'changing manifest media-type from "{had}" to "{media_type}" is disallowed'
@@ -105,3 +107,21 @@ async def test_a_source_that_may_not_be_read_is_no_source_of_a_mount(tmp_path: P
         assert ground.vendor.sessions == {}
         tokens = [seen for seen in ground.servers[1].requests if seen.path == ground.vendor.token_path]
         assert len(tokens) <= 6
+
+
+async def test_the_login_of_azure_s_command_line_is_taken(tmp_path: Path) -> None:
+    """`az acr login` leaves a refresh token, which Docker's configuration calls an identity token."""
+    login = Credentials("00000000-0000-0000-0000-000000000000", "", identity_token=REFRESH_TOKEN)
+    async with opened(Acr(), tmp_path) as ground:
+        assert (await ground.push(IMAGE, credentials=FixedCredentials(login))).states == [ImageState.PUSHED]
+        asked = ground.vendor.token_requests[0]
+    assert (asked["grant_type"], asked["service"]) == (["refresh_token"], [Acr.service])
+
+
+@pytest.mark.parametrize("vendor", [Acr, DockerHub, Gar, Ghcr])
+async def test_a_token_service_that_wants_fewer_requests_is_waited_for(vendor: type[Vendor], tmp_path: Path) -> None:
+    limited: Vendor = type("Limited", (vendor,), {"limits_tokens": True})()
+    async with opened(limited, tmp_path) as ground:
+        limited.impose(Fault.RATE_LIMIT)
+        assert (await ground.push(IMAGE)).states == [ImageState.PUSHED]
+        assert ground.lapse.now >= ground.vendor.retry_after

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from tests.registry.vendors.vendor import Access, Expected, Fault, Refusal, Vendor
-from tests.support.memory_registry import Manners, Refused
+from tests.support.memory_registry import USER, Manners, Refused
 
+REFRESH_TOKEN = "what az acr login leaves"
 WORDS = (
     "The operation is disallowed on this registry, repository or image. View troubleshooting steps at "
     "https://aka.ms/acr/faq/#why-does-my-pull-or-push-request-fail-with-disallowed-operation"
@@ -48,6 +49,9 @@ class Acr(Vendor):
     def unknown_account(self) -> Refused:
         words = "authentication required, visit https://aka.ms/acr/authorization for more information."
         return Refused(401, "UNAUTHORIZED", words)
+
+    def _user_of_form(self, members: Mapping[str, list[str]]) -> str | None:
+        return USER if members.get("refresh_token") == [REFRESH_TOKEN] else super()._user_of_form(members)
 
     def lacking(self, access: Access) -> Refused:
         detail = [{"Type": "repository", "Name": access.name, "Action": access.action}]

@@ -359,7 +359,7 @@ class Vendor(MemoryRegistry):
         members = parse_qs(query or form)
         self.token_requests.append(members)
         user = ""
-        if request.headers.get("authorization") or members.get("password"):
+        if request.headers.get("authorization") or members.keys() & {"password", "refresh_token"}:
             found = self._user_of(request.headers.get("authorization", "")) or self._user_of_form(members)
             user = self.stranger(members) if found is None else found
         self._count += 1

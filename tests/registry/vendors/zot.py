@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tests.registry.vendors.vendor import Access, Expected, Fault, Refusal, Vendor
 from tests.support.memory_registry import Answer, Manners, Refused, Request
@@ -68,7 +68,7 @@ class Zot(Vendor):
             error = {"code": "TOOMANYREQUESTS", "message": "too many requests", "detail": detail}
             raise Refusal(429, body=json.dumps({"errors": [error]}).encode())
 
-    def check_manifest(self, access: Access, media_type: str, document: dict[str, object]) -> None:
+    def check_manifest(self, access: Access, media_type: str, document: Mapping[str, Any]) -> None:
         if media_type not in OCI:
             detail = {"mediaType": media_type}
             error = {"code": "MANIFEST_INVALID", "message": "manifest invalid", "detail": detail}
@@ -108,11 +108,9 @@ class Zot(Vendor):
         return {**headers, "location": headers["location"].partition("?")[0]}
 
 
-def _parts(document: dict[str, object]) -> list[str]:
+def _parts(document: Mapping[str, Any]) -> list[str]:
     """What zot looks for: all of an index, and of a manifest whose config's media type it knows."""
-    config, layers, children = (document.get(name, ()) for name in ("config", "layers", "manifests"))
-    assert isinstance(layers, list | tuple)
-    assert isinstance(children, list | tuple)
-    if not isinstance(config, dict):
-        return [child["digest"] for child in children]
-    return [part["digest"] for part in (config, *layers)] if config["mediaType"] in CONFIGS else []
+    if "config" not in document:
+        return [child["digest"] for child in document["manifests"]]
+    config = document["config"]
+    return [part["digest"] for part in (config, *document.get("layers", ()))] if config["mediaType"] in CONFIGS else []
