@@ -56,8 +56,8 @@ class PostgresFellows:
             await connection.execute(REPLICAS.delete().where(REPLICAS.c.id == self._holder))
 
     def _silent(self, signs: Mapping[str, datetime]) -> frozenset[str]:
-        """Return the replicas of `signs` that have given no other sign for the timeout. After a while without a look, as
-        when the database was away for all, it begins anew for each."""
+        """Return the replicas of `signs` that have given no other sign for the timeout. After a while without a look,
+        as when the database was away for all, it begins anew for each."""
         now = self._elapsed()
         if now - self._looked > self._timeout / 2:
             self._signs = {}
