@@ -7,12 +7,25 @@ import time
 from pathlib import Path
 
 from app.api.hosts import AllowedHosts
-from app.api.security import FindHolder
+from app.api.middleware.cors import CorsOrigins
+from app.api.middleware.proxy import TrustedProxies
+from app.api.security import Access, FindHolder
 from app.certificate import Certificate, CertificateFiles
 from app.errors import InvalidSettings
 from app.jobs.tokens import Holder, TokensFile
 from app.registry.proxies import Proxies
 from app.settings import Settings
+
+
+def access_of(settings: Settings) -> Access:
+    """Raises InvalidSettings."""
+    return Access(
+        find=known_holders(settings),
+        hosts=known_hosts(settings),
+        cors=CorsOrigins(frozenset(settings.cors_origins)),
+        proxies=TrustedProxies.parse(settings.trusted_proxies),
+        base_path=settings.base_path,
+    )
 
 
 def known_holders(settings: Settings) -> FindHolder | None:
@@ -55,7 +68,8 @@ def _tokens(file: Path | None) -> FindHolder | None:
 
 
 def known_hosts(settings: Settings) -> AllowedHosts | None:
-    if not (settings.is_loopback or settings.allowed_hosts):
+    """Where there are no tokens, or on loopback, the name is what keeps pages of others out."""
+    if not (settings.is_anonymous or settings.is_loopback or settings.allowed_hosts):
         return None
     return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
 
@@ -67,4 +81,4 @@ def own_certificate(settings: Settings) -> Certificate | None:
     return Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
 
 
-__all__ = ["known_holders", "known_hosts", "own_certificate"]
+__all__ = ["access_of", "own_certificate"]

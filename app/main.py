@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import gc
 import logging
@@ -24,14 +23,13 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access import known_holders, known_hosts, own_certificate
+from app.access import access_of, own_certificate
 from app.api import ApiContext, RegistryView, new_application
 from app.api.connection import Connection, raise_file_limit
 from app.api.metrics import Metrics
 from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import serve_pulls
-from app.api.security import Access
 from app.destinations import OpenRegistry, configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
@@ -42,6 +40,7 @@ from app.jobs.pausing import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
 from app.jobs.watch import Folder, FolderWatch, watching
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
+from app.listener import listening
 from app.logs import set_up_logs
 from app.push import Lanes
 from app.push.signatures import SignaturePolicy, load_key
@@ -57,8 +56,6 @@ from app.tracing import Traces
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
 RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
-BACKLOG = 2048
-KEEP_ALIVE_SECONDS = 30
 SWITCH_SECONDS = 0.001  # that the event loop waits for a thread at work in Python; 5 ms is Python's own
 DRAIN_SECONDS = 0.05  # between two looks whether the last upload is in
 
@@ -77,8 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.fault = error
             raise
 
-    access = Access(known_holders(settings), known_hosts(settings))
-    app = new_application(lifespan, access, settings.max_uploads)
+    app = new_application(lifespan, access_of(settings), settings.max_uploads)
     if layout is not None:
         serve_pulls(app, layout)
     return app
@@ -187,9 +183,8 @@ def serve(settings: Settings) -> None:
     set_up_logs(pretty=sys.stderr.isatty())
     certificate = own_certificate(settings)
     Connection.most = raise_file_limit()
-    with _listen(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
-        port = listener.getsockname()[1]
-        app = create_app(settings.model_copy(update={"port": port}))
+    with listening(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
+        app = create_app(settings.model_copy(update={"port": listener.port}))
         config = uvicorn.Config(
             _told_once(app),
             loop="asyncio",  # uvloop measured no better
@@ -200,13 +195,13 @@ def serve(settings: Settings) -> None:
             log_config=None,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=int(settings.keep_alive.total_seconds()),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         server = _Server(config)
         server.application = app
-        server.words = {"url": f"{settings.scheme}://{settings.host}:{port}", "data": str(settings.data_dir)}
-        server.run(sockets=[listener])
+        server.words = {"url": listener.address, "data": str(settings.data_dir)}
+        server.run(sockets=[listener.socket])
 
 
 def _told_once(app: FastAPI) -> ASGIApp:
@@ -278,21 +273,6 @@ def _own(data_dir: Path, *, shared: bool = False) -> BinaryIO:
             f"TARMAC_DATA_DIR (data_dir): another Tarmac is at work in {data_dir}; stop it, or set another directory"
         ) from None
     return lock
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-        # inherited by what is accepted; without it the body of an answer waits 40 ms for the client's ACK of its head
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return listener
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (while")[0]  # the address, a second time
-        hint = "; stop what listens there, or set another TARMAC_PORT" if error.errno == errno.EADDRINUSE else ""
-        raise InvalidSettings(
-            f"TARMAC_HOST and TARMAC_PORT: cannot listen on {settings.host}:{settings.port}: {reason}{hint}"
-        ) from None
 
 
 __all__ = ["create_app", "openapi_document", "serve"]

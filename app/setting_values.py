@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +24,15 @@ _UNITS = {"": 1, "b": 1} | {
     for suffix, factor in (("b", 1000), ("ib", 1024))
 }
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
+MAX_PORT = 65535
+ANY_ORIGIN = "*"
+UNIX_PEER = "unix"  # among trusted networks: whoever may open TARMAC_SOCKET
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_OF_CONTAINER_TOOLS = re.compile(r"/(?:v2|_ping|version|images|v1\.[0-9]+)(?:/|$)")
+_PAGE_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
+)
 _AMOUNT = re.compile(r"([0-9]{1,18})\s*([A-Za-z]*)")
 
 
@@ -109,6 +119,38 @@ def _check_origin(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
+def is_base_path(text: str) -> bool:
+    return _BASE_PATH.fullmatch(text) is not None and not {".", ".."} & set(text.split("/"))
+
+
+def _check_base_path(text: str) -> str:
+    if not is_base_path(text):
+        raise ValueError(
+            "must be a path without a slash at its end, as /tarmac: letters, digits, `.`, `_`, `~` and `-`"
+        )
+    if _OF_CONTAINER_TOOLS.match(text):
+        raise ValueError("must not begin with a path that container tools ask for: /v2, /images, /version, /v1.43")
+    return text
+
+
+def _check_network(text: str) -> str:
+    try:
+        return text if text == UNIX_PEER else str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError(f"must be networks as 10.0.0.0/8, addresses, or `{UNIX_PEER}`, divided by commas") from None
+
+
+def _check_page_origin(text: str) -> str:
+    """As browsers write it: lower case, and without the port that the scheme has anyway."""
+    match = _PAGE_ORIGIN.fullmatch(text.lower())
+    if text == ANY_ORIGIN:
+        return text
+    if match is None or int(match["port"] or 0) > MAX_PORT:
+        raise ValueError("must be origins as https://host or https://host:port, divided by commas, or * for any")
+    is_default = match["port"] is not None and int(match["port"]) == _DEFAULT_PORTS.get(match["scheme"])
+    return text.lower().removesuffix(f":{match['port']}") if is_default else text.lower()
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Repository = Annotated[str, AfterValidator(_check_repository)]
 Age = Annotated[timedelta, BeforeValidator(_parse_age)]
@@ -118,20 +160,29 @@ Roots = Annotated[tuple[ExistingDirectory, ...], BeforeValidator(_parse_roots)]
 Url = Annotated[str, AfterValidator(_check_url)]
 WebhookUrl = Annotated[str, AfterValidator(_check_webhook)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_parse_list)]
+BasePath = Annotated[str, AfterValidator(_check_base_path)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_parse_list)]
+PageOrigins = Annotated[tuple[Annotated[str, AfterValidator(_check_page_origin)], ...], BeforeValidator(_parse_list)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_parse_list)]
 HostNames = Annotated[tuple[Annotated[str, AfterValidator(_check_host_name)], ...], BeforeValidator(_parse_list)]
 
 __all__ = [
+    "ANY_ORIGIN",
+    "UNIX_PEER",
     "Age",
+    "BasePath",
     "Bytes",
     "ExistingDirectory",
     "ExistingFile",
     "HostNames",
+    "Networks",
     "Origins",
+    "PageOrigins",
     "Repository",
     "Roots",
     "Url",
     "WebhookUrl",
     "Words",
+    "is_base_path",
     "parse_bytes",
 ]

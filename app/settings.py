@@ -31,12 +31,16 @@ from app.registry.auth.ecr import EcrPlace, ecr_place
 from app.registry.profile import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
 from app.registry.proof import Verification
 from app.setting_values import (
+    ANY_ORIGIN,
     Age,
+    BasePath,
     Bytes,
     ExistingDirectory,
     ExistingFile,
     HostNames,
+    Networks,
     Origins,
+    PageOrigins,
     Repository,
     Roots,
     Url,
@@ -121,6 +125,11 @@ class Settings(BaseModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: any free one
+    socket: Path | None = None  # in place of host and port
+    base_path: BasePath = ""
+    trusted_proxies: Networks = ()
+    cors_origins: PageOrigins = ()
+    keep_alive: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(days=1))] = timedelta(seconds=95)
     data_dir: Path = Path("data")
     path_roots: Roots = ()
     watch_dir: ExistingDirectory | None = None
@@ -168,11 +177,17 @@ class Settings(BaseModel):
             raise ValueError("webhook_secret and webhook_secret_file exclude each other")
         if self.oidc_issuer is not None and not (self.oidc_audience and self.oidc_roles):
             raise ValueError("oidc_issuer needs oidc_audience and oidc_roles")
-        if not (self.is_loopback or self.tokens_file or self.oidc_issuer or self.allow_anonymous):
+        if self.is_anonymous and not (self.is_loopback or self.allow_anonymous):
             raise ValueError(
                 f"host {self.host!r} can be reached by others: set TARMAC_TOKENS_FILE, "
                 "or TARMAC_ALLOW_ANONYMOUS=true to let everybody push"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_pages(self) -> Self:
+        if ANY_ORIGIN in self.cors_origins and self.is_anonymous:
+            raise ValueError("cors_origins may be * only where tokens are needed (tokens_file, oidc_issuer)")
         return self
 
     @model_validator(mode="after")
@@ -187,7 +202,15 @@ class Settings(BaseModel):
         return "https" if self.tls_cert else "http"
 
     @property
+    def is_anonymous(self) -> bool:
+        """Whether everybody who can connect may do everything."""
+        return self.tokens_file is None and self.oidc_issuer is None
+
+    @property
     def is_loopback(self) -> bool:
+        """Whether nobody on another machine can connect."""
+        if self.socket is not None:
+            return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

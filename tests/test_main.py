@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from app import main
 from app.destinations import configured_registries
 from app.errors import InvalidSettings, Unavailable
+from app.listener import listening
 from app.logs import set_up_logs
 from app.main import create_app, serve
 from app.settings import Settings
@@ -59,9 +60,9 @@ def test_no_part_of_an_answer_waits_for_the_client_to_confirm_the_part_before(tm
     """40 ms an answer, on a connection that is used again: its head is sent before its body."""
     settings = Settings(data_dir=tmp_path, port=free_port())
     with (
-        main._listen(settings) as listener,
-        socket.create_connection(listener.getsockname()),
-        listener.accept()[0] as accepted,
+        listening(settings) as listener,
+        socket.create_connection(listener.socket.getsockname()),
+        listener.socket.accept()[0] as accepted,
     ):
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

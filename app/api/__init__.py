@@ -18,6 +18,9 @@ from app.api.front import front_router
 from app.api.guard import MOST, Crowd, Guard
 from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
+from app.api.middleware.cors import Cors
+from app.api.middleware.proxy import Proxy
+from app.api.middleware.request_id import RequestIds
 from app.api.security import Access, Security
 
 _WORDS = """Takes container image archives and pushes every image in them to a registry, byte for byte.
@@ -34,6 +37,7 @@ def new_application(lifespan: Lifespan, access: Access, max_uploads: int = MOST[
         version=__version__,
         description=_WORDS,
         lifespan=lifespan,
+        openapi_url=None,  # the document that is served says where the service is seen
         docs_url=None,  # FastAPI's pages load their scripts from a CDN
         redoc_url=None,
         default_response_class=JSONAnswer,
@@ -51,9 +55,12 @@ def new_application(lifespan: Lifespan, access: Access, max_uploads: int = MOST[
     ):
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Security, find=access.find, hosts=access.hosts)
+    app.add_middleware(Security, access=access)
     app.add_middleware(Guard, most={**MOST, Crowd.UPLOADS: max_uploads})
     app.add_middleware(Dialects)
+    app.add_middleware(Proxy, trusted=access.proxies, base_path=access.base_path)
+    app.add_middleware(Cors, origins=access.cors)
+    app.add_middleware(RequestIds)
     _finish_document(app)
     return app
 

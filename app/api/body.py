@@ -13,16 +13,18 @@ from app.api.problems import MalformedRequest
 from app.errors import InvalidRequest, TooLarge, UploadIncomplete
 
 MAX_JSON_BYTES = 1 << 20  # a thousand paths of a thousand characters
+MAX_DIGITS = 100  # of a count of bytes; with so many it is beyond every limit
 
 
 def expected_bytes(request: Request) -> int | None:
-    """The Content-Length, where there is one. Raises MalformedRequest."""
+    """Return the Content-Length if there is one. Raises MalformedRequest."""
     text = request.headers.get("content-length")
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+    digits = text.strip(" \t")
+    if not (digits.isascii() and digits.isdigit()):
         raise MalformedRequest("Content-Length is not a number of bytes")
-    return int(text)
+    return int(digits.lstrip("0")[:MAX_DIGITS] or 0)
 
 
 async def check_size(request: Request, context: ApiContext) -> None:

@@ -1,23 +1,37 @@
-"""Connections as they come: uvicorn's own protocol, with the limits that it lacks (it waits for ever for the first
-byte, for the rest of a head, and for a reader that does not read), and with all that came: it forgets what was not yet
-asked for when a client leaves, and so an archive that was sent whole.
+"""The HTTP protocol of a connection: uvicorn's own, with what it lacks.
 
-Each limit is a timer of the connection, started and stopped by what the protocol is told anyway: a thousand that stand
-still cost a thousand timers, and no task."""
+- Limits: uvicorn waits for ever for the first byte, for the rest of a head, and for a reader that does not read. Each
+  limit is a timer of the connection, started and stopped by calls that the protocol gets anyway: a thousand idle
+  connections cost a thousand timers and no task.
+- Everything that came: uvicorn forgets what was not yet asked for when a client leaves, and so an archive that was
+  sent whole.
+- Offers to change the protocol are ignored (RFC 9110 7.8). The parser drops the body behind one.
+- HTTP/1.0: no chunks, no interim response, and a connection that is kept if the client asks for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import resource
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.problems import RETRY_AFTER_SECONDS
+from app.api.problems import RETRY_AFTER_SECONDS, MalformedRequest, MethodNotAllowed, problem_response
+from app.errors import TarmacError, TooLarge
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, HTTPScope
+    from uvicorn._types import (
+        ASGI3Application,
+        ASGIReceiveCallable,
+        ASGIReceiveEvent,
+        ASGISendCallable,
+        ASGISendEvent,
+        HTTPScope,
+    )
 
 HEAD_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the end of the head
 UNREAD_SECONDS = 60.0  # with more to send than the buffers take, and nothing taken
@@ -25,6 +39,7 @@ MAX_CONNECTIONS = 4096
 OWN_FILES = 256  # descriptors that are not a connection's: database, spool, registries, the interpreter
 FILES_EACH = 2  # a connection that uploads has a file in the spool besides
 MOST_FILES = 65536  # more than this the service does not ask for
+_OF_AN_OFFER = frozenset({b"upgrade", b"http2-settings"})  # fields, and tokens of Connection
 
 
 def raise_file_limit() -> int:
@@ -62,17 +77,52 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         if self._head is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
-        super().data_received(data)
+        try:
+            self._parse(data)
+        except httptools.HttpParserError as error:
+            self._refuse_request(_fault_of(error))
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. A request with an offer is read again without it, by a parser that never saw one."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse_request(MethodNotAllowed("CONNECT is not possible: this service is no proxy"))
+                    return
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+
+    def _head_without_offer(self) -> bytes:
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = (b"%b: %b" % field for field in _without_offer(self.headers))
+        return b"\r\n".join((line, *fields, b"", b""))
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         if self._head is not None:
             self._head.cancel()
             self._head = None
+        is_old = self.parser.get_http_version() < "1.1"
+        self.expect_100_continue = self.expect_100_continue and not is_old
         super().on_headers_complete()
+        if is_old:
+            self.cycle.keep_alive = _asks_to_be_kept(self.headers)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if cycle.scope["http_version"] < "1.1":
+            app = _without_chunks(cycle, app)
         super()._start_asgi_task(cycle, _with_what_came(cycle, app))
 
     def pause_writing(self) -> None:
@@ -90,9 +140,22 @@ class Connection(HttpToolsProtocol):
         self._head = self.loop.call_later(self.head_seconds, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
 
     def _refuse(self, status: HTTPStatus) -> None:
+        self._close_with(status, ("content-length: 0", f"retry-after: {RETRY_AFTER_SECONDS}"))
+
+    def _refuse_request(self, error: TarmacError) -> None:
+        """With a problem document, unless another response is under way: then the connection just ends."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop()
+            self.transport.close()
+            return
+        response = problem_response(error)
+        fields = (f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers)
+        self._close_with(HTTPStatus(response.status_code), fields, bytes(response.body))
+
+    def _close_with(self, status: HTTPStatus, fields: Iterable[str], body: bytes = b"") -> None:
         self._stop()
-        fields = ("connection: close", "content-length: 0", f"retry-after: {RETRY_AFTER_SECONDS}")
-        self.transport.write("\r\n".join((f"HTTP/1.1 {status.value} {status.phrase}", *fields, "", "")).encode())
+        lines = (f"HTTP/1.1 {status.value} {status.phrase}", "connection: close", *fields, "", "")
+        self.transport.write("\r\n".join(lines).encode() + body)
         self.transport.close()
 
     def _stop(self) -> None:
@@ -116,6 +179,54 @@ def _with_what_came(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3
         await app(scope, received, send)
 
     return run  # type: ignore[return-value]  # of HTTP alone; a lifespan is not started here
+
+
+def _without_chunks(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """For HTTP/1.0: a body without a length ends with the connection (RFC 9112 6.3), in place of the chunks that
+    uvicorn would send; after one with a length the connection is kept where the client asked for it."""
+
+    ends_with_connection = False
+
+    async def run(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def sent(event: ASGISendEvent) -> None:
+            nonlocal ends_with_connection
+            if event["type"] == "http.response.start":
+                names = {name.lower() for name, _ in event["headers"]}
+                has_length = b"content-length" in names or scope["method"] == "HEAD" or event["status"] in (204, 304)
+                ends_with_connection = not has_length
+                if ends_with_connection:
+                    cycle.keep_alive = cycle.chunked_encoding = False
+                elif cycle.keep_alive and b"connection" not in names:
+                    event = {**event, "headers": [*event["headers"], (b"connection", b"keep-alive")]}
+            elif event["type"] == "http.response.body" and ends_with_connection:
+                cycle.expected_content_length = len(event.get("body", b""))  # uvicorn takes it off again
+            await send(event)
+
+        await app(scope, receive, sent)
+
+    return run  # type: ignore[return-value]  # of HTTP alone
+
+
+def _without_offer(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    """The fields of a head but those that make the offer."""
+    for name, value in headers:
+        if name == b"connection":
+            kept = (token for token in map(bytes.strip, value.split(b",")) if token.lower() not in _OF_AN_OFFER)
+            yield name, b", ".join(kept)
+        elif name not in _OF_AN_OFFER:
+            yield name, value
+
+
+def _asks_to_be_kept(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Of a client of HTTP/1.0, whose connections end with the response otherwise."""
+    tokens = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
+    return b"keep-alive" in tokens and b"close" not in tokens
+
+
+def _fault_of(error: httptools.HttpParserError) -> TarmacError:
+    if "Content-Length overflow" in str(error):  # the parser's words; it has no class of its own for this
+        return TooLarge("Content-Length is larger than anything that is taken here (TARMAC_MAX_UPLOAD_BYTES)")
+    return MalformedRequest(f"this is no request of HTTP/1.1: {error}")
 
 
 __all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "Connection", "raise_file_limit"]

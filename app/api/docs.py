@@ -6,8 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
 
 from app.api.asset import Asset
+from app.api.json_answer import JSONAnswer
+from app.api.middleware.proxy import address_of
 
 _PAGE = Path(__file__).parent / "page"
 _SWAGGER = _PAGE / "vendor" / "swagger-ui"
@@ -26,7 +29,7 @@ _POLICY = (
 
 @cache
 def docs_router() -> APIRouter:
-    """`/docs` and its files (2 MB, read once). The app itself is made with `docs_url=None, redoc_url=None`."""
+    """`/docs`, its files (2 MB, read once) and `/openapi.json`. The app itself is made without any of them."""
     page = Asset.read(_PAGE / "docs.html", _POLICY)
     assets = {name: Asset.read(file, _POLICY) for name, file in _FILES.items()}
     router = APIRouter(include_in_schema=False)
@@ -35,6 +38,16 @@ def docs_router() -> APIRouter:
     @router.get("/docs")
     async def docs(request: Request) -> Response:
         return page.response(request)
+
+    @router.head("/openapi.json")
+    @router.get("/openapi.json")
+    async def openapi(request: Request) -> Response:
+        return JSONAnswer(request.app.openapi() | {"servers": [{"url": address_of("") or "/"}]})
+
+    @router.head("/docs/")
+    @router.get("/docs/")
+    async def docs_below() -> Response:
+        return RedirectResponse("/docs", 308)  # the page's links are relative to this
 
     @router.head("/docs/{name}")
     @router.get("/docs/{name}")

@@ -26,6 +26,7 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
         schemas[model.__name__] = made
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{}, {"token": []}]
+    document["servers"] = [{"url": "/"}]  # what is served says below which path
     for path, operation in _operations(document):
         responses = operation["responses"]
         if path in OPEN:

@@ -52,7 +52,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        fault = fault_of(scope["headers"])
+        fault = fault_of(scope)
         if fault is not None:
             await problem_response(MalformedRequest(fault), {"Connection": "close"})(scope, receive, send)
             return
@@ -108,16 +108,31 @@ def crowd_of(scope: Scope) -> Crowd | None:
     return None
 
 
-def fault_of(headers: Headers) -> str | None:
+def fault_of(scope: Scope) -> str | None:
     """What is wrong with the head of a request, if anything."""
+    headers: Headers = scope["headers"]
     if len(headers) > MAX_HEADERS:
         return f"the request has more than {MAX_HEADERS} headers"
     if sum(len(name) + len(value) for name, value in headers) > MAX_HEAD_BYTES:
         return f"the request's headers have more than {MAX_HEAD_BYTES} bytes"
     names = [name for name, _ in headers]
+    is_old = scope.get("http_version", "1.1") < "1.1"
     hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+    if len(hosts) > 1 or not (hosts or is_old) or not all(map(_HOST.fullmatch, hosts)):
         return "the request needs exactly one Host header that names a host"
     if names.count(b"content-length") > 1 or (b"content-length" in names and b"transfer-encoding" in names):
         return "the request gives the length of its body twice"
-    return None
+    if is_old and b"transfer-encoding" in names:
+        return "Transfer-Encoding is not part of HTTP/1.0; send the body with Content-Length"
+    return _fault_of_part(scope, names)
+
+
+def _fault_of_part(scope: Scope, names: Sequence[bytes]) -> str | None:
+    """A part of a file is not taken for the whole (RFC 9110 14.5). Below /v2/ the route itself refuses it."""
+    sends = scope.get("method") in ("POST", "PUT", "PATCH")
+    if not sends or b"content-range" not in names or scope["path"].startswith("/v2/"):
+        return None
+    return (
+        "the request has Content-Range, so its body is a part of a file; send the whole file, or send it in parts to "
+        "/uploads"
+    )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.api.problems import Misdirected
@@ -16,6 +17,11 @@ class AllowedHosts:
     """`names` besides addresses and the names of loopback, which nobody can make their own; with `*` all."""
 
     names: frozenset[str]
+
+    def check_all(self, hosts: Iterable[str]) -> None:
+        """Of the Host header, if there is one, and of what a trusted proxy says that it was. Raises Misdirected."""
+        for host in hosts:
+            self.check(host)
 
     def check(self, host: str) -> None:
         """Of a Host header. Raises Misdirected."""

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.api.json_answer import JSONAnswer
+from app.api.middleware.request_id import request_id_field
 from app.errors import Forbidden, Internal, InvalidRequest, NotFound, Origin, Problem, TarmacError, UploadIncomplete
 
 PROBLEM_JSON = "application/problem+json"
@@ -144,7 +145,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 async def _answer_unforeseen(request: Request, error: Exception) -> Response:
     structlog.get_logger().error("unforeseen", path=request.url.path, kind=type(error).__name__)
-    return problem_response(Internal("the service met an error it does not know; its log has more"))
+    return problem_response(Internal("the service met an error it does not know; its log has more"), request_id_field())
 
 
 def install(app: FastAPI) -> None:

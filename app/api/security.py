@@ -6,20 +6,23 @@ import base64
 import binascii
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import CALLER
-from app.api.hosts import AllowedHosts
+from app.api.hosts import AllowedHosts, name_of
+from app.api.middleware.cors import CorsOrigins
+from app.api.middleware.proxy import FORWARDED_HOST, TrustedProxies
 from app.api.problems import problem_response
 from app.errors import Forbidden, TarmacError, Unauthorized
 from app.jobs.caller import Caller, Submitter
 from app.jobs.tokens import Holder
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 # They tell nothing about jobs or registries, and load balancers and browsers ask for them without a token.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _PROBED = frozenset({"/healthz", "/readyz"})  # by load balancers, under any name
@@ -44,18 +47,21 @@ _HEADERS: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class Access:
     """`find` knows the holder of a token; None: everybody who can connect may do everything. `hosts`: the names that
-    the service answers to; None: any."""
+    the service answers to; None: any. `cors`: the pages of other origins that may act. `proxies` and `base_path`: what
+    stands before the service."""
 
     find: FindHolder | None = None
     hosts: AllowedHosts | None = None
+    cors: CorsOrigins = field(default_factory=CorsOrigins)
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    base_path: str = ""
 
 
 class Security:
-    """Pure ASGI. Without `find` everybody who can connect may do everything. The caller of a request stands in its
-    scope."""
+    """Pure ASGI. The caller of a request stands in its scope."""
 
-    def __init__(self, app: ASGIApp, find: FindHolder | None = None, hosts: AllowedHosts | None = None) -> None:
-        self._app, self._find, self._hosts = app, find, hosts
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app, self._find, self._hosts, self._cors = app, access.find, access.hosts, access.cors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,14 +71,22 @@ class Security:
         send = _with_headers(send, _FOREIGN_HEADERS if path == "/v2" or path.startswith("/v2/") else {})
         try:
             if self._hosts is not None and path not in _PROBED:
-                self._hosts.check(headers.get("host", ""))
-            check_origin(method, headers)
+                self._hosts.check_all(filter(None, (headers.get("host"), scope.get(FORWARDED_HOST))))
+            preflight = self._cors.preflight(method, headers)
+            if preflight is not None:
+                await preflight(scope, receive, send)
+                return
+            self._check_origin(method, headers, scope.get(FORWARDED_HOST))
             caller = await self._caller(scope, headers)
             _check_roles(caller, method, path)
         except TarmacError as error:
             await problem_response(error, _challenge(error, path))(scope, receive, send)
             return
         await self._app({**scope, CALLER: caller}, receive, send)
+
+    def _check_origin(self, method: str, headers: Headers, forwarded_host: str | None) -> None:
+        if not self._cors.allow(headers.get("origin")):
+            check_origin(method, headers, forwarded_host)
 
     async def _caller(self, scope: Scope, headers: Headers) -> Caller:
         method, path = scope["method"], scope["path"]
@@ -100,15 +114,33 @@ def _check_roles(caller: Caller, method: str, path: str) -> None:
         raise Forbidden(f"the token of {caller.name} may use repositories below {', '.join(bounds)} only")
 
 
-def check_origin(method: str, headers: Headers) -> None:
-    """A page of another origin may not act in the name of the one who looks at it. Raises Forbidden."""
+def check_origin(method: str, headers: Headers, forwarded_host: str | None = None) -> None:
+    """Keep a page of another origin from acting in the name of the one who looks at it. Raises Forbidden.
+
+    Browsers say themselves whether a page is of our origin, whatever a proxy made of the Host header. Of those that do
+    not say it the origins are compared."""
     if method in _SAFE:
         return
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise Forbidden("the request comes from a page of another site")
+    site = headers.get("sec-fetch-site")
+    if site == "same-origin":
+        return
+    if site not in (None, "none"):
+        raise Forbidden("the request comes from a page of another site; name its origin in TARMAC_CORS_ORIGINS")
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-        raise Forbidden("the request comes from a page of another origin")
+    if origin is not None and not is_same_origin(origin, forwarded_host or headers.get("host", "")):
+        raise Forbidden("the request comes from a page of another origin; name it in TARMAC_CORS_ORIGINS")
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether a page of `origin` has the name of the Host header `host`, and its port where `host` has one: proxies
+    drop it."""
+    try:
+        there, here = urlsplit(origin), urlsplit(f"//{host}")
+        ports = there.port or _DEFAULT_PORTS.get(there.scheme), here.port
+    except ValueError:
+        return False
+    is_named = bool(there.hostname) and name_of(there.netloc) == name_of(host)
+    return is_named and ports[1] in (None, ports[0])
 
 
 def _token_of(authorization: str) -> bytes | None:

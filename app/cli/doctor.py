@@ -59,7 +59,7 @@ async def _examined(settings: Settings) -> list[Finding]:
 
 
 def _about_settings(settings: Settings) -> Iterator[Finding]:
-    where = f"{settings.scheme}://{settings.host}:{settings.port}"
+    where = settings.socket or f"{settings.scheme}://{settings.host}:{settings.port}"
     yield Finding("settings", State.OK, f"they can be read; the service listens on {where}")
     if settings.tokens_file is not None:
         yield _tried("tokens", lambda: _tokens(settings))

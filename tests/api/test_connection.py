@@ -2,92 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-import uvicorn
-from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.api.connection import HEAD_SECONDS, UNREAD_SECONDS, Connection, raise_file_limit
-
-
-class Loop:
-    """Of an event loop what the protocol asks for: timers, and tasks that are not run."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.timers: list[tuple[float, asyncio.Handle]] = []
-
-    def call_later(self, seconds: float, call: Callable[..., Any], *given: Any) -> asyncio.Handle:
-        handle = asyncio.Handle(call, given, asyncio.get_running_loop())
-        self.timers.append((self.now + seconds, handle))
-        return handle
-
-    def create_task(self, coroutine: Any, **named: Any) -> asyncio.Future[None]:
-        coroutine.close()
-        return asyncio.get_running_loop().create_future()
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.now += seconds
-        for at, handle in self.timers:
-            if at <= self.now and not handle.cancelled():
-                handle._run()
-                handle.cancel()
-
-
-class Running(Loop):
-    """Its tasks are run by whoever awaits them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started: list[Any] = []
-
-    def create_task(self, coroutine: Any, **named: Any) -> asyncio.Future[None]:
-        self.started.append(coroutine)
-        return asyncio.get_running_loop().create_future()
-
-
-class Wire:
-    def __init__(self) -> None:
-        self.sent = b""
-        self.closed = self.aborted = False
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return default
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-
-heard: list[Any] = []
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    while not heard or heard[-1]["type"] != "http.disconnect":
-        heard.append(await receive())
-
-
-def connected(state: ServerState | None = None, loop: Loop | None = None) -> tuple[Connection, Wire, Loop]:
-    loop, wire = loop or Loop(), Wire()
-    config = uvicorn.Config(application, http=Connection, ws="none", log_config=None, lifespan="off")
-    config.load()
-    made = Connection(config, state or ServerState(), {}, loop)
-    made.connection_made(wire)  # type: ignore[arg-type]
-    return made, wire, loop
+from tests.support.connections import Running, connected, heard
 
 
 @pytest.mark.parametrize("pieces", [[], [b"G"], [b"GET / HTTP/1.1\r\n", b"Host: a\r\n"], [b"\r\n", b"\r\n"]])

@@ -15,7 +15,7 @@ from app.errors import UploadIncomplete
 HOST = (b"host", b"tarmac.test:8080")
 
 
-async def asked(headers: list[tuple[bytes, bytes]], reached: list[Scope]) -> tuple[int, dict[str, Any]]:
+async def asked(headers: list[tuple[bytes, bytes]], reached: list[Scope], **more: str) -> tuple[int, dict[str, Any]]:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         reached.append(scope)
 
@@ -27,7 +27,8 @@ async def asked(headers: list[tuple[bytes, bytes]], reached: list[Scope]) -> tup
     async def receive() -> Message:
         raise AssertionError("nothing is read of a request that is refused")
 
-    await Guard(app)({"type": "http", "headers": headers}, receive, send)
+    scope = {"type": "http", "headers": headers, "path": "/push", "method": "POST", **more}
+    await Guard(app)(scope, receive, send)
     return (sent[0]["status"], json.loads(sent[1]["body"])) if sent else (0, {})
 
 
@@ -67,10 +68,45 @@ async def test_a_head_that_is_not_well_formed_is_refused(headers: list[tuple[byt
 
 @pytest.mark.parametrize("host", [b"localhost", b"127.0.0.1:8080", b"[::1]:8080", b"a-b.example.com", b"tarmac_1"])
 async def test_a_plain_head_goes_on(host: bytes) -> None:
-    assert fault_of([(b"host", host), (b"content-length", b"1")]) is None
+    assert fault_of({"headers": [(b"host", host), (b"content-length", b"1")]}) is None
     reached: list[Scope] = []
     assert await asked([(b"host", host)], reached) == (0, {})
     assert len(reached) == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "taken"),
+    [
+        ([], True),
+        ([HOST], True),
+        ([HOST, (b"content-length", b"1")], True),
+        ([HOST, HOST], False),
+        ([(b"host", b"")], False),
+        ([(b"host", b"a b")], False),
+        ([(b"transfer-encoding", b"chunked")], False),
+        ([(b"transfer-encoding", b"chunked"), (b"content-length", b"1")], False),
+    ],
+)
+@pytest.mark.parametrize("version", ["1.0", "0.9"])
+async def test_http_1_0_needs_no_host_and_has_no_chunks(
+    headers: list[tuple[bytes, bytes]], taken: bool, version: str
+) -> None:
+    reached: list[Scope] = []
+    status, _ = await asked(headers, reached, http_version=version)
+    assert (status, len(reached)) == ((0, 1) if taken else (400, 0))
+
+
+@pytest.mark.parametrize("path", ["/push", "/push/x.tar", "/push/", "/uploads", "/uploads/1", "/images/load", "/jobs"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize("value", [b"bytes 100-199/200", b"bytes */200", b"bytes 0-199/200", b"lines 1-2/3", b""])
+async def test_a_part_of_a_file_is_not_taken_for_the_whole(path: str, method: str, value: bytes) -> None:
+    reached: list[Scope] = []
+    headers = [HOST, (b"content-range", value), (b"content-length", b"100")]
+    status, document = await asked(headers, reached, path=path, method=method)
+    assert (status, document["code"], reached) == (400, "invalid_request", [])
+    assert "Content-Range" in document["detail"]
+    assert await asked(headers, reached, path=path, method="GET") == (0, {})
+    assert await asked(headers, reached, path="/v2/a/blobs/uploads/1", method=method) == (0, {})
 
 
 async def test_a_body_that_stalls_is_an_incomplete_upload() -> None:
@@ -89,7 +125,7 @@ async def test_a_body_that_stalls_is_an_incomplete_upload() -> None:
         raise AssertionError(message)
 
     with pytest.raises(UploadIncomplete, match="no byte came"):
-        await Guard(app, stall_seconds=0.001)({"type": "http", "headers": [HOST]}, receive, send)
+        await Guard(app, stall_seconds=0.001)({"type": "http", "headers": [HOST], "path": "/"}, receive, send)
 
 
 async def test_after_the_body_is_complete_nothing_is_timed() -> None:
@@ -108,7 +144,7 @@ async def test_after_the_body_is_complete_nothing_is_timed() -> None:
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    await Guard(app, stall_seconds=0.0001)({"type": "http", "headers": [HOST]}, receive, send)
+    await Guard(app, stall_seconds=0.0001)({"type": "http", "headers": [HOST], "path": "/"}, receive, send)
     assert messages == []
 
 
@@ -151,11 +187,11 @@ async def test_a_body_that_trickles_is_an_incomplete_upload(size: int, taken: bo
 
     guard = Guard(app, clock=lambda: now[0])
     if taken:
-        await guard({"type": "http", "headers": [HOST]}, receive, send)
+        await guard({"type": "http", "headers": [HOST], "path": "/"}, receive, send)
         assert len(pieces) == 101
     else:
         with pytest.raises(UploadIncomplete, match="only 30690 bytes came in 30 s"):
-            await guard({"type": "http", "headers": [HOST]}, receive, send)
+            await guard({"type": "http", "headers": [HOST], "path": "/"}, receive, send)
         assert len(pieces) == 29
 
 

@@ -53,11 +53,25 @@ async def test_bound_to_loopback_a_rebound_name_reads_and_pushes_nothing(tmp_pat
         assert (await served.client.get("/jobs", headers={"Host": "localhost:8080"})).json()["jobs"] == []
 
 
-async def test_bound_elsewhere_names_count_where_they_are_set(tmp_path: Path) -> None:
-    for names, status in (((), 200), (("tarmac.test",), 200), (("other.test",), 421)):
-        more = {"host": "0.0.0.0", "allow_anonymous": True, "allowed_hosts": names}
-        async with serving(tmp_path / str(names), **more) as served:
-            assert (await served.client.get("/jobs")).status_code == status
+@pytest.mark.parametrize(("names", "status"), [((), 421), (("tarmac.test",), 200), (("other.test",), 421)])
+async def test_bound_elsewhere_names_count_where_nobody_needs_a_token(
+    tmp_path: Path, names: tuple[str, ...], status: int
+) -> None:
+    more = {"host": "0.0.0.0", "allow_anonymous": True, "allowed_hosts": names}
+    async with serving(tmp_path, **more) as served:
+        assert (await served.client.get("/jobs")).status_code == status
+        for ours in ("10.1.2.3:8080", "[2001:db8::1]:8080", "localhost"):
+            assert (await served.client.get("/jobs", headers={"Host": ours})).status_code == 200
+
+
+@pytest.mark.parametrize(("names", "status"), [((), 401), (("other.test",), 421)])
+async def test_bound_elsewhere_with_tokens_names_count_where_they_are_set(
+    tmp_path: Path, names: tuple[str, ...], status: int
+) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"ci:{'0' * 64}\n")
+    async with serving(tmp_path / "data", host="0.0.0.0", tokens_file=file, allowed_hosts=names) as served:
+        assert (await served.client.get("/jobs")).status_code == status
 
 
 @pytest.mark.parametrize("names", ["a:1", "http://a", "a,b/c", "[::1]"])

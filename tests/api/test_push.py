@@ -306,10 +306,26 @@ async def test_a_body_there_is_no_room_for_is_refused_before_it_is_read(tmp_path
         assert int(answer.headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize("length", ["x", "-1", "1" * 19])
+@pytest.mark.parametrize("length", ["x", "-1", "+1", "1 1", "1,1", "0x10", "1e3", "\u0661", ""])
 async def test_a_content_length_is_a_number(served: Served, length: str) -> None:
-    answer = await served.client.post("/push", content=one_piece(APP), headers={"Content-Length": length})
-    problem(answer, 400, "invalid_request")
+    headers = {b"Content-Length": length.encode()}
+    problem(await served.client.post("/push", content=one_piece(APP), headers=headers), 400, "invalid_request")
+
+
+@pytest.mark.parametrize("path", ["/push", "/push/", "/push?tag=a:1", "/images/load"])
+@pytest.mark.parametrize("digits", [18, 19, 20, 21, 50, 500, 5_000])
+async def test_a_length_beyond_every_number_is_too_large(served: Served, path: str, digits: int) -> None:
+    headers = {"Content-Length": "9" * digits}
+    answer = await served.client.post(path, content=one_piece(APP), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert (await served.client.get("/jobs")).json()["jobs"] == []
+
+
+async def test_zeros_before_a_length_say_nothing(served: Served) -> None:
+    for zeros in (1, 30, 3_000):
+        headers = {"Content-Length": "0" * zeros + str(len(APP))}
+        answer = await served.client.post("/push?wait=30", content=one_piece(APP), headers=headers)
+        assert (answer.status_code, answer.json()["state"]) == (200, "succeeded")
 
 
 async def test_a_job_that_fails_while_its_client_waits_is_a_problem_with_the_job(tmp_path: Path) -> None:

@@ -89,10 +89,18 @@ def test_every_line_is_a_holder_of_its_own() -> None:
     "headers",
     [
         {"Origin": "http://evil.example"},
-        {"Origin": "http://tarmac.test:1"},
+        {"Origin": "http://tarmac.test:1", "Host": "tarmac.test:2"},
+        {"Origin": "http://tarmac.test", "Host": "tarmac.test:8080"},
+        {"Origin": "https://tarmac.test.evil.example"},
         {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://["},
+        {"Origin": "http://tarmac.test:x"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "something-new"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://tarmac.test"},
+        {"Sec-Fetch-Site": "none", "Origin": "http://evil.example"},
     ],
 )
 async def test_a_page_of_others_cannot_push(served: Served, headers: dict[str, str]) -> None:
@@ -102,7 +110,19 @@ async def test_a_page_of_others_cannot_push(served: Served, headers: dict[str, s
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"Origin": "http://tarmac.test", "Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}]
+    "headers",
+    [
+        {},
+        {"Origin": "http://tarmac.test", "Sec-Fetch-Site": "same-origin"},
+        {"Origin": "https://ingest.example:8443", "Sec-Fetch-Site": "same-origin"},  # a proxy wrote another Host
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "https://tarmac.test"},
+        {"Origin": "https://TARMAC.test:8443"},  # a proxy dropped the port, as nginx with `Host $host`
+        {"Origin": "http://tarmac.test", "Host": "tarmac.test:80"},
+        {"Origin": "https://tarmac.test", "Host": "tarmac.test:443"},
+        {"Origin": "http://[::1]:8080", "Host": "[::1]:8080"},
+        {"Origin": "http://127.0.0.1:9", "Host": "127.0.0.1"},
+    ],
 )
 async def test_our_own_page_and_command_line_tools_can_push(served: Served, headers: dict[str, str]) -> None:
     assert (await served.client.post("/push?wait=30", content=APP, headers=headers)).status_code == 200
@@ -140,3 +160,10 @@ async def test_what_archives_brought_is_never_a_page_or_a_script_of_this_origin(
         assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox", answer.url
         assert answer.headers["content-disposition"] == "attachment"
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+async def test_what_a_browser_says_of_a_page_never_replaces_the_look_at_the_name(served: Served, site: str) -> None:
+    headers = {"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": site}
+    for method, path in (("POST", "/push"), ("GET", "/jobs"), ("DELETE", "/jobs/x"), ("OPTIONS", "/uploads")):
+        assert (await served.client.request(method, path, headers=headers)).status_code == 421

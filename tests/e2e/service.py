@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -33,6 +34,7 @@ class Service:
     process: subprocess.Popen[bytes]
     authority: Path | None = None  # that signed what it shows, where it speaks TLS
     client: Certificates | None = None  # what a client shows
+    socket: Path | None = None  # where it listens in place of the address
 
     @property
     def url(self) -> str:
@@ -45,6 +47,8 @@ class Service:
             options += ["--cacert", str(self.authority)]
         if self.client is not None:
             options += ["--cert", str(self.client.certificate), "--key", str(self.client.key)]
+        if self.socket is not None:
+            options += ["--unix-socket", str(self.socket)]
         command = [curl(), "-sS", "--max-time", "40", "-w", "\n%{http_code}", *options, f"{self.url}{path}"]
         done = subprocess.run(command, capture_output=True, check=True, input=stdin)
         body, _, status = done.stdout.rpartition(b"\n")
@@ -68,7 +72,8 @@ def service(
         stderr=subprocess.DEVNULL,
     )
     try:
-        running = Service(f"127.0.0.1:{port}", data, process, authority, client)
+        at = Path(environ["TARMAC_SOCKET"]) if "TARMAC_SOCKET" in environ else None
+        running = Service(f"127.0.0.1:{port}", data, process, authority, client, at)
         _await_start(running)
         yield running
     finally:
@@ -88,6 +93,8 @@ def _await_start(running: Service) -> None:
 
 
 def _answers(running: Service) -> bool:
+    if running.socket is not None:
+        return _answers_at(running.socket)
     context = None if running.authority is None else ssl.create_default_context(cafile=running.authority)
     if context is not None and running.client is not None:
         context.load_cert_chain(running.client.certificate, running.client.key)
@@ -96,3 +103,13 @@ def _answers(running: Service) -> bool:
             return True
     except (URLError, ConnectionError, TimeoutError):
         return False
+
+
+def _answers_at(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+            client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            return client.recv(100).startswith(b"HTTP/1.1 200 ")
+        except OSError:
+            return False

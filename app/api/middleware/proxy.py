@@ -1,0 +1,172 @@
+"""What stands before the service: which proxies are believed, and the path below which clients see it.
+
+`X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` count from the networks of TARMAC_TRUSTED_PROXIES only. Of a list the
+last entry was added by the proxy next to us, and every entry before it may come from the client. So the client is the
+right-most address that is no trusted proxy, and of the other fields the last value counts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.dialects import dialect_of
+from app.setting_values import UNIX_PEER, is_base_path
+
+FORWARDED_HOST = "tarmac.forwarded_host"  # where the scope has X-Forwarded-Host of a trusted proxy
+_ADDRESSES = frozenset({b"location", b"content-location", b"tarmac-job"})
+_base_path: ContextVar[str] = ContextVar("base_path", default="")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def address_of(path: str) -> str:
+    """Return the path of a route as the client of this request sees it, for bodies; header fields get it by
+    themselves."""
+    return _base_path.get() + path
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What the trusted proxies say; None for what they do not."""
+
+    client: str | None = None
+    scheme: str | None = None
+    host: str | None = None
+    prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedProxies:
+    networks: tuple[Network, ...] = ()
+    unix: bool = False
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> TrustedProxies:
+        """Of networks, addresses, and `unix`. Raises ValueError."""
+        known = tuple(texts)
+        return cls(tuple(ipaddress.ip_network(text) for text in known if text != UNIX_PEER), UNIX_PEER in known)
+
+    def read(self, scope: Scope) -> Forwarded:
+        if not (self.networks or self.unix):
+            return Forwarded()
+        client = scope.get("client")
+        peer = None if client is None else parse_address(client[0])
+        if not (self.unix if client is None else self._trust(peer)):
+            return Forwarded()
+        scheme, host = _last(scope, b"x-forwarded-proto").lower(), _last(scope, b"x-forwarded-host")
+        prefix = _last(scope, b"x-forwarded-prefix").rstrip("/")
+        return Forwarded(
+            client=self._client(scope),
+            scheme=scheme if scheme in ("http", "https") else None,
+            host=host or None,
+            prefix=prefix if prefix and is_base_path(prefix) else None,
+        )
+
+    def _trust(self, address: Address | None) -> bool:
+        return address is not None and any(address in network for network in self.networks)
+
+    def _client(self, scope: Scope) -> str | None:
+        """The right-most address that is not trusted; the left-most one where all are. A proxy that says no address is
+        itself the last that is known."""
+        known: str | None = None
+        for text in _values(scope, b"x-forwarded-for"):
+            address = parse_address(text)
+            if address is None:
+                return known
+            known = str(address)
+            if not self._trust(address):
+                return known
+        return known
+
+
+class Proxy:
+    """`base_path`: TARMAC_BASE_PATH; X-Forwarded-Prefix of a trusted proxy goes before it.
+
+    The prefix is taken off a path once, so that proxies may pass it on or not. What is asked for by container tools is
+    not below it."""
+
+    def __init__(self, app: ASGIApp, trusted: TrustedProxies, base_path: str = "") -> None:
+        self._app, self._trusted, self._base_path = app, trusted, base_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        said = self._trusted.read(scope)
+        base_path = self._base_path if said.prefix is None else said.prefix
+        if base_path and scope["path"] == base_path and scope["method"] in ("GET", "HEAD"):
+            await RedirectResponse(f"{base_path}/", 308)(scope, receive, send)
+            return
+        _base_path.set(base_path)
+        path = _without_slash(scope["method"], _without_prefix(scope["path"], (base_path, self._base_path)))
+        seen = {**scope, "path": path, FORWARDED_HOST: said.host, "scheme": said.scheme or scope.get("scheme", "http")}
+        if said.client is not None:
+            seen["client"] = (said.client, 0)
+        is_below = base_path and dialect_of(path) is None
+        await self._app(seen, receive, _with_base_path(send, base_path) if is_below else send)
+
+
+def parse_address(text: str) -> Address | None:
+    """Of an address with or without a port, as proxies write them; None for anything else."""
+    bare = text.strip().strip('"')
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _without_prefix(path: str, prefixes: Iterable[str]) -> str:
+    for prefix in filter(None, prefixes):
+        below = path.removeprefix(f"{prefix}/")
+        if below != path and dialect_of(f"/{below}") is None:
+            return f"/{below}"
+    return path
+
+
+def _without_slash(method: str, path: str) -> str:
+    """`/jobs/` is `/jobs`. A name may end with one at `PUT /push/{filename}`, and below /v2/ and at Docker's routes;
+    `/docs/` has another base for its links."""
+    is_named = (method == "PUT" and path.startswith("/push/")) or dialect_of(path) is not None
+    return path if is_named or path in ("/", "/docs/") else path.removesuffix("/")
+
+
+def _with_base_path(send: Send, base_path: str) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in tuple(headers.items()):
+                if name.encode() in _ADDRESSES and value.startswith("/") and not value.startswith("//"):
+                    headers[name] = base_path + value
+        await send(message)
+
+    return sending
+
+
+def _values(scope: Scope, name: bytes) -> Iterator[str]:
+    """The entries of a field, the last one first. Nothing before the entry that is asked for is looked at."""
+    for rest in (value.decode("latin-1") for found, value in reversed(scope["headers"]) if found == name):
+        while rest:
+            rest, _, entry = rest.rpartition(",")
+            if entry.strip():
+                yield entry.strip()
+
+
+def _last(scope: Scope, name: bytes) -> str:
+    return next(_values(scope, name), "")
+
+
+__all__ = ["FORWARDED_HOST", "Proxy", "TrustedProxies", "address_of", "parse_address"]
