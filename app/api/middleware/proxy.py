@@ -158,11 +158,15 @@ def _with_base_path(send: Send, base_path: str) -> Send:
 
 def _values(scope: Scope, name: bytes) -> Iterator[str]:
     """The entries of a field, the last one first. Nothing before the entry that is asked for is looked at."""
-    for rest in (value.decode("latin-1") for found, value in reversed(scope["headers"]) if found == name):
-        while rest:
-            rest, _, entry = rest.rpartition(",")
-            if entry.strip():
-                yield entry.strip()
+    for value in (value.decode("latin-1") for found, value in reversed(scope["headers"]) if found == name):
+        yield from _entries(value)
+
+
+def _entries(value: str) -> Iterator[str]:
+    while value:
+        value, _, entry = value.rpartition(",")
+        if entry.strip():
+            yield entry.strip()
 
 
 def _last(scope: Scope, name: bytes) -> str:
