@@ -54,6 +54,7 @@ def parse_audit_cursor(cursor: str | None) -> int:
 
 def audit_members(job: Job) -> dict[str, Any]:
     """What is kept of the end of a job."""
+    accepted = job.accepted_at or job.created_at
     return {
         "at": _time(job.finished_at),
         "job": job.id,
@@ -62,7 +63,8 @@ def audit_members(job: Job) -> dict[str, Any]:
         "code": job.problem.code if job.problem else None,
         "token": job.submitter.name or None,
         "address": job.submitter.address or None,
-        "accepted_at": _time(job.accepted_at or job.created_at),
+        # of jobs that came after one of a clock that was ahead, it says the order alone
+        "accepted_at": _time(min(accepted, job.finished_at or accepted)),
         "registry": job.registry,
         "dry_run": job.options.dry_run,
         "archives": [

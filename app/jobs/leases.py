@@ -83,7 +83,8 @@ class LocalTagLeases:
 
 
 class Arrivals:
-    """The moments at which jobs are accepted: each later than the one before, even where the clock was set back."""
+    """The moments at which jobs are accepted: each later than the one before, also after the clock was set back, and
+    after a restart. They say in which order jobs came, and the time of day as long as no clock was ahead."""
 
     def __init__(self) -> None:
         self._last = datetime.min.replace(tzinfo=UTC)
@@ -92,8 +93,12 @@ class Arrivals:
         self._last = max(clock(), self._last + _TICK)
         return self._last
 
+    def is_ahead(self, now: datetime) -> bool:
+        """Return whether a moment later than `now` has been given."""
+        return self._last > now
+
     def saw(self, job: Job) -> None:
-        """A job of an earlier life of the service."""
+        """Take note of a job that was accepted before a restart, or by another replica."""
         self._last = max(self._last, claim_of(job)[0])
 
 

@@ -46,6 +46,7 @@ async def at_work(
     of the archives that they have in the spool. `arriving`: jobs whose uploads
     may go on."""
     service = JobService(workshop)
+    await see_newest(workshop, _BATCH)
     # of several replicas the others may be at work on what looks left behind; the queue knows what is
     for job in await recover(workshop, arriving) if workshop.fellows is None else ():
         await workshop.queue.put(job.id, job.turn)
@@ -111,11 +112,17 @@ async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple
     return tuple(waiting)
 
 
+async def see_newest(workshop: Workshop, count: int) -> None:
+    """Whatever is accepted from now on comes after the newest jobs in the store, even if a clock was ahead then."""
+    for job in await workshop.ledger.page(JobQuery(limit=count)):
+        workshop.arrivals.saw(job)
+
+
 async def _remember_landed(workshop: Workshop, oldest: datetime) -> None:
     """What jobs accepted after the oldest that waits have written is not written over by it."""
-    ended = frozenset(JobState) - {JobState.QUEUED, JobState.RUNNING, JobState.RECEIVING}
-    async for job in _jobs(workshop, ended):
-        if job.created_at < oldest - LONGEST_UPLOAD:
+    is_ordered = not workshop.arrivals.is_ahead(workshop.clock())  # else times of creation say nothing of the order
+    async for job in _jobs(workshop, _ENDED):
+        if is_ordered and job.created_at < oldest - LONGEST_UPLOAD:
             return
         if claim_of(job)[0] > oldest:
             await workshop.leases.landed(job, landed_names(job))
@@ -167,6 +174,7 @@ async def _keep_alive(workshop: Workshop) -> None:
         try:
             for job_id in await workshop.fellows.beat():
                 await workshop.ledger.change(job_id, lambda job: _broken_off(job, workshop))
+            await see_newest(workshop, 1)
         except (Conflict, NotFound):
             continue  # another replica was faster
         except Unavailable as error:

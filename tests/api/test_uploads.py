@@ -15,6 +15,8 @@ import httpx
 import pytest
 from starlette.requests import ClientDisconnect
 
+from app.errors import SpoolFull
+from app.spool.arriving import ArrivingFiles
 from tests.api.conftest import APP, OTHER, Served, serving
 from tests.support.archives import docker_save, image
 
@@ -166,6 +168,43 @@ async def test_parts_that_come_side_by_side_become_one_upload(served: Served) ->
     assert job["images"][0]["destinations"] == ["127.0.0.1:8080/joined:1"]
     assert job["state"] == "succeeded"
     assert (await served.client.head(parts[0], headers=TUS)).status_code == 404
+
+
+async def two_parts(served: Served) -> list[str]:
+    parts = []
+    for piece in (APP[:HALF], APP[HALF:]):
+        headers = STREAM | {"Upload-Length": str(len(piece)), "Upload-Concat": "partial"}
+        parts.append((await served.client.post("/uploads", headers=headers, content=piece)).headers["location"])
+    return parts
+
+
+async def test_of_several_requests_that_join_the_same_parts_one_does_and_no_job_is_left(served: Served) -> None:
+    parts = await two_parts(served)
+    headers = TUS | metadata(tag="joined:1") | {"Upload-Concat": f"final;{parts[0]} {parts[1]}"}
+    answers = await asyncio.gather(*(served.client.post("/uploads", headers=headers) for _ in range(4)))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses[0] == 201
+    assert set(statuses[1:]) <= {404, 423}
+    (joined,) = [answer for answer in answers if answer.status_code == 201]
+    assert (await job_of(served, joined.headers["tarmac-job"]))["state"] == "succeeded"
+    assert len((await served.client.get("/jobs")).json()["jobs"]) == 1
+
+
+async def test_parts_that_cannot_be_joined_leave_no_job_that_waits(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(files: ArrivingFiles, name: str, parts: object) -> None:
+        raise SpoolFull("no room")
+
+    parts = await two_parts(served)
+    headers = TUS | metadata(tag="joined:1") | {"Upload-Concat": f"final;{parts[0]} {parts[1]}"}
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrivingFiles, "join", fail)
+        refused = await served.client.post("/uploads", headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (507, "spool_full")
+    (job,) = (await served.client.get("/jobs")).json()["jobs"]
+    assert job["state"] == "failed"
+    assert (await served.client.post("/uploads", headers=headers)).status_code == 201
 
 
 async def test_bytes_that_begin_elsewhere_are_refused_in_the_words_of_both(served: Served) -> None:

@@ -10,15 +10,18 @@ import pytest
 
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobService, JobState
-from app.jobs.lifetime import recover
+from app.jobs.audit import audit_members
+from app.jobs.lifetime import recover, see_newest
 from app.jobs.pausing import RetrySchedule
 from app.jobs.queue import LONGEST_DELAY, Turn
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.record import from_members, to_members
 from app.jobs.runner import Runner
 from app.jobs.workshop import Workshop
-from tests.jobs.bench import Bench, ended, upload
+from app.push import ImageState, PushOptions
+from tests.jobs.bench import REQUEST, Bench, ended, upload
 from tests.jobs.test_queue import Work, turns
+from tests.support.archives import entry, image, oci_image, oci_layout
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY, YEAR = timedelta(days=1), timedelta(days=365)
@@ -158,6 +161,64 @@ def test_a_row_that_does_not_say_what_was_waited_has_waited_for_nothing() -> Non
     assert from_members(members).waited == DAY
     del members["waited"]
     assert from_members(members).waited == timedelta(0)
+
+
+async def sent(bench: Bench, service: JobService, text: str) -> tuple[Job, str]:
+    """A queued job for one tag, and the digest that the tag is to have."""
+    node = oci_image(image({"bin/app": text.encode() * 500}))
+    request = replace(REQUEST, options=PushOptions(tag="team/app:1"))
+    return await upload(service, oci_layout([entry(node)]), request), node.digest
+
+
+@pytest.mark.parametrize("is_restarted", [True, False])
+@pytest.mark.parametrize("runs", ["in order", "newer first", "only newer waits"])
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), YEAR])
+async def test_what_is_sent_after_the_clock_was_put_right_has_the_last_word(
+    bench: Bench, ahead: timedelta, runs: str, is_restarted: bool
+) -> None:
+    workshop = bench.workshop()
+    bench.clock.now += ahead
+    older, _ = await sent(bench, JobService(workshop), "older")
+    if runs == "only newer waits":
+        await Runner(workshop).run(older.id)
+    bench.clock.now -= ahead
+    if is_restarted:
+        workshop = bench.workshop()
+        await see_newest(workshop, 10)
+        await recover(workshop)
+    newer, digest = await sent(bench, JobService(workshop), "newer")
+    for job in (older, newer) if runs == "in order" else (newer, older):
+        await Runner(workshop).run(job.id)
+    assert str(bench.registry.tags["team/app", "1"]) == digest
+    found = await JobService(workshop).get(newer.id)
+    assert [image.state for image in found.images] == [ImageState.PUSHED]
+
+
+async def test_a_newer_job_that_landed_before_a_restart_is_not_written_over_by_one_of_a_wrong_clock(
+    bench: Bench,
+) -> None:
+    workshop = bench.workshop()
+    bench.clock.now += YEAR
+    older, _ = await sent(bench, JobService(workshop), "older")
+    bench.clock.now -= YEAR
+    newer, digest = await sent(bench, JobService(workshop), "newer")
+    await Runner(workshop).run(newer.id)
+    restarted = bench.workshop()
+    await see_newest(restarted, 10)
+    await recover(restarted)
+    await Runner(restarted).run(older.id)
+    assert str(bench.registry.tags["team/app", "1"]) == digest
+
+
+async def test_the_audit_trail_accepts_no_job_after_its_end(bench: Bench) -> None:
+    workshop = bench.workshop()
+    bench.clock.now += YEAR
+    await sent(bench, JobService(workshop), "older")
+    bench.clock.now -= YEAR
+    newer, _ = await sent(bench, JobService(workshop), "newer")
+    await Runner(workshop).run(newer.id)
+    entry = audit_members(await JobService(workshop).get(newer.id))
+    assert entry["accepted_at"] <= entry["at"]
 
 
 async def test_waiting_for_an_answer_lasts_as_long_as_was_asked_for(bench: Bench) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,17 +29,17 @@ INDEX = oci_layout(
 REFERRERS = next(kind for kind in kinds() if kind.name == "with-referrers")
 
 
-async def test_an_expired_password_of_ecr_is_no_lack_of_rights(tmp_path: Path) -> None:
-    async with opened(Ecr(), tmp_path) as ground:
+async def test_an_expired_password_of_ecr_is_no_lack_of_rights() -> None:
+    async with opened(Ecr()) as ground:
         run = await ground.push(IMAGE, credentials=FixedCredentials(Credentials("AWS", STALE)))
     assert (run.problem().code, run.problem().retryable) == ("registry_auth", False)
     assert "authorization token has expired" in run.problem().detail
 
 
 @pytest.mark.parametrize("vendor", [Acr, Ecr])
-async def test_a_blob_that_there_is_no_room_for_is_sent_once(vendor: type[Vendor], tmp_path: Path) -> None:
+async def test_a_blob_that_there_is_no_room_for_is_sent_once(vendor: type[Vendor]) -> None:
     """A 405 with a code of its own is not about how the blob is sent."""
-    async with opened(vendor(), tmp_path) as ground:
+    async with opened(vendor()) as ground:
         ground.vendor.impose(Fault.QUOTA)
         run = await ground.push(IMAGE)
         assert run.states == [ImageState.FAILED]
@@ -58,9 +57,9 @@ class Strict(Zot):
             raise Refusal(400, body=json.dumps({"errors": [error]}).encode())
 
 
-async def test_a_tag_of_another_kind_does_not_make_tarmac_change_media_types(tmp_path: Path) -> None:
+async def test_a_tag_of_another_kind_does_not_make_tarmac_change_media_types() -> None:
     """The other images of the archive keep Docker's."""
-    async with opened(Strict(), tmp_path) as ground:
+    async with opened(Strict()) as ground:
         await ground.push(INDEX)
         names = ("example.com/app:1", "example.com/other:1")
         run = await ground.push(docker_save([tagged(app(name), name) for name in names]))
@@ -70,8 +69,8 @@ async def test_a_tag_of_another_kind_does_not_make_tarmac_change_media_types(tmp
         assert "delete it at the registry" in run.problem().detail
 
 
-async def test_a_content_type_that_is_not_the_manifest_s_own_is_merged_with_all_the_same(tmp_path: Path) -> None:
-    async with opened(Zot(), tmp_path) as ground:
+async def test_a_content_type_that_is_not_the_manifest_s_own_is_merged_with_all_the_same() -> None:
+    async with opened(Zot()) as ground:
         await ground.push(IMAGE)
         await ground.push(INDEX)
         assert (await ground.push(INDEX)).states == [ImageState.ALREADY_PRESENT]
@@ -83,9 +82,9 @@ async def test_a_content_type_that_is_not_the_manifest_s_own_is_merged_with_all_
 
 
 @pytest.mark.parametrize("vendor", [Gar, Ghcr])
-async def test_the_referrers_of_an_image_are_listed_by_one_request(vendor: type[Vendor], tmp_path: Path) -> None:
+async def test_the_referrers_of_an_image_are_listed_by_one_request(vendor: type[Vendor]) -> None:
     """Whether the repository lets a tag be moved or not."""
-    async with opened(vendor(), tmp_path) as ground:
+    async with opened(vendor()) as ground:
         ground.vendor.impose(Fault.IMMUTABLE)
         run = await ground.push(REFERRERS.tar)
         assert (run.states, run.notices) == ([ImageState.PUSHED], [])
@@ -98,8 +97,8 @@ async def test_the_referrers_of_an_image_are_listed_by_one_request(vendor: type[
     assert {child["digest"] for child in listed} == set(REFERRERS.referrers)
 
 
-async def test_a_source_that_may_not_be_read_is_no_source_of_a_mount(tmp_path: Path) -> None:
-    async with opened(DockerHub(), tmp_path) as ground:
+async def test_a_source_that_may_not_be_read_is_no_source_of_a_mount() -> None:
+    async with opened(DockerHub()) as ground:
         await ground.push(IMAGE)
         ground.vendor.homes.discard(ground.vendor.home)
         ground.mark()
@@ -109,19 +108,19 @@ async def test_a_source_that_may_not_be_read_is_no_source_of_a_mount(tmp_path: P
         assert len(tokens) <= 6
 
 
-async def test_the_login_of_azure_s_command_line_is_taken(tmp_path: Path) -> None:
+async def test_the_login_of_azure_s_command_line_is_taken() -> None:
     """`az acr login` leaves a refresh token, which Docker's configuration calls an identity token."""
     login = Credentials("00000000-0000-0000-0000-000000000000", "", identity_token=REFRESH_TOKEN)
-    async with opened(Acr(), tmp_path) as ground:
+    async with opened(Acr()) as ground:
         assert (await ground.push(IMAGE, credentials=FixedCredentials(login))).states == [ImageState.PUSHED]
         asked = ground.vendor.token_requests[0]
     assert (asked["grant_type"], asked["service"]) == (["refresh_token"], [Acr.service])
 
 
 @pytest.mark.parametrize("vendor", [Acr, DockerHub, Gar, Ghcr])
-async def test_a_token_service_that_wants_fewer_requests_is_waited_for(vendor: type[Vendor], tmp_path: Path) -> None:
+async def test_a_token_service_that_wants_fewer_requests_is_waited_for(vendor: type[Vendor]) -> None:
     limited: Vendor = type("Limited", (vendor,), {"limits_tokens": True})()
-    async with opened(limited, tmp_path) as ground:
+    async with opened(limited) as ground:
         limited.impose(Fault.RATE_LIMIT)
         assert (await ground.push(IMAGE)).states == [ImageState.PUSHED]
         assert ground.lapse.now >= ground.vendor.retry_after

@@ -41,8 +41,8 @@ REFUSED = pytest.mark.parametrize(("vendor", "kind"), pairs(taken=False))
 
 
 @pytest.fixture
-async def ground(vendor: type[Vendor], tmp_path: Path) -> AsyncIterator[Ground]:
-    async with opened(vendor(), tmp_path) as running:
+async def ground(vendor: type[Vendor]) -> AsyncIterator[Ground]:
+    async with opened(vendor()) as running:
         yield running
         assert [seen.target for seen in running.seen if "cookie" in seen.headers] == []
 
@@ -93,10 +93,10 @@ async def check_landed(ground: Ground, kind: Kind, home: str | None = None) -> N
             await ground.pull(f"{home or ground.vendor.home}/{repository}", referrer)
 
 
-def wasted(ground: Ground) -> list[str]:
-    """Requests since the last mark that a registry refused to authorize more often than once for each repository."""
-    asked = [seen.path for seen in ground.since if "authorization" not in seen.headers and seen.path != "/v2/"]
-    return asked if ground.vendor.manners.auth != "none" else []
+def unauthorized(ground: Ground) -> list[str]:
+    """Paths that the registry was asked for without any authorization, besides the ping."""
+    asked = [seen for seen in ground.servers[0].requests if "authorization" not in seen.headers]
+    return [seen.path for seen in asked if seen.path != "/v2/"]
 
 
 def sent(ground: Ground) -> list[int]:
@@ -105,36 +105,24 @@ def sent(ground: Ground) -> list[int]:
 
 
 @TAKEN
-async def test_a_first_push_sends_each_blob_once_and_all_can_be_pulled(ground: Ground, kind: Kind) -> None:
+async def test_a_push_sends_each_blob_once_again_nothing_and_elsewhere_mounts(ground: Ground, kind: Kind) -> None:
+    """All can be pulled from both repositories. Blobs below 4 KiB are sent as fast as asked for."""
+    vendor = ground.vendor
     run = await ground.push(kind.tar)
     assert states(run) == {ImageState.PUSHED}
-    if ground.vendor.manners.mounts:
-        assert len(sent(ground)) == len(run.plan.blobs)
-    assert wasted(ground) == []
+    assert len(sent(ground)) == len(run.plan.blobs) or not vendor.manners.mounts
+    assert vendor.sessions == {}
     await check_landed(ground, kind)
-    assert ground.vendor.sessions == {}
-
-
-@TAKEN
-async def test_the_same_again_sends_nothing(ground: Ground, kind: Kind) -> None:
-    await ground.push(kind.tar)
     ground.mark()
     assert states(await ground.push(kind.tar)) == {ImageState.ALREADY_PRESENT}
-    again = {(method, kind_of) for method, kind_of in ground.counted() if method not in {"GET", "HEAD"}}
-    assert again <= ({("PUT", "manifest")} if kind.referrers else set())  # whether they are listed is not known
-    assert wasted(ground) == []
-
-
-@TAKEN
-async def test_a_second_repository_costs_no_blob_if_the_vendor_mounts(ground: Ground, kind: Kind) -> None:
-    """Blobs below 4 KiB are sent as fast as asked for."""
-    await ground.push(kind.tar)
+    written = {request for request in ground.counted() if request[0] not in {"GET", "HEAD"}}
+    assert written <= ({("PUT", "manifest")} if kind.referrers else set())  # whether they are listed is not known
     ground.mark()
-    assert states(await ground.push(kind.tar, home=ground.vendor.second)) == {ImageState.PUSHED}
-    if ground.vendor.manners.mounts:
-        assert [size for size in sent(ground) if size >= SMALL] == []
-    await check_landed(ground, kind, ground.vendor.second)
-    assert ground.vendor.sessions == {}
+    assert states(await ground.push(kind.tar, home=vendor.second)) == {ImageState.PUSHED}
+    assert [size for size in sent(ground) if size >= SMALL] == [] or not vendor.manners.mounts
+    assert vendor.sessions == {}
+    await check_landed(ground, kind, vendor.second)
+    assert unauthorized(ground) == []
 
 
 @REFUSED

@@ -195,6 +195,7 @@ class PgQueuerJobQueue:
         for job_id, turn in await self._rows.without_row(_MOST_STRAYS):
             await self.put(job_id, turn)
         await self._rows.widen()
+        await self._rows.mend_times()
 
     async def _end_stopped(self) -> None:
         await self._rows.end_stopped(timedelta(seconds=IDLE_SECONDS))

@@ -22,7 +22,7 @@ from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import JobId, QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
-from app.jobs.queue import Turn
+from app.jobs.queue import LONGEST_DELAY, Turn
 from app.jobs.store.engine import SESSION
 
 TABLE = "tarmac_pgqueuer"
@@ -90,7 +90,7 @@ class Rows:
 
     async def put(self, job_id: str, turn: Turn, running: bool) -> None:
         """`running`: here, at this moment."""
-        delay = max(turn.not_before - datetime.now(UTC), timedelta(0)) if turn.not_before else timedelta(0)
+        delay = turn.delay(datetime.now(UTC))
         place = await self._pool.fetchval("SELECT place FROM jobs WHERE id = $1", job_id)
         priority = turn.priority * _SHARES - await self._ahead(job_id, turn)
         while True:
@@ -123,6 +123,7 @@ class Rows:
             )
             UPDATE tarmac_pgqueuer AS row SET
                 priority = $2,
+                updated = now(),
                 status = CASE WHEN idle THEN 'queued' ELSE row.status END,
                 queue_manager_id = CASE WHEN idle THEN NULL ELSE row.queue_manager_id END,
                 execute_after = CASE WHEN idle THEN now() + $3 ELSE row.execute_after END,
@@ -176,6 +177,22 @@ class Rows:
             WHERE status = 'queued' AND entrypoint LIKE $1 || '@%' AND updated < now() - $2::interval""",
             ANYWHERE,
             self._timeout,
+        )
+
+    async def mend_times(self) -> None:
+        """Correct what was written while the database's clock was ahead. A row that was written later than now is put
+        off for as long as it was then; no row is put off for longer than LONGEST_DELAY, and no heartbeat is to come."""
+        await self._pool.execute(
+            """UPDATE tarmac_pgqueuer SET
+                execute_after = CASE
+                    WHEN updated > now() AND execute_after - updated <= $1::interval
+                        THEN now() + greatest(execute_after - updated, interval '0')
+                    WHEN execute_after > now() + $1::interval THEN now()
+                    ELSE execute_after END,
+                heartbeat = least(heartbeat, now()),
+                updated = least(updated, now())
+            WHERE updated > now() OR heartbeat > now() OR execute_after > now() + $1::interval""",
+            LONGEST_DELAY,
         )
 
     async def place_and_home(self, job_id: str) -> tuple[str, str] | None:

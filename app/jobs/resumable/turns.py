@@ -46,19 +46,23 @@ class Turns:
     @asynccontextmanager
     async def interruptible(self) -> AsyncIterator[None]:
         """Within a turn: what waits for the client. Raises TurnTaken when a newer request wants the turn."""
+        scope = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as self._scope:
+            async with scope:
+                self._scope = scope
                 yield
         except TimeoutError:
-            if self._scope is not None and self._scope.expired():
+            if scope.expired():
                 raise _overtaken() from None
             raise
         finally:
             self._scope = None
 
     def interrupt(self) -> None:
-        if self._scope is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time())
+        """End what waits for the client. May be called again before that has ended."""
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.reschedule(asyncio.get_running_loop().time())
 
 
 def _overtaken() -> TurnTaken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,9 +13,11 @@ import structlog
 from app.errors import (
     ArchiveError,
     Conflict,
+    Interrupted,
     InvalidRequest,
     LimitExceeded,
     NotFound,
+    TarmacError,
     TooLarge,
 )
 from app.jobs.job import Job, JobState
@@ -127,17 +129,29 @@ class ResumableUploads:
         """One upload of several that are parts, which go. Raises InvalidRequest, what `begin` raises."""
         if not 0 < len(parts) <= MAX_PARTS:
             raise InvalidRequest(f"an upload is put together of 1 to {MAX_PARTS} parts, and {len(parts)} are given")
-        found = [self._uploads.find(part) for part in parts]
-        if len(set(parts)) < len(parts) or not all(each.state.is_part for each in found):
-            raise InvalidRequest("each part must be an upload of its own that was begun with `Upload-Concat: partial`")
-        if not all(each.state.complete for each in found):
+        if len(set(parts)) < len(parts):
+            raise InvalidRequest("a part is given more than once; each part must be an upload of its own")
+        async with AsyncExitStack() as turns:
+            for part in sorted(parts):  # in one order, so that two requests never wait for each other
+                await turns.enter_async_context(self._uploads.find(part).turns.take())
+            return await self._joined(new, parts)
+
+    async def _joined(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
+        found = [self._uploads.find(part) for part in parts]  # another request may have joined them meanwhile
+        if not all(upload.state.is_part for upload in found):
+            raise InvalidRequest("each part must be an upload that was begun with `Upload-Concat: partial`")
+        if not all(upload.state.complete for upload in found):
             raise InvalidRequest("a part is not complete; send the rest of it first")
         sizes = [await self._offset(part) for part in parts]
         state = await self.begin(replace(new, length=sum(sizes), explicit=True))
         upload = self._uploads.find(state.id)
         async with upload.turns.take():
-            await asyncio.to_thread(self._files.join, state.id, parts)
-            await self._complete(upload, sum(sizes))
+            try:
+                await asyncio.to_thread(self._files.join, state.id, parts)
+                await self._complete(upload, sum(sizes))
+            except BaseException as error:  # also cancelled: its job must not wait for bytes that never come
+                await asyncio.shield(self._settler.give_up(upload, _not_joined(error)))
+                raise
         for part in parts:
             await self._uploads.drop(part)
         return upload.state
@@ -258,6 +272,12 @@ class ResumableUploads:
             self.sweeper.wake()
 
         self._service.on_cancel(upload.state.job, stop)
+
+
+def _not_joined(error: BaseException) -> TarmacError:
+    if isinstance(error, TarmacError):
+        return error
+    return Interrupted("the parts of the upload were not put together; they are kept, so ask for it again")
 
 
 @asynccontextmanager

@@ -1,8 +1,15 @@
-"""PostgresFellows: a row for every replica, with the last sign of life by the database's own clock."""
+"""PostgresFellows: a row for every replica, with its last sign of life.
+
+No clock of the database or of another machine decides who is dead: a replica is, when the row of it has stayed the same
+for the timeout, as this process measures it."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, String, Table, bindparam, func, select, text
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Column, DateTime, String, Table, func, select
 
 from app.jobs.job import JobState
 from app.jobs.store.sql import JOBS, METADATA, SqlJobStore
@@ -13,15 +20,21 @@ REPLICAS = Table(
     Column("id", String, primary_key=True),
     Column("seen_at", DateTime(timezone=True), nullable=False),
 )
-_LONG_GONE = text("interval '1 day'")  # a row that is absent says the same as an old one
-_AGE = text("make_interval(secs => :seconds)").bindparams(bindparam("seconds"))
 
 
 class PostgresFellows:
     """`holder` as in `Marks`; without a sign of life for `timeout_seconds` a replica is dead."""
 
-    def __init__(self, store: SqlJobStore, holder: str, timeout_seconds: float) -> None:
-        self._store, self._holder, self._timeout = store, holder, timeout_seconds
+    def __init__(
+        self,
+        store: SqlJobStore,
+        holder: str,
+        timeout_seconds: float,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._holder, self._timeout, self._elapsed = store, holder, timeout_seconds, elapsed
+        self._signs: dict[str, tuple[datetime, float]] = {}  # by replica: its last sign, and when it was seen first
+        self._looked = 0.0
 
     @property
     def beat_seconds(self) -> float:
@@ -29,13 +42,26 @@ class PostgresFellows:
 
     async def beat(self) -> tuple[str, ...]:
         sign = self._store.insert(REPLICAS).values(id=self._holder, seen_at=func.now())
-        alive = select(REPLICAS.c.id).where(REPLICAS.c.seen_at > func.now() - _AGE)
-        lost = select(JOBS.c.id).where(JOBS.c.state == JobState.RECEIVING.value, JOBS.c.holder.not_in(alive))
         async with self._store.transaction() as connection:
             await connection.execute(sign.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}))
-            await connection.execute(REPLICAS.delete().where(REPLICAS.c.seen_at < func.now() - _LONG_GONE))
-            return tuple(await connection.scalars(lost, {"seconds": self._timeout}))
+            signs = await connection.execute(select(REPLICAS.c.id, REPLICAS.c.seen_at))
+            dead = self._silent({row.id: row.seen_at for row in signs})
+            await connection.execute(REPLICAS.delete().where(REPLICAS.c.id.in_(dead)))
+            alive = self._signs.keys() - dead
+            lost = select(JOBS.c.id).where(JOBS.c.state == JobState.RECEIVING.value, JOBS.c.holder.not_in(alive))
+            return tuple(await connection.scalars(lost))
 
     async def leave(self) -> None:
         async with self._store.transaction() as connection:
             await connection.execute(REPLICAS.delete().where(REPLICAS.c.id == self._holder))
+
+    def _silent(self, signs: Mapping[str, datetime]) -> frozenset[str]:
+        """Return the replicas of `signs` that have given no other sign for the timeout. After a while without a look,
+        as when the database was away for all, it begins anew for each."""
+        now = self._elapsed()
+        if now - self._looked > self._timeout / 2:
+            self._signs = {}
+        self._looked = now
+        known = {name: self._signs.get(name, (sign, now)) for name, sign in signs.items()}
+        self._signs = {name: known[name] if known[name][0] == sign else (sign, now) for name, sign in signs.items()}
+        return frozenset(name for name, (_, since) in self._signs.items() if now - since >= self._timeout)

@@ -9,16 +9,16 @@ async with opened(Harbor()) as ground:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.archive import open_archive
-from app.jobs.knowledge import FileMemory
+from app.archive.model import Compression
 from app.oci import Descriptor, Digest, Manifest, parse_manifest
 from app.push import Destination, Lanes, PushOptions, execute, make_plan
+from app.push.memory import Remembered
 from app.registry import Registry
 from app.registry.auth import CredentialSource
 from app.registry.client import HttpSettings
@@ -36,11 +36,27 @@ from tests.support.opening import taken_in
 from tests.support.scripted_registry import ScriptedRegistry, Seen, served
 
 
+class LayerMemory:
+    """What was learnt of layers, as a service keeps it."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Compression, Digest], Remembered] = {}
+
+    async def recall(
+        self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
+    ) -> Mapping[Digest, Remembered]:
+        found = {digest: self._found.get((compression, digest)) for digest in diff_ids}
+        return {digest: layer for digest, layer in found.items() if layer is not None}
+
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+        self._found |= {(compression, digest): layer for digest, layer in found.items()}
+
+
 @dataclass
 class Ground:
     vendor: Vendor
     servers: tuple[ScriptedRegistry, ...]  # the registry, its token service, its storage
-    folder: Path
+    memory: LayerMemory = field(default_factory=LayerMemory)
     lapse: Lapse = field(default_factory=Lapse)
     marked: int = 0
 
@@ -95,7 +111,7 @@ class Ground:
         index, source = taken_in(tar)
         asked = PushOptions.parse({name: [value] for name, value in (options or {}).items()})
         run = Run(make_plan([open_archive(index, source)], asked, destination))
-        lanes = Lanes(memory=FileMemory(self.folder / "layers.sqlite"))
+        lanes = Lanes(memory=self.memory)
         async with self.client(credentials) as registry:
             await execute(run.plan, [source], registry, run.events.append, lanes=lanes)
         return run
@@ -129,7 +145,7 @@ def kind_of(seen: Seen) -> str:
 
 
 @asynccontextmanager
-async def opened(vendor: Vendor, folder: Path) -> AsyncIterator[Ground]:
+async def opened(vendor: Vendor) -> AsyncIterator[Ground]:
     """On loopback: the registry, and the servers that some vendors have their token service and their storage on."""
 
     def server() -> ScriptedRegistry:
@@ -137,4 +153,4 @@ async def opened(vendor: Vendor, folder: Path) -> AsyncIterator[Ground]:
 
     async with server() as registry, server() as site, server() as storage:
         vendor.url, vendor.site, vendor.storage = registry.url, site.url, storage.url
-        yield Ground(vendor, (registry, site, storage), folder)
+        yield Ground(vendor, (registry, site, storage))
