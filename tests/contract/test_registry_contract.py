@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,10 @@ from app.registry.layout import LayoutRegistry
 from app.registry.proof import Verification, VerifyingRegistry
 from app.registry.retry import RetryingRegistry
 from app.registry.wire import parse_registry_url
+from tests.registry.vendors import VENDORS
+from tests.registry.vendors.nexus import Nexus
+from tests.registry.vendors.pushing import HomeRegistry, opened
+from tests.registry.vendors.vendor import Vendor
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent, UndecidedContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.lapse import Lapse
@@ -65,13 +69,69 @@ async def scripted(folder: Path) -> AsyncIterator[Registry]:
         yield VerifyingRegistry(registry, Verification.BLOBS)
 
 
-ADAPTERS: tuple[Factory, ...] = (memory, docker, retrying, layout, scripted)
+def at(vendor: type[Vendor]) -> Factory:
+    """Return the registry of a vendor as the application opens it; `team` stands for the project that exists there."""
+
+    @asynccontextmanager
+    async def factory(folder: Path) -> AsyncIterator[Registry]:
+        async with opened(vendor()) as ground, ground.client() as registry:
+            yield HomeRegistry(registry, vendor.home)
+
+    factory.__name__ = vendor.__name__
+    return factory
+
+
+class AnyContent(Nexus):
+    """Without strict content type validation, which is a setting of a repository."""
+
+    strict = False
+
+
+AT_VENDORS = tuple(at(AnyContent if vendor is Nexus else vendor) for vendor in VENDORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How an adapter keeps a promise in which registries differ. `mounts`: it mounts blobs. `notes`: it takes note of
+    a manifest's subject. `names`: it says which blob is missing. `streams`: it takes a body of unknown length."""
+
+    mounts: bool = True
+    notes: bool = True
+    names: bool = True
+    streams: bool = True
+
+
+TRAITS = {
+    "docker": Traits(notes=False),
+    "GitLab": Traits(notes=False),
+    "AnyContent": Traits(mounts=False, notes=False),
+    "Quay": Traits(notes=False),
+    "Gitea": Traits(notes=False, names=False),
+    "Forgejo": Traits(notes=False, names=False),
+    "Zot": Traits(names=False),
+    "Ecr": Traits(mounts=False),
+    "Acr": Traits(streams=False),
+    "Gar": Traits(notes=False),
+    "Ghcr": Traits(notes=False),
+}
+ADAPTERS: tuple[Factory, ...] = (memory, docker, retrying, layout, scripted, *AT_VENDORS)
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda factory: factory.__name__)
-async def registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Registry]:
-    async with request.param(tmp_path / "registry") as adapter:
+def factory(request: pytest.FixtureRequest) -> Factory:
+    found: Factory = request.param
+    return found
+
+
+@pytest.fixture
+async def registry(factory: Factory, tmp_path: Path) -> AsyncIterator[Registry]:
+    async with factory(tmp_path / "registry") as adapter:
         yield adapter
+
+
+@pytest.fixture
+def traits(factory: Factory) -> Traits:
+    return TRAITS.get(factory.__name__, Traits())
 
 
 def absent(text: str) -> Digest:
@@ -115,11 +175,13 @@ async def test_an_empty_blob_and_one_of_many_chunks_arrive(registry: Registry) -
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_what_may_not_be_wanted_becomes_no_blob_before_it_is_known(registry: Registry, known: bool) -> None:
+async def test_what_may_not_be_wanted_becomes_no_blob_before_it_is_known(
+    registry: Registry, traits: Traits, known: bool
+) -> None:
     content = UndecidedContent(b"0123456789", known=known)
     pushing = asyncio.create_task(registry.push_blob("team/app", content))
     await asyncio.wait_for(content.asked.wait(), 20)
-    assert content.reads == 1  # its bytes have gone
+    assert content.reads == (1 if known or traits.streams else 2)  # its bytes have gone
     async with asyncio.timeout(20):
         while content.held:  # the thread that wrote the last one may be about to let go of it
             await asyncio.sleep(0)
@@ -144,10 +206,10 @@ async def test_a_blob_can_be_pushed_twice(registry: Registry) -> None:
     assert await registry.push_blob("team/app", content) == await registry.push_blob("team/app", content)
 
 
-async def test_a_blob_is_mounted_from_a_repository_that_has_it(registry: Registry) -> None:
+async def test_a_blob_is_mounted_from_a_repository_that_has_it(registry: Registry, traits: Traits) -> None:
     digest, _ = await registry.push_blob("team/one", BytesContent(b"shared"))
-    assert await registry.mount_blob("team/two", digest, "team/one")
-    assert await registry.blob_exists("team/two", digest)
+    assert await registry.mount_blob("team/two", digest, "team/one") == traits.mounts
+    assert await registry.blob_exists("team/two", digest) or not traits.mounts
 
 
 async def test_mounting_what_is_not_there_is_no_error(registry: Registry) -> None:
@@ -215,10 +277,10 @@ async def test_an_index_is_pushed_after_its_children(registry: Registry) -> None
     assert (stored.media_type, stored.raw) == (media_types.OCI_INDEX, index[1])
 
 
-async def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry) -> None:
+async def test_a_manifest_whose_blobs_are_missing_is_refused(registry: Registry, traits: Traits) -> None:
     blob = {"mediaType": media_types.OCI_CONFIG, "digest": str(absent("config")), "size": 6}
     document = {"schemaVersion": 2, "mediaType": media_types.OCI_MANIFEST, "config": blob, "layers": []}
-    with pytest.raises(RegistryError, match=str(absent("config"))):
+    with pytest.raises(RegistryError, match=str(absent("config")) if traits.names else None):
         await registry.push_manifest(
             "team/app", "1", described(json.dumps(document).encode(), media_types.OCI_MANIFEST)
         )
@@ -261,14 +323,13 @@ async def test_a_manifest_without_a_subject_is_never_taken_note_of(registry: Reg
     assert not await registry.push_manifest("team/app", "1", await an_image(registry, "team/app"))
 
 
-async def test_a_registry_that_takes_note_of_a_subject_says_so(
-    registry: Registry, request: pytest.FixtureRequest
-) -> None:
+async def test_a_registry_that_takes_note_of_a_subject_says_so(registry: Registry, traits: Traits) -> None:
     """distribution 2.8 takes the manifest and no note."""
-    subject, _ = await an_image(registry, "team/app")
+    subject = await an_image(registry, "team/app")
+    await registry.push_manifest("team/app", "1", subject)
     _, raw = await an_image(registry, "team/app", "referrer")
-    described_subject = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
+    described_subject = {"mediaType": subject[0].media_type, "digest": str(subject[0].digest), "size": subject[0].size}
     document = {**json.loads(raw), "subject": described_subject}
     manifest = described(json.dumps(document).encode(), media_types.OCI_MANIFEST)
     noted = await registry.push_manifest("team/app", str(manifest[0].digest), manifest)
-    assert noted == ("[docker]" not in request.node.name)
+    assert noted == traits.notes

@@ -23,6 +23,7 @@ class Nexus(Vendor):
     name = "Nexus 3"
     sources = "sonatype/nexus-public aec50e4 (2025-02-04), public issues up to 3.96 (2026-09); closed source"
     style = Manners(auth="basic", mounts=False, lists_referrers=False)
+    strict: ClassVar[bool] = True  # content type validation
     service = "Sonatype Nexus Repository Manager"
     expected: ClassVar[Mapping[Fault, Expected]] = {
         Fault.WRONG_CREDENTIALS: Expected("registry_auth", words="is not authorized"),
@@ -72,7 +73,7 @@ class Nexus(Vendor):
 
     def _finish(self, name: str, session: str, digest: str) -> Answer:
         held = bytes(self.sessions[session])
-        if not held.startswith(_LAYERS):
+        if self.strict and not held.startswith(_LAYERS):
             del self.sessions[session]
             raise self._invalid(f"Invalid docker content v2/-/blobs/{digest}")
         if self.immutable and any(digest in kept.blobs for kept in self.repositories.values()):

@@ -19,7 +19,7 @@ from app.archive.model import Compression
 from app.oci import Descriptor, Digest, Manifest, parse_manifest
 from app.push import Destination, Lanes, PushOptions, execute, make_plan
 from app.push.memory import Remembered
-from app.registry import Registry
+from app.registry import BlobContent, Registry, StoredManifest
 from app.registry.auth import CredentialSource
 from app.registry.client import HttpSettings
 from app.registry.egress import parse_allowed_origin
@@ -34,6 +34,37 @@ from tests.registry.vendors.vendor import Vendor
 from tests.support.lapse import Lapse
 from tests.support.opening import taken_in
 from tests.support.scripted_registry import ScriptedRegistry, Seen, served
+
+
+class HomeRegistry:
+    """A registry in which the project `team` is called otherwise."""
+
+    def __init__(self, registry: Registry, home: str) -> None:
+        self._registry, self._home = registry, home
+
+    def _at(self, repository: str) -> str:
+        return f"{self._home}/{repository.removeprefix('team/')}"
+
+    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+        return await self._registry.blob_exists(self._at(repository), digest)
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+        return await self._registry.mount_blob(self._at(repository), digest, self._at(source))
+
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        return await self._registry.push_blob(self._at(repository), content)
+
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        return await self._registry.read_config(self._at(repository), config)
+
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        return await self._registry.find_manifest(self._at(repository), reference)
+
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        return await self._registry.read_manifest(self._at(repository), reference)
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        return await self._registry.push_manifest(self._at(repository), reference, manifest)
 
 
 class LayerMemory:
