@@ -21,6 +21,7 @@ from app.jobs.leases import LocalTagLeases, TagLeases
 from app.jobs.queue import JobQueue
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store import JobStore
+from app.jobs.store.age import SqlServiceAge
 from app.jobs.store.engine import is_postgres
 from app.jobs.store.sql import Marks, SqlJobStore
 from app.settings import Settings
@@ -53,7 +54,8 @@ async def backing(settings: Settings) -> AsyncIterator[Backing]:
         return
     store = await SqlJobStore.open(_sqlite_url(settings))
     try:
-        yield Backing(store, Ledger(store), LocalJobQueue(settings.max_running_jobs), settings.data_dir)
+        ledger = Ledger(store, age=SqlServiceAge(store))
+        yield Backing(store, ledger, LocalJobQueue(settings.max_running_jobs), settings.data_dir)
     finally:
         await store.close()
 
@@ -84,7 +86,7 @@ async def _shared(settings: Settings) -> AsyncIterator[Backing]:
         try:
             fellow = Replica(replica, place, home, _Sight(store), seconds, shared)
             async with PgQueuerJobQueue.open(url, fellow, settings.max_running_jobs) as queue:
-                ledger = Ledger(store, PostgresAnnouncements(url, str(replica)))
+                ledger = Ledger(store, PostgresAnnouncements(url, str(replica)), age=SqlServiceAge(store))
                 fellows = PostgresFellows(store, str(replica), seconds)
                 yield Backing(store, ledger, queue, own, fellows, PostgresTagLeases(store))
         finally:

@@ -122,7 +122,8 @@ class Job:
     `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
     accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
     `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `starts`: runs
-    that were begun and not ended in order, as when the process is killed. `priority` and `share` as in
+    that were begun and not ended in order, as when the process is killed. `ended_age`: the age of the service when the
+    job ended, in seconds. `priority` and `share` as in
     `app.jobs.queue.Turn`. `submitter`: who sent it."""
 
     id: str
@@ -147,6 +148,7 @@ class Job:
     next_attempt_at: datetime | None = None
     paused_at: datetime | None = None
     waited: timedelta = timedelta(0)
+    ended_age: float = 0.0
     starts: int = 0
     priority: int = 0
     share: str = ""

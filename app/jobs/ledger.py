@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 import structlog
 
 from app.errors import Conflict, NotFound, Unavailable
+from app.jobs.age import LocalServiceAge, ServiceAge
 from app.jobs.announcements import Announcements
 from app.jobs.job import Job, JobState
 from app.jobs.store import JobQuery, JobStore
@@ -57,9 +58,15 @@ class News:
 
 class Ledger:
     def __init__(
-        self, store: JobStore, announcements: Announcements | None = None, *, save_seconds: float = SAVE_SECONDS
+        self,
+        store: JobStore,
+        announcements: Announcements | None = None,
+        *,
+        save_seconds: float = SAVE_SECONDS,
+        age: ServiceAge | None = None,
     ) -> None:
-        self._store = store
+        """`age`: of the service; a job keeps the age at its end."""
+        self._store, self.age = store, age or LocalServiceAge()
         self._announcements = announcements
         self._save_seconds = save_seconds
         self._live: dict[str, Job] = {}
@@ -209,6 +216,8 @@ class Ledger:
             job = make(present)
             if job.revision == present.revision:
                 return job  # nothing is to change
+            if job.ended and not present.ended:
+                job = replace(job, ended_age=self.age.now())
             if live is None and present.state in _LIVE:
                 job = replace(job, revision=job.revision + LEAP)
             if await self._store.save(job, over=present):

@@ -46,6 +46,7 @@ async def at_work(
     of the archives that they have in the spool. `arriving`: jobs whose uploads
     may go on."""
     service = JobService(workshop)
+    await workshop.ledger.age.advance()
     await see_newest(workshop, _BATCH)
     # of several replicas the others may be at work on what looks left behind; the queue knows what is
     for job in await recover(workshop, arriving) if workshop.fellows is None else ():
@@ -66,6 +67,7 @@ async def at_work(
             await workshop.early.close()
             await workshop.ledger.settle()
             await _hand_back(workshop, runner)
+            await _count_time(workshop)
 
 
 @asynccontextmanager
@@ -183,17 +185,39 @@ async def _keep_alive(workshop: Workshop) -> None:
 
 
 async def delete_older(service: JobService, workshop: Workshop, keep: timedelta) -> int:
-    """Ended jobs that ended longer than `keep` ago, and their files. How many went."""
-    limit = workshop.clock() - keep
+    """Delete jobs that ended longer than `keep` ago, and their files. Return how many went.
+
+    The service must have run for so long since: a clock that is wrong deletes nothing."""
+    now = workshop.clock()
+    limit, oldest = now - keep, workshop.ledger.age.now() - keep.total_seconds()
     count = 0
-    async for job in _jobs(workshop, _ENDED, (sortable(limit), "")):
-        if job.finished_at is not None and job.finished_at < limit:
+    async for job in _ended_before(workshop, limit):
+        is_over = job.finished_at is not None and not limit <= job.finished_at <= now
+        if is_over and job.ended_age <= oldest:
             try:
                 await service.delete(job.id)
             except (Conflict, NotFound):
                 continue  # retried, or deleted, a moment ago
             count += 1
     return count
+
+
+async def _ended_before(workshop: Workshop, limit: datetime) -> AsyncIterator[Job]:
+    """Ended jobs that were created before `limit`, or by a clock that was ahead."""
+    now = workshop.clock()
+    async for job in _jobs(workshop, _ENDED):
+        if job.created_at <= now:
+            break
+        yield job
+    async for job in _jobs(workshop, _ENDED, (sortable(limit), "")):
+        yield job
+
+
+async def _count_time(workshop: Workshop) -> None:
+    try:
+        await workshop.ledger.age.advance()
+    except Unavailable as error:
+        _log.warning("the time that the service ran is not stored", reason=str(error))
 
 
 async def delete_beyond(service: JobService, workshop: Workshop, keep_bytes: int) -> int:
@@ -216,6 +240,7 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timed
     age, most = keep
     while True:
         try:
+            await workshop.ledger.age.advance()
             await delete_older(service, workshop, age)
             if most is not None:
                 await delete_beyond(service, workshop, most)
@@ -224,7 +249,7 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timed
                 await sweep_beside_others(workshop)
         except Unavailable as error:
             _log.warning("old jobs are not deleted", reason=str(error))
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        await asyncio.sleep(min(HOUSEKEEPING_SECONDS, max(age.total_seconds(), 1.0)))
 
 
 async def _jobs(

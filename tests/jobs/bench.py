@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.jobs import AllowedRoots, ConfiguredRegistry, Job, JobRequest, JobService, JobState, Ledger, Workshop, at_work
+from app.jobs.age import LocalServiceAge
 from app.jobs.pausing import FAIL_AT_ONCE, RetrySchedule
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store import JobStore
@@ -52,6 +53,7 @@ class Bench:
     schedule: RetrySchedule = FAIL_AT_ONCE
     staging_repository: str = ""
     queue: LocalJobQueue | None = None
+    passed: float = 0.0  # seconds that the service has run
 
     def __post_init__(self) -> None:
         self.roots = self.root / "in"
@@ -59,7 +61,7 @@ class Bench:
 
     def workshop(self) -> Workshop:
         return Workshop(
-            ledger=Ledger(self.store, save_seconds=0),
+            ledger=Ledger(self.store, save_seconds=0, age=LocalServiceAge(lambda: self.passed)),
             spool=DiskSpool(self.root / "spool"),
             queue=self.queue or LocalJobQueue(self.max_running),
             registries={
@@ -76,6 +78,11 @@ class Bench:
             max_archive_bytes=10 << 20,
             schedule=self.schedule,
         )
+
+    def let_pass(self, time: timedelta) -> None:
+        """While the service runs."""
+        self.clock.now += time
+        self.passed += time.total_seconds()
 
     @asynccontextmanager
     async def service(self) -> AsyncIterator[JobService]:

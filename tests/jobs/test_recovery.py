@@ -115,7 +115,7 @@ async def test_ended_jobs_go_by_age_with_their_archives(bench: Bench) -> None:
     bench.registry.fail("push_blob", Unavailable("no"))
     async with bench.service() as service:
         old = await ended(service, await upload(service))
-        bench.clock.now += timedelta(days=2)
+        bench.let_pass(timedelta(days=2))
         new = await ended(service, await upload(service))
         assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 1
         assert [job.id for job in (await service.page())[0]] == [new.id]
@@ -128,7 +128,7 @@ async def test_a_job_that_ended_lately_stays_however_old_it_is(bench: Bench) -> 
         job = await ended(service, await upload(service))
         late = job.but(finished_at=bench.clock.now + timedelta(days=3))
         await bench.store.save(late)
-        bench.clock.now += timedelta(days=3)
+        bench.let_pass(timedelta(days=3))
         assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 0
 
 
@@ -234,7 +234,7 @@ async def test_a_job_tried_again_a_moment_ago_is_not_swept_away(bench: Bench, mo
             raise Conflict(job_id)
 
         monkeypatch.setattr(service, "delete", refuse)
-        bench.clock.now += timedelta(days=2)
+        bench.let_pass(timedelta(days=2))
         assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 0
 
 

@@ -1,0 +1,59 @@
+"""SqlServiceAge: the age of the service as a row of the database, which replicas share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Column, Float, Integer, String, Table, select
+
+from app.jobs.age import AgeRecord, Reckoning
+from app.jobs.job import Clock, utc_now
+from app.jobs.store import sortable
+from app.jobs.store.sql import METADATA, SqlJobStore
+
+SERVICE_AGE = Table(
+    "service_age",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("seconds", Float, nullable=False),
+    Column("turns", Integer, nullable=False),
+    Column("clock", String),
+    Column("gap", Float, nullable=False),
+)
+_ONLY = 1  # the id of the one row
+
+
+class SqlServiceAge:
+    def __init__(
+        self, store: SqlJobStore, clock: Clock = utc_now, elapsed: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store, self._reckoning = store, Reckoning(clock, elapsed)
+
+    def now(self) -> float:
+        return self._reckoning.now()
+
+    async def advance(self) -> None:
+        first = self._store.insert(SERVICE_AGE).values(_row(AgeRecord())).on_conflict_do_nothing()
+        async with self._store.transaction() as connection:
+            await connection.execute(first)
+            found = (await connection.execute(select(SERVICE_AGE).with_for_update())).one()
+            stored = AgeRecord(found.seconds, found.turns, _moment(found.clock), found.gap)
+            record = self._reckoning.advanced(stored)
+            await connection.execute(SERVICE_AGE.update().values(_row(record)))
+        self._reckoning.saw(record)
+
+
+def _row(record: AgeRecord) -> dict[str, object]:
+    return {
+        "id": _ONLY,
+        "seconds": record.seconds,
+        "turns": record.turns,
+        "clock": record.clock and sortable(record.clock),
+        "gap": record.gap,
+    }
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
