@@ -34,8 +34,9 @@ OPTIONS: Mapping[str, str] = {
     "Configs and layers keep their bytes; the digests of converted manifests change.",
     "allow_missing": "`true`: push an image index although the archive lacks some of its children, if the registry "
     "takes it. `platforms` instead makes a new index of what is there.",
-    "verify": "What is asked for after the push: the `tag`, also all `blobs`, or `none`. As the registry's own setting "
-    "says if left out.",
+    "verify": "What is asked for after the push, and of an image that is there already: where its `tag` leads, also "
+    "the existence and size of its `blobs`, also their `content` (every blob is read back and hashed), or `none`. As "
+    "the registry's own setting says if left out.",
     "format": f"Assert one of {', '.join(f'`{name}`' for name in FORMATS)}; otherwise `format_mismatch`.",
     "checksum": "`sha256:<hex>` of the archive as sent; on a mismatch nothing is pushed.",
     "dry_run": "Detect, resolve and ask the registry what is there; push nothing.",

@@ -85,7 +85,7 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--verify",
         metavar="WHAT",
-        help="ask afterwards for the tag, all blobs, or none (default: the registry's setting)",
+        help="ask afterwards for the tag, all blobs, their content, or none (default: the registry's setting)",
     )
     parser.add_argument(
         "--layer-compression",

@@ -20,11 +20,14 @@ class FencedRegistry:
     ) -> None:
         self._registry, self._check, self._may_use = registry, check, may_use
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        return await self._registry.blob_exists(repository, digest)
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        return await self._registry.blob_exists(repository, digest, size)
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
-        return self._may_use(source) and await self._registry.mount_blob(repository, digest, source)
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
+        return self._may_use(source) and await self._registry.mount_blob(repository, digest, source, size)
+
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        await self._registry.verify_blob(repository, blob, read=read)
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         return await self._registry.push_blob(repository, content)
@@ -37,6 +40,9 @@ class FencedRegistry:
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         return await self._registry.read_config(repository, config)
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        await self._registry.verify_manifest(repository, manifest)
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         if ":" not in reference:  # a tag, not a digest

@@ -139,7 +139,7 @@ class Runner:
             with warnings_told(lambda text: emit(Noticed(text))):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
-                    found = await survey(opened.plan, configured.registry, emit, lanes=self._workshop.lanes)
+                    found = await survey(opened.plan, proved, emit, lanes=self._workshop.lanes)
                     self._ledger.show(
                         job.id, lambda job: job.but(inspection=with_answers(job.inspection, opened.plan, found))
                     )

@@ -152,9 +152,9 @@ class Carrier:
         """One request where mounting works. None: it has to be sent."""
         if holder != repository and self._supply.word is not None:
             await self._supply.word.wait()  # a mount makes a blob there
-        if holder != repository and await self._registry.mount_blob(repository, blob[0], holder):
+        if holder != repository and await self._registry.mount_blob(repository, blob[0], holder, blob[1]):
             return Outcome.MOUNTED
-        return Outcome.EXISTS if await self._registry.blob_exists(repository, blob[0]) else None
+        return Outcome.EXISTS if await self._registry.blob_exists(repository, *blob) else None
 
     async def _send(
         self, landing: Landing, repository: str, absent: Digest | None, berth: Berth

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.archive.model import Compression, DockerImage
-from app.errors import TagExists
+from app.errors import RegistryLost, TagExists
 from app.oci import Descriptor, Manifest, Reference
 from app.oci.media_types import OCI_MANIFEST
 from app.push.content import stored_as
-from app.push.graph import repositories
+from app.push.graph import manifests, referrers, repositories
 from app.push.hanging import Hanging, hanging_at
 from app.push.merge import clashes
 from app.push.options import MERGE_WITH_RETAIN, MERGES
@@ -47,8 +47,9 @@ class Presence:
 
 
 async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Presence:
-    """Ask for every destination of one image. Raises TagExists where another image has the tag and the request says
-    `on_existing_tag=error`, and what the registry raises."""
+    """Ask for every destination of one image. If the push verifies blobs, the image is there only with its blobs.
+    Raises TagExists if another image has the tag and the request says `on_existing_tag=error`, and what the registry
+    raises."""
     held: dict[str, Manifest | None] = {}
     missing: list[Reference] = []
     skipped: list[Reference] = []
@@ -58,7 +59,9 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
             continue
         found = await _find(plan, target, destination, registry)
         taken = found.taken and destination.tag is not None
-        if found.same:
+        if found.same and not await _is_whole(plan, target, (destination.repository, found.manifest), registry):
+            missing.append(destination)
+        elif found.same:
             held[destination.repository] = found.manifest
         elif taken and plan.on_existing_tag == "error":
             raise TagExists(f"{destination} exists and is another image; to replace it pass on_existing_tag=overwrite")
@@ -66,7 +69,7 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
             skipped.append(destination)
         else:
             missing.append(destination)
-    hanging = {each: await hanging_at(plan.archives[target.archive], target.entry, each, registry) for each in held}
+    hanging = {repository: await _hanging(plan, target, repository, registry) for repository in held}
     return Presence(
         held,
         tuple(missing),
@@ -74,6 +77,32 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
         bare=tuple(each for each, how in hanging.items() if how is Hanging.MISSING),
         unlisted=tuple(each for each, how in hanging.items() if how is Hanging.UNLISTED),
     )
+
+
+async def _is_whole(
+    plan: PushPlan, target: ImageTarget, there: tuple[str, Manifest | None], registry: Registry
+) -> bool:
+    """Whether an image that is there can be relied on, as far as the push verifies blobs."""
+    repository, manifest = there
+    stored = manifests(plan.archives[target.archive], target.entry) if manifest is None else (manifest,)
+    return await _have_blobs(repository, stored, registry)
+
+
+async def _hanging(plan: PushPlan, target: ImageTarget, repository: str, registry: Registry) -> Hanging:
+    archive = plan.archives[target.archive]
+    how = await hanging_at(archive, target.entry, repository, registry)
+    if how is Hanging.MISSING or await _have_blobs(repository, referrers(archive, target.entry), registry):
+        return how
+    return Hanging.MISSING
+
+
+async def _have_blobs(repository: str, stored: Sequence[Manifest], registry: Registry) -> bool:
+    try:
+        for manifest in stored:
+            await registry.verify_manifest(repository, (manifest.descriptor, manifest.raw))
+    except RegistryLost:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,7 @@ class Publisher:
         ours = (root, our_side(target.entry, root))
         merged = root if standing is None else combine(standing, ours, retain=retain)
         if merged is None:  # what was pushed to it meanwhile has all of this image, or is to stay
+            await self._registry.verify_manifest(repository, (root.descriptor, root.raw))
             return root
         pushes = [(tag, merged)]
         if merged is not root:

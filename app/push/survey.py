@@ -60,7 +60,7 @@ class _Asked:
     async def ask(self, step: BlobStep) -> None:
         repository = step.repositories[0]
         try:
-            there = step.layer is None and await self._registry.blob_exists(repository, step.key)
+            there = step.layer is None and await self._registry.blob_exists(repository, step.key, step.extent.size)
         except TarmacError as error:
             self._emit(Noticed(f"{step.what}: {error}"))
             there = False

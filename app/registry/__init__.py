@@ -68,15 +68,22 @@ class StoredManifest:
 class Blobs(Protocol):
     """The half of a Registry that holds configs and layers."""
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool: ...
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        """Return whether the blob is there. One of another size than `size` is not."""
+        ...
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
         """Make a blob of repository `source` present in `repository`. False: not possible here, send it."""
         ...
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         """Send one blob, where it is not there already; its digest and size. Errors of `content` pass through
         unchanged."""
+        ...
+
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        """Raise RegistryLost unless the destination has `blob`, with its size. `read`: read all of it back, and compare
+        its digest."""
         ...
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
@@ -94,6 +101,11 @@ class Manifests(Protocol):
 
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
         """The verified bytes under a tag or digest (GET), None where there are none."""
+        ...
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        """Raise RegistryLost if a blob of `manifest` is not there. Which blobs are looked at, and how closely, is the
+        business of a wrapper (`proof`); an adapter alone looks at none."""
         ...
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:

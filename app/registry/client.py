@@ -36,6 +36,8 @@ _SAME_REQUEST = {307, 308}  # the others would turn a PUT into a GET
 Transport = httpx.AsyncBaseTransport
 Body = Callable[[], AsyncGenerator[bytes, None]]
 """Gives the body from its start, each time it is called."""
+Take = Callable[[bytes], Awaitable[bool]]
+"""Takes one more chunk of an answer's body. False: no more is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,14 @@ class HttpSettings:
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead; so is a body that is
-    secret. Of a good answer's body at most `limit` bytes are taken."""
+    secret. Of a good answer's body at most `limit` bytes are read; with `take` it goes there, whatever its size."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     body: bytes | Body = b""
     limit: int = ERROR_BYTES
+    take: Take | None = None
     read_timeout: float | None = None
     authorization: str | None = field(default=None, repr=False)
     origin: Origin | None = None
@@ -203,6 +206,11 @@ async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> Re
 
 
 async def _read(response: httpx.Response, call: Call) -> Reply:
+    if call.take is not None and response.is_success:
+        async for chunk in response.aiter_raw():
+            if not await call.take(chunk):
+                break
+        return Reply(call.method, call.url, response.status_code, _headers_of(response))
     limit = call.limit if response.is_success else ERROR_BYTES
     body = bytearray()
     try:

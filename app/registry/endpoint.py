@@ -60,13 +60,6 @@ class Endpoint:
         check_target(target, origin, "the upload Location", self.settings.allowed_origins)
         return location
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        reply = await self.send(Call("HEAD", await self.url(repository, f"blobs/{digest}")), repository)
-        if is_absent(reply):  # then the POST's answer says in words what is wrong
-            return False
-        expect(reply, frozenset({200}))
-        return True
-
     async def open_upload(self, repository: str, unless: Digest | None = None) -> Reply | None:
         """The answer that has the Location of a new upload session; None where the repository has the blob `unless`:
         it is mounted from where it is. When cancelled, the session is too, as soon as it is known; nobody waits for

@@ -18,6 +18,7 @@ from app.registry.gate import Gate
 from app.registry.reading import OCTETS
 from app.registry.secrets import Secrets
 from app.registry.session import Session
+from app.registry.stored_blobs import StoredBlobs
 from app.registry.upload import Uploader
 
 _ACCEPT = {
@@ -44,7 +45,8 @@ class HttpRegistry:
         gate = gate or Gate(settings.limits, pause)
         self._session = Session(settings, self._client, gate)
         self._endpoint = Endpoint(settings, self._session, pause)
-        self._uploader = Uploader(self._endpoint, gate, pause)
+        self._stored = StoredBlobs(self._endpoint)
+        self._uploader = Uploader(self._stored, gate, pause)
 
     @property
     def name(self) -> str:
@@ -78,10 +80,13 @@ class HttpRegistry:
         """Whether the registry is there and takes the credentials. Raises RegistryError, saying why not."""
         return await examine(self._session, self._settings.url)
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        return await self._endpoint.blob_exists(repository, digest)
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        return await self._stored.has(repository, digest, size)
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        await self._stored.verify(repository, (blob.digest, blob.size), read=read)
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
         """A registry that cannot mount opens an upload session instead; it is cancelled. No refusal is fatal."""
         call = Call("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
         try:
@@ -130,6 +135,9 @@ class HttpRegistry:
             return None
         expect(reply, frozenset({200}))
         return check_config(config, reply.body, self.name)
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        return
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         descriptor, raw = manifest

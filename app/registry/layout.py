@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import ArchiveError, DigestMismatch, RegistryFault, RegistryRejected, SizeMismatch
+from app.errors import ArchiveError, DigestMismatch, RegistryFault, RegistryLost, RegistryRejected, SizeMismatch
 from app.oci import (
     MAX_MANIFEST_BYTES,
     Descriptor,
@@ -58,12 +58,19 @@ class LayoutRegistry:
         self._holdings = Holdings(self._parsed)
         self._held = self._load()
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        return await asyncio.to_thread(self._blob_size, parse_repository(repository), digest) is not None
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        found = await asyncio.to_thread(self._blob_size, parse_repository(repository), digest)
+        return found is not None and size in {None, found}
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        await asyncio.to_thread(self._verify, parse_repository(repository), blob, read=read)
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        return
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
         parse_repository(repository)
-        if not await self.blob_exists(source, digest):
+        if not await self.blob_exists(source, digest, size):
             return False
         self._holdings.arrived(repository, digest)
         return True
@@ -72,7 +79,7 @@ class LayoutRegistry:
         parse_repository(repository)
         digest = content.digest
         size = await self.blob_size(repository, digest) if digest is not None and content.may_be_there else None
-        if digest is not None and size is not None:
+        if digest is not None and size is not None and size == content.size:
             content.found()
             return digest, size
         writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
@@ -157,6 +164,12 @@ class LayoutRegistry:
 
     def _blob_size(self, repository: str, digest: Digest) -> int | None:
         return self._files.blob_size(digest) if self._has(repository, digest) else None
+
+    def _verify(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        has = self._has(repository, blob.digest)
+        fault = self._files.fault_of(blob.digest, blob.size, read=read) if has else "is not there"
+        if fault is not None:
+            raise RegistryLost(f"{repository}: blob {blob.digest} {fault}", blobs=(str(blob.digest),))
 
     def _has(self, repository: str, digest: Digest) -> bool:
         return self._holdings.has(repository, digest, self._index().roots(repository))

@@ -21,6 +21,7 @@ from app.oci.digest import HEX_LENGTHS
 from app.registry.layout_index import EMPTY_INDEX, MAX_INDEX_BYTES
 
 _INCOMING = ".incoming"
+PIECE = 1 << 20  # bytes that are read at once
 LOCK_WAIT = 30  # seconds; honest writers hold the lock for milliseconds, a stopped process for ever
 _LOCK_STEP = 0.01
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -101,6 +102,19 @@ class LayoutFiles:
         that goes away leaves no file open."""
         with disk_errors("read a blob"), self.blob_path(digest).open("rb", buffering=0) as file:
             return os.pread(file.fileno(), size, offset)
+
+    def fault_of(self, digest: Digest, size: int, *, read: bool) -> str | None:
+        """Return what is wrong with the file of a blob, None if it has `size` bytes; `read`: and its digest."""
+        found = self.blob_size(digest)
+        if found != size:
+            return "is not there" if found is None else f"has {found} of {size} bytes"
+        if not read:
+            return None
+        hasher = digest.hasher()
+        with disk_errors("read a blob"), self.blob_path(digest).open("rb", buffering=0) as file:
+            while piece := file.read(PIECE):
+                hasher.update(piece)
+        return None if hasher.hexdigest() == digest.encoded else "has other bytes"
 
     def index_stamp(self) -> Stamp:
         with disk_errors("look at its index.json"):

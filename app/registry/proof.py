@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from enum import StrEnum
 
 from app.errors import ArchiveError, RegistryAuth, RegistryDenied, RegistryLost
@@ -16,29 +17,36 @@ SETTLING = 1.0  # seconds at most before a tag that is not there is asked for ag
 
 
 class Verification(StrEnum):
-    """What is asked for when a tag has been written."""
+    """What is asked for when an image has been pushed, or was there: where its tag leads; also the existence and size
+    of its blobs; also their content, which is read back."""
 
     TAG = "tag"
     BLOBS = "blobs"
+    CONTENT = "content"
     NONE = "none"
 
 
 class VerifyingRegistry:
-    """Raises RegistryLost where a tag does not lead to the manifest that was just stored under it, or, with BLOBS,
-    where a manifest's blobs are not there."""
+    """Raises RegistryLost if a tag does not lead to the manifest that was just stored under it; with BLOBS and CONTENT
+    also if a manifest's blobs are not there. Looks at a blob of a repository once: use a registry of its own for each
+    push."""
 
     def __init__(self, registry: Registry, verification: Verification, pause: Pause = REAL) -> None:
         self._registry, self._verification, self._pause = registry, verification, pause
+        self._verified: set[tuple[str, Digest]] = set()
 
-    def but(self, verification: Verification) -> VerifyingRegistry:
-        """The same registry, as one push wants it."""
-        return VerifyingRegistry(self._registry, verification, self._pause)
+    def but(self, verification: Verification | None) -> VerifyingRegistry:
+        """The same registry, as one push wants it; None: as it is set for this one."""
+        return VerifyingRegistry(self._registry, verification or self._verification, self._pause)
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        return await self._registry.blob_exists(repository, digest)
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        return await self._registry.blob_exists(repository, digest, size)
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
-        return await self._registry.mount_blob(repository, digest, source)
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
+        return await self._registry.mount_blob(repository, digest, source, size)
+
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        await self._registry.verify_blob(repository, blob, read=read)
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         return await self._registry.push_blob(repository, content)
@@ -54,8 +62,7 @@ class VerifyingRegistry:
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         referrers_kept = await self._registry.push_manifest(repository, reference, manifest)
-        if self._verification is Verification.BLOBS:
-            await self._prove_blobs(repository, *manifest)
+        await self.verify_manifest(repository, manifest)
         if self._verification is not Verification.NONE and ":" not in reference:
             await self._prove_tag(repository, reference, manifest[0].digest)
         return referrers_kept
@@ -84,25 +91,56 @@ class VerifyingRegistry:
             return stored.digest if stored else None
         return found
 
-    async def _prove_blobs(self, repository: str, descriptor: Descriptor, raw: bytes) -> None:
-        try:
-            manifest = parse_manifest(raw, descriptor)
-        except ArchiveError:  # not one whose blobs we know
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        if self._verification not in {Verification.BLOBS, Verification.CONTENT}:
             return
-        blobs = tuple(
-            dict.fromkeys(
-                each.digest for each in manifest.blobs if not each.urls and each.media_type not in NON_DISTRIBUTABLE
-            )
-        )
+        read = self._verification is Verification.CONTENT
+
+        async def verify(blob: Descriptor) -> None:
+            await self._registry.verify_blob(repository, blob, read=read)
+            self._verified.add((repository, blob.digest))
+
+        wanted = {blob.digest: blob for blob in _blobs_of(*manifest) if (repository, blob.digest) not in self._verified}
+        lost = await _find_lost(verify, wanted.values())
+        if lost is not None:
+            raise lost
+
+
+def _blobs_of(descriptor: Descriptor, raw: bytes) -> Iterator[Descriptor]:
+    """Those that a registry has to have; none if it is no manifest whose blobs we know."""
+    try:
+        manifest = parse_manifest(raw, descriptor)
+    except ArchiveError:
+        return
+    yield from (blob for blob in manifest.blobs if not blob.urls and blob.media_type not in NON_DISTRIBUTABLE)
+
+
+async def _find_lost(
+    verify: Callable[[Descriptor], Awaitable[None]], blobs: Iterable[Descriptor]
+) -> RegistryLost | None:
+    """Return one error for all of `blobs` that `verify` finds lost. All are looked at."""
+    lost: list[RegistryLost] = []
+
+    async def look(blob: Descriptor) -> None:
+        try:
+            await verify(blob)
+        except RegistryLost as error:
+            lost.append(error)
+
+    try:
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(self._registry.blob_exists(repository, digest)) for digest in blobs]
-        lost = tuple(str(digest) for digest, there in zip(blobs, asked, strict=True) if not there.result())
-        if lost:
-            raise RegistryLost(f"the registry took {lost[0]} in {repository} and does not have it", blobs=lost)
+            for blob in blobs:
+                group.create_task(look(blob))
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    if not lost:
+        return None
+    return RegistryLost(str(lost[0]), blobs=tuple(digest for error in lost for digest in error.blobs))
 
 
 def verified(registry: Registry, wanted: Verification | None) -> Registry:
-    """As a push asks for; one that has no settings of its own, such as the embedded one, needs no proof."""
-    if wanted is None or not isinstance(registry, VerifyingRegistry):
-        return registry
-    return registry.but(wanted)
+    """Return the registry as one push asks for it. One that has no settings of its own, such as the embedded one, needs
+    no proof but of its blobs, if they are asked for."""
+    if isinstance(registry, VerifyingRegistry):
+        return registry.but(wanted)
+    return VerifyingRegistry(registry, wanted) if wanted in {Verification.BLOBS, Verification.CONTENT} else registry

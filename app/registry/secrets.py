@@ -97,11 +97,14 @@ class DiscreetRegistry:
     def __init__(self, registry: Registry, secrets: Secrets) -> None:
         self._registry, self._secrets = registry, secrets
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        return await self.discreetly(lambda: self._registry.blob_exists(repository, digest))
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        return await self.discreetly(lambda: self._registry.blob_exists(repository, digest, size))
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
-        return await self.discreetly(lambda: self._registry.mount_blob(repository, digest, source))
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
+        return await self.discreetly(lambda: self._registry.mount_blob(repository, digest, source, size))
+
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        await self.discreetly(lambda: self._registry.verify_blob(repository, blob, read=read))
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         return await self.discreetly(lambda: self._registry.push_blob(repository, content))
@@ -114,6 +117,9 @@ class DiscreetRegistry:
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         return await self.discreetly(lambda: self._registry.read_config(repository, config))
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        await self.discreetly(lambda: self._registry.verify_manifest(repository, manifest))
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         return await self.discreetly(lambda: self._registry.push_manifest(repository, reference, manifest))

@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from app.errors import Internal, RegistryError, RegistryFault, RegistryRejected
-from app.oci import Digest
 from app.registry import BlobContent
 from app.registry.backoff import DEFAULT_POLICY, Pause, wait_after
 from app.registry.client import Body, Call
 from app.registry.digests import compare
 from app.registry.ending import carried_out
-from app.registry.endpoint import Endpoint
 from app.registry.gate import Gate
 from app.registry.opening import Openings
 from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
@@ -20,6 +18,7 @@ from app.registry.profiles import LearntProfile
 from app.registry.reading import NO_BODY, OCTETS, Reading, part_of, ranged, whole
 from app.registry.reply import Reply, error_of, read_complaint
 from app.registry.retry_observer import report_failure
+from app.registry.stored_blobs import Blob, StoredBlobs
 from app.registry.wire import received_bytes, with_digest
 
 WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
@@ -29,8 +28,6 @@ MOST_UNSETTLED = 8  # times a session may say something else than before
 _TAKEN = frozenset({200, 201, 202, 204})  # a PATCH: ECR says 201, others 204
 _STORED = frozenset({200, 201, 204})
 _WRONG = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
-
-Blob = tuple[Digest, int]
 
 
 class _RefusedError(Exception):
@@ -54,10 +51,10 @@ class _Place:
 class Uploader:
     """Sends blobs to one registry, and remembers what that teaches."""
 
-    def __init__(self, endpoint: Endpoint, gate: Gate, pause: Pause) -> None:
-        self.endpoint, self.gate, self.pause = endpoint, gate, pause
-        self.openings = Openings(endpoint)
-        self.learnt = LearntProfile(endpoint.name, endpoint.settings.profiles)
+    def __init__(self, stored: StoredBlobs, gate: Gate, pause: Pause) -> None:
+        self.stored, self.gate, self.pause = stored, gate, pause
+        self.openings = Openings(stored)
+        self.learnt = LearntProfile(stored.endpoint.name, stored.endpoint.settings.profiles)
 
     async def push(self, repository: str, content: BlobContent) -> Blob:
         """Send one blob; its digest and size. Raises RegistryError and what the content raises."""
@@ -71,10 +68,10 @@ class Uploader:
 
 class _Upload:
     def __init__(self, uploader: Uploader, repository: str, reading: Reading, profile: Profile) -> None:
-        self._uploader, self._endpoint = uploader, uploader.endpoint
+        self._uploader, self._endpoint = uploader, uploader.stored.endpoint
         self._repository, self._content, self._reading = repository, reading.content, reading
         self._profile = profile
-        self._cleanup = uploader.endpoint.settings.timeouts.cleanup
+        self._cleanup = self._endpoint.settings.timeouts.cleanup
         self._damaged = self._streamed = False
 
     async def run(self) -> Blob:
@@ -123,7 +120,7 @@ class _Upload:
 
     async def _attempt(self, way: Way) -> Blob:
         """In a session of its own, which is closed or cancelled in the end."""
-        unless = self._content.digest if self._content.may_be_there else None
+        unless = self._blob() if self._content.may_be_there else None
         started, self._profile = await self._uploader.openings.open(self._repository, unless, self._profile)
         if started is None:
             self._content.found()
@@ -292,6 +289,6 @@ class _Upload:
         """A session that is gone may have been closed by the very request whose answer was lost."""
         digest, size = self._content.digest, self._content.size
         all_given = digest is not None and size is not None and self._reading.furthest >= size
-        if all_given and await self._endpoint.blob_exists(self._repository, self._blob()[0]):
+        if all_given and await self._uploader.stored.has(self._repository, *self._blob()):
             return self._blob()
         raise error

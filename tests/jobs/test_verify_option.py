@@ -50,6 +50,7 @@ async def test_the_option_goes_before_the_registry_s_setting(
     )
 
 
-def test_a_destination_that_needs_no_proof_is_used_as_it_is() -> None:
+@pytest.mark.parametrize("wanted", [None, Verification.NONE, Verification.TAG])
+def test_a_destination_that_needs_no_proof_is_used_as_it_is(wanted: Verification | None) -> None:
     fake = FakeRegistry()
-    assert verified(fake, Verification.BLOBS) is fake
+    assert verified(fake, wanted) is fake

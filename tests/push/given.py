@@ -26,6 +26,7 @@ from app.push import (
     make_plan,
     survey,
 )
+from app.registry import Registry
 from tests.support.fake_registry import FakeRegistry
 
 LOCAL = Destination("default", "registry.local:5000")
@@ -110,7 +111,7 @@ async def pushed(
 
 
 async def surveyed(
-    registry: FakeRegistry, *tars: bytes, destination: Destination = LOCAL, **options: str | Sequence[str]
+    registry: Registry, *tars: bytes, destination: Destination = LOCAL, **options: str | Sequence[str]
 ) -> Run:
     run = prepared(*tars, destination=destination, **options)
     await survey(run.plan, registry, run.events.append)

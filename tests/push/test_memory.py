@@ -175,8 +175,8 @@ async def test_a_registry_that_says_it_has_a_layer_and_then_refuses_the_manifest
     gone = max(memory.found.values(), key=lambda each: each.size)
 
     class Forgetful(FakeRegistry):
-        async def blob_exists(self, repository: str, digest: Digest) -> bool:
-            return (await super().blob_exists(repository, digest)) or digest == gone.digest
+        async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+            return (await super().blob_exists(repository, digest, size)) or digest == gone.digest
 
         def _admit(self, repository: str, descriptor: object, raw: bytes) -> None:
             try:

@@ -95,7 +95,7 @@ class Liar(FakeRegistry):
             del self.blobs[repository, blob[0]]
         return blob
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
         return False
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:

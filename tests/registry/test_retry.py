@@ -37,11 +37,11 @@ class Flaky:
         if self.errors:
             raise self.errors.pop(0)
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         self._meet("blob_exists")
         return True
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
         self._meet("mount_blob")
         return True
 

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.errors import RegistryRejected, SizeMismatch, TarmacError
+from app.errors import RegistryLost, RegistryRejected, SizeMismatch, TarmacError
 from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
@@ -71,11 +71,21 @@ class FakeRegistry:
             if failure.verb == verb and failure.matches(call):
                 raise failure.error
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         self._enter("blob_exists", repository, str(digest))
-        return (repository, digest) in self.blobs
+        found = self.blobs.get((repository, digest))
+        return found is not None and size in {None, len(found)}
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        self._enter("read_blob" if read else "verify_blob", repository, str(blob.digest))
+        found = self.blobs.get((repository, blob.digest))
+        if found is None or len(found) != blob.size or (read and _digest_of(found, blob.digest) != blob.digest):
+            raise RegistryLost(f"{repository} has lost {blob.digest}", blobs=(str(blob.digest),))
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        return
+
+    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
         self._enter("mount_blob", repository, str(digest))
         if not self.mounts or (source, digest) not in self.blobs:
             return False
@@ -84,7 +94,7 @@ class FakeRegistry:
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         digest = content.digest
-        if content.may_be_there and digest is not None and await self.blob_exists(repository, digest):
+        if content.may_be_there and digest is not None and await self.blob_exists(repository, digest, content.size):
             content.found()
             return digest, len(self.blobs[repository, digest])
         self._enter("push_blob", repository, str(digest))
@@ -158,3 +168,9 @@ class FakeRegistry:
     def _find(self, repository: str, reference: str) -> StoredManifest | None:
         digest = Digest.parse(reference) if ":" in reference else self.tags.get((repository, reference))
         return None if digest is None else self.manifests.get((repository, digest))
+
+
+def _digest_of(content: bytes, like: Digest) -> Digest:
+    hasher = like.hasher()
+    hasher.update(content)
+    return Digest(like.algorithm, hasher.hexdigest())

@@ -233,7 +233,7 @@ SESSIONS = [
 LOSSES = [
     Fault("blobs-lost-before-the-tag", TAG, (changed(lose_blobs),)),
     Fault("one-blob-lost-before-the-tag", TAG, (changed(lose_one_blob),)),
-    Fault("blobs-lost-for-ever", TAG, (), "registry_rejected", after=changed(lose_blobs)),
+    Fault("blobs-lost-for-ever", TAG, (), "registry_lost", after=changed(lose_blobs)),
     Fault("tag-taken-and-not-kept", TAG, (says(201),)),
     Fault("tag-taken-and-never-kept", TAG, (), "registry_lost", after=says(201)),
     Fault("tag-gone-when-looked-at", LOOK, (fine, changed(forget_tag))),

@@ -1,0 +1,168 @@
+"""What a registry says of the blobs that it has, and how far it is believed. Presence is not integrity: a registry may
+keep what arrived of a request that was cut off, under the digest of the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from app.errors import RegistryError, RegistryLost
+from app.oci import Digest
+from app.registry.client import Call
+from app.registry.endpoint import Endpoint, expect, is_absent
+from app.registry.reply import Reply, error_of
+from app.registry.warnings import note
+
+READ_AT_ONCE = 4  # blobs of one registry that are read back; each holds some MiB
+PIECE = 1 << 20  # bytes that are hashed at once, in a thread
+_FIRST_BYTE = {"Range": "bytes=0-0"}
+_CONTENT_RANGE = re.compile(r"bytes (?:\d{1,19}-\d{1,19}|\*)/(\d{1,19})")
+
+Blob = tuple[Digest, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """`is_there`: None if the registry does not say. `size` in bytes: None if it does not say."""
+
+    is_there: bool | None
+    size: int | None = None
+
+
+ABSENT = Stated(False)
+
+
+class StoredBlobs:
+    """Those of one registry."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def has(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        """Return whether a push may rely on the blob. One of another size than `size` is not there; one whose size the
+        registry does not state is."""
+        stated = await self._state(repository, digest)
+        if size and stated.size == 0:  # what some servers say of the body of every HEAD
+            stated = await self._measure(repository, digest)
+        return bool(stated.is_there) and (size is None or stated.size in {None, size})
+
+    async def verify(self, repository: str, blob: Blob, *, read: bool) -> None:
+        """Raise RegistryLost unless the registry has `blob`, with its size; with `read`, read it back and compare the
+        digest. A notice says so if the registry does not let us see."""
+        digest, size = blob
+        if read:
+            stated = await self._read_back(repository, blob)
+        else:
+            stated = await self._state(repository, digest, is_proof=True)
+            if stated.is_there and not stated.size and size:
+                stated = await self._measure(repository, digest)
+        if stated.is_there is None:
+            note(f"{repository}: blob {digest} cannot be verified; the registry does not let this account read it")
+        elif not stated.is_there:
+            raise _lost(f"the registry took {digest} in {repository} and does not have it", digest)
+        elif stated.size not in {None, size}:
+            raise lost_part(repository, blob, stated.size or 0)
+
+    async def _state(self, repository: str, digest: Digest, *, is_proof: bool = False) -> Stated:
+        """Ask by HEAD. A storage that the registry redirects to may take signed GETs alone, so it is asked again by
+        GET. So is a registry, for a proof: some refuse a HEAD for what is not there."""
+        url = await self._url(repository, digest)
+        reply = await self.endpoint.send(Call("HEAD", url), repository)
+        if reply.status == 200:
+            return Stated(True, _length(reply))
+        if reply.status == 404:
+            return ABSENT
+        if is_proof or reply.url != url:
+            return await self._measure(repository, digest)
+        if is_absent(reply):  # then the POST's answer says in words what is wrong
+            return ABSENT
+        expect(reply, frozenset({200}))
+        return ABSENT
+
+    async def _measure(self, repository: str, digest: Digest) -> Stated:
+        """Ask by GET for the first byte, and read no more if all of them come."""
+
+        async def take(chunk: bytes) -> bool:
+            return len(chunk) <= 1
+
+        call = Call("GET", await self._url(repository, digest), _FIRST_BYTE, take=take)
+        reply = await self.endpoint.send(call, repository)
+        ranged = _CONTENT_RANGE.fullmatch(reply.header("content-range") or "")
+        if reply.status in {206, 416}:
+            return Stated(True, int(ranged[1]) if ranged else None)
+        return Stated(True, _length(reply)) if reply.status == 200 else _unread(reply)
+
+    async def _read_back(self, repository: str, blob: Blob) -> Stated:
+        """Raises RegistryLost for other bytes than those of `blob`."""
+        digest, size = blob
+        hashing = _Hashing(blob)
+        async with self._reading:
+            call = Call("GET", await self._url(repository, digest), take=hashing.take)
+            reply = await self.endpoint.send(call, repository)
+            if reply.status != 200:
+                return _unread(reply)
+            found = await hashing.finish()
+        if hashing.size == size and found != digest:
+            raise _lost(
+                f"{repository}: the registry has other bytes under {digest}; it has to be deleted there", digest
+            )
+        return Stated(True, hashing.size)
+
+    async def _url(self, repository: str, digest: Digest) -> str:
+        return await self.endpoint.url(repository, f"blobs/{digest}")
+
+
+class _Hashing:
+    """Takes a blob as it comes in, one byte more than it should have at the most."""
+
+    def __init__(self, blob: Blob) -> None:
+        self._digest, self._most = blob
+        self._hasher = self._digest.hasher()
+        self._held = bytearray()
+        self.size = 0
+
+    async def take(self, chunk: bytes) -> bool:
+        self._held += chunk
+        self.size += len(chunk)
+        if len(self._held) >= PIECE:
+            await self._hash()
+        return self.size <= self._most
+
+    async def finish(self) -> Digest:
+        await self._hash()
+        return Digest(self._digest.algorithm, self._hasher.hexdigest())
+
+    async def _hash(self) -> None:
+        held, self._held = bytes(self._held), bytearray()
+        await asyncio.to_thread(self._hasher.update, held)
+
+
+def lost_part(repository: str, blob: Blob, size: int) -> RegistryLost:
+    """Return the error of a blob of which the registry has `size` bytes."""
+    digest, whole = blob
+    return _lost(
+        f"{repository}: the registry has {size} of {whole} bytes under {digest}; it has to be deleted there", digest
+    )
+
+
+def _lost(message: str, digest: Digest) -> RegistryLost:
+    return RegistryLost(message, blobs=(str(digest),))
+
+
+def _unread(reply: Reply) -> Stated:
+    """What follows from an answer that has no bytes. Raises what may pass by itself."""
+    if reply.status == 404:
+        return ABSENT
+    error: RegistryError = error_of(reply, datetime.now(UTC))
+    if error.retryable and reply.status != HTTPStatus.NOT_IMPLEMENTED:
+        raise error
+    return Stated(None)
+
+
+def _length(reply: Reply) -> int | None:
+    stated = reply.header("content-length") or ""
+    return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 20 else None
