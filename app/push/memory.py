@@ -18,7 +18,6 @@ from app.push.plan import BlobStep, PushPlan
 
 FLUSH_BYTES = 64 << 20  # of layers compressed: what a crash may lose of the knowledge, half a second's work
 FLUSH_COUNT = 100
-SMALLEST = 4 << 10  # bytes of a blob that is stored as it is; what is smaller is sent as fast as it is asked for
 Key = tuple[Compression, Digest]
 
 
@@ -100,7 +99,7 @@ class Recollection:
     def _key(self, step: BlobStep) -> Key | None:
         """None for what is not kept."""
         if step.layer is None:
-            return (Compression.NONE, step.key) if step.extent.size >= SMALLEST else None
+            return Compression.NONE, step.key
         return (self._compression, step.key) if is_compressed_anew(step.layer, self._compression) else None
 
 

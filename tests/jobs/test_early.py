@@ -429,8 +429,8 @@ async def test_what_is_known_elsewhere_is_mounted_when_all_is_known(bench: Bench
             assert registry.blobs == before
             job = await ended(service, await upload.submit(other))
     assert job.state is JobState.SUCCEEDED, job.problem
-    assert registry.count("push_blob") == 1  # the config: what is so small is not remembered
-    assert registry.count("mount_blob") == 4
+    assert registry.count("push_blob") == 0
+    assert registry.count("mount_blob") == 5
 
 
 async def test_no_more_than_so_many_wait_at_the_registry(

@@ -74,8 +74,9 @@ async def test_another_tag_of_known_layers_reads_none_and_sends_none() -> None:
 async def test_another_repository_has_known_layers_mounted() -> None:
     registry, memory = await learnt()
     run = await pushed(registry, memory, "other:1")
-    assert read_of(run) < len(LARGE) // 100  # the config alone
-    assert len(run.outcomes(Outcome.MOUNTED)) == 2
+    assert read_of(run) < len(LARGE) // 100
+    assert len(run.outcomes(Outcome.MOUNTED)) == 3  # the config too, however small
+    assert registry.count("push_blob") == 0
     assert {each.repository for each in memory.found.values()} == {"other"}
 
 
@@ -88,8 +89,8 @@ async def test_a_blob_of_a_layout_is_mounted_from_where_it_was_pushed_to() -> No
     await pushed(registry, memory, "app:1", archive=LAYOUT)
     registry.calls.clear()
     run = await pushed(registry, memory, "other:1", archive=LAYOUT)
-    assert len(run.outcomes(Outcome.MOUNTED)) == 1
-    assert registry.count("push_blob") == 1  # the config: it is small
+    assert len(run.outcomes(Outcome.MOUNTED)) == 2
+    assert registry.count("push_blob") == 0
     assert read_of(run) < len(STORED) // 10
 
 
@@ -105,7 +106,7 @@ async def test_a_blob_of_a_layout_that_has_gone_from_there_is_sent() -> None:
 async def test_a_memory_that_says_another_digest_of_a_stored_blob_is_not_believed() -> None:
     registry, memory = FakeRegistry(), DictMemory()
     await pushed(registry, memory, "app:1", archive=LAYOUT)
-    ((digest, known),) = memory.found.items()
+    digest, known = max(memory.found.items(), key=lambda item: item[1].size)
     other = b"something else"
     registry.blobs["app", Digest.of(other)] = other
     memory.found[digest] = Remembered(Digest.of(other), len(other), known.repository)
@@ -116,10 +117,11 @@ async def test_a_memory_that_says_another_digest_of_a_stored_blob_is_not_believe
 
 async def test_what_is_there_already_asks_no_memory() -> None:
     registry, memory = await learnt()
+    memory.asked = 0
     run = prepared(TAR, tag="app:1")
     await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
     assert run.states == [ImageState.ALREADY_PRESENT]
-    assert memory.asked == 1
+    assert memory.asked == 0
 
 
 async def test_a_registry_that_was_emptied_is_sent_all_anew() -> None:
@@ -167,7 +169,7 @@ async def test_layers_compressed_one_way_say_nothing_of_another() -> None:
     run = prepared(TAR, tag="app:plain", layer_compression="none")
     await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
     assert run.states == [ImageState.PUSHED]
-    assert memory.asked == 1
+    assert len(run.outcomes(Outcome.PUSHED)) == 2  # all but the config
 
 
 async def test_a_registry_that_says_it_has_a_layer_and_then_refuses_the_manifest_is_sent_it() -> None:
@@ -196,7 +198,7 @@ async def test_what_was_learnt_is_kept_where_the_push_fails() -> None:
     run = prepared(TAR)
     await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
     assert run.states == [ImageState.FAILED]
-    assert len(memory.found) == 2
+    assert len(memory.found) == 3
 
 
 async def test_much_that_is_learnt_is_told_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,5 +206,5 @@ async def test_much_that_is_learnt_is_told_before_the_end(monkeypatch: pytest.Mo
     memory = DictMemory()
     run = prepared(docker_save([tagged(image(*({f"f{n}": b"x"} for n in range(5))), "app:1")]))
     await execute(run.plan, run.sources, FakeRegistry(), run.events.append, lanes=Lanes(memory=memory))
-    assert memory.told == 3
-    assert len(memory.found) == 5
+    assert memory.told > 2
+    assert len(memory.found) == 6
