@@ -34,6 +34,7 @@ from app.destinations import OpenRegistry, configured_registries, layout_of
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
+from app.jobs.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.knowledge import FileMemory
 from app.jobs.pausing import RetrySchedule
@@ -140,6 +141,7 @@ def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Map
         fellows=backed.fellows,
         leases=backed.leases,
         signatures=_policies(settings),
+        decoders=DecoderMemory(settings.decoder_memory),
     )
 
 

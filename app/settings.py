@@ -155,6 +155,7 @@ class Settings(BaseModel):
         None  # None: data_dir
     )
     max_upload_bytes: Annotated[Bytes, Field(gt=0)] = 64 << 30
+    decoder_memory: Annotated[Bytes, Field(ge=8 << 20)] = 64 << 20
     max_uploads: Annotated[int, Field(ge=1, le=4096)] = 1_500  # each holds a connection, a file and some MiB
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
     replica_timeout: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(minutes=10))] = timedelta(seconds=8)

@@ -33,6 +33,7 @@ BYTES_PER_MEMBER = (
 )
 XZ_MEMORY = 68 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
 ZSTD_WINDOW_LOG = 26  # 64 MiB; 2**27 (`--long`, `--ultra -22`) cost 132 MiB for as long as the bytes come
+MOST_MEMORY = XZ_MEMORY  # of any decoder
 MAX_GZIP_HEADER = 128 << 10  # 64 KiB of extra field, a name and a comment
 REMEDIES = {
     Compression.ZSTD: "its window is above 64 MiB: unpack it by `zstd -d --long=31` and send the plain tar, or "
@@ -129,27 +130,29 @@ def _gzip_header(data: bytes) -> int:
 @dataclass(frozen=True, slots=True)
 class _Kind:
     magic: tuple[bytes, ...]
-    make: Callable[[], _Codec]
+    make: Callable[[int], _Codec]  # with the bytes that it may hold
     error: type[Exception]
 
 
 _KINDS = {
-    Compression.GZIP: _Kind((b"\x1f\x8b\x08",), _Gzip, _ISAL_ERROR),
+    Compression.GZIP: _Kind((b"\x1f\x8b\x08",), lambda _: _Gzip(), _ISAL_ERROR),
     Compression.ZSTD: _Kind(
         (b"\x28\xb5\x2f\xfd", *(bytes([low]) + b"\x2a\x4d\x18" for low in range(0x50, 0x60))),  # skippable frames
-        lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}),
+        lambda memory: zstd.ZstdDecompressor(
+            options={zstd.DecompressionParameter.window_log_max: min(ZSTD_WINDOW_LOG, memory.bit_length() - 1)}
+        ),
         zstd.ZstdError,
     ),
     Compression.XZ: _Kind(
         (b"\xfd7zXZ\0",),
-        lambda: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY),
+        lambda memory: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=min(XZ_MEMORY, memory)),
         lzma.LZMAError,
     ),
     Compression.BZIP2: _Kind(
         tuple(  # a level, then the start of a block, or of the end where there is no block
             b"BZh%d" % level + block for level in range(1, 10) for block in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
         ),
-        bz2.BZ2Decompressor,
+        lambda _: bz2.BZ2Decompressor(),
         OSError,
     ),
 }
@@ -163,8 +166,9 @@ def sniff(head: bytes) -> Compression:
     return Compression.NONE
 
 
-def decompressor(compression: Compression, limits: Limits = DEFAULT_LIMITS) -> Decompressor:
-    return _Plain(limits) if compression is Compression.NONE else _Wrapped(compression, limits)
+def decompressor(compression: Compression, limits: Limits = DEFAULT_LIMITS, memory: int = MOST_MEMORY) -> Decompressor:
+    """`memory`: bytes that it may hold, as `window.decoder_memory` tells them for the start of the stream."""
+    return _Plain(limits) if compression is Compression.NONE else _Wrapped(compression, limits, memory)
 
 
 class _Plain:
@@ -185,7 +189,8 @@ class _Plain:
 class _Wrapped:
     """One member after another, then perhaps zeros (padding of tapes and block devices; gzip passes over them too)."""
 
-    def __init__(self, compression: Compression, limits: Limits) -> None:
+    def __init__(self, compression: Compression, limits: Limits, memory: int) -> None:
+        self._memory = memory
         self._compression = compression
         self._kind = _KINDS[compression]
         self._limits = limits
@@ -229,7 +234,7 @@ class _Wrapped:
             raise LimitExceeded(
                 f"the {self._compression} data has more than {self._members - 1} members in {position} bytes"
             )
-        self._codec, self._step = self._kind.make(), FIRST_STEP
+        self._codec, self._step = self._kind.make(self._memory), FIRST_STEP
         return self._codec
 
     def _pad(self, rest: bytes) -> None:

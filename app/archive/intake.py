@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 
 from app.archive.chart import HeldChart
-from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
+from app.archive.compression import MOST_MEMORY, SNIFF_BYTES, Decompressor, decompressor, sniff
 from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
 from app.archive.tar import Member, TarIndex, TarIndexer
 from app.errors import TooLarge
@@ -23,7 +23,11 @@ class Intake:
     tar is refused at its first header. Raises TooLarge, UnknownFormat, MalformedArchive, TruncatedArchive and
     LimitExceeded. Comparing with a checksum that the sender gave is left to the caller."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None, memory: int = MOST_MEMORY
+    ) -> None:
+        """`memory`: bytes that a decoder may hold."""
+        self._memory = memory
         self.received = 0
         self.compression = Compression.NONE
         self._limits = limits
@@ -50,8 +54,7 @@ class Intake:
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         self.received += len(chunk)
-        if self._max_bytes is not None and self.received > self._max_bytes:
-            raise TooLarge(f"the upload has more than {self._max_bytes} bytes, which is the limit of this service")
+        check_size(self.received, self._max_bytes)
         self._hash.update(chunk)
         unwrap = self._decompressor
         if unwrap is None:
@@ -81,7 +84,7 @@ class Intake:
         self.compression = sniff(head)
         if self.compression is Compression.GZIP:
             self._held = HeldChart(self._indexer)
-        self._decompressor = decompressor(self.compression, self._limits)
+        self._decompressor = decompressor(self.compression, self._limits, self._memory)
         return self._decompressor
 
     def _pass(self, unwrap: Decompressor, chunk: bytes) -> Iterator[bytes]:
@@ -98,9 +101,31 @@ class Intake:
                 self._held = None
 
 
+class RawIntake:
+    """A `spool.Tap` that keeps received bytes as they are. Raises TooLarge."""
+
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self.received = 0
+        self._max_bytes = max_bytes
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self.received += len(chunk)
+        check_size(self.received, self._max_bytes)
+        yield chunk
+
+    def finish(self) -> Iterator[bytes]:
+        yield from ()
+
+
+def check_size(received: int, max_bytes: int | None) -> None:
+    """Raises TooLarge."""
+    if max_bytes is not None and received > max_bytes:
+        raise TooLarge(f"the upload has more than {max_bytes} bytes, which is the limit of this service")
+
+
 def sniff_file(source: ReadAt, size: int) -> Compression:
     """How a file of `size` bytes is wrapped. Blocks."""
     return sniff(source.read_at(0, min(size, SNIFF_BYTES)))
 
 
-__all__ = ["Intake", "sniff_file"]
+__all__ = ["Intake", "RawIntake", "sniff_file"]

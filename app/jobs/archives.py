@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterable, AsyncIterator, Set
 from dataclasses import replace
 
 from app.archive import Compression
+from app.archive.compression import MOST_MEMORY
 from app.archive.intake import Intake, sniff_file
+from app.archive.window import HEAD_BYTES, decoder_memory, is_told
 from app.errors import ChecksumMismatch
 from app.jobs.job import JobArchive
 from app.jobs.workshop import Workshop
@@ -41,7 +43,7 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
         )
 
 
-async def look_at(archive: JobArchive, spooled_as: str, workshop: Workshop) -> JobArchive:
+async def look_at(archive: JobArchive, spooled_as: str, workshop: Workshop, share: str) -> JobArchive:
     """A server file that no one has looked at: it stays where it is when it is a plain tar, else it is unwrapped into
     the spool. Its checksum is compared where there is one to compare with. Raises SourceChanged, ArchiveError,
     SpoolFull, ChecksumMismatch."""
@@ -54,14 +56,21 @@ async def look_at(archive: JobArchive, spooled_as: str, workshop: Workshop) -> J
             digest = await digest_of(file) if archive.expected is not None else None
             known = replace(archive, compression=compression, digest=digest)
         else:
-            intake = Intake(workshop.limits)
-            own = await workshop.spool.save(spooled_as, chunks_of(file), intake)
+            intake, own = await unwrap(file, spooled_as, workshop, share)
             known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
     finally:
         file.close()
     if archive.expected is not None:
         await _compare(known, archive.expected, workshop, archive.file)
     return replace(known, expected=None)
+
+
+async def unwrap(file: OpenFile, spooled_as: str, workshop: Workshop, share: str) -> tuple[Intake, SpooledFile]:
+    """Save the plain tar of `file`, as soon as there is memory for its decoder. Raises ArchiveError, SpoolFull."""
+    memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
+    async with workshop.decoders.turn(share, memory):
+        intake = Intake(workshop.limits, memory=memory or MOST_MEMORY)
+        return intake, await workshop.spool.save(spooled_as, chunks_of(file), intake)
 
 
 async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, source: SpooledFile) -> None:
@@ -71,6 +80,26 @@ async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, so
         if archive.file is not None and archive.file != source:
             await workshop.spool.discard(archive.file)
         raise
+
+
+async def begun(chunks: AsyncIterable[bytes]) -> tuple[int, AsyncIterator[bytes]]:
+    """Return the memory that a decoder of `chunks` takes, and all chunks, as soon as enough of them have come."""
+    iterator = aiter(chunks)
+    first: list[bytes] = []
+    head = b""
+    async for chunk in iterator:
+        first.append(chunk)
+        head += chunk[: HEAD_BYTES - len(head)]
+        if is_told(head):
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        while first:
+            yield first.pop(0)
+        async for chunk in iterator:
+            yield chunk
+
+    return decoder_memory(head), whole()
 
 
 async def chunks_of(file: OpenFile) -> AsyncIterator[bytes]:

@@ -124,7 +124,7 @@ class Runner:
         archives = []
         for number, archive in enumerate(job.archives):
             with told_by_name(archive.name, several=len(job.archives) > 1):
-                archives.append(await look_at(archive, f"{job.id}-{number}", self._workshop))
+                archives.append(await look_at(archive, f"{job.id}-{number}", self._workshop, job.share))
             # at once: a file that was unwrapped belongs to the job, whatever comes after
             known = (*archives, *job.archives[number + 1 :])
             self._ledger.show(job.id, lambda job, known=known: job.but(archives=known))  # type: ignore[misc]

@@ -10,14 +10,15 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from app.archive import TarIndex
-from app.archive.intake import Intake
+from app.archive.compression import MOST_MEMORY
+from app.archive.intake import Intake, RawIntake
 from app.errors import (
     Conflict,
     InvalidRequest,
     TarmacError,
     UploadIncomplete,
 )
-from app.jobs.archives import NAMELESS, compare_checksum, unique_name
+from app.jobs.archives import NAMELESS, begun, compare_checksum, unique_name, unwrap
 from app.jobs.early import Arriving
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.opening import Opener
@@ -28,7 +29,7 @@ from app.oci import Digest
 from app.push import PushPlan, received
 from app.push.early import EarlyPush, heard
 from app.push.understanding import told_by_name
-from app.spool import Peekable
+from app.spool import Peekable, SpooledFile
 
 SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
 
@@ -102,28 +103,55 @@ class FirstUpload:
         if expected_bytes is not None:
             await asyncio.to_thread(self._workshop.spool.room_for, expected_bytes)
         await self._check()  # last: whoever cancels it from here on finds what there is to stop
-        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
         archive = JobArchive(self._unique(name), self._source)
         spooled_as = f"{self.job.id}-{len(self._archives)}"
-        early = self._early(spooled_as)
         try:
             async with asyncio.timeout(None) as self._scope:
                 with told_by_name(archive.name, several=archive.name != NAMELESS):
-                    told = self._told(archive, heard(chunks, intake, early), expected_bytes)
-                    file = await self._workshop.spool.save(spooled_as, told, intake, expected_bytes or 0)
+                    intake, file = await self._save(archive, spooled_as, chunks, expected_bytes)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
                 raise Conflict(f"job {self.job.id} was cancelled while its archive was being received") from None
             raise
         finally:
             self._scope = None
-            if early is not None:
-                early.end()
         self._archives.append(
             replace(archive, size=intake.received, digest=intake.digest, compression=intake.compression, file=file)
         )
         self._indexes.append(intake.index)
         self._workshop.ledger.show(self.job.id, lambda job: job.but(archives=tuple(self._archives)))
+
+    async def _save(
+        self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
+    ) -> tuple[Intake, SpooledFile]:
+        """Decompress what comes in if there is memory for that; else store it as it comes, and decompress the file."""
+        memory, chunks = await begun(chunks)
+        decoders, share = self._workshop.decoders, self.job.share
+        if not decoders.is_free(share, memory):
+            return await self._save_later(archive, spooled_as, chunks, expected)
+        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes, memory or MOST_MEMORY)
+        early = self._early(spooled_as)
+        try:
+            with decoders.lent(share, memory):
+                told = self._told(archive, heard(chunks, intake, early), expected)
+                return intake, await self._workshop.spool.save(spooled_as, told, intake, expected or 0)
+        finally:
+            if early is not None:
+                early.end()
+
+    async def _save_later(
+        self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
+    ) -> tuple[Intake, SpooledFile]:
+        spool, raw = self._workshop.spool, RawIntake(self._workshop.max_archive_bytes)
+        sent = await spool.save(f"{spooled_as}-sent", self._told(archive, chunks, expected), raw, expected or 0)
+        try:
+            file = await asyncio.to_thread(spool.open, sent)
+            try:
+                return await unwrap(file, spooled_as, self._workshop, self.job.share)
+            finally:
+                file.close()
+        finally:
+            await spool.discard(sent)
 
     def place(self, archive: JobArchive, index: TarIndex) -> None:
         """Instead of `receive`: an archive that is in the spool already."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
+from app.jobs.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.fellows import Fellows
 from app.jobs.job import Clock, utc_now
@@ -46,3 +47,4 @@ class Workshop:
     fellows: Fellows | None = None
     signatures: tuple[SignaturePolicy, ...] = ()
     early: EarlyPushes = field(default_factory=EarlyPushes)
+    decoders: DecoderMemory = field(default_factory=DecoderMemory)

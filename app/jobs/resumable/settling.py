@@ -12,7 +12,7 @@ from app.archive import TarIndex
 from app.archive.intake import Intake, sniff_file
 from app.archive.model import Compression
 from app.errors import Internal, NotFound, TarmacError
-from app.jobs.archives import chunks_of, compare_checksum
+from app.jobs.archives import chunks_of, compare_checksum, unwrap
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.request import JobRequest
 from app.jobs.resumable.state import UploadState
@@ -112,31 +112,31 @@ class Settler:
         size = await asyncio.to_thread(self._files.offset, state.id)
         intake = None if size is None else await hash_in_thread(upload.tally.finish, size)
         if intake is not None:
-            file: SpooledFile | None = await self._move(state, spooled_as)
+            file = await self._move(state, spooled_as)
         else:
-            intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
-            file = await self._read_again(state, spooled_as, intake)
+            intake, file = await self._read_again(job, state, spooled_as)
         archive = JobArchive(state.name, ArchiveSource.UPLOAD, size=intake.received, file=file)
         return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
 
-    async def _read_again(self, state: UploadState, spooled_as: str, intake: Intake) -> SpooledFile:
-        """From its beginning: a plain tar to hash and index it, another to unwrap it into the spool."""
+    async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[Intake, SpooledFile]:
+        """From its beginning: a plain tar to hash and index it, another to decompress it into the spool."""
         moved = await asyncio.to_thread(self._files.settled, state.id, spooled_as)
         is_moved = moved is not None and await asyncio.to_thread(self._files.offset, state.id) is None
         source = self._workshop.spool.open(moved) if moved and is_moved else await self._open(state)
         try:
             if is_moved or await asyncio.to_thread(sniff_file, source, source.size) is Compression.NONE:
+                intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
                 async for chunk in chunks_of(source):
                     await hash_in_thread(_drain, intake.feed, chunk)
                 await hash_in_thread(_drain, intake.finish)
             else:
-                moved = await self._workshop.spool.save(spooled_as, chunks_of(source), intake)
+                intake, moved = await unwrap(source, spooled_as, self._workshop, job.share)
                 if state.hold:
                     moved = await asyncio.to_thread(self._files.keep_other, state.id, moved)
                 is_moved = True
         finally:
             source.close()
-        return moved if moved and is_moved else await self._move(state, spooled_as)
+        return intake, moved if moved and is_moved else await self._move(state, spooled_as)
 
     async def _open(self, state: UploadState) -> OpenFile:
         return await asyncio.to_thread(self._files.open, state.id)

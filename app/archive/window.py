@@ -1,0 +1,93 @@
+"""The memory that decompressing a stream takes, read from its first bytes: the window of zstd (RFC 8878 3.1.1), the
+dictionary of xz (its file format, 3.1). Pure."""
+
+from __future__ import annotations
+
+from app.archive.compression import SNIFF_BYTES, XZ_MEMORY, ZSTD_WINDOW_LOG, sniff
+from app.archive.model import Compression
+
+HEAD_BYTES = 4 << 10  # the header of a block of xz has at most 1 KiB, before it 12 bytes
+LEAST_ZSTD = 8 << 20  # bytes; what zstd takes up to level 19, so that later frames of a stream may have it too
+MOST_ZSTD = 1 << ZSTD_WINDOW_LOG
+BZIP2_MEMORY = 4 << 20  # 900 kB blocks take 3.7 MB
+_OVERHEAD = 1 << 20
+_ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
+_LZMA2 = 0x21
+
+
+def is_told(head: bytes) -> bool:
+    """Return whether `head` is enough for `decoder_memory`."""
+    if len(head) < SNIFF_BYTES:
+        return False
+    return len(head) >= HEAD_BYTES or sniff(head) not in {Compression.ZSTD, Compression.XZ}
+
+
+def decoder_memory(head: bytes) -> int:
+    """Return the bytes that a decoder of the stream holds; 0 for what is not compressed and for gzip (64 KiB). `head`:
+    its first HEAD_BYTES bytes, or all if there are fewer. If they do not tell, the most that is allowed is returned."""
+    compression = sniff(head)
+    if compression is Compression.ZSTD:
+        return _power_of_two(max(LEAST_ZSTD, min(_zstd_window(head), MOST_ZSTD)))
+    if compression is Compression.XZ:
+        return min(_xz_dictionary(head) + _OVERHEAD, XZ_MEMORY)
+    return BZIP2_MEMORY if compression is Compression.BZIP2 else 0
+
+
+def _power_of_two(size: int) -> int:
+    return 1 << (size - 1).bit_length()
+
+
+def _zstd_window(head: bytes) -> int:
+    at = 0
+    while head[at + 1 : at + 4] == b"\x2a\x4d\x18" and head[at] & 0xF0 == 0x50:  # skippable frames
+        at += 8 + int.from_bytes(head[at + 4 : at + 8], "little")
+        if at + 4 >= len(head):
+            return MOST_ZSTD
+    if head[at : at + 4] != _ZSTD_FRAME or at + 5 >= len(head):
+        return MOST_ZSTD
+    descriptor, at = head[at + 4], at + 5
+    if not descriptor & 0x20:
+        exponent, mantissa = head[at] >> 3, head[at] & 7
+        base = 1 << (10 + exponent)
+        return base + (base >> 3) * mantissa
+    at += (0, 1, 2, 4)[descriptor & 3]  # the identity of a dictionary
+    size = (1, 2, 4, 8)[descriptor >> 6]
+    content = int.from_bytes(head[at : at + size], "little") + (256 if size == 2 else 0)
+    return content if at + size <= len(head) else MOST_ZSTD
+
+
+def _xz_dictionary(head: bytes) -> int:
+    """The dictionary of the first block; 0 for a stream without one."""
+    try:
+        if head[12] == 0:  # the index follows at once
+            return 0
+        flags, at = head[13], 14
+        for bit in (0x40, 0x80):
+            if flags & bit:
+                _, at = _number(head, at)
+        for _ in range((flags & 3) + 1):
+            kind, at = _number(head, at)
+            size, at = _number(head, at)
+            if kind == _LZMA2:
+                return _dictionary(head[at])
+            at += size
+    except IndexError:
+        pass
+    return XZ_MEMORY
+
+
+def _dictionary(properties: int) -> int:
+    return XZ_MEMORY if properties > 40 else (2 | (properties & 1)) << (properties // 2 + 11)
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """A multibyte integer (1.2) and the place behind it. Raises IndexError."""
+    number = shift = 0
+    while True:
+        byte, at = data[at], at + 1
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return number, at
+        if shift > 63:
+            raise IndexError("no number")
