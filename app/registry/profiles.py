@@ -19,6 +19,7 @@ from app.registry.profile import SMALLEST_CHUNK, Profile
 
 MOST_PROFILES = 1_000  # registries; those that taught something longest ago go
 MAX_FILE = 1 << 20  # bytes; a thousand profiles have a fifth of it
+LONGEST_SKEW = 86_400.0  # seconds; what was learnt later than that was learnt while the clock was ahead
 GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised, a registry renewed: then everything is tried again
 _WAYS = ("ask", "put", "patch", "chunks", "stream")
 _MEMBERS = frozenset({*_WAYS, "most", "learnt"})
@@ -54,8 +55,10 @@ class ProfileFile:
             _log.warning("what was learnt of registries cannot be used: %s: %s", self._file, error)
             return {}
         entries = document if isinstance(document, dict) else {}
-        oldest = self._now() - GOOD_FOR
-        return {name: entry for name, entry in entries.items() if _is_whole(entry) and entry["learnt"] > oldest}
+        oldest, newest = self._now() - GOOD_FOR, self._now() + LONGEST_SKEW
+        return {
+            name: entry for name, entry in entries.items() if _is_whole(entry) and oldest < entry["learnt"] <= newest
+        }
 
     def _keep(self, registry: str, profile: Profile) -> None:
         entries = self._read()

@@ -120,9 +120,12 @@ async def test_an_upload_that_is_given_up_leaves_nothing_at_the_registry(bench: 
 
 
 async def test_an_upload_that_is_too_old_leaves_nothing_at_the_registry(bench: Bench, registry: FakeRegistry) -> None:
-    async with at_work_early(bench) as (_, resumable):
+    workshop = replace(workshop_of(bench), elapsed=lambda: bench.passed)
+    async with at_work_early(bench, workshop) as (_, resumable):
         await append(resumable, await begun(resumable), 0, HALF)
         await held(registry)
+        assert await resumable.sweeper.sweep(datetime.now(UTC)) == 0
+        bench.let_pass(LIFETIME)
         assert await resumable.sweeper.sweep(datetime.now(UTC) + LIFETIME + timedelta(hours=1)) == 1
         assert is_empty(registry)
 

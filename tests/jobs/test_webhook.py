@@ -16,7 +16,7 @@ import pytest
 from app.errors import UnknownFormat
 from app.jobs import Job, JobState, utc_now
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering, sign
-from app.jobs.webhook.delivery import GIVE_UP_SECONDS, LONGEST_WAIT
+from app.jobs.webhook.delivery import LONGEST_WAIT, PATIENCE
 from app.jobs.webhook.outbox import MAX_WAITING
 from tests.support.lapse import Lapse
 
@@ -46,9 +46,11 @@ class Receiver:
         return httpx.Response(answer, headers={"location": "http://169.254.169.254/"})
 
 
-def webhook(place: Path, receiver: Receiver, settings: WebhookSettings = SETTINGS) -> Webhook:
+def webhook(
+    place: Path, receiver: Receiver, settings: WebhookSettings = SETTINGS, lapse: Lapse | None = None
+) -> Webhook:
     transport = httpx.MockTransport(receiver.answer)
-    return Webhook(settings, Outbox(place), transport=transport, pause=Lapse(seed=None).pause)
+    return Webhook(settings, Outbox(place), transport=transport, pause=(lapse or Lapse(seed=None)).pause)
 
 
 async def told(hook: Webhook, job: Job) -> None:
@@ -82,31 +84,58 @@ async def test_an_ended_job_is_told_with_its_document_and_a_signature(tmp_path: 
 async def test_what_is_not_taken_is_told_again_and_no_redirect_is_followed(
     tmp_path: Path, fault: int | Exception
 ) -> None:
-    receiver = Receiver([fault])
-    hook = webhook(tmp_path, receiver)
+    receiver, lapse = Receiver([fault]), Lapse(seed=None)
+    hook = webhook(tmp_path, receiver, lapse=lapse)
     await told(hook, ended())
     now = now_of(tmp_path)
     assert await hook.deliver(now) == pytest.approx(1.0)
-    assert await hook.deliver(now + 0.5) == pytest.approx(0.5), "not before its time"
-    assert await hook.deliver(now + 1) is None
+    lapse.now += 0.5
+    assert await hook.deliver(now) == pytest.approx(0.5), "not before its time"
+    lapse.now += 0.5
+    assert await hook.deliver(now) is None
     assert [str(request.url) for request in receiver.got] == [SETTINGS.url] * 2
     assert len({request.headers["webhook-id"] for request in receiver.got}) == 1
     await hook.close()
 
 
 async def test_the_waits_grow_to_five_minutes_and_end_after_a_day(tmp_path: Path) -> None:
-    receiver = Receiver([500] * 10_000)
-    hook = webhook(tmp_path, receiver)
+    receiver, lapse = Receiver([500] * 10_000), Lapse(seed=None)
+    hook = webhook(tmp_path, receiver, lapse=lapse)
     await told(hook, ended())
-    start = now = now_of(tmp_path)
+    start = now_of(tmp_path)
     waits = []
-    while (wait := await hook.deliver(now)) is not None:
+    while (wait := await hook.deliver(start + lapse.now)) is not None:
         waits.append(wait)
-        now += wait
+        lapse.now += wait
     assert waits[:3] == pytest.approx([1, 2, 4])
     assert max(waits) == pytest.approx(LONGEST_WAIT)
-    assert now - start == pytest.approx(GIVE_UP_SECONDS, abs=LONGEST_WAIT)
+    assert lapse.now == pytest.approx(PATIENCE.total_seconds(), abs=LONGEST_WAIT)
     assert list(tmp_path.iterdir()) == []
+    await hook.close()
+
+
+@pytest.mark.parametrize("jump", [-365 * 86_400, 365 * 86_400])
+async def test_a_clock_that_is_wrong_gives_nothing_up_and_puts_nothing_off(tmp_path: Path, jump: float) -> None:
+    receiver, lapse = Receiver([500, 500, 500]), Lapse(seed=None)
+    hook = webhook(tmp_path, receiver, lapse=lapse)
+    await told(hook, ended())
+    now = now_of(tmp_path)
+    for present in (now, now + jump, now, now + jump):
+        wait = await hook.deliver(present)
+        lapse.now += wait or 0.0
+    assert wait is None
+    assert len(receiver.got) == 4
+    await hook.close()
+
+
+async def test_what_was_written_by_a_clock_that_was_ahead_is_given_up_as_all_is(tmp_path: Path) -> None:
+    receiver, lapse = Receiver([500] * 10_000), Lapse(seed=None)
+    hook = webhook(tmp_path, receiver, lapse=lapse)
+    await told(hook, ended())
+    now = now_of(tmp_path) - 365 * 86_400
+    while (wait := await hook.deliver(now + lapse.now)) is not None:
+        lapse.now += wait
+    assert lapse.now == pytest.approx(PATIENCE.total_seconds(), abs=LONGEST_WAIT)
     await hook.close()
 
 

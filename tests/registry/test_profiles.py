@@ -11,7 +11,7 @@ import pytest
 
 from app.destinations import configured_registries
 from app.registry.profile import Profile
-from app.registry.profiles import GOOD_FOR, MAX_FILE, ProfileFile
+from app.registry.profiles import GOOD_FOR, LONGEST_SKEW, MAX_FILE, ProfileFile
 from app.settings import RegistrySettings, Settings
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import Manners, MemoryRegistry
@@ -52,6 +52,16 @@ async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_
     assert [await file.recall(each) for each in ("b", "c")] == [Profile(), LEARNT]
     now += 1
     assert await file.recall("c") == Profile()
+
+
+async def test_what_was_learnt_while_the_clock_was_ahead_is_learnt_anew(tmp_path: Path) -> None:
+    now = 1e9
+    file = ProfileFile(tmp_path / "profiles.json", lambda: now)
+    await file.remember("a", LEARNT)
+    now -= LONGEST_SKEW
+    assert await file.recall("a") == LEARNT
+    now -= 1
+    assert await file.recall("a") == Profile()
 
 
 WHOLE: dict[str, Any] = {**asdict(LEARNT), "learnt": 9.0}

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
+from app.jobs.idle import Idle
 from app.jobs.job import Job, JobState
 from app.jobs.resumable.state import LIFETIME, UploadState
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
@@ -21,6 +22,7 @@ _log = structlog.get_logger(__name__)
 class Sweeper:
     def __init__(self, workshop: Workshop, uploads: Uploads) -> None:
         self._workshop, self._uploads = workshop, uploads
+        self._idle = Idle(workshop.elapsed)
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -43,6 +45,7 @@ class Sweeper:
     async def sweep(self, now: datetime) -> int:
         """How many uploads went."""
         count = 0
+        self._idle.keep({upload.state.id for upload in self._uploads.all()})
         for upload in self._uploads.all():
             if await self._is_over(upload, now):
                 if not upload.state.complete:  # a replica that cancels it cannot end what is sent early here
@@ -65,7 +68,7 @@ class Sweeper:
         touched = await asyncio.to_thread(self._uploads.files.touched_at, state.id)
         if state.complete and job is None and not state.pushes:
             return True
-        if now - datetime.fromtimestamp(touched, UTC) < LIFETIME:
+        if not self._idle.is_over(state.id, touched, now.timestamp(), LIFETIME):
             return False
         return await self._expire(state)
 

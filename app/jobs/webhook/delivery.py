@@ -12,12 +12,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import structlog
 
 from app.errors import TarmacError
+from app.jobs.idle import Idle
 from app.jobs.job import Job, ProblemView, plain_problem
 from app.jobs.webhook.outbox import Letter, Outbox
 from app.jobs.webhook.signature import sign
@@ -30,7 +32,7 @@ from app.registry.wire import Origin, parse_registry_url
 
 ANSWER_SECONDS = 10.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between two tries
-GIVE_UP_SECONDS = 24 * 3600.0
+PATIENCE = timedelta(days=1)
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +50,7 @@ class WebhookSettings:
 @dataclass(slots=True)
 class _Tries:
     count: int = 0
-    due: float = 0.0
+    due: float = 0.0  # of the clock that never goes back
 
 
 class Webhook:
@@ -70,6 +72,7 @@ class Webhook:
             trust_env=False,
         )
         self._tries: dict[str, _Tries] = {}
+        self._idle = Idle(pause.now)
         self._ended: asyncio.Queue[Job] = asyncio.Queue()
 
     def tell(self, job: Job) -> None:
@@ -102,23 +105,25 @@ class Webhook:
                 _log.error("an ended job is not told: too many wait to be told", job=job.id)
 
     async def deliver(self, now: float) -> float | None:
-        """One try for all that is due at `now` (seconds since 1970); the seconds until the next is, None where none
-        waits."""
+        """Try all that is due once. `now`: the time of day in seconds since 1970. Return the seconds until the next is
+        due, None if none waits."""
         waiting = await asyncio.to_thread(self._outbox.waiting)
+        self._idle.keep({letter.name for letter in waiting})
         self._tries = {letter.name: self._tries.get(letter.name, _Tries()) for letter in waiting}
         for letter in waiting:
-            if self._tries[letter.name].due <= now:
+            if self._tries[letter.name].due <= self._pause.now():
                 await self._try(letter, now)
         dues = [tries.due for tries in self._tries.values()]
-        return max(min(dues) - now, 0.0) if dues else None
+        return max(min(dues) - self._pause.now(), 0.0) if dues else None
 
     async def _try(self, letter: Letter, now: float) -> None:
         reason = await self._post(letter, int(now))
         tries = self._tries[letter.name]
-        if reason is not None and now - letter.written < GIVE_UP_SECONDS:
+        is_over = self._idle.is_over(letter.name, letter.written, now, PATIENCE)
+        if reason is not None and not is_over:
             tries.count += 1
             longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (tries.count - 1))
-            tries.due = now + longest * (0.5 + self._pause.chance() / 2)
+            tries.due = self._pause.now() + longest * (0.5 + self._pause.chance() / 2)
             _log.warning("an ended job is not told yet", letter=letter.name, reason=reason, tries=tries.count)
             return
         if reason is not None:
