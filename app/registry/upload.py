@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.errors import Internal, RegistryError, RegistryFault, RegistryRejected
 from app.registry import BlobContent
-from app.registry.backoff import DEFAULT_POLICY, Pause, wait_after
+from app.registry.backoff import Pause
 from app.registry.client import Body, Call
 from app.registry.digests import compare
 from app.registry.ending import carried_out
@@ -17,14 +17,12 @@ from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_l
 from app.registry.profiles import LearntProfile
 from app.registry.reading import NO_BODY, OCTETS, Reading, part_of, ranged, whole
 from app.registry.reply import Reply, error_of, read_complaint
-from app.registry.retry_observer import report_failure
 from app.registry.stored_blobs import Blob, StoredBlobs
-from app.registry.wire import received_bytes, with_digest
+from app.registry.upload_session import RangeRefused, SessionProgress, UploadSession
+from app.registry.wire import with_digest
 
 WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
 MOST_FRUITLESS = 2  # times a session is gone on with that has not gained WORTH_ASKING bytes since
-SETTLING = 0.2  # seconds at most between asking a session twice
-MOST_UNSETTLED = 8  # times a session may say something else than before
 _TAKEN = frozenset({200, 201, 202, 204})  # a PATCH: ECR says 201, others 204
 _STORED = frozenset({200, 201, 204})
 _WRONG = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
@@ -38,22 +36,13 @@ class _RefusedError(Exception):
         self.reply, self.error, self.tried = reply, error, tried
 
 
-@dataclass(slots=True)
-class _Place:
-    """An open upload session: where it goes on, the bytes it holds, and the smallest chunk it takes."""
-
-    location: str
-    least: int
-    offset: int = 0
-    resumed: bool = False
-
-
 class Uploader:
     """Sends blobs to one registry, and remembers what that teaches."""
 
     def __init__(self, stored: StoredBlobs, gate: Gate, pause: Pause) -> None:
         self.stored, self.gate, self.pause = stored, gate, pause
         self.openings = Openings(stored)
+        self.progress = SessionProgress(stored.endpoint, pause)
         self.learnt = LearntProfile(stored.endpoint.name, stored.endpoint.settings.profiles)
 
     async def push(self, repository: str, content: BlobContent) -> Blob:
@@ -126,7 +115,7 @@ class _Upload:
             self._content.found()
             return self._blob()
         least = chunk_min_length(started.header("oci-chunk-min-length"))
-        place = _Place(await self._endpoint.location(started), least)
+        place = UploadSession(await self._endpoint.location(started), least)
         self._reading.furthest = 0
         done = False
         try:
@@ -137,7 +126,7 @@ class _Upload:
             if not done:  # failed or cancelled
                 await self._endpoint.abandon(self._repository, place.location)
 
-    async def _deliver(self, place: _Place, way: Way) -> Blob:
+    async def _deliver(self, place: UploadSession, way: Way) -> Blob:
         fruitless = 0
         while True:
             began, counted = place.offset, self._reading.counted
@@ -146,9 +135,11 @@ class _Upload:
             except RegistryError as error:
                 if not error.retryable or self._reading.furthest < WORTH_ASKING:
                     raise
-                held = await self._held(place)
+                held = await self._uploader.progress.ask(self._repository, place, self._reading)
                 if held is None:
                     return await self._stored_after_all(error)
+                if isinstance(error, RangeRefused):
+                    held = self._uploader.progress.correct(place, held)
                 # its own word of what it read, where the connection broke with bytes on their way
                 self._reading.count(max(held - began, 0) - (self._reading.counted - counted))
                 fruitless += held - began < WORTH_ASKING
@@ -157,7 +148,7 @@ class _Upload:
                 place.offset, place.resumed = held, True
                 way = self._profile.rest(self._content.size, held)
 
-    async def _send(self, place: _Place, way: Way) -> Blob:
+    async def _send(self, place: UploadSession, way: Way) -> Blob:
         """From what the session holds to its end."""
         size = self._content.size
         if way is Way.PUT and size is not None:
@@ -166,7 +157,7 @@ class _Upload:
             await (self._send_chunks(place) if way is Way.CHUNKS else self._patch_rest(place, way))
         return await self._close(place, way, 0)
 
-    async def _patch_rest(self, place: _Place, way: Way) -> None:
+    async def _patch_rest(self, place: UploadSession, way: Way) -> None:
         size, start = self._content.size, place.offset
         headers = dict(OCTETS)
         if size is not None:
@@ -181,7 +172,7 @@ class _Upload:
             self._streamed = False
         place.offset = self._content.size or self._reading.furthest
 
-    async def _send_chunks(self, place: _Place) -> None:
+    async def _send_chunks(self, place: UploadSession) -> None:
         """A chunk of content whose size is not known yet is held in memory, for its length must be said first."""
         size = self._content.size
         most = self._profile.chunk(size, self._endpoint.settings.chunk_bytes, place.least)
@@ -199,10 +190,10 @@ class _Upload:
                 await self._patch(place, ranged(start, end), part, Way.CHUNKS)
             place.offset = end
 
-    async def _patch(self, place: _Place, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
+    async def _patch(self, place: UploadSession, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
         await carried_out(self._patched(place, headers, body, way), self._wind_up, self._cleanup)
 
-    async def _patched(self, place: _Place, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
+    async def _patched(self, place: UploadSession, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
         reply = await self._endpoint.send(Call("PATCH", place.location, headers, body=body), self._repository)
         if reply.status in _TAKEN and reply.header("location") is not None:
             place.location = await self._endpoint.location(reply)
@@ -220,7 +211,7 @@ class _Upload:
             self._reading.stop()
         return given > 0
 
-    async def _close(self, place: _Place, way: Way, size: int) -> Blob:
+    async def _close(self, place: UploadSession, way: Way, size: int) -> Blob:
         """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
         await self._content.until_wanted()
         blob = self._blob()
@@ -245,45 +236,8 @@ class _Upload:
         if reply.status in {401, 403} or (error.retryable and reply.status != 501):
             raise error
         if reply.status == 416 and not is_too_large(reply):  # it holds more or less than we think: it can be asked
-            raise RegistryFault(f"{error}; the registry holds another part of the upload than was sent")
+            raise RangeRefused(f"{error}; the registry holds another part of the upload than was sent")
         raise _RefusedError(reply, error, tried)
-
-    async def _held(self, place: _Place) -> int | None:
-        """How many bytes the session has, by its own word; None where it is gone or does not tell. It is asked until
-        it says the same twice: bytes of the request that broke may still be on their way into it."""
-        held = await self._asked(place)
-        for _ in range(MOST_UNSETTLED):
-            if held is None:
-                return None
-            await self._uploader.pause.sleep(SETTLING * self._uploader.pause.chance())
-            before, held = held, await self._asked(place)
-            if held == before:
-                break
-        return held
-
-    async def _asked(self, place: _Place) -> int | None:
-        number = 1
-        while True:
-            try:
-                reply = await self._endpoint.send(Call("GET", place.location), self._repository)
-                if (error := error_of(reply, datetime.now(UTC))).retryable:
-                    raise error
-                break
-            except RegistryError as broken:
-                if not broken.retryable or number >= DEFAULT_POLICY.tries:
-                    raise
-                wait = wait_after(broken, number, DEFAULT_POLICY, self._uploader.pause.chance())
-                report_failure(broken, wait)
-                await self._uploader.pause.sleep(wait)
-            number += 1
-        held = received_bytes(reply.header("range")) if reply.status in _TAKEN else None
-        if held == 0:
-            self._reading.count_none()
-        if not held or held > self._reading.furthest:
-            return None
-        if reply.header("location") is not None:
-            place.location = await self._endpoint.location(reply)
-        return held
 
     async def _stored_after_all(self, error: RegistryError) -> Blob:
         """A session that is gone may have been closed by the very request whose answer was lost."""

@@ -23,7 +23,7 @@ from app.registry.retry import RetryingRegistry
 from app.registry.wire import parse_registry_url
 from tests.registry.vendors import VENDORS
 from tests.registry.vendors.nexus import Nexus
-from tests.registry.vendors.pushing import HomeRegistry, opened
+from tests.registry.vendors.pushing import at_home, opened
 from tests.registry.vendors.vendor import Vendor
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent, UndecidedContent
 from tests.support.docker_registry import DockerRegistry
@@ -75,7 +75,7 @@ def at(vendor: type[Vendor]) -> Factory:
     @asynccontextmanager
     async def factory(folder: Path) -> AsyncIterator[Registry]:
         async with opened(vendor()) as ground, ground.client() as registry:
-            yield HomeRegistry(registry, vendor.home)
+            yield at_home(registry, vendor.home)
 
     factory.__name__ = vendor.__name__
     return factory

@@ -9,9 +9,10 @@ async with opened(Harbor()) as ground:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from app.archive import open_archive
@@ -19,7 +20,7 @@ from app.archive.model import Compression
 from app.oci import Descriptor, Digest, Manifest, parse_manifest
 from app.push import Destination, Lanes, PushOptions, execute, make_plan
 from app.push.memory import Remembered
-from app.registry import BlobContent, Registry, StoredManifest
+from app.registry import Registry
 from app.registry.auth import CredentialSource
 from app.registry.client import HttpSettings
 from app.registry.egress import parse_allowed_origin
@@ -33,38 +34,25 @@ from tests.push.given import Run
 from tests.registry.vendors.vendor import Vendor
 from tests.support.lapse import Lapse
 from tests.support.opening import taken_in
-from tests.support.scripted_registry import ScriptedRegistry, Seen, served
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, served
 
 
-class HomeRegistry:
-    """A registry in which the project `team` is called otherwise."""
+def at_home(registry: Registry, home: str) -> Registry:
+    """Return `registry` with its project called `team`."""
+    return cast("Registry", _Home(registry, home))
 
+
+class _Home:
     def __init__(self, registry: Registry, home: str) -> None:
         self._registry, self._home = registry, home
 
-    def _at(self, repository: str) -> str:
-        return f"{self._home}/{repository.removeprefix('team/')}"
+    def __getattr__(self, verb: str) -> Callable[..., Awaitable[Any]]:
+        method: Callable[..., Awaitable[Any]] = getattr(self._registry, verb)
+        return lambda *values, **named: method(*map(self._at, values), **named)
 
-    async def blob_exists(self, repository: str, digest: Digest) -> bool:
-        return await self._registry.blob_exists(self._at(repository), digest)
-
-    async def mount_blob(self, repository: str, digest: Digest, source: str) -> bool:
-        return await self._registry.mount_blob(self._at(repository), digest, self._at(source))
-
-    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        return await self._registry.push_blob(self._at(repository), content)
-
-    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
-        return await self._registry.read_config(self._at(repository), config)
-
-    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        return await self._registry.find_manifest(self._at(repository), reference)
-
-    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        return await self._registry.read_manifest(self._at(repository), reference)
-
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        return await self._registry.push_manifest(self._at(repository), reference, manifest)
+    def _at(self, value: object) -> object:
+        is_inside = isinstance(value, str) and value.startswith("team/")
+        return f"{self._home}/{str(value).removeprefix('team/')}" if is_inside else value
 
 
 class LayerMemory:
@@ -90,6 +78,7 @@ class Ground:
     memory: LayerMemory = field(default_factory=LayerMemory)
     lapse: Lapse = field(default_factory=Lapse)
     marked: int = 0
+    cut: int | None = None  # bytes of the next longer upload request after which the connection breaks
 
     @property
     def destination(self) -> Destination:
@@ -100,6 +89,13 @@ class Ground:
     def seen(self) -> list[Seen]:
         """Every request, to any server."""
         return [seen for server in self.servers for seen in server.requests]
+
+    def step(self, seen: Seen) -> Step:
+        """How a request is served."""
+        if self.cut is None or int(seen.headers.get("content-length", "0")) <= self.cut:
+            return served(self.vendor)
+        cut, self.cut = self.cut, None
+        return served(self.vendor, cut=cut)
 
     def mark(self) -> None:
         self.marked = len(self.servers[0].requests)
@@ -179,9 +175,12 @@ def kind_of(seen: Seen) -> str:
 async def opened(vendor: Vendor) -> AsyncIterator[Ground]:
     """On loopback: the registry, and the servers that some vendors have their token service and their storage on."""
 
+    ground = Ground(vendor, ())
+
     def server() -> ScriptedRegistry:
-        return ScriptedRegistry(route=lambda seen: served(vendor), ping=True)
+        return ScriptedRegistry(route=ground.step, ping=True)
 
     async with server() as registry, server() as site, server() as storage:
         vendor.url, vendor.site, vendor.storage = registry.url, site.url, storage.url
-        yield Ground(vendor, (registry, site, storage))
+        ground.servers = (registry, site, storage)
+        yield ground

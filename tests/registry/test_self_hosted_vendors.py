@@ -1,0 +1,43 @@
+"""What one self-hosted registry does and the others do not: Harbor, GitLab, Nexus, Gitea."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.push import ImageState
+from tests.registry.vendors.gitea import Gitea
+from tests.registry.vendors.harbor import Harbor
+from tests.registry.vendors.kinds import app, content
+from tests.registry.vendors.pushing import opened
+from tests.registry.vendors.quay import Quay
+from tests.registry.vendors.vendor import Vendor
+from tests.support.archives import entry, oci_image, oci_layout
+from tests.support.blob_content import BytesContent
+
+IMAGE = oci_layout([entry(oci_image(app("one")), ref="example.com/app:1")])
+OTHER = oci_layout([entry(oci_image(app("other")), ref="example.com/other:1")])
+
+
+async def test_a_project_that_is_gone_is_no_source_of_a_mount() -> None:
+    """Harbor refuses the request that opens a session with 401 and without a challenge."""
+    async with opened(Harbor()) as ground:
+        ground.vendor.homes |= {"gone"}
+        await ground.push(IMAGE, home="gone")
+        ground.vendor.homes -= {"gone"}
+        ground.mark()
+        assert (await ground.push(IMAGE)).states == [ImageState.PUSHED]
+        assert ground.vendor.sessions == {}
+        assert len(ground.since) <= 30
+
+
+@pytest.mark.parametrize("vendor", [Quay, Gitea])
+async def test_a_session_that_states_one_byte_too_many_is_learnt_from_the_first(vendor: type[Vendor]) -> None:
+    async with opened(vendor()) as ground, ground.client() as registry:
+        payloads = []
+        for number in range(2):
+            ground.cut = 300_000
+            ground.mark()
+            blob = BytesContent(content(f"blob {number}", 500_000))
+            assert (await registry.push_blob("team/app", blob))[1] == 500_000
+            payloads.append(ground.payload())
+    assert payloads[1] < payloads[0]
