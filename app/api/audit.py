@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from app.api.context import Context
 from app.api.json_answer import JSONAnswer
+from app.api.query import takes
 from app.api.schemas import problems
 from app.errors import Forbidden, Unavailable
 from app.jobs.audit import MAX_ENTRIES, parse_audit_cursor
@@ -69,12 +70,13 @@ class AuditPage(BaseModel):
     next_cursor: str | None = Field(description="Asks for what came after this page, also when that is still to come.")
 
 
-@router.head("/audit", include_in_schema=False)
+@router.head("/audit", include_in_schema=False, dependencies=[takes(*AuditListing.model_fields)])
 @router.get(
     "/audit",
     summary="Read the audit trail",
     response_model=AuditPage,
     responses=_RESPONSES,
+    dependencies=[takes(*AuditListing.model_fields)],
 )
 async def read_audit(request: Request, context: Context, listing: Annotated[AuditListing, Query()]) -> Response:
     """Every end of a job, oldest first; kept when the job is deleted. As JSON lines an entry is a line, and the cursor

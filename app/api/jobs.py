@@ -17,6 +17,7 @@ from app.api import job_response
 from app.api.context import ApiContext, Context
 from app.api.json_answer import JSONAnswer
 from app.api.options import parse_wait
+from app.api.query import takes
 from app.api.schemas import JobDocument, JobPage, problems
 from app.errors import InvalidRequest
 from app.jobs import Job, JobState
@@ -45,8 +46,14 @@ class Listing(BaseModel):
     brief: bool = Field(default=False, description="Leave `images` and `inspection` out: a list seldom shows them.")
 
 
-@router.head("", include_in_schema=False)
-@router.get("", summary="List the jobs", response_model=JobPage, responses=problems("invalid_request"))
+@router.head("", include_in_schema=False, dependencies=[takes(*Listing.model_fields)])
+@router.get(
+    "",
+    summary="List the jobs",
+    response_model=JobPage,
+    responses=problems("invalid_request"),
+    dependencies=[takes(*Listing.model_fields)],
+)
 async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> Response:
     """The jobs, newest first."""
     jobs, following = await context.service.page(
@@ -57,12 +64,13 @@ async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> R
     return JSONAnswer(content, headers={"Cache-Control": "no-store"})
 
 
-@router.head("/{job_id}", include_in_schema=False)
+@router.head("/{job_id}", include_in_schema=False, dependencies=[takes("wait")])
 @router.get(
     "/{job_id}",
     summary="Show a job, or wait for it",
     response_model=JobDocument,
     responses=problems("not_found", "invalid_request"),
+    dependencies=[takes("wait")],
 )
 async def show_job(
     job_id: str,
@@ -82,6 +90,7 @@ async def show_job(
     summary="Watch a job",
     response_class=StreamingResponse,
     responses=_EVENTS | problems("not_found", "invalid_request"),
+    dependencies=[takes()],
     openapi_extra={
         "parameters": [
             {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}, "description": "Go on after it."}
@@ -104,7 +113,8 @@ async def watch_job(job_id: str, request: Request, context: Context) -> Response
     summary="Cancel a job",
     status_code=202,
     response_model=JobDocument,
-    responses=problems("not_found", "conflict"),
+    responses=problems("not_found", "conflict", "invalid_request"),
+    dependencies=[takes()],
 )
 async def cancel_job(job_id: str, context: Context) -> Response:
     """Stop the job. What has been pushed stays; no tag is set any more."""
@@ -116,14 +126,21 @@ async def cancel_job(job_id: str, context: Context) -> Response:
     summary="Try a job again",
     status_code=202,
     response_model=JobDocument,
-    responses=problems("not_found", "conflict"),
+    responses=problems("not_found", "conflict", "invalid_request"),
+    dependencies=[takes()],
 )
 async def retry_job(job_id: str, context: Context) -> Response:
     """Push what is missing of a job that failed or was cancelled."""
     return job_response.accepted(await context.service.retry(job_id))
 
 
-@router.delete("/{job_id}", summary="Delete a job", status_code=204, responses=problems("not_found", "conflict"))
+@router.delete(
+    "/{job_id}",
+    summary="Delete a job",
+    status_code=204,
+    responses=problems("not_found", "conflict", "invalid_request"),
+    dependencies=[takes()],
+)
 async def delete_job(job_id: str, context: Context) -> None:
     """Forget a job that has ended, and its archives."""
     await context.service.delete(job_id)
