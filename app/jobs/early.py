@@ -40,7 +40,7 @@ class _Early:
             return frozenset()
         if plan.layer_compression is not place.layer_compression:
             return frozenset()
-        is_staged = place.repository == self.registry.staging_repository
+        is_staged = self.registry.is_staging(place.repository)
         return wanted_marks(plan, self.archive, None if is_staged else place.repository)
 
 
@@ -59,13 +59,13 @@ class EarlyPushes:
         def place_at(repository: str | None) -> Place | None:
             if repository is None or not job.submitter.may_use(repository):
                 return None
-            fenced = FencedRegistry(registry.registry, _no_tag_is_set, job.submitter.may_use)
+            fenced = FencedRegistry(registry.registry, _no_tag_is_set, partial(registry.may_mount, job.submitter))
             return Place(fenced, registry.destination.host, repository, options.layer_compression)
 
         def find(names: tuple[str, ...]) -> Place | None:
             return place_at(named_repository(names, options, registry.destination))
 
-        place = place_at(early_repository(options, registry.destination, registry.staging_repository))
+        place = place_at(early_repository(options, registry.destination, registry.staging_of(job.submitter)))
         if self._lanes is None or (place is None and (options.tag is not None or not may_go_early(options))):
             return None
         push = EarlyPush(archive.peek, self._lanes, place, find)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from app.archive import Archive, Limits, TarIndex, index_file
 from app.errors import MissingContent
+from app.jobs.caller import Submitter
 from app.jobs.job import Job, JobArchive, JobImage
-from app.oci import Descriptor
+from app.oci import Descriptor, Reference
 from app.push import Destination, PushPlan, make_plan
 from app.push.plan import ImageTarget
 from app.push.signatures import SignaturePolicy, check_signatures
@@ -51,11 +52,13 @@ Tell = Callable[[tuple[JobArchive, ...]], None]
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """`signatures`: what has to be signed, and by whom."""
+    """`signatures`: what has to be signed, and by whom. `check` raises Forbidden for destinations that the submitter of
+    a job may not push to."""
 
     spool: Spool
     limits: Limits
     signatures: tuple[SignaturePolicy, ...] = ()
+    check: Callable[[Submitter, tuple[Reference, ...]], None] = Submitter.check
 
     @asynccontextmanager
     async def opened(
@@ -76,7 +79,7 @@ class Opener:
             # pure: if the job is cancelled, it reads none of the files that are closed then
             plan = await plan_in_thread(job.share, make_plan, understood.archives, job.options, destination, names)
             for image in plan.images:
-                job.submitter.check(image.destinations)
+                self.check(job.submitter, image.destinations)
             signed = await self._signed(plan, understood.files)
             yield Opened(understood.job_archives, replace(plan, notes=(*plan.notes, *signed)), understood.files)
         finally:

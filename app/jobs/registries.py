@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.errors import UnknownRegistry
+from app.errors import Forbidden, UnknownRegistry
+from app.jobs.caller import Submitter
+from app.oci import Reference
 from app.push import Destination
 from app.registry import Registry
+
+OWN_DIGITS = 16  # of the SHA-256 of a token's name, which may have characters that no repository has
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredRegistry:
-    """A registry by the `name` requests call it; `url` is for display and holds no secret. `staging_repository`, below
-    nothing else: where blobs wait whose repository is not known yet; none where it is empty."""
+    """A registry by the `name` requests call it; `url` is for display and holds no secret. `staging_repository`: where
+    blobs wait whose repository is not known yet; none if it is empty.
+
+    A token that is bound to repositories has a staging repository of its own below that one. What is in another one
+    came from others: that a blob is there does not show that the token has its bytes."""
 
     name: str
     url: str
     destination: Destination
     registry: Registry
     staging_repository: str = ""
+
+    def staging_of(self, submitter: Submitter) -> str:
+        """Return the repository in which blobs of `submitter` wait; "" if it may not stage."""
+        if not self.staging_repository or not submitter.may_use(self.staging_repository):
+            return ""
+        if not submitter.repositories:
+            return self.staging_repository
+        own = hashlib.sha256(submitter.name.encode()).hexdigest()[:OWN_DIGITS]
+        return f"{self.staging_repository}/{own}"
+
+    def is_staging(self, repository: str) -> bool:
+        staging = self.staging_repository
+        return bool(staging) and (repository == staging or repository.startswith(f"{staging}/"))
+
+    def may_mount(self, submitter: Submitter, repository: str) -> bool:
+        """Return whether blobs of `repository` may be mounted for `submitter`."""
+        if submitter.repositories and self.is_staging(repository):
+            return repository == self.staging_of(submitter)
+        return submitter.may_use(repository)
+
+    def check(self, submitter: Submitter, destinations: tuple[Reference, ...]) -> None:
+        """Raises Forbidden if `submitter` may not push to one of them."""
+        submitter.check(destinations)
+        if submitter.repositories and any(self.is_staging(destination.repository) for destination in destinations):
+            raise Forbidden(
+                f"{self.staging_repository} is for layers that wait (`staging_repository`), and the token of "
+                f"{submitter.name} is bound to repositories; push to another repository"
+            )
 
 
 def pick_registry(registries: Mapping[str, ConfiguredRegistry], name: str) -> ConfiguredRegistry:

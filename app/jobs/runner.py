@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -120,7 +121,7 @@ class Runner:
     async def _push(self, job: Job) -> None:
         configured = pick_registry(self._workshop.registries, job.registry)
         proved = verified(configured.registry, job.options.verify)
-        registry = FencedRegistry(proved, lambda: self._check_held(job), job.submitter.may_use)
+        registry = FencedRegistry(proved, lambda: self._check_held(job), partial(configured.may_mount, job.submitter))
         archives = []
         for number, archive in enumerate(job.archives):
             with told_by_name(archive.name, several=len(job.archives) > 1):
@@ -128,7 +129,7 @@ class Runner:
             # at once: a file that was unwrapped belongs to the job, whatever comes after
             known = (*archives, *job.archives[number + 1 :])
             self._ledger.show(job.id, lambda job, known=known: job.but(archives=known))  # type: ignore[misc]
-        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures)
+        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
 
         def understood(known: tuple[JobArchive, ...]) -> None:
             self._ledger.show(job.id, lambda job: job.but(archives=known))

@@ -216,7 +216,7 @@ class FirstUpload:
         registry = pick_registry(self._workshop.registries, request.registry)
         self._compare(request.expected())
         asked = replace(self.job, options=request.options, archives=tuple(self._archives))
-        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures)
+        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, registry.check)
         async with opener.opened(asked, registry.destination, self._understood, self._indexes) as opened:
             known = {
                 "archives": opened.job_archives,

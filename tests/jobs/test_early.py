@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ import pytest
 from app.archive import Compression
 from app.archive.model import Extent
 from app.archive.tar_index import Member, MemberKind
-from app.errors import Conflict, RegistryUnreachable, SourceChanged, TarmacError, UploadIncomplete
+from app.errors import Conflict, Forbidden, RegistryUnreachable, SourceChanged, TarmacError, UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, at_work
 from app.jobs.caller import Caller, Role, Submitter
 from app.jobs.early import Arriving, EarlyPushes
@@ -317,6 +318,63 @@ async def test_nothing_of_a_repository_that_a_token_may_not_use_is_mounted(
             job = await ended(service, await upload.submit(asked))
     assert job.state is JobState.FAILED
     assert not registry.count("mount_blob")
+
+
+def bound(service: JobService, name: str, *repositories: str) -> HeldJobs:
+    return HeldJobs(service, Caller(Submitter(name, "", repositories), frozenset({Role.PUSH})))
+
+
+async def staged(service: JobService, content: bytes, registry: FakeRegistry, *, tag: str | None = None) -> Job:
+    """The end of the archive comes when its layers wait at the registry, or at once if nothing goes early."""
+    async with await service.begin() as upload:
+        if tag is None:
+            upload.foresee(STAGED)
+        await upload.receive("x.tar", at_once(content))
+        request = STAGED if tag is None else JobRequest(PushOptions(tag=tag))
+        return await ended(service, await upload.submit(request))
+
+
+@pytest.mark.parametrize("victim", [(), ("other/b", "staging")], ids=["unbound", "bound"])
+@pytest.mark.parametrize("prefix", ["team", "team/library"])
+async def test_what_others_have_staged_is_not_mounted_for_a_bound_token(
+    bench: Bench, registry: FakeRegistry, victim: tuple[str, ...], prefix: str
+) -> None:
+    """The thief's archive names the victim's layers by their digests, and has other bytes of the same size."""
+    bench.staging_repository = "staging"
+    stolen = bytearray(layout(name="app:1"))
+    stolen[400_000] ^= 1
+    async with at_work_early(bench) as service:
+        async with await bound(service, "victim", *victim).begin() as upload:
+            upload.foresee(JobRequest(PushOptions(prefix="other/b")))
+            await upload.receive("x.tar", at_once(layout(name="app:1")))
+            job = await ended(service, await upload.submit(JobRequest(PushOptions(prefix="other/b"))))
+        assert job.state is JobState.SUCCEEDED, job.problem
+        before = {digest for repository, digest in registry.blobs if repository.startswith("staging")}
+        assert before
+        thief = bound(service, "thief", prefix, "staging")
+        job = await staged(thief, bytes(stolen), registry)
+        assert job.state is JobState.FAILED
+        for tag in ("staging:1", "staging/x:1"):
+            with pytest.raises(Forbidden):
+                await staged(thief, layout(name="app:1"), registry, tag=tag)
+    changed = {digest for repository, digest in registry.blobs if repository.startswith("other/")}
+    gained = {digest for repository, digest in registry.blobs if repository.startswith("team/")}
+    assert len(changed) == 5
+    assert len(changed & gained) < 5  # the layer whose bytes the thief does not have
+
+
+async def test_a_bound_token_stages_in_a_repository_of_its_own(bench: Bench, registry: FakeRegistry) -> None:
+    bench.staging_repository = "staging"
+    async with at_work_early(bench) as service:
+        for name in ("anna", "bert"):
+            async with await bound(service, name, "team", "staging").begin() as upload:
+                upload.foresee(STAGED)
+                await upload.receive("x.tar", held_back(layout(name=f"{name}:1"), registry.held))
+                job = await ended(service, await upload.submit(STAGED))
+            assert job.state is JobState.SUCCEEDED, job.problem
+    staging = {repository for repository, _ in registry.blobs if repository.startswith("staging")}
+    assert len(staging) == 2
+    assert all(re.fullmatch(r"staging/[0-9a-f]{16}", repository) for repository in staging)
 
 
 @pytest.mark.parametrize(
