@@ -94,6 +94,7 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         uploads = await Uploads.load(arriving, workshop.limits)
         metrics = Metrics()
         workshop.ledger.observe(metrics.count_ended)
+        workshop.ledger.observe_sent(metrics.count_sent)
         if settings.otel_endpoint is not None:
             traces = await asyncio.to_thread(Traces.open, settings.otel_endpoint)
             stack.push_async_callback(asyncio.to_thread, traces.close)
@@ -136,7 +137,7 @@ def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Map
         roots=AllowedRoots(settings.path_roots),
         max_archive_bytes=settings.max_upload_bytes,
         lanes=lanes,
-        early=EarlyPushes(lanes),
+        early=EarlyPushes(lanes, backed.ledger),
         schedule=RetrySchedule(settings.retry_for),
         fellows=backed.fellows,
         leases=backed.leases,

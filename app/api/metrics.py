@@ -42,8 +42,9 @@ class Metrics:
             "tarmac_ended_images", "Images of ended jobs, by state", ["state"], registry=self._registry
         )
         self._sent = Counter(
-            "tarmac_sent_bytes", "Bytes sent to registries by jobs that ended", registry=self._registry
+            "tarmac_sent_bytes", "Payload bytes of blobs that registries read", registry=self._registry
         )
+        self._unread = 0
         self._seconds = Histogram(
             "tarmac_job_seconds", "From the start of a job to its end", buckets=_SECONDS, registry=self._registry
         )
@@ -53,9 +54,15 @@ class Metrics:
         self._ended.labels(job.state.value, job.problem.code if job.problem else "").inc()
         for image in job.images:
             self._images.labels(image.state.value).inc()
-        self._sent.inc(job.progress.bytes_sent)
         if job.started_at is not None and job.finished_at is not None:
             self._seconds.observe((job.finished_at - job.started_at).total_seconds())
+
+    def count_sent(self, size: int) -> None:
+        """`size` more bytes. Negative: so many of those before were not read, which those that follow make up for."""
+        self._unread -= size
+        if self._unread < 0:
+            self._sent.inc(-self._unread)
+            self._unread = 0
 
     def render(self, jobs: Mapping[JobState, int]) -> bytes:
         """In the text format; `jobs`: how many are in each state."""

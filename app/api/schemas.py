@@ -53,15 +53,34 @@ class ProgressDocument(BaseModel):
     bytes_expected: int | None
     bytes_total: int
     bytes_done: int
-    bytes_sent: int
+    bytes_sent: int = Field(
+        description="Payload of blobs that the registry read for this job, at every attempt, resent bytes again; "
+        "without manifests."
+    )
     blobs_total: int
     blobs_done: int
-    blobs_reused: int
+    blobs_reused: int = Field(description="Those that the registry had: they were not sent for this job.")
     images_total: int
-    images_done: int
-    percent: float = Field(description="Never goes down.")
+    images_done: int = Field(description="Those that have ended, whichever way.")
+    images_pushed: int
+    images_present: int = Field(description="The registry had them already under their names.")
+    images_skipped: int = Field(description="Another image has the name and stays, as was asked for.")
+    images_failed: int
+    percent: float = Field(description="Never goes down, whichever replica is asked, at every attempt.")
     bytes_per_second: int
     eta_seconds: float | None
+
+
+class WaitingForDocument(BaseModel):
+    """A registry that does not answer."""
+
+    registry: str = Field(description="Name of the configured registry.")
+    since: str = Field(json_schema_extra={"format": "date-time"}, description="When the first request failed.")
+    attempts: int = Field(description="Requests that have failed since then.")
+    last_error: str = Field(description="Code and message of the latest failure.")
+    next_at: str | None = Field(
+        json_schema_extra={"format": "date-time"}, description="When the next request follows; null: it is under way."
+    )
 
 
 class LayerInspection(BaseModel):
@@ -109,12 +128,18 @@ class ArchiveInspection(BaseModel):
 class JobDocument(BaseModel):
     id: str
     state: Literal["receiving", "queued", "running", "succeeded", "failed", "cancelled"]
+    revision: int = Field(description="Counts the changes of the job that were stored.")
     created_at: str = Field(json_schema_extra={"format": "date-time"})
+    updated_at: str = Field(json_schema_extra={"format": "date-time"}, description="When the latest change was stored.")
     started_at: str | None = Field(json_schema_extra={"format": "date-time"})
     finished_at: str | None = Field(json_schema_extra={"format": "date-time"})
     next_attempt_at: str | None = Field(
         json_schema_extra={"format": "date-time"},
         description="Of a queued job that waits for its registry: when it is tried again; `problem` says why.",
+    )
+    waiting_for: WaitingForDocument | None = Field(
+        description="While requests to the registry fail and are sent again, and while the job waits for it in the "
+        "queue; null as soon as one request succeeds."
     )
     attempt: int
     priority: int = Field(description="Of the jobs that wait, those with the highest run first.")

@@ -34,6 +34,7 @@ from app.push.understanding import told_by_name
 from app.settings import DEFAULT_REGISTRY, Settings
 from app.spool.disk import DiskSpool
 
+SHOWN_SECONDS = 0.1  # between two states that the display is given
 CANCELLED = 130  # as a shell has it for a program that Ctrl-C ended
 
 
@@ -76,7 +77,8 @@ async def _push(task: Task, display: Display) -> Job:
         pick_registry(registries, task.registry)
         spool = DiskSpool(stack.enter_context(_spool_below(task.settings.data_dir)))
         lanes = Lanes(memory=FileMemory(cache_file()))
-        workshop = Workshop(Ledger(MemoryJobStore()), spool, LocalJobQueue(1), registries, lanes=lanes)
+        ledger = Ledger(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
+        workshop = Workshop(ledger, spool, LocalJobQueue(1), registries, lanes=lanes)
         stack.enter_context(_cancelled_by_signals())
         job = Job.new(JobState.RECEIVING, utc_now()).but(registry=task.registry, options=task.options)
         try:
@@ -101,15 +103,17 @@ async def _taken(taker: Taker, task: Task) -> tuple[JobArchive, ...]:
 async def _run(job: Job, workshop: Workshop, display: Display) -> Job:
     """Also where it is cancelled, what came of the job is told."""
     await workshop.ledger.add(job)
+    saving = asyncio.create_task(workshop.ledger.keep_saving())  # what is not stored is not shown
     watching = asyncio.create_task(_watch(job.id, workshop.ledger, display))
     try:
         await Runner(workshop).run(job.id)
         await watching
     except asyncio.CancelledError:
-        job = await workshop.ledger.get(job.id)
+        job = await workshop.ledger.newest(job.id)
         return job if job.ended else job.to(JobState.CANCELLED, finished_at=utc_now())
     finally:
         watching.cancel()
+        saving.cancel()
     return await workshop.ledger.get(job.id)
 
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job
+from app.jobs.ledger import Ledger
 from app.jobs.registries import ConfiguredRegistry
-from app.push import Lanes, PushOptions, PushPlan
+from app.jobs.retry_reporter import RetryReporter
+from app.push import Lanes, Progress, PushOptions, PushPlan, SentEarly
 from app.push.early import EarlyPush, Place
 from app.push.foreseen import early_repository, may_go_early, named_repository
 from app.push.undecided import Mark, wanted_marks
+from app.registry.retry_observer import observe_retries
 from app.spool import OpenFile
 from app.threads import hash_in_thread
+
+MOST_COUNTED = 1_000  # jobs of which it is known what was sent early; another replica may run them
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,14 @@ class _Early:
 
 
 class EarlyPushes:
-    """`lanes` as for all pushes; without them nothing goes early."""
+    """`lanes` as for all pushes; without them nothing goes early. `ledger`: where jobs show what is sent for them."""
 
-    def __init__(self, lanes: Lanes | None = None) -> None:
+    def __init__(self, lanes: Lanes | None = None, ledger: Ledger | None = None) -> None:
         self._lanes = lanes
+        self._ledger = ledger
         self._under_way: dict[str, list[_Early]] = {}
+        self._sent: dict[str, SentEarly] = {}  # for each job, in all
+        self._runs: dict[str, Callable[[SentEarly], None]] = {}
 
     def begin(
         self, job: Job, options: PushOptions, registry: ConfiguredRegistry, archive: Arriving
@@ -68,8 +77,11 @@ class EarlyPushes:
         place = place_at(early_repository(options, registry.destination, registry.staging_of(job.submitter)))
         if self._lanes is None or (place is None and (options.tag is not None or not may_go_early(options))):
             return None
-        push = EarlyPush(archive.peek, self._lanes, place, find)
-        early = _Early(push, asyncio.create_task(push.run()), registry, archive.number)
+        self._sent.setdefault(job.id, SentEarly(job.progress.bytes_sent, job.progress.blobs_sent))
+        push = EarlyPush(archive.peek, self._lanes, place, find, partial(self._count, job.id))
+        with self._observed(job, registry):
+            task = asyncio.create_task(push.run())
+        early = _Early(push, task, registry, archive.number)
         self._under_way.setdefault(job.id, []).append(early)
         early.task.add_done_callback(partial(self._ended, job.id))
         return push
@@ -84,6 +96,19 @@ class EarlyPushes:
                 unwanted.append(early.task)
         await _cancel(unwanted)
 
+    def counted(self, job: Job) -> Progress:
+        """Return the progress of `job` with all that was sent for it early."""
+        sent, progress = self._sent.get(job.id, SentEarly()), job.progress
+        return replace(
+            progress,
+            bytes_sent=max(progress.bytes_sent, sent.size),
+            blobs_sent=max(progress.blobs_sent, sent.blobs),
+        )
+
+    def follow(self, job_id: str, emit: Callable[[SentEarly], None]) -> None:
+        """Give what is sent from now on to the run of the job, which counts it; until `settle`."""
+        self._runs[job_id] = emit
+
     async def settle(self, job_id: str) -> None:
         """Until what is under way for a job has ended; where this is cancelled, so is that."""
         tasks = self._take(job_id)
@@ -92,10 +117,29 @@ class EarlyPushes:
                 await asyncio.wait(tasks)
         finally:
             await _cancel(tasks)
+            self._forget(job_id)
 
     async def drop(self, job_id: str) -> None:
         """Nothing is sent any more when this returns, and nothing waits at the registry."""
         await _cancel(self._take(job_id))
+        self._forget(job_id)
+
+    def _forget(self, job_id: str) -> None:
+        self._runs.pop(job_id, None)
+        self._sent.pop(job_id, None)
+
+    def _count(self, job_id: str, event: SentEarly) -> None:
+        before = self._sent.get(job_id, SentEarly())
+        self._sent[job_id] = SentEarly(before.size + event.size, before.blobs + event.blobs)
+        if job_id in self._runs:
+            self._runs[job_id](event)
+        elif self._ledger is not None:
+            self._ledger.show(job_id, lambda job: replace(job, progress=self.counted(job)))
+
+    def _observed(self, job: Job, registry: ConfiguredRegistry) -> AbstractContextManager[None]:
+        if self._ledger is None:
+            return nullcontext()
+        return observe_retries(RetryReporter(self._ledger, job, registry.name))
 
     def _take(self, job_id: str) -> list[asyncio.Task[None]]:
         return [early.task for early in self._under_way.pop(job_id, ())]
@@ -105,6 +149,8 @@ class EarlyPushes:
         left = [each for each in self._under_way.pop(job_id, ()) if each.task is not task]
         if left:
             self._under_way[job_id] = left
+        while len(self._sent) > MOST_COUNTED:
+            self._forget(next(iter(self._sent)))
 
     async def close(self) -> None:
         for job_id in tuple(self._under_way):

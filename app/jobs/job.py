@@ -14,6 +14,7 @@ from app.archive.model import Compression
 from app.errors import Conflict, DigestMismatch, Problem
 from app.jobs.caller import NOBODY, Submitter
 from app.jobs.queue import Turn
+from app.jobs.waiting_for import WaitingFor
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
 from app.spool import SpooledFile
@@ -116,14 +117,14 @@ def plain_problem(problem: Problem) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job at one moment. `revision` grows with every change and never comes twice. `inspection`: of a dry run, what
-    is in each archive, as JSON members.
+    """A job at one moment. `revision` counts the changes that were stored, and `updated_at` is when the latest was.
+    `inspection`: of a dry run, what is in each archive, as JSON members.
 
     `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
     accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
-    `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `starts`: runs
-    that were begun and not ended in order, as when the process is killed. `ended_age`: the age of the service when the
-    job ended, in seconds. `priority` and `share` as in
+    `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `waiting_for`:
+    None while the registry answers. `starts`: runs that were begun and not ended in order, as when the process is
+    killed. `ended_age`: the age of the service when the job ended, in seconds. `priority` and `share` as in
     `app.jobs.queue.Turn`. `submitter`: who sent it."""
 
     id: str
@@ -153,6 +154,8 @@ class Job:
     priority: int = 0
     share: str = ""
     submitter: Submitter = NOBODY
+    updated_at: datetime | None = None
+    waiting_for: WaitingFor | None = None
 
     @classmethod
     def new(cls, state: JobState, now: datetime, idempotency_key: str | None = None) -> Job:
@@ -167,7 +170,8 @@ class Job:
         """The next revision, in another state. Raises Conflict where TRANSITIONS has no such way."""
         if state not in TRANSITIONS[self.state]:
             raise Conflict(f"job {self.id} is {self.state} and cannot become {state}")
-        return self.but(state=state, **changes)
+        waiting_for = {"waiting_for": None} if state.ended else {}
+        return self.but(state=state, **waiting_for, **changes)
 
     @property
     def ended(self) -> bool:
@@ -189,13 +193,17 @@ class Job:
         """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key."""
         progress = asdict(self.progress)
         under_way = progress.pop("blobs_under_way")
+        del progress["blobs_sent"]
         return {
             "id": self.id,
             "state": self.state.value,
+            "revision": self.revision,
             "created_at": _time(self.created_at),
+            "updated_at": _time(self.updated_at or self.finished_at or self.started_at or self.created_at),
             "started_at": _time(self.started_at),
             "finished_at": _time(self.finished_at),
             "next_attempt_at": _time(self.next_attempt_at),
+            "waiting_for": self.waiting_for and _waiting_for(self.waiting_for),
             "attempt": self.attempt,
             "priority": self.priority,
             "labels": dict(self.labels),
@@ -213,6 +221,10 @@ class Job:
 
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _waiting_for(waiting: WaitingFor) -> dict[str, Any]:
+    return asdict(waiting) | {"since": _time(waiting.since), "next_at": _time(waiting.next_at)}
 
 
 def _archive(archive: JobArchive) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Ledger: what every job is at this moment. State changes are durable before anybody is told of them; progress is told
-at once and stored a few times a second.
+"""Ledger: what every job is at this moment. State changes are stored before anybody is told of them, progress is stored
+and told a few times a second.
 
-Of several replicas each knows best what it receives and runs itself; of the others' jobs it knows what is stored, and
-hears when that changes. Every write says over which state and attempt it goes (`JobStore.save`), so a replica that was
-thought dead finds out when it writes, and changes nothing."""
+The process that receives or runs a job holds its newest state, which is ahead of what is stored. Of several replicas
+each shows what is stored, so that all say the same, whichever is asked. A process alone shows the newest state, but
+the stored percent: no process that takes over then shows a lower one. Every write says over which state and attempt it
+goes (`JobStore.save`), so a replica that was thought dead finds out when it writes, and changes nothing."""
 
 from __future__ import annotations
 
@@ -19,41 +20,20 @@ import structlog
 from app.errors import Conflict, NotFound, Unavailable
 from app.jobs.age import LocalServiceAge, ServiceAge
 from app.jobs.announcements import Announcements
-from app.jobs.job import Job, JobState
+from app.jobs.job import Clock, Job, JobState, utc_now
+from app.jobs.live import LiveJob
+from app.jobs.news import News
 from app.jobs.store import JobQuery, JobStore
 
 SAVE_SECONDS = 0.25  # four rows a second for a job: one costs 1.2 ms
 LOOK_SECONDS = 2.0  # what is watched of other replicas is looked up so often, whether or not they were heard
-# Progress that was told but not stored is lost with its replica; a watcher must not take what follows for what it has
-# seen.
-LEAP = 1_000_000
 RACES = 20  # a change that others were faster than is made anew so often
 
 Change = Callable[[Job], Job]
+Sent = Callable[[int], None]
 
 _LIVE = frozenset({JobState.RECEIVING, JobState.RUNNING})  # these change faster than they are stored
 _log = structlog.get_logger(__name__)
-
-
-class News:
-    """The newest state of one job for one watcher; what came in between is left out, so a slow one costs nothing."""
-
-    def __init__(self) -> None:
-        self._job: Job | None = None
-        self._arrived = asyncio.Event()
-
-    def tell(self, job: Job | None) -> None:
-        """None: another replica has deleted it."""
-        self._job = job
-        self._arrived.set()
-
-    async def next(self) -> Job:
-        """Raises NotFound."""
-        await self._arrived.wait()
-        self._arrived.clear()
-        if self._job is None:
-            raise NotFound("the job has been deleted")
-        return self._job
 
 
 class Ledger:
@@ -64,12 +44,14 @@ class Ledger:
         *,
         save_seconds: float = SAVE_SECONDS,
         age: ServiceAge | None = None,
+        clock: Clock = utc_now,
     ) -> None:
         """`age`: of the service; a job keeps the age at its end."""
         self._store, self.age = store, age or LocalServiceAge()
         self._announcements = announcements
         self._save_seconds = save_seconds
-        self._live: dict[str, Job] = {}
+        self.clock = clock
+        self._live: dict[str, LiveJob] = {}
         self._watchers: defaultdict[str, set[News]] = defaultdict(set)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._changing: set[str] = set()
@@ -77,35 +59,48 @@ class Ledger:
         self._unsaved: set[str] = set()
         self._shown = asyncio.Event()
         self._observers: list[Callable[[Job], None]] = []
+        self._sent_observers: list[Sent] = []
 
     def observe(self, ended: Callable[[Job], None]) -> None:
         """`ended` is called with every job that ends here, once it is stored; it must neither wait nor raise."""
         self._observers.append(ended)
+
+    def observe_sent(self, sent: Sent) -> None:
+        """`sent` is called with the bytes that a registry read more for a job of this replica, at once; they may be
+        negative, as in `push.BlobSent`. It must neither wait nor raise."""
+        self._sent_observers.append(sent)
 
     async def add(self, job: Job) -> Job:
         """Store a new job, or find the one that has its idempotency key."""
         stored = await self._store.add(job)
         if stored.id == job.id:
             self._publish(job)
-        return self._live.get(stored.id, stored)
+        return stored
 
     def follow(self, job: Job) -> None:
         """A job that was under way when the process before this one ended, and goes on."""
         self._publish(job)
 
     async def get(self, job_id: str) -> Job:
-        """Raises NotFound. Where there are other replicas what is stored is always asked for: what they have done to a
-        job is told by each of them from the same moment on."""
-        job = self._live.get(job_id)
-        if job is None or self._announcements is not None:
-            stored = await self._store.get(job_id)
-            job = self._live.get(job_id) if stored is None else _newer(self._live.get(job_id), stored)
-        if job is None:
+        """Return the job as all may see it. If there are other replicas that is what is stored; else the newest state,
+        whose percent is the stored one. Raises NotFound."""
+        stored = None if self._ahead(job_id) else await self._store.get(job_id)
+        if (live := self._ahead(job_id)) is not None:
+            return live.shown()
+        if stored is None:
             raise NotFound(f"there is no job {job_id[:64]!r}; it may have been deleted, or gone by age")
-        return job
+        return stored
+
+    async def newest(self, job_id: str) -> Job:
+        """Return the newest state of a job that is received or run here; of another one what `get` returns. Not to be
+        shown. Raises NotFound."""
+        live = self._live.get(job_id)
+        return await self.get(job_id) if live is None else live.job
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
-        return tuple(_newer(self._live.get(job.id), job) for job in await self._store.page(query))
+        """As `get` has them."""
+        stored = await self._store.page(query)
+        return tuple(job if (live := self._ahead(job.id)) is None else live.shown() for job in stored)
 
     async def change(self, job_id: str, make: Change) -> Job:
         """The one way to another state: what `make` gives of the present job is stored, then told. One change of a job
@@ -116,10 +111,11 @@ class Ledger:
         return await asyncio.shield(task)
 
     def show(self, job_id: str, make: Change) -> None:
-        """Progress: told now, stored soon. Nothing happens to a job that is not under way, or is being changed."""
-        job = self._live.get(job_id)
-        if job is not None and job_id not in self._changing:
-            self._publish(make(job))
+        """Progress: stored soon, and told then. Nothing happens to a job that is not under way, or is being changed."""
+        live = self._live.get(job_id)
+        if live is not None and job_id not in self._changing:
+            before, live.job = live.job, make(live.job)
+            self._count_sent(before, live.job)
             self._unsaved.add(job_id)
             self._shown.set()
 
@@ -201,27 +197,29 @@ class Ledger:
         async with self._lock(job_id):
             self._changing.add(job_id)
             try:
-                job = await self._store_change(job_id, make)
+                before, job = await self._store_change(job_id, make)
             finally:
                 self._changing.discard(job_id)
+            if job is before:
+                return job
             self._publish(job)
             for observer in self._observers if job.ended else ():
                 observer(job)
             return job
 
-    async def _store_change(self, job_id: str, make: Change) -> Job:
+    async def _store_change(self, job_id: str, make: Change) -> tuple[Job, Job]:
+        """The job before and after; the same one if nothing is to change."""
         for _ in range(RACES):
             live = self._live.get(job_id)
-            present = live or await self.get(job_id)
+            present = await self.get(job_id) if live is None else live.job
             job = make(present)
             if job.revision == present.revision:
-                return job  # nothing is to change
+                return present, present
             if job.ended and not present.ended:
                 job = replace(job, ended_age=self.age.now())
-            if live is None and present.state in _LIVE:
-                job = replace(job, revision=job.revision + LEAP)
+            job = self._stamped(job, present if live is None else live.stored)
             if await self._store.save(job, over=present):
-                return job
+                return present, job
             self._live.pop(job_id, None)
             if live is not None:
                 raise Conflict(f"job {job_id} is no longer this replica's; another one has taken it over")
@@ -230,15 +228,36 @@ class Ledger:
     async def _save(self, job_id: str) -> None:
         async with self._lock(job_id):
             self._unsaved.discard(job_id)
-            job = self._live.get(job_id)
-            if job is None:
+            live = self._live.get(job_id)
+            if live is None:
                 return
+            job = self._stamped(live.job, live.stored)
             try:
-                if not await self._store.save(job) and not await self.holds(job):
-                    self._live.pop(job_id, None)
+                if await self._store.save(job):
+                    live.stored = job
+                    self._tell(job)
+                else:
+                    await self._give_way(live)
             except Unavailable as error:
                 # progress may be late; the state change that follows is not given up so easily
                 _log.warning("progress is not stored", job=job_id, reason=str(error))
+
+    async def _give_way(self, live: LiveJob) -> None:
+        """What was stored meanwhile goes on from there, unless it is another replica's by now."""
+        stored = await self._store.get(live.job.id)
+        if stored is None or not _is_same(stored, live.job):
+            self._live.pop(live.job.id, None)
+        else:
+            live.stored = stored
+
+    def _stamped(self, job: Job, stored: Job) -> Job:
+        """`job` as it follows `stored`: revisions count what is stored."""
+        return replace(job, revision=stored.revision + 1, updated_at=self.clock())
+
+    def _count_sent(self, before: Job, job: Job) -> None:
+        size = job.progress.bytes_sent - before.progress.bytes_sent
+        for observer in self._sent_observers if size else ():
+            observer(size)
 
     def _concerned(self) -> set[str]:
         return self._watchers.keys() | self._live.keys()
@@ -251,30 +270,30 @@ class Ledger:
             except Unavailable:
                 return  # the next look is a moment away
             live = self._live.get(job_id)
-            if live is not None and stored is not None and _is_same(stored, live):
+            if live is not None and stored is not None and _is_same(stored, live.job):
                 return
             self._live.pop(job_id, None)
             for watcher in self._watchers.get(job_id, ()):
                 watcher.tell(stored)
 
+    def _ahead(self, job_id: str) -> LiveJob | None:
+        """What may be shown before it is stored."""
+        return self._live.get(job_id) if self._announcements is None else None
+
     def _publish(self, job: Job) -> None:
+        """A job that was stored."""
         if job.state in _LIVE:
-            self._live[job.id] = job
+            self._live[job.id] = LiveJob(job, job)
         else:
             self._live.pop(job.id, None)
+        self._tell(job)
+
+    def _tell(self, job: Job) -> None:
         for watcher in self._watchers.get(job.id, ()):
             watcher.tell(job)
 
     def _lock(self, job_id: str) -> asyncio.Lock:
         return self._locks.setdefault(job_id, asyncio.Lock())
-
-
-def _newer(live: Job | None, stored: Job) -> Job:
-    """`live` has the progress; unless what is stored says that another replica has gone on with the job."""
-    if live is None:
-        return stored
-    overtaken = stored.attempt > live.attempt or (stored.ended and stored.attempt == live.attempt)
-    return stored if overtaken else live
 
 
 def _is_same(stored: Job, job: Job) -> bool:

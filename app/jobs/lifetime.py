@@ -25,9 +25,6 @@ GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; th
 HOUSEKEEPING_SECONDS = 600.0
 LONGEST_UPLOAD = timedelta(hours=1)  # a job accepted after another may have been begun so much earlier
 _BATCH = 200
-# Progress that was told but not stored is lost with the process; a watcher that comes back must not take what follows
-# for what it has seen.
-_LEAP = 1_000_000
 _ENDED = frozenset(state for state in JobState if state.ended)
 
 _log = structlog.get_logger(__name__)
@@ -98,7 +95,7 @@ async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple
         elif job.state is JobState.RECEIVING:
             present = await workshop.ledger.change(job.id, lambda job: _broken_off(job, workshop))
         elif job.state is JobState.RUNNING:
-            present = await workshop.ledger.change(job.id, lambda job: _interrupted(job, workshop))
+            present = await workshop.ledger.change(job.id, lambda job: taken_up(job, workshop.clock()))
         workshop.arrivals.saw(present)
         if present.state is JobState.QUEUED:
             waiting.append(present)
@@ -274,8 +271,3 @@ def _broken_off(job: Job, workshop: Workshop) -> Job:
         archives=tuple(replace(archive, file=None) for archive in job.archives),
         idempotency_key=None,
     )
-
-
-def _interrupted(job: Job, workshop: Workshop) -> Job:
-    again = taken_up(job, workshop.clock())
-    return replace(again, revision=job.revision + _LEAP)

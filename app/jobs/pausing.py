@@ -11,6 +11,7 @@ from typing import Any
 from app.errors import Conflict, Interrupted, Origin, Problem
 from app.jobs.job import Job, JobImage, JobState
 from app.jobs.queue import LONGEST_DELAY
+from app.jobs.waiting_for import WaitingFor
 from app.push import ImageState
 from app.push.progress import LOST
 
@@ -62,11 +63,13 @@ def waited(job: Job, took: timedelta) -> timedelta:
 def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
     """Back in the queue, to go on after `pause`, which counts as waited. Its problem stays to be seen."""
     at = now + pause
+    waiting_for = WaitingFor.after(job.waiting_for, job.registry, problem, now, at)
     told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
     return job.to(
         JobState.QUEUED,
         attempt=job.attempt + 1,
         next_attempt_at=at,
+        waiting_for=replace(waiting_for, next_at=at),
         paused_at=job.paused_at or now,
         waited=job.waited + pause,
         starts=0,
@@ -87,7 +90,13 @@ def resumed(job: Job, now: datetime) -> Job:
     """The outage is over, or somebody wants to know: at once. The rest of the pause was not waited."""
     if job.state is not JobState.QUEUED:
         return job
-    return job.but(next_attempt_at=None, waited=max(job.waited - job.turn.delay(now), timedelta(0)))
+    waited = max(job.waited - job.turn.delay(now), timedelta(0))
+    return job.but(next_attempt_at=None, waiting_for=asked_now(job), waited=waited)
+
+
+def asked_now(job: Job) -> WaitingFor | None:
+    """What the job waits for when its requests are sent again without further delay."""
+    return job.waiting_for and replace(job.waiting_for, next_at=None)
 
 
 def ended_as(job: Job, state: JobState, now: datetime, **changes: Any) -> Job:

@@ -12,6 +12,7 @@ from app.archive.model import Compression
 from app.errors import Origin, Problem
 from app.jobs.caller import Submitter
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
+from app.jobs.waiting_for import WaitingFor
 from app.oci import Digest, Platform
 from app.push import ImageState, Progress, PushOptions
 from app.push.progress import BlobProgress
@@ -51,6 +52,8 @@ def to_members(job: Job) -> dict[str, Any]:
         "priority": job.priority,
         "share": job.share,
         "submitter": asdict(job.submitter),
+        "updated_at": job.updated_at and job.updated_at.isoformat(),
+        "waiting_for": job.waiting_for and _waiting_for_out(job.waiting_for),
     }
 
 
@@ -83,6 +86,8 @@ def from_members(members: Members) -> Job:
         priority=members.get("priority", 0),
         share=members.get("share", ""),
         submitter=_submitter_in(members.get("submitter", {})),
+        updated_at=_time(members.get("updated_at")),
+        waiting_for=_waiting_for_in(members.get("waiting_for")),
     )
 
 
@@ -92,6 +97,25 @@ def _time(text: str | None) -> datetime | None:
 
 def _submitter_in(members: Members) -> Submitter:
     return Submitter(members.get("name", ""), members.get("address", ""), tuple(members.get("repositories", ())))
+
+
+def _waiting_for_out(waiting: WaitingFor) -> dict[str, Any]:
+    return asdict(waiting) | {
+        "since": waiting.since.isoformat(),
+        "next_at": waiting.next_at and waiting.next_at.isoformat(),
+    }
+
+
+def _waiting_for_in(members: Members | None) -> WaitingFor | None:
+    if members is None:
+        return None
+    return WaitingFor(
+        members["registry"],
+        datetime.fromisoformat(members["since"]),
+        members["attempts"],
+        members["last_error"],
+        _time(members.get("next_at")),
+    )
 
 
 def _digest(text: str | None) -> Digest | None:

@@ -19,8 +19,19 @@ from app.jobs.job import Job, JobArchive, JobImage, JobState
 from app.jobs.leases import TagsHeldError, landed_names
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
-from app.jobs.pausing import ended_as, is_outage, met_outage, paused, resumed, stepped_aside, taken_up, waited
+from app.jobs.pausing import (
+    asked_now,
+    ended_as,
+    is_outage,
+    met_outage,
+    paused,
+    resumed,
+    stepped_aside,
+    taken_up,
+    waited,
+)
 from app.jobs.registries import pick_registry
+from app.jobs.retry_reporter import RetryReporter
 from app.jobs.workshop import Workshop
 from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, execute, fold, survey, timed
 from app.push.inspection import inspect_all, with_answers
@@ -28,6 +39,7 @@ from app.push.options import MERGES
 from app.push.progress import ENDED
 from app.push.understanding import told_by_name
 from app.registry.proof import verified
+from app.registry.retry_observer import observe_retries
 from app.registry.warnings import warnings_told
 from app.threads import hash_in_thread
 
@@ -137,7 +149,9 @@ class Runner:
         looked_at = replace(job, archives=tuple(archives))
         async with opener.opened(looked_at, configured.destination, understood) as opened:
             emit = self._teller(job, opened)
-            with warnings_told(lambda text: emit(Noticed(text))):
+            await self._workshop.early.settle(job.id)
+            reporter = RetryReporter(self._ledger, await self._ledger.newest(job.id), job.registry)
+            with warnings_told(lambda text: emit(Noticed(text))), observe_retries(reporter):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
                     found = await survey(opened.plan, proved, emit, lanes=self._workshop.lanes)
@@ -145,7 +159,6 @@ class Runner:
                         job.id, lambda job: job.but(inspection=with_answers(job.inspection, opened.plan, found))
                     )
                 else:
-                    await self._workshop.early.settle(job.id)
                     async with self._leased(job, opened) as plan:
                         await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
 
@@ -160,7 +173,7 @@ class Runner:
             try:
                 yield plan
             finally:
-                present = await self._ledger.get(job.id)
+                present = await self._ledger.newest(job.id)
                 await leases.landed(job, landed_names(present) - plan.left)
                 for name in sorted(plan.left):
                     told = f"{name} was written by a job that was accepted later, and is left as it is"
@@ -171,7 +184,7 @@ class Runner:
         self._ledger.show(job.id, lambda job: job.but(inspection=found))
 
     def _teller(self, job: Job, opened: Opened) -> Callable[[Event], None]:
-        meter = begin(job.progress, opened.plan)
+        meter = begin(self._workshop.early.counted(job), opened.plan)
 
         def planned(job: Job) -> Job:
             return job.but(
@@ -186,6 +199,7 @@ class Runner:
             meter = timed(fold(meter, event), time.monotonic())
             self._ledger.show(job.id, lambda job: _told(job.but(progress=meter.progress), event))
 
+        self._workshop.early.follow(job.id, emit)
         self._ledger.show(job.id, planned)
         return emit
 
@@ -213,6 +227,7 @@ class Runner:
             started_at=self._workshop.clock(),
             finished_at=None,
             next_attempt_at=None,
+            waiting_for=asked_now(job),
             problem=None,
             starts=job.starts + 1,
         )

@@ -180,6 +180,7 @@ class JobService:
         job = await self._ledger.get(job_id)
         if not job.ended:
             await self._workshop.queue.cancel(job_id)
+            await self._workshop.early.drop(job_id)
         job = await self._ledger.change(job_id, self._cancelled)
         await self._workshop.queue.cancel(job_id)  # it may have come to the queue while the first call was waiting
         await self._workshop.early.drop(job_id)

@@ -8,12 +8,12 @@ content, pieces, compress   a blob's bytes, verified and compressed while they p
 """
 
 from app.push.crew import Lanes
-from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Noticed, Outcome
+from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Noticed, Outcome, SentEarly
 from app.push.execute import execute
 from app.push.options import FORMATS, ON_EXISTING_TAG, Destination, PushOptions
 from app.push.plan import BlobStep, ImageTarget, PushPlan
 from app.push.planning import NO_IMAGES, make_plan
-from app.push.progress import Meter, Progress, begin, fold, received, timed
+from app.push.progress import Meter, Progress, begin, fold, received, sent_early, timed
 from app.push.survey import survey
 
 __all__ = [
@@ -35,11 +35,13 @@ __all__ = [
     "Progress",
     "PushOptions",
     "PushPlan",
+    "SentEarly",
     "begin",
     "execute",
     "fold",
     "make_plan",
     "received",
+    "sent_early",
     "survey",
     "timed",
 ]

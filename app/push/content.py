@@ -186,7 +186,8 @@ async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerat
 
 
 class Sending(BlobContent):
-    """A blob on its way: tells `report(position, sent)` after each piece. `release` when the registry is done with it,
+    """A blob on its way. It calls `report(position, sent)` for each piece that is read: how far the source has been
+    read, and how many more bytes of the blob the registry read since. `release` when the registry is done with it,
     however that came."""
 
     def __init__(
@@ -201,6 +202,7 @@ class Sending(BlobContent):
         self._report = report
         self._waits = waits or Waits()
         self._may_be_there, self.was_there = may_be_there, False
+        self._position = self._unreported = 0
         self._readers: list[AsyncGenerator[object, None]] = []
 
     @property
@@ -217,6 +219,9 @@ class Sending(BlobContent):
 
     def found(self) -> None:
         self.was_there = True
+
+    def count_sent(self, size: int) -> None:
+        self._unreported += size
 
     @property
     def is_wanted(self) -> bool:
@@ -241,13 +246,19 @@ class Sending(BlobContent):
         for each in earlier:
             await each.aclose()  # a further attempt: what the last one had in memory goes
         await self._waits.berth.take()
-        sent = 0
         async for piece in reader:
             yield piece.data
-            sent += len(piece.data)
-            self._report(piece.position, sent)
+            self._position = piece.position
+            self._tell(max(self._unreported, 0))
+
+    def _tell(self, sent: int) -> None:
+        """Bytes that turned out not to be read are made up for by those that are sent in their place."""
+        self._unreported -= sent
+        self._report(self._position, sent)
 
     async def release(self) -> None:
         """A reader that was given up half-way is closed here and not when it is collected, so no thread reads on."""
         for reader in self._readers:
             await reader.aclose()
+        if self._unreported:
+            self._tell(self._unreported)

@@ -29,7 +29,7 @@ from app.errors import ArchiveError, TarmacError, UploadIncomplete
 from app.oci import Digest
 from app.push.content import in_threads
 from app.push.crew import Lanes
-from app.push.events import Event
+from app.push.events import BlobDone, BlobSent, Event, Outcome, SentEarly
 from app.push.landing import Carrier, Landing, Supply
 from app.push.memory import Recollection
 from app.push.pieces import Pieces, Source
@@ -72,8 +72,8 @@ class Indexing(Protocol):
 
 class EarlyPush:
     """One archive's. `peek` opens what has been written of it. `place` is known, or `find` tells it from the names of
-    images where the archive begins with them. What goes wrong is left to the push that follows, which does the work
-    again and says what is the matter."""
+    images where the archive begins with them. `emit` is given what is sent. What goes wrong is left to the push that
+    follows, which does the work again and says what is the matter."""
 
     def __init__(
         self,
@@ -81,8 +81,9 @@ class EarlyPush:
         lanes: Lanes,
         place: Place | None,
         find: Callable[[tuple[str, ...]], Place | None],
+        emit: Callable[[SentEarly], None],
     ) -> None:
-        self._peek, self._lanes, self._find = peek, lanes, find
+        self._peek, self._lanes, self._find, self._emit = peek, lanes, find, emit
         self.place = place
         self.undecided = Undecided()
         self._heard = 0
@@ -225,8 +226,15 @@ class EarlyPush:
         with self.undecided.word(marks_of(step, place.layer_compression)) as word:
             supply = Supply(plan, (self._open(),), lanes, recollection, word, ready)
             await recollection.ask(plan.blobs)
-            await Carrier(supply, place.registry, _untold).carry(Landing(step), place.repository)
+            await Carrier(supply, place.registry, self._hear_sent).carry(Landing(step), place.repository)
         await recollection.flush()
+
+    def _hear_sent(self, event: Event) -> None:
+        """The rest of the progress is counted when the push has begun."""
+        if isinstance(event, BlobSent) and event.sent:
+            self._emit(SentEarly(size=event.sent))
+        elif isinstance(event, BlobDone) and event.outcome is Outcome.PUSHED:
+            self._emit(SentEarly(blobs=1))
 
     async def _step(self, member: Member, place: Place) -> BlobStep | None:
         """None for what the push that follows may want otherwise."""
@@ -269,7 +277,3 @@ async def _digest_of(source: Source) -> Digest:
         async for _ in pieces:
             pass
     return Digest("sha256", hasher.hexdigest())
-
-
-def _untold(_event: Event) -> None:
-    """The progress of the push is counted when the push has begun."""

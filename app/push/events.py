@@ -1,4 +1,4 @@
-"""What a running push tells, as values with absolute positions: a retry cannot count twice."""
+"""What a running push tells, as values. Positions are absolute, so that a retry does not count twice."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ class ImageState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlobSent:
-    """`position` bytes of the blob's source have been read and `sent` bytes given to the registry in this attempt.
-    `position` stays 0 where the same content has been counted at another repository already."""
+    """`position` bytes of the blob's source have been read in this attempt; it stays 0 if the same content has been
+    counted at another repository already. `sent`: payload bytes that the registry read since the last event, also
+    those that it was sent again. Negative: it did not read so many of those reported before."""
 
     repository: str
     key: Digest
@@ -41,14 +42,22 @@ class BlobSent:
 
 @dataclass(frozen=True, slots=True)
 class BlobDone:
-    """The blob is at `repository`. `size` bytes of its source count as done by this (0 where the same content has been
-    counted at another repository already); `sent` bytes were given to the registry for it."""
+    """The blob is at `repository`. `size` bytes of its source count as done by this (0 if the same content has been
+    counted at another repository already)."""
 
     repository: str
     key: Digest
     outcome: Outcome
     size: int = 0
-    sent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SentEarly:
+    """Before the run began, or beside its start, the registry read `size` more bytes of blobs, and `blobs` more blobs
+    came to be there. The run finds these present."""
+
+    size: int = 0
+    blobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +79,4 @@ class Noticed:
     text: str
 
 
-Event = BlobSent | BlobDone | ImageChanged | Noticed
+Event = BlobSent | BlobDone | SentEarly | ImageChanged | Noticed

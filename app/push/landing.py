@@ -144,9 +144,8 @@ class Carrier:
     def tell(self, landing: Landing, repository: str, outcome: Outcome) -> None:
         """Say that the blob is there; its source counts once."""
         size = 0 if landing.counted else landing.step.extent.size
-        sent = landing.placed[repository][1] if outcome is Outcome.PUSHED else 0
         landing.counted = True
-        self._emit(BlobDone(repository, landing.step.key, outcome, size, sent))
+        self._emit(BlobDone(repository, landing.step.key, outcome, size))
 
     async def _reuse(self, repository: str, holder: str, blob: Blob) -> Outcome | None:
         """One request where mounting works. None: it has to be sent."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from app.oci import Digest
-from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Outcome
+from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Outcome, SentEarly
 from app.push.plan import PushPlan
 
 ENDED = frozenset(ImageState) - {ImageState.PENDING, ImageState.PUSHING}
@@ -41,8 +41,12 @@ class Progress:
 
     bytes_total, bytes_done   source bytes of every content once, however many repositories need it; content that was
                               there already or is mounted counts as done at once
-    bytes_sent                bytes really given to the registry
-    blobs_*                   (blob, repository) pairs; reused = there already or mounted
+    bytes_sent                payload bytes of blobs that the registry read for this job, at every attempt, resent ones
+                              again; manifests are left out
+    blobs_*                   (blob, repository) pairs; reused = there without having been sent for this job: present
+                              already, or mounted
+    blobs_sent                blobs that came to the registry by being sent for this job, at every attempt
+    images_*                  done = all that have ended; pushed, present, skipped, failed: those in that state
     bytes_per_second, eta_seconds   of the source bytes that had to be read
     blobs_under_way           those that are being sent, in the order in which they were begun
     """
@@ -57,14 +61,27 @@ class Progress:
     blobs_reused: int = 0
     images_total: int = 0
     images_done: int = 0
+    images_pushed: int = 0
+    images_present: int = 0
+    images_skipped: int = 0
+    images_failed: int = 0
     percent: float = 0.0
     bytes_per_second: int = 0
     eta_seconds: int | None = None
     blobs_under_way: tuple[BlobProgress, ...] = ()
+    blobs_sent: int = 0
 
 
+COUNTED_AS: Mapping[ImageState, str] = MappingProxyType(
+    {
+        ImageState.PUSHED: "images_pushed",
+        ImageState.ALREADY_PRESENT: "images_present",
+        ImageState.SKIPPED: "images_skipped",
+        ImageState.FAILED: "images_failed",
+    }
+)
 Place = tuple[str, Digest]
-_NOTHING: Mapping[Place, tuple[int, int]] = MappingProxyType({})
+_NOTHING: Mapping[Place, int] = MappingProxyType({})
 _NO_SIZES: Mapping[Digest, int] = MappingProxyType({})
 
 
@@ -73,20 +90,23 @@ class Meter:
     """A Progress and what has to be remembered to fold the next event into it.
 
     sizes       source bytes of every content
-    under_way   blobs that are not done: (position, sent)
+    under_way   blobs that are not done: bytes read of their source
     base        percent at which the push began
     moved       source bytes that had to be read: what the rate is of
     marked      the time of the last rate and `moved` then
     lost        images that failed or were cancelled
+    found       blobs that were there, or were mounted, of which `sent_before` were sent by this job before
     """
 
     progress: Progress
     base: float = 0.0
     sizes: Mapping[Digest, int] = field(default_factory=lambda: _NO_SIZES)
-    under_way: Mapping[Place, tuple[int, int]] = field(default_factory=lambda: _NOTHING)
+    under_way: Mapping[Place, int] = field(default_factory=lambda: _NOTHING)
     moved: int = 0
     marked: tuple[float, int] | None = None
     lost: int = 0
+    found: int = 0
+    sent_before: int = 0
 
 
 def received(progress: Progress, count: int, expected: int | None) -> Progress:
@@ -105,11 +125,13 @@ def begin(progress: Progress, plan: PushPlan) -> Meter:
         bytes_received=progress.bytes_received,
         bytes_expected=progress.bytes_expected,
         bytes_total=sum(sizes.values()),
+        bytes_sent=progress.bytes_sent,
+        blobs_sent=progress.blobs_sent,
         blobs_total=len(places),
         images_total=len(plan.images),
         percent=base,
     )
-    return _shown(Meter(fresh, base, MappingProxyType(sizes)), fresh)
+    return _shown(Meter(fresh, base, MappingProxyType(sizes), sent_before=progress.blobs_sent), fresh)
 
 
 def fold(meter: Meter, event: Event) -> Meter:
@@ -119,44 +141,60 @@ def fold(meter: Meter, event: Event) -> Meter:
             return _sent(meter, event)
         case BlobDone():
             return _done(meter, event)
+        case SentEarly():
+            sent_before = meter.sent_before + event.blobs
+            return _reused(replace(meter, progress=sent_early(meter.progress, event), sent_before=sent_before))
         case ImageChanged() if event.state in ENDED:
-            ended = replace(meter, lost=meter.lost + (event.state in LOST))
-            return _shown(ended, replace(meter.progress, images_done=meter.progress.images_done + 1))
+            return _ended(meter, event.state)
     return meter
+
+
+def sent_early(progress: Progress, event: SentEarly) -> Progress:
+    return replace(progress, bytes_sent=progress.bytes_sent + event.size, blobs_sent=progress.blobs_sent + event.blobs)
+
+
+def _ended(meter: Meter, state: ImageState) -> Meter:
+    progress = replace(meter.progress, images_done=meter.progress.images_done + 1)
+    if state in COUNTED_AS:
+        name = COUNTED_AS[state]
+        progress = replace(progress, **{name: getattr(progress, name) + 1})
+    return _shown(replace(meter, lost=meter.lost + (state in LOST)), progress)
 
 
 def _sent(meter: Meter, event: BlobSent) -> Meter:
     place, progress = (event.repository, event.key), meter.progress
-    position, sent = meter.under_way.get(place, (0, 0))
+    position = max(meter.under_way.get(place, 0), event.position)
     gained = max(0, event.position - _counted(meter, event.key))
-    latest = (max(position, event.position), max(sent, event.sent))
     return _shown(
-        replace(meter, under_way=MappingProxyType({**meter.under_way, place: latest}), moved=meter.moved + gained),
-        replace(progress, bytes_done=progress.bytes_done + gained, bytes_sent=progress.bytes_sent + latest[1] - sent),
+        replace(meter, under_way=MappingProxyType({**meter.under_way, place: position}), moved=meter.moved + gained),
+        replace(progress, bytes_done=progress.bytes_done + gained, bytes_sent=progress.bytes_sent + event.sent),
     )
 
 
 def _counted(meter: Meter, key: Digest) -> int:
     """Source bytes of unfinished content that count already, at whatever repository they were read for."""
-    return max((position for (_, other), (position, _) in meter.under_way.items() if other == key), default=0)
+    return max((position for (_, other), position in meter.under_way.items() if other == key), default=0)
 
 
 def _done(meter: Meter, event: BlobDone) -> Meter:
     place, progress = (event.repository, event.key), meter.progress
-    _, sent = meter.under_way.get(place, (0, 0))
     gained = max(0, event.size - _counted(meter, event.key))
     pushed = event.outcome is Outcome.PUSHED
-    left = {other: latest for other, latest in meter.under_way.items() if other != place}
-    return _shown(
-        replace(meter, under_way=MappingProxyType(left), moved=meter.moved + gained * pushed),
-        replace(
-            progress,
-            bytes_done=progress.bytes_done + gained,
-            bytes_sent=progress.bytes_sent + max(0, event.sent - sent),
-            blobs_done=progress.blobs_done + 1,
-            blobs_reused=progress.blobs_reused + (not pushed),
-        ),
+    left = {other: position for other, position in meter.under_way.items() if other != place}
+    done = replace(
+        progress,
+        bytes_done=progress.bytes_done + gained,
+        blobs_done=progress.blobs_done + 1,
+        blobs_sent=progress.blobs_sent + pushed,
     )
+    moved, found = meter.moved + gained * pushed, meter.found + (not pushed)
+    return _reused(_shown(replace(meter, under_way=MappingProxyType(left), moved=moved, found=found), done))
+
+
+def _reused(meter: Meter) -> Meter:
+    """What this job sent itself, before the run or at an earlier attempt, is found there too and is not reused."""
+    reused = max(meter.progress.blobs_reused, meter.found - meter.sent_before)
+    return replace(meter, progress=replace(meter.progress, blobs_reused=reused))
 
 
 def _shown(meter: Meter, progress: Progress) -> Meter:
@@ -175,7 +213,7 @@ def _shown(meter: Meter, progress: Progress) -> Meter:
 
 
 def _under_way(meter: Meter) -> Iterator[BlobProgress]:
-    for (repository, key), (position, _) in meter.under_way.items():
+    for (repository, key), position in meter.under_way.items():
         yield BlobProgress(repository, str(key), position, meter.sizes.get(key, 0))
 
 

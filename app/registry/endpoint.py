@@ -14,6 +14,7 @@ from app.registry.client import Call, HttpSettings
 from app.registry.digests import compare
 from app.registry.egress import check_target
 from app.registry.reply import Reply, error_of, read_complaint
+from app.registry.retry_observer import report_failure
 from app.registry.session import Session
 from app.registry.wire import Origin, resolve_location
 
@@ -81,6 +82,11 @@ class Endpoint:
     async def abandon(self, repository: str, location: str) -> None:
         """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""
         await asyncio.shield(self._clean_up(self._delete(repository, location)))
+
+    def report_retry(self, error: RegistryError, wait: float) -> None:
+        """Report that a request is sent again after `wait` seconds, from below the wrapper that hides secrets."""
+        self._session.secrets.scrub_error(error)
+        report_failure(error, wait)
 
     async def finish(self) -> None:
         """Until every session is cancelled, or its time is up."""

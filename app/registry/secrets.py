@@ -59,6 +59,10 @@ class Secrets:
             whole = self._without_begun(whole) + CUT + part
         return whole
 
+    def scrub_error(self, error: RegistryError) -> None:
+        """Remove the secrets from what `error` says."""
+        error.args = tuple(self.scrub(str(arg)) for arg in error.args)
+
     def _without_begun(self, text: str) -> str:
         """Without the start of a secret at its end, where a long text was cut."""
         begins = max(0, len(text) - LONGEST_CUT)
@@ -128,5 +132,5 @@ class DiscreetRegistry:
         try:
             return await verb()
         except RegistryError as error:
-            error.args = tuple(self._secrets.scrub(str(arg)) for arg in error.args)
+            self._secrets.scrub_error(error)
             raise

@@ -11,7 +11,6 @@ from app.registry.client import Call
 from app.registry.endpoint import Endpoint
 from app.registry.reading import Reading
 from app.registry.reply import Reply, error_of
-from app.registry.retry_observer import report_failure
 from app.registry.wire import received_bytes
 
 SETTLING = 0.2  # seconds at most between asking a session twice
@@ -87,6 +86,6 @@ class SessionProgress:
                 if not broken.retryable or number >= DEFAULT_POLICY.tries:
                     raise
                 wait = wait_after(broken, number, DEFAULT_POLICY, self._pause.chance())
-                report_failure(broken, wait)
+                self._endpoint.report_retry(broken, wait)
                 await self._pause.sleep(wait)
             number += 1

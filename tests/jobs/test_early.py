@@ -70,7 +70,7 @@ async def at_work_early(
 ) -> AsyncIterator[JobService]:
     lanes = lanes or Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
     workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
-    workshop = replace(workshop, early=EarlyPushes(lanes))
+    workshop = replace(workshop, early=EarlyPushes(lanes, workshop.ledger))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
         yield service
 
@@ -116,7 +116,8 @@ async def test_a_layer_is_there_before_the_last_byte_and_is_not_sent_again(
         job = await pushed(service, held_back(LAYOUT, registry.held))
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 5  # four layers and the config, each once
-    assert job.progress.blobs_reused >= 1
+    assert job.progress.blobs_reused == 0
+    assert job.progress.bytes_sent == registry.blob_bytes
 
 
 NOISE = image(*({f"bin/{n}": random.Random(n).randbytes(700_000)} for n in range(4)))
@@ -140,7 +141,8 @@ async def test_a_plain_layer_is_compressed_and_sent_early_and_once(
         job = await pushed(service, held_back(docker_save([NOISE], style=style), registry.held))
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 5
-    assert job.progress.blobs_reused >= 1
+    assert job.progress.blobs_reused == 0
+    assert job.progress.bytes_sent == registry.blob_bytes
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -462,7 +464,8 @@ async def test_a_form_that_says_more_behind_its_archive_has_it_pushed_early_all_
         job = await pushed(service, held_back(LAYOUT, registry.held), said, GIVEN_BEFORE)
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 5
-    assert job.progress.blobs_reused >= 1
+    assert job.progress.blobs_reused == 0
+    assert job.progress.bytes_sent == registry.blob_bytes
 
 
 async def test_nothing_becomes_a_blob_before_the_checksum_was_compared(bench: Bench, registry: FakeRegistry) -> None:
@@ -472,7 +475,8 @@ async def test_nothing_becomes_a_blob_before_the_checksum_was_compared(bench: Be
         await upload.receive("x.tar", held_back(LAYOUT, registry.held))
         assert not registry.blobs
         job = await ended(service, await upload.submit(right))
-    assert job.progress.blobs_reused >= 1
+    assert job.progress.blobs_reused == 0
+    assert job.progress.bytes_sent == registry.blob_bytes
 
 
 async def test_what_is_known_elsewhere_is_mounted_when_all_is_known(bench: Bench, registry: FakeRegistry) -> None:
@@ -524,7 +528,8 @@ async def test_an_archive_that_begins_with_its_names_is_pushed_early(
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 5
     assert {place for place, _ in registry.blobs} == {"team/library/app"}
-    assert job.progress.blobs_reused >= 1
+    assert job.progress.blobs_reused == 0
+    assert job.progress.bytes_sent == registry.blob_bytes
 
 
 @pytest.mark.parametrize(
@@ -595,7 +600,8 @@ async def test_a_large_blob_is_sent_as_fast_as_it_comes(bench: Bench, registry: 
         job = await pushed(service, on_its_way(FOLLOWED[form], registry))
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 2
-    assert job.progress.blobs_reused == 1
+    assert job.progress.blobs_reused == 0
+    assert job.progress.bytes_sent == registry.blob_bytes
 
 
 @pytest.mark.usefixtures("following")
@@ -720,7 +726,7 @@ async def test_an_archive_that_has_come_before_the_first_look_at_it_is_no_fault(
     def gone() -> OpenFile:
         raise SourceChanged("it is no longer being saved")
 
-    push = EarlyPush(gone, Lanes(), None, lambda _: None)
+    push = EarlyPush(gone, Lanes(), None, lambda _: None, lambda _: None)
     push.place = Place(bench.registry, "registry.test", "team/app", Compression.GZIP)
     push.hear(Met())
     await push.run()

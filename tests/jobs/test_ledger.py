@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -58,9 +60,65 @@ async def test_a_replica_tells_what_another_has_made_of_its_jobs_before_it_hears
     assert [each.state for each in await stopped.page(JobQuery())] == [JobState.SUCCEEDED]
 
 
-async def test_an_older_row_does_not_hide_what_a_job_is_now() -> None:
+async def saved(ledger: Ledger) -> None:
+    """What is shown is stored when this returns."""
+    saving = asyncio.create_task(ledger.keep_saving())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    saving.cancel()
+
+
+def at_percent(percent: float) -> Callable[[Job], Job]:
+    return lambda job: job.but(progress=replace(job.progress, percent=percent))
+
+
+@pytest.mark.parametrize("replicated", [True, False])
+async def test_no_percent_is_told_that_is_not_stored(replicated: bool) -> None:
+    store = MemoryJobStore()
+    ledger = Ledger(store, Silence() if replicated else None)
+    job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
+    with ledger.news(job.id) as news:
+        coming = asyncio.create_task(news.next())
+        ledger.show(job.id, at_percent(40.0))
+        await asyncio.sleep(0)
+        assert (await ledger.get(job.id)).progress.percent == 0.0
+        assert not coming.done()
+        assert (await ledger.newest(job.id)).progress.percent == 40.0
+        await saved(ledger)
+        assert (await coming).progress.percent == 40.0
+    assert (await ledger.get(job.id)) == (await store.get(job.id))
+    assert [each.progress.percent for each in await ledger.page(JobQuery())] == [40.0]
+
+
+async def test_a_revision_is_a_stored_change_and_bears_its_time() -> None:
     store, now = MemoryJobStore(), utc_now()
-    ledger = Ledger(store, Silence())
-    await store.add(failed := Job.new(JobState.FAILED, now))
-    ledger.follow(failed.to(JobState.QUEUED, attempt=2).to(JobState.RUNNING))
-    assert (await ledger.get(failed.id)).attempt == 2
+    ledger = Ledger(store, clock=lambda: now)
+    job = await ledger.add(Job.new(JobState.RUNNING, now - timedelta(days=1)))
+    for percent in (1.0, 2.0, 3.0):
+        ledger.show(job.id, at_percent(percent))
+    await saved(ledger)
+    shown = await ledger.get(job.id)
+    assert (shown.revision, shown.updated_at, shown.progress.percent) == (job.revision + 1, now, 3.0)
+    ended = await ledger.change(job.id, lambda job: job.to(JobState.SUCCEEDED))
+    assert ended.revision == shown.revision + 1
+    assert await ledger.change(job.id, lambda job: job) == ended
+
+
+async def test_a_change_that_changes_nothing_tells_no_progress_that_is_not_stored() -> None:
+    ledger = Ledger(MemoryJobStore())
+    job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
+    ledger.show(job.id, at_percent(40.0))
+    await ledger.change(job.id, lambda job: job)
+    assert (await ledger.get(job.id)).progress.percent == 0.0
+
+
+async def test_what_a_registry_has_read_is_told_at_once_and_once() -> None:
+    ledger = Ledger(MemoryJobStore())
+    told: list[int] = []
+    ledger.observe_sent(told.append)
+    job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
+    for size in (10, 10, 30, 25):
+        ledger.show(job.id, lambda job, size=size: replace(job, progress=replace(job.progress, bytes_sent=size)))  # type: ignore[misc]
+    await saved(ledger)
+    await ledger.change(job.id, lambda job: job.to(JobState.SUCCEEDED))
+    assert told == [10, 20, -5]

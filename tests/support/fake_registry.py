@@ -45,6 +45,7 @@ class FakeRegistry:
         self.tags: dict[tuple[str, str], Digest] = {}
         self.gate: asyncio.Event | None = None  # push_blob waits for it after its first chunk
         self.waiting = asyncio.Event()  # set when a push_blob waits
+        self.blob_bytes = 0  # of blobs that came, also of those that were given up
         self.under_way = 0  # blobs whose upload was begun and has not ended
         self.held = asyncio.Event()  # set when all bytes of a blob are there of which is not known whether it is wanted
         self._failures: list[_Failure] = []
@@ -124,6 +125,7 @@ class FakeRegistry:
         data = bytearray()
         async for chunk in content.chunks():
             data += chunk
+            self.blob_bytes += len(chunk)
             content.count_sent(len(chunk))
             if self.gate is not None:
                 self.waiting.set()

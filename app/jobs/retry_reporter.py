@@ -1,0 +1,34 @@
+"""Shows in a job that requests to its registry fail and are sent again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from app.errors import Problem, RegistryError
+from app.jobs.job import Job
+from app.jobs.ledger import Ledger
+from app.jobs.waiting_for import WaitingFor
+from app.registry.retry_observer import RetryObserver
+
+
+class RetryReporter(RetryObserver):
+    """Of one job. `job` as it was when its requests began."""
+
+    def __init__(self, ledger: Ledger, job: Job, registry: str) -> None:
+        self._ledger, self._job_id, self._registry = ledger, job.id, registry
+        self._is_waiting = job.waiting_for is not None
+
+    def request_failed(self, error: RegistryError, wait: float) -> None:
+        self._is_waiting = True
+        self._ledger.show(self._job_id, lambda job: self._waiting(job, error.problem, wait))
+
+    def request_succeeded(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self._ledger.show(self._job_id, lambda job: replace(job, waiting_for=None))
+
+    def _waiting(self, job: Job, problem: Problem, wait: float) -> Job:
+        now = self._ledger.clock()
+        waiting = WaitingFor.after(job.waiting_for, self._registry, problem, now, now + timedelta(seconds=wait))
+        return replace(job, waiting_for=waiting)
