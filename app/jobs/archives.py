@@ -11,8 +11,9 @@ from app.archive import Compression
 from app.archive.compression import MOST_MEMORY
 from app.archive.intake import Intake, sniff_file
 from app.archive.window import HEAD_BYTES, decoder_memory, is_told
-from app.errors import ChecksumMismatch
-from app.jobs.job import JobArchive
+from app.errors import ChecksumMismatch, InvalidRequest
+from app.jobs.job import ArchiveSource, JobArchive
+from app.jobs.request import JobRequest
 from app.jobs.workshop import Workshop
 from app.oci import Digest
 from app.spool import OpenFile, SpooledFile
@@ -32,6 +33,18 @@ def unique_name(name: str, taken: Set[str]) -> str:
         number += 1
         unique = f"{short} ({number})"
     return unique
+
+
+def path_archives(files: tuple[SpooledFile, ...], request: JobRequest, source: ArchiveSource) -> tuple[JobArchive, ...]:
+    """Named by their last component; where several have the same, `x.tar (2)`."""
+    expected = request.expected()
+    if expected is not None and len(files) > 1:
+        raise InvalidRequest(f"option `checksum` is of one archive; the paths match {len(files)}")
+    archives: dict[str, JobArchive] = {}
+    for file in files:
+        name = unique_name(file.path.rpartition("/")[2], archives.keys())
+        archives[name] = JobArchive(name, source, file.size, file=file, expected=expected)
+    return tuple(archives.values())
 
 
 def compare_checksum(archive: JobArchive, expected: Digest) -> None:

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from app.errors import Conflict, InvalidRequest
-from app.jobs.archives import unique_name
+from app.jobs.archives import path_archives
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.parts import join_parts
 from app.jobs.paths import AllowedRoots
@@ -80,7 +80,7 @@ class JobService:
         source = ArchiveSource.WATCH if watched else ArchiveSource.PATH
         job = replace(
             self._new(JobState.QUEUED, idempotency_key),
-            archives=_path_archives(files, request, source),
+            archives=path_archives(files, request, source),
             options=request.options,
             registry=request.registry,
             labels=request.labels,
@@ -285,20 +285,6 @@ def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
         images=waiting(job.images),
         accepted_at=accepted_at,
     )
-
-
-def _path_archives(
-    files: tuple[SpooledFile, ...], request: JobRequest, source: ArchiveSource
-) -> tuple[JobArchive, ...]:
-    """Named by their last component; where several have the same, `x.tar (2)`."""
-    expected = request.expected()
-    if expected is not None and len(files) > 1:
-        raise InvalidRequest(f"option `checksum` is of one archive; the paths match {len(files)}")
-    archives: dict[str, JobArchive] = {}
-    for file in files:
-        name = unique_name(file.path.rpartition("/")[2], archives.keys())
-        archives[name] = JobArchive(name, source, file.size, file=file, expected=expected)
-    return tuple(archives.values())
 
 
 __all__ = ["JobRequest", "JobService", "Upload"]
