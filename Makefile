@@ -15,13 +15,16 @@ BIN := .venv/bin
 READY := .venv/.ready
 # What the tests hold Tarmac against: command, or command=package where Debian calls the package otherwise.
 PEERS := docker-registry skopeo nginx haproxy curl http=httpie openssl ip=iproute2 unshare=util-linux strace pg_ctlcluster=postgresql chromium node=nodejs systemd-analyze=systemd promtool=prometheus
+PULP := .venv-pulp
+INTEROP_PEERS := nginx apache2=apache2-bin pg_ctlcluster=postgresql skopeo setpriv=util-linux
+INTEROP ?= $(addprefix tests/interop/,rights.py corpus.py simultaneous.py cut_lines.py)
 TESTS ?= tests
 SECONDS ?= 60
 FUZZ ?=
 ROUNDS ?= 200
 SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz soak bench container-test check format openapi lock offline-bundle clean
+.PHONY: help setup system-packages run test coverage fuzz soak bench interop container-test check format openapi lock offline-bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -78,6 +81,16 @@ bench: setup ## measure Tarmac beside its peers; the tables go to tests/bench/RE
 soak: setup system-packages ## kill the service ROUNDS (200) times at random and look for losses
 	nice $(BIN)/python -m tests.soak --rounds $(ROUNDS) $(SOAK)
 
+# Pulp comes from PyPI into an environment of its own, for it needs other versions than Tarmac of what both use.
+interop: setup $(PULP)/.ready ## push to Pulp's container registry behind nginx and Apache, over cut connections; half an hour
+	@$(MAKE) --no-print-directory system-packages PEERS="$(INTEROP_PEERS)"
+	TARMAC_REQUIRE_PEERS=1 nice $(BIN)/pytest --timeout 900 $(INTEROP)
+
+$(PULP)/.ready: tests/interop/requirements.lock | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(PULP)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(PULP)/bin/python --require-hashes -r $<
+	@touch $@
+
 # Some minutes, as root on Debian. What it makes is below /var/tmp and goes with it.
 container-test: setup ## build the image on a stand-in for its base, run it as compose and Kubernetes do
 	@$(MAKE) --no-print-directory system-packages PEERS="podman runc mmdebstrap skopeo curl openssl ip=iproute2 nsenter=util-linux"
@@ -106,6 +119,8 @@ lock: setup ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv lock --quiet --upgrade
 	$(EXPORT) --all-groups > requirements.lock
 	$(EXPORT) --no-dev > deploy/requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url tests/interop/requirements.in -o tests/interop/requirements.lock
 
 # Wheels for the machine it is made on: the same Python version and kind of processor are needed where it is unpacked.
 offline-bundle: setup ## write dist/tarmac-VERSION-offline.tar.gz: all that an installation without internet needs
@@ -122,4 +137,4 @@ offline-bundle: setup ## write dist/tarmac-VERSION-offline.tar.gz: all that an i
 	ls -l "dist/tarmac-$$version-offline.tar.gz"
 
 clean: ## remove what was set up and cached; ./data stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv $(PULP) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
