@@ -137,20 +137,20 @@ async def open_layer(source: Source, layer: DockerLayer, wanted: Compression, sm
     `small` plain bytes, it is held in memory and its digest is known at once."""
     if layer.compression in _KEPT:
         check = _Check(source, layer)
-        await _run(check.pieces())
+        await read_whole(check.pieces())
         return ArchivedBlob(source, check.digest)
     if layer.compression is wanted:
         return ArchivedBlob(source, layer.diff_id)
     content = CompressedLayer(source, layer, wanted)
     if layer.compression is not Compression.NONE or layer.extent.size > small:
         return content
-    data = b"".join(await _run(content.pieces(), keep=True))
+    data = b"".join(await read_whole(content.pieces(), keep=True))
     return MemoryBlob(data, Digest.of(data), layer.extent.size)
 
 
-async def _run(pieces: Pieces, *, keep: bool = False) -> list[bytes]:
-    """Read to the end; the bytes where they are to be kept."""
-    async with aclosing(in_threads(pieces)) as reader:
+async def read_whole(pieces: Pieces, *, keep: bool = False, ready: Ready | None = None) -> list[bytes]:
+    """Read to the end, and return the bytes if they are to be kept. `ready` as `in_threads` has it."""
+    async with aclosing(in_threads(pieces, ready)) as reader:
         return [piece.data async for piece in reader if keep]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from app.archive.model import DockerImage, ReadAt
 from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
-from app.push.content import SMALL, ArchivedBlob, Readable, Sending, open_layer
+from app.push.content import SMALL, ArchivedBlob, Readable, Sending, open_layer, read_whole
 from app.push.docker_manifest import Blob, layers_of
 from app.push.events import BlobDone, BlobSent, Event, Outcome
 from app.push.memory import Recollection
@@ -20,6 +20,7 @@ from app.registry import Registry
 
 Key = tuple[Digest, bool]
 MAX_NAMED = 3  # digests that one message names
+MAX_CHECKED_BYTES = 64 << 10  # nearly every config; it is read faster than the registry answers
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Landing:
     under_way   the repositories that it is being brought to
     resent      repository -> the step of the run at which it had been sent again, None until then
     counted     its source bytes are in the progress already
+    checked     its bytes in the archive have been read and are right, or it is too large to be read for that alone
     lost        a registry said that it has this blob and then that it has not: it is sent, and nobody is asked
     """
 
@@ -40,6 +42,7 @@ class Landing:
     under_way: set[str] = field(default_factory=set)
     resent: dict[str, int | None] = field(default_factory=dict)
     counted: bool = False
+    checked: bool = False
     lost: Digest | None = None
 
     def lose(self, repository: str) -> None:
@@ -123,6 +126,9 @@ class Carrier:
             async with Berth(*self._supply.lanes) as berth:
                 outcome, blob = await self._send(landing, repository, landing.lost or (blob and blob[0]), berth)
         assert blob is not None
+        if outcome is not Outcome.PUSHED and not landing.checked:
+            await self._check_small(landing.step)
+        landing.checked = True
         landing.placed[repository] = blob
         await self._supply.recollection.learn(landing.step, blob, repository)
         if landing.lost is None:  # else it has been told already
@@ -140,6 +146,13 @@ class Carrier:
             return None, None
         blob = (known.digest, known.size)
         return await self._reuse(repository, known.repository, blob), blob
+
+    async def _check_small(self, step: BlobStep) -> None:
+        """Raise DigestMismatch if a small blob is wrong in the archive, though the registry has the right one.
+
+        What comes of such an archive then does not depend on what the registry has already."""
+        if step.layer is None and step.extent.size <= MAX_CHECKED_BYTES:
+            await read_whole((await self._supply.open(step)).pieces(), ready=self._supply.ready)
 
     def tell(self, landing: Landing, repository: str, outcome: Outcome) -> None:
         """Say that the blob is there; its source counts once."""

@@ -65,7 +65,7 @@ def read_of(run: Run) -> int:
 async def test_another_tag_of_known_layers_reads_none_and_sends_none() -> None:
     registry, memory = await learnt()
     run = await pushed(registry, memory, "app:2")
-    assert read_of(run) == 0
+    assert read_of(run) == len(image_of(LAYERS).config)
     assert registry.count("push_blob", "mount_blob") == 0
     assert registry.count("blob_exists") == 3
     assert registry.manifest("app", "2") == registry.manifest("app", "1")
@@ -101,6 +101,23 @@ async def test_a_blob_of_a_layout_that_has_gone_from_there_is_sent() -> None:
     await pushed(registry, memory, "other:1", archive=LAYOUT)
     assert {repository for repository, _ in registry.blobs} == {"other"}
     assert len(registry.blobs) == 2
+
+
+@pytest.mark.parametrize("repository", ["app", "other"])
+@pytest.mark.parametrize("changed", [b'"linux"', b"small layer"])
+async def test_a_small_blob_that_is_wrong_in_the_archive_is_found_though_the_registry_has_it(
+    changed: bytes, repository: str
+) -> None:
+    layout = oci_layout([entry(oci_image(image_of([b"small layer"]), compression="none"))])
+    registry, memory = FakeRegistry(), DictMemory()
+    await pushed(registry, memory, "app:1", archive=layout)
+    run = prepared(layout.replace(changed, changed.upper()), tag=f"{repository}:2")
+    registry.manifests.clear()
+    registry.tags.clear()
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    assert run.problem().code == "digest_mismatch"
+    assert registry.count("push_blob") == 2
+    assert not registry.manifests
 
 
 async def test_a_memory_that_says_another_digest_of_a_stored_blob_is_not_believed() -> None:
