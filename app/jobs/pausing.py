@@ -63,7 +63,7 @@ def waited(job: Job, took: timedelta) -> timedelta:
 def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
     """Back in the queue, to go on after `pause`, which counts as waited. Its problem stays to be seen."""
     at = now + pause
-    waiting_for = WaitingFor.after(job.waiting_for, job.registry, problem, now, at)
+    waiting_for = (job.waiting_for or WaitingFor.begin(job.registry, now)).after(problem, now, at)
     told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
     return job.to(
         JobState.QUEUED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from app.errors import Problem, RegistryError
+from app.errors import RegistryError
 from app.jobs.job import Job
 from app.jobs.ledger import Ledger
 from app.jobs.waiting_for import WaitingFor
@@ -20,15 +20,23 @@ class RetryReporter(RetryObserver):
         self._is_waiting = job.waiting_for is not None
 
     def request_failed(self, error: RegistryError, wait: float) -> None:
-        self._is_waiting = True
-        self._ledger.show(self._job_id, lambda job: self._waiting(job, error.problem, wait))
+        self._show(error, wait, is_attempt=True)
+
+    def request_held(self, error: RegistryError, wait: float) -> None:
+        self._show(error, wait, is_attempt=False)
 
     def request_succeeded(self) -> None:
         if self._is_waiting:
             self._is_waiting = False
             self._ledger.show(self._job_id, lambda job: replace(job, waiting_for=None))
 
-    def _waiting(self, job: Job, problem: Problem, wait: float) -> Job:
+    def _show(self, error: RegistryError, wait: float, *, is_attempt: bool) -> None:
+        self._is_waiting = True
         now = self._ledger.clock()
-        waiting = WaitingFor.after(job.waiting_for, self._registry, problem, now, now + timedelta(seconds=wait))
-        return replace(job, waiting_for=waiting)
+
+        def waiting(job: Job) -> Job:
+            before = job.waiting_for or WaitingFor.begin(self._registry, now)
+            next_at = now + timedelta(seconds=wait)
+            return replace(job, waiting_for=before.after(error.problem, now, next_at, is_attempt=is_attempt))
+
+        self._ledger.show(self._job_id, waiting)

@@ -11,9 +11,9 @@ from app.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """`registry` is the name of a configured registry. `since`: when the first request failed; `attempts`: requests
-    that have failed since then; `last_error`: code and message of the latest; `next_at`: when the next one follows,
-    None if one is under way."""
+    """`registry` is the name of a configured registry. `since`: when the first request failed or was held back;
+    `attempts`: requests that have failed since then; `last_error`: code and message of the latest failure; `next_at`:
+    when the next request follows, None if one is under way."""
 
     registry: str
     since: datetime
@@ -22,11 +22,16 @@ class WaitingFor:
     next_at: datetime | None = None
 
     @classmethod
-    def after(cls, before: Self | None, registry: str, problem: Problem, now: datetime, next_at: datetime) -> Self:
-        """Return the state after one more request failed with `problem`; several may wait at the same time."""
-        error = f"{problem.code}: {problem.detail}"
-        if before is None:
-            return cls(registry, now, 1, error, next_at)
-        pending = before.next_at is not None and before.next_at > now
-        first = min(before.next_at, next_at) if pending and before.next_at is not None else next_at
-        return replace(before, attempts=before.attempts + 1, last_error=error, next_at=first)
+    def begin(cls, registry: str, now: datetime) -> Self:
+        return cls(registry, now, 0, "")
+
+    def after(self, problem: Problem, now: datetime, next_at: datetime, *, is_attempt: bool = True) -> Self:
+        """Return the state after `problem` with one more request, the next try of which follows at `next_at`. Several
+        requests may wait at the same time: the first of them counts. `is_attempt`: the request was sent."""
+        pending = [at for at in (self.next_at, next_at) if at is not None and at > now]
+        return replace(
+            self,
+            attempts=self.attempts + is_attempt,
+            last_error=f"{problem.code}: {problem.detail}",
+            next_at=min(pending, default=next_at),
+        )

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from app.errors import RegistryRateLimited
 from app.registry.backoff import LONGEST_RETRY_AFTER, REAL, Pause
+from app.registry.retry_observer import report_hold
 
 WIDEST = 32  # requests at once; the pushes of a service have fewer under way
 NARROWEST = 2  # a blob that takes an hour does not stop the small requests
@@ -82,6 +84,8 @@ class Gate:
         while True:
             wait = self._shut_until - self._pause.now()
             if wait > 0:
+                error = RegistryRateLimited(f"the registry asked for a pause; it lasts {wait:.1f} s more")
+                report_hold(error, wait)
                 await self._pause.sleep(wait)
             elif self._inside < self.width:
                 return

@@ -20,6 +20,10 @@ class RetryObserver(Protocol):
         """A request failed with `error` and is sent again after `wait` seconds."""
         ...
 
+    def request_held(self, error: RegistryError, wait: float) -> None:
+        """A request is not sent for `wait` seconds, because `error` was the answer to another one."""
+        ...
+
     def request_succeeded(self) -> None: ...
 
 
@@ -40,6 +44,12 @@ def report_failure(error: RegistryError, wait: float) -> None:
     """Call before the wait that precedes the next try."""
     if (observer := _observer.get()) is not None:
         observer.request_failed(error, wait)
+
+
+def report_hold(error: RegistryError, wait: float) -> None:
+    """Call before the wait for a registry that asked not to be sent anything meanwhile."""
+    if (observer := _observer.get()) is not None:
+        observer.request_held(error, wait)
 
 
 def report_success() -> None:

@@ -17,9 +17,11 @@ from app.errors import (
 )
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, StoredManifest
+from app.registry.gate import Gate
 from app.registry.retry import Pause, RetryingRegistry, RetryPolicy
 from app.registry.retry_observer import observe_retries
 from tests.support.blob_content import BytesContent
+from tests.support.lapse import Lapse
 
 DIGEST = Digest.of(b"x")
 MANIFEST = (Descriptor("application/x", DIGEST, 1), b"x")
@@ -156,6 +158,9 @@ class Observer:
     def request_failed(self, error: RegistryError, wait: float) -> None:
         self.reports.append((error.code, wait))
 
+    def request_held(self, error: RegistryError, wait: float) -> None:
+        self.reports.append((f"held by {error.code}", wait))
+
     def request_succeeded(self) -> None:
         self.reports.append("succeeded")
 
@@ -178,3 +183,13 @@ async def test_what_is_not_tried_again_is_no_retry() -> None:
     with observe_retries(observer), pytest.raises(RegistryAuth):
         await wrapped(Flaky(RegistryAuth("wrong")), Sleeps()).blob_exists("a", DIGEST)
     assert observer.reports == []
+
+
+async def test_who_only_waits_for_what_a_registry_asked_of_another_is_told_too() -> None:
+    gate, observer = Gate(pause=Lapse().pause), Observer()
+    gate.heard(0, slow_down=True, retry_after=7.0)
+    with observe_retries(observer):
+        async with gate.turn():
+            assert observer.reports == [("held by registry_rate_limited", 7.0)]
+        async with gate.turn():
+            assert len(observer.reports) == 1
