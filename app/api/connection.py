@@ -1,8 +1,12 @@
 """The HTTP protocol of a connection: uvicorn's own, with what it lacks.
 
-- Limits: uvicorn waits for ever for the first byte, for the rest of a head, and for a reader that does not read. Each
-  limit is a timer of the connection, started and stopped by calls that the protocol gets anyway: a thousand idle
+- Limits of time: uvicorn waits for ever for a first byte, for the rest of a head, and for a client that reads nothing.
+  Each limit is a timer of the connection, started and stopped by calls that the protocol gets anyway: a thousand idle
   connections cost a thousand timers and no task.
+- Limits of size: uvicorn holds heads and pipelined requests of any size. A head has MAX_HEAD_BYTES and MAX_FIELDS, all
+  heads that are under way MAX_HEADS_BYTES, and at most MAX_PIPELINED requests wait behind another.
+- When there are as many connections as may be, one that is idle is closed for a new one, of the address that has the
+  most. If none is idle, RESERVED more are there for probes alone.
 - Everything that came: uvicorn forgets what was not yet asked for when a client leaves, and so an archive that was
   sent whole.
 - Offers to change the protocol are ignored (RFC 9110 7.8). The parser drops the body behind one.
@@ -13,9 +17,10 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections import Counter
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -36,6 +41,12 @@ if TYPE_CHECKING:
 HEAD_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the end of the head
 UNREAD_SECONDS = 60.0  # with more to send than the buffers take, and nothing taken
 MAX_CONNECTIONS = 4096
+RESERVED = 16  # connections beyond these, which only PROBES may use
+PROBES = (b"/healthz", b"/readyz")
+MAX_HEAD_BYTES = 64 << 10  # of one head, also of a field that does not end
+MAX_FIELDS = 100
+MAX_HEADS_BYTES = 16 << 20  # of all heads that have begun and not ended
+MAX_PIPELINED = 16  # requests behind one that is under way; browsers and curl send none
 OWN_FILES = 256  # descriptors that are not a connection's: database, spool, registries, the interpreter
 FILES_EACH = 2  # a connection that uploads has a file in the spool besides
 MOST_FILES = 65536  # more than this the service does not ask for
@@ -50,7 +61,15 @@ def raise_file_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     files = MOST_FILES if soft == resource.RLIM_INFINITY else soft
-    return max(1, min(MAX_CONNECTIONS, (files - OWN_FILES) // FILES_EACH))
+    return max(1, min(MAX_CONNECTIONS, (files - OWN_FILES - RESERVED) // FILES_EACH))
+
+
+class _TooMuchError(Exception):
+    """More than the parser shall read; `status` answers it."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
 
 
 class Connection(HttpToolsProtocol):
@@ -59,21 +78,46 @@ class Connection(HttpToolsProtocol):
     most = MAX_CONNECTIONS
     head_seconds = HEAD_SECONDS
     unread_seconds = UNREAD_SECONDS
+    heads_bytes: ClassVar[int] = 0  # of all heads under way
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._head: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._head_bytes = self._field_bytes = 0
+        self._only_probes = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        if len(self.connections) > self.most:
-            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
-            return
+        if len(self.connections) > self.most and not self._close_idle():
+            self._only_probes = True
+            if len(self.connections) > self.most + RESERVED:
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+                return
         self._await_head()
+
+    def _close_idle(self) -> bool:
+        """Close one connection that waits for a further request; return whether there was one."""
+        idle = [other for other in self.connections if isinstance(other, Connection) and other.is_idle]
+        if not idle:
+            return False
+        count = Counter(other.address for other in self.connections if isinstance(other, Connection))
+        max(idle, key=lambda other: count[other.address]).transport.close()
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a response was sent and nothing of another request has come."""
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        return is_answered and self._head is None and not self.transport.is_closing()
+
+    @property
+    def address(self) -> str:
+        return self.client[0] if self.client else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        self._end_head()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -81,9 +125,41 @@ class Connection(HttpToolsProtocol):
         if self._head is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
         try:
+            if self._head is not None:
+                self._count_head(len(data))
             self._parse(data)
+        except _TooMuchError as error:
+            self._refuse(error.status)
         except httptools.HttpParserError as error:
-            self._refuse_request(_fault_of(error))
+            cause = error.__context__
+            if isinstance(cause, _TooMuchError):
+                self._refuse(cause.status)
+            else:
+                self._refuse_request(_fault_of(error))
+
+    def _count_head(self, size: int) -> None:
+        """Raises _TooMuchError. What is read at once counts as a whole; the rest of it may be the body."""
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise _TooMuchError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        Connection.heads_bytes += size
+        self._head_bytes += size
+        if Connection.heads_bytes > MAX_HEADS_BYTES:
+            raise _TooMuchError(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _end_head(self) -> None:
+        Connection.heads_bytes -= self._head_bytes
+        self._head_bytes = self._field_bytes = 0
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head is None:
+            self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._field_bytes += len(name) + len(value)
+        if len(self.headers) >= MAX_FIELDS or self._field_bytes > MAX_HEAD_BYTES:
+            raise _TooMuchError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        super().on_header(name, value)
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser. A request with an offer is read again without it, by a parser that never saw one."""
@@ -110,11 +186,20 @@ class Connection(HttpToolsProtocol):
         if self._head is not None:
             self._head.cancel()
             self._head = None
+        self._end_head()
+        self._check_place()
         is_old = self.parser.get_http_version() < "1.1"
         self.expect_100_continue = self.expect_100_continue and not is_old
         super().on_headers_complete()
         if is_old:
             self.cycle.keep_alive = _asks_to_be_kept(self.headers)
+
+    def _check_place(self) -> None:
+        """Raises _TooMuchError for a request that has no place."""
+        if self._only_probes and not self.url.partition(b"?")[0].endswith(PROBES):
+            raise _TooMuchError(HTTPStatus.SERVICE_UNAVAILABLE)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _TooMuchError(HTTPStatus.TOO_MANY_REQUESTS)
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
@@ -140,6 +225,10 @@ class Connection(HttpToolsProtocol):
         self._head = self.loop.call_later(self.head_seconds, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
 
     def _refuse(self, status: HTTPStatus) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop()
+            self.transport.close()
+            return
         self._close_with(status, ("content-length: 0", f"retry-after: {RETRY_AFTER_SECONDS}"))
 
     def _refuse_request(self, error: TarmacError) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from app.api.connection import MAX_PIPELINED
 from tests.support.connections import Running, Wire, connected
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n"
@@ -85,8 +86,8 @@ async def test_an_offer_that_is_not_taken_is_as_if_it_were_not_there(
 async def test_many_offers_in_one_segment_are_each_answered() -> None:
     seen = Seen()
     head = b"POST /%d HTTP/1.1\r\nHost: a\r\n" + H2C + b"Content-Length: 3\r\n\r\nabc"
-    await told(seen, b"".join(head % number for number in range(300)))
-    assert [(scope["path"], body) for scope, body in seen.requests] == [(f"/{n}", b"abc") for n in range(300)]
+    await told(seen, b"".join(head % number for number in range(MAX_PIPELINED)))
+    assert [(scope["path"], body) for scope, body in seen.requests] == [(f"/{n}", b"abc") for n in range(MAX_PIPELINED)]
 
 
 async def test_a_client_that_wants_the_connection_closed_gets_that_beside_its_offer() -> None:
