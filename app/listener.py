@@ -14,7 +14,7 @@ from pathlib import Path
 from app.errors import InvalidSettings
 from app.settings import Settings
 
-BACKLOG = 2048
+BACKLOG = 256  # connections that wait to be accepted; the event loop accepts as many before it does anything else
 SOCKET_MODE = 0o660
 
 

@@ -25,12 +25,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import access_of, own_certificate
 from app.api import ApiContext, RegistryView, new_application
-from app.api.connection import Connection, raise_file_limit
+from app.api.connection import RESERVED, Connection, raise_file_limit
 from app.api.metrics import Metrics
+from app.api.middleware.proxy import TrustedProxies
 from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import serve_pulls
 from app.destinations import OpenRegistry, configured_registries, layout_of
+from app.door import Door, Listening
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
@@ -41,7 +43,7 @@ from app.jobs.pausing import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
 from app.jobs.watch import Folder, FolderWatch, watching
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
-from app.listener import listening
+from app.listener import BACKLOG, listening
 from app.logs import set_up_logs
 from app.push import Lanes
 from app.push.signatures import SignaturePolicy, load_key
@@ -58,6 +60,7 @@ from app.tracing import Traces
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
 RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
 SWITCH_SECONDS = 0.001  # that the event loop waits for a thread at work in Python; 5 ms is Python's own
+REFUSABLE = 16  # connections beyond all that are served, so that the next ones are answered 503
 DRAIN_SECONDS = 0.05  # between two looks whether the last upload is in
 
 
@@ -186,6 +189,7 @@ def serve(settings: Settings) -> None:
     set_up_logs(pretty=sys.stderr.isatty())
     certificate = own_certificate(settings)
     Connection.most = raise_file_limit()
+    proxies = TrustedProxies.parse(settings.trusted_proxies)
     with listening(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
         app = create_app(settings.model_copy(update={"port": listener.port}))
         config = uvicorn.Config(
@@ -198,13 +202,17 @@ def serve(settings: Settings) -> None:
             log_config=None,
             server_header=False,
             proxy_headers=False,
+            backlog=BACKLOG,
             timeout_keep_alive=int(settings.keep_alive.total_seconds()),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         server = _Server(config)
         server.application = app
         server.words = {"url": listener.address, "data": str(settings.data_dir)}
-        server.run(sockets=[listener.socket])
+        most = Connection.most + RESERVED + REFUSABLE
+        Connection.door = Door(most, proxies.has, handshakes=certificate is not None)
+        with Listening.taking(listener.socket, Connection.door) as socket_:
+            server.run(sockets=[socket_])
 
 
 def _told_once(app: FastAPI) -> ASGIApp:

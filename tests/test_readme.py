@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
-from app.api.connection import HEAD_SECONDS, MAX_CONNECTIONS, UNREAD_SECONDS
+from app.api.connection import HEAD_SECONDS, MAX_CONNECTIONS, MAX_HEADS_BYTES, MAX_PIPELINED, UNREAD_SECONDS
 from app.api.guard import (
     LEAST_BYTES_PER_SECOND,
     MAX_HEAD_BYTES,
@@ -250,9 +250,13 @@ def test_limits_are_what_the_code_has() -> None:
         "parts of a concatenation, and pushes of one held archive": f"{MAX_PARTS} each" * (MAX_PARTS == MAX_PUSHES),
         "an upload without a byte": f"{STALL_SECONDS:.0f} seconds",
         f"an upload below {LEAST_BYTES_PER_SECOND >> 10} KiB a second": f"{RATE_SECONDS:.0f} seconds of waiting for it",
-        "the head of a request": f"{HEAD_SECONDS:.0f} seconds, {MAX_HEAD_BYTES >> 10} KiB and {MAX_HEADERS} headers",
+        "the head of a request": f"{HEAD_SECONDS:.0f} seconds, {MAX_HEAD_BYTES >> 10} KiB and {MAX_HEADERS} headers; "
+        f"all that come in at once {MAX_HEADS_BYTES >> 20} MiB",
+        "requests behind another on one connection": f"{MAX_PIPELINED}",
+        "TLS handshakes under way": f"{MAX_HANDSHAKES}, each {HANDSHAKE_SECONDS:.0f} seconds",
         "an answer that is not read": f"{UNREAD_SECONDS:.0f} seconds",
-        "connections": f"{MAX_CONNECTIONS:,}, or half the files that the process may open",
+        "connections": f"{MAX_CONNECTIONS:,}, or half the files that the process may open; a quarter of them of one "
+        "address (of IPv6 a /64), `TARMAC_TRUSTED_PROXIES` apart" * (SHARE_OF_ONE == 4),
         "uploads and readers of events at once": f"{MOST[Crowd.UPLOADS]:,} each"
         * (MOST[Crowd.UPLOADS] == MOST[Crowd.WATCHERS]),
     }

@@ -26,6 +26,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.problems import RETRY_AFTER_SECONDS, MalformedRequest, MethodNotAllowed, problem_response
+from app.door import Door
 from app.errors import TarmacError, TooLarge
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Connection(HttpToolsProtocol):
     head_seconds = HEAD_SECONDS
     unread_seconds = UNREAD_SECONDS
     heads_bytes: ClassVar[int] = 0  # of all heads under way
+    door: ClassVar[Door | None] = None  # that counts connections before they are one of these
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -89,6 +91,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        if self.door is not None:
+            self.door.shaken_hands(transport.get_extra_info("socket").fileno())
         if len(self.connections) > self.most and not self._close_idle():
             self._only_probes = True
             if len(self.connections) > self.most + RESERVED:

@@ -70,6 +70,10 @@ class TrustedProxies:
             prefix=prefix if prefix and is_base_path(prefix) else None,
         )
 
+    def has(self, address: str) -> bool:
+        """Return whether `address` is that of a trusted proxy."""
+        return self._trust(parse_address(address))
+
     def _trust(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self.networks)
 

@@ -1,0 +1,177 @@
+"""Connections counted from the moment they are accepted: before a TLS handshake, and before any protocol has them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from errno import EMFILE, ENFILE
+from functools import lru_cache
+from typing import Any
+
+import structlog
+
+SHARE_OF_ONE = 4  # one address may hold a quarter of the connections
+LEAST_SHARE = 16
+MAX_HANDSHAKES = 256  # connections whose TLS handshake has not ended
+HANDSHAKE_SECONDS = 5.0
+LOG_SECONDS = 1.0  # between two lines about connections that were not taken
+
+_log = structlog.get_logger(__name__)
+
+
+@lru_cache(maxsize=4096)
+def share_of(address: str) -> str:
+    """Return by what an address is counted: IPv4 as it is, of IPv6 the network of 64 bits, which one site has."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+class Door:
+    """What is let in. `most`: connections at once; `is_exempt`: addresses that have no share, as trusted proxies."""
+
+    def __init__(
+        self,
+        most: int,
+        is_exempt: Callable[[str], bool] = lambda _: False,
+        *,
+        handshakes: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most, self._is_exempt, self._clock = most, is_exempt, clock
+        self._handshakes = handshakes
+        self._open: dict[int, str] = {}  # descriptor -> share; "" for one that has none
+        self._by_share: Counter[str] = Counter()
+        self._pending: dict[int, tuple[Accepted, float]] = {}  # in order of their coming
+        self._refused = 0
+        self._logged = float("-inf")
+
+    @property
+    def open(self) -> int:
+        return len(self._open)
+
+    def let_in(self, connection: Accepted, address: str) -> bool:
+        """Count a connection; return False if it has to go."""
+        share = "" if not address or self._is_exempt(address) else share_of(address)
+        limit = max(LEAST_SHARE, self._most // SHARE_OF_ONE)
+        if len(self._open) >= self._most or (share and self._by_share[share] >= limit):
+            self._refuse()
+            return False
+        self._open[connection.fileno()] = share
+        self._by_share[share] += 1
+        if self._handshakes:
+            self._end_handshakes()
+            self._pending[connection.fileno()] = (connection, self._clock())
+        return True
+
+    def shaken_hands(self, descriptor: int) -> None:
+        """The handshake of a connection has ended well."""
+        self._pending.pop(descriptor, None)
+
+    def let_out(self, descriptor: int) -> None:
+        self._pending.pop(descriptor, None)
+        share = self._open.pop(descriptor, None)
+        if share is not None:
+            self._by_share[share] -= 1
+            if not self._by_share[share]:
+                del self._by_share[share]
+
+    def refuse_for_files(self) -> None:
+        self._refuse()
+
+    def _end_handshakes(self) -> None:
+        """The oldest go: an honest one takes milliseconds."""
+        now = self._clock()
+        for descriptor, (connection, since) in tuple(self._pending.items()):
+            if len(self._pending) < MAX_HANDSHAKES and now - since < HANDSHAKE_SECONDS:
+                return
+            del self._pending[descriptor]
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _refuse(self) -> None:
+        self._refused += 1
+        now = self._clock()
+        if now - self._logged >= LOG_SECONDS:
+            _log.warning("connections refused", count=self._refused, open=len(self._open))
+            self._logged, self._refused = now, 0
+
+
+class Accepted(socket.socket):
+    """A connection that is counted until it is closed."""
+
+    door: Door | None = None
+
+    def close(self) -> None:
+        if self.door is not None:
+            self.door.let_out(self.fileno())
+            self.door = None
+        super().close()
+
+
+class Listening(socket.socket):
+    """A listening socket whose connections go through `door`."""
+
+    door: Door | None = None
+    _spare = -1
+
+    @classmethod
+    def taking(cls, listener: socket.socket, door: Door) -> Listening:
+        """Take over `listener`, which is no longer to be used."""
+        made = cls(listener.family, listener.type, listener.proto, fileno=listener.detach())
+        made.door = door
+        made._spare = _spare()
+        return made
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Raises ConnectionAbortedError for a connection that was not let in, so that the event loop goes on."""
+        try:
+            descriptor, address = self._accept()  # type: ignore[attr-defined]  # what socket.accept is made of
+        except OSError as error:
+            if error.errno not in (EMFILE, ENFILE):
+                raise
+            self._drop_one()
+            raise ConnectionAbortedError("there is no descriptor for a connection") from None
+        connection = Accepted(self.family, self.type, self.proto, fileno=descriptor)
+        host = address[0] if isinstance(address, tuple) else ""
+        if self.door is not None and not self.door.let_in(connection, host):
+            connection.close()
+            raise ConnectionAbortedError("there are too many connections")
+        connection.door = self.door
+        return connection, address
+
+    def _drop_one(self) -> None:
+        """Without a descriptor the waiting connection could not even be refused, and would be reported for ever."""
+        if self.door is not None:
+            self.door.refuse_for_files()
+        if self._spare >= 0:
+            os.close(self._spare)
+            with suppress(OSError):
+                os.close(self._accept()[0])  # type: ignore[attr-defined]
+        self._spare = _spare()
+
+    def close(self) -> None:
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
+        super().close()
+
+
+def _spare() -> int:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+__all__ = ["Accepted", "Door", "Listening", "share_of"]
