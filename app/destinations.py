@@ -91,7 +91,7 @@ async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, 
     gate = shared.gates.setdefault((url.host, url.port), Gate(http_settings.limits))
     registry = await stack.enter_async_context(HttpRegistry(http_settings, gate=gate))
     discreet = DiscreetRegistry(registry, registry.secrets)
-    proved = VerifyingRegistry(RetryingRegistry(discreet), settings.verify)
+    proved = VerifyingRegistry(RetryingRegistry(discreet, is_answering=registry.is_answering), settings.verify)
     staging = f"{url.path}/{settings.staging_repository}".strip("/") if settings.staging_repository else ""
     configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), proved, staging)
     return OpenRegistry(configured, lambda: discreet.discreetly(registry.check))

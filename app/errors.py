@@ -35,15 +35,36 @@ class Origin(StrEnum):
     SERVICE = "service"
 
 
+class Failure(StrEnum):
+    """How a request to a registry failed. `app.registry.classification` says what follows from each."""
+
+    UNREACHABLE = "unreachable"
+    OVERLOADED = "overloaded"
+    RATE_LIMITED = "rate limited"
+    CONTENT_ERROR = "error on content"
+    SERVER_ERROR = "error without content"
+    ELSEWHERE = "unreachable elsewhere"
+    CUT_RESPONSE = "cut response"
+    BROKEN_RESPONSE = "broken response"
+    LOST = "lost content"
+    REFUSED_NOW = "refused for now"
+    REFUSED = "refused"
+
+
+OUTAGES = frozenset({Failure.UNREACHABLE, Failure.OVERLOADED, Failure.RATE_LIMITED})
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as a value: what a job, an image and an HTTP answer carry."""
+    """An error as a value: what a job, an image and an HTTP answer carry. `outage`: a job waits until the registry is
+    well again."""
 
     code: str
     title: str
     detail: str
     origin: Origin
     retryable: bool = False
+    outage: bool = False
 
 
 class TarmacError(Exception):
@@ -53,10 +74,11 @@ class TarmacError(Exception):
     title: ClassVar[str]
     origin: ClassVar[Origin]
     retryable: bool = False
+    outage: bool = False
 
     @property
     def problem(self) -> Problem:
-        return Problem(self.code, self.title, str(self), self.origin, self.retryable)
+        return Problem(self.code, self.title, str(self), self.origin, self.retryable, self.outage)
 
 
 class RequestError(TarmacError):
@@ -184,12 +206,21 @@ class SourceChanged(ArchiveError):
 
 
 class RegistryError(TarmacError):
+    """`failure` is that of the class unless another one is given. Whether it is retryable and an outage follows."""
+
     origin = Origin.REGISTRY
+    failure: Failure = Failure.REFUSED
+
+    def __init__(self, message: str, *, failure: Failure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure or self.failure
+        self.retryable = self.failure is not Failure.REFUSED
+        self.outage = self.failure in OUTAGES
 
 
 class RegistryUnreachable(RegistryError):
     code, title = "registry_unreachable", "The registry cannot be reached"
-    retryable = True
+    failure, retryable = Failure.UNREACHABLE, True
 
 
 class RegistryTLS(RegistryError):
@@ -207,15 +238,22 @@ class RegistryDenied(RegistryError):
 class RegistryRejected(RegistryError):
     code, title = "registry_rejected", "The registry rejects the content"
 
-    def __init__(self, message: str, *, media_type_refused: bool = False, missing: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        failure: Failure | None = None,
+        media_type_refused: bool = False,
+        missing: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, failure=failure)
         self.missing = missing  # digests of what it does not have of a manifest, as it named them
         self.media_type_refused = media_type_refused  # of a manifest: with another one it might be taken
 
 
 class RegistryRateLimited(RegistryError):
     code, title = "registry_rate_limited", "The registry asks to slow down"
-    retryable = True
+    failure, retryable = Failure.RATE_LIMITED, True
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -224,12 +262,12 @@ class RegistryRateLimited(RegistryError):
 
 class RegistryFault(RegistryError):
     code, title = "registry_error", "The registry failed"
-    retryable = True
+    failure, retryable = Failure.BROKEN_RESPONSE, True
 
 
 class RegistryLost(RegistryError):
     code, title = "registry_lost", "The registry does not have what it said it took"
-    retryable = True
+    failure, retryable = Failure.LOST, True
 
     def __init__(self, message: str, *, blobs: tuple[str, ...] = ()) -> None:
         super().__init__(message)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.errors import Conflict, Interrupted, Origin, Problem
+from app.errors import Conflict, Interrupted, Problem
 from app.jobs.job import Job, JobImage, JobState
 from app.jobs.queue import LONGEST_DELAY
 from app.jobs.waiting_for import WaitingFor
@@ -42,8 +42,9 @@ FAIL_AT_ONCE = RetrySchedule()
 
 
 def is_outage(problem: Problem) -> bool:
-    """What passes by itself: the registry cannot be reached, fails, or asks to slow down."""
-    return problem.origin is Origin.REGISTRY and problem.retryable
+    """What passes by itself, as `app.registry.classification` says it: the registry cannot be reached, is overloaded,
+    or asks to slow down. A refusal may be retryable, and is not waited for."""
+    return problem.outage
 
 
 def met_outage(job: Job, problem: Problem | None, images: Collection[JobImage]) -> bool:
@@ -52,6 +53,16 @@ def met_outage(job: Job, problem: Problem | None, images: Collection[JobImage]) 
         return False
     problems = [problem, *(image.problem for image in images if image.state is ImageState.FAILED)]
     return any(each is not None and is_outage(each) for each in problems)
+
+
+def is_refused(image: JobImage) -> bool:
+    """Whether the image failed in a way that no waiting mends: it stays failed until somebody retries the job."""
+    return image.state is ImageState.FAILED and image.problem is not None and not is_outage(image.problem)
+
+
+def refused_images(job: Job) -> Mapping[int, Problem]:
+    """Return the problems of the images that an earlier attempt could not push, by number."""
+    return {number: image.problem for number, image in enumerate(job.images) if is_refused(image) and image.problem}
 
 
 def waited(job: Job, took: timedelta) -> timedelta:
@@ -65,6 +76,7 @@ def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
     at = now + pause
     waiting_for = (job.waiting_for or WaitingFor.begin(job.registry, now)).after(problem, now, at)
     told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
+    again = waiting(job.images)
     return job.to(
         JobState.QUEUED,
         attempt=job.attempt + 1,
@@ -74,7 +86,7 @@ def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
         waited=job.waited + pause,
         starts=0,
         problem=problem,
-        images=waiting(job.images),
+        images=tuple(image if is_refused(image) else retried for image, retried in zip(job.images, again, strict=True)),
         notices=(*job.notices, told),
     )
 

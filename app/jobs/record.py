@@ -234,4 +234,8 @@ def _problem_out(problem: Problem | None) -> dict[str, Any] | None:
 
 
 def _problem_in(members: Members | None) -> Problem | None:
-    return None if members is None else Problem(**{**members, "origin": Origin(members["origin"])})
+    if members is None:
+        return None
+    origin = Origin(members["origin"])
+    was_outage = origin is Origin.REGISTRY and members["retryable"]  # as 0.1.0 took it, which stored no `outage`
+    return Problem(**{"outage": was_outage, **members, "origin": origin})

@@ -25,6 +25,7 @@ from app.jobs.pausing import (
     is_outage,
     met_outage,
     paused,
+    refused_images,
     resumed,
     stepped_aside,
     taken_up,
@@ -169,7 +170,8 @@ class Runner:
         names = frozenset(name for image in opened.images for name in image.destinations)
         async with leases.lease(job, names) as overtaken:
             merges = opened.plan.on_existing_tag in MERGES  # each adds to what the others have brought
-            plan = opened.plan if merges else replace(opened.plan, left=overtaken)
+            left = frozenset[str]() if merges else overtaken
+            plan = replace(opened.plan, left=left, refused=refused_images(job))
             try:
                 yield plan
             finally:
@@ -262,11 +264,12 @@ def _lost(job: Job) -> Conflict:
 
 
 def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:
-    """How many of how many failed, with the first one's words. It is worth a retry when one of them is."""
+    """How many of how many failed, with the first one's words, or those of the first outage. It is worth a retry when
+    one of them is."""
     problems = [image.problem for image in images if image.state is ImageState.FAILED and image.problem is not None]
     if not problems:
         return None
-    first = problems[0]
+    first = next(filter(is_outage, problems), problems[0])
     if len(images) == 1:
         return first
     return replace(

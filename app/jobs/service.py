@@ -267,7 +267,7 @@ def _check_ended(job: Job) -> None:
 
 def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
     if job.next_attempt_at is not None and not job.ended:
-        return resumed(job, now)
+        return resumed(job, now).but(images=waiting(job.images))
     if job.state is JobState.SUCCEEDED:
         raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
     if job.damaged:

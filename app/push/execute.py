@@ -45,7 +45,7 @@ async def execute(
     run = _Run(plan, images, Carrier(supply, registry, emit), publisher, landings)
     try:
         async with crew_of(lanes.workers) as crew:
-            for number in range(len(plan.images)):
+            for number in filter(images.open, range(len(plan.images))):
                 crew.add(Rank.IMAGE, partial(images.look, number, registry))
             await crew.idle()
             if any(map(images.open, images.presence)):

@@ -23,6 +23,8 @@ class Images:
         self._states = [ImageState.PENDING] * len(plan.images)
         self._unreachable: TarmacError | None = None
         self.presence: dict[int, Presence] = {}
+        for number, problem in plan.refused.items():
+            self._change(number, ImageChanged(number, ImageState.FAILED, problem=problem))
 
     def open(self, number: int) -> bool:
         return self._states[number] in _OPEN

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from app.archive.model import Archive, Compression, DockerLayer, Extent, ImageEntry
+from app.errors import Problem
 from app.oci import Digest, Reference
+
+NONE_REFUSED: Mapping[int, Problem] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class BlobStep:
 
 @dataclass(frozen=True, slots=True)
 class PushPlan:
-    """`left`: destinations, as text, that stay as they are whatever stands there; nobody asks."""
+    """`left`: destinations, as text, that stay as they are whatever stands there; nobody asks. `refused`: images, by
+    number, that an earlier run could not push; they fail again without a request."""
 
     archives: tuple[Archive, ...]
     images: tuple[ImageTarget, ...]
@@ -50,3 +56,4 @@ class PushPlan:
     on_existing_tag: str = "overwrite"
     media_types: str = "keep"
     left: frozenset[str] = frozenset()
+    refused: Mapping[int, Problem] = field(default_factory=lambda: NONE_REFUSED)

@@ -43,5 +43,10 @@ REAL = Pause()
 def wait_after(error: RegistryError, number: int, policy: RetryPolicy, chance: float) -> float:
     """Seconds between try `number` (from 1), which failed with `error`, and the next."""
     wait = min(policy.longest_wait, policy.first_wait * 2.0 ** (number - 1)) * chance
+    return wait + honoured_wait(error, policy)
+
+
+def honoured_wait(error: RegistryError, policy: RetryPolicy) -> float:
+    """Return the part of a wait that the registry asked for."""
     asked = error.retry_after if isinstance(error, RegistryRateLimited) else None
-    return wait + min(asked or 0.0, policy.longest_retry_after)
+    return min(asked or 0.0, policy.longest_retry_after)

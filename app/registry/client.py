@@ -1,21 +1,24 @@
-"""HTTP/1.1 to a registry, its token service and its storage. This module and `transport` alone know httpx."""
+"""HTTP/1.1 to a registry, its token service and its storage. Besides this module `transport` and `exchange_errors` know
+httpx."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import httpx
 
 from app import __version__
-from app.errors import RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.errors import Failure, RegistryRejected, RegistryUnreachable
 from app.registry.auth import ANONYMOUS, CredentialSource
 from app.registry.connection import Unanswered
 from app.registry.egress import Reach, check_target
+from app.registry.exchange_errors import error_of_exchange
 from app.registry.gate import UNLIMITED, RateLimits
 from app.registry.profile import DEFAULT_CHUNK
 from app.registry.profiles import ProfileFile
@@ -29,6 +32,8 @@ from app.registry.wire import Origin, RegistryUrl, join_url
 MAX_REDIRECTS = 5
 MOST_IDLE_CLOSED = 2  # connections in a row that may turn out to have been closed while idle
 ANSWER_SECONDS = 300.0  # for a whole answer's body, which has at most 4 MiB: a drip must not hold a push for ever
+SILENT_SECONDS = 15.0  # in the middle of a body: what is promised and does not come is no slow line
+WORDS_SECONDS = 10.0  # for a body that only explains a status
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _REPEATS = {"GET": {301, 302, 303, 307, 308}, "HEAD": {301, 302, 303, 307, 308}}
 _SAME_REQUEST = {307, 308}  # the others would turn a PUT into a GET
@@ -85,13 +90,14 @@ class HttpSettings:
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead; so is a body that is
-    secret. Of a good answer's body at most `limit` bytes are read; with `take` it goes there, whatever its size."""
+    secret. `limit`: bytes of a good response's body, which is needed whole; None: it is not needed. With `take` it goes
+    there, whatever its size."""
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     body: bytes | Body = b""
-    limit: int = ERROR_BYTES
+    limit: int | None = None
     take: Take | None = None
     read_timeout: float | None = None
     authorization: str | None = field(default=None, repr=False)
@@ -132,37 +138,52 @@ class HttpClient:
         Raises RegistryUnreachable, RegistryTLS, RegistryRejected, and what the body raises, unchanged."""
         hop = call
         for _ in range(MAX_REDIRECTS + 1):
-            reply = await self._send_once(hop)
+            reply = await self._send_hop(hop, call.origin or registry)
             location = reply.header("location")
             if location is None or reply.status not in _REPEATS.get(hop.method, _SAME_REQUEST):
                 return reply
             target = join_url(hop.url, location, "the redirect")
-            here, there = Origin.of(hop.url, "the URL"), Origin.of(target, "the redirect")
-            allowed = self._settings.allowed_origins
-            if here.scheme == "https" and there.scheme == "http" and there not in allowed:
-                raise RegistryRejected(f"{here} redirects to plain http at {there.authority}; it is not followed")
-            check_target(there, registry, "a redirect", allowed)
-            if hop.body_is_secret and there != here:
-                raise RegistryRejected(f"{here} redirects credentials to {there}; it is not followed")
+            self._check_redirect(hop, target, registry)
             hop = replace(hop, url=target)
-        raise RegistryRejected(f"{registry} redirects more than {MAX_REDIRECTS} times")
+        raise RegistryRejected(
+            f"{registry} redirects {call.method} {urlsplit(call.url).path} more than {MAX_REDIRECTS} times; check the "
+            "proxy before it",
+            failure=Failure.BROKEN_RESPONSE,
+        )
+
+    def _check_redirect(self, hop: Call, target: str, registry: Origin) -> None:
+        """Raises RegistryRejected if `target` is not followed."""
+        here, there = Origin.of(hop.url, "the URL"), Origin.of(target, "the redirect")
+        is_same = here.host == there.host and urlsplit(hop.url).path == urlsplit(target).path
+        if is_same and (here.scheme, there.scheme) == ("http", "https"):
+            raise RegistryRejected(
+                f"{here} redirects to {there}: it speaks https. Write https://{there.authority} as the registry's "
+                "address"
+            )
+        allowed = self._settings.allowed_origins
+        if here.scheme == "https" and there.scheme == "http" and there not in allowed:
+            raise RegistryRejected(f"{here} redirects to plain http at {there.authority}; it is not followed")
+        check_target(there, registry, "a redirect", allowed)
+        if hop.body_is_secret and there != here:
+            raise RegistryRejected(f"{here} redirects credentials to {there}; it is not followed")
+
+    async def _send_hop(self, hop: Call, home: Origin) -> Reply:
+        """Where `home` leads elsewhere, and nobody is there, `home` itself may be well."""
+        try:
+            return await self._send_once(hop)
+        except RegistryUnreachable as error:
+            there = Origin.of(hop.url, "the URL")
+            if there == home:
+                raise
+            raise RegistryUnreachable(f"{error}. {home} leads there", failure=Failure.ELSEWHERE) from error
 
     async def _send_once(self, call: Call) -> Reply:
         origin = Origin.of(call.url, "the URL")
         way = self._settings.proxies.way_to(origin)
         try:
             return await self._sent(call, origin)
-        except httpx.TimeoutException as error:
-            raise RegistryUnreachable(
-                f"{way} timed out ({_phase(error)}); check the network and the registry"
-            ) from error
         except httpx.TransportError as error:
-            if (cause := tls_cause(error)) is not None:
-                raise _tls_error(origin, cause) from error
-            raise RegistryUnreachable(
-                f"{way} cannot be reached ({str(error) or type(error).__name__:.300}); check its address, that it "
-                "runs, and the network"
-            ) from error
+            raise error_of_exchange(error, origin, way) from error
 
     async def _sent(self, call: Call, origin: Origin) -> Reply:
         """A connection that was closed while it was idle has taken nothing; the request goes over another one, unless
@@ -211,19 +232,46 @@ async def _read(response: httpx.Response, call: Call) -> Reply:
             if not await call.take(chunk):
                 break
         return Reply(call.method, call.url, response.status_code, _headers_of(response))
-    limit = call.limit if response.is_success else ERROR_BYTES
+    limit = call.limit if response.is_success else None
+    body = await (_words(response) if limit is None else _whole(response, call.method, limit))
+    return Reply(call.method, call.url, response.status_code, _headers_of(response), body)
+
+
+async def _words(response: httpx.Response) -> bytes:
+    """Return what comes of a body that only explains the status, however it breaks off: the head says all that counts.
+    Nobody asked for a Content-Encoding, so none is undone."""
     body = bytearray()
+    with contextlib.suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(WORDS_SECONDS):
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > ERROR_BYTES:
+                    break
+    return bytes(body[:ERROR_BYTES])
+
+
+async def _whole(response: httpx.Response, method: str, limit: int) -> bytes:
+    """Raises RegistryUnreachable, RegistryRejected if it is larger than `limit`."""
+    body, loop, host = bytearray(), asyncio.get_running_loop(), response.url.host
+    until = loop.time() + ANSWER_SECONDS
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            async for chunk in response.aiter_raw():  # raw: nobody asked for a Content-Encoding, so none is undone
+        async with asyncio.timeout(SILENT_SECONDS) as silence:
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > limit:
-                    break
+                    raise RegistryRejected(
+                        f"{host} answers {method} with more than {limit} bytes", failure=Failure.BROKEN_RESPONSE
+                    )
+                silence.reschedule(min(loop.time() + SILENT_SECONDS, until))
     except TimeoutError:
-        raise RegistryUnreachable(f"{response.url.host} took more than {ANSWER_SECONDS:.0f} s for its answer") from None
-    if len(body) > limit and response.is_success:
-        raise RegistryRejected(f"{response.url.host} answers {call.method} with more than {limit} bytes")
-    return Reply(call.method, call.url, response.status_code, _headers_of(response), bytes(body[:limit]))
+        if loop.time() >= until:
+            raise RegistryUnreachable(f"{host} took more than {ANSWER_SECONDS:.0f} s for its answer") from None
+        raise RegistryUnreachable(
+            f"{host} sent {len(body)} bytes of its response to {method}, and then nothing for {SILENT_SECONDS:.0f} s; "
+            "check the network and the proxy before the registry",
+            failure=Failure.CUT_RESPONSE,
+        ) from None
+    return bytes(body)
 
 
 def _headers_of(response: httpx.Response) -> Mapping[str, tuple[str, ...]]:
@@ -233,38 +281,3 @@ def _headers_of(response: httpx.Response) -> Mapping[str, tuple[str, ...]]:
         name = raw_name.decode(encoding).lower()
         headers[name] = (*headers.get(name, ()), raw_value.decode(encoding))
     return MappingProxyType(headers)
-
-
-def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
-    """The TLS error at the bottom of `error`, if that is what it is."""
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def certificate_refused(error: BaseException) -> bool:
-    """TLS is spoken there; it is the certificate that is not trusted."""
-    return isinstance(tls_cause(error), ssl.SSLCertVerificationError)
-
-
-def _tls_error(origin: Origin, cause: ssl.SSLError) -> RegistryTLS:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return RegistryTLS(
-            f"{origin}: its certificate is not trusted ({cause.verify_message}). Give the certificate of its authority "
-            "with the setting ca_file, or switch insecure_skip_tls_verify on"
-        )
-    return RegistryTLS(
-        f"{origin}: no TLS connection comes about ({cause.reason or cause}). If it speaks plain http, write its "
-        "address with http://; if it wants a client certificate, set client_cert and client_key"
-    )
-
-
-def _phase(error: httpx.TimeoutException) -> str:
-    phases = {
-        httpx.ConnectTimeout: "connecting",
-        httpx.WriteTimeout: "sending",
-        httpx.ReadTimeout: "waiting for an answer",
-    }
-    return phases.get(type(error), "waiting")

@@ -21,11 +21,11 @@ import httpcore
 
 from app.registry.dial import dial
 from app.registry.egress import Reach
+from app.registry.response_head import CUT_HEAD, MAX_INTERIM, HeadEnd, interim_length, is_final_begun
 from app.registry.tls import Trust
 
 SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
 MOST_UNREAD = 1 << 20  # bytes held before the socket is left alone
-_STATUS = len(b"HTTP/1.1 2")  # up to the first digit of the status
 
 
 class Unanswered(httpcore.ReadError):
@@ -89,7 +89,7 @@ class _Wire(asyncio.Protocol):
     @property
     def answered(self) -> bool:
         """Whether a final answer has begun; 1xx is none."""
-        return len(self.unread) >= _STATUS and self.unread[_STATUS - 1 : _STATUS] != b"1"
+        return is_final_begun(self.unread)
 
 
 class Stream(httpcore.AsyncNetworkStream):
@@ -99,25 +99,60 @@ class Stream(httpcore.AsyncNetworkStream):
         self._wire, self._transport, self._context_for = wire, transport, context_for
         self._answers = 0  # begun so far
         self._heard = False  # whether a byte has come since the request began
+        self._interim = 0  # responses before the final one
+        self._head = HeadEnd()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's port
         wire = self._wire
-        if not await self._wait(lambda: bool(wire.unread) or wire.ended, timeout):
-            raise httpcore.ReadTimeout
-        if not wire.unread and self._answers and not self._heard:
-            raise Unanswered("the connection was closed while it was idle") from wire.lost
-        if not wire.unread and wire.lost is not None:
-            raise httpcore.ReadError(str(wire.lost)) from wire.lost
+        await self._await_byte(timeout)
+        if not self._heard:
+            await self._drop_interim(timeout)
+        if not wire.unread:
+            self._check_end()
         self._answers += not self._heard
         self._heard = True
         data = bytes(wire.unread[:max_bytes])
+        self._head.feed(data)
         del wire.unread[:max_bytes]
         if not wire.ended:
             self._transport.resume_reading()
         return data
 
+    async def _await_byte(self, seconds: float | None, *, beyond: int = 0) -> None:
+        wire = self._wire
+        if not await self._wait(lambda: len(wire.unread) > beyond or wire.ended, seconds):
+            raise httpcore.ReadTimeout
+
+    async def _drop_interim(self, seconds: float | None) -> None:
+        """httpcore would read interim responses without end. Here their number is limited, and they give no more time
+        to wait for the final one."""
+        wire, loop = self._wire, asyncio.get_running_loop()
+        until = None if seconds is None else loop.time() + seconds
+        while (length := interim_length(wire.unread)) != 0:
+            if length:
+                del wire.unread[:length]
+                self._interim += 1
+                if self._interim > MAX_INTERIM:
+                    raise httpcore.RemoteProtocolError(f"more than {MAX_INTERIM} interim responses (1xx)")
+            elif wire.ended:
+                return
+            else:
+                self._transport.resume_reading()
+                left = None if until is None else until - loop.time()
+                await self._await_byte(left, beyond=len(wire.unread))
+
+    def _check_end(self) -> None:
+        """Nothing more comes. Raises unless that is the end of a body."""
+        if self._answers and not self._heard and not self._interim:
+            raise Unanswered("the connection was closed while it was idle") from self._wire.lost
+        if self._wire.lost is not None:
+            raise httpcore.ReadError(str(self._wire.lost)) from self._wire.lost
+        if (self._heard or self._interim) and not self._head.is_over:
+            raise httpcore.RemoteProtocolError(CUT_HEAD)
+
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's port
-        self._heard = self._heard and bool(self._wire.unread)
+        if self._heard and not self._wire.unread:  # another request begins
+            self._heard, self._interim, self._head = False, 0, HeadEnd()
         view = memoryview(buffer)
         for start in range(0, len(view), SLICE):
             await asyncio.sleep(0)  # what has come is taken before more is written

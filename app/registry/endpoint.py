@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from app.errors import RegistryError, RegistryFault
 from app.oci import Digest
@@ -13,7 +13,7 @@ from app.registry.backoff import DEFAULT_POLICY, REAL, Pause
 from app.registry.client import Call, HttpSettings
 from app.registry.digests import compare
 from app.registry.egress import check_target
-from app.registry.reply import Reply, error_of, read_complaint
+from app.registry.reply import Reply, error_of, is_page, read_complaint
 from app.registry.retry_observer import report_failure
 from app.registry.session import Session
 from app.registry.wire import Origin, resolve_location
@@ -132,8 +132,20 @@ class Endpoint:
 
 
 def expect(reply: Reply, good: frozenset[int]) -> None:
+    """Raises RegistryError unless a registry answered with one of `good`."""
     if reply.status not in good:
         raise error_of(reply, datetime.now(UTC))
+    refuse_page(reply)
+
+
+def refuse_page(reply: Reply) -> None:
+    """Raises RegistryFault for a web page, whatever its status."""
+    if is_page(reply):
+        there = urlsplit(reply.url)
+        raise RegistryFault(
+            f"{there.netloc} answered {reply.status} to {reply.method} {there.path} with a web page, which proves "
+            "nothing; check the proxy before the registry, and whether it wants a login"
+        )
 
 
 def mounting(digest: Digest, source: str) -> str:

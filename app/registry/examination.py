@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from app.errors import RegistryAuth, RegistryError, RegistryUnreachable
+from app.errors import RegistryError, RegistryUnreachable
 from app.oci import Digest, media_types
 from app.registry.client import Call
-from app.registry.reply import Reply, error_of, read_complaint
+from app.registry.endpoint import expect
+from app.registry.reply import Reply, read_complaint
 from app.registry.secrets import Secrets
 from app.registry.session import Session
 from app.registry.wire import RegistryUrl, printable
@@ -39,8 +39,7 @@ async def examine(session: Session, url: RegistryUrl) -> Examination:
     """Raises RegistryError, saying why it cannot be used."""
     origin = await session.origin()
     reply = await session.send(Call("GET", f"{origin}/v2/"), url.path, ())
-    if reply.status != 200:
-        raise error_of(reply, datetime.now(UTC))
+    expect(reply, frozenset({200}))
     return Examination(
         address=str(origin),
         authentication=session.scheme,
@@ -72,7 +71,7 @@ async def _has_referrers(session: Session, url: RegistryUrl) -> bool | None:
     call = Call("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
     try:
         reply = await session.send(call, repository, (f"repository:{repository}:pull",))
-    except RegistryAuth:  # a token service that gives none for what is not there
+    except RegistryError:  # a side question, which decides nothing: some token services fail for what is not there
         return None
     if reply.status == 200:
         return (reply.header("content-type") or "").startswith(media_types.OCI_INDEX)

@@ -15,6 +15,7 @@ from app.registry.ending import carried_out
 from app.registry.endpoint import Endpoint, expect, is_absent, mounting
 from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
+from app.registry.hints import hint_of_manifest, with_hint
 from app.registry.reading import OCTETS
 from app.registry.secrets import Secrets
 from app.registry.session import Session
@@ -79,6 +80,10 @@ class HttpRegistry:
     async def check(self) -> Examination:
         """Whether the registry is there and takes the credentials. Raises RegistryError, saying why not."""
         return await examine(self._session, self._settings.url)
+
+    async def is_answering(self) -> bool:
+        """Whether the registry answers `/v2/` properly at the moment. Raises nothing."""
+        return await self._session.is_answering()
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._stored.has(repository, digest, size)
@@ -151,6 +156,11 @@ class HttpRegistry:
         # cut off, it may be carried out all the same, after somebody was told that nothing is pushed any more
         sending = self._endpoint.send(call, repository)
         reply = await carried_out(sending, lambda: True, self._settings.timeouts.cleanup)
-        expect(reply, frozenset({200, 201, 202}))
+        try:
+            expect(reply, frozenset({200, 201, 202}))
+        except (RegistryFault, RegistryRejected) as error:
+            if reply.status in {400, 500}:
+                error.args = (with_hint(str(error), hint_of_manifest(descriptor, raw)),)
+            raise
         compare(reply, descriptor.digest)
         return reply.header("oci-subject") is not None

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import DigestMismatch, RegistryFault, SizeMismatch
+from app.errors import DigestMismatch, Failure, RegistryFault, SizeMismatch
 from app.oci import Digest
 from app.oci.digest import HEX_LENGTHS
 from app.registry.layout_index import EMPTY_INDEX, MAX_INDEX_BYTES
@@ -49,10 +49,13 @@ def disk_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise RegistryFault(
-                f"no room left at the embedded destination to {doing}; free some and push again"
+                f"no room left at the embedded destination to {doing}; free some and push again",
+                failure=Failure.OVERLOADED,
             ) from None
         raise RegistryFault(
-            f"the embedded destination could not {doing}: {error.strerror or error}; check its directory and push again"
+            f"the embedded destination could not {doing}: {error.strerror or error}; check its directory and push "
+            "again",
+            failure=Failure.OVERLOADED,
         ) from None
 
 
@@ -256,7 +259,8 @@ def _wait_for_lock(descriptor: int) -> None:
             return
         time.sleep(_LOCK_STEP)
     raise RegistryFault(
-        f"the embedded destination has been locked by another process for {LOCK_WAIT} seconds; stop that process"
+        f"the embedded destination has been locked by another process for {LOCK_WAIT} seconds; stop that process",
+        failure=Failure.OVERLOADED,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.errors import RegistryError, RegistryUnreachable
+from app.errors import RegistryError, RegistryRejected, RegistryUnreachable
 from app.oci import Digest
 from app.registry.profile import Profile
 from app.registry.reply import Reply
@@ -33,7 +33,7 @@ class Openings:
                 self._unanswered += 1
                 raise
             except RegistryError as error:
-                if error.retryable:
+                if error.retryable and not isinstance(error, RegistryRejected):
                     raise
                 profile = replace(profile, ask=False)  # if that was it; else the next request says so
             else:

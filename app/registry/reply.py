@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from app.errors import (
     ArchiveError,
+    Failure,
     RegistryAuth,
     RegistryDenied,
     RegistryError,
@@ -19,18 +20,23 @@ from app.errors import (
     RegistryRejected,
 )
 from app.oci import strict_json
+from app.registry import hints
+from app.registry.challenge import parse_challenges
+from app.registry.classification import failure_of
+from app.registry.hints import BY_STATUS, is_read_only, speaks_of_csrf, with_hint
 from app.registry.wire import parse_retry_after, printable
 
 ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
 _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
 MAX_NAMED = 1000  # blobs a registry may name as missing
 _RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
-_CSRF = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
 _EXPIRED = re.compile(r"token has expired", re.IGNORECASE)
 _CHANGED_TYPE = re.compile(r"chang\w+ (?:manifest )?media.?type", re.IGNORECASE)
 _MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+_PAGE_BEGINS = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_REGISTRY_FIELDS = ("docker-", "oci-")  # how the names of the fields begin that only registries send
 _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]{0,1000}>", re.DOTALL | re.IGNORECASE)
-_RETRYABLE = frozenset({408, 425, 499})  # besides 5xx: time-outs that a proxy or the registry reports as 4xx
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,23 @@ class Reply:
     def header(self, name: str) -> str | None:
         values = self.headers.get(name)
         return values[0] if values else None
+
+
+def is_page(reply: Reply) -> bool:
+    """Whether this is a web page. Registries written in Python (Quay, Pulp) call all that they send text/html, and so
+    does nginx for a 401 of its own; they are told apart by the fields that only a registry sends."""
+    kind = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    is_html = kind in _PAGES or (not kind and _PAGE_BEGINS.match(reply.body) is not None)
+    leads_on = "/v2/" in (reply.header("location") or "")
+    return is_html and not leads_on and not any(name.startswith(_REGISTRY_FIELDS) for name in reply.headers)
+
+
+def is_version_check(reply: Reply) -> bool:
+    """Whether a registry answered `/v2/` (distribution-spec "Determining Support"), and not a web server."""
+    if urlsplit(reply.url).path.rstrip("/") != "/v2":  # a redirect to a login page
+        return False
+    challenged = reply.status == 401 and bool(parse_challenges(reply.headers.get("www-authenticate", ())))
+    return challenged or (reply.status in {200, 401} and not is_page(reply))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,42 +156,49 @@ def error_of(reply: Reply, now: datetime) -> RegistryError:
     brake = brake_of(reply, now)
     if brake is not None and (reply.status != 503 or brake.retry_after is not None):
         return RegistryRateLimited(message, retry_after=brake.retry_after)
-    if reply.status >= 500 or reply.status in _RETRYABLE:
-        return RegistryFault(message)
-    return _refusal(reply, complaint, message)
-
-
-def _refusal(reply: Reply, complaint: Complaint, message: str) -> RegistryError:
-    denial = _denial(reply, complaint, message)
-    if denial is not None:
-        return denial
-    if complaint.code in _MISSING and reply.method == "PUT":
-        return RegistryRejected(message, missing=missing_blobs(reply.body))
-    if reply.status == 413:
-        return RegistryRejected(f"{message}. The registry, or a proxy before it, limits the size of a request")
-    if _CHANGED_TYPE.search(complaint.words):  # zot before 2026
-        message = (
-            f"{message}. The tag has a manifest of another media type; delete it at the registry, or pass another tag"
-        )
-    return RegistryRejected(message, media_type_refused=_is_about_media_types(reply, complaint))
+    failure = failure_of(reply.method, reply.status)
+    missing = missing_blobs(reply.body) if reply.method == "PUT" else ()
+    if reply.status >= 500 and missing:  # distribution 2 answers 500 if it lacks a layer among other faults
+        return RegistryRejected(message, failure=failure, missing=missing)
+    if reply.status >= 500 or failure is Failure.OVERLOADED:
+        return RegistryFault(with_hint(message, BY_STATUS.get(reply.status, "")), failure=failure)
+    hint = hints.CHANGED_TYPE if _CHANGED_TYPE.search(complaint.words) else BY_STATUS.get(reply.status, "")
+    return _denial(reply, complaint, message) or RegistryRejected(
+        with_hint(message, hint),
+        failure=failure,
+        media_type_refused=_is_about_media_types(reply, complaint),
+        missing=missing if complaint.code in _MISSING else (),
+    )
 
 
 def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError | None:
-    """Return the error of a response that is about who asks; None for every other response."""
-    if reply.status in {400, 401, 403, 419} and _CSRF.search(str(complaint)):
-        return RegistryRejected(
-            f"{message}. The request was taken for one of a browser; Tarmac sends no cookies, so look for what adds a "
-            "session cookie: a proxy before the registry, or a login page"
-        )
+    """Return the error of a response that is about who asks, or when; None for every other response."""
+    parts, words = urlsplit(reply.url), str(complaint)
+    if speaks_of_csrf(reply.status, words):
+        return RegistryRejected(with_hint(message, hints.CSRF))
+    if is_read_only(reply.status, (reply.method, f"{parts.path}?{parts.query}"), words):
+        return RegistryDenied(with_hint(message, hints.READ_ONLY), failure=Failure.REFUSED_NOW)
     if reply.status == 401:
-        return RegistryAuth(f"{message}. Check the user name and password configured for this registry")
-    if reply.status == 403 and _EXPIRED.search(str(complaint)):  # ECR answers 403 to a password of yesterday
-        return RegistryAuth(f"{message}. Renew the password configured for this registry")
-    if reply.status == 403:
-        return RegistryDenied(f"{message}. The configured account may not do this; check its rights, quota and project")
+        return _unauthorized(reply, message)
     if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
-        return RegistryDenied(f"{message}. The repository or project may have to be created at the registry first")
-    return None
+        return RegistryDenied(with_hint(message, hints.MISSING_REPOSITORY))
+    return _forbidden(message, reply.status, words) if reply.status in {403, 451} else None
+
+
+def _forbidden(message: str, status: int, words: str) -> RegistryError:
+    if status == 403 and _EXPIRED.search(words):  # ECR answers 403 to a password of yesterday
+        return RegistryAuth(with_hint(message, hints.EXPIRED))
+    return RegistryDenied(with_hint(message, BY_STATUS.get(status, hints.RIGHTS)))
+
+
+def _unauthorized(reply: Reply, message: str) -> RegistryError:
+    """A 401 with `insufficient_scope` (RFC 6750 3.1): the credentials are right, the account lacks a right."""
+    for challenge in parse_challenges(reply.headers.get("www-authenticate", ())):
+        if challenge.parameters.get("error") == "insufficient_scope":
+            wanted = printable(challenge.parameters.get("scope", ""), 500)
+            lacking = f"the right that the registry asks for: {wanted}" if wanted else "a right that this needs"
+            return RegistryDenied(with_hint(message, f"The credentials are accepted; the account lacks {lacking}"))
+    return RegistryAuth(with_hint(message, hints.CREDENTIALS))
 
 
 def _is_about_media_types(reply: Reply, complaint: Complaint) -> bool:

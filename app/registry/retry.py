@@ -1,27 +1,56 @@
-"""The same verbs with backoff: a wrapper, so that no adapter knows about trying again.
+"""The same verbs with backoff: a wrapper, so that no adapter knows about sending a request again.
 
-The loop is our own: stamina's clock and sleep cannot be given, and its time-out counts the hours a good upload took."""
+What is sent again, for how long, and what the last failure means stands in `classification.TABLE`. The loop is our own:
+stamina's clock and sleep cannot be given, and its time-out counts the hours a good upload took."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
-from app.errors import RegistryError, RegistryLost
+from app.errors import RegistryError
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, Registry, StoredManifest
-from app.registry.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, wait_after
+from app.registry.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, honoured_wait, wait_after
+from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Course, Verdict, is_over
 from app.registry.retry_observer import report_failure, report_success
 
 T = TypeVar("T")
+Probe = Callable[[], Awaitable[bool]]
+"""Tells whether the registry answers `/v2/` properly at the moment. Raises nothing."""
+
+
+async def never_answers() -> bool:
+    """A probe where none can be made: server errors are outages then."""
+    return False
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Of one request so far. Times in seconds, by the pause's clock."""
+
+    tries: int = 0
+    since: float = 0.0
+    waited: float = 0.0
+    honoured: float = 0.0  # of the time waited, what the registry asked for
 
 
 class RetryingRegistry:
-    """Tries again what failed with a `retryable` RegistryError; the last error is the one raised. Content is read from
-    its start each time. Errors of content, and cancelling, pass through at once."""
+    """Sends again what failed, as `classification.TABLE` says. The last error is raised; its `outage` says whether the
+    job is to wait. Content is read from its start each time. Errors of content, and cancelling, pass through at
+    once."""
 
-    def __init__(self, registry: Registry, policy: RetryPolicy = DEFAULT_POLICY, pause: Pause = REAL) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        pause: Pause = REAL,
+        *,
+        is_answering: Probe = never_answers,
+    ) -> None:
         self._registry, self._policy, self._pause = registry, policy, pause
+        self._is_answering = is_answering
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._try(lambda: self._registry.blob_exists(repository, digest, size))
@@ -33,7 +62,9 @@ class RetryingRegistry:
         await self._try(lambda: self._registry.verify_blob(repository, blob, read=read))
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        return await self._try(lambda: self._registry.push_blob(repository, content))
+        return await self._try(
+            lambda: self._registry.push_blob(repository, content), is_brief=lambda: not content.is_wanted
+        )
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
         return await self._try(lambda: self._registry.find_manifest(repository, reference))
@@ -50,23 +81,44 @@ class RetryingRegistry:
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         return await self._try(lambda: self._registry.push_manifest(repository, reference, manifest))
 
-    async def _try(self, verb: Callable[[], Awaitable[T]]) -> T:
-        number, waited = 1, 0.0
+    async def _try(self, verb: Callable[[], Awaitable[T]], is_brief: Callable[[], bool] = lambda: False) -> T:
+        """`is_brief`: somebody else sends the request again later, so the tries of the policy are enough."""
+        failures = _Failures()
         while True:
             try:
                 result = await verb()
-            except RegistryLost:
-                raise  # asking again does not bring it back; who pushes has to send it again
             except RegistryError as error:
-                wait = wait_after(error, number, self._policy, self._pause.chance())
-                if not error.retryable or number >= self._policy.tries or waited + wait > self._policy.patience:
-                    raise
+                wait = await self._wait_after(error, failures, is_brief=is_brief())
                 report_failure(error, wait)
             else:
                 report_success()
                 return result
             await self._pause.sleep(wait)
-            number, waited = number + 1, waited + wait
+
+    async def _wait_after(self, error: RegistryError, failures: _Failures, *, is_brief: bool) -> float:
+        """Return the seconds to the next try. Raises `error` if there is none."""
+        rule, now = TABLE[error.failure], self._pause.now()
+        failures.since = failures.since if failures.tries else now
+        failures.tries += 1
+        elapsed = now - failures.since - failures.honoured
+        wait = wait_after(error, failures.tries, self._policy, self._pause.chance())
+        if rule.again is Again.MINUTE:
+            wait = min(wait, max(PROBATION_SECONDS - elapsed, 0.0))
+        patience_over = failures.tries >= self._policy.tries or failures.waited + wait > self._policy.patience
+        if is_over(rule, Course(failures.tries, elapsed, patience_over)) or (is_brief and patience_over):
+            await self._judge(error, rule.verdict)
+            raise error
+        if rule.again is Again.MINUTE and patience_over:
+            await self._judge(error, rule.verdict)
+            if error.outage:
+                raise error
+        failures.waited += wait
+        failures.honoured += honoured_wait(error, self._policy)
+        return wait
+
+    async def _judge(self, error: RegistryError, verdict: Verdict) -> None:
+        """Set whether the job waits for the registry."""
+        error.outage = verdict is Verdict.OUTAGE or (verdict is Verdict.DEPENDS and not await self._is_answering())
 
 
-__all__ = ["DEFAULT_POLICY", "Pause", "RetryPolicy", "RetryingRegistry"]
+__all__ = ["DEFAULT_POLICY", "Pause", "Probe", "RetryPolicy", "RetryingRegistry"]

@@ -7,20 +7,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
-from app.errors import RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
 from app.registry.auth import Authenticator, Credentials
 from app.registry.auth.basic import BasicAuthenticator
 from app.registry.auth.bearer import MAX_TOKEN_ANSWER, BearerAuthenticator, TokenRequest
 from app.registry.challenge import Challenge, parse_challenges
-from app.registry.client import Call, HttpClient, HttpSettings, certificate_refused
+from app.registry.client import Call, HttpClient, HttpSettings
 from app.registry.egress import check_target
+from app.registry.exchange_errors import certificate_refused
 from app.registry.gate import Gate
-from app.registry.reply import Reply, brake_of, error_of
+from app.registry.reply import Reply, brake_of, error_of, is_version_check
 from app.registry.secrets import Secrets
 from app.registry.warnings import warn
 from app.registry.wire import Origin
 
+PROBE_SECONDS = 5.0  # for the answer to the question whether a registry that fails is well otherwise
 FORM: Mapping[str, str] = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -98,16 +101,42 @@ class Session:
         return await self._ping(last)
 
     async def _ping(self, origin: Origin) -> Origin:
+        reply = await self._ask_version(origin)
+        if is_version_check(reply):
+            self._challenge = _pick(reply) if reply.status == 401 else self._challenge
+            return origin
+        there = urlsplit(reply.url)
+        if there.path.rstrip("/") != "/v2":
+            raise RegistryRejected(
+                f"{origin} redirects /v2/ to {there.scheme}://{there.netloc}{there.path}: there is no registry at this "
+                "address",
+                failure=Failure.BROKEN_RESPONSE,
+            )
+        if reply.status in {200, 401}:
+            raise RegistryRejected(
+                f"{origin} answers {reply.status} to /v2/ with a web page: there is no registry at this address, or a "
+                "proxy before it wants a login",
+                failure=Failure.BROKEN_RESPONSE,
+            )
+        if reply.status == 404:
+            raise RegistryRejected(f"{origin} answers 404 to /v2/: there is no registry at this address")
+        raise error_of(reply, datetime.now(UTC))
+
+    async def _ask_version(self, origin: Origin) -> Reply:
         async with self._gate.turn() as ticket:
             reply = await self._client.send(Call("GET", f"{origin}/v2/"), origin)
             self._heed(reply, ticket)
-        if reply.status == 401:
-            self._challenge = _pick(reply)
-        elif reply.status == 404:
-            raise RegistryRejected(f"{origin} answers 404 to /v2/: there is no registry at this address")
-        elif reply.status != 200:
-            raise error_of(reply, datetime.now(UTC))
-        return origin
+        return reply
+
+    async def is_answering(self) -> bool:
+        """Whether the registry answers `/v2/` properly at the moment, with or without authorization. Raises nothing."""
+        if self._origin is None:
+            return False
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                return is_version_check(await self._ask_version(self._origin))
+        except (RegistryError, TimeoutError):
+            return False
 
     async def _authorization(self, repository: str, scopes: tuple[str, ...]) -> str | None:
         if self._challenge is None:
@@ -172,8 +201,10 @@ class Session:
             return reply.body
         if reply.status in {404, 405} and request.instead is not None:
             return await self._fetch_token(request.instead)
-        error: RegistryError = error_of(reply, datetime.now(UTC))
-        raise error if error.retryable else RegistryAuth(f"the token service of {registry} refuses: {error}")
+        error = error_of(reply, datetime.now(UTC))
+        if reply.status >= 500 or error.outage:
+            raise error
+        raise RegistryAuth(f"the token service of {registry} gives no token: {error}", failure=error.failure)
 
 
 def _pick(reply: Reply) -> Challenge | None:

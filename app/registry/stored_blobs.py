@@ -12,7 +12,7 @@ from http import HTTPStatus
 from app.errors import RegistryError, RegistryLost
 from app.oci import Digest
 from app.registry.client import Call
-from app.registry.endpoint import Endpoint, expect, is_absent
+from app.registry.endpoint import Endpoint, expect, is_absent, refuse_page
 from app.registry.reply import Reply, error_of
 from app.registry.warnings import note
 
@@ -73,6 +73,7 @@ class StoredBlobs:
         url = await self._url(repository, digest)
         reply = await self.endpoint.send(Call("HEAD", url), repository)
         if reply.status == 200:
+            refuse_page(reply)
             return Stated(True, _length(reply))
         if reply.status == 404:
             return ABSENT
@@ -92,6 +93,8 @@ class StoredBlobs:
         call = Call("GET", await self._url(repository, digest), _FIRST_BYTE, take=take)
         reply = await self.endpoint.send(call, repository)
         ranged = _CONTENT_RANGE.fullmatch(reply.header("content-range") or "")
+        if reply.status == 200:
+            refuse_page(reply)
         if reply.status in {206, 416}:
             return Stated(True, int(ranged[1]) if ranged else None)
         return Stated(True, _length(reply)) if reply.status == 200 else _unread(reply)

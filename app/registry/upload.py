@@ -11,6 +11,7 @@ from app.registry.backoff import Pause
 from app.registry.client import Body, Call
 from app.registry.digests import compare
 from app.registry.ending import carried_out
+from app.registry.endpoint import refuse_page
 from app.registry.gate import Gate
 from app.registry.opening import Openings
 from app.registry.profile import Profile, Tried, Way, after_refusal, chunk_min_length, is_lost, is_too_large
@@ -230,6 +231,7 @@ class _Upload:
 
     def _take(self, reply: Reply, good: frozenset[int], tried: Tried) -> None:
         if reply.status in good:
+            refuse_page(reply)
             return
         self._reading.count_refusal(reply)
         error = error_of(reply, datetime.now(UTC))

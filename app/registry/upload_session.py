@@ -79,7 +79,8 @@ class SessionProgress:
         while True:
             try:
                 reply = await self._endpoint.send(Call("GET", session.location), repository)
-                if (error := error_of(reply, datetime.now(UTC))).retryable:
+                error = error_of(reply, datetime.now(UTC))
+                if reply.status >= 400 and error.retryable:
                     raise error
                 return reply
             except RegistryError as broken:

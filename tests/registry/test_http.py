@@ -14,6 +14,7 @@ import pytest
 from app import __version__
 from app.errors import (
     DigestMismatch,
+    Failure,
     Internal,
     RegistryDenied,
     RegistryFault,
@@ -536,13 +537,75 @@ async def test_a_registry_that_does_not_answer_is_given_up() -> None:
         b"",
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
         b"220 smtp ready\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 50_000,
     ],
 )
-async def test_an_answer_that_is_no_http_or_ends_early_is_unreachable(nonsense: bytes) -> None:
+async def test_an_answer_that_ends_early_is_unreachable(nonsense: bytes) -> None:
     async with scripted(raw(nonsense), raw(nonsense)) as (_, registry):
-        with pytest.raises(RegistryUnreachable):
+        with pytest.raises(RegistryUnreachable) as caught:
             await registry.read_manifest("a", "1")
+    assert caught.value.failure is (Failure.CUT_RESPONSE if nonsense else Failure.UNREACHABLE)
+
+
+@pytest.mark.parametrize("nonsense", [b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 50_000, b"220 smtp ready\r\n\r\n"])
+async def test_an_answer_that_is_no_http_breaks_the_protocol(nonsense: bytes) -> None:
+    async with scripted(raw(nonsense), raw(nonsense)) as (_, registry):
+        with pytest.raises(RegistryFault, match=r"HTTP/1\.1") as caught:
+            await registry.read_manifest("a", "1")
+    assert caught.value.failure is Failure.BROKEN_RESPONSE
+
+
+async def test_a_body_that_stops_in_its_middle_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stop(connection: Connection, seen: Seen) -> None:
+        connection.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n.")
+        await connection.reader.read()
+
+    monkeypatch.setattr(client, "SILENT_SECONDS", 0.1)
+    async with scripted(stop) as (_, registry):
+        with pytest.raises(RegistryUnreachable, match="and then nothing") as caught:
+            await registry.read_manifest("a", "1")
+    assert caught.value.failure is Failure.CUT_RESPONSE
+
+
+async def test_a_body_that_only_explains_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is the head: a wrong length behind it makes no stored manifest a failure."""
+
+    async def stop(connection: Connection, seen: Seen) -> None:
+        await connection.read_body(seen)
+        connection.writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n.")
+        await connection.reader.read()
+
+    monkeypatch.setattr(client, "WORDS_SECONDS", 0.1)
+    async with scripted(stop) as (_, registry):
+        await registry.push_manifest("a", "1", (INDEX, RAW))
+
+
+@pytest.mark.parametrize("target", ["https://{host}/v2/", "https://127.0.0.1:1/v2/"])
+async def test_a_registry_that_redirects_to_https_is_named_so(target: str) -> None:
+    def route(seen: Seen) -> Step:
+        return answer(308, {"Location": target.format(host=seen.headers["host"])})
+
+    async with (
+        ScriptedRegistry(route=route) as server,
+        HttpRegistry(HttpSettings(parse_registry_url(server.url, "url"))) as registry,
+    ):
+        for verb in (registry.check(), registry.push_manifest("a", "1", (INDEX, RAW))):
+            with pytest.raises(RegistryRejected, match=r"it speaks https\. Write https://127\.0\.0\.1") as caught:
+                await verb
+            assert not caught.value.retryable
+
+
+async def test_a_manifest_that_is_refused_because_of_its_urls_says_which_setting_allows_them() -> None:
+    layer = {"mediaType": media_types.DOCKER_FOREIGN_LAYER, "digest": str(DIGEST), "size": 1, "urls": ["https://x/y"]}
+    config = {"mediaType": media_types.DOCKER_CONFIG, "digest": str(DIGEST), "size": 1}
+    document = {"schemaVersion": 2, "mediaType": media_types.DOCKER_MANIFEST, "config": config, "layers": [layer]}
+    foreign = json.dumps(document).encode()
+    old = Descriptor("application/vnd.docker.distribution.manifest.v1+prettyjws", Digest.of(b"{}"), 2)
+    new = Descriptor(media_types.DOCKER_MANIFEST, Digest.of(foreign), len(foreign))
+    for manifest, words in (((new, foreign), "validation.manifests.urls"), ((old, b"{}"), "schema 1")):
+        async with scripted(answer(500)) as (_, registry):
+            with pytest.raises(RegistryFault, match=words) as caught:
+                await registry.push_manifest("a", "1", manifest)
+        assert caught.value.failure is Failure.CONTENT_ERROR
 
 
 async def test_an_answer_that_drips_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

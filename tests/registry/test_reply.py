@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.errors import (
+    Failure,
     RegistryAuth,
     RegistryDenied,
     RegistryError,
@@ -13,7 +14,7 @@ from app.errors import (
     RegistryRateLimited,
     RegistryRejected,
 )
-from app.registry.reply import Complaint, Reply, error_of, read_complaint
+from app.registry.reply import Complaint, Reply, error_of, is_page, is_version_check, read_complaint
 from app.registry.wire import WORDS, printable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -35,8 +36,8 @@ def reply(status: int, code: str = "", method: str = "PUT", **headers: str) -> R
         (reply(404, "BLOB_UPLOAD_UNKNOWN"), RegistryRejected, False),
         (reply(400, "MANIFEST_INVALID"), RegistryRejected, False),
         (reply(413), RegistryRejected, False),
-        (reply(302), RegistryRejected, False),
-        (reply(200), RegistryRejected, False),
+        (reply(302), RegistryRejected, True),
+        (reply(200), RegistryRejected, True),
         (reply(408), RegistryFault, True),
         (reply(500), RegistryFault, True),
         (reply(503), RegistryFault, True),
@@ -65,6 +66,123 @@ def test_a_refusal_because_of_csrf_is_no_lack_of_rights(status: int, words: str)
     error = error_of(Reply("POST", "https://r.local/v2/a/blobs/uploads/", status, {}, body), NOW)
     assert type(error) is RegistryRejected
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "failure"),
+    [
+        ("PUT", 500, Failure.CONTENT_ERROR),
+        ("PATCH", 507, Failure.CONTENT_ERROR),
+        ("PUT", 599, Failure.CONTENT_ERROR),
+        ("POST", 500, Failure.SERVER_ERROR),
+        ("HEAD", 520, Failure.SERVER_ERROR),
+        ("GET", 501, Failure.SERVER_ERROR),
+        ("PUT", 502, Failure.OVERLOADED),
+        ("PUT", 503, Failure.OVERLOADED),
+        ("HEAD", 504, Failure.OVERLOADED),
+        ("PUT", 408, Failure.OVERLOADED),
+        ("PUT", 429, Failure.RATE_LIMITED),
+        ("PUT", 101, Failure.BROKEN_RESPONSE),
+        ("POST", 206, Failure.BROKEN_RESPONSE),
+        ("PUT", 304, Failure.BROKEN_RESPONSE),
+        ("GET", 511, Failure.REFUSED_NOW),
+        ("PUT", 421, Failure.REFUSED_NOW),
+        ("PUT", 423, Failure.REFUSED_NOW),
+        ("PUT", 400, Failure.REFUSED),
+        ("PUT", 401, Failure.REFUSED),
+        ("PUT", 407, Failure.REFUSED),
+        ("POST", 418, Failure.REFUSED),
+        ("POST", 426, Failure.REFUSED),
+        ("POST", 451, Failure.REFUSED),
+        ("PUT", 499 - 1, Failure.REFUSED),
+    ],
+)
+def test_every_status_has_its_class(method: str, status: int, failure: Failure) -> None:
+    error = error_of(reply(status, method=method), NOW)
+    assert error.failure is failure
+    assert error.retryable is (failure is not Failure.REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("POST", "/v2/a/blobs/uploads/", ""),
+        ("PUT", "/v2/a/manifests/1", ""),
+        ("POST", "/v2/a/blobs/uploads/", "The system is in read only mode. Any modification is prohibited."),
+        ("PATCH", "/v2/a/blobs/uploads/1", "the registry is currently read-only"),
+    ],
+)
+def test_a_registry_that_takes_no_pushes_now_is_worth_a_retry(method: str, path: str, words: str) -> None:
+    body = json.dumps({"errors": [{"code": "DENIED", "message": words}]}).encode()
+    error = error_of(Reply(method, f"https://r.local{path}", 403 if words else 405, {}, body), NOW)
+    assert type(error) is RegistryDenied
+    assert (error.failure, error.retryable, error.outage) == (Failure.REFUSED_NOW, True, False)
+    assert "takes no pushes now" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("POST", "blobs/uploads/?mount=sha256:1&from=a"), ("PUT", "blobs/uploads/1"), ("HEAD", "blobs/sha256:1")],
+)
+def test_a_405_to_one_way_of_asking_says_nothing_of_pushes(method: str, target: str) -> None:
+    error = error_of(Reply(method, f"https://r.local/v2/a/{target}", 405, {}), NOW)
+    assert (type(error), error.retryable) == (RegistryRejected, False)
+
+
+def test_missing_rights_are_no_wrong_password() -> None:
+    challenge = 'Bearer realm="https://a/t",service="s",scope="repository:team/app:push",error="insufficient_scope"'
+    error = error_of(reply(401, "UNAUTHORIZED", **{"www-authenticate": challenge}), NOW)
+    assert type(error) is RegistryDenied
+    assert "repository:team/app:push" in str(error)
+    assert "password" not in str(error)
+
+
+PAGE = {"content-type": "text/html; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "page"),
+    [
+        (PAGE, b"<html>", True),
+        (PAGE, b"", True),
+        ({"content-type": "application/xhtml+xml"}, b"", True),
+        ({}, b"  <!DOCTYPE html><title>Welcome", True),
+        ({**PAGE, "location": "/login"}, b"", True),
+        ({**PAGE, "docker-distribution-api-version": "registry/2.0"}, b"true", False),
+        ({**PAGE, "docker-content-digest": "sha256:1"}, b"OK", False),
+        ({**PAGE, "location": "/v2/a/manifests/1"}, b"", False),
+        ({"content-type": "application/json"}, b"<html>", False),
+        ({}, b"", False),
+        ({"content-type": "text/plain"}, b"ok", False),
+    ],
+)
+def test_a_web_page_is_told_from_what_a_registry_labels_as_html(
+    headers: dict[str, str], body: bytes, page: bool
+) -> None:
+    answer = Reply("PUT", "https://r.local/v2/a", 200, {name: (value,) for name, value in headers.items()}, body)
+    assert is_page(answer) is page
+
+
+@pytest.mark.parametrize(
+    ("status", "path", "headers", "proper"),
+    [
+        (200, "/v2/", {}, True),
+        (401, "/v2/", {}, True),
+        (401, "/v2/", {**PAGE, "www-authenticate": 'Basic realm="nginx"'}, True),
+        (200, "/v2/", {**PAGE, "docker-distribution-api-version": "registry/2.0"}, True),
+        (200, "/v2/", PAGE, False),
+        (401, "/v2/", PAGE, False),
+        (200, "/login", {}, False),
+        (200, "/", {}, False),
+        (404, "/v2/", {}, False),
+        (503, "/v2/", {}, False),
+    ],
+)
+def test_a_registry_answers_its_version_at_that_path(
+    status: int, path: str, headers: dict[str, str], proper: bool
+) -> None:
+    answer = Reply("GET", f"https://r.local{path}", status, {name: (value,) for name, value in headers.items()})
+    assert is_version_check(answer) is proper
 
 
 def test_the_message_keeps_the_code_and_the_words_and_leaves_the_query_out() -> None:

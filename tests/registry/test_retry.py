@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import (
     DigestMismatch,
+    Failure,
     RegistryAuth,
     RegistryError,
     RegistryFault,
@@ -17,10 +18,11 @@ from app.errors import (
 )
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, StoredManifest
+from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Verdict
 from app.registry.gate import Gate
-from app.registry.retry import Pause, RetryingRegistry, RetryPolicy
+from app.registry.retry import DEFAULT_POLICY, Pause, RetryingRegistry, RetryPolicy
 from app.registry.retry_observer import observe_retries
-from tests.support.blob_content import BytesContent
+from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
 
 DIGEST = Digest.of(b"x")
@@ -146,8 +148,7 @@ async def test_what_trying_again_cannot_mend_is_raised_at_once(error: TarmacErro
 
 
 async def test_an_error_that_says_it_may_pass_is_believed() -> None:
-    error: RegistryError = RegistryAuth("the clock of the token service is wrong")
-    error.retryable = True
+    error: RegistryError = RegistryAuth("the clock of the token service is wrong", failure=Failure.OVERLOADED)
     assert await wrapped(Flaky(error), Sleeps()).blob_exists("a", DIGEST)
 
 
@@ -193,3 +194,97 @@ async def test_who_only_waits_for_what_a_registry_asked_of_another_is_told_too()
             assert observer.reports == [("held by registry_rate_limited", 7.0)]
         async with gate.turn():
             assert len(observer.reports) == 1
+
+
+class Refusing(Flaky):
+    """Fails with the same error for ever; each try takes `seconds` of the clock."""
+
+    def __init__(self, error: Callable[[], RegistryError], lapse: Lapse, seconds: float = 0.0) -> None:
+        super().__init__()
+        self._error, self._lapse, self._seconds = error, lapse, seconds
+
+    def _meet(self, verb: str) -> None:
+        self.calls.append(verb)
+        self._lapse.now += self._seconds
+        raise self._error()
+
+
+class Probe:
+    """Answers with `answers` in turn, then with the last."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.answers, self.asked = list(answers), 0
+
+    async def __call__(self) -> bool:
+        self.asked += 1
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+async def refused(failure: Failure, probe: Probe, seconds: float = 0.0) -> tuple[RegistryError, Lapse, int]:
+    lapse = Lapse()
+    flaky = Refusing(lambda: RegistryFault("no", failure=failure), lapse, seconds)
+    registry = RetryingRegistry(flaky, pause=lapse.pause, is_answering=probe)  # type: ignore[arg-type]
+    with pytest.raises(RegistryFault) as caught:
+        await registry.push_manifest("a", "1", MANIFEST)
+    return caught.value, lapse, len(flaky.calls)
+
+
+@pytest.mark.parametrize("failure", Failure)
+@pytest.mark.parametrize("answers", [True, False])
+async def test_every_class_of_failure_ends_as_the_table_says(failure: Failure, answers: bool) -> None:
+    error, lapse, tries = await refused(failure, Probe(answers))
+    rule = TABLE[failure]
+    is_outage = rule.verdict is Verdict.OUTAGE or (rule.verdict is Verdict.DEPENDS and not answers)
+    assert (error.outage, error.retryable) == (is_outage, rule.retryable)
+    assert error.problem.outage is is_outage
+    if rule.again is Again.NEVER:
+        assert tries == 1
+    elif rule.again is Again.TRIES or not answers:
+        assert (tries, lapse.now < 20) == (DEFAULT_POLICY.tries, True)
+    else:
+        assert lapse.now == pytest.approx(PROBATION_SECONDS)
+    assert lapse.now <= 90
+
+
+@pytest.mark.parametrize("failure", [Failure.CONTENT_ERROR, Failure.SERVER_ERROR, Failure.BROKEN_RESPONSE])
+@pytest.mark.parametrize("seconds", [5.0, 20.0, 29.0])
+async def test_a_refusal_that_takes_its_time_is_over_within_90_seconds_of_its_first_response(
+    failure: Failure, seconds: float
+) -> None:
+    error, lapse, tries = await refused(failure, Probe(True), seconds)
+    assert not error.outage
+    assert tries >= 2
+    assert lapse.now - seconds <= 90
+
+
+async def test_a_large_blob_is_sent_twice_at_least_however_long_it_takes() -> None:
+    _, _, tries = await refused(Failure.CONTENT_ERROR, Probe(True), seconds=1000.0)
+    assert tries == 2
+
+
+async def test_a_registry_that_goes_away_while_it_refuses_is_waited_for() -> None:
+    error, lapse, _ = await refused(Failure.SERVER_ERROR, Probe(True, False))
+    assert error.outage
+    assert lapse.now < PROBATION_SECONDS
+
+
+async def test_what_a_registry_asks_to_wait_is_not_counted() -> None:
+    lapse = Lapse()
+    errors = iter(
+        [RegistryRateLimited("wait", retry_after=200.0), *(RegistryFault("no", failure=Failure.SERVER_ERROR),) * 100]
+    )
+    flaky = Refusing(lambda: next(errors), lapse)
+    registry = RetryingRegistry(flaky, pause=lapse.pause, is_answering=Probe(True))  # type: ignore[arg-type]
+    with pytest.raises(RegistryFault) as caught:
+        await registry.push_manifest("a", "1", MANIFEST)
+    assert not caught.value.outage
+    assert pytest.approx(lapse.now) == 200.0 + PROBATION_SECONDS
+
+
+async def test_what_is_sent_early_is_left_to_the_push_that_follows() -> None:
+    lapse = Lapse()
+    flaky = Refusing(lambda: RegistryFault("no", failure=Failure.SERVER_ERROR), lapse)
+    registry = RetryingRegistry(flaky, pause=lapse.pause, is_answering=Probe(True))  # type: ignore[arg-type]
+    with pytest.raises(RegistryFault):
+        await registry.push_blob("a", UndecidedContent(b"x"))
+    assert len(flaky.calls) == DEFAULT_POLICY.tries

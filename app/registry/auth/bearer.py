@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from app.errors import ArchiveError, RegistryAuth, RegistryFault
+from app.errors import ArchiveError, Failure, RegistryAuth, RegistryFault
 from app.oci import strict_json
 from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
@@ -106,13 +106,16 @@ def read_token(body: bytes) -> tuple[str, float]:
     try:
         members = strict_json(body, what="the token service's answer", limit=MAX_TOKEN_ANSWER)
     except ArchiveError as error:
-        raise RegistryFault(f"{error}; check the address of the token service") from None
+        raise RegistryFault(f"{error}; check the address of the token service, and the proxy before it") from None
     token = _token_of(members) if isinstance(members, dict) else None
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise RegistryAuth("the token service's answer holds no usable token; check the credentials and the service")
+        raise RegistryAuth(
+            "the token service's answer holds no usable token; check the credentials and the service",
+            failure=Failure.BROKEN_RESPONSE,
+        )
     expires_in = members.get("expires_in")
     is_usable = isinstance(expires_in, int | float) and not isinstance(expires_in, bool) and expires_in > 0
-    return token, min(float(expires_in), _LONGEST) if is_usable else _DEFAULT
+    return token, float(min(expires_in, _LONGEST)) if is_usable else _DEFAULT
 
 
 def _token_of(members: Mapping[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import (
+    Failure,
     RegistryAuth,
     RegistryDenied,
     RegistryError,
@@ -201,7 +202,7 @@ def _refusal(operation: str, response: Mapping[str, Any]) -> Exception:
     if code in _THROTTLED:
         return RegistryRateLimited(told)
     if status >= 500:
-        return RegistryFault(told)
+        return RegistryFault(told, failure=Failure.OVERLOADED)
     if operation != "get_authorization_token":
         return RegistryDenied(f"{told}. These AWS credentials need ecr:CreateRepository and ecr:PutLifecyclePolicy")
     return RegistryAuth(f"{told}. Check the AWS credentials, and that they allow ecr:GetAuthorizationToken")

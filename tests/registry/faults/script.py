@@ -91,10 +91,24 @@ def relabelled(status: int | None = None, **headers: str) -> Act:
     return act
 
 
+def after_interim(interim: bytes) -> Act:
+    """As it should be, after `interim` responses."""
+
+    def act(registry: MemoryRegistry) -> Step:
+        async def step(connection: Connection, seen: Seen) -> None:
+            connection.writer.write(interim)
+            await served(registry)(connection, seen)
+
+        return step
+
+    return act
+
+
 @dataclass(frozen=True)
 class Fault:
     """The first requests that match `when` meet `acts` in order, the later ones what `after` says. `ends`: "pushed" or
-    the code of the error. `orphans`: upload sessions nobody can know of, because the answer that named them was lost.
+    the code of the error. `outage`: the job would wait; else the image ends within 90 s. `orphans`: upload sessions
+    nobody can know of, because the answer that named them was lost.
     """
 
     name: str
@@ -102,6 +116,7 @@ class Fault:
     acts: tuple[Act, ...]
     ends: str = "pushed"
     after: Act = fine
+    outage: bool = False
     orphans: int = 0
     says: str = ""
     manners: Manners = field(default_factory=Manners)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.registry.proof import Verification
+from tests.registry.faults.broken import BROKEN
 from tests.registry.faults.script import (
     ASK,
     BODY_OF_300K,
@@ -106,13 +107,20 @@ RATES = [
     ),
     Fault("429-with-nonsense-to-wait", START, (says(429, b"", Retry_After="soon"),)),
     Fault("429-with-bare-line-ends", START, (meets(raw(BARE_429)),)),
-    Fault("429-for-ever", START, (), "registry_rate_limited", after=says(429, b"", Retry_After="1")),
+    Fault("429-for-ever", START, (), "registry_rate_limited", outage=True, after=says(429, b"", Retry_After="1")),
     Fault("429-early-in-a-body", SEND, (meets(answer_early(429, b"slow down", 1000)),)),
     Fault("503-with-retry-after", SEND, (says(503, b"", Retry_After="30"),)),
-    Fault("503-for-ever", SEND, (), "registry_error", after=says(503)),
+    Fault("503-for-ever", SEND, (), "registry_error", outage=True, after=says(503)),
     Fault("403-that-is-a-rate-limit", START, (says(403, b"You have exceeded a secondary rate limit"),)),
     Fault("403-with-retry-after", LOOK, (says(403, b"", Retry_After="5"),)),
-    Fault("403-that-is-a-rate-limit-for-ever", START, (), "registry_rate_limited", after=says(403, b"rate limit")),
+    Fault(
+        "403-that-is-a-rate-limit-for-ever",
+        START,
+        (),
+        "registry_rate_limited",
+        outage=True,
+        after=says(403, b"rate limit"),
+    ),
     Fault("400-too-many-requests", START, (complains(400, "TOOMANYREQUESTS"),)),
     Fault("500-once-at-everything", r".*", (says(500),)),
     Fault("408-of-a-proxy", SEND, (says(408),)),
@@ -198,7 +206,9 @@ SESSIONS = [
     Fault("cut-without-a-range", LARGE, (cut(BODY_OF_300K),), manners=Manners(range="none")),
     Fault("cut-and-no-patch-to-go-on", LARGE, (cut(BODY_OF_300K),), manners=Manners(chunks=False)),
     Fault("cut-in-the-first-bytes", LARGE, (cut(1),)),
-    Fault("cut-in-every-blob-for-ever", SEND, (), "registry_unreachable", after=meets(reset_after(50_000))),
+    Fault(
+        "cut-in-every-blob-for-ever", SEND, (), "registry_unreachable", outage=True, after=meets(reset_after(50_000))
+    ),
     Fault("put-done-and-the-answer-lost", LARGE, (deaf,)),
     Fault("start-done-and-the-answer-lost", START, (deaf,), orphans=1),
     Fault("tag-done-and-the-answer-lost", TAG, (deaf,)),
@@ -251,4 +261,4 @@ LOSSES = [
     Fault("an-answer-of-another-protocol", START, (meets(raw(b"220 smtp ready\r\n")),)),
 ]
 
-FAULTS: tuple[Fault, ...] = (*TRANSPORT, *RATES, *REFUSALS, *WAYS, *SESSIONS, *LOSSES)
+FAULTS: tuple[Fault, ...] = (*TRANSPORT, *RATES, *REFUSALS, *WAYS, *SESSIONS, *LOSSES, *BROKEN)

@@ -8,6 +8,8 @@ import base64
 import hashlib
 import random
 import re
+import socket
+from typing import Any
 
 import pytest
 
@@ -32,7 +34,18 @@ TAR = oci_layout([entry(NODE, ref="team/app:1.0"), entry(NODE, ref="other/app:1.
 BLOBS = {str(digest) for digest in opened(TAR).blobs} - {str(NODE.digest)}
 QUICK = Timeouts(connect=5, write=0.3, read=0.3, manifest=0.3, cleanup=0.3)
 SECRETS = (PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), "token-")
+MOST_SECONDS = 90.0  # from the first response to the end of an image that is refused
 LONGEST = 3600.0  # seconds a push may wait in all, by its own clock
+
+
+_resolve = socket.getaddrinfo
+
+
+def resolving(host: str, *more: Any, **named: Any) -> Any:
+    """No name server is asked."""
+    if host == "nowhere.invalid":
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return _resolve(host, *more, **named)
 
 
 async def pushed_against(fault: Fault) -> tuple[MemoryRegistry, list[Event], Lapse]:
@@ -45,7 +58,7 @@ async def pushed_against(fault: Fault) -> tuple[MemoryRegistry, list[Event], Lap
             parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD)), timeouts=QUICK
         )
         async with HttpRegistry(settings, pause=lapse.pause) as http:
-            retrying = RetryingRegistry(http, pause=lapse.pause)
+            retrying = RetryingRegistry(http, pause=lapse.pause, is_answering=http.is_answering)
             registry = VerifyingRegistry(retrying, fault.verification, lapse.pause)
             with warnings_told(lambda text: events.append(Noticed(text))):
                 await execute(plan, [Memory(TAR)], registry, events.append)
@@ -56,12 +69,18 @@ async def pushed_against(fault: Fault) -> tuple[MemoryRegistry, list[Event], Lap
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-async def test_after_any_fault_the_image_is_right_or_the_error_is(fault: Fault) -> None:
+async def test_after_any_fault_the_image_is_right_or_the_error_is(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", resolving)
     memory, events, lapse = await pushed_against(fault)
     (last,) = [event for event in events if isinstance(event, ImageChanged)][-1:]
     told = "\n".join(str(event) for event in events)
     ended = last.problem.code if last.problem else str(last.state)
     assert ended == fault.ends, told
+    if last.problem is not None:
+        assert last.problem.outage is fault.outage, told
+        assert fault.outage or lapse.now <= MOST_SECONDS
     assert re.search(fault.says, told), told
     for name, repository in memory.repositories.items():
         assert set(repository.tags.items()) <= {("1.0", str(NODE.digest))}, name

@@ -32,7 +32,7 @@ class Acr(Vendor):
     retry_after = 50
     expected: ClassVar[Mapping[Fault, Expected]] = {
         Fault.WRONG_CREDENTIALS: Expected("registry_auth", words="authentication required"),
-        Fault.NO_RIGHTS: Expected("registry_auth", words="authentication required"),
+        Fault.NO_RIGHTS: Expected("registry_denied", words="authentication required"),
         Fault.QUOTA: Expected("registry_denied", retryable=True, words="The operation is disallowed"),
         Fault.IMMUTABLE: Expected("registry_denied", retryable=True, words="The operation is disallowed"),
         Fault.READ_ONLY: Expected("registry_denied", retryable=True, words="The operation is disallowed"),

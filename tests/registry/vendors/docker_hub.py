@@ -29,7 +29,7 @@ class DockerHub(Vendor):
     second = "mirror"
     expected: ClassVar[Mapping[Fault, Expected]] = {
         Fault.WRONG_CREDENTIALS: Expected("registry_auth", words="incorrect username or password"),
-        Fault.NO_RIGHTS: Expected("registry_auth", words="authentication required"),
+        Fault.NO_RIGHTS: Expected("registry_denied", words="authentication required"),
         Fault.IMMUTABLE: Expected("registry_denied", words="immutable"),
         Fault.MISSING_PROJECT: Expected("registry_auth", words="authentication required"),
         Fault.RATE_LIMIT: Expected("registry_rate_limited", retryable=True),

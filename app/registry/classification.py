@@ -1,0 +1,152 @@
+"""What follows from a request that failed: how long it is sent again, and whether the job waits for the registry. Pure.
+
+An *outage* passes by itself: the job goes back to the queue and waits. A *refusal* ends the image. A server error (5xx)
+tells neither by itself: a registry that answers `/v2/` properly meanwhile is well, and refuses what it was sent.
+`TABLE` is the contract. `app/docs/pushing.md` shows it, and a test compares the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from app.errors import Failure
+
+PROBATION_SECONDS = 60.0  # after its first failure a request that may be refused is not sent again
+SERVER_ERRORS = frozenset(range(500, 600))
+OVERLOADED = frozenset({408, 425, 499, 502, 503, 504, 521, 522, 523, 524})  # proxies and Cloudflare included
+CONTENT_METHODS = frozenset({"PUT", "PATCH"})
+
+
+class Again(StrEnum):
+    """How long a request is sent again."""
+
+    NEVER = "no"
+    TRIES = "6 tries, some 15 s"
+    MINUTE = "60 s"
+
+
+class Verdict(StrEnum):
+    """What a failure is that does not pass while the request is sent again."""
+
+    OUTAGE = "outage"
+    REFUSAL = "refusal"
+    DEPENDS = "refusal if `/v2/` answers properly, else outage"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`responses`: which failures are meant. `codes`, `retryable`: as the problem says it."""
+
+    responses: str
+    again: Again
+    verdict: Verdict
+    codes: tuple[str, ...]
+    retryable: bool = True
+
+
+TABLE: Mapping[Failure, Rule] = MappingProxyType(
+    {
+        Failure.UNREACHABLE: Rule(
+            "no connection, a connection that ends before a response, no response in time",
+            Again.TRIES,
+            Verdict.OUTAGE,
+            ("registry_unreachable",),
+        ),
+        Failure.OVERLOADED: Rule(
+            "`502`, `503`, `504`, `521` to `524`; `408`, `425`, `499` of a proxy",
+            Again.TRIES,
+            Verdict.OUTAGE,
+            ("registry_error",),
+        ),
+        Failure.RATE_LIMITED: Rule(
+            "`429`; `503` and `403` with `Retry-After`; a `400` or `403` that speaks of a rate limit",
+            Again.TRIES,
+            Verdict.OUTAGE,
+            ("registry_rate_limited",),
+        ),
+        Failure.CONTENT_ERROR: Rule(
+            "any other `5xx` to a manifest or to the bytes of a blob (PUT, PATCH)",
+            Again.TRIES,
+            Verdict.DEPENDS,
+            ("registry_error", "registry_rejected"),
+        ),
+        Failure.SERVER_ERROR: Rule(
+            "any other `5xx` to a request without content (POST, HEAD, GET), or of the token service",
+            Again.MINUTE,
+            Verdict.DEPENDS,
+            ("registry_error",),
+        ),
+        Failure.ELSEWHERE: Rule(
+            "a redirect or an upload `Location` leads to another host, which cannot be reached",
+            Again.MINUTE,
+            Verdict.DEPENDS,
+            ("registry_unreachable",),
+        ),
+        Failure.CUT_RESPONSE: Rule(
+            "a response that has begun and does not come to its end",
+            Again.TRIES,
+            Verdict.DEPENDS,
+            ("registry_unreachable",),
+        ),
+        Failure.BROKEN_RESPONSE: Rule(
+            "a response that breaks the protocol: no HTTP, a web page, a wrong digest, an upload without `Location`, "
+            "an unexpected `2xx` or `3xx`, redirects without end, a token service that gives no token",
+            Again.TRIES,
+            Verdict.REFUSAL,
+            ("registry_error", "registry_rejected", "registry_auth"),
+        ),
+        Failure.LOST: Rule(
+            "the registry does not have what it took; the content is sent again, twice at most",
+            Again.NEVER,
+            Verdict.REFUSAL,
+            ("registry_lost",),
+        ),
+        Failure.REFUSED_NOW: Rule(
+            "read-only registries (`405`, or a `403` that says so), `421`, `423`, `511`",
+            Again.NEVER,
+            Verdict.REFUSAL,
+            ("registry_denied", "registry_rejected", "registry_error"),
+        ),
+        Failure.REFUSED: Rule(
+            "any other `4xx`, an untrusted certificate, credentials that are not accepted, addresses that are not "
+            "allowed",
+            Again.NEVER,
+            Verdict.REFUSAL,
+            ("registry_rejected", "registry_denied", "registry_auth", "registry_tls"),
+            retryable=False,
+        ),
+    }
+)
+
+
+def failure_of(method: str, status: int) -> Failure:
+    """Return the class of a response whose status nobody expected."""
+    if status in OVERLOADED:
+        return Failure.OVERLOADED
+    if status in {421, 423, 511}:
+        return Failure.REFUSED_NOW
+    if status in SERVER_ERRORS:
+        return Failure.CONTENT_ERROR if method in CONTENT_METHODS else Failure.SERVER_ERROR
+    return Failure.REFUSED if 400 <= status < 500 else Failure.BROKEN_RESPONSE
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A request that fails again and again. Times in seconds; `elapsed` since its first failure, without what the
+    registry itself asked to wait."""
+
+    tries: int
+    elapsed: float
+    patience_over: bool  # the policy allows no further try
+
+
+def is_over(rule: Rule, course: Course) -> bool:
+    """Whether the request is not sent again."""
+    if rule.again is Again.NEVER:
+        return True
+    if rule.verdict is Verdict.OUTAGE:
+        return course.patience_over
+    is_late = course.tries >= 2 and course.elapsed >= PROBATION_SECONDS
+    return is_late or (rule.again is Again.TRIES and course.patience_over)

@@ -1,0 +1,87 @@
+"""Which error an exchange is that ended without a response: httpx's exceptions, in our words."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+
+from app.errors import Failure, RegistryError, RegistryFault, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.registry.classification import OVERLOADED
+from app.registry.hints import BY_STATUS, with_hint
+from app.registry.response_head import CUT_HEAD
+from app.registry.wire import Origin, printable
+
+_NO_RESPONSE = "Server disconnected"  # httpcore's words for a connection that ended before a response began
+_CUT = ("peer closed connection", CUT_HEAD)  # h11's words for a body, ours for a head
+_TLS_RECORD = r"\x15\x03"  # an alert, as h11 shows it in the status line that it cannot read
+
+
+def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str) -> RegistryError:
+    """`way` names `origin` and the proxy that leads there."""
+    if isinstance(error, httpx.TimeoutException):
+        return RegistryUnreachable(f"{way} timed out ({_phase(error)}); check the network and the registry")
+    cause = tls_cause(error)
+    return _tls_error(origin, cause) if cause is not None else _broken(error, origin, way)
+
+
+def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
+    """The TLS error at the bottom of `error`, if that is what it is."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def certificate_refused(error: BaseException) -> bool:
+    """TLS is spoken there; it is the certificate that is not trusted."""
+    return isinstance(tls_cause(error), ssl.SSLCertVerificationError)
+
+
+def _tls_error(origin: Origin, cause: ssl.SSLError) -> RegistryTLS:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return RegistryTLS(
+            f"{origin}: its certificate is not trusted ({cause.verify_message}). Give the certificate of its authority "
+            "with the setting ca_file, or switch insecure_skip_tls_verify on"
+        )
+    return RegistryTLS(
+        f"{origin}: no TLS connection comes about ({cause.reason or cause}). If it speaks plain http, write its "
+        "address with http://; if it wants a client certificate, set client_cert and client_key"
+    )
+
+
+def _broken(error: httpx.TransportError, origin: Origin, way: str) -> RegistryError:
+    text = str(error) or type(error).__name__
+    if isinstance(error, httpx.ProxyError):
+        return _proxy_error(text, origin, way)
+    is_odd = isinstance(error, httpx.RemoteProtocolError | httpx.LocalProtocolError)
+    if is_odd and _TLS_RECORD in text:
+        return RegistryRejected(f"{way} speaks TLS; write https://{origin.authority} as its address")
+    if is_odd and not text.startswith((_NO_RESPONSE, *_CUT)):
+        return RegistryFault(
+            f"{way} does not answer in HTTP/1.1 ({printable(text, 300)}); check that a registry listens there, and the "
+            "proxy before it"
+        )
+    return RegistryUnreachable(
+        f"{way} cannot be reached ({printable(text, 300)}); check its address, that it runs, and the network",
+        failure=Failure.CUT_RESPONSE if text.startswith(_CUT) else None,
+    )
+
+
+def _proxy_error(text: str, origin: Origin, way: str) -> RegistryError:
+    """A proxy that does not open a tunnel says so with a status: `407 Proxy Authentication Required`."""
+    message = f"{way}: the proxy answered {printable(text, 300)} to CONNECT"
+    status = int(text[:3]) if text[:3].isdigit() else 0
+    if not 400 <= status < 500 or status in OVERLOADED:
+        return RegistryUnreachable(f"{message}; check the proxy")
+    return RegistryRejected(with_hint(message, BY_STATUS.get(status, f"Add {origin.host} to NO_PROXY, or allow it")))
+
+
+def _phase(error: httpx.TimeoutException) -> str:
+    phases = {
+        httpx.ConnectTimeout: "connecting",
+        httpx.WriteTimeout: "sending",
+        httpx.ReadTimeout: "waiting for an answer",
+    }
+    return phases.get(type(error), "waiting")

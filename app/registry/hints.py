@@ -1,0 +1,72 @@
+"""What to do about a refusal, if it is known: the last sentence of an error message. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from app.errors import ArchiveError
+from app.oci import Descriptor, parse_manifest
+from app.oci.media_types import NON_DISTRIBUTABLE
+
+CREDENTIALS = (
+    "Check the user name and password configured for this registry, and that the account may use this repository"
+)
+EXPIRED = "Renew the password configured for this registry"
+CHANGED_TYPE = "The tag has a manifest of another media type; delete it at the registry, or pass another tag"
+RIGHTS = "The configured account may not do this; check its rights, quota and project"
+CSRF = (
+    "The request was taken for one of a browser; Tarmac sends no cookies, so look for what adds a session cookie: a "
+    "proxy before the registry, or a login page"
+)
+READ_ONLY = "The registry takes no pushes now: it is read-only, as during maintenance, or a proxy cache. Retry later"
+MISSING_REPOSITORY = "The repository or project may have to be created at the registry first"
+URLS = (
+    "The manifest has layers with `urls`, or layers that may not be distributed. Distribution takes them only if its "
+    "setting validation.manifests.urls allows the URLs"
+)
+SCHEMA_1 = "Few registries still take manifests of schema 1; pull the image with a current tool and save it again"
+
+BY_STATUS: Mapping[int, str] = MappingProxyType(
+    {
+        407: "A proxy asks for a user name and password; write them into HTTPS_PROXY or HTTP_PROXY",
+        413: "The registry, or a proxy before it, limits the size of a request",
+        421: "The server does not serve this host name; check the registry's address and the proxy before it",
+        426: "The server wants another protocol; if the registry's address begins with http://, write https://",
+        451: "The registry may not store this content for legal reasons; ask its operator",
+        507: "The registry has no room left; free some there",
+        511: "The network asks for a login before it lets requests pass; log this machine in",
+    }
+)
+_CSRF_WORDS = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
+_READ_ONLY_WORDS = re.compile(r"read.?only mode|\bis (?:\w+ ){0,3}read.?only|\bmaintenance\b", re.IGNORECASE)
+
+
+def with_hint(message: str, hint: str) -> str:
+    return f"{message.rstrip('. ')}. {hint}" if hint else message
+
+
+def speaks_of_csrf(status: int, words: str) -> bool:
+    return status in {400, 401, 403, 419} and _CSRF_WORDS.search(words) is not None
+
+
+def is_read_only(status: int, request: tuple[str, str], words: str) -> bool:
+    """Whether a registry refuses all pushes for now. `request`: method and target, with the query of a mount."""
+    method, target = request
+    opens = method == "POST" and "/blobs/uploads/" in target and "mount=" not in target
+    tags = method == "PUT" and "/manifests/" in target
+    if status == 405:
+        return opens or tags
+    return status == 403 and method in {"POST", "PUT", "PATCH"} and _READ_ONLY_WORDS.search(words) is not None
+
+
+def hint_of_manifest(descriptor: Descriptor, raw: bytes) -> str:
+    """Return why a registry may refuse this manifest, "" if nothing is known."""
+    if ".manifest.v1+" in descriptor.media_type and "docker" in descriptor.media_type:
+        return SCHEMA_1
+    try:
+        blobs = tuple(parse_manifest(raw, descriptor).blobs)
+    except ArchiveError:
+        return ""
+    return URLS if any(blob.urls or blob.media_type in NON_DISTRIBUTABLE for blob in blobs) else ""
