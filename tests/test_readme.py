@@ -34,6 +34,7 @@ from app.archive.compression import ZSTD_WINDOW_LOG
 from app.archive.formats import FORMATS
 from app.archive.model import DEFAULT_LIMITS, DockerImage, Extent, ImageEntry
 from app.cli.parser import parse
+from app.door import HANDSHAKE_SECONDS, MAX_HANDSHAKES, SHARE_OF_ONE
 from app.jobs import JobState
 from app.jobs.job import ArchiveSource, Job, utc_now
 from app.jobs.paths import MAX_FILES
