@@ -38,9 +38,13 @@ class AuditListing(BaseModel):
 
 class AuditArchive(BaseModel):
     name: str
+    path: str | None = Field(
+        default=None, description="Below its root or watched folder, or as a form has it; not in entries of 0.1."
+    )
     source: str
-    size: int
+    size: int = Field(description="Bytes that were received.")
     digest: str | None = Field(description="Of the archive as sent; null for a file on the server.")
+    format: str | None = Field(default=None, description="As far as it was found out; not in entries of 0.1.")
 
 
 class AuditImage(BaseModel):

@@ -23,6 +23,7 @@ from app.jobs import Job, Upload
 from app.oci import strict_json
 
 MAX_NAME = 255  # characters of a file name; it is only shown
+MAX_PATH = 1024  # characters of its name with directories
 
 router = APIRouter(tags=["push"])
 
@@ -97,7 +98,8 @@ class _Push:
             self._check_options()
         upload = self.upload or await self._begin()
         upload.foresee(self.options.request(self._context.caller))  # parts that follow may say more
-        await upload.receive(display_name(part.filename or self._name), part.chunks(), None)
+        path = display_path(part.filename or "") or None
+        await upload.receive(display_name(part.filename or self._name), part.chunks(), None, path)
 
     async def _begin(self) -> Upload:
         begun = await self._context.service.begin(source="upload", idempotency_key=self._key())
@@ -133,9 +135,17 @@ async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 def display_name(filename: str) -> str:
     """The last component of what the client calls its file, fit to be shown; never used as a path."""
-    last = filename.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    shown = "".join(char if char.isprintable() else "_" for char in last)[:MAX_NAME]
-    return shown or "archive"
+    return _shown(filename.replace("\\", "/").rstrip("/").rpartition("/")[2])[:MAX_NAME] or "archive"
+
+
+def display_path(filename: str) -> str:
+    """What the client calls its file, fit to be shown; never used as a path."""
+    steps = filename.replace("\\", "/").split("/")
+    return "/".join(_shown(step) for step in steps if step not in ("", ".", ".."))[:MAX_PATH]
+
+
+def _shown(text: str) -> str:
+    return "".join(char if char.isprintable() else "_" for char in text)
 
 
 async def _push(request: Request, context: ApiContext, name: str) -> Response:

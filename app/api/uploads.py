@@ -17,7 +17,7 @@ from app.api.context import ApiContext, Context
 from app.api.digest_fields import parse_digest_field
 from app.api.options import Options
 from app.api.problems import MalformedRequest, problem_response
-from app.api.push import display_name
+from app.api.push import display_name, display_path
 from app.api.upload_answers import (
     answer_to,
     common_headers,
@@ -178,6 +178,7 @@ def _new_upload(request: Request, caller: Caller) -> NewUpload:
     new = NewUpload(display_name(name), options.request(caller), length, headers.get("upload-metadata", ""))
     return replace(
         new,
+        path=display_path(metadata.values.get("relativePath", "")),
         hold=metadata.hold or is_true(request.query_params.get(HOLD, "")),
         is_part=headers.get("upload-concat", "").strip() == "partial",
         explicit=completes is not None and not speaks_tus(request),

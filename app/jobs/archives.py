@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Set
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Set
 from dataclasses import replace
+from functools import partial
 
 from app.archive import Compression
 from app.archive.compression import MOST_MEMORY
 from app.archive.intake import Intake, sniff_file
 from app.archive.window import HEAD_BYTES, decoder_memory, is_told
-from app.errors import ChecksumMismatch, InvalidRequest
+from app.errors import ChecksumMismatch, InvalidRequest, TarmacError
 from app.jobs.job import ArchiveSource, JobArchive
+from app.jobs.paths import AllowedRoots
 from app.jobs.request import JobRequest
 from app.jobs.workshop import Workshop
 from app.oci import Digest
@@ -22,6 +24,9 @@ from app.threads import hash_in_thread
 CHUNK_BYTES = 1 << 20
 NAMELESS = "archive"
 MAX_NAME = 255  # as file systems have it
+
+Refused = Callable[[Intake], None]
+"""Takes what was found of an archive until it was refused."""
 
 
 def unique_name(name: str, taken: Set[str]) -> str:
@@ -35,7 +40,9 @@ def unique_name(name: str, taken: Set[str]) -> str:
     return unique
 
 
-def path_archives(files: tuple[SpooledFile, ...], request: JobRequest, source: ArchiveSource) -> tuple[JobArchive, ...]:
+def path_archives(
+    files: tuple[SpooledFile, ...], request: JobRequest, source: ArchiveSource, roots: AllowedRoots
+) -> tuple[JobArchive, ...]:
     """Named by their last component; where several have the same, `x.tar (2)`."""
     expected = request.expected()
     if expected is not None and len(files) > 1:
@@ -43,7 +50,8 @@ def path_archives(files: tuple[SpooledFile, ...], request: JobRequest, source: A
     archives: dict[str, JobArchive] = {}
     for file in files:
         name = unique_name(file.path.rpartition("/")[2], archives.keys())
-        archives[name] = JobArchive(name, source, file.size, file=file, expected=expected)
+        path = roots.relative(file.path)
+        archives[name] = JobArchive(name, source, file.size, file=file, expected=expected, path=path)
     return tuple(archives.values())
 
 
@@ -56,10 +64,16 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
         )
 
 
-async def look_at(archive: JobArchive, spooled_as: str, workshop: Workshop, share: str) -> JobArchive:
+async def look_at(
+    archive: JobArchive, spooled_as: str, workshop: Workshop, share: str, refused: Callable[[JobArchive], None]
+) -> JobArchive:
     """A server file that no one has looked at: it stays where it is when it is a plain tar, else it is unwrapped into
-    the spool. Its checksum is compared where there is one to compare with. Raises SourceChanged, ArchiveError,
-    SpoolFull, ChecksumMismatch."""
+    the spool. Its checksum is compared where there is one to compare with. `refused` is called with its digest, if that
+    is known, before SourceChanged, ArchiveError, SpoolFull, ChecksumMismatch is raised."""
+
+    def note(digest: Digest) -> None:
+        refused(replace(archive, digest=digest))
+
     if archive.compression is not None or archive.file is None:
         return archive
     file = await asyncio.to_thread(workshop.spool.open, archive.file)
@@ -69,21 +83,35 @@ async def look_at(archive: JobArchive, spooled_as: str, workshop: Workshop, shar
             digest = await digest_of(file) if archive.expected is not None else None
             known = replace(archive, compression=compression, digest=digest)
         else:
-            intake, own = await unwrap(file, spooled_as, workshop, share)
+            intake, own = await unwrap(file, spooled_as, workshop, share, partial(_note_whole, archive.size, note))
             known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
     finally:
         file.close()
     if archive.expected is not None:
+        if known.digest is not None:
+            note(known.digest)
         await _compare(known, archive.expected, workshop, archive.file)
     return replace(known, expected=None)
 
 
-async def unwrap(file: OpenFile, spooled_as: str, workshop: Workshop, share: str) -> tuple[Intake, SpooledFile]:
-    """Save the plain tar of `file`, as soon as there is memory for its decoder. Raises ArchiveError, SpoolFull."""
+async def unwrap(
+    file: OpenFile, spooled_as: str, workshop: Workshop, share: str, refused: Refused
+) -> tuple[Intake, SpooledFile]:
+    """Save the plain tar of `file`, as soon as there is memory for its decoder. Before it raises ArchiveError or
+    SpoolFull, `refused` is called."""
     memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
     async with workshop.decoders.turn(share, memory):
         intake = Intake(workshop.limits, memory=memory or MOST_MEMORY)
-        return intake, await workshop.spool.save(spooled_as, chunks_of(file), intake)
+        try:
+            return intake, await workshop.spool.save(spooled_as, chunks_of(file), intake)
+        except TarmacError:
+            refused(intake)
+            raise
+
+
+def _note_whole(size: int, note: Callable[[Digest], None], intake: Intake) -> None:
+    if intake.received == size:
+        note(intake.digest)
 
 
 async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, source: SpooledFile) -> None:

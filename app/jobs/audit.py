@@ -70,9 +70,11 @@ def audit_members(job: Job) -> dict[str, Any]:
         "archives": [
             {
                 "name": archive.name,
+                "path": archive.path,
                 "source": archive.source.value,
                 "size": archive.size,
                 "digest": archive.digest and str(archive.digest),
+                "format": archive.format,
             }
             for archive in job.archives
         ],

@@ -74,7 +74,7 @@ class JobArchive:
     """An archive of the job. `size` (bytes) and `digest` are those of the archive as it was sent; the digest of a
     server file is not taken, unless it has to be compared. `file`: where its plain tar lies; for a server file not yet
     looked at (`compression` None) where the archive itself lies. `expected`: the digest it must have, still to be
-    compared."""
+    compared. `path`: below its root or watched folder, or as a form has it."""
 
     name: str
     source: ArchiveSource
@@ -84,6 +84,7 @@ class JobArchive:
     compression: Compression | None = None
     file: SpooledFile | None = None
     expected: Digest | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ def _waiting_for(waiting: WaitingFor) -> dict[str, Any]:
 def _archive(archive: JobArchive) -> dict[str, Any]:
     return {
         "name": archive.name,
+        "path": archive.path,
         "source": archive.source.value,
         "size": archive.size,
         "digest": archive.digest and str(archive.digest),

@@ -44,6 +44,10 @@ class AllowedRoots:
                     raise PathNotFound(_nothing(pattern))
         return tuple(finder.found.values())
 
+    def relative(self, path: str) -> str:
+        """Return the path of a file that was found, relative to its root."""
+        return self._split(path)[1]
+
     def _split(self, pattern: str) -> tuple[Path, str]:
         """The root a pattern lies below and the rest of it. Only its literal text counts: `..` is resolved, links are
         not, those are refused when the file is opened."""

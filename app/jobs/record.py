@@ -166,6 +166,7 @@ def _archive_out(archive: JobArchive) -> dict[str, Any]:
         "compression": archive.compression and archive.compression.value,
         "file": file and _file_out(file),
         "expected": archive.expected and str(archive.expected),
+        "path": archive.path,
     }
 
 
@@ -180,6 +181,7 @@ def _archive_in(members: Members) -> JobArchive:
         compression=None if compression is None else Compression(compression),
         file=file and _file_in(file),
         expected=_digest(members.get("expected")),
+        path=members.get("path"),
     )
 
 

@@ -36,7 +36,9 @@ class ReplayedUpload:
     def foresee(self, request: JobRequest) -> None:
         """Nothing is pushed for a replay."""
 
-    async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
+    async def receive(
+        self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
+    ) -> None:
         self._digests.append(await hash_only(chunks))
 
     async def submit(self, request: JobRequest) -> Job:

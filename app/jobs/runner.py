@@ -135,19 +135,13 @@ class Runner:
         configured = pick_registry(self._workshop.registries, job.registry)
         proved = verified(configured.registry, job.options.verify)
         registry = FencedRegistry(proved, lambda: self._check_held(job), partial(configured.may_mount, job.submitter))
-        archives = []
-        for number, archive in enumerate(job.archives):
-            with told_by_name(archive.name, several=len(job.archives) > 1):
-                archives.append(await look_at(archive, f"{job.id}-{number}", self._workshop, job.share))
-            # at once: a file that was unwrapped belongs to the job, whatever comes after
-            known = (*archives, *job.archives[number + 1 :])
-            self._ledger.show(job.id, lambda job, known=known: job.but(archives=known))  # type: ignore[misc]
+        archives = await self._look_at_all(job)
         opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
 
         def understood(known: tuple[JobArchive, ...]) -> None:
             self._ledger.show(job.id, lambda job: job.but(archives=known))
 
-        looked_at = replace(job, archives=tuple(archives))
+        looked_at = replace(job, archives=archives)
         async with opener.opened(looked_at, configured.destination, understood) as opened:
             emit = self._teller(job, opened)
             await self._workshop.early.settle(job.id)
@@ -162,6 +156,23 @@ class Runner:
                 else:
                     async with self._leased(job, opened) as plan:
                         await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
+
+    async def _look_at_all(self, job: Job) -> tuple[JobArchive, ...]:
+        """Return the archives as they are after a look at those on the server. What is found belongs to the job at
+        once, whatever comes after."""
+        archives = list(job.archives)
+
+        def show(number: int, archive: JobArchive) -> None:
+            archives[number] = archive
+            known = tuple(archives)
+            self._ledger.show(job.id, lambda job: job.but(archives=known))
+
+        for number, archive in enumerate(job.archives):
+            with told_by_name(archive.name, several=len(job.archives) > 1):
+                spooled_as = f"{job.id}-{number}"
+                looked_at = await look_at(archive, spooled_as, self._workshop, job.share, partial(show, number))
+                show(number, looked_at)
+        return tuple(archives)
 
     @asynccontextmanager
     async def _leased(self, job: Job, opened: Opened) -> AsyncIterator[PushPlan]:

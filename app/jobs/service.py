@@ -80,7 +80,7 @@ class JobService:
         source = ArchiveSource.WATCH if watched else ArchiveSource.PATH
         job = replace(
             self._new(JobState.QUEUED, idempotency_key),
-            archives=path_archives(files, request, source),
+            archives=path_archives(files, request, source, watched or self._workshop.roots),
             options=request.options,
             registry=request.registry,
             labels=request.labels,

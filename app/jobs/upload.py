@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -50,8 +51,11 @@ class Upload(Protocol):
         given counts: where it is another, what was begun is taken back."""
         ...
 
-    async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
-        """Take one archive. Raises SpoolFull, ArchiveError, Conflict (cancelled meanwhile), what `chunks` raises."""
+    async def receive(
+        self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
+    ) -> None:
+        """Take one archive. `path`: as its form has it. Raises SpoolFull, ArchiveError, Conflict (cancelled meanwhile),
+        what `chunks` raises."""
         ...
 
     async def submit(self, request: JobRequest) -> Job:
@@ -79,6 +83,8 @@ class FirstUpload:
         self._workshop, self._source, self._left = workshop, source, left
         self._archives: list[JobArchive] = []
         self._indexes: list[TarIndex] = []
+        self._coming: JobArchive | None = None  # what is known of the archive that is being received
+        self._is_whole = False  # all bytes of that have come
         self._scope: asyncio.Timeout | None = None
         self._submitted = False
         self._foreseen: JobRequest | None = None
@@ -99,11 +105,13 @@ class FirstUpload:
         finally:
             self._left()
 
-    async def receive(self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None) -> None:
+    async def receive(
+        self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
+    ) -> None:
+        archive = self._coming = JobArchive(self._unique(name), self._source, path=path)
         if expected_bytes is not None:
             await asyncio.to_thread(self._workshop.spool.room_for, expected_bytes)
         await self._check()  # last: whoever cancels it from here on finds what there is to stop
-        archive = JobArchive(self._unique(name), self._source)
         spooled_as = f"{self.job.id}-{len(self._archives)}"
         try:
             async with asyncio.timeout(None) as self._scope:
@@ -118,6 +126,7 @@ class FirstUpload:
         self._archives.append(
             replace(archive, size=intake.received, digest=intake.digest, compression=intake.compression, file=file)
         )
+        self._coming = None
         self._indexes.append(intake.index)
         self._workshop.ledger.show(self.job.id, lambda job: job.but(archives=tuple(self._archives)))
 
@@ -135,6 +144,9 @@ class FirstUpload:
             with decoders.lent(share, memory):
                 told = self._told(archive, heard(chunks, intake, early), expected)
                 return intake, await self._workshop.spool.save(spooled_as, told, intake, expected or 0)
+        except TarmacError:
+            self._note_digest(intake)
+            raise
         finally:
             if early is not None:
                 early.end()
@@ -147,11 +159,16 @@ class FirstUpload:
         try:
             file = await asyncio.to_thread(spool.open, sent)
             try:
-                return await unwrap(file, spooled_as, self._workshop, self.job.share)
+                return await unwrap(file, spooled_as, self._workshop, self.job.share, self._note_digest)
             finally:
                 file.close()
         finally:
             await spool.discard(sent)
+
+    def _note_digest(self, intake: Intake) -> None:
+        """Keep the digest of an archive that came whole and was refused."""
+        if self._coming is not None and self._is_whole and intake.received == self._coming.size:
+            self._coming = replace(self._coming, digest=intake.digest)
 
     def place(self, archive: JobArchive, index: TarIndex) -> None:
         """Instead of `receive`: an archive that is in the spool already."""
@@ -198,12 +215,17 @@ class FirstUpload:
     ) -> AsyncIterator[bytes]:
         before = sum(each.size for each in self._archives)
         size, told = 0, -SHOWN_BYTES
-        async for chunk in chunks:
-            size += len(chunk)
-            if size - told >= SHOWN_BYTES:
-                told = size
-                self._tell(replace(archive, size=size), before + size, expected and before + expected)
-            yield chunk
+        self._is_whole = False
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size - told >= SHOWN_BYTES:
+                    told = size
+                    self._tell(replace(archive, size=size), before + size, expected and before + expected)
+                yield chunk
+            self._is_whole = True
+        finally:
+            self._coming = replace(archive, size=size)
         self._tell(replace(archive, size=size), before + size, expected and before + expected)
 
     def _tell(self, archive: JobArchive, count: int, expected: int | None) -> None:
@@ -214,9 +236,15 @@ class FirstUpload:
 
     async def _queue(self, request: JobRequest, fingerprint: str) -> tuple[Job, PushPlan]:
         registry = pick_registry(self._workshop.registries, request.registry)
-        self._compare(request.expected())
         asked = replace(self.job, options=request.options, archives=tuple(self._archives))
         opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, registry.check)
+        try:
+            self._compare(request.expected())
+        except TarmacError:
+            with suppress(TarmacError):  # what it is belongs to the record of what failed
+                async with opener.opened(asked, registry.destination, self._understood, self._indexes):
+                    pass
+            raise
         async with opener.opened(asked, registry.destination, self._understood, self._indexes) as opened:
             known = {
                 "archives": opened.job_archives,
@@ -250,7 +278,8 @@ class FirstUpload:
         """FAILED, unless the job has ended meanwhile; nothing of it is left in the spool."""
         self._submitted = True
         await self._workshop.early.drop(self.job.id)
-        bare = tuple(replace(archive, file=None) for archive in self._archives)
+        archives = (*self._archives, *([] if self._coming is None else [self._coming]))
+        bare = tuple(replace(archive, file=None) for archive in archives)
 
         def failed(job: Job) -> Job:
             if job.ended:

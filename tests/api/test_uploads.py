@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -313,14 +314,20 @@ async def test_an_upload_whose_last_byte_came_before_the_kill_becomes_a_job_at_t
         assert (shown.headers["upload-complete"], shown.headers["tarmac-job"]) == ("?1", path)
 
 
-async def test_an_upload_to_which_no_byte_comes_for_a_day_goes(tmp_path: Path) -> None:
+async def test_an_upload_to_which_no_byte_comes_for_a_day_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(tmp_path) as served:
-        upload, path = await begin(served)
+        upload, path = await begin(served, filename="x.tar", relativePath="disk/one/x.tar")
+        await append(served, upload, 0, APP[:HALF])
     for file in (tmp_path / "uploads").iterdir():
         os.utime(file, (0, 0))
+    async with serving(tmp_path) as served:  # a start with a clock that is ahead looks the same
+        assert (await served.client.head(upload, headers=TUS)).headers["upload-offset"] == str(HALF)
+    monkeypatch.setattr("app.jobs.idle.SEEN_FOR", timedelta(0))
     async with serving(tmp_path) as served:
         job = await job_of(served, path)
         assert (job["state"], job["problem"]["code"]) == ("failed", "upload_incomplete")
+        (archive,) = job["archives"]
+        assert (archive["name"], archive["path"], archive["size"]) == ("x.tar", "disk/one/x.tar", HALF)
         assert (await served.client.head(upload, headers=TUS)).status_code == 404
 
 

@@ -113,6 +113,7 @@ def test_the_document_is_the_contract_s() -> None:
         "archives": [
             {
                 "name": "x.tar",
+                "path": None,
                 "source": "upload",
                 "size": 5,
                 "digest": str(Digest.of(b"x")),

@@ -13,6 +13,7 @@ import pytest
 from app.api.options import read_options
 from app.errors import PathNotFound
 from app.jobs import ArchiveSource, JobService, JobState
+from app.jobs.audit import audit_members
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.watch import Folder, FolderWatch
 from tests.jobs.bench import APP, NAMELESS, TWO, Bench
@@ -72,8 +73,12 @@ async def test_an_archive_that_cannot_be_pushed_lies_in_failed_and_the_report_sa
     (folder / "sub/x.tar").write_bytes(NAMELESS)
     async with bench.service() as service:
         await carried(watch_of(service, folder))
+        (job,), _ = await service.page()
     assert below(folder) == ["failed/sub/x.tar", "failed/sub/x.tar.report.json"]
     assert report(folder / "failed/sub/x.tar.report.json")["problem"]["code"] == "missing_tag"
+    (archive,) = report(folder / "failed/sub/x.tar.report.json")["archives"]
+    assert (archive["path"], archive["size"], archive["format"]) == ("sub/x.tar", len(NAMELESS), "docker-archive")
+    assert audit_members(job)["archives"][0]["path"] == "sub/x.tar"
 
 
 async def test_a_file_is_taken_when_it_has_been_as_it_is_for_long_enough(bench: Bench, folder: Path) -> None:

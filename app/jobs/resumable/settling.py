@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -12,10 +13,11 @@ from app.archive import TarIndex
 from app.archive.intake import Intake, sniff_file
 from app.archive.model import Compression
 from app.errors import Internal, NotFound, TarmacError
-from app.jobs.archives import chunks_of, compare_checksum, unwrap
-from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.archives import Refused, chunks_of, compare_checksum, unwrap
+from app.jobs.job import Job, JobArchive, JobState
 from app.jobs.request import JobRequest
 from app.jobs.resumable.state import UploadState
+from app.jobs.resumable.telling import archive_of
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
 from app.jobs.service import JobService
 from app.jobs.workshop import Workshop
@@ -59,6 +61,10 @@ class Settler:
 
     async def give_up(self, upload: ArrivingUpload, error: TarmacError) -> None:
         """The job has failed with `error`, and the upload goes."""
+        size = await asyncio.to_thread(self._files.offset, upload.state.id)
+        self._show(upload.state, archive_of(upload.state, size or 0))
+        if upload.tally.intake is not None:
+            self._note_digest(upload.state, upload.tally.intake)
         await self._fail(upload.state, error)
         await self._uploads.drop(upload.state.id)
 
@@ -84,6 +90,7 @@ class Settler:
         taken = self._service.take_up(job)
         try:
             archive, index = await self._archive(job, upload)
+            self._show(state, replace(archive, file=None))
             if state.hold:
                 await self._queue_held(job, archive, state.checksum)
                 return
@@ -110,33 +117,55 @@ class Settler:
         """The plain tar of it where it is to lie, hashed and indexed."""
         state, spooled_as = upload.state, f"{job.id}-0"
         size = await asyncio.to_thread(self._files.offset, state.id)
-        intake = None if size is None else await hash_in_thread(upload.tally.finish, size)
+        try:
+            intake = None if size is None else await hash_in_thread(upload.tally.finish, size)
+        except TarmacError:
+            if upload.tally.intake is not None:
+                self._note_digest(state, upload.tally.intake)
+            raise
         if intake is not None:
             file = await self._move(state, spooled_as)
         else:
             intake, file = await self._read_again(job, state, spooled_as)
-        archive = JobArchive(state.name, ArchiveSource.UPLOAD, size=intake.received, file=file)
+        archive = replace(archive_of(state, intake.received), file=file)
         return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
+
+    def _note_digest(self, state: UploadState, intake: Intake) -> None:
+        """Keep the digest of an archive that was refused, if all of it was read."""
+        if intake.received == state.length:
+            self._show(state, replace(archive_of(state, intake.received), digest=intake.digest))
+
+    def _show(self, state: UploadState, archive: JobArchive) -> None:
+        self._workshop.ledger.show(state.job, lambda job: job.but(archives=(archive,)))
 
     async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[Intake, SpooledFile]:
         """From its beginning: a plain tar to hash and index it, another to decompress it into the spool."""
+        refused = partial(self._note_digest, state)
         moved = await asyncio.to_thread(self._files.settled, state.id, spooled_as)
         is_moved = moved is not None and await asyncio.to_thread(self._files.offset, state.id) is None
         source = self._workshop.spool.open(moved) if moved and is_moved else await self._open(state)
         try:
             if is_moved or await asyncio.to_thread(sniff_file, source, source.size) is Compression.NONE:
-                intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
-                async for chunk in chunks_of(source):
-                    await hash_in_thread(_drain, intake.feed, chunk)
-                await hash_in_thread(_drain, intake.finish)
+                intake = await self._read(source, refused)
             else:
-                intake, moved = await unwrap(source, spooled_as, self._workshop, job.share)
+                intake, moved = await unwrap(source, spooled_as, self._workshop, job.share, refused)
                 if state.hold:
                     moved = await asyncio.to_thread(self._files.keep_other, state.id, moved)
                 is_moved = True
         finally:
             source.close()
         return intake, moved if moved and is_moved else await self._move(state, spooled_as)
+
+    async def _read(self, source: OpenFile, refused: Refused) -> Intake:
+        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
+        try:
+            async for chunk in chunks_of(source):
+                await hash_in_thread(_drain, intake.feed, chunk)
+            await hash_in_thread(_drain, intake.finish)
+        except TarmacError:
+            refused(intake)
+            raise
+        return intake
 
     async def _open(self, state: UploadState) -> OpenFile:
         return await asyncio.to_thread(self._files.open, state.id)

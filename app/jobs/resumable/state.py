@@ -26,7 +26,8 @@ class UploadState:
     the client itself says when it is complete, whatever the length. `hold`: the archive stays when its job has ended,
     so that another can push it. `trusted`: while bytes come in that have still to be proven, where they begin.
     `complete`: the last byte is here. `pushes`: further jobs that read the archive that is held.
-    `submitter`: the name of the token that began it."""
+    `submitter`: the name of the token that began it. `path`: of the file on the client's side, "" if it
+    does not say."""
 
     id: str
     job: str
@@ -41,6 +42,7 @@ class UploadState:
     complete: bool = False
     pushes: tuple[str, ...] = ()
     submitter: str = ""
+    path: str = ""
 
     @classmethod
     def read(cls, raw: bytes) -> Self:

@@ -9,8 +9,9 @@ import structlog
 
 from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
 from app.jobs.idle import Idle
-from app.jobs.job import Job, JobState
+from app.jobs.job import Job, JobArchive, JobState
 from app.jobs.resumable.state import LIFETIME, UploadState
+from app.jobs.resumable.telling import archive_of
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
 from app.jobs.workshop import Workshop
 
@@ -76,16 +77,19 @@ class Sweeper:
         try:
             await self.check_unused(state)
             if state.job and not state.complete:
-                await self._workshop.ledger.change(state.job, self._failed)
+                offset = await asyncio.to_thread(self._uploads.files.offset, state.id)
+                archive = archive_of(state, offset or 0)
+                await self._workshop.ledger.change(state.job, lambda job: self._failed(job, archive))
         except (Conflict, NotFound):
             return not state.complete
         _log.info("an upload is too old, and goes", upload=state.id[:8], complete=state.complete)
         return True
 
-    def _failed(self, job: Job) -> Job:
+    def _failed(self, job: Job, archive: JobArchive) -> Job:
         hours = int(LIFETIME.total_seconds() // 3600)
         error = UploadIncomplete(f"no byte of the upload came for {hours} hours; send the archive again")
-        return job.to(JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock())
+        now = self._workshop.clock()
+        return job.to(JobState.FAILED, problem=error.problem, finished_at=now, archives=(archive,))
 
     async def _state_of(self, job_id: str) -> JobState | None:
         try:

@@ -42,6 +42,11 @@ class Tally:
         """As `Intake` has it; none of a wrapped archive."""
         return [] if self._intake is None else self._intake.files_from(number)
 
+    @property
+    def intake(self) -> Intake | None:
+        """What a plain tar goes through."""
+        return self._intake
+
     def finish(self, size: int) -> Intake | None:
         """With digest and index, where all `size` bytes of a plain tar went through. Raises what Intake raises."""
         if self._intake is None or self.count != size:

@@ -24,17 +24,22 @@ class Teller:
             self._loop.call_soon_threadsafe(self._tell, offset)
 
     def _tell(self, offset: int) -> None:
-        archive = JobArchive(self._state.name, ArchiveSource.UPLOAD, size=offset)
+        archive = archive_of(self._state, offset)
         self._workshop.ledger.show(
             self._state.job,
             lambda job: job.but(archives=(archive,), progress=received(job.progress, offset, self._state.length)),
         )
 
 
+def archive_of(upload: UploadState | NewUpload, size: int) -> JobArchive:
+    """Return the archive of an upload of which `size` bytes have come."""
+    return JobArchive(upload.name, ArchiveSource.UPLOAD, size=size, path=upload.path or None)
+
+
 def new_job(new: NewUpload, now: datetime) -> Job:
     request = new.request
     job = Job.new(JobState.RECEIVING, now)
-    archives = (JobArchive(new.name, ArchiveSource.UPLOAD),)
+    archives = (archive_of(new, 0),)
     told = received(job.progress, 0, new.length)
     return replace(
         job,

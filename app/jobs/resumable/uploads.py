@@ -94,6 +94,7 @@ class ResumableUploads:
             hold=new.hold,
             explicit=new.explicit,
             submitter=new.submitter.name,
+            path=new.path,
         )
         # the file first: a job without an upload would be received for ever, an upload without a job is swept away
         await asyncio.to_thread(self._files.create, state.id, state.write())

@@ -34,7 +34,8 @@ class UploadEnded(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """`explicit`: the client says itself when the upload is complete, whatever the length."""
+    """`explicit`: the client says itself when the upload is complete, whatever the length. `path`: of the file on the
+    client's side, "" if it does not say."""
 
     name: str
     request: JobRequest
@@ -44,6 +45,7 @@ class NewUpload:
     is_part: bool = False
     explicit: bool = False
     submitter: Submitter = NOBODY
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
