@@ -168,12 +168,25 @@ class Carrier:
             return Outcome.MOUNTED
         return Outcome.EXISTS if await self._registry.blob_exists(repository, *blob) else None
 
+    async def _reuse_stored(self, step: BlobStep, repository: str, content: Readable, berth: Berth) -> Outcome | None:
+        """As `_reuse`, for a layer whose digest is known now that it is open."""
+        known = await self._supply.recollection.of_blob(step, _blob_of(content)[0])
+        if known is None or known.repository == repository:
+            return None
+        if self._supply.word is not None:
+            berth.leave()
+        return await self._reuse(repository, known.repository, _blob_of(content))
+
     async def _send(
         self, landing: Landing, repository: str, absent: Digest | None, berth: Berth
     ) -> tuple[Outcome, Blob]:
         """`absent` is known not to be there."""
         content = await self._supply.open(landing.step)
         key = landing.step.key
+        if content.digest not in {None, absent}:
+            outcome = await self._reuse_stored(landing.step, repository, content, berth)
+            if outcome is not None:
+                return outcome, _blob_of(content)
 
         def report(position: int, sent: int) -> None:
             self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
@@ -186,3 +199,9 @@ class Carrier:
             return Outcome.EXISTS if sending.was_there else Outcome.PUSHED, blob
         finally:
             await sending.release()
+
+
+def _blob_of(content: Readable) -> Blob:
+    assert content.digest is not None
+    assert content.size is not None
+    return content.digest, content.size

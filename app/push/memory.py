@@ -80,10 +80,20 @@ class Recollection:
         is_another = step.layer is None and found is not None and found.digest != step.key
         return None if is_another else found
 
+    async def of_blob(self, step: BlobStep, digest: Digest) -> Remembered | None:
+        """Ask about a layer that is stored as it is: its digest is known only after its bytes have been read."""
+        if self._key(step) is not None:
+            return None
+        key = (Compression.NONE, digest)
+        if key not in self._known:
+            found = await self._memory.recall(self._registry, Compression.NONE, (digest,))
+            self._known |= {(Compression.NONE, found_digest): known for found_digest, known in found.items()}
+        return self._known.get(key)
+
     async def learn(self, step: BlobStep, blob: tuple[Digest, int], repository: str) -> None:
         """The content of the step has come to `repository` as `blob`."""
-        key, found = self._key(step), Remembered(*blob, repository)
-        if key is None or self._known.get(key) == found:
+        key, found = self._key(step) or (Compression.NONE, blob[0]), Remembered(*blob, repository)
+        if self._known.get(key) == found:
             return
         self._known[key] = self._news[key] = found
         self._bytes += step.extent.size
@@ -97,7 +107,7 @@ class Recollection:
             await self._memory.remember(self._registry, compression, found)
 
     def _key(self, step: BlobStep) -> Key | None:
-        """None for what is not kept."""
+        """None if the blob of the layer is not known before its bytes have been read."""
         if step.layer is None:
             return Compression.NONE, step.key
         return (self._compression, step.key) if is_compressed_anew(step.layer, self._compression) else None

@@ -94,6 +94,27 @@ async def test_a_blob_of_a_layout_is_mounted_from_where_it_was_pushed_to() -> No
     assert read_of(run) < len(STORED) // 10
 
 
+@pytest.mark.parametrize(
+    ("archive", "compression"),
+    [
+        (docker_save([tagged(image_of(LAYERS), "app:1")], style="crane"), "gzip"),
+        (docker_save([tagged(image_of(LAYERS), "app:1")], compress="gzip"), "zstd"),
+        (docker_save([tagged(image_of(LAYERS), "app:1")], compress="zstd"), "gzip"),
+        (TAR, "none"),
+    ],
+)
+async def test_a_layer_that_stays_as_it_is_in_a_docker_archive_is_mounted_too(archive: bytes, compression: str) -> None:
+    registry, memory = FakeRegistry(), DictMemory()
+    await pushed(registry, memory, "app:1", compression, archive)
+    registry.calls.clear()
+    run = await pushed(registry, memory, "other:1", compression, archive)
+    assert len(run.outcomes(Outcome.MOUNTED)) == 3
+    assert registry.count("push_blob") == 0
+    registry.blobs.clear()
+    await pushed(registry, memory, "third:1", compression, archive)
+    assert {repository for repository, _ in registry.blobs} == {"third"}
+
+
 async def test_a_blob_of_a_layout_that_has_gone_from_there_is_sent() -> None:
     registry, memory = FakeRegistry(), DictMemory()
     await pushed(registry, memory, "app:1", archive=LAYOUT)
