@@ -56,9 +56,9 @@ async def body_of(request: Request, context: ApiContext) -> AsyncIterator[bytes]
         raise UploadIncomplete(f"{received} bytes came and Content-Length says {expected}; send the archive again")
 
 
-async def small_body(request: Request, context: ApiContext) -> bytes:
+async def small_body(chunks: AsyncIterator[bytes]) -> bytes:
     body = b""
-    async for chunk in body_of(request, context):
+    async for chunk in chunks:
         body += chunk
         if len(body) > MAX_JSON_BYTES:
             raise InvalidRequest(f"the JSON body has more than {MAX_JSON_BYTES} bytes")

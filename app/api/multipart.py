@@ -13,18 +13,22 @@ from dataclasses import dataclass
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from app.api.disposition import filename_of
 from app.api.problems import MalformedRequest
-from app.errors import UploadIncomplete
+from app.errors import InvalidRequest, UploadIncomplete
 
 MAX_PARTS = 100  # a request of more archives is better sent as several
 MAX_HEADERS = 8  # of one part; browsers and curl send at most three
+MAX_PREAMBLE_BYTES = 64 << 10
+_NO_BOUNDARY = "the body does not begin with the boundary that the form's Content-Type has"
+_CUT_OFF = "the body ended before the form's closing boundary; send it again"
 MAX_TEXT_BYTES = 64 << 10  # one option
 
 
 @dataclass(frozen=True, slots=True)
 class _Begin:
     name: str
-    filename: str | None
+    filename: str | None  # "": a file without a name; None: no file
 
 
 class _End:
@@ -68,8 +72,8 @@ class _Collector:
         kind, parameters = parse_options_header(self._disposition.decode("latin-1"))
         if kind != b"form-data" or b"name" not in parameters:
             raise MalformedRequest("a part of the form lacks `Content-Disposition: form-data; name=…`")
-        filename = parameters.get(b"filename", b"").decode(errors="replace")
-        self.events.append(_Begin(parameters[b"name"].decode(errors="replace"), filename or None))
+        filename = filename_of(self._disposition.decode("latin-1"))
+        self.events.append(_Begin(parameters[b"name"].decode(errors="replace"), filename))
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         self.events.append(data[start:end])  # of the whole piece: no copy
@@ -79,6 +83,47 @@ class _Collector:
 
     def end(self) -> None:
         self.complete = True
+
+
+class _Preamble:
+    """What comes before the first part, which the parser does not know: text that says nothing, and blanks behind the
+    first boundary (RFC 2046 5.1.1)."""
+
+    def __init__(self, delimiter: bytes) -> None:
+        self._delimiter = delimiter
+        self._read = bytearray()
+        self._line = 0  # where the last line begins
+        self._looked = 0  # up to here for its end
+
+    def feed(self, chunk: bytes) -> bytes | None:
+        """Return the form from its first boundary on; None as long as there is none. Raises MalformedRequest, and
+        UploadIncomplete if `chunk` is empty: the body has ended."""
+        self._read += chunk
+        while (end := self._read.find(b"\n", self._looked)) >= 0:
+            line = bytes(self._read[self._line : end + 1])
+            self._line = self._looked = end + 1
+            if self._is_first(line):
+                return self._delimiter + b"\r\n" + self._read[self._line :]
+        self._looked = len(self._read)
+        if self._read.startswith(self._delimiter + b"--", self._line):
+            return bytes(self._read[self._line :])
+        if self._line > MAX_PREAMBLE_BYTES or self._looked - self._line > MAX_PREAMBLE_BYTES:
+            raise MalformedRequest(_NO_BOUNDARY)
+        if not chunk:
+            raise self._cut_off()
+        return None
+
+    def _is_first(self, line: bytes) -> bool:
+        rest = line.removeprefix(self._delimiter) if line.startswith(self._delimiter) else b"other"
+        if rest.strip(b" \t") == b"\n":
+            raise MalformedRequest("the lines of the form's head end with LF alone; they must end with CR and LF")
+        return rest.strip(b" \t") == b"\r\n"
+
+    def _cut_off(self) -> InvalidRequest | UploadIncomplete:
+        last = bytes(self._read[self._line :])
+        if self._delimiter.startswith(last) or last.startswith(self._delimiter):
+            return UploadIncomplete(_CUT_OFF)
+        return MalformedRequest(_NO_BOUNDARY)
 
 
 class Form:
@@ -101,6 +146,7 @@ class Form:
             raise MalformedRequest(f"the form cannot be read: {error}") from None
         if not parameters.get(b"boundary"):
             raise MalformedRequest("the form's Content-Type lacks its boundary")
+        self._preamble: _Preamble | None = _Preamble(b"--" + parameters[b"boundary"])
 
     async def parts(self) -> AsyncIterator[Part]:
         """Raises UploadIncomplete where the body ends before the form's closing boundary."""
@@ -127,9 +173,14 @@ class Form:
         chunk = await anext(self._body, b"")
         if not chunk and self._told.complete:
             return False
+        if self._preamble is not None:
+            begun = self._preamble.feed(chunk)
+            if begun is None:
+                return True
+            self._preamble, chunk = None, begun
         if not chunk:
             # The parser's own `finalize` takes a form that was cut off for a complete one.
-            raise UploadIncomplete("the body ended before the form's closing boundary; send it again")
+            raise UploadIncomplete(_CUT_OFF)
         try:
             self._parser.write(chunk)
         except FormParserError as error:
@@ -142,7 +193,8 @@ class Part:
 
     def __init__(self, name: str, filename: str | None, form: Form) -> None:
         self.name = name
-        self.filename = filename
+        self.filename = filename or None
+        self.is_file = filename is not None
         self._form = form
         self._ended = False
 

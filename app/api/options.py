@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.push import FORMATS, PushOptions
 
 MAX_WAIT_SECONDS = 86_400  # a day; what waits longer had better ask again
 MAX_PATHS = 1_000  # each is a pattern to be looked for
+_BRACKETS = re.compile(r"\[[0-9]{0,9}\]\Z")
 _MAX_VALUES = 2_000  # of one option, before anything looks at them
 
 # Name -> what it does, as the OpenAPI document tells it.
@@ -58,6 +60,7 @@ class Options:
 
     def add(self, name: str, value: str) -> None:
         """Raises InvalidRequest for an unknown option, and for another value of one that may have only one."""
+        name = plain_name(name) if plain_name(name) in REPEATABLE else name
         if name not in OPTIONS:
             raise InvalidRequest(f"unknown option `{name:.100}`; known are {', '.join(OPTIONS)}")
         values = self._values.setdefault(name, [])
@@ -134,6 +137,11 @@ class Options:
     def _one(self, name: str) -> str | None:
         values = self._values.get(name)
         return values[0] if values else None
+
+
+def plain_name(name: str) -> str:
+    """Without the brackets that some clients write behind the name of a list: `label[]`, `archive[0]`."""
+    return _BRACKETS.sub("", name)
 
 
 def read_options(members: Mapping[str, Any]) -> JobRequest:

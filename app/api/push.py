@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Request, Response
-from python_multipart.multipart import parse_options_header
 
 from app.api import job_response
 from app.api.body import MAX_JSON_BYTES, body_of, check_size, expected_bytes, small_body
+from app.api.body_kind import Body, Kind, is_json, read_kind
 from app.api.context import ApiContext, Context
 from app.api.jobs import wait_or_leave
 from app.api.multipart import Form
-from app.api.options import OPTIONS, Options
+from app.api.options import Options
 from app.api.problems import MalformedRequest, problem_response
 from app.api.push_documents import PUSH_RESPONSES, describe_push
 from app.api.split_upload import FormArchive, FormParts
@@ -44,17 +44,19 @@ class _Push:
         headers = self._request.headers
         self.options.add_all(self._request.query_params.multi_items())
         self.options.add_preference(headers.getlist("prefer"))
-        kind = parse_options_header(headers.get("content-type"))[0].decode("latin-1")
-        async with self._stack:
-            if kind == "application/json" or kind.endswith("+json"):
-                return await self._take_paths()
+        content_type = headers.get("content-type", "")
+        if not is_json(content_type):
             await check_size(self._request, self._context)
-            if kind == "multipart/form-data":
-                return await self._take_form()
-            return await self._take_raw()
+        async with self._stack:
+            body = await read_kind(content_type, body_of(self._request, self._context))
+            if body.kind is Kind.JSON:
+                return await self._take_paths(body.chunks)
+            if is_json(content_type):
+                await check_size(self._request, self._context)
+            return await (self._take_form(body) if body.kind is Kind.FORM else self._take_raw(body.chunks))
 
-    async def _take_paths(self) -> Job:
-        body = await small_body(self._request, self._context)
+    async def _take_paths(self, chunks: AsyncIterator[bytes]) -> Job:
+        body = await small_body(chunks)
         try:
             members = strict_json(body, what="the JSON body", limit=MAX_JSON_BYTES)
         except MalformedArchive as error:
@@ -65,11 +67,10 @@ class _Push:
         self._check_options()
         return await self._context.service.submit_paths(self.options.request(self._context.caller), self._key())
 
-    async def _take_raw(self) -> Job:
+    async def _take_raw(self, chunks: AsyncIterator[bytes]) -> Job:
         self.options.add_digest_fields(self._digest_fields())
         self._check_options()
         expected = expected_bytes(self._request)
-        chunks = body_of(self._request, self._context)
         first = await anext(chunks, None) if expected is None else b""
         if expected == 0 or first is None:
             raise InvalidRequest("the body is empty; send an archive, as curl -T x.tar or curl -F archive=@x.tar does")
@@ -78,15 +79,13 @@ class _Push:
         await upload.receive(self._name, _behind(first, chunks), expected)
         return await upload.submit(self.options.request(self._context.caller))
 
-    async def _take_form(self) -> Job:
+    async def _take_form(self, body: Body) -> Job:
         if self._digest_fields():
             raise InvalidRequest("Content-Digest of a form is not the archive's; give it as option `checksum`")
-        form = Form(self._request.headers["content-type"], body_of(self._request, self._context))
+        form = Form(body.content_type, body.chunks)
         async for part in FormParts(form):
             if isinstance(part, FormArchive):
                 await self._take_part(part)
-            elif part.filename is not None and part.name not in OPTIONS:
-                raise InvalidRequest(f"the form's part `{part.name:.100}` is a file; file parts are called `archive`")
             else:
                 self.options.add(part.name, await part.text())
         if self.upload is None:

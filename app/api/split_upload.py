@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from app.api.multipart import Form, Part
+from app.api.options import OPTIONS, plain_name
 from app.archive.split import (
     HEAD_BYTES,
     TAIL_BYTES,
@@ -24,7 +25,7 @@ class _Opened:
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self.is_archive = part.name == ARCHIVE_PART
+        self.is_archive = plain_name(part.name) == ARCHIVE_PART or (part.is_file and part.name not in OPTIONS)
         self.name = PartName.parse((part.filename or "").replace("\\", "/").rpartition("/")[2])
         self.size = 0
         self._chunks = part.chunks()
@@ -45,6 +46,12 @@ class _Opened:
             if self.size > HEAD_BYTES:
                 break
         return self.ends
+
+    async def is_left_out(self) -> bool:
+        """A file that nobody chose, as browsers send it."""
+        if not self.is_archive or self.part.filename:
+            return False
+        return (await self.look()).size == 0
 
     async def read(self) -> AsyncIterator[bytes]:
         for chunk in self._ahead:
@@ -121,8 +128,11 @@ class FormParts:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             return ahead
-        part = await anext(self._parts, None)
-        return None if part is None else _Opened(part)
+        async for part in self._parts:
+            opened = _Opened(part)
+            if not await opened.is_left_out():
+                return opened
+        return None
 
     def put_back(self, part: _Opened | None) -> None:
         self._ahead = part

@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from app.api.options import REPEATABLE, Options
 from app.api.problems import MalformedRequest
@@ -90,17 +90,6 @@ class Metadata:
                 options.add(name, text)
 
 
-def filename_of(disposition: str | None) -> str:
-    """Of Content-Disposition, as the draft has clients tell it; the encoded form goes first."""
-    if disposition is None:
-        return ""
-    encoded = re.search(r"filename\*=UTF-8''([^;\s]+)", disposition, re.IGNORECASE)
-    if encoded:
-        return unquote(encoded[1])
-    quoted = re.search(r'filename="([^"]*)"', disposition, re.IGNORECASE)
-    return quoted[1] if quoted else ""
-
-
 def proof_of(headers: Mapping[str, str]) -> Proof | None:
     """`Upload-Checksum` of tus. Raises MalformedRequest."""
     field = headers.get("upload-checksum")
@@ -127,4 +116,4 @@ def parts_of(concat: str) -> tuple[str, ...]:
     return tuple(match[1] for match in found if match)
 
 
-__all__ = ["Metadata", "filename_of", "is_true", "number", "parts_of", "proof_of", "truth"]
+__all__ = ["Metadata", "is_true", "number", "parts_of", "proof_of", "truth"]

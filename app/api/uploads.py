@@ -15,6 +15,7 @@ from app.api import job_response
 from app.api.body import MAX_JSON_BYTES, body_of, expected_bytes, small_body
 from app.api.context import ApiContext, Context
 from app.api.digest_fields import parse_digest_field
+from app.api.disposition import filename_of
 from app.api.options import Options
 from app.api.problems import MalformedRequest, problem_response
 from app.api.push import display_name, display_path
@@ -33,7 +34,6 @@ from app.api.upload_fields import (
     PARTIAL_UPLOAD,
     TUS_VERSION,
     Metadata,
-    filename_of,
     is_true,
     number,
     parts_of,
@@ -121,7 +121,7 @@ async def overridden(upload_id: str, request: Request, context: Context) -> Resp
 async def push_held(upload_id: str, request: Request, context: Context) -> Response:
     """Another job of the archive of an upload that was begun with `hold`, without sending it again. The body has the
     options of the push as members."""
-    body = await small_body(request, context)
+    body = await small_body(body_of(request, context))
     options = Options()
     options.add_all(request.query_params.multi_items())
     if body:
@@ -174,7 +174,7 @@ def _new_upload(request: Request, caller: Caller) -> NewUpload:
         length = expected_bytes(request)
     if completes is None and length is None and headers.get("upload-defer-length") != "1" and not _is_final(request):
         raise MalformedRequest("say how long the upload is: Upload-Length, or Upload-Defer-Length: 1")
-    name = metadata.filename or filename_of(headers.get("content-disposition"))
+    name = metadata.filename or filename_of(headers.get("content-disposition", "")) or ""
     new = NewUpload(display_name(name), options.request(caller), length, headers.get("upload-metadata", ""))
     return replace(
         new,

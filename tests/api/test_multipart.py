@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from app.api.multipart import MAX_PARTS, MAX_TEXT_BYTES, Form
+from app.api.multipart import MAX_PARTS, MAX_PREAMBLE_BYTES, MAX_TEXT_BYTES, Form
 from app.api.problems import MalformedRequest
 from app.errors import UploadIncomplete
 
@@ -102,3 +102,22 @@ async def test_what_is_no_form_is_refused(body: bytes) -> None:
 async def test_a_form_needs_a_boundary_of_reasonable_length(content_type: str) -> None:
     with pytest.raises(MalformedRequest):
         await parsed([b""], content_type)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+async def test_a_preamble_is_read_once_however_it_is_cut(size: int) -> None:
+    preamble = b"For a reader without MIME.\r\n--XXX\r\n --XX\r\nx--XX\r\n--XX x\r\n\n--X\n"
+    for padding in (b"", b" \t "):
+        body = preamble + FORM.replace(b"--XX\r\n", b"--XX" + padding + b"\r\n")
+        assert await parsed(body[at : at + size] for at in range(0, len(body), size)) == EXPECTED
+
+
+async def test_a_preamble_has_a_longest_length_and_costs_little_byte_by_byte() -> None:
+    for filler in (b"x", b"\n", b"-", b"--XX "):
+        with pytest.raises(MalformedRequest):
+            await parsed([filler] * (MAX_PREAMBLE_BYTES + 10))
+
+
+async def test_lines_that_end_with_lf_alone_are_told() -> None:
+    with pytest.raises(MalformedRequest, match="CR and LF"):
+        await parsed([FORM.replace(b"\r\n", b"\n")])

@@ -371,12 +371,6 @@ def test_a_file_name_is_only_ever_shown(sent: str, shown: str) -> None:
     assert display_name(sent) == shown
 
 
-async def test_a_file_part_of_another_name_is_told_what_file_parts_are_called(served: Served) -> None:
-    answer = await served.client.post("/push", files={"file": ("x.tar", APP)})
-    detail = problem(answer, 422, "invalid_request")["detail"]
-    assert detail == "the form's part `file` is a file; file parts are called `archive`"
-
-
 async def test_so_many_uploads_as_the_settings_say_come_in_at_once(tmp_path: Path) -> None:
     go = asyncio.Event()
 
