@@ -166,7 +166,16 @@ class Conflict(RequestError):
 
 
 class ArchiveError(TarmacError):
+    """`content`: what of the archive the message quotes at its end; taken away where the reader may not see it."""
+
     origin = Origin.ARCHIVE
+
+    def __init__(self, message: str, *, content: str = "") -> None:
+        super().__init__(message)
+        self.content = content
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.content}" if self.content else str(self.args[0])
 
 
 class UnknownFormat(ArchiveError):

@@ -35,7 +35,7 @@ _HEADERS = {
 _RAW_TYPES = ("application/x-tar", "application/gzip", "application/zstd", "application/octet-stream")
 _ARCHIVE = (
     "An archive; may come several times. The parts of a split one (`x.tar.000`, `x.tar.001`, …) follow each other in "
-    "order, under the names that say their numbers, and are one archive."
+    "order, under the names that say their numbers, and are one archive. A file under another name is an archive, too."
 )
 _NOT_HERE = {"unauthorized", "forbidden", "not_found", "tag_exists", "internal", "interrupted"}
 _CODES = [code for code in statuses() if code not in _NOT_HERE]

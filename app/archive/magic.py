@@ -27,15 +27,17 @@ _MAGIC = (
 )
 
 
-def describe(head: bytes) -> str:
-    """A noun phrase for what starts with `head`."""
-    for magic, name in _MAGIC:
-        if head.lstrip().startswith(magic):
-            return name
-    return f"unknown data starting with {_shown(head[:16])}"
+def describe(head: bytes) -> str | None:
+    """A noun phrase for what starts with `head`; None if that is not known."""
+    return next((name for magic, name in _MAGIC if head.lstrip().startswith(magic)), None)
 
 
-def _shown(head: bytes) -> str:
+def shown(head: bytes) -> str:
+    """The first bytes of it."""
+    return f"it starts with {_text(head[:16])}" if head else ""
+
+
+def _text(head: bytes) -> str:
     """As text where it is some, else in hex."""
     text = head.decode("ascii", "replace")
     return repr(text) if text.isprintable() and text.isascii() else f"the bytes {head.hex(' ')}"

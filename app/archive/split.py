@@ -153,7 +153,9 @@ def begin_series(name: PartName, ends: Ends) -> Series:
         return Series(name)
     count, size = members["Count"], members["Bytes"]
     if type(count) is not int or type(size) is not int or count < 1 or size < 0:
-        raise MalformedArchive(f"{name} has {count!r:.40} as the count of its parts and {size!r:.40} as their bytes")
+        raise MalformedArchive(
+            f"{name} has a count of its parts or of their bytes that cannot be", content=f"{count!r:.40}, {size!r:.40}"
+        )
     return Series(name, count, size)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from app.archive.magic import describe
+from app.archive.magic import describe, shown
 from app.archive.model import DEFAULT_LIMITS, Extent, Limits, ReadAt
 from app.archive.tar_header import (
     BLOCK,
@@ -250,8 +250,11 @@ def _kind(type_: bytes, name: str) -> MemberKind:
 
 
 def _not_a_tar(head: bytes) -> UnknownFormat:
+    known = describe(head)
+    what = known or "unknown data"
     return UnknownFormat(
-        f"the archive is no tar but {describe(head)}; a tar is expected, plain or wrapped in gzip, zstd, xz or bzip2"
+        f"the archive is no tar but {what}; a tar is expected, plain or wrapped in gzip, zstd, xz or bzip2",
+        content="" if known else shown(head),
     )
 
 

@@ -86,7 +86,9 @@ def _are_numbers(fields: bytes, width: int) -> bool:
 def _size(field: bytes, offset: int) -> int:
     size = _number(field)
     if size is None or not 0 <= size < 1 << 63:  # a negative one turned readers back for ever (CVE-2025-8194)
-        raise MalformedArchive(f"the header at byte {offset} has the size {field!r}, which is not a count of bytes")
+        raise MalformedArchive(
+            f"the header at byte {offset} has a size that is not a count of bytes", content=f"{field!r:.100}"
+        )
     return size
 
 
@@ -155,13 +157,13 @@ class Extensions:
             raise MalformedArchive(f"{where} is global and sets the {field} of all members")
         self._once(field, where)
         if not value or b"\0" in value:
-            raise MalformedArchive(f"{where} has the {field} {value!r:.200}")
+            raise MalformedArchive(f"{where} has a {field} that cannot be", content=f"{value!r:.100}")
         if field != "size":
             setattr(self, field, text(value))
         elif value.isdigit() and len(value) <= _MAX_DIGITS:
             self.size = int(value)
         else:
-            raise MalformedArchive(f"{where} has the size {value!r:.100}, which is not a count of bytes")
+            raise MalformedArchive(f"{where} has a size that is not a count of bytes", content=f"{value!r:.100}")
 
 
 def _records(content: bytes, where: str) -> list[tuple[bytes, bytes]]:

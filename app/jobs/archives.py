@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Set
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +13,7 @@ from app.archive import Compression
 from app.archive.compression import MOST_MEMORY
 from app.archive.intake import Intake, sniff_file
 from app.archive.window import HEAD_BYTES, decoder_memory, is_told
-from app.errors import ChecksumMismatch, InvalidRequest, TarmacError
+from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
 from app.jobs.job import ArchiveSource, JobArchive
 from app.jobs.paths import AllowedRoots
 from app.jobs.request import JobRequest
@@ -53,6 +54,18 @@ def path_archives(
         path = roots.relative(file.path)
         archives[name] = JobArchive(name, source, file.size, file=file, expected=expected, path=path)
     return tuple(archives.values())
+
+
+@contextmanager
+def nothing_quoted(archives: Sequence[JobArchive] | None = None) -> Iterator[None]:
+    """An error of files that were named by path, as all are without `archives`, quotes nothing that they hold: whoever
+    may name a file may not read it."""
+    try:
+        yield
+    except ArchiveError as error:
+        if archives is None or any(archive.source is not ArchiveSource.UPLOAD for archive in archives):
+            error.content = ""
+        raise
 
 
 def compare_checksum(archive: JobArchive, expected: Digest) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
-from app.jobs.archives import look_at
+from app.jobs.archives import look_at, nothing_quoted
 from app.jobs.fencing import FencedRegistry
 from app.jobs.job import Job, JobArchive, JobImage, JobState
 from app.jobs.leases import TagsHeldError, landed_names
@@ -120,7 +120,8 @@ class Runner:
     async def _problem_of(self, job: Job) -> Problem | None:
         """None where the push was gone through; images may have failed."""
         try:
-            await self._push(job)
+            with nothing_quoted(job.archives):
+                await self._push(job)
         except TagsHeldError:
             raise
         except TarmacError as error:

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from app.errors import Conflict, InvalidRequest
-from app.jobs.archives import path_archives
+from app.jobs.archives import nothing_quoted, path_archives
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.parts import join_parts
 from app.jobs.paths import AllowedRoots
@@ -126,7 +126,8 @@ class JobService:
         self._stops.pop(job_id, None)
 
     def _find(self, patterns: Sequence[str], roots: AllowedRoots) -> tuple[SpooledFile, ...]:
-        return join_parts(roots.find(patterns), self._workshop.spool.open)
+        with nothing_quoted():
+            return join_parts(roots.find(patterns), self._workshop.spool.open)
 
     async def get(self, job_id: str) -> Job:
         return await self._ledger.get(job_id)

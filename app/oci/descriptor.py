@@ -25,7 +25,7 @@ def parse_media_type(text: object, what: str) -> str:
     """RFC 6838 type/subtype without parameters: it becomes a header, so nothing else may pass."""
     if isinstance(text, str) and _MEDIA_TYPE.fullmatch(text):
         return text
-    raise MalformedArchive(f"{what} has the media type {text!r:.200}, which is not of the form type/subtype")
+    raise MalformedArchive(f"{what} has a media type that is not of the form type/subtype", content=f"{text!r:.100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Descriptor:
             raise MalformedArchive(f"{what} is not a descriptor object")
         size = members.get("size")
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_SIZE:
-            raise MalformedArchive(f"{what} has the size {size!r:.100}, which is not a count of bytes")
+            raise MalformedArchive(f"{what} has a size that is not a count of bytes", content=f"{size!r:.100}")
         refuse_lookalikes(members, _FIELDS, what)
         platform = members.get("platform")
         artifact_type = members.get("artifactType")

@@ -54,4 +54,6 @@ class Digest:
 
 
 def _no_digest(text: object) -> MalformedArchive:
-    return MalformedArchive(f"{text!r:.200} is not a digest; sha256:<64 hex> or sha512:<128 hex> is expected")
+    return MalformedArchive(
+        "what should be one is not a digest; sha256:<64 hex> or sha512:<128 hex> is expected", content=f"{text!r:.200}"
+    )

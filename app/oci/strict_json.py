@@ -67,6 +67,8 @@ def strict_json(raw: bytes, *, what: str, limit: int) -> Any:
         )
         if "\\u" in text:  # the only way a lone surrogate can come out of valid UTF-8
             json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedArchive(f"{what} is not valid JSON: it is not UTF-8 at byte {error.start}") from None
     except (ValueError, RecursionError) as error:
         raise MalformedArchive(f"{what} is not valid JSON: {error}") from None
     return value

@@ -20,7 +20,7 @@ def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
         yield
     except ArchiveError as error:
         if several:
-            error.args = (f"{name}: {error}",)
+            error.args = (f"{name}: {error.args[0]}",)
         raise
 
 

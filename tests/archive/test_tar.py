@@ -143,14 +143,14 @@ def test_no_byte_at_all_is_no_archive() -> None:
         (b"<html>" + b" " * 600, "an HTML or XML document"),
         (b'{"errors": []}', "a JSON document"),
         (b"\n<!DOCTYPE html>", "an HTML or XML document"),
-        (b"just text", "unknown data starting with 'just text'"),
-        (b"\x00\x01\x02" + bytes(600), "unknown data starting with the bytes 00 01 02 00"),
-        (b"x", "unknown data starting with 'x'"),
+        (b"just text", "unknown data.*: it starts with 'just text'"),
+        (b"\x00\x01\x02" + bytes(600), "unknown data.*: it starts with the bytes 00 01 02 00"),
+        (b"x", "unknown data.*: it starts with 'x'"),
         (bytes(100), "unknown data"),
     ],
 )
 def test_what_is_no_tar_is_told_at_the_first_header(data: bytes, words: str) -> None:
-    with pytest.raises(UnknownFormat, match=f"no tar but {words}.*gzip, zstd, xz or bzip2"):
+    with pytest.raises(UnknownFormat, match=f"no tar but {words}"):
         index(data)
 
 
@@ -282,7 +282,7 @@ def test_a_size_is_octal_or_binary(field: bytes, size: int) -> None:
     ],
 )
 def test_a_size_in_any_other_spelling_is_refused(field: bytes) -> None:
-    with pytest.raises(MalformedArchive, match="header at byte 512 has the size"):
+    with pytest.raises(MalformedArchive, match="header at byte 512 has a size"):
         index(file("a") + header("b", field) + END)
 
 
@@ -387,7 +387,7 @@ def test_a_pax_size_in_any_spelling_but_digits_is_refused(size: str) -> None:
 @pytest.mark.parametrize("field", ["path", "linkpath"])
 @pytest.mark.parametrize("value", ["", "a\0b", "\0"])
 def test_an_empty_pax_name_or_one_with_nul_is_refused(field: str, value: str) -> None:
-    with pytest.raises(MalformedArchive, match=f"has the {field}"):
+    with pytest.raises(MalformedArchive, match=f"has a {field}"):
         index(pax((field, value)) + file("a") + END)
 
 

@@ -67,7 +67,7 @@ def _plain_images(lines: Sequence[str]) -> Iterator[Wanted]:
             try:
                 reference = Reference.parse(text)
             except InvalidReference as error:
-                raise MalformedArchive(f"line {number} of {IMAGES} is no image name: {error}") from None
+                raise MalformedArchive(f"line {number} of {IMAGES} is no image name", content=str(error)) from None
             tag = reference.tag or "latest"  # of name and digest, a bundle keeps the name
             yield _image(reference.registry, reference.repository, tag)
 
@@ -130,7 +130,7 @@ def _mapping(value: Node, what: str) -> Mapping[str, Node]:
 def _members(value: Node, known: frozenset[str], what: str) -> Mapping[str, Node]:
     members = _mapping(value, what)
     if unknown := [repr(key) for key in members if key not in known]:
-        raise MalformedArchive(f"{what} has keys that no bundle has: {enumerated(unknown)}")
+        raise MalformedArchive(f"{what} has keys that no bundle has", content=enumerated(unknown))
     return members
 
 

@@ -70,7 +70,7 @@ def check_version(contents: Contents) -> None:
     version = members.get("imageLayoutVersion") if isinstance(members, dict) else None
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise MalformedArchive(
-            f"{MARKER} has the imageLayoutVersion {version!r:.100}; 1.0.0 is read, and any other 1.x"
+            f"the imageLayoutVersion of {MARKER} is not read; 1.0.0 is, and any other 1.x", content=f"{version!r:.100}"
         )
 
 

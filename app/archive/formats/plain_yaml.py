@@ -47,7 +47,7 @@ def read_lines(raw: bytes, *, what: str) -> list[str]:
     try:
         lines = [line.removesuffix("\r") for line in raw.decode("utf-8").split("\n")]
     except UnicodeDecodeError as error:
-        raise MalformedArchive(f"{what} is not UTF-8: {error}") from None
+        raise MalformedArchive(f"{what} is not UTF-8 at byte {error.start}") from None
     for number, line in enumerate(lines, 1):
         if not line.isprintable():
             raise MalformedArchive(f"line {number} of {what} holds a tab or a control character")
@@ -174,7 +174,7 @@ class _Reader:
     def _refused(self, line: _Line, why: str) -> MalformedArchive:
         """Without the value: it may be a password, as in what such files are made from."""
         shown = line.text.partition(": ")[0][:_SHOWN]
-        return MalformedArchive(f"line {line.number} of {self._what} {why}, at {shown!r}")
+        return MalformedArchive(f"line {line.number} of {self._what} {why}", content=f"{shown!r}")
 
 
 def _is_empty(rest: str) -> bool:

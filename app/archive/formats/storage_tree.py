@@ -128,7 +128,7 @@ class _Roots:
         try:
             return Digest.parse(raw.decode("ascii"))
         except (UnicodeDecodeError, MalformedArchive):
-            raise MalformedArchive(f"{name!r:.400} holds {raw[:100]!r}, which is not a digest") from None
+            raise MalformedArchive(f"what {name!r:.400} holds is not a digest", content=f"{raw[:80]!r}") from None
 
     def _read(self, digest: Digest) -> Descriptor | None:
         raw = self._contents.read(blob_place(digest), MAX_MANIFEST_BYTES)
@@ -146,8 +146,9 @@ class _Roots:
         media_type = media_type_of(members) if isinstance(members, dict) else ""
         if not is_manifest(media_type) or members.get("schemaVersion") == 1:
             raise MalformedArchive(
-                f"{what}, to which a tag points, is no image manifest and no index of today (media type "
-                f"{media_type!r:.200}); make the archive again without it"
+                f"{what}, to which a tag points, is no image manifest and no index of today; make the archive again "
+                "without it",
+                content=f"its media type is {media_type!r:.100}",
             )
         return replace(descriptor, media_type=media_type)
 
