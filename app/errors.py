@@ -4,7 +4,7 @@
     ├── RequestError    the caller asked for something that cannot be done as asked
     │   ├── InvalidSettings · InvalidRequest · FormatMismatch · MissingTag · InvalidReference · DestinationConflict
     │   ├── SingleImageRequired · UnknownRegistry · PathNotAllowed · PathNotFound · UploadIncomplete
-    │   ├── ChecksumMismatch · TooLarge · QuotaExceeded · Unauthorized · Forbidden · NotFound · Conflict
+    │   ├── ChecksumMismatch · TooLarge · QuotaExceeded · RateLimited · Unauthorized · Forbidden · NotFound · Conflict
     │   └── TagExists
     ├── ArchiveError    the bytes that came are not what they should be
     │   ├── UnknownFormat · MalformedArchive · TruncatedArchive · LimitExceeded
@@ -13,7 +13,7 @@
     │   ├── RegistryUnreachable · RegistryTLS · RegistryAuth · RegistryDenied
     │   └── RegistryRejected · RegistryRateLimited · RegistryFault · RegistryLost
     └── ServiceError    our side
-        └── SpoolFull · SourceUnreadable · Unavailable · Interrupted · Internal
+        └── SpoolFull · SourceUnreadable · Busy · Unavailable · Interrupted · Internal
 
 A message says what happened, where, and what to do about it; it never holds a secret or a traceback. HTTP status
 codes are not known here (`app.api.problems` maps them).
@@ -147,6 +147,15 @@ class TooLarge(RequestError):
 class QuotaExceeded(RequestError):
     code, title = "quota_exceeded", "The token has as much under way as it may"
     retryable = True
+
+
+class RateLimited(RequestError):
+    code, title = "rate_limited", "The caller asks for more than it may in this time"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
 
 
 class Unauthorized(RequestError):
@@ -294,6 +303,11 @@ class SpoolFull(ServiceError):
 
 class SourceUnreadable(ServiceError):
     code, title = "source_unreadable", "The archive cannot be read at the moment"
+    retryable = True
+
+
+class Busy(ServiceError):
+    code, title = "busy", "The service has as much under way as it can take"
     retryable = True
 
 

@@ -28,6 +28,7 @@ from app.api import ApiContext, RegistryView, new_application
 from app.api.connection import RESERVED, Connection, raise_file_limit
 from app.api.metrics import Metrics
 from app.api.middleware.proxy import TrustedProxies
+from app.api.middleware.rates import Buckets, Kind, Rate, rates_of
 from app.api.options import read_options
 from app.api.problems import describe
 from app.api.pull import serve_pulls
@@ -67,25 +68,27 @@ DRAIN_SECONDS = 0.05  # between two looks whether the last upload is in
 def create_app(settings: Settings) -> FastAPI:
     """The application; nothing runs before its lifespan does. Raises InvalidSettings."""
     layout = None if settings.registries else layout_of(settings)
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with _running(settings) as context:
+            async with _running(settings, metrics) as context:
                 app.state.context = context
                 yield
         except TarmacError as error:
             app.state.fault = error
             raise
 
-    app = new_application(lifespan, access_of(settings), settings.max_uploads)
+    buckets = Buckets(_rates(settings), metrics=metrics)
+    app = new_application(lifespan, access_of(settings), settings.max_uploads, buckets)
     if layout is not None:
         serve_pulls(app, layout)
     return app
 
 
 @asynccontextmanager
-async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
+async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiContext]:
     use_io_threads()
     disk = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
     spool = await asyncio.to_thread(_spool, settings, disk)
@@ -95,7 +98,6 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         arriving = ArrivingFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await Uploads.load(arriving, workshop.limits)
-        metrics = Metrics()
         workshop.ledger.observe(metrics.count_ended)
         workshop.ledger.observe_sent(metrics.count_sent)
         if settings.otel_endpoint is not None:
@@ -119,6 +121,18 @@ async def _running(settings: Settings) -> AsyncIterator[ApiContext]:
             audit=backed.store,
             metrics=metrics,
         )
+
+
+def _rates(settings: Settings) -> Mapping[Kind, Rate]:
+    return rates_of(
+        {
+            Kind.REQUESTS: settings.rate_requests,
+            Kind.UPLOADS: settings.rate_uploads,
+            Kind.JOBS: settings.rate_jobs,
+            Kind.PULLS: settings.rate_pulls,
+            Kind.FAILURES: settings.rate_failures,
+        }
+    )
 
 
 def _spool(settings: Settings, disk: DiskSpool) -> DiskSpool | S3Spool:

@@ -156,6 +156,11 @@ class Settings(BaseModel):
     )
     max_upload_bytes: Annotated[Bytes, Field(gt=0)] = 64 << 30
     decoder_memory: Annotated[Bytes, Field(ge=8 << 20)] = 64 << 20
+    rate_requests: Annotated[float, Field(ge=0)] = 200
+    rate_uploads: Annotated[float, Field(ge=0)] = 50
+    rate_jobs: Annotated[float, Field(ge=0)] = 20
+    rate_pulls: Annotated[float, Field(ge=0)] = 1_000
+    rate_failures: Annotated[float, Field(ge=0)] = 1
     max_uploads: Annotated[int, Field(ge=1, le=4096)] = 1_500  # each holds a connection, a file and some MiB
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
     replica_timeout: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(minutes=10))] = timedelta(seconds=8)

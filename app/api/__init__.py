@@ -20,6 +20,7 @@ from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
 from app.api.middleware.cors import Cors
 from app.api.middleware.proxy import Proxy
+from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
 from app.api.security import Access, Security
 
@@ -30,7 +31,9 @@ Errors are problem documents (RFC 9457) with a stable `code`; a job's and an ima
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def new_application(lifespan: Lifespan, access: Access, max_uploads: int = MOST[Crowd.UPLOADS]) -> FastAPI:
+def new_application(
+    lifespan: Lifespan, access: Access, max_uploads: int = MOST[Crowd.UPLOADS], buckets: Buckets | None = None
+) -> FastAPI:
     """`lifespan` sets `state.context` to an ApiContext before the first request."""
     app = FastAPI(
         title="Tarmac",
@@ -55,8 +58,11 @@ def new_application(lifespan: Lifespan, access: Access, max_uploads: int = MOST[
     ):
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Security, access=access)
-    app.add_middleware(Guard, most={**MOST, Crowd.UPLOADS: max_uploads})
+    most = {**MOST, Crowd.UPLOADS: max_uploads}
+    buckets = buckets or Buckets()
+    app.add_middleware(Rates, buckets=buckets, most=most)
+    app.add_middleware(Security, access=access, buckets=buckets)
+    app.add_middleware(Guard, most=most)
     app.add_middleware(Dialects)
     app.add_middleware(Proxy, trusted=access.proxies, base_path=access.base_path)
     app.add_middleware(Cors, origins=access.cors)

@@ -12,13 +12,14 @@ from enum import StrEnum
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import MalformedRequest, UploadStalled, problem_response
-from app.errors import Unavailable
+from app.errors import Busy
 
 MAX_HEAD_BYTES = 32 << 10  # what servers usually take
 MAX_HEADERS = 100
 STALL_SECONDS = 30.0  # without a byte of the body
 RATE_SECONDS = 30.0  # of waiting for the body, over which its rate is taken
 LEAST_BYTES_PER_SECOND = 1024  # a modem of 1995 has three times that
+_LOADS = re.compile(r"(?:/v\d+(?:\.\d+)*)?/images/.+")  # Docker's routes, with a version or without
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -61,7 +62,7 @@ class Guard:
             await self._app(scope, self._timed(receive), send)
             return
         if self._present[crowd] >= self._most[crowd]:
-            full = Unavailable(f"{self._most[crowd]} {crowd} are under way, and no more are taken; try again later")
+            full = Busy(f"{self._most[crowd]} {crowd} are under way, and no more are taken; try again later")
             await problem_response(full, {"Connection": "close"})(scope, receive, send)
             return
         self._present[crowd] += 1
@@ -101,9 +102,10 @@ class Guard:
 
 def crowd_of(scope: Scope) -> Crowd | None:
     path = scope.get("path", "")
-    if path.endswith("/events") and path.startswith("/jobs/"):
+    if path.startswith("/jobs/") and (path.endswith("/events") or b"wait=" in scope.get("query_string", b"")):
         return Crowd.WATCHERS
-    if scope.get("method") in ("POST", "PUT", "PATCH") and path.startswith(("/push", "/uploads", "/images")):
+    sends = scope.get("method") in ("POST", "PUT", "PATCH")
+    if sends and (path.startswith(("/push", "/uploads")) or _LOADS.fullmatch(path)):
         return Crowd.UPLOADS
     return None
 

@@ -44,6 +44,9 @@ class Metrics:
         self._sent = Counter(
             "tarmac_sent_bytes", "Payload bytes of blobs that registries read", registry=self._registry
         )
+        self.rate_limited = Counter(
+            "tarmac_rate_limited", "Requests that were answered 429, by kind", ["kind"], registry=self._registry
+        )
         self._unread = 0
         self._seconds = Histogram(
             "tarmac_job_seconds", "From the start of a job to its end", buckets=_SECONDS, registry=self._registry

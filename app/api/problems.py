@@ -53,6 +53,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         errors.PathNotAllowed: HTTPStatus.FORBIDDEN,
         errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+        errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
         errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
         errors.Forbidden: HTTPStatus.FORBIDDEN,
         Misdirected: HTTPStatus.MISDIRECTED_REQUEST,
@@ -62,6 +63,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         errors.SpoolFull: HTTPStatus.INSUFFICIENT_STORAGE,
         errors.SourceUnreadable: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     }
 )

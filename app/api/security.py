@@ -16,8 +16,10 @@ from app.api.context import CALLER
 from app.api.hosts import AllowedHosts, name_of
 from app.api.middleware.cors import CorsOrigins
 from app.api.middleware.proxy import FORWARDED_HOST, TrustedProxies
+from app.api.middleware.rates import Buckets, Kind, limited_response
 from app.api.problems import problem_response
-from app.errors import Forbidden, TarmacError, Unauthorized
+from app.door import share_of
+from app.errors import Forbidden, RateLimited, TarmacError, Unauthorized
 from app.jobs.caller import Caller, Submitter
 from app.jobs.tokens import Holder
 
@@ -60,8 +62,9 @@ class Access:
 class Security:
     """Pure ASGI. The caller of a request stands in its scope."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, buckets: Buckets) -> None:
         self._app, self._find, self._hosts, self._cors = app, access.find, access.hosts, access.cors
+        self._buckets = buckets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,6 +82,9 @@ class Security:
             self._check_origin(method, headers, scope.get(FORWARDED_HOST))
             caller = await self._caller(scope, headers)
             _check_roles(caller, method, path)
+        except RateLimited as error:
+            await limited_response(error)(scope, receive, send)
+            return
         except TarmacError as error:
             await problem_response(error, _challenge(error, path))(scope, receive, send)
             return
@@ -96,8 +102,14 @@ class Security:
         if method in _SAFE and (path in OPEN or path.startswith(_OPEN_BELOW)):
             return Caller(Submitter(address=address), frozenset())
         token = _token_of(headers.get("authorization", ""))
-        holder = await self._find(token) if token else None
+        try:
+            holder = await self._find(token) if token else None
+        except (Unauthorized, Forbidden):
+            self._buckets.take(Kind.FAILURES, share_of(address))
+            raise
         if holder is None:
+            if token is not None:  # a browser's first request has none
+                self._buckets.take(Kind.FAILURES, share_of(address))
             raise Unauthorized("send a token that TARMAC_TOKENS_FILE knows: Authorization: Bearer <token>")
         return Caller(Submitter(holder.name, address, holder.repositories), holder.roles, holder.quota)
 

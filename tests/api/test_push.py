@@ -384,7 +384,7 @@ async def test_so_many_uploads_as_the_settings_say_come_in_at_once(tmp_path: Pat
         while not (await running.client.get("/jobs")).json()["jobs"]:
             pass
         answer = await running.client.post("/push", content=OTHER)
-        problem(answer, 503, "unavailable")
+        problem(answer, 503, "busy")
         assert int(answer.headers["retry-after"]) > 0
         go.set()
         assert (await first).status_code == 202
