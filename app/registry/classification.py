@@ -16,6 +16,8 @@ from app.errors import Failure
 PROBATION_SECONDS = 60.0  # after its first failure a request that may be refused is not sent again
 SERVER_ERRORS = frozenset(range(500, 600))
 OVERLOADED = frozenset({408, 425, 499, 502, 503, 504, 521, 522, 523, 524})  # proxies and Cloudflare included
+_BROKEN_INSIDE = frozenset({"CONNECTIONRESET", "REQUESTCANCELED"})  # GitLab's registry, of its storage
+_BUSY = frozenset({"RENAME_IN_PROGRESS"})  # the same, of the project
 CONTENT_METHODS = frozenset({"PUT", "PATCH"})
 
 
@@ -55,7 +57,8 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
             ("registry_unreachable",),
         ),
         Failure.OVERLOADED: Rule(
-            "`502`, `503`, `504`, `521` to `524`; `408`, `425`, `499` of a proxy",
+            "`502`, `503`, `504`, `521` to `524`; `408`, `425`, `499` of a proxy; a `400` that says "
+            "that the connection broke inside the registry",
             Again.TRIES,
             Verdict.OUTAGE,
             ("registry_error",),
@@ -104,7 +107,8 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
             ("registry_lost",),
         ),
         Failure.REFUSED_NOW: Rule(
-            "read-only registries (`405`, or a `403` that says so), `421`, `423`, `511`",
+            "read-only registries (`405`, or a `400` or `403` that says so), a project that is being renamed (`409`), "
+            "`421`, `423`, `511`",
             Again.NEVER,
             Verdict.REFUSAL,
             ("registry_denied", "registry_rejected", "registry_error"),
@@ -121,11 +125,11 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
 )
 
 
-def failure_of(method: str, status: int) -> Failure:
-    """Return the class of a response whose status nobody expected."""
-    if status in OVERLOADED:
+def failure_of(method: str, status: int, code: str = "") -> Failure:
+    """Return the class of a response whose status nobody expected. `code`: the registry's own."""
+    if status in OVERLOADED or (status == 400 and code in _BROKEN_INSIDE):
         return Failure.OVERLOADED
-    if status in {421, 423, 511}:
+    if status in {421, 423, 511} or (status == 409 and code in _BUSY):
         return Failure.REFUSED_NOW
     if status in SERVER_ERRORS:
         return Failure.CONTENT_ERROR if method in CONTENT_METHODS else Failure.SERVER_ERROR

@@ -13,6 +13,10 @@ from app.oci.media_types import NON_DISTRIBUTABLE
 CREDENTIALS = (
     "Check the user name and password configured for this registry, and that the account may use this repository"
 )
+NO_RIGHT = (
+    "The registry accepts the credentials, but not for {}: check the account's rights there, and that the project and "
+    "the repository exist"
+)
 EXPIRED = "Renew the password configured for this registry"
 CHANGED_TYPE = "The tag has a manifest of another media type; delete it at the registry, or pass another tag"
 RIGHTS = "The configured account may not do this; check its rights, quota and project"
@@ -40,6 +44,7 @@ BY_STATUS: Mapping[int, str] = MappingProxyType(
     }
 )
 _CSRF_WORDS = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
+_OWN_CODE = re.compile(r"(?!UNSUPPORTED\b)[A-Z][A-Z_ ]+: ")
 _READ_ONLY_WORDS = re.compile(r"read.?only mode|\bis (?:\w+ ){0,3}read.?only|\bmaintenance\b", re.IGNORECASE)
 
 
@@ -56,9 +61,10 @@ def is_read_only(status: int, request: tuple[str, str], words: str) -> bool:
     method, target = request
     opens = method == "POST" and "/blobs/uploads/" in target and "mount=" not in target
     tags = method == "PUT" and "/manifests/" in target
-    if status == 405:
-        return opens or tags
-    return status == 403 and method in {"POST", "PUT", "PATCH"} and _READ_ONLY_WORDS.search(words) is not None
+    writes = method in {"POST", "PUT", "PATCH"}
+    if status == 405:  # with another code than that of the method it is no matter of how a blob is sent
+        return opens or tags or (writes and _OWN_CODE.match(words) is not None)
+    return status in {400, 403} and writes and _READ_ONLY_WORDS.search(words) is not None
 
 
 def hint_of_manifest(descriptor: Descriptor, raw: bytes) -> str:

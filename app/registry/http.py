@@ -17,6 +17,7 @@ from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
 from app.registry.hints import hint_of_manifest, with_hint
 from app.registry.reading import OCTETS
+from app.registry.rights import tells_rights
 from app.registry.secrets import Secrets
 from app.registry.session import Session
 from app.registry.stored_blobs import StoredBlobs
@@ -73,6 +74,10 @@ class HttpRegistry:
         await self.close()
 
     @property
+    def session(self) -> Session:
+        return self._session
+
+    @property
     def secrets(self) -> Secrets:
         """What is known here and must not be shown."""
         return self._session.secrets
@@ -85,6 +90,7 @@ class HttpRegistry:
         """Whether the registry answers `/v2/` properly at the moment. Raises nothing."""
         return await self._session.is_answering()
 
+    @tells_rights
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._stored.has(repository, digest, size)
 
@@ -102,14 +108,18 @@ class HttpRegistry:
             return False
         return reply.status == 201
 
+    @tells_rights
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         return await self._uploader.push(repository, content)
 
+    @tells_rights
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
         call = Call("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
         reply = await self._endpoint.send(call, repository)
         if is_absent(reply):
             return None
+        if reply.status == 401:  # the refusal of a HEAD has no words; that of a GET has
+            await self.read_manifest(repository, reference)
         expect(reply, frozenset({200}))
         digest = stated_digest(reply)
         if digest is not None:
@@ -117,6 +127,7 @@ class HttpRegistry:
         stored = await self.read_manifest(repository, reference)
         return stored.digest if stored else None
 
+    @tells_rights
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
         url = await self._endpoint.url(repository, f"manifests/{reference}")
         call = Call("GET", url, _ACCEPT, limit=MAX_MANIFEST_BYTES)
@@ -144,6 +155,7 @@ class HttpRegistry:
     async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
         return
 
+    @tells_rights
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         descriptor, raw = manifest
         call = Call(

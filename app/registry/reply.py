@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -106,18 +106,24 @@ def _words_of(text: str) -> str:
 
 def missing_blobs(body: bytes) -> tuple[str, ...]:
     """The digests that a registry names as unknown to it when it is given a manifest."""
+    found = []
+    for code, detail in _details(body):
+        digest = detail.get("digest") if isinstance(detail, dict) else detail
+        if code in _MISSING and isinstance(digest, str):
+            found.append(digest)
+    return tuple(found)
+
+
+def _details(body: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield code and detail of the errors in a list of the distribution-spec."""
     try:
         document = strict_json(body, what="the error", limit=ERROR_BYTES)
     except ArchiveError:
-        return ()
+        return
     errors = document.get("errors") if isinstance(document, dict) else None
-    found = []
-    for each in errors[:MAX_NAMED] if isinstance(errors, list) else ():
-        detail = each.get("detail") if isinstance(each, dict) and each.get("code") in _MISSING else None
-        digest = detail.get("digest") if isinstance(detail, dict) else detail
-        if isinstance(digest, str):
-            found.append(digest)
-    return tuple(found)
+    for error in errors[:MAX_NAMED] if isinstance(errors, list) else ():
+        if isinstance(error, dict):
+            yield str(error.get("code")), error.get("detail")
 
 
 def _complaint_of(members: dict[str, Any]) -> Complaint:
@@ -137,13 +143,19 @@ class Brake:
 def brake_of(reply: Reply, now: datetime) -> Brake | None:
     """None where the answer does not ask to slow down. GHCR says so with 403 and "secondary rate limit"."""
     retry_after = parse_retry_after(reply.header("retry-after"), now)
-    limited = reply.status in {429, 503}
+    limited = reply.status in {429, 503} and not _is_full(reply)
     if reply.status in {400, 403}:
         complaint = read_complaint(reply.body)
         limited = complaint.code == "TOOMANYREQUESTS" or (
             reply.status == 403 and (retry_after is not None or _RATE_WORDS.search(str(complaint)) is not None)
         )
     return Brake(retry_after) if limited else None
+
+
+def _is_full(reply: Reply) -> bool:
+    """A 429 that names a limit and no time: zot has as many repositories as it may (`storage.maxRepos`)."""
+    is_timeless = reply.status == 429 and reply.header("retry-after") is None
+    return is_timeless and any(isinstance(detail, dict) and "limit" in detail for _, detail in _details(reply.body))
 
 
 def error_of(reply: Reply, now: datetime) -> RegistryError:
@@ -156,7 +168,7 @@ def error_of(reply: Reply, now: datetime) -> RegistryError:
     brake = brake_of(reply, now)
     if brake is not None and (reply.status != 503 or brake.retry_after is not None):
         return RegistryRateLimited(message, retry_after=brake.retry_after)
-    failure = failure_of(reply.method, reply.status)
+    failure = failure_of(reply.method, reply.status, complaint.code)
     missing = missing_blobs(reply.body) if reply.method == "PUT" else ()
     if reply.status >= 500 and missing:  # distribution 2 answers 500 if it lacks a layer among other faults
         return RegistryRejected(message, failure=failure, missing=missing)
@@ -182,7 +194,7 @@ def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError |
         return _unauthorized(reply, message)
     if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
         return RegistryDenied(with_hint(message, hints.MISSING_REPOSITORY))
-    return _forbidden(message, reply.status, words) if reply.status in {403, 451} else None
+    return _forbidden(message, reply.status, words) if reply.status in {403, 429, 451} else None
 
 
 def _forbidden(message: str, status: int, words: str) -> RegistryError:

@@ -138,6 +138,15 @@ class Session:
         except (RegistryError, TimeoutError):
             return False
 
+    async def accepts_credentials(self, repository: str) -> bool:
+        """Whether the registry accepts what is configured for `repository` where none is asked for. Raises nothing."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                reply = await self.send(Call("GET", f"{await self.origin()}/v2/"), repository, ())
+        except (RegistryError, TimeoutError):
+            return False
+        return reply.status == 200 and is_version_check(reply) and self.has_credentials(repository)
+
     async def _authorization(self, repository: str, scopes: tuple[str, ...]) -> str | None:
         if self._challenge is None:
             return None

@@ -6,13 +6,15 @@ import pytest
 
 from app.push import ImageState
 from tests.registry.vendors.gitea import Gitea
+from tests.registry.vendors.gitlab import GitLab
 from tests.registry.vendors.harbor import Harbor
 from tests.registry.vendors.kinds import app, content
 from tests.registry.vendors.pushing import opened
 from tests.registry.vendors.quay import Quay
-from tests.registry.vendors.vendor import Vendor
+from tests.registry.vendors.vendor import Access, Vendor
 from tests.support.archives import entry, oci_image, oci_layout
 from tests.support.blob_content import BytesContent
+from tests.support.memory_registry import Refused
 
 IMAGE = oci_layout([entry(oci_image(app("one")), ref="example.com/app:1")])
 OTHER = oci_layout([entry(oci_image(app("other")), ref="example.com/other:1")])
@@ -41,3 +43,37 @@ async def test_a_session_that_states_one_byte_too_many_is_learnt_from_the_first(
             assert (await registry.push_blob("team/app", blob))[1] == 500_000
             payloads.append(ground.payload())
     assert payloads[1] < payloads[0]
+
+
+class Troubled(GitLab):
+    """`troubles`: refusals still to come of what writes."""
+
+    def __init__(self, *troubles: tuple[int, str, str]) -> None:
+        super().__init__()
+        self.troubles = list(troubles)
+
+    def writable(self, access: Access) -> None:
+        if self.troubles and access.request.method == "PUT":
+            raise Refused(*self.troubles.pop())
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (400, "CONNECTIONRESET", "connection reset by peer"),
+        (400, "REQUESTCANCELED", "request canceled"),
+        (503, "UNAVAILABLE", "service unavailable"),
+    ],
+)
+async def test_a_transfer_that_broke_inside_the_registry_is_made_again(trouble: tuple[int, str, str]) -> None:
+    """GitLab's registry says so with 400, when its storage broke the connection."""
+    async with opened(Troubled(trouble, trouble)) as ground:
+        assert (await ground.push(IMAGE)).states == [ImageState.PUSHED]
+
+
+async def test_a_project_that_is_being_renamed_can_be_pushed_to_later() -> None:
+    async with opened(Troubled(*[(409, "RENAME_IN_PROGRESS", "the base path is undergoing a rename")] * 99)) as ground:
+        run = await ground.push(IMAGE)
+        assert run.states == [ImageState.FAILED]
+        assert run.problem().retryable
+        assert "RENAME_IN_PROGRESS" in run.problem().detail

@@ -53,23 +53,9 @@ def states(run: Run) -> set[ImageState]:
     return set(run.states)
 
 
-# What is still reported otherwise, and whose part it is; nothing is here in the end.
-_B14, _RIGHTS, _HEAD = "B14", "a 401 after a fresh token is a lack of rights", "the refusal of a HEAD has no words"
-_TOKENS, _DETAIL = "a 403 of the token service is a denial", "BLOB_UPLOAD_INVALID that says why is no lost session"
-PENDING: dict[tuple[str, str], str] = {
-    **{(name, Fault.READ_ONLY): _B14 for name in ("Harbor", "GitLab", "Nexus 3", "Quay")},
-    **{(name, Fault.NO_RIGHTS): _RIGHTS for name in ("Harbor", "GitLab", "Nexus 3", "Quay", "Gitea", "Forgejo")},
-    **{(name, Fault.MISSING_PROJECT): _RIGHTS for name in ("Harbor", "GitLab", "Quay")},
-    ("Nexus 3", Fault.WRONG_CREDENTIALS): _HEAD,
-    ("GitLab", Fault.QUOTA): _TOKENS,
-    ("Nexus 3", "artifact"): _DETAIL,
-    ("Nexus 3", "with-referrers"): _DETAIL,
-    ("Docker Hub", Fault.MISSING_PROJECT): "conversation: the refusal of a HEAD has no words; a GET has them",
-    ("Azure Container Registry", Fault.QUOTA): "conversation: B14, 405 to a request that writes",
-    ("Azure Container Registry", Fault.IMMUTABLE): "conversation: B14, 405 to a request that writes",
-    ("Azure Container Registry", Fault.READ_ONLY): "conversation: B14, 405 to a request that writes",
-    ("zot", Fault.QUOTA): "conversation: a 429 that is a quota",
-}
+# What is still reported otherwise; nothing is here in the end.
+_DETAIL = "BLOB_UPLOAD_INVALID that says why is no lost session"
+PENDING = {("Nexus 3", "artifact"): _DETAIL, ("Nexus 3", "with-referrers"): _DETAIL}
 
 
 def check_refused(run: Run, ground: Ground, fault: Fault | Kind) -> None:

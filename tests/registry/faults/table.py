@@ -130,7 +130,7 @@ RATES = [
 REFUSALS = [
     Fault("401-in-mid-push", SEND, (changed(expire),)),
     Fault("401-at-the-tag", TAG, (changed(expire),)),
-    Fault("401-for-ever", START, (), "registry_auth", after=complains(401, "UNAUTHORIZED")),
+    Fault("401-for-ever", START, (), "registry_denied", after=complains(401, "UNAUTHORIZED")),
     Fault("401-of-the-token-service", TOKEN, (), "registry_auth", after=complains(401, "UNAUTHORIZED", "bad password")),
     Fault("403-for-ever", START, (), "registry_denied", after=complains(403, "DENIED", "quota exceeded")),
     Fault("403-to-every-head", r"HEAD ", (), after=says(403)),

@@ -31,7 +31,7 @@ class DockerHub(Vendor):
         Fault.WRONG_CREDENTIALS: Expected("registry_auth", words="incorrect username or password"),
         Fault.NO_RIGHTS: Expected("registry_denied", words="authentication required"),
         Fault.IMMUTABLE: Expected("registry_denied", words="immutable"),
-        Fault.MISSING_PROJECT: Expected("registry_auth", words="authentication required"),
+        Fault.MISSING_PROJECT: Expected("registry_denied", words="authentication required"),
         Fault.RATE_LIMIT: Expected("registry_rate_limited", retryable=True),
     }
     absent: ClassVar[Mapping[Fault, str]] = {
