@@ -6,15 +6,24 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 from app.archive.split import PartName
-from app.errors import ChecksumMismatch, InvalidRequest, PathNotFound
+from app.errors import (
+    ChecksumMismatch,
+    InvalidRequest,
+    MissingContent,
+    Origin,
+    PathNotFound,
+    Problem,
+    TruncatedArchive,
+)
 from app.jobs.beneath import open_beneath
 from app.jobs.paths import DIRECTORY_MARKERS, STORAGE, AllowedRoots
+from app.jobs.watch.unfinished import ends_early, is_written
 
 DONE, FAILED = "done", "failed"
 OPTIONS, CHECKSUM, REPORT = ".json", ".sha256", ".report.json"
@@ -26,6 +35,7 @@ MAX_DEPTH_INSIDE = 64  # of an unpacked archive; a registry's storage has 12 and
 MAX_SIDE_BYTES = 1 << 20  # of a side file: renames of a thousand images have a tenth of it
 _GROWING = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 _BESIDE = (OPTIONS, CHECKSUM)
+_CUT_OFF = frozenset({TruncatedArchive.code, MissingContent.code})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +142,19 @@ class Folder:
         """The absolute paths that a job of it is given."""
         return tuple(str(self._root / each) for each in drop.paths)
 
-    def holds(self, drop: Drop) -> bool:
-        """Whether it is still there, whole."""
-        return all(os.path.lexists(self._root / each) for each in drop.files)
+    def is_same(self, drop: Drop) -> bool:
+        """Return whether it is still there, and nothing of it was written, renamed or replaced."""
+        entries = [self._entry(path) for path in (*drop.files, *drop.beside)]
+        return None not in entries and _state([entry for entry in entries if entry is not None]) == drop.state
+
+    def is_written(self, drop: Drop) -> bool:
+        """Return whether a process has it open for writing, as far as that can be told."""
+        return is_written(self._root, drop.files)
+
+    def is_cut_off(self, drop: Drop, problem: Problem) -> bool:
+        """Return whether `problem` is what becomes of an archive that is not all there yet."""
+        may_be = problem.origin is Origin.ARCHIVE or problem.code == ChecksumMismatch.code
+        return problem.code in _CUT_OFF or (may_be and ends_early(self._root, drop.files))
 
     def options(self, drop: Drop) -> bytes | None:
         """The text of `x.tar.json`, else of the folder's own `.tarmac.json`. Raises InvalidRequest."""
@@ -208,14 +228,18 @@ def _whole(path: str) -> tuple[str, str]:
 
 def _drop(name: str, entries: list[_Entry], beside: dict[str, _Entry]) -> Drop:
     mine = [beside[name + suffix] for suffix in _BESIDE if name + suffix in beside]
-    marks = "\n".join(entry.mark for entry in (*entries, *mine))
     return Drop(
         name,
         tuple(entry.path for entry in entries),
         tuple(entry.path for entry in mine),
-        hashlib.sha256(marks.encode(errors="surrogateescape")).hexdigest(),
+        _state([*entries, *mine]),
         frozenset(entry.status.st_ino for entry in entries),
     )
+
+
+def _state(entries: Iterable[_Entry]) -> str:
+    marks = "\n".join(entry.mark for entry in entries)
+    return hashlib.sha256(marks.encode(errors="surrogateescape")).hexdigest()
 
 
 def _free(place: Path) -> Path:

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -51,8 +51,10 @@ class FolderWatch:
         self._read_options = read_options
         self._settling = Settling(settle_seconds)
         self._describe = describe
+        self._now = 0.0  # of the last look
         self._under_way: set[str] = set()  # states of drops
         self._left: set[str] = set()  # dealt with, and on a disk that cannot be written
+        self._written: set[str] = set()  # complete, but for a process that has them open
         self._complaint: str | None = None
 
     async def run(self, look_seconds: float = LOOK_SECONDS) -> None:
@@ -66,7 +68,8 @@ class FolderWatch:
                 await asyncio.sleep(look_seconds)
 
     async def settled(self, now: float) -> tuple[Drop, ...]:
-        """What is complete, and not under way."""
+        """What is complete, not under way and not being written."""
+        self._now = now
         try:
             listing = await asyncio.to_thread(self._folder.look)
         except OSError as error:
@@ -75,25 +78,52 @@ class FolderWatch:
         self._complaint = None
         self._left &= {drop.state for drop in listing.drops}
         known = self._left | self._under_way
-        return tuple(drop for drop in self._settling.settled(listing, now) if drop.state not in known)
+        complete = [drop for drop in self._settling.settled(listing, now) if drop.state not in known]
+        return await asyncio.to_thread(self._at_rest, complete)
+
+    def _at_rest(self, drops: Sequence[Drop]) -> tuple[Drop, ...]:
+        """Return those that no process has open for writing. Blocks."""
+        written = {drop.state for drop in drops if self._folder.is_written(drop)}
+        for drop in drops:
+            if drop.state in written - self._written:
+                _log.info("watch.file_open", file=drop.name)
+        self._written = written
+        return tuple(drop for drop in drops if drop.state not in written)
 
     async def carry(self, drop: Drop) -> None:
-        """From a drop to its report. Where it has gone meanwhile, or the database is, it is left for another look."""
+        """From a drop to its report. What has gone or changed meanwhile, or was found cut off, is left for another
+        look; all is while the database is gone."""
         try:
-            job = await self._ended_job(drop)
-            is_done = job.state is JobState.SUCCEEDED
-            lost = job.problem is not None and job.problem.code in _GONE
-            if not lost or await asyncio.to_thread(self._folder.holds, drop):
-                await self._put_away(drop, DONE if is_done else FAILED, job.document(self._describe))
+            problem, report = await self._outcome(drop)
+            if await asyncio.to_thread(self._folder.is_same, drop) and not await self._stays(drop, problem):
+                await self._put_away(drop, DONE if report.get("state") == JobState.SUCCEEDED else FAILED, report)
         except Unavailable as error:
             _log.warning("a file of the watched folder waits", file=drop.name, reason=str(error))
-        except TarmacError as error:
-            await self._refuse(drop, error.problem)
         except Exception:  # noqa: BLE001 - the boundary: whatever breaks over one file, the others are carried on
             self._left.add(drop.state)
             _log.exception("a file of the watched folder met an error that is not known", file=drop.name)
         finally:
             self._under_way.discard(drop.state)
+
+    async def _outcome(self, drop: Drop) -> tuple[Problem | None, Mapping[str, Any]]:
+        """Return the problem, if there is one, and the report. Raises Unavailable."""
+        try:
+            job = await self._ended_job(drop)
+        except Unavailable:
+            raise
+        except TarmacError as error:
+            return error.problem, {"problem": dict(self._describe(error.problem))}
+        return job.problem, job.document(self._describe)
+
+    async def _stays(self, drop: Drop, problem: Problem | None) -> bool:
+        """Return whether the drop stays where it is, because it may still be being copied."""
+        if problem is None or self._settling.has_stayed(drop):
+            return False
+        if not await asyncio.to_thread(self._folder.is_cut_off, drop, problem):
+            return False
+        seconds = self._settling.note_cut_off(drop, self._now)
+        _log.info("watch.file_cut_off", file=drop.name, code=problem.code, stays_seconds=seconds)
+        return True
 
     async def _ended_job(self, drop: Drop) -> Job:
         request = await asyncio.to_thread(self._request, drop)
@@ -111,10 +141,6 @@ class FolderWatch:
         checksum = self._folder.checksum(drop)
         own: dict[str, Any] = {"paths": list(self._folder.paths(drop))}
         return self._read_options(members | own | ({} if checksum is None else {"checksum": checksum}))
-
-    async def _refuse(self, drop: Drop, problem: Problem) -> None:
-        if await asyncio.to_thread(self._folder.holds, drop):
-            await self._put_away(drop, FAILED, {"problem": dict(self._describe(problem))})
 
     async def _put_away(self, drop: Drop, kind: str, report: Mapping[str, Any]) -> None:
         text = json.dumps(report, indent=2, ensure_ascii=False).encode()

@@ -1,0 +1,131 @@
+"""What of a watched folder is not finished yet: files that a process has open for writing, archives that end too early.
+Blocks.
+
+A process on another machine that writes over a network share cannot be seen; of its files the content alone can tell.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from app.archive import index_file
+from app.errors import TarmacError, TruncatedArchive
+from app.jobs.beneath import open_beneath
+from app.spool.opened import OpenedFile, identity_of
+
+PROCESSES = Path("/proc")
+END_BYTES = 1024  # of a tar: two blocks of zeros
+_MAGIC, _MAGIC_AT = b"ustar", 257
+_LEASED = frozenset(
+    {errno.EAGAIN, errno.EWOULDBLOCK}
+)  # a writer has it; a file server has lent it to one of its clients
+_WRITING = os.O_WRONLY | os.O_RDWR
+Inode = tuple[int, int]  # device, inode
+
+
+def is_written(root: Path, names: Iterable[str]) -> bool:
+    """Return whether a process has one of the files below `root` open for writing, as far as that can be told."""
+    unknown: set[Inode] = set()
+    for descriptor in _opened(root, names):
+        if descriptor is None:
+            return True
+        free = _is_free(descriptor)
+        if free is None:
+            status = os.fstat(descriptor)
+            unknown.add((status.st_dev, status.st_ino))
+        elif not free:
+            return True
+    return bool(unknown) and any(inode in unknown for inode in written_by_processes())
+
+
+def ends_early(root: Path, names: Sequence[str]) -> bool:
+    """Return whether one of the files is plainly not all there: it is empty or has holes, or it is the only one and a
+    tar without an end."""
+    for descriptor in _opened(root, names):
+        if descriptor is not None and (_has_gaps(descriptor) or (len(names) == 1 and _is_endless(descriptor))):
+            return True
+    return False
+
+
+def written_by_processes() -> Iterator[Inode]:
+    """Yield the files that a process of this machine has open for writing, as far as this one may look."""
+    for process in _numbers(PROCESSES):
+        for descriptor in _numbers(process / "fd"):
+            try:
+                flags = (process / "fdinfo" / descriptor.name).read_text().partition("flags:")[2].split()[0]
+                if int(flags, 8) & _WRITING:
+                    status = descriptor.stat()
+                    yield status.st_dev, status.st_ino
+            except (OSError, ValueError, IndexError):
+                continue  # closed, or ended, meanwhile
+
+
+def _numbers(directory: Path) -> Collection[Path]:
+    try:
+        return [path for path in directory.iterdir() if path.name.isdigit()]
+    except OSError:
+        return ()  # of another user, or not there: no /proc, no such process any more
+
+
+def _opened(root: Path, names: Iterable[str]) -> Iterator[int | None]:
+    """Yield a descriptor of each file, which is closed then; None for one that is lent to a writer. What is gone is
+    left out."""
+    try:
+        directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        for name in names:
+            try:
+                descriptor = open_beneath(directory, name)
+            except OSError as error:
+                if error.errno in _LEASED:
+                    yield None
+                continue
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+    finally:
+        os.close(directory)
+
+
+def _is_free(descriptor: int) -> bool | None:
+    """Return whether nobody has the file open for writing; None if the kernel does not say: the file is another user's,
+    or its file system has no leases. A read lease is given on that condition alone (fcntl(2), F_SETLEASE)."""
+    try:
+        # one who opens it for writing in this very moment has a signal sent to us, which would end the process
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return False if error.errno in _LEASED else None
+    return True
+
+
+def _has_gaps(descriptor: int) -> bool:
+    size = os.fstat(descriptor).st_size
+    try:
+        return size == 0 or os.lseek(descriptor, 0, os.SEEK_HOLE) < size
+    except OSError:
+        return False  # a file system that knows of no holes
+
+
+def _is_endless(descriptor: int) -> bool:
+    if os.pread(descriptor, len(_MAGIC), _MAGIC_AT) != _MAGIC:
+        return False
+    file = OpenedFile(os.dup(descriptor), identity_of(os.fstat(descriptor)), same_device=True)
+    try:
+        index_file(file, file.size)
+    except TruncatedArchive:
+        return True
+    except TarmacError:
+        pass  # damaged in another way, or written just now
+    finally:
+        file.close()
+    return any(os.pread(descriptor, END_BYTES, max(file.size - END_BYTES, 0)))
