@@ -11,6 +11,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.archive import index_file
@@ -56,13 +57,18 @@ def written_by_processes() -> Iterator[Inode]:
     """Yield the files that a process of this machine has open for writing, as far as this one may look."""
     for process in _numbers(PROCESSES):
         for descriptor in _numbers(process / "fd"):
-            try:
-                flags = (process / "fdinfo" / descriptor.name).read_text().partition("flags:")[2].split()[0]
-                if int(flags, 8) & _WRITING:
-                    status = descriptor.stat()
-                    yield status.st_dev, status.st_ino
-            except (OSError, ValueError, IndexError):
-                continue  # closed, or ended, meanwhile
+            inode = _written(process, descriptor)
+            if inode is not None:
+                yield inode
+
+
+def _written(process: Path, descriptor: Path) -> Inode | None:
+    try:
+        flags = (process / "fdinfo" / descriptor.name).read_text().partition("flags:")[2].split()[0]
+        status = descriptor.stat()
+        return (status.st_dev, status.st_ino) if int(flags, 8) & _WRITING else None
+    except (OSError, ValueError, IndexError):
+        return None  # closed, or ended, meanwhile
 
 
 def _numbers(directory: Path) -> Collection[Path]:
@@ -79,7 +85,7 @@ def _opened(root: Path, names: Iterable[str]) -> Iterator[int | None]:
         directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return
-    try:
+    with _closing(directory):
         for name in names:
             try:
                 descriptor = open_beneath(directory, name)
@@ -87,12 +93,16 @@ def _opened(root: Path, names: Iterable[str]) -> Iterator[int | None]:
                 if error.errno in _LEASED:
                     yield None
                 continue
-            try:
+            with _closing(descriptor):
                 yield descriptor
-            finally:
-                os.close(descriptor)
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[None]:
+    try:
+        yield
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def _is_free(descriptor: int) -> bool | None:
