@@ -17,13 +17,15 @@ from app import __version__
 from app.errors import Failure, RegistryRejected, RegistryUnreachable
 from app.registry.auth import ANONYMOUS, CredentialSource
 from app.registry.connection import Unanswered
-from app.registry.egress import Reach, check_target
+from app.registry.egress import InnerAddressError, Reach, advise, check_target
 from app.registry.exchange_errors import error_of_exchange
 from app.registry.gate import UNLIMITED, RateLimits
+from app.registry.hints import with_hint
 from app.registry.profile import DEFAULT_CHUNK
 from app.registry.profiles import ProfileFile
 from app.registry.proxies import DIRECT, Proxies
 from app.registry.reply import ERROR_BYTES, Reply
+from app.registry.site import Site
 from app.registry.tls import TlsFiles, Trust
 from app.registry.transport import NoCookies
 from app.registry.transport import Transport as Sockets
@@ -91,7 +93,7 @@ class HttpSettings:
 class Call:
     """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead; so is a body that is
     secret. `limit`: bytes of a good response's body, which is needed whole; None: it is not needed. With `take` it goes
-    there, whatever its size."""
+    there, whatever its size. `site`: a token request to that site, whose redirects are not followed."""
 
     method: str
     url: str
@@ -103,6 +105,7 @@ class Call:
     authorization: str | None = field(default=None, repr=False)
     origin: Origin | None = None
     body_is_secret: bool = False
+    site: Site | None = None
 
 
 class HttpClient:
@@ -110,16 +113,21 @@ class HttpClient:
 
     def __init__(self, settings: HttpSettings, transport: Transport | None = None) -> None:
         self._settings, self._transport = settings, transport
-        self._client: httpx.AsyncClient | None = None
+        self._trust = Trust(settings.tls, settings.url)
+        # token requests to a site have connections of their own, which nothing else may use
+        self._clients: dict[Site | None, httpx.AsyncClient] = {}
 
     async def open(self) -> None:
         """Raises InvalidRequest where a certificate file cannot be used."""
-        trust = Trust(self._settings.tls, self._settings.url)
         if self._settings.url.scheme != "http" or self._settings.ca_file or self._settings.client_cert:
-            await asyncio.to_thread(trust.load)
+            await asyncio.to_thread(self._trust.load)
+        self._clients[None] = self._new_client(None)
+
+    def _new_client(self, site: Site | None) -> httpx.AsyncClient:
         seconds = self._settings.timeouts
-        self._client = httpx.AsyncClient(
-            transport=self._transport or Sockets(trust, self._settings.reach, self._settings.proxies),
+        reach = replace(self._settings.reach, site=site)
+        return httpx.AsyncClient(
+            transport=self._transport or Sockets(self._trust, reach, self._settings.proxies),
             headers={"User-Agent": f"tarmac/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
             cookies=NoCookies(),
             timeout=httpx.Timeout(connect=seconds.connect, write=seconds.write, read=seconds.read, pool=None),
@@ -128,8 +136,8 @@ class HttpClient:
         )
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
+        while self._clients:
+            _, client = self._clients.popitem()
             await client.aclose()
 
     async def send(self, call: Call, registry: Origin) -> Reply:
@@ -140,7 +148,7 @@ class HttpClient:
         for _ in range(MAX_REDIRECTS + 1):
             reply = await self._send_hop(hop, call.origin or registry)
             location = reply.header("location")
-            if location is None or reply.status not in _REPEATS.get(hop.method, _SAME_REQUEST):
+            if location is None or call.site is not None or reply.status not in _REPEATS.get(hop.method, _SAME_REQUEST):
                 return reply
             target = join_url(hop.url, location, "the redirect")
             self._check_redirect(hop, target, registry)
@@ -184,25 +192,35 @@ class HttpClient:
             return await self._sent(call, origin)
         except httpx.TransportError as error:
             raise error_of_exchange(error, origin, way) from error
+        except InnerAddressError as error:
+            raise RegistryRejected(with_hint(str(error), advise(origin))) from error
 
     async def _sent(self, call: Call, origin: Origin) -> Reply:
         """A connection that was closed while it was idle has taken nothing; the request goes over another one, unless
         its body would have to be read again or a part of it may have been added to what is there."""
+        client = self._opened(call.site)
         for _ in range(MOST_IDLE_CLOSED):
             try:
-                return await _exchange(self._opened(), call, origin)
+                return await self._exchange(client, call, origin)
             except httpx.ReadError as error:
                 if callable(call.body) or call.method == "PATCH" or not isinstance(error.__cause__, Unanswered):
                     raise
-        return await _exchange(self._opened(), call, origin)
+        return await self._exchange(client, call, origin)
 
-    def _opened(self) -> httpx.AsyncClient:
-        if self._client is None:
+    def _opened(self, site: Site | None) -> httpx.AsyncClient:
+        if not self._clients:
             raise RuntimeError("the client is not open")
-        return self._client
+        if site not in self._clients:
+            self._clients[site] = self._new_client(site)
+        return self._clients[site]
+
+    async def _exchange(self, client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
+        reply, peer = await _exchange(client, call, origin)
+        return reply if self._settings.proxies.proxy_for(origin) else replace(reply, peer=peer)
 
 
-async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
+async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> tuple[Reply, str | None]:
+    """The response, and the address that it came from."""
     headers = dict(call.headers)
     if call.authorization is not None and origin == call.origin:
         headers["Authorization"] = call.authorization
@@ -221,9 +239,15 @@ async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> Re
         if isinstance(source, AsyncGenerator):
             await source.aclose()
     try:
-        return await _read(response, call)
+        return await _read(response, call), _peer_of(response)
     finally:
         await response.aclose()
+
+
+def _peer_of(response: httpx.Response) -> str | None:
+    stream = response.extensions.get("network_stream")
+    found = stream.get_extra_info("peername") if stream is not None else None
+    return str(found[0]) if found else None
 
 
 async def _read(response: httpx.Response, call: Call) -> Reply:

@@ -41,14 +41,15 @@ _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Status, headers (names in lower case, every value kept), the body as far as it was read, and the URL that
-    answered, after redirects."""
+    """Status, headers (names in lower case, every value kept), the body as far as it was read, the URL that answered,
+    after redirects, and the address it answered from (None if that is not known, as behind a proxy)."""
 
     method: str
     url: str
     status: int
     headers: Mapping[str, tuple[str, ...]]
     body: bytes = b""
+    peer: str | None = None
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name)

@@ -20,6 +20,7 @@ from app.registry.exchange_errors import certificate_refused
 from app.registry.gate import Gate
 from app.registry.reply import Reply, brake_of, error_of, is_version_check
 from app.registry.secrets import Secrets
+from app.registry.site import Site, site_of
 from app.registry.warnings import warn
 from app.registry.wire import Origin
 
@@ -44,6 +45,7 @@ class Session:
             self.secrets.add(Credentials(user, password))
         self._pinging = asyncio.Lock()
         self._origin: Origin | None = None
+        self._site: Site | None = None
         self._challenge: Challenge | None = None
         self._credentials: dict[str, Credentials | None] = {}
         self._authenticators: dict[Credentials | None, Authenticator] = {}
@@ -82,6 +84,8 @@ class Session:
             value = await self._authorization(repository, scopes)
             reply = await self._client.send(replace(call, authorization=value), call.origin)
             self._heed(reply, ticket)
+        if reply.status == 401 and Origin.of(reply.url, "the URL") == call.origin:
+            self._site = site_of(call.origin, reply.peer)
         return reply, value
 
     def _heed(self, reply: Reply, ticket: int) -> None:
@@ -102,14 +106,16 @@ class Session:
 
     async def _ping(self, origin: Origin) -> Origin:
         reply = await self._ask_version(origin)
-        if is_version_check(reply):
+        there = Origin.of(reply.url, "the URL")
+        if is_version_check(reply) and there == origin:
             self._challenge = _pick(reply) if reply.status == 401 else self._challenge
+            self._site = site_of(origin, reply.peer)
             return origin
-        there = urlsplit(reply.url)
-        if there.path.rstrip("/") != "/v2":
+        path = urlsplit(reply.url).path
+        if path.rstrip("/") != "/v2" or there != origin:
             raise RegistryRejected(
-                f"{origin} redirects /v2/ to {there.scheme}://{there.netloc}{there.path}: there is no registry at this "
-                "address",
+                f"{origin} redirects /v2/ to {there}{path}: there is no registry at this address; if it is over there, "
+                "write that as the registry's address",
                 failure=Failure.BROKEN_RESPONSE,
             )
         if reply.status in {200, 401}:
@@ -134,7 +140,8 @@ class Session:
             return False
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                return is_version_check(await self._ask_version(self._origin))
+                reply = await self._ask_version(self._origin)
+                return is_version_check(reply) and Origin.of(reply.url, "the URL") == self._origin
         except (RegistryError, TimeoutError):
             return False
 
@@ -201,11 +208,13 @@ class Session:
     async def _fetch_token(self, request: TokenRequest) -> bytes:
         registry = await self.origin()
         realm = Origin.of(request.url, "the token service (realm)")
-        check_target(realm, registry, "the token service (realm)", self._settings.allowed_origins)
+        site = self._site if self._is_beside(realm, registry) else None
+        if site is None:
+            check_target(realm, registry, "the token service (realm)", self._settings.allowed_origins)
         call = Call("GET", request.url, limit=MAX_TOKEN_ANSWER, authorization=request.authorization, origin=realm)
         if request.form is not None:
             call = replace(call, method="POST", headers=FORM, body=request.form, body_is_secret=True)
-        reply = await self._client.send(call, registry)
+        reply = await self._client.send(replace(call, site=site), registry)
         if reply.status == 200:
             return reply.body
         if reply.status in {404, 405} and request.instead is not None:
@@ -214,6 +223,11 @@ class Session:
         if reply.status >= 500 or error.outage:
             raise error
         raise RegistryAuth(f"the token service of {registry} gives no token: {error}", failure=error.failure)
+
+    def _is_beside(self, realm: Origin, registry: Origin) -> bool:
+        """Whether `realm` is asked because it is of the registry's own site."""
+        is_own = (realm.host, realm.port) == (registry.host, registry.port)
+        return not is_own and realm not in self._settings.allowed_origins and bool(self._site and self._site.has(realm))
 
 
 def _pick(reply: Reply) -> Challenge | None:

@@ -169,7 +169,7 @@ async def attempt(way: str, target: str, *, host: str = "127.0.0.1", allowed: st
 
 
 async def main() -> None:
-    canaries, refused = Canaries(), Counter[str]()
+    canaries, refused, inner = Canaries(), Counter[str](), dict[str, dict[str, int]]()
     async with AsyncExitStack() as stack:
         await canaries.listen(stack)
         for way in WAYS:
@@ -177,8 +177,9 @@ async def main() -> None:
                 port = PORTS[number % len(PORTS)]
                 scheme = "https" if port == 443 else "http"
                 refused[way] += len(await attempt(way, f"{scheme}://{host}:{port}/x"))
-        inner = dict(canaries.seen)
-        canaries.seen.clear()
+            if canaries.seen:
+                inner[way] = dict(canaries.seen)
+            canaries.seen.clear()
         await attempt("realm", "http://public.test:8080/x")
         await attempt("location", f"http://{PUBLIC}:8080/x")
         public = dict(canaries.seen)

@@ -155,7 +155,7 @@ async def test_a_realm_at_the_registrys_own_loopback_port_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "realm", ["http://127.0.0.1:1/token", "https://169.254.169.254/token", "https://localhost/x", "token", "ftp://x/y"]
+    "realm", ["http://127.0.0.2:1/token", "https://169.254.169.254/token", "https://localhost/x", "token", "ftp://x/y"]
 )
 async def test_a_realm_at_an_inner_address_gets_no_request_and_no_password(realm: str) -> None:
     steps = [answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})]

@@ -273,7 +273,10 @@ class ScriptedRegistry:
         route: Callable[[Seen], Step | None] | None = None,
         tls: ssl.SSLContext | None = None,
         ping: bool = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
+        self._host, self._port = host, port
         self._steps = list(steps)
         self._route, self._tls, self._ping = route, tls, ping
         self._server: asyncio.Server | None = None
@@ -297,7 +300,7 @@ class ScriptedRegistry:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self._host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -309,7 +312,7 @@ class ScriptedRegistry:
         return [(seen.method, seen.path) for seen in self.requests if seen.path != "/v2/"]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, self._host, self._port, ssl=self._tls)
         return self
 
     async def __aexit__(
