@@ -25,6 +25,7 @@ GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; th
 HOUSEKEEPING_SECONDS = 600.0
 LONGEST_UPLOAD = timedelta(hours=1)  # a job accepted after another may have been begun so much earlier
 _BATCH = 200
+_NEWEST = 50  # jobs that are looked at for the moment that the last one was accepted
 _ENDED = frozenset(state for state in JobState if state.ended)
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ async def at_work(
     may go on."""
     service = JobService(workshop)
     await workshop.ledger.age.advance()
-    await see_newest(workshop, _BATCH)
+    await see_newest(workshop, _NEWEST)
     # of several replicas the others may be at work on what looks left behind; the queue knows what is
     for job in await recover(workshop, arriving) if workshop.fellows is None else ():
         await workshop.queue.put(job.id, job.turn)

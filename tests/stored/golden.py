@@ -19,6 +19,7 @@ from tests.support.postgres import Postgres
 
 FILES = Path(__file__).parent.parent / "data" / "v0.1.0"
 HOME = "/srv/tarmac"  # where the release ran
+DAY = "2026-12-01"  # when it ran
 REPLICA = "ingest-1-1"  # the directory of its replica, by the name of its host
 Document = dict[str, Any]
 
@@ -76,27 +77,28 @@ def unpack(name: str, place: Path) -> Copy:
     return Copy(place)
 
 
-def unpack_sqlite(name: str, place: Path) -> Copy:
+def unpack_sqlite(name: str, place: Path, day: str = DAY) -> Copy:
     """A copy whose rows name the files where they lie now. A row has the inode and the time of its file, which no copy
-    keeps."""
+    keeps. `day`: when the release ran, as its clock had it."""
     copy = unpack(name, place)
     moved = _moving(copy)
     with sqlite3.connect(copy.database) as database:
         for job_id, text in database.execute("SELECT id, document FROM jobs").fetchall():
-            document = json.dumps(moved(json.loads(text)))
+            document = json.dumps(moved(json.loads(text.replace(DAY, day))))
             database.execute("UPDATE jobs SET document = ? WHERE id = ?", (document, job_id))
+        database.execute("UPDATE jobs SET created_at = replace(created_at, ?, ?)", (DAY, day))
     database.close()
     return copy
 
 
-def unpack_postgres(place: Path, server: Postgres) -> tuple[Copy, str]:
+def unpack_postgres(place: Path, server: Postgres, day: str = DAY) -> tuple[Copy, str]:
     """Such a copy, and the URL of its database. The replica is one of this host, started again."""
     copy = unpack("postgres", place)
     host = f"{socket.gethostname()}-1"
     shutil.move(copy.data / "replicas" / REPLICA, copy.data / "replicas" / host)
     url = server.create()
     database = url.partition("@/")[2].partition("?")[0]
-    server.run((FILES / "postgres.sql").read_text(encoding="utf-8"), database)
+    server.run((FILES / "postgres.sql").read_text(encoding="utf-8").replace(DAY, day), database)
     moved = _moving(copy, {REPLICA: host})
     rows = json.loads(server.run("SELECT json_agg(json_build_array(id, document)) FROM jobs", database))
     for job_id, document in rows:

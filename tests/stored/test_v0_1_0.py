@@ -55,6 +55,7 @@ UNDER_WAY = {
     "unproven.tar": "other.tar",
 }
 QUEUED = {"outage", "queued", "queued-path", "tus-queued", "held-queued", "running"}
+AHEAD = "2100-01-01"  # a day on which the clock was decades ahead
 WORDS = ("title", "type", "status", "help")  # of a problem: they follow from its code
 
 
@@ -163,6 +164,39 @@ async def test_jobs_of_postgresql_go_on_where_they_were_killed(
     copy, url = unpack_postgres(tmp_path, postgres)
     async with going_on(copy, registry, database_url=url, replica_timeout="1s") as running:
         await go_on(running, "postgres")
+
+
+async def go_on_with_the_clock_put_right(running: Served, name: str) -> None:
+    """No job waits for a time that is decades away, and what is sent now has the last word."""
+    jobs = kinds(name)
+    for job in [job for kind in QUEUED for job in jobs[kind]]:
+        assert (await ended(running, job))["state"] == "succeeded"
+    sent = await running.client.put("/push/other.tar?tag=team/one:1", content=ARCHIVES["other.tar"])
+    newest = await ended(running, sent.json())
+    assert [image["state"] for image in newest["images"]] == ["pushed"]
+    (entry,) = [one for one in await audit_of(running) if one["job"] == newest["id"]]
+    assert entry["accepted_at"] <= entry["at"] < AHEAD
+    assert len((await running.client.get("/jobs?limit=500")).json()["jobs"]) == len(served(name)["jobs"]) + 1
+
+
+async def audit_of(running: Served) -> list[Document]:
+    entries: list[Document] = (await running.client.get("/audit?limit=500")).json()["entries"]
+    return entries
+
+
+async def test_what_sqlite_has_of_a_clock_that_was_ahead_waits_for_nothing(
+    tmp_path: Path, registry: DockerRegistry
+) -> None:
+    async with going_on(unpack_sqlite("sqlite", tmp_path, AHEAD), registry) as running:
+        await go_on_with_the_clock_put_right(running, "sqlite")
+
+
+async def test_what_postgresql_has_of_a_clock_that_was_ahead_waits_for_nothing(
+    tmp_path: Path, registry: DockerRegistry, postgres: Postgres
+) -> None:
+    copy, url = unpack_postgres(tmp_path, postgres, AHEAD)
+    async with going_on(copy, registry, database_url=url, replica_timeout="1s") as running:
+        await go_on_with_the_clock_put_right(running, "postgres")
 
 
 def test_every_upload_state_is_read(tmp_path: Path) -> None:
