@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import RegistryAuth
 from app.push import ImageState
 from app.registry.auth import FixedCredentials
 from tests.push.given import Run
@@ -144,6 +145,14 @@ async def test_a_wrong_password_is_reported_as_one(ground: Ground) -> None:
     run = await ground.push(ONE, credentials=FixedCredentials(STRANGER))
     check_refused(run, ground, Fault.WRONG_CREDENTIALS)
     assert ground.lapse.waits == []
+
+
+@EVERY_VENDOR
+async def test_a_check_says_whether_the_credentials_are_accepted(ground: Ground) -> None:
+    found = await ground.check()
+    assert (found.authentication, found.authenticated) == (ground.vendor.manners.auth, True)
+    with pytest.raises(RegistryAuth):
+        await ground.check(FixedCredentials(STRANGER))
 
 
 @EVERY_VENDOR

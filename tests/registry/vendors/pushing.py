@@ -24,6 +24,7 @@ from app.registry import Registry
 from app.registry.auth import CredentialSource
 from app.registry.client import HttpSettings
 from app.registry.egress import parse_allowed_origin
+from app.registry.examination import Examination
 from app.registry.gate import Gate
 from app.registry.http import HttpRegistry
 from app.registry.proof import Verification, VerifyingRegistry
@@ -113,16 +114,25 @@ class Ground:
         """Bytes of blob requests since the last mark."""
         return sum(int(seen.headers.get("content-length", "0")) for seen in self.since if kind_of(seen) == "upload")
 
+    def opened(self, credentials: CredentialSource | None = None) -> HttpRegistry:
+        """The registry as Tarmac speaks to it, to be used in `async with`."""
+        url = parse_registry_url(f"{self.vendor.url}/{self.vendor.home}", "url")
+        storage = frozenset({parse_allowed_origin(self.vendor.storage)} if self.vendor.storage_beside else ())
+        settings = HttpSettings(url, credentials or self.vendor.credentials(), allowed_origins=storage)
+        return HttpRegistry(settings, gate=Gate(settings.limits, self.lapse.pause), pause=self.lapse.pause)
+
+    async def check(self, credentials: CredentialSource | None = None) -> Examination:
+        async with self.opened(credentials) as registry:
+            return await registry.check()
+
     @asynccontextmanager
     async def client(self, credentials: CredentialSource | None = None) -> AsyncIterator[Registry]:
-        url = parse_registry_url(f"{self.vendor.url}/{self.vendor.home}", "url")
-        beside = [self.vendor.storage] * self.vendor.storage_beside + [self.vendor.site] * self.vendor.tokens_beside
-        allowed = frozenset(map(parse_allowed_origin, beside))
-        settings = HttpSettings(url, credentials or self.vendor.credentials(), allowed_origins=allowed)
+        """The same, with all that the application wraps around it."""
         pause = self.lapse.pause
-        async with HttpRegistry(settings, gate=Gate(settings.limits, pause), pause=pause) as registry:
+        async with self.opened(credentials) as registry:
             discreet = DiscreetRegistry(registry, registry.secrets)
-            yield VerifyingRegistry(RetryingRegistry(discreet, pause=pause), Verification.BLOBS, pause)
+            retrying = RetryingRegistry(discreet, pause=pause, is_answering=registry.is_answering)
+            yield VerifyingRegistry(retrying, Verification.BLOBS, pause)
 
     async def push(
         self,
