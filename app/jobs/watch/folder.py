@@ -23,6 +23,7 @@ from app.errors import (
 )
 from app.jobs.beneath import open_beneath
 from app.jobs.paths import DIRECTORY_MARKERS, STORAGE, AllowedRoots
+from app.jobs.watch.filing import Filing
 from app.jobs.watch.unfinished import ends_early, is_written
 
 DONE, FAILED = "done", "failed"
@@ -84,6 +85,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._filing = Filing(root)
         self.root = AllowedRoots((root,))
 
     def look(self) -> Listing:
@@ -189,27 +191,8 @@ class Folder:
         return text
 
     def put_away(self, drop: Drop, kind: str, report: bytes) -> None:
-        """Move it to `done/` or `failed/` of the file system it lies on, a report beside it. The report is there first:
-        who finds the archive there finds the report. Raises OSError where it cannot be moved; the report is then in
-        the folder's own `done/` or `failed/`, if that can be written."""
-        place = _free(self._disk_of(drop) / kind / drop.name)
-        try:
-            _write(place.with_name(place.name + REPORT), report)
-            for each in (*drop.paths, *drop.beside):
-                rest = Path(each).name.removeprefix(Path(drop.name).name)
-                (self._root / each).rename(place.with_name(place.name + rest))
-        except OSError:
-            own = self._root / kind / drop.name
-            _write(own.with_name(own.name + REPORT), report)
-            raise
-
-    def _disk_of(self, drop: Drop) -> Path:
-        """The uppermost directory on the way from the folder to the archive that is on the archive's file system."""
-        place = (self._root / drop.files[0]).parent
-        device = place.stat().st_dev
-        while place != self._root and place.parent.stat().st_dev == device:
-            place = place.parent
-        return place
+        """Move it to `done/` or `failed/` of the file system it is on, with a report beside it. Raises OSError."""
+        self._filing.file(drop.name, (*drop.paths, *drop.beside), kind, (REPORT, report))
 
 
 def _is_hidden(name: str) -> bool:
@@ -240,22 +223,3 @@ def _drop(name: str, entries: list[_Entry], beside: dict[str, _Entry]) -> Drop:
 def _state(entries: Iterable[_Entry]) -> str:
     marks = "\n".join(entry.mark for entry in entries)
     return hashlib.sha256(marks.encode(errors="surrogateescape")).hexdigest()
-
-
-def _free(place: Path) -> Path:
-    number = 1
-    free = place
-    while os.path.lexists(free):
-        number += 1
-        free = place.with_name(f"{place.name}.{number}")
-    return free
-
-
-def _write(place: Path, text: bytes) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = place.with_name(f".{place.name}.part")
-    with unfinished.open("wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(place)

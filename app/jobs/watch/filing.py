@@ -1,0 +1,119 @@
+"""Moves what was dealt with out of the way, through no link: whoever may write to the watched folder could otherwise
+have the service write wherever it may."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+_NOREPLACE = 1
+_ABSENT = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM})  # old kernel, or a file system that does not know it
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Filing:
+    """Files below `root`, which itself may be a link: the operator chose it."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def file(self, name: str, paths: Sequence[str], kind: str, report: tuple[str, bytes]) -> None:
+        """Move `paths` to the directory `kind` of the file system that they are on, called `name`, with a report beside
+        it: `report` is the ending of its name and its text. The report is there first. All are relative to `root`.
+        Raises OSError if something is in the way: then nothing was moved, and the report is in `kind` of `root` if
+        that can be written."""
+        ending, text = report
+        wanted = PurePosixPath(name)
+        try:
+            with self._directory((*self._disk_of(paths[0]), kind, *wanted.parts[:-1]), create=True) as directory:
+                place = _free_name(directory, wanted.name)
+                _write(directory, place + ending, text)
+                for path in paths:
+                    rest = PurePosixPath(path).name.removeprefix(wanted.name)
+                    with self._directory(PurePosixPath(path).parts[:-1]) as source:
+                        rename_new(source, PurePosixPath(path).name, directory, place + rest)
+        except OSError:
+            with self._directory((kind, *wanted.parts[:-1]), create=True) as own:
+                _write(own, wanted.name + ending, text)
+            raise
+
+    def _disk_of(self, path: str) -> tuple[str, ...]:
+        """The uppermost directory on the way to `path` that is on its file system."""
+        parts = PurePosixPath(path).parts[:-1]
+        devices = []
+        for depth in range(len(parts) + 1):
+            with self._directory(parts[:depth]) as directory:
+                devices.append(os.fstat(directory).st_dev)
+        depth = len(parts)
+        while depth and devices[depth - 1] == devices[-1]:
+            depth -= 1
+        return parts[:depth]
+
+    @contextmanager
+    def _directory(self, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
+        """Open a directory below the root, one component after the other, none of them a link. Raises OSError."""
+        directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in parts:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, 0o755, dir_fd=directory)
+                below = os.open(part, _DIRECTORY, dir_fd=directory)
+                os.close(directory)
+                directory = below
+            yield directory
+        finally:
+            os.close(directory)
+
+
+def rename_new(source: int, name: str, target: int, new: str) -> None:
+    """Rename between directories, over nothing that is there (renameat2(2)). Raises OSError."""
+    done = _libc.renameat2(source, os.fsencode(name), target, os.fsencode(new), _NOREPLACE) if _HAS_RENAMEAT2 else -1
+    if done == 0:
+        return
+    code = ctypes.get_errno() if _HAS_RENAMEAT2 else errno.ENOSYS
+    if code not in _ABSENT:
+        raise OSError(code, os.strerror(code), name)
+    os.rename(name, new, src_dir_fd=source, dst_dir_fd=target)
+
+
+_HAS_RENAMEAT2 = hasattr(_libc, "renameat2")
+
+
+def _free_name(directory: int, name: str) -> str:
+    number, free = 1, name
+    while _exists(directory, free):
+        number += 1
+        free = f"{name}.{number}"
+    return free
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.lstat(name, dir_fd=directory)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _write(directory: int, name: str, text: bytes) -> None:
+    """Raises OSError. A leftover of a crash is replaced, a link among them is removed and never followed."""
+    unfinished = f".{name}.part"
+    with suppress(FileNotFoundError):
+        os.unlink(unfinished, dir_fd=directory)
+    descriptor = os.open(
+        unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=directory
+    )
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(unfinished, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+__all__ = ["Filing", "rename_new"]
