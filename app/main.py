@@ -50,6 +50,7 @@ from app.push import Lanes
 from app.push.signatures import SignaturePolicy, load_key
 from app.registry.proxies import Proxies
 from app.replicas import Backing, backing, is_replicated
+from app.setting_values import is_open_to_others
 from app.settings import Settings
 from app.spool import Spool
 from app.spool.arriving import ArrivingFiles
@@ -290,6 +291,10 @@ def _own(data_dir: Path, *, shared: bool = False) -> BinaryIO:
         lock = (data_dir / "lock").open("wb")
     except OSError as error:
         raise InvalidSettings(f"TARMAC_DATA_DIR (data_dir): cannot use {data_dir}: {error.strerror}") from None
+    if is_open_to_others(data_dir):
+        structlog.get_logger().warning(
+            "other users may write to the data directory", data=str(data_dir), remedy=f"chmod 700 {data_dir}"
+        )
     try:
         fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:

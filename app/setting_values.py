@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +44,12 @@ def _amount(value: object, units: Mapping[str, int], example: str) -> object:
     if match is None or (factor := units.get(match[2].lower())) is None:
         raise ValueError(f"must be a number with or without a unit, as {example}")
     return int(match[1]) * factor
+
+
+def is_open_to_others(directory: Path) -> bool:
+    """Return whether users other than the owner may replace files in `directory`. A sticky bit does not help: the
+    owner of the directory still trusts what lies there."""
+    return bool(directory.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def parse_bytes(value: object) -> object:

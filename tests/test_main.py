@@ -91,6 +91,21 @@ def test_a_data_directory_has_one_service_at_a_time(tmp_path: Path, logs: None) 
             serve(Settings(data_dir=tmp_path, port=free_port()))
 
 
+@pytest.mark.parametrize(("mode", "is_open"), [(0o777, True), (0o1777, True), (0o770, True), (0o755, False)])
+def test_a_data_directory_that_others_may_write_to_is_told(
+    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str], mode: int, is_open: bool
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(mode)
+    with (data / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InvalidSettings):  # the start ends after that look
+            serve(Settings(data_dir=data, port=free_port()))
+    told = capsys.readouterr()
+    assert (f"chmod 700 {data}" in told.out + told.err) == is_open
+
+
 def test_a_data_directory_that_cannot_be_is_told_by_its_key(tmp_path: Path, logs: None) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InvalidSettings, match="TARMAC_DATA_DIR"):

@@ -17,6 +17,7 @@ from app.cli.options import settings_of
 from app.destinations import configured_registries
 from app.errors import RegistryError, TarmacError
 from app.registry.examination import CHECK_SECONDS, outcome
+from app.setting_values import is_open_to_others
 from app.settings import Settings
 
 LOW_BYTES = 10 << 30  # left on the disk: an archive of a release with its plain tar has that
@@ -107,6 +108,9 @@ def _about_disk(data_dir: Path) -> Iterator[Finding]:
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
         yield Finding("disk", State.PROBLEM, f"{present} cannot be written to by this user")
         return
+    if present == data_dir.absolute() and is_open_to_others(present):
+        words = f"other users may write to {present} and replace what the service trusts; chmod 700 {present}"
+        yield Finding("data directory", State.WARNING, words)
     free = shutil.disk_usage(present).free
     words = f"{free / (1 << 30):.1f} GiB free for {data_dir}"
     if free < LOW_BYTES:

@@ -38,6 +38,17 @@ def test_a_place_that_was_never_used_is_well_and_stays_as_it_is(
     assert "ok       settings: " in capsys.readouterr().out
 
 
+def test_a_data_directory_that_others_may_write_to_is_warned_of(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "data").mkdir()
+    (place / "data").chmod(0o777)
+    status, found = told(capsys)
+    assert (status, found["data directory"]["state"]) == (0, "warning")
+    (place / "data").chmod(0o700)
+    assert "data directory" not in told(capsys)[1]
+
+
 def test_what_no_job_has_any_more_is_told(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spool = place / "data" / "spool"
     spool.mkdir(parents=True)
