@@ -39,6 +39,7 @@ class Failure(StrEnum):
     """How a request to a registry failed. `app.registry.classification` says what follows from each."""
 
     UNREACHABLE = "unreachable"
+    UNANSWERED = "unanswered"
     OVERLOADED = "overloaded"
     RATE_LIMITED = "rate limited"
     CONTENT_ERROR = "error on content"

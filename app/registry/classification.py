@@ -51,9 +51,15 @@ class Rule:
 TABLE: Mapping[Failure, Rule] = MappingProxyType(
     {
         Failure.UNREACHABLE: Rule(
-            "no connection, a connection that ends before a response, no response in time",
+            "no connection, no response in time, a connection that ends before a response to content (PUT, PATCH)",
             Again.TRIES,
             Verdict.OUTAGE,
+            ("registry_unreachable",),
+        ),
+        Failure.UNANSWERED: Rule(
+            "a connection that ends before a response to a request without content (POST, HEAD, GET)",
+            Again.MINUTE,
+            Verdict.DEPENDS,
             ("registry_unreachable",),
         ),
         Failure.OVERLOADED: Rule(

@@ -191,7 +191,7 @@ class HttpClient:
         try:
             return await self._sent(call, origin)
         except httpx.TransportError as error:
-            raise error_of_exchange(error, origin, way) from error
+            raise error_of_exchange(error, origin, way, has_content=bool(call.body)) from error
         except InnerAddressError as error:
             raise RegistryRejected(with_hint(str(error), advise(origin))) from error
 

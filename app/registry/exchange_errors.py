@@ -7,6 +7,7 @@ import ssl
 import httpx
 
 from app.errors import Failure, RegistryError, RegistryFault, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.registry.auth.ecr import ecr_place
 from app.registry.classification import OVERLOADED
 from app.registry.hints import BY_STATUS, with_hint
 from app.registry.response_head import CUT_HEAD
@@ -14,15 +15,31 @@ from app.registry.wire import Origin, printable
 
 _NO_RESPONSE = "Server disconnected"  # httpcore's words for a connection that ended before a response began
 _CUT = ("peer closed connection", CUT_HEAD)  # h11's words for a body, ours for a head
+_ECR = (  # aws/containers-roadmap#1970
+    "ECR also does this if the repository is missing or the account may not push to it; create it, or set "
+    "ecr_create_repositories"
+)
 _TLS_RECORD = r"\x15\x03"  # an alert, as h11 shows it in the status line that it cannot read
 
 
-def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str) -> RegistryError:
-    """`way` names `origin` and the proxy that leads there."""
+def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, has_content: bool) -> RegistryError:
+    """Return the error of a request with or without content. `way` names `origin` and the proxy that leads there."""
     if isinstance(error, httpx.TimeoutException):
         return RegistryUnreachable(f"{way} timed out ({_phase(error)}); check the network and the registry")
     cause = tls_cause(error)
-    return _tls_error(origin, cause) if cause is not None else _broken(error, origin, way)
+    if cause is not None:
+        return _tls_error(origin, cause)
+    broken = _broken(error, origin, way)
+    if has_content or not _is_unanswered(error):
+        return broken
+    return RegistryUnreachable(
+        with_hint(str(broken), _ECR if ecr_place(origin.host) else ""), failure=Failure.UNANSWERED
+    )
+
+
+def _is_unanswered(error: httpx.TransportError) -> bool:
+    """Whether there was a connection, and it ended before a response."""
+    return isinstance(error, httpx.ReadError | httpx.WriteError) or str(error).startswith(_NO_RESPONSE)
 
 
 def tls_cause(error: BaseException | None) -> ssl.SSLError | None:

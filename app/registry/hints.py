@@ -9,6 +9,7 @@ from types import MappingProxyType
 from app.errors import ArchiveError
 from app.oci import Descriptor, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
+from app.registry.wire import HUB_API
 
 CREDENTIALS = (
     "Check the user name and password configured for this registry, and that the account may use this repository"
@@ -25,6 +26,8 @@ CSRF = (
     "proxy before the registry, or a login page"
 )
 READ_ONLY = "The registry takes no pushes now: it is read-only, as during maintenance, or a proxy cache. Retry later"
+LOCKED = "The image or the repository may be locked, or the registry may be full"
+HUB_NAME = "Docker Hub takes names of two parts, NAMESPACE/REPOSITORY; name the image with `tag` or `rename`"
 MISSING_REPOSITORY = "The repository or project may have to be created at the registry first"
 URLS = (
     "The manifest has layers with `urls`, or layers that may not be distributed. Distribution takes them only if its "
@@ -45,6 +48,8 @@ BY_STATUS: Mapping[int, str] = MappingProxyType(
 )
 _CSRF_WORDS = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
 _OWN_CODE = re.compile(r"(?!UNSUPPORTED\b)[A-Z][A-Z_ ]+: ")
+_LOCKED_WORDS = re.compile(r"\bdisallowed\b", re.IGNORECASE)  # ACR: one response for locked and for full
+_NAME = re.compile(r"/v2/(.+)/(?:blobs|manifests|tags|referrers)/")
 _READ_ONLY_WORDS = re.compile(r"read.?only mode|\bis (?:\w+ ){0,3}read.?only|\bmaintenance\b", re.IGNORECASE)
 
 
@@ -65,6 +70,17 @@ def is_read_only(status: int, request: tuple[str, str], words: str) -> bool:
     if status == 405:  # with another code than that of the method it is no matter of how a blob is sent
         return opens or tags or (writes and _OWN_CODE.match(words) is not None)
     return status in {400, 403} and writes and _READ_ONLY_WORDS.search(words) is not None
+
+
+def hint_for_now(words: str) -> str:
+    """Return why a registry that `is_read_only` may refuse pushes."""
+    return LOCKED if _LOCKED_WORDS.search(words) else READ_ONLY
+
+
+def hint_of_name(host: str, path: str) -> str:
+    """Return what is wrong with the name of a repository that the account has no right to, "" if nothing is known."""
+    name = _NAME.match(path)
+    return HUB_NAME if name and host == HUB_API and name[1].count("/") != 1 else ""
 
 
 def hint_of_manifest(descriptor: Descriptor, raw: bytes) -> str:

@@ -118,7 +118,7 @@ class HttpRegistry:
         reply = await self._endpoint.send(call, repository)
         if is_absent(reply):
             return None
-        if reply.status == 401:  # the refusal of a HEAD has no words; that of a GET has
+        if reply.status in {400, 401}:  # the refusal of a HEAD has no words; that of a GET has
             await self.read_manifest(repository, reference)
         expect(reply, frozenset({200}))
         digest = stated_digest(reply)

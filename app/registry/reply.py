@@ -190,7 +190,7 @@ def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError |
     if speaks_of_csrf(reply.status, words):
         return RegistryRejected(with_hint(message, hints.CSRF))
     if is_read_only(reply.status, (reply.method, f"{parts.path}?{parts.query}"), words):
-        return RegistryDenied(with_hint(message, hints.READ_ONLY), failure=Failure.REFUSED_NOW)
+        return RegistryDenied(with_hint(message, hints.hint_for_now(words)), failure=Failure.REFUSED_NOW)
     if reply.status == 401:
         return _unauthorized(reply, message)
     if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
@@ -210,7 +210,9 @@ def _unauthorized(reply: Reply, message: str) -> RegistryError:
         if challenge.parameters.get("error") == "insufficient_scope":
             wanted = printable(challenge.parameters.get("scope", ""), 500)
             lacking = f"the right that the registry asks for: {wanted}" if wanted else "a right that this needs"
-            return RegistryDenied(with_hint(message, f"The credentials are accepted; the account lacks {lacking}"))
+            message = with_hint(message, f"The credentials are accepted; the account lacks {lacking}")
+            parts = urlsplit(reply.url)
+            return RegistryDenied(with_hint(message, hints.hint_of_name(parts.netloc, parts.path)))
     return RegistryAuth(with_hint(message, hints.CREDENTIALS))
 
 

@@ -17,8 +17,8 @@ WORDS = 2 << 10  # characters of a registry's own words that are shown
 MAX_URL = 16 << 10  # signed storage URLs have 2-8 KiB
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-_HUB_API = "registry-1.docker.io"  # docker.io itself answers with a web page
-_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", _HUB_API})
+HUB_API = "registry-1.docker.io"  # docker.io itself answers with a web page
+_HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", HUB_API})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
 _VISIBLE = re.compile(r"[!-~]+")
 
@@ -93,7 +93,7 @@ class RegistryUrl:
             schemes: tuple[str, ...] = (self.scheme,)
         else:
             schemes = ("https", "http") if self.is_loopback else ("https",)
-        host = _HUB_API if self.is_docker_hub else self.host
+        host = HUB_API if self.is_docker_hub else self.host
         return tuple(
             Origin(scheme, host, _DEFAULT_PORTS[scheme] if self.port is None else self.port) for scheme in schemes
         )

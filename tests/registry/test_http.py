@@ -543,7 +543,7 @@ async def test_an_answer_that_ends_early_is_unreachable(nonsense: bytes) -> None
     async with scripted(raw(nonsense), raw(nonsense)) as (_, registry):
         with pytest.raises(RegistryUnreachable) as caught:
             await registry.read_manifest("a", "1")
-    assert caught.value.failure is (Failure.CUT_RESPONSE if nonsense else Failure.UNREACHABLE)
+    assert caught.value.failure is (Failure.CUT_RESPONSE if nonsense else Failure.UNANSWERED)
 
 
 @pytest.mark.parametrize("nonsense", [b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 50_000, b"220 smtp ready\r\n\r\n"])

@@ -226,3 +226,20 @@ def test_any_error_body_can_be_read(body: bytes, code: str, words: str) -> None:
 def test_what_could_steer_a_terminal_is_written_out() -> None:
     assert printable("a\u202eb\x00c\x1b") == "a\\u202eb\\x00c\\x1b"
     assert printable("größe") == "größe"
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "is_told"),
+    [
+        ("registry-1.docker.io", "me/library/nginx", True),
+        ("registry-1.docker.io", "nginx", True),
+        ("registry-1.docker.io", "me/nginx", False),
+        ("registry.local", "me/library/nginx", False),
+    ],
+)
+def test_names_that_docker_hub_does_not_have_are_explained(host: str, name: str, is_told: bool) -> None:
+    challenge = 'Bearer realm="https://auth.docker.io/token",error="insufficient_scope"'
+    answer = Reply("POST", f"https://{host}/v2/{name}/blobs/uploads/", 401, {"www-authenticate": (challenge,)})
+    error = error_of(answer, NOW)
+    assert isinstance(error, RegistryDenied)
+    assert ("NAMESPACE/REPOSITORY" in str(error)) is is_told

@@ -21,6 +21,7 @@ from tests.registry.vendors.pushing import opened
 from tests.registry.vendors.vendor import Access, Fault, Refusal, Vendor
 from tests.registry.vendors.zot import Zot
 from tests.support.archives import docker_save, entry, oci_image, oci_index, oci_layout, tagged
+from tests.support.memory_registry import Answer, Request
 
 IMAGE = oci_layout([entry(oci_image(app("one")), ref="example.com/app:1")])
 INDEX = oci_layout(
@@ -34,6 +35,36 @@ async def test_an_expired_password_of_ecr_is_no_lack_of_rights() -> None:
         run = await ground.push(IMAGE, credentials=FixedCredentials(Credentials("AWS", STALE)))
     assert (run.problem().code, run.problem().retryable) == ("registry_auth", False)
     assert "authorization token has expired" in run.problem().detail
+
+
+class Closing(Ecr):
+    """It closes the connection in place of an answer to who opens an upload at a repository that is missing
+    (aws/containers-roadmap#1970)."""
+
+    closed = 0
+    dies = False  # and nobody is answered afterwards
+
+    def check_name(self, access: Access) -> None:
+        if access.kind == "blobs/uploads" and not self.is_home(access.name):
+            self.closed += 1
+            raise ConnectionResetError
+
+    async def page(self, request: Request) -> Answer | None:
+        if self.dies and self.closed:
+            raise ConnectionResetError
+        return None
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_connection_that_is_closed_in_place_of_an_answer_is_a_refusal_while_others_are_answered(
+    dies: bool,
+) -> None:
+    vendor = Closing()
+    vendor.dies = dies
+    async with opened(vendor) as ground:
+        problem = (await ground.push(IMAGE, home=vendor.elsewhere)).problem()
+        assert (problem.code, problem.retryable, problem.outage) == ("registry_unreachable", True, dies)
+        assert ground.lapse.now <= 90
 
 
 @pytest.mark.parametrize("vendor", [Acr, Ecr])
@@ -124,3 +155,18 @@ async def test_a_token_service_that_wants_fewer_requests_is_waited_for(vendor: t
         limited.impose(Fault.RATE_LIMIT)
         assert (await ground.push(IMAGE)).states == [ImageState.PUSHED]
         assert ground.lapse.now >= ground.vendor.retry_after
+
+
+async def test_a_name_that_google_finds_too_short_is_explained() -> None:
+    """Of a HEAD only the status is known, so the reason is asked for by GET."""
+    async with opened(Gar()) as ground:
+        run = await ground.push(IMAGE, home="project")
+    assert run.problem().code == "registry_rejected"
+    assert "HOST-NAME/PROJECT-ID/REPOSITORY/IMAGE" in run.problem().detail
+
+
+async def test_a_limit_of_what_may_be_stored_is_no_rate_limit() -> None:
+    async with opened(Zot()) as ground:
+        ground.vendor.impose(Fault.QUOTA)
+        await ground.push(IMAGE)
+        assert ground.lapse.waits == []
