@@ -198,8 +198,13 @@ def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError |
     return _forbidden(message, reply.status, words) if reply.status in {403, 429, 451} else None
 
 
+def has_expired(reply: Reply) -> bool:
+    """Whether the authorization was good before: ECR answers 403, not 401, to a password of yesterday."""
+    return reply.status == 403 and _EXPIRED.search(str(read_complaint(reply.body))) is not None
+
+
 def _forbidden(message: str, status: int, words: str) -> RegistryError:
-    if status == 403 and _EXPIRED.search(words):  # ECR answers 403 to a password of yesterday
+    if status == 403 and _EXPIRED.search(words):
         return RegistryAuth(with_hint(message, hints.EXPIRED))
     return RegistryDenied(with_hint(message, BY_STATUS.get(status, hints.RIGHTS)))
 

@@ -18,7 +18,7 @@ from app.registry.client import Call, HttpClient, HttpSettings
 from app.registry.egress import check_target
 from app.registry.exchange_errors import certificate_refused
 from app.registry.gate import Gate
-from app.registry.reply import Reply, brake_of, error_of, is_version_check
+from app.registry.reply import Reply, brake_of, error_of, has_expired, is_version_check
 from app.registry.secrets import Secrets
 from app.registry.site import Site, site_of
 from app.registry.warnings import warn
@@ -67,10 +67,12 @@ class Session:
             return self._origin
 
     async def send(self, call: Call, repository: str, scopes: tuple[str, ...]) -> Reply:
-        """The answer to `call`, whatever its status. A 401 is answered once, with new authorization if there is any."""
+        """The answer to `call`, whatever its status. A 401, or a 403 to what has expired, is answered once, with new
+        authorization if there is any."""
         origin = await self.origin()
         reply, value = await self._send_once(replace(call, origin=origin), repository, scopes)
-        if reply.status != 401 or Origin.of(reply.url, "the URL") != origin:
+        is_refused = reply.status == 401 or has_expired(reply)
+        if not is_refused or Origin.of(reply.url, "the URL") != origin:
             return reply
         if await self._renew(reply, repository, scopes, value) == value:
             return reply

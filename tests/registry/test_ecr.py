@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,24 @@ async def test_the_password_is_asked_for_once_and_again_before_it_expires_and_wh
     assert second is not first, "refused before its time"
     clock.now = 100.0  # moto's passwords have expired long ago; such a one is used for a minute
     assert await ecr.find(HOST, "d") is not second
+
+
+async def test_a_clock_that_is_behind_does_not_make_a_password_good_for_longer() -> None:
+    class Ahead:
+        asked = 0
+
+        def get_authorization_token(self) -> dict[str, object]:
+            self.asked += 1
+            token = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()
+            data = {"authorizationToken": token, "expiresAt": datetime.now(UTC) + timedelta(days=30)}
+            return {"authorizationData": [data]}
+
+    clock = _Time()
+    ecr = Ecr(EcrPlace(), clock=clock)
+    ecr._client = client = Ahead()
+    for clock.now in (0.0, 11.8 * 3600, 12 * 3600):
+        await ecr.find(HOST, str(clock.now))
+    assert client.asked == 2
 
 
 async def test_what_is_good_for_a_time_is_looked_up_again_when_that_is_over() -> None:

@@ -11,6 +11,7 @@ import pytest
 from app.oci import strict_json
 from app.push import ImageState
 from app.registry.auth import Credentials, FixedCredentials
+from app.registry.wire import RegistryUrl
 from tests.registry.vendors.acr import REFRESH_TOKEN, Acr
 from tests.registry.vendors.docker_hub import DockerHub
 from tests.registry.vendors.ecr import STALE, Ecr
@@ -21,7 +22,7 @@ from tests.registry.vendors.pushing import opened
 from tests.registry.vendors.vendor import Access, Fault, Refusal, Vendor
 from tests.registry.vendors.zot import Zot
 from tests.support.archives import docker_save, entry, oci_image, oci_index, oci_layout, tagged
-from tests.support.memory_registry import Answer, Request
+from tests.support.memory_registry import PASSWORD, Answer, Request
 
 IMAGE = oci_layout([entry(oci_image(app("one")), ref="example.com/app:1")])
 INDEX = oci_layout(
@@ -35,6 +36,23 @@ async def test_an_expired_password_of_ecr_is_no_lack_of_rights() -> None:
         run = await ground.push(IMAGE, credentials=FixedCredentials(Credentials("AWS", STALE)))
     assert (run.problem().code, run.problem().retryable) == ("registry_auth", False)
     assert "authorization token has expired" in run.problem().detail
+
+
+class Renewing:
+    """As a credential helper, or a file of docker that somebody keeps fresh."""
+
+    def __init__(self, *passwords: str) -> None:
+        self.passwords = list(passwords)
+
+    async def find(self, registry: RegistryUrl, repository: str) -> Credentials:
+        return Credentials("AWS", self.passwords.pop(0) if len(self.passwords) > 1 else self.passwords[0])
+
+
+async def test_a_password_of_ecr_that_expires_is_looked_up_again() -> None:
+    async with opened(Ecr()) as ground:
+        run = await ground.push(IMAGE, credentials=Renewing(STALE, PASSWORD))
+        assert run.states == [ImageState.PUSHED]
+        assert ground.lapse.waits == []
 
 
 class Closing(Ecr):

@@ -33,6 +33,7 @@ MAX_POLICY = 30_720  # characters of a lifecycle policy (ECR's quota)
 CALL_SECONDS = 60.0  # of one question to AWS, with where its credentials come from: a program, a login service
 _CONNECT, _READ, _ATTEMPTS = 5, 20, 3
 _MARGIN = 600.0  # seconds a password is given up before it expires: ECR answers 403 to an expired one
+_MOST = 12 * 3600.0  # seconds it is good; a clock of ours that is behind does not make them more
 _LEAST = 60.0  # seconds it is used, also where by our clock it has expired already
 _JUST_NOW = 30.0  # seconds; whoever asks again for what is older has been refused with it
 _HOST = re.compile(
@@ -218,7 +219,7 @@ def _credentials(answer: Mapping[str, Any], now: float) -> Credentials:
         raise RegistryAuth(
             "AWS answered get_authorization_token without a token; check the setting ecr_endpoint"
         ) from None
-    return Credentials(username, password, good_until=now + max(_LEAST, left - _MARGIN))
+    return Credentials(username, password, good_until=now + max(_LEAST, min(left, _MOST) - _MARGIN))
 
 
 def _read_policy(file: Path) -> str:
