@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from app import __version__
 from app.jobs.registries import ConfiguredRegistry
@@ -40,6 +41,7 @@ class _Shared:
 
     gates: Gates
     profiles: ProfileFile
+    unproven_dir: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
         gates: Gates = {}
         profiles = ProfileFile(settings.data_dir / "profiles.json")
         for name, each in settings.registries.items():
-            opened[name] = await _remote(name, each, stack, _Shared(gates, profiles))
+            opened[name] = await _remote(name, each, stack, _Shared(gates, profiles, settings.data_dir / "unproven"))
         yield opened
 
 
@@ -87,7 +89,7 @@ def _embedded(settings: Settings, layout: LayoutRegistry) -> OpenRegistry:
 
 async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, shared: _Shared) -> OpenRegistry:
     url = parse_registry_url(settings.url, f"[registries.{name}] url")
-    http_settings = replace(_http_settings(url, settings), profiles=shared.profiles)
+    http_settings = replace(_http_settings(url, settings), profiles=shared.profiles, unproven_dir=shared.unproven_dir)
     gate = shared.gates.setdefault((url.host, url.port), Gate(http_settings.limits))
     registry = await stack.enter_async_context(HttpRegistry(http_settings, gate=gate))
     discreet = DiscreetRegistry(registry, registry.secrets)

@@ -107,7 +107,7 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
             ("registry_error", "registry_rejected", "registry_auth"),
         ),
         Failure.LOST: Rule(
-            "the registry does not have what it took; the content is sent again, twice at most",
+            "the registry does not have what it took; the content is sent again, once",
             Again.NEVER,
             Verdict.REFUSAL,
             ("registry_lost",),

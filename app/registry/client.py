@@ -62,7 +62,8 @@ class Timeouts:
 class HttpSettings:
     """How a registry is reached. The files are as TlsFiles has them. `allowed_origins`: where the registry may send us,
     besides its own host and port and public addresses. `create_repository`: makes one that the registry says it does
-    not have, by its whole name. `profiles`: where what is learnt of uploading is kept."""
+    not have, by its whole name. `profiles`: where what is learnt of uploading is kept. `unproven_dir`: where blobs are
+    marked while they are sent."""
 
     url: RegistryUrl
     credentials: CredentialSource = ANONYMOUS
@@ -77,6 +78,7 @@ class HttpSettings:
     limits: RateLimits = UNLIMITED
     chunk_bytes: int = DEFAULT_CHUNK  # of one request, where a blob has to go in several
     profiles: ProfileFile | None = None
+    unproven_dir: Path | None = None
     create_repository: Callable[[str], Awaitable[None]] | None = None
 
     @property

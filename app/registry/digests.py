@@ -7,6 +7,10 @@ from app.oci import Digest
 from app.registry.reply import Reply
 
 
+class WrongDigest(RegistryFault):
+    """The registry says that it has other content than it was sent or asked for."""
+
+
 def stated_digest(reply: Reply) -> Digest | None:
     """Docker-Content-Digest, None where it is missing or not readable (distribution-spec made it optional)."""
     try:
@@ -25,7 +29,7 @@ def digest_like(wanted: Digest | None, raw: bytes) -> Digest:
 
 
 def compare(reply: Reply, digest: Digest) -> None:
-    """Raises RegistryFault where the registry says it stored something else."""
+    """Raises WrongDigest where the registry says it stored something else."""
     stated = stated_digest(reply)
     if stated is not None and stated.algorithm == digest.algorithm and stated != digest:
-        raise RegistryFault(f"the registry says it stored {stated} where {digest} was sent; it may be damaged")
+        raise WrongDigest(f"the registry says it stored {stated} where {digest} was sent; it may be damaged")

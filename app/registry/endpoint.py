@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
-from app.errors import RegistryError, RegistryFault
+from app.errors import RegistryError, RegistryFault, RegistryRejected
 from app.oci import Digest
 from app.registry.backoff import DEFAULT_POLICY, REAL, Pause
 from app.registry.client import Call, HttpSettings
@@ -73,6 +74,8 @@ class Endpoint:
         except asyncio.CancelledError:
             self._clean_up(self._unopen(repository, opening))
             raise
+        if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # it does not mount
+            raise RegistryRejected(str(error_of(reply, datetime.now(UTC))))
         if unless is not None and reply.status == 201:
             compare(reply, unless)
             return None

@@ -21,6 +21,7 @@ from app.registry.rights import tells_rights
 from app.registry.secrets import Secrets
 from app.registry.session import Session
 from app.registry.stored_blobs import StoredBlobs
+from app.registry.unproven import UnprovenBlobs
 from app.registry.upload import Uploader
 
 _ACCEPT = {
@@ -47,7 +48,8 @@ class HttpRegistry:
         gate = gate or Gate(settings.limits, pause)
         self._session = Session(settings, self._client, gate)
         self._endpoint = Endpoint(settings, self._session, pause)
-        self._stored = StoredBlobs(self._endpoint)
+        unproven = UnprovenBlobs(settings.unproven_dir, self.name, pause)
+        self._stored = StoredBlobs(self._endpoint, unproven)
         self._uploader = Uploader(self._stored, gate, pause)
 
     @property
@@ -62,6 +64,7 @@ class HttpRegistry:
     async def close(self) -> None:
         """Waits for the cancelling of upload sessions, which has its own short time limit."""
         await self._endpoint.finish()
+        await self._stored.unproven.finish()
         await self._client.close()
 
     async def __aenter__(self) -> Self:
@@ -104,9 +107,11 @@ class HttpRegistry:
             reply = await self._endpoint.send(call, repository, f"repository:{source}:pull")
             if reply.status == 202:
                 await self._endpoint.abandon(repository, await self._endpoint.location(reply))
+            if reply.status != 201:
+                return False
+            return size is None or await self._stored.confirm(repository, (digest, size))
         except RegistryError:
             return False
-        return reply.status == 201
 
     @tells_rights
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:

@@ -14,9 +14,11 @@ from app.oci import Digest
 from app.registry.client import Call
 from app.registry.endpoint import Endpoint, expect, is_absent, refuse_page
 from app.registry.reply import Reply, error_of
+from app.registry.unproven import Doubt, UnprovenBlobs
 from app.registry.warnings import note
 
 READ_AT_ONCE = 4  # blobs of one registry that are read back; each holds some MiB
+MAX_PROVED = 10_000  # blobs that are remembered to be whole
 PIECE = 1 << 20  # bytes that are hashed at once, in a thread
 _FIRST_BYTE = {"Range": "bytes=0-0"}
 _CONTENT_RANGE = re.compile(r"bytes (?:\d{1,19}-\d{1,19}|\*)/(\d{1,19})")
@@ -26,10 +28,12 @@ Blob = tuple[Digest, int]
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """`is_there`: None if the registry does not say. `size` in bytes: None if it does not say."""
+    """`is_there`: None if the registry does not say. `size` in bytes: None if it does not say. `digest`: that of its
+    bytes, if they were read."""
 
     is_there: bool | None
     size: int | None = None
+    digest: Digest | None = None
 
 
 ABSENT = Stated(False)
@@ -38,34 +42,67 @@ ABSENT = Stated(False)
 class StoredBlobs:
     """Those of one registry."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, unproven: UnprovenBlobs) -> None:
+        self.endpoint, self.unproven = endpoint, unproven
+        self._proved: dict[Digest, None] = {}
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
     async def has(self, repository: str, digest: Digest, size: int | None = None) -> bool:
-        """Return whether a push may rely on the blob. One of another size than `size` is not there; one whose size the
-        registry does not state is."""
+        """Return whether a push may rely on the blob. One of another size than `size` is not there. One whose size the
+        registry does not state is, unless a request of ours with its bytes was cut off."""
+        doubt = None if size is None else await self.unproven.doubt_of(digest)
+        if doubt is Doubt.LOST:
+            return False
         stated = await self._state(repository, digest)
-        if size and stated.size == 0:  # what some servers say of the body of every HEAD
-            stated = await self._measure(repository, digest)
-        return bool(stated.is_there) and (size is None or stated.size in {None, size})
+        if stated.is_there and size and (stated.size == 0 or (doubt and stated.size is None)):
+            stated = await self._measure(repository, digest)  # 0: what some servers say of the body of every HEAD
+        if not stated.is_there or size is None:
+            return bool(stated.is_there)
+        if stated.size is not None and stated.size != size:
+            self.unproven.add(digest, Doubt.CUT)
+            return False
+        if stated.size == size:
+            self._prove(digest)
+        return stated.size == size or doubt is None
 
-    async def verify(self, repository: str, blob: Blob, *, read: bool) -> None:
+    async def confirm(self, repository: str, blob: Blob) -> bool:
+        """Return whether the blob is there, after an answer that says so and does not state its size."""
+        return blob[0] in self._proved or await self.has(repository, *blob)
+
+    async def check_sent(self, repository: str, blob: Blob, doubt: Doubt | None) -> None:
+        """The registry has taken `blob`. If there was a `doubt` about what it has under the digest, look at it. Raises
+        RegistryLost."""
+        if doubt is not None:
+            await self.verify(repository, blob, read=doubt is Doubt.LOST, is_certain=True)
+        self._prove(blob[0])
+
+    async def verify(self, repository: str, blob: Blob, *, read: bool, is_certain: bool = False) -> None:
         """Raise RegistryLost unless the registry has `blob`, with its size; with `read`, read it back and compare the
-        digest. A notice says so if the registry does not let us see."""
+        digest. `is_certain`: also if the registry does not state its size. A notice says so if the registry does not
+        let us see."""
         digest, size = blob
-        if read:
+        stated = await self._read_back(repository, blob) if read else await self._size_of(repository, blob)
+        if is_certain and stated == Stated(True):
             stated = await self._read_back(repository, blob)
-        else:
-            stated = await self._state(repository, digest, is_proof=True)
-            if stated.is_there and not stated.size and size:
-                stated = await self._measure(repository, digest)
         if stated.is_there is None:
             note(f"{repository}: blob {digest} cannot be verified; the registry does not let this account read it")
-        elif not stated.is_there:
-            raise _lost(f"the registry took {digest} in {repository} and does not have it", digest)
-        elif stated.size not in {None, size}:
-            raise lost_part(repository, blob, stated.size or 0)
+        elif not stated.is_there or stated.size not in {None, size} or stated.digest not in {None, digest}:
+            self._proved.pop(digest, None)
+            self.unproven.add(digest, Doubt.LOST)
+            raise RegistryLost(_loss(repository, blob, stated), blobs=(str(digest),))
+        elif stated.digest == digest or await self.unproven.doubt_of(digest) is not Doubt.LOST:
+            self._prove(digest)
+
+    async def _size_of(self, repository: str, blob: Blob) -> Stated:
+        digest, size = blob
+        stated = await self._state(repository, digest, is_proof=True)
+        return await self._measure(repository, digest) if stated.is_there and size and not stated.size else stated
+
+    def _prove(self, digest: Digest) -> None:
+        self.unproven.remove(digest)
+        self._proved[digest] = None
+        if len(self._proved) > MAX_PROVED:
+            del self._proved[next(iter(self._proved))]
 
     async def _state(self, repository: str, digest: Digest, *, is_proof: bool = False) -> Stated:
         """Ask by HEAD. A storage that the registry redirects to may take signed GETs alone, so it is asked again by
@@ -100,20 +137,14 @@ class StoredBlobs:
         return Stated(True, _length(reply)) if reply.status == 200 else _unread(reply)
 
     async def _read_back(self, repository: str, blob: Blob) -> Stated:
-        """Raises RegistryLost for other bytes than those of `blob`."""
-        digest, size = blob
         hashing = _Hashing(blob)
         async with self._reading:
-            call = Call("GET", await self._url(repository, digest), take=hashing.take)
+            call = Call("GET", await self._url(repository, blob[0]), take=hashing.take)
             reply = await self.endpoint.send(call, repository)
             if reply.status != 200:
                 return _unread(reply)
             found = await hashing.finish()
-        if hashing.size == size and found != digest:
-            raise _lost(
-                f"{repository}: the registry has other bytes under {digest}; it has to be deleted there", digest
-            )
-        return Stated(True, hashing.size)
+        return Stated(True, hashing.size, found)
 
     async def _url(self, repository: str, digest: Digest) -> str:
         return await self.endpoint.url(repository, f"blobs/{digest}")
@@ -144,16 +175,12 @@ class _Hashing:
         await asyncio.to_thread(self._hasher.update, held)
 
 
-def lost_part(repository: str, blob: Blob, size: int) -> RegistryLost:
-    """Return the error of a blob of which the registry has `size` bytes."""
-    digest, whole = blob
-    return _lost(
-        f"{repository}: the registry has {size} of {whole} bytes under {digest}; it has to be deleted there", digest
-    )
-
-
-def _lost(message: str, digest: Digest) -> RegistryLost:
-    return RegistryLost(message, blobs=(str(digest),))
+def _loss(repository: str, blob: Blob, stated: Stated) -> str:
+    digest, size = blob
+    if not stated.is_there:
+        return f"the registry took {digest} in {repository} and does not have it"
+    found = "other bytes" if stated.size == size else f"{stated.size} of {size} bytes"
+    return f"{repository}: the registry has {found} under {digest}; it has to be deleted there"
 
 
 def _unread(reply: Reply) -> Stated:

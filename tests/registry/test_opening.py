@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from app.errors import RegistryUnreachable
+from app.errors import Failure, RegistryError, RegistryFault, RegistryRateLimited, RegistryUnreachable
 from app.oci import Digest
+from app.registry.client import HttpSettings
 from app.registry.endpoint import Endpoint
-from app.registry.opening import Openings
+from app.registry.http import HttpRegistry
+from app.registry.opening import Openings, Wanted
 from app.registry.profile import Profile
+from app.registry.profiles import ProfileFile
 from app.registry.reply import Reply
+from app.registry.retry import RetryingRegistry
 from app.registry.stored_blobs import StoredBlobs
+from app.registry.unproven import UnprovenBlobs
+from app.registry.wire import parse_registry_url
+from tests.support.blob_content import BytesContent
+from tests.support.lapse import Lapse
+from tests.support.memory_registry import MemoryRegistry
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, served
 
 BLOB = (Digest.of(b"blob"), 4)
+WANTED = Wanted(BLOB)
+NO_QUESTION = Profile(ask=False)
 
 
 class Line(Endpoint):
     """To a registry that may be away; `asked` holds what its sessions were opened with. `is_deaf`: only to the request
-    that opens a session."""
+    that opens a session and asks."""
 
     def __init__(self, *, is_deaf: bool = False) -> None:
         self.is_away, self.is_deaf, self.asked = True, is_deaf, list[Digest | None]()
+        self.error: RegistryError = RegistryUnreachable("no route to host")
 
     async def open_upload(self, repository: str, unless: Digest | None = None) -> Reply | None:
         self.asked.append(unless)
-        self._answer()
-        return None
-
-    def _answer(self) -> None:
         if self.is_away:
-            raise RegistryUnreachable("no route to host")
+            raise self.error
+        return None
 
 
 class Stored(StoredBlobs):
     """All blobs, at a registry that may be away."""
 
     def __init__(self, line: Line) -> None:
-        super().__init__(line)
+        super().__init__(line, UnprovenBlobs(None, "r"))
         self._line = line
 
     async def has(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         if self._line.is_away and not self._line.is_deaf:
-            raise RegistryUnreachable("no route to host")
+            raise self._line.error
         return True
 
 
@@ -50,18 +62,83 @@ async def test_a_registry_that_was_away_is_asked_as_before() -> None:
     openings = Openings(Stored(line))
     for _ in range(3):
         with pytest.raises(RegistryUnreachable):
-            await openings.open("team/app", BLOB, Profile())
+            await openings.open("team/app", WANTED, Profile())
     line.is_away = False
-    assert await openings.open("team/app", BLOB, Profile()) == (None, Profile())
+    assert await openings.open("team/app", WANTED, Profile()) == (None, Profile())
     assert line.asked == [BLOB[0]] * 3
 
 
-async def test_a_registry_that_does_not_answer_the_question_is_asked_by_head() -> None:
-    line = Line(is_deaf=True)
+async def test_a_registry_that_came_back_while_the_question_was_given_up_is_asked_again() -> None:
+    line = Line()
     openings = Openings(Stored(line))
     for _ in range(2):
         with pytest.raises(RegistryUnreachable):
-            await openings.open("team/app", BLOB, Profile())
-    for _ in range(2):
-        assert await openings.open("team/app", BLOB, Profile()) == (None, Profile())
-    assert line.asked == [BLOB[0]] * 2
+            await openings.open("team/app", WANTED, Profile())
+    line.is_away = False
+    for _ in range(3):
+        assert await openings.open("team/app", WANTED, Profile()) == (None, Profile())
+    assert line.asked == [BLOB[0]] * 4, "by HEAD once"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RegistryUnreachable("it says nothing"),
+        RegistryFault("500", failure=Failure.SERVER_ERROR),
+        RegistryFault("502", failure=Failure.OVERLOADED),
+    ],
+)
+async def test_a_registry_that_does_not_answer_the_question_is_asked_by_head(error: RegistryError) -> None:
+    line = Line(is_deaf=True)
+    line.error = error
+    openings = Openings(Stored(line))
+    for failures in (2, 1):
+        for _ in range(failures):
+            with pytest.raises(type(error)):
+                await openings.open("team/app", WANTED, Profile())
+        _, learnt = await openings.open("team/app", WANTED, Profile())
+    assert learnt == NO_QUESTION
+    assert line.asked == [BLOB[0]] * 3
+
+
+async def test_a_rate_limit_says_nothing_about_the_question() -> None:
+    line = Line()
+    line.error = RegistryRateLimited("slow down", retry_after=1)
+    openings = Openings(Stored(line))
+    for _ in range(5):
+        with pytest.raises(RegistryRateLimited):
+            await openings.open("team/app", WANTED, Profile())
+    assert line.asked == [BLOB[0]] * 5
+
+
+@pytest.mark.parametrize(
+    ("status", "questions"), [(500, 3), (502, 3), (503, 3), (501, 1), (400, 1), (405, 1), (404, 1)]
+)
+async def test_a_registry_that_fails_at_the_question_gets_its_blobs(
+    status: int, questions: int, tmp_path: Path
+) -> None:
+    memory, lapse = MemoryRegistry(), Lapse()
+
+    def route(seen: Seen) -> Step:
+        return answer(status) if "mount=" in seen.target else served(memory)
+
+    blobs = [BytesContent(b"blob %d" % number) for number in range(5)]
+    profiles = ProfileFile(tmp_path / "profiles.json")
+    async with ScriptedRegistry(route=route) as server:
+        settings = HttpSettings(parse_registry_url(server.url, "url"), profiles=profiles)
+        async with HttpRegistry(settings, pause=lapse.pause) as http:
+            registry = RetryingRegistry(http, pause=lapse.pause)
+            for blob in blobs:
+                await registry.push_blob("a", Asked(blob.data))
+        learnt = await profiles.recall(server.address)
+    assert set(memory.repository("a").blobs) == {str(blob.digest) for blob in blobs}
+    assert sum("mount=" in seen.target for seen in server.requests) == questions
+    assert learnt.ask is False, "it is not asked so after a restart either"
+
+
+class Asked(BytesContent):
+    """The registry is to look before it takes it."""
+
+    @property
+    def may_be_there(self) -> bool:
+        return True

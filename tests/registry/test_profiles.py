@@ -36,7 +36,7 @@ async def test_a_registry_is_not_asked_twice_for_what_it_has_refused_though_the_
     assert answers[1] == 1
     (kept,) = json.loads((tmp_path / "profiles.json").read_text()).values()
     assert kept["most"] <= 200_000
-    assert [file.name for file in tmp_path.iterdir()] == ["profiles.json"]
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["profiles.json"]
 
 
 async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_are_too_many(

@@ -12,7 +12,7 @@ from app.registry.auth import Credentials, FixedCredentials
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.retry import RetryingRegistry
-from app.registry.upload import WORTH_ASKING
+from app.registry.transfer import WORTH_ASKING
 from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
