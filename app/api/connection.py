@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.lingering import LingeringTransport
 from app.api.problems import RETRY_AFTER_SECONDS, MalformedRequest, MethodNotAllowed, problem_response
 from app.door import Door
 from app.errors import TarmacError, TooLarge
@@ -90,7 +91,8 @@ class Connection(HttpToolsProtocol):
         self._only_probes = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
+        self._lingering = LingeringTransport(transport, self.loop, self._has_unread)
+        super().connection_made(self._lingering)  # type: ignore[arg-type]  # it is one but for its class
         if self.door is not None:
             self.door.shaken_hands(transport.get_extra_info("socket").fileno())
         if len(self.connections) > self.most and not self._close_idle():
@@ -120,11 +122,17 @@ class Connection(HttpToolsProtocol):
         return self.client[0] if self.client else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lingering.close()
         self._stop()
         self._end_head()
         super().connection_lost(exc)
 
+    def _has_unread(self) -> bool:
+        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
+
     def data_received(self, data: bytes) -> None:
+        if self._lingering.lingers:
+            return
         self._unset_keepalive_if_required()
         if self._head is None and (self.cycle is None or self.cycle.response_complete):
             self._await_head()
@@ -233,7 +241,8 @@ class Connection(HttpToolsProtocol):
             self._stop()
             self.transport.close()
             return
-        self._close_with(status, ("content-length: 0", f"retry-after: {RETRY_AFTER_SECONDS}"))
+        self._write(status, ("content-length: 0", f"retry-after: {RETRY_AFTER_SECONDS}"))
+        self.transport.close()
 
     def _refuse_request(self, error: TarmacError) -> None:
         """With a problem document, unless another response is under way: then the connection just ends."""
@@ -243,13 +252,13 @@ class Connection(HttpToolsProtocol):
             return
         response = problem_response(error)
         fields = (f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers)
-        self._close_with(HTTPStatus(response.status_code), fields, bytes(response.body))
+        self._write(HTTPStatus(response.status_code), fields, bytes(response.body))
+        self._lingering.linger()
 
-    def _close_with(self, status: HTTPStatus, fields: Iterable[str], body: bytes = b"") -> None:
+    def _write(self, status: HTTPStatus, fields: Iterable[str], body: bytes = b"") -> None:
         self._stop()
         lines = (f"HTTP/1.1 {status.value} {status.phrase}", "connection: close", *fields, "", "")
         self.transport.write("\r\n".join(lines).encode() + body)
-        self.transport.close()
 
     def _stop(self) -> None:
         for timer in (self._head, self._unread):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 
 import pytest
+from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from app.api.connection import (
@@ -16,6 +17,7 @@ from app.api.connection import (
     Connection,
     raise_file_limit,
 )
+from app.api.lingering import LINGER_SECONDS
 from tests.support.connections import Running, connected, heard
 
 
@@ -196,3 +198,39 @@ async def test_what_came_before_a_client_left_is_heard_before_that_it_left(size:
         {"type": "http.request", "body": b"abcdef", "more_body": not complete},
         {"type": "http.disconnect"},
     ]
+
+
+async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [(b"content-length", b"2"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+@pytest.mark.parametrize("end", ["time", "client", "service"])
+async def test_a_client_that_is_refused_while_it_sends_can_read_why(end: str) -> None:
+    loop = Running()
+    connection, wire, _ = connected(loop=loop, app=refusing)
+    connection.data_received(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc")
+    await loop.started.pop()
+    assert wire.sent.endswith(b"\r\n\r\nno")
+    assert (wire.ended, wire.closed, connection.is_idle) == (True, False, False)
+    for _ in range(3):
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert loop.started == []  # what comes now is dropped, whatever it is
+    if end == "time":
+        loop.pass_seconds(LINGER_SECONDS)
+    elif end == "client":
+        connection.connection_lost(None)
+    else:
+        connection.shutdown()
+    assert wire.closed
+    loop.pass_seconds(1000)
+    assert wire.sent.count(b"HTTP/1.1") == 1
+
+
+async def test_a_connection_that_is_closed_after_a_whole_request_does_not_linger() -> None:
+    loop = Running()
+    connection, wire, _ = connected(loop=loop, app=refusing)
+    connection.data_received(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+    await loop.started.pop()
+    assert (wire.ended, wire.closed) == (False, True)

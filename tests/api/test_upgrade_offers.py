@@ -101,7 +101,7 @@ async def test_a_tunnel_is_refused(version: bytes) -> None:
     seen = Seen()
     wire = await told(seen, b"CONNECT a:443 HTTP/%b\r\nHost: a\r\n\r\n\x16\x03\x01" % version)
     assert wire.sent.startswith(b"HTTP/1.1 405 ")
-    assert wire.closed
+    assert wire.ended
     assert seen.requests == []
 
 
@@ -177,7 +177,7 @@ async def test_what_is_no_request_is_refused_as_a_problem(head: bytes, status: i
     line, fields, body = split(wire.sent)
     assert line.startswith(b"HTTP/1.1 %d " % status)
     assert (fields[b"content-type"], fields[b"connection"]) == (b"application/problem+json", b"close")
-    assert (json.loads(body)["code"], json.loads(body)["status"], wire.closed) == (code, status, True)
+    assert (json.loads(body)["code"], json.loads(body)["status"], wire.ended) == (code, status, True)
     assert seen.requests == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
@@ -77,7 +78,14 @@ def tab(browser: Browser, running: Service) -> Iterator[Watched]:
     assert not faults
 
 
-def watch(context: BrowserContext, running: Service) -> Watched:
+class HasAddress(Protocol):
+    """A service, or what stands before one."""
+
+    @property
+    def url(self) -> str: ...
+
+
+def watch(context: BrowserContext, running: HasAddress) -> Watched:
     context.set_default_timeout(WAIT_MILLISECONDS)
     expect.set_options(timeout=WAIT_MILLISECONDS)
     context.add_init_script(_REPORTS)

@@ -53,7 +53,7 @@ class Running(Loop):
 class Wire:
     def __init__(self) -> None:
         self.sent = b""
-        self.closed = self.aborted = False
+        self.closed = self.aborted = self.ended = False
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         return default
@@ -63,6 +63,12 @@ class Wire:
 
     def close(self) -> None:
         self.closed = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def is_closing(self) -> bool:
         return self.closed

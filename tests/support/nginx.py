@@ -1,4 +1,4 @@
-"""A real nginx before a registry, on a free loopback port, with a limit on the size of bodies."""
+"""A real nginx before a registry or the service, on a free loopback port, with a limit on the size of bodies."""
 
 from __future__ import annotations
 
@@ -20,10 +20,20 @@ PORT_ATTEMPTS = 5
 
 
 class Nginx:
-    """`most`: nginx's client_max_body_size, such as `1m`. Stopped by its own process id."""
+    """`most`: nginx's client_max_body_size, such as `1m`. `location`: a block in place of the one that passes on
+    everything as it is. Stopped by its own process id."""
 
-    def __init__(self, folder: Path, upstream: int, most: str) -> None:
-        self._folder, self._upstream, self._most = folder, upstream, most
+    def __init__(self, folder: Path, upstream: int, most: str, location: str | None = None) -> None:
+        self._folder, self._most = folder, most
+        self._location = (
+            location
+            or f"""location / {{
+      proxy_pass http://127.0.0.1:{upstream};
+      proxy_set_header Host $http_host;
+      proxy_request_buffering off;
+      proxy_http_version 1.1;
+    }}"""
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -84,12 +94,7 @@ http {{
   server {{
     listen 127.0.0.1:{self.port};
     client_max_body_size {self._most};
-    location / {{
-      proxy_pass http://127.0.0.1:{self._upstream};
-      proxy_set_header Host $http_host;
-      proxy_request_buffering off;
-      proxy_http_version 1.1;
-    }}
+    {self._location}
   }}
 }}
 """

@@ -1,0 +1,54 @@
+"""A transport that reads on for a moment when it is closed in the middle of a request.
+
+The kernel answers bytes that come after a close with a reset, and a reset takes the response away from a client that
+has not read it yet: who sends an archive that is refused would hear of a broken connection instead of the reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+LINGER_SECONDS = 5.0  # as nginx; a client that reads closes at once
+
+
+class LingeringTransport:
+    """In front of `transport`, which does all but `close`. `has_unread` says whether a part of the request that was
+    answered has not come yet. `lingers`: what comes from now on is to be dropped."""
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, has_unread: Callable[[], bool]
+    ) -> None:
+        self._transport, self._loop, self._has_unread = transport, loop, has_unread
+        self._end: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    @property
+    def lingers(self) -> bool:
+        return self._end is not None
+
+    def is_closing(self) -> bool:
+        return self.lingers or self._transport.is_closing()
+
+    def linger(self) -> None:
+        """Send what is written, then read for LINGER_SECONDS or until the client closes."""
+        if self.is_closing():
+            return
+        self._end = self._loop.call_later(LINGER_SECONDS, self._transport.close)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._transport.resume_reading()
+
+    def close(self) -> None:
+        """At once if nothing is unread, or if it lingers already."""
+        if not self.is_closing() and self._has_unread():
+            self.linger()
+            return
+        if self._end is not None:
+            self._end.cancel()
+        self._transport.close()
+
+
+__all__ = ["LINGER_SECONDS", "LingeringTransport"]
