@@ -42,8 +42,8 @@ async def examine(session: Session, url: RegistryUrl) -> Examination:
     expect(reply, frozenset({200}))
     return Examination(
         address=str(origin),
-        authentication=session.scheme,
-        authenticated=session.has_credentials(url.path),
+        authentication=session.authorizations.scheme,
+        authenticated=session.authorizations.has_credentials(url.path),
         api=_said(reply, "docker-distribution-api-version", session.secrets),
         software=_said(reply, "server", session.secrets),
         referrers=await _has_referrers(session, url),

@@ -42,7 +42,8 @@ _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Status, headers (names in lower case, every value kept), the body as far as it was read, the URL that answered,
-    after redirects, and the address it answered from (None if that is not known, as behind a proxy)."""
+    after redirects, and the address it answered from (None if that is not known, as behind a proxy). `remark`: what is
+    known of the credentials that it refused."""
 
     method: str
     url: str
@@ -50,6 +51,7 @@ class Reply:
     headers: Mapping[str, tuple[str, ...]]
     body: bytes = b""
     peer: str | None = None
+    remark: str = ""
 
     def header(self, name: str) -> str | None:
         values = self.headers.get(name)
@@ -165,7 +167,7 @@ def error_of(reply: Reply, now: datetime) -> RegistryError:
     parts = urlsplit(reply.url)
     # without the query: it may hold the state of a session or a signature
     told = f"{parts.netloc} answered {reply.status} to {reply.method} {parts.path}"
-    message = f"{told}: {complaint}" if str(complaint) else told
+    message = with_hint(f"{told}: {complaint}" if str(complaint) else told, reply.remark)
     brake = brake_of(reply, now)
     if brake is not None and (reply.status != 503 or brake.retry_after is not None):
         return RegistryRateLimited(message, retry_after=brake.retry_after)

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.registry.auth import Authenticator, Credentials
-from app.registry.auth.basic import BasicAuthenticator
-from app.registry.auth.bearer import MAX_TOKEN_ANSWER, BearerAuthenticator, TokenRequest
-from app.registry.challenge import Challenge, parse_challenges
+from app.registry.auth import Credentials
+from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
+from app.registry.authorization import Authorizations, Refusal
 from app.registry.client import Call, HttpClient, HttpSettings
 from app.registry.egress import check_target
 from app.registry.exchange_errors import certificate_refused
@@ -38,7 +37,7 @@ class Session:
         gate: Gate | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._settings, self._client, self._clock = settings, client, clock
+        self._settings, self._client = settings, client
         self._gate = gate or Gate(settings.limits)
         self.secrets = Secrets()
         for user, password in settings.proxies.logins:
@@ -46,18 +45,7 @@ class Session:
         self._pinging = asyncio.Lock()
         self._origin: Origin | None = None
         self._site: Site | None = None
-        self._challenge: Challenge | None = None
-        self._credentials: dict[str, Credentials | None] = {}
-        self._authenticators: dict[Credentials | None, Authenticator] = {}
-
-    @property
-    def scheme(self) -> str:
-        """Of the authentication that is asked for; "none" before anything is known."""
-        return self._challenge.scheme if self._challenge else "none"
-
-    def has_credentials(self, repository: str) -> bool:
-        """Whether they were found when they were last looked up."""
-        return self._credentials.get(repository) is not None
+        self.authorizations = Authorizations(settings, self._fetch_token, self.secrets, clock)
 
     async def origin(self) -> Origin:
         """Where the registry is spoken to. Raises RegistryError when it is not there."""
@@ -67,23 +55,27 @@ class Session:
             return self._origin
 
     async def send(self, call: Call, repository: str, scopes: tuple[str, ...]) -> Reply:
-        """The answer to `call`, whatever its status. A 401, or a 403 to what has expired, is answered once, with new
-        authorization if there is any."""
+        """The answer to `call`, whatever its status. If it is refused for want of authorization, it is sent again with
+        another one, if there is any."""
         origin = await self.origin()
-        reply, value = await self._send_once(replace(call, origin=origin), repository, scopes)
-        is_refused = reply.status == 401 or has_expired(reply)
-        if not is_refused or Origin.of(reply.url, "the URL") != origin:
-            return reply
-        if await self._renew(reply, repository, scopes, value) == value:
-            return reply
-        reply, _ = await self._send_once(replace(call, origin=origin), repository, scopes)
-        return reply
+        call = replace(call, origin=origin)
+        reply, sent = await self._send_once(call, repository, scopes)
+        for again in (False, True):
+            if not _is_refused(reply, sent) or Origin.of(reply.url, "the URL") != origin:
+                break
+            value = await self.authorizations.renew(Refusal(reply, sent, again), repository, scopes)
+            if value is None:
+                break
+            if value == sent:
+                continue
+            reply, sent = await self._send_once(call, repository, scopes)
+        return replace(reply, remark=self.authorizations.settle(reply, repository))
 
     async def _send_once(self, call: Call, repository: str, scopes: tuple[str, ...]) -> tuple[Reply, str | None]:
         """The answer, and the authorization that was used: the one that is good when the gate has opened."""
         assert call.origin is not None
         async with self._gate.turn(urgent=call.method == "DELETE") as ticket:
-            value = await self._authorization(repository, scopes)
+            value = await self.authorizations.value(repository, scopes)
             reply = await self._client.send(replace(call, authorization=value), call.origin)
             self._heed(reply, ticket)
         if reply.status == 401 and Origin.of(reply.url, "the URL") == call.origin:
@@ -110,7 +102,7 @@ class Session:
         reply = await self._ask_version(origin)
         there = Origin.of(reply.url, "the URL")
         if is_version_check(reply) and there == origin:
-            self._challenge = _pick(reply) if reply.status == 401 else self._challenge
+            self.authorizations.begin(reply)
             self._site = site_of(origin, reply.peer)
             return origin
         path = urlsplit(reply.url).path
@@ -154,58 +146,8 @@ class Session:
                 reply = await self.send(Call("GET", f"{await self.origin()}/v2/"), repository, ())
         except (RegistryError, TimeoutError):
             return False
-        return reply.status == 200 and is_version_check(reply) and self.has_credentials(repository)
-
-    async def _authorization(self, repository: str, scopes: tuple[str, ...]) -> str | None:
-        if self._challenge is None:
-            return None
-        was_known = repository in self._credentials
-        try:
-            value = await (await self._authenticator(self._challenge, repository)).authorization(scopes)
-        except RegistryAuth:
-            old = self._credentials.pop(repository, None)
-            if not was_known:
-                raise
-            authenticator = await self._authenticator(self._challenge, repository)
-            if self._credentials[repository] == old:
-                raise
-            value = await authenticator.authorization(scopes)  # a password that was changed meanwhile
-        self.secrets.add_header(value)
-        return value
-
-    async def _authenticator(self, challenge: Challenge, repository: str) -> Authenticator:
-        if not self._knows(repository):
-            found = await self._settings.credentials.find(self._settings.url, repository)
-            self.secrets.add(found)
-            self._credentials[repository] = found
-        credentials = self._credentials[repository]
-        if credentials not in self._authenticators:
-            self._authenticators[credentials] = self._make_authenticator(challenge, credentials)
-        return self._authenticators[credentials]
-
-    def _knows(self, repository: str) -> bool:
-        """Whether who we are there has been looked up, and still holds."""
-        found = self._credentials.get(repository)
-        is_over = found is not None and found.good_until is not None and self._clock() >= found.good_until
-        return repository in self._credentials and not is_over
-
-    async def _renew(self, reply: Reply, repository: str, scopes: tuple[str, ...], refused: str | None) -> str | None:
-        """After a 401: the registry may want what the ping did not say, the token may have run out, and a credential
-        helper may give new credentials."""
-        wanted = _pick(reply)
-        if wanted is not None and (self._challenge is None or _service(wanted) != _service(self._challenge)):
-            self._challenge = wanted
-            self._authenticators.clear()
-        elif refused is not None:
-            for authenticator in self._authenticators.values():
-                authenticator.refused(refused)
-            self._credentials.pop(repository, None)
-        return await self._authorization(repository, scopes)
-
-    def _make_authenticator(self, challenge: Challenge, credentials: Credentials | None) -> Authenticator:
-        if challenge.scheme == "bearer":
-            return BearerAuthenticator(challenge, credentials, self._fetch_token, self._clock)
-        return BasicAuthenticator(credentials)
+        is_known = self.authorizations.is_asked_for and self.authorizations.has_credentials(repository)
+        return reply.status == 200 and is_version_check(reply) and is_known
 
     async def _fetch_token(self, request: TokenRequest) -> bytes:
         registry = await self.origin()
@@ -232,13 +174,8 @@ class Session:
         return not is_own and realm not in self._settings.allowed_origins and bool(self._site and self._site.has(realm))
 
 
-def _pick(reply: Reply) -> Challenge | None:
-    """The challenge to take up: Bearer before Basic; None where there is neither."""
-    challenges = parse_challenges(reply.headers.get("www-authenticate", ()))
-    by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
-    return by_scheme.get("bearer") or by_scheme.get("basic")
-
-
-def _service(challenge: Challenge) -> tuple[str, str | None, str | None]:
-    """What stays the same in the challenges of one registry; scope and error are about one request."""
-    return challenge.scheme, challenge.parameters.get("realm"), challenge.parameters.get("service")
+def _is_refused(reply: Reply, sent: str | None) -> bool:
+    """Whether another authorization may help: a 401, a 403 to what has expired, or one to a request without any."""
+    if reply.status != 403 or has_expired(reply):
+        return reply.status in {401, 403}
+    return sent is None and brake_of(reply, datetime.now(UTC)) is None

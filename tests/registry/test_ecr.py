@@ -218,7 +218,7 @@ async def test_what_is_good_for_a_time_is_looked_up_again_when_that_is_over() ->
             return Credentials(USER, WORD, good_until=clock.now + 60)
 
     async with MemoryRegistry(Manners(auth="basic")).client(Renewing()) as registry:
-        registry._session._clock = clock
+        registry._session.authorizations.clock = clock
         for clock.now in (0.0, 59.0, 60.0, 70.0, 130.0):
             await registry.push_blob("a", BytesContent(str(clock.now).encode()))
     assert asked == [0.0, 60.0, 130.0]

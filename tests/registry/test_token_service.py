@@ -91,7 +91,7 @@ async def test_a_token_is_renewed_before_the_last_request_of_a_long_blob(opened:
     content = SlowContent(b"layer")
     content.pass_time = pass_time
     async with opened(RIGHT) as registry:
-        registry._session._clock = lambda: now
+        registry._session.authorizations.clock = lambda: now
         await registry.blob_exists("team/app", Digest.of(b""))
         tokens.requests.clear()
         digest, _ = await registry.push_blob("team/app", content)
@@ -105,7 +105,7 @@ async def test_a_token_that_the_registry_no_longer_takes_is_renewed_once(opened:
     async with opened(RIGHT) as registry:
         await registry.blob_exists("team/other", Digest.of(b""))
         tokens.expired = True
-        await registry._session._authorization("team/app", ("repository:team/app:pull,push",))
+        await registry._session.authorizations.value("team/app", ("repository:team/app:pull,push",))
         tokens.expired = False
         tokens.requests.clear()
         await registry.push_blob("team/app", content)
