@@ -21,7 +21,7 @@ _STATUS: Mapping[ImageState, str] = {
     ImageState.FAILED: "Failed",
     ImageState.CANCELLED: "Cancelled",
 }
-_LANDED = frozenset({ImageState.PUSHED, ImageState.ALREADY_PRESENT, ImageState.SKIPPED})
+_LANDED = frozenset({ImageState.PUSHED, ImageState.ALREADY_PRESENT})
 
 
 def line(**members: Any) -> bytes:
@@ -33,8 +33,9 @@ def progress_lines(job: Job) -> Iterator[bytes]:
     progress = job.progress
     detail = {"current": progress.bytes_done, "total": progress.bytes_total}
     yield line(status="Pushing", id=job.id[:12], progressDetail=detail, progress=f"{progress.percent:.0f} %")
-    if job.problem is not None:
-        yield line(status=f"Waiting for the registry: {job.problem.detail}", id=job.id[:12], progressDetail={})
+    reason = job.waiting_for.last_error if job.waiting_for else job.problem and job.problem.detail
+    if reason:
+        yield line(status=f"Waiting for the registry: {reason}", id=job.id[:12], progressDetail={})
     for image in job.images:
         yield line(status=_STATUS[image.state], id=called(image)[0], progressDetail={})
 
@@ -44,10 +45,12 @@ def end_lines(job: Job) -> Iterator[bytes]:
     for image in job.images:
         if image.state in _LANDED:
             yield from (line(stream=f"Loaded image: {name}\n") for name in called(image))
+        elif image.state is ImageState.SKIPPED:
+            yield from (line(status=_STATUS[image.state], id=name, progressDetail={}) for name in called(image))
     problem = job.problem or next((image.problem for image in job.images if image.problem), None)
     if problem is not None:
         yield error_line(f"{problem.detail} [{problem.code}; GET /jobs/{job.id}]")
-    elif not any(image.state in _LANDED for image in job.images):
+    elif not any(image.state in _LANDED | {ImageState.SKIPPED} for image in job.images):
         yield line(status=f"job {job.id} {job.state}: {', '.join(job.notices) or 'no image was loaded'}")
 
 

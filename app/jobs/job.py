@@ -17,6 +17,7 @@ from app.jobs.queue import Turn
 from app.jobs.waiting_for import WaitingFor
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
+from app.push.progress import with_images
 from app.spool import SpooledFile
 
 DAMAGED = DigestMismatch.code
@@ -168,11 +169,16 @@ class Job:
         return replace(self, revision=self.revision + 1, **changes)
 
     def to(self, state: JobState, **changes: Any) -> Job:
-        """The next revision, in another state. Raises Conflict where TRANSITIONS has no such way."""
+        """The next revision, in another state; images that are given are counted. Raises Conflict where TRANSITIONS has
+        no such way."""
         if state not in TRANSITIONS[self.state]:
             raise Conflict(f"job {self.id} is {self.state} and cannot become {state}")
-        waiting_for = {"waiting_for": None} if state.ended else {}
-        return self.but(state=state, **waiting_for, **changes)
+        if "images" in changes:
+            progress = changes.get("progress", self.progress)
+            changes["progress"] = with_images(progress, [image.state for image in changes["images"]])
+        if state.ended:
+            changes["waiting_for"] = None
+        return self.but(state=state, **changes)
 
     @property
     def ended(self) -> bool:

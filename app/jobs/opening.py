@@ -62,11 +62,18 @@ class Opener:
 
     @asynccontextmanager
     async def opened(
-        self, job: Job, destination: Destination, tell: Tell, indexes: Sequence[TarIndex] = ()
+        self,
+        job: Job,
+        destination: Destination,
+        tell: Tell,
+        indexes: Sequence[TarIndex] = (),
+        *,
+        reads_all: bool = False,
     ) -> AsyncIterator[Opened]:
         """`tell` is given the archives once it is known what they are, whatever comes of their names. `indexes`, where
-        the archives were indexed while they came in. Raises ArchiveError for a bad archive and RequestError where the
-        options do not fit what is in it, or its submitter may not push there."""
+        the archives were indexed while they came in. `reads_all`: as `PushPlan.verify_layers`. Raises ArchiveError for
+        a bad archive and RequestError where the options do not fit what is in it, or its submitter may not push
+        there."""
         work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, indexes)
         try:
             understood = await asyncio.shield(work)
@@ -81,7 +88,8 @@ class Opener:
             for image in plan.images:
                 self.check(job.submitter, image.destinations)
             signed = await self._signed(plan, understood.files)
-            yield Opened(understood.job_archives, replace(plan, notes=(*plan.notes, *signed)), understood.files)
+            plan = replace(plan, notes=(*plan.notes, *signed), verify_layers=reads_all)
+            yield Opened(understood.job_archives, plan, understood.files)
         finally:
             understood.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.jobs.waiting_for import WaitingFor
 from app.oci import Digest, Platform
 from app.push import ImageState, Progress, PushOptions
-from app.push.progress import BlobProgress
+from app.push.progress import BlobProgress, with_images
 from app.registry.proof import Verification
 from app.spool import SpooledFile
 
@@ -58,6 +58,7 @@ def to_members(job: Job) -> dict[str, Any]:
 
 
 def from_members(members: Members) -> Job:
+    images = tuple(_image_in(each) for each in members.get("images", ()))
     return Job(
         id=members["id"],
         state=JobState(members["state"]),
@@ -69,8 +70,8 @@ def from_members(members: Members) -> Job:
         registry=members.get("registry", "default"),
         options=_options_in(members.get("options", {})),
         archives=tuple(_archive_in(each) for each in members.get("archives", ())),
-        images=tuple(_image_in(each) for each in members.get("images", ())),
-        progress=_progress_in(members.get("progress", {})),
+        images=images,
+        progress=_progress_in(members.get("progress", {}), images),
         notices=tuple(members.get("notices", ())),
         inspection=tuple(members.get("inspection", ())),
         problem=_problem_in(members.get("problem")),
@@ -149,7 +150,14 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _progress_in(members: Members) -> Progress:
+def _progress_in(members: Members, images: Collection[JobImage]) -> Progress:
+    """A row of release 0.1 does not count its images by state."""
+    progress = _stored_progress(members)
+    is_counted = "images_pushed" in members
+    return progress if is_counted else with_images(progress, [image.state for image in images])
+
+
+def _stored_progress(members: Members) -> Progress:
     known = {each.name for each in fields(Progress)}
     blobs = tuple(BlobProgress(**each) for each in members.get("blobs_under_way", ()))
     return Progress(**{key: value for key, value in members.items() if key in known} | {"blobs_under_way": blobs})

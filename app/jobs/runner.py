@@ -15,7 +15,8 @@ import structlog
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
 from app.jobs.archives import look_at, nothing_quoted
 from app.jobs.fencing import FencedRegistry
-from app.jobs.job import Job, JobArchive, JobImage, JobState
+from app.jobs.image_outcomes import failed, problem_of_images, told
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.leases import TagsHeldError, landed_names
 from app.jobs.ledger import Change
 from app.jobs.opening import Opened, Opener
@@ -34,12 +35,11 @@ from app.jobs.pausing import (
 from app.jobs.registries import pick_registry
 from app.jobs.retry_reporter import RetryReporter
 from app.jobs.workshop import Workshop
-from app.push import Event, ImageChanged, ImageState, Noticed, PushPlan, begin, execute, fold, survey, timed
+from app.push import Event, Noticed, PushPlan, begin, execute, fold, survey, timed
 from app.push.inspection import inspect_all, with_answers
 from app.push.options import MERGES
-from app.push.progress import ENDED
 from app.push.understanding import told_by_name
-from app.registry.proof import verified
+from app.registry.proof import reads_content, verified
 from app.registry.retry_observer import observe_retries
 from app.registry.warnings import warnings_told
 from app.threads import hash_in_thread
@@ -143,14 +143,15 @@ class Runner:
             self._ledger.show(job.id, lambda job: job.but(archives=known))
 
         looked_at = replace(job, archives=archives)
-        async with opener.opened(looked_at, configured.destination, understood) as opened:
+        reads_all = reads_content(proved) or any(archive.source is ArchiveSource.WATCH for archive in archives)
+        async with opener.opened(looked_at, configured.destination, understood, reads_all=reads_all) as opened:
             emit = self._teller(job, opened)
             await self._workshop.early.settle(job.id)
             reporter = RetryReporter(self._ledger, await self._ledger.newest(job.id), job.registry)
             with warnings_told(lambda text: emit(Noticed(text))), observe_retries(reporter):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
-                    found = await survey(opened.plan, proved, emit, lanes=self._workshop.lanes)
+                    found = await survey(opened.plan, opened.files, proved, emit, lanes=self._workshop.lanes)
                     self._ledger.show(
                         job.id, lambda job: job.but(inspection=with_answers(job.inspection, opened.plan, found))
                     )
@@ -190,8 +191,8 @@ class Runner:
                 present = await self._ledger.newest(job.id)
                 await leases.landed(job, landed_names(present) - plan.left)
                 for name in sorted(plan.left):
-                    told = f"{name} was written by a job that was accepted later, and is left as it is"
-                    self._ledger.show(job.id, lambda job, told=told: job.but(notices=(*job.notices, told)))  # type: ignore[misc]
+                    text = f"{name} was written by a job that was accepted later, and is left as it is"
+                    self._ledger.show(job.id, lambda job, text=text: job.but(notices=(*job.notices, text)))  # type: ignore[misc]
 
     async def _inspect(self, job: Job, opened: Opened) -> None:
         found = await hash_in_thread(inspect_all, opened.plan.archives, opened.files)
@@ -211,7 +212,7 @@ class Runner:
         def emit(event: Event) -> None:
             nonlocal meter
             meter = timed(fold(meter, event), time.monotonic())
-            self._ledger.show(job.id, lambda job: _told(job.but(progress=meter.progress), event))
+            self._ledger.show(job.id, lambda job: told(job.but(progress=meter.progress), event))
 
         self._workshop.early.follow(job.id, emit)
         self._ledger.show(job.id, planned)
@@ -247,7 +248,7 @@ class Runner:
         )
 
     def _ended(self, job: Job, problem: Problem | None, took: timedelta) -> Job:
-        images = job.images if problem is None else tuple(_failed(image, problem) for image in job.images)
+        images = job.images if problem is None else tuple(failed(image, problem) for image in job.images)
         problem = problem or problem_of_images(images)
         now = self._workshop.clock()
         if problem is None:
@@ -256,7 +257,7 @@ class Runner:
         pause = self._workshop.schedule.pause(job.waited)
         if pause is not None and met_outage(job, problem, images):
             return paused(job, problem, now, pause)
-        return ended_as(job, JobState.FAILED, now, problem=problem)
+        return ended_as(job, JobState.FAILED, now, problem=problem, images=images)
 
     async def _discard(self, job: Job) -> None:
         for archive in job.archives:
@@ -273,40 +274,3 @@ def _same_run(present: Job, begun: Job) -> Job:
 
 def _lost(job: Job) -> Conflict:
     return Conflict(f"job {job.id} is no longer run here: it was cancelled, or another replica has taken it over")
-
-
-def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:
-    """How many of how many failed, with the first one's words, or those of the first outage. It is worth a retry when
-    one of them is."""
-    problems = [image.problem for image in images if image.state is ImageState.FAILED and image.problem is not None]
-    if not problems:
-        return None
-    first = next(filter(is_outage, problems), problems[0])
-    if len(images) == 1:
-        return first
-    return replace(
-        first,
-        detail=f"{len(problems)} of {len(images)} images failed; the first: {first.detail}",
-        retryable=any(problem.retryable for problem in problems),
-    )
-
-
-def _failed(image: JobImage, problem: Problem) -> JobImage:
-    return image if image.state in ENDED else replace(image, state=ImageState.FAILED, problem=problem)
-
-
-def _told(job: Job, event: Event) -> Job:
-    match event:
-        case ImageChanged():
-            image = job.images[event.image]
-            changed = replace(
-                image,
-                state=event.state,
-                digest=event.digest or image.digest,
-                media_type=event.media_type or image.media_type,
-                problem=event.problem,
-            )
-            return replace(job, images=(*job.images[: event.image], changed, *job.images[event.image + 1 :]))
-        case Noticed():
-            return replace(job, notices=(*job.notices, event.text))
-    return job

@@ -21,6 +21,7 @@ from app.push.landing import Carrier, Key, Landing, Supply, as_lost, landings_of
 from app.push.memory import Recollection
 from app.push.plan import PushPlan
 from app.push.publish import Publisher
+from app.push.unsent import UnsentContent
 from app.registry import Registry
 
 
@@ -38,7 +39,7 @@ async def execute(
     Every image ends with an ImageChanged, also when this is cancelled (CANCELLED, then CancelledError goes on): an
     error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
     lanes = lanes or Lanes()
-    images = Images(plan, emit)
+    images = Images(plan, emit, UnsentContent(plan, sources, lanes.transfer))
     landings = landings_of(plan)
     publisher = Publisher(plan, registry, landings, lanes.turns, emit)
     supply = Supply(plan, sources, (lanes.transfer,), Recollection.of_plan(lanes.memory, plan))

@@ -9,6 +9,7 @@ from app.oci import Descriptor
 from app.push.events import Event, ImageChanged, ImageState
 from app.push.plan import ImageTarget, PushPlan
 from app.push.presence import Presence, look
+from app.push.unsent import UnsentContent
 from app.registry import Registry
 
 _OPEN = frozenset({ImageState.PENDING, ImageState.PUSHING})
@@ -17,9 +18,10 @@ _OPEN = frozenset({ImageState.PENDING, ImageState.PUSHING})
 class Images:
     """Every image ends once: later news of it are not told."""
 
-    def __init__(self, plan: PushPlan, emit: Callable[[Event], None]) -> None:
+    def __init__(self, plan: PushPlan, emit: Callable[[Event], None], unsent: UnsentContent) -> None:
         self._plan = plan
         self._emit = emit
+        self._unsent = unsent
         self._states = [ImageState.PENDING] * len(plan.images)
         self._unreachable: TarmacError | None = None
         self.presence: dict[int, Presence] = {}
@@ -51,13 +53,16 @@ class Images:
         self._emit(event)
 
     async def look(self, number: int, registry: Registry) -> None:
-        """Ask what is there. The image ends here where there is nothing left to do, or where asking fails. When a
-        registry could not be reached for one image, it is not waited for again for every other."""
+        """Ask what is there. The image ends here where there is nothing left to do, or where asking fails, or if its
+        content is damaged. When a registry could not be reached for one image, it is not waited for again for every
+        other."""
         target = self._plan.images[number]
         try:
             if self._unreachable is not None:
                 raise self._unreachable
             presence = await look(self._plan, target, registry)
+            if presence.complete:
+                await self._unsent.verify(target)
         except TarmacError as error:
             if isinstance(error, RegistryUnreachable | RegistryTLS):
                 self._unreachable = error

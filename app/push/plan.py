@@ -46,7 +46,8 @@ class BlobStep:
 @dataclass(frozen=True, slots=True)
 class PushPlan:
     """`left`: destinations, as text, that stay as they are whatever stands there; nobody asks. `refused`: images, by
-    number, that an earlier run could not push; they fail again without a request."""
+    number, that an earlier run could not push; they fail again without a request. `verify_layers`: layers of images
+    that are present or skipped are read and verified, as configs always are."""
 
     archives: tuple[Archive, ...]
     images: tuple[ImageTarget, ...]
@@ -57,3 +58,4 @@ class PushPlan:
     media_types: str = "keep"
     left: frozenset[str] = frozenset()
     refused: Mapping[int, Problem] = field(default_factory=lambda: NONE_REFUSED)
+    verify_layers: bool = False

@@ -8,7 +8,8 @@ meter.progress                    what is shown
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -147,6 +148,19 @@ def fold(meter: Meter, event: Event) -> Meter:
         case ImageChanged() if event.state in ENDED:
             return _ended(meter, event.state)
     return meter
+
+
+def with_images(progress: Progress, states: Collection[ImageState]) -> Progress:
+    """Return `progress` with the counts of images in these states."""
+    counted = Counter(states)
+    return replace(
+        progress,
+        images_done=sum(counted[state] for state in ENDED),
+        images_pushed=counted[ImageState.PUSHED],
+        images_present=counted[ImageState.ALREADY_PRESENT],
+        images_skipped=counted[ImageState.SKIPPED],
+        images_failed=counted[ImageState.FAILED],
+    )
 
 
 def sent_early(progress: Progress, event: SentEarly) -> Progress:

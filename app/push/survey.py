@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from app.archive.model import ReadAt
 from app.errors import TarmacError
 from app.push.crew import Lanes, Rank, crew_of
 from app.push.events import BlobDone, Event, ImageState, Noticed, Outcome
@@ -13,17 +14,23 @@ from app.push.graph import contents
 from app.push.images import Images, known_root, state_of
 from app.push.plan import BlobStep, PushPlan
 from app.push.shares import Key, Share, shares_after
+from app.push.unsent import UnsentContent
 from app.registry import Registry
 
 
 async def survey(
-    plan: PushPlan, registry: Registry, emit: Callable[[Event], None], *, lanes: Lanes | None = None
+    plan: PushPlan,
+    sources: Sequence[ReadAt],
+    registry: Registry,
+    emit: Callable[[Event], None],
+    *,
+    lanes: Lanes | None = None,
 ) -> tuple[Share, ...]:
     """Ask, and change nothing. An image ends PLANNED, or ALREADY_PRESENT, SKIPPED or FAILED as it would in a push; a
     notice says how many bytes would be sent, what is given back says it for each image. Blobs whose digest is only
     known after compressing count as to be sent."""
     lanes = lanes or Lanes()
-    images = Images(plan, emit)
+    images = Images(plan, emit, UnsentContent(plan, sources, lanes.transfer))
     asked = _Asked(plan, images, registry, emit)
     try:
         async with crew_of(lanes.workers) as crew:

@@ -39,6 +39,10 @@ class VerifyingRegistry:
         """The same registry, as one push wants it; None: as it is set for this one."""
         return VerifyingRegistry(self._registry, verification or self._verification, self._pause)
 
+    @property
+    def reads_content(self) -> bool:
+        return self._verification is Verification.CONTENT
+
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._registry.blob_exists(repository, digest, size)
 
@@ -144,3 +148,8 @@ def verified(registry: Registry, wanted: Verification | None) -> Registry:
     if isinstance(registry, VerifyingRegistry):
         return registry.but(wanted)
     return VerifyingRegistry(registry, wanted) if wanted in {Verification.BLOBS, Verification.CONTENT} else registry
+
+
+def reads_content(registry: Registry) -> bool:
+    """Return whether a push to `registry` verifies content, as `verified` returned it."""
+    return isinstance(registry, VerifyingRegistry) and registry.reads_content

@@ -19,6 +19,7 @@ from app.api.docker_stream import end_lines, progress_lines
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobState
 from app.jobs.job import JobImage
+from app.jobs.waiting_for import WaitingFor
 from app.push import ImageState
 from app.registry.examination import Examination
 from tests.api.conftest import APP, Served, serving
@@ -203,6 +204,9 @@ def test_a_job_that_waits_or_failed_in_part_is_told() -> None:
     problem = RegistryUnreachable("nobody answers").problem
     waiting = replace(Job.new(JobState.QUEUED, datetime.now(UTC)), problem=problem)
     assert any(b"Waiting for the registry: nobody answers" in each for each in progress_lines(waiting))
+    told = WaitingFor("default", waiting.created_at, 2, "registry_unreachable: no route")
+    trying = replace(waiting, state=JobState.RUNNING, problem=None, waiting_for=told)
+    assert any(b"Waiting for the registry: registry_unreachable: no route" in each for each in progress_lines(trying))
     images = (
         JobImage("x.tar", ("a:1",), ("r/a:1",), state=ImageState.PUSHED),
         JobImage("x.tar", ("b:1",), ("r/b:1",), state=ImageState.FAILED, problem=problem),
@@ -213,3 +217,14 @@ def test_a_job_that_waits_or_failed_in_part_is_told() -> None:
     assert "nobody answers [registry_unreachable;" in error["error"]
     (cancelled,) = map(json.loads, end_lines(replace(waiting, state=JobState.CANCELLED, problem=None)))
     assert "cancelled" in cancelled["status"]
+
+
+def test_what_was_skipped_is_not_told_to_be_loaded() -> None:
+    names = {ImageState.PUSHED: "a:1", ImageState.ALREADY_PRESENT: "b:1", ImageState.SKIPPED: "c:1"}
+    images = tuple(JobImage("x.tar", (name,), (f"r/{name}",), state=state) for state, name in names.items())
+    lines = [
+        json.loads(each) for each in end_lines(replace(Job.new(JobState.SUCCEEDED, datetime.now(UTC)), images=images))
+    ]
+    assert [each["stream"] for each in lines if "stream" in each] == ["Loaded image: a:1\n", "Loaded image: b:1\n"]
+    assert [each["id"] for each in lines if "id" in each] == ["c:1"]
+    assert not any("error" in each for each in lines)

@@ -99,6 +99,30 @@ def test_archives_that_are_chosen_land_at_the_registry(
     expect(tab.page.locator("#detail-title")).to_have_text("a.tar")
 
 
+def test_what_is_skipped_has_not_landed_and_each_outcome_is_counted(tab: Watched, running: Service) -> None:
+    def made(*names: str, content: str) -> bytes:
+        samples = [tagged(image({"f": f"{content} {name}".encode()}), f"example.com/told/{name}:1") for name in names]
+        return docker_save(samples)
+
+    put(running, "first.tar?wait=30", made("old", "same", content="newer"))
+    put(running, "skipped.tar?wait=30&on_existing_tag=skip", made("old", content="older"))
+    mixed = docker_save(
+        [
+            tagged(image({"f": b"newer same"}), "example.com/told/same:1"),
+            tagged(image({"f": b"older old"}), "example.com/told/old:1"),
+            tagged(image({"f": b"new"}), "example.com/told/new:1"),
+        ]
+    )
+    put(running, "mixed.tar?wait=30&on_existing_tag=skip", mixed)
+    tab.page.get_by_role("button", name="skipped.tar").click()
+    state(tab.page, "skipped")
+    tab.page.get_by_role("button", name="mixed.tar").click()
+    state(tab.page, "landed")
+    outcome = "1 landed, 1 was there, 1 skipped"
+    expect(tab.page.locator("#detail-body .facts dd", has_text=outcome)).to_be_visible()
+    expect(tab.page.locator("#jobs .job", has_text="mixed.tar").locator(".numbers").first).to_contain_text(outcome)
+
+
 def test_a_look_inside_shows_picks_and_renames_before_anything_is_pushed(
     tab: Watched, registry: DockerRegistry, screenshots: Path
 ) -> None:

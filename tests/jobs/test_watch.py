@@ -12,12 +12,14 @@ import pytest
 
 from app.api.options import read_options
 from app.errors import PathNotFound
-from app.jobs import ArchiveSource, JobService, JobState
+from app.jobs import ArchiveSource, JobRequest, JobService, JobState
 from app.jobs.audit import audit_members
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.watch import Folder, FolderWatch
-from tests.jobs.bench import APP, NAMELESS, TWO, Bench
-from tests.support.archives import entry, image, oci_image, oci_members
+from app.push import PushOptions
+from app.registry.proof import Verification
+from tests.jobs.bench import APP, NAMELESS, TWO, Bench, ended, upload
+from tests.support.archives import docker_save, entry, image, oci_image, oci_members, tagged
 from tests.support.storage_tree import tree
 
 
@@ -293,3 +295,47 @@ def test_a_side_file_that_is_a_pipe_is_refused(folder: Path) -> None:
     (drop,) = Folder(folder).look().drops
     with pytest.raises(PathNotFound):
         Folder(folder).options(drop)
+
+
+SAMPLE = image({"bin/app": b"one" * 3000}, {"etc/app": b"two" * 3000})
+WHOLE = docker_save([tagged(SAMPLE, "example.com/team/app:1")])
+NEWER = docker_save([tagged(image({"bin/app": b"newer"}), "example.com/team/app:1")])
+
+
+def damaged(archive: bytes, content: bytes) -> bytes:
+    place = archive.index(content) + len(content) - 1
+    return archive[:place] + bytes([archive[place] ^ 1]) + archive[place + 1 :]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize(
+    ("there", "options", "count"),
+    [(NEWER, {"on_existing_tag": "skip"}, "images_skipped"), (WHOLE, {}, "images_present")],
+    ids=["skipped", "present"],
+)
+async def test_what_need_not_be_pushed_is_read_before_it_counts_as_done(
+    bench: Bench, folder: Path, there: bytes, options: dict[str, str], count: str, layer: int
+) -> None:
+    async with bench.service() as service:
+        await ended(service, await upload(service, there))
+        (folder / "whole.tar").write_bytes(WHOLE)
+        (folder / "damaged.tar").write_bytes(damaged(WHOLE, SAMPLE.layers[layer]))
+        for name in ("whole", "damaged"):
+            (folder / f"{name}.tar.json").write_text(json.dumps(options))
+        await carried(watch_of(service, folder))
+    done, failed = report(folder / "done/whole.tar.report.json"), report(folder / "failed/damaged.tar.report.json")
+    assert (done["state"], done["progress"][count], done["progress"]["images_failed"]) == ("succeeded", 1, 0)
+    assert (failed["state"], failed["progress"][count], failed["progress"]["images_failed"]) == ("failed", 0, 1)
+    assert failed["images"][0]["problem"]["code"] == "digest_mismatch"
+
+
+async def test_what_is_sent_in_a_request_is_not_read_for_what_is_there(bench: Bench) -> None:
+    async with bench.service() as service:
+        await ended(service, await upload(service, WHOLE))
+        job = await ended(service, await upload(service, damaged(WHOLE, SAMPLE.layers[0])))
+        assert (job.state, job.progress.images_present) == (JobState.SUCCEEDED, 1)
+        asked = JobRequest(PushOptions(verify=Verification.CONTENT))
+        job = await ended(service, await upload(service, damaged(WHOLE, SAMPLE.layers[0]), asked))
+    assert job.state is JobState.FAILED
+    assert job.problem is not None
+    assert job.problem.code == "digest_mismatch"

@@ -114,5 +114,5 @@ async def surveyed(
     registry: Registry, *tars: bytes, destination: Destination = LOCAL, **options: str | Sequence[str]
 ) -> Run:
     run = prepared(*tars, destination=destination, **options)
-    await survey(run.plan, registry, run.events.append)
+    await survey(run.plan, run.sources, registry, run.events.append)
     return run

@@ -58,14 +58,15 @@ async def test_a_new_docker_image_costs_three_calls_at_most_for_a_blob(registry:
     assert registry.count() == 8
 
 
-async def test_the_same_docker_image_again_costs_one_call_and_reads_nothing(registry: FakeRegistry) -> None:
+async def test_the_same_docker_image_again_costs_one_call_and_reads_its_config(registry: FakeRegistry) -> None:
     first = await pushed(registry, docker_save([APP]))
     registry.calls.clear()
     run = await pushed(registry, docker_save([APP], style="podman"))
     assert run.states == [ImageState.ALREADY_PRESENT]
     assert run.last().digest == first.last().digest
     assert [call.verb for call in registry.calls] == ["read_manifest"]
-    assert run.sources[0].bytes_read == 0
+    (config,) = (step for step in run.plan.blobs if step.layer is None)
+    assert run.sources[0].bytes_read == config.extent.size
     assert run.progress.percent == 100.0
     assert run.progress.bytes_done == run.progress.bytes_total
     assert run.progress.blobs_reused == run.progress.blobs_total == 3

@@ -183,7 +183,7 @@ async def test_a_dry_run_can_be_cancelled(registry: FakeRegistry) -> None:
             return None
 
     run = prepared(docker_save([APP]))
-    asking = asyncio.create_task(survey(run.plan, Slow(), run.events.append))
+    asking = asyncio.create_task(survey(run.plan, run.sources, Slow(), run.events.append))
     await asked.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -52,7 +52,7 @@ async def test_after_the_registry_was_asked_it_is_told_what_is_there() -> None:
     events: list[Event] = []
     await execute(make_plan([only], PushOptions(), Destination("r", "r.example")), [file], registry, events.append)
     plan = make_plan([archive], PushOptions(), Destination("r", "r.example"))
-    found = await survey(plan, registry, events.append)
+    found = await survey(plan, [source], registry, events.append)
     there = sum(sizes(SECOND).values()) - REST
     assert found == (Share(0, ALL), Share(REST, there))
     (told,) = with_answers([inspect(archive, source)], plan, found)

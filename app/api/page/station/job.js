@@ -7,7 +7,7 @@ import { ProblemError, call, watch } from "./service.js";
 import { isSent } from "./uploads.js";
 import { heldFor, letGo } from "./held.js";
 import { pulls } from "./registries.js";
-import { ENDED, STATES, advice, bytes, duration, exactly, isLook, short, stateOf, titleOf, told as words, when } from "./words.js";
+import { ENDED, STATES, advice, bytes, duration, exactly, isLook, outcomes, short, stateOf, titleOf, told as words, when } from "./words.js";
 
 const SHOWN_IMAGES = 500;
 const STALLED_SECONDS = 10;
@@ -103,6 +103,7 @@ class View {
     if (isReceived) facts.push(["Received", bytes(p.bytes_received)], ["Of", p.bytes_expected ? bytes(p.bytes_expected) : "unknown"]);
     else {
       facts.push(["Archive", bytes(size)], ["Format", job.archives[0]?.format || (ENDED.has(job.state) ? "unknown" : "being read")], ["Registry", job.registry]);
+      if (outcomes(p)) facts.push(["Images", outcomes(p)]);
       if (p.blobs_total && !isLook(job)) facts.push(["Blobs", `${p.blobs_done} of ${p.blobs_total}`], ["Not sent again", `${p.blobs_reused}`], ["Sent", bytes(p.bytes_sent)]);
       if (job.state === "running" && p.bytes_per_second) facts.push(["Rate", `${bytes(p.bytes_per_second)}/s`]);
       if (job.state === "running" && p.eta_seconds !== null) facts.push(["Left", duration(p.eta_seconds)]);
@@ -114,9 +115,10 @@ class View {
   showNotes(job) {
     const notes = [];
     if (job.problem) notes.push(problemNote(job.problem, Boolean(heldFor(this.id))));
+    if (job.waiting_for && !job.problem) notes.push(waitingNote(job.waiting_for));
     if (job.next_attempt_at) notes.push(h("div", { class: "note warn" }, h("p", {}, `It is tried again at ${exactly(job.next_attempt_at)}.`)));
     if (job.notices.length) notes.push(h("div", { class: "note calm" }, ...job.notices.map((text) => h("p", {}, text))));
-    const key = JSON.stringify([job.problem, job.notices, job.next_attempt_at]);
+    const key = JSON.stringify([job.problem, job.notices, job.next_attempt_at, job.waiting_for]);
     if (key !== this.notesKey) { this.notesKey = key; this.notes.replaceChildren(...notes); }
   }
 
@@ -250,6 +252,10 @@ function problemNote(problem, isHeld = false) {
   const detail = problem.code !== "unauthorized" && problem.detail; // that one is for those who send a header
   return h("div", { class: "note bad", role: "alert" }, h("h3", {}, problem.title), detail && h("p", {}, detail), what && h("p", {}, what));
 }
+
+const waitingNote = (waiting) => h("div", { class: "note warn", role: "status" },
+  h("h3", {}, `The registry ${waiting.registry} does not answer`),
+  h("p", {}, `Since ${exactly(waiting.since)}, ${waiting.attempts} ${waiting.attempts === 1 ? "request has" : "requests have"} failed. The latest: ${waiting.last_error}`));
 
 const took = (job) => {
   const seconds = (new Date(job.finished_at) - new Date(job.started_at)) / 1000;

@@ -3,7 +3,7 @@
 
 import { $, announce, bar, h } from "./dom.js";
 import { call } from "./service.js";
-import { ENDED, bytes, stateOf, titleOf, when } from "./words.js";
+import { ENDED, bytes, outcomes, stateOf, titleOf, when } from "./words.js";
 
 const PAGE = 50;
 const BUSY = 1500;
@@ -138,6 +138,7 @@ function words(job) {
   if (job.state === "receiving") return `${bytes(progress.bytes_received)}${progress.bytes_expected ? ` of ${bytes(progress.bytes_expected)}` : " so far"}`;
   if (job.problem) return job.problem.title;
   const size = job.archives.reduce((sum, archive) => sum + archive.size, 0);
-  const images = progress.images_total ? `${progress.images_done} of ${progress.images_total} ${progress.images_total === 1 ? "image" : "images"}, ` : "";
-  return `${images}${bytes(size)}`;
+  const all = progress.images_total === 1 ? "1 image" : `${progress.images_total} images`;
+  const images = ENDED.has(job.state) ? outcomes(progress) || all : `${progress.images_done} of ${all}`;
+  return progress.images_total ? `${images}, ${bytes(size)}` : bytes(size);
 }

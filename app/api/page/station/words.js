@@ -36,8 +36,18 @@ export const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
 export function stateOf(job) {
   if (job.state === "succeeded" && isLook(job)) return ["looked at", "good"];
+  if (job.state === "succeeded" && isSkipped(job)) return STATES.skipped;
   if (job.state === "running" && isLook(job)) return ["looking", "live"];
   return STATES[job.state] || [job.state, ""];
+}
+
+// Other images have all its names, and stay.
+const isSkipped = ({ progress }) => progress.images_total > 0 && progress.images_skipped === progress.images_total;
+
+// What became of the images, each kind by itself: "2 landed, 1 was there, 1 skipped".
+export function outcomes({ images_pushed, images_present, images_skipped, images_failed }) {
+  const counts = [[images_pushed, "pushed"], [images_present, "already_present"], [images_skipped, "skipped"], [images_failed, "failed"]];
+  return counts.filter(([count]) => count > 0).map(([count, state]) => `${count} ${STATES[state][0]}`).join(", ");
 }
 
 export const isLook = (job) => job.dry_run;

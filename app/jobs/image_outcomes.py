@@ -1,0 +1,48 @@
+"""What events and problems make of the images of a job. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.errors import Problem
+from app.jobs.job import Job, JobImage
+from app.jobs.pausing import is_outage
+from app.push import Event, ImageChanged, ImageState, Noticed
+from app.push.progress import ENDED
+
+
+def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:
+    """How many of how many failed, with the first one's words, or those of the first outage. It is worth a retry when
+    one of them is."""
+    problems = [image.problem for image in images if image.state is ImageState.FAILED and image.problem is not None]
+    if not problems:
+        return None
+    first = next(filter(is_outage, problems), problems[0])
+    if len(images) == 1:
+        return first
+    return replace(
+        first,
+        detail=f"{len(problems)} of {len(images)} images failed; the first: {first.detail}",
+        retryable=any(problem.retryable for problem in problems),
+    )
+
+
+def failed(image: JobImage, problem: Problem) -> JobImage:
+    return image if image.state in ENDED else replace(image, state=ImageState.FAILED, problem=problem)
+
+
+def told(job: Job, event: Event) -> Job:
+    match event:
+        case ImageChanged():
+            image = job.images[event.image]
+            changed = replace(
+                image,
+                state=event.state,
+                digest=event.digest or image.digest,
+                media_type=event.media_type or image.media_type,
+                problem=event.problem,
+            )
+            return replace(job, images=(*job.images[: event.image], changed, *job.images[event.image + 1 :]))
+        case Noticed():
+            return replace(job, notices=(*job.notices, event.text))
+    return job
