@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.registry.reply import Reply, read_complaint
+from app.registry.reply import Reply, details_of, read_complaint
 
 DEFAULT_CHUNK = 5 << 20  # bytes; ECR takes no smaller part but the last
 LARGEST_CHUNK = 95 << 20  # tried first where a request was too large: Cloudflare takes 100 MB
@@ -120,10 +120,21 @@ def is_lost(reply: Reply, tried: Tried) -> bool:
     """The upload session is not there any more: expired, or another replica answered. A registry that has taken the
     bytes does not mean the way by a 404 to the request that ends it, whatever words it has."""
     code = read_complaint(reply.body).code
+    if is_invalid(reply):
+        return False
     if reply.status in {400, 404, 410} and code in {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}:
         return True
     has_taken = reply.method == "PUT" and tried.way is not Way.PUT
     return has_taken and reply.status in {404, 410} and code not in _OTHER_404
+
+
+def is_invalid(reply: Reply) -> bool:
+    """The registry does not take this content. Nexus says so with the code of a session that is gone, and with a
+    detail; by the others content may be meant that was damaged on the way."""
+    code = read_complaint(reply.body).code
+    if code == "BLOB_UPLOAD_INVALID":
+        return reply.status == 400 and any(detail for _, detail in details_of(reply.body))
+    return code in {"DIGEST_INVALID", "SIZE_INVALID"}
 
 
 def _smaller(refused: int, status: int) -> int:

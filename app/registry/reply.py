@@ -110,14 +110,14 @@ def _words_of(text: str) -> str:
 def missing_blobs(body: bytes) -> tuple[str, ...]:
     """The digests that a registry names as unknown to it when it is given a manifest."""
     found = []
-    for code, detail in _details(body):
+    for code, detail in details_of(body):
         digest = detail.get("digest") if isinstance(detail, dict) else detail
         if code in _MISSING and isinstance(digest, str):
             found.append(digest)
     return tuple(found)
 
 
-def _details(body: bytes) -> Iterator[tuple[str, Any]]:
+def details_of(body: bytes) -> Iterator[tuple[str, Any]]:
     """Yield code and detail of the errors in a list of the distribution-spec."""
     try:
         document = strict_json(body, what="the error", limit=ERROR_BYTES)
@@ -158,7 +158,7 @@ def brake_of(reply: Reply, now: datetime) -> Brake | None:
 def _is_full(reply: Reply) -> bool:
     """A 429 that names a limit and no time: zot has as many repositories as it may (`storage.maxRepos`)."""
     is_timeless = reply.status == 429 and reply.header("retry-after") is None
-    return is_timeless and any(isinstance(detail, dict) and "limit" in detail for _, detail in _details(reply.body))
+    return is_timeless and any(isinstance(detail, dict) and "limit" in detail for _, detail in details_of(reply.body))
 
 
 def error_of(reply: Reply, now: datetime) -> RegistryError:

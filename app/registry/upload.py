@@ -9,17 +9,16 @@ from app.registry import BlobContent
 from app.registry.backoff import Pause
 from app.registry.gate import Gate
 from app.registry.opening import Openings, Wanted
-from app.registry.profile import Profile, Way, after_refusal, chunk_min_length, is_lost
+from app.registry.profile import Profile, Way, after_refusal, chunk_min_length, is_invalid, is_lost
 from app.registry.profiles import LearntProfile
 from app.registry.reading import Reading
-from app.registry.reply import Reply, read_complaint
+from app.registry.reply import Reply
 from app.registry.stored_blobs import Blob, StoredBlobs
 from app.registry.transfer import RefusedError, Transfer, blob_of
 from app.registry.unproven import Doubt
 from app.registry.upload_session import SessionProgress, UploadSession
 
 PULP = "x-registry-supports-signatures"  # Pulp says so in every answer; it keeps whatever a PUT with a body brings
-_WRONG = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 
 
 class Uploader:
@@ -47,7 +46,7 @@ class _Upload:
         self._repository, self._content, self._reading = repository, reading.content, reading
         self._profile = profile
         self._doubt: Doubt | None = None
-        self._damaged = False
+        self._was_invalid = False
 
     async def run(self) -> Blob:
         refused: RegistryError | None = None
@@ -94,9 +93,9 @@ class _Upload:
         if learnt is not None:
             self._profile = learnt
             return
-        if read_complaint(reply.body).code not in _WRONG or self._damaged:
+        if not is_invalid(reply) or self._was_invalid:
             raise refusal.error from None
-        self._damaged = True  # what was read was right, so it was damaged on the way: once more
+        self._was_invalid = True  # damaged on the way, or stored by another push meanwhile: once more
 
     async def _attempt(self, way: Way) -> Blob:
         """In a session of its own, which is closed or cancelled in the end."""
@@ -124,7 +123,9 @@ class _Upload:
         unproven, digest = self._uploader.stored.unproven, self._content.digest
         self._doubt = None if digest is None else await unproven.doubt_of(digest)
         may_be_there = self._content.may_be_there if self._doubt is None else self._doubt is Doubt.CUT
-        wanted = Wanted(blob_of(self._content), by_head=self._doubt is not None) if may_be_there else None
+        was_invalid = self._was_invalid and digest is not None
+        by_head = self._doubt is not None or was_invalid
+        wanted = Wanted(blob_of(self._content), by_head=by_head) if may_be_there or was_invalid else None
         started, self._profile = await self._uploader.openings.open(self._repository, wanted, self._profile)
         if started is None:
             self._content.found()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from app.push import ImageState
@@ -9,9 +11,10 @@ from tests.registry.vendors.gitea import Gitea
 from tests.registry.vendors.gitlab import GitLab
 from tests.registry.vendors.harbor import Harbor
 from tests.registry.vendors.kinds import app, content
+from tests.registry.vendors.nexus import Nexus
 from tests.registry.vendors.pushing import opened
 from tests.registry.vendors.quay import Quay
-from tests.registry.vendors.vendor import Access, Vendor
+from tests.registry.vendors.vendor import Access, Fault, Vendor
 from tests.support.archives import entry, oci_image, oci_layout
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import Refused
@@ -30,6 +33,15 @@ async def test_a_project_that_is_gone_is_no_source_of_a_mount() -> None:
         assert (await ground.push(IMAGE)).states == [ImageState.PUSHED]
         assert ground.vendor.sessions == {}
         assert len(ground.since) <= 30
+
+
+async def test_a_blob_that_another_push_stores_first_is_there() -> None:
+    """Nexus refuses the second of two uploads at once if nothing may be deployed again."""
+    async with opened(Nexus()) as ground:
+        ground.vendor.impose(Fault.IMMUTABLE)
+        async with asyncio.TaskGroup() as group:
+            pushes = [group.create_task(ground.push(tar)) for tar in (IMAGE, OTHER)]
+        assert [push.result().states for push in pushes] == [[ImageState.PUSHED]] * 2
 
 
 @pytest.mark.parametrize("vendor", [Quay, Gitea])

@@ -54,18 +54,11 @@ def states(run: Run) -> set[ImageState]:
     return set(run.states)
 
 
-# What is still reported otherwise; nothing is here in the end.
-_DETAIL = "BLOB_UPLOAD_INVALID that says why is no lost session"
-PENDING = {("Nexus 3", "artifact"): _DETAIL, ("Nexus 3", "with-referrers"): _DETAIL}
-
-
 def check_refused(run: Run, ground: Ground, fault: Fault | Kind) -> None:
     """The first image's problem."""
     vendor = ground.vendor
     expected = vendor.expected[fault] if isinstance(fault, Fault) else vendor.refuses[fault.name]
     problem = run.problem()
-    if why := PENDING.get((vendor.name, fault if isinstance(fault, Fault) else fault.name)):
-        pytest.xfail(why)
     assert (problem.code, problem.retryable) == (expected.code, expected.retryable), problem
     assert expected.words in problem.detail, problem
 
