@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -16,9 +18,10 @@ import httpx
 from app import __version__
 from app.errors import Failure, RegistryRejected, RegistryUnreachable
 from app.registry.auth import ANONYMOUS, CredentialSource
+from app.registry.certificate_advice import Certificate, error_of_certificate, has_details, read_certificate
 from app.registry.connection import Unanswered
 from app.registry.egress import InnerAddressError, Reach, advise, check_target
-from app.registry.exchange_errors import error_of_exchange
+from app.registry.exchange_errors import certificate_cause, error_of_exchange
 from app.registry.gate import UNLIMITED, RateLimits
 from app.registry.hints import with_hint
 from app.registry.profile import DEFAULT_CHUNK
@@ -193,9 +196,23 @@ class HttpClient:
         try:
             return await self._sent(call, origin)
         except httpx.TransportError as error:
+            if (cause := certificate_cause(error)) is not None:
+                raise error_of_certificate(
+                    origin, cause, await self._certificate(cause, origin, call.site), datetime.now(UTC)
+                ) from error
             raise error_of_exchange(error, origin, way, has_content=bool(call.body)) from error
         except InnerAddressError as error:
             raise RegistryRejected(with_hint(str(error), advise(origin))) from error
+
+    async def _certificate(
+        self, cause: ssl.SSLCertVerificationError, origin: Origin, site: Site | None
+    ) -> Certificate | None:
+        """The certificate that was refused, if it says more and can be read."""
+        if not has_details(cause) or self._transport is not None or self._settings.proxies.proxy_for(origin):
+            return None
+        context = await asyncio.to_thread(self._trust.lenient)
+        reach = replace(self._settings.reach, site=site)
+        return await read_certificate(origin, context, reach, self._settings.timeouts.connect)
 
     async def _sent(self, call: Call, origin: Origin) -> Reply:
         """A connection that was closed while it was idle has taken nothing; the request goes over another one, unless

@@ -51,17 +51,13 @@ def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
     return None
 
 
-def certificate_refused(error: BaseException) -> bool:
-    """TLS is spoken there; it is the certificate that is not trusted."""
-    return isinstance(tls_cause(error), ssl.SSLCertVerificationError)
+def certificate_cause(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """TLS is spoken there; it is the certificate that is not accepted."""
+    cause = tls_cause(error)
+    return cause if isinstance(cause, ssl.SSLCertVerificationError) else None
 
 
 def _tls_error(origin: Origin, cause: ssl.SSLError) -> RegistryTLS:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return RegistryTLS(
-            f"{origin}: its certificate is not trusted ({cause.verify_message}). Give the certificate of its authority "
-            "with the setting ca_file, or switch insecure_skip_tls_verify on"
-        )
     return RegistryTLS(
         f"{origin}: no TLS connection comes about ({cause.reason or cause}). If it speaks plain http, write its "
         "address with http://; if it wants a client certificate, set client_cert and client_key"

@@ -15,7 +15,7 @@ from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
 from app.registry.authorization import Authorizations, Refusal
 from app.registry.client import Call, HttpClient, HttpSettings
 from app.registry.egress import check_target
-from app.registry.exchange_errors import certificate_refused
+from app.registry.exchange_errors import certificate_cause
 from app.registry.gate import Gate
 from app.registry.reply import Reply, brake_of, error_of, has_expired, is_version_check
 from app.registry.secrets import Secrets
@@ -94,7 +94,7 @@ class Session:
             try:
                 return await self._ping(origin)
             except (RegistryTLS, RegistryUnreachable) as error:
-                if certificate_refused(error):  # it does speak TLS: plain http would be a downgrade
+                if certificate_cause(error) is not None:  # it does speak TLS: plain http would be a downgrade
                     raise
         return await self._ping(last)
 
