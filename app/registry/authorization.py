@@ -52,6 +52,7 @@ class Authorizations:
         self._credentials: dict[str, Credentials | None] = {}
         self._authenticators: dict[tuple[Service, Credentials | None], Authenticator] = {}
         self._refused_unasked: dict[str, None] = {}
+        self._former: dict[str, Challenge] = {}  # by repository, while it is not known whether a new one helps
 
     @property
     def scheme(self) -> str:
@@ -102,6 +103,8 @@ class Authorizations:
         if refusal.reply.status != 401 and not has_expired(refusal.reply):
             return sent
         if wanted is not None and self._is_new(wanted, repository, refusal):
+            if (known := self._challenge_of(repository)) is not None:
+                _keep(self._former, repository, known)
             self._learn(repository, wanted)
         elif refusal.again:
             if wanted is None or not self._learn_scopes(wanted, repository, scopes):
@@ -113,7 +116,11 @@ class Authorizations:
         return await self.value(repository, scopes)
 
     def settle(self, reply: Reply, repository: str) -> str:
-        """Note how a request ended whose authorization was renewed; return what a refusal is to say of it."""
+        """Note how a request ended whose authorization was renewed; return what a refusal is to say of it. A challenge
+        that did not help is forgotten: Harbor answers Basic to whoever lacks a right."""
+        former = self._former.pop(repository, None)
+        if former is not None and reply.status == 401:
+            self._learn(repository, former)
         if self._challenges.get(repository) is UNASKED and reply.status not in {401, 403}:
             self._learn(repository, ACCEPTED)
         elif self._challenges.get(repository) is UNASKED:

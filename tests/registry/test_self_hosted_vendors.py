@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from app.errors import RegistryDenied
 from app.push import ImageState
 from tests.registry.vendors.gitea import Gitea
 from tests.registry.vendors.gitlab import GitLab
@@ -21,6 +22,20 @@ from tests.support.memory_registry import Refused
 
 IMAGE = oci_layout([entry(oci_image(app("one")), ref="example.com/app:1")])
 OTHER = oci_layout([entry(oci_image(app("other")), ref="example.com/other:1")])
+
+
+async def test_a_refused_clean_up_does_not_change_how_harbor_is_spoken_to() -> None:
+    """Ending a session needs the right to delete; the refusal has a Basic challenge."""
+    async with opened(Harbor()) as ground, ground.client() as registry:
+        ground.vendor.impose(Fault.QUOTA)
+        with pytest.raises(RegistryDenied):
+            await registry.push_blob("team/app", BytesContent(content("large", 20_000)))
+        assert ("DELETE", "upload") in ground.counted()
+        ground.vendor.quota = None
+        ground.mark()
+        await registry.push_blob("team/app", BytesContent(content("small")))
+        schemes = {seen.headers["authorization"].partition(" ")[0] for seen in ground.since}
+    assert schemes == {"Bearer"}
 
 
 async def test_a_project_that_is_gone_is_no_source_of_a_mount() -> None:
