@@ -29,7 +29,6 @@ class Site:
         """Tarmac's settings for the front, or what is before it, at `url`."""
         return {
             "TARMAC_REGISTRY_URL": url,
-            "TARMAC_REGISTRY_ALLOWED_ORIGINS": self.nginx.url,
             "TARMAC_REGISTRY_USERNAME": user,
             "TARMAC_REGISTRY_PASSWORD": password,
         }
