@@ -15,7 +15,7 @@ from app.registry.reading import Reading
 from app.registry.reply import Reply
 from app.registry.stored_blobs import Blob, StoredBlobs
 from app.registry.transfer import RefusedError, Transfer, blob_of
-from app.registry.unproven import Doubt
+from app.registry.unproven import MARKED_SIZE, Doubt
 from app.registry.upload_session import SessionProgress, UploadSession
 
 PULP = "x-registry-supports-signatures"  # Pulp says so in every answer; it keeps whatever a PUT with a body brings
@@ -115,8 +115,15 @@ class _Upload:
         finally:
             if not done:  # failed or cancelled
                 await self._endpoint.abandon(self._repository, session.location)
-        await stored.check_sent(self._repository, blob, self._doubt or await stored.unproven.doubt_of(blob[0]))
+        await stored.check_sent(self._repository, blob, self._doubt or await self._doubt_of_sent(blob, started))
         return blob
+
+    async def _doubt_of_sent(self, blob: Blob, started: Reply) -> Doubt | None:
+        """Pulp has one blob of a digest for all repositories, and keeps the first, though it is a part that another
+        client left: what is sent later is taken and changes nothing."""
+        digest, size = blob
+        is_shared = started.header(PULP) is not None and size >= MARKED_SIZE
+        return await self._uploader.stored.unproven.doubt_of(digest) or (Doubt.CUT if is_shared else None)
 
     async def _open(self) -> Reply | None:
         """The answer that has a session; None if the blob is there."""

@@ -26,6 +26,7 @@ from app.registry.wire import parse_registry_url
 from tests.registry.keeping_registry import Keeping, KeepingRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.lapse import Lapse
+from tests.support.memory_registry import Answer
 from tests.support.scripted_registry import Connection, ScriptedRegistry, Seen, Step, answer_early
 
 DATA = random.Random(1).randbytes(700_000)
@@ -286,8 +287,8 @@ async def test_what_was_found_lost_is_sent_by_every_later_job_until_it_was_read_
             assert await registry.blob_exists("a", blob.digest, blob.size)
 
 
-async def test_a_registry_that_says_what_pulp_says_is_not_given_a_blob_in_one_request() -> None:
-    memory = KeepingRegistry(Keeping())
+def as_pulp(memory: KeepingRegistry) -> Callable[[Seen], Step]:
+    """With the header that Pulp has in every answer."""
 
     def route(seen: Seen) -> Step:
         async def step(connection: Connection, seen: Seen) -> None:
@@ -304,9 +305,37 @@ async def test_a_registry_that_says_what_pulp_says_is_not_given_a_blob_in_one_re
 
         return step
 
-    async with ScriptedRegistry(route=route) as server, registry_at(server.url, None) as registry:
+    return route
+
+
+class OneForAll(KeepingRegistry):
+    """Has one blob of a digest for all repositories, which becomes visible where it has been sent."""
+
+    def _finish(self, name: str, session: str, digest: str) -> Answer:
+        answer = super()._finish(name, session, digest)
+        first = self.repository("first").blobs.get(digest)
+        if first is not None:
+            self.repository(name).blobs[digest] = first
+        return answer
+
+
+async def test_a_registry_that_says_what_pulp_says_is_not_given_a_blob_in_one_request_and_is_asked_for_it() -> None:
+    memory = KeepingRegistry(Keeping())
+    async with ScriptedRegistry(route=as_pulp(memory)) as server, registry_at(server.url, None) as registry:
         await registry.push_blob("a", Blob(DATA))
-    assert [seen.method for seen in server.requests[1:]] == ["POST", "PATCH", "PUT"]
+        await registry.push_blob("a", Blob(b"small"))
+    assert [seen.method for seen in server.requests[1:]] == ["POST", "PATCH", "PUT", "HEAD", "POST", "PATCH", "PUT"]
+
+
+@pytest.mark.parametrize("asked", [201, 202, 404])
+async def test_a_part_that_somebody_left_in_another_repository_is_found_before_anything_is_tagged(asked: int) -> None:
+    memory = OneForAll(Keeping(asked))
+    memory.repository("first").blobs[DIGEST] = DATA[:CUT]
+    async with ScriptedRegistry(route=as_pulp(memory)) as server:
+        for _ in range(2):
+            async with registry_at(server.url, None) as registry:
+                with pytest.raises(RegistryLost, match=f"has {CUT} of {len(DATA)} bytes under {DIGEST}.* deleted"):
+                    await registry.push_blob("a", Blob(DATA))
 
 
 # The marks
