@@ -39,6 +39,7 @@ from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
 from app.jobs.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
+from app.jobs.fellows import SweepSchedule
 from app.jobs.knowledge import FileMemory
 from app.jobs.pausing import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
@@ -158,6 +159,7 @@ def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Map
         early=EarlyPushes(lanes, backed.ledger),
         schedule=RetrySchedule(settings.retry_for),
         fellows=backed.fellows,
+        sweeps=SweepSchedule(settings.sweep_interval, settings.sweep_age),
         leases=backed.leases,
         signatures=_policies(settings),
         decoders=DecoderMemory(settings.decoder_memory),

@@ -164,6 +164,8 @@ class Settings(BaseModel):
     max_uploads: Annotated[int, Field(ge=1, le=4096)] = 1_500  # each holds a connection, a file and some MiB
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
     replica_timeout: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(minutes=10))] = timedelta(seconds=8)
+    sweep_interval: Annotated[Age, Field(ge=timedelta(seconds=1))] = timedelta(minutes=10)
+    sweep_age: Annotated[Age, Field(ge=timedelta(0))] = timedelta(hours=1)
     keep_bytes: Annotated[Bytes, Field(ge=0)] | None = None  # None: as long as the jobs
     keep_jobs: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=30)
     retry_for: Annotated[Age, Field(ge=timedelta(0))] = timedelta(days=1)  # 0: an outage fails a job at once

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSchedule:
+    """How often the spool that replicas share is swept, and how long ago a job must have ended whose leftovers go."""
+
+    interval: timedelta = timedelta(minutes=10)
+    age: timedelta = timedelta(hours=1)
 
 
 class Fellows(Protocol):
@@ -20,4 +30,4 @@ class Fellows(Protocol):
         ...
 
 
-__all__ = ["Fellows"]
+__all__ = ["Fellows", "SweepSchedule"]

@@ -18,8 +18,8 @@ from app.jobs.pausing import handed_back, taken_up
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery, key_of, sortable
+from app.jobs.sweeping import keep_sweeping
 from app.jobs.workshop import Workshop
-from app.spool.s3 import SCHEME
 
 GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; the rest goes on after the next start
 HOUSEKEEPING_SECONDS = 600.0
@@ -55,6 +55,7 @@ async def at_work(
         ledger.keep_informed(),
         _keep_house(service, workshop, (keep, keep_bytes)),
         _keep_alive(workshop),
+        keep_sweeping(workshop),
     ):
         runner = Runner(workshop)
         await workshop.queue.start(runner.run)
@@ -102,7 +103,8 @@ async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple
             waiting.append(present)
         if present.next_attempt_at is not None:
             workshop.paused.add(present)
-        spooled.update(Path(each.file.path).stem for each in present.archives if each.file and each.file.owned)
+        if not present.damaged:  # else nothing of it is kept
+            spooled.update(Path(each.file.path).stem for each in present.archives if each.file and each.file.owned)
     swept = await workshop.spool.sweep(spooled)
     if waiting or swept:
         _log.info("took up where the service stopped", jobs=len(waiting), files_swept=swept)
@@ -134,26 +136,6 @@ async def _forget_landed(workshop: Workshop) -> None:
         accepted = claim_of(job)[0]
         oldest = accepted if oldest is None else min(oldest, accepted)
     await workshop.leases.forget(oldest)
-
-
-async def sweep_beside_others(workshop: Workshop) -> int:
-    """What replicas that died left in the spool that all share: the files of jobs that are deleted, or have ended
-    a while ago and do not know them. How many went."""
-    lost = set()
-    for name in await workshop.spool.names():
-        try:
-            job = await workshop.ledger.get(name.rpartition("-")[0])
-        except NotFound:
-            lost.add(name)  # a job is stored before the first byte of its archive is taken
-            continue
-        owned = (each.file for each in job.archives if each.file is not None and each.file.owned)
-        known = {Path(file.path).stem.removeprefix(SCHEME) for file in owned}
-        if job.finished_at is not None and job.finished_at < workshop.clock() - LONGEST_UPLOAD and name not in known:
-            lost.add(name)
-    await workshop.spool.remove(lost)
-    if lost:
-        _log.info("what replicas left behind is swept", files_swept=len(lost))
-    return len(lost)
 
 
 async def _hand_back(workshop: Workshop, runner: Runner) -> None:
@@ -243,8 +225,6 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timed
             if most is not None:
                 await delete_beyond(service, workshop, most)
             await _forget_landed(workshop)
-            if workshop.fellows is not None:
-                await sweep_beside_others(workshop)
         except Unavailable as error:
             _log.warning("old jobs are not deleted", reason=str(error))
         await asyncio.sleep(min(HOUSEKEEPING_SECONDS, max(age.total_seconds(), 1.0)))

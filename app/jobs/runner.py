@@ -171,7 +171,8 @@ class Runner:
 
         for number, archive in enumerate(job.archives):
             with told_by_name(archive.name, several=len(job.archives) > 1):
-                spooled_as = f"{job.id}-{number}"
+                # a replica that died at an earlier attempt may have left a part of it
+                spooled_as = f"{job.id}-{number}" + (f"-attempt{job.attempt}" if job.attempt > 1 else "")
                 looked_at = await look_at(archive, spooled_as, self._workshop, job.share, partial(show, number))
                 show(number, looked_at)
         return tuple(archives)

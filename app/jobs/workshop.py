@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from app.archive import DEFAULT_LIMITS, Limits
 from app.jobs.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
-from app.jobs.fellows import Fellows
+from app.jobs.fellows import Fellows, SweepSchedule
 from app.jobs.job import Clock, utc_now
 from app.jobs.leases import Arrivals, LocalTagLeases, TagLeases
 from app.jobs.ledger import Ledger
@@ -27,8 +27,9 @@ class Workshop:
     """`clock` is the time of day; `elapsed`: seconds that only grow.
 
     `max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
-    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service;
-    `early`: what is pushed while its archive still comes in."""
+    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service, and
+    then `sweeps` says when what dead ones left in the spool is deleted; `early`: what is pushed while its archive
+    still comes in."""
 
     ledger: Ledger
     spool: Spool
@@ -45,6 +46,7 @@ class Workshop:
     schedule: RetrySchedule = FAIL_AT_ONCE
     paused: PausedJobs = field(default_factory=PausedJobs)
     fellows: Fellows | None = None
+    sweeps: SweepSchedule = field(default_factory=SweepSchedule)
     signatures: tuple[SignaturePolicy, ...] = ()
     early: EarlyPushes = field(default_factory=EarlyPushes)
     decoders: DecoderMemory = field(default_factory=DecoderMemory)

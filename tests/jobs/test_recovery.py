@@ -13,13 +13,14 @@ from structlog.testing import capture_logs
 
 from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
 from app.jobs import Job, JobState, Ledger
-from app.jobs.lifetime import delete_older, recover, sweep_beside_others
+from app.jobs.lifetime import delete_older, recover
 from app.jobs.opening import Opener, Understood
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.store.sql import SqlJobStore
+from app.jobs.sweeping import sweep_shared_spool
 from app.push import Destination, ImageState
 from app.spool import OpenFile, SpooledFile
 from app.spool.disk import DiskSpool
@@ -96,9 +97,9 @@ async def test_beside_other_replicas_only_what_no_job_can_want_is_swept(bench: B
     names = (f"{receiving.id}-0.part", f"{failed.id}-1.part", f"{'0' * 32}-0.tar")
     for name in names:
         (spool / name).write_bytes(b"x")
-    assert await sweep_beside_others(workshop) == 1, "a job that ended a moment ago may be tried again"
+    assert await sweep_shared_spool(workshop) == 1, "a job that ended a moment ago may be tried again"
     bench.clock.now += timedelta(hours=2)
-    assert await sweep_beside_others(workshop) == 1
+    assert await sweep_shared_spool(workshop) == 1
     assert bench.spooled() == sorted([f"{queued.id}-0.tar", f"{failed.id}-0.tar", names[0]])
 
 
