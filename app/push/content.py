@@ -233,6 +233,10 @@ class Sending(BlobContent):
             self._waits.berth.leave()
             await word.wait()
 
+    async def rest(self) -> None:
+        await self._close_readers()
+        self._waits.berth.leave()
+
     def chunks(self) -> AsyncIterator[bytes]:
         earlier = tuple(self._readers)
         reader = in_threads(self._content.pieces(), self._waits.ready)
@@ -256,9 +260,12 @@ class Sending(BlobContent):
         self._unreported -= sent
         self._report(self._position, sent)
 
-    async def release(self) -> None:
-        """A reader that was given up half-way is closed here and not when it is collected, so no thread reads on."""
+    async def _close_readers(self) -> None:
         for reader in self._readers:
             await reader.aclose()
+
+    async def release(self) -> None:
+        """A reader that was given up half-way is closed here and not when it is collected, so no thread reads on."""
+        await self._close_readers()
         if self._unreported:
             self._tell(self._unreported)

@@ -55,6 +55,10 @@ class BlobContent(Protocol):
         """May be awaited again where what follows it failed."""
         return
 
+    async def rest(self) -> None:
+        """Release what others may use until `chunks` is read again: a request is sent again after a pause."""
+        return
+
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:

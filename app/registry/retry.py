@@ -6,15 +6,17 @@ stamina's clock and sleep cannot be given, and its time-out counts the hours a g
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.errors import RegistryError
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, Registry, StoredManifest
 from app.registry.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, honoured_wait, wait_after
-from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Course, Verdict, is_over
+from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
 from app.registry.retry_observer import report_failure, report_success
+
+REMEMBERED_SECONDS = 300.0  # for which a verb that was refused is refused sooner
 
 T = TypeVar("T")
 Probe = Callable[[], Awaitable[bool]]
@@ -30,6 +32,7 @@ async def never_answers() -> bool:
 class _Failures:
     """Of one request so far. Times in seconds, by the pause's clock."""
 
+    name: str  # of the verb
     tries: int = 0
     since: float = 0.0
     waited: float = 0.0
@@ -51,53 +54,57 @@ class RetryingRegistry:
     ) -> None:
         self._registry, self._policy, self._pause = registry, policy, pause
         self._is_answering = is_answering
+        self._refused: dict[str, float] = {}  # when a verb was refused last, after all its tries
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
-        return await self._try(lambda: self._registry.blob_exists(repository, digest, size))
+        return await self._try("blob_exists", lambda: self._registry.blob_exists(repository, digest, size))
 
     async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
-        return await self._try(lambda: self._registry.mount_blob(repository, digest, source, size))
+        return await self._try("mount_blob", lambda: self._registry.mount_blob(repository, digest, source, size))
 
     async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
-        await self._try(lambda: self._registry.verify_blob(repository, blob, read=read))
+        await self._try("verify_blob", lambda: self._registry.verify_blob(repository, blob, read=read))
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        return await self._try(
-            lambda: self._registry.push_blob(repository, content), is_brief=lambda: not content.is_wanted
-        )
+        return await self._try("push_blob", lambda: self._registry.push_blob(repository, content), content)
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        return await self._try(lambda: self._registry.find_manifest(repository, reference))
+        return await self._try("find_manifest", lambda: self._registry.find_manifest(repository, reference))
 
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        return await self._try(lambda: self._registry.read_manifest(repository, reference))
+        return await self._try("read_manifest", lambda: self._registry.read_manifest(repository, reference))
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
-        return await self._try(lambda: self._registry.read_config(repository, config))
+        return await self._try("read_config", lambda: self._registry.read_config(repository, config))
 
     async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
-        await self._try(lambda: self._registry.verify_manifest(repository, manifest))
+        await self._try("verify_manifest", lambda: self._registry.verify_manifest(repository, manifest))
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        return await self._try(lambda: self._registry.push_manifest(repository, reference, manifest))
+        return await self._try("push_manifest", lambda: self._registry.push_manifest(repository, reference, manifest))
 
-    async def _try(self, verb: Callable[[], Awaitable[T]], is_brief: Callable[[], bool] = lambda: False) -> T:
-        """`is_brief`: somebody else sends the request again later, so the tries of the policy are enough."""
-        failures = _Failures()
+    async def _try(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
+        """`content` that may turn out not to be wanted is sent again by somebody else later, so the tries of the policy
+        are enough for it."""
+        failures = _Failures(name)
         while True:
             try:
                 result = await verb()
             except RegistryError as error:
-                wait = await self._wait_after(error, failures, is_brief=is_brief())
+                is_brief = content is not None and not content.is_wanted
+                wait = await self._wait_after(error, failures, is_brief=is_brief)
                 report_failure(error, wait)
             else:
                 report_success()
+                self._refused.pop(name, None)
                 return result
+            if content is not None:
+                await content.rest()
             await self._pause.sleep(wait)
 
     async def _wait_after(self, error: RegistryError, failures: _Failures, *, is_brief: bool) -> float:
         """Return the seconds to the next try. Raises `error` if there is none."""
-        rule, now = TABLE[error.failure], self._pause.now()
+        rule, now = self._rule_for(error, failures.name), self._pause.now()
         failures.since = failures.since if failures.tries else now
         failures.tries += 1
         elapsed = now - failures.since - failures.honoured
@@ -105,16 +112,22 @@ class RetryingRegistry:
         if rule.again is Again.MINUTE:
             wait = min(wait, max(PROBATION_SECONDS - elapsed, 0.0))
         patience_over = failures.tries >= self._policy.tries or failures.waited + wait > self._policy.patience
-        if is_over(rule, Course(failures.tries, elapsed, patience_over)) or (is_brief and patience_over):
+        is_last = is_over(rule, Course(failures.tries, elapsed, patience_over)) or (is_brief and patience_over)
+        if is_last or (rule.again is Again.MINUTE and patience_over):
             await self._judge(error, rule.verdict)
-            raise error
-        if rule.again is Again.MINUTE and patience_over:
-            await self._judge(error, rule.verdict)
-            if error.outage:
+            if is_last and not error.outage and not is_brief:
+                self._refused[failures.name] = now
+            if is_last or error.outage:
                 raise error
         failures.waited += wait
         failures.honoured += honoured_wait(error, self._policy)
         return wait
+
+    def _rule_for(self, error: RegistryError, name: str) -> Rule:
+        """What has just been refused for a minute is refused sooner the next time: of 100 images none waits so long."""
+        rule = TABLE[error.failure]
+        is_known = self._pause.now() - self._refused.get(name, -REMEMBERED_SECONDS) < REMEMBERED_SECONDS
+        return replace(rule, again=Again.TRIES) if is_known and rule.again is Again.MINUTE else rule
 
     async def _judge(self, error: RegistryError, verdict: Verdict) -> None:
         """Set whether the job waits for the registry."""

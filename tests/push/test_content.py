@@ -20,6 +20,7 @@ from app.oci import Digest
 from app.push.compress import BLOCK, encode
 from app.push.content import SMALL, ArchivedBlob, CompressedLayer, MemoryBlob, Sending, in_threads, open_layer
 from app.push.pieces import PIECE, InlineBytes, Piece, Pieces, Source, encoded, stored
+from app.push.wanted import Berth, Waits
 from tests.push.given import Memory
 from tests.support.archives import Compress, wrap
 
@@ -308,3 +309,16 @@ async def test_an_error_that_nobody_waits_for_is_no_warning() -> None:
 
 def test_inline_bytes_are_read_like_a_file() -> None:
     assert InlineBytes(b"0123456789").read_at(2, 3) == b"234"
+
+
+async def test_a_blob_that_waits_to_be_sent_again_holds_no_place_that_others_may_use() -> None:
+    lane = asyncio.Semaphore(1)
+    async with Berth(lane) as berth:
+        sending = Sending(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing, Waits(berth))
+        async for _ in sending.chunks():
+            break
+        assert lane.locked()
+        await sending.rest()
+        assert not lane.locked()
+        assert await sent(sending) == NOISE
+    assert not lane.locked()

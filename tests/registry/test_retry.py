@@ -20,7 +20,7 @@ from app.oci import Descriptor, Digest
 from app.registry import BlobContent, StoredManifest
 from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Verdict
 from app.registry.gate import Gate
-from app.registry.retry import DEFAULT_POLICY, Pause, RetryingRegistry, RetryPolicy
+from app.registry.retry import DEFAULT_POLICY, REMEMBERED_SECONDS, Pause, RetryingRegistry, RetryPolicy
 from app.registry.retry_observer import observe_retries
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
@@ -288,3 +288,36 @@ async def test_what_is_sent_early_is_left_to_the_push_that_follows() -> None:
     with pytest.raises(RegistryFault):
         await registry.push_blob("a", UndecidedContent(b"x"))
     assert len(flaky.calls) == DEFAULT_POLICY.tries
+
+
+async def test_what_was_refused_for_a_minute_is_refused_sooner_the_next_time() -> None:
+    lapse = Lapse()
+    flaky = Refusing(lambda: RegistryFault("no", failure=Failure.SERVER_ERROR), lapse)
+    registry = RetryingRegistry(flaky, pause=lapse.pause, is_answering=Probe(True))  # type: ignore[arg-type]
+    took = []
+    for _ in range(3):
+        began = lapse.now
+        with pytest.raises(RegistryFault) as caught:
+            await registry.find_manifest("a", "1")
+        assert not caught.value.outage
+        took.append(lapse.now - began)
+    assert took[0] == pytest.approx(PROBATION_SECONDS)
+    assert max(took[1:]) < 20
+    lapse.now += REMEMBERED_SECONDS
+    began = lapse.now
+    with pytest.raises(RegistryFault):
+        await registry.find_manifest("a", "1")
+    assert lapse.now - began == pytest.approx(PROBATION_SECONDS)
+
+
+class RestingContent(BytesContent):
+    rests = 0
+
+    async def rest(self) -> None:
+        self.rests += 1
+
+
+async def test_content_rests_while_its_request_waits_to_be_sent_again() -> None:
+    content = RestingContent(b"x")
+    await wrapped(Flaky(RegistryFault("1"), RegistryFault("2")), Sleeps()).push_blob("a", content)
+    assert content.rests == 2
