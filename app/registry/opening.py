@@ -10,7 +10,15 @@ from app.registry.reply import Reply
 from app.registry.stored_blobs import Blob, StoredBlobs
 
 MOST_FAILURES = 2  # in a row; then it is the question that fails, not the registry
-_FAILURES = frozenset({Failure.UNREACHABLE, Failure.OVERLOADED, Failure.SERVER_ERROR, Failure.CUT_RESPONSE})
+_FAILURES = frozenset(
+    {
+        Failure.UNREACHABLE,
+        Failure.UNANSWERED,
+        Failure.OVERLOADED,
+        Failure.SERVER_ERROR,
+        Failure.CUT_RESPONSE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
