@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -28,11 +30,16 @@ def registry(tmp_path: Path) -> Iterator[DockerRegistry]:
 
 
 @pytest.fixture
-def replicas(tmp_path: Path, registry: DockerRegistry, postgres: Postgres) -> Iterator[tuple[Tarmac, Tarmac]]:
+def replicas(
+    tmp_path: Path, registry: DockerRegistry, postgres: Postgres, request: pytest.FixtureRequest
+) -> Iterator[tuple[Tarmac, Tarmac]]:
     environ = {
         "TARMAC_DATABASE_URL": postgres.create(),
         "TARMAC_REGISTRY_URL": registry.url,
         "TARMAC_REPLICA_TIMEOUT": "2s",
+        "TARMAC_SWEEP_INTERVAL": "1s",
+        "TARMAC_SWEEP_AGE": "1s",
+        **getattr(request, "param", {}),
     }
     first, second = (Tarmac(tmp_path / "data", environ) for _ in range(2))
     with ExitStack() as stack:
@@ -88,3 +95,68 @@ def test_a_job_is_seen_and_cancelled_at_the_other(replicas: tuple[Tarmac, Tarmac
     registry.send_signal(signal.SIGCONT)
     assert first.job(job_id)["state"] == "cancelled"
     assert registry.requests().count(("PUT", "/v2/team/app/manifests/1")) == 0
+
+
+class Balancer:
+    """Asks the replicas in turn for one job, and holds that its percent never falls. One that is away is passed over,
+    as a balancer does."""
+
+    def __init__(self, replicas: tuple[Tarmac, Tarmac], job: str) -> None:
+        self._replicas, self._job = replicas, job
+        self._turn = 0
+        self.percent = 0.0
+
+    def ask(self) -> dict[str, Any]:
+        for _ in range(MOST_LOOKS):
+            self._turn += 1
+            try:
+                status, document = self._replicas[self._turn % 2].ask("GET", f"/jobs/{self._job}")
+            except OSError:
+                pause(LOOK_SECONDS)
+                continue
+            if status == 200:
+                break
+        percent = document["progress"]["percent"]
+        assert percent >= self.percent, f"{percent} after {self.percent} at replica {self._turn % 2}"
+        self.percent = percent
+        return dict(document)
+
+    def until(self, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        for _ in range(MOST_LOOKS):
+            if is_so(document := self.ask()):
+                return document
+            pause(LOOK_SECONDS)
+        raise AssertionError(f"what was awaited did not come: {document}")
+
+
+SLOW = {"TARMAC_REGISTRY_MAX_BYTES_PER_SECOND": "400kB"}
+MOST_LOOKS = 3_000
+
+
+def incompressible(size: int, count: int) -> bytes:
+    noise = random.Random(size)
+    layers = ({f"bin/{number}": noise.randbytes(size)} for number in range(count))
+    return oci_layout([entry(oci_image(image(*layers), compression="gzip"))])
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("replicas", [SLOW], indirect=True, ids=["slow"])
+def test_percent_does_not_fall_for_a_client_that_asks_both_over_a_kill_and_a_restart(
+    replicas: tuple[Tarmac, Tarmac],
+) -> None:
+    first, second = replicas
+    second.send_signal(signal.SIGSTOP)  # it must not take the job
+    job: str = first.ask("POST", "/push?tag=team/slow:1", incompressible(300_000, 6))[1]["id"]
+    while first.ask("GET", f"/jobs/{job}")[1]["state"] == "queued":
+        pause(LOOK_SECONDS)
+    second.send_signal(signal.SIGCONT)
+    balancer = Balancer(replicas, job)
+    balancer.until(lambda document: document["progress"]["percent"] > 65)
+    first.kill()
+    before = balancer.ask()
+    assert before["progress"]["percent"] > 65
+    first.launch()
+    done = balancer.until(lambda document: document["state"] in {"succeeded", "failed"})
+    assert (done["state"], done["attempt"], done["progress"]["percent"]) == ("succeeded", 2, 100.0)
+    for each in replicas:
+        assert Balancer((each, each), job).ask() == done

@@ -16,7 +16,8 @@ class Orders:
 
 @dataclass(slots=True)
 class Report:
-    """`losses` in words; `recoveries` in seconds, from the start of the process to the first sign that jobs go on."""
+    """`losses` in words; `recoveries` in seconds, from the start of the process to the first sign that jobs go on;
+    `figures`: what else was measured."""
 
     scenario: str
     rounds: int = 0
@@ -24,6 +25,13 @@ class Report:
     killed_under_way: int = 0  # jobs that were accepted and not ended when the process was killed
     losses: list[str] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, count: float) -> None:
+        self.figures[name] = self.figures.get(name, 0) + count
+
+    def note_longest(self, name: str, seconds: float) -> None:
+        self.figures[name] = max(self.figures.get(name, 0.0), seconds)
 
     def lines(self) -> list[str]:
         times = sorted(self.recoveries) or [0.0]
@@ -32,5 +40,6 @@ class Report:
             f"{self.scenario}: {self.rounds} rounds, {self.jobs} jobs accepted, {self.killed_under_way} under way when "
             f"the process was killed, {len(self.losses)} losses",
             f"  restart until jobs go on: median {middle:.2f} s, p99 {late:.2f} s, longest {times[-1]:.2f} s",
+            *(f"  {name}: {round(value, 2):g}" for name, value in self.figures.items()),
             *(f"  LOST {loss}" for loss in self.losses),
         ]

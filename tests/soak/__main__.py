@@ -9,7 +9,7 @@ import time
 
 from tests.soak import Orders, Report
 
-SCENARIOS = ("kills", "stages", "syscalls", "resume", "bad_line", "cancels")
+SCENARIOS = ("kills", "stages", "syscalls", "resume", "bad_line", "cancels", "replicas")
 
 
 def main() -> int:
