@@ -114,7 +114,7 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
         ),
         Failure.REFUSED_NOW: Rule(
             "read-only registries (`405`, or a `400` or `403` that says so), a project that is being renamed (`409`), "
-            "`421`, `423`, `511`",
+            "`421`, `423`, `511`, a redirect or `Location` that is no URL",
             Again.NEVER,
             Verdict.REFUSAL,
             ("registry_denied", "registry_rejected", "registry_error"),

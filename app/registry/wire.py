@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urljoin, urlsplit
 
-from app.errors import InvalidReference, InvalidRequest, RegistryRejected
+from app.errors import Failure, InvalidReference, InvalidRequest, RegistryRejected
 from app.oci import DOCKER_HUB, Digest, parse_repository
 
 CUT = "…"  # where a long text ends early
@@ -48,7 +48,7 @@ class Origin:
         except ValueError:
             scheme, host, port, parts = "", None, None, urlsplit("")
         if scheme not in _DEFAULT_PORTS or not host or len(url) > MAX_URL or not _VISIBLE.fullmatch(url):
-            raise RegistryRejected(f"{what} '{printable(url, 200)}' is not an http or https URL")
+            raise _no_url(what, url)
         if parts.username is not None or parts.password is not None:
             raise RegistryRejected(f"{what} at {host} holds a user name or password; it is not followed")
         return cls(scheme, host.lower(), _DEFAULT_PORTS[scheme] if port is None else port)
@@ -135,6 +135,14 @@ def _parse_path(path: str, setting: str) -> str:
         ) from None
 
 
+def _no_url(what: str, text: str) -> RegistryRejected:
+    return RegistryRejected(
+        f"{what} '{printable(text, 200)}' is not an http or https URL; check the registry's configuration, and the "
+        "proxy before it",
+        failure=Failure.REFUSED_NOW,
+    )
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -149,7 +157,7 @@ def join_url(base: str, reference: str, what: str) -> str:
     try:
         return urljoin(base, reference)
     except ValueError:
-        raise RegistryRejected(f"{what} '{printable(reference, 200)}' is not an http or https URL") from None
+        raise _no_url(what, reference) from None
 
 
 def resolve_location(base: str, location: str, registry: Origin) -> str:
@@ -158,7 +166,7 @@ def resolve_location(base: str, location: str, registry: Origin) -> str:
     A proxy that ends TLS without telling the registry makes it write http:// for its own name; the answer came over
     https, so https it stays. Raises RegistryRejected."""
     if not _VISIBLE.fullmatch(location):
-        raise RegistryRejected(f"the Location '{printable(location, 200)}' is not an http or https URL")
+        raise _no_url("the Location", location)
     url = join_url(base, location, "the Location")
     origin = Origin.of(url, "the Location")
     if registry.scheme == "https" and origin.scheme == "http" and origin.host == registry.host:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.api.conftest import serving
 from tests.support.certificates import Certificates
 from tests.support.docker_registry import free_port
 from tests.support.memory_registry import PASSWORD, USER, Manners, MemoryRegistry
-from tests.support.scripted_registry import ScriptedRegistry, answer, close, served
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, close, raw, served
 
 _resolve = socket.getaddrinfo
 RIGHT = {"username": USER, "password": PASSWORD}
@@ -39,7 +40,24 @@ EXPECTED = {
     "web-page": ("registry_rejected", "no registry at this address"),
     "failing": ("registry_error", "500"),
     "limited": ("registry_rate_limited", "429"),
+    "page": ("registry_rejected", "with a web page"),
+    "login": ("registry_rejected", "there is no registry at this address"),
+    "upgrading": ("registry_rejected", "it speaks https. Write https://"),
+    "unasked": ("registry_auth", "did not ask for the configured credentials"),
+    "token-page": ("registry_error", "check that address, and the proxy before it"),
+    "token-nothing": ("registry_auth", "holds no usable token"),
+    "token-elsewhere": ("registry_rejected", "TARMAC_REGISTRY_ALLOWED_ORIGINS=http://127.0.0.2:1"),
+    "no-http": ("registry_error", "does not answer in HTTP/1.1"),
+    "portal": ("registry_error", "asks for a login"),
+    "side-question-fails": (None, "is ready at http://"),
 }
+
+
+def token_of(seen: Seen, body: bytes) -> Step:
+    """A registry whose own token service answers with `body`."""
+    realm = f"http://{seen.headers['host']}/token"
+    challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'}
+    return answer(200, body=body) if seen.path == "/token" else answer(401, challenge)
 
 
 async def all_kinds(stack: AsyncExitStack, certificates: Certificates) -> dict[str, dict[str, Any]]:
@@ -48,6 +66,9 @@ async def all_kinds(stack: AsyncExitStack, certificates: Certificates) -> dict[s
     async def behaving(auth: str) -> str:
         memory = MemoryRegistry(Manners(auth=auth))
         return (await stack.enter_async_context(ScriptedRegistry(route=lambda seen: served(memory)))).url
+
+    async def routed(route: Callable[[Seen], Step]) -> str:
+        return (await stack.enter_async_context(ScriptedRegistry(route=route))).url
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.certificate, certificates.key)
@@ -60,8 +81,20 @@ async def all_kinds(stack: AsyncExitStack, certificates: Certificates) -> dict[s
             "web-page": answer(404, body=b"<html><body>Welcome</body></html>"),
             "failing": answer(500, body=b"no disk"),
             "limited": answer(429, {"Retry-After": "1"}),
+            "page": answer(200, {"Content-Type": "text/html"}, b"<html><body>Welcome</body></html>"),
+            "upgrading": answer(308, {"Location": "https://127.0.0.1/v2/"}),
+            "token-elsewhere": answer(401, {"WWW-Authenticate": 'Bearer realm="http://127.0.0.2:1/t",service="s"'}),
+            "no-http": raw(b"220 smtp ready\r\n\r\n"),
+            "portal": answer(511, body=b"<html><body>Log in</body></html>"),
         }.items()
     }
+    odd["login"] = await routed(
+        lambda seen: answer(302, {"Location": "/login"}) if seen.path == "/v2/" else answer(200)
+    )
+    odd["unasked"] = await routed(lambda seen: answer(401))
+    odd["token-page"] = await routed(lambda seen: token_of(seen, b"<html>"))
+    odd["token-nothing"] = await routed(lambda seen: token_of(seen, b"{}"))
+    odd["side-question-fails"] = await routed(lambda seen: answer(200 if seen.path == "/v2/" else 500))
     plain, basic, bearer = [await behaving(auth) for auth in ("none", "basic", "bearer")]
     return {
         "open": {"url": plain, **RIGHT},
@@ -75,7 +108,7 @@ async def all_kinds(stack: AsyncExitStack, certificates: Certificates) -> dict[s
         "tls-plain": {"url": plain.replace("http:", "https:")},
         "absent": {"url": f"http://127.0.0.1:{free_port()}"},
         "no-name": {"url": "http://nowhere.invalid"},
-        **{name: {"url": url} for name, url in odd.items()},
+        **{name: {"url": url, **(RIGHT if name == "unasked" else {})} for name, url in odd.items()},
     }
 
 

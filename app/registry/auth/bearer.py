@@ -14,6 +14,7 @@ from app.oci import strict_json
 from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
 from app.registry.challenge import Challenge
+from app.registry.wire import printable
 
 MAX_TOKEN_ANSWER = 1 << 20  # a token with hundreds of scopes has some 10 KiB
 _TOKEN = re.compile(r"[!-~]{1,65536}")  # visible ASCII: nothing that could end a header
@@ -49,6 +50,7 @@ class BearerAuthenticator:
         clock: Callable[[], float],
     ) -> None:
         self._parameters = challenge.parameters
+        self._realm = challenge.parameters.get("realm", "").partition("?")[0]
         self._credentials = credentials
         self._fetch = fetch
         self._clock = clock
@@ -60,7 +62,7 @@ class BearerAuthenticator:
             value, good_until = self._tokens.get(scopes, ("", 0.0))
             if not value or self._clock() >= good_until:
                 asked = self._clock()  # the token's time runs from when it was made, not from when it came
-                token, seconds = read_token(await self._fetch(self._request(scopes)))
+                token, seconds = read_token(await self._fetch(self._request(scopes)), self._realm)
                 value = f"Bearer {token}"
                 self._keep(scopes, value, asked + seconds - min(_MARGIN, seconds / 2))
             return value
@@ -101,16 +103,17 @@ def _with_query(realm: str, query: list[tuple[str, str]]) -> str:
     return f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
 
 
-def read_token(body: bytes) -> tuple[str, float]:
-    """The token and the seconds it is good for. Raises RegistryFault, RegistryAuth."""
+def read_token(body: bytes, service: str = "") -> tuple[str, float]:
+    """The token and the seconds it is good for. `service`: its address. Raises RegistryFault, RegistryAuth."""
+    what = f"the answer of the token service {printable(service, 200)}"
     try:
-        members = strict_json(body, what="the token service's answer", limit=MAX_TOKEN_ANSWER)
+        members = strict_json(body, what=what, limit=MAX_TOKEN_ANSWER)
     except ArchiveError as error:
-        raise RegistryFault(f"{error}; check the address of the token service, and the proxy before it") from None
+        raise RegistryFault(f"{error}; check that address, and the proxy before it") from None
     token = _token_of(members) if isinstance(members, dict) else None
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise RegistryAuth(
-            "the token service's answer holds no usable token; check the credentials and the service",
+            f"{what} holds no usable token; check the credentials and the service",
             failure=Failure.BROKEN_RESPONSE,
         )
     expires_in = members.get("expires_in")
