@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from enum import IntEnum
+from functools import partial
 from itertools import count
 
 from app.push.memory import Memory, NoMemory
@@ -53,6 +55,28 @@ class Crew:
             _, _, job = await self._queue.get()
             await job()
             self._queue.task_done()
+
+
+class Bounded:
+    """Gives jobs to a crew, at most `most` of one key at once. The others wait for them and hold no worker."""
+
+    def __init__(self, crew: Crew, rank: Rank, most: int) -> None:
+        self._crew, self._rank, self._most = crew, rank, most
+        self._at_work: Counter[str] = Counter()
+        self._waiting: defaultdict[str, deque[Job]] = defaultdict(deque)
+
+    def add(self, key: str, job: Job) -> None:
+        if self._at_work[key] >= self._most:
+            self._waiting[key].append(job)
+            return
+        self._at_work[key] += 1
+        self._crew.add(self._rank, partial(self._work, key, job))
+
+    async def _work(self, key: str, job: Job) -> None:
+        await job()
+        self._at_work[key] -= 1
+        if self._waiting[key]:
+            self.add(key, self._waiting[key].popleft())
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from functools import partial
 
 from app.archive.model import ReadAt
 from app.errors import RegistryError, RegistryRejected, TarmacError
-from app.push.crew import Crew, Lanes, Rank, crew_of
+from app.push.crew import Bounded, Crew, Lanes, Rank, crew_of
 from app.push.events import Event, Outcome
 from app.push.graph import contents, repositories
 from app.push.images import Images, state_of
@@ -23,6 +23,8 @@ from app.push.plan import PushPlan
 from app.push.publish import Publisher
 from app.push.unsent import UnsentContent
 from app.registry import Registry
+
+MOST_PUBLISHED = 3  # images of one repository at once: while a manifest of one is stored, others are looked at
 
 
 async def execute(
@@ -81,6 +83,7 @@ class _Run:
 
     def begin(self, crew: Crew) -> None:
         self._crew = crew
+        self._publishing = Bounded(crew, Rank.IMAGE, MOST_PUBLISHED)
         keys = {number: self._keys(number) for number in self._images.presence}
         for number, presence in self._images.presence.items():
             place_held(self._landings, keys[number], self._plan.images[number], presence)
@@ -109,7 +112,7 @@ class _Run:
                 landing.waiting.setdefault(repository, []).append(number)
                 self._left[number] += 1
         if not self._left[number]:
-            self._crew.add(Rank.IMAGE, partial(self._finish, number))
+            self._publish(number)
 
     def _dispatch(self, landing: Landing) -> None:
         """Send the blob to its first repository alone; then mount it into the others. Never two at once for the same
@@ -145,7 +148,7 @@ class _Run:
         for number in landing.waiting[repository]:
             self._left[number] -= 1
             if not self._left[number] and self._images.open(number):
-                self._crew.add(Rank.IMAGE, partial(self._finish, number))
+                self._publish(number)
 
     def _fail(self, landing: Landing, repository: str, error: TarmacError) -> None:
         """A registry may refuse one repository only; wrong content is wrong everywhere."""
@@ -153,6 +156,11 @@ class _Run:
         for each in refused:
             for number in landing.waiting[each]:
                 self._images.fail(number, error)
+
+    def _publish(self, number: int) -> None:
+        """Manifests of one repository are stored one after the other; other repositories do not wait for them."""
+        repository = self._plan.images[number].destinations[0].repository
+        self._publishing.add(repository, partial(self._finish, number))
 
     async def _finish(self, number: int) -> None:
         target, presence = self._plan.images[number], self._images.presence[number]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from app.errors import RegistryRateLimited
 from app.registry.backoff import LONGEST_RETRY_AFTER, REAL, Pause
+from app.registry.manifest_turns import ManifestTurns
 from app.registry.retry_observer import report_hold
 
 WIDEST = 32  # requests at once; the pushes of a service have fewer under way
@@ -53,6 +54,7 @@ class Gate:
     def __init__(self, limits: RateLimits = UNLIMITED, pause: Pause = REAL) -> None:
         self._limits, self._pause = limits, pause
         self.width = WIDEST
+        self.manifests = ManifestTurns()
         self._inside = 0
         self._good = 0
         self._cuts = 0

@@ -10,12 +10,11 @@ from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.backoff import REAL, Pause
 from app.registry.client import Call, HttpClient, HttpSettings, Transport
-from app.registry.digests import compare, digest_like, stated_digest
-from app.registry.ending import carried_out
+from app.registry.digests import digest_like, stated_digest
 from app.registry.endpoint import Endpoint, expect, is_absent, mounting
 from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
-from app.registry.hints import hint_of_manifest, with_hint
+from app.registry.manifest_puts import ManifestPuts
 from app.registry.reading import OCTETS
 from app.registry.rights import tells_rights
 from app.registry.secrets import Secrets
@@ -50,6 +49,7 @@ class HttpRegistry:
         self._endpoint = Endpoint(settings, self._session, pause)
         unproven = UnprovenBlobs(settings.unproven_dir, self.name, pause)
         self._stored = StoredBlobs(self._endpoint, unproven)
+        self._manifests = ManifestPuts(self._stored, gate.manifests, pause)
         self._uploader = Uploader(self._stored, gate, pause)
 
     @property
@@ -162,22 +162,5 @@ class HttpRegistry:
 
     @tells_rights
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        descriptor, raw = manifest
-        call = Call(
-            "PUT",
-            await self._endpoint.url(repository, f"manifests/{reference}"),
-            {"Content-Type": descriptor.media_type},
-            body=raw,
-            read_timeout=self._settings.timeouts.manifest,
-        )
-        # cut off, it may be carried out all the same, after somebody was told that nothing is pushed any more
-        sending = self._endpoint.send(call, repository)
-        reply = await carried_out(sending, lambda: True, self._settings.timeouts.cleanup)
-        try:
-            expect(reply, frozenset({200, 201, 202}))
-        except (RegistryFault, RegistryRejected) as error:
-            if reply.status in {400, 500}:
-                error.args = (with_hint(str(error), hint_of_manifest(descriptor, raw)),)
-            raise
-        compare(reply, descriptor.digest)
+        reply = await self._manifests.put(repository, reference, manifest)
         return reply.header("oci-subject") is not None
