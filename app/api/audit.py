@@ -13,7 +13,7 @@ from app.api.context import Context
 from app.api.json_answer import JSONAnswer
 from app.api.query import takes
 from app.api.schemas import problems
-from app.errors import Forbidden, Unavailable
+from app.errors import Forbidden, InvalidRequest, Unavailable
 from app.jobs.audit import MAX_ENTRIES, parse_audit_cursor
 
 JSON_LINES = "application/jsonl"
@@ -89,11 +89,19 @@ async def read_audit(request: Request, context: Context, listing: Annotated[Audi
         raise Forbidden(f"the token of {context.caller.name} may not read the audit trail; it needs the role `read`")
     if context.audit is None:
         raise Unavailable("this service keeps no audit trail")
-    since = listing.since if listing.since is None or listing.since.tzinfo else listing.since.replace(tzinfo=UTC)
-    found = await context.audit.entries(since, parse_audit_cursor(listing.cursor), listing.limit)
+    found = await context.audit.entries(_in_utc(listing.since), parse_audit_cursor(listing.cursor), listing.limit)
     following = found[-1].cursor if found else listing.cursor
     headers = {"Cache-Control": "no-store"}
     if listing.format == "jsonl" or (listing.format is None and JSON_LINES in request.headers.get("accept", "")):
         lines = "".join(json.dumps(each.entry, separators=(",", ":")) + "\n" for each in found)
         return Response(lines, headers=headers | {NEXT_CURSOR: following or ""}, media_type=JSON_LINES)
     return JSONAnswer({"entries": [dict(each.entry) for each in found], "next_cursor": following}, headers=headers)
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """Raises InvalidRequest."""
+    try:
+        aware = moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+        return aware and aware.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest("`since` lies outside of the years 1 to 9999") from None

@@ -89,6 +89,7 @@ class Connection(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._head_bytes = self._field_bytes = 0
         self._only_probes = False
+        self._is_deaf = False  # to what comes behind a request that was malformed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self._lingering = LingeringTransport(transport, self.loop, self._has_unread)
@@ -128,10 +129,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _has_unread(self) -> bool:
-        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
+        if self.cycle is None or not self.cycle.response_complete:
+            return False
+        return self._is_deaf or self.cycle.more_body
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering.lingers:
+        if self._lingering.lingers or self._is_deaf:
             return
         self._unset_keepalive_if_required()
         if self._head is None and (self.cycle is None or self.cycle.response_complete):
@@ -245,11 +248,20 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse_request(self, error: TarmacError) -> None:
-        """With a problem document, unless another response is under way: then the connection just ends."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._stop()
-            self.transport.close()
-            return
+        """With a problem document. If requests before it are not answered yet, the connection ends after their
+        responses; if its own response has begun, at once."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:
+                cycle.keep_alive = False
+                self._is_deaf = True
+                return
+            if self.pipeline or cycle.response_started:
+                self._stop()
+                self.transport.close()
+                return
+            cycle.disconnected = True  # what the application would send is dropped
+            cycle.message_event.set()
         response = problem_response(error)
         fields = (f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers)
         self._write(HTTPStatus(response.status_code), fields, bytes(response.body))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 LINGER_SECONDS = 5.0  # as nginx; a client that reads closes at once
@@ -37,9 +38,10 @@ class LingeringTransport:
         if self.is_closing():
             return
         self._end = self._loop.call_later(LINGER_SECONDS, self._transport.close)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._transport.resume_reading()
+        with suppress(OSError):  # the client has gone meanwhile
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """At once if nothing is unread, or if it lingers already."""

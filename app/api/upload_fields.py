@@ -7,7 +7,6 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from app.api.options import REPEATABLE, Options
 from app.api.problems import MalformedRequest
@@ -20,7 +19,7 @@ PARTIAL_UPLOAD = "application/partial-upload"
 OFFSET_STREAM = "application/offset+octet-stream"
 MAX_METADATA_KEYS = 64
 _DIGITS = re.compile(r"[0-9]{1,15}")
-_ID = re.compile(r"/uploads/([0-9a-f]{32})")
+_ID = re.compile(r"/uploads/([0-9a-f]{32})/?(?:[?#].*)?\Z")
 _DIGEST_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
 # What clients send of themselves about a file; none of it is an option of a push.
 _ABOUT_THE_FILE = frozenset({"filename", "name", "filetype", "type", "relativepath", "lastmodified", "size"})
@@ -110,7 +109,7 @@ def proof_of(headers: Mapping[str, str]) -> Proof | None:
 def parts_of(concat: str) -> tuple[str, ...]:
     """The ids of `Upload-Concat: final;URL URL …`, which may be absolute. Raises InvalidRequest."""
     kind, _, urls = concat.partition(";")
-    found = [_ID.search(urlsplit(url).path) for url in urls.split()]
+    found = [_ID.search(url) for url in urls.split()]
     if kind.strip() != "final" or not found or not all(found):
         raise InvalidRequest("Upload-Concat must be `partial`, or `final;` and the addresses of the parts")
     return tuple(match[1] for match in found if match)

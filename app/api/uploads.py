@@ -40,7 +40,7 @@ from app.api.upload_fields import (
     proof_of,
     truth,
 )
-from app.errors import InvalidRequest, MalformedArchive, TarmacError
+from app.errors import InvalidRequest, MalformedArchive, TarmacError, UploadIncomplete
 from app.jobs.caller import Caller
 from app.jobs.resumable import NewUpload, Patch, Proof, Shown
 from app.oci import strict_json
@@ -60,6 +60,8 @@ async def create_upload(request: Request, context: Context) -> Response:
     try:
         _check_version(request)
         shown = await _create(request, context)
+        if not shown.state.complete and await request.is_disconnected():
+            raise await _abandoned(context, shown.state.id, UploadIncomplete("its client left before the response"))
     except TarmacError as error:
         return problem_answer(request, error, common_headers(request, context))
     headers = common_headers(request, context) | described(shown, context.max_upload_bytes)
@@ -148,16 +150,25 @@ async def _create(request: Request, context: ApiContext) -> Shown:
     if concat and not new.is_part:
         state = await context.uploads.concatenate(new, parts_of(concat))
         return await context.uploads.show(state.id)
-    state = await context.uploads.begin(new)
     size = expected_bytes(request)
     completes = truth(request.headers, "upload-complete")
     patch = Patch(0, size, None, completes if new.explicit else None, _proof_of(request))
+    state = await context.uploads.begin(new)
     if size == 0 and not completes:
         return await context.uploads.show(state.id)
-    appended = await context.uploads.append(state.id, patch, _bytes_of(request, context))
+    try:
+        appended = await context.uploads.append(state.id, patch, _bytes_of(request, context))
+    except TarmacError as error:
+        raise await _abandoned(context, state.id, error) from None
     if appended.fault is not None:
         raise appended.fault
     return appended.shown
+
+
+async def _abandoned(context: ApiContext, upload_id: str, error: TarmacError) -> TarmacError:
+    """`error`, after the upload is ended with it: a client that did not learn the address cannot go on with it."""
+    await context.uploads.abandon(upload_id, error)
+    return error
 
 
 def _new_upload(request: Request, caller: Caller) -> NewUpload:

@@ -217,6 +217,9 @@ async def test_the_audit_trail_is_read_in_pages_since_a_time_and_as_json_lines(s
     found = (await shared.client.get("/audit", params={"since": since}, headers=by(ROOT))).json()["entries"]
     assert found[-1] == rest["entries"][0]
     assert (await shared.client.get("/audit?since=2999-01-01T00:00:00Z", headers=by(ROOT))).json()["entries"] == []
+    for beyond in ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00%2B14:00"):
+        answer = await shared.client.get(f"/audit?since={beyond}", headers=by(ROOT))
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     lines = await shared.client.get("/audit", headers=by(ROOT, Accept="application/jsonl"))
     assert [json.loads(each) for each in lines.text.splitlines()] == [*page["entries"], *rest["entries"]]
     again = await shared.client.get(

@@ -191,3 +191,36 @@ async def test_a_refusal_is_not_written_into_an_answer_under_way() -> None:
     wire = await told(slow, b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"no chunk\r\n")
     assert wire.closed
     assert b"400" not in wire.sent
+
+
+async def test_what_is_malformed_behind_a_request_takes_nothing_from_its_response() -> None:
+    seen = Seen()
+    request = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    wire = await told(seen, request + b"NONSENSE\r\n\r\n", b"GET / HTTP/1.1\r\n")
+    assert [body for _, body in seen.requests] == [b"abc"]
+    assert wire.sent.count(b"HTTP/1.1 ") == 1
+    assert wire.sent.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close" in wire.sent
+    assert wire.ended
+
+
+@pytest.mark.parametrize("cut", [True, False])
+async def test_a_request_whose_body_is_malformed_is_told_so_and_its_application_hears_that_it_ended(cut: bool) -> None:
+    heard: list[str] = []
+
+    async def reading(scope: Scope, receive: Receive, send: Send) -> None:
+        while not heard or heard[-1] != "http.disconnect":
+            heard.append((await receive())["type"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    head, bad = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"3\r\nabcX"
+    wire = await told(reading, *((head, bad) if cut else (head + bad,)))
+    assert wire.sent.startswith(b"HTTP/1.1 400 ")
+    assert wire.sent.count(b"HTTP/1.1 ") == 1
+    assert heard[-1] == "http.disconnect"
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"identity", b"chunked, gzip", b"xchunked"])
+async def test_a_body_in_a_coding_that_is_not_known_is_told_so(coding: bytes) -> None:
+    wire = await told(Seen(), b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: %b\r\n\r\n" % coding)
+    assert wire.sent.startswith(b"HTTP/1.1 400 ")

@@ -392,3 +392,43 @@ async def test_who_may_not_push_may_not_upload(tmp_path: Path) -> None:
         reader = headers | {"Authorization": "Bearer reader"}
         assert (await served.client.post("/uploads", headers=reader)).status_code == 403
         assert (await served.client.get("/")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "code"),
+    [
+        ({"Upload-Length": "10"}, APP, "invalid_request"),
+        ({"Upload-Length": str(len(APP) - 1)}, APP, "invalid_request"),
+        ({"Upload-Length": str(len(APP)), "Upload-Checksum": "crc32 AAAA"}, APP, "invalid_request"),
+        ({"Upload-Length": str(len(APP)), "Upload-Checksum": "sha1 " + "A" * 27 + "="}, APP, None),
+        ({"Upload-Length": str(len(APP)), "Content-Digest": "sha-256=:AA==:"}, b"", "invalid_request"),
+        ({"Upload-Length": "5000"}, b"nonsense" * 600, "unknown_format"),
+        ({"Upload-Length": str(len(APP)), "Upload-Concat": "partial"}, APP + b"x", "invalid_request"),
+    ],
+)
+async def test_an_upload_whose_creation_fails_leaves_nothing_that_waits(
+    served: Served, headers: dict[str, str], body: bytes, code: str | None
+) -> None:
+    """Its client does not learn the address, and cannot go on with it."""
+    answer = await served.client.post("/uploads", content=body, headers=TUS | headers)
+    assert answer.status_code >= 400
+    assert code in (None, answer.json()["code"])
+    jobs = (await served.client.get("/jobs")).json()["jobs"]
+    assert {job["state"] for job in jobs} <= {"failed"}
+    assert [path.name for path in (served.data / "uploads").iterdir()] == []
+
+
+@pytest.mark.parametrize("sent", [0, 1, 600, len(APP) - 1])
+async def test_a_creation_that_breaks_leaves_nothing_that_waits(served: Served, sent: int) -> None:
+    headers = TUS | {"Upload-Length": str(len(APP)), "Content-Type": "application/offset+octet-stream"}
+    answer = await served.client.post("/uploads", content=broken(APP[:sent]), headers=headers)
+    assert answer.json()["code"] == "upload_incomplete"
+    (job,) = (await served.client.get("/jobs")).json()["jobs"]
+    assert (job["state"], job["problem"]["code"]) == ("failed", "upload_incomplete")
+    assert [path.name for path in (served.data / "uploads").iterdir()] == []
+
+
+async def test_the_parts_of_a_concatenation_are_addresses(served: Served) -> None:
+    for urls in ("http://[/uploads/x", "http://[::1/uploads/" + "0" * 32, "/uploads/" + "0" * 31, "x"):
+        headers = TUS | {"Upload-Concat": f"final;{urls}"}
+        assert (await served.client.post("/uploads", headers=headers)).status_code in (404, 422)

@@ -61,16 +61,22 @@ def curl() -> str:
 
 @contextmanager
 def service(
-    data: Path, authority: Path | None = None, client: Certificates | None = None, /, **environ: str
+    data: Path,
+    authority: Path | None = None,
+    client: Certificates | None = None,
+    log: Path = Path(os.devnull),
+    /,
+    **environ: str,
 ) -> Iterator[Service]:
     port = int(environ.get("TARMAC_PORT") or free_port())
     settings = {"TARMAC_PORT": str(port), "TARMAC_DATA_DIR": str(data), **environ}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve"],
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, **settings},
-        stderr=subprocess.DEVNULL,
-    )
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve"],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, **settings},
+            stderr=written,
+        )
     try:
         at = Path(environ["TARMAC_SOCKET"]) if "TARMAC_SOCKET" in environ else None
         running = Service(f"127.0.0.1:{port}", data, process, authority, client, at)

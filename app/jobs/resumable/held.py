@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from app.errors import NotFound, QuotaExceeded
+from app.errors import NotFound, QuotaExceeded, TarmacError
 from app.jobs.caller import Caller
 from app.jobs.held import HeldJobs, bounded
 from app.jobs.job import Job
@@ -33,6 +34,11 @@ class HeldUploads(ResumableUploads):
     async def append(self, upload_id: str, patch: Patch, chunks: AsyncIterable[bytes]) -> Appended:
         self._own(upload_id)
         return await super().append(upload_id, patch, chunks)
+
+    async def abandon(self, upload_id: str, error: TarmacError) -> None:
+        with suppress(NotFound):
+            self._own(upload_id)
+        await super().abandon(upload_id, error)
 
     async def concatenate(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
         for part in parts:

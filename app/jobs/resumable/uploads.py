@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -125,6 +125,13 @@ class ResumableUploads:
             if patch.completes or (patch.completes is None and offset == upload.state.length):
                 await self._complete(upload, offset)
         return await self._appended(upload)
+
+    async def abandon(self, upload_id: str, error: TarmacError) -> None:
+        """End an upload whose client cannot know its address, as its creation broke: the job fails with `error`."""
+        with suppress(NotFound):  # what was no archive has ended by itself
+            upload = self._uploads.find(upload_id)
+            async with upload.turns.take():
+                await self._settler.give_up(upload, error)
 
     async def concatenate(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
         """One upload of several that are parts, which go. Raises InvalidRequest, what `begin` raises."""
