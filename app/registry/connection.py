@@ -21,7 +21,15 @@ import httpcore
 
 from app.registry.dial import dial
 from app.registry.egress import Reach
-from app.registry.response_head import CUT_HEAD, MAX_INTERIM, HeadEnd, interim_length, is_final_begun
+from app.registry.response_head import (
+    CUT_HEAD,
+    MAX_INTERIM,
+    TLS_ALERT,
+    TLS_RECORD,
+    HeadEnd,
+    interim_length,
+    is_final_begun,
+)
 from app.registry.tls import Trust
 
 SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
@@ -107,6 +115,8 @@ class Stream(httpcore.AsyncNetworkStream):
         await self._await_byte(timeout)
         if not self._heard:
             await self._drop_interim(timeout)
+            if wire.unread.startswith(TLS_RECORD):
+                raise httpcore.RemoteProtocolError(TLS_ALERT)
         if not wire.unread:
             self._check_end()
         self._answers += not self._heard

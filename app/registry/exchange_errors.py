@@ -10,7 +10,7 @@ from app.errors import Failure, RegistryError, RegistryFault, RegistryRejected, 
 from app.registry.auth.ecr import ecr_place
 from app.registry.classification import OVERLOADED
 from app.registry.hints import BY_STATUS, with_hint
-from app.registry.response_head import CUT_HEAD
+from app.registry.response_head import CUT_HEAD, TLS_ALERT
 from app.registry.wire import Origin, printable
 
 _NO_RESPONSE = "Server disconnected"  # httpcore's words for a connection that ended before a response began
@@ -19,7 +19,6 @@ _ECR = (  # aws/containers-roadmap#1970
     "ECR also does this if the repository is missing or the account may not push to it; create it, or set "
     "ecr_create_repositories"
 )
-_TLS_RECORD = r"\x15\x03"  # an alert, as h11 shows it in the status line that it cannot read
 
 
 def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, has_content: bool) -> RegistryError:
@@ -27,8 +26,8 @@ def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, 
     if isinstance(error, httpx.TimeoutException):
         return RegistryUnreachable(f"{way} timed out ({_phase(error)}); check the network and the registry")
     cause = tls_cause(error)
-    if cause is not None:
-        return _tls_error(origin, cause)
+    if cause is not None and (isinstance(error, httpx.ConnectError) or "ALERT" in (cause.reason or "")):
+        return _tls_error(origin, cause)  # later than the handshake, but for an alert, it is the line that breaks
     broken = _broken(error, origin, way)
     if has_content or not _is_unanswered(error):
         return broken
@@ -69,7 +68,7 @@ def _broken(error: httpx.TransportError, origin: Origin, way: str) -> RegistryEr
     if isinstance(error, httpx.ProxyError):
         return _proxy_error(text, origin, way)
     is_odd = isinstance(error, httpx.RemoteProtocolError | httpx.LocalProtocolError)
-    if is_odd and _TLS_RECORD in text:
+    if text == TLS_ALERT:
         return RegistryRejected(f"{way} speaks TLS; write https://{origin.authority} as its address")
     if is_odd and not text.startswith((_NO_RESPONSE, *_CUT)):
         return RegistryFault(

@@ -28,6 +28,7 @@ CSRF = (
 READ_ONLY = "The registry takes no pushes now: it is read-only, as during maintenance, or a proxy cache. Retry later"
 LOCKED = "The image or the repository may be locked, or the registry may be full"
 HUB_NAME = "Docker Hub takes names of two parts, NAMESPACE/REPOSITORY; name the image with `tag` or `rename`"
+SPEAKS_HTTPS = "It speaks https: write https:// in the registry's address"
 MISSING_REPOSITORY = "The repository or project may have to be created at the registry first"
 URLS = (
     "The manifest has layers with `urls`, or layers that may not be distributed. Distribution takes them only if its "
@@ -50,11 +51,17 @@ _CSRF_WORDS = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
 _OWN_CODE = re.compile(r"(?!UNSUPPORTED\b)[A-Z][A-Z_ ]+: ")
 _LOCKED_WORDS = re.compile(r"\bdisallowed\b", re.IGNORECASE)  # ACR: one response for locked and for full
 _NAME = re.compile(r"/v2/(.+)/(?:blobs|manifests|tags|referrers)/")
+_HTTPS_WORDS = re.compile(r"\bhttp request (?:was sent )?to (?:an )?https (?:server|port)", re.IGNORECASE)
 _READ_ONLY_WORDS = re.compile(r"read.?only mode|\bis (?:\w+ ){0,3}read.?only|\bmaintenance\b", re.IGNORECASE)
 
 
 def with_hint(message: str, hint: str) -> str:
     return f"{message.rstrip('. ')}. {hint}" if hint else message
+
+
+def wants_https(status: int, words: str) -> bool:
+    """Go's server and nginx answer so to plain http at a port for https."""
+    return status == 400 and _HTTPS_WORDS.search(words) is not None
 
 
 def speaks_of_csrf(status: int, words: str) -> bool:

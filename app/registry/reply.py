@@ -23,7 +23,7 @@ from app.oci import strict_json
 from app.registry import hints
 from app.registry.challenge import parse_challenges
 from app.registry.classification import failure_of
-from app.registry.hints import BY_STATUS, is_read_only, speaks_of_csrf, with_hint
+from app.registry.hints import BY_STATUS, is_read_only, speaks_of_csrf, wants_https, with_hint
 from app.registry.wire import parse_retry_after, printable
 
 ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
@@ -197,7 +197,7 @@ def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError |
         return _unauthorized(reply, message)
     if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
         return RegistryDenied(with_hint(message, hints.MISSING_REPOSITORY))
-    return _forbidden(message, reply.status, words) if reply.status in {403, 429, 451} else None
+    return _forbidden(message, reply.status, words)
 
 
 def has_expired(reply: Reply) -> bool:
@@ -205,9 +205,13 @@ def has_expired(reply: Reply) -> bool:
     return reply.status == 403 and _EXPIRED.search(str(read_complaint(reply.body))) is not None
 
 
-def _forbidden(message: str, status: int, words: str) -> RegistryError:
+def _forbidden(message: str, status: int, words: str) -> RegistryError | None:
     if status == 403 and _EXPIRED.search(words):
         return RegistryAuth(with_hint(message, hints.EXPIRED))
+    if wants_https(status, words):
+        return RegistryRejected(with_hint(message, hints.SPEAKS_HTTPS))
+    if status not in {403, 429, 451}:
+        return None
     return RegistryDenied(with_hint(message, BY_STATUS.get(status, hints.RIGHTS)))
 
 

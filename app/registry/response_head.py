@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 CUT_HEAD = "the connection ended in the middle of a response's head"
+TLS_ALERT = "a TLS alert came in place of a response"
+TLS_RECORD = b"\x15\x03"  # how it begins
 MAX_INTERIM = 100  # responses before the final one; honest servers send one or two
 MAX_HEAD_BYTES = 128 << 10  # h11 takes 100 KiB
 MAX_INTERIM_BYTES = 64 << 10  # of one interim head
