@@ -55,8 +55,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 def problem_of(job: Any) -> dict[str, Any]:
-    problem: dict[str, Any] = job["images"][0]["problem"] if job["images"] else job["problem"]
-    return problem
+    """Of the first image, or of the job if it ended before it had any."""
+    problems = [image["problem"] for image in job["images"]] or [job["problem"]]
+    assert problems[0] is not None, job
+    return dict(problems[0])
 
 
 @pytest.mark.parametrize("kind", ["tokens", "basic"])
