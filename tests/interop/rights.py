@@ -90,10 +90,10 @@ def test_a_user_without_rights_is_denied_and_not_told_of_a_wrong_password(
     kind: str, run: Run, request: pytest.FixtureRequest
 ) -> None:
     site: Site = request.getfixturevalue(kind)
-    status, job = run(site.environ(site.nginx.url, GUEST), "push", str(ARCHIVE), "--prefix", "guest")
+    status, job = run(site.environ(site.nginx.url, GUEST), "push", str(ARCHIVE), "--prefix", "closed")
     problem = problem_of(job)
     assert (status, job["state"], problem["code"]) == (1, "failed", "registry_denied"), problem
-    assert "guest/bk/multi" in problem["detail"]
+    assert "closed/bk/multi" in problem["detail"]
     assert "password" not in problem["detail"]
 
 
