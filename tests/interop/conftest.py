@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.fronts import Apache, Front, Nginx
+from tests.interop.fronts import Apache, Nginx
 from tests.interop.pulp import ADMIN, PASSWORD, Ports, Pulp, Ways, migrate
 from tests.support.docker_registry import free_port
 from tests.support.postgres import Postgres
@@ -21,9 +21,9 @@ class Site:
     """A Pulp and what stands before it. Its token service and its content app are named by the URL of `nginx`."""
 
     pulp: Pulp
-    nginx: Front
-    streaming: Front
-    apache: Front
+    nginx: Nginx
+    streaming: Nginx
+    apache: Apache
 
     def environ(self, url: str, user: str = ADMIN, password: str = PASSWORD) -> dict[str, str]:
         """Tarmac's settings for the front, or what is before it, at `url`."""
@@ -64,8 +64,9 @@ def opened(migrated: Migrated, name: str, *, tokens: bool = True, domains: bool 
     ways = Ways(fronts[0].url, tokens=tokens, domains=domains)
     with ExitStack() as stack:
         pulp = stack.enter_context(Pulp(folder / "pulp", migrated.postgres.create(migrated.database), ports, ways))
-        nginx, streaming, apache = (stack.enter_context(front) for front in fronts)
-        yield Site(pulp, nginx, streaming, apache)
+        for front in fronts:
+            stack.enter_context(front)
+        yield Site(pulp, *fronts)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,7 +21,7 @@ _NGINX = """
 daemon off; master_process off; pid nginx.pid; error_log error.log;
 events {{ worker_connections 256; }}
 http {{
-  access_log access.log; {places}
+  log_format times '$msec $request_time $request_method $status $uri'; access_log access.log times; {places}
   upstream pulp-api {{ server 127.0.0.1:{ports.api}; }}
   upstream pulp-content {{ server 127.0.0.1:{ports.content}; }}
   proxy_request_buffering {buffering}; proxy_http_version 1.1; proxy_read_timeout 90s;
@@ -93,8 +94,28 @@ class Front:
                 process.wait(10)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request that was answered; `began` and `ended` in seconds."""
+
+    began: float
+    ended: float
+    method: str
+    status: int
+    path: str
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        ended, took, method, status, path = line.split(" ", 4)
+        return cls(float(ended) - float(took), float(ended), method, int(status), path)
+
+
 class Nginx(Front):
     """`buffering`: whether a request is kept until it is whole before Pulp sees it, as nginx does by default."""
+
+    def answered(self) -> list[Answered]:
+        """Every request so far."""
+        return [Answered.parse(line) for line in (self._folder / "access.log").read_text().splitlines()]
 
     def __init__(self, folder: Path, port: int, ports: Ports, *, buffering: bool = True) -> None:
         super().__init__(folder, port)

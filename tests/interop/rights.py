@@ -55,8 +55,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 def problem_of(job: Any) -> dict[str, Any]:
-    problem: dict[str, Any] = job["images"][0]["problem"] if job["images"] else job["problem"]
-    return problem
+    """Of the first image, or of the job if it ended before it had any."""
+    problems = [image["problem"] for image in job["images"]] or [job["problem"]]
+    assert problems[0] is not None, job
+    return dict(problems[0])
 
 
 @pytest.mark.parametrize("kind", ["tokens", "basic"])
@@ -88,10 +90,10 @@ def test_a_user_without_rights_is_denied_and_not_told_of_a_wrong_password(
     kind: str, run: Run, request: pytest.FixtureRequest
 ) -> None:
     site: Site = request.getfixturevalue(kind)
-    status, job = run(site.environ(site.nginx.url, GUEST), "push", str(ARCHIVE), "--prefix", "guest")
+    status, job = run(site.environ(site.nginx.url, GUEST), "push", str(ARCHIVE), "--prefix", "closed")
     problem = problem_of(job)
     assert (status, job["state"], problem["code"]) == (1, "failed", "registry_denied"), problem
-    assert "guest/bk/multi" in problem["detail"]
+    assert "closed/bk/multi" in problem["detail"]
     assert "password" not in problem["detail"]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import pairwise
 
 import httpx
 import pytest
 
 from tests.interop.conftest import Site
+from tests.interop.fronts import Answered
 from tests.interop.pulp import ADMIN, PASSWORD
 from tests.interop.reader import TokenAuth
 from tests.interop.service import Service
@@ -18,6 +20,7 @@ from tests.support.archives import Node, entry, image_of, layer, oci_image, oci_
 
 ROUNDS = 12  # of 12 jobs as many as 6 failed before Tarmac took care, and 2 at the least
 IMAGES = 8
+CLOCK_SECONDS = 0.002  # nginx writes milliseconds
 SEVERAL = ("mindthegap-bundle.tar", "mindthegap-image-bundle.tar", "podman-docker-archive-multi.tar")
 
 
@@ -47,12 +50,29 @@ def check_tagged(site: Site, repository: str, node: Node, tag: str) -> None:
     assert f"sha256:{hashlib.sha256(answer.content).hexdigest()}" == node.digest
 
 
+def check_apart(site: Site, below: str) -> None:
+    """Of no repository below `below` two manifests were under way at the same time."""
+    puts: dict[str, list[Answered]] = {}
+    for answered in site.nginx.answered():
+        repository, slash, _ = answered.path.removeprefix("/v2/").partition("/manifests/")
+        if slash and answered.method == "PUT" and repository.startswith(f"{below}/"):
+            puts.setdefault(repository, []).append(answered)
+    assert puts
+    for requests in puts.values():
+        in_order = sorted(requests, key=lambda request: request.began)
+        for request, following in pairwise(in_order):
+            assert request.ended <= following.began + CLOCK_SECONDS, (request, following)
+
+
 @pytest.mark.parametrize("turn", range(ROUNDS))
 @pytest.mark.parametrize("file", SEVERAL)
-def test_an_archive_with_several_images_of_one_repository_lands(file: str, turn: int, service: Service) -> None:
+def test_an_archive_with_several_images_of_one_repository_lands(
+    file: str, turn: int, site: Site, service: Service
+) -> None:
     job = service.push((CORPUS / file).read_bytes(), prefix=f"several/{turn}/{file}")
     assert job["state"] == "succeeded", job["images"]
     assert job["attempt"] == 1
+    check_apart(site, f"several/{turn}/{file}")
 
 
 @pytest.mark.parametrize("turn", range(ROUNDS))
@@ -63,13 +83,17 @@ def test_images_that_share_their_layers_land_in_one_repository(turn: int, site: 
     assert job["state"] == "succeeded", job["images"]
     for number, node in enumerate(nodes):
         check_tagged(site, f"fleet/{turn}/app", node, str(number))
+    check_apart(site, f"fleet/{turn}")
 
 
 @pytest.mark.parametrize("turn", range(ROUNDS))
 def test_jobs_at_once_that_push_to_one_repository_all_succeed(turn: int, site: Site, service: Service) -> None:
     nodes = fleet(f"jobs {turn}")[:4]
-    jobs = [service.submit(oci_layout([entry(node)]), tag=f"jobs/{turn}:{number}") for number, node in enumerate(nodes)]
+    jobs = [
+        service.submit(oci_layout([entry(node)]), tag=f"jobs/{turn}/app:{number}") for number, node in enumerate(nodes)
+    ]
     ended = [service.ended(job_id) for job_id in jobs]
     assert [(job["state"], job["attempt"]) for job in ended] == [("succeeded", 1)] * len(nodes), ended
     for number, node in enumerate(nodes):
-        check_tagged(site, f"jobs/{turn}", node, str(number))
+        check_tagged(site, f"jobs/{turn}/app", node, str(number))
+    check_apart(site, f"jobs/{turn}")
