@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -154,7 +154,10 @@ def _progress_in(members: Members, images: Collection[JobImage]) -> Progress:
     """A row of release 0.1 does not count its images by state."""
     progress = _stored_progress(members)
     is_counted = "images_pushed" in members
-    return progress if is_counted else with_images(progress, [image.state for image in images])
+    if is_counted:
+        return progress
+    counted = with_images(progress, [image.state for image in images])
+    return replace(counted, images_done=progress.images_done)  # as version 0.1.0 stored it
 
 
 def _stored_progress(members: Members) -> Progress:
