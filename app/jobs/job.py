@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -49,6 +49,7 @@ class JobState(StrEnum):
         return self in _ENDED
 
 
+_PROGRESS = tuple(each.name for each in fields(Progress) if each.name not in {"blobs_under_way", "blobs_sent"})
 _ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
@@ -198,9 +199,7 @@ class Job:
 
     def document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
         """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key."""
-        progress = asdict(self.progress)
-        under_way = progress.pop("blobs_under_way")
-        del progress["blobs_sent"]
+        under_way = self.progress.blobs_under_way if self.state is JobState.RUNNING else ()
         return {
             "id": self.id,
             "state": self.state.value,
@@ -218,8 +217,8 @@ class Job:
             "dry_run": self.options.dry_run,
             "archives": [_archive(archive) for archive in self.archives],
             "images": [_image(image, describe) for image in self.images],
-            "progress": progress,
-            "blobs_under_way": list(under_way) if self.state is JobState.RUNNING else [],
+            "progress": {name: getattr(self.progress, name) for name in _PROGRESS},
+            "blobs_under_way": [asdict(blob) for blob in under_way],
             "notices": list(self.notices),
             "inspection": list(self.inspection) or None,
             "problem": self.problem and dict(describe(self.problem)),

@@ -213,17 +213,22 @@ def _reused(meter: Meter) -> Meter:
 
 def _shown(meter: Meter, progress: Progress) -> Meter:
     """`progress` with its percent and what is under way, and 0 seconds left when every image has ended."""
-    progress = replace(progress, blobs_under_way=tuple(_under_way(meter)))
-    if progress.images_done >= progress.images_total:
-        progress = replace(progress, eta_seconds=0)
-        if not meter.lost:
-            return replace(meter, progress=replace(progress, percent=100.0))
+    is_over = progress.images_done >= progress.images_total
+    shown = replace(
+        progress,
+        percent=100.0 if is_over and not meter.lost else max(progress.percent, _percent(meter, progress)),
+        eta_seconds=0 if is_over else progress.eta_seconds,
+        blobs_under_way=tuple(_under_way(meter)),
+    )
+    return replace(meter, progress=shown)
+
+
+def _percent(meter: Meter, progress: Progress) -> float:
     if progress.bytes_total:
         part = min(progress.bytes_done, progress.bytes_total) / progress.bytes_total
     else:
         part = progress.images_done / progress.images_total
-    percent = min(ALMOST, round(meter.base + (100.0 - meter.base) * part, 1))
-    return replace(meter, progress=replace(progress, percent=max(progress.percent, percent)))
+    return min(ALMOST, round(meter.base + (100.0 - meter.base) * part, 1))
 
 
 def _under_way(meter: Meter) -> Iterator[BlobProgress]:
