@@ -27,14 +27,19 @@ def expected_bytes(request: Request) -> int | None:
     return int(digits.lstrip("0")[:MAX_DIGITS] or 0)
 
 
+def check_length(request: Request, context: ApiContext) -> int | None:
+    """Return the Content-Length. Raises TooLarge before the body of one that is above the limit."""
+    expected = expected_bytes(request)
+    if expected is not None and expected > context.max_upload_bytes:
+        raise _too_large(context)
+    return expected
+
+
 async def check_size(request: Request, context: ApiContext) -> None:
     """Refuse before the body what cannot be taken. Raises TooLarge, SpoolFull."""
-    expected = expected_bytes(request)
-    if expected is None:
-        return
-    if expected > context.max_upload_bytes:
-        raise _too_large(context)
-    await asyncio.to_thread(context.check_room, expected)
+    expected = check_length(request, context)
+    if expected is not None:
+        await asyncio.to_thread(context.check_room, expected)
 
 
 async def body_of(request: Request, context: ApiContext) -> AsyncIterator[bytes]:

@@ -20,6 +20,7 @@ from app.errors import InvalidRequest, UploadIncomplete
 MAX_PARTS = 100  # a request of more archives is better sent as several
 MAX_HEADERS = 8  # of one part; browsers and curl send at most three
 MAX_PREAMBLE_BYTES = 64 << 10
+_AS_IT_IS = frozenset({b"", b"7bit", b"8bit", b"binary"})  # of mail's ways to write bytes, which forms left behind
 _NO_BOUNDARY = "the body does not begin with the boundary that the form's Content-Type has"
 _CUT_OFF = "the body ended before the form's closing boundary; send it again"
 MAX_TEXT_BYTES = 64 << 10  # one option
@@ -67,6 +68,10 @@ class _Collector:
     def header_end(self) -> None:
         if self._field.lower() == b"content-disposition":
             self._disposition = self._value
+        if self._field.lower() == b"content-transfer-encoding" and self._value.strip().lower() not in _AS_IT_IS:
+            raise MalformedRequest(
+                f"a part of the form is encoded as {self._value.decode('latin-1')!r:.40}; send it as it is (binary)"
+            )
 
     def headers_finished(self) -> None:
         kind, parameters = parse_options_header(self._disposition.decode("latin-1"))

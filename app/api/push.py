@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Request, Response
 
 from app.api import job_response
-from app.api.body import MAX_JSON_BYTES, body_of, check_size, expected_bytes, small_body
+from app.api.body import MAX_JSON_BYTES, body_of, check_length, check_size, expected_bytes, small_body
 from app.api.body_kind import Body, Kind, is_json, read_kind
 from app.api.context import ApiContext, Context
 from app.api.jobs import wait_or_leave
@@ -45,6 +45,7 @@ class _Push:
         self.options.add_all(self._request.query_params.multi_items())
         self.options.add_preference(headers.getlist("prefer"))
         content_type = headers.get("content-type", "")
+        check_length(self._request, self._context)
         if not is_json(content_type):
             await check_size(self._request, self._context)
         async with self._stack:

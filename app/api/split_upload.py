@@ -16,8 +16,10 @@ from app.archive.split import (
     begins_anew,
     missing_part,
 )
+from app.errors import InvalidRequest
 
 ARCHIVE_PART = "archive"
+MIN_ARCHIVE_BYTES = 512  # a tar has at least one block
 
 
 class _Opened:
@@ -48,10 +50,16 @@ class _Opened:
         return self.ends
 
     async def is_left_out(self) -> bool:
-        """A file that nobody chose, as browsers send it."""
+        """A file that nobody chose, as browsers send it. Raises InvalidRequest for a text in place of a file."""
         if not self.is_archive or self.part.filename:
             return False
-        return (await self.look()).size == 0
+        ends = await self.look()
+        if not self.part.is_file and 0 < ends.size < MIN_ARCHIVE_BYTES and not ends.starts_an_archive:
+            raise InvalidRequest(
+                f"the form's part `{self.part.name:.100}` holds {ends.size} bytes of text, no file; curl sends a file "
+                "with @, as -F archive=@x.tar"
+            )
+        return ends.size == 0
 
     async def read(self) -> AsyncIterator[bytes]:
         for chunk in self._ahead:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Request, Response
 
 from app.api import job_response
-from app.api.body import MAX_JSON_BYTES, body_of, expected_bytes, small_body
+from app.api.body import MAX_JSON_BYTES, body_of, check_length, expected_bytes, small_body
 from app.api.context import ApiContext, Context
 from app.api.digest_fields import parse_digest_field
 from app.api.disposition import filename_of
@@ -59,6 +59,7 @@ async def create_upload(request: Request, context: Context) -> Response:
     """Begin an upload, with some of its bytes, all of them, or none. Its job can be watched from then on."""
     try:
         _check_version(request)
+        check_length(request, context)
         shown = await _create(request, context)
         if not shown.state.complete and await request.is_disconnected():
             raise await _abandoned(context, shown.state.id, UploadIncomplete("its client left before the response"))
@@ -86,6 +87,7 @@ async def append_to_upload(upload_id: str, request: Request, context: Context) -
     headers = common_headers(request, context)
     try:
         _check_version(request)
+        check_length(request, context)
         patch = _patch_of(request)
         appended = await context.uploads.append(upload_id, patch, _bytes_of(request, context))
     except TarmacError as error:

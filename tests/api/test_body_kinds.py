@@ -264,3 +264,42 @@ async def test_a_file_name_is_read_as_clients_write_it(served: Served, dispositi
     }
     created = await served.client.post("/uploads", content=APP, headers=headers)
     assert (created.status_code, created.json()["archives"][0]["name"]) == (202, name), created.text
+
+
+@pytest.mark.parametrize("name", ["archive", "archive[]"])
+@pytest.mark.parametrize("content", [b"x.tar", b"@x.tar", b"/data/in/x.tar", b"https://example.com/x.tar"])
+async def test_a_name_in_place_of_a_file_is_told_how_to_send_one(served: Served, name: str, content: bytes) -> None:
+    answer = await posted(served, form(part(f'name="{name}"', content)))
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "@" in answer.json()["detail"]
+    assert (await served.client.get("/jobs")).json()["jobs"] == []
+
+
+async def test_an_archive_may_be_a_part_without_a_file_name(served: Served) -> None:
+    answer = await posted(served, form(part('name="archive"', APP)))
+    assert (answer.status_code, answer.json()["archives"][0]["name"]) == (200, "archive")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status"),
+    [("base64", 400), ("BASE64", 400), ("quoted-printable", 400), ("binary", 200), ("8bit", 200)],
+)
+async def test_a_part_in_an_encoding_of_mail_is_refused(served: Served, encoding: str, status: int) -> None:
+    disposition = 'name="archive"; filename="x.tar"'
+    answer = await posted(served, form(part(disposition, APP, f"Content-Transfer-Encoding: {encoding}")))
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=XX", ""])
+@pytest.mark.parametrize("length", [1 << 40, 10**18, 10**30])
+async def test_a_length_above_the_limit_is_too_large_whatever_is_sent(served: Served, kind: str, length: int) -> None:
+    headers = {"Content-Type": kind, "Content-Length": str(length)}
+    answer = await served.client.post("/push", content=cut(b"{}"), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Defer-Length": "1"}
+    answer = await served.client.post("/uploads", content=cut(APP), headers=headers | tus)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    created = (await served.client.post("/uploads", headers=tus)).headers["location"]
+    more = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    answer = await served.client.patch(created, content=cut(APP), headers=headers | more)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

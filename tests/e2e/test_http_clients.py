@@ -290,3 +290,14 @@ def test_an_idle_connection_is_kept_as_long_as_the_setting_says(tmp_path: Path) 
             assert client.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
             while client.recv(65_536):
                 pass  # the rest of the response, if any; then the service closes, and not this socket's patience
+
+
+def test_each_line_of_the_log_has_the_id_of_its_request(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with service(tmp_path / "data", None, None, log) as running:
+        for path in ("/jobs", "/nothing", "/v2/"):
+            running.curl("-H", f"X-Request-Id: of.{path.strip('/')}", path)
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+    found = {line["request_id"]: line["event"] for line in lines if line["logger"] == "uvicorn.access"}
+    assert [name for name in found if name.startswith("of.")] == ["of.jobs", "of.nothing", "of.v2"]
+    assert '"GET /nothing HTTP/1.1" 404' in found["of.nothing"]
