@@ -45,6 +45,15 @@ class Digest:
         """The canonical (sha256) digest of `content`."""
         return cls("sha256", hashlib.sha256(content).hexdigest())
 
+    def is_same(self, other: Digest | None, content: bytes) -> bool:
+        """Return whether `other` is a digest of `content`, as this one is. A registry may have hashed it by an
+        algorithm of its own."""
+        if other is None or other.algorithm == self.algorithm:
+            return other == self
+        hasher = other.hasher()
+        hasher.update(content)
+        return hasher.hexdigest() == other.encoded
+
     def hasher(self) -> Hasher:
         """A fresh hash of this digest's algorithm."""
         return hashlib.new(self.algorithm)

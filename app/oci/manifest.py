@@ -35,6 +35,10 @@ class Manifest:
     def is_index(self) -> bool:
         return self.descriptor.media_type in media_types.INDEXES
 
+    def has_digest(self, digest: Digest | None) -> bool:
+        """Return whether `digest` is one of the manifest, by whatever algorithm."""
+        return self.descriptor.digest.is_same(digest, self.raw)
+
     @property
     def blobs(self) -> Iterator[Descriptor]:
         if self.config is not None:

@@ -27,7 +27,8 @@ async def hanging_at(archive: Archive, entry: ImageEntry, repository: str, regis
         if await registry.find_manifest(repository, str(referrer.digest)) is None:
             return Hanging.MISSING
     for attached in entry.attached:
-        if await registry.find_manifest(repository, attached.tag) != attached.root.digest:
+        manifest = archive.manifests[attached.root.digest]
+        if not manifest.has_digest(await registry.find_manifest(repository, attached.tag)):
             return Hanging.MISSING
     lists = FallbackLists(registry, Turns())
     for referrer in entry.referrers:

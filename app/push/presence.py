@@ -126,7 +126,8 @@ async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, reg
         return _Found()
     if isinstance(root, Descriptor):
         digest = await registry.find_manifest(repository, reference)
-        return _Found(same=digest == root.digest, taken=digest is not None)
+        ours = plan.archives[target.archive].manifests[root.digest]
+        return _Found(same=ours.has_digest(digest), taken=digest is not None)
     return _of_docker(plan, root, await registry.read_manifest(repository, reference))
 
 
@@ -161,9 +162,9 @@ async def _find_merged(plan: PushPlan, target: ImageTarget, there: tuple[str, St
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
     if isinstance(entry.root, DockerImage):
         return await _find_docker_child(plan, target, there, registry)
-    if standing.digest == entry.root.digest:
-        return _Found(same=True)
     manifest = plan.archives[target.archive].manifests[entry.root.digest]
+    if manifest.has_digest(standing.digest):
+        return _Found(same=True)
     side = our_side(entry, manifest)
     if combine(standing, (manifest, side), retain=retain) is not None:
         return _Found(taken=True)

@@ -182,7 +182,7 @@ class Publisher:
     async def _attach(self, repository: str, attached: Attached, manifest: Manifest) -> None:
         """Under its own tag. Where another stands there the request's `on_existing_tag` counts; it is never merged."""
         there = await self._registry.find_manifest(repository, attached.tag)
-        if there == manifest.descriptor.digest:
+        if manifest.has_digest(there):
             return
         if there is not None and self._plan.on_existing_tag == "error":
             raise TagExists(f"{repository}:{attached.tag} exists and is another; pass on_existing_tag=overwrite")

@@ -72,4 +72,4 @@ def combine(standing: Standing, ours: tuple[Manifest, Side | None], *, retain: b
     if standing.side is None or side is None:
         return None if retain else manifest
     merged = merge(standing.side, side, retain=retain)
-    return None if merged.descriptor.digest == standing.digest else merged
+    return None if merged.has_digest(standing.digest) else merged

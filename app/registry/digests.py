@@ -28,8 +28,11 @@ def digest_like(wanted: Digest | None, raw: bytes) -> Digest:
     return Digest(wanted.algorithm, hasher.hexdigest())
 
 
-def compare(reply: Reply, digest: Digest) -> None:
-    """Raises WrongDigest where the registry says it stored something else."""
+def compare(reply: Reply, digest: Digest, raw: bytes | None = None) -> None:
+    """Raises WrongDigest if the registry says it stored something else. `raw`: the bytes, to be hashed if the registry
+    names another algorithm; without them such a digest cannot be compared."""
     stated = stated_digest(reply)
-    if stated is not None and stated.algorithm == digest.algorithm and stated != digest:
+    if stated is None or (raw is None and stated.algorithm != digest.algorithm):
+        return
+    if not digest.is_same(stated, raw or b""):
         raise WrongDigest(f"the registry says it stored {stated} where {digest} was sent; it may be damaged")

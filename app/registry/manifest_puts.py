@@ -56,7 +56,7 @@ class ManifestPuts:
             if isinstance(error, RegistryRejected):
                 error.missing = error.missing or missing
             raise
-        compare(reply, descriptor.digest)
+        compare(reply, descriptor.digest, raw)
         return reply
 
     async def _send(self, call: Call, repository: str) -> Reply:

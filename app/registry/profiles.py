@@ -79,12 +79,16 @@ class LearntProfile:
     def __init__(self, registry: str, file: ProfileFile | None) -> None:
         self.known = Profile()
         self._registry, self._file = registry, file
-        self._asked = file is None
+        self._recalling = asyncio.Lock()
+        self._is_recalled = file is None
 
     async def current(self) -> Profile:
-        if self._file is not None and not self._asked:
-            self._asked = True
-            self.known = self.known.joined(await self._file.recall(self._registry))
+        """Return what is known. All who ask wait until the file has been read once."""
+        if not self._is_recalled:
+            async with self._recalling:
+                if self._file is not None and not self._is_recalled:
+                    self.known = self.known.joined(await self._file.recall(self._registry))
+                    self._is_recalled = True
         return self.known
 
     async def learn(self, profile: Profile) -> None:

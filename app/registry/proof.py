@@ -68,19 +68,20 @@ class VerifyingRegistry:
         referrers_kept = await self._registry.push_manifest(repository, reference, manifest)
         await self.verify_manifest(repository, manifest)
         if self._verification is not Verification.NONE and ":" not in reference:
-            await self._prove_tag(repository, reference, manifest[0].digest)
+            await self._prove_tag(repository, reference, manifest)
         return referrers_kept
 
-    async def _prove_tag(self, repository: str, tag: str, digest: Digest) -> None:
+    async def _prove_tag(self, repository: str, tag: str, manifest: tuple[Descriptor, bytes]) -> None:
+        digest, raw = manifest[0].digest, manifest[1]
         try:
             found = await self._find(repository, tag)
-            if found != digest:
+            if not digest.is_same(found, raw):
                 await self._pause.sleep(SETTLING * self._pause.chance())
                 found = await self._find(repository, tag)
         except (RegistryDenied, RegistryAuth) as error:
             note(f"{repository}:{tag} was pushed and cannot be verified: {error}")
             return
-        if found != digest:
+        if not digest.is_same(found, raw):
             there = "nothing is" if found is None else f"{found} is"
             raise RegistryLost(
                 f"the registry took {digest} as {repository}:{tag}, and {there} there now; look at the registry's "

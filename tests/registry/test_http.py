@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
@@ -233,10 +234,16 @@ async def test_a_digest_that_differs_from_the_one_sent_is_an_error() -> None:
             await registry.push_blob("a", BytesContent(b"other"))
 
 
-@pytest.mark.parametrize("stated", ["sha512:" + "0" * 128, "nonsense"])
-async def test_a_digest_that_cannot_be_compared_is_passed_over(stated: str) -> None:
+@pytest.mark.parametrize("stated", [f"sha512:{hashlib.sha512(RAW).hexdigest()}", "nonsense", "blake3:" + "0" * 64])
+async def test_a_digest_by_another_algorithm_is_compared_where_it_is_known(stated: str) -> None:
     async with scripted(answer(201, {"Docker-Content-Digest": stated})) as (_, registry):
         await registry.push_manifest("a", "1", (INDEX, RAW))
+
+
+async def test_a_wrong_digest_by_another_algorithm_is_an_error() -> None:
+    async with scripted(answer(201, {"Docker-Content-Digest": "sha512:" + "0" * 128})) as (_, registry):
+        with pytest.raises(RegistryFault, match="damaged"):
+            await registry.push_manifest("a", "1", (INDEX, RAW))
 
 
 @pytest.mark.parametrize("status", [403, 405])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 import pytest
 
 from app.destinations import configured_registries
+from app.registry.client import HttpSettings
+from app.registry.http import HttpRegistry
 from app.registry.profile import Profile
 from app.registry.profiles import GOOD_FOR, LONGEST_SKEW, MAX_FILE, ProfileFile
+from app.registry.wire import parse_registry_url
 from app.settings import RegistrySettings, Settings
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import Manners, MemoryRegistry
@@ -62,6 +66,19 @@ async def test_what_was_learnt_while_the_clock_was_ahead_is_learnt_anew(tmp_path
     assert await file.recall("a") == LEARNT
     now -= 1
     assert await file.recall("a") == Profile()
+
+
+async def test_uploads_that_begin_at_once_all_know_what_was_remembered(tmp_path: Path) -> None:
+    """None of them goes ahead while the file is read."""
+    memory, profiles = MemoryRegistry(), ProfileFile(tmp_path / "profiles.json")
+    async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
+        await profiles.remember(server.address, Profile(put=False))
+        settings = HttpSettings(parse_registry_url(server.url, "url"), profiles=profiles)
+        async with HttpRegistry(settings) as registry, asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(registry.push_blob("a", BytesContent(b"%d" % number)))
+    bodies = {seen.headers["content-length"] for seen in server.requests if seen.method == "PUT"}
+    assert bodies == {"0"}
 
 
 WHOLE: dict[str, Any] = {**asdict(LEARNT), "learnt": 9.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
 
@@ -67,6 +68,20 @@ async def test_a_tag_that_leads_elsewhere_is_told() -> None:
 
     with pytest.raises(RegistryLost, match=str(Digest.of(b"other"))):
         await proved(Stubborn(), Verification.TAG).push_manifest("a", "1", MANIFEST)
+
+
+async def test_a_tag_is_compared_by_the_algorithm_that_the_registry_has() -> None:
+    class Other(Forgetful):
+        said = Digest("sha512", hashlib.sha512(NODE.raw).hexdigest())
+
+        async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+            return self.said
+
+    fake = Other()
+    assert await proved(fake, Verification.TAG).push_manifest("a", "1", MANIFEST)
+    fake.said = Digest("sha512", "0" * 128)
+    with pytest.raises(RegistryLost, match=str(fake.said)):
+        await proved(fake, Verification.TAG).push_manifest("a", "1", MANIFEST)
 
 
 async def test_an_account_that_may_not_read_is_no_failure() -> None:
