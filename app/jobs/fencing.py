@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, Registry, StoredManifest
+from app.registry.spare import SpareSession
 
 
 class FencedRegistry:
@@ -23,8 +24,15 @@ class FencedRegistry:
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._registry.blob_exists(repository, digest, size)
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
-        return self._may_use(source) and await self._registry.mount_blob(repository, digest, source, size)
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        return self._may_use(source) and await self._registry.mount_blob(repository, digest, source, size, spare)
 
     async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
         await self._registry.verify_blob(repository, blob, read=read)

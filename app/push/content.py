@@ -18,6 +18,7 @@ from app.oci import Digest, Hasher
 from app.push.pieces import PIECE, Piece, Pieces, Source, encoded, plain_blocks, stored
 from app.push.wanted import Ready, Waits
 from app.registry import BlobContent
+from app.registry.spare import SpareSession
 from app.threads import hashing
 
 SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
@@ -197,11 +198,12 @@ class Sending(BlobContent):
         waits: Waits | None = None,
         *,
         may_be_there: bool = False,
+        spare: SpareSession | None = None,
     ) -> None:
         self._content = content
         self._report = report
         self._waits = waits or Waits()
-        self._may_be_there, self.was_there = may_be_there, False
+        self._may_be_there, self._spare, self.was_there = may_be_there, spare, False
         self._position = self._unreported = 0
         self._readers: list[AsyncGenerator[object, None]] = []
 
@@ -219,6 +221,10 @@ class Sending(BlobContent):
 
     def found(self) -> None:
         self.was_there = True
+
+    @property
+    def spare(self) -> SpareSession | None:
+        return self._spare
 
     def count_sent(self, size: int) -> None:
         self._unreported += size

@@ -17,6 +17,7 @@ from app.push.plan import BlobStep, ImageTarget, PushPlan
 from app.push.presence import Presence
 from app.push.wanted import Berth, Lane, Ready, Waits, Word
 from app.registry import Registry
+from app.registry.spare import SpareSession
 
 Key = tuple[Digest, bool]
 MAX_NAMED = 3  # digests that one message names
@@ -121,10 +122,12 @@ class Carrier:
 
     async def carry(self, landing: Landing, repository: str) -> None:
         """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
-        outcome, blob = await self._without_sending(landing, repository)
-        if outcome is None:
-            async with Berth(*self._supply.lanes) as berth:
-                outcome, blob = await self._send(landing, repository, landing.lost or (blob and blob[0]), berth)
+        with SpareSession() as spare:
+            outcome, blob = await self._without_sending(landing, repository, spare)
+            if outcome is None:
+                absent = landing.lost or (blob and blob[0])
+                async with Berth(*self._supply.lanes) as berth:
+                    outcome, blob = await self._send(landing, repository, absent, berth, spare)
         assert blob is not None
         if outcome is not Outcome.PUSHED and not landing.checked:
             await self._check_small(landing.step)
@@ -134,18 +137,20 @@ class Carrier:
         if landing.lost is None:  # else it has been told already
             self.tell(landing, repository, outcome)
 
-    async def _without_sending(self, landing: Landing, repository: str) -> tuple[Outcome | None, Blob | None]:
+    async def _without_sending(
+        self, landing: Landing, repository: str, spare: SpareSession
+    ) -> tuple[Outcome | None, Blob | None]:
         """No outcome: it has to be sent; the blob that was asked for in vain, if one was."""
         if landing.lost is not None:
             return None, None
         there = landing.anywhere
         if there is not None:
-            return await self._reuse(repository, *there), there[1]
+            return await self._reuse(repository, *there, spare), there[1]
         known = self._supply.recollection.of(landing.step)
         if known is None:
             return None, None
         blob = (known.digest, known.size)
-        return await self._reuse(repository, known.repository, blob), blob
+        return await self._reuse(repository, known.repository, blob, spare), blob
 
     async def _check_small(self, step: BlobStep) -> None:
         """Raise DigestMismatch if a small blob is wrong in the archive, though the registry has the right one.
@@ -160,31 +165,33 @@ class Carrier:
         landing.counted = True
         self._emit(BlobDone(repository, landing.step.key, outcome, size))
 
-    async def _reuse(self, repository: str, holder: str, blob: Blob) -> Outcome | None:
-        """One request where mounting works. None: it has to be sent."""
+    async def _reuse(self, repository: str, holder: str, blob: Blob, spare: SpareSession) -> Outcome | None:
+        """One request where mounting works. None: it has to be sent; `spare` may hold a session for that."""
         if holder != repository and self._supply.word is not None:
             await self._supply.word.wait()  # a mount makes a blob there
-        if holder != repository and await self._registry.mount_blob(repository, blob[0], holder, blob[1]):
+        if holder != repository and await self._registry.mount_blob(repository, blob[0], holder, blob[1], spare):
             return Outcome.MOUNTED
         return Outcome.EXISTS if await self._registry.blob_exists(repository, *blob) else None
 
-    async def _reuse_stored(self, step: BlobStep, repository: str, content: Readable, berth: Berth) -> Outcome | None:
+    async def _reuse_stored(
+        self, step: BlobStep, repository: str, content: Readable, berth: Berth, spare: SpareSession
+    ) -> Outcome | None:
         """As `_reuse`, for a layer whose digest is known now that it is open."""
         known = await self._supply.recollection.of_blob(step, _blob_of(content)[0])
         if known is None or known.repository == repository:
             return None
         if self._supply.word is not None:
             berth.leave()
-        return await self._reuse(repository, known.repository, _blob_of(content))
+        return await self._reuse(repository, known.repository, _blob_of(content), spare)
 
     async def _send(
-        self, landing: Landing, repository: str, absent: Digest | None, berth: Berth
+        self, landing: Landing, repository: str, absent: Digest | None, berth: Berth, spare: SpareSession
     ) -> tuple[Outcome, Blob]:
         """`absent` is known not to be there."""
         content = await self._supply.open(landing.step)
         key = landing.step.key
         if content.digest not in {None, absent}:
-            outcome = await self._reuse_stored(landing.step, repository, content, berth)
+            outcome = await self._reuse_stored(landing.step, repository, content, berth, spare)
             if outcome is not None:
                 return outcome, _blob_of(content)
 
@@ -193,7 +200,7 @@ class Carrier:
 
         is_known = content.digest is not None and content.digest != absent
         waits = Waits(berth, self._supply.word, self._supply.ready)
-        sending = Sending(content, report, waits, may_be_there=is_known)
+        sending = Sending(content, report, waits, may_be_there=is_known, spare=spare)
         try:
             blob = await self._registry.push_blob(repository, sending)
             return Outcome.EXISTS if sending.was_there else Outcome.PUSHED, blob

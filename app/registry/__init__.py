@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from app.errors import ArchiveError, RegistryFault
 from app.oci import Descriptor, Digest, verify
 from app.registry import lean as _lean  # noqa: F401 - before any module here imports httpx
+
+if TYPE_CHECKING:
+    from app.registry.spare import SpareSession
 
 MAX_CONFIG_BYTES = 8 << 20  # the largest seen is below 200 KiB; it is held in memory
 
@@ -48,6 +51,11 @@ class BlobContent(Protocol):
         return
 
     @property
+    def spare(self) -> SpareSession | None:
+        """It may hold an upload session that is to be used."""
+        return None
+
+    @property
     def is_wanted(self) -> bool:
         return True
 
@@ -76,8 +84,16 @@ class Blobs(Protocol):
         """Return whether the blob is there. One of another size than `size` is not."""
         ...
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
-        """Make a blob of repository `source` present in `repository`. False: not possible here, send it."""
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        """Make a blob of repository `source` present in `repository`. False: not possible here, send it; `spare` may
+        hold an upload session for that then."""
         ...
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:

@@ -21,7 +21,7 @@ from app.registry.wire import Origin, resolve_location
 
 DELETE_TRIES = 4  # for one upload session, within the time for cleaning up
 _SILENT = frozenset({403, 405})  # to a HEAD: Artifactory answers 403 for what is not there (RTFACT-13797)
-_NOT_TO_BE_DELETED = frozenset({401, 403, 404, 405, 410, 501})  # gone, or nothing that we can end
+_LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class Endpoint:
@@ -86,6 +86,10 @@ class Endpoint:
         """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""
         await asyncio.shield(self._clean_up(self._delete(repository, location)))
 
+    def abandon_later(self, repository: str, location: str) -> None:
+        """The same, and nobody waits for it."""
+        self._clean_up(self._delete(repository, location))
+
     def report_retry(self, error: RegistryError, wait: float) -> None:
         """Report that a request is sent again after `wait` seconds, from below the wrapper that hides secrets."""
         self._session.secrets.scrub_error(error)
@@ -112,7 +116,7 @@ class Endpoint:
         await self._delete(repository, location)
 
     async def _delete(self, repository: str, location: str) -> None:
-        """Again where the registry is busy with what was sent before; what it does not know is gone."""
+        """Again if the registry fails, or asks for time; any other answer is its last word."""
         try:
             async with asyncio.timeout(self.settings.timeouts.cleanup):
                 for number in range(1, DELETE_TRIES + 1):
@@ -131,7 +135,8 @@ class Endpoint:
             if not error.retryable:
                 raise
             return False
-        return reply.status < 300 or reply.status in _NOT_TO_BE_DELETED
+        is_failure = reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.NOT_IMPLEMENTED
+        return not is_failure and reply.status not in _LATER
 
 
 def expect(reply: Reply, good: frozenset[int]) -> None:

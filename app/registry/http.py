@@ -5,20 +5,22 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from app.errors import RegistryError, RegistryFault, RegistryRejected
+from app.errors import RegistryFault, RegistryRejected
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.backoff import REAL, Pause
 from app.registry.client import Call, HttpClient, HttpSettings, Transport
 from app.registry.digests import digest_like, stated_digest
-from app.registry.endpoint import Endpoint, expect, is_absent, mounting
+from app.registry.endpoint import Endpoint, expect, is_absent
 from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
 from app.registry.manifest_puts import ManifestPuts
+from app.registry.mounting import Mounts
 from app.registry.reading import OCTETS
 from app.registry.rights import tells_rights
 from app.registry.secrets import Secrets
 from app.registry.session import Session
+from app.registry.spare import SpareSession
 from app.registry.stored_blobs import StoredBlobs
 from app.registry.unproven import UnprovenBlobs
 from app.registry.upload import Uploader
@@ -51,6 +53,7 @@ class HttpRegistry:
         self._stored = StoredBlobs(self._endpoint, unproven)
         self._manifests = ManifestPuts(self._stored, gate.manifests, pause)
         self._uploader = Uploader(self._stored, gate, pause)
+        self._mounts = Mounts(self._stored, self._uploader.learnt)
 
     @property
     def name(self) -> str:
@@ -100,18 +103,15 @@ class HttpRegistry:
     async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
         await self._stored.verify(repository, (blob.digest, blob.size), read=read)
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
-        """A registry that cannot mount opens an upload session instead; it is cancelled. No refusal is fatal."""
-        call = Call("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
-        try:
-            reply = await self._endpoint.send(call, repository, f"repository:{source}:pull")
-            if reply.status == 202:
-                await self._endpoint.abandon(repository, await self._endpoint.location(reply))
-            if reply.status != 201:
-                return False
-            return size is None or await self._stored.confirm(repository, (digest, size))
-        except RegistryError:
-            return False
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        return await self._mounts.mount(repository, digest, source, size, spare)
 
     @tells_rights
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:

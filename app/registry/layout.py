@@ -30,6 +30,7 @@ from app.registry.layout_adoption import Look, adopt, optional_content
 from app.registry.layout_files import BlobWriter, LayoutFiles, Stamp
 from app.registry.layout_holdings import Held, Holdings
 from app.registry.layout_index import LayoutIndex
+from app.registry.spare import SpareSession
 
 MAX_NAMED = 3  # missing digests that one message names
 
@@ -68,7 +69,14 @@ class LayoutRegistry:
     async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
         return
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
         parse_repository(repository)
         if not await self.blob_exists(source, digest, size):
             return False

@@ -41,9 +41,10 @@ class Way(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The ways that have not been refused, and `most` bytes of a request's body that a size limit lets through. `ask`:
-    the request that opens a session may ask for the blob, too."""
+    the request that opens a session may ask for the blob, too. `mount`: blobs are mounted from other repositories."""
 
     ask: bool = True
+    mount: bool = True
     put: bool = True
     patch: bool = True
     chunks: bool = True
@@ -77,6 +78,7 @@ class Profile:
         limits = [each.most for each in (self, other) if each.most is not None]
         return Profile(
             ask=self.ask and other.ask,
+            mount=self.mount and other.mount,
             put=self.put and other.put,
             patch=self.patch and other.patch,
             chunks=self.chunks and other.chunks,

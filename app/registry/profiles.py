@@ -23,6 +23,7 @@ LONGEST_SKEW = 86_400.0  # seconds; what was learnt later than that was learnt w
 GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised, a registry renewed: then everything is tried again
 _WAYS = ("ask", "put", "patch", "chunks", "stream")
 _MEMBERS = frozenset({*_WAYS, "most", "learnt"})
+_LATER_WAYS = ("mount",)  # files of 0.1.0 have none of them
 _log = logging.getLogger(__name__)
 
 Entry = Mapping[str, Any]
@@ -38,7 +39,8 @@ class ProfileFile:
     async def recall(self, registry: str) -> Profile:
         async with self._lock:
             entry = (await asyncio.to_thread(self._read)).get(registry)
-        return Profile(**{name: entry[name] for name in (*_WAYS, "most")}) if entry else Profile()
+        known = {name: value for name, value in (entry or {}).items() if name != "learnt"}
+        return Profile(**known)
 
     async def remember(self, registry: str, profile: Profile) -> None:
         async with self._lock:
@@ -103,8 +105,10 @@ class LearntProfile:
 
 def _is_whole(entry: object) -> bool:
     """Whether it is what `_keep` writes; a file of another version is no error."""
-    if not isinstance(entry, dict) or set(entry) != _MEMBERS or not isinstance(entry["learnt"], int | float):
+    if not isinstance(entry, dict) or set(entry) - {*_LATER_WAYS} != _MEMBERS:
+        return False
+    if not isinstance(entry["learnt"], int | float):
         return False
     most = entry["most"]
     is_size = most is None or (type(most) is int and most >= SMALLEST_CHUNK)
-    return is_size and all(isinstance(entry[way], bool) for way in _WAYS)
+    return is_size and all(isinstance(entry.get(way, True), bool) for way in (*_WAYS, *_LATER_WAYS))

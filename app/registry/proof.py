@@ -11,6 +11,7 @@ from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
 from app.registry import BlobContent, Registry, StoredManifest
 from app.registry.backoff import REAL, Pause
+from app.registry.spare import SpareSession
 from app.registry.warnings import note
 
 SETTLING = 1.0  # seconds at most before a tag that is not there is asked for again: some stores list late
@@ -46,8 +47,15 @@ class VerifyingRegistry:
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._registry.blob_exists(repository, digest, size)
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
-        return await self._registry.mount_blob(repository, digest, source, size)
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        return await self._registry.mount_blob(repository, digest, source, size, spare)
 
     async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
         await self._registry.verify_blob(repository, blob, read=read)

@@ -15,6 +15,7 @@ from app.registry import BlobContent, Registry, StoredManifest
 from app.registry.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, honoured_wait, wait_after
 from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
 from app.registry.retry_observer import report_failure, report_success
+from app.registry.spare import SpareSession
 
 REMEMBERED_SECONDS = 300.0  # for which a verb that was refused is refused sooner
 
@@ -59,8 +60,15 @@ class RetryingRegistry:
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._try("blob_exists", lambda: self._registry.blob_exists(repository, digest, size))
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
-        return await self._try("mount_blob", lambda: self._registry.mount_blob(repository, digest, source, size))
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        return await self._try("mount_blob", lambda: self._registry.mount_blob(repository, digest, source, size, spare))
 
     async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
         await self._try("verify_blob", lambda: self._registry.verify_blob(repository, blob, read=read))

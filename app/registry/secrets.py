@@ -17,6 +17,7 @@ from app.oci import Descriptor, Digest
 from app.registry import BlobContent, Registry, StoredManifest
 from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
+from app.registry.spare import SpareSession
 from app.registry.wire import CUT, printable
 
 T = TypeVar("T")
@@ -104,8 +105,15 @@ class DiscreetRegistry:
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self.discreetly(lambda: self._registry.blob_exists(repository, digest, size))
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
-        return await self.discreetly(lambda: self._registry.mount_blob(repository, digest, source, size))
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        return await self.discreetly(lambda: self._registry.mount_blob(repository, digest, source, size, spare))
 
     async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
         await self.discreetly(lambda: self._registry.verify_blob(repository, blob, read=read))

@@ -44,7 +44,7 @@ class StoredBlobs:
 
     def __init__(self, endpoint: Endpoint, unproven: UnprovenBlobs) -> None:
         self.endpoint, self.unproven = endpoint, unproven
-        self._proved: dict[Digest, None] = {}
+        self._proved: dict[Digest, set[str]] = {}  # in which repositories
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
     async def has(self, repository: str, digest: Digest, size: int | None = None) -> bool:
@@ -62,19 +62,26 @@ class StoredBlobs:
             self.unproven.add(digest, Doubt.CUT)
             return False
         if stated.size == size:
-            self._prove(digest)
+            self._prove(repository, digest)
         return stated.size == size or doubt is None
+
+    def is_proved(self, repository: str, digest: Digest) -> bool:
+        """Return whether the blob was seen there, or sent there, by this process."""
+        return repository in self._proved.get(digest, ())
 
     async def confirm(self, repository: str, blob: Blob) -> bool:
         """Return whether the blob is there, after an answer that says so and does not state its size."""
-        return blob[0] in self._proved or await self.has(repository, *blob)
+        if blob[0] not in self._proved:
+            return await self.has(repository, *blob)
+        self._prove(repository, blob[0])
+        return True
 
     async def check_sent(self, repository: str, blob: Blob, doubt: Doubt | None) -> None:
         """The registry has taken `blob`. If there was a `doubt` about what it has under the digest, look at it. Raises
         RegistryLost."""
         if doubt is not None:
             await self.verify(repository, blob, read=doubt is Doubt.LOST, is_certain=True)
-        self._prove(blob[0])
+        self._prove(repository, blob[0])
 
     async def verify(self, repository: str, blob: Blob, *, read: bool, is_certain: bool = False) -> None:
         """Raise RegistryLost unless the registry has `blob`, with its size; with `read`, read it back and compare the
@@ -91,16 +98,16 @@ class StoredBlobs:
             self.unproven.add(digest, Doubt.LOST)
             raise RegistryLost(_loss(repository, blob, stated), blobs=(str(digest),))
         elif stated.digest == digest or await self.unproven.doubt_of(digest) is not Doubt.LOST:
-            self._prove(digest)
+            self._prove(repository, digest)
 
     async def _size_of(self, repository: str, blob: Blob) -> Stated:
         digest, size = blob
         stated = await self._state(repository, digest, is_proof=True)
         return await self._measure(repository, digest) if stated.is_there and size and not stated.size else stated
 
-    def _prove(self, digest: Digest) -> None:
+    def _prove(self, repository: str, digest: Digest) -> None:
         self.unproven.remove(digest)
-        self._proved[digest] = None
+        self._proved.setdefault(digest, set()).add(repository)
         if len(self._proved) > MAX_PROVED:
             del self._proved[next(iter(self._proved))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from app.errors import RegistryError, RegistryFault, RegistryRejected
@@ -107,14 +108,15 @@ class _Upload:
         least = chunk_min_length(started.header("oci-chunk-min-length"))
         session = UploadSession(await self._endpoint.location(started), least)
         self._reading.furthest = 0
-        done = False
         try:
             transfer = Transfer(stored, self._uploader.progress, self._repository, self._reading, self._profile)
             blob = await transfer.deliver(session, way)
-            done = True
-        finally:
-            if not done:  # failed or cancelled
-                await self._endpoint.abandon(self._repository, session.location)
+        except asyncio.CancelledError:
+            await self._endpoint.abandon(self._repository, session.location)
+            raise
+        except BaseException:
+            self._endpoint.abandon_later(self._repository, session.location)
+            raise
         await stored.check_sent(self._repository, blob, self._doubt or await self._doubt_of_sent(blob, started))
         return blob
 
@@ -129,6 +131,8 @@ class _Upload:
         """The answer that has a session; None if the blob is there."""
         unproven, digest = self._uploader.stored.unproven, self._content.digest
         self._doubt = None if digest is None else await unproven.doubt_of(digest)
+        if (spare := self._content.spare) is not None and (opened := spare.take()) is not None:
+            return opened
         may_be_there = self._content.may_be_there if self._doubt is None else self._doubt is Doubt.CUT
         was_invalid = self._was_invalid and digest is not None
         by_head = self._doubt is not None or was_invalid

@@ -8,6 +8,7 @@ from app.errors import RegistryError, RegistryLost, RegistryRejected
 from app.oci import Descriptor, Digest, parse_manifest
 from app.push import Event, ImageChanged, ImageState, execute
 from app.registry import BlobContent
+from app.registry.spare import SpareSession
 from tests.push.given import Memory, planned
 from tests.push.given import pushed as landed
 from tests.support.archives import entry, image, image_of, oci_image, oci_layout
@@ -95,7 +96,14 @@ class Liar(FakeRegistry):
             del self.blobs[repository, blob[0]]
         return blob
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
         return False
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:

@@ -110,7 +110,13 @@ async def test_a_registry_that_gives_no_answer_does_not_hold_up_cancelling() -> 
 
 @pytest.mark.parametrize(
     ("answers", "asked"),
-    [([204], 1), ([404], 1), ([405], 1), ([500, 204], 2), ([409, 503, 204], 3), ([500, 500, 500, 500, 500], 4)],
+    [
+        *(([status], 1) for status in (204, 307, 400, 401, 403, 404, 405, 409, 410, 416, 501)),
+        ([408, 204], 2),
+        ([500, 204], 2),
+        ([429, 503, 204], 3),
+        ([500, 500, 500, 500, 500], 4),
+    ],
 )
 async def test_cancelling_a_session_is_tried_again_while_the_registry_is_busy(answers: list[int], asked: int) -> None:
     start, refusal = answer(202, {"Location": "/v2/team/app/blobs/uploads/1"}), answer(400, body=b"no")

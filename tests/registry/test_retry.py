@@ -45,7 +45,9 @@ class Flaky:
         self._meet("blob_exists")
         return True
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
+    async def mount_blob(
+        self, repository: str, digest: Digest, source: str, size: int | None = None, spare: object = None
+    ) -> bool:
         self._meet("mount_blob")
         return True
 

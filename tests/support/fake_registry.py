@@ -17,6 +17,7 @@ from app.errors import RegistryLost, RegistryRejected, SizeMismatch, TarmacError
 from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
+from app.registry.spare import SpareSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,14 @@ class FakeRegistry:
     async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
         return
 
-    async def mount_blob(self, repository: str, digest: Digest, source: str, size: int | None = None) -> bool:
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
         self._enter("mount_blob", repository, str(digest))
         if not self.mounts or (source, digest) not in self.blobs:
             return False
