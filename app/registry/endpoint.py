@@ -68,12 +68,7 @@ class Endpoint:
         that."""
         query = "" if unless is None else f"?{mounting(unless, repository)}"
         call = Call("POST", await self.url(repository, f"blobs/uploads/{query}"))
-        opening = asyncio.create_task(self.send(call, repository))
-        try:
-            reply = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            self._clean_up(self._unopen(repository, opening))
-            raise
+        reply = await self.send_opening(call, repository)
         if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # it does not mount
             raise RegistryRejected(str(error_of(reply, datetime.now(UTC))))
         if unless is not None and reply.status == 201:
@@ -81,6 +76,15 @@ class Endpoint:
             return None
         expect(reply, frozenset({202}))
         return reply
+
+    async def send_opening(self, call: Call, repository: str, *more_scopes: str) -> Reply:
+        """Send a request that may open an upload session. If this is cancelled, so is the session, once it is known."""
+        opening = asyncio.create_task(self.send(call, repository, *more_scopes))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._clean_up(self._unopen(repository, opening))
+            raise
 
     async def abandon(self, repository: str, location: str) -> None:
         """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""

@@ -38,7 +38,7 @@ class Mounts:
             return False
         call = Call("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
         try:
-            reply = await self._endpoint.send(call, repository, f"repository:{source}:pull")
+            reply = await self._endpoint.send_opening(call, repository, f"repository:{source}:pull")
             if reply.status == HTTPStatus.ACCEPTED:
                 cancel = partial(self._endpoint.abandon_later, repository, await self._endpoint.location(reply))
                 if spare is None:

@@ -104,11 +104,12 @@ class _Upload:
         started = await self._open()
         if started is None:
             return blob_of(self._content)
-        way = (self._way() if way is Way.PUT else None) or way  # by what the answer tells
         least = chunk_min_length(started.header("oci-chunk-min-length"))
         session = UploadSession(await self._endpoint.location(started), least)
         self._reading.furthest = 0
         try:
+            await self._heed(started)
+            way = (self._way() if way is Way.PUT else None) or way
             transfer = Transfer(stored, self._uploader.progress, self._repository, self._reading, self._profile)
             blob = await transfer.deliver(session, way)
         except asyncio.CancelledError:
@@ -140,9 +141,12 @@ class _Upload:
         started, self._profile = await self._uploader.openings.open(self._repository, wanted, self._profile)
         if started is None:
             self._content.found()
-            return None
+        return started
+
+    async def _heed(self, started: Reply) -> None:
+        """Learn from the answer that opened the session. This may wait, so the session has to be known by now."""
+        digest = self._content.digest
         if digest is not None:
-            self._doubt = await unproven.doubt_of(digest)
+            self._doubt = await self._uploader.stored.unproven.doubt_of(digest)
         if started.header(PULP) is not None:
             self._profile = replace(self._profile, put=False)
-        return started

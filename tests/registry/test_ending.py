@@ -61,6 +61,27 @@ async def test_a_real_registry_keeps_no_session_of_a_stream_that_was_cancelled_o
         assert [*uploads.glob("*/startedat"), *uploads.glob("*/data")] == []
 
 
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_a_real_registry_keeps_no_session_however_often_its_stream_was_cancelled(
+    times: int, tmp_path: Path
+) -> None:
+    """A late dry run cancels a blob, and then the task group of its early push cancels it again. At the second time the
+    request was broken off. distribution 2.8 then holds more bytes than the state in the session's URL says; it closes
+    the session before it cancels it, which fails ("already closed"), and keeps it."""
+    with DockerRegistry(tmp_path / "registry") as server:
+        async with opened(server.url) as registry:
+            content = HaltingContent()
+            pushing = asyncio.create_task(registry.push_blob("team/app", content))
+            await content.given.wait()
+            for _ in range(times):
+                pushing.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait((pushing,))
+            assert pushing.cancelled()
+        uploads = server.storage / "docker/registry/v2/repositories/team/app/_uploads"
+        assert [*uploads.glob("*/startedat"), *uploads.glob("*/data")] == []
+
+
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_cancelled_blob_leaves_no_session_at_a_registry_in_memory(known: bool) -> None:
     memory = MemoryRegistry()
@@ -127,7 +148,7 @@ async def test_cancelling_a_session_is_tried_again_while_the_registry_is_busy(an
     assert [method for method, _ in server.asked].count("DELETE") == asked
 
 
-async def test_a_request_that_is_cancelled_twice_is_broken_off() -> None:
+async def test_a_request_that_does_not_come_to_its_end_is_broken_off_after_its_time() -> None:
     begun, ended = asyncio.Event(), []
 
     async def request() -> None:
@@ -137,7 +158,7 @@ async def test_a_request_that_is_cancelled_twice_is_broken_off() -> None:
         finally:
             ended.append(True)
 
-    task = asyncio.create_task(carried_out(request(), lambda: True, 60))
+    task = asyncio.create_task(carried_out(request(), lambda: True, 0.05))
     await begun.wait()
     for _ in range(2):
         task.cancel()

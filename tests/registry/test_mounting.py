@@ -131,6 +131,29 @@ async def test_a_session_that_nobody_took_is_cancelled_and_nobody_waits_for_that
     assert memory.sessions == {}
 
 
+async def test_a_mount_that_is_cancelled_leaves_no_session() -> None:
+    memory, arrived, go_on = MemoryRegistry(Manners(mounts=False)), asyncio.Event(), asyncio.Event()
+
+    def route(seen: Seen) -> Step:
+        async def step(connection: Connection, seen: Seen) -> None:
+            arrived.set()
+            await go_on.wait()
+            await served(memory)(connection, seen)
+
+        return step if is_mount(seen) else served(memory)
+
+    async with ScriptedRegistry(route=route) as server:
+        settings = HttpSettings(parse_registry_url(server.url, "url"))
+        async with HttpRegistry(settings, pause=Lapse().pause) as registry:
+            mounting = asyncio.create_task(registry.mount_blob("team/two", Digest.of(b"x"), "team/one", 1))
+            await arrived.wait()
+            mounting.cancel()
+            await asyncio.wait((mounting,))
+            go_on.set()
+    assert mounting.cancelled()
+    assert memory.sessions == {}
+
+
 async def test_cleaning_up_does_not_hold_up_the_push() -> None:
     """A way that is refused leaves a session whose DELETE hangs; the blob goes another way meanwhile."""
     memory = MemoryRegistry(Manners(put=False))
