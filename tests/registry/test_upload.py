@@ -53,7 +53,8 @@ async def methods(manners: Manners, *contents: BytesContent) -> list[list[str]]:
         for content in contents:
             before = len(server.requests)
             assert await registry.push_blob("a", content) == (Digest.of(content.data), len(content.data))
-            costs.append([seen.method for seen in server.requests[before:] if seen.path != "/v2/"])
+            sent = (seen.method for seen in server.requests[before:] if seen.path != "/v2/")
+            costs.append([method for method in sent if method != "DELETE"])  # which may come at any time
             assert memory.repositories["a"].blobs[str(Digest.of(content.data))] == content.data
     assert memory.sessions == {}
     return costs
@@ -63,7 +64,7 @@ def blob(size: int = 300 * KIB, *, known: bool = True, start: int = 0) -> BytesC
     return BytesContent(bytes((start + each) % 251 for each in range(size)), known=known, cut=70_001)
 
 
-REFUSED = ["POST", "PUT", "DELETE"]
+REFUSED = ["POST", "PUT"]
 WHOLE_PATCH = ["POST", "PATCH", "PUT"]
 
 
@@ -76,7 +77,7 @@ async def test_a_put_that_is_refused_becomes_a_patch_and_the_next_blob_knows(ref
 async def test_a_patch_that_is_refused_too_becomes_chunks_with_their_ranges() -> None:
     costs = await methods(Manners(put=False, patch=False), blob(), blob(start=1))
     in_chunks = ["POST", "PATCH", "PATCH", "PATCH", "PUT"]
-    assert costs == [[*REFUSED, "POST", "PATCH", "DELETE", *in_chunks], in_chunks]
+    assert costs == [[*REFUSED, "POST", "PATCH", *in_chunks], in_chunks]
 
 
 @pytest.mark.parametrize("status", [413, 416])
