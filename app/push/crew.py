@@ -53,7 +53,14 @@ class Crew:
     async def work(self) -> None:
         while True:
             _, _, job = await self._queue.get()
-            await job()
+            try:
+                await job()
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # nobody cancelled this worker: without an error it would end unnoticed, and `idle` wait for ever
+                raise RuntimeError("a job of the push waited for something that was cancelled") from error
             self._queue.task_done()
 
 

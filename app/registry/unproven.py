@@ -61,7 +61,8 @@ class UnprovenBlobs:
         self._under_way[digest] += 1
         self._sent.add(digest)
         if self._folder is not None and size >= MARKED_SIZE:
-            await self._write(self._mark, digest, Doubt.CUT)
+            # others wait for the same write: a push that is cancelled must not cancel it
+            await asyncio.shield(self._write(self._mark, digest, Doubt.CUT))
 
     def end(self, digest: Digest, size: int, *, is_cut: bool) -> None:
         """`is_cut`: the registry may have read a part of the request."""
@@ -93,8 +94,9 @@ class UnprovenBlobs:
             self._write(self._unmark, digest)
 
     async def finish(self) -> None:
-        """Wait until all marks are written."""
-        await asyncio.gather(*self._writing.values())
+        """Wait until all marks are written. They are, also if the one who waits is cancelled."""
+        if self._writing:
+            await asyncio.wait(tuple(self._writing.values()))
 
     def _write(self, change: Callable[..., None], digest: Digest, *arguments: Doubt) -> asyncio.Task[None]:
         """In a thread, after what was written before for the same blob. Nobody has to wait for it."""
