@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull
+from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull, Unavailable
 from app.spool import OpenFile, SpooledFile, Tap
 from app.spool.directory import open_directory
 from app.spool.growing import GrowingFile
@@ -175,6 +175,11 @@ class _Writing:
                 identity = identity_of(os.fstat(self._file))
                 self._part.rename(self._done)
                 _sync_directory(self._done.parent)
+            except FileNotFoundError as error:  # this replica was taken for dead, and another one has swept
+                raise Unavailable(
+                    "the archive was deleted from the spool while it was written, because its job was given up; "
+                    "send it again"
+                ) from error
             except OSError as error:
                 raise self._failure(error) from error
             return SpooledFile(str(self._done), self._size, owned=True, identity=identity)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import Internal, PathNotFound, SourceChanged, SourceUnreadable, SpoolFull, TruncatedArchive
+from app.errors import Internal, PathNotFound, SourceChanged, SourceUnreadable, SpoolFull, TruncatedArchive, Unavailable
 from app.spool import SpooledFile
 from app.spool.disk import BATCH_BYTES, DiskSpool
 
@@ -162,6 +162,18 @@ async def test_the_sender_s_error_is_told_even_when_the_disk_fails_too(
     monkeypatch.setattr(os, "writev", broken(errno.EIO))
     with pytest.raises(ConnectionResetError):
         await spool.save("x", pieces(bytes(BATCH_BYTES), error=ConnectionResetError()), Plain())
+
+
+async def test_an_archive_that_others_delete_while_it_is_written_may_be_sent_again(
+    spool: DiskSpool, tmp_path: Path
+) -> None:
+    async def swept() -> AsyncIterator[bytes]:
+        yield b"first"
+        await spool.remove({"x"})
+
+    with pytest.raises(Unavailable):
+        await spool.save("x", swept(), Plain())
+    assert names(tmp_path) == []
 
 
 async def test_a_cancelled_save_leaves_nothing(spool: DiskSpool, tmp_path: Path) -> None:
