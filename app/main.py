@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -25,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access import access_of, own_certificate
 from app.api import ApiContext, RegistryView, new_application
-from app.api.connection import RESERVED, Connection, raise_file_limit
+from app.api.connection import RESERVED, Connection, Limits, raise_file_limit
 from app.api.metrics import Metrics
 from app.api.middleware.proxy import TrustedProxies
 from app.api.middleware.rates import Buckets, Kind, Rate, rates_of
@@ -205,14 +206,15 @@ def serve(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     set_up_logs(pretty=sys.stderr.isatty())
     certificate = own_certificate(settings)
-    Connection.most = raise_file_limit()
+    most = raise_file_limit()
     proxies = TrustedProxies.parse(settings.trusted_proxies)
+    door = Door(most + RESERVED + REFUSABLE, proxies.has, handshakes=certificate is not None)
     with listening(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
         app = create_app(settings.model_copy(update={"port": listener.port}))
         config = uvicorn.Config(
             _told_once(app),
             loop="asyncio",  # uvloop measured no better
-            http=Connection,
+            http=partial(Connection, limits=Limits(most, door)),  # type: ignore[arg-type]  # it is only called
             ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             ws="none",
             lifespan="on",
@@ -226,9 +228,7 @@ def serve(settings: Settings) -> None:
         server = _Server(config)
         server.application = app
         server.words = {"url": listener.address, "data": str(settings.data_dir)}
-        most = Connection.most + RESERVED + REFUSABLE
-        Connection.door = Door(most, proxies.has, handshakes=certificate is not None)
-        with Listening.taking(listener.socket, Connection.door) as socket_:
+        with Listening.taking(listener.socket, door) as socket_:
             server.run(sockets=[socket_])
 
 

@@ -182,6 +182,23 @@ def test_everything_is_caught_only_where_a_reason_is_given() -> None:
     assert not found, told(found)
 
 
+def settings_of_classes(file: Path) -> Iterator[str]:
+    """Yield the assignments to an attribute of a class, and the `global` statements."""
+    for node in ast.walk(tree_of(file)):
+        if isinstance(node, ast.Global):
+            yield f"{name_of(file)}:{node.lineno} global {', '.join(node.names)}"
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
+            continue
+        if isinstance(node.value, ast.Name) and (node.value.id[0].isupper() or node.value.id == "cls"):
+            yield f"{name_of(file)}:{node.lineno} {node.value.id}.{node.attr}"
+
+
+def test_nothing_that_outlives_a_service_is_set_while_it_runs() -> None:
+    """Two services in one process would share it, and a test would leave it behind for those after it."""
+    found = tuple(setting for file in (*APP, *TESTS) for setting in settings_of_classes(file))
+    assert not found, told(found)
+
+
 def leaves(error: type[errors.TarmacError]) -> Iterator[type[errors.TarmacError]]:
     below = error.__subclasses__()
     if not below:

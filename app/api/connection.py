@@ -19,8 +19,9 @@ import asyncio
 import resource
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -74,17 +75,22 @@ class _TooMuchError(Exception):
         self.status = status
 
 
+@dataclass(slots=True)
+class Limits:
+    """Limits that the connections of one server share. `most`: connections at once; `door`: counts connections before
+    they have a protocol; `heads_bytes`: size of all heads that have begun and not ended."""
+
+    most: int = MAX_CONNECTIONS
+    door: Door | None = None
+    heads_bytes: int = 0
+
+
 class Connection(HttpToolsProtocol):
-    """`most`: connections at once; `main` sets what the process has files for."""
+    """One connection of a server with `limits`."""
 
-    most = MAX_CONNECTIONS
-    head_seconds = HEAD_SECONDS
-    unread_seconds = UNREAD_SECONDS
-    heads_bytes: ClassVar[int] = 0  # of all heads under way
-    door: ClassVar[Door | None] = None  # that counts connections before they are one of these
-
-    def __init__(self, *given: Any, **named: Any) -> None:
+    def __init__(self, *given: Any, limits: Limits, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._limits = limits
         self._head: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._head_bytes = self._field_bytes = 0
@@ -94,11 +100,11 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self._lingering = LingeringTransport(transport, self.loop, self._has_unread)
         super().connection_made(self._lingering)  # type: ignore[arg-type]  # it is one but for its class
-        if self.door is not None:
-            self.door.shaken_hands(transport.get_extra_info("socket").fileno())
-        if len(self.connections) > self.most and not self._close_idle():
+        if self._limits.door is not None:
+            self._limits.door.shaken_hands(transport.get_extra_info("socket").fileno())
+        if len(self.connections) > self._limits.most and not self._close_idle():
             self._only_probes = True
-            if len(self.connections) > self.most + RESERVED:
+            if len(self.connections) > self._limits.most + RESERVED:
                 self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
                 return
         self._await_head()
@@ -156,13 +162,13 @@ class Connection(HttpToolsProtocol):
         """Raises _TooMuchError. What is read at once counts as a whole; the rest of it may be the body."""
         if self._head_bytes > MAX_HEAD_BYTES:
             raise _TooMuchError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        Connection.heads_bytes += size
+        self._limits.heads_bytes += size
         self._head_bytes += size
-        if Connection.heads_bytes > MAX_HEADS_BYTES:
+        if self._limits.heads_bytes > MAX_HEADS_BYTES:
             raise _TooMuchError(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _end_head(self) -> None:
-        Connection.heads_bytes -= self._head_bytes
+        self._limits.heads_bytes -= self._head_bytes
         self._head_bytes = self._field_bytes = 0
 
     def on_message_begin(self) -> None:
@@ -228,7 +234,7 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(self.unread_seconds, self.transport.abort)
+            self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
         if self._unread is not None:
@@ -237,7 +243,7 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
 
     def _await_head(self) -> None:
-        self._head = self.loop.call_later(self.head_seconds, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+        self._head = self.loop.call_later(HEAD_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
 
     def _refuse(self, status: HTTPStatus) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
@@ -343,4 +349,4 @@ def _fault_of(error: httptools.HttpParserError) -> TarmacError:
     return MalformedRequest(f"this is no request of HTTP/1.1: {error}")
 
 
-__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "Connection", "raise_file_limit"]
+__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "Connection", "Limits", "raise_file_limit"]

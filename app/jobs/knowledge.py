@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ class FileMemory:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._lock = threading.Lock()  # so that only other processes are waited for
 
     async def recall(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
@@ -69,7 +71,6 @@ class FileMemory:
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._open() as database, database:
-                database.execute(_TABLE)
                 database.executemany("insert or replace into layers_1 values (?, ?, ?, ?, ?, ?)", rows)
                 database.execute(
                     "delete from layers_1 where rowid <= (select max(rowid) from layers_1) - ?", (MOST_ROWS,)
@@ -79,9 +80,11 @@ class FileMemory:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._file, timeout=PATIENCE_SECONDS)) as database:
-            database.execute("pragma journal_mode = wal")
+        """Without a write-ahead log: two connections that both turn it on do not wait for one another, but one of them
+        fails at once, whatever its timeout."""
+        with self._lock, closing(sqlite3.connect(self._file, timeout=PATIENCE_SECONDS)) as database:
             database.execute("pragma synchronous = off")
+            database.execute(_TABLE)
             yield database
 
     def _forget(self, error: Exception) -> None:

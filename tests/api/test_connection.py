@@ -14,17 +14,11 @@ from app.api.connection import (
     MAX_PIPELINED,
     RESERVED,
     UNREAD_SECONDS,
-    Connection,
+    Limits,
     raise_file_limit,
 )
 from app.api.lingering import LINGER_SECONDS
 from tests.support.connections import Running, connected, heard
-
-
-@pytest.fixture(autouse=True)
-def no_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections of other tests are not counted."""
-    monkeypatch.setattr(Connection, "heads_bytes", 0)
 
 
 @pytest.mark.parametrize("pieces", [[], [b"G"], [b"GET / HTTP/1.1\r\n", b"Host: a\r\n"], [b"\r\n", b"\r\n"]])
@@ -79,10 +73,9 @@ async def test_a_connection_that_is_gone_leaves_no_timer() -> None:
     assert all(handle.cancelled() for _, handle in loop.timers)
 
 
-async def test_a_connection_too_many_is_told_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "most", 1)
-    state = ServerState()
-    wires = [connected(state)[1] for _ in range(RESERVED + 2)]
+async def test_a_connection_too_many_is_told_to_come_again() -> None:
+    state, limits = ServerState(), Limits(most=1)
+    wires = [connected(state, limits=limits)[1] for _ in range(RESERVED + 2)]
     assert [wire.closed for wire in wires] == [*[False] * (RESERVED + 1), True]
     assert wires[-1].sent.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"retry-after: 5\r\n" in wires[-1].sent
@@ -92,30 +85,26 @@ REQUEST = b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 @pytest.mark.parametrize("path", [b"/healthz", b"/readyz", b"/tarmac/healthz?x=1"])
-async def test_a_probe_is_answered_when_there_are_as_many_connections_as_may_be(
-    monkeypatch: pytest.MonkeyPatch, path: bytes
-) -> None:
-    monkeypatch.setattr(Connection, "most", 1)
-    state = ServerState()
-    connected(state)
-    probe, wire, _ = connected(state)
+async def test_a_probe_is_answered_when_there_are_as_many_connections_as_may_be(path: bytes) -> None:
+    state, limits = ServerState(), Limits(most=1)
+    connected(state, limits=limits)
+    probe, wire, _ = connected(state, limits=limits)
     probe.data_received(REQUEST % path)
     assert not wire.closed
-    other, refused, _ = connected(state)
+    other, refused, _ = connected(state, limits=limits)
     other.data_received(REQUEST % b"/jobs")
     assert refused.sent.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert refused.closed
 
 
-async def test_an_idle_connection_makes_room_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Connection, "most", 3)
-    state = ServerState()
-    busy, idle, begun = (connected(state) for _ in range(3))
+async def test_an_idle_connection_makes_room_for_a_new_one() -> None:
+    state, limits = ServerState(), Limits(most=3)
+    busy, idle, begun = (connected(state, limits=limits) for _ in range(3))
     for connection, _, _ in (busy, idle, begun):
         connection.data_received(REQUEST % b"/jobs")
     idle[0].cycle.response_complete = begun[0].cycle.response_complete = True
     begun[0].data_received(b"GET")
-    new, wire, _ = connected(state)
+    new, wire, _ = connected(state, limits=limits)
     new.data_received(REQUEST % b"/jobs")
     assert [busy[1].closed, idle[1].closed, begun[1].closed, wire.closed] == [False, True, False, False]
 
@@ -136,7 +125,8 @@ PIECE = 16 << 10
 @pytest.mark.parametrize("before", [b"", REQUEST % b"/", REQUEST % b"/jobs?wait=60"], ids=["alone", "/", "wait"])
 async def test_a_head_without_end_is_refused_after_little_of_it(head: bytes, before: bytes) -> None:
     """Also behind a request that is under way: then the connection ends without a word."""
-    connection, wire, _ = connected()
+    limits = Limits()
+    connection, wire, _ = connected(limits=limits)
     sent = before + b"GET / HTTP/1.1\r\nHost: a\r\n" + head
     read = 0
     while not wire.closed:
@@ -144,7 +134,7 @@ async def test_a_head_without_end_is_refused_after_little_of_it(head: bytes, bef
         read += PIECE
     connection.connection_lost(None)
     assert read <= MAX_HEAD_BYTES + 3 * PIECE
-    assert Connection.heads_bytes == 0
+    assert limits.heads_bytes == 0
     assert wire.sent.startswith(b"HTTP/1.1 431 ") or (before and not wire.sent)
 
 
@@ -158,14 +148,15 @@ async def test_an_address_without_end_is_refused() -> None:
 
 async def test_all_heads_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.api.connection.MAX_HEADS_BYTES", 100_000)
-    connections = [connected() for _ in range(5)]
+    limits = Limits()
+    connections = [connected(limits=limits) for _ in range(5)]
     for connection, _, _ in connections:
         connection.data_received(b"GET / HTTP/1.1\r\nX: " + b"y" * 30_000)
     assert [wire.closed for _, wire, _ in connections] == [False, False, False, True, True]
     assert connections[-1][1].sent.startswith(b"HTTP/1.1 503 ")
     for connection, _, _ in connections:
         connection.connection_lost(None)
-    assert Connection.heads_bytes == 0
+    assert limits.heads_bytes == 0
 
 
 async def test_requests_behind_another_have_a_limit() -> None:

@@ -155,13 +155,13 @@ def test_of_a_chosen_folder_every_archive_is_sent_and_nothing_that_is_hidden(tab
     tab.page.set_input_files("#folder", folder)
     for name in ("one.tar", "two.tar"):
         expect(tab.page.get_by_role("button", name=name).filter(has_text="landed")).to_be_visible()
-    assert not tab.page.get_by_text("DS_Store").count()
+    expect(tab.page.get_by_text("DS_Store")).to_have_count(0)
     left_out = tab.page.locator("#send-note")
     expect(left_out).to_contain_text("empty.tar (empty)")
     expect(left_out).to_contain_text("one.tar.sha256 (no archive)")
     expect(left_out).to_contain_text("disk/layout/ (an unpacked image: put it into a tar first)")
     for name in ("empty.tar", "sha256", "blob.gz"):
-        assert not tab.page.locator("#jobs .job", has_text=name).count()
+        expect(tab.page.locator("#jobs .job", has_text=name)).to_have_count(0)
 
 
 RECORD_WHAT_IS_KEPT = """() => {
@@ -323,7 +323,7 @@ def test_names_from_outside_are_shown_and_never_run(tab: Watched) -> None:
     tab.page.locator("#jobs .job").first.click()
     expect(tab.page.locator("#detail-title")).to_have_text(HOSTILE)
     expect(tab.page.locator("#detail-body .note.bad")).to_contain_text("<script>")
-    assert tab.page.locator("img[src=x], main script").count() == 0
+    expect(tab.page.locator("img[src=x], main script")).to_have_count(0)
 
 
 def test_the_keyboard_is_enough(tab: Watched, running: Service) -> None:
@@ -342,7 +342,7 @@ def test_the_keyboard_is_enough(tab: Watched, running: Service) -> None:
     expect(page.locator("#token")).to_be_focused()
     page.keyboard.type("secret")
     page.keyboard.press("Enter")
-    assert page.evaluate("sessionStorage.getItem('tarmac-token')") == "secret"
+    page.wait_for_function("sessionStorage.getItem('tarmac-token') === 'secret'")
     assert page.evaluate("Object.keys(localStorage).length") == 0
 
 

@@ -25,9 +25,10 @@ def slowed(page: Page, rate: int = 1_000_000) -> None:
     network.send("Network.emulateNetworkConditions", speed)
 
 
-def landed(page: Page) -> list[str]:
-    places = page.locator("#detail-body .images:not(details .images) .to").all_inner_texts()
-    return [place.partition("/")[2] for place in places]
+def landed(page: Page, registry: DockerRegistry, *names: str) -> None:
+    state(page, "landed")
+    places = page.locator("#detail-body .images:not(details .images) .to")
+    expect(places).to_have_text([f"{registry.address}/{name}" for name in names])
 
 
 def test_a_name_for_a_single_image_is_for_the_next_archive_alone(tab: Watched) -> None:
@@ -41,7 +42,7 @@ def test_a_name_for_a_single_image_is_for_the_next_archive_alone(tab: Watched) -
     state(tab.page, "landed")
     expect(tab.page.locator("#detail-body .image .name")).to_contain_text("/team/app:1.2")
     expect(name).to_have_value("")
-    assert tab.page.get_by_text("-of-two.tar").count() == 0
+    expect(tab.page.get_by_text("-of-two.tar")).to_have_count(0)
     assert faults_of_access(tab.page) == []
 
 
@@ -65,7 +66,7 @@ def test_what_was_looked_at_is_pushed_as_it_was_shown_and_after_the_page_was_clo
     state(second, "looked at")
 
 
-def test_an_archive_without_a_name_is_named_on_the_page(tab: Watched) -> None:
+def test_an_archive_without_a_name_is_named_on_the_page(tab: Watched, registry: DockerRegistry) -> None:
     """Also where several have none, beside one that has."""
     page = tab.page
     page.get_by_label("Look inside first").check()
@@ -77,11 +78,12 @@ def test_an_archive_without_a_name_is_named_on_the_page(tab: Watched) -> None:
         fields.nth(number).fill(f"named/here:{number}")
     page.get_by_role("button", name="Look again").click()
     page.get_by_role("button", name="Push 3 images").click()
-    state(page, "landed")
-    assert sorted(landed(page)) == ["named/already:1", "named/here:0", "named/here:1"]
+    landed(page, registry, "named/here:0", "named/here:1", "named/already:1")
 
 
-def test_of_what_is_picked_all_names_land_or_the_new_one_and_nothing_that_was_left_out(tab: Watched) -> None:
+def test_of_what_is_picked_all_names_land_or_the_new_one_and_nothing_that_was_left_out(
+    tab: Watched, registry: DockerRegistry
+) -> None:
     """The second look shows what was picked alone; what it does not show must not be pushed with it."""
     page = tab.page
     page.get_by_label("Look inside first").check()
@@ -91,8 +93,7 @@ def test_of_what_is_picked_all_names_land_or_the_new_one_and_nothing_that_was_le
     page.get_by_label("Push names/three:1").uncheck()
     page.get_by_role("button", name="Look again").click()
     page.get_by_role("button", name="Push 2 images").click()
-    state(page, "landed")
-    assert landed(page) == ["new/one:9", "names/two:1", "names/two:2"]
+    landed(page, registry, "new/one:9", "names/two:1", "names/two:2")
 
 
 def test_one_upload_in_two_windows_goes_on_in_the_newer_one(tab: Watched, tmp_path: Path) -> None:

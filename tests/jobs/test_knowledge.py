@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,21 @@ async def test_what_is_remembered_is_known_by_registry_and_compression_to_whoeve
     assert await recalled(FileMemory(file)) == FOUND
     assert await recalled(FileMemory(file), registry="s:5000") == {}
     assert await recalled(FileMemory(file), compression=Compression.ZSTD) == {}
+
+
+async def test_those_who_begin_a_file_at_once_wait_for_one_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As several commands in one cache directory do; a service has a single one for all its jobs."""
+    names = [f"r:{number}" for number in range(8)]
+    for number in range(20):
+        memories = [FileMemory(tmp_path / f"{number}") for _ in names]
+        await asyncio.gather(
+            *(memory.remember(name, Compression.GZIP, FOUND) for memory, name in zip(memories, names, strict=True)),
+            *map(recalled, memories),
+        )
+        assert not caplog.messages
+        assert [await recalled(memories[0], registry=name) for name in names] == [FOUND] * len(names)
 
 
 async def test_the_last_place_is_what_counts(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.api.connection import Connection
+from app.api.connection import Connection, Limits
 
 
 class Loop:
@@ -90,12 +90,15 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def connected(
-    state: ServerState | None = None, loop: Loop | None = None, app: ASGIApp = application
+    state: ServerState | None = None,
+    loop: Loop | None = None,
+    app: ASGIApp = application,
+    limits: Limits | None = None,
 ) -> tuple[Connection, Wire, Loop]:
     """A connection that was just made, before `app`."""
     loop, wire = loop or Loop(), Wire()
-    config = uvicorn.Config(app, http=Connection, ws="none", log_config=None, lifespan="off")
+    config = uvicorn.Config(app, ws="none", log_config=None, lifespan="off")
     config.load()
-    made = Connection(config, state or ServerState(), {}, loop)
+    made = Connection(config, state or ServerState(), {}, loop, limits=limits or Limits())
     made.connection_made(wire)  # type: ignore[arg-type]
     return made, wire, loop
