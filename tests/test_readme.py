@@ -1,4 +1,4 @@
-"""README.md says what the code does: nothing is missing there, and nothing stands there that does not exist."""
+"""README.md and the guide say what the code does: nothing is missing, and nothing is documented that does not exist."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from app.archive.compression import ZSTD_WINDOW_LOG
 from app.archive.formats import FORMATS
 from app.archive.model import DEFAULT_LIMITS, DockerImage, Extent, ImageEntry
 from app.cli.parser import parse
+from app.docs import INDEX, pages
 from app.door import HANDSHAKE_SECONDS, MAX_HANDSHAKES, SHARE_OF_ONE
 from app.jobs import JobState
 from app.jobs.job import ArchiveSource, Job, utc_now
@@ -52,14 +53,20 @@ from tests.support.peers import ASKED
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 FIRST_SCREEN = 40  # lines
+MAX_LINES = 200
+ALL = "\n".join([TEXT, *(page.text for page in pages().values())])
 CORPUS = ROOT / "tests" / "data" / "corpus"
 
 
 def section(title: str) -> str:
-    """From a heading to the next one of the second level."""
+    """Return a section of README.md, from its heading to the next one of the second level."""
     found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL)
     assert found, title
     return found[2]
+
+
+def page(name: str) -> str:
+    return pages()[name].text
 
 
 def rows(text: str, first: str) -> list[list[str]]:
@@ -92,13 +99,13 @@ def test_the_first_screen_ends_with_the_image_pulled_back() -> None:
 
 
 def test_every_option_is_told_and_no_other() -> None:
-    table = rows(section("Options"), "option")
+    table = rows(page("options"), "option")
     assert [codes(row[0])[0] for row in table] == list(OPTIONS)
     assert {codes(row[0])[0] for row in table if "Repeatable" in row[2]} == REPEATABLE
 
 
 def test_every_value_of_an_option_that_has_a_choice_is_taken() -> None:
-    for row in rows(section("Options"), "option"):
+    for row in rows(page("options"), "option"):
         name = codes(row[0])[0]
         if name in ("on_existing_tag", "layer_compression", "media_types", "dry_run", "allow_missing", "verify"):
             for value in codes(row[1]):
@@ -106,14 +113,14 @@ def test_every_value_of_an_option_that_has_a_choice_is_taken() -> None:
 
 
 def test_every_format_is_told_and_no_other() -> None:
-    text = section("Archives that are read")
+    text = page("formats")
     formats = {each.name for each in FORMATS}
     assert set(names(text, "format")) == formats
     assert {code for row in rows(text, "made with") for code in codes(row[1])} <= formats
 
 
 def test_every_setting_is_told_and_no_other() -> None:
-    told = {row[0]: row for row in rows(section("Settings"), "environment")}
+    told = {row[0]: row for row in rows(page("configuration"), "environment")}
     own = {
         f"`TARMAC_{name.upper()}`": name for name in Settings.model_fields if name not in {"registries", "signatures"}
     }
@@ -123,7 +130,7 @@ def test_every_setting_is_told_and_no_other() -> None:
 
 def test_what_is_said_to_hold_without_a_setting_holds() -> None:
     environ = {}
-    for row in rows(section("Settings"), "environment"):
+    for row in rows(page("configuration"), "environment"):
         stated = codes(row[2])
         if stated:
             environ[codes(row[0])[0]] = stated[0]
@@ -132,7 +139,7 @@ def test_what_is_said_to_hold_without_a_setting_holds() -> None:
 
 
 def test_every_setting_of_a_registry_is_told_and_no_other() -> None:
-    table = re.findall(r"^\| `TARMAC_REGISTRY_([A-Z_]+)` \| `([a-z_]+)` \|", section("Settings"), re.MULTILINE)
+    table = re.findall(r"^\| `TARMAC_REGISTRY_([A-Z_]+)` \| `([a-z_]+)` \|", page("configuration"), re.MULTILINE)
     assert [name.lower() for name, _ in table] == [key for _, key in table]
     assert {key for _, key in table} == set(RegistrySettings.model_fields)
 
@@ -140,11 +147,11 @@ def test_every_setting_of_a_registry_is_told_and_no_other() -> None:
 def test_no_variable_is_named_that_does_not_exist() -> None:
     known = {f"TARMAC_{name.upper()}" for name in Settings.model_fields if name not in {"registries", "signatures"}}
     known |= {f"TARMAC_REGISTRY_{name.upper()}" for name in RegistrySettings.model_fields}
-    assert set(re.findall(r"TARMAC_[A-Z_]+", TEXT)) <= known | {"TARMAC_CONFIG", ASKED}
+    assert set(re.findall(r"TARMAC_[A-Z_]+", ALL)) <= known | {"TARMAC_CONFIG", ASKED}
 
 
 def test_the_example_of_a_settings_file_is_taken(tmp_path: Path) -> None:
-    text = blocks(section("Settings"), "toml")[0]
+    text = blocks(page("configuration"), "toml")[0]
     for number, place in enumerate(re.findall(r'"(/(?:etc|data|var)[^"]*)"', text)):
         there = tmp_path / f"{number}-{Path(place).name}"
         there.touch() if "." in place or "password" in place else there.mkdir()
@@ -157,16 +164,16 @@ def test_the_example_of_a_settings_file_is_taken(tmp_path: Path) -> None:
 def test_every_error_code_is_told_with_its_status_and_no_other() -> None:
     retryable = {leaf.code: leaf.retryable for leaf in leaves() if leaf.__module__ == "app.errors"}
     told = {}
-    for row in rows(section("Errors"), "code"):
+    for row in rows(page("errors"), "code"):
         told[codes(row[0])[0]] = (int(row[1].split()[0]), "↻" in row[1])
         assert all(row[2:4])
     assert told == {code: (int(status), retryable[code]) for code, status in statuses().items()}
 
 
 def test_every_state_is_told_and_no_other() -> None:
-    assert set(names(section("Jobs"), "state of the job")) == {state.value for state in JobState}
-    assert set(names(section("Jobs"), "state of an image")) == {state.value for state in ImageState}
-    assert all(f"`{source.value}`" in section("Jobs") for source in ArchiveSource)
+    assert set(names(page("jobs"), "state of the job")) == {state.value for state in JobState}
+    assert set(names(page("jobs"), "state of an image")) == {state.value for state in ImageState}
+    assert all(f"`{source.value}`" in page("jobs") for source in ArchiveSource)
 
 
 def test_every_member_of_the_job_document_is_told() -> None:
@@ -180,12 +187,12 @@ def test_every_member_of_the_job_document_is_told() -> None:
         "problem",
         "attempt",
     }:
-        assert f"`{member}`" in section("Jobs")
+        assert f"`{member}`" in page("jobs")
 
 
 def test_every_flag_of_the_command_line_is_told_and_no_other() -> None:
     told: dict[str, set[str]] = {}
-    for row in rows(section("Command line"), "flag"):
+    for row in rows(page("cli"), "flag"):
         for flag in codes(row[0]):
             told[flag] = set(codes(row[1]))
     existing: dict[str, set[str]] = {}
@@ -200,7 +207,7 @@ def test_every_flag_of_the_command_line_is_told_and_no_other() -> None:
 
 
 def test_every_command_is_shown() -> None:
-    shown = set(re.findall(r"^(?:.*\| )?tarmac ([a-z]+)", blocks(section("Command line"), "sh")[0], re.MULTILINE))
+    shown = set(re.findall(r"^(?:.*\| )?tarmac ([a-z]+)", blocks(page("cli"), "sh")[0], re.MULTILINE))
     assert shown == set(commands()) - {"tarmac", "openapi"}
 
 
@@ -224,11 +231,11 @@ def commands() -> Mapping[str, argparse.ArgumentParser]:
 def test_every_make_target_is_told_and_no_other() -> None:
     told = {codes(row[0])[0].removeprefix("make ") for row in rows(section("Development"), "command")}
     assert told == targets()
-    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT, re.MULTILINE)) <= targets()
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", ALL, re.MULTILINE)) <= targets()
 
 
 def test_limits_are_what_the_code_has() -> None:
-    table = {row[0]: row[1] for row in rows(section("Limits"), "what")}
+    table = {row[0]: row[1] for row in rows(page("limits"), "what")}
     limits = DEFAULT_LIMITS
     expected = {
         "body of a request": f"`TARMAC_MAX_UPLOAD_BYTES`, {Settings().max_upload_bytes >> 30} GiB if not set",
@@ -264,7 +271,7 @@ def test_limits_are_what_the_code_has() -> None:
     assert table == expected
 
 
-NAMES = rows(section("Names"), "the archive says")
+NAMES = rows(page("naming"), "the archive says")
 
 
 @pytest.mark.parametrize("row", NAMES, ids=[f"{row[0]} {row[1]} {row[2]}" for row in NAMES])
@@ -310,7 +317,7 @@ def shape(value: Any) -> Any:
 
 def test_the_first_curl_answers_as_shown(running: Service, tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes((CORPUS / "d20-save-one.tar").read_bytes())
-    shown = json.loads(blocks(TEXT, "json")[0])
+    shown = json.loads(blocks(page("quickstart"), "json")[0])
     answer = run(blocks(TEXT, "sh")[1], running, tmp_path)
     assert shape(answer) == shape(shown)
     assert answer["state"] == shown["state"] == "succeeded"
@@ -319,9 +326,9 @@ def test_the_first_curl_answers_as_shown(running: Service, tmp_path: Path) -> No
 
 def test_the_error_that_is_shown_is_answered(running: Service, tmp_path: Path) -> None:
     (tmp_path / "bad-digest.tar").write_bytes((CORPUS / "bad-digest.tar").read_bytes())
-    answer = run(blocks(section("Errors"), "sh")[0], running, tmp_path)
+    answer = run(blocks(page("errors"), "sh")[0], running, tmp_path)
     assert answer.pop("job")["state"] == "failed"
-    assert answer == json.loads(blocks(section("Errors"), "json")[0])
+    assert answer == json.loads(blocks(page("errors"), "json")[0])
 
 
 def test_the_image_can_be_pulled_back_as_shown(running: Service, skopeo: str, tmp_path: Path) -> None:
@@ -333,7 +340,7 @@ def test_the_image_can_be_pulled_back_as_shown(running: Service, skopeo: str, tm
     assert (tmp_path / "back.tar").stat().st_size > 0
 
 
-EXAMPLES = [block for block in blocks(TEXT, "sh") if re.search(r"^[^#\n]*\bcurl ", block, re.MULTILINE)]
+EXAMPLES = [block for block in blocks(ALL, "sh") if re.search(r"^[^#\n]*\bcurl ", block, re.MULTILINE)]
 ELSEWHERE = ("make run", '-H "Authorization')  # a service of its own; a token of it
 LEFT_OUT = re.compile(
     r"^docker .*\n", re.MULTILINE
@@ -379,12 +386,15 @@ def test_every_example_with_curl_does_what_it_says(station: tuple[Service, Path]
     assert {job["state"] for job in ended if job["archives"][0]["name"] != "bad-digest.tar"} == {"succeeded"}
 
 
-def test_every_link_within_the_page_leads_somewhere() -> None:
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors
+def test_the_readme_is_short_and_lists_every_page_of_the_guide() -> None:
+    assert len(TEXT.splitlines()) <= MAX_LINES
+    listed = re.findall(r"^\| \[[^]]+\]\(app/docs/([a-z-]+)\.md\) \|", TEXT, re.MULTILINE)
+    assert set(listed) == set(pages()) - {INDEX}
+
+
+def test_every_link_of_the_readme_leads_to_a_heading_of_the_guide() -> None:
+    for name, anchor in re.findall(r"\]\(app/docs/([a-z-]+)\.md(?:#([^)]+))?\)", TEXT):
+        assert not anchor or anchor in {section.anchor for section in pages()[name].sections()}, (name, anchor)
 
 
 def test_every_file_that_is_named_is_there() -> None:

@@ -16,6 +16,7 @@ from app.api.docs import docs_router
 from app.api.document import finish
 from app.api.front import front_router
 from app.api.guard import MOST, Crowd, Guard
+from app.api.guide import guide_router
 from app.api.json_answer import JSONAnswer
 from app.api.metrics import Metrics
 from app.api.middleware.cors import Cors
@@ -54,6 +55,7 @@ def new_application(
         health.router,
         docker_doors.router,
         front_router(),
+        guide_router(),  # before the files of /docs, which take any name
         docs_router(),
     ):
         app.include_router(router)

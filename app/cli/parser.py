@@ -28,6 +28,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_check(commands)
     _add_doctor(commands)
     _add_token(commands)
+    guide = _add(commands, "guide", "print a page of the guide, or list the sections that hold the words")
+    guide.add_argument("topic", nargs="*", metavar="TOPIC", help="a page such as `errors`, or words to search for")
     _add(commands, "version", "print the version")
     _add(commands, "openapi", None)  # for the makers of Tarmac
     return parser.parse_args(arguments)

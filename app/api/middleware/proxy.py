@@ -143,9 +143,9 @@ def _without_prefix(path: str, prefixes: Iterable[str]) -> str:
 
 def _without_slash(method: str, path: str) -> str:
     """`/jobs/` is `/jobs`. A name may end with one at `PUT /push/{filename}`, and below /v2/ and at Docker's routes;
-    `/docs/` has another base for its links."""
+    `/docs/` and `/docs/guide/` are bases of relative links."""
     is_named = (method == "PUT" and path.startswith("/push/")) or dialect_of(path) is not None
-    return path if is_named or path in ("/", "/docs/") else path.removesuffix("/")
+    return path if is_named or path in ("/", "/docs/", "/docs/guide/") else path.removesuffix("/")
 
 
 def _with_base_path(send: Send, base_path: str) -> Send:
