@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from app.api.asset import Asset
+from app.api.base_path import address_of
 from app.api.json_answer import JSONAnswer
-from app.api.middleware.proxy import address_of
 
 _PAGE = Path(__file__).parent / "page"
 _SWAGGER = _PAGE / "vendor" / "swagger-ui"

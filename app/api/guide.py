@@ -90,6 +90,10 @@ def render(page: Page) -> str:
     for opening, content in pairwise(tokens):
         if opening.type == "heading_open":
             opening.attrSet("id", anchor_of(content.content))
+    for row, _, cell in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        name = cell.content.strip("`")
+        if row.type == "tr_open" and cell.content == f"`{name}`" and name in page.anchors():
+            row.attrSet("id", name)
     for token in tokens:
         _relink(token.children or ())
     html: str = parser.renderer.render(tokens, parser.options, {})

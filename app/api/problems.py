@@ -14,11 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app import errors
+from app.api.base_path import address_of
 from app.api.json_answer import JSONAnswer
 from app.api.middleware.request_id import request_id_field
 from app.errors import Forbidden, Internal, InvalidRequest, NotFound, Origin, Problem, TarmacError, UploadIncomplete
 
 PROBLEM_JSON = "application/problem+json"
+HELP = "/docs/guide/errors"  # the page of the guide that has a row for each code
 MAX_DETAIL = 2_048  # characters; a registry's words are part of it
 # How long a client had better wait before it tries again, where nobody told us better.
 RETRY_AFTER_SECONDS = 5
@@ -99,6 +101,7 @@ def describe(problem: Problem, status: int | None = None) -> dict[str, Any]:
         "detail": problem.detail[:MAX_DETAIL],
         "code": problem.code,
         "retryable": problem.retryable,
+        "help": address_of(f"{HELP}#{problem.code}"),
     }
 
 

@@ -19,6 +19,7 @@ class ProblemDocument(BaseModel):
     detail: str = Field(description="What happened, where, and what to do about it.")
     code: str = Field(json_schema_extra={"enum": [*sorted(statuses())]})
     retryable: bool
+    help: str = Field(description="Address of the guide's page about errors, at the row of this code.")
 
 
 class ArchiveDocument(BaseModel):

@@ -19,6 +19,7 @@ MAX_HITS = 50
 _FOLDER = Path(__file__).parent
 _LINK = re.compile(r"\]\(([a-z0-9-]+)\.md(?:#[^)]*)?\)")
 _HEADING = re.compile(r"^(#{1,4}) (.+)$")
+_ROW = re.compile(r"^\| `([\w.-]+)` \|", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Page:
             yield Section(self.name, title, anchor, "\n".join(lines))
             title, anchor, lines = heading[2], anchor_of(heading[2]), []
         yield Section(self.name, title, anchor, "\n".join(lines))
+
+    def anchors(self) -> frozenset[str]:
+        """Return the anchors of the page: of its headings, and of the table rows that begin with one name."""
+        return frozenset({section.anchor for section in self.sections()} | set(_ROW.findall(self.text)))
 
 
 def anchor_of(title: str) -> str:

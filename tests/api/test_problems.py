@@ -54,6 +54,7 @@ def test_a_problem_is_an_object_of_rfc_9457_with_a_code() -> None:
         "detail": "registry.local: refused",
         "code": "registry_unreachable",
         "retryable": True,
+        "help": "/docs/guide/errors#registry_unreachable",
     }
 
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.middleware.proxy import FORWARDED_HOST, Proxy, TrustedProxies, address_of
+from app.api.base_path import address_of
+from app.api.middleware.proxy import FORWARDED_HOST, Proxy, TrustedProxies
 from app.errors import InvalidSettings
 from app.settings import load_settings
 from tests.api.conftest import APP, Served, serving

@@ -12,7 +12,9 @@ from fastapi import FastAPI
 
 from app.api.docs import docs_router
 from app.api.guide import guide_router, render
+from app.api.problems import describe, statuses
 from app.docs import INDEX, MAX_HITS, Page, anchor_of, find, pages
+from app.errors import Origin, Problem
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -52,7 +54,7 @@ def test_every_link_leads_to_a_page_and_a_heading_of_it(name: str) -> None:
             continue
         assert not target or target.endswith(".md"), f"{name}.md links to {link}"
         page = pages()[target.removesuffix(".md") or name]
-        assert not anchor or anchor in {section.anchor for section in page.sections()}, f"{name}.md links to {link}"
+        assert not anchor or anchor in page.anchors(), f"{name}.md links to {link}"
 
 
 @pytest.mark.parametrize("name", pages())
@@ -117,6 +119,19 @@ def test_a_heading_in_a_code_block_is_text() -> None:
 def test_anchors_are_those_of_the_forges() -> None:
     assert anchor_of("Being `told`: what, when") == "being-told-what-when"
     assert 'id="rate_limited"' in render(Page("a", "A", "# A\n\n## `rate_limited`\n"))
+
+
+def test_the_row_of_a_name_has_an_anchor() -> None:
+    text = "# A\n\n| code | meaning |\n|---|---|\n| `busy` | wait |\n| `a`, `b` | two |\n"
+    assert '<tr id="busy">' in render(Page("a", "A", text))
+    assert Page("a", "A", text).anchors() == {"", "busy"}
+
+
+@pytest.mark.parametrize("code", sorted(statuses()))
+def test_the_help_of_every_problem_leads_to_its_row(code: str) -> None:
+    path, _, anchor = describe(Problem(code, "", "", Origin.SERVICE))["help"].partition("#")
+    assert anchor == code
+    assert f'<tr id="{anchor}">' in render(pages()[path.removeprefix("/docs/guide/")])
 
 
 def test_html_in_a_page_is_shown_and_not_obeyed() -> None:

@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.base_path import base_path as current_base_path
 from app.api.dialects import dialect_of
 from app.setting_values import UNIX_PEER, is_base_path
 
 FORWARDED_HOST = "tarmac.forwarded_host"  # where the scope has X-Forwarded-Host of a trusted proxy
 _ADDRESSES = frozenset({b"location", b"content-location", b"tarmac-job"})
-_base_path: ContextVar[str] = ContextVar("base_path", default="")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def address_of(path: str) -> str:
-    """Return the path of a route as the client of this request sees it, for bodies; header fields get it by
-    themselves."""
-    return _base_path.get() + path
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +102,7 @@ class Proxy:
         if base_path and scope["path"] == base_path and scope["method"] in ("GET", "HEAD"):
             await RedirectResponse(f"{base_path}/", 308)(scope, receive, send)
             return
-        _base_path.set(base_path)
+        current_base_path.set(base_path)
         path = _without_slash(scope["method"], _without_prefix(scope["path"], (base_path, self._base_path)))
         seen = {**scope, "path": path, FORWARDED_HOST: said.host, "scheme": said.scheme or scope.get("scheme", "http")}
         if said.client is not None:
@@ -177,4 +170,4 @@ def _last(scope: Scope, name: bytes) -> str:
     return next(_values(scope, name), "")
 
 
-__all__ = ["FORWARDED_HOST", "Proxy", "TrustedProxies", "address_of", "parse_address"]
+__all__ = ["FORWARDED_HOST", "Proxy", "TrustedProxies", "parse_address"]
