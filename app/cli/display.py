@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 from app.archive import Compression
+from app.archive.sizes import size_of
 from app.jobs.job import Job, JobArchive, JobImage
 from app.push import ImageState
 
@@ -64,15 +65,6 @@ def lines_of_image(image: JobImage) -> Iterator[str]:
         yield f"{image.state.value.replace('_', ' '):<15} {name}" + (f"  {image.digest}" if image.digest else "")
     if image.problem is not None:
         yield f"{'':<15} {image.problem.code}: {image.problem.detail}"
-
-
-def size_of(count: float) -> str:
-    """Bytes for a person: `12.3 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def summary_of(job: Job, seconds: float) -> str:

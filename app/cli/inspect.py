@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from app.archive import DEFAULT_LIMITS, Archive, TarIndex, index_file
+from app.archive.sizes import size_of
 from app.cli.archives import Taker, path_of
 from app.cli.destination import open_destinations
-from app.cli.display import display_on, shown, size_of
+from app.cli.display import display_on, shown
 from app.cli.options import options_of, settings_of
 from app.errors import Origin, TarmacError
 from app.jobs.job import JobArchive, plain_problem

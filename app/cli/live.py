@@ -11,7 +11,8 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from app.cli.display import News, shown, size_of
+from app.archive.sizes import size_of
+from app.cli.display import News, shown
 from app.jobs.job import Job
 from app.push import ImageState, Progress
 

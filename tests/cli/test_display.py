@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.archive import Compression
-from app.cli.display import Display, display_on, size_of, summary_of
+from app.archive.sizes import size_of
+from app.cli.display import Display, display_on, summary_of
 from app.cli.live import words_of
 from app.errors import DigestMismatch
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState

@@ -18,6 +18,7 @@ from app.archive.formats.storage_set import join_indexes, parts_of_storage
 from app.archive.formats.unknown import refuse
 from app.archive.formats.weight import weighed
 from app.archive.formats.zarf import ZarfPackage
+from app.archive.leftovers import find_leftovers
 from app.archive.model import DEFAULT_LIMITS, Archive, Limits, ReadAt
 from app.archive.producer import producer_of
 from app.archive.tar_index import TarIndex
@@ -61,7 +62,9 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     for known in FORMATS:
         if known.recognises(contents):
             archive = weighed(known.read(contents), limits)
-            return replace(archive, producer=producer_of(index, archive))
+            left = find_leftovers(index, source, archive)
+            notes = archive.notes if left is None else (*archive.notes, str(left))
+            return replace(archive, producer=producer_of(index, archive), notes=notes)
     raise refuse(contents, [known.name for known in FORMATS])
 
 

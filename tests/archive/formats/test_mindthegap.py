@@ -174,7 +174,7 @@ def test_tags_that_are_not_listed_are_told_and_stay_where_they_are() -> None:
     archive = opened(bundle(STORED, images={"docker.io": {"library/app": ["2"]}}))
     assert names(archive) == [("docker.io/library/app:2",)]
     assert roots(archive) == [MULTI.digest]
-    (note,) = archive.notes
+    note, _ = archive.notes
     assert note.endswith("library/app:1.0, team/tool:v1, things/one:1")
 
 

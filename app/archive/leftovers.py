@@ -1,0 +1,87 @@
+"""Blobs that no image of an archive refers to: what a reader did not find its way to is counted, never dropped in
+silence. Pure but for `ReadAt`.
+
+A blob is a member whose name states a digest, in whatever directory it lies: `blobs/sha256/<hex>`, `…/<hex>/data`,
+`sha256:<hex>`, `sha256-<hex>.tar.gz`, `<hex>.tar`, `<hex>/layer.tar`, `<hex>.json`. A reader has nothing to do for it;
+one whose blobs are called in another way adds the name to `stated_digest`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from app.archive.model import Archive, DockerImage, Extent, ReadAt
+from app.archive.sizes import size_of
+from app.archive.tar_index import Member, TarIndex
+from app.errors import MalformedArchive
+from app.oci import strict_json
+
+_BLOB = re.compile(r"(?:[a-z0-9]+[:-])?(?P<hex>[0-9a-f]{64}(?:[0-9a-f]{64})?)(?:\.(?:json|tar|tar\.gz|tar\.zst))?")
+_INSIDE = frozenset({"data", "layer.tar"})  # of a directory that has the blob's name
+MAX_DOCUMENT_BYTES = 64 << 10  # docker's description of a layer has below 2 KiB
+MAX_DOCUMENTS = 2_000  # that are read; the rest counts without a look
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """Blobs that nothing refers to; `size` in bytes, `first` is the name of one of them."""
+
+    count: int
+    size: int
+    first: str
+
+    def __str__(self) -> str:
+        blobs = "1 blob" if self.count == 1 else f"{self.count} blobs"
+        return (
+            f"the archive holds {blobs} ({size_of(self.size)}) that nothing pushed refers to, such as "
+            f"{self.first!r:.300}"
+        )
+
+
+def stated_digest(name: str) -> str | None:
+    """Return the hex digits of the digest that the name of a blob states; None if it is no blob's name."""
+    directory, _, component = name.rpartition("/")
+    if component in _INSIDE:
+        component = directory.rpartition("/")[2]
+    match = _BLOB.fullmatch(component)
+    return None if match is None else match["hex"]
+
+
+def find_leftovers(index: TarIndex, source: ReadAt, archive: Archive) -> Leftovers | None:
+    """Return what `archive`, which was read from `index`, does not refer to; None if that is nothing, or only what
+    docker 25 writes for docker 1.9 beside each layer. A blob that is there twice counts once. Blocks."""
+    found: dict[str, Member] = {}
+    extents = _extents(archive)
+    digests = {digest.encoded for digest in (*archive.manifests, *archive.blobs)}
+    for member in index.files():
+        encoded = stated_digest(member.name)
+        if encoded is not None and encoded not in digests and member.extent not in extents:
+            found.setdefault(encoded, member)
+    left = list(_without_descriptions(found.values(), source))
+    return Leftovers(len(left), sum(member.extent.size for member in left), left[0].name) if left else None
+
+
+def _extents(archive: Archive) -> set[Extent]:
+    layers = (layer for image in archive.images if isinstance(image.root, DockerImage) for layer in image.root.layers)
+    return {*archive.blobs.values(), *(layer.extent for layer in layers)}
+
+
+def _without_descriptions(members: Iterable[Member], source: ReadAt) -> Iterator[Member]:
+    for number, member in enumerate(members):
+        if number >= MAX_DOCUMENTS or not _is_description(member.extent, source):
+            yield member
+
+
+def _is_description(extent: Extent, source: ReadAt) -> bool:
+    """Whether it is the JSON object by which docker 1.9 knew a layer: it has an `id`, and no layers of its own."""
+    if extent.size > MAX_DOCUMENT_BYTES:
+        return False
+    raw = source.read_at(extent.offset, extent.size)
+    if not raw.startswith(b'{"id":"'):
+        return False
+    try:
+        members = strict_json(raw, what="a description of a layer", limit=MAX_DOCUMENT_BYTES)
+    except MalformedArchive:
+        return False
+    return isinstance(members, dict) and not {"rootfs", "manifests", "layers"} & members.keys()
