@@ -170,6 +170,17 @@ def test_every_error_code_is_told_with_its_status_and_no_other() -> None:
     assert told == {code: (int(status), retryable[code]) for code, status in statuses().items()}
 
 
+def test_every_operation_of_the_api_is_listed_with_its_request_and_no_other() -> None:
+    described = json.loads((ROOT / "openapi" / "openapi.json").read_text(encoding="utf-8"))["paths"]
+    expected = {
+        operation["operationId"]: f"{method.upper()} {path}"
+        for path, item in described.items()
+        for method, operation in item.items()
+        if "operationId" in operation
+    }
+    assert {codes(row[0])[0]: codes(row[1])[0] for row in rows(page("api"), "operation")} == expected
+
+
 def test_every_state_is_told_and_no_other() -> None:
     assert set(names(page("jobs"), "state of the job")) == {state.value for state in JobState}
     assert set(names(page("jobs"), "state of an image")) == {state.value for state in ImageState}

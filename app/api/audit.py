@@ -81,6 +81,7 @@ class AuditPage(BaseModel):
     response_model=AuditPage,
     responses=_RESPONSES,
     dependencies=[takes(*AuditListing.model_fields)],
+    operation_id="listAuditEntries",
 )
 async def read_audit(request: Request, context: Context, listing: Annotated[AuditListing, Query()]) -> Response:
     """Every end of a job, oldest first; kept when the job is deleted. As JSON lines an entry is a line, and the cursor

@@ -67,6 +67,7 @@ def _door(method: str, path: str, **told: Any) -> Callable[[Endpoint], Endpoint]
 @_door(
     "GET",
     "/_ping",
+    operation_id="ping",
     summary="Answer Docker's clients",
     response_class=Response,
     responses=_errors() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
@@ -76,7 +77,14 @@ async def ping() -> Response:
     return Response("OK", media_type="text/plain", headers=_PING)
 
 
-@_door("GET", "/version", summary="Tell the version", response_model=VersionDocument, responses=_errors())
+@_door(
+    "GET",
+    "/version",
+    operation_id="getVersion",
+    summary="Tell the version",
+    response_model=VersionDocument,
+    responses=_errors(),
+)
 async def tell_version() -> Response:
     """Of Tarmac, and of Docker's API as far as it is spoken."""
     return JSONAnswer(VersionDocument().model_dump(), headers=_PING)
@@ -85,6 +93,7 @@ async def tell_version() -> Response:
 @_door(
     "POST",
     "/images/load",
+    operation_id="loadImages",
     summary="Push an archive as docker load sends it",
     response_class=StreamingResponse,
     responses=_errors(422, 429, 502, 503, 507)
@@ -113,6 +122,7 @@ async def load_images(
 @_door(
     "POST",
     "/images/{name:path}/push",
+    operation_id="pushLoadedImage",
     summary="Tell where an image has landed, as docker push does",
     response_class=StreamingResponse,
     responses=_errors(404, 422, 502)
@@ -132,6 +142,7 @@ async def push_image(
 @_door(
     "GET",
     "/images/{name:path}/json",
+    operation_id="getLoadedImage",
     summary="Show an image that has landed, as docker inspect does",
     response_model=DockerImageDocument,
     responses=_errors(404, 422, 502),

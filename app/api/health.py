@@ -19,7 +19,7 @@ router = APIRouter(tags=["service"])
 
 
 @router.head("/healthz", include_in_schema=False)
-@router.get("/healthz", summary="Say that the process is alive")
+@router.get("/healthz", summary="Say that the process is alive", operation_id="getHealth")
 async def tell_alive() -> Health:
     """The process answers."""
     return Health(status="ok", version=__version__)
@@ -27,7 +27,11 @@ async def tell_alive() -> Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get(
-    "/readyz", summary="Say whether jobs can be taken", response_model=Health, responses=problems("unavailable")
+    "/readyz",
+    summary="Say whether jobs can be taken",
+    response_model=Health,
+    responses=problems("unavailable"),
+    operation_id="getReadiness",
 )
 async def tell_ready(context: Context) -> Response:
     """Jobs can be taken: the job store answers, the spool has room, the service is not about to stop."""
@@ -42,7 +46,11 @@ async def tell_ready(context: Context) -> Response:
 
 
 @router.get(
-    "/metrics", summary="Show the counts", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+    "/metrics",
+    summary="Show the counts",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+    operation_id="getMetrics",
 )
 async def tell_metrics(context: Context) -> Response:
     """For Prometheus."""
@@ -50,7 +58,7 @@ async def tell_metrics(context: Context) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.get("/registries", summary="List the registries")
+@router.get("/registries", summary="List the registries", operation_id="listRegistries")
 async def list_registries(context: Context) -> RegistryList:
     """The configured registries, and whether they can be used now."""
     async with asyncio.TaskGroup() as group:

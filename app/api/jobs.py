@@ -53,6 +53,7 @@ class Listing(BaseModel):
     response_model=JobPage,
     responses=problems("invalid_request"),
     dependencies=[takes(*Listing.model_fields)],
+    operation_id="listJobs",
 )
 async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> Response:
     """The jobs, newest first."""
@@ -71,6 +72,7 @@ async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> R
     response_model=JobDocument,
     responses=problems("not_found", "invalid_request"),
     dependencies=[takes("wait")],
+    operation_id="getJob",
 )
 async def show_job(
     job_id: str,
@@ -96,6 +98,7 @@ async def show_job(
             {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}, "description": "Go on after it."}
         ]
     },
+    operation_id="streamJobEvents",
 )
 async def watch_job(job_id: str, request: Request, context: Context) -> Response:
     """Server-sent events, for `EventSource` and `curl -N`."""
@@ -115,6 +118,7 @@ async def watch_job(job_id: str, request: Request, context: Context) -> Response
     response_model=JobDocument,
     responses=problems("not_found", "conflict", "invalid_request"),
     dependencies=[takes()],
+    operation_id="cancelJob",
 )
 async def cancel_job(job_id: str, context: Context) -> Response:
     """Stop the job. What has been pushed stays; no tag is set any more."""
@@ -128,6 +132,7 @@ async def cancel_job(job_id: str, context: Context) -> Response:
     response_model=JobDocument,
     responses=problems("not_found", "conflict", "invalid_request"),
     dependencies=[takes()],
+    operation_id="retryJob",
 )
 async def retry_job(job_id: str, context: Context) -> Response:
     """Push what is missing of a job that failed or was cancelled."""
@@ -140,6 +145,7 @@ async def retry_job(job_id: str, context: Context) -> Response:
     status_code=204,
     responses=problems("not_found", "conflict", "invalid_request"),
     dependencies=[takes()],
+    operation_id="deleteJob",
 )
 async def delete_job(job_id: str, context: Context) -> None:
     """Forget a job that has ended, and its archives."""

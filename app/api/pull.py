@@ -102,20 +102,25 @@ def serve_pulls(app: FastAPI, source: PullSource) -> None:
 
 @_router.get("", include_in_schema=False)
 @_router.head("/", include_in_schema=False)
-@_router.get("/", summary="Tell that this is a registry", responses=pull_answers())
+@_router.get("/", summary="Tell that this is a registry", responses=pull_answers(), operation_id="getApiVersion")
 async def version() -> Response:
     return JSONAnswer({})
 
 
 @_router.head("/_catalog", include_in_schema=False)
-@_router.get("/_catalog", summary="List the repositories", responses=pull_answers(400))
+@_router.get("/_catalog", summary="List the repositories", responses=pull_answers(400), operation_id="listRepositories")
 async def catalog(request: Request, source: _Source, n: str | None = None, last: str = "") -> Response:
     names, link = _page(request, await source.repositories(), (n, last))
     return JSONAnswer({"repositories": names}, headers=link)
 
 
 @_router.head("/{name:path}/tags/list", include_in_schema=False)
-@_router.get("/{name:path}/tags/list", summary="List the tags of a repository", responses=pull_answers(400, 404))
+@_router.get(
+    "/{name:path}/tags/list",
+    summary="List the tags of a repository",
+    responses=pull_answers(400, 404),
+    operation_id="listTags",
+)
 async def tags(request: Request, source: _Source, name: str, n: str | None = None, last: str = "") -> Response:
     found = await source.tags(parse_repository(name))
     if found is None:
@@ -126,7 +131,10 @@ async def tags(request: Request, source: _Source, name: str, n: str | None = Non
 
 @_router.head("/{name:path}/referrers/{digest}", include_in_schema=False)
 @_router.get(
-    "/{name:path}/referrers/{digest}", summary="List the manifests that refer to one", responses=pull_answers(400)
+    "/{name:path}/referrers/{digest}",
+    summary="List the manifests that refer to one",
+    responses=pull_answers(400),
+    operation_id="listReferrers",
 )
 async def referrers(
     source: _Source, name: str, digest: str, artifact_type: Annotated[str | None, Query(alias="artifactType")] = None
@@ -143,6 +151,7 @@ async def referrers(
     "/{name:path}/manifests/{reference}",
     summary="Pull a manifest by tag or digest",
     responses=pull_answers(304, 400, 404),
+    operation_id="getManifest",
 )
 async def manifest(request: Request, source: _Source, name: str, reference: str) -> Response:
     parse_repository(name)
@@ -165,6 +174,7 @@ async def manifest(request: Request, source: _Source, name: str, reference: str)
     "/{name:path}/blobs/{digest}",
     summary="Pull a blob, or a range of it",
     responses=pull_answers(206, 304, 400, 404, 416),
+    operation_id="getBlob",
 )
 async def blob(request: Request, source: _Source, name: str, digest: str) -> Response:
     wanted = _digest(digest)

@@ -169,6 +169,7 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
     status_code=202,
     responses=PUSH_RESPONSES,
     openapi_extra=describe_push("post"),
+    operation_id="pushArchives",
 )
 async def push_archives(request: Request, context: Context) -> Response:
     """Take archives (a form, or the body itself) or paths of archives on the server, and push every image in them."""
@@ -187,6 +188,7 @@ async def put_unnamed_archive(request: Request, context: Context) -> Response:
     status_code=202,
     responses=PUSH_RESPONSES,
     openapi_extra=describe_push("put"),
+    operation_id="pushArchiveFile",
 )
 async def put_archive(filename: str, request: Request, context: Context) -> Response:
     """Take the body as an archive: `curl -T x.tar http://host/push/`."""

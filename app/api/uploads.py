@@ -54,7 +54,7 @@ async def tell_protocols(request: Request, context: Context) -> Response:
     return Response(status_code=204, headers=common_headers(request, context) | discovery_headers(context))
 
 
-@router.post("", summary="Begin an upload that can be resumed", status_code=201, **CREATE)
+@router.post("", summary="Begin an upload that can be resumed", status_code=201, **CREATE, operation_id="createUpload")
 async def create_upload(request: Request, context: Context) -> Response:
     """Begin an upload, with some of its bytes, all of them, or none. Its job can be watched from then on."""
     try:
@@ -69,7 +69,9 @@ async def create_upload(request: Request, context: Context) -> Response:
     return answer_to(request, shown, headers, created=True)
 
 
-@router.head("/{upload_id}", summary="Ask how far an upload is", status_code=204, **SHOW)
+@router.head(
+    "/{upload_id}", summary="Ask how far an upload is", status_code=204, **SHOW, operation_id="getUploadOffset"
+)
 async def show_upload(upload_id: str, request: Request, context: Context) -> Response:
     """What is here stays here, whatever happens to the service."""
     headers = common_headers(request, context)
@@ -81,7 +83,7 @@ async def show_upload(upload_id: str, request: Request, context: Context) -> Res
     return answer_to(request, shown, headers | described(shown, context.max_upload_bytes))
 
 
-@router.patch("/{upload_id}", summary="Go on with an upload", status_code=204, **APPEND)
+@router.patch("/{upload_id}", summary="Go on with an upload", status_code=204, **APPEND, operation_id="appendToUpload")
 async def append_to_upload(upload_id: str, request: Request, context: Context) -> Response:
     """Append bytes. With the last one the archive is opened and its job queued."""
     headers = common_headers(request, context)
@@ -99,7 +101,13 @@ async def append_to_upload(upload_id: str, request: Request, context: Context) -
     return answer_to(request, appended.shown, headers)
 
 
-@router.delete("/{upload_id}", summary="Give an upload up", status_code=204, responses=SHOW["responses"])
+@router.delete(
+    "/{upload_id}",
+    summary="Give an upload up",
+    status_code=204,
+    responses=SHOW["responses"],
+    operation_id="deleteUpload",
+)
 async def cancel_upload(upload_id: str, request: Request, context: Context) -> Response:
     """What has come goes, and a job that was still receiving it is cancelled."""
     headers = common_headers(request, context)
@@ -121,7 +129,9 @@ async def overridden(upload_id: str, request: Request, context: Context) -> Resp
     return problem_response(MalformedRequest("append with PATCH, or with POST and X-HTTP-Method-Override: PATCH"))
 
 
-@router.post("/{upload_id}/push", summary="Push an archive that is held", status_code=202, **HELD)
+@router.post(
+    "/{upload_id}/push", summary="Push an archive that is held", status_code=202, **HELD, operation_id="pushHeldArchive"
+)
 async def push_held(upload_id: str, request: Request, context: Context) -> Response:
     """Another job of the archive of an upload that was begun with `hold`, without sending it again. The body has the
     options of the push as members."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,17 @@ CONTRACT = {
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     return openapi_document()
+
+
+def test_every_operation_has_a_name_of_its_own_that_a_client_can_use(document: dict[str, Any]) -> None:
+    names = [
+        operation["operationId"]
+        for item in document["paths"].values()
+        for operation in item.values()
+        if "responses" in operation
+    ]
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]*)*", name) for name in names), names
+    assert len(set(names)) == len(names)
 
 
 def references(node: object) -> Iterator[str]:
