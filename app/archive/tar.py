@@ -1,4 +1,5 @@
-"""TarIndexer: tar bytes in, TarIndex out, in pieces of any size and without keeping a payload byte.
+"""TarIndexer: tar bytes in, TarIndex out, in pieces of any size and without keeping a payload byte. Of each file it
+keeps how the content is compressed, which the first bytes tell, so that nobody has to read them for that later.
 
 Where two tar readers would disagree about an archive, it is refused: what one of them scanned is else not what the
 other one pushes (CVE-2025-62518).
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+from app.archive.compression import SNIFF_BYTES, sniff
 from app.archive.magic import describe, shown
-from app.archive.model import DEFAULT_LIMITS, Extent, Limits, ReadAt
+from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_header import (
     BLOCK,
     GNU_NAME,
@@ -62,6 +64,8 @@ class TarIndexer:
         self._last = ""  # name of the last member, for messages
         self.first_file: str | None = None  # name of the first regular file, once it was met
         self._files: list[Member] = []
+        self._payload: Extent | None = None  # of the file whose first bytes are the next block
+        self._compressed: dict[int, Compression] = {}
         self._zeros = 0  # blocks; two end the archive
         self._end = 0
 
@@ -107,14 +111,17 @@ class TarIndexer:
             raise UnknownFormat("the archive is empty: there is not one byte in it")
         if self._partial and not self._at:
             raise _not_a_tar(bytes(self._partial))
-        if self._partial or self._extension or self._extensions.count:
-            raise TruncatedArchive(f"the archive ends at byte {self._received}, inside the header at byte {self._at}")
-        if self._received < self._at:
+        end = self._at if self._payload is None else _end(self._payload)
+        if self._received < end:
             raise TruncatedArchive(
                 f"the archive ends at byte {self._received}, inside member {self._last!r:.300}, which goes on to byte "
-                f"{self._at}"
+                f"{end}"
             )
-        return TarIndex(MappingProxyType(self._members), self._received, self._limits)
+        if self._partial or self._extension or self._extensions.count:
+            raise TruncatedArchive(f"the archive ends at byte {self._received}, inside the header at byte {self._at}")
+        return TarIndex(
+            MappingProxyType(self._members), self._received, self._limits, MappingProxyType(self._compressed)
+        )
 
     def _feed_tail(self, tail: bytes) -> None:
         if tail.strip(b"\0") and not self._count:
@@ -129,7 +136,9 @@ class TarIndexer:
             raise LimitExceeded(f"more than {MAX_TAIL} zero bytes follow the end of the archive at byte {self._end}")
 
     def _take(self, block: bytes) -> None:
-        """One block: the content of an extension header, zeros, or a header."""
+        """One block: the first bytes of a file, the content of an extension header, zeros, or a header."""
+        if self._payload is not None:
+            return self._take_first_bytes(block, self._payload)
         at, self._at = self._at, self._at + len(block)
         extension, self._extension, self._wanted = self._extension, None, BLOCK
         if extension:
@@ -138,6 +147,13 @@ class TarIndexer:
             self._take_zeros(at)
         else:
             self._take_header(block, at)
+        return None
+
+    def _take_first_bytes(self, block: bytes, payload: Extent) -> None:
+        compression = sniff(block)
+        if compression is not Compression.NONE:
+            self._compressed[payload.offset] = compression
+        self._payload, self._at, self._wanted = None, _end(payload), BLOCK
 
     def _take_zeros(self, at: int) -> None:
         if self._extensions.count:
@@ -206,7 +222,8 @@ class TarIndexer:
         if size and kind is not MemberKind.FILE:
             raise MalformedArchive(f"{kind} {name!r:.300} carries {size} bytes of data; tar readers differ on these")
         member = Member(normalise(name), kind, Extent(self._at, size), target)
-        self._at += _blocks(size)
+        if size:
+            self._payload, self._wanted = member.extent, min(size, SNIFF_BYTES)
         if member.name:
             self._keep(member)
         elif kind is not MemberKind.DIRECTORY:
@@ -237,6 +254,11 @@ def index_file(source: ReadAt, size: int, limits: Limits = DEFAULT_LIMITS) -> Ta
 
 def _blocks(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
+
+
+def _end(payload: Extent) -> int:
+    """Return where the next header stands."""
+    return payload.offset + _blocks(payload.size)
 
 
 def _kind(type_: bytes, name: str) -> MemberKind:

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
-from app.archive.model import DEFAULT_LIMITS, Extent, Limits, ReadAt
+from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.errors import LimitExceeded, MalformedArchive
 
 MAX_REPEATS = 16  # of one name with different content; an archive that was appended to has two or three
+NOTHING_COMPRESSED: Mapping[int, Compression] = MappingProxyType({})
 _UNEVEN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")  # an empty component, `.` or `..`
 
 
@@ -63,12 +65,14 @@ def resolve_target(link: Member) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TarIndex:
-    """members  by normalised name, in archive order; several where a name occurs more than once
-    size     bytes of the plain tar"""
+    """members     by normalised name, in archive order; several where a name occurs more than once
+    size        bytes of the plain tar
+    compressed  how the files are compressed, by their offsets; what is not compressed is not in it"""
 
     members: Mapping[str, tuple[Member, ...]]
     size: int
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
+    compressed: Mapping[int, Compression] = field(default_factory=lambda: NOTHING_COMPRESSED, repr=False)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -81,6 +85,10 @@ class TarIndex:
             for member in members:
                 if member.kind is MemberKind.FILE:
                     yield member
+
+    def compression(self, extent: Extent) -> Compression:
+        """Return how the content of a file is compressed, as its first bytes tell."""
+        return self.compressed.get(extent.offset, Compression.NONE)
 
     def extent(self, name: str) -> Extent | None:
         """Where the bytes of `name` lie, links followed; None where no file has that name.

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from app.archive import Extent, Member, MemberKind, TarIndex, TarIndexer, index_file
+from app.archive import Compression, Extent, Member, MemberKind, TarIndex, TarIndexer, index_file
 from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
 from tests.archive.tar_blocks import END, Bytes, extension, feed, file, header, index, link, padded, pax
 
@@ -318,7 +318,9 @@ def test_a_member_beyond_eight_gib_is_hopped_over(magic: bytes) -> None:
 def test_an_indexer_tells_what_it_needs_not_be_fed() -> None:
     indexer = TarIndexer()
     indexer.feed(header("a", 10 * 512))
-    assert indexer.skip(1000) == 1000
+    assert indexer.skip(1000) == 0  # the first bytes of a file say how it is compressed
+    indexer.feed(bytes(10))
+    assert indexer.skip(990) == 990
     indexer.feed(bytes(120))
     assert indexer.skip(1 << 40) == 4000
     assert indexer.position == 11 * 512
@@ -326,6 +328,35 @@ def test_an_indexer_tells_what_it_needs_not_be_fed() -> None:
     indexer.feed(END)
     assert indexer.ended
     assert names(indexer.finish()) == ["a"]
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 11, 511, 512, 513, 4000, 9000])
+@pytest.mark.parametrize(
+    ("magic", "compression"),
+    [
+        (b"\x1f\x8b\x08", Compression.GZIP),
+        (b"\x28\xb5\x2f\xfd", Compression.ZSTD),
+        (b"\xfd7zXZ\0", Compression.XZ),
+        (b"BZh91AY&SY", Compression.BZIP2),
+        (b"plain", Compression.NONE),
+    ],
+)
+def test_how_a_file_is_compressed_is_known_without_another_look(
+    size: int, magic: bytes, compression: Compression
+) -> None:
+    content = (magic + bytes(size))[:size]
+    archive = index(file("before", b"x" * 3000) + file("empty") + file("a", content) + file("after", b"y") + END)
+    extent = archive.extent("a")
+    assert extent is not None
+    whole = size >= len(magic)
+    assert archive.compression(extent) is (compression if whole else Compression.NONE)
+    assert set(archive.compressed) <= {extent.offset}
+
+
+def test_an_archive_cut_within_the_first_bytes_of_a_file_is_cut_in_that_file() -> None:
+    for left in (1, 5, 10, 600):
+        with pytest.raises(TruncatedArchive, match="inside member 'a', which goes on to byte 1536"):
+            index((header("a", 1000) + bytes(1024))[: 512 + left])
 
 
 # --- extensions

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from app.archive.compression import sniff
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_index import TarIndex, normalise
 from app.errors import LimitExceeded
@@ -55,8 +54,8 @@ class Contents:
         return self.index.extent(normalise(name))
 
     def compression(self, extent: Extent) -> Compression:
-        """How the bytes are wrapped, told by the first of them."""
-        return sniff(self._head(extent))
+        """Return how the bytes are compressed, as the first of them tell. Nothing is read for it."""
+        return self.index.compression(extent)
 
     def is_plain_tar(self, extent: Extent) -> bool:
         """Also true for the tar of nothing, which is all zeros."""

@@ -9,7 +9,7 @@ from app.archive.formats.contents import Contents
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.oc_mirror import OcMirror, has_end
 from app.archive.formats.storage_tree import holds_repositories, holds_tree
-from app.archive.model import Extent
+from app.archive.model import Compression, Extent
 from app.archive.tar_index import Member, TarIndex
 
 
@@ -33,12 +33,14 @@ def _is_storage(contents: Contents) -> bool:
 def join_indexes(indexes: Sequence[TarIndex]) -> TarIndex:
     """As if the bytes of the tars, which all have the same limits, stood one after another."""
     members: dict[str, tuple[Member, ...]] = {}
+    compressed: dict[int, Compression] = {}
     start = 0
     for index in indexes:
+        compressed.update({start + offset: compression for offset, compression in index.compressed.items()})
         for name, found in index.members.items():
             members[name] = (*members.get(name, ()), *(_moved(member, start) for member in found))
         start += index.size
-    return TarIndex(members, start, indexes[0].limits)
+    return TarIndex(members, start, indexes[0].limits, compressed)
 
 
 def _moved(member: Member, by: int) -> Member:
