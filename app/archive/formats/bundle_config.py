@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.plain_yaml import MAX_BYTES, Node, read_lines, read_yaml
 from app.archive.formats.storage_tree import Wanted, valid_path
+from app.archive.yaml import MAX_BYTES, Node, read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Reference
 
+MAX_LINES = 60_000  # of the plain form, an image or a URL on each
 IMAGES = "images.yaml"
 CHARTS = "charts.yaml"
 _CHARTS_PREFIX = "charts/"  # in the bundle only; at the destination a chart has no prefix
@@ -38,7 +39,7 @@ def read_listing(contents: Contents) -> Listing:
 
 def _images(raw: bytes) -> Iterator[Wanted]:
     """Registry host -> `images` -> repository -> tags; or one image a line."""
-    lines = read_lines(raw, what=IMAGES)
+    lines = _lines(raw, IMAGES)
     if not _is_yaml(lines):
         yield from _plain_images(lines)
         return
@@ -48,6 +49,21 @@ def _images(raw: bytes) -> Iterator[Wanted]:
         for repository, tags in _mapping(listed, f"`images` of {where}").items():
             for tag in _texts(tags, f"{repository!r:.300} of {where}"):
                 yield _image(registry, repository, tag)
+
+
+def _lines(raw: bytes, what: str) -> list[str]:
+    """Raises LimitExceeded, and MalformedArchive for control characters and for what only some readers take for the end
+    of a line."""
+    if raw.count(b"\n") > MAX_LINES:
+        raise LimitExceeded(f"{what} has {raw.count(10)} lines; at most {MAX_LINES} are read")
+    try:
+        lines = [line.removesuffix("\r") for line in raw.decode("utf-8").split("\n")]
+    except UnicodeDecodeError as error:
+        raise MalformedArchive(f"{what} is not UTF-8 at byte {error.start}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.isprintable():
+            raise MalformedArchive(f"line {number} of {what} holds a tab or a control character")
+    return lines
 
 
 def _is_yaml(lines: Sequence[str]) -> bool:
@@ -96,14 +112,14 @@ def _charts(raw: bytes) -> Iterator[Wanted]:
 
 def _charts_members(raw: bytes) -> Mapping[str, Node]:
     """Nothing for the plain form, which is a list of URLs."""
-    if not _is_yaml(read_lines(raw, what=CHARTS)):
+    if not _is_yaml(_lines(raw, CHARTS)):
         return {}
     return _members(read_yaml(raw, what=CHARTS), _CHARTS_KEYS, CHARTS)
 
 
 def _urls(raw: bytes) -> Iterator[str]:
     """A URL does not tell what the chart is called in the bundle, whose maker lists such charts by name as well."""
-    lines = read_lines(raw, what=CHARTS)
+    lines = _lines(raw, CHARTS)
     plain = [text for line in lines if (text := line.strip(" ")) and not text.startswith("#")]
     urls = _texts(_charts_members(raw).get("chartURLs"), "chartURLs") if _is_yaml(lines) else plain
     if urls:

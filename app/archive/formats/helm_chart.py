@@ -5,17 +5,16 @@ as the config, the file as it was sent as the one layer, the version as the tag 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from app.archive.chart import HEAD_BYTES, MAX_CHART_BYTES, MAX_UNPACKED_BYTES, read_chart_yaml, starts_a_chart
-from app.archive.formats.contents import Contents
-from app.archive.formats.plain_yaml import Node, read_lines, read_yaml
+from app.archive.formats.contents import Contents, enumerated
 from app.archive.model import Archive, Compression, Extent, ImageEntry, Limits
 from app.archive.tar_index import Member
+from app.archive.yaml import Node, read_members
 from app.errors import MalformedArchive
 from app.oci import Descriptor, Digest, Manifest, new_manifest
 from app.oci.media_types import OCI_MANIFEST
@@ -26,7 +25,6 @@ MAX_CHARTS = 1_000  # in one tar
 MAX_TOTAL_BYTES = 512 << 20  # of all of them unpacked, which takes about a second
 _PREFIX = "org.opencontainers.image."
 _ANNOTATIONS = {"title": "name", "version": "version", "description": "description", "url": "home"}
-_SIMPLE = re.compile(r"(?:apiVersion|name|version|appVersion|kubeVersion|description|type|icon|home): ")
 _BOOLEANS = {"true": True, "false": False}  # of Chart.yaml: `deprecated`, and `enabled` of a dependency
 _BOOLEAN_KEYS = frozenset({"deprecated", "enabled"})
 
@@ -70,27 +68,14 @@ def _is_chart(contents: Contents, member: Member) -> bool:
 
 
 def _metadata(chart_yaml: bytes, what: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Chart.yaml as JSON members, and a note where not all of it could be read. Raises MalformedArchive."""
+    """Chart.yaml as JSON members, and a note if not all of it could be read. Raises LimitExceeded, MalformedArchive."""
     where = f"Chart.yaml of {what!r:.200}"
-    notes: tuple[str, ...] = ()
-    try:
-        node = read_yaml(chart_yaml, what=where)
-    except MalformedArchive as refusal:
-        node = _simple(chart_yaml, where)
-        notes = (f"of {where} only {', '.join(node)} are in the chart's config at the registry: {refusal}",)
-    if not isinstance(node, dict):
-        raise MalformedArchive(f"{where} is no mapping")
-    return {key: _json(key, value) for key, value in node.items() if value is not None}, notes
-
-
-def _simple(chart_yaml: bytes, where: str) -> dict[str, Node]:
-    """The members of one line each; annotations and the like, often of many, are left out."""
-    members: dict[str, Node] = {}
-    for line in read_lines(chart_yaml, what=where):
-        if _SIMPLE.match(line):
-            read = read_yaml(line.encode(), what=where)
-            members |= read if isinstance(read, dict) else {}
-    return members
+    members, problems = read_members(chart_yaml, what=where)
+    note = (
+        f"of {where} only {', '.join(members)} are in the chart's config at the registry: {enumerated(list(problems))}"
+    )
+    metadata = {key: _json(key, value) for key, value in members.items() if value is not None}
+    return metadata, (note,) if problems else ()
 
 
 def _json(key: str, node: Node) -> Any:

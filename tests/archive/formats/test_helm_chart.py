@@ -104,21 +104,12 @@ def test_several_charts_in_a_tar_are_several_artifacts() -> None:
     assert [entry.paths for entry in archive.images] == [("podinfo:6.0.0_build.1",), ("other:6.0.0_build.1",)]
 
 
-BLOCKS = CHART_YAML + b"annotations:\n  artifacthub.io/changes: |\n    - one\nicon: 'a b'\n"
-
-
-def test_of_yaml_that_is_not_read_the_simple_members_are_kept_and_told() -> None:
-    archive = opened(packaged(BLOCKS))
-    assert config_of(archive) == {
-        "apiVersion": "v2",
-        "name": "podinfo",
-        "version": "6.0.0+build.1",
-        "appVersion": "6.0",
-        "description": "A small web application",
-        "home": "https://example.com",
-        "icon": "a b",
-    }
+def test_members_that_cannot_be_read_are_left_out_and_told() -> None:
+    archive = opened(packaged(CHART_YAML + b"sources: [*x]\nicon: 'a b'\n"))
+    assert "sources" not in config_of(archive)
+    assert config_of(archive)["icon"] == "a b"
     assert "only apiVersion, name" in archive.notes[0]
+    assert "has an alias" in archive.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +120,7 @@ def test_of_yaml_that_is_not_read_the_simple_members_are_kept_and_told() -> None
         b"name: a\n",
         b"version: 1.0.0\n",
         b"name:\n  - a\nversion: 1.0.0\n",
-        b"name: &a b\nversion: 1.0.0\n",
+        b"name: *a\nversion: 1.0.0\n",
     ],
 )
 def test_a_chart_without_a_name_and_a_version_is_refused(chart_yaml: bytes) -> None:

@@ -231,7 +231,7 @@ def test_charts_that_are_listed_by_url_are_told(charts: bytes, count: int) -> No
         ("images", b"a:\n  images:\n    ../b:\n      - c\n", "no registry could hold"),
         ("images", b"a:\n  images:\n    b:\n      - ../c\n", "no registry could hold"),
         ("images", b"a:\n  images:\n    b:\n      - sha256:abc\n", "no registry could hold"),
-        ("images", b"a:\n  images: &x\n", "line 2 of images.yaml"),
+        ("images", b"a:\n  images: *x\n", "line 2 of images.yaml"),
         ("images", b"ok/a:1\nNot/A:1\n", "line 2 of images.yaml is no image name"),
         ("images", b"ok/a:1 # no comment here\n", "line 1 of images.yaml is no image name"),
         ("images", b"ok/a:1\tb\n", "line 1 of images.yaml holds a tab"),
