@@ -64,10 +64,14 @@ class HttpRegistry:
         """Nothing is sent yet. Raises InvalidRequest where a certificate file cannot be used."""
         await self._client.open()
 
-    async def close(self) -> None:
-        """Waits for the cancelling of upload sessions, which has its own short time limit."""
+    async def finish(self) -> None:
+        """Wait for what goes on after a call has returned: sessions are cancelled, each within a short time limit, and
+        notes of unproven blobs are written."""
         await self._endpoint.finish()
         await self._stored.unproven.finish()
+
+    async def close(self) -> None:
+        await self.finish()
         await self._client.close()
 
     async def __aenter__(self) -> Self:

@@ -348,7 +348,7 @@ async def test_what_others_have_staged_is_not_mounted_for_a_bound_token(
     async with at_work_early(bench) as service:
         async with await bound(service, "victim", *victim).begin() as upload:
             upload.foresee(JobRequest(PushOptions(prefix="other/b")))
-            await upload.receive("x.tar", at_once(layout(name="app:1")))
+            await upload.receive("x.tar", held_back(layout(name="app:1"), registry.held))
             job = await ended(service, await upload.submit(JobRequest(PushOptions(prefix="other/b"))))
         assert job.state is JobState.SUCCEEDED, job.problem
         before = {digest for repository, digest in registry.blobs if repository.startswith("staging")}

@@ -140,20 +140,11 @@ async def test_after_a_cut_the_blob_goes_by_patch_and_an_empty_put_and_is_looked
         registry_at(server.url, None) as registry,
     ):
         await registry.push_blob("a", Blob(DATA, asked=False))
-        sent = [f"{seen.method} {seen.headers.get('content-length', '')}" for seen in server.requests[1:]]
-        assert sent == [
-            "POST 0",
-            f"PUT {len(DATA)}",
-            "GET ",
-            "DELETE ",
-            "HEAD ",
-            "POST 0",
-            f"PATCH {len(DATA)}",
-            "PUT 0",
-            "HEAD ",
-        ]
         await registry.push_blob("a", Blob(DATA + b"another"))
-    assert [seen.method for seen in server.requests[-2:]] == ["POST", "PUT"], "it is about this blob alone"
+    sent = [f"{seen.method} {seen.headers.get('content-length', '')}" for seen in server.requests[1:]]
+    sent.remove("DELETE ")  # comes at any time
+    assert sent[:8] == ["POST 0", f"PUT {len(DATA)}", "GET ", "HEAD ", "POST 0", f"PATCH {len(DATA)}", "PUT 0", "HEAD "]
+    assert [line.partition(" ")[0] for line in sent[-2:]] == ["POST", "PUT"], "it is about this blob alone"
 
 
 # Another process

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import DigestMismatch, RegistryRejected
 from app.oci import Digest
-from app.registry.client import HttpSettings, Timeouts
+from app.registry.client import HttpSettings
 from app.registry.ending import carried_out
 from app.registry.http import HttpRegistry
 from app.registry.wire import parse_registry_url
@@ -36,8 +36,8 @@ class HaltingContent(BytesContent):
         await asyncio.Event().wait()
 
 
-def opened(url: str, **more: object) -> HttpRegistry:
-    return HttpRegistry(HttpSettings(parse_registry_url(url, "url"), **more), pause=Lapse().pause)  # type: ignore[arg-type]
+def opened(url: str) -> HttpRegistry:
+    return HttpRegistry(HttpSettings(parse_registry_url(url, "url")), pause=Lapse().pause)
 
 
 async def cancelled_in_the_middle(registry: HttpRegistry, content: HaltingContent) -> None:
@@ -118,12 +118,13 @@ async def test_a_blob_that_has_been_given_whole_is_not_broken_off() -> None:
     assert memory.sessions == {}
 
 
+@pytest.mark.leaping
 async def test_a_registry_that_gives_no_answer_does_not_hold_up_cancelling() -> None:
     arrived = asyncio.Event()
     steps = [answer(202, {"Location": "/v2/team/app/blobs/uploads/1"}), hang(arrived), answer(204)]
     async with (
         ScriptedRegistry(steps) as server,
-        opened(server.url, timeouts=Timeouts(cleanup=0.05)) as registry,
+        opened(server.url) as registry,
     ):
         await cancelled_in_the_middle(registry, HaltingContent())
     assert [method for method, _ in server.asked] == ["POST", "PATCH", "DELETE"]
@@ -148,6 +149,7 @@ async def test_cancelling_a_session_is_tried_again_while_the_registry_is_busy(an
     assert [method for method, _ in server.asked].count("DELETE") == asked
 
 
+@pytest.mark.leaping
 async def test_a_request_that_does_not_come_to_its_end_is_broken_off_after_its_time() -> None:
     begun, ended = asyncio.Event(), []
 
@@ -158,7 +160,7 @@ async def test_a_request_that_does_not_come_to_its_end_is_broken_off_after_its_t
         finally:
             ended.append(True)
 
-    task = asyncio.create_task(carried_out(request(), lambda: True, 0.05))
+    task = asyncio.create_task(carried_out(request(), lambda: True, 5))
     await begun.wait()
     for _ in range(2):
         task.cancel()

@@ -25,9 +25,8 @@ from app.errors import (
     SizeMismatch,
 )
 from app.oci import Descriptor, Digest, media_types
-from app.registry import client
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.client import HttpSettings, Timeouts
+from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
@@ -51,16 +50,17 @@ DIGEST = Digest.of(b"layer")
 UPLOAD = {"Location": "/v2/a/blobs/uploads/1?_state=x%3D"}
 RAW = json.dumps({"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": []}).encode()
 INDEX = Descriptor(media_types.OCI_INDEX, Digest.of(RAW), len(RAW))
-PATIENT = Timeouts()
-QUICK = Timeouts(connect=5, write=0.2, read=0.2, manifest=0.2, cleanup=0.2)
+
+pytestmark = pytest.mark.leaping
 
 
 @asynccontextmanager
-async def scripted(*steps: Step, timeouts: Timeouts = PATIENT) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry]]:
-    async with ScriptedRegistry(steps) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"), timeouts=timeouts)
-        async with HttpRegistry(settings) as registry:
-            yield server, registry
+async def scripted(*steps: Step) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry]]:
+    async with (
+        ScriptedRegistry(steps) as server,
+        HttpRegistry(HttpSettings(parse_registry_url(server.url, "url"))) as registry,
+    ):
+        yield server, registry
 
 
 # What is asked, and how often
@@ -390,7 +390,7 @@ async def test_a_far_end_that_takes_no_bytes_is_given_up() -> None:
         await asyncio.Event().wait()
 
     content = BytesContent(bytes(64 << 20))
-    async with scripted(answer(202, UPLOAD), step, answer(204), timeouts=QUICK) as (_, registry):
+    async with scripted(answer(202, UPLOAD), step, answer(204)) as (_, registry):
         with pytest.raises(RegistryUnreachable, match=r"timed out \(sending\)"):
             await registry.push_blob("a", content)
 
@@ -472,7 +472,7 @@ async def test_a_session_that_was_asked_for_is_cancelled_when_it_is_known() -> N
 
 async def test_a_session_that_nobody_hears_of_is_given_up() -> None:
     asked = asyncio.Event()
-    async with scripted(hang(asked), timeouts=QUICK) as (server, registry):
+    async with scripted(hang(asked)) as (server, registry):
         pushing = asyncio.create_task(registry.push_blob("a", BytesContent(b"0123456789")))
         await asked.wait()
         pushing.cancel()
@@ -503,7 +503,7 @@ async def test_a_manifest_that_is_on_its_way_is_there_when_its_push_is_cancelled
 
 async def test_a_session_is_cancelled_even_when_the_push_is_cancelled_twice() -> None:
     content, deleting = EndlessContent(b"0123456789"), asyncio.Event()
-    async with scripted(answer(202, UPLOAD), answer(201), hang(deleting), timeouts=QUICK) as (server, registry):
+    async with scripted(answer(202, UPLOAD), answer(201), hang(deleting)) as (server, registry):
         pushing = asyncio.create_task(registry.push_blob("a", content))
         await content.begun.wait()
         pushing.cancel()
@@ -530,10 +530,10 @@ async def test_content_that_never_learns_its_digest_is_a_fault_of_ours() -> None
 
 
 async def test_a_registry_that_does_not_answer_is_given_up() -> None:
-    async with scripted(hang(), timeouts=QUICK) as (_, registry):
+    async with scripted(hang()) as (_, registry):
         with pytest.raises(RegistryUnreachable, match="timed out"):
             await registry.blob_exists("a", DIGEST)
-    async with scripted(hang(), timeouts=QUICK) as (_, registry):
+    async with scripted(hang()) as (_, registry):
         with pytest.raises(RegistryUnreachable, match="timed out"):
             await registry.push_manifest("a", "1", (INDEX, RAW))
 
@@ -561,19 +561,18 @@ async def test_an_answer_that_is_no_http_breaks_the_protocol(nonsense: bytes) ->
     assert caught.value.failure is Failure.BROKEN_RESPONSE
 
 
-async def test_a_body_that_stops_in_its_middle_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_stops_in_its_middle_has_an_end() -> None:
     async def stop(connection: Connection, seen: Seen) -> None:
         connection.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n.")
         await connection.reader.read()
 
-    monkeypatch.setattr(client, "SILENT_SECONDS", 0.1)
     async with scripted(stop) as (_, registry):
         with pytest.raises(RegistryUnreachable, match="and then nothing") as caught:
             await registry.read_manifest("a", "1")
     assert caught.value.failure is Failure.CUT_RESPONSE
 
 
-async def test_a_body_that_only_explains_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_only_explains_is_not_waited_for() -> None:
     """What counts is the head: a wrong length behind it makes no stored manifest a failure."""
 
     async def stop(connection: Connection, seen: Seen) -> None:
@@ -581,7 +580,6 @@ async def test_a_body_that_only_explains_is_not_waited_for(monkeypatch: pytest.M
         connection.writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n.")
         await connection.reader.read()
 
-    monkeypatch.setattr(client, "WORDS_SECONDS", 0.1)
     async with scripted(stop) as (_, registry):
         await registry.push_manifest("a", "1", (INDEX, RAW))
 
@@ -615,12 +613,14 @@ async def test_a_manifest_that_is_refused_because_of_its_urls_says_which_setting
         assert caught.value.failure is Failure.CONTENT_ERROR
 
 
-async def test_an_answer_that_drips_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_drips_has_an_end() -> None:
     async def drip(connection: Connection, seen: Seen) -> None:
-        connection.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n.")
-        await connection.reader.read()
+        connection.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        left = asyncio.create_task(connection.reader.read())
+        while not left.done():
+            connection.writer.write(b".")
+            await asyncio.wait((left,), timeout=10)
 
-    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.1)
     async with scripted(drip) as (_, registry):
         with pytest.raises(RegistryUnreachable, match="for its answer"):
             await registry.read_manifest("a", "1")

@@ -15,7 +15,7 @@ import pytest
 
 from app.push import Destination, Event, ImageChanged, Noticed, PushOptions, execute, make_plan
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.client import HttpSettings, Timeouts
+from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.proof import VerifyingRegistry
 from app.registry.retry import RetryingRegistry
@@ -32,12 +32,11 @@ from tests.support.scripted_registry import ScriptedRegistry
 NODE = oci_image(image({"large": random.Random(1).randbytes(300_000)}, {"small": b"x"}), compression="gzip")
 TAR = oci_layout([entry(NODE, ref="team/app:1.0"), entry(NODE, ref="other/app:1.0")])
 BLOBS = {str(digest) for digest in opened(TAR).blobs} - {str(NODE.digest)}
-QUICK = Timeouts(connect=5, write=0.3, read=0.3, manifest=0.3, cleanup=0.3)
 SECRETS = (PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), "token-")
 MOST_SECONDS = 90.0  # from the first response to the end of an image that is refused
 LONGEST = 3600.0  # seconds a push may wait in all, by its own clock
 
-
+pytestmark = pytest.mark.leaping
 _resolve = socket.getaddrinfo
 
 
@@ -54,15 +53,13 @@ async def pushed_against(fault: Fault) -> tuple[MemoryRegistry, list[Event], Lap
     plan = make_plan([opened(TAR)], PushOptions.parse({}), Destination("default", "r.local"))
     script = Script(fault, memory)
     async with ScriptedRegistry(route=script) as server:
-        settings = HttpSettings(
-            parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD)), timeouts=QUICK
-        )
+        settings = HttpSettings(parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD)))
         async with HttpRegistry(settings, pause=lapse.pause) as http:
             retrying = RetryingRegistry(http, pause=lapse.pause, is_answering=http.is_answering)
             registry = VerifyingRegistry(retrying, fault.verification, lapse.pause)
             with warnings_told(lambda text: events.append(Noticed(text))):
                 await execute(plan, [Memory(TAR)], registry, events.append)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await server.all_closed()
         assert script.met, "no request met the fault"
     return memory, events, lapse

@@ -128,11 +128,14 @@ class Ground:
     @asynccontextmanager
     async def client(self, credentials: CredentialSource | None = None) -> AsyncIterator[Registry]:
         """The same, with all that the application wraps around it."""
-        pause = self.lapse.pause
         async with self.opened(credentials) as registry:
-            discreet = DiscreetRegistry(registry, registry.secrets)
-            retrying = RetryingRegistry(discreet, pause=pause, is_answering=registry.is_answering)
-            yield VerifyingRegistry(retrying, Verification.BLOBS, pause)
+            yield self.wrapped(registry)
+
+    def wrapped(self, registry: HttpRegistry) -> Registry:
+        pause = self.lapse.pause
+        discreet = DiscreetRegistry(registry, registry.secrets)
+        retrying = RetryingRegistry(discreet, pause=pause, is_answering=registry.is_answering)
+        return VerifyingRegistry(retrying, Verification.BLOBS, pause)
 
     async def push(
         self,
