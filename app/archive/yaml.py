@@ -44,8 +44,8 @@ def read_yaml(raw: bytes, *, what: str, limit: int = MAX_BYTES) -> Node:
 def read_members(raw: bytes, *, what: str, limit: int = MAX_BYTES) -> tuple[dict[str, Node], tuple[str, ...]]:
     """Return the members of the mapping `raw` that can be read, and what is wrong with the others.
 
-    As in Go, the last of several equal keys counts, and what follows the first document is ignored. Raises LimitExceeded
-    and MalformedArchive only if `raw` is too large or no mapping."""
+    As in Go, the last of several equal keys counts, and what follows the first document is ignored. Raises
+    LimitExceeded and MalformedArchive only if `raw` is too large or no mapping."""
     reader = _Reader(raw, what, limit, is_lenient=True)
     return reader.members(), tuple(reader.problems)
 
