@@ -100,7 +100,7 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
         registries = await stack.enter_async_context(configured_registries(settings))
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         arriving = ArrivingFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
-        uploads = await Uploads.load(arriving, workshop.limits)
+        uploads = await Uploads.load(arriving, workshop.limits, workshop.stored)
         workshop.ledger.observe(metrics.count_ended)
         workshop.ledger.observe_sent(metrics.count_sent)
         if settings.otel_endpoint is not None:

@@ -132,6 +132,7 @@ def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--max-jobs", metavar="N", help="jobs that it may have under way at once")
     parser.add_argument("--max-upload-bytes", metavar="SIZE", help="largest upload, such as 10GiB")
+    parser.add_argument("--max-stored-bytes", metavar="SIZE", help="all that is kept of it at once, such as 100GiB")
     parser.add_argument("--tokens-file", type=Path, metavar="FILE", help="the file (TARMAC_TOKENS_FILE)")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 

@@ -43,7 +43,11 @@ def _file(arguments: argparse.Namespace) -> Path:
 def _holder(arguments: argparse.Namespace, token: str) -> Holder:
     if not NAME.fullmatch(arguments.name):
         raise InvalidRequest(f"NAME {arguments.name!r:.80} must be up to 64 letters, digits, `.`, `_`, `-`")
-    amounts = (("jobs", arguments.max_jobs), ("bytes", arguments.max_upload_bytes))
+    amounts = (
+        ("jobs", arguments.max_jobs),
+        ("bytes", arguments.max_upload_bytes),
+        ("stored", arguments.max_stored_bytes),
+    )
     try:
         return Holder(
             arguments.name,
@@ -66,6 +70,7 @@ def _list(path: Path, *, as_json: bool) -> None:
         words += [f"below {', '.join(holder.repositories)}"] if holder.repositories else []
         words += [f"{holder.quota.jobs} jobs"] if holder.quota.jobs is not None else []
         words += [f"{holder.quota.upload_bytes} bytes an upload"] if holder.quota.upload_bytes is not None else []
+        words += [f"{holder.quota.most_stored} bytes stored"] if holder.quota.most_stored is not None else []
         print("  ".join(words))
 
 
@@ -76,4 +81,5 @@ def _document(holder: Holder) -> dict[str, object]:
         "repositories": list(holder.repositories),
         "max_jobs": holder.quota.jobs,
         "max_upload_bytes": holder.quota.upload_bytes,
+        "max_stored_bytes": holder.quota.most_stored,
     }

@@ -116,7 +116,7 @@ async def unwrap(
     async with workshop.decoders.turn(share, memory):
         intake = Intake(workshop.limits, memory=memory or MOST_MEMORY)
         try:
-            return intake, await workshop.spool.save(spooled_as, chunks_of(file), intake)
+            return intake, await workshop.save(share, spooled_as, chunks_of(file), intake)
         except TarmacError:
             refused(intake)
             raise
@@ -132,7 +132,7 @@ async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, so
         compare_checksum(archive, expected)
     except ChecksumMismatch:
         if archive.file is not None and archive.file != source:
-            await workshop.spool.discard(archive.file)
+            await workshop.discard(archive.file)
         raise
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from app.errors import Forbidden
 from app.oci import Reference
 
+STORED_PER_JOB = 4  # an archive as it was sent, the plain tar of it, and what earlier jobs kept
 MAX_REFUSED_SHOWN = 5  # destinations that one message names
 
 
@@ -22,10 +23,19 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """`jobs`: that are received, queued or run at once. `upload_bytes`: of one upload. None: no bound of its own."""
+    """`jobs`: that are received, queued or run at once. `upload_bytes`: of one upload. `stored_bytes`: of all its
+    archives that lie here. None: no bound of its own."""
 
     jobs: int | None = None
     upload_bytes: int | None = None
+    stored_bytes: int | None = None
+
+    @property
+    def most_stored(self) -> int | None:
+        """Return the bound of what lies here; if none is given, it follows from the other two."""
+        if self.stored_bytes is not None or self.jobs is None or self.upload_bytes is None:
+            return self.stored_bytes
+        return STORED_PER_JOB * self.jobs * self.upload_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,11 @@ class Submitter:
         return not self.repositories or any(
             repository == prefix or repository.startswith(f"{prefix}/") for prefix in self.repositories
         )
+
+
+def is_too_many(own: int, others: int, most: int) -> bool:
+    """Return whether one token with `own` of `most` places has more than half of those that the others have left."""
+    return 2 * own > most - others + 1
 
 
 NO_QUOTA = Quota()
@@ -91,4 +106,4 @@ class Caller:
 
 EVERYBODY = Caller()
 
-__all__ = ["EVERYBODY", "NOBODY", "NO_QUOTA", "Caller", "Quota", "Role", "Submitter"]
+__all__ = ["EVERYBODY", "NOBODY", "NO_QUOTA", "STORED_PER_JOB", "Caller", "Quota", "Role", "Submitter", "is_too_many"]

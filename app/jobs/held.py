@@ -36,12 +36,14 @@ class HeldJobs(JobService):
         self._submitter = None if caller.sees_all else caller.name
 
     async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
+        await self.check_stored()
         async with self.admitted():
             return await super().begin(source=source, idempotency_key=idempotency_key)
 
     async def submit_paths(
         self, request: JobRequest, idempotency_key: str | None = None, *, watched: AllowedRoots | None = None
     ) -> Job:
+        await self.check_stored()
         async with self.admitted():
             return await super().submit_paths(request, idempotency_key, watched=watched)
 
@@ -77,6 +79,14 @@ class HeldJobs(JobService):
     async def delete(self, job_id: str) -> None:
         await self._steered(job_id)
         await super().delete(job_id)
+
+    async def check_stored(self, size: int = 1) -> None:
+        """Raises QuotaExceeded if the token has no room for `size` more bytes."""
+        workshop, share, most = self._workshop, self._caller.name, self._caller.quota.most_stored
+        workshop.stored.allow(share, most)
+        if most is not None and workshop.fellows is not None and 2 * workshop.stored.used(share) > most:
+            workshop.stored.keep_spooled(await workshop.spool.names())
+        workshop.stored.check(share, size)
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:

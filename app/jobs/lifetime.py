@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Set
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import structlog
 
@@ -20,6 +19,7 @@ from app.jobs.service import JobService
 from app.jobs.store import JobQuery, key_of, sortable
 from app.jobs.sweeping import keep_sweeping
 from app.jobs.workshop import Workshop
+from app.spool import SpooledFile
 
 GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; the rest goes on after the next start
 HOUSEKEEPING_SECONDS = 600.0
@@ -104,7 +104,7 @@ async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple
         if present.next_attempt_at is not None:
             workshop.paused.add(present)
         if not present.damaged:  # else nothing of it is kept
-            spooled.update(Path(each.file.path).stem for each in present.archives if each.file and each.file.owned)
+            spooled.update(_counted(present, workshop))
     swept = await workshop.spool.sweep(spooled)
     if waiting or swept:
         _log.info("took up where the service stopped", jobs=len(waiting), files_swept=swept)
@@ -201,19 +201,41 @@ async def _count_time(workshop: Workshop) -> None:
 
 
 async def delete_beyond(service: JobService, workshop: Workshop, keep_bytes: int) -> int:
-    """Delete ended jobs that have archives in the spool, from the one on with which these are more than that, counted
-    from the newest. How many went. Jobs that succeeded have none."""
-    size = count = 0
+    """Delete ended jobs that have more archives than that in the spool, the oldest of those tokens first that have
+    more than their share. Return how many went. Jobs that succeeded have none."""
+    kept: dict[str, list[tuple[str, int]]] = {}  # newest first, by token
     async for job in _jobs(workshop, frozenset({JobState.FAILED, JobState.CANCELLED})):
-        own = sum(each.file.size for each in job.archives if each.file is not None and each.file.owned)
-        size += own
-        if own and size > keep_bytes:
-            try:
-                await service.delete(job.id)
-            except (Conflict, NotFound):
-                continue  # retried, or deleted, a moment ago
-            count += 1
+        if own := sum(file.size for file in owned_files(job)):
+            kept.setdefault(job.share, []).append((job.id, own))
+    most = fair_share([sum(size for _, size in jobs) for jobs in kept.values()], keep_bytes)
+    count = 0
+    for job_id in (job_id for jobs in kept.values() for job_id in _beyond(jobs, most)):
+        try:
+            await service.delete(job_id)
+        except (Conflict, NotFound):
+            continue  # retried, or deleted, a moment ago
+        count += 1
     return count
+
+
+def fair_share(sizes: Sequence[int], total: int) -> int:
+    """Return what each may have, so that those with more share what those with less leave of `total`."""
+    left = total
+    for number, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - number)
+        if size > share:
+            return share
+        left -= size
+    return total
+
+
+def _beyond(jobs: Sequence[tuple[str, int]], most: int) -> Iterator[str]:
+    """Yield the jobs from the one on with which the sizes are more than `most`."""
+    size = 0
+    for job_id, own in jobs:
+        size += own
+        if size > most:
+            yield job_id
 
 
 async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timedelta, int | None]) -> None:
@@ -241,6 +263,19 @@ async def _jobs(
         if len(jobs) < _BATCH:
             return
         before = key_of(jobs[-1])
+
+
+def _counted(job: Job, workshop: Workshop) -> Iterator[str]:
+    """Yield the names of what a job has in the spool, counted as stored by its token."""
+    for file in owned_files(job):
+        workshop.stored.put(job.share, file.name, file.size)
+        yield file.name
+
+
+def owned_files(job: Job) -> tuple[SpooledFile, ...]:
+    """Return what a job has in the spool."""
+    files = (archive.file for archive in job.archives if archive.file is not None)
+    return tuple(file for file in files if file.owned)
 
 
 def _broken_off(job: Job, workshop: Workshop) -> Job:

@@ -263,7 +263,7 @@ class Runner:
     async def _discard(self, job: Job) -> None:
         for archive in job.archives:
             if archive.file is not None:
-                await self._workshop.spool.discard(archive.file)
+                await self._workshop.discard(archive.file)
 
 
 def _same_run(present: Job, begun: Job) -> Job:

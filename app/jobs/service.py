@@ -205,7 +205,7 @@ class JobService:
         job = await self._ledger.delete(job_id, _check_ended)
         for archive in job.archives:
             if archive.file is not None:
-                await self._workshop.spool.discard(archive.file)
+                await self._workshop.discard(archive.file)
 
     @property
     def _share(self) -> str:

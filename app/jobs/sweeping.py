@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import structlog
 
 from app.errors import NotFound, Unavailable
 from app.jobs.job import Job, JobState
 from app.jobs.workshop import Workshop
-from app.spool.s3 import SCHEME
 
 _log = structlog.get_logger(__name__)
 
@@ -54,4 +52,4 @@ def _kept(job: Job) -> frozenset[str]:
     if job.state is JobState.SUCCEEDED or job.damaged:
         return frozenset()
     owned = (archive.file for archive in job.archives if archive.file is not None and archive.file.owned)
-    return frozenset(Path(file.path).stem.removeprefix(SCHEME) for file in owned)
+    return frozenset(file.name for file in owned)

@@ -1,8 +1,8 @@
 """The tokens file: who holds which token, and what it is good for.
 
 One line for each: `name:sha256-of-token[:roles[:repositories[:quotas]]]`, the lists divided by commas; quotas are
-`jobs=4` and `bytes=10GiB`. Only the SHA-256 is kept. That is enough: a token has 256 random bits, so that nobody finds
-it by trying, however fast the hash is; slow hashes and salts are for what people think up.
+`jobs=4`, `bytes=10GiB` and `stored=100GiB`. Only the SHA-256 is kept. That is enough: a token has 256 random bits, so
+that nobody finds it by trying, however fast the hash is; slow hashes and salts are for what people think up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LOOK_SECONDS = 1.0  # between two looks whether the file has changed
 START = "tarmac_"  # of a token, so that what searches for secrets that leaked finds it
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_FORM = "name:<sha256 of the token, 64 hex>[:push|read|admin[:repositories[:jobs=N,bytes=N]]]"
+_FORM = "name:<sha256 of the token, 64 hex>[:push|read|admin[:repositories[:jobs=N,bytes=N,stored=N]]]"
 _log = structlog.get_logger(__name__)
 
 
@@ -60,7 +60,8 @@ class Holder:
         )
 
     def __str__(self) -> str:
-        amounts = (("jobs", self.quota.jobs), ("bytes", self.quota.upload_bytes))
+        quota = self.quota
+        amounts = (("jobs", quota.jobs), ("bytes", quota.upload_bytes), ("stored", quota.stored_bytes))
         quotas = ",".join(f"{name}={amount}" for name, amount in amounts if amount is not None)
         roles = ",".join(sorted(self.roles))
         return ":".join((self.name, self.digest.hex(), roles, ",".join(self.repositories), quotas)).rstrip(":")
@@ -155,15 +156,15 @@ def parse_prefix(text: str) -> str:
 
 
 def parse_quota(text: str) -> Quota:
-    """`jobs=4,bytes=10GiB`. Raises ValueError."""
+    """`jobs=4,bytes=10GiB,stored=100GiB`. Raises ValueError."""
     given: dict[str, int] = {}
     for part in _parts(text):
         name, _, amount = part.partition("=")
         value = parse_bytes(amount)
-        if name not in ("jobs", "bytes") or name in given or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{part!r:.60} is no quota; write jobs=4 or bytes=10GiB")
+        if name not in ("jobs", "bytes", "stored") or name in given or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{part!r:.60} is no quota; write jobs=4, bytes=10GiB or stored=100GiB")
         given[name] = value
-    return Quota(given.get("jobs"), given.get("bytes"))
+    return Quota(given.get("jobs"), given.get("bytes"), given.get("stored"))
 
 
 def _parts(text: str) -> list[str]:

@@ -143,7 +143,7 @@ class FirstUpload:
         try:
             with decoders.lent(share, memory):
                 told = self._told(archive, heard(chunks, intake, early), expected)
-                return intake, await self._workshop.spool.save(spooled_as, told, intake, expected or 0)
+                return intake, await self._workshop.save(share, spooled_as, told, intake, expected or 0)
         except TarmacError:
             self._note_digest(intake)
             raise
@@ -154,16 +154,17 @@ class FirstUpload:
     async def _save_later(
         self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
     ) -> tuple[Intake, SpooledFile]:
-        spool, raw = self._workshop.spool, RawIntake(self._workshop.max_archive_bytes)
-        sent = await spool.save(f"{spooled_as}-sent", self._told(archive, chunks, expected), raw, expected or 0)
+        workshop, share = self._workshop, self.job.share
+        told, raw = self._told(archive, chunks, expected), RawIntake(workshop.max_archive_bytes)
+        sent = await workshop.save(share, f"{spooled_as}-sent", told, raw, expected or 0)
         try:
-            file = await asyncio.to_thread(spool.open, sent)
+            file = await asyncio.to_thread(workshop.spool.open, sent)
             try:
-                return await unwrap(file, spooled_as, self._workshop, self.job.share, self._note_digest)
+                return await unwrap(file, spooled_as, workshop, share, self._note_digest)
             finally:
                 file.close()
         finally:
-            await spool.discard(sent)
+            await workshop.discard(sent)
 
     def _note_digest(self, intake: Intake) -> None:
         """Keep the digest of an archive that came whole and was refused."""
@@ -298,7 +299,7 @@ class FirstUpload:
         finally:
             for archive in self._archives:
                 if archive.file is not None:
-                    await self._workshop.spool.discard(archive.file)
+                    await self._workshop.discard(archive.file)
 
     def _unique(self, name: str) -> str:
         return unique_name(name, {archive.name for archive in self._archives})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
@@ -17,9 +17,10 @@ from app.jobs.paths import AllowedRoots
 from app.jobs.pausing import FAIL_AT_ONCE, PausedJobs, RetrySchedule
 from app.jobs.queue import JobQueue
 from app.jobs.registries import ConfiguredRegistry
+from app.jobs.stored_bytes import StoredBytes
 from app.push import Lanes
 from app.push.signatures import SignaturePolicy
-from app.spool import Spool
+from app.spool import Spool, SpooledFile, Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,22 @@ class Workshop:
     signatures: tuple[SignaturePolicy, ...] = ()
     early: EarlyPushes = field(default_factory=EarlyPushes)
     decoders: DecoderMemory = field(default_factory=DecoderMemory)
+    stored: StoredBytes = field(default_factory=StoredBytes)
+
+    async def save(
+        self, share: str, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0
+    ) -> SpooledFile:
+        """Save in the spool, and count it as stored for the token `share`. Raises QuotaExceeded, and what the spool
+        does."""
+        try:
+            self.stored.check(share, expected_bytes)
+            return await self.spool.save(name, chunks, self.stored.counted(share, name, tap), expected_bytes)
+        except BaseException:
+            self.stored.forget(name)
+            raise
+
+    async def discard(self, file: SpooledFile) -> None:
+        """Delete an owned file from the spool, and count it no more."""
+        await self.spool.discard(file)
+        if file.owned:
+            self.stored.forget(file.name)

@@ -39,6 +39,11 @@ class SpooledFile:
     identity: tuple[int, int, int, int]
     parts: tuple[SpooledFile, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Return the name that an owned file was saved by."""
+        return self.path.rpartition("/")[2].rpartition(":")[2].removesuffix(".tar")
+
 
 class Spool(Protocol):
     """Where archives wait. Concurrent calls are fine."""

@@ -75,6 +75,10 @@ class ArrivingFiles:
         except OSError:
             return None
 
+    def size(self, name: str) -> int:
+        """Return the bytes of all files of an upload."""
+        return sum(_size(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT))
+
     def touched_at(self, name: str) -> float:
         """Seconds since 1970 of the last byte or change; 0 where there is nothing."""
         return max((_mtime(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT)), default=0.0)
@@ -215,6 +219,13 @@ class Appending:
             self.sync()
         finally:
             self.close()
+
+
+def _size(place: Path) -> int:
+    try:
+        return place.stat().st_size
+    except OSError:
+        return 0
 
 
 def _mtime(place: Path) -> float:

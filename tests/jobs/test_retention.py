@@ -8,7 +8,9 @@ import pytest
 
 from app.errors import Unavailable
 from app.jobs import at_work
-from app.jobs.lifetime import delete_beyond
+from app.jobs.caller import Caller, Role, Submitter
+from app.jobs.held import HeldJobs
+from app.jobs.lifetime import delete_beyond, fair_share
 from tests.jobs.bench import APP, Bench, ended, upload
 
 
@@ -21,6 +23,24 @@ async def test_the_oldest_archives_go_first(bench: Bench, most: int) -> None:
         kept = failed[3 - most :]
         assert {job.id for job in (await service.page())[0]} == {job.id for job in kept}
         assert bench.spooled() == sorted(f"{job.id}-0.tar" for job in kept)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "total", "most"),
+    [([], 5, 5), ([3], 5, 5), ([9], 5, 5), ([1, 9], 8, 7), ([9, 9], 8, 4), ([1, 2, 9, 9], 13, 5), ([4, 4], 8, 8)],
+)
+def test_a_token_has_its_share_and_what_others_leave(sizes: list[int], total: int, most: int) -> None:
+    assert fair_share(sizes, total) == most
+
+
+async def test_many_failures_of_one_token_cost_no_archive_of_another(bench: Bench) -> None:
+    bench.registry.fail("push_blob", Unavailable("no"))
+    async with bench.service() as service:
+        one, many = (HeldJobs(service, Caller(Submitter(name), frozenset({Role.PUSH}))) for name in ("one", "many"))
+        first = await ended(one, await upload(one))
+        failed = [await ended(many, await upload(many)) for _ in range(4)]
+        assert await delete_beyond(service, bench.workshop(), 3 * len(APP)) == 2
+        assert {job.id for job in (await service.page())[0]} == {first.id, *(job.id for job in failed[2:])}
 
 
 async def test_what_has_no_archive_in_the_spool_stays(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from app.api.metrics import Metrics
 from app.api.problems import problem_response
 from app.door import share_of
 from app.errors import Busy, RateLimited
-from app.jobs.caller import EVERYBODY, Caller
+from app.jobs.caller import EVERYBODY, Caller, is_too_many
 
 MAX_SHARES = 10_000  # of one kind; those that asked least recently are forgotten
 _NO_LEVELS: Mapping[str, tuple[float, float]] = {}
@@ -160,7 +160,7 @@ class Rates:
 
     def _among_others(self, crowd: Crowd, share: str) -> ASGIApp:
         present = self._present[crowd]
-        if 2 * (present[share] + 1) > self._most[crowd] - (present.total() - present[share]) + 1:
+        if is_too_many(present[share] + 1, present.total() - present[share], self._most[crowd]):
             return problem_response(
                 Busy(f"the token of {share} has as many {crowd} under way as one may have now; try again later")
             )

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from app.errors import NotFound, QuotaExceeded, TarmacError
-from app.jobs.caller import Caller
+from app.errors import Busy, NotFound, QuotaExceeded, TarmacError
+from app.jobs.caller import STORED_PER_JOB, Caller, is_too_many
 from app.jobs.held import HeldJobs, bounded
 from app.jobs.job import Job
 from app.jobs.request import JobRequest
 from app.jobs.resumable.state import UploadState
-from app.jobs.resumable.uploads import ResumableUploads
+from app.jobs.resumable.uploads import MAX_UPLOADS, ResumableUploads
 from app.jobs.resumable.words import Appended, NewUpload, Patch, Shown
 
 
@@ -24,15 +24,18 @@ class HeldUploads(ResumableUploads):
         self._workshop = bounded(uploads._workshop, caller)
 
     async def begin(self, new: NewUpload) -> UploadState:
-        """Raises QuotaExceeded: a part has no job that would count."""
-        own = [each for each in self._uploads.under_way() if each.state.submitter == self._caller.name]
-        if self._caller.quota.jobs is not None and len(own) >= self._caller.quota.jobs:
-            raise QuotaExceeded(f"{len(own)} uploads of {self._caller.name} are under way; end or delete one of them")
+        """Raises QuotaExceeded, Busy."""
+        self._check_count()
+        return await super().begin(new)
+
+    async def _begin(self, new: NewUpload) -> UploadState:
+        await self._held.check_stored(new.length or 1)
         async with self._held.admitted():
-            return await super().begin(replace(new, submitter=self._caller.submitter))
+            return await super()._begin(replace(new, submitter=self._caller.submitter))
 
     async def append(self, upload_id: str, patch: Patch, chunks: AsyncIterable[bytes]) -> Appended:
         self._own(upload_id)
+        await self._held.check_stored(0)
         return await super().append(upload_id, patch, chunks)
 
     async def abandon(self, upload_id: str, error: TarmacError) -> None:
@@ -56,6 +59,21 @@ class HeldUploads(ResumableUploads):
     async def push_held(self, upload_id: str, request: JobRequest) -> Job:
         self._own(upload_id)
         return await super().push_held(upload_id, request)
+
+    def _check_count(self) -> None:
+        """A part of a concatenation, and an archive that is held, have no job that would count."""
+        name, most = self._caller.name, self._caller.quota.jobs
+        if not name:
+            return
+        uploads = self._uploads.taking_room()
+        own = [upload for upload in uploads if upload.state.submitter == name]
+        arriving = sum(not upload.state.complete for upload in own)
+        if most is not None and arriving >= most:
+            raise QuotaExceeded(f"{arriving} uploads of {name} are under way; end or delete one of them")
+        if most is not None and len(own) >= STORED_PER_JOB * most:
+            raise QuotaExceeded(f"{len(own)} uploads of {name} are kept here; delete one of them")
+        if is_too_many(len(own) + 1, len(uploads) - len(own), MAX_UPLOADS):
+            raise Busy(f"{name} has {len(own)} uploads here, as many as one token may have now; end or delete one")
 
     def _own(self, upload_id: str) -> None:
         state = self._uploads.find(upload_id).state

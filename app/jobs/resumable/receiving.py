@@ -39,7 +39,7 @@ class Receiver:
         file = await asyncio.to_thread(self._files.writing, upload.state.id)
         teller = Teller(self._workshop, upload.state, asyncio.get_running_loop())
         tally = None if upload.state.is_part else upload.tally
-        receiving = Receiving(file, tally, self._workshop.spool.room_for, teller)
+        receiving = Receiving(file, tally, partial(self._take_room, upload), teller)
         receiving.ask_for(patch.proof)
         told = False
         try:
@@ -52,11 +52,17 @@ class Receiver:
             if not told and patch.proof is not None:
                 await self._take_back(upload, file, patch.offset)
             await asyncio.to_thread(file.end)
+            await self._uploads.count(upload)
             if upload.early is not None:
                 upload.early.hear(upload.tally)  # the next request may be long in coming
             if patch.proof is not None:
                 await self._uploads.change(upload, trusted=None)
         return file.size
+
+    def _take_room(self, upload: ArrivingUpload, size: int) -> None:
+        """Raises SpoolFull, QuotaExceeded."""
+        self._workshop.spool.room_for(size)
+        self._workshop.stored.grow(upload.state.submitter, upload.state.id, size)
 
     async def _early(self, upload: ArrivingUpload, offset: int) -> EarlyPush | None:
         """Begun with the first byte; not where the archive is to be looked at first."""
@@ -78,13 +84,14 @@ class Receiver:
 
 
 class Receiving:
-    """`count`: bytes taken from the client. `room_for` raises SpoolFull; `told` is given `count` after every batch."""
+    """`count`: bytes taken from the client. `take_room` is given the size of every batch before it is written, and
+    raises SpoolFull, QuotaExceeded; `told` is given `count` after it."""
 
     def __init__(
-        self, file: Appending, tally: Tally | None, room_for: Callable[[int], None], told: Callable[[int], None]
+        self, file: Appending, tally: Tally | None, take_room: Callable[[int], None], told: Callable[[int], None]
     ) -> None:
         self.count = 0
-        self._file, self._tally, self._room_for, self._told = file, tally, room_for, told
+        self._file, self._tally, self._take_room, self._told = file, tally, take_room, told
         self._proof: Proof | None = None
 
     def ask_for(self, proof: Proof | None) -> None:
@@ -123,7 +130,7 @@ class Receiving:
         await hash_in_thread(self._write, batch)
 
     def _write(self, batch: list[bytes]) -> None:
-        self._room_for(sum(map(len, batch)))
+        self._take_room(sum(map(len, batch)))
         offset = self._file.size
         self._file.write(batch)
         for chunk in batch:

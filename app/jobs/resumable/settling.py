@@ -82,8 +82,11 @@ class Settler:
             await self._fail(state, error)
             await asyncio.to_thread(self._files.drop_bytes, state.id, kept=True)
             return error
-        await asyncio.to_thread(self._files.drop_bytes, state.id)
-        return None
+        else:
+            await asyncio.to_thread(self._files.drop_bytes, state.id)
+            return None
+        finally:
+            await self._uploads.count(upload)
 
     async def _queue(self, job: Job, upload: ArrivingUpload) -> None:
         state = upload.state
@@ -127,6 +130,10 @@ class Settler:
             file = await self._move(state, spooled_as)
         else:
             intake, file = await self._read_again(job, state, spooled_as)
+        if file.owned:
+            self._workshop.stored.put(state.submitter, file.name, file.size)
+        else:
+            self._workshop.stored.forget(spooled_as)
         archive = replace(archive_of(state, intake.received), file=file)
         return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Self
 
+EMPTY_LIFETIME = timedelta(hours=1)  # of an upload without a byte, which takes the place of another
 LIFETIME = timedelta(hours=24)  # from the last byte; whoever carries a disk across may need the night
 
 
@@ -53,6 +54,11 @@ class UploadState:
 
     def write(self) -> bytes:
         return json.dumps(asdict(self)).encode()
+
+    @property
+    def takes_room(self) -> bool:
+        """Whether its bytes are here, and no job's."""
+        return not self.complete or self.is_part or self.hold
 
     @property
     def is_part(self) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
 from app.jobs.idle import Idle
 from app.jobs.job import Job, JobArchive, JobState
-from app.jobs.resumable.state import LIFETIME, UploadState
+from app.jobs.resumable.state import EMPTY_LIFETIME, LIFETIME, UploadState
 from app.jobs.resumable.telling import archive_of
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
 from app.jobs.workshop import Workshop
@@ -69,25 +69,26 @@ class Sweeper:
         touched = await asyncio.to_thread(self._uploads.files.touched_at, state.id)
         if state.complete and job is None and not state.pushes:
             return True
-        if not self._idle.is_over(state.id, touched, now.timestamp(), LIFETIME):
+        offset = await asyncio.to_thread(self._uploads.files.offset, state.id)
+        limit = LIFETIME if state.complete or offset else EMPTY_LIFETIME
+        if not self._idle.is_over(state.id, touched, now.timestamp(), limit):
             return False
-        return await self._expire(state)
+        return await self._expire(state, offset or 0, limit)
 
-    async def _expire(self, state: UploadState) -> bool:
+    async def _expire(self, state: UploadState, offset: int, limit: timedelta) -> bool:
         try:
             await self.check_unused(state)
             if state.job and not state.complete:
-                offset = await asyncio.to_thread(self._uploads.files.offset, state.id)
-                archive = archive_of(state, offset or 0)
-                await self._workshop.ledger.change(state.job, lambda job: self._failed(job, archive))
+                archive = archive_of(state, offset)
+                await self._workshop.ledger.change(state.job, lambda job: self._failed(job, archive, limit))
         except (Conflict, NotFound):
             return not state.complete
         _log.info("an upload is too old, and goes", upload=state.id[:8], complete=state.complete)
         return True
 
-    def _failed(self, job: Job, archive: JobArchive) -> Job:
-        hours = int(LIFETIME.total_seconds() // 3600)
-        error = UploadIncomplete(f"no byte of the upload came for {hours} hours; send the archive again")
+    def _failed(self, job: Job, archive: JobArchive, limit: timedelta) -> Job:
+        hours = int(limit.total_seconds() // 3600)
+        error = UploadIncomplete(f"no byte of the upload came for {hours} h; send the archive again")
         now = self._workshop.clock()
         return job.to(JobState.FAILED, problem=error.problem, finished_at=now, archives=(archive,))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from app.errors import NotFound
 from app.jobs.resumable.state import UploadState
 from app.jobs.resumable.tally import Tally
 from app.jobs.resumable.turns import Turns
+from app.jobs.stored_bytes import StoredBytes
 from app.push.early import EarlyPush
 from app.spool.arriving import ArrivingFiles
 
@@ -31,14 +31,15 @@ class ArrivingUpload:
 class Uploads:
     """By id. What is changed here is durable first."""
 
-    def __init__(self, files: ArrivingFiles) -> None:
+    def __init__(self, files: ArrivingFiles, stored: StoredBytes | None = None) -> None:
         self.files = files
+        self.stored = stored or StoredBytes()
         self._known: dict[str, ArrivingUpload] = {}
 
     @classmethod
-    async def load(cls, files: ArrivingFiles, limits: Limits) -> Self:
+    async def load(cls, files: ArrivingFiles, limits: Limits, stored: StoredBytes | None = None) -> Self:
         """What is there from before. Bytes that were not proven yet when the process ended go."""
-        uploads = cls(files)
+        uploads = cls(files, stored)
         for name, raw in await asyncio.to_thread(lambda: tuple(files.states())):
             try:
                 state = UploadState.read(raw)
@@ -50,7 +51,7 @@ class Uploads:
                 await asyncio.to_thread(files.cut, name, state.trusted)
                 state = replace(state, trusted=None)
                 await asyncio.to_thread(files.write_state, name, state.write())
-            uploads.add(state, limits)
+            await uploads.count(uploads.add(state, limits))
         return uploads
 
     @property
@@ -71,11 +72,14 @@ class Uploads:
     def all(self) -> tuple[ArrivingUpload, ...]:
         return tuple(self._known.values())
 
-    def under_way(self) -> tuple[ArrivingUpload, ...]:
-        return tuple(self._under_way())
+    def taking_room(self) -> tuple[ArrivingUpload, ...]:
+        """Return all but those whose archive has gone over to a job."""
+        return tuple(upload for upload in self._known.values() if upload.state.takes_room)
 
-    def _under_way(self) -> Iterator[ArrivingUpload]:
-        return (upload for upload in self._known.values() if not upload.state.complete)
+    async def count(self, upload: ArrivingUpload) -> None:
+        """Count as stored what an upload has on the disk."""
+        size = await asyncio.to_thread(self.files.size, upload.state.id)
+        self.stored.put(upload.state.submitter, upload.state.id, size)
 
     async def change(self, upload: ArrivingUpload, **changes: Any) -> None:
         state = replace(upload.state, **changes)
@@ -84,4 +88,5 @@ class Uploads:
 
     async def drop(self, upload_id: str) -> None:
         self._known.pop(upload_id, None)
+        self.stored.forget(upload_id)
         await asyncio.to_thread(self.files.remove, upload_id)

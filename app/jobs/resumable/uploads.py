@@ -12,6 +12,7 @@ import structlog
 
 from app.errors import (
     ArchiveError,
+    Busy,
     Conflict,
     Interrupted,
     InvalidRequest,
@@ -25,7 +26,7 @@ from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
 from app.jobs.resumable.receiving import Receiver
 from app.jobs.resumable.settling import Settler
-from app.jobs.resumable.state import LIFETIME, UploadState, new_id
+from app.jobs.resumable.state import EMPTY_LIFETIME, LIFETIME, UploadState, new_id
 from app.jobs.resumable.sweeping import Sweeper
 from app.jobs.resumable.telling import new_job
 from app.jobs.resumable.upload import ArrivingUpload, Uploads
@@ -76,11 +77,14 @@ class ResumableUploads:
         await self._settler.stop()
 
     async def begin(self, new: NewUpload) -> UploadState:
-        """The upload and its job are durable. Raises UnknownRegistry, TooLarge, SpoolFull, LimitExceeded."""
+        """The upload and its job are durable. Raises UnknownRegistry, TooLarge, SpoolFull, Busy."""
+        return await self._begin(new)
+
+    async def _begin(self, new: NewUpload) -> UploadState:
         pick_registry(self._workshop.registries, new.request.registry)
         self._check_length(new.length)
-        if len(self._uploads.under_way()) >= MAX_UPLOADS:
-            raise LimitExceeded(f"{MAX_UPLOADS} uploads are under way; end or delete one of them")
+        if len(self._uploads.taking_room()) >= MAX_UPLOADS:
+            raise Busy(f"{MAX_UPLOADS} uploads are under way, and no more are taken; try again later")
         await asyncio.to_thread(self._workshop.spool.room_for, new.length or 0)
         job = None if new.is_part else new_job(new, self._workshop.clock())
         state = UploadState(
@@ -99,6 +103,7 @@ class ResumableUploads:
         # the file first: a job without an upload would be received for ever, an upload without a job is swept away
         await asyncio.to_thread(self._files.create, state.id, state.write())
         upload = self._uploads.add(state, self._workshop.limits)
+        await self._uploads.count(upload)
         if job is not None:
             await self._workshop.ledger.add(job)
             self._listen(upload)
@@ -151,11 +156,12 @@ class ResumableUploads:
         if not all(upload.state.complete for upload in found):
             raise InvalidRequest("a part is not complete; send the rest of it first")
         sizes = [await self._offset(part) for part in parts]
-        state = await self.begin(replace(new, length=sum(sizes), explicit=True))
+        state = await self._begin(replace(new, length=sum(sizes), explicit=True))  # whose parts go with it
         upload = self._uploads.find(state.id)
         async with upload.turns.take():
             try:
                 await asyncio.to_thread(self._files.join, state.id, parts)
+                await self._uploads.count(upload)
                 await self._complete(upload, sum(sizes))
             except BaseException as error:  # also cancelled: its job must not wait for bytes that never come
                 await asyncio.shield(self._settler.give_up(upload, _not_joined(error)))
@@ -262,7 +268,7 @@ class ResumableUploads:
         state = upload.state
         offset = state.length if state.complete else await asyncio.to_thread(self._files.offset, state.id)
         touched = await asyncio.to_thread(self._files.touched_at, state.id)
-        expires_at = datetime.fromtimestamp(touched, UTC) + LIFETIME
+        expires_at = datetime.fromtimestamp(touched, UTC) + (LIFETIME if offset else EMPTY_LIFETIME)
         return Shown(state, offset or 0, expires_at, await self._job_of(state))
 
     async def _offset(self, upload_id: str) -> int:

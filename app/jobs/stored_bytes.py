@@ -1,0 +1,93 @@
+"""How many bytes the archives of each token take: in the spool, and among the uploads that go on."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Set
+
+from app.errors import QuotaExceeded
+from app.spool import Tap
+
+
+class StoredBytes:
+    """The size of each file by its name in the spool, or by the id of its upload. A share is the name of a token; what
+    has none is not counted. Thread-safe. Of several replicas each counts what came to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._files: dict[str, tuple[str, int]] = {}
+        self._used: Counter[str] = Counter()
+        self._limits: dict[str, int] = {}
+
+    def used(self, share: str) -> int:
+        return self._used[share]
+
+    def allow(self, share: str, limit: int | None) -> None:
+        """Let `share` store `limit` bytes from now on. None: any number."""
+        if limit is None:
+            self._limits.pop(share, None)
+        else:
+            self._limits[share] = limit
+
+    def check(self, share: str, size: int) -> None:
+        """Raises QuotaExceeded if `share` cannot store `size` more bytes."""
+        limit = self._limits.get(share)
+        if limit is not None and self._used[share] + size > limit:
+            raise QuotaExceeded(
+                f"{self._used[share]} bytes of {share} are stored, {size} more are to come, and its token allows "
+                f"{limit}; delete jobs that have failed, uploads and archives that are held, or wait until jobs end"
+            )
+
+    def grow(self, share: str, name: str, size: int) -> None:
+        """Count `size` more bytes of a file, before they are written. Raises QuotaExceeded."""
+        if share:
+            with self._lock:
+                self.check(share, size)
+                self._set(share, name, self._files.get(name, (share, 0))[1] + size)
+
+    def put(self, share: str, name: str, size: int) -> None:
+        """Count a file that is there, whatever is allowed."""
+        if share:
+            with self._lock:
+                self._set(share, name, size)
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            share, size = self._files.pop(name, ("", 0))
+            self._used[share] -= size
+            self._used += Counter()  # without zeros
+
+    def keep_spooled(self, names: Set[str]) -> None:
+        """Forget what is no longer in the spool, where other replicas delete, too. Uploads have no dash in their id."""
+        with self._lock:
+            gone = [name for name in self._files if "-" in name and name not in names]
+        for name in gone:
+            self.forget(name)
+
+    def counted(self, share: str, name: str, tap: Tap) -> Tap:
+        """Return a tap that counts what `tap` makes of the bytes."""
+        return _Counted(self, share, name, tap) if share else tap
+
+    def _set(self, share: str, name: str, size: int) -> None:
+        self._used[share] += size - self._files.get(name, (share, 0))[1]
+        self._files[name] = share, size
+
+
+class _Counted:
+    def __init__(self, stored: StoredBytes, share: str, name: str, tap: Tap) -> None:
+        self._stored, self._share, self._name, self._tap = stored, share, name, tap
+
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
+        return self._counted(self._tap.feed(chunk))
+
+    def finish(self) -> Iterable[bytes]:
+        return self._counted(self._tap.finish())
+
+    def _counted(self, pieces: Iterable[bytes]) -> Iterable[bytes]:
+        for piece in pieces:
+            self._stored.grow(self._share, self._name, len(piece))
+            yield piece
+
+
+__all__ = ["StoredBytes"]
