@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -40,7 +41,7 @@ from app.jobs import JobState
 from app.jobs.job import ArchiveSource, Job, utc_now
 from app.jobs.paths import MAX_FILES
 from app.jobs.request import MAX_LABELS
-from app.jobs.resumable import LIFETIME
+from app.jobs.resumable import EMPTY_LIFETIME, LIFETIME
 from app.jobs.resumable.uploads import MAX_PARTS, MAX_PUSHES, MAX_UPLOADS
 from app.oci import Descriptor, Digest
 from app.push import Destination, ImageState, PushOptions, make_plan
@@ -264,8 +265,10 @@ def test_limits_are_what_the_code_has() -> None:
         "labels of a job": f"{MAX_LABELS}",
         "`wait`": f"{MAX_WAIT_SECONDS:,} seconds",
         "page of `GET /jobs`": f"{MAX_LIMIT}",
-        "uploads under way at `/uploads`": f"{MAX_UPLOADS:,}, each kept for {LIFETIME.days * 24} hours "
-        "after its last byte",
+        "uploads at `/uploads`: under way, parts, held archives": f"{MAX_UPLOADS:,}, of one token half of what the "
+        f"others leave; each kept for {LIFETIME.days * 24} hours after its last byte, without a byte for "
+        + "an hour"
+        * (timedelta(hours=1) == EMPTY_LIFETIME),
         "parts of a concatenation, and pushes of one held archive": f"{MAX_PARTS} each" * (MAX_PARTS == MAX_PUSHES),
         "an upload without a byte": f"{STALL_SECONDS:.0f} seconds",
         f"an upload below {LEAST_BYTES_PER_SECOND >> 10} KiB a second": f"{RATE_SECONDS:.0f} seconds of waiting for it",

@@ -11,7 +11,7 @@ sweeping   what is over, or too old, goes
 """
 
 from app.jobs.resumable.receiving import HASHES
-from app.jobs.resumable.state import LIFETIME, Proof, UploadState
+from app.jobs.resumable.state import EMPTY_LIFETIME, LIFETIME, Proof, UploadState
 from app.jobs.resumable.turns import TurnTaken
 from app.jobs.resumable.upload import Uploads
 from app.jobs.resumable.uploads import ResumableUploads, resumable_uploads
@@ -27,6 +27,7 @@ from app.jobs.resumable.words import (
 )
 
 __all__ = [
+    "EMPTY_LIFETIME",
     "HASHES",
     "LIFETIME",
     "Appended",
