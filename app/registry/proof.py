@@ -9,9 +9,9 @@ from enum import StrEnum
 from app.errors import ArchiveError, RegistryAuth, RegistryDenied, RegistryLost
 from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
-from app.registry import BlobContent, Registry, StoredManifest
+from app.registry import Registry
 from app.registry.backoff import REAL, Pause
-from app.registry.spare import SpareSession
+from app.registry.forwarding import ForwardingRegistry
 from app.registry.warnings import note
 
 SETTLING = 1.0  # seconds at most before a tag that is not there is asked for again: some stores list late
@@ -27,13 +27,14 @@ class Verification(StrEnum):
     NONE = "none"
 
 
-class VerifyingRegistry:
+class VerifyingRegistry(ForwardingRegistry):
     """Raises RegistryLost if a tag does not lead to the manifest that was just stored under it; with BLOBS and CONTENT
     also if a manifest's blobs are not there. Looks at a blob of a repository once: use a registry of its own for each
     push."""
 
     def __init__(self, registry: Registry, verification: Verification, pause: Pause = REAL) -> None:
-        self._registry, self._verification, self._pause = registry, verification, pause
+        super().__init__(registry)
+        self._verification, self._pause = verification, pause
         self._verified: set[tuple[str, Digest]] = set()
 
     def but(self, verification: Verification | None) -> VerifyingRegistry:
@@ -44,36 +45,8 @@ class VerifyingRegistry:
     def reads_content(self) -> bool:
         return self._verification is Verification.CONTENT
 
-    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
-        return await self._registry.blob_exists(repository, digest, size)
-
-    async def mount_blob(
-        self,
-        repository: str,
-        digest: Digest,
-        source: str,
-        size: int | None = None,
-        spare: SpareSession | None = None,
-    ) -> bool:
-        return await self._registry.mount_blob(repository, digest, source, size, spare)
-
-    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
-        await self._registry.verify_blob(repository, blob, read=read)
-
-    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        return await self._registry.push_blob(repository, content)
-
-    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
-        return await self._registry.read_config(repository, config)
-
-    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        return await self._registry.find_manifest(repository, reference)
-
-    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        return await self._registry.read_manifest(repository, reference)
-
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        referrers_kept = await self._registry.push_manifest(repository, reference, manifest)
+        referrers_kept = await super().push_manifest(repository, reference, manifest)
         await self.verify_manifest(repository, manifest)
         if self._verification is not Verification.NONE and ":" not in reference:
             await self._prove_tag(repository, reference, manifest)

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.errors import RegistryError
-from app.oci import Descriptor, Digest
-from app.registry import BlobContent, Registry, StoredManifest
+from app.registry import BlobContent, Registry
 from app.registry.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, honoured_wait, wait_after
 from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
+from app.registry.forwarding import ForwardingRegistry
 from app.registry.retry_observer import report_failure, report_success
-from app.registry.spare import SpareSession
 
 REMEMBERED_SECONDS = 300.0  # for which a verb that was refused is refused sooner
 
@@ -40,7 +39,7 @@ class _Failures:
     honoured: float = 0.0  # of the time waited, what the registry asked for
 
 
-class RetryingRegistry:
+class RetryingRegistry(ForwardingRegistry):
     """Sends again what failed, as `classification.TABLE` says. The last error is raised; its `outage` says whether the
     job is to wait. Content is read from its start each time. Errors of content, and cancelling, pass through at
     once."""
@@ -53,45 +52,12 @@ class RetryingRegistry:
         *,
         is_answering: Probe = never_answers,
     ) -> None:
-        self._registry, self._policy, self._pause = registry, policy, pause
+        super().__init__(registry)
+        self._policy, self._pause = policy, pause
         self._is_answering = is_answering
         self._refused: dict[str, float] = {}  # when a verb was refused last, after all its tries
 
-    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
-        return await self._try("blob_exists", lambda: self._registry.blob_exists(repository, digest, size))
-
-    async def mount_blob(
-        self,
-        repository: str,
-        digest: Digest,
-        source: str,
-        size: int | None = None,
-        spare: SpareSession | None = None,
-    ) -> bool:
-        return await self._try("mount_blob", lambda: self._registry.mount_blob(repository, digest, source, size, spare))
-
-    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
-        await self._try("verify_blob", lambda: self._registry.verify_blob(repository, blob, read=read))
-
-    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        return await self._try("push_blob", lambda: self._registry.push_blob(repository, content), content)
-
-    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        return await self._try("find_manifest", lambda: self._registry.find_manifest(repository, reference))
-
-    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        return await self._try("read_manifest", lambda: self._registry.read_manifest(repository, reference))
-
-    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
-        return await self._try("read_config", lambda: self._registry.read_config(repository, config))
-
-    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
-        await self._try("verify_manifest", lambda: self._registry.verify_manifest(repository, manifest))
-
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        return await self._try("push_manifest", lambda: self._registry.push_manifest(repository, reference, manifest))
-
-    async def _try(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
+    async def _forward(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
         """`content` that may turn out not to be wanted is sent again by somebody else later, so the tries of the policy
         are enough for it."""
         failures = _Failures(name)

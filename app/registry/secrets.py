@@ -13,11 +13,10 @@ from typing import TypeVar
 from urllib.parse import quote, quote_plus
 
 from app.errors import RegistryError
-from app.oci import Descriptor, Digest
-from app.registry import BlobContent, Registry, StoredManifest
+from app.registry import BlobContent, Registry
 from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
-from app.registry.spare import SpareSession
+from app.registry.forwarding import ForwardingRegistry
 from app.registry.wire import CUT, printable
 
 T = TypeVar("T")
@@ -96,45 +95,15 @@ def _begun(form: str, text: str, place: int) -> int | None:
     return None
 
 
-class DiscreetRegistry:
+class DiscreetRegistry(ForwardingRegistry):
     """A Registry whose errors never hold what `secrets` knows."""
 
     def __init__(self, registry: Registry, secrets: Secrets) -> None:
-        self._registry, self._secrets = registry, secrets
+        super().__init__(registry)
+        self._secrets = secrets
 
-    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
-        return await self.discreetly(lambda: self._registry.blob_exists(repository, digest, size))
-
-    async def mount_blob(
-        self,
-        repository: str,
-        digest: Digest,
-        source: str,
-        size: int | None = None,
-        spare: SpareSession | None = None,
-    ) -> bool:
-        return await self.discreetly(lambda: self._registry.mount_blob(repository, digest, source, size, spare))
-
-    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
-        await self.discreetly(lambda: self._registry.verify_blob(repository, blob, read=read))
-
-    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        return await self.discreetly(lambda: self._registry.push_blob(repository, content))
-
-    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        return await self.discreetly(lambda: self._registry.find_manifest(repository, reference))
-
-    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        return await self.discreetly(lambda: self._registry.read_manifest(repository, reference))
-
-    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
-        return await self.discreetly(lambda: self._registry.read_config(repository, config))
-
-    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
-        await self.discreetly(lambda: self._registry.verify_manifest(repository, manifest))
-
-    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        return await self.discreetly(lambda: self._registry.push_manifest(repository, reference, manifest))
+    async def _forward(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
+        return await self.discreetly(verb)
 
     async def discreetly(self, verb: Callable[[], Awaitable[T]]) -> T:
         try:
