@@ -17,6 +17,7 @@ from app.errors import (
     Conflict,
     InvalidRequest,
     TarmacError,
+    Unavailable,
     UploadIncomplete,
 )
 from app.jobs.archives import NAMELESS, begun, compare_checksum, unique_name, unwrap
@@ -62,6 +63,17 @@ class Upload(Protocol):
         """All archives are there: compare the checksum, open them, plan, queue. A bad archive, name or checksum is
         raised, and the job is FAILED with that problem. Returns a queued job (or, replayed, the first one)."""
         ...
+
+    async def _fails(self, error: TarmacError, fingerprint: str) -> bool:
+        """Return whether the job fails because of `error`. If it had ended before, because this replica was taken for
+        dead, its archives were deleted then, and `error` says nothing of them. Raises Conflict if it was cancelled."""
+        try:
+            job = await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
+        except Conflict:  # it is another replica's now
+            job = await self._workshop.ledger.get(self.job.id)
+        if job.state is not JobState.FAILED:
+            _check_receiving(job)
+        return job.problem == error.problem
 
     async def abandon(self, error: TarmacError) -> Job:
         """The upload broke: FAILED with `error`, nothing left in the spool, the idempotency key free again."""
@@ -184,12 +196,26 @@ class FirstUpload:
         try:
             job, plan = await self._queue(request, fingerprint)
         except TarmacError as error:
-            await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
-            raise
+            if await self._fails(error, fingerprint):
+                raise
+            raise Unavailable(
+                f"job {self.job.id} was given up while its archive was being received; send it again"
+            ) from error
         self._submitted = True
         await self._workshop.early.decide(job, plan)
         await self._workshop.queue.put(job.id, job.turn)
         return job
+
+    async def _fails(self, error: TarmacError, fingerprint: str) -> bool:
+        """Return whether the job fails because of `error`. If it had ended before, because this replica was taken for
+        dead, its archives were deleted then, and `error` says nothing of them. Raises Conflict if it was cancelled."""
+        try:
+            job = await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
+        except Conflict:  # it is another replica's now
+            job = await self._workshop.ledger.get(self.job.id)
+        if job.state is not JobState.FAILED:
+            _check_receiving(job)
+        return job.problem == error.problem
 
     async def abandon(self, error: TarmacError) -> Job:
         return await self._fail(error, None, None)

@@ -26,9 +26,10 @@ class Site:
     apache: Apache
 
     def environ(self, url: str, user: str = ADMIN, password: str = PASSWORD) -> dict[str, str]:
-        """Tarmac's settings for the front, or what is before it, at `url`."""
+        """Tarmac's settings for the front, or what is before it, at `url`. Pulp leads from there to `nginx`."""
         return {
             "TARMAC_REGISTRY_URL": url,
+            "TARMAC_REGISTRY_ALLOWED_ORIGINS": self.nginx.url,
             "TARMAC_REGISTRY_USERNAME": user,
             "TARMAC_REGISTRY_PASSWORD": password,
         }

@@ -61,7 +61,7 @@ def is_tagged(site: Site, repository: str) -> bool:
     return answer.status_code == httpx.codes.OK
 
 
-@pytest.mark.parametrize("verify", ["tag", "blobs"])
+@pytest.mark.parametrize("verify", ["tag", "content"])
 @pytest.mark.parametrize("cut", [Cut.FIN, Cut.RST])
 @pytest.mark.parametrize("front", FRONTS)
 def test_a_layer_that_was_cut_off_is_sent_whole_before_it_is_tagged(
@@ -95,7 +95,7 @@ def test_a_service_that_was_killed_while_it_sent_a_layer_sends_it_whole_afterwar
     check_whole(site, skopeo, f"killed-{front}:1", node)
 
 
-@pytest.mark.parametrize("verify", ["tag", "blobs", "none"])
+@pytest.mark.parametrize("verify", ["tag", "blobs", "content", "none"])
 @pytest.mark.parametrize("put_there", ["same", "other"])
 def test_a_layer_that_another_client_left_cut_off_is_never_tagged(
     put_there: str, verify: str, site: Site, service: Service, request: pytest.FixtureRequest
@@ -104,7 +104,8 @@ def test_a_layer_that_another_client_left_cut_off_is_never_tagged(
     node, archive = image(request.node.nodeid)
     repository = f"broken-{put_there}-{verify}"
     holder = repository if put_there == "same" else f"{repository}-before"
-    leave_cut_off(site, f"cut/{holder}", layer_of(node))
+    digest, content = layer_of(node)
+    leave(site, f"cut/{holder}", digest, (content[: len(content) // 2], len(content)))
     service.start(site.environ(site.nginx.url))
     job = service.push(archive, tag=f"cut/{repository}:1", verify=verify)
     assert job["state"] == "failed"
@@ -112,22 +113,40 @@ def test_a_layer_that_another_client_left_cut_off_is_never_tagged(
     assert not is_tagged(site, repository)
 
 
-def leave_cut_off(site: Site, repository: str, whole: tuple[str, bytes]) -> None:
-    """Half of a layer under the digest of the whole one, as a client leaves it that PUTs through Apache and is cut."""
-    digest, content = whole
-    auth, front = TokenAuth(ADMIN, PASSWORD), site.apache
+@pytest.mark.parametrize("verify", ["blobs", "content"])
+def test_other_bytes_of_the_same_length_are_found_by_reading_them_back(
+    verify: str, site: Site, service: Service, request: pytest.FixtureRequest
+) -> None:
+    """Pulp takes them in a PUT, and states the right size."""
+    node, archive = image(request.node.nodeid)
+    digest, content = layer_of(node)
+    other = bytes(len(content))
+    leave(site, f"cut/other-{verify}", digest, (other, len(other)))
+    service.start(site.environ(site.nginx.url))
+    job = service.push(archive, tag=f"cut/other-{verify}:1", verify=verify)
+    assert job["state"] == {"blobs": "succeeded", "content": "failed"}[verify], job
+    if verify == "content":
+        problem = job["images"][0]["problem"]
+        assert (problem["code"], digest in problem["detail"]) == ("registry_lost", True), problem
+
+
+def leave(site: Site, repository: str, digest: str, sent: tuple[bytes, int]) -> None:
+    """Bytes under the digest of others, as a client leaves them that PUTs through Apache `sent[0]` of so many bytes as
+    `sent[1]` says, and is cut."""
+    (content, length), auth, front = sent, TokenAuth(ADMIN, PASSWORD), site.apache
     opened = httpx.post(f"{front.url}/v2/{repository}/blobs/uploads/", auth=auth, timeout=60)
     assert opened.status_code == httpx.codes.ACCEPTED, opened.text
     target = httpx.URL(front.url).join(opened.headers["Location"]).copy_merge_params({"digest": digest})
     head = (
         f"PUT {target.raw_path.decode()} HTTP/1.1\r\nHost: 127.0.0.1:{front.port}\r\n"
         f"Authorization: {opened.request.headers['Authorization']}\r\n"
-        f"Content-Type: application/octet-stream\r\nContent-Length: {len(content)}\r\n\r\n"
+        f"Content-Type: application/octet-stream\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", front.port), MAX_WAIT_SECONDS) as connection:
-        connection.sendall(head.encode() + content[: len(content) // 2])
+        connection.sendall(head.encode() + content)
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1 << 16):
             pass
     stored = PulpReader("", site.nginx.url.removeprefix("http://"), "", Path()).fetch(f"{repository}/blobs/{digest}")
-    assert 0 < len(stored) < len(content), "Pulp has mended this"
+    assert content.startswith(stored), "Pulp has mended this"
+    assert hashlib.sha256(stored).hexdigest() != digest.partition(":")[2], "Pulp has mended this"

@@ -344,3 +344,25 @@ async def test_a_restart_finds_the_jobs_in_the_database_file(tmp_path: Path) -> 
     store = await SqlJobStore.open(url)
     assert await store.get(done.id) == done
     await store.close()
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_an_upload_whose_job_was_given_up_meanwhile_is_told_so_and_not_what_broke(
+    bench: Bench, *, is_cancelled: bool
+) -> None:
+    """Its replica stood still; another one has ended the job, and deleted what had come."""
+    service = JobService(bench.workshop())
+    begun = await service.begin()
+    await begun.receive("x.tar", chunks_of(APP))
+    other = JobService(bench.workshop())
+    if is_cancelled:
+        await other.cancel(begun.job.id)
+    else:
+        await recover(bench.workshop())
+    for file in (bench.root / "spool").iterdir():
+        file.unlink()
+    with pytest.raises(Conflict if is_cancelled else Unavailable, match=r"given up|cancelled"):
+        await begun.submit(REQUEST)
+    job = await other.get(begun.job.id)
+    assert job.state is (JobState.CANCELLED if is_cancelled else JobState.FAILED)
+    assert is_cancelled or (job.problem is not None and job.problem.code == "upload_incomplete")

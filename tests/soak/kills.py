@@ -32,6 +32,7 @@ class Load:
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
         self.sent: list[Sent] = []
+        self.refused: list[str] = []  # what a client was told that no client should be
 
     def start(self) -> None:
         ways = (self._upload, self._path, self._upload_and_cancel, self._share)
@@ -48,7 +49,10 @@ class Load:
     def _client(self, way: Callable[[int, int, random.Random], Sent], client: int, chance: random.Random) -> None:
         push = 0
         while not self._stopped.is_set():
-            self.sent.append(way(client, push, chance))
+            try:
+                self.sent.append(way(client, push, chance))
+            except AssertionError as error:
+                self.refused.append(f"client {client}, push {push}: {error}")
             push += 1
 
     def _archive(self, client: int, chance: random.Random) -> tuple[bytes, str]:
@@ -119,7 +123,8 @@ def _rounds(folder: Path, registry: DockerRegistry, task: tuple[Orders, Report],
             service.kill()
             load.stop()
             _recover(service, load.sent, report)
-            found = [f"round {report.rounds}: {loss}" for loss in losses(service, registry, load.sent)]
+            told = [*load.refused, *losses(service, registry, load.sent)]
+            found = [f"round {report.rounds}: {loss}" for loss in told]
             report.losses += found
             report.rounds += 1
             print("\n".join(found) if found else "." * (report.rounds % 20 == 0), end="", flush=True)

@@ -125,7 +125,7 @@ def _round(pair: Pair, registry: DockerRegistry, task: tuple[Path, Report], chan
         loads[0].stop()
         found += _ended_at(survivor, loads[0].sent, report, time.monotonic())
     for load in loads:
-        found += list(_of_registry(survivor, registry, load.sent))
+        found += [*load.refused, *_of_registry(survivor, registry, load.sent)]
     return found + list(_differences(pair, [sent for load in loads for sent in load.sent]))
 
 
