@@ -64,17 +64,6 @@ class Upload(Protocol):
         raised, and the job is FAILED with that problem. Returns a queued job (or, replayed, the first one)."""
         ...
 
-    async def _fails(self, error: TarmacError, fingerprint: str) -> bool:
-        """Return whether the job fails because of `error`. If it had ended before, because this replica was taken for
-        dead, its archives were deleted then, and `error` says nothing of them. Raises Conflict if it was cancelled."""
-        try:
-            job = await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
-        except Conflict:  # it is another replica's now
-            job = await self._workshop.ledger.get(self.job.id)
-        if job.state is not JobState.FAILED:
-            _check_receiving(job)
-        return job.problem == error.problem
-
     async def abandon(self, error: TarmacError) -> Job:
         """The upload broke: FAILED with `error`, nothing left in the spool, the idempotency key free again."""
         ...
