@@ -38,6 +38,7 @@ from app.door import Door, Listening
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
+from app.jobs.audit_retention import AuditRetention
 from app.jobs.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.fellows import SweepSchedule
@@ -111,7 +112,8 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
         if webhook is not None:
             workshop.ledger.observe(webhook.tell)
         await stack.enter_async_context(delivering(webhook))
-        service = await stack.enter_async_context(_at_work(settings, workshop, uploads))
+        audit = AuditRetention(backed.store, settings.keep_audit, settings.audit_max_bytes, metrics.count_deleted_audit)
+        service = await stack.enter_async_context(_at_work(settings, replace(workshop, audit=audit), uploads))
         resumable = await stack.enter_async_context(resumable_uploads(replace(workshop, spool=disk), service, uploads))
         await stack.enter_async_context(watching(_folder_watch(settings, service)))
         yield ApiContext(

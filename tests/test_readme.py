@@ -38,11 +38,13 @@ from app.cli.parser import parse
 from app.docs import INDEX, pages
 from app.door import HANDSHAKE_SECONDS, MAX_HANDSHAKES, SHARE_OF_ONE
 from app.jobs import JobState
+from app.jobs.audit import MAX_ENTRIES
 from app.jobs.job import ArchiveSource, Job, utc_now
 from app.jobs.paths import MAX_FILES
 from app.jobs.request import MAX_LABELS
 from app.jobs.resumable import EMPTY_LIFETIME, LIFETIME
 from app.jobs.resumable.uploads import MAX_PARTS, MAX_PUSHES, MAX_UPLOADS
+from app.jobs.store.audit import PAGE_BYTES
 from app.oci import Descriptor, Digest
 from app.push import Destination, ImageState, PushOptions, make_plan
 from app.push.options import MAX_VALUES
@@ -265,6 +267,7 @@ def test_limits_are_what_the_code_has() -> None:
         "labels of a job": f"{MAX_LABELS}",
         "`wait`": f"{MAX_WAIT_SECONDS:,} seconds",
         "page of `GET /jobs`": f"{MAX_LIMIT}",
+        "page of `GET /audit`": f"{MAX_ENTRIES} entries, or {PAGE_BYTES >> 20} MiB",
         "uploads at `/uploads`: under way, parts, held archives": f"{MAX_UPLOADS:,}, of one token half of what the "
         f"others leave; each kept for {LIFETIME.days * 24} hours after its last byte, without a byte for "
         + "an hour"

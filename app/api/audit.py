@@ -31,7 +31,7 @@ class AuditListing(BaseModel):
     """Which entries, and in what form."""
 
     since: datetime | None = Field(default=None, description="RFC 3339: only jobs that ended then or later")
-    limit: int = Field(default=100, ge=1, le=MAX_ENTRIES)
+    limit: int = Field(default=100, ge=1, le=MAX_ENTRIES, description="A page of more than 4 MiB ends earlier.")
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
     format: Literal["json", "jsonl"] | None = Field(default=None, description="instead of `Accept`")
 
@@ -48,7 +48,8 @@ class AuditArchive(BaseModel):
 
 
 class AuditImage(BaseModel):
-    destinations: list[str]
+    destinations: list[str] = Field(description="The first 20 of them.")
+    destinations_total: int | None = Field(default=None, description="Not in older entries, which have them all.")
     digest: str | None = Field(description="What its tags were set to.")
     state: str
     code: str | None
@@ -65,8 +66,13 @@ class AuditDocument(BaseModel):
     accepted_at: str
     registry: str
     dry_run: bool
-    archives: list[AuditArchive]
-    images: list[AuditImage]
+    archives: list[AuditArchive] = Field(description="The first of them, 32 KiB at the most.")
+    archives_total: int | None = Field(default=None, description="Not in older entries, which have them all.")
+    images: list[AuditImage] = Field(
+        description="The first of those that the job got to, 96 KiB at the most; one that was cancelled before is not "
+        "listed."
+    )
+    images_total: int | None = Field(default=None, description="Of the job; not in older entries.")
 
 
 class AuditPage(BaseModel):

@@ -13,6 +13,7 @@ from app.api.json_answer import JSONAnswer
 from app.api.problems import describe, problem_response
 from app.api.schemas import Health, ProblemDocument, RegistryDetails, RegistryDocument, RegistryList, problems
 from app.errors import RegistryError, ServiceError, Unavailable
+from app.jobs.audit import EMPTY
 from app.registry.examination import CHECK_SECONDS, outcome
 
 router = APIRouter(tags=["service"])
@@ -54,7 +55,8 @@ async def tell_ready(context: Context) -> Response:
 )
 async def tell_metrics(context: Context) -> Response:
     """For Prometheus."""
-    text = context.metrics.render(await context.count_jobs())
+    audit = EMPTY if context.audit is None else await context.audit.audit_size()
+    text = context.metrics.render(await context.count_jobs(), audit)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.jobs import Job, JobState
+from app.jobs.audit import EMPTY, AuditSize
 
 _SECONDS = (
     0.1,
@@ -47,6 +48,13 @@ class Metrics:
         self.rate_limited = Counter(
             "tarmac_rate_limited", "Requests that were answered 429, by kind", ["kind"], registry=self._registry
         )
+        self._audit_entries = Gauge("tarmac_audit_entries", "Entries of the audit trail", registry=self._registry)
+        self._audit_bytes = Gauge(
+            "tarmac_audit_bytes", "Bytes of all entries of the audit trail as JSON", registry=self._registry
+        )
+        self._deleted_audit = Counter(
+            "tarmac_deleted_audit_entries", "Entries of the audit trail that retention deleted", registry=self._registry
+        )
         self._unread = 0
         self._seconds = Histogram(
             "tarmac_job_seconds", "From the start of a job to its end", buckets=_SECONDS, registry=self._registry
@@ -67,8 +75,13 @@ class Metrics:
             self._sent.inc(-self._unread)
             self._unread = 0
 
-    def render(self, jobs: Mapping[JobState, int]) -> bytes:
-        """In the text format; `jobs`: how many are in each state."""
+    def count_deleted_audit(self, entries: int) -> None:
+        self._deleted_audit.inc(entries)
+
+    def render(self, jobs: Mapping[JobState, int], audit: AuditSize = EMPTY) -> bytes:
+        """In the text format; `jobs`: how many are in each state; `audit`: the size of the audit trail."""
+        self._audit_entries.set(audit.entries)
+        self._audit_bytes.set(audit.size)
         for state, count in jobs.items():
             self._jobs.labels(state.value).set(count)
         return generate_latest(self._registry)

@@ -3,21 +3,28 @@ went where under which digests, when, with what outcome.
 
 An entry is written in the transaction that ends the job (`SqlJobStore.save`), so that neither is there without the
 other, whatever happens in between, and of several replicas the one that ended it writes one entry. It is only added to:
-the database itself refuses to change or delete."""
+the database itself refuses to change an entry, and to delete one unless `AuditRetention` does."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from app.errors import InvalidRequest
-from app.jobs.job import Job
+from app.jobs.bounds import MAX_PATH, shorten, within
+from app.jobs.job import Job, JobArchive, JobImage
+from app.push import ImageState
 
 MAX_ENTRIES = 500  # of one page
+MAX_ARCHIVES_BYTES = 32 << 10  # of the archives of one entry; 100 usual ones have 25 KiB
+MAX_IMAGES_BYTES = 96 << 10  # of the images of one entry; 300 usual ones have 70 KiB
+MAX_DESTINATIONS = 20  # of one image
+UNTOUCHED = frozenset({ImageState.PENDING, ImageState.PUSHING, ImageState.CANCELLED})  # no tag was set for these
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +39,24 @@ class AuditEntry:
         return base64.urlsafe_b64encode(f"audit|{self.number}".encode()).decode().rstrip("=")
 
 
+@dataclass(frozen=True, slots=True)
+class AuditSize:
+    """How many entries there are, and their bytes as JSON."""
+
+    entries: int
+    size: int
+
+
+EMPTY = AuditSize(0, 0)
+
+
 class AuditTrail(Protocol):
     async def entries(self, since: datetime | None, after: int, limit: int) -> tuple[AuditEntry, ...]:
         """Oldest first: those written at `since` or later with a number above `after`. Raises Unavailable."""
+        ...
+
+    async def audit_size(self) -> AuditSize:
+        """Raises Unavailable."""
         ...
 
 
@@ -53,7 +75,9 @@ def parse_audit_cursor(cursor: str | None) -> int:
 
 
 def audit_members(job: Job) -> dict[str, Any]:
-    """What is kept of the end of a job."""
+    """What is kept of the end of a job: below 140 KiB, whatever the job is. Images that it did not get to are counted
+    alone."""
+    touched = (image for image in job.images if image.state not in UNTOUCHED)
     accepted = job.accepted_at or job.created_at
     return {
         "at": _time(job.finished_at),
@@ -62,36 +86,45 @@ def audit_members(job: Job) -> dict[str, Any]:
         "outcome": job.state.value,
         "code": job.problem.code if job.problem else None,
         "token": job.submitter.name or None,
-        "address": job.submitter.address or None,
+        "address": shorten(job.submitter.address) or None,
         # of jobs that came after one of a clock that was ahead, it says the order alone
         "accepted_at": _time(min(accepted, job.finished_at or accepted)),
         "registry": job.registry,
         "dry_run": job.options.dry_run,
-        "archives": [
-            {
-                "name": archive.name,
-                "path": archive.path,
-                "source": archive.source.value,
-                "size": archive.size,
-                "digest": archive.digest and str(archive.digest),
-                "format": archive.format,
-            }
-            for archive in job.archives
-        ],
-        "images": [
-            {
-                "destinations": list(image.destinations),
-                "digest": image.digest and str(image.digest),
-                "state": image.state.value,
-                "code": image.problem.code if image.problem else None,
-            }
-            for image in job.images
-        ],
+        "archives": list(within(map(_archive, job.archives), MAX_ARCHIVES_BYTES, _size)),
+        "archives_total": len(job.archives),
+        "images": list(within(map(_image, touched), MAX_IMAGES_BYTES, _size)),
+        "images_total": len(job.images),
     }
+
+
+def _archive(archive: JobArchive) -> dict[str, Any]:
+    return {
+        "name": shorten(archive.name),
+        "path": archive.path and shorten(archive.path, MAX_PATH),
+        "source": archive.source.value,
+        "size": archive.size,
+        "digest": archive.digest and str(archive.digest),
+        "format": archive.format,
+    }
+
+
+def _image(image: JobImage) -> dict[str, Any]:
+    return {
+        "destinations": [shorten(destination) for destination in image.destinations[:MAX_DESTINATIONS]],
+        "destinations_total": len(image.destinations),
+        "digest": image.digest and str(image.digest),
+        "state": image.state.value,
+        "code": image.problem.code if image.problem else None,
+    }
+
+
+def _size(members: Mapping[str, Any]) -> int:
+    return len(json.dumps(members))
 
 
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-__all__ = ["MAX_ENTRIES", "AuditEntry", "AuditTrail", "audit_members", "parse_audit_cursor"]
+__all__ = ["EMPTY", "MAX_ENTRIES", "AuditEntry", "AuditSize", "AuditTrail", "audit_members", "parse_audit_cursor"]

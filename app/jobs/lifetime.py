@@ -247,6 +247,8 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timed
             if most is not None:
                 await delete_beyond(service, workshop, most)
             await _forget_landed(workshop)
+            if workshop.audit is not None:
+                await workshop.audit.apply(workshop.clock(), workshop.ledger.age.now())
         except Unavailable as error:
             _log.warning("old jobs are not deleted", reason=str(error))
         await asyncio.sleep(min(HOUSEKEEPING_SECONDS, max(age.total_seconds(), 1.0)))

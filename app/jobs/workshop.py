@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
+from app.jobs.audit_retention import AuditRetention
 from app.jobs.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.fellows import Fellows, SweepSchedule
@@ -30,7 +31,7 @@ class Workshop:
     `max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
     how long the outage of a registry is waited for; `fellows` are there where several replicas are one service, and
     then `sweeps` says when what dead ones left in the spool is deleted; `early`: what is pushed while its archive
-    still comes in."""
+    still comes in. `audit`: what deletes old entries of the audit trail."""
 
     ledger: Ledger
     spool: Spool
@@ -52,6 +53,7 @@ class Workshop:
     early: EarlyPushes = field(default_factory=EarlyPushes)
     decoders: DecoderMemory = field(default_factory=DecoderMemory)
     stored: StoredBytes = field(default_factory=StoredBytes)
+    audit: AuditRetention | None = None
 
     async def save(
         self, share: str, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0

@@ -1,27 +1,42 @@
-"""The audit trail as a table beside the jobs."""
+"""The audit trail as a table beside the jobs.
+
+Triggers refuse every UPDATE, and every DELETE but that of the oldest entries up to a number that the same transaction
+has set: on PostgreSQL as `tarmac.audit_delete_through`, on SQLite as the one row of `audit_deletion`, which no other
+transaction ever sees."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table, func, select
+from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.jobs.audit import AuditEntry, audit_members
+from app.jobs.audit import AuditEntry, AuditSize, audit_members
+from app.jobs.audit_retention import AuditBounds
+from app.jobs.bounds import within
 from app.jobs.job import Job, utc_now
 from app.jobs.store import sortable
 
 _TURN = 0x7461726D6175  # of PostgreSQL's advisory locks
 
+_METADATA = MetaData()
+# `size` of the entry as JSON, in bytes; `age` of the service when it was written, in seconds
 AUDIT = Table(
     "audit",
-    MetaData(),
+    _METADATA,
     Column("number", Integer, primary_key=True, autoincrement=True),
     Column("at", String, nullable=False),
     Column("job", String, nullable=False),
     Column("entry", JSON, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("age", Float, nullable=False),
     Index("audit_by_time", "at"),
+    Index("audit_by_size", "number", "size"),
 )
+_DELETION = Table("audit_deletion", _METADATA, Column("through", Integer, nullable=False))
+PAGE_BYTES = 4 << 20  # of the entries of one page; the cursor leads to the rest
+DELETED_AT_ONCE = 1_000  # entries of one transaction
 
 
 async def write_entry(connection: AsyncConnection, job: Job) -> None:
@@ -29,16 +44,53 @@ async def write_entry(connection: AsyncConnection, job: Job) -> None:
     if connection.dialect.name == "postgresql":
         # numbers are given before they are committed: a reader that goes on by number must not pass over a slow one
         await connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
-    at = sortable(job.finished_at or utc_now())
-    await connection.execute(AUDIT.insert().values(at=at, job=job.id, entry=audit_members(job)))
+    at, entry = sortable(job.finished_at or utc_now()), audit_members(job)
+    row = {"at": at, "job": job.id, "entry": entry, "size": len(json.dumps(entry)), "age": job.ended_age}
+    await connection.execute(AUDIT.insert().values(row))
 
 
 async def read_entries(
     connection: AsyncConnection, since: datetime | None, after: int, limit: int
 ) -> tuple[AuditEntry, ...]:
     """As `AuditTrail.entries`."""
-    wanted = select(AUDIT.c.number, AUDIT.c.entry).where(AUDIT.c.number > after)
+    wanted = [AUDIT.c.number > after]
     if since is not None:
-        wanted = wanted.where(AUDIT.c.at >= sortable(since.astimezone(UTC)))
-    found = await connection.execute(wanted.order_by(AUDIT.c.number).limit(limit))
-    return tuple(AuditEntry(number, entry) for number, entry in found)
+        wanted.append(AUDIT.c.at >= sortable(since.astimezone(UTC)))
+    sizes = select(AUDIT.c.number, AUDIT.c.size).where(*wanted).order_by(AUDIT.c.number).limit(limit)
+    found = (await connection.execute(sizes)).all()
+    page = tuple(within(found, PAGE_BYTES, lambda row: row.size)) or found[:1]
+    if not page:
+        return ()
+    entries = select(AUDIT.c.number, AUDIT.c.entry).where(*wanted, AUDIT.c.number <= page[-1].number)
+    rows = await connection.execute(entries.order_by(AUDIT.c.number))
+    return tuple(AuditEntry(number, entry) for number, entry in rows)
+
+
+async def audit_size(connection: AsyncConnection) -> AuditSize:
+    found = (await connection.execute(select(func.count(), func.coalesce(func.sum(AUDIT.c.size), 0)))).one()
+    return AuditSize(*map(int, found))
+
+
+async def delete_oldest(connection: AsyncConnection, bounds: AuditBounds) -> int:
+    """Delete the oldest entries that are beyond `bounds`, DELETED_AT_ONCE at the most. Return how many went."""
+    size = (await audit_size(connection)).size
+    oldest = select(AUDIT.c.number, AUDIT.c.at, AUDIT.c.age, AUDIT.c.size).order_by(AUDIT.c.number)
+    through = count = 0
+    for number, at, age, own in await connection.execute(oldest.limit(DELETED_AT_ONCE)):
+        if not bounds.is_beyond(datetime.fromisoformat(at), age, size):
+            break
+        through, count, size = number, count + 1, size - own
+    if count:
+        await _delete_through(connection, through)
+    return count
+
+
+async def _delete_through(connection: AsyncConnection, number: int) -> None:
+    gone = AUDIT.delete().where(AUDIT.c.number <= number)
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.set_config("tarmac.audit_delete_through", str(number), True)))
+        await connection.execute(gone)
+        return
+    await connection.execute(_DELETION.insert().values(through=number))
+    await connection.execute(gone)
+    await connection.execute(_DELETION.delete())

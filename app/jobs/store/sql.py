@@ -19,11 +19,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import Unavailable
-from app.jobs.audit import AuditEntry
+from app.jobs.audit import AuditEntry, AuditSize
+from app.jobs.audit_retention import AuditBounds
 from app.jobs.job import Job, JobState
 from app.jobs.record import from_members, to_members
 from app.jobs.store import JobQuery, sortable
-from app.jobs.store.audit import read_entries, write_entry
+from app.jobs.store.audit import audit_size, delete_oldest, read_entries, write_entry
 from app.jobs.store.engine import make_engine, make_reading_engine
 from app.jobs.store.questions import Questions
 from app.jobs.store.schema import migrate
@@ -151,6 +152,14 @@ class SqlJobStore:
     async def entries(self, since: datetime | None, after: int, limit: int) -> tuple[AuditEntry, ...]:
         async with self.transaction() as connection:
             return await read_entries(connection, since, after, limit)
+
+    async def audit_size(self) -> AuditSize:
+        async with self.transaction() as connection:
+            return await audit_size(connection)
+
+    async def delete_entries(self, bounds: AuditBounds) -> int:
+        async with self.transaction() as connection:
+            return await delete_oldest(connection, bounds)
 
     async def count(self) -> Mapping[JobState, int]:
         counted = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
