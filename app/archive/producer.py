@@ -14,6 +14,8 @@ from app.oci import Descriptor
 _CREATED = "org.opencontainers.image.created"
 _BASE_NAME = "org.opencontainers.image.base.name"
 _IMAGE_NAME = "io.containerd.image.name"
+_SHORT_TAG = "io.deckhouse.image.short_tag"
+_ZOT = frozenset({"cache.db", "_trivy"})  # beside its repositories
 _HEX = r"[0-9a-f]{64}"
 _CRANE_CONFIG = re.compile(rf"sha256:{_HEX}")
 _LAYER_FILE = re.compile(rf"{_HEX}\.tar")
@@ -36,6 +38,8 @@ def producer_of(index: TarIndex, archive: Archive) -> str:
     """A name such as `docker save (25 or newer)`; empty where nothing tells."""
     if archive.format == "docker-archive":
         return _of_docker_archive(index)
+    if archive.format == "oci-archive" and not _ZOT.isdisjoint(index.roots):
+        return "zot"
     if archive.format == "oci-archive":
         return _of_layout(index, tuple(_annotated(archive)))
     return _FORMATS.get(archive.format, "")
@@ -71,6 +75,6 @@ def _of_layout(index: TarIndex, roots: tuple[Descriptor, ...]) -> str:
         return "regctl"
     if "manifest.json" in index.members:
         return DOCKER if "repositories" in index.members else f"{DOCKER} or ctr images export"
-    if _BASE_NAME in keys:
-        return "crane"
+    if _SHORT_TAG in keys or _BASE_NAME in keys:
+        return "d8 mirror pull" if _SHORT_TAG in keys else "crane"
     return "oras" if "ingest" in index.members else ""

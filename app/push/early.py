@@ -47,10 +47,12 @@ STALL_SECONDS = 2.0  # for the next piece; a request to the registry waits no lo
 AT_ONCE = 2  # blobs of one archive that are read and sent; an upload that comes in keeps the cores busy enough
 MOST_WAITING = 128  # upload sessions of one archive; each is a file at the registry, or here
 _DIGEST = "([0-9a-f]{64})"
-_BLOB = re.compile(  # of a layout, of a registry's storage, of crane and imgpkg
-    f"blobs/sha256/{_DIGEST}|docker/registry/v2/blobs/sha256/../{_DIGEST}/data|(?:sha256-)?{_DIGEST}\\.tar\\.gz"
+_BLOB = re.compile(  # of a layout and of a registry's storage in any directory, of crane and imgpkg
+    f"(?:.*/)?(?:blobs/sha256/{_DIGEST}|docker/registry/v2/blobs/sha256/../{_DIGEST}/data)"
+    f"|(?:sha256-)?{_DIGEST}\\.tar\\.gz"
 )
 _LAYER = re.compile(f"{_DIGEST}\\.tar|[^/]+/layer\\.tar")  # skopeo's and podman's is called by its DiffID
+_LAYOUT = re.compile(r"(?:^|/)(?:index\.json$|docker/registry/v2/)")
 _COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
 
 
@@ -104,7 +106,7 @@ class EarlyPush:
         self._heard += len(met)
         for member in met:
             # an index before the blobs: no docker wrote this, so a plain layer is to stay as it is
-            self._is_layout = self._is_layout or member.name == "index.json" or member.name.startswith("docker/")
+            self._is_layout = self._is_layout or _LAYOUT.search(member.name) is not None
             if member.name in DOCUMENTS and self.place is None and member.extent.size <= MAX_DOCUMENT_BYTES:
                 self._documents.append(member)
             elif member.extent.size >= SMALLEST and (_BLOB.fullmatch(member.name) or _LAYER.fullmatch(member.name)):

@@ -18,10 +18,10 @@ from app.push.shares import Share, shares_of
 
 WHY = {
     "docker-archive": "manifest.json holds docker's list of images",
-    "oci-archive": "oci-layout and index.json lie at the root",
+    "oci-archive": "oci-layout and index.json lie at the root or in directories",
     "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml lie at the root",
     "oc-mirror": "docker/registry/v2 and working-dir or the image set configuration (isc_…) lie at the root",
-    "registry-storage": "docker/registry/v2 lies at the root",
+    "registry-storage": "docker/registry/v2 lies at the root or in a directory",
     "imgpkg": "manifest.json holds imgpkg's list of images",
     "hauler": "the entries of index.json have hauler's annotation kind",
     "helm-chart": "the first file of the packaged chart is Chart.yaml in the chart's directory",

@@ -11,6 +11,7 @@ from app.archive.formats.hauler import HaulerHaul
 from app.archive.formats.helm_chart import HelmChart
 from app.archive.formats.imgpkg import Imgpkg
 from app.archive.formats.mindthegap import MindthegapBundle
+from app.archive.formats.nested_layouts import NestedLayouts
 from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_layout import OCILayout
 from app.archive.formats.registry_storage import RegistryStorage
@@ -45,12 +46,14 @@ class Format(Protocol):
 FORMATS: tuple[Format, ...] = (
     MindthegapBundle(),
     HaulerHaul(),
+    NestedLayouts(root=True),
     OCILayout(),
     DockerArchive(),
     Imgpkg(),
     ZarfPackage(),
     OcMirror(),
     RegistryStorage(),
+    NestedLayouts(root=False),
     HelmChart(),
 )
 
@@ -65,7 +68,7 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
             left = find_leftovers(index, source, archive)
             notes = archive.notes if left is None else (*archive.notes, str(left))
             return replace(archive, producer=producer_of(index, archive), notes=notes)
-    raise refuse(contents, [known.name for known in FORMATS])
+    raise refuse(contents, list(dict.fromkeys(known.name for known in FORMATS)))
 
 
 __all__ = ["FORMATS", "Contents", "Format", "join_indexes", "open_archive", "parts_of_storage"]

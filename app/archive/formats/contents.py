@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_index import TarIndex, normalise
@@ -32,17 +32,33 @@ class _Read:
 @dataclass(frozen=True, slots=True)
 class Contents:
     """`read` and `extent` follow links within the archive and give None where there is no such file; `place` tells the
-    name under which this kind of archive keeps content."""
+    name under which this kind of archive keeps content. All names are relative to `directory`, which is empty or ends
+    with a slash; links are not, they may lead out of it."""
 
     index: TarIndex
     source: ReadAt
     limits: Limits = DEFAULT_LIMITS
     place: Callable[[Digest], str] = blob_name
+    directory: str = ""
     _read: _Read = field(default_factory=_Read, repr=False)
+
+    def below(self, directory: str) -> Contents:
+        """Return what lies in `directory`, which is empty or ends with a slash, as if it were the root."""
+        return replace(self, directory=self.directory + directory)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all members, in archive order."""
+        if not self.directory:
+            yield from self.index.members
+            return
+        start = len(self.directory)
+        for name in self.index.members:
+            if name.startswith(self.directory):
+                yield name[start:]
 
     def read(self, name: str, limit: int) -> bytes | None:
         """A document. Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
-        raw = self.index.read(normalise(name), self.source, limit)
+        raw = self.index.read(normalise(self.directory + name), self.source, limit)
         return None if raw is None else self._charged(raw)
 
     def read_extent(self, extent: Extent) -> bytes:
@@ -51,7 +67,7 @@ class Contents:
 
     def extent(self, name: str) -> Extent | None:
         """Raises MalformedArchive."""
-        return self.index.extent(normalise(name))
+        return self.index.extent(normalise(self.directory + name))
 
     def compression(self, extent: Extent) -> Compression:
         """Return how the bytes are compressed, as the first of them tell. Nothing is read for it."""

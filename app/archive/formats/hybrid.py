@@ -6,7 +6,7 @@ registry; an image that has only such layers is read as in a docker archive, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.contents import Contents
@@ -60,7 +60,20 @@ def read_beside(contents: Contents, graph: Graph) -> Beside:
     return Beside({digest: tuple(tags) for digest, tags in repo_tags.items()}, tuple(unlisted))
 
 
-def read_the_docker_way(contents: Contents, graph: Graph, entry: ImageEntry, beside: Beside) -> ImageEntry:
+def repo_tags_of(beside: Sequence[Beside]) -> Mapping[Digest, tuple[str, ...]]:
+    """Return the names that several documents have, by the digest of the config."""
+    if len(beside) == 1:
+        return beside[0].repo_tags
+    found: dict[Digest, dict[str, None]] = {}
+    for document in beside:
+        for digest, names in document.repo_tags.items():
+            found.setdefault(digest, {}).update(dict.fromkeys(names))
+    return {digest: tuple(names) for digest, names in found.items()}
+
+
+def read_the_docker_way(
+    contents: Contents, graph: Graph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
+) -> ImageEntry:
     """`entry` with a DockerImage as its root, and its manifest as `original`, where it is an image that manifest.json
     lists, all of its layers are plain tar, and no more is lost by a new manifest than the old one's digest.
 
@@ -69,7 +82,7 @@ def read_the_docker_way(contents: Contents, graph: Graph, entry: ImageEntry, bes
         return entry
     manifest = graph.manifests[entry.root.digest]
     config = manifest.config
-    if config is None or config.digest not in beside.repo_tags or not _is_replaceable(manifest):
+    if config is None or config.digest not in repo_tags or not _is_replaceable(manifest):
         return entry
     layers = _plain_layers(contents, graph, manifest)
     extent = graph.blobs.get(config.digest)

@@ -23,7 +23,7 @@ def detach(top_levels: Sequence[TopLevel], graph: Graph) -> tuple[tuple[TopLevel
         tied = {tag: subject for tag in each.bare_tags if (subject := _subject(tag, each, graph)) is not None}
         found.extend(Attached(tag, each.descriptor, subject) for tag, subject in tied.items())
         tags = tuple(tag for tag in each.bare_tags if tag not in tied)
-        if each.names or tags or not tied:
+        if each.names or each.paths or tags or not tied:
             standing.append(replace(each, bare_tags=tags))
     return tuple(standing), tuple(found)
 

@@ -8,26 +8,27 @@ from dataclasses import replace
 from app.archive.formats.contents import enumerated
 from app.archive.formats.graph import Graph
 from app.archive.formats.layout_attached import detach
-from app.archive.formats.layout_names import TopLevel, canonical, embedded_name
+from app.archive.formats.layout_names import Listed, TopLevel, canonical
 from app.archive.model import Attached, ImageEntry, Limits
 from app.errors import LimitExceeded
 from app.oci import Descriptor, Digest
 
 
-def collect(descriptors: Iterable[Descriptor], limits: Limits) -> tuple[TopLevel, ...]:
+def collect(entries: Iterable[Listed], limits: Limits) -> tuple[TopLevel, ...]:
     """In order of first appearance. A tag alone is dropped where another descriptor of the same content has the full
     name with that tag. Raises LimitExceeded."""
-    found: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
-    for descriptor in descriptors:
-        _, names, bare_tags = found.setdefault(descriptor.digest, (descriptor, {}, {}))
-        name = embedded_name(descriptor)
-        if name.full is not None:
-            names[name.full] = None
-        if name.bare_tag is not None:
-            bare_tags[name.bare_tag] = None
-        if len(names) + len(bare_tags) > limits.tags:
-            raise LimitExceeded(f"image {descriptor.digest} has more than {limits.tags} names")
-    return tuple(TopLevel(first, tuple(names), tuple(tags)) for first, names, tags in found.values())
+    found: dict[Digest, tuple[Descriptor, tuple[dict[str, None], dict[str, None], dict[str, None]]]] = {}
+    for entry in entries:
+        digest, name = entry.descriptor.digest, entry.name
+        _, known = found.setdefault(digest, (entry.descriptor, ({}, {}, {})))
+        for names, text in zip(known, (name.full, name.bare_tag, name.path), strict=True):
+            if text is not None:
+                names[text] = None
+        if sum(map(len, known)) > limits.tags:
+            raise LimitExceeded(f"image {digest} has more than {limits.tags} names")
+    return tuple(
+        TopLevel(first, tuple(names), tuple(tags), paths=tuple(paths)) for first, (names, tags, paths) in found.values()
+    )
 
 
 def name_by_repo_tags(
@@ -36,7 +37,9 @@ def name_by_repo_tags(
     """Give those that have no full name the RepoTags of the same image (`repo_tags` is by config digest; for an index
     docker and containerd list one of its images). Where both name an image, index.json counts; a note tells of names
     that only manifest.json has."""
-    nameless = [each.digest for each in top_levels if not each.names and each.digest not in graph.parents]
+    nameless = [
+        image.digest for image in top_levels if not (image.names or image.paths) and image.digest not in graph.parents
+    ]
     owners = graph.first_owners(nameless)
     found: dict[Digest, dict[str, None]] = {}
     for manifest in graph.manifests.values():
@@ -77,6 +80,7 @@ def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tu
         ImageEntry(
             root=image.descriptor,
             names=image.names,
+            paths=image.paths,
             bare_tags=image.bare_tags,
             platforms=platforms[digest],
             referrers=tuple(referrers.get(digest, ())),

@@ -11,10 +11,12 @@ from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNO
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedName:
-    """One of the two is set, or none: `full` names a repository, `bare_tag` is a tag alone."""
+    """One of the three is set, or none: `full` names a repository, `bare_tag` is a tag alone, `path` is such a tag and
+    the repository that the directory of its layout names."""
 
     full: str | None = None
     bare_tag: str | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class TopLevel:
     names: tuple[str, ...] = ()
     bare_tags: tuple[str, ...] = ()
     ties: bool = True
+    paths: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -33,7 +36,23 @@ class TopLevel:
 
     @property
     def is_named(self) -> bool:
-        return bool(self.names or self.bare_tags)
+        return bool(self.names or self.bare_tags or self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry of an index.json. `repository`: what the directory of its layout names; empty at the root, or if no
+    repository can be called so."""
+
+    descriptor: Descriptor
+    repository: str = ""
+
+    @property
+    def name(self) -> EmbeddedName:
+        name = embedded_name(self.descriptor)
+        if name.bare_tag is None or not self.repository:
+            return name
+        return EmbeddedName(path=f"{self.repository}:{name.bare_tag}")
 
 
 def embedded_name(descriptor: Descriptor) -> EmbeddedName:

@@ -72,11 +72,11 @@ def all_tags(contents: Contents) -> list[Wanted]:
 
 
 def _has_working_directory(contents: Contents) -> bool:
-    return any(name.startswith(f"{_WORKING_DIRECTORY}/") for name in contents.index.members)
+    return any(name.startswith(f"{_WORKING_DIRECTORY}/") for name in contents.names())
 
 
 def has_end(contents: Contents) -> bool:
-    return any(name.startswith(_IMAGE_SET) and "/" not in name for name in contents.index.members)
+    return any(name.startswith(_IMAGE_SET) and "/" not in name for name in contents.names())
 
 
 def shown(absent: Sequence[Wanted]) -> str:

@@ -4,16 +4,16 @@ regctl, oras, umoci. Also docker >= 25 and containerd, which put docker's manife
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from app.archive.formats.contents import Contents, blob_name, enumerated
+from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import read_images
 from app.archive.formats.graph import Graph, read_graph
-from app.archive.formats.hybrid import read_beside, read_the_docker_way
+from app.archive.formats.hybrid import read_beside, read_the_docker_way, repo_tags_of
 from app.archive.formats.layout_entries import assemble, collect, name_by_repo_tags
-from app.archive.formats.layout_names import embedded_name
+from app.archive.formats.layout_names import Listed
 from app.archive.formats.layout_whole import NOTE as WHOLE
 from app.archive.formats.layout_whole import read_whole, whole_entry
 from app.archive.model import Archive
@@ -24,6 +24,7 @@ from app.oci.media_types import INDEXES, is_manifest
 MARKER = "oci-layout"
 INDEX = "index.json"
 MAX_MARKER_BYTES = 4096  # the document of the specification has 30
+MAX_PATH = 300  # characters of a name in a message
 _VERSION = re.compile(r"1(?:\.[0-9]{1,9}){1,2}")
 
 
@@ -31,64 +32,89 @@ class OCILayout:
     name = "oci-archive"
 
     def recognises(self, contents: Contents) -> bool:
-        return contents.extent(MARKER) is not None and contents.extent(INDEX) is not None
+        return is_layout(contents)
 
     def read(self, contents: Contents) -> Archive:
         check_version(contents)
         return read_layout(contents, self.name, list_layout(contents))
 
 
-def read_layout(contents: Contents, name: str, listed: list[Descriptor]) -> Archive:
+def is_layout(contents: Contents) -> bool:
+    return contents.extent(MARKER) is not None and contents.extent(INDEX) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An image layout in the directory of `contents`, and what its index.json lists."""
+
+    contents: Contents
+    listed: Sequence[Listed]
+
+
+def read_layout(contents: Contents, name: str, listed: Sequence[Descriptor]) -> Archive:
     """The images that `listed`, the descriptors of index.json, lead to, as an archive of the format `name`."""
-    listed_manifests = [each for each in listed if is_manifest(each.media_type)]
-    graph = read_graph(contents, listed_manifests)
-    descriptors = list(_present(listed_manifests, graph))
-    beside = read_beside(contents, graph)
-    top_levels, name_notes = name_by_repo_tags(collect(descriptors, contents.limits), graph, beside.repo_tags)
-    entries = assemble(top_levels, graph, contents.limits)
-    whole = None if beside.unlisted else read_whole(contents, listed, entries)
+    return read_layouts(contents, name, [Layout(contents, [Listed(descriptor) for descriptor in listed])])
+
+
+def read_layouts(contents: Contents, name: str, layouts: Sequence[Layout]) -> Archive:
+    """The images of `layouts`, whose blobs lie where `contents.place` says, as one archive of the format `name`."""
+    listed = [entry for layout in layouts for entry in layout.listed]
+    listed_manifests = [entry for entry in listed if is_manifest(entry.descriptor.media_type)]
+    graph = read_graph(contents, [entry.descriptor for entry in listed_manifests])
+    beside = [read_beside(layout.contents, graph) for layout in layouts]
+    named, name_notes = name_by_repo_tags(
+        collect(_present(listed_manifests, graph), contents.limits), graph, repo_tags_of(beside)
+    )
+    entries = assemble(named, graph, contents.limits)
+    whole = None
+    if len(layouts) == 1 and not beside[0].unlisted:
+        whole = read_whole(layouts[0].contents, [entry.descriptor for entry in listed], entries)
     if whole is not None:
         entries = (whole_entry(whole, entries),)
         graph = replace(graph, manifests={**graph.manifests, whole.descriptor.digest: whole})
         name_notes = (*name_notes, WHOLE)
-    images = (read_the_docker_way(contents, graph, image, beside) for image in entries)
-    more, blobs, docker_notes = read_images(contents, beside.unlisted, oci=True)
-    return Archive(
-        format=name,
-        images=(*images, *more),
-        manifests=graph.manifests,
-        blobs={**graph.blobs, **blobs},
-        notes=(*_unknown(listed), *graph.notes, *name_notes, *docker_notes),
-    )
+    images = [read_the_docker_way(contents, graph, image, repo_tags_of(beside)) for image in entries]
+    blobs, notes = dict(graph.blobs), [*_unknown(listed), *graph.notes, *name_notes]
+    for layout, documents in zip(layouts, beside, strict=True):
+        more, configs, docker_notes = read_images(layout.contents, documents.unlisted, oci=True)
+        images.extend(more)
+        blobs.update(configs)
+        notes.extend(docker_notes)
+    return Archive(name, tuple(images), graph.manifests, blobs, tuple(notes))
 
 
 def check_version(contents: Contents) -> None:
     raw = contents.read(MARKER, MAX_MARKER_BYTES) or b""
-    members = strict_json(raw, what=MARKER, limit=MAX_MARKER_BYTES)
+    what = f"{contents.directory}{MARKER}"
+    members = strict_json(raw, what=what, limit=MAX_MARKER_BYTES)
     if isinstance(members, dict):
-        refuse_lookalikes(members, ("imageLayoutVersion",), MARKER)
+        refuse_lookalikes(members, ("imageLayoutVersion",), what)
     version = members.get("imageLayoutVersion") if isinstance(members, dict) else None
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise MalformedArchive(
-            f"the imageLayoutVersion of {MARKER} is not read; 1.0.0 is, and any other 1.x", content=f"{version!r:.100}"
+            f"the imageLayoutVersion of {what[-MAX_PATH:]} is not read; 1.0.0 is, and any other 1.x",
+            content=f"{version!r:.100}",
         )
 
 
-def list_layout(contents: Contents) -> list[Descriptor]:
-    """The descriptors of index.json. Raises MalformedArchive, MissingContent, LimitExceeded."""
+def list_layout(contents: Contents, blobs: Contents | None = None) -> list[Descriptor]:
+    """The descriptors of index.json; `blobs`, if the content that it leads to is looked up elsewhere. Raises
+    MalformedArchive, MissingContent, LimitExceeded."""
+    what = f"{contents.directory}{INDEX}"[-MAX_PATH:]
     raw = contents.read(INDEX, contents.limits.docker_manifest_bytes) or b""
-    members = strict_json(raw, what=INDEX, limit=contents.limits.docker_manifest_bytes)
+    members = strict_json(raw, what=what, limit=contents.limits.docker_manifest_bytes)
     if not isinstance(members, dict) or "manifests" not in members:
-        raise MalformedArchive(f"{INDEX} is no image index: it has no list `manifests`")
+        raise MalformedArchive(f"{what} is no image index: it has no list `manifests`")
     if {"config", "layers"} & members.keys() or members.get("mediaType") not in (None, *INDEXES):
-        raise MalformedArchive(f"{INDEX} says of itself that it is something else than an image index")
-    refuse_lookalikes(members, ("manifests", "mediaType", "config", "layers"), INDEX)
+        raise MalformedArchive(f"{what} says of itself that it is something else than an image index")
+    refuse_lookalikes(members, ("manifests", "mediaType", "config", "layers"), what)
     entries = [] if members["manifests"] is None else members["manifests"]  # Go writes an empty list as null
     if not isinstance(entries, list):
-        raise MalformedArchive(f"`manifests` of {INDEX} is not a list")
+        raise MalformedArchive(f"`manifests` of {what} is not a list")
     if len(entries) > contents.limits.nodes:
-        raise LimitExceeded(f"{INDEX} lists {len(entries)} manifests; at most {contents.limits.nodes} are read")
-    return [_descriptor(contents, entry, f"entry {number} of {INDEX}") for number, entry in enumerate(entries, 1)]
+        raise LimitExceeded(f"{what} lists {len(entries)} manifests; at most {contents.limits.nodes} are read")
+    where = blobs or contents
+    return [_descriptor(where, entry, f"entry {number} of {what}") for number, entry in enumerate(entries, 1)]
 
 
 def _descriptor(contents: Contents, members: Any, what: str) -> Descriptor:
@@ -96,7 +122,7 @@ def _descriptor(contents: Contents, members: Any, what: str) -> Descriptor:
     if not isinstance(members, dict) or members.get("mediaType"):
         return Descriptor.parse(members, what)
     digest = Digest.parse(members.get("digest"))
-    raw = contents.read(blob_name(digest), MAX_MANIFEST_BYTES)
+    raw = contents.read(contents.place(digest), MAX_MANIFEST_BYTES)
     if raw is None:
         raise MissingContent(f"the archive lacks manifest {digest}, {what}; save it again")
     content = strict_json(raw, what=f"manifest {digest}", limit=MAX_MANIFEST_BYTES)
@@ -104,18 +130,19 @@ def _descriptor(contents: Contents, members: Any, what: str) -> Descriptor:
     return Descriptor.parse({**members, "mediaType": media_type}, what)
 
 
-def _present(listed: list[Descriptor], graph: Graph) -> Iterator[Descriptor]:
+def _present(listed: Sequence[Listed], graph: Graph) -> Iterator[Listed]:
     """oras lists the children of an index here, too; what is missing of those is the index's affair. Raises
     MissingContent where it has a name of its own."""
-    for each in listed:
-        name = embedded_name(each)
-        if each.digest in graph:
-            yield each
-        elif name.full or name.bare_tag:
-            raise MissingContent(f"the archive lacks manifest {each.digest}, {name.full or name.bare_tag}")
+    for entry in listed:
+        name = entry.name
+        if entry.descriptor.digest in graph:
+            yield entry
+        elif called := name.full or name.path or name.bare_tag:
+            raise MissingContent(f"the archive lacks manifest {entry.descriptor.digest}, {called}")
 
 
-def _unknown(listed: list[Descriptor]) -> tuple[str, ...]:
+def _unknown(listed: Sequence[Listed]) -> tuple[str, ...]:
     """Told, as image-spec forbids to fail: without a manifest there is no name under which it could be pushed."""
-    unknown = [f"{each.digest} ({each.media_type})" for each in listed if not is_manifest(each.media_type)]
+    descriptors = [entry.descriptor for entry in listed if not is_manifest(entry.descriptor.media_type)]
+    unknown = [f"{descriptor.digest} ({descriptor.media_type})" for descriptor in descriptors]
     return (f"index.json lists what is no manifest and is not pushed: {enumerated(unknown)}",) if unknown else ()

@@ -1,10 +1,12 @@
-"""registry-storage: what a registry of CNCF distribution (registry:2, registry:3) keeps on disk, in a tar."""
+"""registry-storage: what a registry of CNCF distribution (registry:2, registry:3) keeps on disk, in a tar: at the root,
+or in any directory, as `tar czf backup.tgz /var/lib/registry` makes it."""
 
 from __future__ import annotations
 
 from app.archive.formats.contents import Contents
 from app.archive.formats.oc_mirror import JOIN, all_tags, shown
-from app.archive.formats.storage_tree import find, holds_tree, read_archive
+from app.archive.formats.storage_tree import find, read_archive, storages
+from app.archive.formats.union import unite
 from app.archive.model import Archive
 from app.errors import MissingContent
 
@@ -13,10 +15,14 @@ class RegistryStorage:
     name = "registry-storage"
 
     def recognises(self, contents: Contents) -> bool:
-        return holds_tree(contents)
+        return bool(storages(contents))
 
     def read(self, contents: Contents) -> Archive:
-        """Every tag."""
+        """Every tag of every storage."""
+        archives = [self._read(contents.below(directory)) for directory in storages(contents)]
+        return unite(archives, contents.limits)
+
+    def _read(self, contents: Contents) -> Archive:
         found, absent = find(contents, all_tags(contents))
         if absent:
             raise MissingContent(

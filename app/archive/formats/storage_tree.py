@@ -27,6 +27,9 @@ _CURRENT = "/current/link"
 _BLOBS = f"{ROOT}/blobs/"
 _DATA = "/data"
 _TAG = re.compile(rf"{_REPOSITORIES}/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+){_CURRENT}")
+_STORAGE = re.compile(
+    rf"(?P<slash>^|/){ROOT}(?:/(?P<part>[^/]*)|$)"
+)  # the first one: a repository may be called so, too
 MAX_LINK_BYTES = 256  # sha512:<128 hex> has 135
 
 
@@ -57,16 +60,27 @@ def blob_place(digest: Digest) -> str:
 
 
 def holds_tree(contents: Contents) -> bool:
-    return any(name == ROOT or name.startswith(f"{ROOT}/") for name in contents.index.members)
+    return any(name == ROOT or name.startswith(f"{ROOT}/") for name in contents.names())
+
+
+def storages(contents: Contents) -> tuple[str, ...]:
+    """The directories in which a storage lies: empty for the root, else with a slash at the end. If one of them is
+    whole, with repositories and blobs, those that are not do not count."""
+    found: dict[str, set[str]] = {}
+    for name in contents.names():
+        if match := _STORAGE.search(name):
+            found.setdefault(name[: match.start()] + match["slash"], set()).add(match["part"] or "")
+    whole = tuple(directory for directory, parts in found.items() if parts >= {"repositories", "blobs"})
+    return whole or tuple(found)
 
 
 def holds_repositories(contents: Contents) -> bool:
-    return any(name.startswith(f"{_REPOSITORIES}/") for name in contents.index.members)
+    return any(name.startswith(f"{_REPOSITORIES}/") for name in contents.names())
 
 
 def tags(contents: Contents) -> Iterator[tuple[str, str]]:
     """Repository and tag of every tag in the tree, in archive order."""
-    for name in contents.index.members:
+    for name in contents.names():
         if name.endswith(_CURRENT) and (found := _TAG.fullmatch(name)):
             yield found["repository"], found["tag"]
 
@@ -156,7 +170,7 @@ class _Roots:
 def count_stray(contents: Contents, archive: Archive) -> int:
     """How many blobs of the tree nothing in `archive`, which was read from it, leads to."""
     reached = {blob_place(digest) for digest in (*archive.manifests, *archive.blobs)}
-    blobs = (name for name in contents.index.members if name.startswith(_BLOBS) and name.endswith(_DATA))
+    blobs = (name for name in contents.names() if name.startswith(_BLOBS) and name.endswith(_DATA))
     return sum(name not in reached for name in blobs)
 
 

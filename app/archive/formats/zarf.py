@@ -28,22 +28,12 @@ class ZarfPackage:
         return contents.extent(CHECKSUMS) is not None or contents.extent(f"{IMAGES}/{INDEX}") is not None
 
     def read(self, contents: Contents) -> Archive:
-        images = _below(contents, f"{IMAGES}/")
+        images = contents.below(f"{IMAGES}/")
         if images.extent(MARKER) is None and images.extent(INDEX) is None:
             return Archive(self.name, (), {}, {}, (ONLY_IMAGES,))
         check_version(images)
         archive = read_layout(images, self.name, [_named(each) for each in list_layout(images)])
         return replace(archive, notes=(ONLY_IMAGES, *archive.notes))
-
-
-def _below(contents: Contents, directory: str) -> Contents:
-    """What lies in `directory`, as if it were the root."""
-    members = {
-        name.removeprefix(directory): tuple(replace(member, name=name.removeprefix(directory)) for member in members)
-        for name, members in contents.index.members.items()
-        if name.startswith(directory)
-    }
-    return replace(contents, index=replace(contents.index, members=MappingProxyType(members)))
 
 
 def _named(descriptor: Descriptor) -> Descriptor:

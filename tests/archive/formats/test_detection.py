@@ -24,11 +24,13 @@ def test_the_formats_have_the_names_of_the_contract_in_its_order() -> None:
         "mindthegap-bundle",
         "hauler",
         "oci-archive",
+        "oci-archive",
         "docker-archive",
         "imgpkg",
         "zarf",
         "oc-mirror",
         "registry-storage",
+        "oci-archive",
         "helm-chart",
     ]
 

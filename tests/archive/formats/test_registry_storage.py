@@ -64,6 +64,28 @@ def test_a_repository_keeps_its_path_whatever_it_looks_like() -> None:
     assert places(tar(tree(STORED))) == PLACES
 
 
+@pytest.mark.parametrize("directory", ["registry", "var/lib/registry", "a/b/c/d/e", "docker", "Some Backup:1"])
+@pytest.mark.parametrize("dotslash", [False, True])
+def test_a_storage_may_lie_below_any_directory(directory: str, dotslash: bool) -> None:
+    members = [replace(member, name=f"{directory}/{member.name}") for member in directories(tree(STORED))]
+    archive = opened(tar(members, dotslash=dotslash))
+    assert archive.format == "registry-storage"
+    assert places(tar(members, dotslash=dotslash)) == PLACES
+
+
+def test_two_storages_are_both_read_and_an_image_of_both_has_the_names_of_both() -> None:
+    other = {"other/alpine": {"4": AMD}, "docker/registry/v2": {"1": SIGNATURE}}
+    members = [*tree(STORED), *(replace(member, name=f"second/{member.name}") for member in tree(other))]
+    archive = opened(tar(members))
+    assert archive.images[0].paths == ("alpine:3", "registry.example.com/team/app:1", "other/alpine:4")
+    assert sorted(places(tar(members))) == sorted([*PLACES, "other/alpine:4", "docker/registry/v2:1"])
+
+
+def test_repositories_without_a_tag_make_a_storage_without_images() -> None:
+    members = [member for member in tree(STORED) if "/tags/" not in member.name]
+    assert opened(tar(replace(member, name=f"x/{member.name}") for member in members)).images == ()
+
+
 def test_a_path_is_picked_and_renamed_as_it_stands() -> None:
     data = tar(tree(STORED))
     assert places(data, PushOptions(images=("alpine:*",))) == ["alpine:3"]

@@ -1,0 +1,96 @@
+"""oci-archive: image layouts in directories, each with its own `oci-layout` and `index.json`: Deckhouse's
+`d8 mirror pull` (the root is one of them), the artifact of KubeKey, and the storage of zot.
+
+Names are those of the annotations. A tag alone is a tag of the repository that the directory names, as zot has it; if
+no repository can be called so, it stays a tag alone. The blobs of a layout lie below its own directory, or in that of
+another: content is the same wherever it lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from app.archive.formats.addressed import TEMPORARY, place_anywhere
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.layout_names import Listed
+from app.archive.formats.oci_layout import MARKER, Layout, check_version, is_layout, list_layout, read_layouts
+from app.archive.model import Archive, DockerImage
+from app.errors import InvalidReference, LimitExceeded
+from app.oci import parse_repository
+
+MAX_LAYOUTS = 10_000  # each takes the reading of two documents; a registry with as many repositories is a large one
+_ZOT_ROOT = re.compile(r"(?:^|/)(?:cache\.db|meta\.db|_trivy|_restore_complete)(?:/|$)")
+_ZOT_REPOSITORY = re.compile(r"/\.uploads(?:/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class NestedLayouts:
+    """`root`: whether the root is a layout, too. Without one, what lies at the root may tell another format."""
+
+    root: bool
+    name: str = "oci-archive"
+
+    def recognises(self, contents: Contents) -> bool:
+        return is_layout(contents) is self.root and any(_directories(contents))
+
+    def read(self, contents: Contents) -> Archive:
+        """All layouts as one. Raises LimitExceeded."""
+        directories = list(_directories(contents))
+        if len(directories) > MAX_LAYOUTS:
+            raise LimitExceeded(f"the archive holds {len(directories)} image layouts; at most {MAX_LAYOUTS} are read")
+        root = _root_of_zot(contents, directories)
+        placed = replace(contents, place=place_anywhere(contents))
+        layouts = [_layout(placed, directory, root or "") for directory in directories]
+        entries = sum(len(layout.listed) for layout in layouts)
+        if entries > contents.limits.nodes:
+            raise LimitExceeded(
+                f"the {len(layouts)} image layouts list {entries} manifests; at most {contents.limits.nodes} are read"
+            )
+        archive = read_layouts(placed, self.name, layouts)
+        return archive if root is None else _tagged(archive)
+
+
+def _directories(contents: Contents) -> Iterator[str]:
+    """Yield the directories of all layouts: empty for the root, else with a slash at the end."""
+    for name in contents.names():
+        if name == MARKER or (name.endswith(f"/{MARKER}") and not TEMPORARY.search(name)):
+            directory = name.removesuffix(MARKER)
+            if is_layout(contents.below(directory)):
+                yield directory
+
+
+def _layout(contents: Contents, directory: str, root: str) -> Layout:
+    inner = contents.below(directory)
+    check_version(inner)
+    repository = _repository(directory.removeprefix(root))
+    return Layout(inner, [Listed(descriptor, repository) for descriptor in list_layout(inner, contents)])
+
+
+def _repository(directory: str) -> str:
+    try:
+        return parse_repository(directory.removesuffix("/"))
+    except InvalidReference:
+        return ""
+
+
+def _root_of_zot(contents: Contents, directories: Sequence[str]) -> str | None:
+    """Return the directory whose layouts are zot's repositories; None if nothing shows that they are zot's."""
+    above = {name[: found.start()] for name in contents.names() if (found := _ZOT_ROOT.search(name))}
+    for directory in sorted(above, key=len):
+        root = directory and f"{directory}/"
+        if all(layout.startswith(root) for layout in directories):
+            return root
+    return "" if any(map(_ZOT_REPOSITORY.search, contents.names())) else None
+
+
+def _tagged(archive: Archive) -> Archive:
+    """Return `archive` without the images that were pushed to zot by digest, and a note of them: a registry keeps them
+    as long as something refers to them, and nothing here does."""
+    images = tuple(image for image in archive.images if image.called)
+    roots = [image.root.config if isinstance(image.root, DockerImage) else image.root for image in archive.images]
+    untagged = [str(root.digest) for root, image in zip(roots, archive.images, strict=True) if not image.called]
+    if not untagged:
+        return archive
+    note = f"zot's storage has manifests without a tag, which are not pushed: {enumerated(untagged)}"
+    return replace(archive, images=images, notes=(*archive.notes, note))

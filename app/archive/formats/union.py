@@ -1,0 +1,48 @@
+"""Several Archives out of one file as the one that they are: storages side by side, archives inside an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.archive.model import Archive, DockerImage, Extent, ImageEntry, Limits
+from app.errors import LimitExceeded
+from app.oci import Digest, Manifest
+
+
+def unite(archives: Sequence[Archive], limits: Limits) -> Archive:
+    """Return everything that `archives` hold, in order, in the format of the first; the same image in several has the
+    names of all. Raises LimitExceeded."""
+    if len(archives) == 1:
+        return archives[0]
+    images: dict[object, ImageEntry] = {}
+    manifests: dict[Digest, Manifest] = {}
+    blobs: dict[Digest, Extent] = {}
+    for archive in archives:
+        manifests.update(archive.manifests)
+        blobs.update(archive.blobs)
+        for image in archive.images:
+            key = _key(image)
+            images[key] = _with_names(images[key], image) if key in images else image
+    size = sum(len(manifest.raw) for manifest in manifests.values())
+    if len(manifests) > limits.nodes or size > limits.manifests_bytes:
+        raise LimitExceeded(
+            f"the archive holds more than {limits.nodes} manifests or {limits.manifests_bytes} bytes of them; split it"
+        )
+    notes = dict.fromkeys(note for archive in archives for note in archive.notes)
+    return Archive(archives[0].format, tuple(images.values()), manifests, blobs, tuple(notes))
+
+
+def _key(image: ImageEntry) -> object:
+    is_docker = isinstance(image.root, DockerImage)
+    root = image.root.config if isinstance(image.root, DockerImage) else image.root
+    return is_docker, root.digest, image.referrers, image.attached
+
+
+def _with_names(image: ImageEntry, other: ImageEntry) -> ImageEntry:
+    return replace(
+        image,
+        names=tuple(dict.fromkeys((*image.names, *other.names))),
+        paths=tuple(dict.fromkeys((*image.paths, *other.paths))),
+        bare_tags=tuple(dict.fromkeys((*image.bare_tags, *other.bare_tags))),
+    )
