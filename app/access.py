@@ -54,6 +54,7 @@ def _issuer(settings: Settings) -> FindHolder | None:
         settings.oidc_claim,
         settings.oidc_ca_file,
         Proxies.of(os.environ),
+        settings.oidc_repositories_claim,
     )
     return OidcTokens(asked, time.monotonic).find
 

@@ -18,7 +18,7 @@ import jwt
 
 from app.errors import ArchiveError, Forbidden, InvalidSettings, RegistryError, Unauthorized, Unavailable
 from app.jobs.caller import Role
-from app.jobs.tokens import Holder
+from app.jobs.tokens import MAX_REPOSITORIES, Holder, parse_prefix
 from app.oci import strict_json
 from app.registry.client import Call, HttpClient, HttpSettings
 from app.registry.egress import check_target
@@ -42,7 +42,8 @@ _SUBJECT = re.compile(r"[!-~]{1,200}")
 
 @dataclass(frozen=True, slots=True)
 class OidcSettings:
-    """`roles`: what a value of the claim (dots lead into it, as `realm_access.roles`) gives."""
+    """`roles`: what a value of `claim` (dots lead into it, as `realm_access.roles`) gives. `repositories`: the claim
+    that bounds a token to repositories, None: no token is bound."""
 
     issuer: str
     audience: str
@@ -50,6 +51,7 @@ class OidcSettings:
     claim: str = "roles"
     ca_file: Path | None = None
     proxies: Proxies = DIRECT
+    repositories: str | None = None
 
 
 class OidcTokens:
@@ -92,14 +94,26 @@ class OidcTokens:
         subject = str(claims["sub"])
         if not _SUBJECT.fullmatch(subject):
             raise Unauthorized("the token's `sub` must have 1 to 200 printable ASCII characters")
-        value: Any = claims
-        for part in self._settings.claim.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        given = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-        roles = frozenset(self._settings.roles[each] for each in map(str, given) if each in self._settings.roles)
+        given = map(str, _values(claims, self._settings.claim))
+        roles = frozenset(self._settings.roles[role] for role in given if role in self._settings.roles)
         if not roles:
             raise Forbidden(f"the token of {subject} gives no role: none of `{self._settings.claim}` is mapped to one")
-        return Holder(f"oidc:{subject}", b"", roles)
+        return Holder(f"oidc:{subject}", b"", roles, self._repositories(claims, subject))
+
+    def _repositories(self, claims: Mapping[str, Any], subject: str) -> tuple[str, ...]:
+        """Raises Forbidden if the claim is asked for and bounds nothing: a token without it must not have all."""
+        claim = self._settings.repositories
+        if claim is None:
+            return ()
+        try:
+            prefixes = tuple(parse_prefix(str(prefix)) for prefix in _values(claims, claim))
+        except ValueError as error:
+            raise Forbidden(f"the claim `{claim}` of the token of {subject}: {error}") from None
+        if not 0 < len(prefixes) <= MAX_REPOSITORIES:
+            raise Forbidden(
+                f"the token of {subject} must name 1 to {MAX_REPOSITORIES} repositories in its claim `{claim}`"
+            )
+        return prefixes
 
     async def _key(self, name: str, algorithm: str) -> jwt.PyJWK:
         if algorithm not in ALGORITHMS:
@@ -158,6 +172,14 @@ async def _document(client: HttpClient, url: str, origin: Origin) -> Mapping[str
         raise Unavailable(f"{url} answers {reply.status}; check TARMAC_OIDC_ISSUER")
     document = strict_json(reply.body, what=f"the answer of {url}", limit=MAX_ANSWER_BYTES)
     return document if isinstance(document, dict) else {}
+
+
+def _values(claims: Mapping[str, Any], claim: str) -> list[Any]:
+    """Return the values of a claim; dots lead into it."""
+    value: Any = claims
+    for part in claim.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return [value] if isinstance(value, str) else value if isinstance(value, list) else []
 
 
 def _keys(document: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:

@@ -146,6 +146,7 @@ class Settings(BaseModel):
     oidc_audience: str | None = None
     oidc_roles: Words = ()
     oidc_claim: str = "roles"
+    oidc_repositories_claim: str | None = None
     oidc_ca_file: ExistingFile | None = None
     tls_cert: ExistingFile | None = None
     tls_key: ExistingFile | None = None

@@ -83,6 +83,18 @@ async def test_a_good_token_has_the_roles_of_its_claim_and_keys_are_asked_for_on
     assert issuer.asked == 2
 
 
+async def test_a_claim_binds_a_token_to_repositories_and_must_be_there(issuer: Issuer) -> None:
+    known = tokens(issuer, [0.0], repositories="tarmac.repositories")
+    for given in ("team/a", ["team/a/*"]):
+        holder = await known.find(issuer.token(tarmac={"repositories": given}))
+        assert holder is not None
+        assert holder.repositories == ("team/a",)
+    no_bounds: tuple[Any, ...] = (None, {}, {"repositories": []}, {"repositories": ["/"]}, {"repositories": 1}, [])
+    for bad in no_bounds:
+        with pytest.raises(Forbidden, match=r"tarmac\.repositories"):
+            await known.find(issuer.token(tarmac=bad))
+
+
 async def test_what_is_not_good_opens_nothing(issuer: Issuer) -> None:
     known = tokens(issuer, [0.0])
     public = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from app.api.context import ApiContext
 from app.api.problems import MalformedRequest
-from app.errors import InvalidRequest, TooLarge, UploadIncomplete
+from app.errors import ArchiveError, InvalidRequest, TooLarge, UploadIncomplete
+from app.oci import strict_json
+from app.threads import plan_in_thread
 
 MAX_JSON_BYTES = 1 << 20  # a thousand paths of a thousand characters
+MAX_JSON_VALUES = 10_000  # a thousand paths, images, new names and labels, and as much again
+INLINE_BYTES = 64 << 10  # of JSON are parsed at once; it takes half a millisecond
 MAX_DIGITS = 100  # of a count of bytes; with so many it is beyond every limit
 
 
@@ -61,13 +67,23 @@ async def body_of(request: Request, context: ApiContext) -> AsyncIterator[bytes]
         raise UploadIncomplete(f"{received} bytes came and Content-Length says {expected}; send the archive again")
 
 
-async def small_body(chunks: AsyncIterator[bytes]) -> bytes:
+async def json_members(context: ApiContext, chunks: AsyncIterator[bytes], example: str) -> dict[str, Any]:
+    """Return the members of a JSON object; none of an empty body. Raises InvalidRequest, MalformedRequest."""
     body = b""
     async for chunk in chunks:
         body += chunk
         if len(body) > MAX_JSON_BYTES:
             raise InvalidRequest(f"the JSON body has more than {MAX_JSON_BYTES} bytes")
-    return body
+    if not body:
+        return {}
+    parse = partial(strict_json, body, what="the JSON body", limit=MAX_JSON_BYTES, values=MAX_JSON_VALUES)
+    try:
+        members = parse() if len(body) <= INLINE_BYTES else await plan_in_thread(context.service.share, parse)
+    except ArchiveError as error:
+        raise MalformedRequest(str(error)) from None
+    if not isinstance(members, dict):
+        raise InvalidRequest(f"the JSON body must be an object, as {example}")
+    return members
 
 
 def _too_large(context: ApiContext) -> TooLarge:

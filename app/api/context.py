@@ -10,6 +10,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.api.metrics import Metrics
+from app.api.probe import Probe
+from app.errors import RegistryError
 from app.jobs import JobService, JobState
 from app.jobs.audit import AuditTrail
 from app.jobs.caller import EVERYBODY, Caller
@@ -20,6 +22,12 @@ from app.jobs.resumable.held import HeldUploads
 from app.registry.examination import Examination
 
 CALLER = "tarmac.caller"  # where the scope of a request has it
+LAPSE = "tarmac.lapse"  # and what waits for the end of its token
+
+
+async def never() -> None:
+    """Return not at all."""
+    await asyncio.Event().wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,11 @@ class RegistryView:
     url: str
     check: Callable[[], Awaitable[Examination]]
     configured: ConfiguredRegistry | None = None
+    probe: Probe = field(default_factory=Probe)
+
+    async def outcome(self) -> Examination | RegistryError:
+        """Return what it says about itself, or why it cannot be used."""
+        return await self.probe.outcome(self.url, self.check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,8 @@ class ApiContext:
     """`check_room` raises SpoolFull where so many bytes do not fit (blocks); `max_upload_bytes` bounds one request's
     body. `count_jobs`: how many jobs are in each state. `stopping` is set
     when the service is about to stop: nobody waits or watches any longer. `caller`: of the request; a route's context
-    has the jobs and uploads of its caller alone."""
+    has the jobs and uploads of its caller alone. `lapse` returns when the token of the request is no longer what it
+    was."""
 
     service: JobService
     registries: Mapping[str, RegistryView]
@@ -48,13 +62,15 @@ class ApiContext:
     caller: Caller = EVERYBODY
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    lapse: Callable[[], Awaitable[None]] = never
 
 
 async def _context_of(request: Request) -> ApiContext:
     """A coroutine though it awaits nothing: a plain function is run in a thread, which every request would wait for."""
     context = request.app.state.context
     assert isinstance(context, ApiContext)
-    return held_by(context, request.scope.get(CALLER, EVERYBODY))
+    held = held_by(context, request.scope.get(CALLER, EVERYBODY))
+    return replace(held, lapse=request.scope.get(LAPSE, never))
 
 
 def held_by(context: ApiContext, caller: Caller) -> ApiContext:

@@ -19,7 +19,7 @@ from app.api.json_answer import JSONAnswer
 from app.api.options import parse_wait
 from app.api.query import takes
 from app.api.schemas import JobDocument, JobPage, problems
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, Unauthorized
 from app.jobs import Job, JobState
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for 30 or 60
@@ -154,14 +154,14 @@ async def delete_job(job_id: str, context: Context) -> None:
 
 async def job_events(context: ApiContext, job_id: str, after: int | None) -> AsyncGenerator[bytes, None]:
     """The wire form of server-sent events, with a comment where nothing happens for long. Without `end` where the
-    service stops: the client comes back."""
+    service stops or the token lapses: the client comes back."""
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
     async with aclosing(context.service.watch(job_id, after)) as states:
-        stopping = asyncio.ensure_future(context.stopping.wait())
+        ends = (asyncio.ensure_future(context.stopping.wait()), asyncio.ensure_future(context.lapse()))
         coming = asyncio.ensure_future(_next(states))
         try:
-            while not stopping.done():
-                await asyncio.wait({coming, stopping}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            while not any(end.done() for end in ends):
+                await asyncio.wait({coming, *ends}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
                     yield b": still here\n\n"
                     continue
@@ -172,7 +172,7 @@ async def job_events(context: ApiContext, job_id: str, after: int | None) -> Asy
                 yield _event("job", job.revision, job_response.document(job))
                 coming = asyncio.ensure_future(_next(states))
         finally:
-            await _give_up(coming, stopping)
+            await _give_up(coming, *ends)
 
 
 async def _next(states: AsyncIterator[Job]) -> Job | None:
@@ -186,12 +186,16 @@ def _event(name: str, revision: int, data: dict[str, Any]) -> bytes:
 async def wait_or_leave(
     request: Request, context: ApiContext, job: tuple[Job, float], *, for_answer: bool = False
 ) -> Job:
-    """As `JobService.wait`, for so many seconds; at once where the client has gone or the service stops."""
+    """As `JobService.wait`, for so many seconds; at once where the client has gone or the service stops. Raises
+    Unauthorized if the token of the request lapses."""
     present, seconds = job
     waiting = asyncio.ensure_future(context.service.wait(present.id, seconds, for_answer=for_answer))
-    others = (asyncio.ensure_future(_gone(request)), asyncio.ensure_future(context.stopping.wait()))
+    lapsed = asyncio.ensure_future(context.lapse())
+    others = (asyncio.ensure_future(_gone(request)), asyncio.ensure_future(context.stopping.wait()), lapsed)
     try:
         await asyncio.wait({waiting, *others}, return_when=asyncio.FIRST_COMPLETED)
+        if lapsed.done():
+            raise Unauthorized(f"the token was revoked or changed while job {present.id} was waited for")
         return waiting.result() if waiting.done() else present
     finally:
         await _give_up(waiting, *others)

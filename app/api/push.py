@@ -9,18 +9,17 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Request, Response
 
 from app.api import job_response
-from app.api.body import MAX_JSON_BYTES, body_of, check_length, check_size, expected_bytes, small_body
+from app.api.body import body_of, check_length, check_size, expected_bytes, json_members
 from app.api.body_kind import Body, Kind, is_json, read_kind
 from app.api.context import ApiContext, Context
 from app.api.jobs import wait_or_leave
 from app.api.multipart import Form
 from app.api.options import Options
-from app.api.problems import MalformedRequest, problem_response
+from app.api.problems import problem_response
 from app.api.push_documents import PUSH_RESPONSES, describe_push
 from app.api.split_upload import FormArchive, FormParts
-from app.errors import InvalidRequest, MalformedArchive, TarmacError, Unavailable, UnknownRegistry
+from app.errors import InvalidRequest, TarmacError, Unavailable, UnknownRegistry
 from app.jobs import Job, Upload
-from app.oci import strict_json
 
 MAX_NAME = 255  # characters of a file name; it is only shown
 MAX_PATH = 1024  # characters of its name with directories
@@ -57,14 +56,7 @@ class _Push:
             return await (self._take_form(body) if body.kind is Kind.FORM else self._take_raw(body.chunks))
 
     async def _take_paths(self, chunks: AsyncIterator[bytes]) -> Job:
-        body = await small_body(chunks)
-        try:
-            members = strict_json(body, what="the JSON body", limit=MAX_JSON_BYTES)
-        except MalformedArchive as error:
-            raise MalformedRequest(str(error)) from None
-        if not isinstance(members, dict):
-            raise InvalidRequest('the JSON body must be an object, as {"paths": ["/data/in/*.tar"]}')
-        self.options.add_json(members)
+        self.options.add_json(await json_members(self._context, chunks, '{"paths": ["/data/in/*.tar"]}'))
         self._check_options()
         return await self._context.service.submit_paths(self.options.request(self._context.caller), self._key())
 

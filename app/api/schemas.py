@@ -183,10 +183,10 @@ class RegistryDetails(BaseModel):
 
 class RegistryDocument(BaseModel):
     name: str
-    url: str
+    url: str | None = Field(default=None, description="Null for a token that is bound to repositories.")
     reachable: bool
-    problem: ProblemDocument | None = Field(description="Why it cannot be used now.")
-    details: RegistryDetails | None = Field(description="Where it can be used.")
+    problem: ProblemDocument | None = Field(default=None, description="Why it cannot be used now.")
+    details: RegistryDetails | None = Field(default=None, description="Where it can be used.")
 
 
 class RegistryList(BaseModel):

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.context import CALLER
+from app.api.context import CALLER, LAPSE, never
 from app.api.hosts import AllowedHosts, name_of
 from app.api.middleware.cors import CorsOrigins
 from app.api.middleware.proxy import FORWARDED_HOST, TrustedProxies
 from app.api.middleware.rates import Buckets, Kind, limited_response
 from app.api.problems import problem_response
 from app.door import share_of
-from app.errors import Forbidden, RateLimited, TarmacError, Unauthorized
+from app.errors import Forbidden, RateLimited, TarmacError, Unauthorized, Unavailable
 from app.jobs.caller import Caller, Submitter
 from app.jobs.tokens import Holder
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+LAPSE_SECONDS = 5.0  # between two looks at the token of a request that lasts
 _DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 # They tell nothing about jobs or registries, and load balancers and browsers ask for them without a token.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
@@ -37,6 +40,7 @@ _FOREIGN_HEADERS: Mapping[str, str] = {
     "Content-Disposition": "attachment",
 }
 FindHolder = Callable[[bytes], Awaitable[Holder | None]]
+Lapse = Callable[[], Awaitable[None]]
 _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -80,7 +84,7 @@ class Security:
                 await preflight(scope, receive, send)
                 return
             self._check_origin(method, headers, scope.get(FORWARDED_HOST))
-            caller = await self._caller(scope, headers)
+            caller, lapse = await self._caller(scope, headers)
             _check_roles(caller, method, path)
         except RateLimited as error:
             await limited_response(error)(scope, receive, send)
@@ -88,36 +92,52 @@ class Security:
         except TarmacError as error:
             await problem_response(error, _challenge(error, path))(scope, receive, send)
             return
-        await self._app({**scope, CALLER: caller}, receive, send)
+        await self._app({**scope, CALLER: caller, LAPSE: lapse}, receive, send)
 
     def _check_origin(self, method: str, headers: Headers, forwarded_host: str | None) -> None:
         if not self._cors.allow(headers.get("origin")):
             check_origin(method, headers, forwarded_host)
 
-    async def _caller(self, scope: Scope, headers: Headers) -> Caller:
+    async def _caller(self, scope: Scope, headers: Headers) -> tuple[Caller, Lapse]:
         method, path = scope["method"], scope["path"]
         address = str((scope.get("client") or ("",))[0])
         if self._find is None:
-            return Caller(Submitter(address=address))
+            return Caller(Submitter(address=address)), never
         if method in _SAFE and (path in OPEN or path.startswith(_OPEN_BELOW)):
-            return Caller(Submitter(address=address), frozenset())
+            return Caller(Submitter(address=address), frozenset()), never
         token = _token_of(headers.get("authorization", ""))
         try:
             holder = await self._find(token) if token else None
         except (Unauthorized, Forbidden):
             self._buckets.take(Kind.FAILURES, share_of(address))
             raise
-        if holder is None:
+        if token is None or holder is None:
             if token is not None:  # a browser's first request has none
                 self._buckets.take(Kind.FAILURES, share_of(address))
             raise Unauthorized("send a token that TARMAC_TOKENS_FILE knows: Authorization: Bearer <token>")
-        return Caller(Submitter(holder.name, address, holder.repositories), holder.roles, holder.quota)
+        caller = Caller(Submitter(holder.name, address, holder.repositories), holder.roles, holder.quota)
+        return caller, partial(_lapse, self._find, token, holder)
+
+
+async def _lapse(find: FindHolder, token: bytes, holder: Holder) -> None:
+    """Return when `token` was revoked, has expired, or its rights were changed."""
+    while True:
+        await asyncio.sleep(LAPSE_SECONDS)
+        try:
+            if await find(token) != holder:
+                return
+        except (Unauthorized, Forbidden):
+            return
+        except Unavailable:  # the issuer's keys cannot be had now
+            continue
 
 
 def _check_roles(caller: Caller, method: str, path: str) -> None:
     """Raises Forbidden."""
     if method not in _SAFE and not caller.may_push:
         raise Forbidden(f"the token of {caller.name} may only read")
+    if path == "/metrics" and caller.is_bound:
+        raise Forbidden(f"the token of {caller.name} is bound to repositories, and counts of all need the role read")
     bounds = caller.submitter.repositories
     if not bounds or not path.startswith("/v2/") or path == "/v2/":
         return

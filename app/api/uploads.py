@@ -12,7 +12,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Request, Response
 
 from app.api import job_response
-from app.api.body import MAX_JSON_BYTES, body_of, check_length, expected_bytes, small_body
+from app.api.body import body_of, check_length, expected_bytes, json_members
 from app.api.context import ApiContext, Context
 from app.api.digest_fields import parse_digest_field
 from app.api.disposition import filename_of
@@ -40,10 +40,9 @@ from app.api.upload_fields import (
     proof_of,
     truth,
 )
-from app.errors import InvalidRequest, MalformedArchive, TarmacError, UploadIncomplete
+from app.errors import InvalidRequest, TarmacError, UploadIncomplete
 from app.jobs.caller import Caller
 from app.jobs.resumable import NewUpload, Patch, Proof, Shown
-from app.oci import strict_json
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
@@ -135,17 +134,9 @@ async def overridden(upload_id: str, request: Request, context: Context) -> Resp
 async def push_held(upload_id: str, request: Request, context: Context) -> Response:
     """Another job of the archive of an upload that was begun with `hold`, without sending it again. The body has the
     options of the push as members."""
-    body = await small_body(body_of(request, context))
     options = Options()
     options.add_all(request.query_params.multi_items())
-    if body:
-        try:
-            members = strict_json(body, what="the JSON body", limit=MAX_JSON_BYTES)
-        except MalformedArchive as error:
-            raise MalformedRequest(str(error)) from None
-        if not isinstance(members, dict):
-            raise InvalidRequest('the JSON body must be an object of options, as {"prefix": "mirror"}')
-        options.add_members(members)
+    options.add_members(await json_members(context, body_of(request, context), '{"prefix": "mirror"}'))
     _refuse_elsewhere(options, "wait", "checksum")
     return job_response.accepted(await context.uploads.push_held(upload_id, options.request(context.caller)))
 

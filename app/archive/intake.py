@@ -48,6 +48,11 @@ class Intake:
         assert self._index is not None, "Intake.index is there after finish()"
         return self._index
 
+    @property
+    def memory(self) -> int:
+        """Return about how many bytes are held for the members of the archive."""
+        return self._indexer.memory
+
     def files_from(self, number: int) -> list[Member]:
         """As `TarIndexer` has it, of the plain tar so far."""
         return self._indexer.files_from(number)

@@ -96,6 +96,11 @@ class Caller:
         return self.is_admin or Role.READ in self.roles
 
     @property
+    def is_bound(self) -> bool:
+        """Whether it is to see nothing of what others do."""
+        return bool(self.submitter.repositories) and not self.sees_all
+
+    @property
     def may_push(self) -> bool:
         return self.is_admin or Role.PUSH in self.roles
 

@@ -106,7 +106,7 @@ class HeldJobs(JobService):
             yield
 
     @property
-    def _share(self) -> str:
+    def share(self) -> str:
         return self._caller.name or self._caller.submitter.address
 
     def _allowed(self, job: Job) -> Job:

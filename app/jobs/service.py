@@ -76,7 +76,7 @@ class JobService:
         job runs. `watched`: they are of a watched folder, and below it instead of the roots for requests."""
         check_idempotency_key(idempotency_key)
         pick_registry(self._workshop.registries, request.registry)
-        files = await plan_in_thread(self._share, self._find, request.paths, watched or self._workshop.roots)
+        files = await plan_in_thread(self.share, self._find, request.paths, watched or self._workshop.roots)
         source = ArchiveSource.WATCH if watched else ArchiveSource.PATH
         job = replace(
             self._new(JobState.QUEUED, idempotency_key),
@@ -208,7 +208,7 @@ class JobService:
                 await self._workshop.discard(archive.file)
 
     @property
-    def _share(self) -> str:
+    def share(self) -> str:
         """By whom the threads of the service are shared: the name of a token."""
         return ""
 

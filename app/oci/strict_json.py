@@ -46,14 +46,14 @@ def count_values(raw: bytes) -> int:
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{") + 1
 
 
-def strict_json(raw: bytes, *, what: str, limit: int) -> Any:
-    """Parse `raw` (UTF-8, at most `limit` bytes). `what` names the document in messages.
+def strict_json(raw: bytes, *, what: str, limit: int, values: int = MAX_VALUES) -> Any:
+    """Parse `raw` (UTF-8, at most `limit` bytes and `values` values). `what` names the document in messages.
 
     Raises LimitExceeded, MalformedArchive."""
     if len(raw) > limit:
         raise LimitExceeded(f"{what} has {len(raw)} bytes; at most {limit} are read")
-    if count_values(raw) > MAX_VALUES:
-        raise LimitExceeded(f"{what} has more than {MAX_VALUES} values")
+    if count_values(raw) > values:
+        raise LimitExceeded(f"{what} has more than {values} values")
     try:
         text = raw.decode("utf-8", errors="strict")
         if text.startswith("\ufeff"):

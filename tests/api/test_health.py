@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from app import __version__
-from app.api import RegistryView, health
+from app.api import RegistryView, probe
 from app.api.context import ApiContext
+from app.api.probe import Probe
 from app.errors import Unavailable
 from app.registry.examination import Examination
 from tests.api.conftest import APP, Served, serving
@@ -92,7 +93,7 @@ async def test_a_registry_that_hangs_does_not_hang_the_list(served: Served, monk
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr(health, "CHECK_SECONDS", 0.001)
+    monkeypatch.setattr(probe, "CHECK_SECONDS", 0.001)
     view = {"slow": RegistryView("http://slow", hang)}
     monkeypatch.setitem(served.app.state._state, "context", replaced(context_of(served), registries=view))
     (registry,) = (await served.client.get("/registries")).json()["registries"]
@@ -116,3 +117,27 @@ async def test_the_front_page_shows_the_way(served: Served) -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/jobs"])
 async def test_probes_and_browsers_may_ask_by_head(served: Served, path: str) -> None:
     assert (await served.client.head(path)).status_code == 200
+
+
+async def test_a_registry_is_asked_once_by_all_who_look_within_five_seconds(served: Served) -> None:
+    context, asked = context_of(served), 0
+    answering = asyncio.Event()
+    now = [0.0]
+
+    async def check() -> Examination:
+        nonlocal asked
+        asked += 1
+        await answering.wait()
+        return Examination("http://registry.test")
+
+    view = RegistryView("registry.test", check, probe=Probe(lambda: now[0]))
+    served.app.state.context = replaced(context, registries={"default": view})
+    looking = [asyncio.create_task(served.client.get("/registries")) for _ in range(10)]
+    while not asked:
+        await asyncio.sleep(0)
+    answering.set()
+    answers = [(await answer).json()["registries"][0]["reachable"] for answer in looking]
+    assert (answers, asked) == ([True] * 10, 1)
+    for now[0], expected in ((4.9, 1), (5.0, 2), (9.9, 2), (10.0, 3)):
+        await served.client.get("/registries")
+        assert asked == expected

@@ -17,9 +17,10 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from app.errors import SpoolFull
+from app.jobs.resumable import upload as upload_states
 from app.spool.arriving import ArrivingFiles
 from tests.api.conftest import APP, OTHER, Served, serving
-from tests.support.archives import docker_save, image
+from tests.support.archives import docker_save, image, tagged
 
 TUS = {"Tus-Resumable": "1.0.0"}
 STREAM = TUS | {"Content-Type": "application/offset+octet-stream"}
@@ -432,3 +433,20 @@ async def test_the_parts_of_a_concatenation_are_addresses(served: Served) -> Non
     for urls in ("http://[/uploads/x", "http://[::1/uploads/" + "0" * 32, "/uploads/" + "0" * 31, "x"):
         headers = TUS | {"Upload-Concat": f"final;{urls}"}
         assert (await served.client.post("/uploads", headers=headers)).status_code in (404, 422)
+
+
+async def test_the_largest_indexes_of_idle_uploads_go_first(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_states, "MAX_INDEX_BYTES", 1_500)
+    many = docker_save([tagged(image({"a": b"1"}, {"b": b"2"}, {"c": b"3"}), "team/many:1")])
+    begun = [await begin(served, len(content)) for content in (APP, many)]
+    for (upload, _), content in zip(begun, (APP, many), strict=True):
+        assert (await append(served, upload, 0, content[:-1024])).status_code == 204
+    known = served.app.state.context.uploads._uploads
+    assert [upload.tally.memory > 0 for upload in known.all()] == [False, True]
+    await append(served, begun[0][0], len(APP) - 1024, APP[-1024:])
+    await append(served, begun[1][0], len(many) - 1024, many[-1024:])
+    for (_, path), content in zip(begun, (APP, many), strict=True):
+        job = await job_of(served, path)
+        assert job["state"] == "succeeded", job
+        assert job["archives"][0]["digest"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    assert sum(upload.tally.memory for upload in known.all()) == 0

@@ -57,7 +57,14 @@ class Receiver:
                 upload.early.hear(upload.tally)  # the next request may be long in coming
             if patch.proof is not None:
                 await self._uploads.change(upload, trusted=None)
+            await self._bound_indexes()
         return file.size
+
+    async def _bound_indexes(self) -> None:
+        """Without its index, nothing more of an upload is pushed early."""
+        for upload in self._uploads.without_index():
+            await self._workshop.early.drop(upload.state.job)
+            upload.early = None
 
     def _take_room(self, upload: ArrivingUpload, size: int) -> None:
         """Raises SpoolFull, QuotaExceeded."""

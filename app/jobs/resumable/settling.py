@@ -86,6 +86,7 @@ class Settler:
             await asyncio.to_thread(self._files.drop_bytes, state.id)
             return None
         finally:
+            upload.tally.let_go()
             await self._uploads.count(upload)
 
     async def _queue(self, job: Job, upload: ArrivingUpload) -> None:

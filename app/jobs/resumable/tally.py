@@ -38,6 +38,15 @@ class Tally:
             for _ in self._intake.feed(chunk):
                 pass
 
+    @property
+    def memory(self) -> int:
+        """Return about how many bytes the members of the archive take."""
+        return 0 if self._intake is None else self._intake.memory
+
+    def let_go(self) -> None:
+        """Forget everything, and pass over what comes: the archive is read again at its end."""
+        self.count, self._head, self._intake = -1, b"", None
+
     def files_from(self, number: int) -> list[Member]:
         """As `Intake` has it; none of a wrapped archive."""
         return [] if self._intake is None else self._intake.files_from(number)

@@ -24,6 +24,10 @@ class Turns:
         self._newest = 0
         self._scope: asyncio.Timeout | None = None
 
+    @property
+    def is_taken(self) -> bool:
+        return self._lock.locked()
+
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
         """Waits until the request before has let go. Raises TurnTaken where a newer one came meanwhile, or that one

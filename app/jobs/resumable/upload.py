@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ from app.jobs.resumable.turns import Turns
 from app.jobs.stored_bytes import StoredBytes
 from app.push.early import EarlyPush
 from app.spool.arriving import ArrivingFiles
+
+MAX_INDEX_BYTES = 48 << 20  # of the indexes of all uploads; one archive may have 30 MiB
 
 _log = structlog.get_logger(__name__)
 
@@ -72,6 +75,18 @@ class Uploads:
     def all(self) -> tuple[ArrivingUpload, ...]:
         return tuple(self._known.values())
 
+    def without_index(self) -> Iterator[ArrivingUpload]:
+        """Let go of the largest indexes of uploads that nobody writes to, until all have at most MAX_INDEX_BYTES. Yield
+        these uploads."""
+        known = sorted(filter(_has_index, self._known.values()), key=lambda upload: upload.tally.memory)
+        total = sum(upload.tally.memory for upload in known)
+        idle = [upload for upload in known if not (upload.turns.is_taken or upload.state.complete)]
+        while total > MAX_INDEX_BYTES and idle:
+            upload = idle.pop()
+            total -= upload.tally.memory
+            upload.tally.let_go()
+            yield upload
+
     def taking_room(self) -> tuple[ArrivingUpload, ...]:
         """Return all but those whose archive has gone over to a job."""
         return tuple(upload for upload in self._known.values() if upload.state.takes_room)
@@ -90,3 +105,7 @@ class Uploads:
         self._known.pop(upload_id, None)
         self.stored.forget(upload_id)
         await asyncio.to_thread(self.files.remove, upload_id)
+
+
+def _has_index(upload: ArrivingUpload) -> bool:
+    return upload.tally.memory > 0

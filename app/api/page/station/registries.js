@@ -31,14 +31,15 @@ function fill() {
   }
   const chosen = found.find((each) => each.name === select.value);
   if (!chosen) return;
-  $("registry-state").textContent = chosen.reachable ? `to ${chosen.url}` : `${chosen.url}: ${chosen.problem.title.toLowerCase()}`;
+  $("registry-state").textContent = chosen.reachable ? `to ${chosen.url ?? chosen.name}`
+    : `${chosen.url ?? chosen.name}: ${chosen.problem?.title.toLowerCase() ?? "cannot be used"}`;
   $("registry-state").classList.toggle("wrong", !chosen.reachable);
 }
 
 // Docker takes plain HTTP from loopback by itself, podman and skopeo do not.
 export function pulls(place, name) {
   const registry = found.find((each) => each.name === name);
-  const plain = Boolean(registry) && (registry.details?.address || registry.url).startsWith("http://");
+  const plain = Boolean(registry) && (registry.details?.address || registry.url)?.startsWith("http://");
   const image = here(place, registry);
   return [
     `docker pull ${image}`,
