@@ -14,7 +14,7 @@ def below(root: Manifest, manifests: Mapping[Digest, Manifest]) -> list[Digest]:
     found = {root.descriptor.digest: None}
     waiting = [root]
     for manifest in waiting:
-        for child in manifest.manifests:
+        for child in manifest.children:
             if child.digest in manifests and child.digest not in found:
                 found[child.digest] = None
                 waiting.append(manifests[child.digest])

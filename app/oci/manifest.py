@@ -21,7 +21,8 @@ _Plain = tuple[str, str, int]  # media type, digest, size
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`blobs` are config and layers, `manifests` the children of an index; both in document order."""
+    """`blobs` are config and layers, `manifests` the children of an index; both in document order. `carried`: blobs
+    that go where it goes although its document does not list them."""
 
     descriptor: Descriptor
     raw: bytes
@@ -30,10 +31,16 @@ class Manifest:
     manifests: tuple[Descriptor, ...]
     subject: Descriptor | None
     annotations: Mapping[str, str]
+    carried: tuple[Descriptor, ...] = ()
 
     @property
     def is_index(self) -> bool:
         return self.descriptor.media_type in media_types.INDEXES
+
+    @property
+    def children(self) -> tuple[Descriptor, ...]:
+        """Return what an index lists, or the manifests among the layers, as bundles of packages have them (UDS)."""
+        return self.manifests or tuple(layer for layer in self.layers if media_types.is_manifest(layer.media_type))
 
     def has_digest(self, digest: Digest | None) -> bool:
         """Return whether `digest` is one of the manifest, by whatever algorithm."""

@@ -46,7 +46,7 @@ def tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:
 def _walk(archive: Archive, digest: Digest, found: dict[Digest, Manifest]) -> None:
     # as deep as Limits.depth allows; a cycle cannot be, as a digest would have to hold itself
     manifest = archive.manifests[digest]
-    for child in manifest.manifests:
+    for child in manifest.children:
         if child.digest not in found and child.digest in archive.manifests:
             _walk(archive, child.digest, found)
     found[digest] = manifest
@@ -89,6 +89,8 @@ def _described_contents(archive: Archive, entry: ImageEntry) -> Iterator[Content
             yield from _described(archive, manifest.config, f"the config of {title(entry)}")
         for number, layer in enumerate(manifest.layers, 1):
             yield from _described(archive, layer, f"layer {number} of {title(entry)}")
+        for blob in manifest.carried:
+            yield from _described(archive, blob, f"content of {title(entry)}")
         for child in manifest.manifests:
             if child.digest in archive.blobs and not is_manifest(child.media_type):
                 yield from _described(archive, child, f"content of {title(entry)}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from app.archive.formats.contents import Contents, enumerated, tells
+from app.archive.formats.packages import may_be_package, read_package
 from app.archive.model import Extent
 from app.errors import LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
@@ -21,7 +22,7 @@ class Graph:
     """manifests  verified against digest and size; the platform of an image is in its `descriptor`, taken from its
                config where the descriptor says none
     blobs      every config, layer and child of an unknown type; of the stated size, the digest not yet verified
-    parents    of a manifest: the indexes that list it
+    parents    of a manifest: the indexes that list it, and the manifests that have it as a layer
     notes      what is absent and may be"""
 
     manifests: Mapping[Digest, Manifest]
@@ -60,7 +61,7 @@ class Graph:
             for digest in waiting:
                 if digest in self and digest not in owners:
                     owners[digest] = root
-                    waiting.extend(child.digest for child in self.manifests[digest].manifests)
+                    waiting.extend(child.digest for child in self.manifests[digest].children)
         return owners
 
 
@@ -72,20 +73,23 @@ def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
     LimitExceeded, MalformedArchive."""
     reading = _Reading(contents)
     waiting = deque((root, 1) for root in roots)
+    reading.asked.update(root.digest for root, _ in waiting)
     while waiting:
         descriptor, depth = waiting.popleft()
-        manifest = reading.manifest(descriptor, depth)
+        manifest = reading.followed(descriptor, depth)
         if manifest is None:
             continue
         reading.charge(manifest)
-        for child in manifest.manifests:
+        for child in manifest.children:
             if is_manifest(child.media_type):
-                reading.expect(child.digest, descriptor.digest)
+                reading.expect(child.digest, manifest)
                 waiting.append((child, depth + 1))
             else:  # image-spec: an index may list what no reader knows; it travels as it is
                 reading.blob(child, descriptor.digest)
         for blob in manifest.blobs:
             reading.blob(blob, descriptor.digest)
+        for package in filter(may_be_package, manifest.layers):
+            reading.carry(read_package(contents, package), (manifest.descriptor.digest,))
     return reading.graph()
 
 
@@ -105,6 +109,19 @@ class _Reading:
         self._platforms: dict[Extent, Platform | None] = {}
         self._bytes = 0
         self._references = 0
+        self.asked: set[Digest] = set()  # roots and children of indexes: others are known as layers alone
+        self._opaque: dict[Digest, None] = {}  # of those: what is no manifest, or not whole
+        self._carried: dict[Digest, dict[Digest, Descriptor]] = {}  # by the manifest that they go with
+
+    def followed(self, descriptor: Descriptor, depth: int) -> Manifest | None:
+        """As `manifest`; what is listed as a layer alone, and is no manifest that can be read, is a layer as any."""
+        try:
+            return self.manifest(descriptor, depth)
+        except MalformedArchive:
+            if descriptor.digest in self.asked:
+                raise
+            self._opaque[descriptor.digest] = None
+            return None
 
     def manifest(self, descriptor: Descriptor, depth: int) -> Manifest | None:
         """None where it is missing, or was read at this depth or below already. One that comes up again further down
@@ -119,9 +136,25 @@ class _Reading:
         self._same(known, descriptor)
         return known if known is not None else self._read(descriptor)
 
-    def expect(self, child: Digest, parent: Digest) -> None:
-        """An index lists it. Too many are refused by the lists, before one of them is read."""
-        self.parents.setdefault(child, {})[parent] = None
+    def carry(self, package: Manifest | None, parents: Iterable[Digest]) -> None:
+        """What the archive holds of `package` goes with `parents`, which have its manifest as a layer."""
+        if package is None:
+            return
+        self.charge(package)
+        for blob in package.blobs:
+            extent = self._blobs.get(blob.digest) or self.contents.extent(self.contents.place(blob.digest))
+            if extent is None or extent.size != blob.size:
+                continue
+            self._blobs[blob.digest] = extent
+            for parent in parents:
+                self._carried.setdefault(parent, {})[blob.digest] = blob
+
+    def expect(self, child: Digest, parent: Manifest) -> None:
+        """An index lists it, or a manifest among its layers. Too many are refused by the lists, before one of them is
+        read."""
+        self.parents.setdefault(child, {})[parent.descriptor.digest] = None
+        if parent.is_index:
+            self.asked.add(child)
         if len(self.parents) > self.limits.nodes:
             raise LimitExceeded(f"the indexes of the archive list more than {self.limits.nodes} manifests; split it")
 
@@ -208,8 +241,22 @@ class _Reading:
         if self._absent:
             absent = enumerated([str(digest) for digest in self._absent])
             notes.append(f"not in the archive and not pushed, as their manifests allow (foreign layers): {absent}")
+        notes.extend(self._leave_packages())
         parents = {digest: tuple(above) for digest, above in self.parents.items()}
         return Graph(self.manifests, self._blobs, parents, tuple(notes))
+
+    def _leave_packages(self) -> Iterator[str]:
+        """A bundle may leave optional parts of a package out: its manifest, which a registry would refuse, is then a
+        layer as any, and what is there of it goes with the bundle."""
+        self._opaque.update((digest, None) for digest, _ in self._missing if digest not in self.asked)
+        for digest in self._opaque:
+            self.carry(self.manifests.pop(digest, None), self.parents.get(digest, ()))
+        for digest, blobs in self._carried.items():
+            if digest in self.manifests:
+                self.manifests[digest] = replace(self.manifests[digest], carried=tuple(blobs.values()))
+        if self._opaque:
+            opaque = enumerated([str(digest) for digest in self._opaque])
+            yield f"manifests that are listed as layers, and are not whole, are pushed as layers alone: {opaque}"
 
 
 def _for_platform(descriptor: Descriptor) -> str:

@@ -39,8 +39,8 @@ def _followed(archive: Archive, image: ImageEntry) -> Iterator[int]:
         if digest in seen or manifest is None:
             continue
         seen.add(digest)
-        yield 1 + len(manifest.layers) + len(manifest.manifests)
-        waiting.extend(child.digest for child in manifest.manifests)
+        yield 1 + len(manifest.layers) + len(manifest.manifests) + len(manifest.carried)
+        waiting.extend(child.digest for child in manifest.children)
 
 
 def _roots(image: ImageEntry) -> Iterator[Descriptor]:
