@@ -24,7 +24,7 @@ WHY = {
     "registry-storage": "docker/registry/v2 lies at the root or in a directory",
     "imgpkg": "manifest.json holds imgpkg's list of images",
     "hauler": "the entries of index.json have hauler's annotation kind",
-    "helm-chart": "the first file of the packaged chart is Chart.yaml in the chart's directory",
+    "helm-chart": "Chart.yaml lies in the one directory of a packed chart",
     "zarf": "zarf.yaml lies at the root, with checksums.txt or an image layout in images/",
 }
 NEW_DIGESTS = (

@@ -53,7 +53,7 @@ _OWN = {  # neither docker archives nor image layouts, so the facts do not tell 
         ("bench/oci:1",), "sha256:ea1729a9d18d8ff1819c803a828a5789093704a70c9921fac3ef37f1405a85b2"
     ),
     "other-helm-chart.tgz": Expected(
-        ("chart:0.1.0",), "sha256:6206159cdf5b8dc2bcf60c2f14813acdf79039a71fe9d75a4e0fd6477c6d71cf"
+        ("chart:0.1.0",), "sha256:9b9f4c743744d412bb6f9b19f59a253f614b27a2462a8294cff6213e0323e7cd"
     ),
 }
 

@@ -1,18 +1,27 @@
 """helm-chart: charts as `helm package` writes them. They reach us as members of a tar: of one that Intake makes of a
-chart that was sent alone, or of somebody's own. Pushed as `helm push` does (helm, pkg/registry/client.go): the metadata
-as the config, the file as it was sent as the one layer, the version as the tag with `_` for `+`."""
+chart that was sent alone, or of somebody's own, with provenance files and index.yaml beside them.
+
+Pushed as `helm push` does (helm, pkg/registry/client.go): the metadata as the config, the file as it was sent as a
+layer, its provenance as another, the version as the tag with `_` for `+`. The one difference is when it was created:
+`helm push` writes when the .tgz was written (version 4) or changed in any way (version 3), in the local time zone, so
+that its digest differs from machine to machine. Here it is the time that `helm package` wrote into the chart, in UTC:
+the same chart always has the same digest.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import Any
 
-from app.archive.chart import HEAD_BYTES, MAX_CHART_BYTES, MAX_UNPACKED_BYTES, read_chart_yaml, starts_a_chart
+from app.archive.chart import HEAD_BYTES, MAX_CHART_BYTES, MAX_UNPACKED_BYTES, ChartFiles, read_chart, starts_a_chart
+from app.archive.chart_metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetadata, read_metadata
 from app.archive.formats.contents import Contents, enumerated
-from app.archive.model import Archive, Compression, Extent, ImageEntry, Limits
+from app.archive.go_values import to_json
+from app.archive.model import Archive, Compression, Extent, ImageEntry
 from app.archive.tar_index import Member
 from app.archive.yaml import Node, read_members
 from app.errors import MalformedArchive
@@ -21,20 +30,31 @@ from app.oci.media_types import OCI_MANIFEST
 
 CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+PROVENANCE_LAYER = "application/vnd.cncf.helm.chart.provenance.v1.prov"
+PROVENANCE = ".prov"  # what `helm package --sign` appends to the name of the chart
+INDEX = "index.yaml"  # of a chart repository; a registry needs none
 MAX_CHARTS = 1_000  # in one tar
+MAX_FILES = 4_000  # and what stands beside them
 MAX_TOTAL_BYTES = 512 << 20  # of all of them unpacked, which takes about a second
-_PREFIX = "org.opencontainers.image."
-_ANNOTATIONS = {"title": "name", "version": "version", "description": "description", "url": "home"}
-_BOOLEANS = {"true": True, "false": False}  # of Chart.yaml: `deprecated`, and `enabled` of a dependency
-_BOOLEAN_KEYS = frozenset({"deprecated", "enabled"})
+MAX_PROVENANCE_BYTES = 1 << 20  # it holds Chart.yaml and a signature
+
+
+_BESIDE = frozenset({"", ".asc", ".json", ".md", PROVENANCE, ".sha256", ".sig", ".txt", ".yaml", ".yml"})  # suffixes
 
 
 class HelmChart:
     name = "helm-chart"
 
     def recognises(self, contents: Contents) -> bool:
-        files = list(islice(contents.index.files(), MAX_CHARTS + 1))
-        return 0 < len(files) <= MAX_CHARTS and all(_is_chart(contents, member) for member in files)
+        """If there are charts, and beside them only what describes them: no other archive, no unpacked chart."""
+        files = list(islice(contents.index.files(), MAX_FILES + 1))
+        charts = [member for member in files if not _is_beside(member)]
+        return (
+            len(files) <= MAX_FILES
+            and 0 < len(charts) <= MAX_CHARTS
+            and not any(member.name.endswith(CHART_YAML) for member in files)
+            and all(_is_chart(contents, member) for member in charts)
+        )
 
     def read(self, contents: Contents) -> Archive:
         images: dict[Digest, ImageEntry] = {}
@@ -42,71 +62,112 @@ class HelmChart:
         blobs: dict[Digest, Extent] = {}
         notes: dict[str, None] = {}
         left = MAX_TOTAL_BYTES
-        for member in contents.index.files():
-            raw = contents.read(member.name, MAX_CHART_BYTES) or b""
-            chart_yaml, unpacked = read_chart_yaml(raw, _limits(contents.limits, left))
-            left -= unpacked
-            metadata, note = _metadata(chart_yaml, member.name)
-            manifest = _manifest(metadata, raw)
+        charts = [member for member in contents.index.files() if not _is_beside(member)]
+        for member in charts:
+            chart = _read(contents, member, left)
+            left -= chart.files.unpacked
+            manifest = chart.manifest
             digest = manifest.descriptor.digest
             manifests[digest] = manifest
-            blobs[manifest.layers[0].digest] = member.extent
-            images[digest] = ImageEntry(manifest.descriptor, paths=(_place(metadata, member.name),))
-            notes.update(dict.fromkeys(note))
+            blobs |= chart.blobs
+            images[digest] = ImageEntry(manifest.descriptor, paths=(chart.place,))
+            notes.update(dict.fromkeys(chart.notes))
+        notes.update(dict.fromkeys(_beside(contents, charts)))
         return Archive(self.name, tuple(images.values()), manifests, blobs, tuple(notes))
 
 
-def _limits(limits: Limits, left: int) -> Limits:
-    return replace(limits, unpacked_bytes=min(limits.unpacked_bytes, MAX_UNPACKED_BYTES, left))
+def _is_beside(member: Member) -> bool:
+    return PurePosixPath(member.name).suffix in _BESIDE
 
 
 def _is_chart(contents: Contents, member: Member) -> bool:
-    if "/" in member.name or not member.name.endswith(".tgz"):
+    if member.extent.size > MAX_CHART_BYTES or contents.compression(member.extent) is not Compression.GZIP:
         return False
     head = contents.source.read_at(member.extent.offset, min(member.extent.size, HEAD_BYTES))
-    return contents.compression(member.extent) is Compression.GZIP and starts_a_chart(head, contents.limits)
+    return starts_a_chart(head, contents.limits)
 
 
-def _metadata(chart_yaml: bytes, what: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Chart.yaml as JSON members, and a note if not all of it could be read. Raises LimitExceeded, MalformedArchive."""
-    where = f"Chart.yaml of {what!r:.200}"
-    members, problems = read_members(chart_yaml, what=where)
-    note = (
-        f"of {where} only {', '.join(members)} are in the chart's config at the registry: {enumerated(list(problems))}"
-    )
-    metadata = {key: _json(key, value) for key, value in members.items() if value is not None}
+def _beside(contents: Contents, charts: list[Member]) -> Iterator[str]:
+    names = {chart.name for chart in charts}
+    others = [
+        member.name
+        for member in contents.index.files()
+        if member.name not in names
+        and member.name.removesuffix(PROVENANCE) not in names
+        and member.name.rpartition("/")[2] != INDEX
+    ]
+    if others:
+        yield f"these files are no charts and are not pushed: {enumerated(others)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Chart:
+    """`place`: what the chart is called; `blobs`: its layers."""
+
+    files: ChartFiles
+    manifest: Manifest
+    place: str
+    blobs: Mapping[Digest, Extent]
+    notes: tuple[str, ...]
+
+
+def _read(contents: Contents, member: Member, left: int) -> _Chart:
+    raw = contents.read(member.name, MAX_CHART_BYTES) or b""
+    unpacked_bytes = min(contents.limits.unpacked_bytes, MAX_UNPACKED_BYTES, left)
+    files = read_chart(raw, replace(contents.limits, unpacked_bytes=unpacked_bytes))
+    metadata, notes = _metadata(files, member.name)
+    signed = contents.read(member.name + PROVENANCE, MAX_PROVENANCE_BYTES)
+    layers = [_described(CHART_LAYER, raw)]
+    blobs = {layers[0].digest: member.extent}
+    provenance = contents.extent(member.name + PROVENANCE)
+    if signed is not None and provenance is not None:
+        layers.append(_described(PROVENANCE_LAYER, signed))
+        blobs[layers[1].digest] = provenance
+    manifest = _manifest(metadata, sorted(layers, key=lambda layer: str(layer.digest)), _time(files.packaged_at))
+    return _Chart(files, manifest, f"{metadata.name}:{metadata.version.replace('+', '_')}", blobs, notes)
+
+
+def _metadata(files: ChartFiles, what: str) -> tuple[ChartMetadata, tuple[str, ...]]:
+    """The metadata, and a note if a member had to be left out. Raises LimitExceeded, MalformedArchive."""
+    documents: list[Mapping[str, Node]] = []
+    problems: list[str] = []
+    for name, raw in {CHART_YAML: files.chart_yaml, REQUIREMENTS_YAML: files.requirements}.items():
+        if raw.strip():
+            members, found = read_members(raw, what=f"{name} of {what!r:.200}")
+            documents.append(members)
+            problems += found
+    metadata, unfit = read_metadata(*documents)
+    problems += [f"{name!r} is not of the kind that Helm reads" for name in unfit]
+    if not metadata.name or not metadata.version:
+        lacks = f"{CHART_YAML} of {what!r:.200} lacks its name or its version"
+        raise MalformedArchive(f"{lacks}: {enumerated(problems)}" if problems else lacks)
+    note = f"the config of chart {what!r:.200} at the registry has not all of {CHART_YAML}: {enumerated(problems)}"
     return metadata, (note,) if problems else ()
 
 
-def _json(key: str, node: Node) -> Any:
-    if isinstance(node, dict):
-        return {each: _json(each, value) for each, value in node.items() if value is not None}
-    if isinstance(node, list):
-        return [_json("", each) for each in node if each is not None]
-    return _BOOLEANS.get(node or "", node) if key in _BOOLEAN_KEYS else node
+def _time(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999
+        return ""
 
 
-def _place(metadata: Mapping[str, Any], what: str) -> str:
-    name, version = metadata.get("name"), metadata.get("version")
-    if not isinstance(name, str) or not isinstance(version, str):
-        raise MalformedArchive(f"Chart.yaml of {what!r:.200} lacks its name or its version")
-    return f"{name}:{version.replace('+', '_')}"
-
-
-def _manifest(metadata: Mapping[str, Any], raw: bytes) -> Manifest:
-    """Of the same chart always the same: helm also writes down the time of the push, which nobody asks for."""
-    config = json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode()
-    told = {_PREFIX + key: metadata[member] for key, member in _ANNOTATIONS.items() if metadata.get(member)}
+def _manifest(metadata: ChartMetadata, layers: list[Descriptor], created: str) -> Manifest:
+    """As ocispec.Manifest is written, whose `mediaType` Helm leaves empty."""
+    config = metadata.config
+    described = _described(CHART_CONFIG, config)
     members = {
         "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": _described(CHART_CONFIG, config),
-        "layers": [_described(CHART_LAYER, raw)],
-        "annotations": {key: text for key, text in told.items() if isinstance(text, str)},
+        "config": _object(described),
+        "layers": [_object(layer) for layer in layers],
+        "annotations": metadata.annotations(created),
     }
-    made = new_manifest(json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode(), OCI_MANIFEST)
-    return replace(made, config=Descriptor(CHART_CONFIG, Digest.of(config), len(config), data=config))
+    return replace(new_manifest(to_json(members), OCI_MANIFEST), config=replace(described, data=config))
 
 
-def _described(media_type: str, content: bytes) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": str(Digest.of(content)), "size": len(content)}
+def _object(descriptor: Descriptor) -> dict[str, Any]:
+    return {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}
+
+
+def _described(media_type: str, content: bytes) -> Descriptor:
+    return Descriptor(media_type, Digest.of(content), len(content))

@@ -56,7 +56,7 @@ def _hint_of_manifest(contents: Contents) -> str:
 def _hint_of_members(contents: Contents, roots: set[str]) -> str:
     charts = [name for name in contents.index.members if name.count("/") == 1 and name.endswith("/Chart.yaml")]
     if charts:
-        return "This is a Helm chart, but not as `helm package` writes it (gzip, Chart.yaml first); package it"
+        return "This holds a Helm chart that is not packaged; make a .tgz of it with `helm package`"
     if ".dockerenv" in roots or len(roots & _ROOT_FILE_SYSTEM) >= 4:
         return "This is the file system of a container (docker export); make an archive of the image with docker save"
     inner = [name for name in contents.index.members if name.endswith(_INNER_ARCHIVES)]

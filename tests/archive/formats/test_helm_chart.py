@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import random
@@ -11,17 +12,19 @@ from typing import Any
 
 import pytest
 
-from app.archive import Archive, Limits, chart, index_file, open_archive
+from app.archive import Archive, chart, index_file, open_archive
 from app.archive.formats import helm_chart
-from app.archive.formats.helm_chart import CHART_CONFIG, CHART_LAYER
+from app.archive.formats.helm_chart import CHART_CONFIG, CHART_LAYER, PROVENANCE_LAYER
 from app.archive.intake import Intake
+from app.archive.yaml import MAX_BYTES
 from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
 from app.oci import Manifest
 from tests.support.archives import Member, sha256, tar, wrap
 from tests.support.helm import CHART_YAML, packaged
-from tests.support.opening import Memory, opened, taken_in
+from tests.support.opening import opened, taken_in
 
-REAL = Path(__file__).parents[2] / "data" / "corpus" / "other-helm-chart.tgz"
+DATA = Path(__file__).parents[2] / "data"
+REAL = DATA / "corpus" / "other-helm-chart.tgz"
 
 
 def manifest_of(archive: Archive) -> Manifest:
@@ -65,16 +68,17 @@ def test_the_config_is_chart_yaml_as_json() -> None:
         "appVersion": "6.0",
         "description": "A small web application",
         "home": "https://example.com",
-        "deprecated": False,
         "keywords": ["demo"],
         "maintainers": [{"name": "someone", "email": "someone@example.com"}],
-        "dependencies": [{"name": "redis", "version": "1.0.0", "enabled": True}],
+        "dependencies": [{"name": "redis", "version": "1.0.0", "repository": "", "enabled": True}],
     }
     assert manifest_of(archive).annotations == {
         "org.opencontainers.image.title": "podinfo",
         "org.opencontainers.image.version": "6.0.0+build.1",
         "org.opencontainers.image.description": "A small web application",
         "org.opencontainers.image.url": "https://example.com",
+        "org.opencontainers.image.authors": "someone (someone@example.com)",
+        "org.opencontainers.image.created": "1970-01-01T00:00:00Z",
     }
     assert archive.notes == ()
 
@@ -108,7 +112,7 @@ def test_members_that_cannot_be_read_are_left_out_and_told() -> None:
     archive = opened(packaged(CHART_YAML + b"sources: [*x]\nicon: 'a b'\n"))
     assert "sources" not in config_of(archive)
     assert config_of(archive)["icon"] == "a b"
-    assert "only apiVersion, name" in archive.notes[0]
+    assert "has not all of Chart.yaml" in archive.notes[0]
     assert "has an alias" in archive.notes[0]
 
 
@@ -128,24 +132,125 @@ def test_a_chart_without_a_name_and_a_version_is_refused(chart_yaml: bytes) -> N
         opened(packaged(chart_yaml))
 
 
-def test_annotations_are_texts() -> None:
-    told = manifest_of(opened(packaged(b"name: a\nversion: 1.0.0\nhome:\n  - b\n"))).annotations
-    assert "org.opencontainers.image.url" not in told
+@pytest.mark.parametrize(
+    "line",
+    [
+        "home: [b]",
+        "keywords: a",
+        "keywords: {a: b}",
+        "maintainers: [a]",
+        "maintainers: [{name: [a]}]",
+        "maintainers:\n-\n",
+        "deprecated: 'true'",
+        "deprecated: 1",
+        "annotations: [a]",
+        "annotations: {a: [b]}",
+        "dependencies: {a: b}",
+        "dependencies: [{name: a, import-values: [.inf]}]",
+        "sources: !!seq [a]",
+        "<<: {home: a}",
+        "[a]: b",
+        "home: 'a",
+        f"home: {'[' * 20}",
+    ],
+)
+def test_no_member_but_name_and_version_refuses_a_chart(line: str) -> None:
+    archive = opened(packaged(f"name: a\nversion: 1.0.0\n{line}\n".encode()))
+    assert config_of(archive) == {"name": "a", "version": "1.0.0", "apiVersion": "v1"}
+    assert archive.images[0].paths == ("a:1.0.0",)
+    assert "has not all of Chart.yaml" in archive.notes[0]
+
+
+@pytest.mark.parametrize("line", ["unknown: {a: [b]}", "engine: gotpl", "home: ~", "type: other", "apiVersion: v9"])
+def test_what_helm_does_not_know_is_no_matter(line: str) -> None:
+    archive = opened(packaged(f"name: a\nversion: 1.0.0\n{line}\n".encode()))
+    assert archive.notes == ()
+    assert "unknown" not in config_of(archive)
+
+
+PUSHED: dict[str, dict[str, str]] = json.loads((DATA / "helm" / "pushed.json").read_text())
+
+
+@pytest.mark.parametrize("case", sorted(PUSHED))
+def test_config_annotations_and_digest_are_those_of_helm_push(case: str) -> None:
+    expected = PUSHED[case]
+    tgz = base64.b64decode(expected["tgz"])
+    beside = [Member("sample.tgz.prov", expected["prov"].encode())] if "prov" in expected else []
+    archive = opened(tar([Member("sample.tgz", tgz), *beside]) if beside else tgz)
+    manifest = manifest_of(archive)
+    assert manifest.config is not None
+    assert manifest.config.data is not None
+    assert manifest.config.data.decode() == expected["config"]
+    assert manifest.raw.decode() == expected["manifest"]
+    assert archive.images[0].paths == (f"sample:{expected['tag']}",)
+    assert archive.notes == ()
+
+
+@pytest.mark.parametrize("stamp", [b"77777777777\0", b"\x80" + bytes(11), b" " * 12])
+def test_any_time_of_packaging_is_taken(stamp: bytes) -> None:
+    plain = bytearray(tar([Member("a/Chart.yaml", b"name: a\nversion: 1.0.0\n")]))
+    plain[136:148] = stamp
+    plain[148:156] = b" " * 8
+    plain[148:156] = b"%06o\0 " % sum(plain[:512])
+    annotations = manifest_of(opened(wrap(bytes(plain), "gzip"))).annotations
+    assert annotations["org.opencontainers.image.created"] in {"1970-01-01T00:00:00Z", "2242-03-16T12:56:31Z"}
+
+
+def test_charts_of_a_repository_are_pushed_with_their_provenance() -> None:
+    other = packaged(CHART_YAML.replace(b"name: podinfo", b"name: other"), "other")
+    members = [
+        Member("charts/index.yaml", b"apiVersion: v1\n"),
+        Member("charts/podinfo-6.0.0.tgz", packaged()),
+        Member("charts/podinfo-6.0.0.tgz.prov", b"signed"),
+        Member("charts/old/other-6.0.0.tgz", other),
+    ]
+    archive = opened(tar(members))
+    assert [entry.paths for entry in archive.images] == [("podinfo:6.0.0_build.1",), ("other:6.0.0_build.1",)]
+    layers = [{layer.media_type for layer in manifest.layers} for manifest in archive.manifests.values()]
+    assert layers == [{CHART_LAYER, PROVENANCE_LAYER}, {CHART_LAYER}]
+    assert all(layer.digest in archive.blobs for manifest in archive.manifests.values() for layer in manifest.layers)
+    assert archive.notes == ()
+
+
+def test_what_stands_beside_charts_is_told() -> None:
+    names = ("README.md", "LICENSE", "other.tgz.prov", "SHA256SUMS", "values.yaml")
+    archive = opened(tar([Member("podinfo.tgz", packaged()), *(Member(name, b"x") for name in names)]))
+    assert archive.notes == (f"these files are no charts and are not pushed: {', '.join(names)}",)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [Member("podinfo/values.yaml", b""), Member("podinfo/Chart.yaml", CHART_YAML)],
+        [*(Member(f"podinfo/d{n}", directory=True) for n in range(100)), Member("podinfo/Chart.yaml", CHART_YAML)],
+        [Member("podinfo/templates/a", random.Random(1).randbytes(30_000)), Member("podinfo/Chart.yaml", CHART_YAML)],
+        [Member("podinfo\\values.yaml", b""), Member("podinfo\\Chart.yaml", CHART_YAML)],
+    ],
+)
+def test_a_chart_that_was_packed_by_hand_is_a_chart_too(members: list[Member]) -> None:
+    sent = wrap(tar(members), "gzip")
+    for data in (sent, tar([Member("podinfo.tgz", sent)])):
+        archive = opened(data)
+        assert [entry.paths for entry in archive.images] == [("podinfo:6.0.0_build.1",)]
+        assert str(manifest_of(archive).layers[0].digest) == sha256(sent)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        wrap(tar([Member("podinfo/values.yaml", b""), Member("podinfo/Chart.yaml", CHART_YAML)]), "gzip"),
         wrap(tar([Member("a/podinfo/Chart.yaml", CHART_YAML)]), "gzip"),
+        wrap(tar([Member("x", b""), Member("podinfo/Chart.yaml", CHART_YAML)]), "gzip"),
+        wrap(tar([Member("other/x", b""), Member("podinfo/Chart.yaml", CHART_YAML)]), "gzip"),
         wrap(tar([Member("podinfo/Chart.yaml", CHART_YAML)]), "zstd"),
         tar([Member("podinfo/Chart.yaml", CHART_YAML)]),
         tar([Member("a.tgz", wrap(tar([Member("x", b"x")]), "gzip"))]),
         tar([Member("a.tgz", wrap(b"no tar" * 1000, "gzip"))]),
         tar([Member("a.tgz", b"no gzip")]),
         tar([Member("a.tgz", wrap(tar([Member("d", directory=True)] * 200), "gzip"))]),
-        tar([Member("charts/podinfo.tgz", packaged())]),
-        tar([Member("podinfo.tgz", packaged()), Member("note.txt", b"")]),
+        tar([Member("podinfo.tgz", packaged()), Member("images.tar", tar([Member("x", b"x")]))]),
+        tar([Member("podinfo.tgz", packaged()), Member("podinfo/Chart.yaml", CHART_YAML)]),
+        tar([Member("podinfo.tgz", packaged()), Member("src/main.py", b"")]),
+        tar([Member("podinfo.tgz.prov", b"signed")]),
         wrap(tar([]), "gzip"),
     ],
 )
@@ -195,8 +300,23 @@ def test_charts_in_a_tar_are_bounded_in_number_and_together(monkeypatch: pytest.
         opened(data)
 
 
-def test_chart_yaml_has_to_lie_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = taken_in(packaged())[1].data
-    monkeypatch.setattr(chart, "MAX_AHEAD", 100)
-    with pytest.raises(LimitExceeded, match="within its first 100 bytes"):
-        open_archive(index_file(Memory(data), len(data)), Memory(data), Limits())
+def test_a_chart_whose_chart_yaml_comes_late_is_held_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = [Member("a/x", random.Random(1).randbytes(50_000)), Member("a/Chart.yaml", CHART_YAML)]
+    sent = wrap(tar(late), "gzip")
+    assert taken_in(sent)[0].roots == ("a.tgz",)
+    monkeypatch.setattr(chart, "MAX_AHEAD", 20_000)
+    monkeypatch.setattr(chart, "MAX_HEAD_UNPACKED", 20_000)
+    intake = Intake()
+    pieces = [piece for start in range(0, len(sent), 1000) for piece in intake.feed(sent[start : start + 1000])]
+    assert b"".join((*pieces, *intake.finish())) == tar(late)
+    with pytest.raises(UnknownFormat):
+        opened(tar([Member("a.tgz", sent)]))
+
+
+def test_a_file_of_a_chart_that_is_too_large_is_refused() -> None:
+    for name in ("Chart.yaml", "requirements.yaml"):
+        large = b"name: a\nversion: 1.0.0\n" + b"#" * MAX_BYTES
+        files = {"Chart.yaml": CHART_YAML} | {name: large}
+        members = [Member(f"a/{file}", content) for file, content in files.items()]
+        with pytest.raises(LimitExceeded, match="a file of the Helm chart"):
+            opened(wrap(tar(members), "gzip"))
