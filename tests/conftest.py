@@ -29,6 +29,19 @@ hypothesis.settings.register_profile("tarmac", deadline=None)
 hypothesis.settings.load_profile("tarmac")
 
 
+# Tests that wait for other programs go first: the others fill the time, and what tests share is started once.
+_FIRST = ("tests/browser/", "tests/crash/", "tests/e2e/", "tests/hostile/test_http_requests.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn_of)
+
+
+def _turn_of(item: pytest.Item) -> int:
+    return next((number for number, place in enumerate(_FIRST) if item.nodeid.startswith(place)), len(_FIRST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the command line learns in tests stays there."""

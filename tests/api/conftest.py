@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from app.main import create_app
 from app.settings import Settings
 from tests.support.archives import docker_save, image, tagged
+from tests.support.migrated import put_database
 
 APP = docker_save([tagged(image({"bin/app": b"one"}), "example.com/team/app:1")])
 OTHER = docker_save([tagged(image({"bin/app": b"two"}), "example.com/team/other:1")])
@@ -46,6 +47,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(data: Path, **settings: Any) -> AsyncIterator[Served]:
+    put_database(data)
     app = create_app(Settings(data_dir=data, **{"allowed_hosts": "tarmac.test", **settings}))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))

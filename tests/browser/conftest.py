@@ -35,8 +35,8 @@ class Watched:
         return [*self.foreign, *self.errors, *self.page.evaluate("window.reports")]
 
 
-# Playwright keeps a loop of its own running, in which no asyncio test can run: it ends with the module.
-@pytest.fixture(scope="module")
+# Playwright keeps a loop of its own running, in which no asyncio test can run: it ends with the package.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     program = peer("chromium")
     with sync_playwright() as playwright:
@@ -46,13 +46,13 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
     with DockerRegistry(tmp_path_factory.mktemp("registry")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory, registry: DockerRegistry) -> Iterator[Service]:
     with service(tmp_path_factory.mktemp("data"), TARMAC_REGISTRY_URL=registry.address) as started:
         yield started

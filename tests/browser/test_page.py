@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from app.jobs import Job, JobState
@@ -354,6 +353,3 @@ def test_the_vendored_files_are_those_that_are_written_down() -> None:
         if path.is_file() and path.name != "VENDOR.md"
     }
     assert found == written
-
-
-pytestmark = pytest.mark.xdist_group("browser")  # one Chromium serves them all

@@ -6,7 +6,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Watched, watch
@@ -167,6 +166,3 @@ def test_what_is_copied_without_the_clipboard_api_leaves_the_keyboard_where_it_i
     tab.page.keyboard.press("Enter")
     expect(tab.page.locator("#announcer")).to_have_text("Copied")
     expect(copy).to_be_focused()
-
-
-pytestmark = pytest.mark.xdist_group("browser")  # one Chromium serves them all

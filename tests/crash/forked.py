@@ -1,12 +1,10 @@
-"""Work in a process of its own that is a fork of one in which everything is imported and nothing runs: a start of the
-service costs milliseconds, no thread of a test is missed, and system calls of it can be made to fail, or be written
-down, by strace."""
+"""Work in a process of its own (`tests.support.forked`), whose system calls can be made to fail, or be written down, by
+strace."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,20 +16,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tests.support.forked import FORKS, redirect
 from tests.support.peers import peer
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 ATTACH_SECONDS = 20.0
 _PR_SET_PTRACER, _ANY = 0x59616D61, ctypes.c_ulong(-1)
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.crash.one_push", "tests.crash.forked"])
 
 
 def in_a_process(work: Work, log: Path | None = None, strace: Sequence[str] = ()) -> int:
     """Its exit status; of a signal, its number below zero. `work` is of what can be pickled. `strace`: options; it is
     there from the first call of `work` on. What is written to the standard streams goes to `log`."""
-    waiting, gate = _FORKS.Pipe(duplex=False)
-    child = _FORKS.Process(target=_be_the_child, args=(work, waiting, log))
+    waiting, gate = FORKS.Pipe(duplex=False)
+    child = FORKS.Process(target=_be_the_child, args=(work, waiting, log))
     child.start()
     waiting.close()
     assert child.pid is not None
@@ -47,10 +44,7 @@ def in_a_process(work: Work, log: Path | None = None, strace: Sequence[str] = ()
 def _be_the_child(work: Work, gate: Connection, log: Path | None) -> None:
     try:
         if log is not None:
-            streams = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(streams, 1)
-            os.dup2(streams, 2)
-            os.close(streams)
+            redirect(log)
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANY, 0, 0, 0)
         gate.poll(None)  # until its other end is closed
         gate.close()

@@ -1,4 +1,4 @@
-"""A service as users have it: `python -m app serve` in a process of its own, spoken to with curl."""
+"""A service as users have it, in a process of its own, spoken to with curl."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import pytest
 
 from tests.support.certificates import Certificates
 from tests.support.docker_registry import free_port
+from tests.support.forked import Program
 from tests.support.peers import peer
 
 START_SECONDS = 30.0
@@ -31,7 +31,7 @@ STOP_SECONDS = 20.0
 class Service:
     address: str
     data: Path
-    process: subprocess.Popen[bytes]
+    process: Program | subprocess.Popen[bytes]
     authority: Path | None = None  # that signed what it shows, where it speaks TLS
     client: Certificates | None = None  # what a client shows
     socket: Path | None = None  # where it listens in place of the address
@@ -70,13 +70,7 @@ def service(
 ) -> Iterator[Service]:
     port = int(environ.get("TARMAC_PORT") or free_port())
     settings = {"TARMAC_PORT": str(port), "TARMAC_DATA_DIR": str(data), **environ}
-    with log.open("wb") as written:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve"],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, **settings},
-            stderr=written,
-        )
+    process = Program(["serve"], {**os.environ, **settings}, log)
     try:
         at = Path(environ["TARMAC_SOCKET"]) if "TARMAC_SOCKET" in environ else None
         running = Service(f"127.0.0.1:{port}", data, process, authority, client, at)

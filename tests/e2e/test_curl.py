@@ -189,8 +189,8 @@ def test_wrong_settings_stop_the_start_with_the_key(tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_the_readme_s_resumable_upload_goes_on_where_it_ended(running: Service, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+def test_the_documented_resumable_upload_goes_on_where_it_ended(running: Service, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "app" / "docs" / "resumable-uploads.md").read_text(encoding="utf-8")
     script = next(block.partition("```")[0] for block in text.split("```sh\n") if "Upload-Offset" in block)
     begin, _, go_on = script.partition("\n\n")
     (tmp_path / "x.tar").write_bytes(ONE.read_bytes())

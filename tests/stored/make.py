@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -168,7 +169,7 @@ def make_embedded(checkout: Path, target: Path) -> None:
             job = ended(service, push(service, name))
             assert job["state"] == "succeeded", job
         keep(service, target / "embedded.json")
-        service.process.terminate()
+        service.process.send_signal(signal.SIGTERM)
         service.process.wait(30)
     packed(target / "embedded.tar.xz")
 
