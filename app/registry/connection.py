@@ -26,7 +26,7 @@ from app.registry.response_head import (
     MAX_INTERIM,
     TLS_ALERT,
     TLS_RECORD,
-    HeadEnd,
+    ResponseEnd,
     interim_length,
     is_final_begun,
 )
@@ -108,7 +108,7 @@ class Stream(httpcore.AsyncNetworkStream):
         self._answers = 0  # begun so far
         self._heard = False  # whether a byte has come since the request began
         self._interim = 0  # responses before the final one
-        self._head = HeadEnd()
+        self._response: ResponseEnd | None = None  # to the request that was sent last
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's port
         wire = self._wire
@@ -122,8 +122,9 @@ class Stream(httpcore.AsyncNetworkStream):
         self._answers += not self._heard
         self._heard = True
         data = bytes(wire.unread[:max_bytes])
-        self._head.feed(data)
-        del wire.unread[:max_bytes]
+        if self._response is not None:
+            data = data[: self._response.take(data)]
+        del wire.unread[: len(data)]
         if not wire.ended:
             self._transport.resume_reading()
         return data
@@ -157,12 +158,15 @@ class Stream(httpcore.AsyncNetworkStream):
             raise Unanswered("the connection was closed while it was idle") from self._wire.lost
         if self._wire.lost is not None:
             raise httpcore.ReadError(str(self._wire.lost)) from self._wire.lost
-        if (self._heard or self._interim) and not self._head.is_over:
+        if (self._heard or self._interim) and self._response is not None and not self._response.is_head_over:
             raise httpcore.RemoteProtocolError(CUT_HEAD)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's port
-        if self._heard and not self._wire.unread:  # another request begins
-            self._heard, self._interim, self._head = False, 0, HeadEnd()
+        if self._heard or self._response is None:  # another request begins
+            if self._heard and self._wire.unread:
+                raise Unanswered("the server sent more than its response")
+            self._heard, self._interim = False, 0
+            self._response = ResponseEnd(is_to_head=buffer.startswith(b"HEAD "))
         view = memoryview(buffer)
         for start in range(0, len(view), SLICE):
             await asyncio.sleep(0)  # what has come is taken before more is written

@@ -1,4 +1,4 @@
-"""Where the head of a response ends, and the interim responses (1xx, RFC 9110 15.2) that may come before it. Pure."""
+"""Where a response ends, and its head, and the interim responses (1xx, RFC 9110 15.2) that may come before it. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ MAX_INTERIM_BYTES = 64 << 10  # of one interim head
 _STATUS = len(b"HTTP/1.1 ")  # where the status begins
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}")  # 101 is final: the protocol changes
 _END = re.compile(rb"\r?\n\r?\n")
+_FINAL = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
+_BODILESS = frozenset({b"204", b"304"})
+_LENGTH = re.compile(rb"\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r?\n)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 
 
 def interim_length(data: bytes | bytearray) -> int | None:
@@ -36,18 +40,44 @@ def is_final_begun(data: bytes | bytearray) -> bool:
     return length == 0 and len(rest) > _STATUS
 
 
-class HeadEnd:
-    """Finds the blank line that ends a head, in pieces of any size. What is longer than a head may be counts as ended:
-    h11 refuses it."""
+class ResponseEnd:
+    """Finds the end of a response, in pieces of any size, so that what a server sends behind it is not taken for the
+    response to the next request. `is_to_head`: the request was a HEAD, whose response has no body.
 
-    def __init__(self) -> None:
-        self.is_over = False
-        self._last = b""
-        self._size = 0
+    What is longer than a head may be counts as ended: h11 refuses it. `left`: the bytes that are still to come; None
+    if that is not known, as of a body in chunks, which h11 ends."""
 
-    def feed(self, data: bytes) -> None:
-        if not self.is_over:
-            joined = self._last + data[:MAX_HEAD_BYTES]
-            self._size += len(data)
-            self.is_over = self._size > MAX_HEAD_BYTES or _END.search(joined) is not None
-            self._last = joined[-3:]
+    def __init__(self, *, is_to_head: bool) -> None:
+        self.is_head_over = False
+        self.left: int | None = None
+        self._is_to_head = is_to_head
+        self._head = bytearray()
+
+    def take(self, data: bytes) -> int:
+        """Return how many bytes of `data`, which come next, belong to the response."""
+        begins = 0 if self.is_head_over else self._take_head(data)
+        if self.left is None:
+            return len(data)
+        count = min(self.left, len(data) - begins)
+        self.left -= count
+        return begins + count
+
+    def _take_head(self, data: bytes) -> int:
+        """Return how many bytes of `data` belong to the head."""
+        before = len(self._head)
+        self._head += data[: MAX_HEAD_BYTES + 1 - before]
+        end = _END.search(self._head, max(before - 3, 0))
+        self.is_head_over = end is not None or len(self._head) > MAX_HEAD_BYTES
+        if end is None:
+            return len(data)
+        self.left = _body_length(bytes(self._head[: end.end()]), is_to_head=self._is_to_head)
+        return end.end() - before
+
+
+def _body_length(head: bytes, *, is_to_head: bool) -> int | None:
+    """Return the bytes of the body (RFC 9112 6.3), None if the head does not say."""
+    status = _FINAL.match(head)
+    if is_to_head or (status and status[1] in _BODILESS):
+        return 0
+    lengths = set(_LENGTH.findall(head))
+    return int(lengths.pop()) if len(lengths) == 1 and not _CHUNKED.search(head) else None

@@ -12,7 +12,7 @@ from app.registry.response_head import (
     MAX_HEAD_BYTES,
     MAX_INTERIM,
     MAX_INTERIM_BYTES,
-    HeadEnd,
+    ResponseEnd,
     interim_length,
     is_final_begun,
 )
@@ -58,21 +58,61 @@ def test_a_final_response_has_begun_with_the_first_digit_of_its_status() -> None
         assert all(begun[begun.index(True) :])
 
 
-@pytest.mark.parametrize("head", [FINAL, b"HTTP/1.1 200 OK\n\n", b"HTTP/1.1 200 OK\r\n\n"])
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\n\n", b"HTTP/1.1 200 OK\r\n\n"])
 def test_a_head_ends_with_its_blank_line_also_byte_by_byte(head: bytes) -> None:
-    end = HeadEnd()
+    end = ResponseEnd(is_to_head=False)
     for place in range(len(head)):
-        assert not end.is_over
-        end.feed(head[place : place + 1])
-    assert end.is_over
+        assert not end.is_head_over
+        assert end.take(head[place : place + 1]) == 1
+    assert end.is_head_over
+    assert end.left is None, "nothing says how long it is"
 
 
 def test_a_head_that_is_too_long_counts_as_ended() -> None:
-    end = HeadEnd()
-    end.feed(b"x" * MAX_HEAD_BYTES)
-    assert not end.is_over
-    end.feed(b"x")
-    assert end.is_over
+    end = ResponseEnd(is_to_head=False)
+    end.take(b"x" * MAX_HEAD_BYTES)
+    assert not end.is_head_over
+    end.take(b"x")
+    assert end.is_head_over
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("response", "is_to_head"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", False),
+        (b"HTTP/1.1 200 OK\ncontent-length:5 \nX: y\n\nhello", False),
+        (b"HTTP/1.0 201 Created\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", False),
+        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", True),
+    ],
+)
+def test_what_comes_behind_a_response_is_not_of_it(response: bytes, is_to_head: bool, size: int) -> None:
+    end, sent, taken = ResponseEnd(is_to_head=is_to_head), response + response, 0
+    while taken < len(sent):
+        piece = sent[taken : taken + size]
+        count = end.take(piece)
+        taken += count
+        if count < len(piece) or end.left == 0:
+            break
+    assert (taken, end.left) == (len(response), 0)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: some\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Content-Length: 5\r\n\r\n",
+    ],
+)
+def test_a_length_that_is_not_certain_is_for_the_parser_to_find(head: bytes) -> None:
+    end = ResponseEnd(is_to_head=False)
+    assert end.take(head + b"more") == len(head) + 4
+    assert end.left is None
 
 
 @pytest.mark.parametrize("pieces", [[CONTINUE + HINTS + FINAL], [bytes([byte]) for byte in CONTINUE + HINTS + FINAL]])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,7 +15,7 @@ STILL_SECONDS = 0.02  # without an event and without a thread at work: what is s
 
 class LeapingLoop(asyncio.SelectorEventLoop):
     """Time limits of any length end at once if nothing comes, and on a busy machine no earlier than the work that they
-    limit. Only for peers that run in this loop: for another process no time is left."""
+    limit. Only for peers that run in this loop: another process has time within `still` alone."""
 
     def __init__(self) -> None:
         self._leapt = 0.0
@@ -26,6 +27,15 @@ class LeapingLoop(asyncio.SelectorEventLoop):
 
     def leap(self, seconds: float) -> None:
         self._leapt += seconds
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Leap over nothing: somebody outside of the loop is at work."""
+        self._threads += 1
+        try:
+            yield
+        finally:
+            self._threads -= 1
 
     @property
     def has_threads(self) -> bool:

@@ -117,6 +117,26 @@ class MemoryRegistry:
     def expire_tokens(self) -> None:
         self.tokens.clear()
 
+    def open_sessions(self) -> list[str]:
+        return list(self.sessions)
+
+    def lose_sessions(self) -> None:
+        self.sessions.clear()
+
+    def lose_blobs(self) -> None:
+        """Of one repository; so does what follows."""
+        self.repository("team/app").blobs.clear()
+
+    def lose_one_blob(self) -> None:
+        blobs = self.repository("team/app").blobs
+        del blobs[max(blobs, key=lambda digest: len(blobs[digest]))]
+
+    def forget_tag(self) -> None:
+        self.repository("team/app").tags.clear()
+
+    async def pull(self, name: str) -> None:
+        """Nothing is to be done: `repositories` holds all."""
+
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         async def body() -> AsyncIterator[bytes]:
             more = True

@@ -275,7 +275,10 @@ class ScriptedRegistry:
         ping: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
+        drops: int = 0,
     ) -> None:
+        """`drops`: so many connections are reset as soon as they are there."""
+        self._drops = drops
         self._host, self._port = host, port
         self._steps = list(steps)
         self._route, self._tls, self._ping = route, tls, ping
@@ -326,6 +329,9 @@ class ScriptedRegistry:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if self.connections <= self._drops:
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._serve(reader, writer))
         self._busy.add(task)
         task.add_done_callback(self._busy.discard)

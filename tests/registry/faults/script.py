@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from app.registry.proof import Verification
 from tests.support.memory_registry import Manners, MemoryRegistry
@@ -24,7 +25,9 @@ MOUNT = r"POST /v2/other/app/blobs/uploads/\?mount=\S+from=team%2Fapp"
 CLOSE = r"PUT .*/uploads/"
 SEND = r"(PUT|PATCH) .*/uploads/"
 PATCH = r"PATCH .*/uploads/"
+LARGE = r"(PUT|PATCH) /v2/team/app/blobs/uploads/\S* 3\d{5}$"  # the largest blob, whole
 TAG = r"PUT /v2/team/app/manifests/1\.0"
+WAYS = ("put", "patch", "chunks", "refusal", "most", "too_large")  # of uploading, which a front may refuse
 BODY_OF_300K = 200_000  # bytes into the largest layer
 
 
@@ -76,19 +79,33 @@ def relabelled(status: int | None = None, **headers: str) -> Act:
         async def step(connection: Connection, seen: Seen) -> None:
             plain = connection.answer
 
-            async def answer_otherwise(code: int, found: dict[str, str], body: bytes, *, head: bool = False) -> None:
+            async def answer_otherwise(code: int, found: dict[str, str], body: bytes) -> None:
                 merged = {name: value for name, value in {**found, **named}.items() if value}
-                await plain(status or code, merged, body, head=head)
+                await plain(status or code, merged, body, head=seen.method == "HEAD")
 
-            connection.answer = answer_otherwise  # type: ignore[method-assign,assignment]
-            try:
+            with with_answer(connection, answer_otherwise):
                 await served(registry)(connection, seen)
-            finally:
-                connection.answer = plain  # type: ignore[method-assign]
 
         return step
 
     return act
+
+
+@contextmanager
+def with_answer(
+    connection: Connection, answer: Callable[[int, dict[str, str], bytes], Awaitable[None]]
+) -> Iterator[None]:
+    """Let `answer` write the response: its status, headers and body."""
+    plain = connection.answer
+
+    async def answering(status: int, headers: dict[str, str], body: bytes, *, head: bool = False) -> None:
+        await answer(status, headers, body)
+
+    connection.answer = answering  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        connection.answer = plain  # type: ignore[method-assign]
 
 
 def after_interim(interim: bytes) -> Act:
@@ -108,7 +125,8 @@ def after_interim(interim: bytes) -> Act:
 class Fault:
     """The first requests that match `when` meet `acts` in order, the later ones what `after` says. `ends`: "pushed" or
     the code of the error. `outage`: the job would wait; else the image ends within 90 s. `orphans`: upload sessions
-    nobody can know of, because the answer that named them was lost.
+    nobody can know of, because the answer that named them was lost. `drops`: so many connections end as soon as they
+    are there, before everything else.
     """
 
     name: str
@@ -118,9 +136,18 @@ class Fault:
     after: Act = fine
     outage: bool = False
     orphans: int = 0
+    drops: int = 0
     says: str = ""
-    manners: Manners = field(default_factory=Manners)
+    manners: Manners = field(default_factory=lambda: Manners(auth="bearer"))
     verification: Verification = Verification.TAG
+
+    def __post_init__(self) -> None:
+        self.manners.auth = "bearer"
+
+    @property
+    def is_for_real_ones(self) -> bool:
+        """Whether nothing is asked of the registry behind that only one in memory can do."""
+        return self.manners == replace(Manners(auth="bearer"), **{way: getattr(self.manners, way) for way in WAYS})
 
 
 class Script:

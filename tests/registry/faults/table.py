@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from app.registry.proof import Verification
 from tests.registry.faults.broken import BROKEN
+from tests.registry.faults.line import LINE
+from tests.registry.faults.refused import REFUSED
 from tests.registry.faults.script import (
     ASK,
     BODY_OF_300K,
     CLOSE,
     HEAD_BLOB,
+    LARGE,
     LOOK,
     MOUNT,
     PATCH,
@@ -27,7 +30,7 @@ from tests.registry.faults.script import (
     relabelled,
     says,
 )
-from tests.support.memory_registry import Manners, MemoryRegistry
+from tests.support.memory_registry import Manners
 from tests.support.scripted_registry import (
     answer_and_stall,
     answer_early,
@@ -42,28 +45,6 @@ HTML = b"<html><head><title>502</title></head><body><center><h1>502 Bad Gateway<
 HTML_413 = b"<html><body><h1>413 Request Entity Too Large</h1></body></html>"
 BARE_429 = b"HTTP/1.1 429 Too Many Requests\nRetry-After: 60\nContent-Length: 5\n\nslow!"
 OTHER = "sha256:" + "0" * 64
-LARGE = r"PUT /v2/team/app/blobs/uploads/\S* 3\d{5}$"  # the largest blob, whole
-
-
-def expire(registry: MemoryRegistry) -> None:
-    registry.expire_tokens()
-
-
-def lose_sessions(registry: MemoryRegistry) -> None:
-    registry.sessions.clear()
-
-
-def lose_blobs(registry: MemoryRegistry) -> None:
-    registry.repository("team/app").blobs.clear()
-
-
-def lose_one_blob(registry: MemoryRegistry) -> None:
-    blobs = registry.repository("team/app").blobs
-    del blobs[max(blobs, key=lambda digest: len(blobs[digest]))]
-
-
-def forget_tag(registry: MemoryRegistry) -> None:
-    registry.repository("team/app").tags.clear()
 
 
 def by_head() -> Manners:
@@ -128,8 +109,8 @@ RATES = [
     Fault("504-at-the-manifest", TAG, (says(504, HTML),)),
 ]
 REFUSALS = [
-    Fault("401-in-mid-push", SEND, (changed(expire),)),
-    Fault("401-at-the-tag", TAG, (changed(expire),)),
+    Fault("401-in-mid-push", SEND, (changed(lambda registry: registry.expire_tokens()),)),
+    Fault("401-at-the-tag", TAG, (changed(lambda registry: registry.expire_tokens()),)),
     Fault("401-for-ever", START, (), "registry_denied", after=complains(401, "UNAUTHORIZED")),
     Fault("401-of-the-token-service", TOKEN, (), "registry_auth", after=complains(401, "UNAUTHORIZED", "bad password")),
     Fault("403-for-ever", START, (), "registry_denied", after=complains(403, "DENIED", "quota exceeded")),
@@ -213,8 +194,15 @@ SESSIONS = [
     Fault("start-done-and-the-answer-lost", START, (deaf,), orphans=1),
     Fault("tag-done-and-the-answer-lost", TAG, (deaf,)),
     Fault("mount-done-and-the-answer-lost", MOUNT, (deaf,)),
-    Fault("session-lost-before-the-put", LARGE, (changed(lose_sessions),)),
-    Fault("session-lost-for-ever", CLOSE, (), "registry_error", after=changed(lose_sessions), says="lost the upload"),
+    Fault("session-lost-before-the-put", LARGE, (changed(lambda registry: registry.lose_sessions()),)),
+    Fault(
+        "session-lost-for-ever",
+        CLOSE,
+        (),
+        "registry_error",
+        after=changed(lambda registry: registry.lose_sessions()),
+        says="lost the upload",
+    ),
     Fault("blob-upload-invalid", LARGE, (complains(400, "BLOB_UPLOAD_INVALID"),)),
     Fault("asking-for-a-session-fails-first", r"GET .*/uploads/|" + LARGE, (cut(200_000), says(503), says(502))),
     Fault("asking-for-a-session-is-not-allowed", r"GET .*/uploads/|" + LARGE, (cut(200_000), says(405))),
@@ -241,12 +229,12 @@ SESSIONS = [
     ),
 ]
 LOSSES = [
-    Fault("blobs-lost-before-the-tag", TAG, (changed(lose_blobs),)),
-    Fault("one-blob-lost-before-the-tag", TAG, (changed(lose_one_blob),)),
-    Fault("blobs-lost-for-ever", TAG, (), "registry_lost", after=changed(lose_blobs)),
+    Fault("blobs-lost-before-the-tag", TAG, (changed(lambda registry: registry.lose_blobs()),)),
+    Fault("one-blob-lost-before-the-tag", TAG, (changed(lambda registry: registry.lose_one_blob()),)),
+    Fault("blobs-lost-for-ever", TAG, (), "registry_lost", after=changed(lambda registry: registry.lose_blobs())),
     Fault("tag-taken-and-not-kept", TAG, (says(201),)),
     Fault("tag-taken-and-never-kept", TAG, (), "registry_lost", after=says(201)),
-    Fault("tag-gone-when-looked-at", LOOK, (fine, changed(forget_tag))),
+    Fault("tag-gone-when-looked-at", LOOK, (fine, changed(lambda registry: registry.forget_tag()))),
     Fault("tag-listed-late", LOOK, (fine, says(404))),
     Fault("tag-with-another-digest", LOOK, (fine,), "registry_lost", after=relabelled(Docker_Content_Digest=OTHER)),
     Fault(
@@ -261,4 +249,6 @@ LOSSES = [
     Fault("an-answer-of-another-protocol", START, (meets(raw(b"220 smtp ready\r\n")),)),
 ]
 
-FAULTS: tuple[Fault, ...] = (*TRANSPORT, *RATES, *REFUSALS, *WAYS, *SESSIONS, *LOSSES, *BROKEN)
+BY_NAME: tuple[Fault, ...] = (*TRANSPORT, *RATES, *REFUSALS, *WAYS, *SESSIONS, *LOSSES, *BROKEN)
+GENERATED: tuple[Fault, ...] = (*LINE, *REFUSED)
+FAULTS = (*BY_NAME, *GENERATED)

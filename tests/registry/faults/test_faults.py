@@ -1,96 +1,50 @@
-"""Pushes of a small image to a registry that misbehaves: the image is right, or the error is; no tag is wrong, no
-upload session and no connection is left, and the password is nowhere."""
+"""Faults at a registry in memory, and some of them at a real one, Debian's docker-registry. `make faults` has all
+of them at a real one, with the service as a process of its own and all waits as long as they are."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
-import random
-import re
+import shutil
 import socket
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from app.push import Destination, Event, ImageChanged, Noticed, PushOptions, execute, make_plan
-from app.registry.auth import Credentials, FixedCredentials
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.proof import VerifyingRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.warnings import warnings_told
-from app.registry.wire import parse_registry_url
-from tests.push.given import Memory, opened
-from tests.registry.faults.script import Fault, Script
-from tests.registry.faults.table import FAULTS
-from tests.support.archives import entry, image, oci_image, oci_layout
-from tests.support.lapse import Lapse
-from tests.support.memory_registry import PASSWORD, USER, MemoryRegistry
-from tests.support.scripted_registry import ScriptedRegistry
-
-NODE = oci_image(image({"large": random.Random(1).randbytes(300_000)}, {"small": b"x"}), compression="gzip")
-TAR = oci_layout([entry(NODE, ref="team/app:1.0"), entry(NODE, ref="other/app:1.0")])
-BLOBS = {str(digest) for digest in opened(TAR).blobs} - {str(NODE.digest)}
-SECRETS = (PASSWORD, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(), "token-")
-MOST_SECONDS = 90.0  # from the first response to the end of an image that is refused
-LONGEST = 3600.0  # seconds a push may wait in all, by its own clock
+from tests.registry.faults.push import check_outcome, push_against, resolving
+from tests.registry.faults.script import Fault
+from tests.registry.faults.table import BY_NAME, FAULTS, GENERATED
+from tests.support.docker_registry import DockerRegistry
+from tests.support.fronted_registry import FrontedRegistry
+from tests.support.memory_registry import MemoryRegistry
 
 pytestmark = pytest.mark.leaping
-_resolve = socket.getaddrinfo
+SOME = [*BY_NAME, *GENERATED[::4]]
+REAL = [fault for fault in FAULTS if fault.is_for_real_ones][::9]
 
 
-def resolving(host: str, *more: Any, **named: Any) -> Any:
-    """No name server is asked."""
-    if host == "nowhere.invalid":
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    return _resolve(host, *more, **named)
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    with DockerRegistry(tmp_path_factory.mktemp("faults")) as registry:
+        yield registry
 
 
-async def pushed_against(fault: Fault) -> tuple[MemoryRegistry, list[Event], Lapse]:
-    fault.manners.auth = "bearer"
-    memory, lapse, events = MemoryRegistry(fault.manners), Lapse(), list[Event]()
-    plan = make_plan([opened(TAR)], PushOptions.parse({}), Destination("default", "r.local"))
-    script = Script(fault, memory)
-    async with ScriptedRegistry(route=script) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD)))
-        async with HttpRegistry(settings, pause=lapse.pause) as http:
-            retrying = RetryingRegistry(http, pause=lapse.pause, is_answering=http.is_answering)
-            registry = VerifyingRegistry(retrying, fault.verification, lapse.pause)
-            with warnings_told(lambda text: events.append(Noticed(text))):
-                await execute(plan, [Memory(TAR)], registry, events.append)
-        async with asyncio.timeout(20):
-            await server.all_closed()
-        assert script.met, "no request met the fault"
-    return memory, events, lapse
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-async def test_after_any_fault_the_image_is_right_or_the_error_is(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def no_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", resolving)
-    memory, events, lapse = await pushed_against(fault)
-    (last,) = [event for event in events if isinstance(event, ImageChanged)][-1:]
-    told = "\n".join(str(event) for event in events)
-    ended = last.problem.code if last.problem else str(last.state)
-    assert ended == fault.ends, told
-    if last.problem is not None:
-        assert last.problem.outage is fault.outage, told
-        assert fault.outage or lapse.now <= MOST_SECONDS
-    assert re.search(fault.says, told), told
-    for name, repository in memory.repositories.items():
-        assert set(repository.tags.items()) <= {("1.0", str(NODE.digest))}, name
-        for digest, content in repository.blobs.items():
-            assert digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
-    if fault.ends == "pushed":
-        for name in ("team/app", "other/app"):
-            repository = memory.repositories[name]
-            assert repository.tags == {"1.0": str(NODE.digest)}
-            assert set(repository.blobs) >= BLOBS
-    assert len(memory.sessions) <= fault.orphans, memory.requests
-    assert not [secret for secret in SECRETS if secret in told]
-    assert lapse.now < LONGEST
+
+
+@pytest.mark.parametrize("fault", SOME, ids=lambda fault: fault.name)
+async def test_after_any_fault_the_image_is_right_or_the_error_is(fault: Fault) -> None:
+    registry = MemoryRegistry(fault.manners)
+    await check_outcome(fault, registry, *await push_against(fault, registry))
+
+
+@pytest.mark.parametrize("fault", REAL, ids=lambda fault: fault.name)
+async def test_after_a_fault_before_a_real_registry_the_image_is_right_or_the_error_is(
+    fault: Fault, behind: DockerRegistry
+) -> None:
+    shutil.rmtree(behind.storage, ignore_errors=True)
+    async with FrontedRegistry(behind, fault.manners) as registry:
+        await check_outcome(fault, registry, *await push_against(fault, registry))
 
 
 def test_there_are_many_faults_each_with_a_name_of_its_own() -> None:
