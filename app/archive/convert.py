@@ -11,9 +11,9 @@ from typing import Any
 
 from app.archive.hanging import with_root
 from app.archive.model import Archive, Compression, DockerImage, ImageEntry
+from app.archive.rewriting import list_anew
 from app.errors import InvalidRequest
 from app.oci import MAX_MANIFEST_BYTES, Digest, Manifest, media_types, new_manifest, strict_json
-from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT
 
 MAX_SHOWN = 10  # digests in one note
 _TO_OCI: Mapping[str, str] = {
@@ -118,20 +118,13 @@ class _Converter:
         if self._wanted == "docker" and {"subject", "artifactType"} & members.keys():
             self._left[index.descriptor.digest] = None
             return index
-        renamed: dict[str, str] = {}
-        for listed, child in zip(members["manifests"], index.manifests, strict=True):
-            held = self.manifests.get(child.digest)
-            if held is not None:
-                made = self._converted(held, name).descriptor
-                if made.digest != child.digest:
-                    listed.update(mediaType=made.media_type, digest=str(made.digest), size=made.size)
-                    listed.pop("data", None)  # a copy of the bytes as they were
-                    renamed[str(child.digest)] = str(made.digest)
-        for listed in members["manifests"]:
-            about = (listed.get("annotations") or {}).get(ANNOTATION_DOCKER_SUBJECT)
-            if about in renamed:
-                listed["annotations"][ANNOTATION_DOCKER_SUBJECT] = renamed[about]
-        if not renamed and index.descriptor.media_type in self._family:
+        made = {
+            child.digest: self._converted(held, name).descriptor
+            for child in index.manifests
+            if (held := self.manifests.get(child.digest)) is not None
+        }
+        changed = list_anew(members, index.manifests, made)
+        if not changed and index.descriptor.media_type in self._family:
             return index
         return self._made(index, members)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from app.oci import Descriptor, Digest, Manifest, Platform
@@ -64,6 +65,8 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+NONE_CONTRADICTORY: Mapping[Digest, str] = MappingProxyType({})
+NONE_MISLABELLED: Mapping[Digest, Compression] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,10 @@ class ImageEntry:
 class Archive:
     """An archive understood: every manifest in memory and verified, every blob an extent of the plain tar (verified
     when its bytes pass). `format` is one of the names of the contract; `notes` are things worth telling the user;
-    `producer` is the program that wrote it, for display, empty where nothing tells."""
+    `producer` is the program that wrote it, for display, empty where nothing tells.
+
+    contradictions  manifests that are never pushed, as nothing in the archive agrees with their configs, and the reason
+    mislabelled     layers that are compressed in another way than their media types say"""
 
     format: str
     images: tuple[ImageEntry, ...]
@@ -139,3 +145,5 @@ class Archive:
     blobs: Mapping[Digest, Extent]
     notes: tuple[str, ...] = ()
     producer: str = ""
+    contradictions: Mapping[Digest, str] = field(default_factory=lambda: NONE_CONTRADICTORY)
+    mislabelled: Mapping[Digest, Compression] = field(default_factory=lambda: NONE_MISLABELLED)

@@ -61,6 +61,11 @@ class Platform:
         """False for BuildKit's attestation manifests, which say unknown/unknown."""
         return self.os != "unknown" or self.architecture != "unknown"
 
+    @property
+    def complete(self) -> bool:
+        """Whether os and architecture are both there: one alone is nothing that a runtime could choose by."""
+        return "unknown" not in {self.os, self.architecture}
+
     def matches(self, wanted: Platform) -> bool:
         """`linux/arm64` as a wish takes every variant."""
         return (self.os, self.architecture) == (wanted.os, wanted.architecture) and wanted.variant in {

@@ -15,6 +15,7 @@ from app.archive.formats.nested_layouts import NestedLayouts
 from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_layout import OCILayout
 from app.archive.formats.registry_storage import RegistryStorage
+from app.archive.formats.runnable import check_runnable
 from app.archive.formats.storage_set import join_indexes, parts_of_storage
 from app.archive.formats.unknown import refuse
 from app.archive.formats.weight import weighed
@@ -64,7 +65,7 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     contents = Contents(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):
-            archive = weighed(known.read(contents), limits)
+            archive = check_runnable(weighed(known.read(contents), limits), contents)
             left = find_leftovers(index, source, archive)
             notes = archive.notes if left is None else (*archive.notes, str(left))
             return replace(archive, producer=producer_of(index, archive), notes=notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from app.archive.image_config import ImageConfig, ImageConfigs
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_index import TarIndex, normalise
 from app.errors import LimitExceeded
@@ -40,6 +41,7 @@ class Contents:
     limits: Limits = DEFAULT_LIMITS
     place: Callable[[Digest], str] = blob_name
     directory: str = ""
+    configs: ImageConfigs = field(default_factory=ImageConfigs, repr=False)
     _read: _Read = field(default_factory=_Read, repr=False)
 
     def below(self, directory: str) -> Contents:
@@ -68,6 +70,25 @@ class Contents:
     def extent(self, name: str) -> Extent | None:
         """Raises MalformedArchive."""
         return self.index.extent(normalise(self.directory + name))
+
+    def config(self, extent: Extent) -> ImageConfig | None:
+        """Return an image config; None for one that cannot be read. Raises LimitExceeded, and what `ReadAt` raises."""
+        if extent.size > self.limits.config_bytes:
+            return None
+        if extent not in self.configs:
+            self.configs.add(extent, self.read_extent(extent))
+        return self.configs[extent]
+
+    def spare_config(self, extent: Extent) -> ImageConfig | None:
+        """As `config`, for what can do without it: beyond the limits None, and nothing that counts for other documents.
+        Raises what `ReadAt` raises."""
+        if extent.size > self.limits.config_bytes:
+            return None
+        if extent not in self.configs:
+            if not self.configs.has_room(extent.size):
+                return None
+            self.configs.add_spare(extent, self.source.read_at(extent.offset, extent.size))
+        return self.configs[extent]
 
     def compression(self, extent: Extent) -> Compression:
         """Return how the bytes are compressed, as the first of them tell. Nothing is read for it."""

@@ -11,8 +11,8 @@ from app.archive.formats.contents import Contents, enumerated, tells
 from app.archive.formats.packages import may_be_package, read_package
 from app.archive.model import Extent
 from app.errors import LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
-from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
-from app.oci.media_types import DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, is_manifest
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest
+from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, is_manifest
 
 MAX_PLATFORMS = 100  # told of one image; Docker's largest official images have below 20
 
@@ -106,7 +106,6 @@ class _Reading:
         self._blobs: dict[Digest, Extent] = {}
         self._missing: dict[tuple[Digest, str], None] = {}  # what is missing, and the manifest that it is missing to
         self._absent: dict[Digest, None] = {}
-        self._platforms: dict[Extent, Platform | None] = {}
         self._bytes = 0
         self._references = 0
         self.asked: set[Digest] = set()  # roots and children of indexes: others are known as layers alone
@@ -195,26 +194,15 @@ class _Reading:
         return manifest
 
     def _with_platform(self, manifest: Manifest) -> Manifest:
+        """A platform without os or architecture is none: the config says it."""
         descriptor, config = manifest.descriptor, manifest.config
-        if descriptor.platform is not None or config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
+        if is_stated(descriptor) or config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
             return manifest
         extent = self.contents.extent(self.contents.place(config.digest))
-        if extent is None:
+        read = None if extent is None else self.contents.config(extent)
+        if read is None or not read.platform.known:
             return manifest
-        if extent not in self._platforms:  # by place: 20,000 names may be links to one config of 8 MiB
-            self._platforms[extent] = self._platform_of_config(extent)
-        return replace(manifest, descriptor=replace(descriptor, platform=self._platforms[extent]))
-
-    def _platform_of_config(self, extent: Extent) -> Platform | None:
-        """For display and choice only; a config that cannot be read travels as it is."""
-        if extent.size > self.limits.config_bytes:
-            return None
-        raw = self.contents.read_extent(extent)
-        try:
-            members = strict_json(raw, what="config", limit=self.limits.config_bytes)
-        except MalformedArchive:
-            return None
-        return Platform.of(members) if isinstance(members, dict) else None
+        return replace(manifest, descriptor=replace(descriptor, platform=read.platform))
 
     def blob(self, descriptor: Descriptor, parent: Digest) -> None:
         extent = self._blobs.get(descriptor.digest) or self.contents.extent(self.contents.place(descriptor.digest))
@@ -257,6 +245,14 @@ class _Reading:
         if self._opaque:
             opaque = enumerated([str(digest) for digest in self._opaque])
             yield f"manifests that are listed as layers, and are not whole, are pushed as layers alone: {opaque}"
+
+
+def is_stated(descriptor: Descriptor) -> bool:
+    """Return whether `descriptor` says the platform of its image, or is one of BuildKit's attestations, which have
+    none."""
+    if ANNOTATION_DOCKER_SUBJECT in descriptor.annotations:
+        return True
+    return descriptor.platform is not None and descriptor.platform.complete
 
 
 def _for_platform(descriptor: Descriptor) -> str:

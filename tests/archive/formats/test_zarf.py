@@ -12,7 +12,7 @@ from tests.support.opening import opened
 from tests.support.zarf import zarf_package
 
 NGINX = oci_image(image({"bin/nginx": b"nginx"}))
-APP = oci_index([oci_image(image({"bin/app": b"app"}), platform="linux/arm64")])
+APP = oci_index([oci_image(image({"bin/app": b"app"}, platform="linux/arm64"), platform="linux/arm64")])
 SIGNATURE = oci_artifact(b"signature")
 IMAGES = {
     "docker.io/library/nginx:1.25": NGINX,
