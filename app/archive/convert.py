@@ -1,6 +1,7 @@
 """Archive -> Archive with the media types of OCI, or those of Docker's schema 2 (option `media_types`); pure.
 
-Only manifests and indexes change, and so their digests; configs and layers keep their bytes."""
+Only manifests and indexes change, and so their digests; configs and layers keep their bytes. A manifest that is made
+says of each layer how it is compressed, whatever the one before it said."""
 
 from __future__ import annotations
 
@@ -10,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from app.archive.hanging import with_root
+from app.archive.layer_types import stated_compression, with_compression
 from app.archive.model import Archive, Compression, DockerImage, ImageEntry
 from app.archive.rewriting import list_anew
 from app.errors import InvalidRequest
-from app.oci import MAX_MANIFEST_BYTES, Digest, Manifest, media_types, new_manifest, strict_json
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, media_types, new_manifest, strict_json
 
 MAX_SHOWN = 10  # digests in one note
 _TO_OCI: Mapping[str, str] = {
@@ -49,6 +51,7 @@ def convert(archive: Archive, wanted: str, compression: Compression) -> Archive:
 class _Converter:
     def __init__(self, archive: Archive, wanted: str) -> None:
         self.manifests = dict(archive.manifests)
+        self._mislabelled = archive.mislabelled
         self._wanted = wanted
         self._types = _TYPES[wanted]
         self._family = frozenset(self._types.values())
@@ -99,14 +102,22 @@ class _Converter:
         members = _members(manifest)
         if manifest.descriptor.media_type in self._family:
             return manifest
-        if self._wanted == "docker" and any(blob.media_type.endswith("+zstd") for blob in manifest.layers):
+        if self._wanted == "docker" and any(map(self._is_zstd, manifest.layers)):
             raise InvalidRequest(_ZSTD.format(name))
         if not self._can_say(manifest, members):
             self._left[manifest.descriptor.digest] = None
             return manifest
         for blob in (members["config"], *(members.get("layers") or ())):
             blob["mediaType"] = self._types.get(blob["mediaType"], blob["mediaType"])
+        for blob, layer in zip(members.get("layers") or (), manifest.layers, strict=True):
+            if layer.digest in self._mislabelled:
+                stored = self._mislabelled[layer.digest]
+                blob["mediaType"] = with_compression(blob["mediaType"], stored) or blob["mediaType"]
         return self._made(manifest, members)
+
+    def _is_zstd(self, layer: Descriptor) -> bool:
+        stored = self._mislabelled.get(layer.digest) or stated_compression(layer.media_type)
+        return stored is Compression.ZSTD
 
     def _can_say(self, manifest: Manifest, members: Mapping[str, Any]) -> bool:
         if self._wanted == "docker" and {"subject", "artifactType"} & members.keys():

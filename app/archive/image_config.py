@@ -36,7 +36,11 @@ def _diff_ids(members: Mapping[str, Any]) -> tuple[str, ...] | None:
     if not isinstance(rootfs, dict):
         return None
     diff_ids = rootfs.get("diff_ids") or []
-    if isinstance(diff_ids, list) and len(diff_ids) <= MAX_REFERENCES and all(isinstance(text, str) for text in diff_ids):
+    if (
+        isinstance(diff_ids, list)
+        and len(diff_ids) <= MAX_REFERENCES
+        and all(isinstance(text, str) for text in diff_ids)
+    ):
         return tuple(diff_ids)
     return None
 

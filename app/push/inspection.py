@@ -44,7 +44,8 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     configs = _Configs(archive, source)
     shares = shares_of(archive)
     made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in archive.images)
-    notices = (*archive.notes, *([NEW_DIGESTS] if made else []), *([] if archive.images else [NO_IMAGES]))
+    refused = (f"would be refused: {text}" for text in archive.contradictions.values())
+    notices = (*archive.notes, *refused, *([NEW_DIGESTS] if made else []), *([] if archive.images else [NO_IMAGES]))
     return {
         "format": archive.format,
         "why": WHY[archive.format],

@@ -11,6 +11,7 @@ from app.archive.model import Archive, Compression
 from app.errors import InvalidRequest
 from app.oci import Digest
 from app.push.asserted import Archives, assert_format
+from app.push.contradictions import refuse_contradictions
 from app.push.graph import Content, contents, repositories
 from app.push.naming import name_images
 from app.push.options import Destination, PushOptions
@@ -27,11 +28,13 @@ def make_plan(
     """Everything that will be done, or the reason why not, before the first byte is sent. `names` are those of the
     archives' files, for messages.
 
-    Raises FormatMismatch, what `name_images` raises, and MissingContent or SizeMismatch for an archive that does not
-    hold what it describes. Archives without images give an empty plan with a note."""
+    Raises FormatMismatch, what `name_images` raises, and MissingContent, SizeMismatch or DigestMismatch for an archive
+    that does not hold what it describes. Archives without images give an empty plan with a note."""
     told = Archives(len(archives), tuple(names))
     assert_format(archives, options.format, told)
-    edited = tuple(_edited(archive, options) for archive in _picked(archives, options.images, told))
+    picked = tuple(_edited(archive, options) for archive in _picked(archives, options.images, told))
+    refuse_contradictions(picked, told)
+    edited = tuple(convert(archive, options.media_types, options.layer_compression) for archive in picked)
     naming = name_images(edited, options, destination, told)
     if not options.allow_missing:
         refuse_missing(edited, naming.images, told)
@@ -66,7 +69,7 @@ def _edited(archive: Archive, options: PushOptions) -> Archive:
         archive = leave_out(archive)
     if options.layer_compression is Compression.NONE:
         archive = keep_originals(archive)
-    return convert(archive, options.media_types, options.layer_compression)
+    return archive
 
 
 def _notes(archives: Sequence[Archive], told: Archives) -> Iterator[str]:

@@ -28,10 +28,14 @@ _PLAIN_MEMBERS = frozenset({"schemaVersion", "mediaType", "config", "layers"})
 class Beside:
     """What manifest.json says beside index.json.
 
+    contents   the layout that it lies in
     repo_tags  by the digest of the config of an image that index.json leads to
+    listed     the entries of these images, likewise
     unlisted   images that it does not lead to: docker leaves those out that have no tag"""
 
+    contents: Contents
     repo_tags: Mapping[Digest, tuple[str, ...]]
+    listed: Mapping[Digest, Sequence[DockerEntry]]
     unlisted: tuple[DockerEntry, ...] = ()
 
 
@@ -40,10 +44,11 @@ def read_beside(contents: Contents, graph: Graph) -> Beside:
     and `parse_entries` raise."""
     value = read_manifest(contents)
     if not holds_docker_images(value):
-        return Beside({})
+        return Beside(contents, {}, {})
     configs = {manifest.config.digest for manifest in graph.manifests.values() if manifest.config is not None}
     places = {graph.blobs[digest]: digest for digest in configs if digest in graph.blobs}
     repo_tags: dict[Digest, dict[str, None]] = {}
+    listed: dict[Digest, list[DockerEntry]] = {}
     unlisted = []
     for entry in parse_entries(value, contents.limits):
         digest = named_digest(entry.config)
@@ -53,11 +58,13 @@ def read_beside(contents: Contents, graph: Graph) -> Beside:
         if digest is None:
             unlisted.append(entry)
         else:
+            listed.setdefault(digest, []).append(entry)
             tags = repo_tags.setdefault(digest, {})
             tags.update(dict.fromkeys(entry.tags))
             if len(tags) > contents.limits.tags:
                 raise LimitExceeded(f"{entry.what} has more than {contents.limits.tags} names")
-    return Beside({digest: tuple(tags) for digest, tags in repo_tags.items()}, tuple(unlisted))
+    named = {digest: tuple(tags) for digest, tags in repo_tags.items()}
+    return Beside(contents, named, listed, tuple(unlisted))
 
 
 def repo_tags_of(beside: Sequence[Beside]) -> Mapping[Digest, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.archive.formats.agreement import agree
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import read_images
 from app.archive.formats.graph import Graph, read_graph
@@ -73,14 +74,16 @@ def read_layouts(contents: Contents, name: str, layouts: Sequence[Layout]) -> Ar
         entries = (whole_entry(whole, entries),)
         graph = replace(graph, manifests={**graph.manifests, whole.descriptor.digest: whole})
         name_notes = (*name_notes, WHOLE)
-    images = [read_the_docker_way(contents, graph, image, repo_tags_of(beside)) for image in entries]
-    blobs, notes = dict(graph.blobs), [*_unknown(listed), *graph.notes, *name_notes]
+    agreed = agree(contents, graph, entries, beside)
+    graph = agreed.graph
+    images = [read_the_docker_way(contents, graph, image, repo_tags_of(beside)) for image in agreed.entries]
+    blobs, notes = dict(graph.blobs), [*_unknown(listed), *graph.notes, *name_notes, *agreed.notes]
     for layout, documents in zip(layouts, beside, strict=True):
         more, configs, docker_notes = read_images(layout.contents, documents.unlisted, oci=True)
         images.extend(more)
         blobs.update(configs)
         notes.extend(docker_notes)
-    return Archive(name, tuple(images), graph.manifests, blobs, tuple(notes))
+    return Archive(name, tuple(images), graph.manifests, blobs, tuple(notes), contradictions=agreed.contradictions)
 
 
 def check_version(contents: Contents) -> None:

@@ -17,7 +17,7 @@ from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, 
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, OCI_CONFIG
 
 MAX_NOTES = 10  # on images of one archive
-MAX_SHOWN = 3  # layers in one of them
+MAX_SHOWN = 2  # layers in one of them
 _CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 
@@ -128,7 +128,7 @@ class _Check:
         if digest in self.archive.contradictions:
             return
         found = "" if config is None else contradiction(manifest, config, layers)
-        if found and not _is_artifact(manifest):
+        if found and not is_artifact(manifest):
             self._note(
                 f"{title}: manifest {digest} contradicts its config: {found}. It is pushed as it stands, and no "
                 "container runtime runs it"
@@ -163,7 +163,8 @@ class _Check:
         if root is None or config is None or _is_same(root.descriptor, config):
             return entry
         self._note(
-            f"{title}: the archive says {root.descriptor.platform} of it, its config says {config.platform}, which counts"
+            f"{title}: the archive says {root.descriptor.platform} of it, its config says {config.platform}, which is "
+            "what counts"
         )
         return replace(entry, platforms=(config.platform,))
 
@@ -195,6 +196,7 @@ def _normalised(platform: Platform) -> tuple[str, str]:
     return ("darwin" if os == "macos" else os, _ARCHITECTURES.get(architecture, architecture))
 
 
-def _is_artifact(manifest: Manifest) -> bool:
+def is_artifact(manifest: Manifest) -> bool:
+    """Return whether it says so itself, whatever its config and layers are called."""
     members = strict_json(manifest.raw, what="manifest", limit=MAX_MANIFEST_BYTES)
     return bool(members.get("artifactType"))
