@@ -168,10 +168,9 @@ class _Cutter:
     def _platform(self, child: Descriptor) -> Platform | None:
         """As the index says, else as the image's config says; None for artifacts and attestations."""
         manifest = self.manifests.get(child.digest)
-        for descriptor in (child, *([] if manifest is None else [manifest.descriptor])):
-            if descriptor.platform is not None and descriptor.platform.known:
-                return descriptor.platform
-        return None
+        described = (child, *([] if manifest is None else [manifest.descriptor]))
+        known = [one.platform for one in described if one.platform is not None and one.platform.known]
+        return next((platform for platform in known if platform.complete), known[0] if known else None)
 
     def _is_wanted(self, platform: Platform) -> bool:
         return any(platform.matches(wanted) for wanted in self._wanted)

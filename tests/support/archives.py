@@ -118,6 +118,13 @@ def wrap(data: bytes, compression: Compress) -> bytes:
     return data
 
 
+def unwrap(data: bytes) -> bytes:
+    """What gzip or zstd made of something, or what is neither as it is."""
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    return zstd.decompress(data) if data.startswith(b"\x28\xb5\x2f\xfd") else data
+
+
 # --- images ----------------------------------------------------------------------------------------------------------
 
 

@@ -89,7 +89,7 @@ class _Check:
     _seen: set[Digest] = field(default_factory=set)
     _notes: list[str] = field(default_factory=list)
     _count: int = 0
-    _unread: int = 0
+    _unread: set[Digest] = field(default_factory=set)
 
     def image(self, entry: ImageEntry) -> ImageEntry:
         """Return the entry with the platform of its config. What was seen with an earlier image is not told again."""
@@ -114,7 +114,7 @@ class _Check:
         if self._count > MAX_NOTES:
             yield f"{self._count - MAX_NOTES} more manifests and layers do not fit what they describe"
         if self._unread:
-            yield f"the configs of {self._unread} images were not compared with their manifests: there are too many"
+            yield f"{len(self._unread)} configs were not compared with their manifests: they are too many, or too large"
 
     def _note(self, text: str) -> None:
         self._count += 1
@@ -176,7 +176,8 @@ class _Check:
         if extent is None:
             return None if config.data is None else parse_image_config(config.data, self.contents.limits.config_bytes)
         found = self.contents.spare_config(extent)
-        self._unread += found is None and extent not in self.contents.configs
+        if found is None and extent not in self.contents.configs:
+            self._unread.add(config.digest)
         return found
 
 
