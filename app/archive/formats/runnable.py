@@ -102,9 +102,9 @@ class _Check:
             if manifest is None or digest in self._seen:
                 continue
             self._seen.add(digest)
+            waiting.extend(child.digest for child in manifest.children)
             if manifest.is_index:
                 self._index(manifest, title)
-                waiting.extend(child.digest for child in manifest.manifests)
             elif is_image(manifest):
                 self._image(manifest, title)
         return self._with_platform(entry, title)
