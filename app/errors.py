@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+MAX_DETAIL = 2_048  # characters of a message that is kept; what an archive or a registry says is part of it
+
 
 class Origin(StrEnum):
     """Who has to act: the caller, the maker of the archive, the registry's operator, or ours."""
@@ -79,7 +81,9 @@ class TarmacError(Exception):
 
     @property
     def problem(self) -> Problem:
-        return Problem(self.code, self.title, str(self), self.origin, self.retryable, self.outage)
+        text = str(self)
+        detail = text if len(text) <= MAX_DETAIL else f"{text[: MAX_DETAIL - 1]}…"
+        return Problem(self.code, self.title, detail, self.origin, self.retryable, self.outage)
 
 
 class RequestError(TarmacError):

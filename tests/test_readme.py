@@ -39,11 +39,13 @@ from app.docs import INDEX, pages
 from app.door import HANDSHAKE_SECONDS, MAX_HANDSHAKES, SHARE_OF_ONE
 from app.jobs import JobState
 from app.jobs.audit import MAX_ENTRIES
-from app.jobs.job import ArchiveSource, Job, utc_now
+from app.jobs.bounds import MAX_NOTICE, MAX_NOTICES
+from app.jobs.job import MAX_IMAGES, MAX_IMAGES_BYTES, ArchiveSource, Job, utc_now
 from app.jobs.paths import MAX_FILES
 from app.jobs.request import MAX_LABELS
 from app.jobs.resumable import EMPTY_LIFETIME, LIFETIME
 from app.jobs.resumable.uploads import MAX_PARTS, MAX_PUSHES, MAX_UPLOADS
+from app.jobs.service import MAX_PAGE_BYTES
 from app.jobs.store.audit import PAGE_BYTES
 from app.oci import Descriptor, Digest
 from app.push import Destination, ImageState, PushOptions, make_plan
@@ -266,7 +268,10 @@ def test_limits_are_what_the_code_has() -> None:
         "values of `rename` and `images`": f"{MAX_VALUES:,} each",
         "labels of a job": f"{MAX_LABELS}",
         "`wait`": f"{MAX_WAIT_SECONDS:,} seconds",
-        "page of `GET /jobs`": f"{MAX_LIMIT}",
+        "page of `GET /jobs`": f"{MAX_LIMIT} jobs, or {MAX_PAGE_BYTES >> 20} MiB",
+        "page of `GET /jobs/{id}/images`, and images in a job document": f"{MAX_IMAGES:,} images, or "
+        f"{MAX_IMAGES_BYTES >> 20} MiB",
+        "notices of a job": f"{MAX_NOTICES}, each of {MAX_NOTICE:,} characters",
         "page of `GET /audit`": f"{MAX_ENTRIES} entries, or {PAGE_BYTES >> 20} MiB",
         "uploads at `/uploads`: under way, parts, held archives": f"{MAX_UPLOADS:,}, of one token half of what the "
         f"others leave; each kept for {LIFETIME.days * 24} hours after its last byte, without a byte for "

@@ -10,10 +10,24 @@ from app.api.json_answer import JSONAnswer
 from app.api.problems import describe, failed_job_response, problem_response
 from app.errors import Conflict
 from app.jobs import Job, JobState
+from app.jobs.image_page import ImagePage
+from app.jobs.job import images_document
 
 
 def document(job: Job) -> dict[str, Any]:
     return job.document(describe)
+
+
+def brief(job: Job) -> dict[str, Any]:
+    return job.brief_document(describe)
+
+
+def images(page: ImagePage) -> dict[str, Any]:
+    return {
+        "images": images_document(page.images, describe, page.first),
+        "images_total": page.total,
+        "next_cursor": page.next_cursor,
+    }
 
 
 def shown(job: Job) -> Response:

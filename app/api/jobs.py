@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -18,9 +17,10 @@ from app.api.context import ApiContext, Context
 from app.api.json_answer import JSONAnswer
 from app.api.options import parse_wait
 from app.api.query import takes
-from app.api.schemas import JobDocument, JobPage, problems
+from app.api.schemas import ImagePageDocument, JobDocument, JobPage, problems
 from app.errors import InvalidRequest, Unauthorized
 from app.jobs import Job, JobState
+from app.jobs.job import MAX_IMAGES
 
 KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for 30 or 60
 MAX_LIMIT = 500
@@ -43,7 +43,14 @@ class Listing(BaseModel):
     label: str | None = Field(default=None, description="`key=value`", max_length=256)
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
-    brief: bool = Field(default=False, description="Leave `images` and `inspection` out: a list seldom shows them.")
+    brief: bool = Field(default=True, description="Jobs are brief in any case.", deprecated=True)
+
+
+class ImageListing(BaseModel):
+    """Which images of a job."""
+
+    limit: int = Field(default=100, ge=1, le=MAX_IMAGES, description="A page of more than 1 MiB ends earlier.")
+    cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
 
 
 @router.head("", include_in_schema=False, dependencies=[takes(*Listing.model_fields)])
@@ -56,12 +63,12 @@ class Listing(BaseModel):
     operation_id="listJobs",
 )
 async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> Response:
-    """The jobs, newest first."""
+    """The jobs, newest first. They are brief: `images` is empty, `inspection` is null, and `archives` and `notices` are
+    the first 20. A page of more than 4 MiB ends earlier."""
     jobs, following = await context.service.page(
         state=listing.state, label=listing.label, limit=listing.limit, cursor=listing.cursor
     )
-    shown = [replace(job, images=(), inspection=()) for job in jobs] if listing.brief else jobs
-    content = {"jobs": [job_response.document(job) for job in shown], "next_cursor": following}
+    content = {"jobs": [job_response.brief(job) for job in jobs], "next_cursor": following}
     return JSONAnswer(content, headers={"Cache-Control": "no-store"})
 
 
@@ -85,6 +92,21 @@ async def show_job(
     if wait is not None and (seconds := parse_wait(wait)) and not job.ended:
         job = await wait_or_leave(request, context, (job, seconds))
     return job_response.shown(job)
+
+
+@router.head("/{job_id}/images", include_in_schema=False, dependencies=[takes(*ImageListing.model_fields)])
+@router.get(
+    "/{job_id}/images",
+    summary="List the images of a job",
+    operation_id="listJobImages",
+    response_model=ImagePageDocument,
+    responses=problems("not_found", "invalid_request"),
+    dependencies=[takes(*ImageListing.model_fields)],
+)
+async def list_images(job_id: str, context: Context, listing: Annotated[ImageListing, Query()]) -> Response:
+    """All images of the job, in its order. The document of the job has the first 1,000."""
+    page = await context.service.images(job_id, limit=listing.limit, cursor=listing.cursor)
+    return JSONAnswer(job_response.images(page), headers={"Cache-Control": "no-store"})
 
 
 @router.get(

@@ -17,11 +17,20 @@ from app import errors
 from app.api.base_path import address_of
 from app.api.json_answer import JSONAnswer
 from app.api.middleware.request_id import request_id_field
-from app.errors import Forbidden, Internal, InvalidRequest, NotFound, Origin, Problem, TarmacError, UploadIncomplete
+from app.errors import (
+    MAX_DETAIL,
+    Forbidden,
+    Internal,
+    InvalidRequest,
+    NotFound,
+    Origin,
+    Problem,
+    TarmacError,
+    UploadIncomplete,
+)
 
 PROBLEM_JSON = "application/problem+json"
 HELP = "/docs/guide/errors"  # the page of the guide that has a row for each code
-MAX_DETAIL = 2_048  # characters; a registry's words are part of it
 # How long a client had better wait before it tries again, where nobody told us better.
 RETRY_AFTER_SECONDS = 5
 
@@ -98,7 +107,7 @@ def describe(problem: Problem, status: int | None = None) -> dict[str, Any]:
         "type": f"urn:tarmac:problem:{problem.code}",
         "title": problem.title,
         "status": int(status or _STATUS_OF_CODE.get(problem.code, HTTPStatus.INTERNAL_SERVER_ERROR)),
-        "detail": problem.detail[:MAX_DETAIL],
+        "detail": problem.detail[:MAX_DETAIL],  # one of 0.1.0 may be longer
         "code": problem.code,
         "retryable": problem.retryable,
         "help": address_of(f"{HELP}#{problem.code}"),

@@ -33,6 +33,7 @@ class ArchiveDocument(BaseModel):
 
 
 class ImageDocument(BaseModel):
+    index: int = Field(description="Of all images of the job, from 0.")
     archive: str
     names: list[str] = Field(description="As the archive has them.")
     destinations: list[str]
@@ -148,13 +149,17 @@ class JobDocument(BaseModel):
     labels: dict[str, str]
     registry: str
     dry_run: bool = Field(description="Nothing is pushed: it says what would be.")
-    archives: list[ArchiveDocument]
-    images: list[ImageDocument]
+    archives: list[ArchiveDocument] = Field(description="The first of them, 512 KiB at the most.")
+    archives_total: int = Field(description="How many archives the job has.")
+    images: list[ImageDocument] = Field(
+        description="The first 1,000 of them, or the first MiB. `progress.images_total` counts all, and "
+        "`GET /jobs/{id}/images` has them. Empty in a list of jobs."
+    )
     progress: ProgressDocument
     blobs_under_way: list[BlobProgressDocument] = Field(description="What a running job is sending at the moment.")
-    notices: list[str]
+    notices: list[str] = Field(description="200 at the most, and one that says whether there are more.")
     inspection: list[ArchiveInspection] | None = Field(
-        default=None, description="Of a dry run: each archive, in order."
+        default=None, description="Of a dry run: each archive, in order. Null in a list of jobs."
     )
     problem: ProblemDocument | None
 
@@ -168,6 +173,12 @@ class JobProblemDocument(ProblemDocument):
 class JobPage(BaseModel):
     jobs: list[JobDocument]
     next_cursor: str | None
+
+
+class ImagePageDocument(BaseModel):
+    images: list[ImageDocument]
+    images_total: int = Field(description="How many images the job has.")
+    next_cursor: str | None = Field(description="Null on the last page.")
 
 
 class RegistryDetails(BaseModel):

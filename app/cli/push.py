@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     with display_on(sys.stderr if arguments.json else sys.stdout) as display:
         job = asyncio.run(_push(task, display))
     if arguments.json:
-        print(json.dumps(job.document(), indent=2))
+        print(json.dumps(job.document(whole=True), indent=2))
     else:
         if job.problem is not None:
             print(shown(f"{job.problem.code}: {job.problem.detail}"))

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from app.errors import Forbidden, NotFound, QuotaExceeded
 from app.jobs.caller import Caller
+from app.jobs.image_page import ImagePage
 from app.jobs.job import Job, JobArchive, JobState
 from app.jobs.paths import AllowedRoots
 from app.jobs.registries import pick_registry
@@ -52,17 +53,23 @@ class HeldJobs(JobService):
             return await super().submit_archives(archives, request)
 
     async def get(self, job_id: str) -> Job:
-        job = await super().get(job_id)
+        return self._visible(await super().get(job_id))
+
+    def _visible(self, job: Job) -> Job:
         if not (self._caller.sees_all or job.submitter.name == self._caller.name):
-            raise NotFound(f"there is no job {job_id[:64]!r}; it may have been deleted, or gone by age")
+            raise NotFound(f"there is no job {job.id[:64]!r}; it may have been deleted, or gone by age")
         return job
 
+    async def images(self, job_id: str, *, limit: int, cursor: str | None = None) -> ImagePage:
+        self._visible(await self._ledger.look(job_id, 0))
+        return await super().images(job_id, limit=limit, cursor=cursor)
+
     async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
-        await self.get(job_id)
+        self._visible(await self._ledger.look(job_id, 0))
         return await super().wait(job_id, seconds, for_answer=for_answer)
 
     async def watch(self, job_id: str, after: int | None = None) -> AsyncGenerator[Job, None]:
-        await self.get(job_id)
+        self._visible(await self._ledger.look(job_id, 0))
         async with aclosing(super().watch(job_id, after)) as states:
             async for job in states:
                 yield job
@@ -122,7 +129,7 @@ class HeldJobs(JobService):
         return replace(job, share=self._caller.name, submitter=self._caller.submitter)
 
     async def _steered(self, job_id: str) -> None:
-        job = await self.get(job_id)
+        job = self._visible(await self._ledger.look(job_id, 0))
         if not (self._caller.is_admin or job.submitter.name == self._caller.name):
             raise Forbidden(f"job {job_id} is of another token; {self._caller.name} may only look at it")
 

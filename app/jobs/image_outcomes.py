@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.errors import Problem
+from app.jobs.bounds import add_notices
 from app.jobs.job import Job, JobImage
 from app.jobs.pausing import is_outage
 from app.push import Event, ImageChanged, ImageState, Noticed
@@ -44,5 +45,5 @@ def told(job: Job, event: Event) -> Job:
             )
             return replace(job, images=(*job.images[: event.image], changed, *job.images[event.image + 1 :]))
         case Noticed():
-            return replace(job, notices=(*job.notices, event.text))
+            return replace(job, notices=add_notices(job.notices, (event.text,)))
     return job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from app.archive.model import Compression
 from app.errors import Conflict, DigestMismatch, Problem
+from app.jobs.bounds import add_notices, within
 from app.jobs.caller import NOBODY, Submitter
 from app.jobs.queue import Turn
 from app.jobs.waiting_for import WaitingFor
@@ -19,6 +20,12 @@ from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
 from app.push.progress import with_images
 from app.spool import SpooledFile
+
+MAX_IMAGES = 1_000  # of one document, and of one page
+MAX_IMAGES_BYTES = 1 << 20  # of them as JSON, roughly; 1,000 usual ones have half of it
+MAX_ARCHIVES_BYTES = 512 << 10  # of the archives of one document, roughly; 1,000 usual ones have as much
+BRIEF_ARCHIVES = BRIEF_NOTICES = 20  # of a job in a list
+_JOB_BYTES, _MEMBERS_BYTES = 2_000, 400  # of a job, an archive and an image without their texts
 
 DAMAGED = DigestMismatch.code
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -169,6 +176,10 @@ class Job:
         """The next revision, in the same state."""
         return replace(self, revision=self.revision + 1, **changes)
 
+    def brief(self) -> Job:
+        """Return the job as lists have it: its images are counted alone. It is not to be stored."""
+        return replace(self, images=(), inspection=())
+
     def to(self, state: JobState, **changes: Any) -> Job:
         """The next revision, in another state; images that are given are counted. Raises Conflict where TRANSITIONS has
         no such way."""
@@ -197,9 +208,12 @@ class Job:
         """When it is to run, while it is QUEUED."""
         return Turn(self.next_attempt_at, self.priority, self.share)
 
-    def document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
-        """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key."""
+    def document(self, describe: ProblemView = plain_problem, *, whole: bool = False) -> dict[str, Any]:
+        """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key. Below
+        5 MiB: the first archives, images and notices, unless it is to be `whole`."""
         under_way = self.progress.blobs_under_way if self.state is JobState.RUNNING else ()
+        archives = self.archives if whole else within(self.archives, MAX_ARCHIVES_BYTES, _archive_bytes)
+        images = self.images if whole else shown_images(self.images)
         return {
             "id": self.id,
             "state": self.state.value,
@@ -215,14 +229,47 @@ class Job:
             "labels": dict(self.labels),
             "registry": self.registry,
             "dry_run": self.options.dry_run,
-            "archives": [_archive(archive) for archive in self.archives],
-            "images": [_image(image, describe) for image in self.images],
+            "archives": [_archive(archive) for archive in archives],
+            "archives_total": len(self.archives),
+            "images": images_document(images, describe),
             "progress": {name: getattr(self.progress, name) for name in _PROGRESS},
             "blobs_under_way": [asdict(blob) for blob in under_way],
-            "notices": list(self.notices),
+            "notices": list(add_notices((), self.notices)),
             "inspection": list(self.inspection) or None,
             "problem": self.problem and dict(describe(self.problem)),
         }
+
+    def brief_document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
+        """The job as lists have it: without its images and inspection, and with the first archives and notices."""
+        brief = replace(self, archives=self.archives[:BRIEF_ARCHIVES], notices=self.notices[:BRIEF_NOTICES])
+        return brief.brief().document(describe) | {"archives_total": len(self.archives)}
+
+
+def shown_images(images: Sequence[JobImage]) -> tuple[JobImage, ...]:
+    """Return as many of `images`, from the first on, as one document has; one at the least."""
+    return tuple(within(images[:MAX_IMAGES], MAX_IMAGES_BYTES, _image_bytes)) or tuple(images[:1])
+
+
+def images_document(images: Iterable[JobImage], describe: ProblemView, first: int = 0) -> list[dict[str, Any]]:
+    """`first`: the number of the first of `images` in the job."""
+    return [{"index": number, **_image(image, describe)} for number, image in enumerate(images, first)]
+
+
+def brief_bytes(job: Job) -> int:
+    """Return how long `brief_document` is as JSON, roughly."""
+    archives, notices = job.archives[:BRIEF_ARCHIVES], job.notices[:BRIEF_NOTICES]
+    return _JOB_BYTES + sum(map(_archive_bytes, archives)) + sum(map(len, notices))
+
+
+def _archive_bytes(archive: JobArchive) -> int:
+    return _MEMBERS_BYTES + len(archive.name) + len(archive.path or "")
+
+
+def _image_bytes(image: JobImage) -> int:
+    """Counting is quicker than writing."""
+    texts = (*image.names, *image.destinations, *image.platforms)
+    problem = 0 if image.problem is None else len(image.problem.detail) + len(image.problem.title)
+    return _MEMBERS_BYTES + len(image.archive) + sum(map(len, texts)) + problem
 
 
 def _time(moment: datetime | None) -> str | None:

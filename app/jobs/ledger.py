@@ -20,7 +20,7 @@ import structlog
 from app.errors import Conflict, NotFound, Unavailable
 from app.jobs.age import LocalServiceAge, ServiceAge
 from app.jobs.announcements import Announcements
-from app.jobs.job import Clock, Job, JobState, utc_now
+from app.jobs.job import MAX_IMAGES, Clock, Job, JobImage, JobState, utc_now
 from app.jobs.live import LiveJob
 from app.jobs.news import News
 from app.jobs.store import JobQuery, JobStore
@@ -84,7 +84,20 @@ class Ledger:
     async def get(self, job_id: str) -> Job:
         """Return the job as all may see it. If there are other replicas that is what is stored; else the newest state,
         whose percent is the stored one. Raises NotFound."""
-        stored = None if self._ahead(job_id) else await self._store.get(job_id)
+        return await self._get(job_id)
+
+    async def look(self, job_id: str, images: int) -> Job:
+        """Return the job as `get` does, to be shown: with its first `images` images at least. Raises NotFound."""
+        return await self._get(job_id, images)
+
+    async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
+        """Return `count` images of a job from number `first` on, as `get` has them."""
+        if (live := self._ahead(job_id)) is not None:
+            return live.job.images[first : first + count]
+        return await self._store.images(job_id, first, count)
+
+    async def _get(self, job_id: str, images: int | None = None) -> Job:
+        stored = None if self._ahead(job_id) else await self._store.get(job_id, images)
         if (live := self._ahead(job_id)) is not None:
             return live.shown()
         if stored is None:
@@ -98,9 +111,9 @@ class Ledger:
         return await self.get(job_id) if live is None else live.job
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
-        """As `get` has them."""
+        """As `get` has them, without images and inspections."""
         stored = await self._store.page(query)
-        return tuple(job if (live := self._ahead(job.id)) is None else live.shown() for job in stored)
+        return tuple(job if (live := self._ahead(job.id)) is None else live.shown().brief() for job in stored)
 
     async def change(self, job_id: str, make: Change) -> Job:
         """The one way to another state: what `make` gives of the present job is stored, then told. One change of a job
@@ -180,7 +193,7 @@ class Ledger:
         """Whether the stored job still is in the state and attempt of `job`: asked before what cannot be undone."""
         if self._announcements is None:
             return True
-        stored = await self._store.get(job.id)
+        stored = await self._store.get(job.id, 0)
         return stored is not None and _is_same(stored, job)
 
     async def settle(self) -> None:
@@ -217,8 +230,9 @@ class Ledger:
                 return present, present
             if job.ended and not present.ended:
                 job = replace(job, ended_age=self.age.now())
-            job = self._stamped(job, present if live is None else live.stored)
-            if await self._store.save(job, over=present):
+            stored = present if live is None else live.stored
+            job = self._stamped(job, stored)
+            if await self._store.save(job, over=stored):
                 return present, job
             self._live.pop(job_id, None)
             if live is not None:
@@ -233,7 +247,7 @@ class Ledger:
                 return
             job = self._stamped(live.job, live.stored)
             try:
-                if await self._store.save(job):
+                if await self._store.save(job, over=live.stored):
                     live.stored = job
                     self._tell(job)
                 else:
@@ -266,7 +280,7 @@ class Ledger:
         """What another replica has stored is told to those who watch here; what it has taken over is ours no more."""
         async with self._lock(job_id):
             try:
-                stored = await self._store.get(job_id)
+                stored = await self._store.get(job_id, MAX_IMAGES)
             except Unavailable:
                 return  # the next look is a moment away
             live = self._live.get(job_id)

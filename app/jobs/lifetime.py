@@ -86,13 +86,13 @@ async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]
 
 async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
     """Set right what a crash, or a stop, left: uploads have failed, runs begin again (those that seem to kill the
-    process do not), files of no job go. The jobs that wait to be run, oldest first."""
+    process do not), files of no job go. The jobs that wait to be run, oldest first, without their images."""
     waiting: list[Job] = []
     spooled: set[str] = set()
     async for job in _jobs(workshop, frozenset(JobState) - {JobState.SUCCEEDED}):
         present = job
         if job.state is JobState.RECEIVING and job.id in arriving:
-            workshop.ledger.follow(job)
+            workshop.ledger.follow(await workshop.ledger.get(job.id))
             spooled.add(f"{job.id}-0")
         elif job.state is JobState.RECEIVING:
             present = await workshop.ledger.change(job.id, lambda job: _broken_off(job, workshop))
@@ -100,10 +100,10 @@ async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple
             present = await workshop.ledger.change(job.id, lambda job: taken_up(job, workshop.clock()))
         workshop.arrivals.saw(present)
         if present.state is JobState.QUEUED:
-            waiting.append(present)
+            waiting.append(present.brief())
         if present.next_attempt_at is not None:
             workshop.paused.add(present)
-        if not present.damaged:  # else nothing of it is kept
+        if not await _is_damaged(workshop, present):
             spooled.update(_counted(present, workshop))
     swept = await workshop.spool.sweep(spooled)
     if waiting or swept:
@@ -112,6 +112,11 @@ async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple
     if waiting:
         await _remember_landed(workshop, claim_of(waiting[0])[0])
     return tuple(waiting)
+
+
+async def _is_damaged(workshop: Workshop, job: Job) -> bool:
+    """As `Job.damaged`, of a job that may lack its images. Nothing is kept of one that is."""
+    return job.damaged and (await workshop.ledger.get(job.id)).damaged
 
 
 async def see_newest(workshop: Workshop, count: int) -> None:
@@ -127,7 +132,7 @@ async def _remember_landed(workshop: Workshop, oldest: datetime) -> None:
         if is_ordered and job.created_at < oldest - LONGEST_UPLOAD:
             return
         if claim_of(job)[0] > oldest:
-            await workshop.leases.landed(job, landed_names(job))
+            await workshop.leases.landed(job, landed_names(await workshop.ledger.get(job.id)))
 
 
 async def _forget_landed(workshop: Workshop) -> None:
@@ -257,7 +262,7 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timed
 async def _jobs(
     workshop: Workshop, states: frozenset[JobState], before: tuple[str, str] | None = None
 ) -> AsyncIterator[Job]:
-    """Newest first, a batch at a time."""
+    """Newest first, a batch at a time, without their images."""
     while True:
         jobs = await workshop.ledger.page(JobQuery(states=states, before=before, limit=_BATCH))
         for job in jobs:

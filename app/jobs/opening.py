@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from app.archive import Archive, Limits, TarIndex, index_file
 from app.errors import MissingContent
+from app.jobs.bounds import add_notices, shorten
 from app.jobs.caller import Submitter
 from app.jobs.job import Job, JobArchive, JobImage
 from app.oci import Descriptor, Reference
@@ -45,6 +46,10 @@ class Opened:
     @property
     def images(self) -> tuple[JobImage, ...]:
         return tuple(_image(self.job_archives[image.archive].name, image) for image in self.plan.images)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return add_notices((), self.plan.notes)
 
 
 Tell = Callable[[tuple[JobArchive, ...]], None]
@@ -138,9 +143,9 @@ def _image(archive: str, target: ImageTarget) -> JobImage:
     root = entry.root if isinstance(entry.root, Descriptor) else None
     return JobImage(
         archive=archive,
-        names=entry.called,
+        names=tuple(shorten(name) for name in entry.called),
         destinations=tuple(str(destination) for destination in target.destinations),
         digest=None if root is None else root.digest,
-        media_type=None if root is None else root.media_type,
+        media_type=None if root is None else shorten(root.media_type),
         platforms=tuple(str(platform) for platform in entry.platforms),
     )

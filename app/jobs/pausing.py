@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.errors import Conflict, Interrupted, Problem
+from app.jobs.bounds import add_notices
 from app.jobs.job import Job, JobImage, JobState
 from app.jobs.queue import LONGEST_DELAY
 from app.jobs.waiting_for import WaitingFor
@@ -87,7 +88,7 @@ def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
         starts=0,
         problem=problem,
         images=tuple(image if is_refused(image) else retried for image, retried in zip(job.images, again, strict=True)),
-        notices=(*job.notices, told),
+        notices=add_notices(job.notices, (told,)),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.jobs.waiting_for import WaitingFor
 from app.oci import Digest, Platform
 from app.push import ImageState, Progress, PushOptions
-from app.push.progress import BlobProgress, with_images
+from app.push.progress import BlobProgress
 from app.registry.proof import Verification
 from app.spool import SpooledFile
 
@@ -35,7 +35,7 @@ def to_members(job: Job) -> dict[str, Any]:
         "registry": job.registry,
         "options": options_members(job.options),
         "archives": [_archive_out(archive) for archive in job.archives],
-        "images": [_image_out(image) for image in job.images],
+        "images": [image_members(image) for image in job.images],
         "progress": asdict(job.progress),
         "notices": list(job.notices),
         "inspection": list(job.inspection),
@@ -58,7 +58,6 @@ def to_members(job: Job) -> dict[str, Any]:
 
 
 def from_members(members: Members) -> Job:
-    images = tuple(_image_in(each) for each in members.get("images", ()))
     return Job(
         id=members["id"],
         state=JobState(members["state"]),
@@ -70,8 +69,8 @@ def from_members(members: Members) -> Job:
         registry=members.get("registry", "default"),
         options=_options_in(members.get("options", {})),
         archives=tuple(_archive_in(each) for each in members.get("archives", ())),
-        images=images,
-        progress=_progress_in(members.get("progress", {}), images),
+        images=tuple(image_from_members(each) for each in members.get("images", ())),
+        progress=_progress_in(members.get("progress", {})),
         notices=tuple(members.get("notices", ())),
         inspection=tuple(members.get("inspection", ())),
         problem=_problem_in(members.get("problem")),
@@ -150,17 +149,7 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _progress_in(members: Members, images: Collection[JobImage]) -> Progress:
-    """A row of release 0.1 does not count its images by state."""
-    progress = _stored_progress(members)
-    is_counted = "images_pushed" in members
-    if is_counted:
-        return progress
-    counted = with_images(progress, [image.state for image in images])
-    return replace(counted, images_done=progress.images_done)  # as version 0.1.0 stored it
-
-
-def _stored_progress(members: Members) -> Progress:
+def _progress_in(members: Members) -> Progress:
     known = {each.name for each in fields(Progress)}
     blobs = tuple(BlobProgress(**each) for each in members.get("blobs_under_way", ()))
     return Progress(**{key: value for key, value in members.items() if key in known} | {"blobs_under_way": blobs})
@@ -216,7 +205,7 @@ def _file_in(members: Members) -> SpooledFile:
     )
 
 
-def _image_out(image: JobImage) -> dict[str, Any]:
+def image_members(image: JobImage) -> dict[str, Any]:
     return {
         "archive": image.archive,
         "names": list(image.names),
@@ -229,7 +218,7 @@ def _image_out(image: JobImage) -> dict[str, Any]:
     }
 
 
-def _image_in(members: Members) -> JobImage:
+def image_from_members(members: Members) -> JobImage:
     return JobImage(
         archive=members["archive"],
         names=tuple(members["names"]),

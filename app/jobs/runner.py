@@ -193,7 +193,7 @@ class Runner:
                 await leases.landed(job, landed_names(present) - plan.left)
                 for name in sorted(plan.left):
                     text = f"{name} was written by a job that was accepted later, and is left as it is"
-                    self._ledger.show(job.id, lambda job, text=text: job.but(notices=(*job.notices, text)))  # type: ignore[misc]
+                    self._ledger.show(job.id, lambda job, text=text: told(job, Noticed(text)))  # type: ignore[misc]
 
     async def _inspect(self, job: Job, opened: Opened) -> None:
         found = await hash_in_thread(inspect_all, opened.plan.archives, opened.files)
@@ -206,7 +206,7 @@ class Runner:
             return job.but(
                 archives=opened.job_archives,
                 images=opened.images,
-                notices=opened.plan.notes,
+                notices=opened.notices,
                 progress=meter.progress,
             )
 

@@ -24,14 +24,16 @@ from functools import partial
 
 from app.errors import Conflict, InvalidRequest
 from app.jobs.archives import nothing_quoted, path_archives
-from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.bounds import within
+from app.jobs.image_page import ImagePage, page_of, parse_image_cursor
+from app.jobs.job import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState, brief_bytes
 from app.jobs.parts import join_parts
 from app.jobs.paths import AllowedRoots
 from app.jobs.pausing import resumed, waiting
 from app.jobs.registries import pick_registry
 from app.jobs.replay import ReplayedUpload, same_request
 from app.jobs.request import JobRequest, check_idempotency_key, parse_label
-from app.jobs.store import JobQuery, cursor_of, parse_cursor
+from app.jobs.store import JobQuery, cursor_of, key_of, parse_cursor
 from app.jobs.upload import FirstUpload, Upload
 from app.jobs.workshop import Workshop
 from app.push import ImageState
@@ -39,7 +41,9 @@ from app.push.progress import ENDED
 from app.spool import SpooledFile
 from app.threads import plan_in_thread
 
-MAX_PAGE = 500  # documents of one answer; a job of 300 images is about 100 KB of JSON
+MAX_PAGE = 500  # documents of one answer
+MAX_PAGE_BYTES = 4 << 20  # of them as JSON, roughly; 500 usual ones have a quarter of it
+PAGE_BATCH = 50  # jobs that are read at once
 REPLAY_SECONDS = 60.0  # how long a replay, itself complete, waits for the first request to be
 
 
@@ -130,7 +134,16 @@ class JobService:
             return join_parts(roots.find(patterns), self._workshop.spool.open)
 
     async def get(self, job_id: str) -> Job:
-        return await self._ledger.get(job_id)
+        """With as many of its images as a document shows."""
+        return await self._ledger.look(job_id, MAX_IMAGES)
+
+    async def images(self, job_id: str, *, limit: int, cursor: str | None = None) -> ImagePage:
+        """Images of a job in their order. Raises InvalidRequest for a cursor of something else."""
+        if not 1 <= limit <= MAX_IMAGES:
+            raise InvalidRequest(f"limit is {limit}; it must be from 1 to {MAX_IMAGES}")
+        first = 0 if cursor is None else parse_image_cursor(cursor)
+        total = (await self._ledger.look(job_id, 0)).progress.images_total
+        return page_of(await self._ledger.images(job_id, first, limit), first, total)
 
     async def page(
         self, *, state: JobState | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
@@ -143,17 +156,29 @@ class JobService:
             label=None if label is None else parse_label(label),
             before=None if cursor is None else parse_cursor(cursor),
             submitter=self._submitter,
-            limit=limit + 1,
         )
-        jobs = await self._ledger.page(query)
-        return jobs[:limit], cursor_of(jobs[limit - 1]) if len(jobs) > limit else None
+        jobs, is_last = await self._brief_jobs(query, limit)
+        return jobs, None if is_last else cursor_of(jobs[-1])
+
+    async def _brief_jobs(self, query: JobQuery, limit: int) -> tuple[tuple[Job, ...], bool]:
+        """Return up to `limit` jobs, and whether there are no more. A page of jobs with long lists of archives ends
+        early, and is never read as a whole before that is known."""
+        jobs: tuple[Job, ...] = ()
+        while True:
+            most = min(PAGE_BATCH, limit + 1 - len(jobs))
+            found = await self._ledger.page(replace(query, limit=most))
+            jobs += found
+            fitting = tuple(within(jobs, MAX_PAGE_BYTES, brief_bytes))[:limit] or jobs[:1]
+            if len(fitting) < len(jobs) or len(found) < most:
+                return fitting, len(fitting) == len(jobs)
+            query = replace(query, before=key_of(jobs[-1]))
 
     async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
         """The job when it has ended, or as it is when the time is up. `for_answer`: also where it waits for its
         registry for longer than that."""
         clock, elapsed = self._workshop.clock, self._workshop.elapsed
         until = elapsed() + seconds
-        job = await self._ledger.get(job_id)
+        job = await self._ledger.look(job_id, MAX_IMAGES)
         try:
             async with asyncio.timeout(seconds), aclosing(self.watch(job_id)) as states:
                 async for job in states:
@@ -167,7 +192,7 @@ class JobService:
         """The present state (left out where its revision is `after`) and every newest one from then on, the last one
         ended. A slow reader misses states, never the newest."""
         with self._ledger.news(job_id) as news:
-            job = await self._ledger.get(job_id)
+            job = await self._ledger.look(job_id, MAX_IMAGES)
             if job.revision != after:
                 yield job
             while not job.ended:

@@ -265,7 +265,7 @@ class FirstUpload:
             known = {
                 "archives": opened.job_archives,
                 "images": opened.images,
-                "notices": opened.plan.notes,
+                "notices": opened.notices,
                 "options": request.options,
                 "registry": request.registry,
                 "labels": request.labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -32,6 +33,8 @@ NEW_DIGESTS = (
     "came from cannot be restored"
 )
 MAX_TOLD = 1_000  # images of one archive in a job's document; 300 usual ones are 300 KB of JSON
+MAX_BYTES = 1 << 20  # of what a document says of all archives
+MAX_NOTICES, MAX_NOTICE = 20, 1_000  # of one archive in a document, characters of one
 MAX_CONFIGS = 1_000  # read to tell when images were made; each costs a read of the file
 MAX_CONFIG_BYTES = 1 << 20  # of one of them; the largest seen is below 200 KiB
 MAX_CREATED = 64  # characters; RFC 3339 with nanoseconds and an offset has 35
@@ -60,15 +63,28 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
 
 
 def inspect_all(archives: Sequence[Archive], sources: Sequence[ReadAt]) -> tuple[dict[str, Any], ...]:
-    """For a document that is sent often: of each archive the first MAX_TOLD images, a notice where there are more."""
-    return tuple(_inspect_some(archive, source) for archive, source in zip(archives, sources, strict=True))
+    """For a document that is sent often: of each archive the first MAX_TOLD images, of all together below MAX_BYTES as
+    JSON; a notice where there are more."""
+    left, found = MAX_BYTES, []
+    for archive, source in zip(archives, sources, strict=True):
+        told = _inspect_some(archive, source, left)
+        left -= len(json.dumps(told))
+        found.append(told)
+    return tuple(found)
 
 
-def _inspect_some(archive: Archive, source: ReadAt) -> dict[str, Any]:
-    told = inspect(replace(archive, images=archive.images[:MAX_TOLD]), source)
-    if len(archive.images) > MAX_TOLD:
-        told["notices"].append(f"only the first {MAX_TOLD} of {len(archive.images)} images are told here")
-    return told
+def _inspect_some(archive: Archive, source: ReadAt, left: int) -> dict[str, Any]:
+    told = inspect(replace(archive, images=archive.images[: MAX_TOLD if left > 0 else 0]), source)
+    images: list[dict[str, Any]] = []
+    for image in told["images"]:
+        left -= len(json.dumps(image))
+        if left < 0:
+            break
+        images.append(image)
+    notices = [text[:MAX_NOTICE] for text in told["notices"][: MAX_NOTICES if left > 0 else 0]]
+    if len(images) < len(archive.images):
+        notices.append(f"only the first {len(images)} of {len(archive.images)} images are told here")
+    return {**told, "images": images, "notices": notices}
 
 
 def with_answers(

@@ -155,6 +155,7 @@ def with_images(progress: Progress, states: Collection[ImageState]) -> Progress:
     counted = Counter(states)
     return replace(
         progress,
+        images_total=len(states),
         images_done=sum(counted[state] for state in ENDED),
         images_pushed=counted[ImageState.PUSHED],
         images_present=counted[ImageState.ALREADY_PRESENT],

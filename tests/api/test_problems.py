@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from app import errors
-from app.api.problems import MAX_DETAIL, describe, leaves, problem_response, status_of, statuses
+from app.api.problems import describe, leaves, problem_response, status_of, statuses
 from app.errors import Internal, InvalidRequest, Problem, RegistryUnreachable, SpoolFull, TarmacError
 from tests.api.conftest import Served, serving
 
@@ -61,7 +61,7 @@ def test_a_problem_is_an_object_of_rfc_9457_with_a_code() -> None:
 def test_a_stored_code_that_is_no_longer_known_is_shown_all_the_same() -> None:
     document = describe(Problem("of_old", "title", "x" * 10_000, errors.Origin.SERVICE))
     assert document["status"] == 500
-    assert len(document["detail"]) == MAX_DETAIL
+    assert len(document["detail"]) == errors.MAX_DETAIL
 
 
 def test_what_passes_says_when_to_come_again() -> None:

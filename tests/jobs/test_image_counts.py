@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from app.cli.display import summary_of
 from app.errors import RegistryDenied, RegistryUnreachable
 from app.jobs import Job, JobRequest, JobService, JobState, Workshop
 from app.jobs.pausing import RetrySchedule
-from app.jobs.record import from_members, to_members
 from app.jobs.runner import Runner
 from app.jobs.store.memory import MemoryJobStore
 from app.push import ImageState, PushOptions
@@ -126,13 +125,3 @@ async def test_a_cancelled_job_counts_no_image_as_failed(bench: Bench) -> None:
         job = await upload(service, of("a"))
         cancelled = await service.cancel(job.id)
     check(cancelled)
-
-
-def test_rows_of_release_0_1_are_counted_by_the_states_of_their_images() -> None:
-    job = Job("1", JobState.FAILED, NOW)
-    members = to_members(job)
-    members["progress"] = {name: count for name, count in asdict(job.progress).items() if name not in STATES}
-    members["images"] = [
-        {"archive": "x.tar", "names": [], "destinations": [], "state": state.value} for state in ImageState
-    ]
-    check(from_members(members), pushed=1, present=1, skipped=1, failed=1)

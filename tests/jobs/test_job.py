@@ -121,8 +121,10 @@ def test_the_document_is_the_contract_s() -> None:
                 "compression": "none",
             }
         ],
+        "archives_total": 1,
         "images": [
             {
+                "index": 0,
                 "archive": "x.tar",
                 "names": ["a:1"],
                 "destinations": ["r/a:1"],

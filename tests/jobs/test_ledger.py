@@ -21,7 +21,7 @@ class SlowStore(MemoryJobStore):
         super().__init__()
         self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
 
-    async def get(self, job_id: str) -> Job | None:
+    async def get(self, job_id: str, images: int | None = None) -> Job | None:
         self.asked.set()
         await self.may_answer.wait()
         return await super().get(job_id)

@@ -124,7 +124,7 @@ async def test_a_job_that_waits_survives_a_restart_with_its_time(bench: Bench) -
     await Runner(workshop).run(job.id)
     paused = await service.get(job.id)
     restarted = patient(bench)
-    assert await recover(restarted) == (paused,)
+    assert await recover(restarted) == (paused.brief(),)
     assert restarted.paused.take("default") == {job.id}
 
 

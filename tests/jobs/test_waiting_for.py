@@ -140,7 +140,7 @@ async def test_it_is_said_while_the_job_waits_in_the_queue_and_until_its_next_at
     assert paused.waiting_for.next_at == paused.next_attempt_at
     assert from_members(json.loads(json.dumps(to_members(paused)))) == paused
     restarted = retrying(bench, tries)
-    assert await recover(restarted) == (paused,)
+    assert await recover(restarted) == (paused.brief(),)
     running = asyncio.create_task(Runner(workshop).run(job.id))
     while (await service.get(job.id)).state is not JobState.RUNNING:
         await asyncio.sleep(0)

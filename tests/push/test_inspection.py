@@ -131,3 +131,16 @@ def test_a_document_does_not_grow_with_every_image(monkeypatch: pytest.MonkeyPat
     (told,) = inspect_all([open_archive(index, source)], [source])
     assert len(told["images"]) == 1
     assert told["notices"] == ["only the first 1 of 2 images are told here"]
+
+
+def test_what_is_told_of_many_archives_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "MAX_BYTES", 3_000)
+    node = oci_image(dated(image({"a": b"a"})))
+    layout = oci_layout([entry(node, ref=f"a/b:{'x' * 100}{number}") for number in range(10)])
+    index, source = taken_in(layout)
+    told = inspect_all([open_archive(index, source)] * 50, [source] * 50)
+    assert len(told) == 50
+    assert len(told[0]["images"]) > 0
+    assert [len(each["images"]) for each in told[1:]] == [0] * 49
+    assert len(json.dumps(told)) < 30_000
+    assert told[-1]["notices"] == ["only the first 0 of 1 images are told here"]

@@ -27,6 +27,9 @@ Document = dict[str, Any]
 def served(name: str) -> Mapping[str, list[Document]]:
     """`jobs` and `audit` as the release served them, just before it was killed."""
     documents: Mapping[str, list[Document]] = json.loads((FILES / f"{name}.json").read_text(encoding="utf-8"))
+    for job in documents["jobs"]:
+        if job["progress"]["images_total"] == 0:  # of a job that had not run, which is counted now
+            job["progress"]["images_total"] = len(job["images"])
     return documents
 
 

@@ -91,11 +91,15 @@ def without_words(document: Any) -> Any:
 
 async def read_again(store: SqlJobStore, name: str) -> None:
     """Every row, against what the release said it was."""
-    jobs = {job.id: job for job in await store.page(JobQuery(states=frozenset(JobState), limit=500))}
     expected = served(name)["jobs"]
-    assert jobs.keys() == {document["id"] for document in expected}
+    listed = {job.id: job for job in await store.page(JobQuery(states=frozenset(JobState), limit=500))}
+    assert listed.keys() == {document["id"] for document in expected}
     for document in expected:
-        found = json.loads(json.dumps(jobs[document["id"]].document(describe)))
+        job = await store.get(document["id"])
+        assert job is not None
+        assert job.brief() == listed[job.id]
+        assert job.progress.images_total == len(job.images)
+        found = json.loads(json.dumps(job.document(describe)))
         transient = {"progress"} if document["state"] in ("receiving", "running") else set()
         wanted = {key: value for key, value in document.items() if key not in transient}
         assert missing(without_words(wanted), found) == []

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from app.errors import InvalidRequest
-from app.jobs.job import Job, JobState
+from app.jobs.job import Job, JobImage, JobState
 
 Key = tuple[str, str]  # created_at as sortable text, id
 
@@ -36,14 +36,23 @@ class JobStore(Protocol):
         ...
 
     async def save(self, job: Job, over: Job | None = None) -> bool:
-        """Store a newer revision of a job that still is in the state and the attempt of `over` (None: of `job` itself).
-        False, and nothing is stored, where it is not, was deleted, or has a revision as new: whoever was given a job,
-        and was thought dead meanwhile, writes nothing over the work of its successor."""
+        """Store a newer revision of a job that still is in the state and the attempt of `over`, which is the job as it
+        was stored last: images that are the same are not written again. None: of `job` itself. False, and nothing is
+        stored, where it is not, was deleted, or has a revision as new: whoever was given a job, and was thought dead
+        meanwhile, writes nothing over the work of its successor."""
         ...
 
-    async def get(self, job_id: str) -> Job | None: ...
+    async def get(self, job_id: str, images: int | None = None) -> Job | None:
+        """`images`: the first so many are enough. Such a job is to be shown, and never to be changed."""
+        ...
 
-    async def page(self, query: JobQuery) -> tuple[Job, ...]: ...
+    async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
+        """Return `count` images of a job from number `first` on; none if it has no more."""
+        ...
+
+    async def page(self, query: JobQuery) -> tuple[Job, ...]:
+        """Without their images and inspections: to be shown in a list, and never to be changed."""
+        ...
 
     async def delete(self, job_id: str) -> None:
         """Not an error when it is gone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.jobs.job import Job, JobState
+from app.jobs.job import Job, JobImage, JobState
 from app.jobs.store import JobQuery, key_of
 
 
@@ -28,12 +28,17 @@ class MemoryJobStore:
             self._jobs[job.id] = job
         return newer
 
-    async def get(self, job_id: str) -> Job | None:
+    async def get(self, job_id: str, images: int | None = None) -> Job | None:
         return self._jobs.get(job_id)
+
+    async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
+        job = self._jobs.get(job_id)
+        return () if job is None else job.images[first : first + count]
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
         newest = sorted(self._jobs.values(), key=key_of, reverse=True)
-        return tuple([job for job in newest if _fits(job, query)][: query.limit])
+        found = [job for job in newest if _fits(job, query)]
+        return tuple(job.brief() for job in found[: query.limit])
 
     async def count(self) -> Mapping[JobState, int]:
         return {state: sum(job.state is state for job in self._jobs.values()) for state in JobState}

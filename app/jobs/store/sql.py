@@ -1,4 +1,5 @@
-"""SqlJobStore: one table, over SQLAlchemy Core, one code for SQLite (in WAL mode, the default) and PostgreSQL.
+"""SqlJobStore: jobs and their images as two tables, over SQLAlchemy Core, one code for SQLite (in WAL mode, the
+default) and PostgreSQL.
 
 Every commit is synced to the disk (synchronous FULL; 3,375 a second measured), because an answer that was given must
 survive a power cut. A job's progress is therefore saved a few times a second at most: that is the ledger's business.
@@ -6,9 +7,10 @@ survive a power cut. A job's progress is therefore saved a few times a second at
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -21,11 +23,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.errors import Unavailable
 from app.jobs.audit import AuditEntry, AuditSize
 from app.jobs.audit_retention import AuditBounds
-from app.jobs.job import Job, JobState
+from app.jobs.job import Job, JobImage, JobState
 from app.jobs.record import from_members, to_members
 from app.jobs.store import JobQuery, sortable
 from app.jobs.store.audit import audit_size, delete_oldest, read_entries, write_entry
 from app.jobs.store.engine import make_engine, make_reading_engine
+from app.jobs.store.images import Row, changed_rows, images_table, parse_images, parts, read_images
 from app.jobs.store.questions import Questions
 from app.jobs.store.schema import migrate
 from app.spool.s3 import is_stored
@@ -49,10 +52,13 @@ JOBS = Table(
     Column("home", String, nullable=False),
     Column("holder", String, nullable=False),
     Column("submitter", String, nullable=False),
+    Column("inspection", JSON, nullable=False),
     Index("jobs_newest", "created_at", "id"),
     Index("jobs_by_state", "state", "created_at", "id"),
     Index("jobs_by_submitter", "submitter", "created_at", "id"),
 )
+IMAGES = images_table(METADATA)
+_MANY = 500  # images of a job, the JSON of which is made in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,31 +117,43 @@ class SqlJobStore:
         insert = self.insert(JOBS).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
         async with self.transaction() as connection:
             if (await connection.execute(insert)).rowcount:
+                await self._write_images(connection, changed_rows(job, None))
                 await self._announce(connection, job.id)
                 return job
-            first = await connection.execute(
-                select(JOBS.c.document).where(JOBS.c.idempotency_key == job.idempotency_key)
-            )
-            return from_members(first.scalar_one())
+            first = select(JOBS.c.id).where(JOBS.c.idempotency_key == job.idempotency_key)
+            stored = await connection.run_sync(_job, (await connection.execute(first)).scalar_one())
+            assert stored is not None
+            return stored
 
     async def save(self, job: Job, over: Job | None = None) -> bool:
         before = over or job
+        if len(job.images) > _MANY:
+            rows = await asyncio.to_thread(changed_rows, job, over)
+        else:
+            rows = changed_rows(job, over)
         known = (JOBS.c.id == job.id, JOBS.c.state == before.state.value, JOBS.c.attempt == before.attempt)
-        newer = JOBS.update().where(*known, JOBS.c.revision < job.revision).values(self._row(job))
+        newer = JOBS.update().where(*known, JOBS.c.revision < job.revision).values(self._row(job, over))
         async with self.transaction() as connection:
             taken = (await connection.execute(newer)).rowcount > 0
             if taken:
+                await self._write_images(connection, rows)
                 await self._announce(connection, job.id)
+            if taken and len(before.images) > len(job.images):
+                left = (IMAGES.c.job == job.id, IMAGES.c.number >= len(job.images))
+                await connection.execute(IMAGES.delete().where(*left))
             if taken and job.ended and not before.ended:
                 await write_entry(connection, job)
         return taken
 
-    async def get(self, job_id: str) -> Job | None:
+    async def get(self, job_id: str, images: int | None = None) -> Job | None:
         if "\0" in job_id:
             return None  # PostgreSQL refuses such a text even as a question
-        wanted = select(JOBS.c.document).where(JOBS.c.id == job_id)
-        found = await self._ask(lambda connection: tuple(map(from_members, connection.scalars(wanted))))
-        return found[0] if found else None
+        return await self._ask(lambda connection: _job(connection, job_id, images))
+
+    async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
+        if "\0" in job_id:
+            return ()
+        return await self._ask(lambda connection: parse_images(read_images(connection, IMAGES, job_id, first, count)))
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
         wanted = select(JOBS.c.document).where(JOBS.c.state.in_(sorted(query.states)))
@@ -169,7 +187,16 @@ class SqlJobStore:
     async def delete(self, job_id: str) -> None:
         async with self.transaction() as connection:
             await connection.execute(JOBS.delete().where(JOBS.c.id == job_id))
+            await connection.execute(IMAGES.delete().where(IMAGES.c.job == job_id))
             await self._announce(connection, job_id)
+
+    async def _write_images(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
+        added = self.insert(IMAGES)
+        written = added.on_conflict_do_update(
+            index_elements=[IMAGES.c.job, IMAGES.c.number], set_={"document": added.excluded.document}
+        )
+        for part in parts(rows):
+            await connection.execute(written, part)
 
     async def _announce(self, connection: AsyncConnection, job_id: str) -> None:
         """Told when the transaction is committed, and only then."""
@@ -191,22 +218,37 @@ class SqlJobStore:
             async with self._engine.begin() as connection:
                 yield connection
 
-    def _row(self, job: Job) -> dict[str, Any]:
+    def _row(self, job: Job, stored: Job | None = None) -> dict[str, Any]:
         place = self._marks.place_of(job)
         placed = {"place": func.coalesce(func.nullif(JOBS.c.place, ""), place)} if place else {}
+        is_same = stored is not None and stored.inspection is job.inspection
         return {
             **placed,
+            **({} if is_same else {"inspection": list(job.inspection)}),
             "id": job.id,
             "state": job.state.value,
             "created_at": sortable(job.created_at),
             "labels": dict(job.labels),
             "idempotency_key": job.idempotency_key,
             "revision": job.revision,
-            "document": to_members(job),
+            "document": to_members(job.brief()),
             "attempt": job.attempt,
             "submitter": job.submitter.name,
             "holder": self._marks.holder,
         }
+
+
+def _job(connection: Connection, job_id: str, images: int | None = None) -> Job | None:
+    wanted = select(JOBS.c.document, JOBS.c.inspection).where(JOBS.c.id == job_id)
+    found = connection.execute(wanted).first()
+    if found is None:
+        return None
+    job = from_members(found.document)
+    return replace(
+        job,
+        images=parse_images(read_images(connection, IMAGES, job_id, 0, images)),
+        inspection=tuple(found.inspection),
+    )
 
 
 @contextmanager
