@@ -24,7 +24,7 @@ FUZZ ?=
 ROUNDS ?= 200
 SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz soak bench interop container-test check format openapi lock offline-bundle clean
+.PHONY: help setup system-packages run test coverage fuzz soak faults bench interop container-test check format openapi lock offline-bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -80,6 +80,11 @@ bench: setup ## measure Tarmac beside its peers; the tables go to tests/bench/RE
 # A kill -9 at random moments of a mixed load against docker-registry, and what must hold after it.
 soak: setup system-packages ## kill the service ROUNDS (200) times at random and look for losses
 	nice $(BIN)/python -m tests.soak --rounds $(ROUNDS) $(SOAK)
+
+# A docker-registry for each fault, behind a front that does what the fault says; in a network namespace of its own.
+FAULTS ?=
+faults: setup system-packages ## push before faults of every kind, with all waits as long as they are; ten minutes
+	nice $(BIN)/python -m tests.registry.faults $(FAULTS)
 
 # Pulp comes from PyPI into an environment of its own, for it needs other versions than Tarmac of what both use.
 interop: setup $(PULP)/.ready ## push to Pulp's container registry behind nginx and Apache, over cut connections; half an hour

@@ -3,6 +3,8 @@
     default executor   reads and writes of files and databases; short, and everything waits for it
     hashing            archives and layers written, read, hashed and decompressed
     planning           what the text of a request costs: names, patterns, paths; limits bound one request to seconds
+    resolving          names of hosts; a name server may say nothing for a minute, so each name has a thread of its own,
+                       and the end of the process waits for none of them
 
 Blocks of layers are compressed by the executor of `app.push.compress`, one thread a core.
 """
@@ -10,10 +12,11 @@ Blocks of layers are compressed by the executor of `app.push.compress`, one thre
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache, partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 IO_THREADS = 16
@@ -24,6 +27,27 @@ _SHARES: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class _Resolving(Executor):
+    def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future = Future[T]()
+        settle = partial(_settle, future, partial(work, *args, **kwargs))
+        threading.Thread(target=settle, name="resolve", daemon=True).start()
+        return future
+
+
+def _settle(future: Future[T], work: Callable[[], T]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(work())
+        except (OSError, ValueError) as error:  # gaierror, UnicodeError: no such name, and no name at all
+            future.set_exception(error)
+
+
+@cache
+def resolving() -> Executor:
+    return _Resolving()
 
 
 @cache

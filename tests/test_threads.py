@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.threads import PLANNING_THREADS, hash_in_thread, plan_in_thread
+from app.threads import PLANNING_THREADS, hash_in_thread, plan_in_thread, resolving
 
 
 class Blocker:
@@ -61,3 +61,22 @@ async def test_planning_that_hangs_stops_neither_files_nor_hashing(blocker: Bloc
     assert await hash_in_thread(lambda: "hashed") == "hashed"
     blocker.let_go()
     await asyncio.gather(*hanging)
+
+
+async def test_names_that_do_not_resolve_take_no_thread_that_others_need(blocker: Blocker) -> None:
+    loop = asyncio.get_running_loop()
+    hanging = [loop.run_in_executor(resolving(), blocker) for _ in range(100)]
+    assert await asyncio.to_thread(lambda: "read") == "read"
+    assert await loop.run_in_executor(resolving(), lambda: "resolved") == "resolved"
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "resolve"), "nobody waits for them"
+    for future in hanging:
+        future.cancel()
+
+
+async def test_what_breaks_while_a_name_is_resolved_is_raised() -> None:
+    with pytest.raises(OSError, match="no such name"):
+        await asyncio.get_running_loop().run_in_executor(resolving(), _fail)
+
+
+def _fail() -> None:
+    raise OSError("no such name")

@@ -36,7 +36,7 @@ class RetryReporter(RetryObserver):
 
         def waiting(job: Job) -> Job:
             before = job.waiting_for or WaitingFor.begin(self._registry, now)
-            next_at = now + timedelta(seconds=wait)
+            next_at = now + timedelta(seconds=wait) if wait else None  # under way
             return replace(job, waiting_for=before.after(error.problem, now, next_at, is_attempt=is_attempt))
 
         self._ledger.show(self._job_id, waiting)

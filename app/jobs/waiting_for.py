@@ -25,7 +25,7 @@ class WaitingFor:
     def begin(cls, registry: str, now: datetime) -> Self:
         return cls(registry, now, 0, "")
 
-    def after(self, problem: Problem, now: datetime, next_at: datetime, *, is_attempt: bool = True) -> Self:
+    def after(self, problem: Problem, now: datetime, next_at: datetime | None, *, is_attempt: bool = True) -> Self:
         """Return the state after `problem` with one more request, the next try of which follows at `next_at`. Several
         requests may wait at the same time: the first of them counts. `is_attempt`: the request was sent."""
         pending = [at for at in (self.next_at, next_at) if at is not None and at > now]

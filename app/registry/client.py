@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from app.registry.profile import DEFAULT_CHUNK
 from app.registry.profiles import ProfileFile
 from app.registry.proxies import DIRECT, Proxies
 from app.registry.reply import ERROR_BYTES, Reply
+from app.registry.retry_observer import report_delay
 from app.registry.site import Site
 from app.registry.tls import TlsFiles, Trust
 from app.registry.transport import NoCookies
@@ -38,6 +40,7 @@ MAX_REDIRECTS = 5
 MOST_IDLE_CLOSED = 2  # connections in a row that may turn out to have been closed while idle
 ANSWER_SECONDS = 300.0  # for a whole answer's body, which has at most 4 MiB: a drip must not hold a push for ever
 SILENT_SECONDS = 15.0  # in the middle of a body: what is promised and does not come is no slow line
+LATE_SECONDS = 5.0  # without a response, then the job says what it waits for
 WORDS_SECONDS = 10.0  # for a body that only explains a status
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _REPEATS = {"GET": {301, 302, 303, 307, 308}, "HEAD": {301, 302, 303, 307, 308}}
@@ -194,7 +197,8 @@ class HttpClient:
         origin = Origin.of(call.url, "the URL")
         way = self._settings.proxies.way_to(origin)
         try:
-            return await self._sent(call, origin)
+            with _watched(call, origin):
+                return await self._sent(call, origin)
         except httpx.TransportError as error:
             if (cause := certificate_cause(error)) is not None:
                 raise error_of_certificate(
@@ -236,6 +240,14 @@ class HttpClient:
     async def _exchange(self, client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
         reply, peer = await _exchange(client, call, origin)
         return reply if self._settings.proxies.proxy_for(origin) else replace(reply, peer=peer)
+
+
+def _watched(call: Call, origin: Origin) -> AbstractContextManager[None]:
+    """Report it if no response comes in time. How long content takes says nothing; a clean-up is nobody's concern."""
+    if callable(call.body) or call.take is not None or call.method == "DELETE":
+        return nullcontext()
+    told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; its time is not up yet"
+    return report_delay(LATE_SECONDS, lambda: RegistryUnreachable(told))
 
 
 async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> tuple[Reply, str | None]:

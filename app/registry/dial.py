@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 
 from app.registry.egress import Reach
+from app.threads import resolving
 
 HEAD_START = 0.25  # seconds before the next address is tried beside the one under way (RFC 8305)
 MOST_ADDRESSES = 8  # of one name are tried; a name server may send any number
@@ -20,7 +22,8 @@ Place = tuple[socket.AddressFamily, tuple[object, ...]]
 async def dial(host: str, port: int, reach: Reach | None) -> socket.socket:
     """A connected, non-blocking socket. Raises OSError, UnicodeError for a host that is no IDNA name, and
     RegistryRejected where `reach` does not go to what `host` means."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(resolving(), resolve)
     places = tuple(dict.fromkeys((family, address) for family, _, _, _, address in found))
     if reach is not None:
         reach.check(host, port, [str(address[0]) for _, address in places])

@@ -5,7 +5,8 @@ inherit, not to the registry. `registry.warnings` does the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -21,7 +22,8 @@ class RetryObserver(Protocol):
         ...
 
     def request_held(self, error: RegistryError, wait: float) -> None:
-        """A request is not sent for `wait` seconds, because `error` was the answer to another one."""
+        """A request is not sent for `wait` seconds, because `error` was the answer to another one; or `error` says what
+        has not come yet of one that is under way."""
         ...
 
     def request_succeeded(self) -> None: ...
@@ -50,6 +52,24 @@ def report_hold(error: RegistryError, wait: float) -> None:
     """Call before the wait for a registry that asked not to be sent anything meanwhile."""
     if (observer := _observer.get()) is not None:
         observer.request_held(error, wait)
+
+
+@contextmanager
+def report_delay(seconds: float, error: Callable[[], RegistryError]) -> Iterator[None]:
+    """Report what `error` returns if the block takes longer than `seconds`, and its success afterwards."""
+    is_late = asyncio.Event()
+
+    def report() -> None:
+        is_late.set()
+        report_hold(error(), 0.0)
+
+    timer = asyncio.get_running_loop().call_later(seconds, report)
+    try:
+        yield
+        if is_late.is_set():
+            report_success()
+    finally:
+        timer.cancel()
 
 
 def report_success() -> None:

@@ -69,11 +69,11 @@ async def test_a_name_is_resolved_once_and_that_answer_is_connected_to(monkeypat
         port = listener.getsockname()[1]
         asked = []
 
-        async def resolve(host: str, port: int, **more: Any) -> list[Any]:
+        def resolve(host: str, port: int, **more: Any) -> list[Any]:
             asked.append(host)
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
         connected = await dial("rebinding.example", port, Reach(frozenset({("rebinding.example", port)})))
         assert connected.getpeername() == ("127.0.0.1", port)
         connected.close()
@@ -87,10 +87,10 @@ async def test_the_second_address_is_tried_where_the_first_refuses(monkeypatch: 
         closed.bind(("127.0.0.2", 0))
         places = [("127.0.0.2", closed.getsockname()[1]), listener.getsockname()]
 
-        async def resolve(host: str, port: int, **more: Any) -> list[Any]:
+        def resolve(host: str, port: int, **more: Any) -> list[Any]:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
         connected = await dial("two.example", 1, None)
         assert connected.getpeername() == places[1]
         connected.close()

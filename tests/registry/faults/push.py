@@ -71,6 +71,13 @@ async def check_outcome(fault: Fault, registry: MemoryRegistry, events: list[Eve
         assert last.problem.outage is fault.outage, told
         assert fault.outage or lapse.now <= MOST_SECONDS
     assert re.search(fault.says, told), told
+    await check_content(fault, registry)
+    assert not [secret for secret in SECRETS if secret in told]
+    assert lapse.now < LONGEST
+
+
+async def check_content(fault: Fault, registry: MemoryRegistry) -> None:
+    """What the registry has can be pulled and is right, and no upload session is left."""
     for name in REPOSITORIES:
         await registry.pull(name)
     for name, repository in registry.repositories.items():
@@ -83,5 +90,3 @@ async def check_outcome(fault: Fault, registry: MemoryRegistry, events: list[Eve
             assert repository.tags == {"1.0": str(NODE.digest)}
             assert set(repository.blobs) >= BLOBS
     assert len(registry.open_sessions()) <= fault.orphans, registry.requests
-    assert not [secret for secret in SECRETS if secret in told]
-    assert lapse.now < LONGEST

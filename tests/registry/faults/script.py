@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -156,11 +157,13 @@ class Script:
     def __init__(self, fault: Fault, registry: MemoryRegistry) -> None:
         self._fault, self._registry = fault, registry
         self.met = 0
+        self.first_met: float | None = None  # when a request met it first
 
     def __call__(self, seen: Seen) -> Step:
         if not re.match(self._fault.when, f"{seen.method} {seen.target} {seen.headers.get('content-length', '')}"):
             return served(self._registry)
         self.met += 1
+        self.first_met = self.first_met or time.monotonic()
         acts = self._fault.acts
         act = acts[self.met - 1] if self.met <= len(acts) else self._fault.after
         return act(self._registry)
