@@ -106,7 +106,8 @@ class ImageEntry:
 
     root        a manifest in `Archive.manifests`, or an image whose manifest has to be made
     names       names as the archive writes them, full or short (`nginx:1.25`), not yet parsed, in order, no repeats
-    paths       `repository:tag` of a registry's own storage: without a host, nothing to complete or to take away
+    paths       `repository:tag` or `repository@digest` of a registry's own storage: without a host, nothing to complete
+                or to take away
     bare_tags   tags that stand alone, with no repository
     platforms   of the image, or of the children of an index (attestations left out)
     referrers   manifests whose `subject` lies in this image; they are pushed by digest, after it

@@ -31,6 +31,9 @@ _FORMATS = {
     "imgpkg": "imgpkg",
     "hauler": "hauler",
     "zarf": "zarf",
+    "kots-airgap": "Replicated (KOTS)",
+    "oc-image-mirror": "oc image mirror, oc adm release mirror or oc-mirror v1",
+    "oci-artifact": "docker model package",
 }
 
 

@@ -87,6 +87,18 @@ class Reference:
         except InvalidReference as error:
             raise InvalidReference(f"{option} {text!r:.300} is not valid: {error}") from None
 
+    @classmethod
+    def parse_path(cls, text: str) -> Reference:
+        """A name of a registry's own storage, `repository:tag` or `repository@digest`, exactly as it stands. Raises
+        InvalidReference."""
+        repository, at, digest = text.partition("@")
+        if not at:
+            return cls.parse_destination(text, "the name")
+        try:
+            return cls("", parse_repository(repository), None, Digest.parse(digest))
+        except (InvalidReference, MalformedArchive) as error:
+            raise InvalidReference(f"the name {text!r:.300} is not valid: {error}") from None
+
     def at(self, registry: str, repository: str) -> Reference:
         """The same tag or digest somewhere else."""
         return replace(self, registry=registry, repository=repository)

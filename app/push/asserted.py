@@ -18,6 +18,9 @@ _KINDS: Mapping[str, str] = {
     "hauler": "a haul of hauler",
     "zarf": "a package of zarf",
     "helm-chart": "a packaged Helm chart",
+    "kots-airgap": "an airgap bundle of KOTS",
+    "oc-image-mirror": "a file mirror of oc",
+    "oci-artifact": "an OCI artifact with its manifest in manifest.json",
 }
 _HINTS: Mapping[tuple[str, str], str] = {
     ("oci-archive", "docker-archive"): " (docker save writes these since docker 25)",

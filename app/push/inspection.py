@@ -26,6 +26,9 @@ WHY = {
     "imgpkg": "manifest.json holds imgpkg's list of images",
     "hauler": "the entries of index.json have hauler's annotation kind",
     "helm-chart": "Chart.yaml lies in the one directory of a packed chart",
+    "kots-airgap": "airgap.yaml at the root has the kind Airgap of kots.io",
+    "oc-image-mirror": "v2/REPOSITORY holds blobs and manifests that are called by their digests",
+    "oci-artifact": "manifest.json at the root is itself an OCI manifest or index",
     "zarf": "zarf.yaml lies at the root, with checksums.txt or an image layout in images/",
 }
 NEW_DIGESTS = (

@@ -109,7 +109,7 @@ class _Work:
         for name, wanted in named:
             yield from (self._whole(each, name, entry) for each in wanted or (None,))
         for path, wanted in paths:
-            yield from wanted or (self._path(path),)
+            yield from (self._at_path(each, path) for each in wanted or (None,))
 
     def _unnamed(self, image: ImageTarget) -> str:
         where = f" in {self.told.which(image.archive)}" if self.told.count > 1 else ""
@@ -130,9 +130,13 @@ class _Work:
         embedded = self._embedded(name, entry)
         return embedded if wanted is None else replace(embedded, repository=wanted.repository)
 
-    def _path(self, path: str) -> Reference:
+    def _at_path(self, wanted: Reference | None, path: str) -> Reference:
+        """What was moved without a tag keeps the digest that its path ends with."""
+        if wanted is not None and wanted.tag is not None:
+            return wanted
         with _advised():
-            return Reference.parse_destination(path, "the name")
+            reference = Reference.parse_path(path)
+        return reference if wanted is None else replace(reference, repository=wanted.repository)
 
     def _embedded(self, name: str, entry: ImageEntry) -> Reference:
         with _advised():

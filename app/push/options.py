@@ -22,6 +22,9 @@ FORMATS = (
     "hauler",
     "zarf",
     "helm-chart",
+    "kots-airgap",
+    "oc-image-mirror",
+    "oci-artifact",
 )
 MERGE_WITH_RETAIN = "merge-with-retain"
 MERGES = ("merge-with-overwrite", MERGE_WITH_RETAIN)

@@ -66,7 +66,8 @@ class Renames:
         return self._taken(self._exact.get(text, ()))
 
     def of_path(self, path: str) -> tuple[Reference, ...]:
-        return self.exactly(path) or self._moved((path,))
+        """One with a digest is moved to a repository alone, as `of` has it."""
+        return self.exactly(path) or self._moved((path.partition("@")[0],))
 
     def of_tag(self, tag: str) -> tuple[Reference, ...]:
         """A move of a tag alone has to say the repository."""

@@ -10,9 +10,12 @@ from app.archive.formats.docker_archive import DockerArchive
 from app.archive.formats.hauler import HaulerHaul
 from app.archive.formats.helm_chart import HelmChart
 from app.archive.formats.imgpkg import Imgpkg
+from app.archive.formats.kots_airgap import KotsAirgap
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.nested_layouts import NestedLayouts
+from app.archive.formats.oc_image_mirror import OcImageMirror
 from app.archive.formats.oc_mirror import OcMirror
+from app.archive.formats.oci_artifact import OciArtifact
 from app.archive.formats.oci_layout import OCILayout
 from app.archive.formats.registry_storage import RegistryStorage
 from app.archive.formats.runnable import check_runnable
@@ -52,9 +55,12 @@ FORMATS: tuple[Format, ...] = (
     DockerArchive(),
     Imgpkg(),
     ZarfPackage(),
+    KotsAirgap(),
     OcMirror(),
     RegistryStorage(),
+    OcImageMirror(),
     NestedLayouts(root=False),
+    OciArtifact(),
     HelmChart(),
 )
 

@@ -55,8 +55,6 @@ def _place(places: dict[str, str], digest: Digest) -> str:
 
 
 def _weight(member: Member) -> int:
-    return (
-        0
-        if member.kind is MemberKind.DIRECTORY
-        else 1 + (member.kind is MemberKind.FILE) * (1 + (member.extent.size > 0))
-    )
+    """Of `sha256-<hex>` as a name: on Windows it is a digest, elsewhere the tag of a list of referrers."""
+    is_file = member.kind is MemberKind.FILE
+    return is_file * 4 + (is_file and member.extent.size > 0) * 2 + ("/sha256-" not in member.name)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from app.archive.formats.contents import Contents
 from app.archive.formats.mindthegap import MindthegapBundle
+from app.archive.formats.oc_image_mirror import is_part
 from app.archive.formats.oc_mirror import OcMirror, has_end
 from app.archive.formats.storage_tree import holds_repositories, holds_tree
 from app.archive.model import Compression, Extent
@@ -21,7 +22,11 @@ def parts_of_storage(archives: Sequence[Contents]) -> tuple[int, ...]:
     parts = [number for number, each in enumerate(archives) if _is_storage(each)]
     ends = {has_end(archives[number]) for number in parts}
     are_parts = len(ends) > 1 or not all(holds_repositories(archives[number]) for number in parts)
-    return tuple(parts) if are_parts and len(parts) > 1 else ()
+    if are_parts and len(parts) > 1:
+        return tuple(parts)
+    # of v1; what an earlier run of it had is left out in the files of a later one
+    mirrors = [number for number, archive in enumerate(archives) if is_part(archive)]
+    return tuple(mirrors) if len(mirrors) > 1 else ()
 
 
 def _is_storage(contents: Contents) -> bool:

@@ -35,13 +35,14 @@ MAX_LINK_BYTES = 256  # sha512:<128 hex> has 135
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A tag of the tree that is to be pushed: under `name`, where the registry that it came from is known, else under
-    its `path`. One of the two is set."""
+    """A tag of the tree that is to be pushed, or with `digest` a manifest: under `name`, where the registry that it
+    came from is known, else under its `path`. One of the two is set."""
 
     repository: str
     tag: str
     name: str | None = None
     path: str | None = None
+    digest: Digest | None = None
 
     def __str__(self) -> str:
         return self.name or self.path or f"{self.repository}:{self.tag}"
@@ -123,7 +124,7 @@ class _Roots:
 
     def of(self, wanted: Wanted) -> Descriptor | None:
         manifests = f"{_REPOSITORIES}/{wanted.repository}/_manifests"
-        digest = self._link(f"{manifests}/tags/{wanted.tag}{_CURRENT}")
+        digest = wanted.digest or self._link(f"{manifests}/tags/{wanted.tag}{_CURRENT}")
         if digest is None:
             return None
         revision = self._link(f"{manifests}/revisions/{digest.algorithm}/{digest.encoded}/link")
@@ -153,18 +154,24 @@ class _Roots:
             raise LimitExceeded(
                 f"the archive holds more than {self._contents.limits.manifests_bytes} bytes of manifests; split it"
             )
-        what = f"manifest {digest}"
-        descriptor = Descriptor("", digest, len(raw))
-        verify(raw, descriptor, what)
-        members = strict_json(raw, what=what, limit=MAX_MANIFEST_BYTES)
-        media_type = media_type_of(members) if isinstance(members, dict) else ""
-        if not is_manifest(media_type) or members.get("schemaVersion") == 1:
-            raise MalformedArchive(
-                f"{what}, to which a tag points, is no image manifest and no index of today; make the archive again "
-                "without it",
-                content=f"its media type is {media_type!r:.100}",
-            )
-        return replace(descriptor, media_type=media_type)
+        return describe(raw, digest)
+
+
+def describe(raw: bytes, digest: Digest) -> Descriptor:
+    """Return the descriptor of a manifest, whose media type is kept nowhere else. Raises DigestMismatch,
+    MalformedArchive."""
+    what = f"manifest {digest}"
+    descriptor = Descriptor("", digest, len(raw))
+    verify(raw, descriptor, what)
+    members = strict_json(raw, what=what, limit=MAX_MANIFEST_BYTES)
+    media_type = media_type_of(members) if isinstance(members, dict) else ""
+    if not is_manifest(media_type) or members.get("schemaVersion") == 1:
+        raise MalformedArchive(
+            f"{what}, to which a tag points, is no image manifest and no index of today; make the archive again "
+            "without it",
+            content=f"its media type is {media_type!r:.100}",
+        )
+    return replace(descriptor, media_type=media_type)
 
 
 def count_stray(contents: Contents, archive: Archive) -> int:

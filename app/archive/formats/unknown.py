@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import read_manifest
-from app.archive.tar_index import MemberKind
+from app.archive.formats.inner_hint import archives_within
 from app.errors import UnknownFormat
 
 _ROOT_FILE_SYSTEM = frozenset({"bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"})
@@ -16,8 +16,8 @@ _MAX_NAME = 60  # characters of a name in a message
 
 def refuse(contents: Contents, supported: Sequence[str]) -> UnknownFormat:
     """The error for an archive that no format recognises."""
-    roots = [_shown(name) for name in contents.index.roots]
-    found = f"its root holds {enumerated(roots)}" if roots else "it is a tar without a single member"
+    roots = contents.index.roots
+    found = f"its root holds {_enumerated(roots)}" if roots else "it is a tar without a single member"
     hint = _hint(contents)
     return UnknownFormat(
         f"the archive is of no known format: {found}; supported are {', '.join(supported)}"
@@ -54,16 +54,27 @@ def _hint_of_manifest(contents: Contents) -> str:
 
 
 def _hint_of_members(contents: Contents, roots: set[str]) -> str:
-    charts = [name for name in contents.index.members if name.count("/") == 1 and name.endswith("/Chart.yaml")]
-    if charts:
+    if any(name.count("/") == 1 and name.endswith("/Chart.yaml") for name in contents.index.members):
         return "This holds a Helm chart that is not packaged; make a .tgz of it with `helm package`"
     if ".dockerenv" in roots or len(roots & _ROOT_FILE_SYSTEM) >= 4:
         return "This is the file system of a container (docker export); make an archive of the image with docker save"
-    inner = [name for name in contents.index.members if name.endswith(_INNER_ARCHIVES)]
-    files = sum(member.kind is MemberKind.FILE for members in contents.index.members.values() for member in members)
-    if inner and len(inner) == files:
-        return f"It holds {enumerated([_shown(name) for name in inner])}; push what is inside"
     below = [name for name in contents.index.members if name.endswith(("/oci-layout", "/manifest.json"))]
     if below:
         return f"{_shown(below[0])} lies in a directory; make the tar from inside of it: tar -C DIRECTORY -cf x.tar ."
+    return _hint_of_archives(contents)
+
+
+def _hint_of_archives(contents: Contents) -> str:
+    images, charts = archives_within(contents)
+    if images:
+        return f"Images are in {_enumerated(images)}; take that out of the archive and push it"
+    if charts:
+        return f"Charts are in {_enumerated(charts)}; push these files without what is beside them"
+    inner = [name for name in contents.index.members if name.endswith(_INNER_ARCHIVES)]
+    if inner and len(inner) == sum(1 for _ in contents.index.files()):
+        return f"It holds {_enumerated(inner)}; push what is inside"
     return ""
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    return enumerated([_shown(name) for name in names])

@@ -28,9 +28,12 @@ def test_the_formats_have_the_names_of_the_contract_in_its_order() -> None:
         "docker-archive",
         "imgpkg",
         "zarf",
+        "kots-airgap",
         "oc-mirror",
         "registry-storage",
+        "oc-image-mirror",
         "oci-archive",
+        "oci-artifact",
         "helm-chart",
     ]
 
@@ -98,6 +101,36 @@ def test_a_tar_without_members_says_so() -> None:
 )
 def test_what_it_seems_to_be_is_told(members: dict[str, bytes], hint: str) -> None:
     assert hint in refusal(tar(files(members)))
+
+
+SAVED = archives.docker_save([APP], style="podman")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        SAVED,
+        archives.wrap(SAVED, "gzip"),
+        archives.wrap(archives.docker_save([APP]), "xz"),
+        archives.wrap(archives.oci_layout([archives.entry(archives.oci_image(APP))]), "zstd"),
+        archives.docker_save([APP], dotslash=True),
+        archives.docker_save([archives.image({"big": bytes(1 << 20)})], style="crane"),
+    ],
+    ids=["podman", "gzip", "xz", "zstd", "dotslash", "large"],
+)
+def test_of_an_archive_that_holds_archives_those_with_images_are_named(content: bytes) -> None:
+    beside = {"install.sh": b"#!/bin/sh", "bin/tool": b"\x7fELF", "charts.tar": tar(files({"x/y.yaml": b""}))}
+    message = refusal(tar(files({**beside, "payload/app-images": content})))
+    assert "Images are in 'payload/app-images'; take that out" in message
+    assert "charts.tar'; take" not in message
+
+
+def test_charts_beside_other_files_are_named() -> None:
+    chart = archives.wrap(
+        tar(files({"app/Chart.yaml": b"name: app\nversion: 1.0.0\n", "app/values.yaml": b""})), "gzip"
+    )
+    message = refusal(tar(files({"app-1.0.0.tgz": chart, "app-1.0.0.tgz.other": b"-----BEGIN", "notes.txt": b""})))
+    assert "Charts are in 'app-1.0.0.tgz'" in message
 
 
 def test_a_directory_of_the_name_of_a_marker_is_no_marker() -> None:

@@ -1,0 +1,136 @@
+"""kots-airgap: the `.airgap` of a release of Replicated's KOTS (replicatedhq/kots, pkg/image/airgap.go). `airgap.yaml`
+says in `spec.format` how the images lie in images/:
+
+    docker-registry   images/docker/registry/v2, a registry's storage; KOTS asks it for the last part of a name alone
+    docker-archive    images/docker-archive/<host>/<repository>/<tag>, a docker archive each; …/sha256/<hex> by digest
+
+`spec.savedImages` has the full names of the first kind. An embedded cluster has a storage and a list of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.inner_archive import InnerArchives
+from app.archive.formats.storage_tree import ROOT, Wanted, find, read_archive, storages, tags, valid_path
+from app.archive.formats.union import unite
+from app.archive.model import Archive, ImageEntry
+from app.archive.yaml import MAX_BYTES, Node, read_members
+from app.errors import InvalidReference, MissingContent
+from app.oci import Reference
+
+AIRGAP = "airgap.yaml"
+IMAGES = "images/"
+_API = "kots.io/"
+_KIND = "Airgap"
+ONLY_IMAGES = "the images of the airgap bundle are pushed; the application (app.tar.gz) and what is beside it are not"
+
+
+class KotsAirgap:
+    name = "kots-airgap"
+
+    def recognises(self, contents: Contents) -> bool:
+        extent = contents.extent(AIRGAP)
+        if extent is None or extent.size > MAX_BYTES:
+            return False
+        raw = contents.read(AIRGAP, MAX_BYTES) or b""
+        return _KIND.encode() in raw and _is_airgap(_document(raw))
+
+    def read(self, contents: Contents) -> Archive:
+        """Every tag of every storage, and every archive in images/. Raises MissingContent, UnknownFormat, and what the
+        readers of both kinds raise."""
+        spec = _mapping(_document(contents.read(AIRGAP, MAX_BYTES) or b"").get("spec"))
+        cluster = _mapping(_mapping(spec.get("embeddedClusterArtifacts")).get("registry"))
+        lists = {f"{_text(cluster.get('dir')).strip('/')}/": _texts(cluster.get("savedImages"))}
+        lists[IMAGES] = _texts(spec.get("savedImages"))
+        directories = storages(contents)
+        archives = [Archive(self.name, (), {}, {}, (ONLY_IMAGES,))]
+        archives += [_read_storage(contents.below(directory), lists.get(directory, ())) for directory in directories]
+        archives += _read_archives(contents, directories)
+        return unite(archives, contents.limits)
+
+
+def _document(raw: bytes) -> dict[str, Node]:
+    """What can be read of it: notes of a release are free text."""
+    return read_members(raw, what=AIRGAP)[0]
+
+
+def _is_airgap(members: Mapping[str, Node]) -> bool:
+    return _text(members.get("apiVersion")).startswith(_API) and members.get("kind") == _KIND
+
+
+def _read_storage(contents: Contents, saved: Sequence[str]) -> Archive:
+    there = list(tags(contents))
+    repositories = {repository for repository, _ in there} | set(_untagged(contents))
+    wanted = [_wanted(name, repositories) for name in saved]
+    listed = {(each.repository, each.tag) for each in wanted}
+    others = [(repository, tag) for repository, tag in there if (repository, tag) not in listed]
+    wanted += [Wanted(repository, tag, path=valid_path(repository, tag, ROOT)) for repository, tag in others]
+    found, absent = find(contents, wanted)
+    if absent:
+        missing = enumerated([str(each) for each in absent])
+        raise MissingContent(f"the airgap bundle lacks images that {AIRGAP} lists: {missing}; download it again")
+    return read_archive(contents, KotsAirgap.name, found, ())
+
+
+def _untagged(contents: Contents) -> Iterator[str]:
+    """Yield the repositories that have manifests, whether they have tags or not."""
+    for name in contents.names():
+        repository, manifests, _ = name.removeprefix(f"{ROOT}/repositories/").partition("/_manifests/")
+        if manifests and name.startswith(f"{ROOT}/repositories/"):
+            yield repository
+
+
+def _wanted(name: str, repositories: set[str]) -> Wanted:
+    """KOTS itself looks for the last part of the name; a storage that has more of it is read, too."""
+    try:
+        reference = Reference.parse(name)
+    except InvalidReference as error:
+        raise InvalidReference(f"`savedImages` of {AIRGAP} has {error}") from None
+    parts = [reference.registry, *reference.repository.split("/")]
+    ends = ["/".join(parts[start:]) for start in range(len(parts))]
+    repository = next((end for end in ends if end in repositories), ends[-1])
+    digest = reference.digest
+    tag = str(digest) if digest is not None else reference.tag or "latest"
+    called = name if digest is None else str(replace(reference, tag=None))
+    return Wanted(repository, tag, name=called, digest=digest)
+
+
+def _read_archives(contents: Contents, directories: Sequence[str]) -> Iterator[Archive]:
+    inner = InnerArchives(contents)
+    for member in contents.index.files():
+        _, _, path = member.name.removeprefix(IMAGES).partition("/")  # behind images/docker-archive/
+        if not member.name.startswith(IMAGES) or not path or member.name.startswith(_places(directories)):
+            continue
+        archive = inner.open(member.name, member.extent)
+        images = tuple(_named(image, path) for image in archive.images) if len(archive.images) == 1 else archive.images
+        yield replace(archive, format=KotsAirgap.name, images=images)
+
+
+def _places(directories: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{directory}{ROOT}/" for directory in directories)
+
+
+def _named(image: ImageEntry, path: str) -> ImageEntry:
+    """Return `image` under the name that its path is; under its own if that is none."""
+    parts = path.split("/")
+    is_digest = len(parts) > 2 and parts[-2] == "sha256"
+    name = f"{'/'.join(parts[:-2])}@sha256:{parts[-1]}" if is_digest else f"{'/'.join(parts[:-1])}:{parts[-1]}"
+    try:
+        Reference.parse(name)
+    except InvalidReference:
+        return image
+    return replace(image, names=(name,), bare_tags=()) if len(parts) > 1 else image
+
+
+def _mapping(node: Node) -> dict[str, Node]:
+    return node if isinstance(node, dict) else {}
+
+
+def _text(node: Node) -> str:
+    return node if isinstance(node, str) else ""
+
+
+def _texts(node: Node) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in node if isinstance(text, str))) if isinstance(node, list) else ()

@@ -1,0 +1,163 @@
+"""oc-image-mirror: what `oc image mirror … file://…` and `oc adm release mirror --to-dir` write (openshift/oc,
+pkg/cli/image/imagesource/file.go), and the image sets of oc-mirror v1 (openshift/oc-mirror, v1/pkg/archive).
+
+    [DIRECTORY/]v2/<repository>/blobs/sha256:<hex>       content, manifests too; a link if another repository has it
+    [DIRECTORY/]v2/<repository>/manifests/sha256:<hex>   a hard link to the manifest among the blobs
+    [DIRECTORY/]v2/<repository>/manifests/<tag>          a symbolic link to the one above
+    blobs/sha256:<hex>                                   the blobs of all repositories, as oc-mirror v1 has them
+
+On Windows there is a `-` for the `:`. A tag may also be a copy of the manifest: a copied directory has no links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from app.archive.formats.addressed import place_anywhere
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.graph import Graph, read_graph
+from app.archive.formats.storage_tree import describe
+from app.archive.model import Archive, ImageEntry
+from app.archive.tar_index import MemberKind
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive, MissingContent
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, parse_tag
+
+METADATA = "publish/.metadata.json"  # of oc-mirror v1, in the first file of a set
+_MANIFEST = re.compile(r"(?:.*?/)?v2/(?P<repository>.+)/manifests/(?P<name>[^/]+)")
+_DIGEST = re.compile(r"(?P<algorithm>sha256|sha512)[:-](?P<encoded>[0-9a-f]{64,128})")
+_CONTENT = re.compile(r"(?:^|/)v2/.+/(?:blobs|manifests)/sha(?:256|512)[:-][0-9a-f]{64,128}$")
+_ROOT_BLOB = re.compile(r"blobs/sha(?:256|512)[:-][0-9a-f]{64,128}")
+_UNFINISHED = ".download"  # what oc was writing
+_PARTS = (
+    "if this is one of several files of oc-mirror, send all of them in one request, and those of earlier runs before"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A manifest of a repository and what it is called there: a tag, or None for its digest alone."""
+
+    repository: str
+    tag: str | None
+    descriptor: Descriptor
+
+
+class OcImageMirror:
+    name = "oc-image-mirror"
+
+    def recognises(self, contents: Contents) -> bool:
+        return any(map(_CONTENT.search, contents.names()))
+
+    def read(self, contents: Contents) -> Archive:
+        """Every tag, and every manifest without one that no index of its repository lists. Raises MissingContent,
+        MalformedArchive, DigestMismatch, LimitExceeded."""
+        placed = replace(contents, place=place_anywhere(contents))
+        manifests = _Manifests(placed)
+        found = list(manifests.find())
+        if manifests.missing:
+            raise MissingContent(f"the archive lacks the manifests of {enumerated(manifests.missing)}; {_PARTS}")
+        try:
+            graph = read_graph(placed, [manifest.descriptor for manifest in found])
+        except MissingContent as error:
+            raise MissingContent(f"{error}; {_PARTS}") from None
+        return Archive(self.name, _images(found, graph), graph.manifests, graph.blobs, graph.notes)
+
+
+def is_part(contents: Contents) -> bool:
+    """Return whether this is a file of a set of oc-mirror v1, which may be blobs alone."""
+    names = list(contents.names())
+    return any(map(_ROOT_BLOB.fullmatch, names)) or (METADATA in names and any(map(_CONTENT.search, names)))
+
+
+class _Manifests:
+    """The manifests of the repositories, each read once."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._known: dict[Digest, Descriptor] = {}
+        self.missing: list[str] = []
+
+    def find(self) -> Iterator[_Found]:
+        count = 0
+        for name in self._contents.names():
+            match = _MANIFEST.fullmatch(name)
+            if match is None or name.endswith(_UNFINISHED):
+                continue
+            count += 1
+            if count > self._contents.limits.nodes:
+                raise LimitExceeded(f"the archive has more than {self._contents.limits.nodes} manifests; split it")
+            found = self._found(name, match["repository"], match["name"])
+            if found is not None:
+                yield found
+
+    def _found(self, name: str, repository: str, called: str) -> _Found | None:
+        # the newest of several runs, as it would be unpacked
+        member = self._contents.index.members[self._contents.directory + name][-1]
+        is_link = member.kind is MemberKind.SYMLINK
+        stated = None if is_link or self._is_referrers_tag(name, called) else _digest(called)
+        if member.kind is MemberKind.DIRECTORY or (stated is None and not _is_tag(called)):
+            return None
+        descriptor = self._describe(name, stated or (_digest(member.target.rpartition("/")[2]) if is_link else None))
+        if descriptor is None:
+            self.missing.append(f"{repository}:{called}" if stated is None else f"{repository}@{stated}")
+            return None
+        return _Found(repository, called if stated is None else None, descriptor)
+
+    def _is_referrers_tag(self, name: str, called: str) -> bool:
+        """Whether `sha256-<hex>` is the tag of a list of referrers, and not the name of a manifest on Windows."""
+        digest = None if ":" in called else _digest(called)
+        raw = None if digest is None else self._contents.read(name, MAX_MANIFEST_BYTES)
+        return digest is not None and raw is not None and not digest.is_same(Digest.of(raw), raw)
+
+    def _describe(self, name: str, digest: Digest | None) -> Descriptor | None:
+        """None if it is not there."""
+        if digest is None or digest not in self._known:
+            place = name if digest is None else self._contents.place(digest)
+            raw = self._contents.read(place, MAX_MANIFEST_BYTES)
+            if raw is None:
+                return None
+            descriptor = describe(raw, digest or Digest.of(raw))
+            digest = descriptor.digest
+            self._known[digest] = descriptor
+        return self._known[digest]
+
+
+def _digest(text: str) -> Digest | None:
+    match = _DIGEST.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        return Digest.parse(f"{match['algorithm']}:{match['encoded']}")
+    except MalformedArchive:
+        return None
+
+
+def _is_tag(text: str) -> bool:
+    try:
+        return bool(parse_tag(text))
+    except InvalidReference:
+        return False
+
+
+def _images(found: Sequence[_Found], graph: Graph) -> tuple[ImageEntry, ...]:
+    held: dict[str, set[Digest]] = {}
+    tagged: set[tuple[str, Digest]] = set()
+    for manifest in found:
+        held.setdefault(manifest.repository, set()).add(manifest.descriptor.digest)
+        if manifest.tag is not None:
+            tagged.add((manifest.repository, manifest.descriptor.digest))
+    paths: dict[Digest, dict[str, None]] = {}
+    roots: dict[Digest, Descriptor] = {}
+    for manifest in found:
+        repository, digest = manifest.repository, manifest.descriptor.digest
+        is_child = not held[repository].isdisjoint(graph.parents.get(digest, ()))
+        if manifest.tag is None and ((repository, digest) in tagged or is_child):
+            continue
+        path = f"{repository}@{digest}" if manifest.tag is None else f"{repository}:{manifest.tag}"
+        paths.setdefault(digest, {})[path] = None
+        roots.setdefault(digest, manifest.descriptor)
+    platforms = graph.platforms(roots)
+    return tuple(
+        ImageEntry(roots[digest], paths=tuple(names), platforms=platforms[digest]) for digest, names in paths.items()
+    )

@@ -1,0 +1,42 @@
+"""oci-artifact: a `manifest.json` that is an OCI manifest or index itself, with its content in `blobs/sha256/<hex>`, as
+`docker model package` writes it (docker/model-runner, pkg/distribution/tarball/target.go). It has no name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.archive.formats.addressed import place_anywhere
+from app.archive.formats.contents import Contents
+from app.archive.formats.docker_archive import MANIFEST, read_manifest
+from app.archive.formats.graph import read_graph
+from app.archive.model import Archive, ImageEntry
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of
+from app.oci.media_types import is_manifest
+
+_SKOPEO = "version"  # a directory of skopeo's dir: transport has this file, and blobs of other names
+
+
+class OciArtifact:
+    name = "oci-artifact"
+
+    def recognises(self, contents: Contents) -> bool:
+        value = read_manifest(contents)
+        if not isinstance(value, dict) or contents.extent(_SKOPEO) is not None:
+            return False
+        return value.get("schemaVersion") == 2 and is_manifest(media_type_of(value)) and bool(_CONTENT & value.keys())
+
+    def read(self, contents: Contents) -> Archive:
+        raw = contents.read(MANIFEST, MAX_MANIFEST_BYTES) or b""
+        value = read_manifest(contents)
+        media_type = media_type_of(value) if isinstance(value, dict) else ""
+        root = Descriptor(media_type, Digest.of(raw), len(raw))
+        elsewhere = place_anywhere(contents)
+        placed = replace(contents, place=lambda digest: MANIFEST if digest == root.digest else elsewhere(digest))
+        graph = read_graph(placed, [root])
+        entry = ImageEntry(
+            graph.manifests[root.digest].descriptor, platforms=graph.platforms([root.digest])[root.digest]
+        )
+        return Archive(self.name, (entry,), graph.manifests, graph.blobs, graph.notes)
+
+
+_CONTENT = frozenset({"config", "manifests"})
