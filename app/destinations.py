@@ -25,6 +25,7 @@ from app.registry.layout import LayoutRegistry
 from app.registry.profiles import ProfileFile
 from app.registry.proof import VerifyingRegistry
 from app.registry.proxies import Proxies
+from app.registry.push_right import PushRight
 from app.registry.retry import RetryingRegistry
 from app.registry.secrets import DiscreetRegistry
 from app.registry.tls import certificate_folders
@@ -46,10 +47,12 @@ class _Shared:
 
 @dataclass(frozen=True, slots=True)
 class OpenRegistry:
-    """A destination ready for use. `check` raises RegistryError where it cannot be used now."""
+    """A destination ready for use. `check` raises RegistryError where it cannot be used now. `check_push` raises it if
+    the account may not push to a repository below the configured path."""
 
     configured: ConfiguredRegistry
     check: Callable[[], Awaitable[Examination]]
+    check_push: Callable[[str], Awaitable[PushRight]]
 
 
 @asynccontextmanager
@@ -84,7 +87,10 @@ def _embedded(settings: Settings, layout: LayoutRegistry) -> OpenRegistry:
             f"{settings.scheme}://{shown}", api="registry/2.0", software=f"tarmac/{__version__}", referrers=True
         )
 
-    return OpenRegistry(configured, check)
+    async def check_push(repository: str) -> PushRight:
+        return PushRight(repository, push=True)
+
+    return OpenRegistry(configured, check, check_push)
 
 
 async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, shared: _Shared) -> OpenRegistry:
@@ -96,7 +102,12 @@ async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, 
     proved = VerifyingRegistry(RetryingRegistry(discreet, is_answering=registry.is_answering), settings.verify)
     staging = f"{url.path}/{settings.staging_repository}".strip("/") if settings.staging_repository else ""
     configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), proved, staging)
-    return OpenRegistry(configured, lambda: discreet.discreetly(registry.check))
+
+    async def check_push(repository: str) -> PushRight:
+        place = "/".join(filter(None, (url.path, repository)))
+        return await discreet.discreetly(lambda: registry.find_push_right(place))
+
+    return OpenRegistry(configured, lambda: discreet.discreetly(registry.check), check_push)
 
 
 def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpSettings:

@@ -1,4 +1,4 @@
-"""`tarmac check`: whether the configured registries can be used now, and why not."""
+"""`tarmac check`: whether the configured registries can be used now, and pushed to, and why not."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import argparse
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from app.cli.options import settings_of
 from app.destinations import OpenRegistry, configured_registries
 from app.errors import RegistryError, UnknownRegistry
+from app.oci import parse_repository
 from app.registry.examination import CHECK_SECONDS, Examination, outcome
+from app.registry.push_right import PROBE, PushRight
 from app.settings import Settings
 
-Outcomes = Mapping[str, tuple[str, Examination | RegistryError]]
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """What a registry that can be used says of itself, and of the account."""
+
+    examination: Examination
+    right: PushRight
+
+
+Outcomes = Mapping[str, tuple[str, Usable | RegistryError]]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    outcomes = asyncio.run(_check(settings_of(arguments), arguments.name))
+    repository = parse_repository(arguments.repository or PROBE)
+    outcomes = asyncio.run(_check(settings_of(arguments), arguments.name, repository))
     if arguments.json:
         print(json.dumps([_document(name, *found) for name, found in outcomes.items()], indent=2, ensure_ascii=False))
     else:
@@ -27,33 +39,40 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(isinstance(found, RegistryError) for _, found in outcomes.values()) else 0
 
 
-async def _check(settings: Settings, name: str | None) -> Outcomes:
+async def _check(settings: Settings, name: str | None, repository: str) -> Outcomes:
     """Raises UnknownRegistry."""
     async with configured_registries(settings) as opened:
         if name is not None and name not in opened:
             raise UnknownRegistry(f"no registry is called {name!r:.80}; there are: {', '.join(sorted(opened))}")
         chosen = opened if name is None else {name: opened[name]}
         async with asyncio.TaskGroup() as group:
-            tasks = {each: group.create_task(_look_at(registry)) for each, registry in chosen.items()}
+            tasks = {each: group.create_task(_look_at(registry, repository)) for each, registry in chosen.items()}
         return {each: (chosen[each].configured.url, task.result()) for each, task in tasks.items()}
 
 
-async def _look_at(registry: OpenRegistry) -> Examination | RegistryError:
-    return await outcome(registry.configured.url, registry.check, CHECK_SECONDS)
+async def _look_at(registry: OpenRegistry, repository: str) -> Usable | RegistryError:
+    url = registry.configured.url
+    found = await outcome(url, registry.check, CHECK_SECONDS)
+    if isinstance(found, RegistryError):
+        return found
+    right = await outcome(url, lambda: registry.check_push(repository), CHECK_SECONDS)
+    return right if isinstance(right, RegistryError) else Usable(found, right)
 
 
-def _line(name: str, url: str, found: Examination | RegistryError) -> str:
+def _line(name: str, url: str, found: Usable | RegistryError) -> str:
     if isinstance(found, RegistryError):
         return f"{name}: {url} cannot be used: {found.code}: {found}"
-    who = "with credentials" if found.authenticated else "anonymously"
-    words = [f"authentication {found.authentication}, {who}"]
-    words += [f"referrers {'yes' if found.referrers else 'no'}"] if found.referrers is not None else []
-    words += filter(None, (found.api, found.software))
-    return f"{name}: {url} is ready at {found.address} ({'; '.join(words)})"
+    seen, right = found.examination, found.right
+    words = [f"authentication {seen.authentication}, {'with credentials' if seen.authenticated else 'anonymously'}"]
+    words += [f"may push to {right.repository}"] if right.push else [f"right to push not known: {right.remark}"]
+    words += [f"referrers {'yes' if seen.referrers else 'no'}"] if seen.referrers is not None else []
+    words += filter(None, (seen.api, seen.software))
+    return f"{name}: {url} is ready at {seen.address} ({'; '.join(words)})"
 
 
-def _document(name: str, url: str, found: Examination | RegistryError) -> dict[str, object]:
+def _document(name: str, url: str, found: Usable | RegistryError) -> dict[str, object]:
     if isinstance(found, RegistryError):
         problem = {"code": found.code, "title": found.title, "detail": str(found), "retryable": found.retryable}
         return {"name": name, "url": url, "reachable": False, "problem": problem, "details": None}
-    return {"name": name, "url": url, "reachable": True, "problem": None, "details": asdict(found)}
+    details = {**asdict(found.examination), **asdict(found.right)}
+    return {"name": name, "url": url, "reachable": True, "problem": None, "details": details}

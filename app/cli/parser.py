@@ -110,6 +110,11 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(commands, "check", "say whether the configured registries can be used now, and why not")
+    parser.add_argument(
+        "--repository",
+        metavar="NAME",
+        help="where the account must be allowed to push, below the registry's path (tarmac-check)",
+    )
     parser.add_argument("name", nargs="?", metavar="NAME", help="only this one")
     parser.add_argument("--registry-url", metavar="URL", help="the registry `default`, instead of TARMAC_REGISTRY_URL")
     parser.add_argument("--json", action="store_true", help="print it as JSON")

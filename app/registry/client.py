@@ -7,9 +7,9 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -197,8 +197,7 @@ class HttpClient:
         origin = Origin.of(call.url, "the URL")
         way = self._settings.proxies.way_to(origin)
         try:
-            with _watched(call, origin):
-                return await self._sent(call, origin)
+            return await self._watched(call, origin)
         except httpx.TransportError as error:
             if (cause := certificate_cause(error)) is not None:
                 raise error_of_certificate(
@@ -207,6 +206,18 @@ class HttpClient:
             raise error_of_exchange(error, origin, way, has_content=bool(call.body)) from error
         except InnerAddressError as error:
             raise RegistryRejected(with_hint(str(error), advise(origin))) from error
+
+    async def _watched(self, call: Call, origin: Origin) -> Reply:
+        """Report it if no response comes in time after all has been sent. How long content takes says nothing; a
+        clean-up is nobody's concern."""
+        if call.take is not None or call.method == "DELETE":
+            return await self._sent(call, origin)
+        told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; its time is not up yet"
+        with report_delay(LATE_SECONDS, lambda: RegistryUnreachable(told)) as begin:
+            if callable(call.body):
+                return await self._sent(replace(call, body=partial(_told_at_end, call.body, begin)), origin)
+            begin()
+            return await self._sent(call, origin)
 
     async def _certificate(
         self, cause: ssl.SSLCertVerificationError, origin: Origin, site: Site | None
@@ -242,12 +253,11 @@ class HttpClient:
         return reply if self._settings.proxies.proxy_for(origin) else replace(reply, peer=peer)
 
 
-def _watched(call: Call, origin: Origin) -> AbstractContextManager[None]:
-    """Report it if no response comes in time. How long content takes says nothing; a clean-up is nobody's concern."""
-    if callable(call.body) or call.take is not None or call.method == "DELETE":
-        return nullcontext()
-    told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; its time is not up yet"
-    return report_delay(LATE_SECONDS, lambda: RegistryUnreachable(told))
+async def _told_at_end(body: Body, tell: Callable[[], None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(body()) as chunks:
+        async for chunk in chunks:
+            yield chunk
+    tell()
 
 
 async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> tuple[Reply, str | None]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from app.errors import RegistryError, RegistryUnreachable
 from app.oci import Digest, media_types
 from app.registry.client import Call
 from app.registry.endpoint import expect
+from app.registry.push_right import PROBE
 from app.registry.reply import Reply, read_complaint
 from app.registry.secrets import Secrets
 from app.registry.session import Session
@@ -18,7 +20,8 @@ from app.registry.wire import RegistryUrl, printable
 CHECK_SECONDS = 5.0  # of one registry; the list of all must not hang on a dead one
 MOST_WORDS = 200  # characters of a header that are shown
 _NOBODY = Digest.of(b"")  # a subject that no manifest has; asking who refers to it changes nothing
-_PROBE = "tarmac-check"  # a repository below the configured path; it is only asked about
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ async def examine(session: Session, url: RegistryUrl) -> Examination:
     )
 
 
-async def outcome(url: str, check: Callable[[], Awaitable[Examination]], seconds: float) -> Examination | RegistryError:
+async def outcome(url: str, check: Callable[[], Awaitable[T]], seconds: float) -> T | RegistryError:
     """What `check` gives or raises, after at most `seconds`."""
     try:
         async with asyncio.timeout(seconds):
@@ -67,7 +70,7 @@ def _said(reply: Reply, header: str, secrets: Secrets) -> str | None:
 
 
 async def _has_referrers(session: Session, url: RegistryUrl) -> bool | None:
-    repository = "/".join(filter(None, (url.path, _PROBE)))
+    repository = "/".join(filter(None, (url.path, PROBE)))
     call = Call("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
     try:
         reply = await session.send(call, repository, (f"repository:{repository}:pull",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from app.registry.examination import Examination, examine
 from app.registry.gate import Gate
 from app.registry.manifest_puts import ManifestPuts
 from app.registry.mounting import Mounts
+from app.registry.push_right import PushRight, advise_other, find_push_right
 from app.registry.reading import OCTETS
 from app.registry.rights import tells_rights
 from app.registry.secrets import Secrets
@@ -44,7 +46,7 @@ class HttpRegistry:
         pause: Pause = REAL,
     ) -> None:
         """`gate` is shared by all that speak to the same host."""
-        self._settings = settings
+        self._settings, self._pause = settings, pause
         self._client = HttpClient(settings, transport)
         gate = gate or Gate(settings.limits, pause)
         self._session = Session(settings, self._client, gate)
@@ -99,6 +101,19 @@ class HttpRegistry:
     async def is_answering(self) -> bool:
         """Whether the registry answers `/v2/` properly at the moment. Raises nothing."""
         return await self._session.is_answering()
+
+    async def find_push_right(self, repository: str) -> PushRight:
+        """Whether the account may push to `repository`. Leaves nothing there. Raises RegistryError if it may not."""
+        with advise_other():
+            return await self._find_push_right(repository)
+
+    @tells_rights
+    async def _find_push_right(self, repository: str) -> PushRight:
+        endpoint = Endpoint(replace(self._settings, create_repository=None), self._session, self._pause)
+        try:
+            return await find_push_right(endpoint, repository)
+        finally:
+            await endpoint.finish()
 
     @tells_rights
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:

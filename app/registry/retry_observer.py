@@ -55,21 +55,23 @@ def report_hold(error: RegistryError, wait: float) -> None:
 
 
 @contextmanager
-def report_delay(seconds: float, error: Callable[[], RegistryError]) -> Iterator[None]:
-    """Report what `error` returns if the block takes longer than `seconds`, and its success afterwards."""
+def report_delay(seconds: float, error: Callable[[], RegistryError]) -> Iterator[Callable[[], None]]:
+    """Report what `error` returns if the block takes longer than `seconds` from the call of what it is given, and its
+    success afterwards."""
+    timers: list[asyncio.TimerHandle] = []
     is_late = asyncio.Event()
 
     def report() -> None:
         is_late.set()
         report_hold(error(), 0.0)
 
-    timer = asyncio.get_running_loop().call_later(seconds, report)
     try:
-        yield
+        yield lambda: timers.append(asyncio.get_running_loop().call_later(seconds, report))
         if is_late.is_set():
             report_success()
     finally:
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
 
 
 def report_success() -> None:

@@ -32,11 +32,12 @@ def _encoded(raw: bytes) -> str:
 
 class TokenServer:
     """`requests`: the members of every request for a token. While `expired` is set, tokens are given out that ended
-    long ago, though their answer says otherwise."""
+    long ago, though their answer says otherwise. `granted`: the actions that tokens allow."""
 
     def __init__(self, folder: Path) -> None:
         self.requests: list[Mapping[str, list[str]]] = []
         self.expired = False
+        self.granted = frozenset({"pull", "push", "delete"})
         self._key, self._certificate = folder / "token.key", folder / "token.pem"
         files = ["-keyout", str(self._key), "-out", str(self._certificate)]
         made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tokens", *files]
@@ -77,7 +78,8 @@ class TokenServer:
         access = []
         for scope in scopes:
             kind, name, actions = scope.split(":")
-            access.append({"type": kind, "name": name, "actions": actions.split(",")})
+            granted = [action for action in actions.split(",") if action in self.granted]
+            access.append({"type": kind, "name": name, "actions": granted})
         claims = {
             "iss": ISSUER,
             "sub": USER,
