@@ -39,7 +39,7 @@ from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
 from app.jobs.audit_retention import AuditRetention
-from app.jobs.decoder_memory import DecoderMemory
+from app.push.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.fellows import SweepSchedule
 from app.jobs.knowledge import FileMemory

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
 from app.jobs.audit_retention import AuditRetention
-from app.jobs.decoder_memory import DecoderMemory
+from app.push.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.fellows import Fellows, SweepSchedule
 from app.jobs.job import Clock, utc_now

@@ -15,6 +15,7 @@ import structlog
 
 from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull, Unavailable
 from app.spool import OpenFile, SpooledFile, Tap
+from app.spool.batches import BATCHES
 from app.spool.directory import open_directory
 from app.spool.growing import GrowingFile
 from app.spool.joined import JoinedFile
@@ -23,7 +24,7 @@ from app.spool.room import Held, Room
 from app.spool.writeback import Writeback
 from app.threads import hashing
 
-BATCH_BYTES = 1 << 20  # a thread call costs about 50 µs; 1 MiB takes 600 µs to hash, 64 KiB takes 40
+WRITE_BYTES = 1 << 20  # plain bytes written at once
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PART, _DONE = ".part", ".tar"
 _VECTOR = 1024  # IOV_MAX of Linux
@@ -204,7 +205,7 @@ class _Writing:
         for piece in pieces:
             waiting.append(piece)
             size += len(piece)
-            if size >= BATCH_BYTES or len(waiting) == _VECTOR:
+            if size >= WRITE_BYTES or len(waiting) == _VECTOR:
                 self._put(waiting)
                 waiting, size = [], 0
         if waiting:
@@ -254,13 +255,14 @@ async def pumped(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], No
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], None]:
     batch: list[bytes] = []
     size = 0
-    async for chunk in chunks:
-        batch.append(chunk)
-        size += len(chunk)
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    yield batch
+    with BATCHES.upload():
+        async for chunk in chunks:
+            batch.append(chunk)
+            size += len(chunk)
+            if BATCHES.is_full(len(batch), size):
+                yield batch
+                batch, size = [], 0
+        yield batch
 
 
 def _remove(path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from app.errors import Internal, PathNotFound, SourceChanged, SourceUnreadable, SpoolFull, TruncatedArchive, Unavailable
 from app.spool import SpooledFile
-from app.spool.disk import BATCH_BYTES, DiskSpool
+from app.spool.batches import MAX_BATCH_BYTES
+from app.spool.disk import WRITE_BYTES, DiskSpool
 
 
 class Plain:
@@ -92,7 +93,7 @@ async def test_small_chunks_are_collected_before_a_thread_is_asked(
     monkeypatch.setattr(os, "writev", counted)
     await spool.save("x", pieces(*[bytes(64 << 10)] * 64), Plain())
     assert len(writes) <= 6
-    assert max(writes) <= 2 * BATCH_BYTES
+    assert max(writes) <= 2 * WRITE_BYTES
 
 
 async def test_only_one_batch_is_on_its_way_while_the_next_is_collected(spool: DiskSpool) -> None:
@@ -108,7 +109,7 @@ async def test_only_one_batch_is_on_its_way_while_the_next_is_collected(spool: D
         nonlocal asked
         for _ in range(10):
             asked += 1
-            yield bytes(BATCH_BYTES)
+            yield bytes(MAX_BATCH_BYTES)
 
     saving = asyncio.create_task(spool.save("x", source(), Slow()))
     while asked < 2:
@@ -117,7 +118,7 @@ async def test_only_one_batch_is_on_its_way_while_the_next_is_collected(spool: D
         await asyncio.sleep(0)
     assert asked == 2
     gate.set()
-    assert (await saving).size == 10 * BATCH_BYTES
+    assert (await saving).size == 10 * MAX_BATCH_BYTES
     assert tap.fed == 0
 
 
@@ -161,7 +162,7 @@ async def test_the_sender_s_error_is_told_even_when_the_disk_fails_too(
 ) -> None:
     monkeypatch.setattr(os, "writev", broken(errno.EIO))
     with pytest.raises(ConnectionResetError):
-        await spool.save("x", pieces(bytes(BATCH_BYTES), error=ConnectionResetError()), Plain())
+        await spool.save("x", pieces(bytes(MAX_BATCH_BYTES), error=ConnectionResetError()), Plain())
 
 
 async def test_an_archive_that_others_delete_while_it_is_written_may_be_sent_again(
@@ -180,8 +181,8 @@ async def test_a_cancelled_save_leaves_nothing(spool: DiskSpool, tmp_path: Path)
     begun = asyncio.Event()
 
     async def stalling() -> AsyncIterator[bytes]:
-        yield bytes(BATCH_BYTES)
-        yield bytes(BATCH_BYTES)
+        yield bytes(MAX_BATCH_BYTES)
+        yield bytes(MAX_BATCH_BYTES)
         begun.set()
         await asyncio.Event().wait()
 

@@ -18,9 +18,9 @@ from app.jobs.resumable.words import Patch, ProofMismatch
 from app.jobs.workshop import Workshop
 from app.push.early import EarlyPush, heard
 from app.spool.arriving import Appending
+from app.spool.batches import BATCHES
 from app.threads import hash_in_thread, hashing
 
-BATCH_BYTES = 1 << 20  # as the spool's: a thread call costs about 50 µs
 HASHES = ("sha1", "sha256", "sha512", "md5")  # the first is what tus asks every server for
 
 
@@ -113,6 +113,10 @@ class Receiving:
     async def pump(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
         """To the end of `chunks`. Whatever breaks, what came until then is written: the client need not send it again.
         `check` is given the count before bytes are taken, and raises where they are too many."""
+        with BATCHES.upload():
+            await self._pump(chunks, check)
+
+    async def _pump(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
         flying: asyncio.Future[None] = loop.create_future()
         flying.set_result(None)
@@ -124,7 +128,7 @@ class Receiving:
                 self.count += len(chunk)
                 batch.append(chunk)
                 size += len(chunk)
-                if size >= BATCH_BYTES:
+                if BATCHES.is_full(len(batch), size):
                     await flying
                     flying = loop.run_in_executor(hashing(), self._write, batch)
                     batch, size = [], 0
