@@ -39,7 +39,6 @@ from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
 from app.jobs.audit_retention import AuditRetention
-from app.push.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.fellows import SweepSchedule
 from app.jobs.knowledge import FileMemory
@@ -50,6 +49,7 @@ from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
 from app.listener import BACKLOG, listening
 from app.logs import set_up_logs
 from app.push import Lanes
+from app.push.decoder_memory import DecoderMemory
 from app.push.signatures import SignaturePolicy, load_key
 from app.registry.proxies import Proxies
 from app.replicas import Backing, backing, is_replicated
@@ -150,7 +150,8 @@ def _at_work(settings: Settings, workshop: Workshop, uploads: Uploads) -> Abstra
 
 def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Mapping[str, OpenRegistry]) -> Workshop:
     """Blocks: keys are read."""
-    lanes = Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite"))
+    decoders = DecoderMemory(settings.decoder_memory)
+    lanes = Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite"), decoders=decoders)
     return Workshop(
         ledger=backed.ledger,
         spool=spool,
@@ -165,7 +166,7 @@ def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Map
         sweeps=SweepSchedule(settings.sweep_interval, settings.sweep_age),
         leases=backed.leases,
         signatures=_policies(settings),
-        decoders=DecoderMemory(settings.decoder_memory),
+        decoders=decoders,
     )
 
 

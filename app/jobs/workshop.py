@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
 from app.jobs.audit_retention import AuditRetention
-from app.push.decoder_memory import DecoderMemory
 from app.jobs.early import EarlyPushes
 from app.jobs.fellows import Fellows, SweepSchedule
 from app.jobs.job import Clock, utc_now
@@ -20,6 +19,7 @@ from app.jobs.queue import JobQueue
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.stored_bytes import StoredBytes
 from app.push import Lanes
+from app.push.decoder_memory import DecoderMemory
 from app.push.signatures import SignaturePolicy
 from app.spool import Spool, SpooledFile, Tap
 

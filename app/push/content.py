@@ -13,15 +13,18 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from app.archive.model import Compression, DockerLayer, ReadAt
+from app.archive.window import HEAD_BYTES, decoder_memory
 from app.errors import DigestMismatch
 from app.oci import Digest, Hasher
+from app.push.decoder_memory import DecoderMemory
 from app.push.pieces import PIECE, Piece, Pieces, Source, encoded, plain_blocks, stored
 from app.push.wanted import Ready, Waits
 from app.registry import BlobContent
 from app.registry.spare import SpareSession
-from app.threads import hashing
+from app.threads import hash_in_thread, hashing
 
 SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
+_SMALL_DECODERS = frozenset({Compression.NONE, Compression.GZIP})
 _KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
 
 
@@ -133,12 +136,27 @@ def is_compressed_anew(layer: DockerLayer, wanted: Compression) -> bool:
     return layer.compression not in _KEPT and wanted is not Compression.NONE
 
 
-async def open_layer(source: Source, layer: DockerLayer, wanted: Compression, small: int = SMALL) -> Readable:
+async def memory_of(source: Source, layer: DockerLayer | None) -> int:
+    """Return the bytes that decompressing a layer takes."""
+    if layer is None or layer.compression in _SMALL_DECODERS:
+        return 0
+    head = min(HEAD_BYTES, source.extent.size)
+    return decoder_memory(await hash_in_thread(source.reader.read_at, source.extent.offset, head))
+
+
+async def open_layer(
+    source: Source,
+    layer: DockerLayer,
+    wanted: Compression,
+    small: int = SMALL,
+    decoders: DecoderMemory | None = None,
+) -> Readable:
     """A layer of a docker archive, verified against its DiffID before or while it is sent. Where it has no more than
     `small` plain bytes, it is held in memory and its digest is known at once."""
     if layer.compression in _KEPT:
         check = _Check(source, layer)
-        await read_whole(check.pieces())
+        async with (decoders or DecoderMemory()).turn("", await memory_of(source, layer)):
+            await read_whole(check.pieces())
         return ArchivedBlob(source, check.digest)
     if layer.compression is wanted:
         return ArchivedBlob(source, layer.diff_id)

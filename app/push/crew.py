@@ -10,6 +10,7 @@ from enum import IntEnum
 from functools import partial
 from itertools import count
 
+from app.push.decoder_memory import DecoderMemory
 from app.push.memory import Memory, NoMemory
 from app.push.turns import Turns
 
@@ -28,9 +29,16 @@ class Lanes:
     """How much is done at once. Give the same Lanes to every push of a process: each blob under way holds some MiB, so
     it is their number over all pushes that bounds the memory."""
 
-    def __init__(self, workers: int = 6, transfers: int = 4, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        workers: int = 6,
+        transfers: int = 4,
+        memory: Memory | None = None,
+        decoders: DecoderMemory | None = None,
+    ) -> None:
         self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
         self.memory = memory or NoMemory()
+        self.decoders = decoders or DecoderMemory()  # which all decompression in the process shares
         self.turns = Turns()
         self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
         self.following = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still coming in

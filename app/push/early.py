@@ -226,7 +226,7 @@ class EarlyPush:
         ready = partial(self._until_there, member) if comes_in else None
         lanes = (self._sending, *following, self._lanes.transfer)
         with self.undecided.word(marks_of(step, place.layer_compression)) as word:
-            supply = Supply(plan, (self._open(),), lanes, recollection, word, ready)
+            supply = Supply(plan, (self._open(),), lanes, recollection, word, ready, self._lanes.decoders)
             await recollection.ask(plan.blobs)
             await Carrier(supply, place.registry, self._hear_sent).carry(Landing(step), place.repository)
         await recollection.flush()

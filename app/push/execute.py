@@ -41,10 +41,11 @@ async def execute(
     Every image ends with an ImageChanged, also when this is cancelled (CANCELLED, then CancelledError goes on): an
     error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
     lanes = lanes or Lanes()
-    images = Images(plan, emit, UnsentContent(plan, sources, lanes.transfer))
+    images = Images(plan, emit, UnsentContent(plan, sources, lanes))
     landings = landings_of(plan)
     publisher = Publisher(plan, registry, landings, lanes.turns, emit)
-    supply = Supply(plan, sources, (lanes.transfer,), Recollection.of_plan(lanes.memory, plan))
+    recollection = Recollection.of_plan(lanes.memory, plan)
+    supply = Supply(plan, sources, (lanes.transfer,), recollection, decoders=lanes.decoders)
     run = _Run(plan, images, Carrier(supply, registry, emit), publisher, landings)
     try:
         async with crew_of(lanes.workers) as crew:

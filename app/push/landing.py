@@ -9,6 +9,7 @@ from app.archive.model import DockerImage, ReadAt
 from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
 from app.push.content import SMALL, ArchivedBlob, Readable, Sending, open_layer, read_whole
+from app.push.decoder_memory import DecoderMemory
 from app.push.docker_manifest import Blob, layers_of
 from app.push.events import BlobDone, BlobSent, Event, Outcome
 from app.push.memory import Recollection
@@ -101,6 +102,7 @@ class Supply:
     recollection: Recollection
     word: Word | None = None
     ready: Ready | None = None
+    decoders: DecoderMemory = field(default_factory=DecoderMemory)
 
     async def open(self, step: BlobStep) -> Readable:
         if step.inline is not None:
@@ -108,7 +110,7 @@ class Supply:
         source = Source(self.sources[step.archive], step.extent, step.what)
         if step.layer is not None:
             small = SMALL if self.word is None else 0
-            return await open_layer(source, step.layer, self.plan.layer_compression, small)
+            return await open_layer(source, step.layer, self.plan.layer_compression, small, self.decoders)
         return ArchivedBlob(source, step.key)
 
 

@@ -30,7 +30,7 @@ async def survey(
     notice says how many bytes would be sent, what is given back says it for each image. Blobs whose digest is only
     known after compressing count as to be sent."""
     lanes = lanes or Lanes()
-    images = Images(plan, emit, UnsentContent(plan, sources, lanes.transfer))
+    images = Images(plan, emit, UnsentContent(plan, sources, lanes))
     asked = _Asked(plan, images, registry, emit)
     try:
         async with crew_of(lanes.workers) as crew:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from app.archive.model import DockerImage, ReadAt
-from app.push.content import in_threads
+from app.push.content import memory_of, read_whole
+from app.push.crew import Lanes
 from app.push.graph import Content, contents, manifests, referrers
 from app.push.landing import Key
 from app.push.pieces import InlineBytes, Pieces, Source, plain_blocks, stored
@@ -20,12 +20,12 @@ from app.push.plan import ImageTarget, PushPlan
 
 @dataclass(frozen=True, slots=True)
 class UnsentContent:
-    """Of one run. `sources` are the archives of the plan, in order; `transfer` bounds how many blobs are read at once
-    by all pushes."""
+    """Of one run. `sources` are the archives of the plan, in order; `lanes` bound how many blobs are read at once by
+    all pushes."""
 
     plan: PushPlan
     sources: Sequence[ReadAt]
-    transfer: asyncio.Semaphore
+    lanes: Lanes
     _locks: dict[Key, asyncio.Lock] = field(default_factory=dict)
     _verified: set[Key] = field(default_factory=set)
 
@@ -50,9 +50,11 @@ class UnsentContent:
                 yield content
 
     async def _verify(self, archive: int, content: Content) -> None:
-        async with self.transfer, aclosing(in_threads(self._pieces(archive, content))) as pieces:
-            async for _ in pieces:
-                pass
+        async with self.lanes.transfer, self.lanes.decoders.turn("", await self._memory(archive, content)):
+            await read_whole(self._pieces(archive, content))
+
+    async def _memory(self, archive: int, content: Content) -> int:
+        return await memory_of(Source(self.sources[archive], content.extent, content.what), content.layer)
 
     def _pieces(self, archive: int, content: Content) -> Pieces:
         if content.inline is not None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from app.archive import Compression
 from app.archive.window import HEAD_BYTES
 from app.jobs import Job, JobService, JobState
-from app.push.decoder_memory import DecoderMemory
 from app.oci import Digest
+from app.push.decoder_memory import DecoderMemory
 from tests.archive.test_window import zstd_of
 from tests.jobs.bench import REQUEST, Bench, ended
 from tests.support.archives import docker_save, image, tagged

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 import pytest
 
 from app.errors import RegistryDenied, RegistryFault, RegistryUnreachable
 from app.oci import Digest, media_types
 from app.push import ImageState, Lanes, Outcome, execute
+from app.push.decoder_memory import DecoderMemory
 from tests.push.given import Memory, prepared, pushed
 from tests.support.archives import (
+    Compress,
     attestation,
     docker_save,
     entry,
@@ -24,6 +27,7 @@ from tests.support.archives import (
 )
 from tests.support.fake_registry import FakeRegistry
 
+NOISE = random.Random(3).randbytes(20_000)
 APP = tagged(image({"bin/app": b"one"}, {"etc/app": b"two"}), "example.com/team/app:1")
 
 
@@ -222,6 +226,28 @@ async def test_a_repository_that_refuses_does_not_keep_shared_layers_from_the_ne
     images = [tagged(image(base, label=name), f"example.com/{name}:1") for name in ("bad", "good", "fine")]
     run = await pushed(registry, docker_save(images))
     assert run.states == [ImageState.FAILED, ImageState.PUSHED, ImageState.PUSHED]
+
+
+class Counting(DecoderMemory):
+    """Keeps what was held at the most."""
+
+    most = 0
+
+    def _take(self, share: str, size: int) -> None:
+        super()._take(share, size)
+        self.most = max(self.most, self.used)
+
+
+@pytest.mark.parametrize(("wrapping", "memory"), [("gzip", 0), ("zstd", 8 << 20)])
+async def test_layers_that_are_decompressed_count_in_the_memory_of_all(
+    registry: FakeRegistry, wrapping: Compress, memory: int
+) -> None:
+    images = [tagged(image({str(n): NOISE}, label=str(n)), f"example.com/app{n}:1") for n in range(8)]
+    run = prepared(docker_save(images, style="classic", compress=wrapping))
+    decoders = Counting(memory)
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(decoders=decoders))
+    assert run.states == [ImageState.PUSHED] * 8
+    assert (decoders.most, decoders.used) == (memory, 0)
 
 
 async def test_a_failed_question_fails_its_image_alone(registry: FakeRegistry) -> None:
