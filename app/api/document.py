@@ -7,7 +7,7 @@ from typing import Any
 
 from app.api.dialects import dialect_of
 from app.api.problems import PROBLEM_JSON
-from app.api.schemas import JobProblemDocument, ProblemDocument
+from app.api.schemas import JobEndEvent, JobImageEvent, JobProblemDocument, ProblemDocument
 from app.api.security import OPEN
 
 _PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
@@ -20,7 +20,7 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
-    for model in (ProblemDocument, JobProblemDocument):
+    for model in (ProblemDocument, JobProblemDocument, JobImageEvent, JobEndEvent):
         made = model.model_json_schema(ref_template="#/components/schemas/{model}")
         made.pop("$defs", None)
         schemas[model.__name__] = made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from starlette.responses import StreamingResponse
 
 from app.api import job_response
 from app.api.context import ApiContext, Context
+from app.api.job_events import JobEvents, end
 from app.api.json_answer import JSONAnswer
 from app.api.options import parse_wait
 from app.api.query import takes
@@ -28,7 +28,10 @@ RECONNECT_MILLISECONDS = 1_000
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "`job` with the job document at every change, `end` when it has ended. An id is a revision.",
+        "description": "Server-sent events. `job`: the JobDocument, first and when state, attempt or list of images is "
+        "another; its id is the revision. `image`: a JobImageEvent for an image that changed. `progress`: the members "
+        "of the JobDocument that changed, without `images`, at most four times a second. `end`: a JobEndEvent. `image` "
+        "and `progress` have no id and are not repeated: who comes back gets `job` again.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
@@ -178,20 +181,22 @@ async def job_events(context: ApiContext, job_id: str, after: int | None) -> Asy
     """The wire form of server-sent events, with a comment where nothing happens for long. Without `end` where the
     service stops or the token lapses: the client comes back."""
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
-    async with aclosing(context.service.watch(job_id, after)) as states:
+    told = JobEvents(after)
+    async with aclosing(context.service.watch(job_id)) as states:
         ends = (asyncio.ensure_future(context.stopping.wait()), asyncio.ensure_future(context.lapse()))
         coming = asyncio.ensure_future(_next(states))
         try:
-            while not any(end.done() for end in ends):
+            while not any(reason.done() for reason in ends):
                 await asyncio.wait({coming, *ends}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done():
                     yield b": still here\n\n"
                     continue
                 job = coming.result()
                 if job is None:
-                    yield await _end(context, job_id)
+                    yield end(await context.service.get(job_id))
                     return
-                yield _event("job", job.revision, job_response.document(job))
+                if sent := told.of(job):
+                    yield sent
                 coming = asyncio.ensure_future(_next(states))
         finally:
             await _give_up(coming, *ends)
@@ -199,10 +204,6 @@ async def job_events(context: ApiContext, job_id: str, after: int | None) -> Asy
 
 async def _next(states: AsyncIterator[Job]) -> Job | None:
     return await anext(states, None)
-
-
-def _event(name: str, revision: int, data: dict[str, Any]) -> bytes:
-    return f"event: {name}\nid: {revision}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
 async def wait_or_leave(
@@ -226,11 +227,6 @@ async def wait_or_leave(
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _end(context: ApiContext, job_id: str) -> bytes:
-    last = await context.service.get(job_id)
-    return _event("end", last.revision, {"id": last.id, "state": last.state.value})
 
 
 async def _give_up(*tasks: asyncio.Future[Any]) -> None:

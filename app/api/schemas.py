@@ -181,6 +181,22 @@ class ImagePageDocument(BaseModel):
     next_cursor: str | None = Field(description="Null on the last page.")
 
 
+class JobImageEvent(BaseModel):
+    """The data of the event `image`."""
+
+    index: int = Field(description="Of all images of the job, from 0.")
+    state: Literal["pending", "pushing", "pushed", "already_present", "skipped", "planned", "failed", "cancelled"]
+    problem: ProblemDocument | None
+    digest: str | None = Field(description="Of the image's root manifest at the registry.")
+
+
+class JobEndEvent(BaseModel):
+    """The data of the event `end`."""
+
+    id: str
+    state: Literal["succeeded", "failed", "cancelled"]
+
+
 class RegistryDetails(BaseModel):
     """What a registry that can be used says about itself."""
 

@@ -68,9 +68,9 @@ class HeldJobs(JobService):
         self._visible(await self._ledger.look(job_id, 0))
         return await super().wait(job_id, seconds, for_answer=for_answer)
 
-    async def watch(self, job_id: str, after: int | None = None) -> AsyncGenerator[Job, None]:
+    async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
         self._visible(await self._ledger.look(job_id, 0))
-        async with aclosing(super().watch(job_id, after)) as states:
+        async with aclosing(super().watch(job_id)) as states:
             async for job in states:
                 yield job
 

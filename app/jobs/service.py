@@ -188,13 +188,12 @@ class JobService:
             return job
         return job
 
-    async def watch(self, job_id: str, after: int | None = None) -> AsyncGenerator[Job, None]:
-        """The present state (left out where its revision is `after`) and every newest one from then on, the last one
-        ended. A slow reader misses states, never the newest."""
+    async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
+        """The present state and every newest one from then on, the last one ended. A slow reader misses states, never
+        the newest. Of a job that another replica runs only the first images are told."""
         with self._ledger.news(job_id) as news:
             job = await self._ledger.look(job_id, MAX_IMAGES)
-            if job.revision != after:
-                yield job
+            yield job
             while not job.ended:
                 newer = await news.next()
                 if newer.revision > job.revision:

@@ -404,13 +404,6 @@ async def test_a_watcher_sees_growing_revisions_and_percents_and_the_end(bench: 
     assert not any(job.ended for job in seen[:-1])
 
 
-async def test_a_watcher_that_comes_back_is_told_only_what_is_new(bench: Bench) -> None:
-    async with bench.service() as service:
-        done = await ended(service, await upload(service))
-        assert [job.id async for job in service.watch(done.id, after=done.revision)] == []
-        assert [job.id async for job in service.watch(done.id, after=done.revision - 1)] == [done.id]
-
-
 async def test_an_ended_job_is_deleted_with_its_archive(bench: Bench) -> None:
     bench.registry.fail("push_blob", RegistryDenied("no"))
     async with bench.service() as service:

@@ -236,3 +236,27 @@ async def test_over_a_real_connection_a_private_address_of_the_operator_is_reach
         assert await hook.deliver(now_of(tmp_path)) is None
         await hook.close()
     assert got[0].startswith(b"POST /x HTTP/1.1")
+
+
+async def test_webhooks_that_wait_are_bounded_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"x" * 100
+    monkeypatch.setattr("app.jobs.webhook.outbox.MAX_WAITING_BYTES", 250)
+    outbox = Outbox(tmp_path)
+    assert [outbox.put(str(number), body) for number in range(3)] == [True, True, False]
+    outbox.remove(outbox.waiting()[0])
+    assert outbox.put("3", body)
+
+
+async def test_what_waits_for_the_outbox_is_bounded_by_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = Receiver()
+    hook = webhook(tmp_path, receiver)
+    hook.tell(ended())
+    monkeypatch.setattr("app.jobs.webhook.delivery.MAX_HELD_BYTES", hook._bytes)
+    hook.tell(ended())
+    await hook.write_down()
+    assert hook._bytes == 0
+    await hook.deliver(now_of(tmp_path))
+    assert len(receiver.got) == 1
+    await hook.close()

@@ -33,6 +33,7 @@ from app.registry.wire import Origin, parse_registry_url
 ANSWER_SECONDS = 10.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between two tries
 PATIENCE = timedelta(days=1)
+MAX_HELD_BYTES = 32 << 20  # of bodies in memory, while what waits is tried; that takes ten seconds for each at most
 
 _log = structlog.get_logger(__name__)
 
@@ -73,11 +74,18 @@ class Webhook:
         )
         self._tries: dict[str, _Tries] = {}
         self._idle = Idle(pause.now)
-        self._ended: asyncio.Queue[Job] = asyncio.Queue()
+        self._ended: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()  # names and bodies
+        self._bytes = 0  # of these
 
     def tell(self, job: Job) -> None:
         """An observer of the ledger: to be told soon."""
-        self._ended.put_nowait(job)
+        document = {"type": f"job.{job.state.value}", "data": job.document(self._describe)}
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        if self._bytes + len(body) > MAX_HELD_BYTES:
+            _log.error("an ended job is not told: too many wait to be told", job=job.id)
+            return
+        self._bytes += len(body)
+        self._ended.put_nowait((f"{job.id}-{job.attempt}", body))
 
     async def run(self) -> None:
         """Until cancelled. What is in the outbox then is told after the next start."""
@@ -93,16 +101,15 @@ class Webhook:
     async def write_down(self) -> None:
         """What has ended goes to the outbox."""
         while not self._ended.empty():
-            job = self._ended.get_nowait()
-            document = {"type": f"job.{job.state.value}", "data": job.document(self._describe)}
-            body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+            name, body = self._ended.get_nowait()
+            self._bytes -= len(body)
             try:
-                is_kept = await asyncio.to_thread(self._outbox.put, f"{job.id}-{job.attempt}", body)
+                is_kept = await asyncio.to_thread(self._outbox.put, name, body)
             except OSError as error:
-                _log.error("an ended job is not told", job=job.id, reason=error.strerror)
+                _log.error("an ended job is not told", letter=name, reason=error.strerror)
                 continue
             if not is_kept:
-                _log.error("an ended job is not told: too many wait to be told", job=job.id)
+                _log.error("an ended job is not told: too many wait to be told", letter=name)
 
     async def deliver(self, now: float) -> float | None:
         """Try all that is due once. `now`: the time of day in seconds since 1970. Return the seconds until the next is

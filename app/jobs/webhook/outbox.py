@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_WAITING = 10_000  # a receiver that is gone for a day, and seven jobs a minute
+MAX_WAITING_BYTES = 256 << 20  # of them together; 10,000 usual ones have a tenth of it
 _SUFFIX = ".json"
 
 
@@ -27,7 +28,9 @@ class Outbox:
     def put(self, name: str, body: bytes) -> bool:
         """Durable when it returns. False where too many wait already. Raises OSError."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if len(os.listdir(self._root)) >= MAX_WAITING:
+        with os.scandir(self._root) as entries:
+            sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries]
+        if len(sizes) >= MAX_WAITING or sum(sizes) + len(body) > MAX_WAITING_BYTES:
             return False
         unfinished = self._root / f".{name}.part"
         with unfinished.open("wb") as file:

@@ -167,12 +167,13 @@ class View {
     const reviewing = this.review.childElementCount > 0 && isLook(job);
     this.imagesTitle.hidden = this.images.hidden = !job.images.length || reviewing;
     if (reviewing) return;
-    this.imagesTitle.textContent = job.images.length === 1 ? "Image" : `${job.images.length} images`;
+    const total = Math.max(job.progress.images_total, job.images.length);
+    this.imagesTitle.textContent = total === 1 ? "Image" : `${total} images`;
     // What failed first: among three hundred that landed it would not be found.
     const order = job.images.map((image, index) => [image, index]).sort((a, b) => (b[0].problem ? 1 : 0) - (a[0].problem ? 1 : 0));
     for (const [image, index] of order.slice(0, SHOWN_IMAGES)) this.showImage(image, index);
-    if (order.length > SHOWN_IMAGES && !this.more) {
-      this.more = h("p", { class: "hint" }, `${order.length - SHOWN_IMAGES} more are in the job document.`);
+    if (total > SHOWN_IMAGES && !this.more) {
+      this.more = h("p", { class: "hint" }, `${total - SHOWN_IMAGES} more: GET jobs/${this.id}/images lists all.`);
       this.images.append(this.more);
     }
   }

@@ -38,6 +38,7 @@ export async function call(method, path, body) {
 // Server-sent events over fetch: EventSource cannot send a token. Comes back until the job has ended or `signal` says so.
 export async function watch(id, show, signal) {
   let last = null;
+  let job = null;
   while (!signal.aborted) {
     try {
       const headers = last === null ? authorization() : { ...authorization(), "Last-Event-ID": last };
@@ -45,7 +46,11 @@ export async function watch(id, show, signal) {
       if (!response.ok) throw new ProblemError(await problemOf(response));
       for await (const event of eventsOf(response.body)) {
         if (event.id) last = event.id;
-        if (event.name === "job") show(JSON.parse(event.data));
+        const data = event.data && JSON.parse(event.data);
+        if (event.name === "job") job = data;
+        if (event.name === "image" && job.images[data.index]) Object.assign(job.images[data.index], data);
+        if (event.name === "progress") job = { ...job, ...data };
+        if (event.name === "job" || event.name === "progress") show(job);
         if (event.name === "end") return;
       }
     } catch (error) {

@@ -1,0 +1,80 @@
+"""The events of a job as they are sent: its document once, then what changes.
+
+    job        the document: first, and when the state, the attempt or the list of images is another. Its id is the
+               revision
+    image      `index`, `state`, `problem` and `digest` of an image that changed
+    progress   the members of the document that changed, images left out; after the events of images
+    end        the job has ended
+
+Only `job` and `end` have an id. Whoever comes back while the job goes on gets the document again, so that no event has
+to be repeated. Of what comes while a reader is slow, the newest state alone is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from app.api import job_response
+from app.api.problems import describe
+from app.jobs import Job, JobImage
+from app.jobs.job import shown_images
+
+
+class JobEvents:
+    """For one reader. `after`: the id of the last event that it has, None if it has none."""
+
+    def __init__(self, after: int | None = None) -> None:
+        self._after = after
+        self._job: Job | None = None
+        self._members: dict[str, Any] = {}
+
+    def of(self, job: Job) -> bytes:
+        """Return the events that lead from what was sent to `job`."""
+        before, members = self._job, self._members
+        self._job, self._members = job, replace(job, images=()).document(describe)
+        if before is None:
+            return b"" if job.ended and job.revision == self._after else _document(job)
+        if _outline(before) != _outline(job):
+            rest = _images(before, job, len(shown_images(job.images)))
+            return _document(job) + b"".join(rest)
+        changed = {name: value for name, value in self._members.items() if value != members[name]}
+        told = {"revision": job.revision, **changed, "progress": self._members["progress"]}
+        return b"".join((*_images(before, job), event("progress", told)))
+
+
+def end(job: Job) -> bytes:
+    return event("end", {"id": job.id, "state": job.state.value}, job.revision)
+
+
+def event(name: str, data: dict[str, Any], revision: int | None = None) -> bytes:
+    """Return the wire form of a server-sent event."""
+    number = "" if revision is None else f"id: {revision}\n"
+    return f"event: {name}\n{number}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+def _outline(job: Job) -> tuple[Any, ...]:
+    return job.state, job.attempt, len(job.images)
+
+
+def _document(job: Job) -> bytes:
+    return event("job", job_response.document(job), job.revision)
+
+
+def _images(before: Job, job: Job, first: int = 0) -> Iterator[bytes]:
+    """Yield the events of the images from number `first` on that are others in `job` than in `before`."""
+    for number in range(first, len(job.images)):
+        image = job.images[number]
+        earlier = before.images[number] if number < len(before.images) else None
+        if image is not earlier and (earlier is None or _state(image) != _state(earlier)):
+            problem = image.problem and dict(describe(image.problem))
+            digest = image.digest and str(image.digest)
+            yield event("image", {"index": number, "state": image.state.value, "problem": problem, "digest": digest})
+
+
+def _state(image: JobImage) -> tuple[Any, ...]:
+    return image.state, image.problem, image.digest
+
+
+__all__ = ["JobEvents", "end", "event"]
