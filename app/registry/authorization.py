@@ -23,7 +23,6 @@ from app.registry.wire import Origin
 MAX_KEPT = 1000  # repositories of which a challenge is kept; a service that runs for months sees any number
 MAX_SCOPES = 20  # of one challenge
 UNASKED = Challenge("basic", {})  # what is tried once if a registry refuses without saying what it wants
-ACCEPTED = Challenge("basic", {})  # the same, once it has helped
 Scopes = tuple[str, ...]
 Service = tuple[str, str | None, str | None]
 
@@ -41,6 +40,14 @@ class Refusal:
     again: bool
 
 
+@dataclass(slots=True)
+class Trial:
+    """Of one request: the `challenge` that it answers instead of the one that is known for its repository, which other
+    requests go on to answer until it is known that the new one helps."""
+
+    challenge: Challenge | None = None
+
+
 class Authorizations:
     """Those of one registry."""
 
@@ -52,7 +59,6 @@ class Authorizations:
         self._credentials: dict[str, Credentials | None] = {}
         self._authenticators: dict[tuple[Service, Credentials | None], Authenticator] = {}
         self._refused_unasked: dict[str, None] = {}
-        self._former: dict[str, Challenge] = {}  # by repository, while it is not known whether a new one helps
 
     @property
     def scheme(self) -> str:
@@ -74,9 +80,9 @@ class Authorizations:
         if reply.status == 401:
             self._first = pick(reply)
 
-    async def value(self, repository: str, scopes: Scopes) -> str | None:
+    async def value(self, repository: str, scopes: Scopes, trial: Trial) -> str | None:
         """The Authorization header for `scopes`, None for none. Raises RegistryError."""
-        challenge = self._challenge_of(repository)
+        challenge = trial.challenge or self._challenge_of(repository)
         if challenge is None:
             return None
         asked = (*scopes, *self._scopes.get((repository, scopes), ()))
@@ -94,18 +100,19 @@ class Authorizations:
         self._secrets.add_header(value)
         return value
 
-    async def renew(self, refusal: Refusal, repository: str, scopes: Scopes) -> str | None:
+    async def renew(self, refusal: Refusal, repository: str, scopes: Scopes, trial: Trial) -> str | None:
         """The header to try next, that of the refused request if there is no other: what a challenge asks for may be
         new, a token may have run out, and a credential helper may give new credentials."""
         wanted, sent = pick(refusal.reply), refusal.sent
         if wanted is None and sent is None:
-            return await self._unasked(repository)
+            return await self._unasked(repository, trial)
         if refusal.reply.status != 401 and not has_expired(refusal.reply):
             return sent
-        if wanted is not None and self._is_new(wanted, repository, refusal):
-            if (known := self._challenge_of(repository)) is not None:
-                _keep(self._former, repository, known)
-            self._learn(repository, wanted)
+        if wanted is not None and self._is_new(wanted, trial.challenge or self._challenge_of(repository), refusal):
+            if self._challenge_of(repository) is None:
+                self._learn(repository, wanted)
+            else:
+                trial.challenge = wanted
         elif refusal.again:
             if wanted is None or not self._learn_scopes(wanted, repository, scopes):
                 return sent
@@ -113,23 +120,17 @@ class Authorizations:
             for authenticator in self._authenticators.values():
                 authenticator.refused(sent)
             self._credentials.pop(repository, None)
-        return await self.value(repository, scopes)
+        return await self.value(repository, scopes, trial)
 
-    def settle(self, reply: Reply, repository: str) -> str:
+    def settle(self, reply: Reply, repository: str, trial: Trial) -> str:
         """Note how a request ended whose authorization was renewed; return what a refusal is to say of it. A challenge
         that did not help is forgotten: Harbor answers Basic to whoever lacks a right."""
-        former = self._former.pop(repository, None)
-        if former is not None and reply.status == 401:
-            self._learn(repository, former)
-        if self._challenges.get(repository) is UNASKED and reply.status not in {401, 403}:
-            self._learn(repository, ACCEPTED)
-        elif self._challenges.get(repository) is UNASKED:
-            for name in (repository, _key(repository)):
-                self._challenges.pop(name, None)
+        is_refused = reply.status in {401, 403}
+        if trial.challenge is UNASKED and is_refused:
             _keep(self._refused_unasked, repository, None)
-        if reply.status not in {401, 403}:
-            return ""
-        if repository in self._refused_unasked:
+        elif trial.challenge is not None and reply.status != 401:
+            self._learn(repository, trial.challenge)
+        if is_refused and repository in self._refused_unasked:
             return "The registry did not ask for the configured credentials, and refused them when they were sent"
         return ""
 
@@ -137,10 +138,9 @@ class Authorizations:
         known = self._challenges.get(repository) or self._challenges.get(_key(repository))
         return known or self._first
 
-    def _is_new(self, wanted: Challenge, repository: str, refusal: Refusal) -> bool:
+    def _is_new(self, wanted: Challenge, known: Challenge | None, refusal: Refusal) -> bool:
         """Whether another authentication is asked for. Harbor answers Basic to a token that has run out; then the token
         is renewed first."""
-        known = self._challenge_of(repository)
         if known is None or _service(known) == _service(wanted):
             return known is None
         return refusal.again or refusal.sent is None or (known.scheme, wanted.scheme) != ("bearer", "basic")
@@ -157,12 +157,12 @@ class Authorizations:
             _keep(self._scopes, (repository, scopes), (*known, *more)[-MAX_SCOPES:])
         return bool(more)
 
-    async def _unasked(self, repository: str) -> str | None:
+    async def _unasked(self, repository: str, trial: Trial) -> str | None:
         """Basic, once, if there are credentials that nobody asked for."""
         if repository in self._refused_unasked or await self._find(repository) is None:
             return None
-        self._learn(repository, UNASKED)
-        return await self.value(repository, ())
+        trial.challenge = UNASKED
+        return await self.value(repository, (), trial)
 
     async def _find(self, repository: str) -> Credentials | None:
         if not self._knows(repository):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
 from app.registry.auth import Credentials
 from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
-from app.registry.authorization import Authorizations, Refusal
+from app.registry.authorization import Authorizations, Refusal, Trial
 from app.registry.client import Call, HttpClient, HttpSettings
 from app.registry.egress import check_target
 from app.registry.exchange_errors import certificate_cause
@@ -58,24 +58,26 @@ class Session:
         """The answer to `call`, whatever its status. If it is refused for want of authorization, it is sent again with
         another one, if there is any."""
         origin = await self.origin()
-        call = replace(call, origin=origin)
-        reply, sent = await self._send_once(call, repository, scopes)
+        call, trial = replace(call, origin=origin), Trial()
+        reply, sent = await self._send_once(call, repository, scopes, trial)
         for again in (False, True):
             if not _is_refused(reply, sent) or Origin.of(reply.url, "the URL") != origin:
                 break
-            value = await self.authorizations.renew(Refusal(reply, sent, again), repository, scopes)
+            value = await self.authorizations.renew(Refusal(reply, sent, again), repository, scopes, trial)
             if value is None:
                 break
             if value == sent:
                 continue
-            reply, sent = await self._send_once(call, repository, scopes)
-        return replace(reply, remark=self.authorizations.settle(reply, repository))
+            reply, sent = await self._send_once(call, repository, scopes, trial)
+        return replace(reply, remark=self.authorizations.settle(reply, repository, trial))
 
-    async def _send_once(self, call: Call, repository: str, scopes: tuple[str, ...]) -> tuple[Reply, str | None]:
+    async def _send_once(
+        self, call: Call, repository: str, scopes: tuple[str, ...], trial: Trial
+    ) -> tuple[Reply, str | None]:
         """The answer, and the authorization that was used: the one that is good when the gate has opened."""
         assert call.origin is not None
         async with self._gate.turn(urgent=call.method == "DELETE") as ticket:
-            value = await self.authorizations.value(repository, scopes)
+            value = await self.authorizations.value(repository, scopes, trial)
             reply = await self._client.send(replace(call, authorization=value), call.origin)
             self._heed(reply, ticket)
         if reply.status == 401 and Origin.of(reply.url, "the URL") == call.origin:

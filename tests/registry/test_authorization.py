@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent
-from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
+from tests.support.scripted_registry import Connection, ScriptedRegistry, Seen, Step, answer
 
 RIGHT = FixedCredentials(Credentials("user", "password"))
 BASIC = "Basic " + base64.b64encode(b"user:password").decode()
@@ -196,3 +197,35 @@ async def test_a_realm_that_is_no_address_is_named() -> None:
     async with serving(lambda seen: asking('Bearer realm="token",service="s"')) as (_, registry):
         with pytest.raises(RegistryRejected, match="realm"):
             await registry.check()
+
+
+async def test_a_challenge_that_one_request_tries_is_not_answered_by_the_others_meanwhile() -> None:
+    """Harbor asks for Basic when a session is to be ended without the right to, and then refuses it."""
+    tried, others_are_done = asyncio.Event(), asyncio.Event()
+
+    async def refuse_when_others_are_done(connection: Connection, seen: Seen) -> None:
+        tried.set()
+        await others_are_done.wait()
+        await asking('Basic realm="r"')(connection, seen)
+
+    def route(seen: Seen) -> Step:
+        given = seen.headers.get("authorization")
+        if seen.path == "/token":
+            return answer(200, body=b'{"token": "abc"}')
+        if seen.method == "DELETE":
+            return refuse_when_others_are_done if given == BASIC else asking('Basic realm="r"')
+        if given != "Bearer abc":
+            return asking(f'Bearer realm="http://{seen.headers["host"]}/token",service="s"')
+        return taking(seen)
+
+    async with serving(route) as (server, registry):
+        endpoint = registry._endpoint
+        endpoint.abandon_later("team/app", f"{server.url}/v2/team/app/blobs/uploads/1")
+        await tried.wait()
+        assert not await registry.blob_exists("team/app", DIGEST)
+        assert not await registry.blob_exists("team/other", DIGEST)
+        others_are_done.set()
+        await endpoint.finish()
+        assert not await registry.blob_exists("team/app", DIGEST)
+    given = [seen.headers.get("authorization") for seen in server.requests if seen.method == "HEAD"]
+    assert given == ["Bearer abc"] * 3

@@ -10,6 +10,7 @@ import pytest
 from app.errors import RegistryAuth
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource, FixedCredentials
+from app.registry.authorization import Trial
 from app.registry.client import HttpSettings
 from app.registry.http import HttpRegistry
 from app.registry.wire import Origin, parse_registry_url
@@ -105,7 +106,7 @@ async def test_a_token_that_the_registry_no_longer_takes_is_renewed_once(opened:
     async with opened(RIGHT) as registry:
         await registry.blob_exists("team/other", Digest.of(b""))
         tokens.expired = True
-        await registry._session.authorizations.value("team/app", ("repository:team/app:pull,push",))
+        await registry._session.authorizations.value("team/app", ("repository:team/app:pull,push",), Trial())
         tokens.expired = False
         tokens.requests.clear()
         await registry.push_blob("team/app", content)
