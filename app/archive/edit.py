@@ -10,6 +10,7 @@ from typing import Any
 from app.archive.globs import Globs
 from app.archive.hanging import with_root
 from app.archive.model import Archive, DockerImage, ImageEntry
+from app.archive.placeholders import id_forms
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, Reference, new_manifest, strict_json
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT
@@ -22,9 +23,10 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
     """Only the images, and of each only the names, that match one of `globs` (shell patterns, in full length).
 
     A name is matched in every form: as it stands, `docker.io/library/nginx:1.25`, `nginx:1.25`. A path of a registry's
-    storage and a tag alone are matched as they stand; an image without any name by its digest, so by `*` too. No globs:
-    everything. Raises InvalidRequest with what there is when nothing matches, LimitExceeded for patterns that cost too
-    much."""
+    storage and a tag alone are matched as they stand; an image without any name by its digest, so by `*` too. What
+    stands in the place of a name, such as an id, means the image with all its names. No globs: everything.
+
+    Raises InvalidRequest with what there is when nothing matches, LimitExceeded for patterns that cost too much."""
     if not globs:
         return archive
     wanted = Globs(globs, "option `images`")
@@ -41,6 +43,8 @@ def _pick(image: ImageEntry, wanted: Globs) -> ImageEntry | None:
     tags = tuple(filter(wanted.match, image.bare_tags))
     if names or paths or tags:
         return replace(image, names=names, paths=paths, bare_tags=tags)
+    if any(map(wanted.match, (form for text in image.placeholders for form in id_forms(text)))):
+        return image
     return image if not image.called and any(map(wanted.match, _called(image))) else None
 
 

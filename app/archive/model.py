@@ -109,6 +109,7 @@ class ImageEntry:
     paths       `repository:tag` or `repository@digest` of a registry's own storage: without a host, nothing to complete
                 or to take away
     bare_tags   tags that stand alone, with no repository
+    placeholders  what stands where there is no name (`app.archive.placeholders`): `rename` and `images` may refer to it
     platforms   of the image, or of the children of an index (attestations left out)
     referrers   manifests whose `subject` lies in this image; they are pushed by digest, after it
     attached    manifests that go, after it, under a tag of their own to wherever the image goes
@@ -124,6 +125,7 @@ class ImageEntry:
     referrers: tuple[Descriptor, ...] = ()
     attached: tuple[Attached, ...] = ()
     original: Descriptor | None = None
+    placeholders: tuple[str, ...] = ()
 
     @property
     def called(self) -> tuple[str, ...]:

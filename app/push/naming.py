@@ -45,7 +45,9 @@ def name_images(archives: Sequence[Archive], options: PushOptions, destination: 
         )
     work = _Work(options, destination, Renames(options.rename), told, len(images))
     targets = [replace(image, destinations=work.destinations(image)) for image in images]
-    work.problems.extend(work.renames.unused([name for image in images for name in image.entry.called]))
+    work.problems.extend(
+        work.renames.unused([name for image in images for name in (*image.entry.called, *image.entry.placeholders)])
+    )
     if not work.problems:  # with a wrong name there, a clash may be only apparent
         work.problems.extend(_conflicts(targets, told))
     _raise_together(work.problems)
@@ -67,7 +69,8 @@ def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
     names = tuple(dict.fromkeys((*target.entry.names, *entry.names)))
     paths = tuple(dict.fromkeys((*target.entry.paths, *entry.paths)))
     tags = tuple(dict.fromkeys((*target.entry.bare_tags, *entry.bare_tags)))
-    return replace(target, entry=replace(target.entry, names=names, paths=paths, bare_tags=tags))
+    others = tuple(dict.fromkeys((*target.entry.placeholders, *entry.placeholders)))
+    return replace(target, entry=replace(target.entry, names=names, paths=paths, bare_tags=tags, placeholders=others))
 
 
 class _Work:
@@ -97,7 +100,8 @@ class _Work:
         """What the image is to be called below the destination's path and prefix."""
         entry = image.entry
         renamed = [wanted for tag in entry.bare_tags for wanted in self.renames.of_tag(tag)]
-        renamed.extend(self.renames.exactly(str(identity(entry))))
+        for placeholder in dict.fromkeys((str(identity(entry)), *entry.placeholders)):
+            renamed.extend(self.renames.of_placeholder(placeholder))
         named = [(name, self.renames.of(name)) for name in entry.names]
         paths = [(path, self.renames.of_path(path)) for path in entry.paths]
         if self.options.tag is not None:
@@ -117,6 +121,8 @@ class _Work:
         if image.entry.bare_tags:
             tag = image.entry.bare_tags[0]
             has, example = f"has only the tag {tag!r} and no repository", f"REPO:{tag}"
+        elif image.entry.placeholders:
+            has, example = f"has only {image.entry.placeholders[0]!r:.300}, which is no name", "REPO:TAG"
         else:
             has, example = "has no name", "REPO:TAG"
         if self.images == 1:

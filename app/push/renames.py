@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from app.archive.placeholders import id_forms
 from app.errors import InvalidReference, InvalidRequest, LimitExceeded
 from app.oci import Reference, parse_repository
 
@@ -64,6 +65,13 @@ class Renames:
 
     def exactly(self, text: str) -> tuple[Reference, ...]:
         return self._taken(self._exact.get(text, ()))
+
+    def of_placeholder(self, text: str) -> tuple[Reference, ...]:
+        """Only a pair for exactly this: a `*` moves names."""
+        for form in id_forms(text):
+            if found := self._meant.get(_canonical(form)):
+                return self._taken(found)
+        return ()
 
     def of_path(self, path: str) -> tuple[Reference, ...]:
         """One with a digest is moved to a repository alone, as `of` has it."""

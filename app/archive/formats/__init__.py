@@ -24,7 +24,8 @@ from app.archive.formats.unknown import refuse
 from app.archive.formats.weight import weighed
 from app.archive.formats.zarf import ZarfPackage
 from app.archive.leftovers import find_leftovers
-from app.archive.model import DEFAULT_LIMITS, Archive, Limits, ReadAt
+from app.archive.model import DEFAULT_LIMITS, Archive, ImageEntry, Limits, ReadAt
+from app.archive.placeholders import split_names
 from app.archive.producer import producer_of
 from app.archive.tar_index import TarIndex
 
@@ -65,13 +66,26 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+def _without_placeholders(archive: Archive) -> Archive:
+    """What is no name is none in any format. The paths of a registry's storage are what images were pushed as."""
+    return replace(archive, images=tuple(map(_with_names_only, archive.images)))
+
+
+def _with_names_only(image: ImageEntry) -> ImageEntry:
+    (names, others), (tags, more) = split_names(image.names), split_names(image.bare_tags)
+    if names == image.names and tags == image.bare_tags:
+        return image
+    placeholders = tuple(dict.fromkeys((*image.placeholders, *others, *more)))
+    return replace(image, names=names, bare_tags=tags, placeholders=placeholders)
+
+
 def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMITS) -> Archive:
     """Understand a tar that was indexed. Blocks. Raises UnknownFormat with what was found, or what is wrong with it as
     another ArchiveError."""
     contents = Contents(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):
-            archive = check_runnable(weighed(known.read(contents), limits), contents)
+            archive = check_runnable(weighed(_without_placeholders(known.read(contents)), limits), contents)
             left = find_leftovers(index, source, archive)
             notes = archive.notes if left is None else (*archive.notes, str(left))
             return replace(archive, producer=producer_of(index, archive), notes=notes)

@@ -53,18 +53,18 @@ def _entry(value: object, what: str) -> DockerEntry:
         raise MalformedArchive(f"`LayerSources` of {what} is not an object")
     return DockerEntry(
         config=config,
-        tags=_strings(value, "RepoTags", what),
+        tags=tuple(filter(None, _strings(value, "RepoTags", what, or_empty=True))),
         layers=_strings(value, "Layers", what),
         foreign=frozenset(_foreign(sources or {})),
         what=what,
     )
 
 
-def _strings(members: dict[str, object], key: str, what: str) -> tuple[str, ...]:
+def _strings(members: dict[str, object], key: str, what: str, *, or_empty: bool = False) -> tuple[str, ...]:
     value = members.get(key)
     if value is None:  # Go writes an empty list so
         return ()
-    if isinstance(value, list) and all(isinstance(text, str) and text for text in value):
+    if isinstance(value, list) and all(isinstance(text, str) and (text or or_empty) for text in value):
         return tuple(value)
     raise MalformedArchive(f"`{key}` of {what} is not a list of names")
 

@@ -10,6 +10,7 @@ from app.archive.formats.graph import Graph
 from app.archive.formats.layout_attached import detach
 from app.archive.formats.layout_names import Listed, TopLevel, canonical
 from app.archive.model import Attached, ImageEntry, Limits
+from app.archive.placeholders import is_name, split_names
 from app.errors import LimitExceeded
 from app.oci import Descriptor, Digest
 
@@ -17,17 +18,18 @@ from app.oci import Descriptor, Digest
 def collect(entries: Iterable[Listed], limits: Limits) -> tuple[TopLevel, ...]:
     """In order of first appearance. A tag alone is dropped where another descriptor of the same content has the full
     name with that tag. Raises LimitExceeded."""
-    found: dict[Digest, tuple[Descriptor, tuple[dict[str, None], dict[str, None], dict[str, None]]]] = {}
+    found: dict[Digest, tuple[Descriptor, tuple[dict[str, None], ...]]] = {}
     for entry in entries:
         digest, name = entry.descriptor.digest, entry.name
-        _, known = found.setdefault(digest, (entry.descriptor, ({}, {}, {})))
-        for names, text in zip(known, (name.full, name.bare_tag, name.path), strict=True):
+        _, known = found.setdefault(digest, (entry.descriptor, ({}, {}, {}, {})))
+        for names, text in zip(known, (name.full, name.bare_tag, name.path, name.placeholder), strict=True):
             if text is not None:
                 names[text] = None
         if sum(map(len, known)) > limits.tags:
             raise LimitExceeded(f"image {digest} has more than {limits.tags} names")
     return tuple(
-        TopLevel(first, tuple(names), tuple(tags), paths=tuple(paths)) for first, (names, tags, paths) in found.values()
+        TopLevel(first, tuple(names), tuple(tags), paths=tuple(paths), placeholders=tuple(others))
+        for first, (names, tags, paths, others) in found.values()
     )
 
 
@@ -46,15 +48,20 @@ def name_by_repo_tags(
         owner = owners.get(manifest.descriptor.digest)
         if owner is not None and manifest.config is not None:
             found.setdefault(owner, {}).update(dict.fromkeys(repo_tags.get(manifest.config.digest, ())))
-    named = tuple(
-        replace(each, names=tuple(found[each.digest]), bare_tags=()) if found.get(each.digest) else each
-        for each in top_levels
-    )
-    known = {canonical(name) for each in named for name in each.names}
-    ignored = [name for names in repo_tags.values() for name in names if canonical(name) not in known]
+    named = tuple(_with_names(image, split_names(found.get(image.digest, ()))) for image in top_levels)
+    known = {canonical(name) for image in named for name in image.names}
+    ignored = [name for names in repo_tags.values() for name in names if is_name(name) and canonical(name) not in known]
     if not ignored:
         return named, ()
     return named, (f"manifest.json has names that index.json does not have; index.json counts: {enumerated(ignored)}",)
+
+
+def _with_names(image: TopLevel, found: tuple[tuple[str, ...], tuple[str, ...]]) -> TopLevel:
+    """A tag alone gives way to a name."""
+    names, placeholders = found
+    if placeholders:
+        image = replace(image, placeholders=tuple(dict.fromkeys((*image.placeholders, *placeholders))))
+    return replace(image, names=names, bare_tags=()) if names else image
 
 
 def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tuple[ImageEntry, ...]:
@@ -81,6 +88,7 @@ def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tu
             root=image.descriptor,
             names=image.names,
             paths=image.paths,
+            placeholders=image.placeholders,
             bare_tags=image.bare_tags,
             platforms=platforms[digest],
             referrers=tuple(referrers.get(digest, ())),

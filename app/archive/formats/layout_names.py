@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.archive.placeholders import is_name
 from app.errors import InvalidReference
 from app.oci import Descriptor, Digest, Reference
 from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNOTATION_SOURCE_PREFIX
@@ -11,12 +12,13 @@ from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNO
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedName:
-    """One of the three is set, or none: `full` names a repository, `bare_tag` is a tag alone, `path` is such a tag and
-    the repository that the directory of its layout names."""
+    """One of them is set, or none: `full` names a repository, `bare_tag` is a tag alone, `path` is such a tag and the
+    repository that the directory of its layout names, and `placeholder` stands where there is no name."""
 
     full: str | None = None
     bare_tag: str | None = None
     path: str | None = None
+    placeholder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class TopLevel:
     bare_tags: tuple[str, ...] = ()
     ties: bool = True
     paths: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
 
     @property
     def digest(self) -> Digest:
@@ -60,13 +63,13 @@ def embedded_name(descriptor: Descriptor) -> EmbeddedName:
     tag alone. Else ref.name, to which image-spec gives no meaning but that of a string: skopeo and podman write what
     the user typed, umoci and oras a tag."""
     annotations = descriptor.annotations
-    ref_name = annotations.get(ANNOTATION_REF_NAME, "")
-    if name := annotations.get(ANNOTATION_IMAGE_NAME):
+    name, ref_name = annotations.get(ANNOTATION_IMAGE_NAME, ""), annotations.get(ANNOTATION_REF_NAME, "")
+    if is_name(name):
         return EmbeddedName(full=name)
+    if not is_name(ref_name):
+        return EmbeddedName(placeholder=(name or ref_name) or None)
     if any(char in ref_name for char in ":/@"):
         return EmbeddedName(full=ref_name)
-    if not ref_name:
-        return EmbeddedName()
     for key, repositories in annotations.items():
         registry = key.removeprefix(ANNOTATION_SOURCE_PREFIX)
         repository = repositories.partition(",")[0]  # containerd lists every repository it saw the content in

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.archive.formats.docker_manifest import holds_docker_images, parse_entries
 from app.archive.formats.layout_names import embedded_name
 from app.archive.model import DEFAULT_LIMITS
+from app.archive.placeholders import split_names
 from app.oci import Descriptor, strict_json
 
 DOCUMENTS = ("index.json", "manifest.json")
@@ -15,10 +16,11 @@ def names_in(document: str, raw: bytes) -> tuple[str, ...]:
     """The full names in one of DOCUMENTS; none where an image of it has none. Raises ArchiveError."""
     value = strict_json(raw, what=document, limit=MAX_DOCUMENT_BYTES)
     if holds_docker_images(value):
-        tags = [entry.tags for entry in parse_entries(value, DEFAULT_LIMITS)]
+        tags = [split_names(entry.tags)[0] for entry in parse_entries(value, DEFAULT_LIMITS)]
         return tuple(tag for each in tags for tag in each) if all(tags) else ()
     listed = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         return ()
-    names = [embedded_name(Descriptor.parse(each, document)).full for each in listed]
+    found = [embedded_name(Descriptor.parse(entry, document)) for entry in listed]
+    names = [name.full for name in found if name.placeholder is None]
     return tuple(filter(None, names)) if all(names) else ()

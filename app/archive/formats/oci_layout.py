@@ -140,7 +140,7 @@ def _present(listed: Sequence[Listed], graph: Graph) -> Iterator[Listed]:
         name = entry.name
         if entry.descriptor.digest in graph:
             yield entry
-        elif called := name.full or name.path or name.bare_tag:
+        elif called := name.full or name.path or name.bare_tag or name.placeholder:
             raise MissingContent(f"the archive lacks manifest {entry.descriptor.digest}, {called}")
 
 
