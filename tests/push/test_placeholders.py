@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_the_guide_lists_every_placeholder() -> None:
     assert [text for text in written if is_name(text)] == []
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[str], bytes]] = {
     "docker-archive": lambda text: docker_save([tagged(APP, text)]),
     "docker-archive, podman": lambda text: docker_save([tagged(APP, text)], style="podman"),
     "image.name": lambda text: oci_layout([entry(NODE, name=text)]),
@@ -160,7 +161,7 @@ def test_kaniko_s_placeholder_is_met_in_any_length() -> None:
     assert planned(data, rename="unset-repo/unset-image-name:latest=team/app:1").images[0].destinations
 
 
-def landed(data: bytes, **options: str) -> list[list[str]]:
+def landed(data: bytes, **options: Any) -> list[list[str]]:
     images = planned(data, **options).images
     return [[str(each).removeprefix("registry.local:5000/") for each in target.destinations] for target in images]
 
