@@ -33,6 +33,7 @@ from app.registry.response_head import (
 from app.registry.tls import Trust
 
 SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
+LOOKS = 8  # within a time limit, at what moves
 MOST_UNREAD = 1 << 20  # bytes held before the socket is left alone
 
 
@@ -185,17 +186,22 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def _wait(self, done: Callable[[], bool], seconds: float | None) -> bool:
         """False when nothing moved for `seconds`: neither did anything happen, nor did the far end take a byte of what
-        is on its way to it. A slow line still has much to send when everything has been written."""
-        wire = self._wire
+        is on its way to it. A slow line still has much to send when everything has been written.
+
+        It is looked at several times, because what was written last is acknowledged after the wait has begun."""
+        wire, still = self._wire, 0
         while not done():
             wire.changed.clear()
             left = self._on_the_way()
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(None if seconds is None else seconds / LOOKS):
                     await wire.changed.wait()
             except TimeoutError:
-                if not 0 <= self._on_the_way() < left:
+                still = 0 if 0 <= self._on_the_way() < left else still + 1
+                if still >= LOOKS:
                     return False
+            else:
+                still = 0
         return True
 
     def _on_the_way(self) -> int:

@@ -13,7 +13,7 @@ import httpcore
 import pytest
 
 from app.registry.client import HttpSettings
-from app.registry.connection import MOST_UNREAD, Backend, Stream
+from app.registry.connection import LOOKS, MOST_UNREAD, Backend, Stream
 from app.registry.proxies import Proxies
 from app.registry.tls import TlsFiles, Trust
 from app.registry.transport import Transport
@@ -154,6 +154,22 @@ async def test_an_answer_before_a_reset_is_saved_from_the_kernel() -> None:
         with pytest.raises(httpcore.WriteError):
             await stream.write(bytes(64 << 20), timeout=5)
         assert await stream.read(100, timeout=5) == b"HTTP/1.1 413 Too Large\r\n\r\n"
+
+
+async def test_what_is_acknowledged_late_does_not_double_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TCP acknowledges within 40 ms; what is on its way until then is no sign of life later."""
+
+    async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with connected(far) as stream:
+        await stream.write(b"HEAD / HTTP/1.1\r\n\r\n", timeout=5)
+        unacknowledged = iter([10])
+        monkeypatch.setattr(stream, "_on_the_way", lambda: next(unacknowledged, 0))
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(httpcore.ReadTimeout):
+            await stream.read(1, timeout=300)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(300 * (1 + 1 / LOOKS), rel=0.01)
 
 
 async def test_silence_is_a_time_out() -> None:
