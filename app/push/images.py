@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from app.errors import RegistryTLS, RegistryUnreachable, TarmacError
 from app.oci import Descriptor
-from app.push.events import Event, ImageChanged, ImageState
+from app.push.events import Event, ImageChanged, ImageState, Noticed
+from app.push.graph import title
 from app.push.plan import ImageTarget, PushPlan
 from app.push.presence import Presence, look
 from app.push.unsent import UnsentContent
@@ -69,6 +70,11 @@ class Images:
             self.fail(number, error)
             return
         self.presence[number] = presence
+        for destination, why in presence.unmerged.items():
+            what = "it stays as it is" if destination in presence.skipped else "it is replaced"
+            self._emit(
+                Noticed(f"{destination}: {title(target.entry)} is not merged with what the tag has; {what}: {why}")
+            )
         if presence.complete and not presence.unlisted:
             self.end(number, state_of(presence), known_root(target, presence))
 

@@ -62,7 +62,7 @@ def merge(there: Side, ours: Side, *, retain: bool) -> Manifest:
 
 def clashes(there: Side, platform: Platform) -> tuple[Entry, ...]:
     """The entries that are for the same platform as an image for `platform`."""
-    ours = {"platform": _platform_members(platform)}
+    ours = {"platform": platform_members(platform)}
     return tuple(entry for entry in there.entries if _is_same_platform(entry, ours))
 
 
@@ -110,11 +110,11 @@ def _entry_of(descriptor: Descriptor, platform: Platform) -> Entry:
         "mediaType": descriptor.media_type,
         "digest": str(descriptor.digest),
         "size": descriptor.size,
-        "platform": _platform_members(platform),
+        "platform": platform_members(platform),
     }
 
 
-def _platform_members(platform: Platform) -> dict[str, str]:
+def platform_members(platform: Platform) -> dict[str, str]:
     members = {
         "architecture": platform.architecture,
         "os": platform.os,

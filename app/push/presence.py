@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.archive.model import Compression, DockerImage
 from app.errors import RegistryLost, TagExists
@@ -15,7 +15,7 @@ from app.push.hanging import Hanging, hanging_at
 from app.push.merge import clashes
 from app.push.options import MERGE_WITH_RETAIN, MERGES
 from app.push.plan import ImageTarget, PushPlan
-from app.push.standing import Standing, combine, look_at, our_side, platform_of, read_stored
+from app.push.standing import Standing, combine, look_at, obstacle, our_side, platform_of, read_stored
 from app.registry import Registry, StoredManifest
 
 
@@ -26,6 +26,7 @@ class Presence:
     skipped    destinations where another image stands and is to stay
     bare       repositories where the image stands but not all that hangs on it
     unlisted   repositories where all is there, but its referrers may not be listed as such
+    unmerged   destinations where a merge was asked for and cannot be made, and why
     """
 
     held: Mapping[str, Manifest | None]
@@ -33,6 +34,7 @@ class Presence:
     skipped: tuple[Reference, ...]
     bare: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
+    unmerged: Mapping[Reference, str] = field(default_factory=dict)
 
     @property
     def to_fill(self) -> tuple[str, ...]:
@@ -53,12 +55,15 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
     held: dict[str, Manifest | None] = {}
     missing: list[Reference] = []
     skipped: list[Reference] = []
+    unmerged: dict[Reference, str] = {}
     for destination in target.destinations:
         if str(destination) in plan.left:
             skipped.append(destination)
             continue
         found = await _find(plan, target, destination, registry)
         taken = found.taken and destination.tag is not None
+        if found.obstacle:
+            unmerged[destination] = found.obstacle
         if found.same and not await _is_whole(plan, target, (destination.repository, found.manifest), registry):
             missing.append(destination)
         elif found.same:
@@ -76,6 +81,7 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
         tuple(skipped),
         bare=tuple(each for each, how in hanging.items() if how is Hanging.MISSING),
         unlisted=tuple(each for each, how in hanging.items() if how is Hanging.UNLISTED),
+        unmerged=unmerged,
     )
 
 
@@ -108,12 +114,13 @@ async def _have_blobs(repository: str, stored: Sequence[Manifest], registry: Reg
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What stands at one destination: the same image, another one (`taken`, and `stays` where merging leaves it as it
-    is), or nothing."""
+    is), or nothing. `obstacle`: why the other one cannot be merged with."""
 
     same: bool = False
     taken: bool = False
     stays: bool = False
     manifest: Manifest | None = None
+    obstacle: str = ""
 
 
 async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, registry: Registry) -> _Found:
@@ -165,11 +172,12 @@ async def _find_merged(plan: PushPlan, target: ImageTarget, there: tuple[str, St
     manifest = plan.archives[target.archive].manifests[entry.root.digest]
     if manifest.has_digest(standing.digest):
         return _Found(same=True)
-    side = our_side(entry, manifest)
+    side = our_side(plan.archives[target.archive], entry, manifest)
+    why = obstacle(standing, side is not None)
     if combine(standing, (manifest, side), retain=retain) is not None:
-        return _Found(taken=True)
+        return _Found(taken=True, obstacle=why)
     holds_all = side is not None and standing.side is not None and side.digests <= standing.side.digests
-    return _Found(same=holds_all, taken=True, stays=True)
+    return _Found(same=holds_all, taken=True, stays=True, obstacle=why)
 
 
 async def _find_docker_child(
@@ -180,7 +188,7 @@ async def _find_docker_child(
     platform = platform_of(target.entry)
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
     if not isinstance(image, DockerImage) or standing.side is None or platform is None:
-        return _Found(taken=True, stays=retain)
+        return _Found(taken=True, stays=retain, obstacle=obstacle(standing, platform is not None))
     beside = clashes(standing.side, platform)
     for entry in beside:
         found = _of_docker(plan, image, await registry.read_manifest(repository, entry["digest"]))

@@ -136,7 +136,7 @@ class Publisher:
         (place, tag), repository = destination, destination[0].repository
         standing = await look_at(self._registry, repository, tag)
         retain = self._plan.on_existing_tag == MERGE_WITH_RETAIN
-        ours = (root, our_side(target.entry, root))
+        ours = (root, our_side(self._plan.archives[target.archive], target.entry, root))
         merged = root if standing is None else combine(standing, ours, retain=retain)
         if merged is None:  # what was pushed to it meanwhile has all of this image, or is to stay
             await self._registry.verify_manifest(repository, (root.descriptor, root.raw))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.archive.model import ImageEntry
+from app.archive.model import Archive, ImageEntry
 from app.errors import ArchiveError
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
-from app.push.merge import Side, merge, side_of
+from app.push.merge import Entry, Side, merge, platform_members, side_of
 from app.registry import MAX_CONFIG_BYTES, Registry, StoredManifest
 
 
@@ -62,8 +62,31 @@ def platform_of(entry: ImageEntry) -> Platform | None:
     return entry.platforms[0] if len(entry.platforms) == 1 else None
 
 
-def our_side(entry: ImageEntry, manifest: Manifest) -> Side | None:
-    return side_of(manifest, platform_of(entry))
+def our_side(archive: Archive, entry: ImageEntry, manifest: Manifest) -> Side | None:
+    """Return our side of a merge. If an index of the archive says no platform of an image, the one that is made says
+    that of the config."""
+    side = side_of(manifest, platform_of(entry))
+    if side is None or not manifest.is_index:
+        return side
+    held = {str(child.digest): archive.manifests.get(child.digest) for child in manifest.manifests}
+    return replace(side, entries=tuple(_with_platform(entry, held.get(entry["digest"])) for entry in side.entries))
+
+
+def _with_platform(entry: Entry, manifest: Manifest | None) -> Entry:
+    platform = None if manifest is None else manifest.descriptor.platform
+    stated = entry.get("platform")
+    if platform is None or not platform.complete or (isinstance(stated, dict) and Platform.of(stated).complete):
+        return entry
+    return {**entry, "platform": platform_members(platform)}
+
+
+def obstacle(standing: Standing, platform_is_known: bool) -> str:
+    """Return why nothing can be merged; empty if it can."""
+    if standing.manifest is None:
+        return "what the tag has cannot be read"
+    if standing.side is None:
+        return "what the tag has is no index and says no platform"
+    return "" if platform_is_known else "the image says no platform"
 
 
 def combine(standing: Standing, ours: tuple[Manifest, Side | None], *, retain: bool) -> Manifest | None:

@@ -16,6 +16,7 @@ from app.push.merge import Side, merge, side_of
 from app.push.turns import Turns
 from tests.push.given import Run, prepared, pushed, surveyed
 from tests.support.archives import (
+    Member,
     Node,
     attestation,
     docker_save,
@@ -25,7 +26,9 @@ from tests.support.archives import (
     oci_image,
     oci_index,
     oci_layout,
+    oci_members,
     tagged,
+    tar,
     to_json,
 )
 from tests.support.fake_registry import FakeRegistry
@@ -356,3 +359,100 @@ def test_an_index_that_grows_too_large_is_refused() -> None:
     )
     with pytest.raises(LimitExceeded):
         merge(there, ours, retain=False)
+
+
+# --- platforms that are not where one looks for them, and merges that cannot be made ----------------------------------
+
+
+def without_platform(node: Node, platform: object) -> bytes:
+    """A layout whose index.json says `platform` of its image, as archives of the .NET SDK."""
+    members = oci_members([entry(replace(node, platform=None), ref=NAME)])
+    index = json.loads(next(member.data for member in members if member.name == "index.json"))
+    index["manifests"][0]["platform"] = platform
+    return tar(Member(one.name, to_json(index)) if one.name == "index.json" else one for one in members)
+
+
+@pytest.mark.parametrize("how", [OVERWRITE, RETAIN])
+@pytest.mark.parametrize(
+    "platform", [{}, None, {"os": "linux"}, {"architecture": ""}, {"os": "unknown", "architecture": "unknown"}]
+)
+async def test_two_archives_that_say_no_platform_become_one_index(
+    registry: FakeRegistry, platform: object, how: str
+) -> None:
+    for node in (AMD, ARM):
+        run = await push(registry, without_platform(node, platform), how)
+        assert run.states == [ImageState.PUSHED]
+    assert listed(registry) == [AMD.digest, ARM.digest]
+    told = [each["platform"] for each in document(registry)["manifests"]]
+    assert told == [
+        {"architecture": "amd64", "os": "linux"},
+        {"architecture": "arm64", "os": "linux", "variant": "v8"},
+    ]
+    again = await push(registry, without_platform(ARM, platform), how)
+    assert again.states == [ImageState.ALREADY_PRESENT]
+
+
+@pytest.mark.parametrize("how", [OVERWRITE, RETAIN])
+async def test_an_index_that_is_made_says_the_platforms_that_the_one_of_the_archive_does_not(
+    registry: FakeRegistry, how: str
+) -> None:
+    await push(registry, archive(S390))
+    members = json.loads(oci_index([AMD, ARM]).raw)
+    for child in members["manifests"]:
+        child["platform"] = {}
+    ours = replace(oci_index([AMD, ARM]), raw=to_json(members))
+    await push(registry, archive(ours), how)
+    told = [each["platform"]["architecture"] for each in document(registry)["manifests"]]
+    assert told == ["s390x", "amd64", "arm64"]
+    again = await push(registry, archive(ours), how)
+    assert again.states == [ImageState.ALREADY_PRESENT]
+
+
+async def test_the_platform_of_the_config_counts_before_that_of_index_json(registry: FakeRegistry) -> None:
+    await push(registry, archive(AMD))
+    await push(registry, archive(replace(ARM, platform="linux/amd64")), OVERWRITE)
+    assert listed(registry) == [AMD.digest, ARM.digest]
+
+
+UNKNOWN = oci_image(image({"a": b"1"}, platform="unknown/unknown"))
+ARTIFACT = oci_artifact(b"thing")
+PLACES = {
+    "our artifact": (archive(AMD), archive(ARTIFACT), "the image says no platform"),
+    "our config": (archive(AMD), archive(UNKNOWN), "the image says no platform"),
+    "their artifact": (archive(ARTIFACT), archive(AMD), "what the tag has is no index and says no platform"),
+    "their config": (archive(UNKNOWN), archive(AMD), "what the tag has is no index and says no platform"),
+    "their artifact, our docker archive": (
+        archive(ARTIFACT),
+        docker_save([DOCKER_AMD]),
+        "what the tag has is no index and says no platform",
+    ),
+    "our docker archive": (
+        archive(AMD),
+        docker_save([tagged(image({"a": b"1"}, platform="unknown/unknown"), NAME)]),
+        "the image says no platform",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", [OVERWRITE, RETAIN])
+@pytest.mark.parametrize("kind", PLACES)
+async def test_a_merge_that_cannot_be_made_is_told_with_the_reason(registry: FakeRegistry, kind: str, how: str) -> None:
+    there, ours, reason = PLACES[kind]
+    await push(registry, there)
+    before = registry.manifest("app", "1")
+    dry = await surveyed(registry, ours, on_existing_tag=how)
+    run = await push(registry, ours, how)
+    stays = how == RETAIN
+    assert run.states == [ImageState.SKIPPED if stays else ImageState.PUSHED]
+    assert (registry.manifest("app", "1") == before) is stays
+    for notices in (run.notices, dry.notices):
+        (notice,) = [text for text in notices if "is not merged" in text]
+        assert notice.endswith(f"{'it stays as it is' if stays else 'it is replaced'}: {reason}")
+        assert notice.startswith("registry.local:5000/app:1: ")
+
+
+@pytest.mark.parametrize("how", [OVERWRITE, RETAIN])
+async def test_what_is_there_already_is_no_merge_that_could_not_be_made(registry: FakeRegistry, how: str) -> None:
+    for _ in range(2):
+        run = await push(registry, archive(ARTIFACT), how)
+        assert not [text for text in run.notices if "is not merged" in text]
