@@ -21,6 +21,7 @@ from app.errors import (
     UnknownFormat,
 )
 from app.oci import Descriptor, Digest
+from tests.push.given import planned
 from tests.support import archives
 from tests.support.archives import Member, docker_save, entry, files, oci_image, oci_index, oci_layout, tagged, tar
 from tests.support.opening import opened, taken_in
@@ -201,7 +202,7 @@ def test_gap_j_a_tampered_manifest_or_index_is_refused(what: str) -> None:
     node = {"manifest": AMD, "index": whole}[what]
     tampered = node.raw.replace(b'"schemaVersion":2', b'"schemaVersion":1')
     with pytest.raises(DigestMismatch):
-        opened(changed(archives.oci_members([entry(whole)]), archives.blob_name(node.digest), tampered))
+        planned(changed(archives.oci_members([entry(whole)]), archives.blob_name(node.digest), tampered), tag="a:1")
 
 
 def test_gap_j_a_tampered_config_of_a_docker_archive_is_refused() -> None:

@@ -67,6 +67,8 @@ class _Converter:
         return [*self._notes, f"media_types={self._wanted}: left as they are, for they are no plain images: {shown}"]
 
     def image(self, image: ImageEntry, compression: Compression) -> ImageEntry:
+        if image.fault is not None:
+            return image
         name = image.called[0] if image.called else "the image"
         if isinstance(image.root, DockerImage):
             return replace(image, root=self._docker(image.root, compression, name))

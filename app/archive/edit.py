@@ -9,7 +9,7 @@ from typing import Any
 
 from app.archive.globs import Globs
 from app.archive.hanging import with_root
-from app.archive.model import Archive, DockerImage, ImageEntry
+from app.archive.model import Archive, DockerImage, Fault, ImageEntry
 from app.archive.placeholders import id_forms
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, Reference, new_manifest, strict_json
@@ -75,7 +75,7 @@ def pick_platforms(archive: Archive, platforms: Sequence[Platform]) -> Archive:
     what stays. What tells no platform (artifacts) stays. An index that loses nothing keeps its bytes; else a new one
     is made of the rest, whose digest is another, and a note says so. An image outside of an index stays, with a note.
 
-    No platforms: everything. Raises InvalidRequest with the platforms there are when an index has none of these."""
+    No platforms: everything. An index that has none of these gets the fault InvalidRequest, with those that it has."""
     if not platforms:
         return archive
     cutter = _Cutter(archive, platforms)
@@ -94,6 +94,8 @@ class _Cutter:
         name = _title(image)
         has = _enumerated([str(platform) for platform in image.platforms]) or "none that it tells"
         wanted = ", ".join(map(str, self._wanted))
+        if image.fault is not None or (isinstance(image.root, Descriptor) and image.root.digest not in self.manifests):
+            return image
         if isinstance(image.root, DockerImage) or not self.manifests[image.root.digest].is_index:
             if image.platforms and not self._is_wanted(image.platforms[0]):
                 self.notes.append(
@@ -102,7 +104,8 @@ class _Cutter:
             return image
         rest = self._index(self.manifests[image.root.digest])
         if rest is None:
-            raise InvalidRequest(f"option `platforms`: {name} has nothing for {wanted}; its platforms are: {has}")
+            lacks = f"option `platforms`: {name} has nothing for {wanted}; its platforms are: {has}"
+            return replace(image, fault=Fault(InvalidRequest, lacks))
         if rest.descriptor.digest == image.root.digest:
             return image
         self.notes.append(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
+from app.errors import ArchiveError, TarmacError
 from app.oci import Descriptor, Digest, Manifest, Platform
 
 
@@ -70,6 +71,30 @@ NONE_MISLABELLED: Mapping[Digest, Compression] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a part of an archive cannot be pushed: an error as a value. It counts only if the part is wanted. `content`
+    is what the message quotes, as `ArchiveError` has it."""
+
+    kind: type[TarmacError]
+    message: str
+    content: str = ""
+
+    @classmethod
+    def of(cls, error: TarmacError) -> Fault:
+        return cls(type(error), str(error.args[0]), getattr(error, "content", ""))
+
+    @property
+    def error(self) -> TarmacError:
+        error = self.kind(self.message)
+        if isinstance(error, ArchiveError):
+            error.content = self.content
+        return error
+
+
+NO_FAULTS: Mapping[Digest, Fault] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
 class DockerLayer:
     """A layer of a docker archive: known by the digest of its plain tar (its DiffID), stored as `compression`."""
 
@@ -115,6 +140,7 @@ class ImageEntry:
     attached    manifests that go, after it, under a tag of their own to wherever the image goes
     original    for a docker archive that also is an OCI layout: the root as its OCI manifest has it, pushed instead of
                 `root` when nothing is to be compressed
+    fault       why the image cannot be pushed, whatever is picked of it; its root may then lack anything
     """
 
     root: Descriptor | DockerImage
@@ -126,6 +152,7 @@ class ImageEntry:
     attached: tuple[Attached, ...] = ()
     original: Descriptor | None = None
     placeholders: tuple[str, ...] = ()
+    fault: Fault | None = None
 
     @property
     def called(self) -> tuple[str, ...]:
@@ -136,11 +163,14 @@ class ImageEntry:
 @dataclass(frozen=True, slots=True)
 class Archive:
     """An archive understood: every manifest in memory and verified, every blob an extent of the plain tar (verified
-    when its bytes pass). `format` is one of the names of the contract; `notes` are things worth telling the user;
-    `producer` is the program that wrote it, for display, empty where nothing tells.
+    when its bytes pass). What an image refers to may be absent from both. `format` is one of the names of the contract;
+    `notes` are things worth telling the user; `producer` is the program that wrote it, for display, empty where nothing
+    tells.
 
     contradictions  manifests that are never pushed, as nothing in the archive agrees with their configs, and the reason
-    mislabelled     layers that are compressed in another way than their media types say"""
+    mislabelled     layers that are compressed in another way than their media types say
+    faults          of what is there and cannot be used: why
+    advice          what to do about what is missing"""
 
     format: str
     images: tuple[ImageEntry, ...]
@@ -150,3 +180,5 @@ class Archive:
     producer: str = ""
     contradictions: Mapping[Digest, str] = field(default_factory=lambda: NONE_CONTRADICTORY)
     mislabelled: Mapping[Digest, Compression] = field(default_factory=lambda: NONE_MISLABELLED)
+    faults: Mapping[Digest, Fault] = field(default_factory=lambda: NO_FAULTS)
+    advice: str = ""

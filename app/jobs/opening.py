@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from app.archive import Archive, Limits, TarIndex, index_file
-from app.errors import MissingContent
+from app.errors import Forbidden, MissingContent, Problem, TarmacError
 from app.jobs.bounds import add_notices, shorten
 from app.jobs.caller import Submitter
 from app.jobs.job import Job, JobArchive, JobImage
 from app.oci import Descriptor, Reference
-from app.push import Destination, PushPlan, make_plan
+from app.push import Destination, ImageState, PushPlan
 from app.push.plan import ImageTarget
+from app.push.planning import draft_plan, without_images
+from app.push.refusals import refusal
 from app.push.signatures import SignaturePolicy, check_signatures
 from app.push.understanding import told_by_name, understand
 from app.spool import OpenFile, Spool
@@ -37,7 +39,7 @@ class Understood:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A job ready to be pushed."""
+    """A job ready to be pushed. Images that cannot be are failed from the start."""
 
     job_archives: tuple[JobArchive, ...]
     plan: PushPlan
@@ -45,14 +47,31 @@ class Opened:
 
     @property
     def images(self) -> tuple[JobImage, ...]:
-        return tuple(_image(self.job_archives[image.archive].name, image) for image in self.plan.images)
+        refused = self.plan.refused
+        return tuple(
+            _image(self.job_archives[image.archive].name, image, refused.get(number))
+            for number, image in enumerate(self.plan.images)
+        )
 
     @property
     def notices(self) -> tuple[str, ...]:
         return add_notices((), self.plan.notes)
 
 
-Tell = Callable[[tuple[JobArchive, ...]], None]
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is known of a job before its plan. `images`: of a request that is refused for some of them."""
+
+    archives: tuple[JobArchive, ...]
+    images: tuple[JobImage, ...] = ()
+
+
+def with_findings(job: Job, found: Findings) -> Job:
+    """Return the next revision of the job; the images that it knows stay until others are found."""
+    return job.but(archives=found.archives, images=found.images or job.images)
+
+
+Tell = Callable[[Findings], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +94,10 @@ class Opener:
         *,
         reads_all: bool = False,
     ) -> AsyncIterator[Opened]:
-        """`tell` is given the archives once it is known what they are, whatever comes of their names. `indexes`, where
-        the archives were indexed while they came in. `reads_all`: as `PushPlan.verify_layers`. Raises ArchiveError for
-        a bad archive and RequestError where the options do not fit what is in it, or its submitter may not push
-        there."""
+        """`tell` is given the archives once it is known what they are, whatever comes of their names, and the images of
+        a request that is refused for some of them. `indexes`, where the archives were indexed while they came in.
+        `reads_all`: as `PushPlan.verify_layers`. Raises ArchiveError for a bad archive and RequestError where the
+        options do not fit what is in it, or its submitter may not push there."""
         work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, indexes)
         try:
             understood = await asyncio.shield(work)
@@ -86,27 +105,41 @@ class Opener:
             work.add_done_callback(_close_late)
             raise
         try:
-            tell(understood.job_archives)
-            names = [archive.name for archive in job.archives]
-            # pure: if the job is cancelled, it reads none of the files that are closed then
-            plan = await plan_in_thread(job.share, make_plan, understood.archives, job.options, destination, names)
-            for image in plan.images:
-                self.check(job.submitter, image.destinations)
-            signed = await self._signed(plan, understood.files)
-            plan = replace(plan, notes=(*plan.notes, *signed), verify_layers=reads_all)
-            yield Opened(understood.job_archives, plan, understood.files)
+            tell(Findings(understood.job_archives))
+            plan = await self._plan(job, destination, understood)
+            opened = Opened(understood.job_archives, replace(plan, verify_layers=reads_all), understood.files)
+            error = None if job.options.keep_going else refusal(plan)
+            if error is not None:
+                tell(Findings(understood.job_archives, _with_others(opened.images, error.problem)))
+                raise error
+            yield opened
         finally:
             understood.close()
 
-    async def _signed(self, plan: PushPlan, files: Sequence[OpenFile]) -> tuple[str, ...]:
+    async def _plan(self, job: Job, destination: Destination, understood: Understood) -> PushPlan:
+        names = [archive.name for archive in job.archives]
+        # pure: if the job is cancelled, it reads none of the files that are closed then
+        plan = await plan_in_thread(job.share, draft_plan, understood.archives, job.options, destination, names)
+        plan = without_images(plan, dict(self._forbidden(job.submitter, plan)))
+        return await self._signed(plan, understood.files)
+
+    def _forbidden(self, submitter: Submitter, plan: PushPlan) -> Iterator[tuple[int, TarmacError]]:
+        for number, image in enumerate(plan.images):
+            try:
+                self.check(submitter, image.destinations)
+            except Forbidden as error:
+                yield number, error
+
+    async def _signed(self, plan: PushPlan, files: Sequence[OpenFile]) -> PushPlan:
         if not self.signatures:
-            return ()
+            return plan
         work = asyncio.get_running_loop().run_in_executor(hashing(), check_signatures, plan, files, self.signatures)
         try:
-            return await asyncio.shield(work)
+            notices, unsigned = await asyncio.shield(work)
         except asyncio.CancelledError:
             await asyncio.wait([work])  # it reads files that are closed next; it takes a second at the most
             raise
+        return replace(without_images(plan, unsigned), notes=(*plan.notes, *notices))
 
     def _understand(self, job: Job, indexes: Sequence[TarIndex]) -> Understood:
         with ExitStack() as stack:
@@ -138,7 +171,20 @@ def _close_late(work: asyncio.Future[Understood]) -> None:
         work.result().close()
 
 
-def _image(archive: str, target: ImageTarget) -> JobImage:
+def _with_others(images: tuple[JobImage, ...], problem: Problem) -> tuple[JobImage, ...]:
+    """The others fail, too: nothing of the request is pushed."""
+    refused = sum(image.state is ImageState.FAILED for image in images)
+    if refused == len(images):
+        return images
+    detail = f"not pushed, because {refused} of the {len(images)} images of the request cannot be pushed"
+    theirs = replace(problem, detail=f"{detail}; pass keep_going=true to push the others")
+    return tuple(
+        image if image.state is ImageState.FAILED else replace(image, state=ImageState.FAILED, problem=theirs)
+        for image in images
+    )
+
+
+def _image(archive: str, target: ImageTarget, problem: Problem | None) -> JobImage:
     entry = target.entry
     root = entry.root if isinstance(entry.root, Descriptor) else None
     return JobImage(
@@ -148,4 +194,6 @@ def _image(archive: str, target: ImageTarget) -> JobImage:
         digest=None if root is None else root.digest,
         media_type=None if root is None else shorten(root.media_type),
         platforms=tuple(str(platform) for platform in entry.platforms),
+        state=ImageState.PENDING if problem is None else ImageState.FAILED,
+        problem=problem,
     )

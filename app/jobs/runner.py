@@ -19,7 +19,7 @@ from app.jobs.image_outcomes import failed, problem_of_images, told
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.leases import TagsHeldError, landed_names
 from app.jobs.ledger import Change
-from app.jobs.opening import Opened, Opener
+from app.jobs.opening import Findings, Opened, Opener, with_findings
 from app.jobs.pausing import (
     asked_now,
     ended_as,
@@ -139,8 +139,8 @@ class Runner:
         archives = await self._look_at_all(job)
         opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
 
-        def understood(known: tuple[JobArchive, ...]) -> None:
-            self._ledger.show(job.id, lambda job: job.but(archives=known))
+        def understood(found: Findings) -> None:
+            self._ledger.show(job.id, lambda job: with_findings(job, found))
 
         looked_at = replace(job, archives=archives)
         reads_all = reads_content(proved) or any(archive.source is ArchiveSource.WATCH for archive in archives)
@@ -181,11 +181,11 @@ class Runner:
     async def _leased(self, job: Job, opened: Opened) -> AsyncIterator[PushPlan]:
         """The plan, while no other job writes its tags; without those that a later job has written."""
         leases = self._workshop.leases
-        names = frozenset(name for image in opened.images for name in image.destinations)
+        names = frozenset(name for image in opened.images if image.problem is None for name in image.destinations)
         async with leases.lease(job, names) as overtaken:
             merges = opened.plan.on_existing_tag in MERGES  # each adds to what the others have brought
             left = frozenset[str]() if merges else overtaken
-            plan = replace(opened.plan, left=left, refused=refused_images(job))
+            plan = replace(opened.plan, left=left, refused={**refused_images(job), **opened.plan.refused})
             try:
                 yield plan
             finally:

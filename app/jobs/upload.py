@@ -22,8 +22,8 @@ from app.errors import (
 )
 from app.jobs.archives import NAMELESS, begun, compare_checksum, unique_name, unwrap
 from app.jobs.early import Arriving
-from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
-from app.jobs.opening import Opener
+from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
+from app.jobs.opening import Findings, Opener
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
 from app.jobs.workshop import Workshop
@@ -84,6 +84,7 @@ class FirstUpload:
         self._workshop, self._source, self._left = workshop, source, left
         self._archives: list[JobArchive] = []
         self._indexes: list[TarIndex] = []
+        self._images: tuple[JobImage, ...] = ()  # of a request that is refused for some of them
         self._coming: JobArchive | None = None  # what is known of the archive that is being received
         self._is_whole = False  # all bytes of that have come
         self._scope: asyncio.Timeout | None = None
@@ -280,8 +281,8 @@ class FirstUpload:
 
         return await self._workshop.ledger.change(self.job.id, queued), opened.plan
 
-    def _understood(self, archives: tuple[JobArchive, ...]) -> None:
-        self._archives = list(archives)
+    def _understood(self, found: Findings) -> None:
+        self._archives, self._images = list(found.archives), found.images
 
     def _compare(self, expected: Digest | None) -> None:
         if expected is None:
@@ -303,6 +304,7 @@ class FirstUpload:
             return job.to(
                 JobState.FAILED,
                 archives=bare,
+                images=self._images,
                 problem=error.problem,
                 finished_at=self._workshop.clock(),
                 fingerprint=fingerprint,

@@ -33,13 +33,11 @@ def title(entry: ImageEntry) -> str:
 
 
 def tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:
-    """The manifest of `root` and all below it, each once, children before parents. A child that is not in the archive
-    is left out: image-spec allows sparse indexes, and the registry has the last word. Raises MissingContent for the
-    root itself."""
-    if root.digest not in archive.manifests:
-        raise MissingContent(f"the archive does not hold manifest {root.digest}")
+    """The manifest of `root` and all below it that is in the archive, each once, children before parents: image-spec
+    allows sparse indexes."""
     found: dict[Digest, Manifest] = {}
-    _walk(archive, root.digest, found)
+    if root.digest in archive.manifests:
+        _walk(archive, root.digest, found)
     return tuple(found.values())
 
 
@@ -69,7 +67,9 @@ def contents(archive: Archive, entry: ImageEntry) -> tuple[Content, ...]:
     """Every blob that the image and its referrers need, each once, the largest first: the longest work starts first,
     so that none is left alone at the end. Absent foreign layers are left out.
 
-    Raises MissingContent, SizeMismatch."""
+    Raises the fault of the image, MissingContent, SizeMismatch."""
+    if entry.fault is not None:
+        raise entry.fault.error
     found: dict[tuple[Digest, bool], Content] = {}
     for content in (*_docker_contents(archive, entry), *_described_contents(archive, entry)):
         found.setdefault((content.key, content.layer is not None), content)

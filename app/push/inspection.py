@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from app.archive.model import Archive, DockerImage, ImageEntry, ReadAt
-from app.errors import MalformedArchive
+from app.errors import MalformedArchive, Problem
 from app.oci import Descriptor, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 from app.push.evidence import evidence_of
@@ -137,7 +137,8 @@ class _Configs:
 
     def _created(self, config: Descriptor) -> str | None:
         extent = self._archive.blobs.get(config.digest)
-        if config.size > MAX_CONFIG_BYTES or (extent is None and config.data is None):
+        size = config.size if extent is None else extent.size
+        if size > MAX_CONFIG_BYTES or (extent is None and config.data is None):
             return None
         raw = config.data if extent is None else self._source.read_at(extent.offset, extent.size)
         try:
@@ -171,7 +172,12 @@ def _image(archive: Archive, entry: ImageEntry, configs: _Configs) -> dict[str, 
         "referrers": [str(each.digest) for each in entry.referrers],
         "attached": [each.tag for each in entry.attached],
         "evidence": [asdict(each) for each in evidence_of(archive, entry)],
+        "problem": None if entry.fault is None else _problem(entry.fault.error.problem),
     }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"code": problem.code, "title": problem.title, "detail": problem.detail}
 
 
 def _layers(archive: Archive, entry: ImageEntry) -> Iterator[dict[str, Any]]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from app.archive.model import Archive, DockerImage, ImageEntry
+from app.archive.model import Archive, DockerImage, Fault, ImageEntry
 from app.errors import (
     DestinationConflict,
     InvalidReference,
+    LimitExceeded,
     MissingTag,
     SingleImageRequired,
     TarmacError,
@@ -33,10 +34,11 @@ class Naming:
 
 
 def name_images(archives: Sequence[Archive], options: PushOptions, destination: Destination, told: Archives) -> Naming:
-    """Every distinct image of `archives` with its destinations, in order. `told` is how messages call the archives.
+    """Every distinct image of `archives` with its destinations, in order. `told` is how messages call the archives. An
+    image that cannot be named so gets a fault: MissingTag, InvalidReference or DestinationConflict.
 
-    Raises SingleImageRequired, MissingTag, InvalidReference, InvalidRequest (a rename that matches nothing) or
-    DestinationConflict: the class of the first problem, the message lists the others too."""
+    Raises SingleImageRequired, or InvalidRequest for a rename that matches nothing; the message lists the faults, too.
+    """
     images = _distinct(archives)
     if options.tag is not None and len(images) != 1:
         raise SingleImageRequired(
@@ -44,14 +46,13 @@ def name_images(archives: Sequence[Archive], options: PushOptions, destination: 
             "use `rename` for several, or `images` to pick one"
         )
     work = _Work(options, destination, Renames(options.rename), told, len(images))
-    targets = [replace(image, destinations=work.destinations(image)) for image in images]
-    work.problems.extend(
-        work.renames.unused([name for image in images for name in (*image.entry.called, *image.entry.placeholders)])
-    )
-    if not work.problems:  # with a wrong name there, a clash may be only apparent
-        work.problems.extend(_conflicts(targets, told))
-    _raise_together(work.problems)
-    return Naming(tuple(targets), tuple(dict.fromkeys(work.notes)))
+    targets = [work.target(image) for image in images]
+    names = [name for image in images for name in (*image.entry.called, *image.entry.placeholders)]
+    unused = list(work.renames.unused(names))
+    if unused:
+        faults = [image.entry.fault.error for image in targets if image.entry.fault is not None]
+        raise_together([*faults, *unused])
+    return Naming(tuple(_without_conflicts(targets, told)), tuple(dict.fromkeys(work.notes)))
 
 
 def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
@@ -61,11 +62,15 @@ def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
         for entry in archive.images:
             key = (isinstance(entry.root, DockerImage), identity(entry), entry.referrers, entry.attached)
             earlier = found.get(key)
-            found[key] = ImageTarget(number, entry, ()) if earlier is None else _merged(earlier, entry)
+            if earlier is not None and earlier.entry.fault is not None and entry.fault is None:
+                found[key] = _merged(ImageTarget(number, entry, ()), earlier.entry)
+            else:
+                found[key] = ImageTarget(number, entry, ()) if earlier is None else _merged(earlier, entry)
     return list(found.values())
 
 
 def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
+    """Whichever is whole, of the one and the other."""
     names = tuple(dict.fromkeys((*target.entry.names, *entry.names)))
     paths = tuple(dict.fromkeys((*target.entry.paths, *entry.paths)))
     tags = tuple(dict.fromkeys((*target.entry.bare_tags, *entry.bare_tags)))
@@ -74,7 +79,7 @@ def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
 
 
 class _Work:
-    """One request's naming as it goes on: problems and notes gather here."""
+    """One request's naming as it goes on: notes gather here."""
 
     def __init__(
         self, options: PushOptions, destination: Destination, renames: Renames, told: Archives, images: int
@@ -84,17 +89,19 @@ class _Work:
         self.renames = renames
         self.told = told
         self.images = images
-        self.problems: list[TarmacError] = []
         self.notes: list[str] = []
 
-    def destinations(self, image: ImageTarget) -> tuple[Reference, ...]:
-        found: list[Reference] = []
+    def target(self, image: ImageTarget) -> ImageTarget:
+        """The image with its destinations, as many as can be told; one that is not whole keeps its own fault."""
+        found: dict[Reference, None] = {}
         try:
             for reference in self._references(image):
-                found.append(self._placed(reference))
+                found[self._placed(reference)] = None
+        except LimitExceeded:
+            raise
         except TarmacError as error:
-            self.problems.append(error)
-        return tuple(dict.fromkeys(found))
+            image = with_fault(image, error)
+        return replace(image, destinations=tuple(found))
 
     def _references(self, image: ImageTarget) -> Iterator[Reference]:
         """What the image is to be called below the destination's path and prefix."""
@@ -174,16 +181,35 @@ def _own_digest(entry: ImageEntry) -> Digest | None:
     return None if isinstance(entry.root, DockerImage) else entry.root.digest
 
 
-def _conflicts(targets: Sequence[ImageTarget], told: Archives) -> Iterator[DestinationConflict]:
+def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
+    """Return the image with `error` as the reason why it cannot be pushed, unless it has another one."""
+    if target.entry.fault is not None:
+        return target
+    return replace(target, entry=replace(target.entry, fault=Fault.of(error)))
+
+
+def _without_conflicts(targets: Sequence[ImageTarget], told: Archives) -> Iterator[ImageTarget]:
+    """All images; where different ones of those that can be pushed go to one destination, none of them is."""
+    conflicts = _conflicts([target for target in targets if target.entry.fault is None], told)
+    for target in targets:
+        error = conflicts.get(identity(target.entry))
+        yield target if error is None else with_fault(target, error)
+
+
+def _conflicts(targets: Sequence[ImageTarget], told: Archives) -> dict[Digest, DestinationConflict]:
     taken: dict[Reference, ImageTarget] = {}
+    found: dict[Digest, DestinationConflict] = {}
     for target in targets:
         for reference in target.destinations:
             other = taken.setdefault(reference, target)
             if reference.tag is not None and identity(other.entry) != identity(target.entry):
-                yield DestinationConflict(
+                error = DestinationConflict(
                     f"{_called(other, told)} and {_called(target, told)} are different images and both go to "
                     f"{reference}; pass `rename` for one of them, or pick one with `images`"
                 )
+                found.setdefault(identity(other.entry), error)
+                found.setdefault(identity(target.entry), error)
+    return found
 
 
 def _called(target: ImageTarget, told: Archives) -> str:
@@ -192,9 +218,8 @@ def _called(target: ImageTarget, told: Archives) -> str:
     return (digest if name == digest else f"{name} ({digest})") + where
 
 
-def _raise_together(problems: Sequence[TarmacError]) -> None:
-    if not problems:
-        return
+def raise_together(problems: Sequence[TarmacError]) -> None:
+    """Raise all of them as one: of the class of the first."""
     first = problems[0]
     if len(problems) == 1:
         raise first

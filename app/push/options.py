@@ -61,6 +61,7 @@ class PushOptions:
     on_existing_tag: str = "overwrite"
     media_types: str = "keep"
     allow_missing: bool = False
+    keep_going: bool = False
     verify: Verification | None = None  # None: as the registry's settings say
 
     @classmethod
@@ -171,5 +172,6 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "on_existing_tag": _choice("on_existing_tag", ON_EXISTING_TAG),
     "media_types": _choice("media_types", MEDIA_TYPES),
     "allow_missing": _truth("allow_missing"),
+    "keep_going": _truth("keep_going"),
     "verify": _verification,
 }

@@ -46,8 +46,8 @@ class BlobStep:
 @dataclass(frozen=True, slots=True)
 class PushPlan:
     """`left`: destinations, as text, that stay as they are whatever stands there; nobody asks. `refused`: images, by
-    number, that an earlier run could not push; they fail again without a request. `verify_layers`: layers of images
-    that are present or skipped are read and verified, as configs always are."""
+    number, that cannot be pushed, or that an earlier run could not push; they fail without a request. `verify_layers`:
+    layers of images that are present or skipped are read and verified, as configs always are."""
 
     archives: tuple[Archive, ...]
     images: tuple[ImageTarget, ...]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from app.archive.convert import convert
 from app.archive.edit import keep_originals, pick_images, pick_platforms
 from app.archive.model import Archive, Compression
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, TarmacError
 from app.oci import Digest
 from app.push.asserted import Archives, assert_format
-from app.push.contradictions import refuse_contradictions
+from app.push.completeness import with_faults
 from app.push.graph import Content, contents, repositories
 from app.push.naming import name_images
 from app.push.options import Destination, PushOptions
 from app.push.plan import BlobStep, ImageTarget, PushPlan
-from app.push.sparse import leave_out, refuse_missing
+from app.push.refusals import settled, with_refusals
+from app.push.sparse import leave_out
 
 NO_IMAGES = "no images found"
 MAX_REFUSALS = 10  # archives that one message tells of
@@ -25,20 +26,24 @@ MAX_REFUSALS = 10  # archives that one message tells of
 def make_plan(
     archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
 ) -> PushPlan:
-    """Everything that will be done, or the reason why not, before the first byte is sent. `names` are those of the
-    archives' files, for messages.
+    """Everything that will be done, or the reason why not, before the first byte is sent: as `draft_plan`, and raises
+    what is wrong with images unless the options say to keep going."""
+    return settled(draft_plan(archives, options, destination, names), keep_going=options.keep_going)
 
-    Raises FormatMismatch, what `name_images` raises, and MissingContent, SizeMismatch or DigestMismatch for an archive
-    that does not hold what it describes. Archives without images give an empty plan with a note."""
+
+def draft_plan(
+    archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
+) -> PushPlan:
+    """Everything that can be done; images that cannot be pushed are in it as `refused`. `names` are those of the
+    archives' files, for messages. Archives without images give an empty plan with a note.
+
+    Raises FormatMismatch, and what `pick_images`, `convert` and `name_images` raise."""
     told = Archives(len(archives), tuple(names))
     assert_format(archives, options.format, told)
-    picked = tuple(_edited(archive, options) for archive in _picked(archives, options.images, told))
-    refuse_contradictions(picked, told)
-    edited = tuple(convert(archive, options.media_types, options.layer_compression) for archive in picked)
+    picked = enumerate(_picked(archives, options.images, told))
+    edited = tuple(_edited(archive, options, told.prefix(number)) for number, archive in picked)
     naming = name_images(edited, options, destination, told)
-    if not options.allow_missing:
-        refuse_missing(edited, naming.images, told)
-    return PushPlan(
+    plan = PushPlan(
         archives=edited,
         images=naming.images,
         blobs=tuple(_blob_steps(edited, naming.images)),
@@ -47,6 +52,15 @@ def make_plan(
         on_existing_tag=options.on_existing_tag,
         media_types=options.media_types,
     )
+    return with_refusals(plan, {})
+
+
+def without_images(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPlan:
+    """Return the plan with the images that `errors` names by number refused, and nothing sent for them."""
+    if not errors:
+        return plan
+    plan = with_refusals(plan, errors)
+    return replace(plan, blobs=tuple(_blob_steps(plan.archives, plan.images)))
 
 
 def _picked(archives: Sequence[Archive], globs: Sequence[str], told: Archives) -> Iterator[Archive]:
@@ -62,14 +76,15 @@ def _picked(archives: Sequence[Archive], globs: Sequence[str], told: Archives) -
         raise InvalidRequest("; ".join(refusals[:MAX_REFUSALS]))
 
 
-def _edited(archive: Archive, options: PushOptions) -> Archive:
+def _edited(archive: Archive, options: PushOptions, where: str) -> Archive:
     if options.platforms:
         archive = pick_platforms(archive, options.platforms)
     if options.allow_missing:
         archive = leave_out(archive)
     if options.layer_compression is Compression.NONE:
         archive = keep_originals(archive)
-    return archive
+    archive = with_faults(archive, where, allow_missing=options.allow_missing)
+    return convert(archive, options.media_types, options.layer_compression)
 
 
 def _notes(archives: Sequence[Archive], told: Archives) -> Iterator[str]:
@@ -83,7 +98,7 @@ def _notes(archives: Sequence[Archive], told: Archives) -> Iterator[str]:
 
 def _blob_steps(archives: Sequence[Archive], images: Sequence[ImageTarget]) -> Iterator[BlobStep]:
     needs: dict[tuple[Digest, bool], tuple[int, Content, dict[str, None]]] = {}
-    for image in images:
+    for image in (image for image in images if image.entry.fault is None):
         for content in contents(archives[image.archive], image.entry):
             _, _, where = needs.setdefault((content.key, content.layer is not None), (image.archive, content, {}))
             where.update(dict.fromkeys(repositories(image.destinations)))

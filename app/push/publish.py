@@ -9,6 +9,7 @@ from app.archive.model import Archive, Attached, DockerImage, ImageEntry
 from app.errors import RegistryError, RegistryLost, RegistryRejected, TagExists
 from app.oci import Descriptor, Digest, Manifest, Reference
 from app.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST
+from app.push.completeness import lacking
 from app.push.docker_manifest import layers_of, make_manifest
 from app.push.events import Event, Noticed
 from app.push.fallback import FallbackLists
@@ -19,7 +20,6 @@ from app.push.merge import entries_of
 from app.push.options import MERGE_WITH_RETAIN, MERGES
 from app.push.plan import ImageTarget, PushPlan
 from app.push.presence import Presence
-from app.push.sparse import lacking
 from app.push.standing import combine, look_at, our_side
 from app.push.turns import Turns
 from app.registry import Registry
@@ -86,7 +86,7 @@ class Publisher:
         archive = self._plan.archives[target.archive]
         types = {manifest.descriptor.media_type for manifest in manifests(archive, target.entry)}
         refused = isinstance(error, RegistryRejected) and error.media_type_refused
-        if isinstance(error, RegistryRejected | RegistryLost) and lacking(archive, target.entry):
+        if isinstance(error, RegistryRejected | RegistryLost) and not lacking(archive, target.entry).is_nothing:
             hint = (
                 "the archive lacks a part of the index, and the registry wants all of it; pass `platforms` for the rest"
             )

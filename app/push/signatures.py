@@ -96,15 +96,26 @@ class _Signed:
     signature: bytes
 
 
-def check_signatures(plan: PushPlan, files: Sequence[ReadAt], policies: Sequence[SignaturePolicy]) -> tuple[str, ...]:
-    """Return a notice for each image that had to be signed, with the name of the key. `files`: one for each archive of
-    the plan. Blocks. Raises SignatureRequired naming the first image without a signature that counts."""
-    covered = [(image, policy) for image in plan.images for policy in policies if policy.covers(image)]
+def check_signatures(
+    plan: PushPlan, files: Sequence[ReadAt], policies: Sequence[SignaturePolicy]
+) -> tuple[tuple[str, ...], dict[int, SignatureRequired]]:
+    """Return a notice for each image that had to be signed, with the name of the key, and by number the images without
+    a signature that counts. `files`: one for each archive of the plan. Blocks."""
+    wanted = [(number, image) for number, image in enumerate(plan.images) if number not in plan.refused]
+    covered = [(number, image, policy) for number, image in wanted for policy in policies if policy.covers(image)]
     if not covered:
-        return ()
+        return (), {}
     found = [signed for pair in zip(plan.archives, files, strict=True) for signed in _signed(*pair)][:MAX_SIGNATURES]
     check = _Check(plan, files, found)
-    return tuple(notice for image, policy in covered if (notice := check.image(image, policy)) is not None)
+    notices: list[str] = []
+    unsigned: dict[int, SignatureRequired] = {}
+    for number, image, policy in covered:
+        try:
+            notice = check.image(image, policy)
+            notices.extend([] if notice is None else [notice])
+        except SignatureRequired as error:
+            unsigned.setdefault(number, error)
+    return tuple(notices), unsigned
 
 
 class _Check:
@@ -226,6 +237,8 @@ def _content(archive: Archive, file: ReadAt, layer: Descriptor) -> bytes:
     extent = archive.blobs.get(layer.digest)
     if extent is None:
         return layer.data or b""
+    if extent.size != layer.size:
+        return b""
     content = file.read_at(extent.offset, extent.size)
     # what is said to be signed is believed only of the very bytes that the digest names
     return content if hashlib.new(layer.digest.algorithm, content).hexdigest() == layer.digest.encoded else b""

@@ -34,7 +34,7 @@ async def survey(
     asked = _Asked(plan, images, registry, emit)
     try:
         async with crew_of(lanes.workers) as crew:
-            for number in range(len(plan.images)):
+            for number in filter(images.open, range(len(plan.images))):
                 crew.add(Rank.IMAGE, partial(images.look, number, registry))
             await crew.idle()
             for step in asked.needed():

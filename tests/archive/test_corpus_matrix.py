@@ -22,7 +22,7 @@ from app.oci import Descriptor
 from app.push.inspection import inspect
 from tests.archive.transformed import REWRITTEN, WRAPPED, Members, members_of
 from tests.support import archives
-from tests.support.opening import Memory, opened, taken_in
+from tests.support.opening import Memory, checked, opened, taken_in
 
 CORPUS = Path(__file__).parents[1] / "data" / "corpus"
 FILES = tuple(sorted(path.name for path in CORPUS.iterdir() if path.name not in {"INDEX.md", "facts.json"}))
@@ -36,7 +36,7 @@ Outcome = str | tuple[object, ...]  # the code of the error, or everything that 
 
 def outcome(index: TarIndex, source: Memory) -> Outcome:
     try:
-        archive = open_archive(index, source)
+        archive = checked(open_archive(index, source))
     except TarmacError as error:
         return error.code
     return (

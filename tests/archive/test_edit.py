@@ -33,6 +33,14 @@ def cut(node: Node, *wanted: str, **more: Any) -> tuple[Archive, Manifest]:
     return archive, archive.manifests[image.root.digest]
 
 
+def fault_of(node: Node, *wanted: str) -> str:
+    """Why nothing is left of `node`."""
+    (image,) = cut(node, *wanted)[0].images
+    assert image.fault is not None
+    assert image.fault.kind is InvalidRequest
+    return image.fault.message
+
+
 def children(manifest: Manifest) -> list[str]:
     return [str(child.digest) for child in manifest.manifests]
 
@@ -216,16 +224,13 @@ def test_a_nested_index_that_loses_nothing_keeps_its_bytes() -> None:
 
 
 def test_an_index_with_nothing_of_what_is_asked_for_is_refused_with_what_it_has() -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        cut(WHOLE, "linux/s390x", "linux/riscv64")
-    message = str(refused.value)
+    message = fault_of(WHOLE, "linux/s390x", "linux/riscv64")
     assert "linux/s390x, linux/riscv64" in message
     assert "linux/amd64, linux/arm64/v8, linux/arm64/v9, windows/amd64" in message
 
 
 def test_an_index_that_tells_no_platforms_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="none that it tells"):
-        cut(oci_index([archives.oci_artifact(b"x")]), "linux/amd64")
+    assert "none that it tells" in fault_of(oci_index([archives.oci_artifact(b"x")]), "linux/amd64")
 
 
 @pytest.mark.parametrize("docker", [False, True])

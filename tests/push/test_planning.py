@@ -108,7 +108,7 @@ def test_what_one_of_several_archives_lacks_or_does_not_hold_is_told_with_its_fi
     index = oci_index([NODE, oci_image(OTHER)])
     whole = opened(docker_save([]))
     sparse = opened(oci_layout([entry(index, ref="a/b:1")], without=[NODE.digest]))
-    with pytest.raises(MissingContent, match=rf"^b\.tar lacks, of a/b:1, manifest {NODE.digest}"):
+    with pytest.raises(MissingContent, match=rf"^b\.tar: a/b:1: the archive lacks manifest {NODE.digest}"):
         make_plan([whole, sparse], PushOptions(), LOCAL, ["a.tar", "b.tar"])
     full = opened(oci_layout([entry(NODE, ref="a/b:1")]))
     assert "no images found in a.tar" in make_plan([whole, full], PushOptions(), LOCAL, ["a.tar", "b.tar"]).notes
@@ -188,8 +188,9 @@ def test_a_child_that_is_not_in_the_archive_is_left_out_and_a_root_is_missed() -
     assert isinstance(root, Descriptor)
     alone = replace(archive, manifests={root.digest: archive.manifests[root.digest]})
     assert [each.descriptor.digest for each in tree(alone, root)] == [root.digest]
+    assert tree(replace(archive, manifests={}), root) == ()
     with pytest.raises(MissingContent, match=str(root.digest)):
-        tree(replace(archive, manifests={}), root)
+        make_plan([replace(archive, manifests={})], PushOptions(), LOCAL)
 
 
 def test_content_that_is_missing_or_of_another_size_is_told_with_its_image() -> None:

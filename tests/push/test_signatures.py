@@ -117,7 +117,10 @@ def checked(archives: list[bytes], *policies: SignaturePolicy, **options: Any) -
     pairs = [(open_archive(index, source), source) for index, source in taken]
     chosen = PushOptions.parse({name: [value] for name, value in options.items()})
     plan = make_plan([archive for archive, _ in pairs], chosen, Destination("default", "registry.test"))
-    return check_signatures(plan, [file for _, file in pairs], policies)
+    notices, unsigned = check_signatures(plan, [file for _, file in pairs], policies)
+    for error in unsigned.values():
+        raise error
+    return notices
 
 
 def with_signature(signature: Node) -> bytes:

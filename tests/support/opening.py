@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from app.archive import DEFAULT_LIMITS, Archive, Limits, TarIndex, open_archive
 from app.archive.intake import Intake
 from app.errors import TruncatedArchive
+from app.push.completeness import with_faults
+from app.push.sparse import leave_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,19 @@ def taken_in(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[TarIndex, Me
 
 
 def opened(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Archive:
-    """The Archive in `data`, which may be wrapped in any compression."""
+    """The Archive in `data`, which may be wrapped in any compression. Raises what is wrong with the first image that
+    is not whole; that an index lacks children is no fault here."""
+    return checked(read(data, limits))
+
+
+def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Archive:
+    """The Archive in `data`, whatever its images lack."""
     index, source = taken_in(data, limits)
     return open_archive(index, source, limits)
+
+
+def checked(archive: Archive) -> Archive:
+    for image in with_faults(leave_out(archive), allow_missing=True).images:
+        if image.fault is not None:
+            raise image.fault.error
+    return archive

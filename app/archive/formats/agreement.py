@@ -15,12 +15,12 @@ from typing import Any
 from app.archive.compression import decompressor
 from app.archive.formats.contents import Contents
 from app.archive.formats.docker_archive import named_digest
-from app.archive.formats.graph import Graph
+from app.archive.formats.graph import UNUSABLE, Graph
 from app.archive.formats.hybrid import Beside
 from app.archive.formats.runnable import Layers, contradiction, is_artifact, is_image
 from app.archive.hanging import with_root
 from app.archive.layer_types import with_compression
-from app.archive.model import Compression, Extent, ImageEntry
+from app.archive.model import Compression, Extent, Fault, ImageEntry
 from app.archive.rewriting import list_anew
 from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, new_manifest, strict_json
@@ -79,11 +79,17 @@ class _Agreement:
         self._done: dict[Digest, Manifest] = {}
 
     def entry(self, entry: ImageEntry) -> ImageEntry:
-        title = entry.called[0] if entry.called else ""
-        if not isinstance(entry.root, Descriptor):
+        if not isinstance(entry.root, Descriptor) or entry.root.digest not in self.manifests:
             return entry
-        root = self._agreed(self.manifests[entry.root.digest], title)
-        if root.descriptor.digest == entry.root.digest:
+        try:
+            return self._entry(entry, self.manifests[entry.root.digest])
+        except UNUSABLE as error:
+            return replace(entry, fault=Fault.of(error))
+
+    def _entry(self, entry: ImageEntry, manifest: Manifest) -> ImageEntry:
+        title = entry.called[0] if entry.called else ""
+        root = self._agreed(manifest, title)
+        if root.descriptor.digest == manifest.descriptor.digest:
             return entry
         changed, gone = with_root(entry, root, self.manifests)
         if gone:

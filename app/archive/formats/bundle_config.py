@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.storage_tree import Wanted, valid_path
+from app.archive.formats.storage_tree import Wanted
 from app.archive.yaml import MAX_BYTES, Node, read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Reference
@@ -89,7 +89,7 @@ def _plain_images(lines: Sequence[str]) -> Iterator[Wanted]:
 
 
 def _image(registry: str, repository: str, tag: str) -> Wanted:
-    path = valid_path(repository, tag, IMAGES)
+    path = f"{repository}:{tag}"
     name = f"{registry}/{path}"
     try:
         is_whole = Reference.parse(name).repository == repository
@@ -107,7 +107,7 @@ def _charts(raw: bytes) -> Iterator[Wanted]:
         for chart, versions in _mapping(listed, f"`charts` of {where}").items():
             for version in _texts(versions, f"{chart!r:.300} of {where}"):
                 tag = version.replace("+", "_")  # as helm pushes it: a tag has no plus sign
-                yield Wanted(_CHARTS_PREFIX + chart, tag, path=valid_path(chart, tag, CHARTS))
+                yield Wanted(_CHARTS_PREFIX + chart, tag, path=f"{chart}:{tag}")
 
 
 def _charts_members(raw: bytes) -> Mapping[str, Node]:

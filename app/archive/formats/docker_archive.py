@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 
 from app.archive.formats.contents import Contents, enumerated, tells
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
-from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, ImageEntry
-from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
+from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, Fault, ImageEntry
+from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
 from app.oci import Descriptor, Digest, Platform, refuse_lookalikes, strict_json
 from app.oci.manifest import MAX_REFERENCES
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 
 MANIFEST = "manifest.json"
 _DIGEST_NAME = re.compile(r"(?:blobs/sha256/|sha256:)?([a-f0-9]{64})(?:\.json)?")
+_BAD_CONFIG = (MalformedArchive, DigestMismatch, MissingContent)
 _LAYER_COMPRESSIONS = frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD})  # what runtimes unpack
 
 
@@ -48,9 +49,10 @@ def read_images(
     contents: Contents, entries: Sequence[DockerEntry], *, oci: bool = False
 ) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
     """The images of `entries`, their config blobs, and notes. Entries with one config are one image with the names of
-    all. `oci`: the manifests that will be made are to have OCI media types.
+    all. `oci`: the manifests that will be made are to have OCI media types. An image that lacks something, or whose
+    config cannot be used, has a fault.
 
-    Raises MissingContent (with everything that is missing), DigestMismatch, LimitExceeded, MalformedArchive."""
+    Raises LimitExceeded."""
     reading = _Reading(contents, oci)
     for entry in entries:
         reading.add(entry)
@@ -73,28 +75,42 @@ class _Reading:
         self._names: dict[Digest, dict[str, None]] = {}
         self._blobs: dict[Digest, Extent] = {}
         self._references = 0
-        self._missing: dict[str, None] = {}
         self._notes: dict[str, None] = {}
 
     def add(self, entry: DockerEntry) -> None:
-        config = self._config(entry)
-        if config is None:
-            return
-        if config.descriptor.digest not in self._images:
-            layers = tuple(self._layers(entry, config.diff_ids))
-            platforms = (config.platform,) if tells(config.platform) else ()
-            known = ImageEntry(DockerImage(config.descriptor, layers, self._oci), platforms=platforms)
-            self._images[config.descriptor.digest] = known
-        names = self._names.setdefault(config.descriptor.digest, {})
+        try:
+            config = self._config(entry)
+        except _BAD_CONFIG as error:
+            stand_in = _stand_in(entry)
+            digest = stand_in.digest
+            self._images.setdefault(digest, ImageEntry(DockerImage(stand_in, ()), fault=Fault.of(error)))
+        else:
+            digest = config.descriptor.digest
+            known = self._images.get(digest)
+            if known is None or known.fault is not None:
+                self._images[digest] = self._image(entry, config)
+        names = self._names.setdefault(digest, {})
         names.update(dict.fromkeys(entry.tags))
         if len(names) > self._contents.limits.tags:
             raise LimitExceeded(f"{entry.what} has more than {self._contents.limits.tags} names")
 
-    def _config(self, entry: DockerEntry) -> _Config | None:
+    def _image(self, entry: DockerEntry, config: _Config) -> ImageEntry:
+        faults: list[ArchiveError] = []
+        layers = tuple(self._layers(entry, config.diff_ids, faults))
+        missing = [str(fault) for fault in faults if isinstance(fault, MissingContent)]
+        if missing:
+            faults.insert(0, MissingContent(f"the archive lacks {enumerated(missing)}; save it again"))
+        return ImageEntry(
+            DockerImage(config.descriptor, layers, self._oci),
+            platforms=(config.platform,) if tells(config.platform) else (),
+            fault=Fault.of(faults[0]) if faults else None,
+        )
+
+    def _config(self, entry: DockerEntry) -> _Config:
+        """Raises MissingContent, DigestMismatch, LimitExceeded, MalformedArchive."""
         extent = self._contents.extent(entry.config)
         if extent is None:
-            self._missing[f"the config {entry.config!r:.200} of {entry.what}"] = None
-            return None
+            raise MissingContent(f"the archive lacks the config {entry.config!r:.200} of {entry.what}; save it again")
         if extent not in self._configs:
             self._configs[extent] = self._read_config(entry)
         config = self._configs[extent]
@@ -117,7 +133,10 @@ class _Reading:
         descriptor = Descriptor(OCI_CONFIG if self._oci else DOCKER_CONFIG, Digest.of(raw), len(raw))
         return _Config(descriptor, diff_ids, Platform.of(members))
 
-    def _layers(self, entry: DockerEntry, diff_ids: tuple[Digest, ...]) -> Iterator[DockerLayer]:
+    def _layers(
+        self, entry: DockerEntry, diff_ids: tuple[Digest, ...], faults: list[ArchiveError]
+    ) -> Iterator[DockerLayer]:
+        """Those that are there; `faults` gets what is wrong with the others."""
         self._references += len(diff_ids)
         if self._references > self._contents.limits.references or len(diff_ids) > MAX_REFERENCES:
             raise LimitExceeded(
@@ -125,14 +144,20 @@ class _Reading:
                 f"{self._contents.limits.references} of all together"
             )
         for name, diff_id in zip(entry.layers, diff_ids, strict=True):
-            extent = self._contents.extent(name)
-            if extent is None:
-                foreign = "a foreign layer, " if diff_id in entry.foreign else ""
-                self._missing[f"layer {name!r:.200} ({foreign}diff_id {diff_id}) of {entry.what}"] = None
-                continue
-            if diff_id in entry.foreign:
-                self._notes[f"layer {diff_id} is a foreign layer; its bytes are in the archive and are pushed"] = None
-            yield DockerLayer(diff_id, extent, self._layer_compression(extent, name, entry))
+            try:
+                yield self._layer(entry, name, diff_id)
+            except (MalformedArchive, MissingContent) as error:
+                faults.append(error)
+
+    def _layer(self, entry: DockerEntry, name: str, diff_id: Digest) -> DockerLayer:
+        """Raises MissingContent, MalformedArchive."""
+        extent = self._contents.extent(name)
+        if extent is None:
+            foreign = "a foreign layer, " if diff_id in entry.foreign else ""
+            raise MissingContent(f"layer {name!r:.200} ({foreign}diff_id {diff_id}) of {entry.what}")
+        if diff_id in entry.foreign:
+            self._notes[f"layer {diff_id} is a foreign layer; its bytes are in the archive and are pushed"] = None
+        return DockerLayer(diff_id, extent, self._layer_compression(extent, name, entry))
 
     def _layer_compression(self, extent: Extent, name: str, entry: DockerEntry) -> Compression:
         """Of each layer, as some writers mix them (go-containerregistry looks at the first only: its #284)."""
@@ -145,10 +170,13 @@ class _Reading:
         )
 
     def finish(self) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
-        if self._missing:
-            raise MissingContent(f"the archive lacks {enumerated(list(self._missing))}; save it again")
         images = (replace(image, names=tuple(self._names[digest])) for digest, image in self._images.items())
         return tuple(images), self._blobs, tuple(self._notes)
+
+
+def _stand_in(entry: DockerEntry) -> Descriptor:
+    """For a config that cannot be used: what the image is told apart by."""
+    return Descriptor(DOCKER_CONFIG, named_digest(entry.config) or Digest.of(f"{entry.what} {entry}".encode()), 0)
 
 
 def named_digest(config: str) -> Digest | None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from app.archive.formats.contents import Contents, enumerated, tells
 from app.archive.formats.packages import may_be_package, read_package
-from app.archive.model import Extent
-from app.errors import LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
+from app.archive.model import NO_FAULTS, Extent, Fault
+from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, SizeMismatch
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, is_manifest
 
+# what is wrong with one manifest or config, and not with the archive
+UNUSABLE: tuple[type[ArchiveError], ...] = (MalformedArchive, DigestMismatch, SizeMismatch)
 MAX_PLATFORMS = 100  # told of one image; Docker's largest official images have below 20
 
 
@@ -21,17 +23,24 @@ MAX_PLATFORMS = 100  # told of one image; Docker's largest official images have 
 class Graph:
     """manifests  verified against digest and size; the platform of an image is in its `descriptor`, taken from its
                config where the descriptor says none
-    blobs      every config, layer and child of an unknown type; of the stated size, the digest not yet verified
+    blobs      every config, layer and child of an unknown type that is there; neither size nor digest is verified yet
     parents    of a manifest: the indexes that list it, and the manifests that have it as a layer
-    notes      what is absent and may be"""
+    notes      what is absent and may be
+    faults     why a manifest or blob that is there cannot be used"""
 
     manifests: Mapping[Digest, Manifest]
     blobs: Mapping[Digest, Extent]
     parents: Mapping[Digest, tuple[Digest, ...]]
     notes: tuple[str, ...]
+    faults: Mapping[Digest, Fault] = field(default_factory=lambda: NO_FAULTS)
 
     def __contains__(self, digest: object) -> bool:
         return digest in self.manifests
+
+    def subject(self, digest: Digest) -> Descriptor | None:
+        """Return what the manifest refers to; None if that is nothing, or the manifest is not there."""
+        manifest = self.manifests.get(digest)
+        return None if manifest is None else manifest.subject
 
     def platforms(self, roots: Iterable[Digest]) -> dict[Digest, tuple[Platform, ...]]:
         """Of an image, or of the images below an index, each once, MAX_PLATFORMS at most; those of attestations are
@@ -42,7 +51,9 @@ class Graph:
     def _platforms(self, digest: Digest, found: dict[Digest, tuple[Platform, ...]]) -> tuple[Platform, ...]:
         if digest in found:
             return found[digest]
-        manifest = self.manifests[digest]
+        manifest = self.manifests.get(digest)
+        if manifest is None:
+            return ()
         platform = manifest.descriptor.platform
         platforms: dict[Platform, None] = {}
         if not manifest.is_index and platform is not None and tells(platform):
@@ -66,17 +77,16 @@ class Graph:
 
 
 def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
-    """Follow `roots` down to the last blob. What an index leads to may be missing (image-spec: a layout may lack what
-    it refers to; `docker save` of one platform does), so that it can be cut away; the push has the last word.
+    """Follow `roots` down to the last blob. What is missing is not in the graph, and what cannot be used has its reason
+    in `faults`: whether an image is whole is a question for the push, which knows what of it is wanted.
 
-    Raises MissingContent (with everything that is missing of the roots themselves), DigestMismatch, SizeMismatch,
-    LimitExceeded, MalformedArchive."""
+    Raises LimitExceeded, and what `ReadAt` raises."""
     reading = _Reading(contents)
     waiting = deque((root, 1) for root in roots)
     reading.asked.update(root.digest for root, _ in waiting)
     while waiting:
         descriptor, depth = waiting.popleft()
-        manifest = reading.followed(descriptor, depth)
+        manifest = reading.manifest(descriptor, depth)
         if manifest is None:
             continue
         reading.charge(manifest)
@@ -88,7 +98,7 @@ def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
                 reading.blob(child, descriptor.digest)
         for blob in manifest.blobs:
             reading.blob(blob, descriptor.digest)
-        for package in filter(may_be_package, manifest.layers):
+        for package in filter(may_be_package, filter(reading.holds, manifest.layers)):
             reading.carry(read_package(contents, package), (manifest.descriptor.digest,))
     return reading.graph()
 
@@ -104,27 +114,17 @@ class _Reading:
         self.parents: dict[Digest, dict[Digest, None]] = {}
         self._depths: dict[Digest, int] = {}
         self._blobs: dict[Digest, Extent] = {}
-        self._missing: dict[tuple[Digest, str], None] = {}  # what is missing, and the manifest that it is missing to
+        self._faults: dict[Digest, Fault] = {}
+        self._incomplete: dict[Digest, None] = {}  # manifests that are missing, or lack a blob
         self._absent: dict[Digest, None] = {}
         self._bytes = 0
         self._references = 0
         self.asked: set[Digest] = set()  # roots and children of indexes: others are known as layers alone
-        self._opaque: dict[Digest, None] = {}  # of those: what is no manifest, or not whole
         self._carried: dict[Digest, dict[Digest, Descriptor]] = {}  # by the manifest that they go with
 
-    def followed(self, descriptor: Descriptor, depth: int) -> Manifest | None:
-        """As `manifest`; what is listed as a layer alone, and is no manifest that can be read, is a layer as any."""
-        try:
-            return self.manifest(descriptor, depth)
-        except MalformedArchive:
-            if descriptor.digest in self.asked:
-                raise
-            self._opaque[descriptor.digest] = None
-            return None
-
     def manifest(self, descriptor: Descriptor, depth: int) -> Manifest | None:
-        """None where it is missing, or was read at this depth or below already. One that comes up again further down
-        is followed again, so that `depth` is that of the longest way: later walks may rely on it."""
+        """None where it is missing or cannot be used, or was read at this depth or below already. One that comes up
+        again further down is followed again, so that `depth` is that of the longest way: later walks may rely on it."""
         if depth > self.limits.depth:
             raise LimitExceeded(f"manifest {descriptor.digest} lies deeper than {self.limits.depth} indexes")
         if self._depths.get(descriptor.digest, 0) >= depth:
@@ -141,7 +141,7 @@ class _Reading:
             return
         self.charge(package)
         for blob in package.blobs:
-            extent = self._blobs.get(blob.digest) or self.contents.extent(self.contents.place(blob.digest))
+            extent = self._blobs.get(blob.digest) or self._extent(blob.digest)
             if extent is None or extent.size != blob.size:
                 continue
             self._blobs[blob.digest] = extent
@@ -167,21 +167,23 @@ class _Reading:
         """One digest described in two ways would be one thing to us and another to the next reader."""
         if known is None:
             return
+        digest = descriptor.digest
         if known.descriptor.size != descriptor.size:
-            raise SizeMismatch(
-                f"manifest {descriptor.digest} is described with {known.descriptor.size} bytes and with "
-                f"{descriptor.size} bytes"
-            )
+            sizes = f"{known.descriptor.size} bytes and with {descriptor.size} bytes"
+            self._faults[digest] = Fault(SizeMismatch, f"manifest {digest} is described with {sizes}")
         if known.descriptor.media_type != descriptor.media_type:
-            raise MalformedArchive(
-                f"manifest {descriptor.digest} is described as {known.descriptor.media_type} and as "
-                f"{descriptor.media_type}"
-            )
+            types = f"{known.descriptor.media_type} and as {descriptor.media_type}"
+            self._faults[digest] = Fault(MalformedArchive, f"manifest {digest} is described as {types}")
 
     def _read(self, descriptor: Descriptor) -> Manifest | None:
-        raw = self.contents.read(self.contents.place(descriptor.digest), MAX_MANIFEST_BYTES)
+        digest = descriptor.digest
+        try:
+            raw = self.contents.read(self.contents.place(digest), MAX_MANIFEST_BYTES)
+        except MalformedArchive as error:
+            self._faults[digest] = Fault.of(error)
+            return None
         if raw is None:
-            self._missing[descriptor.digest, f"manifest {descriptor.digest}{_for_platform(descriptor)}"] = None
+            self._incomplete[digest] = None
             return None
         self._bytes += len(raw)
         if len(self.manifests) >= self.limits.nodes or self._bytes > self.limits.manifests_bytes:
@@ -189,8 +191,12 @@ class _Reading:
                 f"the archive holds more than {self.limits.nodes} manifests or {self.limits.manifests_bytes} bytes of "
                 "them; split it"
             )
-        manifest = parse_manifest(raw, descriptor)
-        self.manifests[descriptor.digest] = self._with_platform(manifest)
+        try:
+            manifest = parse_manifest(raw, descriptor)
+        except UNUSABLE as error:
+            self._faults[digest] = Fault.of(error)
+            return None
+        self.manifests[digest] = self._with_platform(manifest)
         return manifest
 
     def _with_platform(self, manifest: Manifest) -> Manifest:
@@ -198,53 +204,60 @@ class _Reading:
         descriptor, config = manifest.descriptor, manifest.config
         if is_stated(descriptor) or config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
             return manifest
-        extent = self.contents.extent(self.contents.place(config.digest))
+        extent = self._extent(config.digest)
         read = None if extent is None else self.contents.config(extent)
         if read is None or not read.platform.known:
             return manifest
         return replace(manifest, descriptor=replace(descriptor, platform=read.platform))
 
     def blob(self, descriptor: Descriptor, parent: Digest) -> None:
-        extent = self._blobs.get(descriptor.digest) or self.contents.extent(self.contents.place(descriptor.digest))
+        extent = self._blobs.get(descriptor.digest) or self._extent(descriptor.digest)
         if extent is not None:
-            if extent.size != descriptor.size:
-                raise SizeMismatch(
-                    f"blob {descriptor.digest} has {extent.size} bytes in the archive where manifest {parent} says "
-                    f"{descriptor.size}"
-                )
             self._blobs[descriptor.digest] = extent
         elif descriptor.urls or descriptor.media_type in NON_DISTRIBUTABLE:
             self._absent[descriptor.digest] = None
-        elif descriptor.data is None:
-            self._missing[parent, f"blob {descriptor.digest} of manifest {parent}"] = None
+            return
+        elif descriptor.data is not None:
+            return
+        if extent is None or extent.size != descriptor.size:
+            self._incomplete[parent] = None
 
-    def _is_index(self, digest: Digest) -> bool:
-        return digest in self.manifests and self.manifests[digest].is_index
+    def holds(self, descriptor: Descriptor) -> bool:
+        return descriptor.digest in self._blobs
+
+    def _extent(self, digest: Digest) -> Extent | None:
+        """None where no file has the content; where a link leads nowhere, or files differ, that is its fault."""
+        try:
+            return self.contents.extent(self.contents.place(digest))
+        except MalformedArchive as error:
+            self._faults[digest] = Fault.of(error)
+            return None
 
     def graph(self) -> Graph:
-        missing = [what for digest, what in self._missing if digest not in self.parents and not self._is_index(digest)]
-        if missing:
-            raise MissingContent(f"the archive lacks {enumerated(missing)}; save it again with all of its content")
         notes = []
         if self._absent:
             absent = enumerated([str(digest) for digest in self._absent])
             notes.append(f"not in the archive and not pushed, as their manifests allow (foreign layers): {absent}")
         notes.extend(self._leave_packages())
         parents = {digest: tuple(above) for digest, above in self.parents.items()}
-        return Graph(self.manifests, self._blobs, parents, tuple(notes))
+        manifests = {digest: held for digest, held in self.manifests.items() if digest not in self._faults}
+        return Graph(manifests, self._blobs, parents, tuple(notes), self._faults)
 
     def _leave_packages(self) -> Iterator[str]:
         """A bundle may leave optional parts of a package out: its manifest, which a registry would refuse, is then a
-        layer as any, and what is there of it goes with the bundle."""
-        self._opaque.update((digest, None) for digest, _ in self._missing if digest not in self.asked)
-        for digest in self._opaque:
-            self.carry(self.manifests.pop(digest, None), self.parents.get(digest, ()))
+        layer as any, and what is there of it goes with the bundle. So is what is listed as a layer alone, and is no
+        manifest that can be read."""
+        unusable = (*self._incomplete, *self._faults)
+        opaque = [digest for digest in dict.fromkeys(unusable) if digest in self.parents and digest not in self.asked]
+        for digest in opaque:
+            self._faults.pop(digest, None)
+            self.carry(self.manifests.pop(digest, None), self.parents[digest])
         for digest, blobs in self._carried.items():
             if digest in self.manifests:
                 self.manifests[digest] = replace(self.manifests[digest], carried=tuple(blobs.values()))
-        if self._opaque:
-            opaque = enumerated([str(digest) for digest in self._opaque])
-            yield f"manifests that are listed as layers, and are not whole, are pushed as layers alone: {opaque}"
+        if opaque:
+            shown = enumerated([str(digest) for digest in opaque])
+            yield f"manifests that are listed as layers, and are not whole, are pushed as layers alone: {shown}"
 
 
 def is_stated(descriptor: Descriptor) -> bool:
@@ -253,7 +266,3 @@ def is_stated(descriptor: Descriptor) -> bool:
     if ANNOTATION_DOCKER_SUBJECT in descriptor.annotations:
         return True
     return descriptor.platform is not None and descriptor.platform.complete
-
-
-def _for_platform(descriptor: Descriptor) -> str:
-    return f" ({descriptor.platform})" if tells(descriptor.platform) else ""

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
 from app.archive.model import Archive, ImageEntry
+from app.errors import InvalidReference
 from app.oci import Descriptor, Digest, Reference
 from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME
 
@@ -92,9 +93,12 @@ def _under(descriptor: Descriptor, names: Mapping[str, str]) -> Descriptor:
 
 
 def _repository(descriptor: Descriptor) -> str:
-    """With the registry. Raises InvalidReference."""
+    """With the registry; what is no reference as it stands, so that it is the image that is refused."""
     name = descriptor.annotations.get(ANNOTATION_IMAGE_NAME) or _reference(descriptor)
-    reference = Reference.parse(name)
+    try:
+        reference = Reference.parse(name)
+    except InvalidReference:
+        return name
     return f"{reference.registry}/{reference.repository}"
 
 

@@ -10,11 +10,11 @@ from typing import Any, TypeGuard
 
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import MANIFEST, read_manifest
-from app.archive.formats.graph import Graph
-from app.archive.model import Archive, Extent, ImageEntry
-from app.errors import InvalidReference, LimitExceeded, MalformedArchive, MissingContent, SizeMismatch
+from app.archive.formats.graph import UNUSABLE, Graph
+from app.archive.model import Archive, Extent, Fault, ImageEntry
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Descriptor, Digest, Manifest, Platform, Reference, parse_manifest, strict_json, verify
-from app.oci.media_types import DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG
+from app.oci.media_types import DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, OCI_MANIFEST
 
 _KINDS = ("ImageIndex", "Image")
 
@@ -34,9 +34,11 @@ class Imgpkg:
         images: dict[Digest, ImageEntry] = {}
         for root in roots:
             digest = root.descriptor.digest
-            known = images.get(digest) or ImageEntry(graph.manifests[digest].descriptor, platforms=platforms[digest])
+            descriptor = graph.manifests[digest].descriptor if digest in graph else root.descriptor
+            known = images.get(digest) or ImageEntry(descriptor, platforms=platforms[digest], fault=root.fault)
             images[digest] = replace(known, names=tuple(dict.fromkeys((*known.names, *root.names))))
-        return Archive(self.name, tuple(images.values()), graph.manifests, graph.blobs, graph.notes)
+        found = tuple(images.values())
+        return Archive(self.name, found, graph.manifests, graph.blobs, graph.notes, faults=graph.faults)
 
 
 def _holds_images(value: object) -> TypeGuard[list[dict[str, Any]]]:
@@ -52,6 +54,7 @@ def _list(value: object) -> list[dict[str, Any]]:
 class _Root:
     descriptor: Descriptor
     names: tuple[str, ...]
+    fault: Fault | None = None
 
 
 @dataclass(slots=True)
@@ -61,18 +64,23 @@ class _Reading:
     contents: Contents
     manifests: dict[Digest, Manifest] = field(default_factory=dict)
     blobs: dict[Digest, Extent] = field(default_factory=dict)
-    missing: dict[str, None] = field(default_factory=dict)
+    faults: dict[Digest, Fault] = field(default_factory=dict)
     absent: dict[str, None] = field(default_factory=dict)
 
     def root(self, value: object, what: str) -> _Root:
-        """Raises MalformedArchive, DigestMismatch, SizeMismatch, LimitExceeded."""
+        """What is wrong with its manifests and configs is its fault. Raises MalformedArchive, LimitExceeded."""
         members = _object(value, what)
         given = [kind for kind in _KINDS if members.get(kind) is not None]
         if len(given) != 1:
             raise MalformedArchive(f"{what} holds neither or both of `Image` and `ImageIndex`")
         described = _object(members[given[0]], what)
         read = self._index if given[0] == "ImageIndex" else self._image
-        return _Root(read(described, what, 1), tuple(_names(described, what)))
+        names = tuple(_names(described, what))
+        try:
+            return _Root(read(described, what, 1), names)
+        except UNUSABLE as error:
+            stand_in = Descriptor(OCI_MANIFEST, Digest.of(f"{what} {names}".encode()), 0)
+            return _Root(stand_in, names, Fault.of(error))
 
     def _index(self, value: dict[str, Any], what: str, depth: int) -> Descriptor:
         if depth > self.contents.limits.depth:
@@ -95,7 +103,7 @@ class _Reading:
         held = replace(manifest, config=replace(config, data=raw), descriptor=_with_platform(manifest, raw, what))
         self.manifests[manifest.descriptor.digest] = held
         for layer in manifest.layers:
-            self._layer(layer, manifest)
+            self._layer(layer)
         return manifest.descriptor
 
     def _manifest(self, value: dict[str, Any], what: str) -> Manifest:
@@ -111,26 +119,21 @@ class _Reading:
         self.manifests[descriptor.digest] = manifest
         return manifest
 
-    def _layer(self, layer: Descriptor, manifest: Manifest) -> None:
-        extent = self.contents.extent(f"{layer.digest.algorithm}-{layer.digest.encoded}.tar.gz")
+    def _layer(self, layer: Descriptor) -> None:
+        try:
+            extent = self.contents.extent(f"{layer.digest.algorithm}-{layer.digest.encoded}.tar.gz")
+        except MalformedArchive as error:
+            self.faults[layer.digest] = Fault.of(error)
+            return
         if extent is not None:
-            if extent.size != layer.size:
-                raise SizeMismatch(
-                    f"layer {layer.digest} has {extent.size} bytes in the archive where manifest "
-                    f"{manifest.descriptor.digest} says {layer.size}"
-                )
             self.blobs[layer.digest] = extent
         elif layer.urls or layer.media_type in NON_DISTRIBUTABLE:
             self.absent[str(layer.digest)] = None
-        elif layer.data is None:
-            self.missing[f"layer {layer.digest} of manifest {manifest.descriptor.digest}"] = None
 
     def graph(self) -> Graph:
-        """Raises MissingContent."""
-        if self.missing:
-            raise MissingContent(f"the archive lacks {enumerated(list(self.missing))}; copy it again")
         absent = f"not in the archive and not pushed, as their manifests allow: {enumerated(list(self.absent))}"
-        return Graph(self.manifests, self.blobs, _parents(self.manifests), (absent,) if self.absent else ())
+        notes = (absent,) if self.absent else ()
+        return Graph(self.manifests, self.blobs, _parents(self.manifests), notes, self.faults)
 
 
 def _parents(manifests: Mapping[Digest, Manifest]) -> dict[Digest, tuple[Digest, ...]]:

@@ -16,7 +16,8 @@ _TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")
 
 
 def detach(top_levels: Sequence[TopLevel], graph: Graph) -> tuple[tuple[TopLevel, ...], tuple[Attached, ...]]:
-    """What stands for itself, and what hangs on something else in the layout. A name of its own stays with each."""
+    """What stands for itself, and what hangs on something else in the layout. A name of its own stays with each. What
+    cannot be read stands for itself, so that the image that it belongs to may be whole."""
     standing: list[TopLevel] = []
     found: list[Attached] = []
     for each in top_levels:
@@ -29,6 +30,6 @@ def detach(top_levels: Sequence[TopLevel], graph: Graph) -> tuple[tuple[TopLevel
 
 
 def _subject(tag: str, each: TopLevel, graph: Graph) -> Digest | None:
-    match = _TAG.fullmatch(tag) if each.ties else None
+    match = _TAG.fullmatch(tag) if each.ties and each.digest in graph else None
     subject = None if match is None else Digest("sha256", match[1])
     return subject if subject in graph and subject != each.digest else None

@@ -72,7 +72,7 @@ def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tu
     images: dict[Digest, TopLevel] = {}
     referring: dict[Digest, TopLevel] = {}
     for each in standing:
-        subject = graph.manifests[each.digest].subject
+        subject = graph.subject(each.digest)
         if each.is_named or (each.digest not in graph.parents and (subject is None or subject.digest not in graph)):
             images[each.digest] = each
         elif each.digest not in graph.parents:
@@ -139,7 +139,7 @@ class _Ownership:
             if self._steps > self._limit:
                 raise LimitExceeded(f"relating referrers to images takes more than {self._limit} steps")
             parents = [*self._graph.parents.get(above, ()), *self._tied.get(above, ())]
-            subject = self._graph.manifests[above].subject
+            subject = self._graph.subject(above)
             if above in self._referring and subject is not None:
                 parents.append(subject.digest)
             waiting.extend(parent for parent in parents if parent not in seen)

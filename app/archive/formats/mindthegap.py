@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from app.archive.formats.bundle_config import CHARTS, IMAGES, read_listing
 from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.storage_tree import Wanted, find, holds_tree, read_archive, tags
-from app.archive.model import Archive
+from app.archive.formats.storage_tree import Wanted, find, holds_tree, read_archive, tags, unusable
+from app.archive.model import Archive, Fault
 from app.errors import MissingContent
 
 
@@ -24,11 +24,8 @@ class MindthegapBundle:
         """What is listed, under the names it is listed by; other tags of the tree stay where they are."""
         listing = read_listing(contents)
         found, absent = find(contents, listing.wanted)
-        if absent:
-            raise MissingContent(
-                f"{IMAGES} or {CHARTS} lists what the bundle does not hold: "
-                f"{enumerated([str(each) for each in absent])}; make the bundle again"
-            )
+        lacks = Fault(MissingContent, f"{IMAGES} or {CHARTS} lists it, and the bundle does not hold it; make it again")
+        found = (*found, *(unusable(each, lacks) for each in absent))
         notes = (*listing.notes, *_unlisted(contents, listing.wanted))
         return read_archive(contents, self.name, found, notes)
 

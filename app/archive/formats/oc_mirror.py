@@ -7,10 +7,10 @@ Blobs that an earlier archive of the same workspace had are left out, but the ta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.storage_tree import (
-    ROOT,
     Wanted,
     count_stray,
     find,
@@ -18,7 +18,6 @@ from app.archive.formats.storage_tree import (
     holds_tree,
     read_archive,
     tags,
-    valid_path,
 )
 from app.archive.model import Archive
 from app.errors import MissingContent
@@ -49,10 +48,8 @@ class OcMirror:
         if absent and not found:
             raise MissingContent(f"the archive lacks the manifests of all its tags: {shown(absent)}; {_EARLIER}")
         notes = [f"not in this archive and not pushed: {shown(absent)}; {_EARLIER}"] if absent else []
-        try:
-            archive = read_archive(contents, self.name, found, notes)
-        except MissingContent as error:
-            raise MissingContent(f"{error}. {_EARLIER}; if this is one of several parts, {JOIN}") from None
+        archive = read_archive(contents, self.name, found, notes)
+        archive = replace(archive, advice=f"{_EARLIER}; if this is one of several parts, {JOIN}")
         stray = 0 if absent else count_stray(contents, archive)
         if stray:  # oc-mirror takes no blob along that none of its tags needs
             raise MissingContent(
@@ -62,13 +59,13 @@ class OcMirror:
 
 
 def all_tags(contents: Contents) -> list[Wanted]:
-    """Under their paths. Raises MissingContent where there is no repository at all, MalformedArchive."""
+    """Under their paths. Raises MissingContent where there is no repository at all."""
     if not holds_repositories(contents):
         raise MissingContent(
             "the archive holds no repositories, as the second and later parts of what oc-mirror writes; "
             f"mirror_000001.tar, the first part, has them: {JOIN}"
         )
-    return [Wanted(repository, tag, path=valid_path(repository, tag, ROOT)) for repository, tag in tags(contents)]
+    return [Wanted(repository, tag, path=f"{repository}:{tag}") for repository, tag in tags(contents)]
 
 
 def _has_working_directory(contents: Contents) -> bool:

@@ -4,23 +4,23 @@ regctl, oras, umoci. Also docker >= 25 and containerd, which put docker's manife
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.archive.formats.agreement import agree
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import read_images
-from app.archive.formats.graph import Graph, read_graph
+from app.archive.formats.graph import UNUSABLE, Graph, read_graph
 from app.archive.formats.hybrid import read_beside, read_the_docker_way, repo_tags_of
 from app.archive.formats.layout_entries import assemble, collect, name_by_repo_tags
 from app.archive.formats.layout_names import Listed
 from app.archive.formats.layout_whole import NOTE as WHOLE
 from app.archive.formats.layout_whole import read_whole, whole_entry
-from app.archive.model import Archive
-from app.errors import LimitExceeded, MalformedArchive, MissingContent
+from app.archive.model import Archive, Fault, ImageEntry
+from app.errors import LimitExceeded, MalformedArchive
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json
-from app.oci.media_types import INDEXES, is_manifest
+from app.oci.media_types import INDEXES, OCI_MANIFEST, is_manifest
 
 MARKER = "oci-layout"
 INDEX = "index.json"
@@ -76,14 +76,33 @@ def read_layouts(contents: Contents, name: str, layouts: Sequence[Layout]) -> Ar
         name_notes = (*name_notes, WHOLE)
     agreed = agree(contents, graph, entries, beside)
     graph = agreed.graph
-    images = [read_the_docker_way(contents, graph, image, repo_tags_of(beside)) for image in agreed.entries]
+    images = [_read_the_docker_way(contents, graph, image, repo_tags_of(beside)) for image in agreed.entries]
     blobs, notes = dict(graph.blobs), [*_unknown(listed), *graph.notes, *name_notes, *agreed.notes]
     for layout, documents in zip(layouts, beside, strict=True):
         more, configs, docker_notes = read_images(layout.contents, documents.unlisted, oci=True)
         images.extend(more)
         blobs.update(configs)
         notes.extend(docker_notes)
-    return Archive(name, tuple(images), graph.manifests, blobs, tuple(notes), contradictions=agreed.contradictions)
+    return Archive(
+        name,
+        tuple(images),
+        graph.manifests,
+        blobs,
+        tuple(notes),
+        contradictions=agreed.contradictions,
+        faults=graph.faults,
+    )
+
+
+def _read_the_docker_way(
+    contents: Contents, graph: Graph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
+) -> ImageEntry:
+    if isinstance(entry.root, Descriptor) and entry.root.digest not in graph:
+        return entry
+    try:
+        return read_the_docker_way(contents, graph, entry, repo_tags)
+    except UNUSABLE as error:
+        return replace(entry, fault=Fault.of(error))
 
 
 def check_version(contents: Contents) -> None:
@@ -102,7 +121,7 @@ def check_version(contents: Contents) -> None:
 
 def list_layout(contents: Contents, blobs: Contents | None = None) -> list[Descriptor]:
     """The descriptors of index.json; `blobs`, if the content that it leads to is looked up elsewhere. Raises
-    MalformedArchive, MissingContent, LimitExceeded."""
+    MalformedArchive, LimitExceeded."""
     what = f"{contents.directory}{INDEX}"[-MAX_PATH:]
     raw = contents.read(INDEX, contents.limits.docker_manifest_bytes) or b""
     members = strict_json(raw, what=what, limit=contents.limits.docker_manifest_bytes)
@@ -121,27 +140,28 @@ def list_layout(contents: Contents, blobs: Contents | None = None) -> list[Descr
 
 
 def _descriptor(contents: Contents, members: Any, what: str) -> Descriptor:
-    """A media type that is left out is told by the content: some writers leave it out at this place."""
+    """A media type that is left out is told by the content: some writers leave it out at this place. What cannot be
+    read is taken for a manifest, so that it is one image that is bad."""
     if not isinstance(members, dict) or members.get("mediaType"):
         return Descriptor.parse(members, what)
     digest = Digest.parse(members.get("digest"))
-    raw = contents.read(contents.place(digest), MAX_MANIFEST_BYTES)
-    if raw is None:
-        raise MissingContent(f"the archive lacks manifest {digest}, {what}; save it again")
-    content = strict_json(raw, what=f"manifest {digest}", limit=MAX_MANIFEST_BYTES)
-    media_type = media_type_of(content) if isinstance(content, dict) else None
+    try:
+        raw = contents.read(contents.place(digest), MAX_MANIFEST_BYTES) or b""
+        content = strict_json(raw, what=f"manifest {digest}", limit=MAX_MANIFEST_BYTES)
+    except MalformedArchive:
+        content = None
+    media_type = media_type_of(content) if isinstance(content, dict) else OCI_MANIFEST
     return Descriptor.parse({**members, "mediaType": media_type}, what)
 
 
 def _present(listed: Sequence[Listed], graph: Graph) -> Iterator[Listed]:
-    """oras lists the children of an index here, too; what is missing of those is the index's affair. Raises
-    MissingContent where it has a name of its own."""
+    """What is an image, be it whole or not. oras lists the children of an index here, too; what is missing of those is
+    the index's affair, unless one has a name of its own."""
     for entry in listed:
-        name = entry.name
-        if entry.descriptor.digest in graph:
+        digest, name = entry.descriptor.digest, entry.name
+        is_called = name.full or name.path or name.bare_tag or name.placeholder
+        if digest in graph or is_called or digest not in graph.parents:
             yield entry
-        elif called := name.full or name.path or name.bare_tag or name.placeholder:
-            raise MissingContent(f"the archive lacks manifest {entry.descriptor.digest}, {called}")
 
 
 def _unknown(listed: Sequence[Listed]) -> tuple[str, ...]:

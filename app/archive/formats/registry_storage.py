@@ -3,6 +3,8 @@ or in any directory, as `tar czf backup.tgz /var/lib/registry` makes it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.archive.formats.contents import Contents
 from app.archive.formats.oc_mirror import JOIN, all_tags, shown
 from app.archive.formats.storage_tree import find, read_archive, storages
@@ -23,11 +25,14 @@ class RegistryStorage:
         return unite(archives, contents.limits)
 
     def _read(self, contents: Contents) -> Archive:
+        """Every tag whose manifest is there: a registry keeps the tags of manifests that were deleted."""
         found, absent = find(contents, all_tags(contents))
-        if absent:
+        remedy = f"if this is the first of several parts that oc-mirror wrote, {JOIN}"
+        if absent and not found:
             raise MissingContent(
-                f"the archive lacks the manifests of {shown(absent)}; save the storage again, or, if this is the "
-                f"first of several parts that oc-mirror wrote, {JOIN}"
+                f"the archive lacks the manifests of all its tags: {shown(absent)}; save the storage again; {remedy}"
             )
-        note = "a registry's storage without a list of what is wanted: every tag in it is pushed"
-        return read_archive(contents, self.name, found, [note])
+        notes = ["a registry's storage without a list of what is wanted: every tag in it is pushed"]
+        if absent:
+            notes.append(f"these tags have no manifest in the storage and are not pushed: {shown(absent)}; {remedy}")
+        return replace(read_archive(contents, self.name, found, notes), advice=f"save the storage again; {remedy}")

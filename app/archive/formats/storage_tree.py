@@ -11,15 +11,15 @@ A link holds a digest and nothing else. Media types are not kept; a manifest tel
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.contents import Contents
-from app.archive.formats.graph import read_graph
-from app.archive.model import Archive, ImageEntry
+from app.archive.formats.graph import UNUSABLE, read_graph
+from app.archive.model import Archive, Fault, ImageEntry
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Reference, media_type_of, strict_json, verify
-from app.oci.media_types import is_manifest
+from app.oci.media_types import OCI_MANIFEST, is_manifest
 
 ROOT = "docker/registry/v2"
 _REPOSITORIES = f"{ROOT}/repositories"
@@ -50,10 +50,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A wanted tag and the manifest that it points to, whose bytes were checked."""
+    """A wanted tag and the manifest that it points to, whose bytes were checked; or why that cannot be used."""
 
     wanted: Wanted
     root: Descriptor
+    fault: Fault | None = None
 
 
 def blob_place(digest: Digest) -> str:
@@ -86,31 +87,41 @@ def tags(contents: Contents) -> Iterator[tuple[str, str]]:
             yield found["repository"], found["tag"]
 
 
-def valid_path(repository: str, tag: str, what: str) -> str:
-    """`repository:tag`. `what` says in messages where it stands. Raises MalformedArchive."""
-    path = f"{repository}:{tag}"
-    try:
-        Reference.parse_destination(path, "the name")
-    except InvalidReference as error:
-        raise MalformedArchive(f"{what} has what no registry could hold: {error}") from None
-    return path
-
-
 def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...], tuple[Wanted, ...]]:
     """What is wanted and there, and what is wanted and absent, as a registry over this tree would answer.
 
-    Raises LimitExceeded, MalformedArchive, DigestMismatch."""
+    Raises LimitExceeded."""
     if len(wanted) > contents.limits.nodes:
         raise LimitExceeded(f"the storage has {len(wanted)} tags to push; at most {contents.limits.nodes} are read")
     roots = _Roots(contents)
     found, absent = [], []
     for each in wanted:
-        root = roots.of(each)
-        if root is None:
-            absent.append(each)
-        else:
+        try:
+            root = roots.of(each)
+            fault = _fault_of_name(each) if root is None else None
+        except UNUSABLE as error:
+            root, fault = None, _fault_of_name(each) or Fault.of(error)
+        if root is not None:
             found.append(Found(each, root))
+        elif fault is not None:
+            found.append(unusable(each, fault))
+        else:
+            absent.append(each)
     return tuple(found), tuple(absent)
+
+
+def _fault_of_name(wanted: Wanted) -> Fault | None:
+    """Of what is absent: whether it is because no registry could hold that name."""
+    try:
+        Reference.parse_destination(f"{wanted.repository}:{wanted.tag}", "the name")
+    except InvalidReference as error:
+        return Fault.of(error)
+    return None
+
+
+def unusable(wanted: Wanted, fault: Fault) -> Found:
+    """Return a tag that leads to no manifest; a descriptor of nothing tells it apart from others."""
+    return Found(wanted, Descriptor(OCI_MANIFEST, Digest.of(str(wanted).encode()), 0), fault)
 
 
 class _Roots:
@@ -167,8 +178,7 @@ def describe(raw: bytes, digest: Digest) -> Descriptor:
     media_type = media_type_of(members) if isinstance(members, dict) else ""
     if not is_manifest(media_type) or members.get("schemaVersion") == 1:
         raise MalformedArchive(
-            f"{what}, to which a tag points, is no image manifest and no index of today; make the archive again "
-            "without it",
+            f"{what}, to which a tag points, is no image manifest and no index of today; leave it out",
             content=f"its media type is {media_type!r:.100}",
         )
     return replace(descriptor, media_type=media_type)
@@ -181,21 +191,23 @@ def count_stray(contents: Contents, archive: Archive) -> int:
     return sum(name not in reached for name in blobs)
 
 
-def read_archive(contents: Contents, name: str, found: Iterable[Found], notes: Sequence[str]) -> Archive:
+def read_archive(contents: Contents, name: str, found: Sequence[Found], notes: Sequence[str]) -> Archive:
     """The Archive of the format `name` that holds what was found; one image per digest, with all of its names.
 
     Raises what `read_graph` raises, and LimitExceeded."""
     roots: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
+    faults = {each.root.digest: each.fault for each in found}
     for each in found:
         _, names, paths = roots.setdefault(each.root.digest, (each.root, {}, {}))
         names.update(dict.fromkeys(filter(None, [each.wanted.name])))
         paths.update(dict.fromkeys(filter(None, [each.wanted.path])))
         if len(names) + len(paths) > contents.limits.tags:
             raise LimitExceeded(f"image {each.root.digest} has more than {contents.limits.tags} names")
-    graph = read_graph(replace(contents, place=blob_place), [root for root, _, _ in roots.values()])
+    readable = [root for digest, (root, _, _) in roots.items() if faults[digest] is None]
+    graph = read_graph(replace(contents, place=blob_place), readable)
     platforms = graph.platforms(roots)
     images = tuple(
-        ImageEntry(root, names=tuple(names), paths=tuple(paths), platforms=platforms[digest])
+        ImageEntry(root, tuple(names), tuple(paths), platforms=platforms[digest], fault=faults[digest])
         for digest, (root, names, paths) in roots.items()
     )
-    return Archive(name, images, graph.manifests, graph.blobs, (*notes, *graph.notes))
+    return Archive(name, images, graph.manifests, graph.blobs, (*notes, *graph.notes), faults=graph.faults)

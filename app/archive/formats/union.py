@@ -23,14 +23,23 @@ def unite(archives: Sequence[Archive], limits: Limits) -> Archive:
         blobs.update(archive.blobs)
         for image in archive.images:
             key = _key(image)
-            images[key] = _with_names(images[key], image) if key in images else image
+            known = images.get(key)
+            images[key] = image if known is None else _merged(known, image)
     size = sum(len(manifest.raw) for manifest in manifests.values())
     if len(manifests) > limits.nodes or size > limits.manifests_bytes:
         raise LimitExceeded(
             f"the archive holds more than {limits.nodes} manifests or {limits.manifests_bytes} bytes of them; split it"
         )
     notes = dict.fromkeys(note for archive in archives for note in archive.notes)
-    return Archive(archives[0].format, tuple(images.values()), manifests, blobs, tuple(notes))
+    faults = {digest: fault for archive in archives for digest, fault in archive.faults.items()}
+    return replace(
+        archives[0],
+        images=tuple(images.values()),
+        manifests=manifests,
+        blobs=blobs,
+        notes=tuple(notes),
+        faults={digest: fault for digest, fault in faults.items() if digest not in manifests},
+    )
 
 
 def _key(image: ImageEntry) -> object:
@@ -39,9 +48,10 @@ def _key(image: ImageEntry) -> object:
     return is_docker, root.digest, image.referrers, image.attached
 
 
-def _with_names(image: ImageEntry, other: ImageEntry) -> ImageEntry:
+def _merged(image: ImageEntry, other: ImageEntry) -> ImageEntry:
+    """The names of both, and the content of one that can be pushed."""
     return replace(
-        image,
+        image if image.fault is None else other,
         names=tuple(dict.fromkeys((*image.names, *other.names))),
         paths=tuple(dict.fromkeys((*image.paths, *other.paths))),
         bare_tags=tuple(dict.fromkeys((*image.bare_tags, *other.bare_tags))),

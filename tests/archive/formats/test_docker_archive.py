@@ -10,6 +10,7 @@ from app.archive import Compression, DockerImage, Limits
 from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
 from app.oci import Digest
 from app.oci.media_types import DOCKER_CONFIG
+from tests.push.given import planned
 from tests.support import archives
 from tests.support.archives import Image, Member, docker_members, docker_save, files, tagged, tar
 from tests.support.opening import opened, taken_in
@@ -178,7 +179,7 @@ def test_everything_that_is_missing_is_named_at_once() -> None:
     members = [member for member in docker_members([ONE, TWO], style="podman") if member.name.endswith("n")]
     del members[0]  # the config of the first image
     with pytest.raises(MissingContent) as refused:
-        opened(tar(members))
+        planned(tar(members))
     message = str(refused.value)
     assert "the config" in message
     assert message.count("diff_id sha256:") == 2

@@ -10,9 +10,10 @@ import pytest
 from app.archive import Archive
 from app.errors import InvalidReference, MalformedArchive
 from app.oci import Descriptor
+from tests.push.given import planned
 from tests.support.archives import Member, Node, files, image, oci_artifact, oci_image, oci_index, tar
 from tests.support.hauler import CURRENT, LEGACY, Held, Stored, haul, held_chart, held_file
-from tests.support.opening import opened
+from tests.support.opening import opened, taken_in
 
 NGINX = oci_image(image({"bin/nginx": b"nginx"}))
 TEAM = oci_image(image({"bin/team": b"team"}))
@@ -93,7 +94,7 @@ def test_a_file_that_no_repository_can_be_called_after_is_left_out_with_a_note()
 
 def test_a_name_that_cannot_be_is_told() -> None:
     with pytest.raises(InvalidReference):
-        opened(haul([Held(SIGNATURE, "index.docker.io/Upper:1", "sigs")]))
+        planned(taken_in(haul([Held(SIGNATURE, "index.docker.io/Upper:1", "sigs")]))[1].data)
 
 
 def layout(index: dict[str, Any]) -> bytes:

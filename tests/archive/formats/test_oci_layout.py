@@ -15,6 +15,7 @@ from app.errors import (
     SizeMismatch,
 )
 from app.oci import Descriptor, Digest
+from tests.push.given import planned
 from tests.support import archives
 from tests.support.archives import Entry, Member, Node, entry, oci_image, oci_index, oci_layout, oci_members, tar
 from tests.support.opening import opened, taken_in
@@ -350,7 +351,7 @@ def test_a_missing_manifest_that_has_a_name_is_refused() -> None:
     index = multi()
     arm = index.children[1]
     for listed in (entry(arm, ref="a/b:arm"), entry(arm, ref="arm")):
-        with pytest.raises(MissingContent, match=f"{arm.digest}.*arm"):
+        with pytest.raises(MissingContent, match=f"arm.*{arm.digest}"):
             opened(oci_layout([entry(index), listed], without=[arm.digest]))
 
 
@@ -404,7 +405,7 @@ def test_one_digest_described_in_two_ways_is_refused(again: dict[str, object], d
     liar = Node(raw, archives.OCI_INDEX, children=(NODE,))
     entries = [NAMED, entry(liar)] if deeper else [entry(liar), entry(oci_index([NODE]))]
     with pytest.raises((SizeMismatch, MalformedArchive)):
-        opened(oci_layout(entries))
+        planned(oci_layout(entries), rename=[f"{NODE.digest}=a/b:1"])
 
 
 def nested(depth: int) -> Node:
