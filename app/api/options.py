@@ -36,6 +36,8 @@ OPTIONS: Mapping[str, str] = {
     "Configs and layers keep their bytes; the digests of converted manifests change.",
     "allow_missing": "`true`: push an image index although the archive lacks some of its children, if the registry "
     "takes it. `platforms` instead makes a new index of what is there.",
+    "keep_going": "`true`: push every image that is whole; each bad archive or image gets its own problem, and the job "
+    "ends `failed` with their count. By default one bad image refuses the request, and all bad ones are listed.",
     "verify": "What is asked for after the push, and of an image that is there already: where its `tag` leads, also "
     "the existence and size of its `blobs`, also their `content` (every blob is read back and hashed), or `none`. As "
     "the registry's own setting says if left out.",

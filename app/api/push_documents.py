@@ -20,6 +20,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "checksum": {"type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$"},
     "media_types": {"type": "string", "enum": list(MEDIA_TYPES), "default": "keep"},
     "allow_missing": {"type": "boolean", "default": False},
+    "keep_going": {"type": "boolean", "default": False},
     "verify": {"type": "string", "enum": list(Verification)},
     "dry_run": {"type": "boolean", "default": False},
     "wait": {"type": "number", "minimum": 0},

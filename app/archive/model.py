@@ -84,6 +84,11 @@ class Fault:
         return cls(type(error), str(error.args[0]), getattr(error, "content", ""))
 
     @property
+    def unquoted(self) -> Fault:
+        """The same, with nothing that stands in the archive."""
+        return Fault(self.kind, self.message)
+
+    @property
     def error(self) -> TarmacError:
         error = self.kind(self.message)
         if isinstance(error, ArchiveError):

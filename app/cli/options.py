@@ -44,7 +44,7 @@ def _given(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
         value = getattr(arguments, name, None)
         if value is not None:
             yield name, value if isinstance(value, list) else [value]
-    for name in ("dry_run", "allow_missing"):
+    for name in ("dry_run", "allow_missing", "keep_going"):
         if getattr(arguments, name, False):
             yield name, ["true"]
 

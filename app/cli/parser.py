@@ -160,6 +160,11 @@ def _add_naming(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-missing", action="store_true", help="push an index although the archive lacks some of its children"
     )
+    parser.add_argument(
+        "--keep-going",
+        action="store_true",
+        help="push every image that is whole, although others are not; ends with 1 all the same",
+    )
     parser.add_argument("--format", metavar="NAME", help="refuse another format than docker-archive, oci-archive, …")
 
 

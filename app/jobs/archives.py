@@ -56,14 +56,18 @@ def path_archives(
     return tuple(archives.values())
 
 
+def quotes_nothing(archives: Sequence[JobArchive]) -> bool:
+    """Whether errors may quote nothing that the archives hold: whoever may name a file may not read it."""
+    return any(archive.source is not ArchiveSource.UPLOAD for archive in archives)
+
+
 @contextmanager
 def nothing_quoted(archives: Sequence[JobArchive] | None = None) -> Iterator[None]:
-    """An error of files that were named by path, as all are without `archives`, quotes nothing that they hold: whoever
-    may name a file may not read it."""
+    """An error of files that were named by path, as all are without `archives`, quotes nothing that they hold."""
     try:
         yield
     except ArchiveError as error:
-        if archives is None or any(archive.source is not ArchiveSource.UPLOAD for archive in archives):
+        if archives is None or quotes_nothing(archives):
             error.content = ""
         raise
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from app.archive import Archive, Limits, TarIndex, index_file
 from app.errors import Forbidden, MissingContent, Problem, TarmacError
+from app.jobs.archives import quotes_nothing
 from app.jobs.bounds import add_notices, shorten
 from app.jobs.caller import Submitter
 from app.jobs.job import Job, JobArchive, JobImage
@@ -18,7 +19,7 @@ from app.push.plan import ImageTarget
 from app.push.planning import draft_plan, without_images
 from app.push.refusals import refusal
 from app.push.signatures import SignaturePolicy, check_signatures
-from app.push.understanding import told_by_name, understand
+from app.push.understanding import told_by_name, understand, unquoted
 from app.spool import OpenFile, Spool
 from app.threads import hashing, plan_in_thread
 
@@ -151,6 +152,8 @@ class Opener:
             indexed = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
             archives, sources = understand(indexed, files, self.limits, names)
             stack.pop_all()
+        if quotes_nothing(job.archives):
+            archives = [unquoted(archive) for archive in archives]
         named = zip(job.archives, archives, strict=True)
         known = tuple(replace(each, format=archive.format) for each, archive in named)
         return Understood(known, tuple(archives), tuple(sources))

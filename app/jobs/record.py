@@ -123,7 +123,10 @@ def _digest(text: str | None) -> Digest | None:
 
 
 def options_members(options: PushOptions) -> dict[str, Any]:
-    members = {each.name: getattr(options, each.name) for each in fields(PushOptions)}
+    """What release 0.1.0 does not know is left out unless it is given, so that its idempotency keys still match."""
+    members = {field.name: getattr(options, field.name) for field in fields(PushOptions)}
+    if not options.keep_going:
+        del members["keep_going"]
     return members | {
         "rename": [list(pair) for pair in options.rename],
         "images": list(options.images),

@@ -124,9 +124,11 @@ def absent_blobs(archive: Archive, manifest: Manifest) -> Iterator[Fault | str]:
 def _absent(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[Fault | str]:
     extent = archive.blobs.get(descriptor.digest)
     may_be = descriptor.urls or descriptor.media_type in NON_DISTRIBUTABLE or descriptor.data is not None
-    if extent is None:
+    if descriptor.digest in archive.faults:
+        yield archive.faults[descriptor.digest]
+    elif extent is None:
         if not may_be:
-            yield _why(archive, descriptor, what)
+            yield what
     elif extent.size != descriptor.size:
         sizes = f"has {extent.size} bytes in the archive where its descriptor says {descriptor.size}"
         yield Fault(SizeMismatch, f"{what} {sizes}")

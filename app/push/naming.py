@@ -182,10 +182,14 @@ def _own_digest(entry: ImageEntry) -> Digest | None:
 
 
 def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
-    """Return the image with `error` as the reason why it cannot be pushed, unless it has another one."""
-    if target.entry.fault is not None:
+    """Return the image with `error` as the reason why it cannot be pushed, unless it has another one. The message names
+    the image."""
+    entry, fault = target.entry, Fault.of(error)
+    if entry.fault is not None:
         return target
-    return replace(target, entry=replace(target.entry, fault=Fault.of(error)))
+    if entry.called and title(entry) not in fault.message:
+        fault = replace(fault, message=f"{title(entry):.300}: {fault.message}")
+    return replace(target, entry=replace(entry, fault=fault))
 
 
 def _without_conflicts(targets: Sequence[ImageTarget], told: Archives) -> Iterator[ImageTarget]:

@@ -37,9 +37,8 @@ def refusal(plan: PushPlan) -> TarmacError | None:
         more = f"; and {len(refused) - len(told)} more" if len(refused) > len(told) else ""
         first = type(first)(f"{len(refused)} of {len(plan.images)} images cannot be pushed: {'; '.join(told)}{more}")
     if others:
-        first.args = (
-            f"{first.args[0]}. Leave them out with `images`, or pass keep_going=true to push the {others} others",
-        )
+        rest = "the other one" if others == 1 else f"the {others} others"
+        first.args = (f"{first.args[0]}. Leave out what is bad with `images`, or pass keep_going=true to push {rest}",)
     return first
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.archive import FORMATS, Archive, Limits, TarIndex
 from app.archive.formats import Contents, join_indexes, open_archive, parts_of_storage
@@ -53,6 +53,13 @@ def put_together(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits:
     every[parts[0]] = join_indexes([indexes[part] for part in parts])
     sources[parts[0]] = JoinedFile(tuple(files[part] for part in parts))
     return Together(tuple(every), tuple(sources), parts)
+
+
+def unquoted(archive: Archive) -> Archive:
+    """Return `archive` with faults that quote nothing of what it holds."""
+    images = (image if image.fault is None else replace(image, fault=image.fault.unquoted) for image in archive.images)
+    faults = {digest: fault.unquoted for digest, fault in archive.faults.items()}
+    return replace(archive, images=tuple(images), faults=faults)
 
 
 def understand(

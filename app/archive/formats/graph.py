@@ -247,7 +247,8 @@ class _Reading:
         """A bundle may leave optional parts of a package out: its manifest, which a registry would refuse, is then a
         layer as any, and what is there of it goes with the bundle. So is what is listed as a layer alone, and is no
         manifest that can be read."""
-        unusable = (*self._incomplete, *self._faults)
+        unreadable = (digest for digest, fault in self._faults.items() if fault.kind is MalformedArchive)
+        unusable = (*self._incomplete, *unreadable)
         opaque = [digest for digest in dict.fromkeys(unusable) if digest in self.parents and digest not in self.asked]
         for digest in opaque:
             self._faults.pop(digest, None)
