@@ -21,7 +21,8 @@ async def test_a_refused_upload_has_the_problem_of_every_image_in_its_document(b
     async with bench.service() as service:
         with pytest.raises(MissingContent, match="2 of 3 images cannot be pushed"):
             await upload(service, BROKEN)
-        (job,), _ = await service.page()
+        (brief,), _ = await service.page()
+        job = await service.get(brief.id)
     assert job.state is JobState.FAILED
     assert {image.state for image in job.images} == {ImageState.FAILED}
     details = [image.problem.detail for image in job.images if image.problem is not None]
