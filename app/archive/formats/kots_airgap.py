@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.contents import Contents
 from app.archive.formats.inner_archive import InnerArchives
-from app.archive.formats.storage_tree import ROOT, Wanted, find, read_archive, storages, tags, valid_path
+from app.archive.formats.storage_tree import ROOT, Wanted, find, read_archive, storages, tags, unusable
 from app.archive.formats.union import unite
-from app.archive.model import Archive, ImageEntry
+from app.archive.model import Archive, Fault, ImageEntry
 from app.archive.yaml import MAX_BYTES, Node, read_members
-from app.errors import InvalidReference, MissingContent
-from app.oci import Reference
+from app.errors import InvalidReference, MalformedArchive, MissingContent, TruncatedArchive, UnknownFormat
+from app.oci import Descriptor, Digest, Reference
+from app.oci.media_types import OCI_MANIFEST
 
 AIRGAP = "airgap.yaml"
 IMAGES = "images/"
 _API = "kots.io/"
 _KIND = "Airgap"
+_UNREADABLE = (MalformedArchive, TruncatedArchive, UnknownFormat)
 ONLY_IMAGES = "the images of the airgap bundle are pushed; the application (app.tar.gz) and what is beside it are not"
 
 
@@ -38,8 +40,7 @@ class KotsAirgap:
         return _KIND.encode() in raw and _is_airgap(_document(raw))
 
     def read(self, contents: Contents) -> Archive:
-        """Every tag of every storage, and every archive in images/. Raises MissingContent, UnknownFormat, and what the
-        readers of both kinds raise."""
+        """Every tag of every storage, and every archive in images/. Raises LimitExceeded."""
         spec = _mapping(_document(contents.read(AIRGAP, MAX_BYTES) or b"").get("spec"))
         cluster = _mapping(_mapping(spec.get("embeddedClusterArtifacts")).get("registry"))
         lists = {f"{_text(cluster.get('dir')).strip('/')}/": _texts(cluster.get("savedImages"))}
@@ -66,12 +67,10 @@ def _read_storage(contents: Contents, saved: Sequence[str]) -> Archive:
     wanted = [_wanted(name, repositories) for name in saved]
     listed = {(each.repository, each.tag) for each in wanted}
     others = [(repository, tag) for repository, tag in there if (repository, tag) not in listed]
-    wanted += [Wanted(repository, tag, path=valid_path(repository, tag, ROOT)) for repository, tag in others]
+    wanted += [Wanted(repository, tag, path=f"{repository}:{tag}") for repository, tag in others]
     found, absent = find(contents, wanted)
-    if absent:
-        missing = enumerated([str(each) for each in absent])
-        raise MissingContent(f"the airgap bundle lacks images that {AIRGAP} lists: {missing}; download it again")
-    return read_archive(contents, KotsAirgap.name, found, ())
+    lacks = Fault(MissingContent, f"{AIRGAP} lists it, and the airgap bundle does not hold it; download it again")
+    return read_archive(contents, KotsAirgap.name, (*found, *(unusable(each, lacks) for each in absent)), ())
 
 
 def _untagged(contents: Contents) -> Iterator[str]:
@@ -83,11 +82,12 @@ def _untagged(contents: Contents) -> Iterator[str]:
 
 
 def _wanted(name: str, repositories: set[str]) -> Wanted:
-    """KOTS itself looks for the last part of the name; a storage that has more of it is read, too."""
+    """KOTS itself looks for the last part of the name; a storage that has more of it is read, too. What is no name is
+    not there."""
     try:
         reference = Reference.parse(name)
-    except InvalidReference as error:
-        raise InvalidReference(f"`savedImages` of {AIRGAP} has {error}") from None
+    except InvalidReference:
+        return Wanted(name, "", name=name)
     parts = [reference.registry, *reference.repository.split("/")]
     ends = ["/".join(parts[start:]) for start in range(len(parts))]
     repository = next((end for end in ends if end in repositories), ends[-1])
@@ -103,9 +103,18 @@ def _read_archives(contents: Contents, directories: Sequence[str]) -> Iterator[A
         _, _, path = member.name.removeprefix(IMAGES).partition("/")  # behind images/docker-archive/
         if not member.name.startswith(IMAGES) or not path or member.name.startswith(_places(directories)):
             continue
-        archive = inner.open(member.name, member.extent)
+        try:
+            archive = inner.open(member.name, member.extent)
+        except _UNREADABLE as error:
+            yield Archive(KotsAirgap.name, (_unusable(path, Fault.of(error)),), {}, {})
+            continue
         images = tuple(_named(image, path) for image in archive.images) if len(archive.images) == 1 else archive.images
         yield replace(archive, format=KotsAirgap.name, images=images)
+
+
+def _unusable(path: str, fault: Fault) -> ImageEntry:
+    """An archive that cannot be read, under the name that its path is."""
+    return _named(ImageEntry(Descriptor(OCI_MANIFEST, Digest.of(path.encode()), 0), fault=fault), path)
 
 
 def _places(directories: Sequence[str]) -> tuple[str, ...]:

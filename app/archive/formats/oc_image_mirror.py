@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.addressed import place_anywhere
-from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.graph import Graph, read_graph
+from app.archive.formats.contents import Contents
+from app.archive.formats.graph import UNUSABLE, Graph, read_graph
 from app.archive.formats.storage_tree import describe
-from app.archive.model import Archive, ImageEntry
+from app.archive.model import Archive, Fault, ImageEntry
 from app.archive.tar_index import MemberKind
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive, MissingContent
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, parse_tag
+from app.oci.media_types import OCI_MANIFEST
 
 METADATA = "publish/.metadata.json"  # of oc-mirror v1, in the first file of a set
 _MANIFEST = re.compile(r"(?:.*?/)?v2/(?P<repository>.+)/manifests/(?P<name>[^/]+)")
@@ -36,11 +37,13 @@ _PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A manifest of a repository and what it is called there: a tag, or None for its digest alone."""
+    """A manifest of a repository and what it is called there: a tag, or None for its digest alone. `fault`: why it
+    cannot be used."""
 
     repository: str
     tag: str | None
     descriptor: Descriptor
+    fault: Fault | None = None
 
 
 class OcImageMirror:
@@ -50,18 +53,20 @@ class OcImageMirror:
         return any(map(_CONTENT.search, contents.names()))
 
     def read(self, contents: Contents) -> Archive:
-        """Every tag, and every manifest without one that no index of its repository lists. Raises MissingContent,
-        MalformedArchive, DigestMismatch, LimitExceeded."""
+        """Every tag, and every manifest without one that no index of its repository lists. Raises LimitExceeded."""
         placed = replace(contents, place=place_anywhere(contents))
         manifests = _Manifests(placed)
         found = list(manifests.find())
-        if manifests.missing:
-            raise MissingContent(f"the archive lacks the manifests of {enumerated(manifests.missing)}; {_PARTS}")
-        try:
-            graph = read_graph(placed, [manifest.descriptor for manifest in found])
-        except MissingContent as error:
-            raise MissingContent(f"{error}; {_PARTS}") from None
-        return Archive(self.name, _images(found, graph), graph.manifests, graph.blobs, graph.notes)
+        graph = read_graph(placed, [manifest.descriptor for manifest in found if manifest.fault is None])
+        return Archive(
+            self.name,
+            _images(found, graph),
+            graph.manifests,
+            graph.blobs,
+            graph.notes,
+            faults=graph.faults,
+            advice=_PARTS,
+        )
 
 
 def is_part(contents: Contents) -> bool:
@@ -76,7 +81,6 @@ class _Manifests:
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
         self._known: dict[Digest, Descriptor] = {}
-        self.missing: list[str] = []
 
     def find(self) -> Iterator[_Found]:
         count = 0
@@ -98,11 +102,16 @@ class _Manifests:
         stated = None if is_link or self._is_referrers_tag(name, called) else _digest(called)
         if member.kind is MemberKind.DIRECTORY or (stated is None and not _is_tag(called)):
             return None
-        descriptor = self._describe(name, stated or (_digest(member.target.rpartition("/")[2]) if is_link else None))
+        digest = stated or (_digest(member.target.rpartition("/")[2]) if is_link else None)
+        tag = called if stated is None else None
+        try:
+            descriptor = self._describe(name, digest)
+        except UNUSABLE as error:
+            return _Found(repository, tag, _stand_in(digest, name), Fault.of(error))
         if descriptor is None:
-            self.missing.append(f"{repository}:{called}" if stated is None else f"{repository}@{stated}")
-            return None
-        return _Found(repository, called if stated is None else None, descriptor)
+            lacks = Fault(MissingContent, f"the archive lacks its manifest; {_PARTS}")
+            return _Found(repository, tag, _stand_in(digest, name), lacks)
+        return _Found(repository, tag, descriptor)
 
     def _is_referrers_tag(self, name: str, called: str) -> bool:
         """Whether `sha256-<hex>` is the tag of a list of referrers, and not the name of a manifest on Windows."""
@@ -121,6 +130,11 @@ class _Manifests:
             digest = descriptor.digest
             self._known[digest] = descriptor
         return self._known[digest]
+
+
+def _stand_in(digest: Digest | None, name: str) -> Descriptor:
+    """For a manifest that cannot be used: what the image is told apart by."""
+    return Descriptor(OCI_MANIFEST, digest or Digest.of(name.encode()), 0)
 
 
 def _digest(text: str) -> Digest | None:
@@ -149,6 +163,7 @@ def _images(found: Sequence[_Found], graph: Graph) -> tuple[ImageEntry, ...]:
             tagged.add((manifest.repository, manifest.descriptor.digest))
     paths: dict[Digest, dict[str, None]] = {}
     roots: dict[Digest, Descriptor] = {}
+    faults = {manifest.descriptor.digest: manifest.fault for manifest in found}
     for manifest in found:
         repository, digest = manifest.repository, manifest.descriptor.digest
         is_child = not held[repository].isdisjoint(graph.parents.get(digest, ()))
@@ -159,5 +174,6 @@ def _images(found: Sequence[_Found], graph: Graph) -> tuple[ImageEntry, ...]:
         roots.setdefault(digest, manifest.descriptor)
     platforms = graph.platforms(roots)
     return tuple(
-        ImageEntry(roots[digest], paths=tuple(names), platforms=platforms[digest]) for digest, names in paths.items()
+        ImageEntry(roots[digest], paths=tuple(names), platforms=platforms[digest], fault=faults[digest])
+        for digest, names in paths.items()
     )

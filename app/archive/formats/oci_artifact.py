@@ -33,10 +33,10 @@ class OciArtifact:
         elsewhere = place_anywhere(contents)
         placed = replace(contents, place=lambda digest: MANIFEST if digest == root.digest else elsewhere(digest))
         graph = read_graph(placed, [root])
-        entry = ImageEntry(
-            graph.manifests[root.digest].descriptor, platforms=graph.platforms([root.digest])[root.digest]
-        )
-        return Archive(self.name, (entry,), graph.manifests, graph.blobs, graph.notes)
+        held = graph.manifests.get(root.digest)
+        platforms = graph.platforms([root.digest])[root.digest]
+        entry = ImageEntry(root if held is None else held.descriptor, platforms=platforms)
+        return Archive(self.name, (entry,), graph.manifests, graph.blobs, graph.notes, faults=graph.faults)
 
 
 _CONTENT = frozenset({"config", "manifests"})

@@ -112,6 +112,8 @@ def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...
 
 def _fault_of_name(wanted: Wanted) -> Fault | None:
     """Of what is absent: whether it is because no registry could hold that name."""
+    if wanted.digest is not None:
+        return None
     try:
         Reference.parse_destination(f"{wanted.repository}:{wanted.tag}", "the name")
     except InvalidReference as error:

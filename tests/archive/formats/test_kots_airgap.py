@@ -136,7 +136,7 @@ OTHER[SAVED.index(b"web")] ^= 1
         ("images/docker-archive/a/b/1", b"text", UnknownFormat, "a/b/1.*no image archive"),
         ("images/docker-archive/a/b/1", tar([Member("x", b"y")]), UnknownFormat, "a/b/1.*tar, but no image archive"),
         ("images/docker-archive/a/b/1", SAVED[:3000], TruncatedArchive, "a/b/1"),
-        ("images/docker-archive/a/b/1", docker_save([replace(WEB, layers=())]), ArchiveError, "a/b/1"),
+        ("images/docker-archive/a/b/1", docker_save([replace(WEB, layers=())]), ArchiveError, "a/b:1"),
     ],
 )
 def test_what_is_wrong_inside_names_the_member(name: str, content: bytes, error: type[Exception], words: str) -> None:
