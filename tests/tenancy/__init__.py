@@ -1,0 +1,1 @@
+"""Who may do what, as the guide has it in a table: every cell is tried."""
