@@ -24,7 +24,7 @@ FUZZ ?=
 ROUNDS ?= 200
 SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz soak faults bench interop container-test check format openapi lock offline-bundle clean
+.PHONY: help setup system-packages run test coverage fuzz soak faults bench interop container-test check format openapi lock sbom advisories offline-bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -126,6 +126,14 @@ lock: setup ## pin the dependencies of pyproject.toml anew
 	$(EXPORT) --no-dev > deploy/requirements.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url tests/interop/requirements.in -o tests/interop/requirements.lock
+
+sbom: setup ## write dist/*.cdx.json: what the wheel and the image are made of, as CycloneDX
+	$(BIN)/python deploy/sbom.py dist
+
+# DATABASE: a JSON file, ZIP or directory of advisories (OSV, pypa/advisory-database) that lies on this machine.
+advisories: setup ## compare the pinned packages with the advisories in DATABASE, without a network
+	@[ -n "$(DATABASE)" ] || { echo "say which advisories: make advisories DATABASE=/path/to/advisory-database" >&2; exit 2; }
+	$(BIN)/python deploy/advisories.py $(DATABASE)
 
 # Wheels for the machine it is made on: the same Python version and kind of processor are needed where it is unpacked.
 offline-bundle: setup ## write dist/tarmac-VERSION-offline.tar.gz: all that an installation without internet needs

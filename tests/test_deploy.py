@@ -174,6 +174,30 @@ def test_the_unit_is_among_those_that_systemd_calls_safe() -> None:
     assert done.returncode == 0, done.stdout.splitlines()[-1]
 
 
+def test_the_unit_and_compose_write_no_core_which_would_hold_secrets() -> None:
+    unit = (DEPLOY / "systemd/tarmac.service").read_text(encoding="utf-8").splitlines()
+    assert {"LimitCORE=0", "PrivateUsers=yes", "PrivateIPC=yes"} <= set(unit)
+    services = document(ROOT / "docker-compose.yml")["services"]
+    assert [services[name]["ulimits"] for name in ("tarmac", "tarmac-a", "tarmac-b")] == [{"core": 0}] * 3
+
+
+def test_the_network_policy_lets_pods_in_and_leaves_out_what_tells_credentials() -> None:
+    spec = document(KUBERNETES / "one/networkpolicy.yaml")["spec"]
+    assert all(rule["from"] for rule in spec["ingress"])
+    blocks = [peer["ipBlock"] for rule in spec["egress"] for peer in rule["to"] if "ipBlock" in peer]
+    assert set(blocks[0]["except"]) == {"169.254.0.0/16", "168.63.129.16/32", "100.100.100.200/32"}
+    assert set(blocks[1]["except"]) == {"fe80::/10", "fd00:ec2::/64"}
+
+
+def test_the_deployment_says_how_every_image_is_pinned_by_its_digest() -> None:
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    images = {each["image"] for each in document(ROOT / "docker-compose.yml")["services"].values() if "image" in each}
+    base = re.search(r"^ARG BASE=(\S+)$", (DEPLOY / "Containerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert base is not None
+    for image in images | {base[1]}:
+        assert f"{image}@sha256:" in text
+
+
 def test_prometheus_takes_the_rules() -> None:
     done = ran(peer("promtool"), "check", "rules", DEPLOY / "monitoring/alerts.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
