@@ -27,12 +27,13 @@ from tests.registry.faults.push import MOST_SECONDS, SECRETS, TAR, check_content
 from tests.registry.faults.script import Fault, Script
 from tests.registry.faults.table import FAULTS
 from tests.soak.process import Tarmac
-from tests.support.docker_registry import DockerRegistry, free_port
+from tests.support.docker_registry import DockerRegistry
 from tests.support.fronted_registry import FrontedRegistry
 from tests.support.memory_registry import PASSWORD, USER
 from tests.support.scripted_registry import ScriptedRegistry
 
 AT_ONCE = 32
+FIRST_PORT = 2_000  # below those that the registries choose from
 INSIDE = "_FAULTS_INSIDE"
 LOOK_SECONDS = 0.25
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
@@ -91,7 +92,7 @@ class Run:
     def __init__(self, folder: Path, faults: list[Fault], at_once: int) -> None:
         self._folder, self._faults = folder, faults
         self._slots = asyncio.Semaphore(at_once)
-        self._ports = [free_port() for _ in faults]
+        self._ports = range(FIRST_PORT, FIRST_PORT + len(faults))  # of a namespace of our own
         self._service = Tarmac(folder / "data", {"TARMAC_CONFIG": str(folder / "tarmac.toml")})
         lines = [f"max_running_jobs = {at_once * 2}"]
         for number, port in enumerate(self._ports):
