@@ -42,6 +42,13 @@ class PushRight:
 async def find_push_right(endpoint: Endpoint, repository: str) -> PushRight:
     """Return what the account may do, if it is not refused. Raises RegistryError if it is. `endpoint` must not create
     repositories."""
+    try:
+        return await _find(endpoint, repository)
+    except RegistryFault as error:  # Pulp's token service fails for a repository that cannot be
+        return PushRight(repository, push=None, remark=str(error))
+
+
+async def _find(endpoint: Endpoint, repository: str) -> PushRight:
     listed = await endpoint.send(Call("GET", await endpoint.url(repository, "tags/list?n=1")), repository)
     if listed.status == HTTPStatus.OK:
         return await _open_and_end(endpoint, repository)

@@ -11,12 +11,16 @@ import pytest
 from app.__main__ import main
 from app.errors import RegistryAuth, RegistryDenied, RegistryError
 from app.registry.auth import CredentialSource
+from app.registry.client import HttpSettings
+from app.registry.http import HttpRegistry
 from app.registry.push_right import OTHER, PROBE, PushRight
+from app.registry.wire import parse_registry_url
 from tests.registry.vendors import VENDORS
 from tests.registry.vendors.pushing import Ground, opened
 from tests.registry.vendors.vendor import GUEST, Fault, Vendor
 from tests.support.archives import entry, image, oci_image, oci_layout
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
+from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
 from tests.support.token_server import TokenServer
 
 EVERY_VENDOR = pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.__name__)
@@ -65,6 +69,19 @@ async def test_a_missing_project_is_no_missing_right_if_the_vendor_says_so(vendo
         except (RegistryDenied, RegistryAuth) as error:
             found = error
         assert OTHER in str(found) if isinstance(found, RegistryError) else (found.push is None and found.remark)
+
+
+async def test_a_token_service_that_fails_says_nothing_of_the_right() -> None:
+    def route(seen: Seen) -> Step:
+        if seen.path == "/token":
+            return answer(500)
+        return answer(401, {"WWW-Authenticate": f'Bearer realm="http://{seen.headers["host"]}/token",service="s"'})
+
+    async with ScriptedRegistry(route=route, ping=True) as server:
+        settings = HttpSettings(parse_registry_url(server.url, "url"))
+        async with HttpRegistry(settings) as registry:
+            found = await registry.find_push_right(PROBE)
+    assert (found.push, "500" in found.remark) == (None, True)
 
 
 @pytest.fixture
