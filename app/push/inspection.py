@@ -11,6 +11,7 @@ from app.archive.model import Archive, DockerImage, ImageEntry, ReadAt
 from app.errors import MalformedArchive, Problem
 from app.oci import Descriptor, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
+from app.push.completeness import contradictions_of
 from app.push.evidence import evidence_of
 from app.push.graph import identity, manifests
 from app.push.plan import PushPlan
@@ -50,8 +51,12 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     configs = _Configs(archive, source)
     shares = shares_of(archive)
     made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in archive.images)
-    refused = (f"would be refused: {text}" for text in archive.contradictions.values())
-    notices = (*archive.notes, *refused, *([NEW_DIGESTS] if made else []), *([] if archive.images else [NO_IMAGES]))
+    notices = (
+        *archive.notes,
+        *_refused(archive),
+        *([NEW_DIGESTS] if made else []),
+        *([] if archive.images else [NO_IMAGES]),
+    )
     return {
         "format": archive.format,
         "why": WHY[archive.format],
@@ -63,6 +68,13 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
         ],
         "notices": list(notices),
     }
+
+
+def _refused(archive: Archive) -> Iterator[str]:
+    """Yield what is not among the problems of the images yet."""
+    for entry in archive.images if archive.contradictions else ():
+        if entry.fault is None:
+            yield from (f"would be refused: {text}" for text in contradictions_of(archive, entry))
 
 
 def inspect_all(archives: Sequence[Archive], sources: Sequence[ReadAt]) -> tuple[dict[str, Any], ...]:

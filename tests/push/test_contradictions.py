@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import pytest
 
+from app.archive import open_archive
 from app.errors import DigestMismatch
 from app.push import ImageState
+from app.push.inspection import inspect
 from tests.push.given import planned, pushed
 from tests.support import archives
 from tests.support.archives import (
@@ -36,6 +39,7 @@ from tests.support.archives import (
     wrap,
 )
 from tests.support.fake_registry import FakeRegistry
+from tests.support.opening import taken_in
 from tests.support.runtime import faults_of
 
 NAME = "example.com/team/app:1"
@@ -306,3 +310,112 @@ async def test_a_layout_alone_is_pushed_as_it_stands_with_a_notice(kind: str, in
 
 def test_what_cannot_be_seen_without_unpacking_is_not_looked_for() -> None:
     assert planned(oci_layout([entry(wrong(compression="gzip"), ref=NAME)])).notes == ()
+
+
+# --- docker archives alone ------------------------------------------------------------------------------------------
+
+
+def reordered(style: archives.Style, order: Sequence[int], *more: Sequence[int]) -> bytes:
+    """A docker archive whose manifest.json lists the layers in another order; `more`: further entries of the image."""
+    members = {member.name: member for member in docker_members([APP], style=style)}
+    (listed,) = json.loads(members["manifest.json"].data)
+    entries = [{**listed, "Layers": [listed["Layers"][number] for number in each]} for each in (order, *more)]
+    return tar({**members, "manifest.json": Member("manifest.json", to_json(entries))}.values())
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (0, 2, 1), (1, 2, 0), (0, 0, 1)])
+@pytest.mark.parametrize("style", ["podman", "docker25", "classic", "crane"])
+async def test_a_docker_archive_in_wrong_order_is_never_tagged(style: archives.Style, order: Sequence[int]) -> None:
+    """Also where it cannot be seen before the layers are read."""
+    registry = FakeRegistry()
+    data = reordered(style, order)
+    run = await pushed(registry, data, keep_going="true")
+    assert run.states == [ImageState.FAILED]
+    assert (run.problem().code, registry.tags) == ("digest_mismatch", {})
+    assert NAME in run.problem().detail
+    assert "layer" in run.problem().detail
+    if style in {"podman", "docker25"}:
+        with pytest.raises(DigestMismatch, match="in another order than the config"):
+            planned(data)
+
+
+@pytest.mark.parametrize("style", ["podman", "docker25"])
+async def test_of_several_entries_the_one_in_the_right_order_counts(style: archives.Style) -> None:
+    for orders in (((2, 1, 0), (0, 1, 2)), ((0, 1, 2), (2, 1, 0))):
+        registry = FakeRegistry()
+        run = await pushed(registry, reordered(style, *orders))
+        assert run.states == [ImageState.PUSHED]
+        assert faults_of(registry, "team/app", "1") == []
+
+
+async def test_layers_that_are_called_by_something_else_say_nothing() -> None:
+    """A name that is no diff_id of the config is none of a layer's digest."""
+    renamed = {sha256(plain)[7:]: f"{number}" * 64 for number, plain in enumerate(APP.layers)}
+    members = [
+        Member(f"{renamed[member.name[:64]]}.tar", member.data) if member.name[:64] in renamed else member
+        for member in docker_members([APP], style="podman")
+        if member.link is None
+    ]
+    text = next(member.data for member in members if member.name == "manifest.json").decode()
+    for old, new in renamed.items():
+        text = text.replace(old, new)
+    members = [Member(m.name, text.encode()) if m.name == "manifest.json" else m for m in members]
+    registry = FakeRegistry()
+    run = await pushed(registry, tar(members))
+    assert run.states == [ImageState.PUSHED]
+    assert faults_of(registry, "team/app", "1") == []
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+async def test_the_others_are_pushed_where_a_job_keeps_going(kind: str) -> None:
+    registry = FakeRegistry()
+    run = await pushed(registry, BROKEN[kind], keep_going="true")
+    assert run.states[0] is ImageState.FAILED
+    assert run.problem().code == "digest_mismatch"
+    assert ("team/app", "1") not in registry.tags
+    assert all(state is ImageState.PUSHED for state in run.states[1:])
+
+
+def test_inspecting_tells_what_would_be_refused() -> None:
+    for kind in ("manifest.json is as wrong", "a child that is not listed"):
+        index, source = taken_in(BROKEN[kind])
+        found = inspect(open_archive(index, source), source)
+        assert [text for text in found["notices"] if text.startswith("would be refused: ") and NAME in text]
+    plan = planned(BROKEN["a child that is not listed"], platforms="linux/arm64")
+    _, source = taken_in(BROKEN["a child that is not listed"])
+    assert not [text for text in inspect(plan.archives[0], source)["notices"] if "would be refused" in text]
+
+
+@pytest.mark.parametrize("name", ["../layer.tar", "/layer.tar", "absent"])
+async def test_names_in_manifest_json_that_lead_nowhere_are_no_other_order(name: str) -> None:
+    listed = {"Config": blob_name(APP.config_digest), "RepoTags": [NAME], "Layers": [name] * 3}
+    node = oci_image(APP, compression="gzip")
+    data = tar([*oci_members([entry(node, name=NAME)]), Member("manifest.json", to_json([listed]))])
+    registry = FakeRegistry()
+    run = await pushed(registry, data)
+    assert run.states == [ImageState.PUSHED]
+    assert registry.manifest("team/app", "1") == node.raw
+
+
+def test_each_layer_is_unpacked_once_however_many_orders_there_are() -> None:
+    nodes = [
+        with_layers(oci_image(APP, compression="gzip"), lambda layers, n=number: [layers[n % 3]] * 3)  # type: ignore[misc]
+        for number in range(3)
+    ]
+    listed = [
+        {"Config": blob_name(APP.config_digest), "RepoTags": None, "Layers": [blob_name(one) for one in order]}
+        for order in permutations(stored(APP, "gzip"))
+    ]
+    entries = [entry(node, name=f"example.com/team/app:{number}") for number, node in enumerate(nodes)]
+    index, source = taken_in(tar([*oci_members(entries), Member("manifest.json", to_json(listed))]))
+    layers = {index.extent(blob_name(digest)): 0 for digest in stored(APP, "gzip")}
+
+    class Counting:
+        def read_at(self, offset: int, size: int) -> bytes:
+            for extent in layers:
+                layers[extent] += extent is not None and extent.offset == offset
+            return source.read_at(offset, size)
+
+    archive = open_archive(index, Counting())
+    assert not archive.contradictions
+    assert max(layers.values()) == 1

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.archive.compression import decompressor
 from app.archive.formats.contents import Contents
 from app.archive.formats.docker_archive import named_digest
+from app.archive.formats.docker_manifest import DockerEntry
 from app.archive.formats.graph import UNUSABLE, Graph
 from app.archive.formats.hybrid import Beside
 from app.archive.formats.runnable import Layers, contradiction, is_artifact, is_image
@@ -28,6 +29,7 @@ from app.oci.digest import HEX_LENGTHS
 from app.oci.media_types import DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER
 
 PIECE = 1 << 20  # bytes of a layer that are read at once
+MAX_ENTRIES = 16  # of manifest.json for one config that are looked at; docker writes one
 SAVE_AGAIN = "nothing in the archive agrees with the config; save the image again, with docker 25.0.1 or newer"
 
 
@@ -77,6 +79,7 @@ class _Agreement:
         self._beside = beside
         self._digests = _LayerDigests(contents)
         self._done: dict[Digest, Manifest] = {}
+        self._orders: dict[Digest, Sequence[_Layers]] = {}
 
     def entry(self, entry: ImageEntry) -> ImageEntry:
         if not isinstance(entry.root, Descriptor) or entry.root.digest not in self.manifests:
@@ -131,21 +134,21 @@ class _Agreement:
         own = tuple(
             _Stored(self.blobs[layer.digest], layer.digest) for layer in manifest.layers if layer.digest in self.blobs
         )
-        others = [layers for layers in self._others(config.digest) if _places(layers) != _places(own)]
+        others = [layers for layers in self._listed(config.digest) if _places(layers) != _places(own)]
         if not found and (not others or len(own) < len(manifest.layers)):
             return manifest
         return self._resolved(manifest, read.diff_ids, (own, others), (title, found))
 
-    def _others(self, config: Digest) -> Iterator[_Layers]:
-        for documents in self._beside:
-            for entry in documents.listed.get(config, ()):
-                extents = [documents.contents.extent(name) for name in entry.layers]
-                if None not in extents:
-                    yield tuple(
-                        _Stored(extent, named_digest(name))
-                        for extent, name in zip(extents, entry.layers, strict=True)
-                        if extent is not None
-                    )
+    def _listed(self, config: Digest) -> Sequence[_Layers]:
+        """Return the layers that manifest.json has for the config, in each order once."""
+        if config not in self._orders:
+            found: dict[_Layers, None] = {}
+            for documents in self._beside:
+                entries = documents.listed.get(config, ())[:MAX_ENTRIES]
+                layers = (_layers_of(entry, documents.contents) for entry in entries)
+                found.update(dict.fromkeys(one for one in layers if one is not None))
+            self._orders[config] = tuple(found)
+        return self._orders[config]
 
     def _resolved(
         self,
@@ -212,7 +215,7 @@ class _LayerDigests:
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        self._known: dict[tuple[Extent, str], str] = {}
+        self._known: dict[tuple[Extent, str, Compression], str] = {}
 
     def difference(self, layers: _Layers, diff_ids: Sequence[str]) -> str:
         """Return in what `layers` are not those of the config; empty if they are."""
@@ -226,7 +229,7 @@ class _LayerDigests:
 
     def stored(self, extent: Extent) -> str:
         """Return the digest of a layer as it lies in the archive."""
-        return self._hashed(extent, "sha256", Compression.NONE)
+        return self._once(extent, "sha256", Compression.NONE)
 
     def _plain(self, layer: _Stored, algorithm: str) -> str:
         """Of a layer that is not compressed the name says it, which is verified when the bytes pass."""
@@ -235,9 +238,12 @@ class _LayerDigests:
             return str(layer.stated)
         if algorithm not in HEX_LENGTHS:
             return "unknown"
-        known = layer.extent, algorithm
+        return self._once(layer.extent, algorithm, compression)
+
+    def _once(self, extent: Extent, algorithm: str, compression: Compression) -> str:
+        known = extent, algorithm, compression
         if known not in self._known:
-            self._known[known] = self._hashed(layer.extent, algorithm, compression)
+            self._known[known] = self._hashed(extent, algorithm, compression)
         return self._known[known]
 
     def _hashed(self, extent: Extent, algorithm: str, compression: Compression) -> str:
@@ -252,6 +258,20 @@ class _LayerDigests:
         except (MalformedArchive, TruncatedArchive, LimitExceeded):
             return "damaged"
         return f"{algorithm}:{hasher.hexdigest()}"
+
+
+def _layers_of(entry: DockerEntry, contents: Contents) -> _Layers | None:
+    """Return None for an entry whose layers are not all there."""
+    found = []
+    for name in entry.layers:
+        try:
+            extent = contents.extent(name)
+        except MalformedArchive:
+            extent = None
+        if extent is None:
+            return None
+        found.append(_Stored(extent, named_digest(name)))
+    return tuple(found)
 
 
 def _places(layers: _Layers) -> list[Extent]:

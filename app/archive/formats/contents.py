@@ -96,6 +96,8 @@ class Contents:
 
     def is_plain_tar(self, extent: Extent) -> bool:
         """Also true for the tar of nothing, which is all zeros."""
+        if self.compression(extent) is not Compression.NONE:
+            return False
         head = self._head(extent)
         return len(head) == _HEAD and (head[257:262] == b"ustar" or not any(head))
 

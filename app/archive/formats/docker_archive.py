@@ -19,6 +19,7 @@ from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 
 MANIFEST = "manifest.json"
 _DIGEST_NAME = re.compile(r"(?:blobs/sha256/|sha256:)?([a-f0-9]{64})(?:\.json)?")
+_LAYER_NAME = re.compile(r"(?:blobs/sha256/)?([a-f0-9]{64})(?:\.tar)?")
 _BAD_CONFIG = (MalformedArchive, DigestMismatch, MissingContent)
 _LAYER_COMPRESSIONS = frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD})  # what runtimes unpack
 
@@ -143,10 +144,13 @@ class _Reading:
                 f"{entry.what} has {len(diff_ids)} layers; at most {MAX_REFERENCES} are read of one image, and "
                 f"{self._contents.limits.references} of all together"
             )
+        known = frozenset(digest.encoded for digest in diff_ids)
         for name, diff_id in zip(entry.layers, diff_ids, strict=True):
             try:
-                yield self._layer(entry, name, diff_id)
-            except (MalformedArchive, MissingContent) as error:
+                layer = self._layer(entry, name, diff_id)
+                _refuse_order(entry, name, layer, known)
+                yield layer
+            except (MalformedArchive, MissingContent, DigestMismatch) as error:
                 faults.append(error)
 
     def _layer(self, entry: DockerEntry, name: str, diff_id: Digest) -> DockerLayer:
@@ -172,6 +176,21 @@ class _Reading:
     def finish(self) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
         images = (replace(image, names=tuple(self._names[digest])) for digest, image in self._images.items())
         return tuple(images), self._blobs, tuple(self._notes)
+
+
+def _refuse_order(entry: DockerEntry, name: str, layer: DockerLayer, known: frozenset[str]) -> None:
+    """Raise DigestMismatch for a layer that is called by another diff_id of the same config, as podman, skopeo and
+    docker >= 25 call them: every runtime refuses the image. Other names say nothing; the bytes are verified when they
+    pass."""
+    named = _LAYER_NAME.fullmatch(name)
+    if named is None or layer.compression is not Compression.NONE or named[1] == layer.diff_id.encoded:
+        return
+    if named[1] in known:
+        image = entry.tags[0] if entry.tags else entry.what
+        raise DigestMismatch(
+            f"{image:.300}: layer {entry.layers.index(name) + 1} is {name!r:.200}, its config has diff_id "
+            f"{layer.diff_id} there; manifest.json lists the layers in another order than the config, save it again"
+        )
 
 
 def _stand_in(entry: DockerEntry) -> Descriptor:
