@@ -43,11 +43,16 @@ _KINDS = {
 _REFUSED = {b"3": "a character device", b"4": "a block device", b"6": "a named pipe", b"S": "a sparse file"}
 
 
+PROVENANCE = "provenance.prov"  # the one member of a provenance file that is sent by itself
+PROVENANCE_START = b"-----BEGIN PGP SIGNED MESSAGE-----"
+MAX_PROVENANCE_BYTES = 1 << 20  # it holds Chart.yaml and a signature
+
 MEMBER_BYTES = 300  # that one member takes besides its name, measured with 99,000
 
 
 class TarIndexer:
-    """Feed it the whole plain tar, in order, then `finish`. Not thread-safe; of no use after it raised.
+    """Feed it the whole plain tar, in order, then `finish`. Not thread-safe; of no use after it raised. A provenance
+    file of a Helm chart is taken for a tar of itself.
 
     Raises UnknownFormat where the first header is none, else MalformedArchive, TruncatedArchive, LimitExceeded."""
 
@@ -70,6 +75,7 @@ class TarIndexer:
         self._payload: Extent | None = None  # of the file whose first bytes are the next block
         self._compressed: dict[int, Compression] = {}
         self._zeros = 0  # blocks; two end the archive
+        self._is_provenance = False
         self._end = 0
 
     @property
@@ -117,6 +123,9 @@ class TarIndexer:
         """After the last byte. GNU tar takes an archive without its two last blocks, and so does this."""
         if not self._received:
             raise UnknownFormat("the archive is empty: there is not one byte in it")
+        if self._is_provenance or (not self._at and self._partial.startswith(PROVENANCE_START)):
+            signed = Member(PROVENANCE, MemberKind.FILE, Extent(0, self._received), "")
+            return TarIndex(MappingProxyType({PROVENANCE: (signed,)}), self._received, self._limits)
         if self._partial and not self._at:
             raise _not_a_tar(bytes(self._partial))
         end = self._at if self._payload is None else _end(self._payload)
@@ -172,6 +181,9 @@ class TarIndexer:
     def _take_header(self, block: bytes, at: int) -> None:
         if self._zeros:
             raise MalformedArchive(f"the archive goes on after a lone block of zeros at byte {at - BLOCK}")
+        if at == 0 and block.startswith(PROVENANCE_START):
+            self._is_provenance, self._last, self._at = True, PROVENANCE, MAX_PROVENANCE_BYTES
+            return
         if not is_header(block):
             if at == 0:
                 raise _not_a_tar(block)

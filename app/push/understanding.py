@@ -1,4 +1,5 @@
-"""From indexed files to Archives, one for each; the parts of one storage are understood together."""
+"""From indexed files to Archives, one for each; the parts of one storage are understood together, and charts with their
+provenance files."""
 
 from __future__ import annotations
 
@@ -7,7 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from app.archive import FORMATS, Archive, Limits, TarIndex
-from app.archive.formats import Contents, join_indexes, open_archive, parts_of_storage
+from app.archive.formats import (
+    Contents,
+    join_charts,
+    join_indexes,
+    open_archive,
+    parts_of_charts,
+    parts_of_storage,
+)
 from app.errors import ArchiveError
 from app.spool import OpenFile
 from app.spool.joined import JoinedFile
@@ -26,19 +34,20 @@ def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """The files of a request. `parts`: which of them, in order, are parts of one storage: what all of them hold is then
-    the first one's, and `files` has for it the file that joins them."""
+    """The files of a request. `parts`: which of them, in order, are parts of `whole`, a storage or a set of charts.
+    What all of them hold is then the first one's, and `files` has for it the file that joins them."""
 
     indexes: tuple[TarIndex, ...]
     files: tuple[OpenFile, ...]
     parts: tuple[int, ...]
+    whole: str = ""
 
     def open(self, number: int, limits: Limits) -> Archive:
         """Of a later part: an archive of nothing, with a note. Blocks. Raises ArchiveError."""
         if number not in self.parts[1:]:
             return open_archive(self.indexes[number], self.files[number], limits)
         place = self.parts.index(number) + 1
-        note = f"part {place} of {len(self.parts)} of one storage; what is in it stands with the first part"
+        note = f"part {place} of {len(self.parts)} of {self.whole}; what is in it stands with the first part"
         first = Contents(self.indexes[self.parts[0]], self.files[self.parts[0]], limits)
         found = next(known.name for known in FORMATS if known.recognises(first))
         return Archive(found, (), {}, {}, (note,))
@@ -46,13 +55,16 @@ class Together:
 
 def put_together(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> Together:
     """Blocks. Raises ArchiveError."""
-    parts = parts_of_storage([Contents(*each, limits) for each in zip(indexes, files, strict=True)])
+    archives = [Contents(*each, limits) for each in zip(indexes, files, strict=True)]
+    parts, join, whole = parts_of_storage(archives), join_indexes, "one storage"
+    if not parts:
+        parts, join, whole = parts_of_charts(archives), join_charts, "charts with their provenance"
     if not parts:
         return Together(tuple(indexes), tuple(files), ())
     every, sources = list(indexes), list(files)
-    every[parts[0]] = join_indexes([indexes[part] for part in parts])
+    every[parts[0]] = join([indexes[part] for part in parts])
     sources[parts[0]] = JoinedFile(tuple(files[part] for part in parts))
-    return Together(tuple(every), tuple(sources), parts)
+    return Together(tuple(every), tuple(sources), parts, whole)
 
 
 def unquoted(archive: Archive) -> Archive:

@@ -13,8 +13,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.archive import DEFAULT_LIMITS, Compression, TarIndex, TarIndexer, decompressor, index_file, sniff
+from app.archive import DEFAULT_LIMITS, Archive, Compression, TarIndex, TarIndexer, decompressor, index_file, sniff
 from app.archive.tar_header import PAX, PAX_GLOBAL, Extensions
+from app.archive.yaml import read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive, TarmacError
 from app.oci import Digest, Reference, strict_json
 from tests.archive.tar_blocks import Bytes, extension, file, record
@@ -22,6 +23,8 @@ from tests.hostile.catalogue import GROUPS
 from tests.hostile.documents import PLACES, with_member
 from tests.hostile.landing import land
 from tests.hostile.samples import NAME
+from tests.support.helm import CHART_YAML, packaged
+from tests.support.opening import opened
 
 SMALL = 64 << 10
 MAX_WORDS = 8_000  # of one error
@@ -147,6 +150,19 @@ def check_json(raw: bytes) -> None:
     raw.decode("utf-8")
 
 
+def check_chart(chart_yaml: bytes) -> None:
+    """A chart is refused, or it has a name and a config that everybody reads."""
+    outcome(lambda: read_yaml(chart_yaml, what="x"))
+    found = outcome(lambda: opened(packaged(chart_yaml)))
+    if isinstance(found, Archive):
+        ((name,),) = (entry.paths for entry in found.images)
+        (manifest,) = found.manifests.values()
+        assert manifest.config is not None
+        config = strict_json(manifest.config.data or b"", what="x", limit=1 << 20)
+        assert name == f"{config['name']}:{config['version'].replace('+', '_')}"
+        assert isinstance(strict_json(manifest.raw, what="x", limit=1 << 20), dict)
+
+
 def check_landing(data: bytes) -> None:
     """The whole way; nothing is tagged of what is refused."""
     started = time.process_time()
@@ -260,6 +276,13 @@ RECORDS = st.lists(
     max_size=5,
 ).map(b"".join)
 
+CHART_YAMLS = (
+    CHART_YAML,
+    b"name: a\nversion: 1.0\nannotations: {a: &x [1, 'b', \"c\\n\"], ? b : *x}\n<<: {c: !!str d}\n---\ne: f\n",
+    b"name: a\nversion: 1.0\nhome: |\n  f\n   g\ndescription: >-\n  h\n  i\n\n  j\n",
+    b"name: a\nversion: '1'\nkeywords: [yes, 0x1F, 1_0.5e3, .inf, 2024-01-02, ~]\nimport-values: [{a: 1e999}]\n",
+)
+
 TARGETS: Mapping[str, Target] = {
     "tar": Target(mutations("tar_headers", "members", "extensions").map(resummed), check_tar),
     "pax": Target(st.one_of(RECORDS, st.builds(bent, RECORDS, CHANGES), st.binary(max_size=200)), check_pax),
@@ -276,5 +299,6 @@ TARGETS: Mapping[str, Target] = {
         check_landing,
     ),
     "reference": Target(NAMES, check_reference),
+    "chart": Target(st.builds(bent, st.sampled_from(CHART_YAMLS), CHANGES), check_chart),
     "digest": Target(st.one_of(st.text(max_size=80), st.from_regex(r"sha(256|512):[0-9a-fA-F]{60,130}")), check_digest),
 }

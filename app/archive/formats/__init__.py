@@ -10,6 +10,7 @@ from app.archive.formats.docker_archive import DockerArchive
 from app.archive.formats.hauler import HaulerHaul
 from app.archive.formats.helm_chart import HelmChart
 from app.archive.formats.imgpkg import Imgpkg
+from app.archive.formats.kitops import KitOpsStorage
 from app.archive.formats.kots_airgap import KotsAirgap
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.nested_layouts import NestedLayouts
@@ -19,7 +20,7 @@ from app.archive.formats.oci_artifact import OciArtifact
 from app.archive.formats.oci_layout import OCILayout
 from app.archive.formats.registry_storage import RegistryStorage
 from app.archive.formats.runnable import check_runnable
-from app.archive.formats.storage_set import join_indexes, parts_of_storage
+from app.archive.formats.storage_set import join_charts, join_indexes, parts_of_charts, parts_of_storage
 from app.archive.formats.unknown import refuse
 from app.archive.formats.weight import weighed
 from app.archive.formats.zarf import ZarfPackage
@@ -52,6 +53,7 @@ FORMATS: tuple[Format, ...] = (
     MindthegapBundle(),
     HaulerHaul(),
     NestedLayouts(root=True),
+    KitOpsStorage(),
     OCILayout(),
     DockerArchive(),
     Imgpkg(),
@@ -92,4 +94,13 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     raise refuse(contents, list(dict.fromkeys(known.name for known in FORMATS)))
 
 
-__all__ = ["FORMATS", "Contents", "Format", "join_indexes", "open_archive", "parts_of_storage"]
+__all__ = [
+    "FORMATS",
+    "Contents",
+    "Format",
+    "join_charts",
+    "join_indexes",
+    "open_archive",
+    "parts_of_charts",
+    "parts_of_storage",
+]

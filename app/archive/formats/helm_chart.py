@@ -22,6 +22,7 @@ from app.archive.chart_metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetad
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.go_values import to_json
 from app.archive.model import Archive, Compression, Extent, ImageEntry
+from app.archive.tar import MAX_PROVENANCE_BYTES
 from app.archive.tar_index import Member
 from app.archive.yaml import Node, read_members
 from app.errors import MalformedArchive
@@ -36,7 +37,6 @@ INDEX = "index.yaml"  # of a chart repository; a registry needs none
 MAX_CHARTS = 1_000  # in one tar
 MAX_FILES = 4_000  # and what stands beside them
 MAX_TOTAL_BYTES = 512 << 20  # of all of them unpacked, which takes about a second
-MAX_PROVENANCE_BYTES = 1 << 20  # it holds Chart.yaml and a signature
 
 
 _BESIDE = frozenset({"", ".asc", ".json", ".md", PROVENANCE, ".sha256", ".sig", ".txt", ".yaml", ".yml"})  # suffixes
@@ -63,8 +63,9 @@ class HelmChart:
         notes: dict[str, None] = {}
         left = MAX_TOTAL_BYTES
         charts = [member for member in contents.index.files() if not _is_beside(member)]
+        signed = _read_provenances(contents)
         for member in charts:
-            chart = _read(contents, member, left)
+            chart = _read(contents, member, left, signed)
             left -= chart.files.unpacked
             manifest = chart.manifest
             digest = manifest.descriptor.digest
@@ -72,7 +73,8 @@ class HelmChart:
             blobs |= chart.blobs
             images[digest] = ImageEntry(manifest.descriptor, paths=(chart.place,))
             notes.update(dict.fromkeys(chart.notes))
-        notes.update(dict.fromkeys(_beside(contents, charts)))
+            signed.pop(chart.provenance, None)
+        notes.update(dict.fromkeys(_beside(contents, charts, signed)))
         return Archive(self.name, tuple(images.values()), manifests, blobs, tuple(notes))
 
 
@@ -87,13 +89,19 @@ def _is_chart(contents: Contents, member: Member) -> bool:
     return starts_a_chart(head, contents.limits)
 
 
-def _beside(contents: Contents, charts: list[Member]) -> Iterator[str]:
+def _read_provenances(contents: Contents) -> dict[str, bytes]:
+    names = [member.name for member in contents.index.files() if member.name.endswith(PROVENANCE)]
+    return {name: contents.read(name, MAX_PROVENANCE_BYTES) or b"" for name in names}
+
+
+def _beside(contents: Contents, charts: list[Member], signed: Mapping[str, bytes]) -> Iterator[str]:
+    """What is not pushed; `signed`: the provenance files that belong to no chart."""
     names = {chart.name for chart in charts}
     others = [
         member.name
         for member in contents.index.files()
         if member.name not in names
-        and member.name.removesuffix(PROVENANCE) not in names
+        and (member.name in signed or not member.name.endswith(PROVENANCE))
         and member.name.rpartition("/")[2] != INDEX
     ]
     if others:
@@ -102,29 +110,39 @@ def _beside(contents: Contents, charts: list[Member]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Chart:
-    """`place`: what the chart is called; `blobs`: its layers."""
+    """`place`: what the chart is called; `blobs`: its layers; `provenance`: the name of that file, or empty."""
 
     files: ChartFiles
     manifest: Manifest
     place: str
     blobs: Mapping[Digest, Extent]
+    provenance: str
     notes: tuple[str, ...]
 
 
-def _read(contents: Contents, member: Member, left: int) -> _Chart:
+def _read(contents: Contents, member: Member, left: int, signed: Mapping[str, bytes]) -> _Chart:
     raw = contents.read(member.name, MAX_CHART_BYTES) or b""
     unpacked_bytes = min(contents.limits.unpacked_bytes, MAX_UNPACKED_BYTES, left)
     files = read_chart(raw, replace(contents.limits, unpacked_bytes=unpacked_bytes))
     metadata, notes = _metadata(files, member.name)
-    signed = contents.read(member.name + PROVENANCE, MAX_PROVENANCE_BYTES)
     layers = [_described(CHART_LAYER, raw)]
     blobs = {layers[0].digest: member.extent}
-    provenance = contents.extent(member.name + PROVENANCE)
-    if signed is not None and provenance is not None:
-        layers.append(_described(PROVENANCE_LAYER, signed))
-        blobs[layers[1].digest] = provenance
+    provenance = _provenance_of(member.name, layers[0].digest, signed)
+    if (extent := contents.extent(provenance)) is not None:
+        layers.append(_described(PROVENANCE_LAYER, signed[provenance]))
+        blobs[layers[1].digest] = extent
     manifest = _manifest(metadata, sorted(layers, key=lambda layer: str(layer.digest)), _time(files.packaged_at))
-    return _Chart(files, manifest, f"{metadata.name}:{metadata.version.replace('+', '_')}", blobs, notes)
+    place = f"{metadata.name}:{metadata.version.replace('+', '_')}"
+    return _Chart(files, manifest, place, blobs, provenance, notes)
+
+
+def _provenance_of(chart: str, digest: Digest, signed: Mapping[str, bytes]) -> str:
+    """Return the file that is called after the chart, as `helm push` takes it, else the one that states its digest;
+    empty if there is none."""
+    if chart + PROVENANCE in signed:
+        return chart + PROVENANCE
+    stated = str(digest).encode()
+    return next((name for name, text in signed.items() if stated in text), "")
 
 
 def _metadata(files: ChartFiles, what: str) -> tuple[ChartMetadata, tuple[str, ...]]:

@@ -1,4 +1,5 @@
-"""Several tars of one request that hold one registry's storage between them: the numbered files of oc-mirror."""
+"""Several archives of one request that are read as one: the numbered files of oc-mirror, which hold one registry's
+storage between them, and charts with their provenance files."""
 
 from __future__ import annotations
 
@@ -6,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from app.archive.formats.contents import Contents
+from app.archive.formats.helm_chart import HelmChart
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.oc_image_mirror import is_part
 from app.archive.formats.oc_mirror import OcMirror, has_end
 from app.archive.formats.storage_tree import holds_repositories, holds_tree
 from app.archive.model import Compression, Extent
+from app.archive.tar import PROVENANCE
 from app.archive.tar_index import Member, TarIndex
 
 
@@ -33,6 +36,26 @@ def _is_storage(contents: Contents) -> bool:
     """A storage with a list beside it is a bundle, and whole."""
     is_storage = holds_tree(contents) or OcMirror().recognises(contents)
     return is_storage and not MindthegapBundle().recognises(contents)
+
+
+def parts_of_charts(archives: Sequence[Contents]) -> tuple[int, ...]:
+    """The places of charts and of provenance files in `archives`, charts first; none if either is missing."""
+    signed = [number for number, contents in enumerate(archives) if contents.index.roots == (PROVENANCE,)]
+    charts = [number for number, contents in enumerate(archives) if signed and HelmChart().recognises(contents)]
+    return (*charts, *signed) if charts else ()
+
+
+def join_charts(indexes: Sequence[TarIndex]) -> TarIndex:
+    """As `join_indexes`, for archives that have members of the same name: each gets a directory."""
+    return join_indexes([_below(f"{number}/", index) for number, index in enumerate(indexes)])
+
+
+def _below(directory: str, index: TarIndex) -> TarIndex:
+    members = {
+        directory + name: tuple(replace(member, name=directory + name) for member in found)
+        for name, found in index.members.items()
+    }
+    return replace(index, members=members)
 
 
 def join_indexes(indexes: Sequence[TarIndex]) -> TarIndex:

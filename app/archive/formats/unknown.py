@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import read_manifest
 from app.archive.formats.inner_hint import archives_within
+from app.archive.tar import PROVENANCE
 from app.errors import UnknownFormat
 
 _ROOT_FILE_SYSTEM = frozenset({"bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"})
 _INNER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tzst", ".txz")
-_MAX_NAME = 60  # characters of a name in a message
+_MAX_NAME = 100  # characters of a name in a message; NKP has members of 64
 
 
 def refuse(contents: Contents, supported: Sequence[str]) -> UnknownFormat:
@@ -31,6 +32,8 @@ def _shown(name: str) -> str:
 
 def _hint(contents: Contents) -> str:
     roots = set(contents.index.roots)
+    if roots == {PROVENANCE}:
+        return "This is a signed text, as the provenance of a Helm chart; send it in one request with its chart"
     return _hint_of_layout(contents, roots) or _hint_of_manifest(contents) or _hint_of_members(contents, roots)
 
 

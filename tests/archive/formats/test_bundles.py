@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -19,7 +17,6 @@ from tests.support.archives import (
     OCI_INDEX,
     OCI_MANIFEST,
     Member,
-    Node,
     descriptor,
     entry,
     oci_image,
@@ -30,47 +27,10 @@ from tests.support.archives import (
 )
 from tests.support.nested import layout_in
 from tests.support.opening import opened
+from tests.support.uds import FILE, IMAGE, bundle, manifest_of, zarf_package
 
-FILE = "application/vnd.zarf.layer.v1.blob"
 BUNDLE = "application/vnd.defenseunicorns.uds.bundle.v1"
-TITLE = "org.opencontainers.image.title"
-IMAGE = oci_image(archives.image({"app": b"podinfo"}))
 TAG = PushOptions(tag="bundles/field:0.1.0")
-
-
-def zarf_package(name: str, image: Node = IMAGE) -> Node:
-    """A zarf package as an artifact: each of its files is a layer, the images and their manifests too."""
-    images = {f"images/blobs/{digest.replace(':', '/')}": data for digest, data in image.content.items()}
-    files = {
-        "zarf.yaml": f"kind: ZarfPackageConfig\nmetadata:\n  name: {name}\n".encode(),
-        "checksums.txt": b"",
-    } | images
-    config = to_json({"architecture": "amd64"})
-    layers = [descriptor(FILE, data, annotations={TITLE: title}) for title, data in files.items()]
-    return manifest_of(config, layers, {sha256(data): data for data in files.values()})
-
-
-def manifest_of(config: bytes, layers: Sequence[dict[str, Any]], blobs: dict[str, bytes]) -> Node:
-    members = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": descriptor("application/vnd.zarf.config.v1+json", config),
-        "layers": layers,
-    }
-    return Node(to_json(members), OCI_MANIFEST, {sha256(config): config, **blobs})
-
-
-def bundle(*packages: Node, media_type: str = OCI_MANIFEST) -> Node:
-    """The bundle's manifest has the packages' as layers; of the media type of the manifest, or since 2025 of a file."""
-    definition = b"kind: UDSBundle\n"
-    layers = [descriptor(media_type, package.raw) for package in packages]
-    layers.append(descriptor(FILE, definition, annotations={TITLE: "uds-bundle.yaml"}))
-    held = {sha256(definition): definition}
-    for package in packages:
-        held |= package.content
-    return manifest_of(b"{}", layers, held)
-
-
 PACKAGES = (zarf_package("podinfo"), zarf_package("nginx", oci_image(archives.image({"app": b"nginx"}))))
 
 

@@ -25,6 +25,7 @@ def test_the_formats_have_the_names_of_the_contract_in_its_order() -> None:
         "hauler",
         "oci-archive",
         "oci-archive",
+        "oci-archive",
         "docker-archive",
         "imgpkg",
         "zarf",

@@ -1,0 +1,67 @@
+"""oci-archive: the local storage of KitOps (kitops, pkg/lib/repo/local), in which `kit pack` and `kit pull` put models:
+an image layout whose index.json has no tags. The tags of a repository lie beside it in a file that is called after the
+repository, in base64: tag -> descriptor."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from types import MappingProxyType
+
+from app.archive.formats.contents import Contents, enumerated
+from app.archive.formats.oci_layout import check_version, is_layout, list_layout, read_layout
+from app.archive.model import Archive
+from app.errors import InvalidReference, MalformedArchive
+from app.oci import Descriptor, Reference, strict_json
+from app.oci.media_types import ANNOTATION_REF_NAME
+
+_TAGS = re.compile(r"((?:[A-Za-z0-9_-]{4})+|(?:[A-Za-z0-9_-]{4})*[A-Za-z0-9_-]{2,3}={1,2})-tags\.json")
+
+
+class KitOpsStorage:
+    name = "oci-archive"
+
+    def recognises(self, contents: Contents) -> bool:
+        return is_layout(contents) and any(_repositories(contents))
+
+    def read(self, contents: Contents) -> Archive:
+        """What has a tag. Raises MalformedArchive, MissingContent, LimitExceeded."""
+        check_version(contents)
+        tagged = [
+            descriptor
+            for file, repository in _repositories(contents)
+            for descriptor in _read_tags(contents, file, repository)
+        ]
+        digests = {descriptor.digest for descriptor in tagged}
+        untagged = [str(entry.digest) for entry in list_layout(contents) if entry.digest not in digests]
+        archive = read_layout(contents, self.name, tagged)
+        if not untagged:
+            return archive
+        note = f"these have no tag in the storage of KitOps and are not pushed: {enumerated(untagged)}"
+        return replace(archive, notes=(*archive.notes, note))
+
+
+def _repositories(contents: Contents) -> Iterator[tuple[str, str]]:
+    """Yield the files of tags and the repositories, with their registries, that they are called after."""
+    for file in contents.index.roots:
+        found = _TAGS.fullmatch(file)
+        if found is None:
+            continue
+        try:
+            repository = base64.urlsafe_b64decode(found[1]).decode("ascii")
+            Reference.parse(repository)
+        except (ValueError, InvalidReference):  # a file of somebody else's
+            continue
+        yield file, repository
+
+
+def _read_tags(contents: Contents, file: str, repository: str) -> Iterator[Descriptor]:
+    limit = contents.limits.docker_manifest_bytes
+    tags = strict_json(contents.read(file, limit) or b"", what=file, limit=limit)
+    if not isinstance(tags, dict):
+        raise MalformedArchive(f"{file} is no mapping of tags")
+    for tag, members in tags.items():
+        descriptor = Descriptor.parse(members, file)
+        yield replace(descriptor, annotations=MappingProxyType({ANNOTATION_REF_NAME: f"{repository}:{tag}"}))
