@@ -278,6 +278,7 @@ class Sending(BlobContent):
             yield piece.data
             self._position = piece.position
             self._tell(max(self._unreported, 0))
+        self._waits.berth.leave()  # to wait for the response needs no place: a silent registry holds up no other
 
     def _tell(self, sent: int) -> None:
         """Bytes that turned out not to be read are made up for by those that are sent in their place."""

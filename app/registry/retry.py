@@ -16,6 +16,7 @@ from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Course,
 from app.registry.forwarding import ForwardingRegistry
 from app.registry.retry_observer import report_failure, report_success
 
+CONNECT_SECONDS = 10.0  # until a try without a connection has failed (`client.Timeouts`); content may take hours
 REMEMBERED_SECONDS = 300.0  # for which a verb that was refused is refused sooner
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ class _Failures:
 
     name: str  # of the verb
     tries: int = 0
+    began: float = 0.0  # the last try
     since: float = 0.0
     waited: float = 0.0
     honoured: float = 0.0  # of the time waited, what the registry asked for
@@ -62,6 +64,7 @@ class RetryingRegistry(ForwardingRegistry):
         are enough for it."""
         failures = _Failures(name)
         while True:
+            failures.began = self._pause.now()
             try:
                 result = await verb()
             except RegistryError as error:
@@ -81,7 +84,8 @@ class RetryingRegistry(ForwardingRegistry):
         rule, now = self._rule_for(error, failures.name), self._pause.now()
         failures.since = failures.since if failures.tries else now
         failures.tries += 1
-        elapsed = now - failures.since - failures.honoured
+        # the next try is to be over in time if it takes as long as this one, which may have found no connection
+        elapsed = now - failures.since - failures.honoured + min(now - failures.began, CONNECT_SECONDS)
         wait = wait_after(error, failures.tries, self._policy, self._pause.chance())
         if rule.again is Again.MINUTE:
             wait = min(wait, max(PROBATION_SECONDS - elapsed, 0.0))

@@ -322,3 +322,17 @@ async def test_a_blob_that_waits_to_be_sent_again_holds_no_place_that_others_may
         assert not lane.locked()
         assert await sent(sending) == NOISE
     assert not lane.locked()
+
+
+async def test_a_blob_that_is_read_to_its_end_needs_no_place_while_the_registry_answers() -> None:
+    lane = asyncio.Semaphore(1)
+    async with Berth(lane) as berth:
+        sending = Sending(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing, Waits(berth))
+        for _ in range(2):
+            chunks = sending.chunks()
+            assert await anext(chunks)
+            assert lane.locked(), "its bytes are in memory"
+            async for _chunk in chunks:
+                pass
+            assert not lane.locked(), "now others may send, however silent the registry is"
+        await sending.release()

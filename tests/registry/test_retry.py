@@ -270,6 +270,13 @@ async def test_a_registry_that_goes_away_while_it_refuses_is_waited_for() -> Non
     assert lapse.now < PROBATION_SECONDS
 
 
+async def test_the_last_try_of_a_name_that_does_not_resolve_ends_in_time() -> None:
+    seconds = 10.0
+    error, lapse, tries = await refused(Failure.ELSEWHERE, Probe(True), seconds)
+    assert (error.outage, tries > 3) == (False, True)
+    assert lapse.now <= seconds + PROBATION_SECONDS
+
+
 async def test_what_a_registry_asks_to_wait_is_not_counted() -> None:
     lapse = Lapse()
     errors = iter(
