@@ -24,7 +24,7 @@ FUZZ ?=
 ROUNDS ?= 200
 SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz soak faults bench interop container-test check format openapi lock sbom advisories offline-bundle clean
+.PHONY: help setup system-packages run test coverage fuzz soak denial faults bench interop container-test check format openapi lock sbom advisories offline-bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -85,6 +85,11 @@ soak: setup system-packages ## kill the service ROUNDS (200) times at random and
 FAULTS ?=
 faults: setup system-packages ## push before faults of every kind, with all waits as long as they are; ten minutes
 	nice $(BIN)/python -m tests.registry.faults $(FAULTS)
+
+# On a quiet machine; as root the service has a memory cgroup of 600 MiB, as the shipped deployments give it.
+DURATION ?= 600
+denial: setup ## attack the service in every known way at once for DURATION (600) seconds while an honest token pushes
+	$(BIN)/python -m tests.denial --seconds $(DURATION) $(if $(ONLY),--only $(ONLY))
 
 # Pulp comes from PyPI into an environment of its own, for it needs other versions than Tarmac of what both use.
 interop: setup $(PULP)/.ready ## push to Pulp's container registry behind nginx and Apache, over cut connections; half an hour

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.jobs.queue import local
+from app.jobs.queue import Turn, local
 from app.jobs.queue.local import LocalJobQueue
 
 
@@ -55,6 +55,26 @@ async def test_jobs_run_in_order_and_so_many_at_a_time() -> None:
     assert work.began == ["a", "b", "c"]
     await queue.stop(0)
     assert work.began == ["a", "b", "c"]
+
+
+async def test_a_token_begins_though_the_jobs_of_another_take_all_places() -> None:
+    queue, work = LocalJobQueue(2), Work()
+    await queue.start(work.run)
+    for job_id in ("a1", "a2", "a3"):
+        await queue.put(job_id, Turn(share="a"))
+    await turns()
+    assert work.began == ["a1", "a2"]
+    for job_id, share in (("b1", "b"), ("b2", "b"), ("c1", "c")):
+        await queue.put(job_id, Turn(share=share))
+    await turns()
+    assert work.began == ["a1", "a2", "b1"]  # one more than two, and only one
+    await work.finish("a1")
+    assert work.began == ["a1", "a2", "b1", "c1"]
+    await work.finish("a2")
+    assert work.began == ["a1", "a2", "b1", "c1", "a3"]
+    await work.finish("c1")
+    assert work.began == ["a1", "a2", "b1", "c1", "a3"]  # two run, and b has one of them
+    await queue.stop(0)
 
 
 async def test_a_waiting_job_is_not_taken_twice() -> None:

@@ -20,11 +20,13 @@ _log = structlog.get_logger(__name__)
 
 
 class LocalJobQueue:
-    """At most `max_running` jobs at a time. `clock` says how long a turn is put off; from then on `elapsed`, seconds
-    that only grow, says when it has come."""
+    """At most `max_running` jobs at a time, and if that is several one more if none of its share runs: however long the
+    jobs of one token take, another token begins. `clock` says how long a turn is put off; from then on `elapsed`,
+    seconds that only grow, says when it has come."""
 
     def __init__(self, max_running: int, clock: Clock = utc_now, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._max_running = max_running
+        self._max_places = max_running + (max_running > 1)  # who asks for one at a time gets one at a time
         self._clock, self._elapsed = clock, elapsed
         self._waiting = WaitingTurns()
         self._running: dict[str, asyncio.Future[None]] = {}
@@ -59,10 +61,10 @@ class LocalJobQueue:
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
     def _fill(self) -> None:
-        while self._run is not None and len(self._running) < self._max_running:
-            now = self._elapsed()
+        while self._run is not None and len(self._running) < self._max_places:
+            now, is_full = self._elapsed(), len(self._running) >= self._max_running
             # a job that was cancelled and is tried again waits for the end of its earlier run
-            job_id = self._waiting.take(now, self._running)
+            job_id = self._waiting.take(now, self._running, of_idle=is_full)
             if job_id is None:
                 self._sleep(self._waiting.seconds_to_next(now))
                 return

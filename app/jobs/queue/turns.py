@@ -52,13 +52,14 @@ class WaitingTurns:
         self._lines.clear()
         self._later.clear()
 
-    def take(self, now: float, busy: Container[str]) -> str | None:
-        """The next id that is not `busy`; it counts as running until `ended`."""
+    def take(self, now: float, busy: Container[str], *, of_idle: bool = False) -> str | None:
+        """The next id that is not `busy`; it counts as running until `ended`. `of_idle`: only of shares of which none
+        runs."""
         self._wake(now)
         running = Counter(self._running.values())
         for priority in sorted(self._lines, reverse=True):
-            shares = sorted(self._lines[priority], key=lambda share: (running[share], self._served.get(share, -1)))
-            for share in shares:
+            shares = (share for share in self._lines[priority] if not (of_idle and running[share]))
+            for share in sorted(shares, key=lambda share: (running[share], self._served.get(share, -1))):
                 job_id = next((each for each in self._lines[priority][share] if each not in busy), None)
                 if job_id is not None:
                     self.discard(job_id)
