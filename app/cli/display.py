@@ -61,7 +61,7 @@ def words_of_archive(archive: JobArchive, images: list[JobImage]) -> str:
 
 def lines_of_image(image: JobImage) -> Iterator[str]:
     """What became of an image: a line for each destination, and why not."""
-    for name in image.destinations or image.names or (str(image.digest),):
+    for name in image.destinations or image.names or (str(image.digest or "(no name)"),):
         yield f"{image.state.value.replace('_', ' '):<15} {name}" + (f"  {image.digest}" if image.digest else "")
     if image.problem is not None:
         yield f"{'':<15} {image.problem.code}: {image.problem.detail}"

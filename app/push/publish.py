@@ -186,7 +186,11 @@ class Publisher:
             return
         if there is not None and self._plan.on_existing_tag == "error":
             raise TagExists(f"{repository}:{attached.tag} exists and is another; pass on_existing_tag=overwrite")
-        if there is None or self._plan.on_existing_tag not in {"skip", MERGE_WITH_RETAIN}:
+        stays = there is not None and self._plan.on_existing_tag in {"skip", MERGE_WITH_RETAIN}
+        if there is not None and self._plan.on_existing_tag in MERGES:
+            what = "it stays as it is" if stays else "it is replaced"
+            self._tell(f"{repository}:{attached.tag}: tags that belong to an image are not merged with others; {what}")
+        if not stays:
             await self._put(repository, attached.tag, manifest)
 
     def _root(self, target: ImageTarget, presence: Presence, repository: str) -> Manifest:

@@ -10,7 +10,7 @@ import pytest
 
 from app.archive import Compression
 from app.archive.sizes import size_of
-from app.cli.display import Display, display_on, summary_of
+from app.cli.display import Display, display_on, lines_of_image, summary_of
 from app.cli.live import words_of
 from app.errors import DigestMismatch
 from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
@@ -58,6 +58,11 @@ EXPECTED = [
     "                digest_mismatch: layer 1 is not what it should be",
     "note: mind the gap",
 ]
+
+
+def test_an_image_that_is_called_nothing_is_shown_as_that() -> None:
+    nameless = replace(IMAGE, names=(), destinations=(), digest=None, state=ImageState.FAILED)
+    assert list(lines_of_image(nameless)) == ["failed          (no name)"]
 
 
 def test_a_log_has_every_thing_once_and_in_order() -> None:

@@ -456,3 +456,15 @@ async def test_what_is_there_already_is_no_merge_that_could_not_be_made(registry
     for _ in range(2):
         run = await push(registry, archive(ARTIFACT), how)
         assert not [text for text in run.notices if "is not merged" in text]
+
+
+@pytest.mark.parametrize("how", [OVERWRITE, RETAIN])
+async def test_a_signature_s_tag_is_never_merged_and_that_is_told(registry: FakeRegistry, how: str) -> None:
+    def signed(content: bytes) -> bytes:
+        tag = f"sha256-{AMD.digest[7:]}.sig"
+        return oci_layout([entry(AMD, ref=NAME), entry(oci_artifact(content), ref=tag)])
+
+    await push(registry, signed(b"first"))
+    run = await push(registry, signed(b"second"), how)
+    (notice,) = [text for text in run.notices if "are not merged with others" in text]
+    assert notice.endswith("it stays as it is" if how == RETAIN else "it is replaced")
