@@ -9,6 +9,7 @@ from typing import Any
 
 from app.archive.globs import Globs
 from app.archive.hanging import with_root
+from app.archive.layer_types import mislabelled_layers, pushed_mislabelled
 from app.archive.model import Archive, DockerImage, Fault, ImageEntry
 from app.archive.placeholders import id_forms
 from app.errors import InvalidReference, InvalidRequest
@@ -185,8 +186,15 @@ class _Cutter:
 
 def keep_originals(archive: Archive) -> Archive:
     """The images of docker >= 25 as the manifests that lie in the archive, with their plain layers as they are: what
-    is to be pushed where layers are not to be compressed."""
-    return replace(archive, images=tuple(_original(image) for image in archive.images))
+    is to be pushed where layers are not to be compressed. A note tells of those that no longer get true media types."""
+    wrong = {
+        pushed_mislabelled(_title(image), found): None
+        for image in archive.images
+        if image.original is not None and archive.mislabelled
+        if (found := mislabelled_layers(archive.manifests[image.original.digest].layers, archive.mislabelled))
+    }
+    notes = (*archive.notes, *list(wrong)[:MAX_SHOWN])
+    return replace(archive, images=tuple(_original(image) for image in archive.images), notes=notes)
 
 
 def _original(image: ImageEntry) -> ImageEntry:

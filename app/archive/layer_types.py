@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from app.archive.model import Compression
+from app.oci import Descriptor, Digest
 from app.oci.media_types import DOCKER_FOREIGN_LAYER_PLAIN, DOCKER_LAYER, OCI_FOREIGN_LAYER, OCI_LAYER
 
+MAX_SHOWN = 2  # layers in one notice
 _OCI = {Compression.NONE: "", Compression.GZIP: "+gzip", Compression.ZSTD: "+zstd"}
 _DOCKER = {Compression.NONE: "", Compression.GZIP: ".gzip"}
 _FAMILIES: Mapping[str, Mapping[Compression, str]] = {
@@ -33,3 +35,22 @@ def with_compression(media_type: str, compression: Compression) -> str | None:
     """Return the media type of the same family for layers that are compressed so; None if there is none."""
     stated = _STATED.get(media_type)
     return None if stated is None else _FAMILIES[stated[0]].get(compression)
+
+
+def mislabelled_layers(layers: Iterable[Descriptor], stored: Mapping[Digest, Compression]) -> dict[Digest, str]:
+    """Return what is wrong with each layer that is not compressed as its media type says. `stored`: how layers are
+    compressed, as far as it is known."""
+    found: dict[Digest, str] = {}
+    for layer in layers:
+        compression, stated = stored.get(layer.digest), stated_compression(layer.media_type)
+        if compression is not None and stated not in {None, compression}:
+            how = "not compressed" if compression is Compression.NONE else f"compressed with {compression}"
+            found[layer.digest] = f"layer {layer.digest} is {how}, its media type is {layer.media_type}"
+    return found
+
+
+def pushed_mislabelled(title: str, wrong: Mapping[Digest, str]) -> str:
+    """Return the notice for an image whose manifest is pushed as it stands."""
+    more = len(wrong) - MAX_SHOWN
+    told = "; ".join(list(wrong.values())[:MAX_SHOWN]) + (f"; and so {more} more" if more > 0 else "")
+    return f"{title}: {told}. It is pushed as it stands; some container runtimes refuse it"

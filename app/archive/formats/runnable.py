@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from app.archive.formats.contents import Contents
 from app.archive.image_config import ImageConfig, parse_image_config
-from app.archive.layer_types import is_layer, stated_compression
+from app.archive.layer_types import is_layer, mislabelled_layers, pushed_mislabelled, stated_compression
 from app.archive.model import Archive, Compression, Extent, ImageEntry
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, strict_json
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, OCI_CONFIG
@@ -94,6 +94,8 @@ class _Check:
     def image(self, entry: ImageEntry) -> ImageEntry:
         """Return the entry with the platform of its config. What was seen with an earlier image is not told again."""
         if not isinstance(entry.root, Descriptor):
+            if entry.original is not None:  # pushed instead if the layers are to stay as they are
+                self._mislabelled(self.archive.manifests[entry.original.digest])
             return entry
         title = entry.called[0] if entry.called else str(entry.root.digest)
         waiting = [entry.root.digest]
@@ -133,19 +135,19 @@ class _Check:
                 f"{title}: manifest {digest} contradicts its config: {found}. It is pushed as it stands, and no "
                 "container runtime runs it"
             )
-        self._media_types(manifest, layers, title)
+        if wrong := self._mislabelled(manifest):
+            self._note(pushed_mislabelled(title, wrong))
 
-    def _media_types(self, manifest: Manifest, layers: Layers, title: str) -> None:
-        found: dict[str, None] = {}
-        for layer in manifest.layers:
-            stated, stored = stated_compression(layer.media_type), layers.compression(layer)
-            if stored is None or stated in {None, stored} or not self.archive.blobs[layer.digest].size:
-                continue
-            self.mislabelled[layer.digest] = stored
-            how = "not compressed" if stored is Compression.NONE else f"compressed with {stored}"
-            found[f"layer {layer.digest} is {how}, its media type is {layer.media_type}"] = None
-        if found:
-            self._note(f"{title}: {_joined(list(found))}. It is pushed as it stands; some container runtimes refuse it")
+    def _mislabelled(self, manifest: Manifest) -> dict[Digest, str]:
+        layers = Layers(self.contents, self.archive.blobs)
+        stored = {
+            layer.digest: how
+            for layer in manifest.layers
+            if (how := layers.compression(layer)) is not None and self.archive.blobs[layer.digest].size
+        }
+        found = mislabelled_layers(manifest.layers, stored)
+        self.mislabelled.update({digest: stored[digest] for digest in found})
+        return found
 
     def _index(self, index: Manifest, title: str) -> None:
         for child in index.manifests:

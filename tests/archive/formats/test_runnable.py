@@ -25,6 +25,7 @@ from tests.support.archives import (
     oci_index,
     oci_layout,
     sha256,
+    tagged,
     to_json,
 )
 from tests.support.hauler import Held, haul
@@ -247,3 +248,16 @@ def test_no_layer_is_read_for_it() -> None:
     read = {offset for offset, _ in reads}
     config = index.extent(blob_name(APP.config_digest))
     assert not read & {extent.offset for extent in layers if extent is not None and extent != config}
+
+
+@pytest.mark.parametrize("media_type", [GZIP, ZSTD, PLAIN])
+def test_plain_layers_that_stay_as_they_are_keep_their_media_types_with_a_notice(media_type: str) -> None:
+    """Of docker >= 25; where they are compressed, the manifest is made anew and says so."""
+    node = typed("none", media_type)
+    data = oci_layout([entry(node, ref=NAME)], hybrid=[tagged(APP, NAME)])
+    assert planned(data).notes == ()
+    notes = planned(data, layer_compression="none").notes
+    assert len(notes) == (media_type != PLAIN)
+    if notes:
+        assert notes[0].startswith(f"{NAME}: layer sha256:")
+        assert "is not compressed, its media type is" in notes[0]
