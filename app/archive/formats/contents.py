@@ -42,6 +42,7 @@ class Contents:
     place: Callable[[Digest], str] = blob_name
     directory: str = ""
     configs: ImageConfigs = field(default_factory=ImageConfigs, repr=False)
+    inner: dict[int, Compression] = field(default_factory=dict, repr=False)  # `TarIndex.compressed` of inner archives
     _read: _Read = field(default_factory=_Read, repr=False)
 
     def below(self, directory: str) -> Contents:
@@ -92,7 +93,7 @@ class Contents:
 
     def compression(self, extent: Extent) -> Compression:
         """Return how the bytes are compressed, as the first of them tell. Nothing is read for it."""
-        return self.index.compression(extent)
+        return self.inner.get(extent.offset) or self.index.compression(extent)
 
     def is_plain_tar(self, extent: Extent) -> bool:
         """Also true for the tar of nothing, which is all zeros."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from app.archive.formats.contents import Contents, blob_name
 from app.archive.formats.docker_archive import DockerArchive
 from app.archive.formats.oci_layout import OCILayout
+from app.archive.image_config import ImageConfigs
 from app.archive.model import Archive, Compression, DockerImage, Extent, ImageEntry, ReadAt
 from app.archive.tar import index_file
 from app.errors import ArchiveError, UnknownFormat
@@ -46,7 +47,7 @@ class InnerArchives:
         if not self._contents.is_plain_tar(extent):
             raise UnknownFormat(f"{shown} is no image archive; take it out of the archive")
         try:
-            archive = self._read(_Part(self._contents.source, extent.offset), extent.size)
+            archive = self._read(_Part(self._contents.source, extent.offset), extent)
         except ArchiveError as error:
             error.args = (f"{shown}: {error.args[0]}",)
             raise
@@ -54,10 +55,22 @@ class InnerArchives:
             raise UnknownFormat(f"{shown} is a tar, but no image archive; take it out of the archive")
         return _moved(archive, extent.offset)
 
-    def _read(self, source: ReadAt, size: int) -> Archive | None:
-        index = index_file(source, size, replace(self._contents.limits, members=self._left))
+    def _read(self, source: ReadAt, extent: Extent) -> Archive | None:
+        index = index_file(source, extent.size, replace(self._contents.limits, members=self._left))
         self._left -= sum(map(len, index.members.values()))
-        contents = replace(self._contents, index=index, source=source, directory="", place=blob_name)
+        moved = {extent.offset + offset: compression for offset, compression in index.compressed.items()}
+        self._contents.inner.update(moved)
+        contents = replace(
+            self._contents,
+            index=index,
+            source=source,
+            directory="",
+            place=blob_name,
+            configs=ImageConfigs(
+                self._contents.limits
+            ),  # known by their extents, which are those of this archive alone
+            inner={},
+        )
         readers = (OCILayout(), DockerArchive())
         return next((reader.read(contents) for reader in readers if reader.recognises(contents)), None)
 

@@ -182,3 +182,16 @@ def test_all_archives_inside_have_one_limit_of_members() -> None:
     data = tar(kots_archives({f"a.test/app{number}/1": WEB for number in range(5)}))
     with pytest.raises(LimitExceeded, match="members"):
         opened(data, replace(DEFAULT_LIMITS, members=20))
+
+
+def test_images_of_inner_archives_are_compared_with_their_own_configs_and_layers() -> None:
+    """What is known by its place is known of one archive alone, however alike the inner ones are."""
+    inner = {}
+    for number, platform in enumerate(["linux/amd64", "linux/arm64", "linux/s390x"]):
+        sample = archives.image({"a": b"%d" % number}, platform=platform)
+        node = oci_image(sample, platform=platform)
+        inner[platform] = Member(f"images/docker-archive/a.test/app{number}/1", oci_layout([entry(node)]))
+    archive = opened(tar([*kots_archives({}), *inner.values()]))
+    assert [[str(one) for one in entry.platforms] for entry in archive.images] == [[name] for name in inner]
+    assert not [note for note in archive.notes if "media type" in note or "config" in note]
+    assert archive.mislabelled == {}
