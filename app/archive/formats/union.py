@@ -39,6 +39,7 @@ def unite(archives: Sequence[Archive], limits: Limits) -> Archive:
         blobs=blobs,
         notes=tuple(notes),
         faults={digest: fault for digest, fault in faults.items() if digest not in manifests},
+        contradictions={digest: why for archive in archives for digest, why in archive.contradictions.items()},
     )
 
 
@@ -55,4 +56,5 @@ def _merged(image: ImageEntry, other: ImageEntry) -> ImageEntry:
         names=tuple(dict.fromkeys((*image.names, *other.names))),
         paths=tuple(dict.fromkeys((*image.paths, *other.paths))),
         bare_tags=tuple(dict.fromkeys((*image.bare_tags, *other.bare_tags))),
+        placeholders=tuple(dict.fromkeys((*image.placeholders, *other.placeholders))),
     )

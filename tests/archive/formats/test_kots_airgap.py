@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -195,3 +196,16 @@ def test_images_of_inner_archives_are_compared_with_their_own_configs_and_layers
     assert [[str(one) for one in entry.platforms] for entry in archive.images] == [[name] for name in inner]
     assert not [note for note in archive.notes if "media type" in note or "config" in note]
     assert archive.mislabelled == {}
+
+
+def test_a_contradiction_in_any_of_them_is_known() -> None:
+    """Each is a layout with a manifest.json of docker's that agrees with nothing."""
+    parts = []
+    for number in range(2):
+        sample = tagged(archives.image({"a": b"%d" % number}, {"b": b"b"}), f"a.test/app{number}:1")
+        node = oci_image(sample, compression="none")
+        members = {**json.loads(node.raw)}
+        wrong = replace(node, raw=archives.to_json({**members, "layers": members["layers"][::-1]}))
+        inner = oci_layout([entry(wrong)], hybrid=[replace(sample, layers=sample.layers[::-1])])
+        parts.append(Member(f"images/docker-archive/a.test/app{number}/1", inner))
+    assert len(opened(tar([*kots_archives({}), *parts])).contradictions) == 2
