@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.archive import DEFAULT_LIMITS
+from app.archive import DEFAULT_LIMITS, open_archive
 from app.archive.formats.kots_airgap import ONLY_IMAGES
 from app.errors import (
     ArchiveError,
@@ -24,7 +24,7 @@ from tests.hostile.landing import land
 from tests.support import archives
 from tests.support.archives import Compress, Member, docker_save, entry, oci_image, oci_index, oci_layout, tagged, tar
 from tests.support.mirrors import airgap_yaml, kots_archives, kots_registry
-from tests.support.opening import opened
+from tests.support.opening import opened, taken_in
 from tests.support.storage_tree import tree
 
 WEB, DB = archives.image({"app": b"web"}, {"etc": b"1"}), archives.image({"app": b"db"})
@@ -208,4 +208,4 @@ def test_a_contradiction_in_any_of_them_is_known() -> None:
         wrong = replace(node, raw=archives.to_json({**members, "layers": members["layers"][::-1]}))
         inner = oci_layout([entry(wrong)], hybrid=[replace(sample, layers=sample.layers[::-1])])
         parts.append(Member(f"images/docker-archive/a.test/app{number}/1", inner))
-    assert len(opened(tar([*kots_archives({}), *parts])).contradictions) == 2
+    assert len(open_archive(*taken_in(tar([*kots_archives({}), *parts]))).contradictions) == 2
