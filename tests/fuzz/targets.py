@@ -19,6 +19,7 @@ from app.archive.yaml import read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive, TarmacError
 from app.oci import Digest, Reference, strict_json
 from tests.archive.tar_blocks import Bytes, extension, file, record
+from tests.fuzz import formats
 from tests.hostile.catalogue import GROUPS
 from tests.hostile.documents import PLACES, with_member
 from tests.hostile.landing import land
@@ -283,6 +284,14 @@ CHART_YAMLS = (
     b"name: a\nversion: '1'\nkeywords: [yes, 0x1F, 1_0.5e3, .inf, 2024-01-02, ~]\nimport-values: [{a: 1e999}]\n",
 )
 
+
+def of_format(name: str) -> Target:
+    """Members lost, repeated and exchanged, digests and bytes changed; names and documents bent."""
+    seed = st.deferred(lambda: st.sampled_from(formats.samples(name)))
+    harmed = st.builds(lambda data, damages: resummed(damaged(data, damages)), seed, DAMAGES)
+    return Target(st.one_of(harmed, st.builds(bent, seed, CHANGES).map(resummed)), check_landing)
+
+
 TARGETS: Mapping[str, Target] = {
     "tar": Target(mutations("tar_headers", "members", "extensions").map(resummed), check_tar),
     "pax": Target(st.one_of(RECORDS, st.builds(bent, RECORDS, CHANGES), st.binary(max_size=200)), check_pax),
@@ -298,6 +307,7 @@ TARGETS: Mapping[str, Target] = {
         ),
         check_landing,
     ),
+    **{name: of_format(name) for name in formats.BUILDERS},
     "reference": Target(NAMES, check_reference),
     "chart": Target(st.builds(bent, st.sampled_from(CHART_YAMLS), CHANGES), check_chart),
     "digest": Target(st.one_of(st.text(max_size=80), st.from_regex(r"sha(256|512):[0-9a-fA-F]{60,130}")), check_digest),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 
-from app.archive import DEFAULT_LIMITS
+from app.archive import DEFAULT_LIMITS, index_file, open_archive
 from app.archive.formats import nested_layouts
 from app.archive.formats.addressed import digest_in_name
 from app.errors import LimitExceeded, MalformedArchive, MissingContent, MissingTag
@@ -15,8 +16,10 @@ from tests.hostile.landing import land
 from tests.support import archives
 from tests.support.archives import Compress, Member, docker_members, entry, oci_artifact, oci_image, oci_index, tagged
 from tests.support.archives import tar as tar_of
+from tests.support.mirrors import kots_archives, oc_mirror_files
 from tests.support.nested import deckhouse, layout_in, zot
 from tests.support.opening import opened
+from tests.support.storage_tree import tree
 
 APP = archives.image({"app": b"app"})
 ONE, TWO = oci_image(APP), oci_image(archives.image({"app": b"two"}))
@@ -212,3 +215,49 @@ def test_there_are_limits_and_they_are_named(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_member_tells_the_digest_of_its_content(name: str, digest: str | None) -> None:
     assert digest_in_name(name) == digest
+
+
+@dataclass
+class Counted:
+    """A ReadAt that counts what it is asked for."""
+
+    data: bytes
+    reads: int = 0
+    size: int = 0
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self.reads += 1
+        self.size += size
+        return self.data[offset : offset + size]
+
+
+def stored(count: int) -> dict[str, dict[str, archives.Node]]:
+    base = {"base": b"x" * 2000}
+    return {
+        f"team/app{number}": {"1": oci_image(archives.image(base, {"a": b"%d" % number}))} for number in range(count)
+    }
+
+
+BUILDERS: dict[str, Callable[[int], list[Member]]] = {
+    "zot": lambda count: zot(stored(count), deduplicated=True),
+    "storage": lambda count: [replace(m, name=f"var/lib/registry/{m.name}") for m in tree(stored(count))],
+    "oc": lambda count: oc_mirror_files(stored(count)),
+    "kots": lambda count: kots_archives(
+        {f"a.test/{number}/1": archives.image({"a": b"%d" % number}) for number in range(count)}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_what_is_read_grows_with_the_images_and_no_faster(kind: str) -> None:
+    counts = []
+    for count in (20, 200):
+        data = tar(BUILDERS[kind](count))
+        source = Counted(data)
+        archive = open_archive(index_file(source, len(data)), source)
+        assert len(archive.images) == count
+        counts.append((source.reads, source.size))
+    (few, little), (many, much) = counts
+    assert many <= 11 * few
+    assert much <= 11 * little
+    assert much < 16 * len(data)
