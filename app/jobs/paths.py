@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from app.errors import LimitExceeded, PathNotAllowed, PathNotFound
@@ -21,8 +21,17 @@ from app.spool.directory import list_directory
 from app.spool.opened import identity_of
 
 MAX_FILES = 1_000  # archives of one request; each is opened before the first is pushed
-DIRECTORY_MARKERS = ("oci-layout", "index.json", "manifest.json", "images.yaml", "charts.yaml", "zarf.yaml")
+DIRECTORY_MARKERS = (
+    "oci-layout",
+    "index.json",
+    "manifest.json",
+    "images.yaml",
+    "charts.yaml",
+    "zarf.yaml",
+    "airgap.yaml",
+)
 STORAGE = ("docker", "registry", "v2")
+MAX_LOOKED_AT = 10_000  # files and directories of one that is named, until an archive is found in it
 
 
 class AllowedRoots:
@@ -84,7 +93,7 @@ class _Finder:
         self.found: dict[str, SpooledFile] = {}
         self._stack, self._effort = stack, Effort()
         self._roots: dict[Path, tuple[int, Search]] = {}
-        self._taken: dict[tuple[Path, str], _Taken | None] = {}
+        self._taken: dict[tuple[Path, str, bool], _Taken | None] = {}
 
     def find(self, root: Path, below: str) -> bool:
         """Take what matches; return whether anything does. What is in a directory that was taken is a part of it: its
@@ -92,7 +101,7 @@ class _Finder:
         directories: tuple[str, ...] = ()
         has_found = False
         for name in self._names(root, below):
-            taken = None if name.startswith(directories) else self._take(root, name)
+            taken = None if name.startswith(directories) else self._take(root, name, is_named=name == below)
             if taken is None:
                 continue
             directories += (f"{name}/",) * taken.is_directory
@@ -112,10 +121,11 @@ class _Finder:
                 raise PathNotFound(f"{name!r:.300} has a name that is not UTF-8; rename the file")
         return names
 
-    def _take(self, root: Path, name: str) -> _Taken | None:
-        if (root, name) not in self._taken:
-            self._taken[root, name] = _take(self._at(root)[0], root, name)
-        return self._taken[root, name]
+    def _take(self, root: Path, name: str, *, is_named: bool) -> _Taken | None:
+        key = (root, name, is_named)
+        if key not in self._taken:
+            self._taken[key] = _take(self._at(root)[0], root, name, is_named=is_named)
+        return self._taken[key]
 
     def _at(self, root: Path) -> tuple[int, Search]:
         if root not in self._roots:
@@ -130,9 +140,9 @@ class _Taken(NamedTuple):
     is_directory: bool
 
 
-def _take(directory: int, root: Path, name: str) -> _Taken | None:
+def _take(directory: int, root: Path, name: str, *, is_named: bool) -> _Taken | None:
     """None for what is neither a regular file nor the directory of an archive, cannot be read, or lies outside behind a
-    link."""
+    link. `is_named`: by its own name, not by a pattern."""
     try:
         descriptor = open_beneath(directory, name)
     except OSError:
@@ -140,7 +150,7 @@ def _take(directory: int, root: Path, name: str) -> _Taken | None:
     try:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
-            return _take_directory(descriptor, str(root / name))
+            return _take_directory(descriptor, str(root / name), is_named=is_named)
     finally:
         os.close(descriptor)
     if not stat.S_ISREG(status.st_mode):
@@ -150,8 +160,10 @@ def _take(directory: int, root: Path, name: str) -> _Taken | None:
     )
 
 
-def _take_directory(descriptor: int, path: str) -> _Taken | None:
-    if not (any(_exists(descriptor, marker) for marker in DIRECTORY_MARKERS) or _holds_storage(descriptor)):
+def _take_directory(descriptor: int, path: str, *, is_named: bool) -> _Taken | None:
+    """A pattern finds each archive where it lies; a directory that is named may hold its archive deeper."""
+    is_archive = any(_exists(descriptor, marker) for marker in DIRECTORY_MARKERS) or _holds_storage(descriptor)
+    if not (is_archive or (is_named and _holds_archive_below(descriptor))):
         return None
     listed = list_directory(descriptor, path, PathNotFound)
     listed.close()
@@ -168,6 +180,21 @@ def _holds_storage(directory: int) -> bool:
                 return False
             stack.callback(os.close, directory)
     return True
+
+
+def _holds_archive_below(directory: int) -> bool:
+    """Whether image layouts, storage, or mirrors of oc lie in directories; links are not gone through."""
+    count = 0
+    for path, directories, files, _ in os.fwalk(".", dir_fd=directory):
+        parts = PurePosixPath(path).parts
+        if {"oci-layout", "index.json"} <= set(files) or parts[-3:] == STORAGE:
+            return True
+        if "v2" in parts[:-1] and {"blobs", "manifests"} <= set(directories):
+            return True
+        count += len(directories) + len(files)
+        if count > MAX_LOOKED_AT:
+            return False
+    return False
 
 
 def _exists(directory: int, name: str) -> bool:

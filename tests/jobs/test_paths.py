@@ -50,6 +50,35 @@ def test_patterns_match_sorted_and_none_twice(root: Path, patterns: list[str], e
     assert found(root, *patterns) == expected
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("team/web/oci-layout", "team/web/index.json"),
+        ("registry/docker/registry/v2/repositories/a/_manifests/tags/1/current/link",),
+        ("v2/openshift/release/blobs/sha256:1", "v2/openshift/release/manifests/1"),
+        ("airgap.yaml", "app.tar.gz"),
+    ],
+)
+def test_a_directory_that_is_named_may_hold_its_archive_deeper(root: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        (root / "unpacked" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "unpacked" / name).write_bytes(b"")
+    assert found(root, "unpacked") == ["unpacked"]
+    (root / "sub" / "link").symlink_to(root / "unpacked")
+    with pytest.raises(PathNotFound):
+        found(root, "sub")
+
+
+def test_a_directory_is_looked_through_up_to_a_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("x/1", "x/2", "x/y/oci-layout", "x/y/index.json"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    assert found(root, "x") == ["x"]
+    monkeypatch.setattr(paths, "MAX_LOOKED_AT", 2)
+    with pytest.raises(PathNotFound):
+        found(root, "x")
+
+
 def test_paths_are_off_without_a_root() -> None:
     with pytest.raises(PathNotAllowed, match="set TARMAC_PATH_ROOTS"):
         AllowedRoots(()).find(["/etc/passwd"])
