@@ -51,6 +51,7 @@ _BLOB = re.compile(  # of a layout and of a registry's storage in any directory,
     f"(?:.*/)?(?:blobs/sha256/{_DIGEST}|docker/registry/v2/blobs/sha256/../{_DIGEST}/data)"
     f"|(?:sha256-)?{_DIGEST}\\.tar\\.gz"
 )
+_ROOTS = frozenset({"blobs", "docker"})  # of a layout and of a storage at the root
 _LAYER = re.compile(f"{_DIGEST}\\.tar|[^/]+/layer\\.tar")  # skopeo's and podman's is called by its DiffID
 _LAYOUT = re.compile(r"(?:^|/)(?:index\.json$|docker/registry/v2/)")
 _COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
@@ -87,6 +88,7 @@ class EarlyPush:
     ) -> None:
         self._peek, self._lanes, self._find, self._emit = peek, lanes, find, emit
         self.place = place
+        self._is_given = place is not None
         self.undecided = Undecided()
         self._heard = 0
         self._blobs: deque[Member] = deque()
@@ -109,11 +111,17 @@ class EarlyPush:
             self._is_layout = self._is_layout or _LAYOUT.search(member.name) is not None
             if member.name in DOCUMENTS and self.place is None and member.extent.size <= MAX_DOCUMENT_BYTES:
                 self._documents.append(member)
-            elif member.extent.size >= SMALLEST and (_BLOB.fullmatch(member.name) or _LAYER.fullmatch(member.name)):
+            elif member.extent.size >= SMALLEST and self._is_blob(member.name):
                 self._blobs.append(member)
         if self._blobs or self._documents:
             self._news.set()
         self._tell_grown()
+
+    def _is_blob(self, name: str) -> bool:
+        """Not what lies in a directory, if the place was found by the names at the root: it may belong elsewhere."""
+        if not self._is_given and name.partition("/")[0] not in _ROOTS and "/" in name:
+            return _LAYER.fullmatch(name) is not None
+        return _BLOB.fullmatch(name) is not None or _LAYER.fullmatch(name) is not None
 
     def end(self) -> None:
         """No blob is begun any more; `run` ends with those that are under way."""

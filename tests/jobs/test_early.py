@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 import re
+import tarfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,7 +35,8 @@ from app.registry import BlobContent
 from app.spool import OpenFile
 from app.spool.disk import DiskSpool
 from tests.jobs.bench import Bench, ended
-from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout, tagged
+from tests.support import archives
+from tests.support.archives import Compress, Style, docker_save, entry, image, oci_image, oci_layout, tagged, tar
 from tests.support.fake_registry import FakeRegistry
 from tests.support.storage_tree import bundle
 
@@ -52,6 +55,11 @@ def layout(compression: Compress = "gzip", *, wrong: bool = False, name: str | N
 
 
 LAYOUT = layout()
+
+
+def members_of(data: bytes) -> list[archives.Member]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as opened:
+        return [archives.Member(m.name, file.read()) for m in opened if (file := opened.extractfile(m)) is not None]
 
 
 @pytest.fixture
@@ -107,6 +115,25 @@ async def pushed(
 async def at_once(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), MIB):
         yield content[start : start + MIB]
+
+
+async def test_a_layout_in_a_directory_is_sent_early_too(bench: Bench, registry: FakeRegistry) -> None:
+    nested = tar(replace(member, name=f"oci/{member.name}") for member in members_of(LAYOUT))
+    async with at_work_early(bench) as service:
+        job = await pushed(service, held_back(nested, registry.held))
+    assert (job.state, registry.count("push_blob"), job.progress.blobs_reused) == (JobState.SUCCEEDED, 5, 0)
+
+
+async def test_what_lies_in_a_directory_does_not_go_where_the_names_at_the_root_lead(
+    bench: Bench, registry: FakeRegistry
+) -> None:
+    root = members_of(oci_layout([entry(oci_image(image({"app": b"root"})), name="a.test/root:1")]))
+    nested = members_of(layout(name="a.test/nested:1"))
+    content = tar([*root, *(replace(member, name=f"nested/{member.name}") for member in nested)])
+    async with at_work_early(bench) as service:
+        job = await pushed(service, at_once(content), JobRequest(PushOptions()))
+    assert (job.state, registry.count("push_blob")) == (JobState.SUCCEEDED, 7)
+    assert {tag for tag, _ in registry.tags} == {"root", "nested"}
 
 
 async def test_a_layer_is_there_before_the_last_byte_and_is_not_sent_again(
