@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 
 from app.main import create_app
@@ -19,6 +20,7 @@ from tests.support.migrated import put_database
 
 APP = docker_save([tagged(image({"bin/app": b"one"}), "example.com/team/app:1")])
 OTHER = docker_save([tagged(image({"bin/app": b"two"}), "example.com/team/other:1")])
+IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,13 @@ async def serving(data: Path, **settings: Any) -> AsyncIterator[Served]:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url="http://tarmac.test", timeout=30)
         yield Served(app, await stack.enter_async_context(client), data)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """One service for all tests of a module with `pytestmark = IN_ONE_LOOP` that what came before does not matter to."""
+    async with serving(tmp_path_factory.mktemp("data")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.api.conftest import APP, OTHER, Served, serving
+from tests.api.conftest import APP, IN_ONE_LOOP, OTHER, Served, serving
 from tests.support.archives import wrap
 
 WRONG = [
@@ -39,14 +38,7 @@ WRONG = [
 ]
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    """One service for all tests: what came before changes nothing."""
-    async with serving(tmp_path_factory.mktemp("data")) as running:
-        yield running
+pytestmark = IN_ONE_LOOP
 
 
 async def newest(served: Served) -> str | None:
@@ -65,12 +57,12 @@ async def cut(body: bytes, *sizes: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("kind", WRONG)
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd", "xz", "bzip2"])
-async def test_an_archive_is_taken_under_any_type(served: Served, kind: str, compression: str) -> None:
+async def test_an_archive_is_taken_under_any_type(shared: Served, kind: str, compression: str) -> None:
     body = wrap(APP, compression)  # type: ignore[arg-type]
     for content in (body, cut(body, 1, 1, 100, 500), cut(body)):
-        answer = await served.client.post("/push?wait=30", content=content, headers={"Content-Type": kind})
+        answer = await shared.client.post("/push?wait=30", content=content, headers={"Content-Type": kind})
         assert (answer.status_code, answer.json().get("state")) == (200, "succeeded"), answer.text
-    answer = await served.client.put("/push/x.tar?wait=30", content=body, headers={"Content-Type": kind})
+    answer = await shared.client.put("/push/x.tar?wait=30", content=body, headers={"Content-Type": kind})
     assert (answer.status_code, answer.json()["archives"][0]["name"]) == (200, "x.tar")
 
 
@@ -94,13 +86,13 @@ async def test_json_under_another_type_is_told_how_to_be_sent(tmp_path: Path, ki
 
 
 @pytest.mark.parametrize("body", [b"archive=@x.tar", b"tag=a%3A1&archive=x.tar", b"label[]=a", b"paths=/data/x.tar"])
-async def test_pairs_are_told_how_to_send_a_file(served: Served, body: bytes) -> None:
-    before = await newest(served)
+async def test_pairs_are_told_how_to_send_a_file(shared: Served, body: bytes) -> None:
+    before = await newest(shared)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = await served.client.post("/push", content=body, headers=headers)
+    answer = await shared.client.post("/push", content=body, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert "curl" in answer.json()["detail"]
-    assert await newest(served) == before
+    assert await newest(shared) == before
 
 
 def zipped() -> bytes:
@@ -126,10 +118,10 @@ def zipped() -> bytes:
     ],
 )
 async def test_what_is_nothing_that_is_read_is_told_so(
-    served: Served, kind: str, body: bytes, status: int, code: str
+    shared: Served, kind: str, body: bytes, status: int, code: str
 ) -> None:
     for content in (body, cut(body, *[1] * len(body))):
-        answer = await served.client.post("/push", content=content, headers={"Content-Type": kind})
+        answer = await shared.client.post("/push", content=content, headers={"Content-Type": kind})
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
@@ -159,11 +151,11 @@ async def posted(served: Served, body: Any, kind: str = TYPE, query: str = "wait
 )
 @pytest.mark.parametrize("boundary", [b"XX", b"----WebKitFormBoundary7MA4YWxkTrZu0gW", b"0x'()+_,-./:=?"])
 async def test_a_form_says_its_boundary_itself_where_its_type_does_not(
-    served: Served, kind: str, boundary: bytes
+    shared: Served, kind: str, boundary: bytes
 ) -> None:
     body = form(part('name="tag"', b"a:1"), ARCHIVE, boundary=boundary)
     for content in (body, cut(body, *[1] * 700)):
-        answer = await posted(served, content, kind)
+        answer = await posted(shared, content, kind)
         assert (answer.status_code, answer.json()["archives"][0]["name"]) == (200, "x.tar"), answer.text
 
 
@@ -173,18 +165,18 @@ async def test_a_form_says_its_boundary_itself_where_its_type_does_not(
 @pytest.mark.parametrize("padding", [b"", b" ", b" \t \t"])
 @pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\nThat was the form.\r\n--XX\r\n"])
 async def test_what_mime_allows_around_the_parts_is_passed_over(
-    served: Served, preamble: bytes, padding: bytes, end: bytes
+    shared: Served, preamble: bytes, padding: bytes, end: bytes
 ) -> None:
     body = form(part('name="tag"', b"a:1"), ARCHIVE, preamble=preamble, padding=padding, end=end)
     for content in (body, cut(body, *[1] * 800)):
-        answer = await posted(served, content)
+        answer = await posted(shared, content)
         assert (answer.status_code, len(answer.json()["archives"])) == (200, 1), answer.text
 
 
 @pytest.mark.parametrize("body", [form(ARCHIVE).replace(b"\r\n", b"\n", 4), b"x" * 100_000, b"\r\n" * 50_000])
-async def test_a_form_that_does_not_begin_is_refused(served: Served, body: bytes) -> None:
+async def test_a_form_that_does_not_begin_is_refused(shared: Served, body: bytes) -> None:
     for content in (body, cut(body, *[1000] * 90)):
-        answer = await posted(served, content)
+        answer = await posted(shared, content)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
 
 
@@ -193,30 +185,30 @@ async def test_a_form_that_does_not_begin_is_refused(served: Served, body: bytes
     ["archive", "archive[]", "archive[0]", "archives", "archive1", "file", "files", "files[]", "files[3]", "upload",
      "image", "data", "x.tar", "Archive", ""],
 )  # fmt: skip
-async def test_a_file_is_an_archive_whatever_its_part_is_called(served: Served, name: str) -> None:
-    answer = await posted(served, form(part(f'name="{name}"; filename="x.tar"', APP)))
+async def test_a_file_is_an_archive_whatever_its_part_is_called(shared: Served, name: str) -> None:
+    answer = await posted(shared, form(part(f'name="{name}"; filename="x.tar"', APP)))
     assert (answer.status_code, answer.json()["archives"][0]["name"]) == (200, "x.tar"), answer.text
 
 
-async def test_files_under_several_names_are_several_archives(served: Served) -> None:
+async def test_files_under_several_names_are_several_archives(shared: Served) -> None:
     body = form(part('name="archive[0]"; filename="x.tar"', APP), part('name="archive[1]"; filename="y.tar"', OTHER))
-    answer = await posted(served, body)
+    answer = await posted(shared, body)
     assert [archive["name"] for archive in answer.json()["archives"]] == ["x.tar", "y.tar"]
 
 
-async def test_an_option_may_come_from_a_file_and_a_list_with_brackets(served: Served) -> None:
+async def test_an_option_may_come_from_a_file_and_a_list_with_brackets(shared: Served) -> None:
     body = form(
         part('name="tag"; filename="tag.txt"', b"a:1", "Content-Type: text/plain"),
         part('name="label[]"', b"a=b"),
         part('name="label[1]"', b"c=d"),
         ARCHIVE,
     )
-    answer = await posted(served, body, query="wait=30&label[]=e=f")
+    answer = await posted(shared, body, query="wait=30&label[]=e=f")
     assert answer.status_code == 200, answer.text
     assert answer.json()["labels"] == {"a": "b", "c": "d", "e": "f"}
     assert answer.json()["images"][0]["destinations"] == ["127.0.0.1:8080/a:1"]
     for more in ("tag[]=a:1", "prefix[0]=a", "label[=a", "[]=a"):
-        answer = await posted(served, form(ARCHIVE), query=more)
+        answer = await posted(shared, form(ARCHIVE), query=more)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
@@ -234,21 +226,21 @@ EMPTY = part('name="archive"; filename=""', b"", "Content-Type: application/octe
         (part('name="archive[]"; filename=""', b""), ARCHIVE),
     ],
 )
-async def test_a_file_that_was_not_chosen_says_nothing(served: Served, parts: tuple[bytes, ...]) -> None:
-    answer = await posted(served, form(*parts))
+async def test_a_file_that_was_not_chosen_says_nothing(shared: Served, parts: tuple[bytes, ...]) -> None:
+    answer = await posted(shared, form(*parts))
     assert answer.status_code == 200, answer.text
     assert [archive["name"] for archive in answer.json()["archives"]] == ["x.tar"]
 
 
-async def test_a_form_with_no_file_chosen_says_what_it_lacks(served: Served) -> None:
-    before = await newest(served)
-    answer = await posted(served, form(EMPTY))
+async def test_a_form_with_no_file_chosen_says_what_it_lacks(shared: Served) -> None:
+    before = await newest(shared)
+    answer = await posted(shared, form(EMPTY))
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
-    assert await newest(served) == before
+    assert await newest(shared) == before
 
 
-async def test_an_empty_file_with_a_name_is_no_archive(served: Served) -> None:
-    answer = await posted(served, form(part('name="archive"; filename="x.tar"', b"")))
+async def test_an_empty_file_with_a_name_is_no_archive(shared: Served) -> None:
+    answer = await posted(shared, form(part('name="archive"; filename="x.tar"', b"")))
     assert answer.status_code == 422
     assert answer.json()["job"]["state"] == "failed"
 
@@ -273,30 +265,30 @@ async def test_an_empty_file_with_a_name_is_no_archive(served: Served) -> None:
         ('name="archive"; filename="a\\"b.tar"', 'a"b.tar'),
     ],
 )
-async def test_a_file_name_is_read_as_clients_write_it(served: Served, disposition: str, name: str) -> None:
-    answer = await posted(served, form(part(disposition, APP)))
+async def test_a_file_name_is_read_as_clients_write_it(shared: Served, disposition: str, name: str) -> None:
+    answer = await posted(shared, form(part(disposition, APP)))
     assert (answer.status_code, answer.json()["archives"][0]["name"]) == (200, name), answer.text
     headers = {
         b"Upload-Complete": b"?1",
         b"Content-Disposition": f"inline; {disposition}".encode(),
         b"Content-Type": b"application/partial-upload",
     }
-    created = await served.client.post("/uploads", content=APP, headers=headers)
+    created = await shared.client.post("/uploads", content=APP, headers=headers)
     assert (created.status_code, created.json()["archives"][0]["name"]) == (202, name), created.text
 
 
 @pytest.mark.parametrize("name", ["archive", "archive[]"])
 @pytest.mark.parametrize("content", [b"x.tar", b"@x.tar", b"/data/in/x.tar", b"https://example.com/x.tar"])
-async def test_a_name_in_place_of_a_file_is_told_how_to_send_one(served: Served, name: str, content: bytes) -> None:
-    before = await newest(served)
-    answer = await posted(served, form(part(f'name="{name}"', content)))
+async def test_a_name_in_place_of_a_file_is_told_how_to_send_one(shared: Served, name: str, content: bytes) -> None:
+    before = await newest(shared)
+    answer = await posted(shared, form(part(f'name="{name}"', content)))
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert "@" in answer.json()["detail"]
-    assert await newest(served) == before
+    assert await newest(shared) == before
 
 
-async def test_an_archive_may_be_a_part_without_a_file_name(served: Served) -> None:
-    answer = await posted(served, form(part('name="archive"', APP)))
+async def test_an_archive_may_be_a_part_without_a_file_name(shared: Served) -> None:
+    answer = await posted(shared, form(part('name="archive"', APP)))
     assert (answer.status_code, answer.json()["archives"][0]["name"]) == (200, "archive")
 
 
@@ -304,22 +296,22 @@ async def test_an_archive_may_be_a_part_without_a_file_name(served: Served) -> N
     ("encoding", "status"),
     [("base64", 400), ("BASE64", 400), ("quoted-printable", 400), ("binary", 200), ("8bit", 200)],
 )
-async def test_a_part_in_an_encoding_of_mail_is_refused(served: Served, encoding: str, status: int) -> None:
+async def test_a_part_in_an_encoding_of_mail_is_refused(shared: Served, encoding: str, status: int) -> None:
     disposition = 'name="archive"; filename="x.tar"'
-    answer = await posted(served, form(part(disposition, APP, f"Content-Transfer-Encoding: {encoding}")))
+    answer = await posted(shared, form(part(disposition, APP, f"Content-Transfer-Encoding: {encoding}")))
     assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=XX", ""])
 @pytest.mark.parametrize("length", [1 << 40, 10**18, 10**30])
-async def test_a_length_above_the_limit_is_too_large_whatever_is_sent(served: Served, kind: str, length: int) -> None:
+async def test_a_length_above_the_limit_is_too_large_whatever_is_sent(shared: Served, kind: str, length: int) -> None:
     headers = {"Content-Type": kind, "Content-Length": str(length)}
-    answer = await served.client.post("/push", content=cut(b"{}"), headers=headers)
+    answer = await shared.client.post("/push", content=cut(b"{}"), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
     tus = {"Tus-Resumable": "1.0.0", "Upload-Defer-Length": "1"}
-    answer = await served.client.post("/uploads", content=cut(APP), headers=headers | tus)
+    answer = await shared.client.post("/uploads", content=cut(APP), headers=headers | tus)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
-    created = (await served.client.post("/uploads", headers=tus)).headers["location"]
+    created = (await shared.client.post("/uploads", headers=tus)).headers["location"]
     more = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    answer = await served.client.patch(created, content=cut(APP), headers=headers | more)
+    answer = await shared.client.patch(created, content=cut(APP), headers=headers | more)
     assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from app.api.jobs import Listing
 from app.api.query import check_query
 from app.errors import InvalidRequest
-from tests.api.conftest import APP, Served
+from tests.api.conftest import APP, IN_ONE_LOOP, Served
 
+pytestmark = IN_ONE_LOOP
 UNKNOWN = ("name", "status", "State", "limits", "", "state ", "états", "x" * 5000, "%00", "cursor[]")
 
 
@@ -18,16 +20,16 @@ async def code_of(served: Served, method: str, path: str, query: str) -> tuple[i
     return answer.status_code, problem.get("code", ""), problem.get("detail", "")
 
 
-@pytest.fixture
-async def job_path(served: Served) -> str:
-    job = await served.ended((await served.client.post("/push", content=APP)).json())
+@pytest_asyncio.fixture(loop_scope="module")
+async def job_path(shared: Served) -> str:
+    job = await shared.ended((await shared.client.post("/push", content=APP)).json())
     return f"/jobs/{job['id']}"
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
 @pytest.mark.parametrize("path", ["/jobs", "/audit"])
-async def test_a_list_refuses_a_parameter_it_does_not_know_and_names_it(served: Served, path: str, name: str) -> None:
-    answer = await served.client.get(path, params={name: "x", "limit": "5"})
+async def test_a_list_refuses_a_parameter_it_does_not_know_and_names_it(shared: Served, path: str, name: str) -> None:
+    answer = await shared.client.get(path, params={name: "x", "limit": "5"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert name[:100] in answer.json()["detail"]
     assert "limit" in answer.json()["detail"], "it says what there is"
@@ -36,9 +38,9 @@ async def test_a_list_refuses_a_parameter_it_does_not_know_and_names_it(served: 
 
 
 @pytest.mark.parametrize("path", ["/jobs", "/audit"])
-async def test_a_head_request_is_refused_as_a_get(served: Served, path: str) -> None:
-    assert (await served.client.head(path, params={"name": "x"})).status_code == 422
-    assert (await served.client.head(path, params={"limit": "1"})).status_code == 200
+async def test_a_head_request_is_refused_as_a_get(shared: Served, path: str) -> None:
+    assert (await shared.client.head(path, params={"name": "x"})).status_code == 422
+    assert (await shared.client.head(path, params={"limit": "1"})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -54,11 +56,11 @@ async def test_a_head_request_is_refused_as_a_get(served: Served, path: str) -> 
     ],
 )
 async def test_a_job_refuses_what_it_does_not_know(
-    served: Served, job_path: str, method: str, tail: str, query: str
+    shared: Served, job_path: str, method: str, tail: str, query: str
 ) -> None:
-    answer = await served.client.request(method, f"{job_path}{tail}?{query}")
+    answer = await shared.client.request(method, f"{job_path}{tail}?{query}")
     assert answer.status_code == 422
-    assert (await served.client.get(job_path)).json()["state"] == "succeeded"
+    assert (await shared.client.get(job_path)).json()["state"] == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -72,35 +74,35 @@ async def test_a_job_refuses_what_it_does_not_know(
         "cursor=a&cursor=b",
     ],
 )
-async def test_a_parameter_has_one_value(served: Served, query: str) -> None:
-    status, code, detail = await code_of(served, "GET", "/jobs", query)
+async def test_a_parameter_has_one_value(shared: Served, query: str) -> None:
+    status, code, detail = await code_of(shared, "GET", "/jobs", query)
     assert (status, code) == (422, "invalid_request")
     assert query.partition("=")[0] in detail
 
 
-async def test_audit_and_wait_have_one_value_too(served: Served, job_path: str) -> None:
+async def test_audit_and_wait_have_one_value_too(shared: Served, job_path: str) -> None:
     for path, query in (
         ("/audit", "limit=1&limit=2"),
         ("/audit", "since=2026-01-01T00:00:00Z&since=2027-01-01T00:00:00Z"),
         ("/audit", "format=json&format=jsonl"),
         (job_path, "wait=0&wait=1"),
     ):
-        assert (await code_of(served, "GET", path, query))[:2] == (422, "invalid_request")
+        assert (await code_of(shared, "GET", path, query))[:2] == (422, "invalid_request")
 
 
 @pytest.mark.parametrize(
     "query", ["", "state=succeeded&state=succeeded", "limit=5&limit=5&brief=true", "label=a=b&state=failed"]
 )
-async def test_what_says_the_same_twice_is_taken(served: Served, query: str) -> None:
-    assert (await served.client.get(f"/jobs?{query}")).status_code == 200
+async def test_what_says_the_same_twice_is_taken(shared: Served, query: str) -> None:
+    assert (await shared.client.get(f"/jobs?{query}")).status_code == 200
 
 
-async def test_every_parameter_in_the_document_is_known(served: Served) -> None:
-    paths = (await served.client.get("/openapi.json")).json()["paths"]
+async def test_every_parameter_in_the_document_is_known(shared: Served) -> None:
+    paths = (await shared.client.get("/openapi.json")).json()["paths"]
     for path in ("/jobs", "/audit"):
         told = [each["name"] for each in paths[path]["get"]["parameters"] if each["in"] == "query"]
         for name in told:
-            answer = await served.client.get(path, params={name: "x"})
+            answer = await shared.client.get(path, params={name: "x"})
             assert "unknown query parameter" not in answer.text
     assert {*Listing.model_fields} == {each["name"] for each in paths["/jobs"]["get"]["parameters"]}
 
@@ -109,11 +111,11 @@ async def test_every_parameter_in_the_document_is_known(served: Served) -> None:
     "path",
     ["/healthz", "/readyz", "/metrics", "/v2/", "/v2/_catalog", "/_ping", "/version", "/", "/openapi.json", "/docs"],
 )
-async def test_pulls_docker_s_routes_probes_and_pages_pass_over_it(served: Served, path: str) -> None:
-    plain = await served.client.get(path)
-    assert (await served.client.get(path, params={"x": "1"})).status_code == plain.status_code == 200
+async def test_pulls_docker_s_routes_probes_and_pages_pass_over_it(shared: Served, path: str) -> None:
+    plain = await shared.client.get(path)
+    assert (await shared.client.get(path, params={"x": "1"})).status_code == plain.status_code == 200
 
 
-def test_where_nothing_is_known_the_message_says_so() -> None:
+async def test_where_nothing_is_known_the_message_says_so() -> None:
     with pytest.raises(InvalidRequest, match="none is known here"):
         check_query([("a", "b")], ())
