@@ -60,7 +60,7 @@ async def serving(data: Path, **settings: Any) -> AsyncIterator[Served]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    """One service for all tests of a module with `pytestmark = IN_ONE_LOOP` that what came before does not matter to."""
+    """One service for all tests of a module with `pytestmark = IN_ONE_LOOP`, to which what came before is all one."""
     async with serving(tmp_path_factory.mktemp("data")) as running:
         yield running
 

@@ -109,7 +109,7 @@ def zipped() -> bytes:
         ("text/html", b"<html>", 422, "unknown_format"),
         ("application/zip", zipped(), 422, "unknown_format"),
         ("application/json", b"nothing of use", 400, "invalid_request"),
-        ("application/json", b"", 400, "invalid_request"),
+        ("application/json", b"", 422, "invalid_request"),
         ("application/json", b"{}", 422, "invalid_request"),
         ("multipart/mixed; boundary=XX", b"--XX\r\n\r\nx\r\n--XX--\r\n", 422, "invalid_request"),
         ("multipart/byteranges; boundary=XX", b"--XX\r\n\r\nx\r\n--XX--\r\n", 422, "invalid_request"),
