@@ -60,11 +60,18 @@ run: setup ## serve on 127.0.0.1:8080; with no registry configured, images land 
 	@exec $(BIN)/tarmac serve
 
 # What a module's tests share is started once in a worker that keeps the whole module; that is what worksteal does.
+# Three workers for two cores: tests of whole services wait for them half of the time.
+WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
+PYTEST := $(BIN)/pytest --dist worksteal -n
 test: setup system-packages ## run every test (TESTS=tests/push for some of them)
-	$(BIN)/pytest -n auto --dist worksteal $(TESTS)
+	$(PYTEST) $(WORKERS) $(TESTS)
+
+.PHONY: quick
+quick: setup ## run the tests of reading, planning and pushing, in less than half a minute
+	$(PYTEST) auto $(addprefix tests/,oci archive push registry_layout spool test_rules.py test_settings.py)
 
 coverage: setup ## run every test and hold the library to 100 % of its branches
-	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report= tests
+	$(PYTEST) $(WORKERS) --cov --cov-report= tests
 	$(BIN)/coverage report --skip-covered --show-missing --fail-under=100 --include='app/oci/*,app/archive/*,app/push/*'
 
 # One core, at the lowest priority; FUZZ="tar pax" for some of the targets of tests/fuzz.

@@ -41,7 +41,7 @@ def replicas(
         "TARMAC_SWEEP_AGE": "1s",
         **getattr(request, "param", {}),
     }
-    first, second = (Tarmac(tmp_path / "data", environ) for _ in range(2))
+    first, second = (Tarmac(tmp_path / "data", environ, program=()) for _ in range(2))
     with ExitStack() as stack:
         for each in (first, second):
             each.start()

@@ -9,7 +9,7 @@ import random
 import threading
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -161,15 +161,16 @@ async def test_a_compressed_layer_is_held_against_its_diff_id(wrapping: Compress
 
 
 @pytest.mark.parametrize(
-    ("data", "error"),
+    ("build", "error"),
     [
-        (wrap(NOISE, "gzip")[:-20], TruncatedArchive),
-        (wrap(b"layer" * 9000, "gzip")[:12] + b"\xff" * 1000, MalformedArchive),
-        (gzip.compress(bytes(200 << 20)), LimitExceeded),
+        (lambda: wrap(NOISE, "gzip")[:-20], TruncatedArchive),
+        (lambda: wrap(b"layer" * 9000, "gzip")[:12] + b"\xff" * 1000, MalformedArchive),
+        (lambda: gzip.compress(bytes(200 << 20)), LimitExceeded),
     ],
     ids=["truncated", "corrupt", "bomb"],
 )
-async def test_damaged_layers_are_told_by_their_image(data: bytes, error: type[Exception]) -> None:
+async def test_damaged_layers_are_told_by_their_image(build: Callable[[], bytes], error: type[Exception]) -> None:
+    data = build()
     with pytest.raises(error, match="layer 1 of app:1: "):
         await open_layer(source(data), layer(data, NOISE, Compression.GZIP), Compression.GZIP)
 

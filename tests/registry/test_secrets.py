@@ -15,6 +15,7 @@ from app.registry.auth import Credentials
 from app.registry.secrets import MOST_KEPT, Secrets
 from app.settings import RegistrySettings, Settings
 from tests.support.archives import docker_save, image
+from tests.support.migrated import put_database
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
 
 USER, SECRET, TOKEN = "canary-user", "canary secret/ä+", "canary.token-of-bearer"
@@ -80,6 +81,7 @@ async def test_no_secret_is_in_documents_logs_or_files(
 
     async with ScriptedRegistry(route=route, ping=True) as server:
         registries = {"default": RegistrySettings(url=server.url, username=USER, password=SECRET)}
+        put_database(tmp_path / "data")
         app = create_app(Settings(data_dir=tmp_path / "data", registries=registries))
         transport = httpx.ASGITransport(app)
         async with (
@@ -87,7 +89,11 @@ async def test_no_secret_is_in_documents_logs_or_files(
             httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
         ):
             pushed = await client.post("/push?tag=a:1", content=docker_save([image({"a": b"b"})]))
-            job = await client.get(pushed.headers["location"] + "?wait=3")
+            job = await client.get(pushed.headers["location"])
+            for _ in range(30):
+                if job.json()["state"] not in ("queued", "running") or job.json()["waiting_for"]:
+                    break
+                job = await client.get(pushed.headers["location"] + "?wait=0.1")
             if job.json()["state"] == "running":  # it waits before it tries again
                 await client.post(pushed.headers["location"] + "/cancel")
             shown = [pushed.text, job.text, (await client.get("/registries")).text, (await client.get("/metrics")).text]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.docker_registry import free_port
+from tests.support.forked import Program
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0  # on a busy machine
@@ -28,12 +29,13 @@ def pause(seconds: float) -> None:
 
 @dataclass
 class Tarmac:
-    """`environ`: its settings besides port and data directory. `program`: what `python -m` runs."""
+    """`environ`: its settings besides port and data directory. `program`: what `python -m` runs; if empty, the service
+    is a fork of a process that has imported it."""
 
     data: Path
     environ: dict[str, str]
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: Program | subprocess.Popen[bytes] | None = None
     wrapper: tuple[str, ...] = ()
     program: tuple[str, ...] = ("app",)
 
@@ -44,14 +46,13 @@ class Tarmac:
     def launch(self) -> None:
         """Start it, and do not wait."""
         settings = {"TARMAC_PORT": str(self.port), "TARMAC_DATA_DIR": str(self.data), **self.environ}
+        environ = {**os.environ, **settings}
+        if not self.program:
+            self.process = Program(["serve"], environ, self.log)
+            return
+        command = [*self.wrapper, sys.executable, "-m", *self.program, "serve"]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-m", *self.program, "serve"],
-                cwd=ROOT,
-                env={**os.environ, **settings},
-                stdout=log,
-                stderr=log,
-            )
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
 
     def start(self) -> float:
         """Seconds until it was ready."""

@@ -23,6 +23,7 @@ import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 if sys.version_info >= (3, 14):
@@ -44,6 +45,7 @@ DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_NAME = "io.containerd.image.name"
+ONCE_BYTES = 1 << 20  # what is smaller is compressed once
 LAYER_SUFFIX = {"none": "", "gzip": "+gzip", "zstd": "+zstd"}
 
 
@@ -106,6 +108,10 @@ def layer(contents: Mapping[str, bytes]) -> bytes:
 
 def wrap(data: bytes, compression: Compress) -> bytes:
     """`data` compressed as a whole (`none`: as it is)."""
+    return (_wrap_once if len(data) < ONCE_BYTES else _wrap)(data, compression)
+
+
+def _wrap(data: bytes, compression: Compress) -> bytes:
     match compression:
         case "gzip":
             return gzip.compress(data, 6, mtime=0)
@@ -116,6 +122,9 @@ def wrap(data: bytes, compression: Compress) -> bytes:
         case "bzip2":
             return bz2.compress(data)
     return data
+
+
+_wrap_once = lru_cache(maxsize=64)(_wrap)  # many archives have the same layers
 
 
 def unwrap(data: bytes) -> bytes:

@@ -26,6 +26,10 @@ class Program:
         assert self._process.pid is not None
         self.pid = self._process.pid
 
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
     def poll(self) -> int | None:
         return self._process.exitcode
 

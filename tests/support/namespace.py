@@ -13,7 +13,6 @@ import pytest
 from tests.support.peers import ASKED, REQUIRED, peer
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 50
 _SET_UP = """
 set -e
 ip link set lo up
@@ -30,7 +29,7 @@ def run_in_namespace(module: str, folder: Path, addresses: tuple[str, ...], name
     required."""
     unshare = [peer("unshare"), "--net", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     peer("ip")
-    made = subprocess.run([*unshare, "true"], capture_output=True, text=True, check=False, timeout=SECONDS)
+    made = subprocess.run([*unshare, "true"], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         words = f"no network namespace can be made here ({made.stderr.strip()}); run as root or allow user namespaces"
         if os.environ.get(REQUIRED) == "1":
@@ -45,6 +44,6 @@ def run_in_namespace(module: str, folder: Path, addresses: tuple[str, ...], name
     hosts.write_text("\n".join(lines) + "\n")
     environ = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "HOSTS": str(hosts), "ADDRESSES": " ".join(addresses)}
     command = [*unshare, "sh", "-c", _SET_UP, "sh", sys.executable, "-m", module]
-    done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS)
+    done = subprocess.run(command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
