@@ -1,35 +1,80 @@
-"""What a file that is no tar may be, so that the message can say it."""
+"""What a file that is no tar may be, and what to do about it, so that the message can say it."""
 
 from __future__ import annotations
 
-_MAGIC = (
-    (b"PK\x03\x04", "a zip file"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip file"),
-    (b"Rar!\x1a\x07", "a RAR file"),
-    (b"hsqs", "a SquashFS image"),
-    (b"\xed\xab\xee\xdb", "an RPM package"),
-    (b"!<arch>\n", "an ar archive, such as a Debian package"),
-    (b"0707", "a cpio archive"),
-    (b"QFI\xfb", "a QCOW2 disk image"),
-    (b"\x7fELF", "an ELF program"),
-    (b"%PDF", "a PDF document"),
-    (b"LZIP", "an lzip file"),
-    (b"\x04\x22\x4d\x18", "an LZ4 file"),
-    (b"\x1f\x9d", "a file of compress"),
-    (b"\x1f\x8b", "gzip data"),
-    (b"\x28\xb5\x2f\xfd", "Zstandard data"),
-    (b"\xfd7zXZ\x00", "xz data"),
-    (b"BZh", "bzip2 data"),
-    (b"\xef\xbb\xbf", "a text file"),
-    (b"<", "an HTML or XML document, perhaps the error page of a download"),
-    (b"{", "a JSON document"),
-    (b"[", "a JSON document"),
+import re
+
+EXPECTED = "a tar is expected, plain or wrapped in gzip, zstd, xz or bzip2"
+POWERSHELL = (
+    "it was written through the `>` of PowerShell, which changes bytes: save it again with `docker save -o x.tar "
+    "IMAGE`, or pipe it in cmd.exe"
 )
+_UNPACK = "unpack it, and send the image archive that is in it"
+_AGAIN = "download it again: what came is not the archive"
+_DISK = "it is no image archive; save the image with `docker save -o x.tar IMAGE`"
+_PACKAGE = "install it where it belongs; an image is saved with `docker save -o x.tar IMAGE`"
+_UNWRAP = "unpack it, and send the tar, plain or wrapped in gzip, zstd, xz or bzip2"
+_COMPRESSED = "it is damaged at its start; bring it over again"
+_MAGIC = (
+    (b"PK\x03\x04", "a zip file", _UNPACK),
+    (b"PK\x05\x06", "an empty zip file", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip file", _UNPACK),
+    (b"Rar!\x1a\x07", "a RAR file", _UNPACK),
+    (b"hsqs", "a SquashFS image", _DISK),
+    (b"\xed\xab\xee\xdb", "an RPM package", _PACKAGE),
+    (b"!<arch>\n", "an ar archive, such as a Debian package", _PACKAGE),
+    (b"0707", "a cpio archive", _DISK),
+    (b"QFI\xfb", "a QCOW2 disk image", _DISK),
+    (b"KDMV", "a VMDK disk image", _DISK),
+    (b"\x7fELF", "an ELF program", _DISK),
+    (b"MZ", "a program for Windows", _DISK),
+    (b"%PDF", "a PDF document", _AGAIN),
+    (b"LZIP", "an lzip file", _UNWRAP),
+    (b"\x04\x22\x4d\x18", "an LZ4 file", _UNWRAP),
+    (b"\x1f\x9d", "a file of compress", _UNWRAP),
+    (b"\x1f\x8b", "gzip data", _COMPRESSED),
+    (b"\x28\xb5\x2f\xfd", "Zstandard data", _COMPRESSED),
+    (b"\xfd7zXZ\x00", "xz data", _COMPRESSED),
+    (b"BZh", "bzip2 data", _COMPRESSED),
+    (
+        b"version https://git-lfs",
+        "a pointer of Git LFS to a file",
+        "fetch the file itself with `git lfs pull`, and send that",
+    ),
+    (b"<", "an HTML or XML document, perhaps the error page of a download", _AGAIN),
+    (b"{", "a JSON document", "it may be the error of a download; send the archive itself"),
+    (b"[", "a JSON document", "it may be the error of a download; send the archive itself"),
+    (b"-----BEGIN", "a text in PEM", "send the archive itself"),
+)
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF_8 = b"\xef\xbb\xbf"
+_REPLACED = b"\xef\xbf\xbd"  # U+FFFD, which a decoder puts for what is no text
+MIN_CHARACTERS = 16  # different ones in 60 of base64; a run of one letter is none
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{60,}={0,2}\r?\n?")
 
 
-def describe(head: bytes) -> str | None:
-    """A noun phrase for what starts with `head`; None if that is not known."""
-    return next((name for magic, name in _MAGIC if head.lstrip().startswith(magic)), None)
+def describe(head: bytes) -> tuple[str, str] | None:
+    """Return a noun phrase for what starts with `head`, and what to do; None if that is not known."""
+    if head.startswith(_UTF_16):
+        return "a text in UTF-16", _then(POWERSHELL)
+    if was_text(head[:16]) or (head.startswith(_UTF_8) and b"\0" in head):
+        return "a tar that was taken for a text", _then(POWERSHELL)
+    text = head.removeprefix(_UTF_8).lstrip()
+    found = next(((name, _then(remedy)) for magic, name, remedy in _MAGIC if text.startswith(magic)), None)
+    if found is None and head.startswith(_UTF_8):
+        return "a text file", _then(_AGAIN)
+    if found is None and len(head) >= 64 and _BASE64.match(head) and len(set(head[:60])) > MIN_CHARACTERS:
+        return "a text in base64", _then("decode it with `base64 -d`, and send the archive that comes out")
+    return found
+
+
+def _then(remedy: str) -> str:
+    return f"{remedy}; "
+
+
+def was_text(data: bytes) -> bool:
+    """Whether bytes of `data` were replaced by a program that took it for a text."""
+    return _REPLACED in data
 
 
 def shown(head: bytes) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.magic import describe, shown
+from app.archive.magic import EXPECTED, POWERSHELL, describe, shown, was_text
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_header import (
     BLOCK,
@@ -40,7 +40,14 @@ _KINDS = {
     b"2": MemberKind.SYMLINK,
     b"5": MemberKind.DIRECTORY,
 }
-_REFUSED = {b"3": "a character device", b"4": "a block device", b"6": "a named pipe", b"S": "a sparse file"}
+_REFUSED = {
+    b"3": "a character device",
+    b"4": "a block device",
+    b"6": "a named pipe",
+    b"S": "a sparse file",
+    b"M": "the rest of a file of another volume (tar --multi-volume); make one tar of all volumes",
+}
+_NOTHING = frozenset({b"D", b"V"})  # what GNU tar says for itself: the names in a directory, the label of the volume
 
 
 PROVENANCE = "provenance.prov"  # the one member of a provenance file that is sent by itself
@@ -137,7 +144,11 @@ class TarIndexer:
         if self._partial or self._extension or self._extensions.count:
             raise TruncatedArchive(f"the archive ends at byte {self._received}, inside the header at byte {self._at}")
         return TarIndex(
-            MappingProxyType(self._members), self._received, self._limits, MappingProxyType(self._compressed)
+            MappingProxyType(self._members),
+            self._received,
+            self._limits,
+            MappingProxyType(self._compressed),
+            ended=self._zeros > 0,
         )
 
     def _feed_tail(self, tail: bytes) -> None:
@@ -187,7 +198,10 @@ class TarIndexer:
         if not is_header(block):
             if at == 0:
                 raise _not_a_tar(block)
-            raise MalformedArchive(f"no tar header stands at byte {at}, where one has to follow {self._last!r:.300}")
+            hint = f"; {POWERSHELL}" if was_text(block) or b"\r\n" in block else ""
+            raise MalformedArchive(
+                f"no tar header stands at byte {at}, where one has to follow {self._last!r:.300}{hint}"
+            )
         header = parse_header(block, at)
         self._charge(BLOCK)
         if header.type in _EXTENSIONS:
@@ -238,6 +252,9 @@ class TarIndexer:
             raise LimitExceeded(
                 f"member {name!r:.300} has {size} bytes; at most {self._limits.unpacked_bytes} are read"
             )
+        if header.type in _NOTHING:
+            self._at += _blocks(size)
+            return
         kind = _kind(header.type, name)
         if size and kind is not MemberKind.FILE:
             raise MalformedArchive(f"{kind} {name!r:.300} carries {size} bytes of data; tar readers differ on these")
@@ -293,9 +310,9 @@ def _kind(type_: bytes, name: str) -> MemberKind:
 
 def _not_a_tar(head: bytes) -> UnknownFormat:
     known = describe(head)
-    what = known or "unknown data"
+    what, remedy = known or ("unknown data", "")
     return UnknownFormat(
-        f"the archive is no tar but {what}; a tar is expected, plain or wrapped in gzip, zstd, xz or bzip2",
+        f"the archive is no tar but {what}; {remedy}{EXPECTED}",
         content="" if known else shown(head),
     )
 

@@ -67,12 +67,14 @@ def resolve_target(link: Member) -> str:
 class TarIndex:
     """members     by normalised name, in archive order; several where a name occurs more than once
     size        bytes of the plain tar
-    compressed  how the files are compressed, by their offsets; what is not compressed is not in it"""
+    compressed  how the files are compressed, by their offsets; what is not compressed is not in it
+    ended       whether the archive has an end: without one it may have been cut off behind any member"""
 
     members: Mapping[str, tuple[Member, ...]]
     size: int
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
     compressed: Mapping[int, Compression] = field(default_factory=lambda: NOTHING_COMPRESSED, repr=False)
+    ended: bool = True
 
     @property
     def roots(self) -> tuple[str, ...]:

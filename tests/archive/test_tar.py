@@ -103,12 +103,25 @@ def test_a_file_whose_name_ends_in_a_slash_is_a_directory() -> None:
         (b"4", "a block device"),
         (b"6", "a named pipe"),
         (b"S", "a sparse file"),
-        *((type_, "of the unknown type") for type_ in (b"8", b"D", b"M", b"N", b"V", b"X", b"\xff")),
+        (b"M", "the rest of a file of another volume"),
+        *((type_, "of the unknown type") for type_ in (b"8", b"N", b"X", b"\xff")),
     ],
 )
 def test_devices_and_unknown_types_are_refused_by_name(type_: bytes, words: str) -> None:
     with pytest.raises(MalformedArchive, match=f"member 'dev/x' is {words}"):
         index(file("a") + header("dev/x", 0, type_) + END)
+
+
+@pytest.mark.parametrize(("type_", "content"), [(b"D", b"Yfile\0Nother\0"), (b"D", b""), (b"V", b"")])
+def test_what_gnu_tar_says_for_itself_is_passed_over(type_: bytes, content: bytes) -> None:
+    own = header("/any name: ..", len(content), type_) + padded(content)
+    assert names(index(own + file("a") + own + END)) == ["a"]
+
+
+def test_an_archive_without_an_end_is_known_as_one() -> None:
+    assert index(file("a") + END).ended
+    assert index(file("a") + bytes(512)).ended
+    assert not index(file("a")).ended
 
 
 @pytest.mark.parametrize(("type_", "kind"), [(b"1", "hard link"), (b"2", "symbolic link"), (b"5", "directory")])

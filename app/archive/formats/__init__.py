@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -29,6 +30,13 @@ from app.archive.model import DEFAULT_LIMITS, Archive, ImageEntry, Limits, ReadA
 from app.archive.placeholders import split_names
 from app.archive.producer import producer_of
 from app.archive.tar_index import TarIndex
+from app.errors import TruncatedArchive
+
+NO_END = (
+    "the archive has no end, as tar writes it: it may have been cut off. What its documents list is pushed; whether it "
+    "held anything else cannot be told"
+)
+NO_LIST = "nothing in it lists what it holds: it may have been cut off anywhere; bring it over again"
 
 
 class Format(Protocol):
@@ -37,6 +45,11 @@ class Format(Protocol):
     @property
     def name(self) -> str:
         """As the contract calls it: the option `format`, `Archive.format`."""
+        ...
+
+    @property
+    def lists_content(self) -> bool:
+        """Whether documents in the archive list all that is in it: what is cut off such a one is missed."""
         ...
 
     def recognises(self, contents: Contents) -> bool:
@@ -87,11 +100,20 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     contents = Contents(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):
+            if not index.ended and not known.lists_content:
+                raise TruncatedArchive(f"the archive has no end, and {NO_LIST}")
             archive = check_runnable(weighed(_without_placeholders(known.read(contents)), limits), contents)
-            left = find_leftovers(index, source, archive)
-            notes = archive.notes if left is None else (*archive.notes, str(left))
-            return replace(archive, producer=producer_of(index, archive), notes=notes)
+            return replace(archive, producer=producer_of(index, archive), notes=tuple(_notes(index, source, archive)))
     raise refuse(contents, list(dict.fromkeys(known.name for known in FORMATS)))
+
+
+def _notes(index: TarIndex, source: ReadAt, archive: Archive) -> Iterator[str]:
+    yield from archive.notes
+    if not index.ended:
+        yield NO_END
+    left = find_leftovers(index, source, archive)
+    if left is not None:
+        yield str(left)
 
 
 __all__ = [

@@ -26,6 +26,7 @@ _LAYER_COMPRESSIONS = frozenset({Compression.NONE, Compression.GZIP, Compression
 
 class DockerArchive:
     name = "docker-archive"
+    lists_content = True
 
     def recognises(self, contents: Contents) -> bool:
         return holds_docker_images(read_manifest(contents))

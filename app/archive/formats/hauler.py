@@ -30,6 +30,7 @@ _UNNAMEABLE = re.compile(r"hauler/[._-]")  # files that no repository can be cal
 
 class HaulerHaul:
     name = "hauler"
+    lists_content = True
 
     def recognises(self, contents: Contents) -> bool:
         extent = contents.extent(INDEX)

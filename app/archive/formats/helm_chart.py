@@ -44,6 +44,7 @@ _BESIDE = frozenset({"", ".asc", ".json", ".md", PROVENANCE, ".sha256", ".sig", 
 
 class HelmChart:
     name = "helm-chart"
+    lists_content = False
 
     def recognises(self, contents: Contents) -> bool:
         """If there are charts, and beside them only what describes them: no other archive, no unpacked chart."""

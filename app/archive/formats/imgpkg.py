@@ -21,6 +21,7 @@ _KINDS = ("ImageIndex", "Image")
 
 class Imgpkg:
     name = "imgpkg"
+    lists_content = True
 
     def recognises(self, contents: Contents) -> bool:
         return _holds_images(read_manifest(contents))

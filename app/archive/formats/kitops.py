@@ -22,6 +22,7 @@ _TAGS = re.compile(r"((?:[A-Za-z0-9_-]{4})+|(?:[A-Za-z0-9_-]{4})*[A-Za-z0-9_-]{2
 
 class KitOpsStorage:
     name = "oci-archive"
+    lists_content = False  # the tags of each repository are in a file of their own
 
     def recognises(self, contents: Contents) -> bool:
         return is_layout(contents) and any(_repositories(contents))

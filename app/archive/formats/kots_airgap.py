@@ -31,6 +31,7 @@ ONLY_IMAGES = "the images of the airgap bundle are pushed; the application (app.
 
 class KotsAirgap:
     name = "kots-airgap"
+    lists_content = False
 
     def recognises(self, contents: Contents) -> bool:
         extent = contents.extent(AIRGAP)

@@ -14,6 +14,7 @@ from app.errors import MissingContent
 
 class MindthegapBundle:
     name = "mindthegap-bundle"
+    lists_content = True
 
     def recognises(self, contents: Contents) -> bool:
         """Whatever else stands at the root: makers of bundles leave oci-layout and manifest.json there by accident."""

@@ -30,6 +30,7 @@ class NestedLayouts:
 
     root: bool
     name: str = "oci-archive"
+    lists_content: bool = False  # nothing says how many layouts there are
 
     def recognises(self, contents: Contents) -> bool:
         return is_layout(contents) is self.root and any(_directories(contents))

@@ -48,6 +48,7 @@ class _Found:
 
 class OcImageMirror:
     name = "oc-image-mirror"
+    lists_content = False
 
     def recognises(self, contents: Contents) -> bool:
         return any(map(_CONTENT.search, contents.names()))

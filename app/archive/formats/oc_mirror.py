@@ -30,6 +30,7 @@ _EARLIER = "oc-mirror leaves out what earlier archives of the same workspace had
 
 class OcMirror:
     name = "oc-mirror"
+    lists_content = False
 
     def recognises(self, contents: Contents) -> bool:
         """The last part of a set may have no storage any more."""

@@ -18,6 +18,7 @@ _SKOPEO = "version"  # a directory of skopeo's dir: transport has this file, and
 
 class OciArtifact:
     name = "oci-artifact"
+    lists_content = True
 
     def recognises(self, contents: Contents) -> bool:
         value = read_manifest(contents)

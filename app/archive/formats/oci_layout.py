@@ -31,6 +31,7 @@ _VERSION = re.compile(r"1(?:\.[0-9]{1,9}){1,2}")
 
 class OCILayout:
     name = "oci-archive"
+    lists_content = True
 
     def recognises(self, contents: Contents) -> bool:
         return is_layout(contents)

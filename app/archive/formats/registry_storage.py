@@ -15,6 +15,7 @@ from app.errors import MissingContent
 
 class RegistryStorage:
     name = "registry-storage"
+    lists_content = False
 
     def recognises(self, contents: Contents) -> bool:
         return bool(storages(contents))

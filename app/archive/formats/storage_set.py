@@ -68,7 +68,7 @@ def join_indexes(indexes: Sequence[TarIndex]) -> TarIndex:
         for name, found in index.members.items():
             members[name] = (*members.get(name, ()), *(_moved(member, start) for member in found))
         start += index.size
-    return TarIndex(members, start, indexes[0].limits, compressed)
+    return TarIndex(members, start, indexes[0].limits, compressed, ended=all(index.ended for index in indexes))
 
 
 def _moved(member: Member, by: int) -> Member:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from app.archive.formats.contents import Contents
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
 from app.archive.model import Archive
+from app.errors import TruncatedArchive
 from app.oci import Descriptor
 from app.oci.media_types import ANNOTATION_REF_NAME
 
@@ -21,6 +22,7 @@ ONLY_IMAGES = "the images of the zarf package are pushed; its components (charts
 
 class ZarfPackage:
     name = "zarf"
+    lists_content = True
 
     def recognises(self, contents: Contents) -> bool:
         if contents.extent(PACKAGE) is None:
@@ -30,6 +32,8 @@ class ZarfPackage:
     def read(self, contents: Contents) -> Archive:
         images = contents.below(f"{IMAGES}/")
         if images.extent(MARKER) is None and images.extent(INDEX) is None:
+            if not contents.index.ended:
+                raise TruncatedArchive("the zarf package has no end, and no images; bring it over again")
             return Archive(self.name, (), {}, {}, (ONLY_IMAGES,))
         check_version(images)
         archive = read_layout(images, self.name, [_named(each) for each in list_layout(images)])
