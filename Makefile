@@ -24,7 +24,7 @@ FUZZ ?=
 ROUNDS ?= 200
 SOAK ?=
 
-.PHONY: help setup system-packages run test coverage fuzz soak denial faults bench interop container-test check format openapi lock sbom advisories offline-bundle clean
+.PHONY: help setup system-packages run test coverage cuts fuzz soak denial faults bench interop container-test check format openapi lock sbom advisories offline-bundle clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -77,6 +77,11 @@ coverage: setup ## run every test and hold the library to 100 % of its branches
 # One core, at the lowest priority; FUZZ="tar pax" for some of the targets of tests/fuzz.
 fuzz: setup ## bend archives for SECONDS (60) each target and see what breaks
 	nice -n 19 $(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ)
+
+# Ten seconds; ARCHIVES="dir x.tar" for others than those of the tests.
+ARCHIVES ?= tests/data/corpus
+cuts: setup ## cut archives off at every place of their ends, and see that none is taken for whole
+	$(BIN)/python -m tests.archive.cut_off $(ARCHIVES)
 
 # Some minutes on a quiet machine; ONLY=docker,oci for some of its parts. Peers that are on PATH are run beside Tarmac.
 RUNS ?= 3
