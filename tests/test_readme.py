@@ -264,6 +264,7 @@ def test_limits_are_what_the_code_has() -> None:
         "one image config": f"{limits.config_bytes >> 20} MiB",
         "`manifest.json` of a docker archive": f"{limits.docker_manifest_bytes >> 20} MiB",
         "names of one image": f"{limits.tags:,}",
+        "names of all images of an archive": f"{limits.names:,} of together {limits.names_bytes >> 20} MiB",
         "files of one request by `paths`": f"{MAX_FILES:,}",
         "values of `rename` and `images`": f"{MAX_VALUES:,} each",
         "labels of a job": f"{MAX_LABELS}",

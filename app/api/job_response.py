@@ -30,10 +30,6 @@ def images(page: ImagePage) -> dict[str, Any]:
     }
 
 
-def shown(job: Job) -> Response:
-    return JSONAnswer(document(job), headers={"Cache-Control": "no-store"})
-
-
 def accepted(job: Job) -> Response:
     return JSONAnswer(document(job), 202, {"Location": f"/jobs/{job.id}"})
 

@@ -14,7 +14,7 @@ from starlette.responses import StreamingResponse
 from app.api import job_response
 from app.api.context import ApiContext, Context
 from app.api.job_events import JobEvents, end
-from app.api.json_answer import JSONAnswer
+from app.api.json_answer import tagged_answer
 from app.api.options import parse_wait
 from app.api.query import takes
 from app.api.schemas import ImagePageDocument, JobDocument, JobPage, problems
@@ -35,6 +35,8 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     }
 }
+
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "`If-None-Match` has the ETag of this."}}
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -61,18 +63,18 @@ class ImageListing(BaseModel):
     "",
     summary="List the jobs",
     response_model=JobPage,
-    responses=problems("invalid_request"),
+    responses=NOT_MODIFIED | problems("invalid_request"),
     dependencies=[takes(*Listing.model_fields)],
     operation_id="listJobs",
 )
-async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> Response:
+async def list_jobs(request: Request, context: Context, listing: Annotated[Listing, Query()]) -> Response:
     """The jobs, newest first. They are brief: `images` is empty, `inspection` is null, and `archives` and `notices` are
     the first 20. A page of more than 4 MiB ends earlier."""
     jobs, following = await context.service.page(
         state=listing.state, label=listing.label, limit=listing.limit, cursor=listing.cursor
     )
     content = {"jobs": [job_response.brief(job) for job in jobs], "next_cursor": following}
-    return JSONAnswer(content, headers={"Cache-Control": "no-store"})
+    return tagged_answer(request, content)
 
 
 @router.head("/{job_id}", include_in_schema=False, dependencies=[takes("wait")])
@@ -80,7 +82,7 @@ async def list_jobs(context: Context, listing: Annotated[Listing, Query()]) -> R
     "/{job_id}",
     summary="Show a job, or wait for it",
     response_model=JobDocument,
-    responses=problems("not_found", "invalid_request"),
+    responses=NOT_MODIFIED | problems("not_found", "invalid_request"),
     dependencies=[takes("wait")],
     operation_id="getJob",
 )
@@ -94,7 +96,7 @@ async def show_job(
     job = await context.service.get(job_id)
     if wait is not None and (seconds := parse_wait(wait)) and not job.ended:
         job = await wait_or_leave(request, context, (job, seconds))
-    return job_response.shown(job)
+    return tagged_answer(request, job_response.document(job))
 
 
 @router.head("/{job_id}/images", include_in_schema=False, dependencies=[takes(*ImageListing.model_fields)])
@@ -103,13 +105,15 @@ async def show_job(
     summary="List the images of a job",
     operation_id="listJobImages",
     response_model=ImagePageDocument,
-    responses=problems("not_found", "invalid_request"),
+    responses=NOT_MODIFIED | problems("not_found", "invalid_request"),
     dependencies=[takes(*ImageListing.model_fields)],
 )
-async def list_images(job_id: str, context: Context, listing: Annotated[ImageListing, Query()]) -> Response:
+async def list_images(
+    job_id: str, request: Request, context: Context, listing: Annotated[ImageListing, Query()]
+) -> Response:
     """All images of the job, in its order. The document of the job has the first 1,000."""
     page = await context.service.images(job_id, limit=listing.limit, cursor=listing.cursor)
-    return JSONAnswer(job_response.images(page), headers={"Cache-Control": "no-store"})
+    return tagged_answer(request, job_response.images(page))
 
 
 @router.get(

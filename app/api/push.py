@@ -20,9 +20,9 @@ from app.api.push_documents import PUSH_RESPONSES, describe_push
 from app.api.split_upload import FormArchive, FormParts
 from app.errors import InvalidRequest, TarmacError, Unavailable, UnknownRegistry
 from app.jobs import Job, Upload
+from app.jobs.bounds import MAX_PATH, shorten
 
 MAX_NAME = 255  # characters of a file name; it is only shown
-MAX_PATH = 1024  # characters of its name with directories
 
 router = APIRouter(tags=["push"])
 
@@ -127,13 +127,14 @@ async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 def display_name(filename: str) -> str:
     """The last component of what the client calls its file, fit to be shown; never used as a path."""
-    return _shown(filename.replace("\\", "/").rstrip("/").rpartition("/")[2])[:MAX_NAME] or "archive"
+    name = _shown(filename.replace("\\", "/").rstrip("/").rpartition("/")[2])
+    return shorten(name, MAX_NAME) or "archive"
 
 
 def display_path(filename: str) -> str:
     """What the client calls its file, fit to be shown; never used as a path."""
     steps = filename.replace("\\", "/").split("/")
-    return "/".join(_shown(step) for step in steps if step not in ("", ".", ".."))[:MAX_PATH]
+    return shorten("/".join(_shown(step) for step in steps if step not in ("", ".", "..")), MAX_PATH)
 
 
 def _shown(text: str) -> str:

@@ -61,6 +61,7 @@ class Limits:
     values: int = 2_000_000  # in all JSON documents together; each costs 0.1 µs, and they are small when compressed
     steps: int = 200_000  # references of every image, what they share counted for each: what a push takes
     names: int = 20_000  # of all images together
+    names_bytes: int = 4 << 20  # of these; 10,000 images with names of 400 characters each
     tags: int = 1_000  # names of one image
     link_hops: int = 8  # symlinks and hard links within the archive
 

@@ -14,6 +14,7 @@ from app.archive.compression import MOST_MEMORY
 from app.archive.intake import Intake, sniff_file
 from app.archive.window import HEAD_BYTES, decoder_memory, is_told
 from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
+from app.jobs.bounds import MAX_PATH, shorten
 from app.jobs.job import ArchiveSource, JobArchive
 from app.jobs.paths import AllowedRoots
 from app.jobs.request import JobRequest
@@ -32,7 +33,7 @@ Refused = Callable[[Intake], None]
 
 def unique_name(name: str, taken: Set[str]) -> str:
     """Within one job a name means one archive: `x.tar`, `x.tar (2)`."""
-    short = name[:MAX_NAME] or NAMELESS
+    short = shorten(name, MAX_NAME) or NAMELESS
     number = 1
     unique = short
     while unique in taken:
@@ -51,7 +52,7 @@ def path_archives(
     archives: dict[str, JobArchive] = {}
     for file in files:
         name = unique_name(file.path.rpartition("/")[2], archives.keys())
-        path = roots.relative(file.path)
+        path = shorten(roots.relative(file.path), MAX_PATH)
         archives[name] = JobArchive(name, source, file.size, file=file, expected=expected, path=path)
     return tuple(archives.values())
 

@@ -364,7 +364,7 @@ def test_whose_fault_it_was_tells_the_status_of_a_waited_failure(error: TarmacEr
         ("a\r\nb\x1b[31m", "a__b_[31m"),
         ("", "archive"),
         ("/", "archive"),
-        ("ä" * 300, "ä" * MAX_NAME),
+        ("ä" * 300, "ä" * (MAX_NAME - 1) + "…"),
     ],
 )
 def test_a_file_name_is_only_ever_shown(sent: str, shown: str) -> None:

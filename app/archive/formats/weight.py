@@ -13,9 +13,15 @@ def weighed(archive: Archive, limits: Limits) -> Archive:
     """The archive itself. Raises LimitExceeded where its images have too many names, or, what they share counted for
     each of them, consist of too much: each image may go to a repository of its own, which has to be given everything.
     """
-    names = sum(len(image.names) + len(image.bare_tags) + len(image.paths) for image in archive.images)
+    names = sum(len(image.called) for image in archive.images)
     if names > limits.names:
         raise LimitExceeded(f"the images of the archive have {names} names; at most {limits.names} are read")
+    size = sum(len(name.encode()) for image in archive.images for name in image.called)
+    if size > limits.names_bytes:
+        raise LimitExceeded(
+            f"the names of the archive's images have {size} bytes together; at most {limits.names_bytes} are read; "
+            "push it in parts"
+        )
     steps = 0
     for image in archive.images:
         for found in _followed(archive, image):

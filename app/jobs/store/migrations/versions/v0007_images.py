@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("job", sa.String, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("document", sa.Text, nullable=False),
+        sqlite_with_rowid=False,  # rows lie in the order of the key, which is stored once
     )
     op.add_column("jobs", sa.Column("inspection", sa.JSON, nullable=False, server_default="[]"))
     jobs = sa.table("jobs", sa.column("id"), sa.column("document", sa.JSON), sa.column("inspection", sa.JSON))
