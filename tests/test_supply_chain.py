@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app import __version__
 from deploy import advisories, sbom
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +94,9 @@ def test_what_tells_nothing_is_no_good_news(lock: Path, tmp_path: Path) -> None:
 def test_the_documents_name_every_package_of_the_lock_and_the_base_image(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, ROOT / "deploy" / "sbom.py", tmp_path], check=True, capture_output=True)
     assert done.stdout.count(b"components") == 2
-    wheel, image = (json.loads((tmp_path / f"tarmac-0.1.0{end}.cdx.json").read_text()) for end in ("", "-image"))
+    wheel, image = (
+        json.loads((tmp_path / f"tarmac-{__version__}{end}.cdx.json").read_text()) for end in ("", "-image")
+    )
     pinned = set(advisories.pins([sbom.LOCK]))
     named = {part["name"] for part in wheel["components"]}
     assert {re.sub(r"[-_.]+", "-", name).lower() for name in named} >= pinned

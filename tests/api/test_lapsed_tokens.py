@@ -80,13 +80,20 @@ async def test_an_event_stream_ends_with_its_token(shared: Served, lines: str) -
 
 
 @pytest.mark.parametrize("lines", CHANGED)
-async def test_a_wait_ends_with_its_token(shared: Served, lines: str) -> None:
+async def test_a_wait_ends_with_its_token(shared: Served, lines: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, lapse = asyncio.Event(), security._lapse
+
+    async def told(*arguments: Any) -> None:
+        begun.set()
+        await lapse(*arguments)
+
+    monkeypatch.setattr(security, "_lapse", told)
     path = await receiving(shared)
     waiting = asyncio.create_task(shared.client.get(f"{path}?wait=60", headers=by(ANNA)))
-    await asyncio.sleep(0)
+    await begun.wait()
     (shared.data.parent / "tokens").write_text(lines)
     async with asyncio.timeout(30):
-        assert code(await waiting) in {(401, "unauthorized"), (404, "not_found")}
+        assert code(await waiting) == (401, "unauthorized")
 
 
 async def test_a_token_that_stays_as_it_is_goes_on_waiting(shared: Served) -> None:
