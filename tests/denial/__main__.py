@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def main() -> int:
             has_ended = service.process.poll()
         finally:
             if service.process.poll() is None:
-                service.process.terminate()
+                service.send_signal(signal.SIGTERM)
                 service.wait()
         for name, answers in (json.loads(told) if told.strip() else {}).items():
             print(f"  {name}: {answers}")
