@@ -286,6 +286,9 @@ def owned_files(job: Job) -> tuple[SpooledFile, ...]:
 
 
 def _broken_off(job: Job, workshop: Workshop) -> Job:
+    """Failed, unless its replica, which was taken for dead, has accepted it meanwhile."""
+    if job.state is not JobState.RECEIVING:
+        return job
     error = UploadIncomplete("the service stopped while the archive was being received; send it again")
     return job.to(
         JobState.FAILED,

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
 from app.jobs import Job, JobState, Ledger
-from app.jobs.lifetime import delete_older, recover
+from app.jobs.lifetime import _keep_alive, delete_older, recover
 from app.jobs.opening import Opener, Understood
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
@@ -366,3 +366,35 @@ async def test_an_upload_whose_job_was_given_up_meanwhile_is_told_so_and_not_wha
     job = await other.get(begun.job.id)
     assert job.state is (JobState.CANCELLED if is_cancelled else JobState.FAILED)
     assert is_cancelled or (job.problem is not None and job.problem.code == "upload_incomplete")
+
+
+class Beat:
+    """The other replicas: one beat finds `dead`, the uploads of a replica that gave no sign of life."""
+
+    def __init__(self, *dead: str) -> None:
+        self._dead = dead
+        self.beat_seconds = 3600.0
+
+    async def beat(self) -> tuple[str, ...]:
+        dead, self._dead = self._dead, ()
+        return dead
+
+    async def leave(self) -> None:
+        return
+
+
+async def test_a_job_that_was_accepted_after_its_replica_was_taken_for_dead_goes_on(bench: Bench) -> None:
+    """The look for uploads of dead replicas came before the end of the upload, and the change after it."""
+    workshop = bench.workshop()
+    accepted = await upload(JobService(workshop))
+    assert accepted.state is JobState.QUEUED
+    begun = await JobService(bench.workshop()).begin()
+    beats = replace(workshop, fellows=Beat(accepted.id, begun.job.id))
+    alive = asyncio.create_task(_keep_alive(beats))
+    async for seen in JobService(workshop).watch(begun.job.id):
+        if seen.ended:
+            break
+    alive.cancel()
+    assert seen.problem is not None
+    assert seen.problem.code == "upload_incomplete"
+    assert (await JobService(workshop).get(accepted.id)).state is JobState.QUEUED
