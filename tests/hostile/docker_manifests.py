@@ -62,7 +62,9 @@ def _shapes() -> Cases:
     for key in ("RepoTags", "Layers", "Config", "LayerSources"):
         for name, value in ODD.items():
             if (key, name) not in {("Config", "a string"), ("LayerSources", "an object")}:
-                yield refused(f"{key} is {name}", docker_with(**{key: value}))
+                nameless = (key, name) == ("RepoTags", "a list of an empty text")
+                code = "missing_tag" if nameless else "malformed_archive"
+                yield refused(f"{key} is {name}", docker_with(**{key: value}), code)
     for name, source in {
         "a number": 5,
         "a list": [],

@@ -93,9 +93,6 @@ BAD = (
     f"app@md5:{'a' * 32}",
     f"app@sha256:{HEX}@sha256:{HEX}",
     f"app:1@sha256:{HEX.upper()}",
-    f"@sha256:{HEX}",
-    HEX,
-    f"sha256:{HEX}",
     "${jndi:ldap://x}/a:1",
     "<script>alert(1)</script>:1",
     "'; drop table jobs; --:1",
@@ -103,6 +100,8 @@ BAD = (
     "\x1b[31mapp:1",
     "app:1;rm -rf /",
 )
+
+NO_NAMES = (f"@sha256:{HEX}", HEX, f"sha256:{HEX}", "<none>:<none>", "", " ")
 
 
 def cases() -> Cases:
@@ -114,6 +113,9 @@ def cases() -> Cases:
         shown = f"{number} {name[:40].encode('ascii', 'backslashreplace').decode()!r}"
         yield refused(f"docker name {shown}", partial(docker_with, RepoTags=[name]), "invalid_reference")
         yield refused(f"layout name {shown}", partial(_containerd, name), "invalid_reference")
+    for number, name in enumerate(NO_NAMES):
+        yield refused(f"docker name that is none {number} {name:.20}", docker_with(RepoTags=[name]), "missing_tag")
+        yield refused(f"layout name that is none {number} {name:.20}", _containerd(name), "missing_tag")
     yield from _absent()
     yield from _many()
 
@@ -132,8 +134,6 @@ def _absent() -> Cases:
     yield refused("no name: a layout without annotations", layout(listing(IMAGE.descriptor)), "missing_tag")
     yield refused("no name: a tag alone", _layout("1.25"), "missing_tag")
     yield refused("no name: an empty annotation", layout(listing(named(IMAGE.descriptor, ""))), "missing_tag")
-    yield refused("no name: <none>:<none>", docker_with(RepoTags=["<none>:<none>"]), "invalid_reference", "missing_tag")
-    yield refused("an empty name", docker_with(RepoTags=[""]), "malformed_archive")
     yield refused(
         "a tag alone that is none",
         layout(listing(named(IMAGE.descriptor, "not a tag"))),
