@@ -17,7 +17,8 @@ MAX_FILES = 2_000  # whose first block is read
 MAX_ARCHIVES = 20  # that are looked into
 HEAD_BYTES = 128 << 10  # of each of them; the first header of an image archive is enough
 _IMAGE = re.compile(
-    r"(?:\./)?(?:oci-layout|index\.json|manifest\.json|repositories|(?:.*/)?blobs/sha256/.*|docker/registry/v2/.*"
+    r"(?:\./)?(?:index\.json|manifest\.json|repositories|airgap\.yaml"
+    r"|(?:.*/)?(?:oci-layout|blobs/sha256/.*|docker/registry/v2/.*|v2/.+/(?:blobs|manifests)/.*)"
     r"|[0-9a-f]{64}(?:\.json|\.tar|/.*)?|(?:sha256[:-])?[0-9a-f]{64}(?:\.tar\.gz)?)"
 )
 _CHART = re.compile(r"(?:\./)?[^/]+/Chart\.yaml")

@@ -8,6 +8,8 @@ from app.archive import FORMATS
 from app.errors import ArchiveError, LimitExceeded, MalformedArchive, UnknownFormat
 from tests.support import archives
 from tests.support.archives import Member, files, tar
+from tests.support.mirrors import kots_archives, oc_mirror_files
+from tests.support.nested import zot
 from tests.support.opening import opened
 
 APP = archives.image({"app": b"1"})
@@ -116,8 +118,11 @@ SAVED = archives.docker_save([APP], style="podman")
         archives.wrap(archives.oci_layout([archives.entry(archives.oci_image(APP))]), "zstd"),
         archives.docker_save([APP], dotslash=True),
         archives.docker_save([archives.image({"big": bytes(1 << 20)})], style="crane"),
+        archives.wrap(tar(kots_archives({"a.test/app/1": APP})), "gzip"),
+        tar(oc_mirror_files({"a": {"1": archives.oci_image(APP)}})),
+        tar(zot({"team/app": {"1": archives.oci_image(APP)}})),
     ],
-    ids=["podman", "gzip", "xz", "zstd", "dotslash", "large"],
+    ids=["podman", "gzip", "xz", "zstd", "dotslash", "large", "kots", "oc", "zot"],
 )
 def test_of_an_archive_that_holds_archives_those_with_images_are_named(content: bytes) -> None:
     beside = {"install.sh": b"#!/bin/sh", "bin/tool": b"\x7fELF", "charts.tar": tar(files({"x/y.yaml": b""}))}
