@@ -141,8 +141,8 @@ def test_without_descriptors_a_connection_is_refused_and_no_longer_waits(
     listener: Listening, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    listener.settimeout(5)
-    with socket.create_connection(listener.getsockname(), timeout=5) as client:
+    listener.settimeout(30)
+    with socket.create_connection(listener.getsockname(), timeout=30) as client:
         highest = max(client.fileno(), listener.fileno()) + 20
         with ExitStack() as held:
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest, hard))

@@ -90,7 +90,7 @@ def test_archives_that_are_chosen_land_at_the_registry(
         state(tab.page, "landed")
     tab.page.locator("summary", has_text="Pull it").click()
     expect(tab.page.locator("code", has_text=f"docker pull {registry.address}/browser/b:1")).to_be_visible()
-    with urlopen(f"{registry.url}/v2/browser/a/tags/list", timeout=10) as answer:
+    with urlopen(f"{registry.url}/v2/browser/a/tags/list", timeout=30) as answer:
         assert json.load(answer)["tags"] == ["1"]
     tab.page.screenshot(path=screenshots / "light.png")
     assert faults_of_access(tab.page) == []
@@ -301,12 +301,12 @@ def test_an_upload_goes_on_after_the_service_was_killed(browser: Browser, tmp_pa
         chosen(watched.page, ("resumed.tar", whole))
         expect(watched.page.locator("#jobs .job .numbers").first).to_contain_text(" MB of ")
         first.process.send_signal(signal.SIGKILL)
-        first.process.wait(10)
+        first.process.wait(30)
         network.send("Network.emulateNetworkConditions", speed | {"uploadThroughput": -1})
         port = first.address.rpartition(":")[2]
         with service(tmp_path, TARMAC_PORT=port) as second:
             state(watched.page, "landed")
-            with urlopen(f"{second.url}/jobs", timeout=10) as answer:
+            with urlopen(f"{second.url}/jobs", timeout=30) as answer:
                 job = json.load(answer)["jobs"][0]
         assert job["archives"][0]["digest"] == f"sha256:{hashlib.sha256(whole).hexdigest()}"
         assert watched.foreign == []

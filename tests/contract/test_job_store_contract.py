@@ -250,7 +250,7 @@ async def test_a_replica_that_is_stopped_within_a_transaction_does_not_lock_a_jo
     async def stop_in_the_middle() -> None:
         async with stopped.transaction() as connection:
             await connection.execute(JOBS.update().where(JOBS.c.id == queued.id).values(state="failed"))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(25):
                 assert await other.save(queued.to(JobState.RUNNING), over=queued)
 
     with pytest.raises(Unavailable):

@@ -85,7 +85,7 @@ def test_a_second_signal_does_not_wait(service: Tarmac) -> None:
     client = begin_upload(service)
     stop_begins(service)
     service.send_signal(signal.SIGTERM)
-    assert service.wait(10) == 0
+    assert service.wait(25) == 0
     client.close()
     assert "Traceback" not in service.log.read_text()
     service.start()

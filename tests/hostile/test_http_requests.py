@@ -20,8 +20,8 @@ import pytest
 from tests.e2e.service import Service, service
 from tests.hostile.http_requests import APP, GROUPS, Hostile
 
-ANSWER_SECONDS = 15.0
-SETTLED_SECONDS = 20.0
+ANSWER_SECONDS = 30.0
+SETTLED_SECONDS = 30.0
 ACTIVE = ("receiving", "queued", "running")
 
 

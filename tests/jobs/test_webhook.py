@@ -181,7 +181,7 @@ async def test_a_service_at_work_tells_at_once(tmp_path: Path) -> None:
     hook = webhook(tmp_path, Waking())
     async with delivering(hook):
         hook.tell(ended())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await arrived.wait()
 
 

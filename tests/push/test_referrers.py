@@ -175,7 +175,7 @@ async def test_a_tag_that_is_called_as_the_list_of_its_own_subject_can_be_merged
     patch = oci_image(image({"c": b"patch"}), subject=NODE, platform="linux/amd64")
     await pushed(registry, oci_layout([entry(oci_index([NODE]), ref=f"example.com/app:{TAG}")]))
     tar = oci_layout([entry(patch, ref=f"example.com/app:{TAG}")])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         run = await pushed(registry, tar, on_existing_tag="merge-with-overwrite")
     assert run.states == [ImageState.PUSHED]
     assert digests(registry) == [NODE.digest, patch.digest]

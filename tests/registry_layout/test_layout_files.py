@@ -247,7 +247,7 @@ def test_one_writer_at_a_time(files: LayoutFiles) -> None:
     thread = threading.Thread(target=second)
     with files.locked():
         thread.start()
-        assert entered.wait(10)
+        assert entered.wait(30)
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
