@@ -66,7 +66,14 @@ def all_tags(contents: Contents) -> list[Wanted]:
             "the archive holds no repositories, as the second and later parts of what oc-mirror writes; "
             f"mirror_000001.tar, the first part, has them: {JOIN}"
         )
-    return [Wanted(repository, tag, path=f"{repository}:{tag}") for repository, tag in tags(contents)]
+    return [_wanted(repository, tag) for repository, tag in tags(contents)]
+
+
+def _wanted(repository: str, tag: str) -> Wanted:
+    """No repository of a registry has a colon; modctl puts the registry of a model, with its port, in front."""
+    called = f"{repository}:{tag}"
+    is_full = ":" in repository.partition("/")[0]
+    return Wanted(repository, tag, name=called) if is_full else Wanted(repository, tag, path=called)
 
 
 def _has_working_directory(contents: Contents) -> bool:

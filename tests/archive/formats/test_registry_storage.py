@@ -75,6 +75,12 @@ def test_a_storage_may_lie_below_any_directory(directory: str, dotslash: bool) -
     assert places(tar(members, dotslash=dotslash)) == PLACES
 
 
+def test_a_registry_with_a_port_is_no_part_of_a_repository() -> None:
+    """modctl keeps models so; the storage of a registry cannot."""
+    stored = {"127.0.0.1:5000/team/model": {"1": AMD}, "a.test:5000/x": {"2": AMD}, "a.test/y": {"3": ARM}}
+    assert sorted(places(tar(tree(stored)))) == ["a.test/y:3", "team/model:1", "x:2"]
+
+
 def test_two_storages_are_both_read_and_an_image_of_both_has_the_names_of_both() -> None:
     other = {"other/alpine": {"4": AMD}, "docker/registry/v2": {"1": SIGNATURE}}
     members = [*tree(STORED), *(replace(member, name=f"second/{member.name}") for member in tree(other))]
