@@ -83,7 +83,8 @@ class FormArchive:
         self._form = form
         self._first = first
         name = first.name
-        self.filename = first.part.filename if name is None or not name.may_be_first else name.stem
+        is_first = name is not None and name.may_be_first and not name.is_ambiguous
+        self.filename = name.stem if name is not None and is_first else first.part.filename
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises MissingContent where a part is lacking, MalformedArchive."""
@@ -96,7 +97,7 @@ class FormArchive:
 
     async def _joined(self, first: _Opened, name: PartName) -> AsyncIterator[bytes]:
         ends = await first.look()
-        if not name.may_be_first and not ends.starts_an_archive:
+        if not (name.may_be_first or name.is_ambiguous or ends.starts_an_archive):
             raise missing_part(name.previous, name)
         series = begin_series(name, ends)
         size = 0
@@ -115,7 +116,7 @@ class FormArchive:
         if part is None or name is None or not name.continues(series.last):
             self._form.put_back(part)
             return None, series
-        if not series.described and begins_anew(first.ends, last.ends, await part.look()):
+        if not series.described and begins_anew(first.ends, last.ends, await part.look(), name):
             self._form.put_back(part)
             return None, series
         return part, series.follow(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 EXPECTED = "a tar is expected, plain or wrapped in gzip, zstd, xz or bzip2"
+PART = "if it is a part of a split archive, send all parts in one request, in order, called x.tar.000, x.tar.001, …"
 POWERSHELL = (
     "it was written through the `>` of PowerShell, which changes bytes: save it again with `docker save -o x.tar "
     "IMAGE`, or pipe it in cmd.exe"

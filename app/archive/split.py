@@ -1,7 +1,8 @@
 """Archives that were split to fit a disk: which files are parts of one, told by their names and their ends; pure.
 
 `x.tar.000`, `x.tar.001` … (also from 1 on: hauler, 7-Zip), `x.tar.part0` …, `x.tar.part000` … (zarf, whose first part
-is a JSON object about the others), `x.tar.aa`, `x.tar.partab` … (split).
+is a JSON object about the others), `x.tar.aa`, `x.taraa`, `x.tar.partab` … (split), `x.tar.0000.chunk` … (Deckhouse),
+`x_0.tar.zst` … (hauler). Files that are called so and are archives of their own stay alone.
 """
 
 from __future__ import annotations
@@ -18,36 +19,47 @@ from app.oci import strict_json
 HEAD_BYTES = 4096  # of a part: a tar header, or the whole of zarf's first part, which has about 120
 TAIL_BYTES = 2 * BLOCK  # what a tar ends with
 _EXTENSION = r"\.(?:tar|t[gx]z|tzst|tbz2?|gz|zst|xz|bz2)"
-_NUMBERED = re.compile(
-    rf"(?P<before>(?P<stem>.+)[._-]part[._-]?)(?P<number>[0-9]{{1,6}}|[a-z]{{2,4}})"
-    rf"|(?P<before2>(?P<stem2>.+{_EXTENSION})[._-])(?P<number2>[0-9]{{2,6}}|[a-z]{{2}})"
+_NUMBERED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(?P<before>(?P<stem>.+)[._-]part[._-]?)(?P<number>[0-9]{1,6}|[a-z]{2,4})(?P<after>)",
+        rf"(?P<before>(?P<stem>.+{_EXTENSION})[._-])(?P<number>[0-9]{{2,6}}|[a-z]{{2}})(?P<after>)",
+        rf"(?P<before>(?P<stem>.+{_EXTENSION}))(?P<number>[a-z]{{2}})(?P<after>)",
+        r"(?P<before>(?P<stem>.+)[._-])(?P<number>[0-9]{1,6})(?P<after>\.(?:chunk|part|split))",
+        rf"(?P<before>(?P<stem>.+)[._-])(?P<number>[0-9]{{1,6}})(?P<after>{_EXTENSION}(?:{_EXTENSION})?)",
+    )
 )
-_NO_NUMBERS = frozenset({"gz", "xz", "bz"})  # x.tar.gz is no part of x.tar
+_PART_EXTENSIONS = (".chunk", ".part", ".split")
+_NO_NUMBERS = frozenset({"gz", "xz", "bz", "ip"})  # x.tar.gz is no part of x.tar, nor is x.gzip
 _DESCRIPTION = frozenset({"Sha256Sum", "Bytes", "Count"})
 
 
 @dataclass(frozen=True, slots=True)
 class PartName:
-    """`before` and the number in its own spelling (decimal digits, or letters from `aa` on) are the file's name; `stem`
-    is what the whole is called."""
+    """`before`, the number in its own spelling (decimal digits, or letters from `aa` on) and `after` are the file's
+    name; `stem` is what the whole is called."""
 
     stem: str
     before: str
     number: int
     width: int
     letters: bool
+    after: str = ""
 
     @classmethod
     def parse(cls, name: str) -> PartName | None:
         """None where `name` is not that of a part."""
-        match = _NUMBERED.fullmatch(name)
-        if match is None:
+        match = next(filter(None, (pattern.fullmatch(name) for pattern in _NUMBERED)), None)
+        if match is None or match["number"] in _NO_NUMBERS:
             return None
-        stem, before = match["stem"] or match["stem2"], match["before"] or match["before2"]
-        text: str = match["number"] or match["number2"]
-        if text in _NO_NUMBERS:
-            return None
-        return cls(stem, before, _number(text), len(text), text.isalpha())
+        text, after = match["number"], match["after"]
+        found = cls(match["stem"], match["before"], _number(text), len(text), text.isalpha(), after)
+        return replace(found, stem=found.stem + after) if found.is_ambiguous else found
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether archives of their own are often called so, as `app-1.tar` and `app-2.tar`."""
+        return self.after not in {"", *_PART_EXTENSIONS}
 
     @property
     def may_be_first(self) -> bool:
@@ -63,10 +75,11 @@ class PartName:
 
     def continues(self, earlier: PartName) -> bool:
         """Whether both are of one series, wherever in it."""
-        return (self.before, self.letters) == (earlier.before, earlier.letters)
+        return (self.before, self.letters, self.after) == (earlier.before, earlier.letters, earlier.after)
 
     def __str__(self) -> str:
-        return self.before + (_letters(self.number, self.width) if self.letters else f"{self.number:0{self.width}}")
+        number = _letters(self.number, self.width) if self.letters else f"{self.number:0{self.width}}"
+        return f"{self.before}{number}{self.after}"
 
 
 def _number(text: str) -> int:
@@ -99,13 +112,16 @@ class Ends:
         return sniff(self.head[:SNIFF_BYTES]) is not Compression.NONE or _is_tar(self.head)
 
 
-def begins_anew(first: Ends, last: Ends, following: Ends) -> bool:
-    """Whether `following` is an archive of its own, and no part after `last` of what began with `first`.
+def begins_anew(first: Ends, last: Ends, following: Ends, name: PartName) -> bool:
+    """Whether `following`, called `name`, is an archive of its own, and no part after `last` of what began with
+    `first`.
 
     The start of a tar, or of compressed data, may by chance stand at the start of a part: in a tar that is not at its
     end it does not count. A plain tar ends with zeros, which nothing but its end is likely to have before a header."""
     if not following.starts_an_archive:
         return False
+    if name.is_ambiguous:
+        return True
     is_wrapped = sniff(first.head[:SNIFF_BYTES]) is not Compression.NONE
     return is_wrapped or (len(last.tail) == TAIL_BYTES and not any(last.tail))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.magic import EXPECTED, POWERSHELL, describe, shown, was_text
+from app.archive.magic import EXPECTED, PART, POWERSHELL, describe, shown, was_text
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar_header import (
     BLOCK,
@@ -310,7 +310,7 @@ def _kind(type_: bytes, name: str) -> MemberKind:
 
 def _not_a_tar(head: bytes) -> UnknownFormat:
     known = describe(head)
-    what, remedy = known or ("unknown data", "")
+    what, remedy = known or ("unknown data", f"{PART}; ")
     return UnknownFormat(
         f"the archive is no tar but {what}; {remedy}{EXPECTED}",
         content="" if known else shown(head),

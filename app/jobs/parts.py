@@ -39,7 +39,7 @@ def join_parts(files: Sequence[SpooledFile], open_file: Opener) -> tuple[Spooled
         if part is None:
             found[file.path] = []
         else:
-            found.setdefault(f"{directory}/{part.before}\0{part.letters}", []).append(
+            found.setdefault(f"{directory}/{part.before}\0{part.letters}\0{part.after}", []).append(
                 _Part(file, part, _ends(file, open_file))
             )
     alone = {file.path: file for file in files}
@@ -61,7 +61,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
     taken: list[_Part] = []
     series: Series | None = None
     for part in parts:
-        if series is not None and not begins_anew(taken[0].ends, taken[-1].ends, part.ends):
+        if series is not None and not begins_anew(taken[0].ends, taken[-1].ends, part.ends, part.name):
             series = series.follow(part.name)
             taken.append(part)
             continue
@@ -70,7 +70,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
             series = None
         if part.name.may_be_first:
             series, taken = begin_series(part.name, part.ends), [part]
-        elif part.ends.starts_an_archive:
+        elif part.ends.starts_an_archive or part.name.is_ambiguous:
             yield part.file
         else:
             raise missing_part(part.name.previous, part.name)

@@ -11,6 +11,7 @@ from app.errors import MalformedArchive, MissingContent
 from tests.support.archives import Member, tar, wrap
 
 TAR = tar([Member("a", b"a" * 5000)])
+PART = PartName("x.tar", "x.tar.", 1, 3, letters=False)
 
 
 def ends(content: bytes) -> Ends:
@@ -39,6 +40,13 @@ def name(text: str) -> PartName:
         ("x.tar.partab", "x.tar", 1),
         ("x_part_aaa", "x", 0),
         ("zarf-package-a-amd64.tar.zst.part001", "zarf-package-a-amd64.tar.zst", 1),
+        ("x.taraa", "x.tar", 0),
+        ("x.tar.zstab", "x.tar.zst", 1),
+        ("x.tgzac", "x.tgz", 2),
+        ("platform.tar.0000.chunk", "platform.tar", 0),
+        ("x.tar.001.part", "x.tar", 1),
+        ("haul_0.tar.zst", "haul.tar.zst", 0),
+        ("haul-10.tgz", "haul.tgz", 10),
     ],
 )
 def test_a_part_tells_its_whole_and_its_number(text: str, stem: str, number: int) -> None:
@@ -47,7 +55,21 @@ def test_a_part_tells_its_whole_and_its_number(text: str, stem: str, number: int
 
 
 @pytest.mark.parametrize(
-    "text", ["x.tar", "x.tar.gz", "x.tar.xz", "x.tar.1", "app-1.2.10", "x.tar.AA", ".tar.", "", "x.part", "x.parts.tar"]
+    "text",
+    [
+        "x.tar",
+        "x.tar.gz",
+        "x.tar.xz",
+        "x.tar.1",
+        "app-1.2.10",
+        "x.tar.AA",
+        ".tar.",
+        "",
+        "x.part",
+        "x.parts.tar",
+        "x.gzip",
+        "x.tarxz",
+    ],
 )
 def test_other_names_are_those_of_no_part(text: str) -> None:
     assert PartName.parse(text) is None
@@ -74,17 +96,25 @@ def test_numbers_go_on_in_their_own_spelling() -> None:
 
 
 def test_an_archive_after_a_whole_one_is_its_own() -> None:
-    assert begins_anew(ends(TAR), ends(TAR), ends(TAR))
-    assert begins_anew(ends(TAR), ends(TAR), ends(wrap(TAR, "gzip")))
-    assert begins_anew(ends(wrap(TAR, "zstd")), ends(b"anything"), ends(wrap(TAR, "zstd")))
+    assert begins_anew(ends(TAR), ends(TAR), ends(TAR), PART)
+    assert begins_anew(ends(TAR), ends(TAR), ends(wrap(TAR, "gzip")), PART)
+    assert begins_anew(ends(wrap(TAR, "zstd")), ends(b"anything"), ends(wrap(TAR, "zstd")), PART)
 
 
 def test_what_only_looks_like_a_start_within_a_tar_is_a_part() -> None:
     cut = TAR[:-TAIL_BYTES]
-    assert not begins_anew(ends(cut[:2048]), ends(cut[:2048]), ends(TAR))
-    assert not begins_anew(ends(TAR), ends(b"short"), ends(TAR))
-    assert not begins_anew(ends(TAR), ends(TAR), ends(b"the rest"))
-    assert not begins_anew(ends(TAR), ends(TAR), ends(bytes(512)))
+    assert not begins_anew(ends(cut[:2048]), ends(cut[:2048]), ends(TAR), PART)
+    assert not begins_anew(ends(TAR), ends(b"short"), ends(TAR), PART)
+    assert not begins_anew(ends(TAR), ends(TAR), ends(b"the rest"), PART)
+    assert not begins_anew(ends(TAR), ends(TAR), ends(bytes(512)), PART)
+
+
+def test_archives_that_are_only_numbered_stay_alone() -> None:
+    cut = TAR[:-TAIL_BYTES]
+    assert name("app-2.tar").is_ambiguous
+    assert begins_anew(ends(cut), ends(cut), ends(TAR), name("app-2.tar"))
+    assert not begins_anew(ends(cut), ends(cut), ends(b"the rest"), name("app-2.tar"))
+    assert not any(name(text).is_ambiguous for text in ("x.tar.001", "x.taraa", "x.tar.0000.chunk", "x.part1"))
 
 
 def described(**members: object) -> bytes:

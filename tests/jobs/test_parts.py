@@ -41,11 +41,19 @@ def pieces(content: bytes, size: int, spelling: str = "x.tar.{:03}", first: int 
 # --- which files become one ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("spelling", "first"), [("x.tar.{:03}", 0), ("x.tar.{:03}", 1), ("x.tar.part{}", 1)])
+@pytest.mark.parametrize(
+    ("spelling", "first"),
+    [("x.tar.{:03}", 0), ("x.tar.{:03}", 1), ("x.tar.part{}", 1), ("x.tar.{:04}.chunk", 0), ("x_{}.tar", 0)],
+)
 def test_parts_become_one_in_natural_order(tmp_path: Path, spelling: str, first: int) -> None:
     contents = pieces(APP, len(APP) // 11, spelling, first)
     found = joined(tmp_path, contents | {"other.tar": TWO}, [*sorted(contents), "other.tar"])
     assert found == [("x.tar", len(APP), len(contents)), ("other.tar", len(TWO), 0)]
+
+
+def test_archives_of_their_own_that_are_numbered_stay_alone(tmp_path: Path) -> None:
+    contents = {"app-1.tar": APP, "app-2.tar": TWO, "app-4.tar": wrap(APP, "gzip")}
+    assert joined(tmp_path, contents) == [(name, len(content), 0) for name, content in contents.items()]
 
 
 def test_a_gap_is_told_with_the_name_of_the_missing_part(tmp_path: Path) -> None:

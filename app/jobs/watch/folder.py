@@ -206,7 +206,9 @@ def _never(_: str) -> bool:
 def _whole(path: str) -> tuple[str, str]:
     directory, slash, name = path.rpartition("/")
     part = PartName.parse(name)
-    return (path, "") if part is None else (f"{directory}{slash}{part.stem}", f"{part.before}{part.letters}")
+    if part is None or part.is_ambiguous:
+        return path, ""
+    return f"{directory}{slash}{part.stem}", f"{part.before}{part.letters}{part.after}"
 
 
 def _drop(name: str, entries: list[_Entry], beside: dict[str, _Entry]) -> Drop:
