@@ -140,8 +140,8 @@ def _gnu() -> Cases:
     yield accepted("GNU: bytes after the NUL of a long name", docker(extension(b"L", b"name\0junk") + note))
     yield refused("GNU: a sparse header", docker(header("note", 0, b"S", magic=b"ustar  \0")))
     yield refused("GNU: a multi-volume header", docker(header("note", 0, b"M", magic=b"ustar  \0")))
-    yield refused("GNU: a volume label", docker(header("label", 0, b"V", magic=b"ustar  \0")))
-    yield refused("GNU: an incremental directory", docker(header("dir/", 0, b"D", magic=b"ustar  \0")))
+    yield accepted("GNU: a volume label", docker(header("label", 0, b"V", magic=b"ustar  \0")))
+    yield accepted("GNU: an incremental directory", docker(header("dir/", 0, b"D", magic=b"ustar  \0")))
     yield refused("GNU: an old long name", docker(header("note", 0, b"N", magic=b"ustar  \0")))
 
 
