@@ -150,12 +150,12 @@ class Opener:
                 stack.callback(files[-1].close)
             names = [archive.name for archive in job.archives]
             indexed = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
-            archives, sources = understand(indexed, files, self.limits, names)
+            archives, sources = understand(indexed, files, self.limits, names, keep_going=job.options.keep_going)
             stack.pop_all()
         if quotes_nothing(job.archives):
             archives = [unquoted(archive) for archive in archives]
         named = zip(job.archives, archives, strict=True)
-        known = tuple(replace(each, format=archive.format) for each, archive in named)
+        known = tuple(replace(each, format=archive.format or None) for each, archive in named)
         return Understood(known, tuple(archives), tuple(sources))
 
     def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:

@@ -52,7 +52,7 @@ def assert_format(archives: Sequence[Archive], wanted: str | None, told: Archive
         return
     formats = {archive.format for archive in archives}
     for number, archive in enumerate(archives):
-        if archive.format != wanted:
+        if archive.format and archive.format != wanted:  # one that cannot be read is refused for that
             hint = _HINTS.get((archive.format, wanted), "")
             raise FormatMismatch(
                 f"{told.which(number)} is {_KINDS[archive.format]}{hint}, and not {_KINDS[wanted]} as "

@@ -50,7 +50,8 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     what `source` raises."""
     configs = _Configs(archive, source)
     shares = shares_of(archive)
-    made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in archive.images)
+    readable = [entry for entry in archive.images if entry.fault is None]
+    made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in readable)
     notices = (
         *archive.notes,
         *_refused(archive),
@@ -59,7 +60,7 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     )
     return {
         "format": archive.format,
-        "why": WHY[archive.format],
+        "why": WHY.get(archive.format, "it cannot be read"),
         "producer": archive.producer,
         **_sums(shares),
         "images": [

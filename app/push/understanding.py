@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from app.archive import FORMATS, Archive, Limits, TarIndex
+from app.archive import FORMATS, Archive, DockerImage, ImageEntry, Limits, TarIndex
 from app.archive.formats import (
     Contents,
     join_charts,
@@ -16,7 +16,10 @@ from app.archive.formats import (
     parts_of_charts,
     parts_of_storage,
 )
+from app.archive.model import Fault
 from app.errors import ArchiveError
+from app.oci import Descriptor, Digest
+from app.oci.media_types import OCI_CONFIG
 from app.spool import OpenFile
 from app.spool.joined import JoinedFile
 
@@ -75,13 +78,28 @@ def unquoted(archive: Archive) -> Archive:
 
 
 def understand(
-    indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits, names: Sequence[str]
+    indexes: Sequence[TarIndex],
+    files: Sequence[OpenFile],
+    limits: Limits,
+    names: Sequence[str],
+    *,
+    keep_going: bool = False,
 ) -> tuple[list[Archive], list[OpenFile]]:
-    """The Archives, and for each the file that its extents lie in. `names` are for messages. Blocks. Raises
-    ArchiveError."""
+    """The Archives, and for each the file that its extents lie in. `names` are for messages. `keep_going`: one of
+    several that cannot be read is an image that cannot be pushed. Blocks. Raises ArchiveError."""
     together = put_together(indexes, files, limits)
     opened = []
     for number, name in enumerate(names):
-        with told_by_name(name, several=len(names) > 1):
-            opened.append(together.open(number, limits))
+        try:
+            with told_by_name(name, several=len(names) > 1):
+                opened.append(together.open(number, limits))
+        except ArchiveError as error:
+            if not keep_going or len(names) == 1:
+                raise
+            opened.append(_unreadable(error))
     return opened, list(together.files)
+
+
+def _unreadable(error: ArchiveError) -> Archive:
+    root = DockerImage(Descriptor(OCI_CONFIG, Digest.of(str(error).encode()), 0), ())
+    return Archive("", (ImageEntry(root, fault=Fault.of(error)),), {}, {})

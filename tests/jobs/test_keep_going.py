@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from app.errors import MissingContent
+from app.errors import MissingContent, UnknownFormat
 from app.jobs import JobRequest, JobState
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import Bench, ended, upload
-from tests.support.archives import docker_members, image, tagged, tar
+from tests.support.archives import Member, docker_members, docker_save, image, tagged, tar
 
 IMAGES = [tagged(image({"x": b"%d" % number}), f"example.com/a{number}:1") for number in range(3)]
 LAYERS = [sample.diff_ids[0].removeprefix("sha256:") + ".tar" for sample in IMAGES]
@@ -54,3 +54,18 @@ async def test_the_same_from_a_path_and_again(bench: Bench) -> None:
         assert job.state is JobState.FAILED
         assert [image.problem and image.problem.code for image in job.images] == CODES
     assert again.images[0].state is ImageState.ALREADY_PRESENT
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+async def test_an_archive_that_cannot_be_read_does_not_stop_the_others(bench: Bench, dry_run: bool) -> None:
+    whole, unreadable = docker_save(IMAGES[:1]), tar([Member("notes.txt", b"nothing to push")])
+    async with bench.service() as service:
+        with pytest.raises(UnknownFormat):
+            await upload(service, [unreadable, whole])
+        request = JobRequest(PushOptions(keep_going=True, dry_run=dry_run))
+        done = await ended(service, await upload(service, [unreadable, whole], request))
+    assert done.state is JobState.FAILED
+    assert [archive.format for archive in done.archives] == [None, "docker-archive"]
+    assert [image.problem and image.problem.code for image in done.images] == ["unknown_format", None]
+    assert done.images[0].digest is None
+    assert bool(bench.registry.tags) is not dry_run
