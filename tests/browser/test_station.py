@@ -71,7 +71,7 @@ def test_an_archive_without_a_name_is_named_on_the_page(tab: Watched, registry: 
     page.get_by_label("Look inside first").check()
     without = [entry(oci_image(image({"f": name}))) for name in (b"one", b"two")]
     chosen(page, ("nameless.tar", oci_layout([*without, entry(oci_image(image({"f": b"3"})), ref="named/already:1")])))
-    fields = page.get_by_label("Name of sha256")
+    fields = page.get_by_label("Another name for sha256")
     expect(fields).to_have_count(2)
     for number in (0, 1):
         fields.nth(number).fill(f"named/here:{number}")
