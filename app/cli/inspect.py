@@ -24,6 +24,7 @@ from app.errors import Origin, TarmacError
 from app.jobs.job import JobArchive, plain_problem
 from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
+from app.push.completeness import with_faults
 from app.push.graph import identity
 from app.push.inspection import inspect
 from app.push.understanding import Together, put_together
@@ -109,7 +110,7 @@ def _indexed(found: Found, spool: Spool, stack: ExitStack) -> _Indexed | Found:
 
 def _inspected(found: Found, together: Together, number: int) -> Found:
     try:
-        archive = together.open(number, DEFAULT_LIMITS)
+        archive = with_faults(together.open(number, DEFAULT_LIMITS))
         return replace(found, archive=archive, inspection=inspect(archive, together.files[number]))
     except TarmacError as error:
         return replace(found, error=error)
@@ -200,6 +201,8 @@ _STORED = {"none": "plain tar"}
 def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
     names = ", ".join(image["names"]) or "(no name)"
     yield f"  {names}"
+    if image["problem"]:
+        yield f"    not whole: {image['problem']['code']}: {image['problem']['detail']}"
     yield from (f"    -> {destination}" for destination in image["destinations"])
     platforms = ", ".join(image["platforms"]) or "no platform"
     yield f"    {image['digest'] or 'config ' + image['config']}  {platforms}"

@@ -19,6 +19,7 @@ from app.__main__ import main
 from app.archive import Archive, DockerImage, ImageEntry, TarIndex, index_file, open_archive
 from app.errors import TarmacError, UnknownFormat
 from app.oci import Descriptor
+from app.push.completeness import with_faults
 from app.push.inspection import inspect
 from tests.archive.transformed import REWRITTEN, WRAPPED, Members, members_of
 from tests.support import archives
@@ -173,7 +174,7 @@ def expected_of(file: str) -> Any:
     data = (CORPUS / file).read_bytes()
     try:
         index, source = taken_in(data)
-        return told(open_archive(index, source), source)
+        return told(with_faults(open_archive(index, source)), source)
     except TarmacError as error:
         return error.code
 
