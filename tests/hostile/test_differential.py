@@ -10,7 +10,7 @@ import hashlib
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,14 +80,23 @@ def held(index: TarIndex) -> tuple[Counter[tuple[str, int]], set[str]]:
     return files, {each.name for each in every if each.kind is not MemberKind.FILE}
 
 
-def assert_same_members(tar: str, data: bytes) -> None:
+# What describes the archive itself, GNU tar lists as members; it is no content.
+DESCRIPTIONS: Mapping[str, set[str]] = {
+    "extensions: GNU: an incremental directory": {"dir"},
+    "extensions: GNU: a volume label": {"label--Volume Header--"},
+}
+
+
+def assert_same_members(tar: str, data: bytes, ignored: Collection[str] = ()) -> None:
     index, plain = taken_in(data)
-    assert listed(tar, plain.data) == held(index)
+    files, others = listed(tar, plain.data)
+    assert others.issuperset(ignored)
+    assert (files, others.difference(ignored)) == held(index)
 
 
 @pytest.mark.parametrize("name", COMPARED)
 def test_gnu_tar_lists_what_tarmac_lists(name: str, gnu_tar: str) -> None:
-    assert_same_members(gnu_tar, COMPARED[name].build())
+    assert_same_members(gnu_tar, COMPARED[name].build(), DESCRIPTIONS.get(name, ()))
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*.tar*")), ids=lambda path: path.name)
