@@ -38,7 +38,7 @@ class Origin(StrEnum):
 
 
 class Failure(StrEnum):
-    """How a request to a registry failed. `app.registry.classification` says what follows from each."""
+    """How a request to a registry failed. `app.registry.distribution.classification` says what follows from each."""
 
     UNREACHABLE = "unreachable"
     UNANSWERED = "unanswered"

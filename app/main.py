@@ -1,4 +1,4 @@
-"""The composition root: Settings -> adapters -> the application. It and `app.destinations` alone name adapters."""
+"""The composition root: Settings -> adapters -> the application. It and `app.bootstrap.registries` alone name adapters."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access import access_of, own_certificate
 from app.api import ApiContext, RegistryView, new_application
-from app.api.connection import RESERVED, Connection, Limits, raise_file_limit
-from app.api.metrics import Metrics
 from app.api.middleware.proxy import TrustedProxies
 from app.api.middleware.rates import Buckets, Kind, Rate, rates_of
-from app.api.options import read_options
 from app.api.problems import describe
-from app.api.pull import serve_pulls
-from app.destinations import OpenRegistry, configured_registries, layout_of
-from app.door import Door, Listening
+from app.api.requests.options import read_options
+from app.api.routes.distribution import serve_pulls
+from app.bootstrap.access import access_of, own_certificate
+from app.bootstrap.persistence import Backing, backing, is_replicated
+from app.bootstrap.registries import OpenRegistry, configured_registries, layout_of
+from app.config.settings import Settings
+from app.config.types import is_open_to_others
 from app.errors import InvalidSettings, TarmacError, Unavailable
-from app.heap import bound_heap
 from app.jobs import AllowedRoots, JobService, Workshop, at_work
 from app.jobs.audit_retention import AuditRetention
-from app.jobs.early import EarlyPushes
-from app.jobs.fellows import SweepSchedule
-from app.jobs.knowledge import FileMemory
-from app.jobs.pausing import RetrySchedule
+from app.jobs.heartbeat import SweepSchedule
+from app.jobs.outage import RetrySchedule
 from app.jobs.resumable import Uploads, resumable_uploads
+from app.jobs.uploads.early_pushes import EarlyPushes
 from app.jobs.watch import Folder, FolderWatch, watching
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
-from app.listener import BACKLOG, listening
-from app.logs import set_up_logs
+from app.net.proxies import Proxies
 from app.push import Lanes
+from app.push.blob_cache.sqlite import FileMemory
 from app.push.decoder_memory import DecoderMemory
-from app.push.signatures import SignaturePolicy, load_key
-from app.registry.proxies import Proxies
-from app.replicas import Backing, backing, is_replicated
-from app.setting_values import is_open_to_others
-from app.settings import Settings
+from app.push.signatures.policy import SignaturePolicy, load_key
+from app.server.connections import Door, Listening
+from app.server.memory import bound_heap
+from app.server.protocol import RESERVED, Connection, Limits, raise_file_limit
+from app.server.socket import BACKLOG, listening
 from app.spool import Spool
-from app.spool.arriving import ArrivingFiles
 from app.spool.disk import DiskSpool
 from app.spool.s3 import S3Spool, open_store
+from app.spool.upload_files import ArrivingFiles
+from app.telemetry.logging import set_up_logs
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Traces
 from app.threads import use_io_threads
-from app.tracing import Traces
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
 RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store

@@ -6,7 +6,7 @@
     resolving          names of hosts; a name server may say nothing for a minute, so each name has a thread of its own,
                        and the end of the process waits for none of them
 
-Blocks of layers are compressed by the executor of `app.push.compress`, one thread a core.
+Blocks of layers are compressed by the executor of `app.push.run.compress`, one thread a core.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from app.certificate import LOOK_SECONDS, Certificate, CertificateFiles
+from app.config.settings import load_settings
 from app.errors import InvalidSettings
-from app.settings import load_settings
+from app.server.tls import LOOK_SECONDS, Certificate, CertificateFiles
 from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
 from tests.support.peers import peer
 

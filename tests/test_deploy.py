@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.api.metrics import Metrics
-from app.settings import load_settings
+from app.config.settings import load_settings
+from app.telemetry.metrics import Metrics
 from tests.support.peers import peer
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from app import door as door_module
-from app.door import LEAST_SHARE, MAX_HANDSHAKES, Accepted, Door, Listening, share_of
+from app.server import connections as door_module
+from app.server.connections import LEAST_SHARE, MAX_HANDSHAKES, Accepted, Door, Listening, share_of
 
 
 @pytest.mark.parametrize(

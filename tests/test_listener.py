@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from app.config.settings import Settings, load_settings
 from app.errors import InvalidSettings
-from app.listener import listening
 from app.main import create_app
-from app.settings import Settings, load_settings
+from app.server.socket import listening
 from tests.e2e.service import service
 from tests.support.archives import docker_save, image, tagged
 

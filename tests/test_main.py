@@ -14,12 +14,12 @@ import structlog
 from pydantic import SecretStr
 
 from app import main
-from app.destinations import configured_registries
+from app.bootstrap.registries import configured_registries
+from app.config.settings import Settings
 from app.errors import InvalidSettings, Unavailable
-from app.listener import listening
-from app.logs import set_up_logs
 from app.main import create_app, serve
-from app.settings import Settings
+from app.server.socket import listening
+from app.telemetry.logging import set_up_logs
 from tests.support.docker_registry import free_port
 
 

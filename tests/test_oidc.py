@@ -17,10 +17,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from app import oidc
+from app.auth import oidc
+from app.auth.model import Role
+from app.auth.oidc import AGAIN_SECONDS, KEEP_SECONDS, MAX_TOKEN_BYTES, OidcSettings, OidcTokens, parse_roles
 from app.errors import Forbidden, InvalidSettings, Unauthorized, Unavailable
-from app.jobs.caller import Role
-from app.oidc import AGAIN_SECONDS, KEEP_SECONDS, MAX_TOKEN_BYTES, OidcSettings, OidcTokens, parse_roles
 from tests.api.conftest import APP, serving
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, hang
 

@@ -17,8 +17,7 @@ from unittest.mock import patch
 
 import pytest
 
-from app.api.connection import HEAD_SECONDS, MAX_CONNECTIONS, MAX_HEADS_BYTES, MAX_PIPELINED, UNREAD_SECONDS
-from app.api.guard import (
+from app.api.middleware.limits import (
     LEAST_BYTES_PER_SECOND,
     MAX_HEAD_BYTES,
     MAX_HEADERS,
@@ -27,31 +26,32 @@ from app.api.guard import (
     STALL_SECONDS,
     Crowd,
 )
-from app.api.jobs import MAX_LIMIT
-from app.api.options import MAX_WAIT_SECONDS, OPTIONS, REPEATABLE
 from app.api.problems import leaves, statuses
+from app.api.requests.options import MAX_WAIT_SECONDS, OPTIONS, REPEATABLE
+from app.api.routes.jobs import MAX_LIMIT
 from app.archive import Archive
 from app.archive.compression import ZSTD_WINDOW_LOG
 from app.archive.formats import FORMATS
 from app.archive.model import DEFAULT_LIMITS, DockerImage, Extent, ImageEntry
 from app.cli.parser import parse
+from app.config.settings import RegistrySettings, Settings, load_settings
 from app.docs import INDEX, pages
-from app.door import HANDSHAKE_SECONDS, MAX_HANDSHAKES, SHARE_OF_ONE
 from app.jobs import JobState
 from app.jobs.audit import MAX_ENTRIES
 from app.jobs.bounds import MAX_NOTICE, MAX_NOTICES
-from app.jobs.job import MAX_IMAGES, MAX_IMAGES_BYTES, ArchiveSource, Job, utc_now
-from app.jobs.paths import MAX_FILES
+from app.jobs.model import MAX_IMAGES, MAX_IMAGES_BYTES, ArchiveSource, Job, utc_now
 from app.jobs.request import MAX_LABELS
 from app.jobs.resumable import EMPTY_LIFETIME, LIFETIME
-from app.jobs.resumable.uploads import MAX_PARTS, MAX_PUSHES, MAX_UPLOADS
+from app.jobs.resumable.service import MAX_PARTS, MAX_PUSHES, MAX_UPLOADS
 from app.jobs.service import MAX_PAGE_BYTES
+from app.jobs.sources.paths import MAX_FILES
 from app.jobs.store.audit import PAGE_BYTES
+from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest
 from app.push import Destination, ImageState, PushOptions, make_plan
 from app.push.options import MAX_VALUES
-from app.registry.wire import parse_registry_url
-from app.settings import RegistrySettings, Settings, load_settings
+from app.server.connections import HANDSHAKE_SECONDS, MAX_HANDSHAKES, SHARE_OF_ONE
+from app.server.protocol import HEAD_SECONDS, MAX_CONNECTIONS, MAX_HEADS_BYTES, MAX_PIPELINED, UNREAD_SECONDS
 from tests.e2e.service import Service, curl, service
 from tests.support.peers import ASKED
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.config.settings import MAX_CONFIG_BYTES, RegistrySettings, Settings, load_settings
 from app.errors import InvalidSettings
-from app.settings import MAX_CONFIG_BYTES, RegistrySettings, Settings, load_settings
 
 SECRET = "correct-horse-battery"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidSettings
-from app.tracing import Traces
+from app.telemetry.tracing import Traces
 from tests.api.conftest import APP, serving
 
 
@@ -88,7 +88,7 @@ async def test_a_failed_job_is_an_error_with_its_code(tmp_path: Path, collector:
 
 
 async def test_a_collector_that_is_gone_harms_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.tracing.EXPORT_SECONDS", 0.1)
+    monkeypatch.setattr("app.telemetry.tracing.EXPORT_SECONDS", 0.1)
     async with serving(tmp_path, otel_endpoint="http://127.0.0.1:1/v1/traces") as served:
         assert (await served.client.post("/push?wait=20", content=APP)).json()["state"] == "succeeded"
 

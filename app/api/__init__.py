@@ -9,21 +9,23 @@ from typing import Any
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import audit, docker_doors, health, jobs, problems, push, uploads
+from app.api import problems
 from app.api.context import ApiContext, RegistryView
-from app.api.dialects import Dialects
-from app.api.docs import docs_router
-from app.api.document import finish
-from app.api.front import front_router
-from app.api.guard import MOST, Crowd, Guard
-from app.api.guide import guide_router
-from app.api.json_answer import JSONAnswer
-from app.api.metrics import Metrics
+from app.api.json_response import JSONAnswer
+from app.api.middleware.auth import Access, Security
 from app.api.middleware.cors import Cors
+from app.api.middleware.error_format import Dialects
+from app.api.middleware.limits import MOST, Crowd, Guard
 from app.api.middleware.proxy import Proxy
 from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
-from app.api.security import Access, Security
+from app.api.openapi.document import finish
+from app.api.routes import audit, health, jobs, push, uploads
+from app.api.routes import docker_engine as docker_doors
+from app.api.web.api_docs import docs_router
+from app.api.web.front_page import front_router
+from app.api.web.guide import guide_router
+from app.telemetry.metrics import Metrics
 
 _WORDS = """Takes container image archives and pushes every image in them to a registry, byte for byte.
 

@@ -9,17 +9,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.metrics import Metrics
 from app.api.probe import Probe
+from app.auth.model import EVERYBODY, Caller
 from app.errors import RegistryError
 from app.jobs import JobService, JobState
 from app.jobs.audit import AuditTrail
-from app.jobs.caller import EVERYBODY, Caller
-from app.jobs.held import HeldJobs
+from app.jobs.authorization import HeldJobs
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.resumable import ResumableUploads
-from app.jobs.resumable.held import HeldUploads
-from app.registry.examination import Examination
+from app.jobs.resumable.authorization import HeldUploads
+from app.registry.distribution.probe import Examination
+from app.telemetry.metrics import Metrics
 
 CALLER = "tarmac.caller"  # where the scope of a request has it
 LAPSE = "tarmac.lapse"  # and what waits for the end of its token

@@ -19,7 +19,7 @@ from typing import Any
 from app.api import job_response
 from app.api.problems import describe
 from app.jobs import Job, JobImage
-from app.jobs.job import shown_images
+from app.jobs.model import shown_images
 
 
 class JobEvents:

@@ -6,12 +6,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from app.api.json_answer import JSONAnswer
+from app.api.json_response import JSONAnswer
 from app.api.problems import describe, failed_job_response, problem_response
 from app.errors import Conflict
 from app.jobs import Job, JobState
 from app.jobs.image_page import ImagePage
-from app.jobs.job import images_document
+from app.jobs.model import images_document
 
 
 def document(job: Job) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from app.errors import RegistryError
-from app.registry.examination import CHECK_SECONDS, Examination, outcome
+from app.registry.distribution.probe import CHECK_SECONDS, Examination, outcome
 
 KEPT_SECONDS = 5.0  # from the begin of a question to the next one
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from app import errors
 from app.api.base_path import address_of
-from app.api.json_answer import JSONAnswer
+from app.api.json_response import JSONAnswer
 from app.api.middleware.request_id import request_id_field
 from app.errors import (
     MAX_DETAIL,

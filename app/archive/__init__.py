@@ -3,7 +3,7 @@
 from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
 from app.archive.edit import keep_originals, pick_images, pick_platforms
 from app.archive.formats import FORMATS, Format, open_archive
-from app.archive.intake import Intake, sniff_file
+from app.archive.ingest import Intake, sniff_file
 from app.archive.model import (
     DEFAULT_LIMITS,
     Archive,
@@ -15,7 +15,7 @@ from app.archive.model import (
     Limits,
     ReadAt,
 )
-from app.archive.tar import Member, MemberKind, TarIndex, TarIndexer, index_file
+from app.archive.tar.indexer import Member, MemberKind, TarIndex, TarIndexer, index_file
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from app.archive.globs import Globs
-from app.archive.hanging import with_root
-from app.archive.layer_types import mislabelled_layers, pushed_mislabelled
+from app.archive.manifests.descendants import with_root
+from app.archive.manifests.layer_types import mislabelled_layers, pushed_mislabelled
 from app.archive.model import Archive, DockerImage, Fault, ImageEntry
 from app.archive.placeholders import id_forms
 from app.errors import InvalidReference, InvalidRequest

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from app.archive.model import Archive, DockerImage, Extent, ReadAt
 from app.archive.sizes import size_of
-from app.archive.tar_index import Member, TarIndex
+from app.archive.tar.index import Member, TarIndex
 from app.errors import MalformedArchive
 from app.oci import strict_json
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from app.archive.model import Archive
-from app.archive.tar_index import MemberKind, TarIndex
+from app.archive.tar.index import MemberKind, TarIndex
 from app.oci import Descriptor
 
 _CREATED = "org.opencontainers.image.created"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from app.archive.compression import SNIFF_BYTES, sniff
 from app.archive.model import Compression
-from app.archive.tar_header import BLOCK, is_header
+from app.archive.tar.header import BLOCK, is_header
 from app.errors import MalformedArchive, MissingContent
 from app.oci import strict_json
 

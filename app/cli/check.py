@@ -8,13 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from app.bootstrap.registries import OpenRegistry, configured_registries
 from app.cli.options import settings_of
-from app.destinations import OpenRegistry, configured_registries
+from app.config.settings import Settings
 from app.errors import RegistryError, UnknownRegistry
 from app.oci import parse_repository
-from app.registry.examination import CHECK_SECONDS, Examination, outcome
-from app.registry.push_right import PROBE, PushRight
-from app.settings import Settings
+from app.registry.distribution.probe import CHECK_SECONDS, Examination, outcome
+from app.registry.distribution.push_right import PROBE, PushRight
 
 
 @dataclass(frozen=True, slots=True)

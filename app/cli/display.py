@@ -9,7 +9,7 @@ from typing import Protocol, TextIO
 
 from app.archive import Compression
 from app.archive.sizes import size_of
-from app.jobs.job import Job, JobArchive, JobImage
+from app.jobs.model import Job, JobArchive, JobImage
 from app.push import ImageState
 
 ON_THE_WAY = frozenset({ImageState.PENDING, ImageState.PUSHING})
@@ -97,7 +97,7 @@ def display_on(stream: TextIO) -> Iterator[Display]:
     if not stream.isatty():
         yield Lines(stream)
         return
-    from app.cli.live import Live
+    from app.cli.live_display import Live
 
     with Live(stream, time.monotonic) as live:
         yield live

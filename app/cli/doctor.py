@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from app.bootstrap.registries import configured_registries
 from app.cli.options import settings_of
-from app.destinations import configured_registries
+from app.config.settings import Settings
+from app.config.types import is_open_to_others
 from app.errors import RegistryError, TarmacError
-from app.registry.examination import CHECK_SECONDS, outcome
-from app.setting_values import is_open_to_others
-from app.settings import Settings
+from app.registry.distribution.probe import CHECK_SECONDS, outcome
 
 LOW_BYTES = 10 << 30  # left on the disk: an archive of a release with its plain tar has that
 MOST_LEFTOVERS = 10_000  # files of the spool that are asked for
@@ -81,7 +81,7 @@ def _tried(about: str, look: Callable[[], str]) -> Finding:
 
 
 def _tokens(settings: Settings) -> str:
-    from app.jobs.tokens import Tokens, read_text
+    from app.auth.token_file import Tokens, read_text
 
     assert settings.tokens_file is not None
     return f"{len(Tokens.parse(read_text(settings.tokens_file)).holders)} in {settings.tokens_file}"
@@ -96,7 +96,7 @@ def _storage(settings: Settings) -> str:
 
 
 def _certificate(settings: Settings) -> str:
-    from app.certificate import Certificate, CertificateFiles
+    from app.server.tls import Certificate, CertificateFiles
 
     assert settings.tls_cert is not None
     Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
@@ -119,7 +119,7 @@ def _about_disk(data_dir: Path) -> Iterator[Finding]:
 
 
 async def _about_database(settings: Settings) -> list[Finding]:
-    from app.jobs.store.examine import examine
+    from app.jobs.store.diagnostics import examine
 
     spooled = _spooled(settings.data_dir / "spool")
     try:

@@ -16,19 +16,19 @@ from typing import Any
 
 from app.archive import DEFAULT_LIMITS, Archive, TarIndex, index_file
 from app.archive.sizes import size_of
-from app.cli.archives import Taker, path_of
-from app.cli.destination import open_destinations
+from app.bootstrap.embedded import open_destinations
+from app.cli.archive_loader import Taker, path_of
 from app.cli.display import display_on, shown
 from app.cli.options import options_of, settings_of
+from app.config.settings import DEFAULT_REGISTRY, Settings
 from app.errors import Origin, TarmacError
-from app.jobs.job import JobArchive, plain_problem
+from app.jobs.model import JobArchive, plain_problem
 from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
-from app.push.completeness import with_faults
-from app.push.graph import identity
-from app.push.inspection import inspect
-from app.push.understanding import Together, put_together
-from app.settings import DEFAULT_REGISTRY, Settings
+from app.push.plan.completeness import with_faults
+from app.push.plan.image_content import identity
+from app.push.plan.open_archives import Together, put_together
+from app.push.report.inspection import inspect
 from app.spool import OpenFile, Spool, SpooledFile
 from app.spool.disk import DiskSpool
 

@@ -12,7 +12,7 @@ from app.oci import Digest
 from app.push import PushOptions
 
 if TYPE_CHECKING:
-    from app.settings import Settings
+    from app.config.settings import Settings
 
 _OPTIONS = (
     "tag",
@@ -68,7 +68,7 @@ def checksum_of(arguments: argparse.Namespace) -> Digest | None:
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """From --config and the environment; what is said on the command line goes before both. Raises InvalidSettings."""
-    from app.settings import load_settings
+    from app.config.settings import load_settings
 
     said = {variable: getattr(arguments, name, None) for name, variable in _SETTINGS.items()}
     for name, variable in _SETTINGS.items():

@@ -14,24 +14,24 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.cli.archives import Taker, path_of
-from app.cli.destination import open_destinations
+from app.bootstrap.embedded import open_destinations
+from app.cli.archive_loader import Taker, path_of
 from app.cli.display import Display, display_on, shown, summary_of
 from app.cli.options import checksum_of, options_of, settings_of
+from app.config.settings import DEFAULT_REGISTRY, Settings
 from app.errors import TarmacError
-from app.heap import bound_heap
-from app.jobs.job import Job, JobArchive, JobState, utc_now
-from app.jobs.knowledge import FileMemory, cache_file
-from app.jobs.ledger import Ledger
+from app.jobs.model import Job, JobArchive, JobState, utc_now
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.registries import pick_registry
 from app.jobs.runner import Runner
+from app.jobs.runtime import Workshop
 from app.jobs.store.memory import MemoryJobStore
-from app.jobs.workshop import Workshop
+from app.jobs.tracking.tracker import Ledger
 from app.oci import Digest
 from app.push import Lanes, PushOptions
-from app.push.understanding import told_by_name
-from app.settings import DEFAULT_REGISTRY, Settings
+from app.push.blob_cache.sqlite import FileMemory, cache_file
+from app.push.plan.open_archives import told_by_name
+from app.server.memory import bound_heap
 from app.spool.disk import DiskSpool
 
 SHOWN_SECONDS = 0.1  # between two states that the display is given

@@ -8,9 +8,9 @@ import json
 import os
 from pathlib import Path
 
+from app.auth.token_file import NAME, Holder, new_token, parse_prefix, parse_quota, parse_role
+from app.auth.token_file_edit import add_holder, holders_of, remove_holder
 from app.errors import InvalidRequest
-from app.jobs.tokens import NAME, Holder, new_token, parse_prefix, parse_quota, parse_role
-from app.jobs.tokens_edit import add_holder, holders_of, remove_holder
 
 _VARIABLE = "TARMAC_TOKENS_FILE"
 

@@ -7,15 +7,15 @@ ledger     the present state of every job          store, queue   ports and thei
 lifetime   start, recovery, housekeeping, stop     workshop, registries   what jobs are done with
 """
 
-from app.jobs.job import TRANSITIONS, ArchiveSource, Clock, Job, JobArchive, JobImage, JobState, ProblemView, utc_now
-from app.jobs.ledger import Ledger
-from app.jobs.lifetime import at_work
-from app.jobs.paths import AllowedRoots
+from app.jobs.lifecycle import at_work
+from app.jobs.model import TRANSITIONS, ArchiveSource, Clock, Job, JobArchive, JobImage, JobState, ProblemView, utc_now
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.request import JobRequest
+from app.jobs.runtime import Workshop
 from app.jobs.service import JobService
-from app.jobs.upload import Upload
-from app.jobs.workshop import Workshop
+from app.jobs.sources.paths import AllowedRoots
+from app.jobs.tracking.tracker import Ledger
+from app.jobs.uploads.streamed_upload import Upload
 
 __all__ = [
     "TRANSITIONS",

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from app.errors import InvalidRequest
 from app.jobs.bounds import MAX_PATH, shorten, within
-from app.jobs.job import Job, JobArchive, JobImage
+from app.jobs.model import Job, JobArchive, JobImage
 from app.push import ImageState
 
 MAX_ENTRIES = 500  # of one page

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from app.errors import Problem
 from app.jobs.bounds import add_notices
-from app.jobs.job import Job, JobImage
-from app.jobs.pausing import is_outage
+from app.jobs.model import Job, JobImage
+from app.jobs.outage import is_outage
 from app.push import Event, ImageChanged, ImageState, Noticed
-from app.push.progress import ENDED
+from app.push.report.progress import ENDED
 
 
 def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:

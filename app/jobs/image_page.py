@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest
-from app.jobs.job import JobImage, shown_images
+from app.jobs.model import JobImage, shown_images
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from app.jobs.job import Clock, Job
+from app.jobs.model import Clock, Job
 from app.push import ImageState
 
 LANDED = frozenset({ImageState.PUSHED, ImageState.ALREADY_PRESENT})

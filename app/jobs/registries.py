@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.auth.model import Submitter
 from app.errors import Forbidden, UnknownRegistry
-from app.jobs.caller import Submitter
 from app.oci import Reference
 from app.push import Destination
 from app.registry import Registry

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.errors import InvalidRequest, MalformedArchive
-from app.jobs.job import NO_LABELS
-from app.jobs.record import options_members
+from app.jobs.model import NO_LABELS
+from app.jobs.serialization import options_members
 from app.oci import Digest
 from app.push import PushOptions
 

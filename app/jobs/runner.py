@@ -13,14 +13,10 @@ from functools import partial
 import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
-from app.jobs.archives import look_at, nothing_quoted
-from app.jobs.fencing import FencedRegistry
 from app.jobs.image_outcomes import failed, problem_of_images, told
-from app.jobs.job import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.leases import TagsHeldError, landed_names
-from app.jobs.ledger import Change
-from app.jobs.opening import Findings, Opened, Opener, with_findings
-from app.jobs.pausing import (
+from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.outage import (
     asked_now,
     ended_as,
     is_outage,
@@ -32,16 +28,20 @@ from app.jobs.pausing import (
     taken_up,
     waited,
 )
+from app.jobs.preparation import Findings, Opened, Opener, with_findings
 from app.jobs.registries import pick_registry
-from app.jobs.retry_reporter import RetryReporter
-from app.jobs.workshop import Workshop
+from app.jobs.runtime import Workshop
+from app.jobs.sources.server_archives import look_at, nothing_quoted
+from app.jobs.tracking.retry_reporter import RetryReporter
+from app.jobs.tracking.tracker import Change
+from app.net.warnings import warnings_told
 from app.push import Event, Noticed, PushPlan, begin, execute, fold, survey, timed
-from app.push.inspection import inspect_all, with_answers
 from app.push.options import MERGES
-from app.push.understanding import told_by_name
-from app.registry.proof import reads_content, verified
-from app.registry.retry_observer import observe_retries
-from app.registry.warnings import warnings_told
+from app.push.plan.open_archives import told_by_name
+from app.push.report.inspection import inspect_all, with_answers
+from app.registry.distribution.retry_observer import observe_retries
+from app.registry.wrappers.fence import FencedRegistry
+from app.registry.wrappers.verify import reads_content, verified
 from app.threads import hash_in_thread
 
 ASIDE = timedelta(seconds=2)  # after which a job looks again whether its tags are free

@@ -23,21 +23,21 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from app.errors import Conflict, InvalidRequest
-from app.jobs.archives import nothing_quoted, path_archives
 from app.jobs.bounds import within
 from app.jobs.image_page import ImagePage, page_of, parse_image_cursor
-from app.jobs.job import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState, brief_bytes
-from app.jobs.parts import join_parts
-from app.jobs.paths import AllowedRoots
-from app.jobs.pausing import resumed, waiting
+from app.jobs.model import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState, brief_bytes
+from app.jobs.outage import resumed, waiting
 from app.jobs.registries import pick_registry
-from app.jobs.replay import ReplayedUpload, same_request
 from app.jobs.request import JobRequest, check_idempotency_key, parse_label
+from app.jobs.runtime import Workshop
+from app.jobs.sources.paths import AllowedRoots
+from app.jobs.sources.server_archives import nothing_quoted, path_archives
+from app.jobs.sources.split_files import join_parts
 from app.jobs.store import JobQuery, cursor_of, key_of, parse_cursor
-from app.jobs.upload import FirstUpload, Upload
-from app.jobs.workshop import Workshop
+from app.jobs.uploads.replayed_upload import ReplayedUpload, same_request
+from app.jobs.uploads.streamed_upload import FirstUpload, Upload
 from app.push import ImageState
-from app.push.progress import ENDED
+from app.push.report.progress import ENDED
 from app.spool import SpooledFile
 from app.threads import plan_in_thread
 

@@ -7,14 +7,14 @@ progress events folded                        execute, survey           the run,
 content, pieces, compress   a blob's bytes, verified and compressed while they pass
 """
 
-from app.push.crew import Lanes
-from app.push.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Noticed, Outcome, SentEarly
-from app.push.execute import execute
 from app.push.options import FORMATS, ON_EXISTING_TAG, Destination, PushOptions
-from app.push.plan import BlobStep, ImageTarget, PushPlan
-from app.push.planning import NO_IMAGES, make_plan
-from app.push.progress import Meter, Progress, begin, fold, received, sent_early, timed
-from app.push.survey import survey
+from app.push.plan.planning import NO_IMAGES, make_plan
+from app.push.plan.values import BlobStep, ImageTarget, PushPlan
+from app.push.report.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Noticed, Outcome, SentEarly
+from app.push.report.progress import Meter, Progress, begin, fold, received, sent_early, timed
+from app.push.run.dry_run import survey
+from app.push.run.execute import execute
+from app.push.run.task_pool import Lanes
 
 __all__ = [
     "FORMATS",

@@ -9,8 +9,8 @@ from typing import Any
 from app.archive.model import Compression
 from app.errors import InvalidReference, InvalidRequest
 from app.oci import Platform, Reference, parse_repository
-from app.push.renames import check_rename
-from app.registry.proof import Verification
+from app.push.plan.renames import check_rename
+from app.registry.wrappers.verify import Verification
 
 FORMATS = (
     "docker-archive",

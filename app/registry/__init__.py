@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from app.errors import ArchiveError, RegistryFault
+from app.net import import_guards as _lean  # noqa: F401 - before any module here imports httpx
 from app.oci import Descriptor, Digest, verify
-from app.registry import lean as _lean  # noqa: F401 - before any module here imports httpx
 
 if TYPE_CHECKING:
-    from app.registry.spare import SpareSession
+    from app.registry.uploads.spare_session import SpareSession
 
 MAX_CONFIG_BYTES = 8 << 20  # the largest seen is below 200 KiB; it is held in memory
 

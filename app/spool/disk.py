@@ -16,11 +16,11 @@ import structlog
 from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull, Unavailable
 from app.spool import OpenFile, SpooledFile, Tap
 from app.spool.batches import BATCHES
-from app.spool.directory import open_directory
-from app.spool.growing import GrowingFile
-from app.spool.joined import JoinedFile
-from app.spool.opened import CHANGED, OpenedFile, identity_of, open_regular
-from app.spool.room import Held, Room
+from app.spool.concatenated_file import JoinedFile
+from app.spool.directory_tar import open_directory
+from app.spool.partial_file import GrowingFile
+from app.spool.reservation import Held, Room
+from app.spool.verified_file import CHANGED, OpenedFile, identity_of, open_regular
 from app.spool.writeback import Writeback
 from app.threads import hashing
 

@@ -23,7 +23,7 @@ import structlog
 from app.errors import Internal, InvalidSettings, SourceChanged, SourceUnreadable, TarmacError, Unavailable
 from app.spool import OpenFile, Spool, SpooledFile, Tap
 from app.spool.disk import pumped
-from app.spool.opened import CHANGED, check_range
+from app.spool.verified_file import CHANGED, check_range
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from app.config.settings import Settings
 from app.main import create_app
-from app.settings import Settings
 from tests.support.archives import docker_save, image, tagged
 from tests.support.migrated import put_database
 

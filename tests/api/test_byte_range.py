@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.api.byte_range import ByteRange, Unsatisfiable, parse_range
+from app.api.requests.byte_range import ByteRange, Unsatisfiable, parse_range
 
 SIZE = 100
 

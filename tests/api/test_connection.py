@@ -8,7 +8,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.api.connection import (
+from app.server.lingering import LINGER_SECONDS
+from app.server.protocol import (
     HEAD_SECONDS,
     MAX_HEAD_BYTES,
     MAX_PIPELINED,
@@ -17,7 +18,6 @@ from app.api.connection import (
     Limits,
     raise_file_limit,
 )
-from app.api.lingering import LINGER_SECONDS
 from tests.support.connections import Running, connected, heard
 
 
@@ -147,7 +147,7 @@ async def test_an_address_without_end_is_refused() -> None:
 
 
 async def test_all_heads_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.api.connection.MAX_HEADS_BYTES", 100_000)
+    monkeypatch.setattr("app.server.protocol.MAX_HEADS_BYTES", 100_000)
     limits = Limits()
     connections = [connected(limits=limits) for _ in range(5)]
     for connection, _, _ in connections:

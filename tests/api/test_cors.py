@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.config.settings import load_settings
 from app.errors import InvalidSettings
-from app.settings import load_settings
 from tests.api.conftest import APP, Served, serving
 
 PAGE, OTHER, TOKEN = "https://console.example:8443", "https://evil.example", "a-token"

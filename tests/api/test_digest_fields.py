@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from app.api.digest_fields import parse_digest_field
+from app.api.requests.digest_headers import parse_digest_field
 from app.errors import InvalidRequest
 
 RAW = hashlib.sha256(b"x").digest()

@@ -14,14 +14,15 @@ import httpx
 import pytest
 
 from app import __version__
-from app.api import RegistryView, docker_doors
-from app.api.docker_stream import end_lines, progress_lines
+from app.api import RegistryView
+from app.api.routes import docker_engine as docker_doors
+from app.api.routes.docker_engine_stream import end_lines, progress_lines
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobState
-from app.jobs.job import JobImage
-from app.jobs.waiting_for import WaitingFor
+from app.jobs.model import JobImage
+from app.jobs.tracking.waiting_for import WaitingFor
 from app.push import ImageState
-from app.registry.examination import Examination
+from app.registry.distribution.probe import Examination
 from tests.api.conftest import APP, Served, serving
 from tests.support.archives import docker_save, entry, image, oci_image, oci_index, oci_layout, tagged
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api.docs import docs_router
+from app.api.web.api_docs import docs_router
 from app.main import openapi_document
 
 ROOT = Path(__file__).parent.parent.parent

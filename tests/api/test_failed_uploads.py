@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.api.push import display_path
+from app.api.routes.push import display_path
 from app.jobs.bounds import MAX_PATH
 from tests.api.conftest import APP, Served, serving
 from tests.api.test_uploads import TUS, append, begin

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.guard import MAX_HEAD_BYTES, MAX_HEADERS, Crowd, Guard, fault_of
+from app.api.middleware.limits import MAX_HEAD_BYTES, MAX_HEADERS, Crowd, Guard, fault_of
 from app.errors import UploadIncomplete
 
 HOST = (b"host", b"tarmac.test:8080")

@@ -13,7 +13,7 @@ from app.api import RegistryView, probe
 from app.api.context import ApiContext
 from app.api.probe import Probe
 from app.errors import Unavailable
-from app.registry.examination import Examination
+from app.registry.distribution.probe import Examination
 from tests.api.conftest import APP, Served, serving
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.api.hosts import AllowedHosts
+from app.api.middleware.allowed_hosts import AllowedHosts
+from app.config.settings import load_settings
 from app.errors import Forbidden, InvalidSettings
-from app.settings import load_settings
 from tests.api.conftest import APP, serving
 
 HERE = AllowedHosts(frozenset({"ingest.local"}))

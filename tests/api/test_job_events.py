@@ -14,7 +14,7 @@ from app.errors import RegistryDenied
 from app.jobs import Job, JobImage, JobState, utc_now
 from app.oci import Digest
 from app.push import ImageState
-from app.push.progress import with_images
+from app.push.report.progress import with_images
 
 
 def image(number: int) -> JobImage:

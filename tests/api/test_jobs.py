@@ -12,9 +12,9 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
-from app.api import jobs
 from app.api.context import ApiContext
-from app.api.jobs import job_events, wait_or_leave
+from app.api.routes import jobs
+from app.api.routes.jobs import job_events, wait_or_leave
 from app.jobs import Job
 from tests.api.conftest import APP, Served
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from app.api import security
-from app.jobs import tokens
+from app.api.middleware import auth as security
+from app.auth import token_file as tokens
 from tests.api.conftest import Served, serving
 from tests.api.test_two_tokens import TUS, by, code, line
 

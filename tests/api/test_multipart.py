@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from app.api.multipart import MAX_PARTS, MAX_PREAMBLE_BYTES, MAX_TEXT_BYTES, Form
 from app.api.problems import MalformedRequest
+from app.api.requests.multipart import MAX_PARTS, MAX_PREAMBLE_BYTES, MAX_TEXT_BYTES, Form
 from app.errors import UploadIncomplete
 
 TYPE = "multipart/form-data; boundary=XX"

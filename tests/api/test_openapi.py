@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.api.dialects import dialect_of
-from app.api.options import OPTIONS
+from app.api.middleware.error_format import dialect_of
 from app.api.problems import statuses
+from app.api.requests.options import OPTIONS
 from app.main import openapi_document
 from tests.api.conftest import APP, Served
 

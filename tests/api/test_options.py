@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.api.options import MAX_PATHS, MAX_WAIT_SECONDS, OPTIONS, Options, parse_wait
+from app.api.requests.options import MAX_PATHS, MAX_WAIT_SECONDS, OPTIONS, Options, parse_wait
 from app.errors import InvalidRequest
 from app.push import PushOptions
 

@@ -14,8 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.base_path import address_of
 from app.api.middleware.proxy import FORWARDED_HOST, Proxy, TrustedProxies
+from app.config.settings import load_settings
 from app.errors import InvalidSettings
-from app.settings import load_settings
 from tests.api.conftest import APP, Served, serving
 
 PROXIES = TrustedProxies.parse(["10.0.0.0/8", "::1", "2001:db8::/32", "unix"])

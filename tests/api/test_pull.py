@@ -11,11 +11,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api import pull
-from app.api.pull import serve_pulls
+from app.api.routes import distribution as pull
+from app.api.routes.distribution import serve_pulls
 from app.errors import RegistryFault
 from app.oci import Digest
-from app.registry.layout import LayoutRegistry
+from app.registry.oci_layout.registry import LayoutRegistry
 from tests.registry_layout.landing import land
 from tests.support.archives import digest_of, image, oci_artifact, oci_image, oci_index
 from tests.support.blob_content import BytesContent

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from app.registry.layout import LayoutRegistry
+from app.registry.oci_layout.registry import LayoutRegistry
 from tests.api.conftest import serving
 from tests.registry_layout.landing import land
 from tests.support.archives import digest_of, image, oci_artifact, oci_image, oci_index

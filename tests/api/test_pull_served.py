@@ -16,9 +16,9 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.pull import serve_pulls
+from app.api.routes.distribution import serve_pulls
 from app.oci import Digest
-from app.registry.layout import LayoutRegistry
+from app.registry.oci_layout.registry import LayoutRegistry
 from tests.registry_layout.landing import land
 from tests.support.archives import digest_of, image, oci_image, oci_index
 from tests.support.blob_content import BytesContent

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from app.api.job_response import waited
-from app.api.push import MAX_NAME, display_name
+from app.api.routes.push import MAX_NAME, display_name
 from app.errors import DigestMismatch, Interrupted, MissingTag, RegistryUnreachable, TarmacError
 from app.jobs import Job, JobState, utc_now
 from tests.api.conftest import APP, OTHER, Served, serving

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
-from app.api.jobs import Listing
-from app.api.query import check_query
+from app.api.requests.query import check_query
+from app.api.routes.jobs import Listing
 from app.errors import InvalidRequest
 from tests.api.conftest import APP, IN_ONE_LOOP, Served
 

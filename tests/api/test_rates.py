@@ -9,12 +9,12 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import CALLER
-from app.api.guard import Crowd
-from app.api.metrics import Metrics
 from app.api.middleware import rates
+from app.api.middleware.limits import Crowd
 from app.api.middleware.rates import DEFAULT_RATES, Buckets, Kind, Rate, Rates, kind_of, rates_of
+from app.auth.model import Caller, Submitter
 from app.errors import RateLimited
-from app.jobs.caller import Caller, Submitter
+from app.telemetry.metrics import Metrics
 from tests.api.conftest import serving
 from tests.api.test_security import PUSHER, READER, bearer, line
 

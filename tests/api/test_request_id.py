@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.logs import set_up_logs
+from app.telemetry.logging import set_up_logs
 from tests.api.conftest import APP, Served
 
 MADE = re.compile(r"[0-9a-f]{32}")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from app.auth.token_file import Tokens
+from app.config.settings import Settings
 from app.errors import InvalidSettings
-from app.jobs.tokens import Tokens
 from app.main import create_app
-from app.settings import Settings
 from tests.api.conftest import APP, Served, serving
 
 PUSHER, READER = "token-of-the-pusher", "token-of-the-reader"

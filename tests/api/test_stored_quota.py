@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.jobs.resumable import held, uploads
+from app.jobs.resumable import authorization as held
+from app.jobs.resumable import service as uploads
 from app.jobs.stored_bytes import StoredBytes
 from tests.api.conftest import APP, Served, serving
 from tests.api.test_two_tokens import TUS, by, code, line

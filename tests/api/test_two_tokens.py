@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.jobs import tokens
+from app.auth import token_file as tokens
 from tests.api.conftest import APP, OTHER, Served, serving
 from tests.support.archives import docker_save, entry, image, oci_image, oci_layout, tagged
 

@@ -17,8 +17,8 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from app.errors import SpoolFull
-from app.jobs.resumable import upload as upload_states
-from app.spool.arriving import ArrivingFiles
+from app.jobs.resumable import table as upload_states
+from app.spool.upload_files import ArrivingFiles
 from tests.api.conftest import APP, OTHER, Served, serving
 from tests.support.archives import docker_save, image, tagged
 
@@ -323,7 +323,7 @@ async def test_an_upload_to_which_no_byte_comes_for_a_day_goes(tmp_path: Path, m
         os.utime(file, (0, 0))
     async with serving(tmp_path) as served:  # a start with a clock that is ahead looks the same
         assert (await served.client.head(upload, headers=TUS)).headers["upload-offset"] == str(HALF)
-    monkeypatch.setattr("app.jobs.idle.SEEN_FOR", timedelta(0))
+    monkeypatch.setattr("app.jobs.retention.idle.SEEN_FOR", timedelta(0))
     async with serving(tmp_path) as served:
         job = await job_of(served, path)
         assert (job["state"], job["problem"]["code"]) == ("failed", "upload_incomplete")

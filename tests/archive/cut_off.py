@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.archive import TarIndex
-from app.archive.tar_header import BLOCK
+from app.archive.tar.header import BLOCK
 from app.errors import TarmacError
 from app.oci import Platform
 from app.push import Destination, PushOptions
-from app.push.planning import draft_plan
+from app.push.plan.planning import draft_plan
 from tests.support.opening import read, taken_in
 
 BLOCKS = 40

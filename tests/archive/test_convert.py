@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.archive import Archive, Compression, DockerImage
-from app.archive.convert import convert
+from app.archive.manifests.media_type_conversion import convert
 from app.errors import InvalidRequest
 from app.oci import Descriptor, Digest, media_types
 from tests.support.archives import (

@@ -19,8 +19,8 @@ from app.__main__ import main
 from app.archive import Archive, DockerImage, ImageEntry, TarIndex, index_file, open_archive
 from app.errors import TarmacError, UnknownFormat
 from app.oci import Descriptor
-from app.push.completeness import with_faults
-from app.push.inspection import inspect
+from app.push.plan.completeness import with_faults
+from app.push.report.inspection import inspect
 from tests.archive.transformed import REWRITTEN, WRAPPED, Members, members_of
 from tests.support import archives
 from tests.support.opening import Memory, checked, opened, taken_in

@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.jobs import Job, JobState, Ledger, Workshop
-from app.jobs.job import ArchiveSource, JobArchive, JobImage, plain_problem
-from app.jobs.lifetime import recover
+from app.jobs.lifecycle import recover
+from app.jobs.model import ArchiveSource, JobArchive, JobImage, plain_problem
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store import JobQuery, key_of
 from app.jobs.store.sql import JOBS, SqlJobStore

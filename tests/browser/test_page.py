@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from app.jobs import Job, JobState
-from app.jobs.job import ArchiveSource, JobArchive
+from app.jobs.model import ArchiveSource, JobArchive
 from app.jobs.store.sql import JOBS, SqlJobStore
 from tests.browser.conftest import Watched, watch
 from tests.e2e.service import Service, service

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from app.archive import Compression
-from app.cli.archives import Taker
+from app.cli.archive_loader import Taker
 from app.errors import ChecksumMismatch, MissingContent
-from app.jobs.job import JobArchive
+from app.jobs.model import JobArchive
 from app.oci import Digest
 from app.spool.disk import DiskSpool
 from tests.support.archives import docker_save, image, sha256, tagged, wrap

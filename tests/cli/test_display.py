@@ -11,9 +11,9 @@ import pytest
 from app.archive import Compression
 from app.archive.sizes import size_of
 from app.cli.display import Display, display_on, lines_of_image, summary_of
-from app.cli.live import words_of
+from app.cli.live_display import words_of
 from app.errors import DigestMismatch
-from app.jobs.job import ArchiveSource, Job, JobArchive, JobImage, JobState
+from app.jobs.model import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.push import ImageState, Progress
 
 IMAGE = JobImage(archive="x.tar", names=("a:1",), destinations=("r.local/a:1", "r.local/b:2"))

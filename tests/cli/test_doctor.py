@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.__main__ import main
-from app.jobs.job import Job, JobState, utc_now
+from app.jobs.model import Job, JobState, utc_now
 from app.jobs.store.sql import SqlJobStore
 
 

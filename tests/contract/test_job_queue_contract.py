@@ -18,7 +18,7 @@ from app.jobs import Job, JobState
 from app.jobs.queue import JobQueue, Turn, pgqueuer
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
-from app.jobs.queue.rows import Row, Rows
+from app.jobs.queue.pgqueuer_rows import Row, Rows
 from app.jobs.store.engine import plain_dsn
 from app.jobs.store.sql import SqlJobStore
 from tests.support.postgres import Postgres

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from app.errors import DigestMismatch, RegistryError, RegistryRejected, SizeMismatch
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, Registry
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.layout import LayoutRegistry
-from app.registry.proof import Verification, VerifyingRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.oci_layout.registry import LayoutRegistry
+from app.registry.wrappers.retry import RetryingRegistry
+from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.registry.vendors import VENDORS
 from tests.registry.vendors.nexus import Nexus
 from tests.registry.vendors.pushing import at_home, opened

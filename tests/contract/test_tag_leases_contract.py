@@ -15,7 +15,7 @@ from app.errors import Unavailable
 from app.jobs import Job, JobState
 from app.jobs.leases import LocalTagLeases, TagLeases, TagsHeldError
 from app.jobs.store.sql import JOBS, SqlJobStore
-from app.jobs.store.tags import TAGS, PostgresTagLeases
+from app.jobs.store.tag_leases import TAGS, PostgresTagLeases
 from tests.support.postgres import Postgres
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -12,9 +12,9 @@ from typing import Any
 
 from httpx import ASGITransport, AsyncClient
 
+from app.config.settings import Settings
 from app.errors import TarmacError
 from app.main import create_app
-from app.settings import Settings
 from tests.support.archives import docker_save, image, tagged
 
 MOST_PUSHES = 40  # each thread of the process may meet the fault once, and more are made as they are needed

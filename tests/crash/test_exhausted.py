@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from httpx import AsyncClient
 
+from app.config.settings import Settings
 from app.main import create_app
-from app.settings import Settings
 from tests.crash.forked import in_a_process
 from tests.crash.one_push import client_of, left_over, push_and_tell
 from tests.soak import Report

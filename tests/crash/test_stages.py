@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from app.config.settings import Settings
 from app.jobs import JobRequest
 from app.main import create_app
 from app.push import PushOptions
-from app.settings import Settings
 from tests.crash.forked import in_a_process
 from tests.crash.killed_at import STAGES, arm
 from tests.jobs.bench import upload

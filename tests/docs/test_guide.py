@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api.docs import docs_router
-from app.api.guide import guide_router, render
 from app.api.problems import describe, statuses
+from app.api.web.api_docs import docs_router
+from app.api.web.guide import guide_router, render
 from app.docs import INDEX, MAX_HITS, Page, anchor_of, find, pages
 from app.errors import Origin, Problem
 

@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.archive import DEFAULT_LIMITS, Archive, Compression, TarIndex, TarIndexer, decompressor, index_file, sniff
-from app.archive.tar_header import PAX, PAX_GLOBAL, Extensions
+from app.archive.tar.header import PAX, PAX_GLOBAL, Extensions
 from app.archive.yaml import read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive, TarmacError
 from app.oci import Digest, Reference, strict_json

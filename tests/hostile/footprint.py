@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from app.heap import bound_heap
+from app.server.memory import bound_heap
 from tests.hostile.landing import Landed, land
 from tests.hostile.samples import DOCKER, OCI
 from tests.hostile.wrappings import KINDS

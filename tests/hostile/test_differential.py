@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from app.archive import Archive, DockerImage, ImageEntry, MemberKind, TarIndex
-from app.archive.tar_index import normalise
+from app.archive.tar.index import normalise
 from app.errors import ArchiveError
 from tests.hostile.case import BOMB_SECONDS, Accepted
 from tests.hostile.catalogue import CASES

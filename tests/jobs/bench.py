@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.jobs import AllowedRoots, ConfiguredRegistry, Job, JobRequest, JobService, JobState, Ledger, Workshop, at_work
-from app.jobs.age import LocalServiceAge
-from app.jobs.pausing import FAIL_AT_ONCE, RetrySchedule
+from app.jobs.outage import FAIL_AT_ONCE, RetrySchedule
 from app.jobs.queue.local import LocalJobQueue
+from app.jobs.retention.service_age import LocalServiceAge
 from app.jobs.store import JobStore
 from app.push import Destination, PushOptions
 from app.spool.disk import DiskSpool

@@ -12,13 +12,13 @@ import pytest
 
 from app.errors import Unavailable
 from app.jobs import Job, JobService, at_work
-from app.jobs.age import LONGEST_GAP, AgeRecord, Reckoning
-from app.jobs.ledger import Ledger
-from app.jobs.lifetime import delete_older
-from app.jobs.record import from_members, to_members
+from app.jobs.lifecycle import delete_older
+from app.jobs.retention.service_age import LONGEST_GAP, AgeRecord, Reckoning
 from app.jobs.runner import Runner
+from app.jobs.serialization import from_members, to_members
 from app.jobs.store.age import SqlServiceAge
 from app.jobs.store.sql import SqlJobStore
+from app.jobs.tracking.tracker import Ledger
 from tests.jobs.bench import Bench, ended, upload
 from tests.support.postgres import Postgres
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from app.api.push import display_name, display_path
+from app.api.routes.push import display_name, display_path
 from app.archive import Limits
 from app.archive.model import ImageEntry
 from app.errors import MAX_DETAIL, LimitExceeded, RegistryDenied
-from app.jobs.archives import unique_name
 from app.jobs.bounds import MAX_NOTICE, MAX_NOTICES, add_notices, shorten, within
-from app.jobs.opening import _image
+from app.jobs.preparation import _image
+from app.jobs.sources.server_archives import unique_name
 from app.oci import Descriptor, Digest, Reference
-from app.push.plan import ImageTarget
+from app.push.plan.values import ImageTarget
 from tests.support.archives import docker_save, image, tagged
 from tests.support.opening import opened
 

@@ -11,13 +11,13 @@ import pytest
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobService, JobState
 from app.jobs.audit import audit_members
-from app.jobs.lifetime import recover, see_newest
-from app.jobs.pausing import RetrySchedule
+from app.jobs.lifecycle import recover, see_newest
+from app.jobs.outage import RetrySchedule
 from app.jobs.queue import LONGEST_DELAY, Turn
 from app.jobs.queue.local import LocalJobQueue
-from app.jobs.record import from_members, to_members
 from app.jobs.runner import Runner
-from app.jobs.workshop import Workshop
+from app.jobs.runtime import Workshop
+from app.jobs.serialization import from_members, to_members
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import REQUEST, Bench, ended, upload
 from tests.jobs.test_queue import Work, turns

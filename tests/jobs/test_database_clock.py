@@ -11,8 +11,8 @@ import pytest
 
 from app.jobs import Job, JobState
 from app.jobs.queue import LONGEST_DELAY, Turn
-from app.jobs.queue.rows import Rows
-from app.jobs.store.replicas import PostgresFellows
+from app.jobs.queue.pgqueuer_rows import Rows
+from app.jobs.store.heartbeat import PostgresFellows
 from app.jobs.store.sql import Marks, SqlJobStore
 from tests.contract.test_job_queue_contract import Shared, Work
 from tests.support.postgres import Postgres

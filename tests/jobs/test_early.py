@@ -18,19 +18,19 @@ import pytest
 
 from app.archive import Compression
 from app.archive.model import Extent
-from app.archive.tar_index import Member, MemberKind
+from app.archive.tar.index import Member, MemberKind
+from app.auth.model import Caller, Role, Submitter
 from app.errors import Conflict, Forbidden, RegistryUnreachable, SourceChanged, TarmacError, UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, at_work
-from app.jobs.caller import Caller, Role, Submitter
-from app.jobs.early import Arriving, EarlyPushes
-from app.jobs.held import HeldJobs
-from app.jobs.knowledge import FileMemory
+from app.jobs.authorization import HeldJobs
 from app.jobs.store.memory import MemoryJobStore
+from app.jobs.uploads.early_pushes import Arriving, EarlyPushes
 from app.oci import Digest, Platform
 from app.push import Destination, Lanes, PushOptions
-from app.push.early import EarlyPush, Place
-from app.push.foreseen import early_repository
-from app.push.signatures import SignaturePolicy
+from app.push.blob_cache.sqlite import FileMemory
+from app.push.early.early_push import EarlyPush, Place
+from app.push.early.targets import early_repository
+from app.push.signatures.policy import SignaturePolicy
 from app.registry import BlobContent
 from app.spool import OpenFile
 from app.spool.disk import DiskSpool
@@ -525,7 +525,7 @@ async def test_what_is_known_elsewhere_is_mounted_when_all_is_known(bench: Bench
 async def test_no_more_than_so_many_wait_at_the_registry(
     bench: Bench, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.push.early.MOST_WAITING", 1)
+    monkeypatch.setattr("app.push.early.early_push.MOST_WAITING", 1)
     async with at_work_early(bench) as service, await service.begin() as upload:
         upload.foresee(REQUEST)
         await upload.receive("x.tar", held_back(LAYOUT, registry.held))
@@ -595,8 +595,8 @@ LARGE = image({"bin/large": random.Random(5).randbytes(9 * MIB)})
 
 @pytest.fixture
 def following(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.push.early.FOLLOWED", 3 * MIB)
-    monkeypatch.setattr("app.push.early.LOOK_AHEAD", 5 * MIB // 2)
+    monkeypatch.setattr("app.push.early.early_push.FOLLOWED", 3 * MIB)
+    monkeypatch.setattr("app.push.early.early_push.LOOK_AHEAD", 5 * MIB // 2)
 
 
 async def on_its_way(content: bytes, registry: FakeRegistry, error: Exception | None = None) -> AsyncIterator[bytes]:
@@ -665,7 +665,7 @@ async def test_an_upload_that_stands_still_holds_no_lane_and_its_blob_goes_when_
             finally:
                 self.left.set()
 
-    monkeypatch.setattr("app.push.early.STALL_SECONDS", 0.01)
+    monkeypatch.setattr("app.push.early.early_push.STALL_SECONDS", 0.01)
     bench.registry = registry = Letting()
     content = FOLLOWED["layout"]
     half = len(content) // 2

@@ -15,12 +15,12 @@ import pytest
 from app.archive import DEFAULT_LIMITS
 from app.errors import UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, Workshop, at_work
-from app.jobs.early import EarlyPushes
 from app.jobs.resumable import LIFETIME, NewUpload, Patch, Proof, ProofMismatch, ResumableUploads, Uploads
 from app.jobs.resumable import resumable_uploads as resumable_uploads_of
 from app.jobs.store.memory import MemoryJobStore
+from app.jobs.uploads.early_pushes import EarlyPushes
 from app.push import PushOptions
-from app.spool.arriving import ArrivingFiles
+from app.spool.upload_files import ArrivingFiles
 from tests.jobs.bench import Bench, broken_after, chunks_of, ended
 from tests.jobs.test_early import LAYOUT, REQUEST, is_empty
 from tests.support.fake_registry import FakeRegistry

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.jobs.idle import SEEN_FOR, Idle
 from app.jobs.resumable import LIFETIME
+from app.jobs.retention.idle import SEEN_FOR, Idle
 from tests.jobs.bench import Bench
 from tests.jobs.test_early_resumable import HALF, append, at_work_early, begun, workshop_of
 

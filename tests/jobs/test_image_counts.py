@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from app.api.metrics import Metrics
 from app.cli.display import summary_of
 from app.errors import RegistryDenied, RegistryUnreachable
 from app.jobs import Job, JobRequest, JobService, JobState, Workshop
-from app.jobs.pausing import RetrySchedule
+from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
 from app.jobs.store.memory import MemoryJobStore
 from app.push import ImageState, PushOptions
 from app.registry import StoredManifest
+from app.telemetry.metrics import Metrics
 from tests.jobs.bench import Bench, ended, upload
 from tests.support.archives import docker_save, image, tagged
 from tests.support.fake_registry import FakeRegistry

@@ -14,12 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from app.archive import Compression
 from app.errors import Conflict, InvalidRequest, Problem, RegistryDenied
 from app.jobs import TRANSITIONS, ArchiveSource, Job, JobArchive, JobImage, JobRequest, JobState, utc_now
-from app.jobs.archives import unique_name
-from app.jobs.record import from_members, to_members
 from app.jobs.request import parse_label
+from app.jobs.serialization import from_members, to_members
+from app.jobs.sources.server_archives import unique_name
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
-from app.push.progress import BlobProgress
+from app.push.report.progress import BlobProgress
 from app.spool import SpooledFile
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

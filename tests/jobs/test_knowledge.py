@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.archive import Compression
-from app.jobs import knowledge
-from app.jobs.knowledge import FileMemory, cache_file
 from app.oci import Digest
-from app.push.memory import Memory, NoMemory, Remembered
+from app.push.blob_cache import sqlite as knowledge
+from app.push.blob_cache.cache import Memory, NoMemory, Remembered
+from app.push.blob_cache.sqlite import FileMemory, cache_file
 
 A, B = Digest.of(b"a"), Digest.of(b"b")
 FOUND = {A: Remembered(Digest.of(b"A"), 1, "team/app"), B: Remembered(Digest.of(b"B"), 2, "team/app")}

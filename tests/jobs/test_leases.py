@@ -13,8 +13,8 @@ from pathlib import Path
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobService, JobState
 from app.jobs.leases import Arrivals, LocalTagLeases, TagsHeldError
-from app.jobs.lifetime import recover
-from app.jobs.pausing import RetrySchedule
+from app.jobs.lifecycle import recover
+from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
 from app.jobs.store.memory import MemoryJobStore
 from app.oci import Digest

@@ -12,10 +12,10 @@ import pytest
 from app.api.job_response import waited
 from app.errors import RegistryDenied, RegistryUnreachable
 from app.jobs import Job, JobService, JobState
-from app.jobs.lifetime import recover
-from app.jobs.pausing import FIRST_WAIT, LONGEST_WAIT, MOST_STARTS, RetrySchedule, taken_up
+from app.jobs.lifecycle import recover
+from app.jobs.outage import FIRST_WAIT, LONGEST_WAIT, MOST_STARTS, RetrySchedule, taken_up
 from app.jobs.runner import Runner
-from app.jobs.workshop import Workshop
+from app.jobs.runtime import Workshop
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import REQUEST, TWO, Bench, upload
 

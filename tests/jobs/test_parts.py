@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import Conflict, MissingContent, PathNotFound
 from app.jobs import JobRequest, JobState
-from app.jobs.parts import join_parts
+from app.jobs.sources.split_files import join_parts
 from app.push import PushOptions
 from app.spool.disk import DiskSpool, adopted
 from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended, upload

@@ -12,8 +12,10 @@ import pytest
 
 from app.archive import Compression
 from app.errors import ChecksumMismatch, InvalidRequest, LimitExceeded, PathNotAllowed, PathNotFound, SourceChanged
-from app.jobs import AllowedRoots, JobState, beneath, paths
-from app.jobs.beneath import open_beneath, open_by_kernel, open_by_steps
+from app.jobs import AllowedRoots, JobState
+from app.jobs.sources import openat2 as beneath
+from app.jobs.sources import paths
+from app.jobs.sources.openat2 import open_beneath, open_by_kernel, open_by_steps
 from tests.jobs.bench import APP, NAMELESS, REQUEST, TWO, Bench, ended
 from tests.support.archives import sha256, wrap
 
@@ -269,20 +271,20 @@ async def test_a_bad_server_file_is_a_failed_job(bench: Bench) -> None:
 
 def test_a_directory_is_read_once_for_all_patterns_of_a_request(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = sum(1 for _ in root.rglob("*"))
-    monkeypatch.setattr("app.jobs.pattern.MAX_ENTRIES", 3 * entries + 3)
+    monkeypatch.setattr("app.jobs.sources.glob.MAX_ENTRIES", 3 * entries + 3)
     assert found(root, *["**/*.tar"] * 200, *[f"**/*.t[a{'b' * number}]r" for number in range(200)])
 
 
 def test_patterns_of_a_request_are_counted_together(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = sum(1 for _ in root.rglob("*"))
-    monkeypatch.setattr("app.jobs.pattern.MAX_COMPARED", 10 * entries + 100)
+    monkeypatch.setattr("app.jobs.sources.glob.MAX_COMPARED", 10 * entries + 100)
     assert found(root, "**/*.tar")
     with pytest.raises(LimitExceeded):
         found(root, *["**/*.tar"] * 200)
 
 
 def test_a_pattern_reads_no_more_directories_than_it_should(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.jobs.pattern.MAX_ENTRIES", 3)
+    monkeypatch.setattr("app.jobs.sources.glob.MAX_ENTRIES", 3)
     with pytest.raises(LimitExceeded, match="more than 3 directory entries"):
         AllowedRoots([root]).find([f"{root}/**/*.tar"])
 

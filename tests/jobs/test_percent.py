@@ -14,12 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from app.errors import Conflict, RegistryUnreachable, Unavailable
 from app.jobs import Job, JobState, Ledger
-from app.jobs.pausing import handed_back, paused, resumed, taken_up, waiting
-from app.jobs.record import from_members, to_members
+from app.jobs.outage import handed_back, paused, resumed, taken_up, waiting
+from app.jobs.serialization import from_members, to_members
 from app.jobs.store.memory import MemoryJobStore
 from app.push import BlobDone, BlobSent, Event, ImageChanged, ImageState, Outcome, PushPlan, begin, fold, received
-from app.push.events import SentEarly
-from app.push.progress import Meter
+from app.push.report.events import SentEarly
+from app.push.report.progress import Meter
 from tests.push.given import planned
 from tests.support.archives import docker_save, image, tagged
 

@@ -13,14 +13,14 @@ from structlog.testing import capture_logs
 
 from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
 from app.jobs import Job, JobState, Ledger
-from app.jobs.lifetime import _keep_alive, delete_older, recover
-from app.jobs.opening import Opener, Understood
+from app.jobs.lifecycle import _keep_alive, delete_older, recover
+from app.jobs.preparation import Opener, Understood
+from app.jobs.retention.sweeping import sweep_shared_spool
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.store.sql import SqlJobStore
-from app.jobs.sweeping import sweep_shared_spool
 from app.push import Destination, ImageState
 from app.spool import OpenFile, SpooledFile
 from app.spool.disk import DiskSpool

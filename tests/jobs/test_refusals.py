@@ -7,10 +7,10 @@ from datetime import timedelta
 
 from app.errors import Failure, RegistryFault, RegistryUnreachable
 from app.jobs import Job, JobService, JobState
-from app.jobs.pausing import RetrySchedule
-from app.jobs.record import from_members, to_members
+from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
-from app.jobs.workshop import Workshop
+from app.jobs.runtime import Workshop
+from app.jobs.serialization import from_members, to_members
 from app.push import ImageState
 from tests.jobs.bench import TWO, Bench, upload
 

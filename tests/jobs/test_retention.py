@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from app.auth.model import Caller, Role, Submitter
 from app.errors import Unavailable
 from app.jobs import at_work
-from app.jobs.caller import Caller, Role, Submitter
-from app.jobs.held import HeldJobs
-from app.jobs.lifetime import delete_beyond, fair_share
+from app.jobs.authorization import HeldJobs
+from app.jobs.lifecycle import delete_beyond, fair_share
 from tests.jobs.bench import APP, Bench, ended, upload
 
 

@@ -17,7 +17,8 @@ import pytest
 
 from app.errors import InvalidSettings, Unavailable
 from app.jobs import Job, JobState
-from app.jobs.store import engine, schema
+from app.jobs.store import engine
+from app.jobs.store import migrate as schema
 from app.jobs.store.sql import METADATA, SqlJobStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

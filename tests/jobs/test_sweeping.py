@@ -11,10 +11,10 @@ import pytest
 
 from app.errors import DigestMismatch, RegistryDenied
 from app.jobs import ArchiveSource, Job, JobArchive, JobRequest, JobService, JobState, Workshop
-from app.jobs.fellows import SweepSchedule
+from app.jobs.heartbeat import SweepSchedule
+from app.jobs.retention.sweeping import sweep_shared_spool
 from app.jobs.runner import Runner
 from app.jobs.store.memory import MemoryJobStore
-from app.jobs.sweeping import sweep_shared_spool
 from app.push import PushOptions
 from app.spool import SpooledFile
 from tests.jobs.bench import APP, Bench

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
-from app.jobs import tokens
-from app.jobs.caller import Quota, Role, Submitter
-from app.jobs.tokens import Holder, Tokens, TokensFile, parse_prefix, parse_quota
+from app.auth import token_file as tokens
+from app.auth.model import Quota, Role, Submitter
+from app.auth.token_file import Holder, Tokens, TokensFile, parse_prefix, parse_quota
 
 DIGEST = hashlib.sha256(b"secret").digest()
 

@@ -7,8 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from app.jobs.queue import Turn
+from app.jobs.queue.fair_queue import WaitingTurns
 from app.jobs.queue.local import LocalJobQueue
-from app.jobs.queue.turns import WaitingTurns
 from tests.jobs.test_queue import Work, turns
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.jobs.resumable.turns import Turns, TurnTaken
+from app.jobs.resumable.lock import Turns, TurnTaken
 
 
 async def test_a_writer_is_interrupted_once_however_often_it_is_asked_to_end() -> None:

@@ -11,7 +11,7 @@ from app.jobs import JobState
 from app.oci import Digest
 from app.push import PushOptions
 from app.registry import StoredManifest
-from app.registry.proof import Verification, VerifyingRegistry, verified
+from app.registry.wrappers.verify import Verification, VerifyingRegistry, verified
 from tests.jobs.bench import REQUEST, Bench, ended, upload
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lapse import Lapse

@@ -20,15 +20,15 @@ from app.errors import (
     RegistryUnreachable,
 )
 from app.jobs import Job, JobService, JobState, Ledger, Workshop, at_work
-from app.jobs.early import EarlyPushes
-from app.jobs.lifetime import recover
-from app.jobs.pausing import RetrySchedule
-from app.jobs.record import from_members, to_members
+from app.jobs.lifecycle import recover
+from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
+from app.jobs.serialization import from_members, to_members
 from app.jobs.store.memory import MemoryJobStore
-from app.jobs.waiting_for import WaitingFor
+from app.jobs.tracking.waiting_for import WaitingFor
+from app.jobs.uploads.early_pushes import EarlyPushes
 from app.push import PushOptions
-from app.registry.retry import Pause, RetryingRegistry
+from app.registry.wrappers.retry import Pause, RetryingRegistry
 from tests.jobs.bench import REQUEST, TWO, Bench, ended, upload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from app.api.options import read_options
+from app.api.requests.options import read_options
 from app.errors import PathNotFound
 from app.jobs import ArchiveSource, JobRequest, JobService, JobState
 from app.jobs.audit import audit_members
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.watch import Folder, FolderWatch
 from app.push import PushOptions
-from app.registry.proof import Verification
+from app.registry.wrappers.verify import Verification
 from tests.jobs.bench import APP, NAMELESS, TWO, Bench, ended, upload
 from tests.support.archives import docker_save, entry, image, oci_image, oci_members, tagged
 from tests.support.storage_tree import tree

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from app.api.options import read_options
+from app.api.requests.options import read_options
 from app.jobs import JobService
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.watch import Folder, FolderWatch, unfinished
-from app.jobs.watch.settling import FIRST_STAY, LONGEST_REST, LONGEST_STAY
+from app.jobs.watch.stability import FIRST_STAY, LONGEST_REST, LONGEST_STAY
 from app.jobs.watch.unfinished import is_written, written_by_processes
 from tests.jobs.bench import APP, NAMELESS, Bench
 from tests.jobs.test_watch import below, report

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from app.archive.formats import open_archive
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest
 from app.push import Destination, Event, ImageChanged, ImageState, PushOptions, execute, make_plan
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.archives import docker_save, entry, image, oci_artifact, oci_image, oci_index, oci_layout, tagged
 from tests.support.docker_registry import DockerRegistry
 from tests.support.opening import taken_in

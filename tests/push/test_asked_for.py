@@ -14,7 +14,7 @@ from app.archive import Compression, DockerImage
 from app.errors import InvalidRequest, MissingContent, MissingTag, UnknownFormat
 from app.oci import Descriptor
 from app.push import ImageState
-from app.push.inspection import NEW_DIGESTS, inspect
+from app.push.report.inspection import NEW_DIGESTS, inspect
 from tests.push.given import LOCAL, planned, pushed
 from tests.support import archives
 from tests.support.archives import (

@@ -14,8 +14,8 @@ import pytest
 from app.archive import DockerImage
 from app.errors import TarmacError
 from app.push import Destination, PushOptions, PushPlan
-from app.push.graph import manifests, referrers
-from app.push.planning import draft_plan
+from app.push.plan.image_content import manifests, referrers
+from app.push.plan.planning import draft_plan
 from tests.archive.formats.test_corpus import CORPUS
 from tests.support.opening import Memory, read, taken_in
 

@@ -17,10 +17,10 @@ from app.archive import Compression, DockerLayer, Extent
 from app.archive.compression import decompressor
 from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, TruncatedArchive
 from app.oci import Digest
-from app.push.compress import BLOCK, encode
-from app.push.content import SMALL, ArchivedBlob, CompressedLayer, MemoryBlob, Sending, in_threads, open_layer
-from app.push.pieces import PIECE, InlineBytes, Piece, Pieces, Source, encoded, stored
-from app.push.wanted import Berth, Waits
+from app.push.run.blob_content import SMALL, ArchivedBlob, CompressedLayer, MemoryBlob, Sending, in_threads, open_layer
+from app.push.run.chunks import PIECE, InlineBytes, Piece, Pieces, Source, encoded, stored
+from app.push.run.compress import BLOCK, encode
+from app.push.run.slots import Berth, Waits
 from tests.push.given import Memory
 from tests.support.archives import Compress, wrap
 

@@ -13,7 +13,7 @@ import pytest
 from app.archive import open_archive
 from app.errors import DigestMismatch
 from app.push import ImageState
-from app.push.inspection import inspect
+from app.push.report.inspection import inspect
 from tests.push.given import planned, pushed
 from tests.support import archives
 from tests.support.archives import (

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.push.crew import Rank, crew_of
+from app.push.run.task_pool import Rank, crew_of
 
 
 async def test_a_job_that_meets_a_cancelled_task_of_others_ends_the_crew() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from app.push import Event, ImageChanged, ImageState, execute
 from app.registry import Registry
-from app.registry.proof import Verification, VerifyingRegistry
-from app.registry.retry import RetryingRegistry
+from app.registry.wrappers.retry import RetryingRegistry
+from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.push.given import Memory, planned
 from tests.support.archives import entry, image, oci_artifact, oci_image, oci_index, oci_layout
 from tests.support.lapse import Lapse

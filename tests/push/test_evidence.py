@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.archive import open_archive
-from app.push import evidence
-from app.push.evidence import Evidence, Kind, evidence_of, kind_of
+from app.push.report import evidence
+from app.push.report.evidence import Evidence, Kind, evidence_of, kind_of
 from tests.support.archives import Node, entry, image, oci_artifact, oci_image, oci_layout
 from tests.support.opening import taken_in
 

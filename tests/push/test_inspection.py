@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.archive import FORMATS, open_archive
-from app.push import inspection
-from app.push.inspection import NEW_DIGESTS, WHY, inspect, inspect_all
+from app.push.report import inspection
+from app.push.report.inspection import NEW_DIGESTS, WHY, inspect, inspect_all
 from tests.support.archives import (
     Image,
     Node,

@@ -11,8 +11,8 @@ from app.archive import Compression
 from app.errors import RegistryDenied, RegistryRejected
 from app.oci import Digest
 from app.push import ImageState, Lanes, Outcome, execute
-from app.push import memory as memory_module
-from app.push.memory import Remembered
+from app.push.blob_cache import cache as memory_module
+from app.push.blob_cache.cache import Remembered
 from tests.push.given import Run, prepared
 from tests.support.archives import docker_save, entry, image, image_of, oci_image, oci_layout, tagged
 from tests.support.fake_registry import FakeRegistry

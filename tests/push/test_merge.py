@@ -12,8 +12,8 @@ import pytest
 from app.errors import LimitExceeded
 from app.oci import MAX_MANIFEST_BYTES, Digest, Manifest, Platform, media_types, new_manifest
 from app.push import ImageState, Lanes, execute
-from app.push.merge import Side, merge, side_of
-from app.push.turns import Turns
+from app.push.run.tag_locks import Turns
+from app.push.run.tag_merge import Side, merge, side_of
 from tests.push.given import Run, prepared, pushed, surveyed
 from tests.support.archives import (
     Member,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.archive.formats.leading import names_in
+from app.archive.formats.layout.leading_names import names_in
 from app.archive.placeholders import is_name
 from app.errors import InvalidRequest, MissingTag
 from tests.push.given import planned

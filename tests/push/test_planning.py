@@ -12,7 +12,7 @@ from app.archive import Compression, DockerImage, Extent
 from app.errors import FormatMismatch, InvalidRequest, MissingContent, RequestError, SizeMismatch
 from app.oci import Descriptor, Digest
 from app.push import FORMATS, ImageState, PushOptions, execute, make_plan
-from app.push.graph import contents, tree
+from app.push.plan.image_content import contents, tree
 from tests.push.given import LOCAL, Memory, Run, opened, planned, pushed
 from tests.support.archives import (
     OCI_CONFIG,

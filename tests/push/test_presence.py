@@ -11,7 +11,7 @@ from app.archive import Compression, DockerImage, DockerLayer, Extent
 from app.errors import RegistryDenied
 from app.oci import Descriptor, Digest, media_types
 from app.push import ImageState, Outcome, survey
-from app.push.docker_manifest import make_manifest
+from app.push.plan.docker_manifest import make_manifest
 from app.registry import StoredManifest
 from tests.push.given import prepared, pushed, surveyed
 from tests.support.archives import docker_save, entry, image, oci_artifact, oci_image, oci_index, oci_layout, tagged

@@ -24,7 +24,7 @@ from app.push import (
     received,
     timed,
 )
-from app.push.progress import ALMOST, BlobProgress
+from app.push.report.progress import ALMOST, BlobProgress
 from tests.push.given import planned
 from tests.support.archives import docker_save, image, tagged
 

@@ -12,8 +12,8 @@ import pytest
 from app.errors import RegistryFault, RegistryRejected
 from app.oci import Descriptor, Digest, media_types, new_manifest
 from app.push import ImageState, Lanes, execute
-from app.push.fallback import FallbackLists, fallback_tag
-from app.push.turns import Turns
+from app.push.run.referrers_tag import FallbackLists, fallback_tag
+from app.push.run.tag_locks import Turns
 from tests.push.given import prepared, pushed, surveyed
 from tests.support.archives import (
     Entry,

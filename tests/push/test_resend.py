@@ -8,7 +8,7 @@ from app.errors import RegistryError, RegistryLost, RegistryRejected
 from app.oci import Descriptor, Digest, parse_manifest
 from app.push import Event, ImageChanged, ImageState, execute
 from app.registry import BlobContent
-from app.registry.spare import SpareSession
+from app.registry.uploads.spare_session import SpareSession
 from tests.push.given import Memory, planned
 from tests.push.given import pushed as landed
 from tests.support.archives import entry, image, image_of, oci_image, oci_layout

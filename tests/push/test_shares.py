@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from app.archive import Archive, open_archive
 from app.push import Destination, Event, PushOptions, execute, make_plan, survey
-from app.push.inspection import inspect, with_answers
-from app.push.shares import Share, shares_of
+from app.push.report.inspection import inspect, with_answers
+from app.push.report.transfer_sizes import Share, shares_of
 from tests.support.archives import Node, entry, image, oci_image, oci_layout
 from tests.support.fake_registry import FakeRegistry
 from tests.support.opening import Memory, taken_in

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from app.archive import open_archive
 from app.errors import InvalidSettings, SignatureRequired
 from app.push import Destination, PushOptions, make_plan
-from app.push.signatures import (
+from app.push.signatures.policy import (
     BUNDLE,
     IN_TOTO,
     MAX_SIGNED_BYTES,
@@ -218,7 +218,7 @@ def test_a_key_of_another_algorithm_is_refused(tmp_path: Path, algorithm: bytes,
 
 
 def test_without_its_extra_the_setting_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "app.push.public_keys", None)
+    monkeypatch.setitem(sys.modules, "app.push.signatures.public_keys", None)
     with pytest.raises(InvalidSettings, match=r"tarmac\[verify\]"):
         load_key(public(EC, tmp_path))
 

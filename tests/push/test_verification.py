@@ -10,7 +10,7 @@ from app.errors import RegistryUnreachable
 from app.oci import Digest
 from app.push import ImageState, execute
 from app.registry import BlobContent, Registry
-from app.registry.proof import Verification, VerifyingRegistry
+from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.push.given import Run, prepared, surveyed
 from tests.support.archives import docker_save, entry, image, oci_artifact, oci_image, oci_index, oci_layout, tagged
 from tests.support.fake_registry import FakeRegistry

@@ -12,12 +12,12 @@ from contextlib import AsyncExitStack
 from unittest.mock import patch
 
 from app.errors import RegistryError
+from app.net.backoff import Pause
+from app.net.client import HttpSettings
+from app.net.urls import Origin, parse_registry_url
 from app.oci import Descriptor, Digest
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.backoff import Pause
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import Origin, parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
 

@@ -9,14 +9,14 @@ from urllib.parse import parse_qs
 import pytest
 
 from app.errors import RegistryAuth, RegistryFault, RegistryRejected
+from app.net.client import HttpSettings
+from app.net.urls import Origin, RegistryUrl, parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, FixedCredentials, bearer
 from app.registry.auth.bearer import BearerAuthenticator, TokenRequest, read_token
+from app.registry.auth.challenge import Challenge
 from app.registry.auth.password_file import PasswordFile
-from app.registry.challenge import Challenge
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import Origin, RegistryUrl, parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
 from tests.support.memory_registry import IDENTITY_TOKEN, Manners, MemoryRegistry, basic

@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.errors import RegistryAuth, RegistryDenied, RegistryRejected
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource, FixedCredentials
-from app.registry.authorization import scopes_in
-from app.registry.challenge import Challenge
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.auth.authorization import scopes_in
+from app.registry.auth.challenge import Challenge
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.scripted_registry import Connection, ScriptedRegistry, Seen, Step, answer
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from app.net.client import HttpSettings, Timeouts
+from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry import Registry
-from app.registry.client import HttpSettings, Timeouts
-from app.registry.gate import RateLimits
-from app.registry.http import HttpRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.rate_limit import RateLimits
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.bad_line import BadLine
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import DockerRegistry

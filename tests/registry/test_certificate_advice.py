@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app.errors import RegistryTLS
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.scripted_registry import ScriptedRegistry, answer
 
 NOW = datetime.now(UTC).replace(microsecond=0)

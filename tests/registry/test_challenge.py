@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.registry.challenge import Challenge, parse_challenges
+from app.registry.auth.challenge import Challenge, parse_challenges
 
 BEARER = 'Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull,push"'
 

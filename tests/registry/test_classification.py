@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from app.errors import OUTAGES, Failure
-from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, failure_of, is_over
+from app.registry.distribution.classification import (
+    PROBATION_SECONDS,
+    TABLE,
+    Again,
+    Course,
+    Rule,
+    Verdict,
+    failure_of,
+    is_over,
+)
 
 PAGE = Path(__file__).parents[2] / "app" / "docs" / "pushing.md"
 

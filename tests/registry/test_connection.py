@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 import httpcore
 import pytest
 
-from app.registry.client import HttpSettings
-from app.registry.connection import LOOKS, MOST_UNREAD, Backend, Stream
-from app.registry.proxies import Proxies
-from app.registry.tls import TlsFiles, Trust
-from app.registry.transport import Transport
-from app.registry.wire import parse_registry_url
+from app.net.client import HttpSettings
+from app.net.connection import LOOKS, MOST_UNREAD, Backend, Stream
+from app.net.proxies import Proxies
+from app.net.tls import TlsFiles, Trust
+from app.net.transport import Transport
+from app.net.urls import parse_registry_url
 
 pytestmark = pytest.mark.leaping
 

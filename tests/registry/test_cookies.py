@@ -19,18 +19,18 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from app.auth.oidc import OidcSettings, OidcTokens, parse_roles
 from app.errors import RegistryError, UnknownFormat
 from app.jobs import Job, JobState, utc_now
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
-from app.oidc import OidcSettings, OidcTokens, parse_roles
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.auth.ecr import Ecr, EcrPlace
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from app.spool.s3 import open_store
-from app.tracing import Traces
+from app.telemetry.tracing import Traces
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import PASSWORD, USER, Manners, MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, served

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from app.errors import RegistryError, RegistryLost
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest
 from app.registry import Registry
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.unproven import Doubt, UnprovenBlobs
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.uploads.unverified_blobs import Doubt, UnprovenBlobs
+from app.registry.wrappers.retry import RetryingRegistry
 from tests.registry.keeping_registry import Keeping, KeepingRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.lapse import Lapse
@@ -153,9 +153,9 @@ async def test_after_a_cut_the_blob_goes_by_patch_and_an_empty_put_and_is_looked
 PUSH = """
 import asyncio, sys
 from pathlib import Path
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.net.client import HttpSettings
+from app.registry.distribution.registry import HttpRegistry
+from app.net.urls import parse_registry_url
 from tests.registry.test_cut_uploads import DATA, Blob
 
 async def push():

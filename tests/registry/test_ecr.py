@@ -25,7 +25,8 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
 )
 from pydantic import ValidationError
 
-from app.destinations import configured_registries
+from app.bootstrap.registries import configured_registries
+from app.config.settings import RegistrySettings, Settings
 from app.errors import (
     RegistryAuth,
     RegistryDenied,
@@ -34,13 +35,12 @@ from app.errors import (
     RegistryRateLimited,
     RegistryUnreachable,
 )
+from app.net.urls import RegistryUrl, parse_registry_url
+from app.net.warnings import warnings_told
 from app.oci import Digest
 from app.registry import Registry
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.auth.ecr import Ecr, EcrPlace, ecr_place
-from app.registry.warnings import warnings_told
-from app.registry.wire import RegistryUrl, parse_registry_url
-from app.settings import RegistrySettings, Settings
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import PASSWORD as WORD
 from tests.support.memory_registry import USER, Manners, MemoryRegistry, Refused, Request, basic

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from app.errors import RegistryRejected
-from app.registry.addresses import is_internal
-from app.registry.dial import dial
-from app.registry.egress import Reach, check_target, parse_allowed_origin
+from app.net.addresses import is_internal
+from app.net.dial import dial
+from app.net.egress import Reach, check_target, parse_allowed_origin
 from tests.registry.egress_scripts import INNER, NAMES, PUBLIC, WAYS
 from tests.support.namespace import run_in_namespace
 
@@ -112,7 +112,7 @@ async def test_connecting_that_is_cancelled_leaves_no_socket_open(monkeypatch: p
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        monkeypatch.setattr("app.registry.dial.socket.socket", Watched)
+        monkeypatch.setattr("app.net.dial.socket.socket", Watched)
         for turns in range(12):
             task = asyncio.create_task(dial("127.0.0.1", port, None))
             for _ in range(turns):

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import DigestMismatch, RegistryRejected
+from app.net.cancellation import carried_out
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
-from app.registry.client import HttpSettings
-from app.registry.ending import carried_out
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.lapse import Lapse

@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from app.errors import Failure, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.registry.client import HttpSettings
-from app.registry.exchange_errors import error_of_exchange
-from app.registry.http import HttpRegistry
-from app.registry.proxies import Proxies
-from app.registry.wire import Origin, parse_registry_url
+from app.net.client import HttpSettings
+from app.net.proxies import Proxies
+from app.net.urls import Origin, parse_registry_url
+from app.registry.distribution.exchange_errors import error_of_exchange
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.certificates import Certificates
 from tests.support.scripted_registry import ScriptedRegistry, Step, answer, raw
 

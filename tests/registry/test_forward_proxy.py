@@ -7,12 +7,12 @@ import ssl
 import pytest
 
 from app.errors import RegistryError, RegistryRejected
+from app.net.client import HttpSettings
+from app.net.proxies import Proxies
+from app.net.urls import parse_registry_url
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.proxies import Proxies
-from app.registry.secrets import DiscreetRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.wrappers.redact import DiscreetRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.certificates import Certificates
 from tests.support.forward_proxy import ForwardProxy

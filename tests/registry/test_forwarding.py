@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from app.jobs.fencing import FencedRegistry
 from app.registry import Registry
-from app.registry.forwarding import ForwardingRegistry
-from app.registry.proof import Verification, VerifyingRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.secrets import DiscreetRegistry, Secrets
+from app.registry.wrappers.fence import FencedRegistry
+from app.registry.wrappers.forwarding import ForwardingRegistry
+from app.registry.wrappers.redact import DiscreetRegistry, Secrets
+from app.registry.wrappers.retry import RetryingRegistry
+from app.registry.wrappers.verify import Verification, VerifyingRegistry
 
 VERBS = sorted(name for name in dir(Registry) if not name.startswith("_"))
 WRAPPERS: dict[str, Callable[[Any], Any]] = {

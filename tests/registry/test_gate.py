@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from app.registry.gate import NARROWEST, WIDEST, Gate, RateLimits
+from app.registry.distribution.rate_limit import NARROWEST, WIDEST, Gate, RateLimits
 from tests.support.lapse import Lapse
 
 

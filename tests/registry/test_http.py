@@ -24,11 +24,11 @@ from app.errors import (
     RegistryUnreachable,
     SizeMismatch,
 )
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
 from tests.support.memory_registry import Manners, MemoryRegistry, Receive, Send, basic
 from tests.support.scripted_registry import (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.certificates import Certificates
 from tests.support.docker_registry import DockerRegistry, Options, free_port

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from app.errors import RegistryAuth
+from app.net.urls import parse_registry_url
 from app.registry.auth import Credentials
 from app.registry.auth.keychain import Keychain
-from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import USER, Manners, MemoryRegistry
 

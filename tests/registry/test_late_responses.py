@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from app.errors import RegistryError
-from app.registry.client import LATE_SECONDS, HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.retry_observer import observe_retries
-from app.registry.wire import parse_registry_url
+from app.net.client import LATE_SECONDS, HttpSettings
+from app.net.urls import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.retry_observer import observe_retries
 from tests.registry.faults.line import late
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry

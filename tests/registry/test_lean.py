@@ -5,9 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ASKED = (
-    "import sys, app.registry.client; print([sys.modules.get(name, 'loaded') for name in ('httpx._main', 'sniffio')])"
-)
+ASKED = "import sys, app.net.client; print([sys.modules.get(name, 'loaded') for name in ('httpx._main', 'sniffio')])"
 
 
 def test_neither_the_command_line_of_httpx_nor_sniffio_is_loaded() -> None:

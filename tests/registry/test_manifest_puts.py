@@ -10,16 +10,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from app.errors import RegistryRejected
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.push import Event, ImageChanged, ImageState, execute
 from app.registry import Registry
-from app.registry.client import HttpSettings
-from app.registry.gate import Gate
-from app.registry.http import HttpRegistry
-from app.registry.manifest_puts import MOST_IN_VAIN, SETTLING_SECONDS
-from app.registry.proof import Verification, VerifyingRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.manifest_push import MOST_IN_VAIN, SETTLING_SECONDS
+from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.wrappers.retry import RetryingRegistry
+from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.push.given import Memory, planned
 from tests.support.archives import entry, image_of, oci_image, oci_layout
 from tests.support.lapse import Lapse

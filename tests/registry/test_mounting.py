@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.push import Event, ImageChanged, ImageState, execute
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.mounting import PASSED_OVER
-from app.registry.profile import Profile
-from app.registry.profiles import ProfileFile
-from app.registry.retry import RetryingRegistry
-from app.registry.spare import SpareSession
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.uploads.capabilities import Profile
+from app.registry.uploads.capability_file import ProfileFile
+from app.registry.uploads.mount import PASSED_OVER
+from app.registry.uploads.spare_session import SpareSession
+from app.registry.wrappers.retry import RetryingRegistry
 from tests.push.given import Memory, planned
 from tests.support.archives import entry, image_of, oci_image, oci_layout
 from tests.support.blob_content import BytesContent

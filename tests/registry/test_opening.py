@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from app.errors import Failure, RegistryError, RegistryFault, RegistryRateLimited, RegistryUnreachable
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
-from app.registry.client import HttpSettings
-from app.registry.endpoint import Endpoint
-from app.registry.http import HttpRegistry
-from app.registry.opening import Openings, Wanted
-from app.registry.profile import Profile
-from app.registry.profiles import ProfileFile
-from app.registry.reply import Reply
-from app.registry.retry import RetryingRegistry
-from app.registry.stored_blobs import StoredBlobs
-from app.registry.unproven import UnprovenBlobs
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.endpoints import Endpoint
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.responses import Reply
+from app.registry.uploads.capabilities import Profile
+from app.registry.uploads.capability_file import ProfileFile
+from app.registry.uploads.start import Openings, Wanted
+from app.registry.uploads.stored_blobs import StoredBlobs
+from app.registry.uploads.unverified_blobs import UnprovenBlobs
+from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.lapse import Lapse
 from tests.support.memory_registry import MemoryRegistry

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from app.destinations import configured_registries
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.profile import Profile
-from app.registry.profiles import GOOD_FOR, LONGEST_SKEW, MAX_FILE, ProfileFile
-from app.registry.wire import parse_registry_url
-from app.settings import RegistrySettings, Settings
+from app.bootstrap.registries import configured_registries
+from app.config.settings import RegistrySettings, Settings
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.uploads.capabilities import Profile
+from app.registry.uploads.capability_file import GOOD_FOR, LONGEST_SKEW, MAX_FILE, ProfileFile
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import Manners, MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, served
@@ -46,7 +46,7 @@ async def test_a_registry_is_not_asked_twice_for_what_it_has_refused_though_the_
 async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.registry.profiles.MOST_PROFILES", 2)
+    monkeypatch.setattr("app.registry.uploads.capability_file.MOST_PROFILES", 2)
     now = 1000.0
     file = ProfileFile(tmp_path / "profiles.json", lambda: now)
     for now, name in enumerate(("a", "b", "c"), 1000):  # noqa: B007

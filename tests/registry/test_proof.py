@@ -8,10 +8,10 @@ import hashlib
 import pytest
 
 from app.errors import RegistryDenied, RegistryLost
+from app.net.backoff import Pause
+from app.net.warnings import MOST_TOLD, note, warn, warnings_told
 from app.oci import Descriptor, Digest, media_types
-from app.registry.backoff import Pause
-from app.registry.proof import Verification, VerifyingRegistry
-from app.registry.warnings import MOST_TOLD, note, warn, warnings_told
+from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.support.archives import OCI_MANIFEST, image, oci_image
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lapse import Lapse

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidRequest
-from app.registry.proxies import Proxies
-from app.registry.wire import Origin
+from app.net.proxies import Proxies
+from app.net.urls import Origin
 
 PROXY = "http://proxy.corp:3128"
 

@@ -10,11 +10,11 @@ import pytest
 
 from app.__main__ import main
 from app.errors import RegistryAuth, RegistryDenied, RegistryError
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.registry.auth import CredentialSource
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.push_right import OTHER, PROBE, PushRight
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.push_right import OTHER, PROBE, PushRight
+from app.registry.distribution.registry import HttpRegistry
 from tests.registry.vendors import VENDORS
 from tests.registry.vendors.pushing import Ground, opened
 from tests.registry.vendors.vendor import GUEST, Fault, Vendor

@@ -14,8 +14,8 @@ from app.errors import (
     RegistryRateLimited,
     RegistryRejected,
 )
-from app.registry.reply import Complaint, Reply, error_of, is_page, is_version_check, read_complaint
-from app.registry.wire import WORDS, printable
+from app.net.urls import WORDS, printable
+from app.registry.distribution.responses import Complaint, Reply, error_of, is_page, is_version_check, read_complaint
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ import asyncio
 import httpcore
 import pytest
 
-from app.registry.connection import Stream
-from app.registry.response_head import (
+from app.net.connection import Stream
+from app.net.response_head import (
     MAX_HEAD_BYTES,
     MAX_INTERIM,
     MAX_INTERIM_BYTES,

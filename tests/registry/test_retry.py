@@ -18,10 +18,10 @@ from app.errors import (
 )
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, StoredManifest
-from app.registry.classification import PROBATION_SECONDS, TABLE, Again, Verdict
-from app.registry.gate import Gate
-from app.registry.retry import DEFAULT_POLICY, REMEMBERED_SECONDS, Pause, RetryingRegistry, RetryPolicy
-from app.registry.retry_observer import observe_retries
+from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Verdict
+from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.retry_observer import observe_retries
+from app.registry.wrappers.retry import DEFAULT_POLICY, REMEMBERED_SECONDS, Pause, RetryingRegistry, RetryPolicy
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
 

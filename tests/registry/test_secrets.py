@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.config.settings import RegistrySettings, Settings
 from app.main import create_app
 from app.registry.auth import Credentials
-from app.registry.secrets import MOST_KEPT, Secrets
-from app.settings import RegistrySettings, Settings
+from app.registry.wrappers.redact import MOST_KEPT, Secrets
 from tests.support.archives import docker_save, image
 from tests.support.migrated import put_database
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.transfer import WORTH_ASKING
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.uploads.transfer import WORTH_ASKING
+from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
 from tests.support.memory_registry import PASSWORD, USER, Manners, MemoryRegistry

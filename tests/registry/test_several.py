@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.destinations import configured_registries
-from app.registry.gate import Gate, RateLimits
-from app.settings import RegistrySettings, Settings
+from app.bootstrap.registries import configured_registries
+from app.config.settings import RegistrySettings, Settings
+from app.registry.distribution.rate_limit import Gate, RateLimits
 from tests.api.conftest import serving
 from tests.support.blob_content import BytesContent
 from tests.support.lapse import Lapse
@@ -27,7 +27,7 @@ async def test_each_keeps_its_own_limits_and_those_at_one_host_keep_them_togethe
         lapses.append(Lapse())
         return Gate(limits, lapses[-1].pause)
 
-    monkeypatch.setattr("app.destinations.Gate", gate)
+    monkeypatch.setattr("app.bootstrap.registries.Gate", gate)
     slow, fast, narrow = MemoryRegistry(), MemoryRegistry(), MemoryRegistry()
     async with (
         ScriptedRegistry(route=lambda seen: served(slow)) as one,

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import RegistryFault, RegistryLost
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
+from app.net.warnings import warnings_told
 from app.oci import Descriptor, Digest
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.warnings import warnings_told
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.lapse import Lapse

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest, RegistryTLS
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.tls import MOST_FILES, TlsFiles, Trust, certificate_folders
-from app.registry.wire import parse_registry_url
+from app.net.client import HttpSettings
+from app.net.tls import MOST_FILES, TlsFiles, Trust, certificate_folders
+from app.net.urls import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
 from tests.support.scripted_registry import ScriptedRegistry
 
@@ -105,6 +105,6 @@ def test_a_directory_of_certificates_that_cannot_be_read_is_named(
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "r.local").mkdir()
-    monkeypatch.setattr("app.registry.tls.os.listdir", refuse)
+    monkeypatch.setattr("app.net.tls.os.listdir", refuse)
     with pytest.raises(InvalidRequest, match=r"r\.local cannot be read \(Permission denied\)"):
         Trust(TlsFiles(folders=(tmp_path,)), parse_registry_url("r.local", "url")).load()

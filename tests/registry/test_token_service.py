@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from app.errors import RegistryAuth
+from app.net.client import HttpSettings
+from app.net.urls import Origin, parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource, FixedCredentials
-from app.registry.authorization import Trial
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import Origin, parse_registry_url
+from app.registry.auth.authorization import Trial
+from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
 from tests.support.token_server import REFRESH_TOKEN, SECONDS, TokenServer

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.oci import Digest
-from app.registry.unproven import FRESH_SECONDS, MARKED_SIZE, Doubt, UnprovenBlobs
+from app.registry.uploads.unverified_blobs import FRESH_SECONDS, MARKED_SIZE, Doubt, UnprovenBlobs
 from tests.support.lapse import Lapse
 
 FIRST, SECOND = Digest.of(b"first"), Digest.of(b"second")

@@ -10,10 +10,12 @@ from dataclasses import replace
 import pytest
 
 from app.errors import RegistryFault, RegistryRejected
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.profile import (
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.responses import Reply
+from app.registry.uploads.capabilities import (
     GHCR_CHUNK,
     LARGEST_CHUNK,
     SMALLEST_CHUNK,
@@ -24,8 +26,6 @@ from app.registry.profile import (
     chunk_min_length,
     is_lost,
 )
-from app.registry.reply import Reply
-from app.registry.wire import parse_registry_url
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
 from tests.support.memory_registry import Manners, MemoryRegistry

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from app.net.urls import RegistryUrl
 from app.oci import strict_json
 from app.push import ImageState
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.wire import RegistryUrl
 from tests.registry.vendors.acr import REFRESH_TOKEN, Acr
 from tests.registry.vendors.docker_hub import DockerHub
 from tests.registry.vendors.ecr import STALE, Ecr

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.errors import InvalidRequest, RegistryRejected
-from app.oci import Digest
-from app.registry.egress import check_target
-from app.registry.wire import (
+from app.net.egress import check_target
+from app.net.urls import (
     Origin,
     RegistryUrl,
     parse_registry_url,
@@ -16,6 +15,7 @@ from app.registry.wire import (
     resolve_location,
     with_digest,
 )
+from app.oci import Digest
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -13,9 +13,9 @@ from itertools import product
 from pathlib import Path
 
 from app.errors import RegistryError
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 
 FOLDER = Path(os.environ.get("HOSTS", "/nonexistent/hosts")).parent
 SCHEMES = ("", "http://", "https://")

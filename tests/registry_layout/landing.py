@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.oci import Descriptor, Digest
-from app.registry.layout import LayoutRegistry
+from app.registry.oci_layout.registry import LayoutRegistry
 from tests.support.archives import Node
 from tests.support.blob_content import BytesContent
 

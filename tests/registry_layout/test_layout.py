@@ -10,8 +10,8 @@ import pytest
 
 from app.errors import InvalidReference, RegistryFault, RegistryRejected
 from app.oci import Descriptor, Digest, media_types
-from app.registry import layout_adoption
-from app.registry.layout import LayoutRegistry
+from app.registry.oci_layout import adoption as layout_adoption
+from app.registry.oci_layout.registry import LayoutRegistry
 from tests.registry_layout.landing import described, land, land_blobs
 from tests.support.archives import Node, digest_of, image, oci_artifact, oci_image, oci_index, to_json
 from tests.support.blob_content import BytesContent, EndlessContent

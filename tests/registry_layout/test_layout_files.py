@@ -12,8 +12,8 @@ import pytest
 
 from app.errors import DigestMismatch, RegistryFault, SizeMismatch
 from app.oci import Digest
-from app.registry import layout_files
-from app.registry.layout_files import IncomingFile, LayoutFiles
+from app.registry.oci_layout import files as layout_files
+from app.registry.oci_layout.files import IncomingFile, LayoutFiles
 
 BLOB = b"some content"
 

@@ -7,8 +7,8 @@ import pytest
 from app.errors import LimitExceeded, MalformedArchive
 from app.oci import Descriptor, Digest
 from app.oci.media_types import OCI_INDEX, OCI_MANIFEST
-from app.registry import layout_index
-from app.registry.layout_index import EMPTY_INDEX, LayoutIndex
+from app.registry.oci_layout import index as layout_index
+from app.registry.oci_layout.index import EMPTY_INDEX, LayoutIndex
 
 EMPTY = LayoutIndex.parse(EMPTY_INDEX)
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import RegistryRejected
 from app.oci import Descriptor, Digest, media_types
-from app.registry.layout import LayoutRegistry
+from app.registry.oci_layout.registry import LayoutRegistry
 from tests.registry_layout.landing import described, land, land_blobs
 from tests.registry_layout.test_layout import write_index
 from tests.support.archives import Node, descriptor, image, oci_image, oci_index, to_json

@@ -6,11 +6,11 @@ import asyncio
 import random
 
 from app.errors import RegistryError
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.wrappers.retry import RetryingRegistry
 from tests.soak import Orders, Report
 from tests.support.bad_line import BadLine
 from tests.support.blob_content import BytesContent

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.jobs.resumable.receiving import Receiving
-from app.spool.arriving import Appending
+from app.jobs.resumable.append import Receiving
 from app.spool.batches import BATCHES, BATCHES_BYTES, MAX_BATCH_BYTES, MAX_CHUNKS, MIN_BATCH_BYTES, Batches
 from app.spool.disk import pumped
+from app.spool.upload_files import Appending
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from app.archive import index_file
-from app.archive.tar_index import MemberKind
+from app.archive.tar.index import MemberKind
 from app.errors import LimitExceeded, MalformedArchive, PathNotFound, SourceChanged, TruncatedArchive
-from app.spool import directory as directories
-from app.spool.directory import DirectoryFile, open_directory
+from app.spool import directory_tar as directories
+from app.spool.directory_tar import DirectoryFile, open_directory
 from app.spool.disk import DiskSpool
 
 FILES = {

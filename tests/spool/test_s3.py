@@ -14,7 +14,7 @@ import pytest
 from app.__main__ import main
 from app.errors import InvalidSettings, SourceChanged, SourceUnreadable, TruncatedArchive, Unavailable
 from app.jobs import Job, JobState
-from app.jobs.job import ArchiveSource, JobArchive
+from app.jobs.model import ArchiveSource, JobArchive
 from app.jobs.store.sql import Marks
 from app.spool import SpooledFile
 from app.spool.disk import DiskSpool

@@ -14,16 +14,16 @@ import pytest
 
 from app.api.problems import describe
 from app.archive.model import Compression
-from app.jobs.job import JobState
-from app.jobs.knowledge import FileMemory
-from app.jobs.resumable.state import UploadState
+from app.config.settings import RegistrySettings
+from app.jobs.model import JobState
+from app.jobs.resumable.model import UploadState
 from app.jobs.store import JobQuery
 from app.jobs.store.sql import SqlJobStore
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings
 from app.oci import Digest
-from app.registry.profile import Profile
-from app.registry.profiles import ProfileFile
-from app.settings import RegistrySettings
+from app.push.blob_cache.sqlite import FileMemory
+from app.registry.uploads.capabilities import Profile
+from app.registry.uploads.capability_file import ProfileFile
 from tests.api.conftest import Served, serving
 from tests.stored.archives import ARCHIVES, EMBEDDED, INDEX, LAYER, SIGNATURE
 from tests.stored.golden import (

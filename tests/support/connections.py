@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.api.connection import Connection, Limits
+from app.server.protocol import Connection, Limits
 
 
 class Loop:

@@ -17,7 +17,7 @@ from app.errors import RegistryLost, RegistryRejected, SizeMismatch, TarmacError
 from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
-from app.registry.spare import SpareSession
+from app.registry.uploads.spare_session import SpareSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from app.registry.backoff import Pause
+from app.net.backoff import Pause
 
 
 class Lapse:

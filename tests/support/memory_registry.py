@@ -19,11 +19,11 @@ from urllib.parse import parse_qs
 
 import httpx
 
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, CredentialSource
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import create_engine
 
-from app.jobs.store.schema import migrate
+from app.jobs.store.migrate import migrate
 
 
 def put_database(folder: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.archive import DEFAULT_LIMITS, Archive, Limits, TarIndex, open_archive
-from app.archive.intake import Intake
+from app.archive.ingest import Intake
 from app.errors import TruncatedArchive
-from app.push.completeness import with_faults
-from app.push.sparse import leave_out
+from app.push.plan.completeness import with_faults
+from app.push.plan.sparse_index import leave_out
 
 
 @dataclass(frozen=True, slots=True)

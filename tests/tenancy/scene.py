@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from app.jobs.paths import AllowedRoots
 from app.jobs.request import JobRequest
+from app.jobs.sources.paths import AllowedRoots
 from app.push import PushOptions
 from tests.api.conftest import Served
 from tests.support.archives import Node, docker_save, entry, image, oci_image, oci_layout, tagged

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.setting_values import ANY_ORIGIN
+from app.config.types import ANY_ORIGIN
 
 MAX_AGE_SECONDS = 600  # for which a browser may remember what a preflight answered
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

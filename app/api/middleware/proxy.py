@@ -16,8 +16,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.base_path import base_path as current_base_path
-from app.api.dialects import dialect_of
-from app.setting_values import UNIX_PEER, is_base_path
+from app.api.middleware.error_format import dialect_of
+from app.config.types import UNIX_PEER, is_base_path
 
 FORWARDED_HOST = "tarmac.forwarded_host"  # where the scope has X-Forwarded-Host of a trusted proxy
 _ADDRESSES = frozenset({b"location", b"content-location", b"tarmac-job"})

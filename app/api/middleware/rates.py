@@ -17,12 +17,12 @@ from enum import StrEnum
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.context import CALLER
-from app.api.guard import MOST, Crowd, crowd_of
-from app.api.metrics import Metrics
+from app.api.middleware.limits import MOST, Crowd, crowd_of
 from app.api.problems import problem_response
-from app.door import share_of
+from app.auth.model import EVERYBODY, Caller, is_too_many
 from app.errors import Busy, RateLimited
-from app.jobs.caller import EVERYBODY, Caller, is_too_many
+from app.server.connections import share_of
+from app.telemetry.metrics import Metrics
 
 MAX_SHARES = 10_000  # of one kind; those that asked least recently are forgotten
 _NO_LEVELS: Mapping[str, tuple[float, float]] = {}

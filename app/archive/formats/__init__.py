@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from app.archive.formats.contents import Contents
 from app.archive.formats.docker_archive import DockerArchive
 from app.archive.formats.hauler import HaulerHaul
 from app.archive.formats.helm_chart import HelmChart
@@ -19,17 +18,18 @@ from app.archive.formats.oc_image_mirror import OcImageMirror
 from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_artifact import OciArtifact
 from app.archive.formats.oci_layout import OCILayout
+from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.runnable import check_runnable
+from app.archive.formats.reading.total_size import weighed
 from app.archive.formats.registry_storage import RegistryStorage
-from app.archive.formats.runnable import check_runnable
-from app.archive.formats.storage_set import join_charts, join_indexes, parts_of_charts, parts_of_storage
+from app.archive.formats.storage.parts import join_charts, join_indexes, parts_of_charts, parts_of_storage
 from app.archive.formats.unknown import refuse
-from app.archive.formats.weight import weighed
 from app.archive.formats.zarf import ZarfPackage
 from app.archive.leftovers import find_leftovers
 from app.archive.model import DEFAULT_LIMITS, Archive, ImageEntry, Limits, ReadAt
 from app.archive.placeholders import split_names
 from app.archive.producer import producer_of
-from app.archive.tar_index import TarIndex
+from app.archive.tar.index import TarIndex
 from app.errors import TruncatedArchive
 
 NO_END = (

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.archive.formats.contents import Contents, enumerated, tells
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
+from app.archive.formats.reading.reader import Contents, enumerated, tells
 from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, Fault, ImageEntry
 from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
 from app.oci import Descriptor, Digest, Platform, refuse_lookalikes, strict_json

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
+from app.archive.formats.reading.reader import Contents, enumerated
 from app.archive.model import Archive, ImageEntry
 from app.errors import InvalidReference
 from app.oci import Descriptor, Digest, Reference

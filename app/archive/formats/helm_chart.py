@@ -17,13 +17,20 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from app.archive.chart import HEAD_BYTES, MAX_CHART_BYTES, MAX_UNPACKED_BYTES, ChartFiles, read_chart, starts_a_chart
-from app.archive.chart_metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetadata, read_metadata
-from app.archive.formats.contents import Contents, enumerated
-from app.archive.go_values import to_json
+from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.helm.go_values import to_json
+from app.archive.helm.metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetadata, read_metadata
+from app.archive.helm.package import (
+    HEAD_BYTES,
+    MAX_CHART_BYTES,
+    MAX_UNPACKED_BYTES,
+    ChartFiles,
+    read_chart,
+    starts_a_chart,
+)
 from app.archive.model import Archive, Compression, Extent, ImageEntry
-from app.archive.tar import MAX_PROVENANCE_BYTES
-from app.archive.tar_index import Member
+from app.archive.tar.index import Member
+from app.archive.tar.indexer import MAX_PROVENANCE_BYTES
 from app.archive.yaml import Node, read_members
 from app.errors import MalformedArchive
 from app.oci import Descriptor, Digest, Manifest, new_manifest

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
-from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import MANIFEST, read_manifest
-from app.archive.formats.graph import UNUSABLE, Graph
+from app.archive.formats.reading.manifest_graph import UNUSABLE, Graph
+from app.archive.formats.reading.reader import Contents, enumerated
 from app.archive.model import Archive, Extent, Fault, ImageEntry
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Descriptor, Digest, Manifest, Platform, Reference, parse_manifest, strict_json, verify

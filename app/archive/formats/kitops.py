@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from types import MappingProxyType
 
-from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.oci_layout import check_version, is_layout, list_layout, read_layout
+from app.archive.formats.reading.reader import Contents, enumerated
 from app.archive.model import Archive
 from app.errors import InvalidReference, MalformedArchive
 from app.oci import Descriptor, Reference, strict_json

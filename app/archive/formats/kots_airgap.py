@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from app.archive.formats.contents import Contents
-from app.archive.formats.inner_archive import InnerArchives
-from app.archive.formats.storage_tree import ROOT, Wanted, find, read_archive, storages, tags, unusable
-from app.archive.formats.union import unite
+from app.archive.formats.reading.inner_archive import InnerArchives
+from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.union import unite
+from app.archive.formats.storage.tree import ROOT, Wanted, find, read_archive, storages, tags, unusable
 from app.archive.model import Archive, Fault, ImageEntry
 from app.archive.yaml import MAX_BYTES, Node, read_members
 from app.errors import InvalidReference, MalformedArchive, MissingContent, TruncatedArchive, UnknownFormat

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.archive.formats.bundle_config import CHARTS, IMAGES, read_listing
-from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.storage_tree import Wanted, find, holds_tree, read_archive, tags, unusable
+from app.archive.formats.mindthegap_listing import CHARTS, IMAGES, read_listing
+from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.storage.tree import Wanted, find, holds_tree, read_archive, tags, unusable
 from app.archive.model import Archive, Fault
 from app.errors import MissingContent
 

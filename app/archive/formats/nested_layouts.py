@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.archive.formats.addressed import TEMPORARY, place_anywhere
-from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.layout_names import Listed
+from app.archive.formats.layout.names import Listed
 from app.archive.formats.oci_layout import MARKER, Layout, check_version, is_layout, list_layout, read_layouts
+from app.archive.formats.reading.addressed_members import TEMPORARY, place_anywhere
+from app.archive.formats.reading.reader import Contents, enumerated
 from app.archive.model import Archive, DockerImage
 from app.errors import InvalidReference, LimitExceeded
 from app.oci import parse_repository

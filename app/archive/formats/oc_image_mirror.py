@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.archive.formats.addressed import place_anywhere
-from app.archive.formats.contents import Contents
-from app.archive.formats.graph import UNUSABLE, Graph, read_graph
-from app.archive.formats.storage_tree import describe
+from app.archive.formats.reading.addressed_members import place_anywhere
+from app.archive.formats.reading.manifest_graph import UNUSABLE, Graph, read_graph
+from app.archive.formats.reading.reader import Contents
+from app.archive.formats.storage.tree import describe
 from app.archive.model import Archive, Fault, ImageEntry
-from app.archive.tar_index import MemberKind
+from app.archive.tar.index import MemberKind
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive, MissingContent
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, parse_tag
 from app.oci.media_types import OCI_MANIFEST

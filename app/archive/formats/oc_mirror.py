@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.archive.formats.contents import Contents, enumerated
-from app.archive.formats.storage_tree import (
+from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.storage.tree import (
     Wanted,
     count_stray,
     find,

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.archive.formats.addressed import place_anywhere
-from app.archive.formats.contents import Contents
 from app.archive.formats.docker_archive import MANIFEST, read_manifest
-from app.archive.formats.graph import read_graph
+from app.archive.formats.reading.addressed_members import place_anywhere
+from app.archive.formats.reading.manifest_graph import read_graph
+from app.archive.formats.reading.reader import Contents
 from app.archive.model import Archive, ImageEntry
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of
 from app.oci.media_types import is_manifest

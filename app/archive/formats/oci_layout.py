@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.archive.formats.agreement import agree
-from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import read_images
-from app.archive.formats.graph import UNUSABLE, Graph, read_graph
-from app.archive.formats.hybrid import read_beside, read_the_docker_way, repo_tags_of
-from app.archive.formats.layout_entries import assemble, collect, name_by_repo_tags
-from app.archive.formats.layout_names import Listed
-from app.archive.formats.layout_whole import NOTE as WHOLE
-from app.archive.formats.layout_whole import read_whole, whole_entry
+from app.archive.formats.docker_oci import read_beside, read_the_docker_way, repo_tags_of
+from app.archive.formats.layout.agreement import agree
+from app.archive.formats.layout.images import assemble, collect, name_by_repo_tags
+from app.archive.formats.layout.index_as_image import NOTE as WHOLE
+from app.archive.formats.layout.index_as_image import read_whole, whole_entry
+from app.archive.formats.layout.names import Listed
+from app.archive.formats.reading.manifest_graph import UNUSABLE, Graph, read_graph
+from app.archive.formats.reading.reader import Contents, enumerated
 from app.archive.model import Archive, Fault, ImageEntry
 from app.errors import LimitExceeded, MalformedArchive
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.archive.formats.contents import Contents
 from app.archive.formats.oc_mirror import JOIN, all_tags, shown
-from app.archive.formats.storage_tree import find, read_archive, storages
-from app.archive.formats.union import unite
+from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.union import unite
+from app.archive.formats.storage.tree import find, read_archive, storages
 from app.archive.model import Archive
 from app.errors import MissingContent
 

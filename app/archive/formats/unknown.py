@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.archive.formats.contents import Contents, enumerated
 from app.archive.formats.docker_archive import read_manifest
-from app.archive.formats.inner_hint import archives_within
-from app.archive.tar import PROVENANCE
+from app.archive.formats.reading.inner_hint import archives_within
+from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.tar.indexer import PROVENANCE
 from app.errors import UnknownFormat
 
 _ROOT_FILE_SYSTEM = frozenset({"bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"})

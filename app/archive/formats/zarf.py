@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from types import MappingProxyType
 
-from app.archive.formats.contents import Contents
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
+from app.archive.formats.reading.reader import Contents
 from app.archive.model import Archive
 from app.errors import TruncatedArchive
 from app.oci import Descriptor

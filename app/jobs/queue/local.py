@@ -9,9 +9,9 @@ from functools import partial
 
 import structlog
 
-from app.jobs.job import Clock, utc_now
+from app.jobs.model import Clock, utc_now
 from app.jobs.queue import AT_ONCE, Run, Turn
-from app.jobs.queue.turns import WaitingTurns
+from app.jobs.queue.fair_queue import WaitingTurns
 
 CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
 STOP_SECONDS = 5.0  # closing an upload session is one request

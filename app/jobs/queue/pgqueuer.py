@@ -21,9 +21,18 @@ import structlog
 
 from app.errors import Unavailable
 from app.jobs.queue import AT_ONCE, Run, Turn
-from app.jobs.queue.rows import ANYWHERE, QUEUE_CHANNEL, Row, Rows, accepted_by, cancelled_rows, entrypoint_of, install
+from app.jobs.queue.pgqueuer_rows import (
+    ANYWHERE,
+    QUEUE_CHANNEL,
+    Row,
+    Rows,
+    accepted_by,
+    cancelled_rows,
+    entrypoint_of,
+    install,
+)
 from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, SESSION, plain_dsn
-from app.jobs.store.listening import BROKEN, listen
+from app.jobs.store.notifications import BROKEN, listen
 
 CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
 STOP_SECONDS = 5.0  # closing an upload session is one request

@@ -10,12 +10,10 @@ settling   from the last byte to the job
 sweeping   what is over, or too old, goes
 """
 
-from app.jobs.resumable.receiving import HASHES
-from app.jobs.resumable.state import EMPTY_LIFETIME, LIFETIME, Proof, UploadState
-from app.jobs.resumable.turns import TurnTaken
-from app.jobs.resumable.upload import Uploads
-from app.jobs.resumable.uploads import ResumableUploads, resumable_uploads
-from app.jobs.resumable.words import (
+from app.jobs.resumable.append import HASHES
+from app.jobs.resumable.lock import TurnTaken
+from app.jobs.resumable.model import EMPTY_LIFETIME, LIFETIME, Proof, UploadState
+from app.jobs.resumable.requests import (
     Appended,
     LengthMismatch,
     NewUpload,
@@ -25,6 +23,8 @@ from app.jobs.resumable.words import (
     Shown,
     UploadEnded,
 )
+from app.jobs.resumable.service import ResumableUploads, resumable_uploads
+from app.jobs.resumable.table import Uploads
 
 __all__ = [
     "EMPTY_LIFETIME",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from app.errors import InvalidRequest
-from app.jobs.job import Job, JobImage, JobState
+from app.jobs.model import Job, JobImage, JobState
 
 Key = tuple[str, str]  # created_at as sortable text, id
 

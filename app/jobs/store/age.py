@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy import Column, Float, Integer, String, Table, select
 
-from app.jobs.age import AgeRecord, Reckoning
-from app.jobs.job import Clock, utc_now
+from app.jobs.model import Clock, utc_now
+from app.jobs.retention.service_age import AgeRecord, Reckoning
 from app.jobs.store import sortable
 from app.jobs.store.sql import METADATA, SqlJobStore
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.jobs.audit import AuditEntry, AuditSize, audit_members
 from app.jobs.audit_retention import AuditBounds
 from app.jobs.bounds import within
-from app.jobs.job import Job, utc_now
+from app.jobs.model import Job, utc_now
 from app.jobs.store import sortable
 
 _TURN = 0x7461726D6175  # of PostgreSQL's advisory locks

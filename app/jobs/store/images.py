@@ -16,8 +16,8 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, bindparam, select
 
-from app.jobs.job import Job, JobImage
-from app.jobs.record import image_from_members, image_members
+from app.jobs.model import Job, JobImage
+from app.jobs.serialization import image_from_members, image_members
 
 Row = dict[str, Any]
 WRITTEN_AT_ONCE = 1_000  # rows of one statement

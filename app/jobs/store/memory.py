@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.jobs.job import Job, JobImage, JobState
+from app.jobs.model import Job, JobImage, JobState
 from app.jobs.store import JobQuery, key_of
 
 

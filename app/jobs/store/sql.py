@@ -23,14 +23,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.errors import Unavailable
 from app.jobs.audit import AuditEntry, AuditSize
 from app.jobs.audit_retention import AuditBounds
-from app.jobs.job import Job, JobImage, JobState
-from app.jobs.record import from_members, to_members
+from app.jobs.model import Job, JobImage, JobState
+from app.jobs.serialization import from_members, to_members
 from app.jobs.store import JobQuery, sortable
 from app.jobs.store.audit import audit_size, delete_oldest, read_entries, write_entry
 from app.jobs.store.engine import make_engine, make_reading_engine
 from app.jobs.store.images import Row, changed_rows, images_table, parse_images, parts, read_images
-from app.jobs.store.questions import Questions
-from app.jobs.store.schema import migrate
+from app.jobs.store.migrate import migrate
+from app.jobs.store.read_pool import Questions
 from app.spool.s3 import is_stored
 
 CHANNEL = "tarmac_jobs"  # of PostgreSQL's NOTIFY: `replica id` of every job that was written

@@ -21,8 +21,8 @@ from app.errors import (
     Problem,
     TruncatedArchive,
 )
-from app.jobs.beneath import open_beneath
-from app.jobs.paths import DIRECTORY_MARKERS, STORAGE, AllowedRoots
+from app.jobs.sources.openat2 import open_beneath
+from app.jobs.sources.paths import DIRECTORY_MARKERS, STORAGE, AllowedRoots
 from app.jobs.watch.filing import Filing
 from app.jobs.watch.unfinished import ends_early, is_written
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from app.archive import index_file
 from app.errors import TarmacError, TruncatedArchive
-from app.jobs.beneath import open_beneath
-from app.spool.opened import OpenedFile, identity_of
+from app.jobs.sources.openat2 import open_beneath
+from app.spool.verified_file import OpenedFile, identity_of
 
 PROCESSES = Path("/proc")
 END_BYTES = 1024  # of a tar: two blocks of zeros

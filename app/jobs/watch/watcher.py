@@ -18,11 +18,11 @@ from typing import Any
 import structlog
 
 from app.errors import InvalidRequest, MalformedArchive, PathNotFound, Problem, SourceChanged, TarmacError, Unavailable
-from app.jobs.job import Job, JobState, ProblemView, plain_problem
+from app.jobs.model import Job, JobState, ProblemView, plain_problem
 from app.jobs.request import JobRequest
 from app.jobs.service import JobService
 from app.jobs.watch.folder import DONE, FAILED, MAX_SIDE_BYTES, Drop, Folder
-from app.jobs.watch.settling import Settling
+from app.jobs.watch.stability import Settling
 from app.oci import strict_json
 
 LOOK_SECONDS = 2.0  # between two looks: a network share tells nobody of changes, so it is looked at

@@ -5,6 +5,6 @@ signature  who sent it, and when; pure     outbox   what is still to be told, on
 
 from app.jobs.webhook.delivery import Webhook, WebhookSettings, delivering
 from app.jobs.webhook.outbox import Outbox
-from app.jobs.webhook.signature import sign
+from app.jobs.webhook.signing import sign
 
 __all__ = ["Outbox", "Webhook", "WebhookSettings", "delivering", "sign"]

@@ -19,16 +19,16 @@ import httpx
 import structlog
 
 from app.errors import TarmacError
-from app.jobs.idle import Idle
-from app.jobs.job import Job, ProblemView, plain_problem
+from app.jobs.model import Job, ProblemView, plain_problem
+from app.jobs.retention.idle import Idle
 from app.jobs.webhook.outbox import Letter, Outbox
-from app.jobs.webhook.signature import sign
-from app.registry.backoff import REAL, Pause
-from app.registry.egress import Reach
-from app.registry.proxies import Proxies
-from app.registry.tls import TlsFiles, Trust
-from app.registry.transport import NoCookies, Transport
-from app.registry.wire import Origin, parse_registry_url
+from app.jobs.webhook.signing import sign
+from app.net.backoff import REAL, Pause
+from app.net.egress import Reach
+from app.net.proxies import Proxies
+from app.net.tls import TlsFiles, Trust
+from app.net.transport import NoCookies, Transport
+from app.net.urls import Origin, parse_registry_url
 
 ANSWER_SECONDS = 10.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between two tries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.registry.wire import RegistryUrl
+from app.net.urls import RegistryUrl
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.errors import ArchiveError, Failure, RegistryAuth, RegistryFault
+from app.net.urls import printable
 from app.oci import strict_json
 from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
-from app.registry.challenge import Challenge
-from app.registry.wire import printable
+from app.registry.auth.challenge import Challenge
 
 MAX_TOKEN_ANSWER = 1 << 20  # a token with hundreds of scopes has some 10 KiB
 _TOKEN = re.compile(r"[!-~]{1,65536}")  # visible ASCII: nothing that could end a header

@@ -25,9 +25,9 @@ from app.errors import (
     RegistryRateLimited,
     RegistryUnreachable,
 )
+from app.net.urls import RegistryUrl, printable
+from app.net.warnings import note
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource
-from app.registry.warnings import note
-from app.registry.wire import RegistryUrl, printable
 
 MAX_POLICY = 30_720  # characters of a lifecycle policy (ECR's quota)
 CALL_SECONDS = 60.0  # of one question to AWS, with where its credentials come from: a program, a login service

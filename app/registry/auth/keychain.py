@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from app.errors import ArchiveError, RegistryAuth
+from app.net.urls import RegistryUrl
 from app.oci import DOCKER_HUB, strict_json
 from app.registry.auth import Credentials
-from app.registry.wire import RegistryUrl
 
 MAX_FILE = 1 << 20  # a file of a thousand registries has a tenth of it
 HELPER_SECONDS = 30.0  # a cloud's helper asks its own token service

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import RegistryAuth
+from app.net.urls import RegistryUrl
 from app.registry.auth import Credentials
-from app.registry.wire import RegistryUrl
 
 MAX_PASSWORD = 64 << 10  # tokens that serve as passwords have up to some 10 KiB
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from app.archive import Archive, chart, index_file, open_archive
+from app.archive import Archive, index_file, open_archive
 from app.archive.formats import helm_chart
 from app.archive.formats.helm_chart import CHART_CONFIG, CHART_LAYER, PROVENANCE_LAYER
-from app.archive.intake import Intake
+from app.archive.helm import package as chart
+from app.archive.ingest import Intake
 from app.archive.yaml import MAX_BYTES
 from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
 from app.oci import Manifest

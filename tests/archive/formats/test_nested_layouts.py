@@ -9,7 +9,7 @@ import pytest
 
 from app.archive import DEFAULT_LIMITS, index_file, open_archive
 from app.archive.formats import nested_layouts
-from app.archive.formats.addressed import digest_in_name
+from app.archive.formats.reading.addressed_members import digest_in_name
 from app.errors import LimitExceeded, MalformedArchive, MissingContent, MissingTag
 from app.push import Destination, PushOptions, make_plan
 from tests.hostile.landing import land

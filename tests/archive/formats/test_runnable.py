@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.archive import image_config, open_archive
-from app.archive.formats import runnable
+from app.archive import open_archive
+from app.archive.formats.reading import runnable
+from app.archive.manifests import image_config
 from app.oci import Descriptor
 from tests.push.given import planned
 from tests.support import archives

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.registry.proof import Verification
+from app.registry.wrappers.verify import Verification
 from tests.registry.faults.script import (
     CLOSE,
     HEAD_BLOB,

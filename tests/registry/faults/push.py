@@ -11,14 +11,14 @@ import re
 import socket
 from typing import Any
 
+from app.net.client import HttpSettings
+from app.net.urls import parse_registry_url
+from app.net.warnings import warnings_told
 from app.push import Destination, Event, ImageChanged, Noticed, PushOptions, execute, make_plan
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.client import HttpSettings
-from app.registry.http import HttpRegistry
-from app.registry.proof import VerifyingRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.warnings import warnings_told
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.wrappers.retry import RetryingRegistry
+from app.registry.wrappers.verify import VerifyingRegistry
 from tests.push.given import Memory, opened
 from tests.registry.faults.script import Fault, Script
 from tests.support.archives import entry, image, oci_image, oci_layout

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from app.registry.proof import Verification
+from app.registry.wrappers.verify import Verification
 from tests.support.memory_registry import Manners, MemoryRegistry
 from tests.support.scripted_registry import Connection, Seen, Step, answer, served
 

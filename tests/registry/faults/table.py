@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.registry.proof import Verification
+from app.registry.wrappers.verify import Verification
 from tests.registry.faults.broken import BROKEN
 from tests.registry.faults.line import LINE
 from tests.registry.faults.refused import REFUSED

@@ -17,20 +17,20 @@ from urllib.parse import urlsplit
 
 from app.archive import open_archive
 from app.archive.model import Compression
+from app.net.client import HttpSettings
+from app.net.egress import parse_allowed_origin
+from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, Manifest, parse_manifest
 from app.push import Destination, Lanes, PushOptions, execute, make_plan
-from app.push.memory import Remembered
+from app.push.blob_cache.cache import Remembered
 from app.registry import Registry
 from app.registry.auth import CredentialSource
-from app.registry.client import HttpSettings
-from app.registry.egress import parse_allowed_origin
-from app.registry.examination import Examination
-from app.registry.gate import Gate
-from app.registry.http import HttpRegistry
-from app.registry.proof import Verification, VerifyingRegistry
-from app.registry.retry import RetryingRegistry
-from app.registry.secrets import DiscreetRegistry
-from app.registry.wire import parse_registry_url
+from app.registry.distribution.probe import Examination
+from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.registry import HttpRegistry
+from app.registry.wrappers.redact import DiscreetRegistry
+from app.registry.wrappers.retry import RetryingRegistry
+from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.push.given import Run
 from tests.registry.vendors.vendor import Vendor
 from tests.support.lapse import Lapse

@@ -1,0 +1,1 @@
+"""What OpenAPI has to know beyond the routes."""

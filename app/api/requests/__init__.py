@@ -1,0 +1,1 @@
+"""What a request carries: body, options, header fields."""

@@ -1,0 +1,113 @@
+"""What is answered of a resumable upload, in the words of both protocols at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from http import HTTPStatus
+
+from fastapi import Request, Response
+
+from app.api import job_response
+from app.api.context import ApiContext
+from app.api.json_response import JSONAnswer
+from app.api.problems import PROBLEM_JSON, describe, problem_response
+from app.api.requests.upload_headers import INTEROP_VERSIONS, PARTIAL_UPLOAD, TUS_VERSION
+from app.errors import TarmacError
+from app.jobs.resumable import (
+    HASHES,
+    LengthMismatch,
+    OffsetMismatch,
+    ProofMismatch,
+    Shown,
+    TurnTaken,
+    UploadEnded,
+)
+
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation"
+TYPES = "https://iana.org/assignments/http-problem-types#"
+_CHECKSUM_MISMATCH = 460  # of tus; no registered status
+_DRAFT_TYPES: Mapping[type[TarmacError], str] = {
+    OffsetMismatch: "mismatching-upload-offset",
+    LengthMismatch: "inconsistent-upload-length",
+    UploadEnded: "completed-upload",
+}
+
+
+def speaks_tus(request: Request) -> bool:
+    return "tus-resumable" in request.headers
+
+
+def common_headers(request: Request, context: ApiContext) -> dict[str, str]:
+    """Of every answer below /uploads."""
+    headers = {
+        "Tus-Resumable": TUS_VERSION,
+        "Cache-Control": "no-store",
+        "Upload-Limit": f"max-size={context.max_upload_bytes}",
+    }
+    version = request.headers.get("upload-draft-interop-version", "")
+    if version in INTEROP_VERSIONS:
+        headers["Upload-Draft-Interop-Version"] = version
+    return headers
+
+
+def discovery_headers(context: ApiContext) -> dict[str, str]:
+    return {
+        "Tus-Version": TUS_VERSION,
+        "Tus-Extension": EXTENSIONS,
+        "Tus-Max-Size": str(context.max_upload_bytes),
+        "Tus-Checksum-Algorithm": ",".join(HASHES),
+        "Accept-Patch": PARTIAL_UPLOAD,
+    }
+
+
+def described(shown: Shown, limit: int) -> dict[str, str]:
+    """The upload as header fields. A part of a concatenation that is put together has none of its own."""
+    state = shown.state
+    left = max(0, int((shown.expires_at - datetime.now(UTC)).total_seconds()))
+    headers = {
+        "Upload-Offset": str(shown.offset),
+        "Upload-Complete": "?1" if state.complete else "?0",
+        "Upload-Expires": format_datetime(shown.expires_at, usegmt=True),
+        "Upload-Limit": f"max-size={limit}, max-age={left}",
+    }
+    if state.length is None:
+        headers["Upload-Defer-Length"] = "1"
+    else:
+        headers["Upload-Length"] = str(state.length)
+    if state.metadata:
+        headers["Upload-Metadata"] = state.metadata
+    if state.concat:
+        headers["Upload-Concat"] = state.concat
+    if state.job:
+        headers["Tarmac-Job"] = f"/jobs/{state.job}"
+    return headers
+
+
+def answer_to(request: Request, shown: Shown, headers: Mapping[str, str], *, created: bool = False) -> Response:
+    """204, or 201 to the one who created it. A client of the draft that sent the last byte gets what /push answers."""
+    if shown.state.complete and shown.job is not None and not speaks_tus(request) and request.method != "HEAD":
+        return JSONAnswer(job_response.document(shown.job), 202, {**headers, "Location": f"/jobs/{shown.job.id}"})
+    if created:
+        return Response(status_code=201, headers={**headers, "Location": f"/uploads/{shown.state.id}"})
+    return Response(status_code=204, headers=dict(headers))
+
+
+def problem_answer(request: Request, error: TarmacError, headers: Mapping[str, str]) -> Response:
+    """With the draft's problem types to its clients, and tus's own status for a checksum."""
+    answer = problem_response(error, headers)
+    if isinstance(error, ProofMismatch) and speaks_tus(request):
+        answer.status_code = _CHECKSUM_MISMATCH
+    if isinstance(error, TurnTaken):
+        answer.status_code = HTTPStatus.LOCKED
+    if speaks_tus(request) or type(error) not in _DRAFT_TYPES:
+        return answer
+    status = HTTPStatus.CONFLICT if isinstance(error, OffsetMismatch) else HTTPStatus.BAD_REQUEST
+    content = describe(error.problem, status) | {"type": TYPES + _DRAFT_TYPES[type(error)]}
+    if isinstance(error, OffsetMismatch):
+        content |= {"expected-offset": error.expected, "provided-offset": error.provided}
+    return JSONAnswer(content, status, dict(headers), PROBLEM_JSON)
+
+
+__all__ = ["answer_to", "common_headers", "described", "discovery_headers", "problem_answer"]

@@ -1,0 +1,1 @@
+"""The web page, the API page and the guide."""

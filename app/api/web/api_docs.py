@@ -1,0 +1,60 @@
+"""`/docs`: the API's documentation in the browser, without internet. FastAPI's own page loads its parts from a CDN."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import RedirectResponse
+
+from app.api.base_path import address_of
+from app.api.json_response import JSONAnswer
+from app.api.web.static_asset import Asset
+
+_PAGE = Path(__file__).parents[1] / "page"
+_SWAGGER = _PAGE / "vendor" / "swagger-ui"
+_FILES = {
+    "docs.js": _PAGE / "docs.js",
+    "swagger-ui-bundle.js": _SWAGGER / "swagger-ui-bundle.js",
+    "swagger-ui.css": _SWAGGER / "swagger-ui.css",
+    "favicon-32x32.png": _SWAGGER / "favicon-32x32.png",
+}
+# swagger-ui sets inline styles and draws its icons from data: addresses; scripts come from here alone
+_POLICY = (
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+@cache
+def docs_router() -> APIRouter:
+    """`/docs`, its files (2 MB, read once) and `/openapi.json`. The app itself is made without any of them."""
+    page = Asset.read(_PAGE / "docs.html", _POLICY)
+    assets = {name: Asset.read(file, _POLICY) for name, file in _FILES.items()}
+    router = APIRouter(include_in_schema=False)
+
+    @router.head("/docs")
+    @router.get("/docs")
+    async def docs(request: Request) -> Response:
+        return page.response(request)
+
+    @router.head("/openapi.json")
+    @router.get("/openapi.json")
+    async def openapi(request: Request) -> Response:
+        return JSONAnswer(request.app.openapi() | {"servers": [{"url": address_of("") or "/"}]})
+
+    @router.head("/docs/")
+    @router.get("/docs/")
+    async def docs_below() -> Response:
+        return RedirectResponse("/docs", 308)  # the page's links are relative to this
+
+    @router.head("/docs/{name}")
+    @router.get("/docs/{name}")
+    async def docs_file(request: Request, name: str) -> Response:
+        asset = assets.get(name)
+        if asset is None:
+            return Response("no such file of this page; see /docs\n", 404, media_type="text/plain")
+        return asset.response(request)
+
+    return router

@@ -1,0 +1,43 @@
+"""`/`: the page. Plain ES modules and one style sheet, all from here; nothing is built."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.web.static_asset import Asset
+
+_PAGE = Path(__file__).parents[1] / "page"
+_STATION = _PAGE / "station"
+_TUS = _PAGE / "vendor" / "tus-js-client" / "tus.min.js"
+# Not even a style may stand in the page: what an archive calls itself is shown in it.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+
+@cache
+def front_router() -> APIRouter:
+    """`/` and, below `/page/`, its files (150 KB, read once)."""
+    page = Asset.read(_STATION / "index.html", _POLICY)
+    files = [path for path in sorted(_STATION.iterdir()) if path.suffix in (".js", ".css", ".svg")]
+    assets = {path.name: Asset.read(path, _POLICY) for path in (*files, _TUS)}
+    router = APIRouter(include_in_schema=False)
+
+    @router.head("/")
+    @router.get("/")
+    async def show_page(request: Request) -> Response:
+        return page.response(request)
+
+    @router.head("/page/{name}")
+    @router.get("/page/{name}")
+    async def show_file(request: Request, name: str) -> Response:
+        asset = assets.get(name)
+        if asset is None:
+            return Response("no such file of this page\n", 404, media_type="text/plain")
+        return asset.response(request)
+
+    return router

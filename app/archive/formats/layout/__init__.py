@@ -1,0 +1,1 @@
+"""The parts of an OCI image layout reader."""

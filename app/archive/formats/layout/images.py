@@ -1,0 +1,147 @@
+"""From the descriptors of index.json to images: one per digest, referrers with what they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from app.archive.formats.layout.names import Listed, TopLevel, canonical
+from app.archive.formats.layout.tagged_referrers import detach
+from app.archive.formats.reading.manifest_graph import Graph
+from app.archive.formats.reading.reader import enumerated
+from app.archive.model import Attached, ImageEntry, Limits
+from app.archive.placeholders import is_name, split_names
+from app.errors import LimitExceeded
+from app.oci import Descriptor, Digest
+
+
+def collect(entries: Iterable[Listed], limits: Limits) -> tuple[TopLevel, ...]:
+    """In order of first appearance. A tag alone is dropped where another descriptor of the same content has the full
+    name with that tag. Raises LimitExceeded."""
+    found: dict[Digest, tuple[Descriptor, tuple[dict[str, None], ...]]] = {}
+    for entry in entries:
+        digest, name = entry.descriptor.digest, entry.name
+        _, known = found.setdefault(digest, (entry.descriptor, ({}, {}, {}, {})))
+        for names, text in zip(known, (name.full, name.bare_tag, name.path, name.placeholder), strict=True):
+            if text is not None:
+                names[text] = None
+        if sum(map(len, known)) > limits.tags:
+            raise LimitExceeded(f"image {digest} has more than {limits.tags} names")
+    return tuple(
+        TopLevel(first, tuple(names), tuple(tags), paths=tuple(paths), placeholders=tuple(others))
+        for first, (names, tags, paths, others) in found.values()
+    )
+
+
+def name_by_repo_tags(
+    top_levels: Sequence[TopLevel], graph: Graph, repo_tags: Mapping[Digest, tuple[str, ...]]
+) -> tuple[tuple[TopLevel, ...], tuple[str, ...]]:
+    """Give those that have no full name the RepoTags of the same image (`repo_tags` is by config digest; for an index
+    docker and containerd list one of its images). Where both name an image, index.json counts; a note tells of names
+    that only manifest.json has."""
+    nameless = [
+        image.digest for image in top_levels if not (image.names or image.paths) and image.digest not in graph.parents
+    ]
+    owners = graph.first_owners(nameless)
+    found: dict[Digest, dict[str, None]] = {}
+    for manifest in graph.manifests.values():
+        owner = owners.get(manifest.descriptor.digest)
+        if owner is not None and manifest.config is not None:
+            found.setdefault(owner, {}).update(dict.fromkeys(repo_tags.get(manifest.config.digest, ())))
+    named = tuple(_with_names(image, split_names(found.get(image.digest, ()))) for image in top_levels)
+    known = {canonical(name) for image in named for name in image.names}
+    ignored = [name for names in repo_tags.values() for name in names if is_name(name) and canonical(name) not in known]
+    if not ignored:
+        return named, ()
+    return named, (f"manifest.json has names that index.json does not have; index.json counts: {enumerated(ignored)}",)
+
+
+def _with_names(image: TopLevel, found: tuple[tuple[str, ...], tuple[str, ...]]) -> TopLevel:
+    """A tag alone gives way to a name."""
+    names, placeholders = found
+    if placeholders:
+        image = replace(image, placeholders=tuple(dict.fromkeys((*image.placeholders, *placeholders))))
+    return replace(image, names=names, bare_tags=()) if names else image
+
+
+def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tuple[ImageEntry, ...]:
+    """Every top-level is an image of its own, but for what has no name and either lies in an index that is listed too
+    (oras lists children) or refers to something in the archive by `subject`, and for what a tag ties to something in
+    the archive. Raises LimitExceeded."""
+    standing, attached = detach(top_levels, graph)
+    images: dict[Digest, TopLevel] = {}
+    referring: dict[Digest, TopLevel] = {}
+    for each in standing:
+        subject = graph.subject(each.digest)
+        if each.is_named or (each.digest not in graph.parents and (subject is None or subject.digest not in graph)):
+            images[each.digest] = each
+        elif each.digest not in graph.parents:
+            referring[each.digest] = each
+    ownership = _Ownership(graph, images, (referring, attached), limits)
+    referrers, hanging = ownership.referrers(), ownership.attached()
+    if len({each for held in hanging.values() for each in held}) < len(set(attached)):
+        # tags that tie things to one another in a circle: each stands for itself
+        return assemble([replace(each, ties=False) for each in top_levels], graph, limits)
+    platforms = graph.platforms(images)
+    return tuple(
+        ImageEntry(
+            root=image.descriptor,
+            names=image.names,
+            paths=image.paths,
+            placeholders=image.placeholders,
+            bare_tags=image.bare_tags,
+            platforms=platforms[digest],
+            referrers=tuple(referrers.get(digest, ())),
+            attached=tuple(hanging.get(digest, ())),
+        )
+        for digest, image in images.items()
+    )
+
+
+class _Ownership:
+    """Which images a referrer belongs to: all that hold its subject, or on which its subject hangs."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        images: Mapping[Digest, TopLevel],
+        hanging: tuple[Mapping[Digest, TopLevel], Sequence[Attached]],
+        limits: Limits,
+    ) -> None:
+        self._graph = graph
+        self._images = images
+        self._referring, self._attached = hanging
+        self._tied: dict[Digest, list[Digest]] = {}
+        for each in self._attached:
+            self._tied.setdefault(each.root.digest, []).append(each.subject)
+        self._limit = limits.nodes * limits.depth
+        self._steps = 0
+
+    def referrers(self) -> dict[Digest, list[Descriptor]]:
+        found: dict[Digest, list[Descriptor]] = {}
+        for digest, referrer in self._referring.items():
+            for owner in self._owners(digest):
+                found.setdefault(owner, []).append(referrer.descriptor)
+        return found
+
+    def attached(self) -> dict[Digest, list[Attached]]:
+        found: dict[Digest, list[Attached]] = {}
+        for attached in self._attached:
+            for owner in self._owners(attached.subject):
+                found.setdefault(owner, []).append(attached)
+        return found
+
+    def _owners(self, digest: Digest) -> list[Digest]:
+        seen = {digest}
+        waiting = [digest]
+        for above in waiting:
+            self._steps += 1
+            if self._steps > self._limit:
+                raise LimitExceeded(f"relating referrers to images takes more than {self._limit} steps")
+            parents = [*self._graph.parents.get(above, ()), *self._tied.get(above, ())]
+            subject = self._graph.subject(above)
+            if above in self._referring and subject is not None:
+                parents.append(subject.digest)
+            waiting.extend(parent for parent in parents if parent not in seen)
+            seen.update(parents)
+        return [above for above in waiting if above in self._images]

@@ -1,0 +1,61 @@
+"""A layout whose index.json is itself the image: it lists one manifest for each platform and names none of them, as
+paketo's `pack` writes it (containers/skopeo#2463), or it has an `artifactType`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.archive.formats.reading.reader import Contents
+from app.archive.model import ImageEntry
+from app.errors import ArchiveError
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, parse_manifest, strict_json
+from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, INDEXES, OCI_INDEX
+
+INDEX = "index.json"
+NOTE = (
+    "index.json says what it is as a whole, or has one image for each of several platforms and names none: it is taken "
+    "for one image and pushed as the index that it is"
+)
+
+
+def read_whole(contents: Contents, listed: Sequence[Descriptor], images: Sequence[ImageEntry]) -> Manifest | None:
+    """index.json as the manifest that it is; None where it lists anything that might be an image of its own."""
+    extent = contents.extent(INDEX)
+    if extent is None or extent.size > MAX_MANIFEST_BYTES or any(image.names for image in images):
+        return None
+    raw = contents.source.read_at(extent.offset, extent.size)
+    if not _is_artifact(raw):
+        is_named = any(image.called for image in images)
+        if is_named or not _is_one_image(listed) or len(images) < len(listed):
+            return None
+    try:
+        return parse_manifest(raw, Descriptor(OCI_INDEX, Digest.of(raw), len(raw)))
+    except ArchiveError:  # good enough for a layout, but no index that a registry would take
+        return None
+
+
+def _is_artifact(raw: bytes) -> bool:
+    """Whether index.json says what it is an index of, as a UDS bundle does (uds-cli, oci.NewBundleIndex)."""
+    if b'"artifactType"' not in raw:  # descriptors may have one, too
+        return False
+    members = strict_json(raw, what=INDEX, limit=MAX_MANIFEST_BYTES)
+    return isinstance(members, dict) and isinstance(members.get("artifactType"), str) and bool(members["artifactType"])
+
+
+def _is_one_image(listed: Sequence[Descriptor]) -> bool:
+    digests = {str(each.digest) for each in listed}
+    platforms = []
+    for each in listed:
+        if each.media_type in INDEXES or each.platform is None:
+            return False
+        if each.platform.known:
+            platforms.append(each.platform)
+        elif each.annotations.get(ANNOTATION_DOCKER_SUBJECT) not in digests:
+            return False
+    return 1 < len(platforms) == len(set(platforms)) and len(digests) == len(listed)
+
+
+def whole_entry(index: Manifest, images: Sequence[ImageEntry]) -> ImageEntry:
+    """One image instead of `images`, the children."""
+    platforms = dict.fromkeys(platform for image in images for platform in image.platforms)
+    return ImageEntry(root=index.descriptor, platforms=tuple(platforms))

@@ -1,0 +1,26 @@
+"""The names of images where an archive begins with them, as those of regctl do: read before the rest of it is there."""
+
+from __future__ import annotations
+
+from app.archive.formats.docker_manifest import holds_docker_images, parse_entries
+from app.archive.formats.layout.names import embedded_name
+from app.archive.model import DEFAULT_LIMITS
+from app.archive.placeholders import split_names
+from app.oci import Descriptor, strict_json
+
+DOCUMENTS = ("index.json", "manifest.json")
+MAX_DOCUMENT_BYTES = 4 << 20  # what is larger names more than one repository
+
+
+def names_in(document: str, raw: bytes) -> tuple[str, ...]:
+    """The full names in one of DOCUMENTS; none where an image of it has none. Raises ArchiveError."""
+    value = strict_json(raw, what=document, limit=MAX_DOCUMENT_BYTES)
+    if holds_docker_images(value):
+        tags = [split_names(entry.tags)[0] for entry in parse_entries(value, DEFAULT_LIMITS)]
+        return tuple(tag for each in tags for tag in each) if all(tags) else ()
+    listed = value.get("manifests") if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        return ()
+    found = [embedded_name(Descriptor.parse(entry, document)) for entry in listed]
+    names = [name.full for name in found if name.placeholder is None]
+    return tuple(filter(None, names)) if all(names) else ()

@@ -1,0 +1,160 @@
+"""images.yaml and charts.yaml of a mindthegap bundle (its config/images_config.go and helm_charts_config.go): what is
+in the bundle and what it was called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.storage.tree import Wanted
+from app.archive.yaml import MAX_BYTES, Node, read_yaml
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive
+from app.oci import Reference
+
+MAX_LINES = 60_000  # of the plain form, an image or a URL on each
+IMAGES = "images.yaml"
+CHARTS = "charts.yaml"
+_CHARTS_PREFIX = "charts/"  # in the bundle only; at the destination a chart has no prefix
+_REGISTRY_KEYS = frozenset({"images", "tlsVerify", "credentials"})
+_CHARTS_KEYS = frozenset({"repositories", "chartURLs"})
+_REPOSITORY_KEYS = frozenset({"repoURL", "username", "password", "tlsVerify", "charts"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    wanted: tuple[Wanted, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_listing(contents: Contents) -> Listing:
+    """What both files list, each once. Raises LimitExceeded, MalformedArchive."""
+    images = contents.read(IMAGES, MAX_BYTES) or b""
+    charts = contents.read(CHARTS, MAX_BYTES) or b""
+    wanted = tuple(dict.fromkeys((*_images(images), *_charts(charts))))
+    if len(wanted) > contents.limits.nodes:
+        raise LimitExceeded(f"the bundle lists {len(wanted)} images; at most {contents.limits.nodes} are read")
+    return Listing(wanted, (*_shared(wanted), *_urls(charts)))
+
+
+def _images(raw: bytes) -> Iterator[Wanted]:
+    """Registry host -> `images` -> repository -> tags; or one image a line."""
+    lines = _lines(raw, IMAGES)
+    if not _is_yaml(lines):
+        yield from _plain_images(lines)
+        return
+    for registry, members in _mapping(read_yaml(raw, what=IMAGES), IMAGES).items():
+        where = f"{registry!r:.300} of {IMAGES}"
+        listed = _members(members, _REGISTRY_KEYS, where).get("images")
+        for repository, tags in _mapping(listed, f"`images` of {where}").items():
+            for tag in _texts(tags, f"{repository!r:.300} of {where}"):
+                yield _image(registry, repository, tag)
+
+
+def _lines(raw: bytes, what: str) -> list[str]:
+    """Raises LimitExceeded, and MalformedArchive for control characters and for what only some readers take for the end
+    of a line."""
+    if raw.count(b"\n") > MAX_LINES:
+        raise LimitExceeded(f"{what} has {raw.count(10)} lines; at most {MAX_LINES} are read")
+    try:
+        lines = [line.removesuffix("\r") for line in raw.decode("utf-8").split("\n")]
+    except UnicodeDecodeError as error:
+        raise MalformedArchive(f"{what} is not UTF-8 at byte {error.start}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.isprintable():
+            raise MalformedArchive(f"line {number} of {what} holds a tab or a control character")
+    return lines
+
+
+def _is_yaml(lines: Sequence[str]) -> bool:
+    """No image name holds a colon before a space or the end of its line; every YAML mapping does."""
+    text = [line.strip(" ") for line in lines]
+    return any(
+        line in {"---", "{}", "null", "~"} or line.endswith(":") or ": " in line
+        for line in text
+        if not line.startswith("#")
+    )
+
+
+def _plain_images(lines: Sequence[str]) -> Iterator[Wanted]:
+    for number, line in enumerate(lines, 1):
+        text = line.strip(" ")
+        if text and not text.startswith("#"):
+            try:
+                reference = Reference.parse(text)
+            except InvalidReference as error:
+                raise MalformedArchive(f"line {number} of {IMAGES} is no image name", content=str(error)) from None
+            tag = reference.tag or "latest"  # of name and digest, a bundle keeps the name
+            yield _image(reference.registry, reference.repository, tag)
+
+
+def _image(registry: str, repository: str, tag: str) -> Wanted:
+    path = f"{repository}:{tag}"
+    name = f"{registry}/{path}"
+    try:
+        is_whole = Reference.parse(name).repository == repository
+    except InvalidReference:
+        is_whole = False
+    # `alpine` of docker.io means library/alpine to everybody but the maker of bundles, who keeps it as it is
+    return Wanted(repository, tag, name=name) if is_whole else Wanted(repository, tag, path=path)
+
+
+def _charts(raw: bytes) -> Iterator[Wanted]:
+    repositories = _charts_members(raw).get("repositories")
+    for name, members in _mapping(repositories, f"`repositories` of {CHARTS}").items():
+        where = f"{name!r:.300} of {CHARTS}"
+        listed = _members(members, _REPOSITORY_KEYS, where).get("charts")
+        for chart, versions in _mapping(listed, f"`charts` of {where}").items():
+            for version in _texts(versions, f"{chart!r:.300} of {where}"):
+                tag = version.replace("+", "_")  # as helm pushes it: a tag has no plus sign
+                yield Wanted(_CHARTS_PREFIX + chart, tag, path=f"{chart}:{tag}")
+
+
+def _charts_members(raw: bytes) -> Mapping[str, Node]:
+    """Nothing for the plain form, which is a list of URLs."""
+    if not _is_yaml(_lines(raw, CHARTS)):
+        return {}
+    return _members(read_yaml(raw, what=CHARTS), _CHARTS_KEYS, CHARTS)
+
+
+def _urls(raw: bytes) -> Iterator[str]:
+    """A URL does not tell what the chart is called in the bundle, whose maker lists such charts by name as well."""
+    lines = _lines(raw, CHARTS)
+    plain = [text for line in lines if (text := line.strip(" ")) and not text.startswith("#")]
+    urls = _texts(_charts_members(raw).get("chartURLs"), "chartURLs") if _is_yaml(lines) else plain
+    if urls:
+        yield f"{CHARTS} lists {len(urls)} charts by URL only, which does not tell their names; they are not pushed"
+
+
+def _shared(wanted: Sequence[Wanted]) -> Iterator[str]:
+    """A bundle keeps repositories without their registry, so the last one that was put in has won."""
+    first: dict[tuple[str, str], Wanted] = {}
+    pairs = ((first.setdefault((each.repository, each.tag), each), each) for each in wanted)
+    shared = [f"{other} and {each}" for other, each in pairs if other is not each]
+    if shared:
+        yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {enumerated(shared)}"
+
+
+def _mapping(value: Node, what: str) -> Mapping[str, Node]:
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise MalformedArchive(f"{what} is no mapping")
+
+
+def _members(value: Node, known: frozenset[str], what: str) -> Mapping[str, Node]:
+    members = _mapping(value, what)
+    if unknown := [repr(key) for key in members if key not in known]:
+        raise MalformedArchive(f"{what} has keys that no bundle has", content=enumerated(unknown))
+    return members
+
+
+def _texts(value: Node, what: str) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, list):
+        texts = [each for each in value if isinstance(each, str)]
+        if len(texts) == len(value):
+            return texts
+    raise MalformedArchive(f"{what} is no list of texts")

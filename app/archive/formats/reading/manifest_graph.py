@@ -1,0 +1,269 @@
+"""Graph: every manifest that descriptors lead to, read and verified, and where the blobs lie."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from app.archive.formats.reading.reader import Contents, enumerated, tells
+from app.archive.formats.uds_packages import may_be_package, read_package
+from app.archive.model import NO_FAULTS, Extent, Fault
+from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, SizeMismatch
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest
+from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, is_manifest
+
+# what is wrong with one manifest or config, and not with the archive
+UNUSABLE: tuple[type[ArchiveError], ...] = (MalformedArchive, DigestMismatch, SizeMismatch)
+MAX_PLATFORMS = 100  # told of one image; Docker's largest official images have below 20
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """manifests  verified against digest and size; the platform of an image is in its `descriptor`, taken from its
+               config where the descriptor says none
+    blobs      every config, layer and child of an unknown type that is there; neither size nor digest is verified yet
+    parents    of a manifest: the indexes that list it, and the manifests that have it as a layer
+    notes      what is absent and may be
+    faults     why a manifest or blob that is there cannot be used"""
+
+    manifests: Mapping[Digest, Manifest]
+    blobs: Mapping[Digest, Extent]
+    parents: Mapping[Digest, tuple[Digest, ...]]
+    notes: tuple[str, ...]
+    faults: Mapping[Digest, Fault] = field(default_factory=lambda: NO_FAULTS)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self.manifests
+
+    def subject(self, digest: Digest) -> Descriptor | None:
+        """Return what the manifest refers to; None if that is nothing, or the manifest is not there."""
+        manifest = self.manifests.get(digest)
+        return None if manifest is None else manifest.subject
+
+    def platforms(self, roots: Iterable[Digest]) -> dict[Digest, tuple[Platform, ...]]:
+        """Of an image, or of the images below an index, each once, MAX_PLATFORMS at most; those of attestations are
+        left out."""
+        found: dict[Digest, tuple[Platform, ...]] = {}
+        return {root: self._platforms(root, found) for root in roots}
+
+    def _platforms(self, digest: Digest, found: dict[Digest, tuple[Platform, ...]]) -> tuple[Platform, ...]:
+        if digest in found:
+            return found[digest]
+        manifest = self.manifests.get(digest)
+        if manifest is None:
+            return ()
+        platform = manifest.descriptor.platform
+        platforms: dict[Platform, None] = {}
+        if not manifest.is_index and platform is not None and tells(platform):
+            platforms[platform] = None
+        for child in manifest.manifests:  # Limits.depth bounds the recursion
+            if child.digest in self and len(platforms) < MAX_PLATFORMS:
+                platforms.update(dict.fromkeys(self._platforms(child.digest, found)))
+        found[digest] = tuple(islice(platforms, MAX_PLATFORMS))
+        return found[digest]
+
+    def first_owners(self, roots: Iterable[Digest]) -> Mapping[Digest, Digest]:
+        """For every manifest at or below `roots`: the first of them above it."""
+        owners: dict[Digest, Digest] = {}
+        for root in roots:
+            waiting = [root]
+            for digest in waiting:
+                if digest in self and digest not in owners:
+                    owners[digest] = root
+                    waiting.extend(child.digest for child in self.manifests[digest].children)
+        return owners
+
+
+def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
+    """Follow `roots` down to the last blob. What is missing is not in the graph, and what cannot be used has its reason
+    in `faults`: whether an image is whole is a question for the push, which knows what of it is wanted.
+
+    Raises LimitExceeded, and what `ReadAt` raises."""
+    reading = _Reading(contents)
+    waiting = deque((root, 1) for root in roots)
+    reading.asked.update(root.digest for root, _ in waiting)
+    while waiting:
+        descriptor, depth = waiting.popleft()
+        manifest = reading.manifest(descriptor, depth)
+        if manifest is None:
+            continue
+        reading.charge(manifest)
+        for child in manifest.children:
+            if is_manifest(child.media_type):
+                reading.expect(child.digest, manifest)
+                waiting.append((child, depth + 1))
+            else:  # image-spec: an index may list what no reader knows; it travels as it is
+                reading.blob(child, descriptor.digest)
+        for blob in manifest.blobs:
+            reading.blob(blob, descriptor.digest)
+        for package in filter(may_be_package, filter(reading.holds, manifest.layers)):
+            reading.carry(read_package(contents, package), (manifest.descriptor.digest,))
+    return reading.graph()
+
+
+class _Reading:
+    """A graph while it is read. A true digest cannot lie on a circle; depth and the set of what was seen bound the
+    walk all the same (GHSA of other clients: an index that lists itself was followed for ever)."""
+
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
+        self.limits = contents.limits
+        self.manifests: dict[Digest, Manifest] = {}
+        self.parents: dict[Digest, dict[Digest, None]] = {}
+        self._depths: dict[Digest, int] = {}
+        self._blobs: dict[Digest, Extent] = {}
+        self._faults: dict[Digest, Fault] = {}
+        self._incomplete: dict[Digest, None] = {}  # manifests that are missing, or lack a blob
+        self._absent: dict[Digest, None] = {}
+        self._bytes = 0
+        self._references = 0
+        self.asked: set[Digest] = set()  # roots and children of indexes: others are known as layers alone
+        self._carried: dict[Digest, dict[Digest, Descriptor]] = {}  # by the manifest that they go with
+
+    def manifest(self, descriptor: Descriptor, depth: int) -> Manifest | None:
+        """None where it is missing or cannot be used, or was read at this depth or below already. One that comes up
+        again further down is followed again, so that `depth` is that of the longest way: later walks may rely on it."""
+        if depth > self.limits.depth:
+            raise LimitExceeded(f"manifest {descriptor.digest} lies deeper than {self.limits.depth} indexes")
+        if self._depths.get(descriptor.digest, 0) >= depth:
+            self._same(self.manifests.get(descriptor.digest), descriptor)
+            return None
+        self._depths[descriptor.digest] = depth
+        known = self.manifests.get(descriptor.digest)
+        self._same(known, descriptor)
+        return known if known is not None else self._read(descriptor)
+
+    def carry(self, package: Manifest | None, parents: Iterable[Digest]) -> None:
+        """What the archive holds of `package` goes with `parents`, which have its manifest as a layer."""
+        if package is None:
+            return
+        self.charge(package)
+        for blob in package.blobs:
+            extent = self._blobs.get(blob.digest) or self._extent(blob.digest)
+            if extent is None or extent.size != blob.size:
+                continue
+            self._blobs[blob.digest] = extent
+            for parent in parents:
+                self._carried.setdefault(parent, {})[blob.digest] = blob
+
+    def expect(self, child: Digest, parent: Manifest) -> None:
+        """An index lists it, or a manifest among its layers. Too many are refused by the lists, before one of them is
+        read."""
+        self.parents.setdefault(child, {})[parent.descriptor.digest] = None
+        if parent.is_index:
+            self.asked.add(child)
+        if len(self.parents) > self.limits.nodes:
+            raise LimitExceeded(f"the indexes of the archive list more than {self.limits.nodes} manifests; split it")
+
+    def charge(self, manifest: Manifest) -> None:
+        """Counted also where it is followed again: on many levels that costs many times as much."""
+        self._references += 1 + len(manifest.layers) + len(manifest.manifests)
+        if self._references > self.limits.references:
+            raise LimitExceeded(f"the manifests of the archive refer to more than {self.limits.references} things")
+
+    def _same(self, known: Manifest | None, descriptor: Descriptor) -> None:
+        """One digest described in two ways would be one thing to us and another to the next reader."""
+        if known is None:
+            return
+        digest = descriptor.digest
+        if known.descriptor.size != descriptor.size:
+            sizes = f"{known.descriptor.size} bytes and with {descriptor.size} bytes"
+            self._faults[digest] = Fault(SizeMismatch, f"manifest {digest} is described with {sizes}")
+        if known.descriptor.media_type != descriptor.media_type:
+            types = f"{known.descriptor.media_type} and as {descriptor.media_type}"
+            self._faults[digest] = Fault(MalformedArchive, f"manifest {digest} is described as {types}")
+
+    def _read(self, descriptor: Descriptor) -> Manifest | None:
+        digest = descriptor.digest
+        try:
+            raw = self.contents.read(self.contents.place(digest), MAX_MANIFEST_BYTES)
+        except MalformedArchive as error:
+            self._faults[digest] = Fault.of(error)
+            return None
+        if raw is None:
+            self._incomplete[digest] = None
+            return None
+        self._bytes += len(raw)
+        if len(self.manifests) >= self.limits.nodes or self._bytes > self.limits.manifests_bytes:
+            raise LimitExceeded(
+                f"the archive holds more than {self.limits.nodes} manifests or {self.limits.manifests_bytes} bytes of "
+                "them; split it"
+            )
+        try:
+            manifest = parse_manifest(raw, descriptor)
+        except UNUSABLE as error:
+            self._faults[digest] = Fault.of(error)
+            return None
+        self.manifests[digest] = self._with_platform(manifest)
+        return manifest
+
+    def _with_platform(self, manifest: Manifest) -> Manifest:
+        """A platform without os or architecture is none: the config says it."""
+        descriptor, config = manifest.descriptor, manifest.config
+        if is_stated(descriptor) or config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
+            return manifest
+        extent = self._extent(config.digest)
+        read = None if extent is None else self.contents.config(extent)
+        if read is None or not read.platform.known:
+            return manifest
+        return replace(manifest, descriptor=replace(descriptor, platform=read.platform))
+
+    def blob(self, descriptor: Descriptor, parent: Digest) -> None:
+        extent = self._blobs.get(descriptor.digest) or self._extent(descriptor.digest)
+        if extent is not None:
+            self._blobs[descriptor.digest] = extent
+        elif descriptor.urls or descriptor.media_type in NON_DISTRIBUTABLE:
+            self._absent[descriptor.digest] = None
+            return
+        elif descriptor.data is not None:
+            return
+        if extent is None or extent.size != descriptor.size:
+            self._incomplete[parent] = None
+
+    def holds(self, descriptor: Descriptor) -> bool:
+        return descriptor.digest in self._blobs
+
+    def _extent(self, digest: Digest) -> Extent | None:
+        """None where no file has the content; where a link leads nowhere, or files differ, that is its fault."""
+        try:
+            return self.contents.extent(self.contents.place(digest))
+        except MalformedArchive as error:
+            self._faults[digest] = Fault.of(error)
+            return None
+
+    def graph(self) -> Graph:
+        notes = []
+        if self._absent:
+            absent = enumerated([str(digest) for digest in self._absent])
+            notes.append(f"not in the archive and not pushed, as their manifests allow (foreign layers): {absent}")
+        notes.extend(self._leave_packages())
+        parents = {digest: tuple(above) for digest, above in self.parents.items()}
+        manifests = {digest: held for digest, held in self.manifests.items() if digest not in self._faults}
+        return Graph(manifests, self._blobs, parents, tuple(notes), self._faults)
+
+    def _leave_packages(self) -> Iterator[str]:
+        """A bundle may leave optional parts of a package out: its manifest, which a registry would refuse, is then a
+        layer as any, and what is there of it goes with the bundle. So is what is listed as a layer alone, and is no
+        manifest that can be read."""
+        unreadable = (digest for digest, fault in self._faults.items() if fault.kind is MalformedArchive)
+        unusable = (*self._incomplete, *unreadable)
+        opaque = [digest for digest in dict.fromkeys(unusable) if digest in self.parents and digest not in self.asked]
+        for digest in opaque:
+            self._faults.pop(digest, None)
+            self.carry(self.manifests.pop(digest, None), self.parents[digest])
+        for digest, blobs in self._carried.items():
+            if digest in self.manifests:
+                self.manifests[digest] = replace(self.manifests[digest], carried=tuple(blobs.values()))
+        if opaque:
+            shown = enumerated([str(digest) for digest in opaque])
+            yield f"manifests that are listed as layers, and are not whole, are pushed as layers alone: {shown}"
+
+
+def is_stated(descriptor: Descriptor) -> bool:
+    """Return whether `descriptor` says the platform of its image, or is one of BuildKit's attestations, which have
+    none."""
+    if ANNOTATION_DOCKER_SUBJECT in descriptor.annotations:
+        return True
+    return descriptor.platform is not None and descriptor.platform.complete

@@ -1,0 +1,127 @@
+"""Contents: a tar that was indexed, to be read by name. What the readers of the formats share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from app.archive.manifests.image_config import ImageConfig, ImageConfigs
+from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
+from app.archive.tar.index import TarIndex, normalise
+from app.errors import LimitExceeded
+from app.oci import Digest, Platform, count_values
+
+_HEAD = 512  # one tar block: holds every magic number, that of tar at byte 257 too
+MAX_SHOWN = 10  # names or digests in one message
+MAX_CHARACTERS = 400  # of each of them
+MAX_PLATFORM = 100  # characters of os/architecture/variant; real ones have below 20
+
+
+def blob_name(digest: Digest) -> str:
+    """Where an OCI image layout keeps content (image-spec image-layout.md)."""
+    return f"blobs/{digest.algorithm}/{digest.encoded}"
+
+
+@dataclass(slots=True)
+class _Read:
+    """What was read of one archive so far."""
+
+    size: int = 0
+    values: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """`read` and `extent` follow links within the archive and give None where there is no such file; `place` tells the
+    name under which this kind of archive keeps content. All names are relative to `directory`, which is empty or ends
+    with a slash; links are not, they may lead out of it."""
+
+    index: TarIndex
+    source: ReadAt
+    limits: Limits = DEFAULT_LIMITS
+    place: Callable[[Digest], str] = blob_name
+    directory: str = ""
+    configs: ImageConfigs = field(default_factory=ImageConfigs, repr=False)
+    inner: dict[int, Compression] = field(default_factory=dict, repr=False)  # `TarIndex.compressed` of inner archives
+    _read: _Read = field(default_factory=_Read, repr=False)
+
+    def below(self, directory: str) -> Contents:
+        """Return what lies in `directory`, which is empty or ends with a slash, as if it were the root."""
+        return replace(self, directory=self.directory + directory)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all members, in archive order."""
+        if not self.directory:
+            yield from self.index.members
+            return
+        start = len(self.directory)
+        for name in self.index.members:
+            if name.startswith(self.directory):
+                yield name[start:]
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """A document. Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
+        raw = self.index.read(normalise(self.directory + name), self.source, limit)
+        return None if raw is None else self._charged(raw)
+
+    def read_extent(self, extent: Extent) -> bytes:
+        """A document whose size the caller has bounded. Raises LimitExceeded, and what `ReadAt` raises."""
+        return self._charged(self.source.read_at(extent.offset, extent.size))
+
+    def extent(self, name: str) -> Extent | None:
+        """Raises MalformedArchive."""
+        return self.index.extent(normalise(self.directory + name))
+
+    def config(self, extent: Extent) -> ImageConfig | None:
+        """Return an image config; None for one that cannot be read. Raises LimitExceeded, and what `ReadAt` raises."""
+        if extent.size > self.limits.config_bytes:
+            return None
+        if extent not in self.configs:
+            self.configs.add(extent, self.read_extent(extent))
+        return self.configs[extent]
+
+    def spare_config(self, extent: Extent) -> ImageConfig | None:
+        """As `config`, for what can do without it: beyond the limits None, and nothing that counts for other documents.
+        Raises what `ReadAt` raises."""
+        if extent.size > self.limits.config_bytes:
+            return None
+        if extent not in self.configs:
+            if not self.configs.has_room(extent.size):
+                return None
+            self.configs.add_spare(extent, self.source.read_at(extent.offset, extent.size))
+        return self.configs[extent]
+
+    def compression(self, extent: Extent) -> Compression:
+        """Return how the bytes are compressed, as the first of them tell. Nothing is read for it."""
+        return self.inner.get(extent.offset) or self.index.compression(extent)
+
+    def is_plain_tar(self, extent: Extent) -> bool:
+        """Also true for the tar of nothing, which is all zeros."""
+        if self.compression(extent) is not Compression.NONE:
+            return False
+        head = self._head(extent)
+        return len(head) == _HEAD and (head[257:262] == b"ustar" or not any(head))
+
+    def _charged(self, raw: bytes) -> bytes:
+        self._read.size += len(raw)
+        self._read.values += count_values(raw)
+        if self._read.size > self.limits.documents_bytes or self._read.values > self.limits.values:
+            raise LimitExceeded(
+                f"the documents of the archive have more than {self.limits.documents_bytes} bytes or "
+                f"{self.limits.values} values; split it"
+            )
+        return raw
+
+    def _head(self, extent: Extent) -> bytes:
+        return self.source.read_at(extent.offset, min(extent.size, _HEAD))
+
+
+def tells(platform: Platform | None) -> bool:
+    """Whether this is a platform to be shown and chosen by."""
+    return platform is not None and platform.known and len(str(platform)) <= MAX_PLATFORM
+
+
+def enumerated(things: list[str]) -> str:
+    """At most MAX_SHOWN of `things` for a message, which must not grow with the archive."""
+    more = len(things) - MAX_SHOWN
+    return ", ".join(thing[:MAX_CHARACTERS] for thing in things[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,215 @@
+"""The storage of a registry: what CNCF distribution keeps on disk (registry/storage/paths.go), as several writers put
+it into a tar.
+
+    docker/registry/v2/blobs/sha256/<hh>/<hex>/data                          layers, configs, manifests, indexes
+    docker/registry/v2/repositories/<path>/_manifests/tags/<tag>/current/link    what a tag points to
+    docker/registry/v2/repositories/<path>/_manifests/revisions/sha256/<hex>/link    manifests of that repository
+
+A link holds a digest and nothing else. Media types are not kept; a manifest tells its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from app.archive.formats.reading.manifest_graph import UNUSABLE, read_graph
+from app.archive.formats.reading.reader import Contents
+from app.archive.model import Archive, Fault, ImageEntry
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Reference, media_type_of, strict_json, verify
+from app.oci.media_types import OCI_MANIFEST, is_manifest
+
+ROOT = "docker/registry/v2"
+_REPOSITORIES = f"{ROOT}/repositories"
+_CURRENT = "/current/link"
+_BLOBS = f"{ROOT}/blobs/"
+_DATA = "/data"
+_TAG = re.compile(rf"{_REPOSITORIES}/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+){_CURRENT}")
+_STORAGE = re.compile(
+    rf"(?P<slash>^|/){ROOT}(?:/(?P<part>[^/]*)|$)"
+)  # the first one: a repository may be called so, too
+MAX_LINK_BYTES = 256  # sha512:<128 hex> has 135
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A tag of the tree that is to be pushed, or with `digest` a manifest: under `name`, where the registry that it
+    came from is known, else under its `path`. One of the two is set."""
+
+    repository: str
+    tag: str
+    name: str | None = None
+    path: str | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        return self.name or self.path or f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A wanted tag and the manifest that it points to, whose bytes were checked; or why that cannot be used."""
+
+    wanted: Wanted
+    root: Descriptor
+    fault: Fault | None = None
+
+
+def blob_place(digest: Digest) -> str:
+    return f"{_BLOBS}{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}{_DATA}"
+
+
+def holds_tree(contents: Contents) -> bool:
+    return any(name == ROOT or name.startswith(f"{ROOT}/") for name in contents.names())
+
+
+def storages(contents: Contents) -> tuple[str, ...]:
+    """The directories in which a storage lies: empty for the root, else with a slash at the end. If one of them is
+    whole, with repositories and blobs, those that are not do not count."""
+    found: dict[str, set[str]] = {}
+    for name in contents.names():
+        if match := _STORAGE.search(name):
+            found.setdefault(name[: match.start()] + match["slash"], set()).add(match["part"] or "")
+    whole = tuple(directory for directory, parts in found.items() if parts >= {"repositories", "blobs"})
+    return whole or tuple(found)
+
+
+def holds_repositories(contents: Contents) -> bool:
+    return any(name.startswith(f"{_REPOSITORIES}/") for name in contents.names())
+
+
+def tags(contents: Contents) -> Iterator[tuple[str, str]]:
+    """Repository and tag of every tag in the tree, in archive order."""
+    for name in contents.names():
+        if name.endswith(_CURRENT) and (found := _TAG.fullmatch(name)):
+            yield found["repository"], found["tag"]
+
+
+def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...], tuple[Wanted, ...]]:
+    """What is wanted and there, and what is wanted and absent, as a registry over this tree would answer.
+
+    Raises LimitExceeded."""
+    if len(wanted) > contents.limits.nodes:
+        raise LimitExceeded(f"the storage has {len(wanted)} tags to push; at most {contents.limits.nodes} are read")
+    roots = _Roots(contents)
+    found, absent = [], []
+    for each in wanted:
+        try:
+            root = roots.of(each)
+            fault = _fault_of_name(each) if root is None else None
+        except UNUSABLE as error:
+            root, fault = None, _fault_of_name(each) or Fault.of(error)
+        if root is not None:
+            found.append(Found(each, root))
+        elif fault is not None:
+            found.append(unusable(each, fault))
+        else:
+            absent.append(each)
+    return tuple(found), tuple(absent)
+
+
+def _fault_of_name(wanted: Wanted) -> Fault | None:
+    """Of what is absent: whether it is because no registry could hold that name."""
+    if wanted.digest is not None:
+        return None
+    try:
+        Reference.parse_destination(f"{wanted.repository}:{wanted.tag}", "the name")
+    except InvalidReference as error:
+        return Fault.of(error)
+    return None
+
+
+def unusable(wanted: Wanted, fault: Fault) -> Found:
+    """Return a tag that leads to no manifest; a descriptor of nothing tells it apart from others."""
+    return Found(wanted, Descriptor(OCI_MANIFEST, Digest.of(str(wanted).encode()), 0), fault)
+
+
+class _Roots:
+    """The manifests that tags point to, each read once. A digest is verified before anything else is done with the
+    bytes, so that many names cannot be links to the same ones."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._known: dict[Digest, Descriptor | None] = {}
+        self._bytes = 0
+
+    def of(self, wanted: Wanted) -> Descriptor | None:
+        manifests = f"{_REPOSITORIES}/{wanted.repository}/_manifests"
+        digest = wanted.digest or self._link(f"{manifests}/tags/{wanted.tag}{_CURRENT}")
+        if digest is None:
+            return None
+        revision = self._link(f"{manifests}/revisions/{digest.algorithm}/{digest.encoded}/link")
+        if revision is None:  # deleted; the registry, too, then says that there is no such manifest
+            return None
+        if revision != digest:
+            raise MalformedArchive(f"the link of revision {digest} in {wanted.repository} says {revision}")
+        if digest not in self._known:
+            self._known[digest] = self._read(digest)
+        return self._known[digest]
+
+    def _link(self, name: str) -> Digest | None:
+        raw = self._contents.read(name, MAX_LINK_BYTES)
+        if raw is None:
+            return None
+        try:
+            return Digest.parse(raw.decode("ascii"))
+        except (UnicodeDecodeError, MalformedArchive):
+            raise MalformedArchive(f"what {name!r:.400} holds is not a digest", content=f"{raw[:80]!r}") from None
+
+    def _read(self, digest: Digest) -> Descriptor | None:
+        raw = self._contents.read(blob_place(digest), MAX_MANIFEST_BYTES)
+        if raw is None:
+            return None
+        self._bytes += len(raw)
+        if self._bytes > self._contents.limits.manifests_bytes:
+            raise LimitExceeded(
+                f"the archive holds more than {self._contents.limits.manifests_bytes} bytes of manifests; split it"
+            )
+        return describe(raw, digest)
+
+
+def describe(raw: bytes, digest: Digest) -> Descriptor:
+    """Return the descriptor of a manifest, whose media type is kept nowhere else. Raises DigestMismatch,
+    MalformedArchive."""
+    what = f"manifest {digest}"
+    descriptor = Descriptor("", digest, len(raw))
+    verify(raw, descriptor, what)
+    members = strict_json(raw, what=what, limit=MAX_MANIFEST_BYTES)
+    media_type = media_type_of(members) if isinstance(members, dict) else ""
+    if not is_manifest(media_type) or members.get("schemaVersion") == 1:
+        raise MalformedArchive(
+            f"{what}, to which a tag points, is no image manifest and no index of today; leave it out",
+            content=f"its media type is {media_type!r:.100}",
+        )
+    return replace(descriptor, media_type=media_type)
+
+
+def count_stray(contents: Contents, archive: Archive) -> int:
+    """How many blobs of the tree nothing in `archive`, which was read from it, leads to."""
+    reached = {blob_place(digest) for digest in (*archive.manifests, *archive.blobs)}
+    blobs = (name for name in contents.names() if name.startswith(_BLOBS) and name.endswith(_DATA))
+    return sum(name not in reached for name in blobs)
+
+
+def read_archive(contents: Contents, name: str, found: Sequence[Found], notes: Sequence[str]) -> Archive:
+    """The Archive of the format `name` that holds what was found; one image per digest, with all of its names.
+
+    Raises what `read_graph` raises, and LimitExceeded."""
+    roots: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
+    faults = {each.root.digest: each.fault for each in found}
+    for each in found:
+        _, names, paths = roots.setdefault(each.root.digest, (each.root, {}, {}))
+        names.update(dict.fromkeys(filter(None, [each.wanted.name])))
+        paths.update(dict.fromkeys(filter(None, [each.wanted.path])))
+        if len(names) + len(paths) > contents.limits.tags:
+            raise LimitExceeded(f"image {each.root.digest} has more than {contents.limits.tags} names")
+    readable = [root for digest, (root, _, _) in roots.items() if faults[digest] is None]
+    graph = read_graph(replace(contents, place=blob_place), readable)
+    platforms = graph.platforms(roots)
+    images = tuple(
+        ImageEntry(root, tuple(names), tuple(paths), platforms=platforms[digest], fault=faults[digest])
+        for digest, (root, names, paths) in roots.items()
+    )
+    return Archive(name, images, graph.manifests, graph.blobs, (*notes, *graph.notes), faults=graph.faults)

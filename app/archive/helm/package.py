@@ -1,0 +1,152 @@
+"""Packaged Helm charts: gzip over a tar of one directory with Chart.yaml in it, which `helm package` puts first."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.archive.compression import decompressor
+from app.archive.helm.metadata import CHART_YAML, REQUIREMENTS_YAML
+from app.archive.model import Compression, Extent, Limits
+from app.archive.tar.header import BLOCK, octal
+from app.archive.tar.indexer import TarIndexer
+from app.archive.yaml import MAX_BYTES
+from app.errors import ArchiveError, LimitExceeded, MalformedArchive
+
+MAX_CHART_BYTES = 20 << 20  # as sent; it is held in memory while it is received. Helm itself cannot install 1 MiB
+MAX_UNPACKED_BYTES = 100 << 20  # what Helm reads of a chart at most
+MAX_AHEAD = 4 << 20  # unpacked bytes among which Chart.yaml has to begin, if a chart is sent alone
+HEAD_BYTES = 64 << 10  # of a chart in a tar, to see whether it is one
+MAX_HEAD_UNPACKED = 1 << 20  # which that unpacks to at most
+_SEPARATOR = re.compile(r"[/\\]")  # Helm reads charts that were packed on Windows
+
+
+class _Judge:
+    """Tells from the files that were indexed so far whether this is a chart: True, False, or None as long as that is
+    not known."""
+
+    def __init__(self, indexer: TarIndexer) -> None:
+        self.root: str | None = None
+        self._indexer = indexer
+        self._seen = 0
+        self._verdict: bool | None = None
+
+    def verdict(self) -> bool | None:
+        for member in self._indexer.files_from(self._seen):
+            self._seen += 1
+            root, *path = _SEPARATOR.split(member.name)
+            if self._verdict is None and (not path or self.root not in {None, root}):
+                self._verdict = False
+            elif self._verdict is None and path == [CHART_YAML]:
+                self._verdict = True
+            self.root = root if self.root is None else self.root
+        return self._verdict
+
+
+class HeldChart:
+    """Holds what is received as long as it may be a chart."""
+
+    def __init__(self, indexer: TarIndexer) -> None:
+        self.is_chart = False
+        self.plain: list[bytes] = []
+        self._indexer = indexer
+        self._judge = _Judge(indexer)
+        self._raw: list[bytes] = []
+        self._size = 0
+
+    def keep(self, chunk: bytes) -> None:
+        """As it came. Raises LimitExceeded for a chart that is too large."""
+        self._raw.append(chunk)
+        self._size += len(chunk)
+        if self.is_chart and self._size > MAX_CHART_BYTES:
+            raise LimitExceeded(f"the Helm chart has more than {MAX_CHART_BYTES} bytes")
+
+    def may_be(self, piece: bytes) -> bool:
+        """After `piece` was indexed. False if it is no chart; then `plain` has all that was unpacked so far. Raises
+        LimitExceeded."""
+        if self.is_chart:
+            if self._indexer.position > MAX_UNPACKED_BYTES:
+                raise LimitExceeded(f"the Helm chart unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+            return True
+        self.plain.append(piece)
+        verdict = self._judge.verdict()
+        self.is_chart = bool(verdict)
+        if self.is_chart:
+            self.plain.clear()
+        return self.is_chart or (verdict is None and sum(map(len, self.plain)) <= MAX_AHEAD)
+
+    def finish(self) -> Iterator[bytes]:
+        """What goes to the spool after the last byte: a tar of the chart as it was sent, or what was held."""
+        if not self.is_chart:
+            yield from self.plain
+            return
+        info = tarfile.TarInfo(f"{self._judge.root}.tgz")
+        info.size = self._size
+        yield info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+        yield from self._raw
+        yield bytes(-self._size % BLOCK + 2 * BLOCK)
+
+
+def starts_a_chart(head: bytes, limits: Limits) -> bool:
+    """Whether what starts with `head` is a packaged chart, as far as its first MAX_HEAD_UNPACKED bytes tell."""
+    indexer = TarIndexer(limits)
+    judge = _Judge(indexer)
+    try:
+        for piece in decompressor(Compression.GZIP, limits).feed(head):
+            indexer.feed(piece)
+            if judge.verdict() is not None or indexer.position > MAX_HEAD_UNPACKED:
+                break
+    except ArchiveError:
+        return False
+    return bool(judge.verdict())
+
+
+@dataclass(frozen=True, slots=True)
+class ChartFiles:
+    """chart_yaml    of a packaged chart, as it stands
+    requirements  requirements.yaml, empty if there is none
+    packaged_at   seconds since 1970 in the header of Chart.yaml
+    unpacked      bytes that the chart unpacks to"""
+
+    chart_yaml: bytes
+    requirements: bytes
+    packaged_at: int
+    unpacked: int
+
+
+def read_chart(raw: bytes, limits: Limits) -> ChartFiles:
+    """Read the packaged chart `raw`. All of it is unpacked, to see that it is whole. Raises UnknownFormat,
+    MalformedArchive, TruncatedArchive, LimitExceeded."""
+    indexer = TarIndexer(limits)
+    unwrap = decompressor(Compression.GZIP, limits)
+    for piece in unwrap.feed(raw):
+        indexer.feed(piece)
+    unwrap.finish()
+    index = indexer.finish()
+    paths = {tuple(_SEPARATOR.split(member.name)[1:]): member.name for member in index.files()}
+    found = index.extent(paths.get((CHART_YAML,), ""))
+    if found is None:
+        raise MalformedArchive(f"the Helm chart has no {CHART_YAML}")
+    required = index.extent(paths.get((REQUIREMENTS_YAML,), "")) or Extent(0, 0)
+    for extent in (found, required):
+        if extent.size > MAX_BYTES:
+            raise LimitExceeded(f"a file of the Helm chart has {extent.size} bytes; at most {MAX_BYTES} are read")
+    header = Extent(found.offset - BLOCK, BLOCK)
+    block, chart_yaml, requirements = _cut(raw, limits, (header, found, required))
+    return ChartFiles(chart_yaml, requirements, octal(block[136:148].strip(b" \0")) or 0, index.size)
+
+
+def _cut(raw: bytes, limits: Limits, extents: Sequence[Extent]) -> list[bytes]:
+    """What `raw` has at `extents` when it is unpacked; no more of it is held."""
+    pieces = [bytearray() for _ in extents]
+    end, position = max(extent.offset + extent.size for extent in extents), 0
+    for plain in decompressor(Compression.GZIP, limits).feed(raw):
+        for extent, piece in zip(extents, pieces, strict=True):
+            first = max(extent.offset - position, 0)
+            piece.extend(plain[first : max(extent.offset + extent.size - position, 0)])
+        position += len(plain)
+        if position >= end:
+            break
+    return [bytes(piece) for piece in pieces]

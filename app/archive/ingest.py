@@ -1,0 +1,136 @@
+"""Intake: what received bytes pass through, once, on their way to the spool: hash, unwrap, index.
+
+A packaged Helm chart is the exception: its layer at the registry is the file as it was sent, so that is what the spool
+gets, as the one member of a tar."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from app.archive.compression import MOST_MEMORY, SNIFF_BYTES, Decompressor, decompressor, sniff
+from app.archive.helm.package import HeldChart
+from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
+from app.archive.tar.indexer import Member, TarIndex, TarIndexer
+from app.errors import TooLarge
+from app.oci import Digest
+
+
+class Intake:
+    """A `spool.Tap`: raw bytes in, the plain tar out. Read what each call gives to its end before the next call.
+
+    `received` and `digest` are of the raw bytes so far, `compression` and `index` are there after `finish`. What is no
+    tar is refused at its first header. Raises TooLarge, UnknownFormat, MalformedArchive, TruncatedArchive and
+    LimitExceeded. Comparing with a checksum that the sender gave is left to the caller."""
+
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None, memory: int = MOST_MEMORY
+    ) -> None:
+        """`memory`: bytes that a decoder may hold."""
+        self._memory = memory
+        self.received = 0
+        self.compression = Compression.NONE
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._hash = hashlib.sha256()
+        self._head = b""  # until there is enough of it to know the compression
+        self._decompressor: Decompressor | None = None
+        self._indexer = TarIndexer(limits)
+        self._index: TarIndex | None = None
+        self._held: HeldChart | None = None  # as long as this may be a chart
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("sha256", self._hash.hexdigest())
+
+    @property
+    def index(self) -> TarIndex:
+        assert self._index is not None, "Intake.index is there after finish()"
+        return self._index
+
+    @property
+    def memory(self) -> int:
+        """Return about how many bytes are held for the members of the archive."""
+        return self._indexer.memory
+
+    def files_from(self, number: int) -> list[Member]:
+        """As `TarIndexer` has it, of the plain tar so far."""
+        return self._indexer.files_from(number)
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self.received += len(chunk)
+        check_size(self.received, self._max_bytes)
+        self._hash.update(chunk)
+        unwrap = self._decompressor
+        if unwrap is None:
+            chunk = self._head = self._head + chunk
+            if len(chunk) < SNIFF_BYTES:
+                return
+            unwrap = self._open(chunk)
+        yield from self._pass(unwrap, chunk)
+
+    def finish(self) -> Iterator[bytes]:
+        unwrap = self._decompressor
+        if unwrap is None:
+            unwrap = self._open(self._head)
+            yield from self._pass(unwrap, self._head)
+        unwrap.finish()
+        self._index = self._indexer.finish()
+        if self._held is None:
+            return
+        plain = b"".join(self._held.finish())
+        if self._held.is_chart:
+            self._indexer = TarIndexer(self._limits)
+            self._indexer.feed(plain)
+            self._index = self._indexer.finish()
+        yield plain
+
+    def _open(self, head: bytes) -> Decompressor:
+        self.compression = sniff(head)
+        if self.compression is Compression.GZIP:
+            self._held = HeldChart(self._indexer)
+        self._decompressor = decompressor(self.compression, self._limits, self._memory)
+        return self._decompressor
+
+    def _pass(self, unwrap: Decompressor, chunk: bytes) -> Iterator[bytes]:
+        if self._held is not None:
+            self._held.keep(chunk)
+        for plain in unwrap.feed(chunk):
+            self._indexer.feed(plain)
+            if self._held is None:
+                yield plain
+            elif self._held.may_be(plain):
+                continue
+            else:
+                yield from self._held.plain
+                self._held = None
+
+
+class RawIntake:
+    """A `spool.Tap` that keeps received bytes as they are. Raises TooLarge."""
+
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self.received = 0
+        self._max_bytes = max_bytes
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        self.received += len(chunk)
+        check_size(self.received, self._max_bytes)
+        yield chunk
+
+    def finish(self) -> Iterator[bytes]:
+        yield from ()
+
+
+def check_size(received: int, max_bytes: int | None) -> None:
+    """Raises TooLarge."""
+    if max_bytes is not None and received > max_bytes:
+        raise TooLarge(f"the upload has more than {max_bytes} bytes, which is the limit of this service")
+
+
+def sniff_file(source: ReadAt, size: int) -> Compression:
+    """How a file of `size` bytes is wrapped. Blocks."""
+    return sniff(source.read_at(0, min(size, SNIFF_BYTES)))
+
+
+__all__ = ["Intake", "RawIntake", "sniff_file"]

@@ -1,0 +1,1 @@
+"""Configs, layers, manifests and indexes of an archive; pure."""

@@ -1,0 +1,1 @@
+"""Tar bytes -> TarIndex."""

@@ -1,0 +1,1 @@
+"""Callers, roles, quotas and tokens."""

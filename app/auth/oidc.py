@@ -1,0 +1,206 @@
+"""Bearer tokens of an OpenID Connect issuer beside those of the tokens file (OpenID Connect Core 3.1.3.7, Discovery 4).
+
+Only signatures of the issuer's public keys count: what a token's head says of its algorithm is looked up among ours,
+and a key is used with the algorithm it is for, so that neither `none` nor a public key taken for a shared secret opens
+anything. The issuer is asked by the rule of `app.net.egress`; what it answers leads to inner addresses only at its
+own host and port."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from app.auth.model import Role
+from app.auth.token_file import MAX_REPOSITORIES, Holder, parse_prefix
+from app.errors import ArchiveError, Forbidden, InvalidSettings, RegistryError, Unauthorized, Unavailable
+from app.net.client import Call, HttpClient, HttpSettings
+from app.net.egress import check_target
+from app.net.proxies import DIRECT, Proxies
+from app.net.urls import Origin, parse_registry_url
+from app.oci import strict_json
+
+MAX_TOKEN_BYTES = 16 << 10  # with hundreds of groups it has ten; a longer one is not looked at
+MAX_ANSWER_BYTES = 1 << 20
+MAX_KEYS = 100
+KEEP_SECONDS = 3600.0  # a key that the issuer has given up is taken no longer than that
+AGAIN_SECONDS = 60.0  # between two questions to the issuer, answered or not: anybody can make up a key's name
+ASK_SECONDS = 5.0  # for both answers of the issuer together; requests with unknown keys wait for them
+LEEWAY_SECONDS = 30.0  # between its clock and ours
+ALGORITHMS: Mapping[str, str] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
+    "EdDSA": "OKP",
+}
+_SUBJECT = re.compile(r"[!-~]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """`roles`: what a value of `claim` (dots lead into it, as `realm_access.roles`) gives. `repositories`: the claim
+    that bounds a token to repositories, None: no token is bound."""
+
+    issuer: str
+    audience: str
+    roles: Mapping[str, Role]
+    claim: str = "roles"
+    ca_file: Path | None = None
+    proxies: Proxies = DIRECT
+    repositories: str | None = None
+
+
+class OidcTokens:
+    """`clock`: monotonic seconds, for what is kept."""
+
+    def __init__(self, settings: OidcSettings, clock: Callable[[], float]) -> None:
+        self._settings, self._clock = settings, clock
+        self._keys: Mapping[str, jwt.PyJWK] = {}
+        self._fetched = float("-inf")  # when the keys came
+        self._asked = float("-inf")  # when the issuer was asked last, with or without success
+        self._asking = asyncio.Lock()
+        self._failure = ""
+
+    async def find(self, token: bytes) -> Holder | None:
+        """None for what is no JWT. Raises Unauthorized, Forbidden for one that gives no role, Unavailable where the
+        issuer cannot be asked."""
+        if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 2:
+            return None
+        try:
+            head = jwt.get_unverified_header(token)
+            key = await self._key(str(head.get("kid", "")), str(head.get("alg", "")))
+            claims = self._claims(token, key, str(head["alg"]))
+        except jwt.PyJWTError as error:
+            raise Unauthorized(f"the token of {self._settings.issuer} is not valid: {type(error).__name__}") from None
+        return self._holder(claims)
+
+    def _claims(self, token: bytes, key: jwt.PyJWK, algorithm: str) -> Mapping[str, Any]:
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=self._settings.audience,
+            issuer=self._settings.issuer,
+            leeway=LEEWAY_SECONDS,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        return claims
+
+    def _holder(self, claims: Mapping[str, Any]) -> Holder:
+        subject = str(claims["sub"])
+        if not _SUBJECT.fullmatch(subject):
+            raise Unauthorized("the token's `sub` must have 1 to 200 printable ASCII characters")
+        given = map(str, _values(claims, self._settings.claim))
+        roles = frozenset(self._settings.roles[role] for role in given if role in self._settings.roles)
+        if not roles:
+            raise Forbidden(f"the token of {subject} gives no role: none of `{self._settings.claim}` is mapped to one")
+        return Holder(f"oidc:{subject}", b"", roles, self._repositories(claims, subject))
+
+    def _repositories(self, claims: Mapping[str, Any], subject: str) -> tuple[str, ...]:
+        """Raises Forbidden if the claim is asked for and bounds nothing: a token without it must not have all."""
+        claim = self._settings.repositories
+        if claim is None:
+            return ()
+        try:
+            prefixes = tuple(parse_prefix(str(prefix)) for prefix in _values(claims, claim))
+        except ValueError as error:
+            raise Forbidden(f"the claim `{claim}` of the token of {subject}: {error}") from None
+        if not 0 < len(prefixes) <= MAX_REPOSITORIES:
+            raise Forbidden(
+                f"the token of {subject} must name 1 to {MAX_REPOSITORIES} repositories in its claim `{claim}`"
+            )
+        return prefixes
+
+    async def _key(self, name: str, algorithm: str) -> jwt.PyJWK:
+        if algorithm not in ALGORITHMS:
+            raise jwt.InvalidAlgorithmError
+        if self._is_expired() or name not in self._keys:
+            await self._refresh(name)
+        key = self._keys.get(name)
+        if key is None or key.key_type != ALGORITHMS[algorithm]:
+            raise jwt.InvalidKeyError
+        return key
+
+    def _is_expired(self) -> bool:
+        return self._clock() - self._fetched >= KEEP_SECONDS
+
+    async def _refresh(self, name: str) -> None:
+        """Ask for the keys, at most once in AGAIN_SECONDS. Keys that are known and not expired never wait for this.
+        Raises Unavailable if all that are known are expired."""
+        async with self._asking:
+            is_wanted = self._is_expired() or name not in self._keys
+            if is_wanted and self._clock() - self._asked >= AGAIN_SECONDS:
+                self._asked = self._clock()
+                await self._ask()
+        if self._is_expired():
+            raise Unavailable(f"the keys of {self._settings.issuer} cannot be had: {self._failure}; try again later")
+
+    async def _ask(self) -> None:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                self._keys = dict(await self._fetch())
+            self._fetched = self._clock()
+        except TimeoutError:
+            self._failure = f"it did not answer within {ASK_SECONDS:g} seconds"
+        except (RegistryError, ArchiveError, Unavailable) as error:
+            self._failure = str(error)
+
+    async def _fetch(self) -> Iterator[tuple[str, jwt.PyJWK]]:
+        issuer = self._settings.issuer
+        url = parse_registry_url(issuer, "oidc_issuer")
+        client = HttpClient(HttpSettings(url, ca_file=self._settings.ca_file, proxies=self._settings.proxies))
+        origin = Origin.of(issuer, "the issuer")
+        await client.open()
+        try:
+            found = await _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration", origin)
+            if found.get("issuer") != issuer:
+                raise Unavailable(f"what answers at {issuer} says that it is another issuer; check TARMAC_OIDC_ISSUER")
+            place = str(found.get("jwks_uri", ""))
+            check_target(Origin.of(place, "jwks_uri"), origin, "jwks_uri")
+            return _keys(await _document(client, place, origin))
+        finally:
+            await client.close()
+
+
+async def _document(client: HttpClient, url: str, origin: Origin) -> Mapping[str, Any]:
+    reply = await client.send(Call("GET", url, limit=MAX_ANSWER_BYTES), origin)
+    if reply.status != 200:
+        raise Unavailable(f"{url} answers {reply.status}; check TARMAC_OIDC_ISSUER")
+    document = strict_json(reply.body, what=f"the answer of {url}", limit=MAX_ANSWER_BYTES)
+    return document if isinstance(document, dict) else {}
+
+
+def _values(claims: Mapping[str, Any], claim: str) -> list[Any]:
+    """Return the values of a claim; dots lead into it."""
+    value: Any = claims
+    for part in claim.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return [value] if isinstance(value, str) else value if isinstance(value, list) else []
+
+
+def _keys(document: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
+    listed = document.get("keys")
+    for each in listed[:MAX_KEYS] if isinstance(listed, list) else ():
+        if isinstance(each, dict) and each.get("kty") in ALGORITHMS.values() and each.get("use", "sig") == "sig":
+            try:
+                yield str(each.get("kid", "")), jwt.PyJWK.from_dict(each)
+            except jwt.PyJWTError:
+                continue  # of a kind that this library does not know; the others count
+
+
+def parse_roles(texts: tuple[str, ...]) -> Mapping[str, Role]:
+    """`value=role`. Raises InvalidSettings."""
+    found = {}
+    for text in texts:
+        value, _, role = text.rpartition("=")
+        if not value or role not in list(Role):
+            raise InvalidSettings(f"TARMAC_OIDC_ROLES (oidc_roles): {text!r:.80} must be value=push, =read or =admin")
+        found[value] = Role(role)
+    return found
+
+
+__all__ = ["OidcSettings", "OidcTokens", "parse_roles"]

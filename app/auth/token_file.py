@@ -1,0 +1,180 @@
+"""The tokens file: who holds which token, and what it is good for.
+
+One line for each: `name:sha256-of-token[:roles[:repositories[:quotas]]]`, the lists divided by commas; quotas are
+`jobs=4`, `bytes=10GiB` and `stored=100GiB`. Only the SHA-256 is kept. That is enough: a token has 256 random bits, so
+that nobody finds it by trying, however fast the hash is; slow hashes and salts are for what people think up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from app.auth.model import NO_QUOTA, Quota, Role
+from app.config.types import parse_bytes
+from app.errors import InvalidReference
+from app.oci import parse_repository
+
+MAX_TOKENS = 10_000  # each costs 0.15 µs of every request, wherever it stands
+MAX_FILE_BYTES = 8 << 20
+MAX_REPOSITORIES = 100
+LOOK_SECONDS = 1.0  # between two looks whether the file has changed
+START = "tarmac_"  # of a token, so that what searches for secrets that leaked finds it
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_FORM = "name:<sha256 of the token, 64 hex>[:push|read|admin[:repositories[:jobs=N,bytes=N,stored=N]]]"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """`digest`: SHA-256 of the token."""
+
+    name: str
+    digest: bytes
+    roles: frozenset[Role] = frozenset({Role.PUSH})
+    repositories: tuple[str, ...] = ()
+    quota: Quota = NO_QUOTA
+
+    @classmethod
+    def parse(cls, line: str) -> Self:
+        """Raises ValueError."""
+        name, digest, roles, repositories, quotas, *more = (*line.split(":"), *[""] * 3)
+        if any(more) or not NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+            raise ValueError(f"must be {_FORM}")
+        return cls(
+            name,
+            bytes.fromhex(digest),
+            frozenset(parse_role(role) for role in (roles or Role.PUSH).split(",")),
+            tuple(parse_prefix(text) for text in _parts(repositories)),
+            parse_quota(quotas),
+        )
+
+    def __str__(self) -> str:
+        quota = self.quota
+        amounts = (("jobs", quota.jobs), ("bytes", quota.upload_bytes), ("stored", quota.stored_bytes))
+        quotas = ",".join(f"{name}={amount}" for name, amount in amounts if amount is not None)
+        roles = ",".join(sorted(self.roles))
+        return ":".join((self.name, self.digest.hex(), roles, ",".join(self.repositories), quotas)).rstrip(":")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Every holder, as the file has them at one moment."""
+
+    holders: tuple[Holder, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Empty lines and those that begin with `#` say nothing. Raises ValueError naming the line."""
+        holders = []
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip() and not line.startswith("#"):
+                try:
+                    holders.append(Holder.parse(line.strip()))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from None
+        if not 0 < len(holders) <= MAX_TOKENS:
+            raise ValueError(f"there are {len(holders)} tokens; 1 to {MAX_TOKENS} are possible")
+        return cls(tuple(holders))
+
+    def find(self, token: bytes) -> Holder | None:
+        """Takes the same time wherever the token stands, and where it does not."""
+        digest = hashlib.sha256(token).digest()
+        found = None
+        for holder in self.holders:
+            if hmac.compare_digest(holder.digest, digest):
+                found = holder
+        return found
+
+
+class TokensFile:
+    """The tokens of a file that may change while the service runs. One that cannot be read any more, or is not
+    understood, changes nothing and is told of in the log: half an edit must not lock everybody out."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """Raises OSError, ValueError."""
+        self._path, self._clock = path, clock
+        self._stamp = _stamp(path)
+        self._tokens = Tokens.parse(read_text(path))
+        self._looked = clock()
+
+    async def find(self, token: bytes) -> Holder | None:
+        if self._clock() - self._looked >= LOOK_SECONDS:
+            self._looked = self._clock()
+            await asyncio.to_thread(self._look)
+        return self._tokens.find(token)
+
+    def _look(self) -> None:
+        try:
+            stamp = _stamp(self._path)
+            if stamp == self._stamp:
+                return
+            self._stamp = stamp
+            self._tokens = Tokens.parse(read_text(self._path))
+            _log.info("tokens read", file=str(self._path), tokens=len(self._tokens.holders))
+        except (OSError, ValueError) as error:
+            _log.error("the tokens file cannot be used; those known before hold", reason=str(error))
+
+
+def read_text(path: Path) -> str:
+    """Raises OSError, ValueError."""
+    with path.open("rb") as file:
+        raw = file.read(MAX_FILE_BYTES + 1)
+    if len(raw) > MAX_FILE_BYTES:
+        raise ValueError(f"it has more than {MAX_FILE_BYTES} bytes")
+    return raw.decode()
+
+
+def new_token() -> str:
+    return START + secrets.token_urlsafe(32)
+
+
+def parse_role(text: str) -> Role:
+    """Raises ValueError."""
+    try:
+        return Role(text.strip())
+    except ValueError:
+        raise ValueError(f"there is no role {text!r:.40}; there are {', '.join(Role)}") from None
+
+
+def parse_prefix(text: str) -> str:
+    """`team/x`, also written `team/x/` and `team/x/*`. Raises ValueError."""
+    try:
+        return parse_repository(text.strip().removesuffix("*").rstrip("/"))
+    except InvalidReference as error:
+        raise ValueError(f"{text!r:.100} is no start of a repository: {error}") from None
+
+
+def parse_quota(text: str) -> Quota:
+    """`jobs=4,bytes=10GiB,stored=100GiB`. Raises ValueError."""
+    given: dict[str, int] = {}
+    for part in _parts(text):
+        name, _, amount = part.partition("=")
+        value = parse_bytes(amount)
+        if name not in ("jobs", "bytes", "stored") or name in given or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{part!r:.60} is no quota; write jobs=4, bytes=10GiB or stored=100GiB")
+        given[name] = value
+    return Quota(given.get("jobs"), given.get("bytes"), given.get("stored"))
+
+
+def _parts(text: str) -> list[str]:
+    """Return what the commas divide. An empty part is kept and so refused: `,` bounds nothing, and was meant to."""
+    return text.split(",") if text else []
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+__all__ = ["Holder", "Tokens", "TokensFile", "new_token", "parse_prefix", "parse_quota", "parse_role", "read_text"]

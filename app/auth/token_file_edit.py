@@ -1,0 +1,102 @@
+"""The tokens file as `tarmac token` changes it: one line more or less, all others as they are."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from app.auth.token_file import Holder, Tokens, read_text
+from app.errors import InvalidRequest, NotFound
+
+
+def holders_of(path: Path) -> tuple[Holder, ...]:
+    """Raises InvalidRequest."""
+    return _parsed(path, _read(path))
+
+
+def add_holder(path: Path, holder: Holder) -> None:
+    """Makes the file where there is none. Raises InvalidRequest where the name is taken."""
+    with _alone(path):
+        text = _read(path) if path.exists() else ""
+        if text and any(each.name == holder.name for each in _parsed(path, text)):
+            raise InvalidRequest(f"{holder.name} has a token already; revoke it first, or take another name")
+        _replace(path, text + ("" if not text or text.endswith("\n") else "\n") + f"{holder}\n")
+
+
+def remove_holder(path: Path, name: str) -> None:
+    """Raises NotFound, InvalidRequest."""
+    with _alone(path):
+        text = _read(path)
+        if not any(each.name == name for each in _parsed(path, text)):
+            raise NotFound(f"nobody in {path} is called {name!r:.80}")
+        kept = (line for line in text.splitlines(keepends=True) if line.partition(":")[0].strip() != name)
+        _replace(path, "".join(kept))
+
+
+def _parsed(path: Path, text: str) -> tuple[Holder, ...]:
+    if not any(line.strip() and not line.startswith("#") for line in text.splitlines()):
+        return ()
+    try:
+        return Tokens.parse(text).holders
+    except ValueError as error:
+        raise InvalidRequest(f"the tokens file {path}: {error}") from None
+
+
+def _read(path: Path) -> str:
+    with _told(path):
+        return read_text(path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InvalidRequest(f"the tokens file {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidRequest(f"the tokens file {path}: {error}") from None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Two that change the file at once must not lose the line of one. The directory is locked: the file is replaced."""
+    with _told(path):
+        directory = os.open(path.resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _replace(path: Path, text: str) -> None:
+    with _told(path):
+        _write(path.resolve(), text)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all; of the owner and the mode of the one before: the service has to go on reading it when
+    somebody else has changed it."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with suppress(FileNotFoundError, PermissionError):
+                before = path.stat()
+                os.fchmod(descriptor, before.st_mode & 0o777)
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+__all__ = ["add_holder", "holders_of", "remove_holder"]

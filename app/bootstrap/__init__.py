@@ -1,0 +1,1 @@
+"""The composition of adapters from settings, shared by the service and the command line."""

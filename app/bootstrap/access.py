@@ -1,0 +1,85 @@
+"""Who is let in, as the settings say: the part of the composition root that knows tokens, names and certificates."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from app.api.middleware.allowed_hosts import AllowedHosts
+from app.api.middleware.auth import Access, FindHolder
+from app.api.middleware.cors import CorsOrigins
+from app.api.middleware.proxy import TrustedProxies
+from app.auth.token_file import Holder, TokensFile
+from app.config.settings import Settings
+from app.errors import InvalidSettings
+from app.net.proxies import Proxies
+from app.server.tls import Certificate, CertificateFiles
+
+
+def access_of(settings: Settings) -> Access:
+    """Raises InvalidSettings."""
+    return Access(
+        find=known_holders(settings),
+        hosts=known_hosts(settings),
+        cors=CorsOrigins(frozenset(settings.cors_origins)),
+        proxies=TrustedProxies.parse(settings.trusted_proxies),
+        base_path=settings.base_path,
+    )
+
+
+def known_holders(settings: Settings) -> FindHolder | None:
+    """Raises InvalidSettings."""
+    file, issuer = _tokens(settings.tokens_file), _issuer(settings)
+    if file is None or issuer is None:
+        return file or issuer
+
+    async def find(token: bytes) -> Holder | None:
+        return await file(token) or await issuer(token)
+
+    return find
+
+
+def _issuer(settings: Settings) -> FindHolder | None:
+    if settings.oidc_issuer is None:
+        return None
+    try:
+        from app.auth.oidc import OidcSettings, OidcTokens, parse_roles
+    except ModuleNotFoundError:
+        raise InvalidSettings("TARMAC_OIDC_ISSUER (oidc_issuer): it needs the extra `oidc`: tarmac[oidc]") from None
+    asked = OidcSettings(
+        settings.oidc_issuer,
+        settings.oidc_audience or "",
+        parse_roles(settings.oidc_roles),
+        settings.oidc_claim,
+        settings.oidc_ca_file,
+        Proxies.of(os.environ),
+        settings.oidc_repositories_claim,
+    )
+    return OidcTokens(asked, time.monotonic).find
+
+
+def _tokens(file: Path | None) -> FindHolder | None:
+    if file is None:
+        return None
+    try:
+        return TokensFile(file, time.monotonic).find
+    except (OSError, ValueError) as error:
+        raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
+
+
+def known_hosts(settings: Settings) -> AllowedHosts | None:
+    """Where there are no tokens, or on loopback, the name is what keeps pages of others out."""
+    if not (settings.is_anonymous or settings.is_loopback or settings.allowed_hosts):
+        return None
+    return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
+
+
+def own_certificate(settings: Settings) -> Certificate | None:
+    """Raises InvalidSettings."""
+    if settings.tls_cert is None:
+        return None
+    return Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+
+
+__all__ = ["access_of", "own_certificate"]

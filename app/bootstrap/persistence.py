@@ -1,0 +1,147 @@
+"""What differs where several replicas are one service: the store and the queue in PostgreSQL, a place for each."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+from app.config.settings import Settings
+from app.errors import InvalidSettings
+from app.jobs import Ledger
+from app.jobs.heartbeat import Fellows
+from app.jobs.leases import LocalTagLeases, TagLeases
+from app.jobs.queue import JobQueue
+from app.jobs.queue.local import LocalJobQueue
+from app.jobs.store import JobStore
+from app.jobs.store.age import SqlServiceAge
+from app.jobs.store.engine import is_postgres
+from app.jobs.store.sql import Marks, SqlJobStore
+from app.spool.visibility import is_visible
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """`own_dir`: of the data directory, what no other process uses."""
+
+    store: SqlJobStore
+    ledger: Ledger
+    queue: JobQueue
+    own_dir: Path
+    fellows: Fellows | None = None
+    leases: TagLeases = field(default_factory=LocalTagLeases)
+
+
+def is_replicated(settings: Settings) -> bool:
+    """Whether other replicas may use the same database and data directory. Raises InvalidSettings."""
+    return settings.database_url is not None and is_postgres(settings.database_url.get_secret_value())
+
+
+@asynccontextmanager
+async def backing(settings: Settings) -> AsyncIterator[Backing]:
+    """Raises InvalidSettings, Unavailable."""
+    if is_replicated(settings):
+        async with _shared(settings) as shared:
+            yield shared
+        return
+    store = await SqlJobStore.open(_sqlite_url(settings))
+    try:
+        ledger = Ledger(store, age=SqlServiceAge(store))
+        yield Backing(store, ledger, LocalJobQueue(settings.max_running_jobs), settings.data_dir)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _shared(settings: Settings) -> AsyncIterator[Backing]:
+    try:
+        from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
+        from app.jobs.store.heartbeat import PostgresFellows
+        from app.jobs.store.notifications import PostgresAnnouncements
+        from app.jobs.store.tag_leases import PostgresTagLeases
+    except ModuleNotFoundError as error:
+        raise InvalidSettings(
+            f"TARMAC_DATABASE_URL (database_url): PostgreSQL needs {error.name}; install the extra: pip install "
+            "'tarmac[postgres]'"
+        ) from None
+    if not settings.registries:
+        raise InvalidSettings(
+            "TARMAC_DATABASE_URL (database_url): replicas that share a database push to a registry, and the embedded "
+            "destination is for one process alone; set TARMAC_REGISTRY_URL"
+        )
+    assert settings.database_url is not None
+    url, replica, place = settings.database_url.get_secret_value(), uuid4(), _identity(settings.data_dir)
+    seconds = settings.replica_timeout.total_seconds()
+    with _own_dir(settings.data_dir / "replicas") as own:
+        home, shared = f"{place}/{own.name}", _storage(settings)
+        store = await SqlJobStore.open(url, Marks(home, place, str(replica), shared))
+        try:
+            fellow = Replica(replica, place, home, _Sight(store), seconds, shared)
+            async with PgQueuerJobQueue.open(url, fellow, settings.max_running_jobs) as queue:
+                ledger = Ledger(store, PostgresAnnouncements(url, str(replica)), age=SqlServiceAge(store))
+                fellows = PostgresFellows(store, str(replica), seconds)
+                yield Backing(store, ledger, queue, own, fellows, PostgresTagLeases(store))
+        finally:
+            await store.close()
+
+
+class _Sight:
+    """Whether this replica sees the server files of a job, as they were when it was accepted."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    async def __call__(self, job_id: str) -> bool:
+        job = await self._store.get(job_id)
+        files = [] if job is None else [each.file for each in job.archives if each.file and not each.file.owned]
+        return await asyncio.to_thread(lambda: all(is_visible(file) for file in files))
+
+
+def _sqlite_url(settings: Settings) -> str:
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return f"sqlite:///{settings.data_dir.absolute() / 'jobs.sqlite'}"
+
+
+def _identity(data_dir: Path) -> str:
+    """Of a data directory: the same for all who share it, and after every start."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file, made = data_dir / "identity", data_dir / f"identity-{uuid4().hex}"
+    if not file.exists():
+        made.write_text(uuid4().hex)
+        try:
+            os.link(made, file)  # whole, and once: of two that start at once one wins
+        except FileExistsError:
+            pass
+        finally:
+            made.unlink()
+    return file.read_text().strip()
+
+
+def _storage(settings: Settings) -> str:
+    """Of the storage that archives are spooled in: the same for all who use it."""
+    return "" if settings.spool_url is None else hashlib.sha256(settings.spool_url.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def _own_dir(parent: Path) -> Iterator[Path]:
+    """The first directory of this host that no other process has; after a restart the same again."""
+    for number in count(1):
+        own = parent / f"{socket.gethostname()}-{number}"
+        own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (own / "lock").open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            yield own
+            return

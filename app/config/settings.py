@@ -1,0 +1,302 @@
+"""Settings: what the operator decides, read once at the start from a TOML file and the environment (which wins).
+
+The environment's names are TARMAC_ and the field's name; the file has the same names in lower case without the prefix.
+`TARMAC_REGISTRY_…` describes the registry called `default`; more of them are tables `[registries.NAME]`.
+A name that is not known is refused: a misspelt setting must not be a setting silently left out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from app.config.types import (
+    ANY_ORIGIN,
+    Age,
+    BasePath,
+    Bytes,
+    ExistingDirectory,
+    ExistingFile,
+    HostNames,
+    Networks,
+    Origins,
+    PageOrigins,
+    Repository,
+    Roots,
+    Url,
+    WebhookUrl,
+    Words,
+)
+from app.errors import InvalidSettings
+from app.registry.auth.ecr import EcrPlace, ecr_place
+from app.registry.uploads.capabilities import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
+from app.registry.wrappers.verify import Verification
+
+_PREFIX = "TARMAC_"
+_REGISTRY_PREFIX = "registry_"
+DEFAULT_REGISTRY = "default"
+MAX_CONFIG_BYTES = 1 << 20  # a file of a thousand registries has a tenth of it
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62})")
+# Kubernetes puts these into every container beside a Service that is called `tarmac`.
+_KUBERNETES = re.compile(r"TARMAC_(?:SERVICE_(?:HOST|PORT)|PORT_[0-9]+_(?:TCP|UDP|SCTP)).*")
+
+
+class RegistrySettings(BaseModel):
+    """One registry. Without credentials those of docker's and podman's configuration files are used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    url: Url
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: ExistingFile | None = None
+    ca_file: ExistingFile | None = None
+    insecure_skip_tls_verify: bool = False
+    client_cert: ExistingFile | None = None
+    client_key: ExistingFile | None = None
+    allowed_origins: Origins = ()
+    verify: Verification = Verification.TAG
+    max_requests_per_second: Annotated[float, Field(gt=0)] | None = None
+    max_bytes_per_second: Annotated[Bytes, Field(ge=1024)] | None = None
+    chunk_bytes: Annotated[Bytes, Field(ge=SMALLEST_CHUNK, le=LARGEST_CHUNK)] = DEFAULT_CHUNK
+    staging_repository: Repository = ""
+    ecr_endpoint: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
+    ecr_create_repositories: bool = False
+    ecr_lifecycle_policy_file: ExistingFile | None = None
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file exclude each other")
+        has_password = self.password is not None or self.password_file is not None
+        if (self.username is not None) != has_password:
+            raise ValueError("username needs password (or password_file), and the other way round")
+        if self.ca_file is not None and self.insecure_skip_tls_verify:
+            raise ValueError("ca_file and insecure_skip_tls_verify exclude each other")
+        if self.client_key is not None and self.client_cert is None:
+            raise ValueError("client_key needs client_cert")
+        return self
+
+    @model_validator(mode="after")
+    def _check_ecr(self) -> Self:
+        if self.ecr_create_repositories and self.ecr is None:
+            raise ValueError("ecr_create_repositories needs a url of ECR, or ecr_endpoint")
+        if self.ecr_lifecycle_policy_file is not None and not self.ecr_create_repositories:
+            raise ValueError("ecr_lifecycle_policy_file needs ecr_create_repositories")
+        return self
+
+    @property
+    def ecr(self) -> EcrPlace | None:
+        """Where AWS is asked for credentials and repositories; None for a registry that is not ECR."""
+        parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
+        return ecr_place(parts.hostname or "", self.ecr_endpoint)
+
+
+class SignatureSettings(BaseModel):
+    """What has to be signed: globs over `host/repository`, and the files of public keys of which one is enough."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    destinations: Annotated[tuple[str, ...], Field(min_length=1)]
+    keys: Annotated[tuple[ExistingFile, ...], Field(min_length=1)]
+
+
+class Settings(BaseModel):
+    """Everything that can be set. (Not pydantic-settings: it passes over TARMAC_ variables it does not know.)"""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: any free one
+    socket: Path | None = None  # in place of host and port
+    base_path: BasePath = ""
+    trusted_proxies: Networks = ()
+    cors_origins: PageOrigins = ()
+    keep_alive: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(days=1))] = timedelta(seconds=95)
+    data_dir: Path = Path("data")
+    path_roots: Roots = ()
+    watch_dir: ExistingDirectory | None = None
+    watch_settle: Age = timedelta(seconds=5)
+    webhook_url: WebhookUrl | None = None
+    webhook_secret: SecretStr | None = None
+    webhook_secret_file: ExistingFile | None = None
+    webhook_ca_file: ExistingFile | None = None
+    otel_endpoint: WebhookUrl | None = None
+    tokens_file: ExistingFile | None = None
+    allow_anonymous: bool = False
+    allowed_hosts: HostNames = ()
+    oidc_issuer: WebhookUrl | None = None
+    oidc_audience: str | None = None
+    oidc_roles: Words = ()
+    oidc_claim: str = "roles"
+    oidc_repositories_claim: str | None = None
+    oidc_ca_file: ExistingFile | None = None
+    tls_cert: ExistingFile | None = None
+    tls_key: ExistingFile | None = None
+    tls_client_ca: ExistingFile | None = None
+    database_url: SecretStr | None = None  # None: SQLite in data_dir
+    spool_url: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,62}(/[!-~]*)?$")] | None = (
+        None  # None: data_dir
+    )
+    max_upload_bytes: Annotated[Bytes, Field(gt=0)] = 64 << 30
+    decoder_memory: Annotated[Bytes, Field(ge=8 << 20)] = 64 << 20
+    rate_requests: Annotated[float, Field(ge=0)] = 200
+    rate_uploads: Annotated[float, Field(ge=0)] = 50
+    rate_jobs: Annotated[float, Field(ge=0)] = 20
+    rate_pulls: Annotated[float, Field(ge=0)] = 1_000
+    rate_failures: Annotated[float, Field(ge=0)] = 1
+    max_uploads: Annotated[int, Field(ge=1, le=4096)] = 1_500  # each holds a connection, a file and some MiB
+    max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
+    replica_timeout: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(minutes=10))] = timedelta(seconds=8)
+    sweep_interval: Annotated[Age, Field(ge=timedelta(seconds=1))] = timedelta(minutes=10)
+    sweep_age: Annotated[Age, Field(ge=timedelta(0))] = timedelta(hours=1)
+    keep_bytes: Annotated[Bytes, Field(ge=0)] | None = None  # None: as long as the jobs
+    keep_jobs: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=30)
+    keep_audit: Annotated[Age, Field(gt=timedelta(0))] | None = None  # None: for ever
+    audit_max_bytes: Annotated[Bytes, Field(ge=1 << 20)] | None = None
+    retry_for: Annotated[Age, Field(ge=timedelta(0))] = timedelta(days=1)  # 0: an outage fails a job at once
+    registries: Mapping[str, RegistrySettings] = {}
+    signatures: tuple[SignatureSettings, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for name in self.registries:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"registries: {name!r:.80} must be lower-case letters, digits, `.`, `_` and `-`")
+        if self.watch_dir is not None and self.data_dir.absolute().resolve().is_relative_to(self.watch_dir):
+            raise ValueError(
+                "watch_dir must not hold data_dir: what the service keeps there would be taken for archives"
+            )
+        if self.webhook_secret is not None and self.webhook_secret_file is not None:
+            raise ValueError("webhook_secret and webhook_secret_file exclude each other")
+        if self.oidc_issuer is not None and not (self.oidc_audience and self.oidc_roles):
+            raise ValueError("oidc_issuer needs oidc_audience and oidc_roles")
+        if self.is_anonymous and not (self.is_loopback or self.allow_anonymous):
+            raise ValueError(
+                f"host {self.host!r} can be reached by others: set TARMAC_TOKENS_FILE, "
+                "or TARMAC_ALLOW_ANONYMOUS=true to let everybody push"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_pages(self) -> Self:
+        if ANY_ORIGIN in self.cors_origins and self.is_anonymous:
+            raise ValueError("cors_origins may be * only where tokens are needed (tokens_file, oidc_issuer)")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        for name in ("tls_key", "tls_client_ca"):
+            if getattr(self, name) is not None and self.tls_cert is None:
+                raise ValueError(f"{name} needs tls_cert")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_cert else "http"
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether everybody who can connect may do everything."""
+        return self.tokens_file is None and self.oidc_issuer is None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether nobody on another machine can connect."""
+        if self.socket is not None:
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """From the file `config` (else the one TARMAC_CONFIG names) and `environ`. Raises InvalidSettings."""
+    named = environ.get(f"{_PREFIX}CONFIG")
+    file = config or (Path(named) if named else None)
+    values = _read_file(file) if file else {}
+    _merge(values, _read_environment(environ))
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        # Neither the rejected value nor the chained error is shown: both may be a secret.
+        lines = [f"{_key(item['loc'])}: {_words(item['type'], item['msg'])}" for item in error.errors()]
+        raise InvalidSettings("\n".join(lines)) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+        if len(text) > MAX_CONFIG_BYTES:
+            raise InvalidSettings(f"the configuration file {path} has more than {MAX_CONFIG_BYTES} bytes")
+        values = tomllib.loads(text.decode())
+    except OSError as error:
+        raise InvalidSettings(f"the configuration file {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidSettings(f"the configuration file {path} is not valid TOML: {error}") from None
+    return _fold_registry(values)
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """An empty variable counts as not set, as `docker compose` passes on what is not there."""
+    values: dict[str, Any] = {}
+    for name, value in environ.items():
+        is_ours = name.startswith(_PREFIX) and name != f"{_PREFIX}CONFIG" and value
+        if is_ours and not _KUBERNETES.fullmatch(name) and not value.startswith("tcp://"):
+            values[name.removeprefix(_PREFIX).lower()] = value
+    return _fold_registry(values)
+
+
+def _fold_registry(values: dict[str, Any]) -> dict[str, Any]:
+    """`registry_url` and the like become keys of the registry `default`."""
+    flat = {key: values.pop(key) for key in tuple(values) if key.startswith(_REGISTRY_PREFIX)}
+    if flat:
+        keys = {key.removeprefix(_REGISTRY_PREFIX): value for key, value in flat.items()}
+        _merge(values, {"registries": {DEFAULT_REGISTRY: keys}})
+    return values
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _words(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "there is no such setting"
+    return message.removeprefix("Value error, ")
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """Both spellings of a key, so that the one who reads the message finds it wherever it was set."""
+    table, name, key = (*map(str, location), "", "", "")[:3]
+    if table == "registries" and name == DEFAULT_REGISTRY:
+        return f"{_PREFIX}REGISTRY_{key.upper()} ([registries.{name}] {key})" if key else f"{_PREFIX}REGISTRY_…"
+    if table == "registries" and name:
+        return f"[registries.{name}] {key}".strip()
+    return f"{_PREFIX}{table.upper()} ({table})" if table else "settings"
+
+
+__all__ = ["DEFAULT_REGISTRY", "InvalidSettings", "RegistrySettings", "Settings", "load_settings"]

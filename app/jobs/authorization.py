@@ -1,0 +1,149 @@
+"""Jobs for one caller: those of other tokens are not there, unless it may see them; what it submits bears its name.
+
+The same verbs over the same state, as a subclass that shares what the service has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from weakref import WeakValueDictionary
+
+from app.auth.model import Caller
+from app.errors import Forbidden, NotFound, QuotaExceeded
+from app.jobs.image_page import ImagePage
+from app.jobs.model import Job, JobArchive, JobState
+from app.jobs.registries import pick_registry
+from app.jobs.request import JobRequest
+from app.jobs.runtime import Workshop
+from app.jobs.service import JobService
+from app.jobs.sources.paths import AllowedRoots
+from app.jobs.store import JobQuery
+from app.jobs.uploads.streamed_upload import Upload
+from app.oci import Reference
+
+_UNDER_WAY = frozenset({JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING})
+_DOORS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the name of a token
+
+
+class HeldJobs(JobService):
+    """A job that the caller may not see: NotFound, as one that never was; that it may only see: Forbidden."""
+
+    def __init__(self, service: JobService, caller: Caller) -> None:
+        vars(self).update(vars(service))
+        self._caller = caller
+        self._workshop = bounded(service._workshop, caller)
+        self._submitter = None if caller.sees_all else caller.name
+
+    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
+        await self.check_stored()
+        async with self.admitted():
+            return await super().begin(source=source, idempotency_key=idempotency_key)
+
+    async def submit_paths(
+        self, request: JobRequest, idempotency_key: str | None = None, *, watched: AllowedRoots | None = None
+    ) -> Job:
+        await self.check_stored()
+        async with self.admitted():
+            return await super().submit_paths(request, idempotency_key, watched=watched)
+
+    async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
+        async with self.admitted():
+            return await super().submit_archives(archives, request)
+
+    async def get(self, job_id: str) -> Job:
+        return self._visible(await super().get(job_id))
+
+    def _visible(self, job: Job) -> Job:
+        if not (self._caller.sees_all or job.submitter.name == self._caller.name):
+            raise NotFound(f"there is no job {job.id[:64]!r}; it may have been deleted, or gone by age")
+        return job
+
+    async def images(self, job_id: str, *, limit: int, cursor: str | None = None) -> ImagePage:
+        self._visible(await self._ledger.look(job_id, 0))
+        return await super().images(job_id, limit=limit, cursor=cursor)
+
+    async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
+        self._visible(await self._ledger.look(job_id, 0))
+        return await super().wait(job_id, seconds, for_answer=for_answer)
+
+    async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
+        self._visible(await self._ledger.look(job_id, 0))
+        async with aclosing(super().watch(job_id)) as states:
+            async for job in states:
+                yield job
+
+    async def cancel(self, job_id: str) -> Job:
+        await self._steered(job_id)
+        return await super().cancel(job_id)
+
+    async def retry(self, job_id: str) -> Job:
+        await self._steered(job_id)
+        async with self.admitted():
+            return await super().retry(job_id)
+
+    async def delete(self, job_id: str) -> None:
+        await self._steered(job_id)
+        await super().delete(job_id)
+
+    async def check_stored(self, size: int = 1) -> None:
+        """Raises QuotaExceeded if the token has no room for `size` more bytes."""
+        workshop, share, most = self._workshop, self._caller.name, self._caller.quota.most_stored
+        workshop.stored.allow(share, most)
+        if most is not None and workshop.fellows is not None and 2 * workshop.stored.used(share) > most:
+            workshop.stored.keep_spooled(await workshop.spool.names())
+        workshop.stored.check(share, size)
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """One submission of a token at a time, so that its quota is not passed by many at once. Of several replicas
+        each looks for itself. Raises QuotaExceeded."""
+        most = self._caller.quota.jobs
+        if most is None:
+            yield
+            return
+        async with _DOORS.setdefault(self._caller.name, asyncio.Lock()):
+            query = JobQuery(states=_UNDER_WAY, submitter=self._caller.name, limit=most)
+            if len(await self._ledger.page(query)) >= most:
+                raise QuotaExceeded(
+                    f"{most} jobs of {self._caller.name} are under way, and its token allows no more at once; "
+                    "try again when one has ended"
+                )
+            yield
+
+    @property
+    def share(self) -> str:
+        return self._caller.name or self._caller.submitter.address
+
+    def _allowed(self, job: Job) -> Job:
+        """The rights of the caller decide, not those that the submitter had: a token may have been narrowed since."""
+        bounds = self._caller.submitter.repositories
+        shown = pick_registry(self._workshop.registries, job.registry).destination.host
+        destinations = (destination for image in job.images for destination in image.destinations)
+        self._caller.submitter.check(tuple(_reference(destination, shown) for destination in destinations))
+        return replace(job, submitter=replace(job.submitter, repositories=bounds))
+
+    def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
+        job = super()._new(state, self._caller.scoped(idempotency_key))
+        return replace(job, share=self._caller.name, submitter=self._caller.submitter)
+
+    async def _steered(self, job_id: str) -> None:
+        job = self._visible(await self._ledger.look(job_id, 0))
+        if not (self._caller.is_admin or job.submitter.name == self._caller.name):
+            raise Forbidden(f"job {job_id} is of another token; {self._caller.name} may only look at it")
+
+
+def _reference(destination: str, registry: str) -> Reference:
+    """Return a destination of a job document, `registry/repository[:tag][@digest]`, as a value."""
+    repository = destination.removeprefix(f"{registry}/").partition("@")[0].partition(":")[0]
+    return Reference(registry, repository)
+
+
+def bounded(workshop: Workshop, caller: Caller) -> Workshop:
+    """With the caller's own bound of an upload, where that is the lower one."""
+    bounds = [each for each in (workshop.max_archive_bytes, caller.quota.upload_bytes) if each is not None]
+    return replace(workshop, max_archive_bytes=min(bounds, default=None))
+
+
+__all__ = ["HeldJobs", "bounded"]

@@ -1,0 +1,299 @@
+"""The job service from its start to its stop: what a crash left is set right, ended jobs go when they are old."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence, Set
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
+from app.jobs.leases import claim_of, landed_names
+from app.jobs.model import Job, JobState
+from app.jobs.outage import handed_back, taken_up
+from app.jobs.retention.sweeping import keep_sweeping
+from app.jobs.runner import Runner
+from app.jobs.runtime import Workshop
+from app.jobs.service import JobService
+from app.jobs.store import JobQuery, key_of, sortable
+from app.spool import SpooledFile
+
+GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; the rest goes on after the next start
+HOUSEKEEPING_SECONDS = 600.0
+LONGEST_UPLOAD = timedelta(hours=1)  # a job accepted after another may have been begun so much earlier
+_BATCH = 200
+_NEWEST = 50  # jobs that are looked at for the moment that the last one was accepted
+_ENDED = frozenset(state for state in JobState if state.ended)
+
+_log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def at_work(
+    workshop: Workshop,
+    *,
+    keep: timedelta,
+    keep_bytes: int | None = None,
+    grace_seconds: float = GRACE_SECONDS,
+    arriving: Set[str] = frozenset(),
+) -> AsyncIterator[JobService]:
+    """Jobs are taken and run within this block. `keep`: the age at which ended jobs go; `keep_bytes`:
+    of the archives that they have in the spool. `arriving`: jobs whose uploads
+    may go on."""
+    service = JobService(workshop)
+    await workshop.ledger.age.advance()
+    await see_newest(workshop, _NEWEST)
+    # of several replicas the others may be at work on what looks left behind; the queue knows what is
+    for job in await recover(workshop, arriving) if workshop.fellows is None else ():
+        await workshop.queue.put(job.id, job.turn)
+    ledger = workshop.ledger
+    async with _background(
+        ledger.keep_saving(),
+        ledger.keep_informed(),
+        _keep_house(service, workshop, (keep, keep_bytes)),
+        _keep_alive(workshop),
+        keep_sweeping(workshop),
+    ):
+        runner = Runner(workshop)
+        await workshop.queue.start(runner.run)
+        try:
+            yield service
+        finally:
+            await workshop.queue.stop(grace_seconds)
+            await workshop.early.close()
+            await workshop.ledger.settle()
+            await _hand_back(workshop, runner)
+            await _count_time(workshop)
+
+
+@asynccontextmanager
+async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        # what broke in the block, or one of the two, is the error; that they run in a group is nobody's business
+        raise errors.exceptions[0] from None
+
+
+async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
+    """Set right what a crash, or a stop, left: uploads have failed, runs begin again (those that seem to kill the
+    process do not), files of no job go. The jobs that wait to be run, oldest first, without their images."""
+    waiting: list[Job] = []
+    spooled: set[str] = set()
+    async for job in _jobs(workshop, frozenset(JobState) - {JobState.SUCCEEDED}):
+        present = job
+        if job.state is JobState.RECEIVING and job.id in arriving:
+            workshop.ledger.follow(await workshop.ledger.get(job.id))
+            spooled.add(f"{job.id}-0")
+        elif job.state is JobState.RECEIVING:
+            present = await workshop.ledger.change(job.id, lambda job: _broken_off(job, workshop))
+        elif job.state is JobState.RUNNING:
+            present = await workshop.ledger.change(job.id, lambda job: taken_up(job, workshop.clock()))
+        workshop.arrivals.saw(present)
+        if present.state is JobState.QUEUED:
+            waiting.append(present.brief())
+        if present.next_attempt_at is not None:
+            workshop.paused.add(present)
+        if not await _is_damaged(workshop, present):
+            spooled.update(_counted(present, workshop))
+    swept = await workshop.spool.sweep(spooled)
+    if waiting or swept:
+        _log.info("took up where the service stopped", jobs=len(waiting), files_swept=swept)
+    waiting.sort(key=claim_of)
+    if waiting:
+        await _remember_landed(workshop, claim_of(waiting[0])[0])
+    return tuple(waiting)
+
+
+async def _is_damaged(workshop: Workshop, job: Job) -> bool:
+    """As `Job.damaged`, of a job that may lack its images. Nothing is kept of one that is."""
+    return job.damaged and (await workshop.ledger.get(job.id)).damaged
+
+
+async def see_newest(workshop: Workshop, count: int) -> None:
+    """Whatever is accepted from now on comes after the newest jobs in the store, even if a clock was ahead then."""
+    for job in await workshop.ledger.page(JobQuery(limit=count)):
+        workshop.arrivals.saw(job)
+
+
+async def _remember_landed(workshop: Workshop, oldest: datetime) -> None:
+    """What jobs accepted after the oldest that waits have written is not written over by it."""
+    is_ordered = not workshop.arrivals.is_ahead(workshop.clock())  # else times of creation say nothing of the order
+    async for job in _jobs(workshop, _ENDED):
+        if is_ordered and job.created_at < oldest - LONGEST_UPLOAD:
+            return
+        if claim_of(job)[0] > oldest:
+            await workshop.leases.landed(job, landed_names(await workshop.ledger.get(job.id)))
+
+
+async def _forget_landed(workshop: Workshop) -> None:
+    oldest = None
+    async for job in _jobs(workshop, frozenset({JobState.QUEUED, JobState.RUNNING})):
+        accepted = claim_of(job)[0]
+        oldest = accepted if oldest is None else min(oldest, accepted)
+    await workshop.leases.forget(oldest)
+
+
+async def _hand_back(workshop: Workshop, runner: Runner) -> None:
+    """What still ran has been cancelled by the stop: that is no crash."""
+    for job_id in filter(workshop.ledger.is_live, runner.cut_off):
+        try:
+            job = await workshop.ledger.change(job_id, handed_back)
+        except (Conflict, NotFound, Unavailable):
+            continue  # cancelled by its user; or it goes on after the next start as it is
+        await workshop.queue.put(job_id, job.turn)  # another replica need not wait for this one's to be dead
+    if workshop.fellows is not None:
+        await workshop.fellows.leave()
+
+
+async def _keep_alive(workshop: Workshop) -> None:
+    """What was received by a replica that died is received no more."""
+    while workshop.fellows is not None:
+        try:
+            for job_id in await workshop.fellows.beat():
+                await workshop.ledger.change(job_id, lambda job: _broken_off(job, workshop))
+            await see_newest(workshop, 1)
+        except (Conflict, NotFound):
+            continue  # another replica was faster
+        except Unavailable as error:
+            _log.warning("no sign of life was given", reason=str(error))
+        await asyncio.sleep(workshop.fellows.beat_seconds)
+
+
+async def delete_older(service: JobService, workshop: Workshop, keep: timedelta) -> int:
+    """Delete jobs that ended longer than `keep` ago, and their files. Return how many went.
+
+    The service must have run for so long since: a clock that is wrong deletes nothing."""
+    now = workshop.clock()
+    limit, oldest = now - keep, workshop.ledger.age.now() - keep.total_seconds()
+    count = 0
+    async for job in _ended_before(workshop, limit):
+        is_over = job.finished_at is not None and not limit <= job.finished_at <= now
+        if is_over and job.ended_age <= oldest:
+            try:
+                await service.delete(job.id)
+            except (Conflict, NotFound):
+                continue  # retried, or deleted, a moment ago
+            count += 1
+    return count
+
+
+async def _ended_before(workshop: Workshop, limit: datetime) -> AsyncIterator[Job]:
+    """Ended jobs that were created before `limit`, or by a clock that was ahead."""
+    now = workshop.clock()
+    async for job in _jobs(workshop, _ENDED):
+        if job.created_at <= now:
+            break
+        yield job
+    async for job in _jobs(workshop, _ENDED, (sortable(limit), "")):
+        yield job
+
+
+async def _count_time(workshop: Workshop) -> None:
+    try:
+        await workshop.ledger.age.advance()
+    except Unavailable as error:
+        _log.warning("the time that the service ran is not stored", reason=str(error))
+
+
+async def delete_beyond(service: JobService, workshop: Workshop, keep_bytes: int) -> int:
+    """Delete ended jobs that have more archives than that in the spool, the oldest of those tokens first that have
+    more than their share. Return how many went. Jobs that succeeded have none."""
+    kept: dict[str, list[tuple[str, int]]] = {}  # newest first, by token
+    async for job in _jobs(workshop, frozenset({JobState.FAILED, JobState.CANCELLED})):
+        if own := sum(file.size for file in owned_files(job)):
+            kept.setdefault(job.share, []).append((job.id, own))
+    most = fair_share([sum(size for _, size in jobs) for jobs in kept.values()], keep_bytes)
+    count = 0
+    for job_id in (job_id for jobs in kept.values() for job_id in _beyond(jobs, most)):
+        try:
+            await service.delete(job_id)
+        except (Conflict, NotFound):
+            continue  # retried, or deleted, a moment ago
+        count += 1
+    return count
+
+
+def fair_share(sizes: Sequence[int], total: int) -> int:
+    """Return what each may have, so that those with more share what those with less leave of `total`."""
+    left = total
+    for number, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - number)
+        if size > share:
+            return share
+        left -= size
+    return total
+
+
+def _beyond(jobs: Sequence[tuple[str, int]], most: int) -> Iterator[str]:
+    """Yield the jobs from the one on with which the sizes are more than `most`."""
+    size = 0
+    for job_id, own in jobs:
+        size += own
+        if size > most:
+            yield job_id
+
+
+async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timedelta, int | None]) -> None:
+    age, most = keep
+    while True:
+        try:
+            await workshop.ledger.age.advance()
+            await delete_older(service, workshop, age)
+            if most is not None:
+                await delete_beyond(service, workshop, most)
+            await _forget_landed(workshop)
+            if workshop.audit is not None:
+                await workshop.audit.apply(workshop.clock(), workshop.ledger.age.now())
+        except Unavailable as error:
+            _log.warning("old jobs are not deleted", reason=str(error))
+        await asyncio.sleep(min(HOUSEKEEPING_SECONDS, max(age.total_seconds(), 1.0)))
+
+
+async def _jobs(
+    workshop: Workshop, states: frozenset[JobState], before: tuple[str, str] | None = None
+) -> AsyncIterator[Job]:
+    """Newest first, a batch at a time, without their images."""
+    while True:
+        jobs = await workshop.ledger.page(JobQuery(states=states, before=before, limit=_BATCH))
+        for job in jobs:
+            yield job
+        if len(jobs) < _BATCH:
+            return
+        before = key_of(jobs[-1])
+
+
+def _counted(job: Job, workshop: Workshop) -> Iterator[str]:
+    """Yield the names of what a job has in the spool, counted as stored by its token."""
+    for file in owned_files(job):
+        workshop.stored.put(job.share, file.name, file.size)
+        yield file.name
+
+
+def owned_files(job: Job) -> tuple[SpooledFile, ...]:
+    """Return what a job has in the spool."""
+    files = (archive.file for archive in job.archives if archive.file is not None)
+    return tuple(file for file in files if file.owned)
+
+
+def _broken_off(job: Job, workshop: Workshop) -> Job:
+    """Failed, unless its replica, which was taken for dead, has accepted it meanwhile."""
+    if job.state is not JobState.RECEIVING:
+        return job
+    error = UploadIncomplete("the service stopped while the archive was being received; send it again")
+    return job.to(
+        JobState.FAILED,
+        problem=error.problem,
+        finished_at=workshop.clock(),
+        archives=tuple(replace(archive, file=None) for archive in job.archives),
+        idempotency_key=None,
+    )

@@ -1,0 +1,305 @@
+"""Job: a push that is stored, as a frozen value; what may become of it stands in TRANSITIONS. Pure."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from app.archive.model import Compression
+from app.auth.model import NOBODY, Submitter
+from app.errors import Conflict, DigestMismatch, Problem
+from app.jobs.bounds import add_notices, within
+from app.jobs.queue import Turn
+from app.jobs.tracking.waiting_for import WaitingFor
+from app.oci import Digest
+from app.push import ImageState, Progress, PushOptions
+from app.push.report.progress import with_images
+from app.spool import SpooledFile
+
+MAX_IMAGES = 1_000  # of one document, and of one page
+MAX_IMAGES_BYTES = 1 << 20  # of them as JSON, roughly; 1,000 usual ones have half of it
+MAX_ARCHIVES_BYTES = 512 << 10  # of the archives of one document, roughly; 1,000 usual ones have as much
+BRIEF_ARCHIVES = BRIEF_NOTICES = 20  # of a job in a list
+_JOB_BYTES, _MEMBERS_BYTES = 2_000, 400  # of a job, an archive and an image without their texts
+
+DAMAGED = DigestMismatch.code
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+class Clock(Protocol):
+    """The time of day, for display; waits and rates use the monotonic clock."""
+
+    def __call__(self) -> datetime: ...
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class JobState(StrEnum):
+    """The states of the job document."""
+
+    RECEIVING = "receiving"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDED
+
+
+_PROGRESS = tuple(each.name for each in fields(Progress) if each.name not in {"blobs_under_way", "blobs_sent"})
+_ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
+    {
+        JobState.RECEIVING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
+        JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
+        # back to QUEUED: the process died, or stopped, while the job ran
+        JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}),
+        JobState.SUCCEEDED: frozenset(),
+        JobState.FAILED: frozenset({JobState.QUEUED}),  # retry
+        JobState.CANCELLED: frozenset({JobState.QUEUED}),  # retry
+    }
+)
+
+
+class ArchiveSource(StrEnum):
+    UPLOAD = "upload"
+    PATH = "path"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True)
+class JobArchive:
+    """An archive of the job. `size` (bytes) and `digest` are those of the archive as it was sent; the digest of a
+    server file is not taken, unless it has to be compared. `file`: where its plain tar lies; for a server file not yet
+    looked at (`compression` None) where the archive itself lies. `expected`: the digest it must have, still to be
+    compared. `path`: below its root or watched folder, or as a form has it."""
+
+    name: str
+    source: ArchiveSource
+    size: int = 0
+    digest: Digest | None = None
+    format: str | None = None
+    compression: Compression | None = None
+    file: SpooledFile | None = None
+    expected: Digest | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobImage:
+    """An image of the job. `names` as the archive has them, `destinations` as `registry/repository:tag`."""
+
+    archive: str
+    names: tuple[str, ...]
+    destinations: tuple[str, ...]
+    digest: Digest | None = None
+    media_type: str | None = None
+    platforms: tuple[str, ...] = ()
+    state: ImageState = ImageState.PENDING
+    problem: Problem | None = None
+
+
+class ProblemView(Protocol):
+    """Turns a problem into its object in the document; the API adds its `type` and `status`."""
+
+    def __call__(self, problem: Problem) -> Mapping[str, Any]: ...
+
+
+def plain_problem(problem: Problem) -> Mapping[str, Any]:
+    return {
+        "title": problem.title,
+        "detail": problem.detail,
+        "code": problem.code,
+        "retryable": problem.retryable,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job at one moment. `revision` counts the changes that were stored, and `updated_at` is when the latest was.
+    `inspection`: of a dry run, what is in each archive, as JSON members.
+
+    `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
+    accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
+    `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `waiting_for`:
+    None while the registry answers. `starts`: runs that were begun and not ended in order, as when the process is
+    killed. `ended_age`: the age of the service when the job ended, in seconds. `priority` and `share` as in
+    `app.jobs.queue.Turn`. `submitter`: who sent it."""
+
+    id: str
+    state: JobState
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempt: int = 1
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS, hash=False)
+    registry: str = "default"
+    options: PushOptions = field(default_factory=PushOptions, hash=False)
+    archives: tuple[JobArchive, ...] = ()
+    images: tuple[JobImage, ...] = ()
+    progress: Progress = field(default_factory=Progress)
+    notices: tuple[str, ...] = ()
+    inspection: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    problem: Problem | None = None
+    revision: int = 1
+    idempotency_key: str | None = None
+    fingerprint: str | None = None
+    accepted_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    paused_at: datetime | None = None
+    waited: timedelta = timedelta(0)
+    ended_age: float = 0.0
+    starts: int = 0
+    priority: int = 0
+    share: str = ""
+    submitter: Submitter = NOBODY
+    updated_at: datetime | None = None
+    waiting_for: WaitingFor | None = None
+
+    @classmethod
+    def new(cls, state: JobState, now: datetime, idempotency_key: str | None = None) -> Job:
+        """With an identity of 128 random bits, so that nobody guesses it."""
+        return cls(id=secrets.token_hex(16), state=state, created_at=now, idempotency_key=idempotency_key)
+
+    def but(self, **changes: Any) -> Job:
+        """The next revision, in the same state."""
+        return replace(self, revision=self.revision + 1, **changes)
+
+    def brief(self) -> Job:
+        """Return the job as lists have it: its images are counted alone. It is not to be stored."""
+        return replace(self, images=(), inspection=())
+
+    def to(self, state: JobState, **changes: Any) -> Job:
+        """The next revision, in another state; images that are given are counted. Raises Conflict where TRANSITIONS has
+        no such way."""
+        if state not in TRANSITIONS[self.state]:
+            raise Conflict(f"job {self.id} is {self.state} and cannot become {state}")
+        if "images" in changes:
+            progress = changes.get("progress", self.progress)
+            changes["progress"] = with_images(progress, [image.state for image in changes["images"]])
+        if state.ended:
+            changes["waiting_for"] = None
+        return self.but(state=state, **changes)
+
+    @property
+    def ended(self) -> bool:
+        return self.state.ended
+
+    @property
+    def damaged(self) -> bool:
+        """Whether all that failed of it failed because its content is not what its digest says, at every attempt."""
+        problems = [image.problem for image in self.images if image.state is ImageState.FAILED]
+        found = problems or [self.problem]
+        return self.state is JobState.FAILED and all(each is not None and each.code == DAMAGED for each in found)
+
+    @property
+    def turn(self) -> Turn:
+        """When it is to run, while it is QUEUED."""
+        return Turn(self.next_attempt_at, self.priority, self.share)
+
+    def document(self, describe: ProblemView = plain_problem, *, whole: bool = False) -> dict[str, Any]:
+        """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key. Below
+        5 MiB: the first archives, images and notices, unless it is to be `whole`."""
+        under_way = self.progress.blobs_under_way if self.state is JobState.RUNNING else ()
+        archives = self.archives if whole else within(self.archives, MAX_ARCHIVES_BYTES, _archive_bytes)
+        images = self.images if whole else shown_images(self.images)
+        return {
+            "id": self.id,
+            "state": self.state.value,
+            "revision": self.revision,
+            "created_at": _time(self.created_at),
+            "updated_at": _time(self.updated_at or self.finished_at or self.started_at or self.created_at),
+            "started_at": _time(self.started_at),
+            "finished_at": _time(self.finished_at),
+            "next_attempt_at": _time(self.next_attempt_at),
+            "waiting_for": self.waiting_for and _waiting_for(self.waiting_for),
+            "attempt": self.attempt,
+            "priority": self.priority,
+            "labels": dict(self.labels),
+            "registry": self.registry,
+            "dry_run": self.options.dry_run,
+            "archives": [_archive(archive) for archive in archives],
+            "archives_total": len(self.archives),
+            "images": images_document(images, describe),
+            "progress": {name: getattr(self.progress, name) for name in _PROGRESS},
+            "blobs_under_way": [asdict(blob) for blob in under_way],
+            "notices": list(add_notices((), self.notices)),
+            "inspection": list(self.inspection) or None,
+            "problem": self.problem and dict(describe(self.problem)),
+        }
+
+    def brief_document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
+        """The job as lists have it: without its images and inspection, and with the first archives and notices."""
+        brief = replace(self, archives=self.archives[:BRIEF_ARCHIVES], notices=self.notices[:BRIEF_NOTICES])
+        return brief.brief().document(describe) | {"archives_total": len(self.archives)}
+
+
+def shown_images(images: Sequence[JobImage]) -> tuple[JobImage, ...]:
+    """Return as many of `images`, from the first on, as one document has; one at the least."""
+    return tuple(within(images[:MAX_IMAGES], MAX_IMAGES_BYTES, _image_bytes)) or tuple(images[:1])
+
+
+def images_document(images: Iterable[JobImage], describe: ProblemView, first: int = 0) -> list[dict[str, Any]]:
+    """`first`: the number of the first of `images` in the job."""
+    return [{"index": number, **_image(image, describe)} for number, image in enumerate(images, first)]
+
+
+def brief_bytes(job: Job) -> int:
+    """Return how long `brief_document` is as JSON, roughly."""
+    archives, notices = job.archives[:BRIEF_ARCHIVES], job.notices[:BRIEF_NOTICES]
+    return _JOB_BYTES + sum(map(_archive_bytes, archives)) + sum(map(len, notices))
+
+
+def _archive_bytes(archive: JobArchive) -> int:
+    return _MEMBERS_BYTES + len(archive.name) + len(archive.path or "")
+
+
+def _image_bytes(image: JobImage) -> int:
+    """Counting is quicker than writing."""
+    texts = (*image.names, *image.destinations, *image.platforms)
+    problem = 0 if image.problem is None else len(image.problem.detail) + len(image.problem.title)
+    return _MEMBERS_BYTES + len(image.archive) + sum(map(len, texts)) + problem
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _waiting_for(waiting: WaitingFor) -> dict[str, Any]:
+    return asdict(waiting) | {"since": _time(waiting.since), "next_at": _time(waiting.next_at)}
+
+
+def _archive(archive: JobArchive) -> dict[str, Any]:
+    return {
+        "name": archive.name,
+        "path": archive.path,
+        "source": archive.source.value,
+        "size": archive.size,
+        "digest": archive.digest and str(archive.digest),
+        "format": archive.format,
+        "compression": archive.compression and archive.compression.value,
+    }
+
+
+def _image(image: JobImage, describe: ProblemView) -> dict[str, Any]:
+    return {
+        "archive": image.archive,
+        "names": list(image.names),
+        "destinations": list(image.destinations),
+        "digest": image.digest and str(image.digest),
+        "media_type": image.media_type,
+        "platforms": list(image.platforms),
+        "state": image.state.value,
+        "problem": image.problem and dict(describe(image.problem)),
+    }

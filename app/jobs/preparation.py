@@ -1,0 +1,202 @@
+"""From the files of a job to its plan: every archive opened and understood before anything is pushed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+
+from app.archive import Archive, Limits, TarIndex, index_file
+from app.auth.model import Submitter
+from app.errors import Forbidden, MissingContent, Problem, TarmacError
+from app.jobs.bounds import add_notices, shorten
+from app.jobs.model import Job, JobArchive, JobImage
+from app.jobs.sources.server_archives import quotes_nothing
+from app.oci import Descriptor, Reference
+from app.push import Destination, ImageState, PushPlan
+from app.push.plan.open_archives import told_by_name, understand, unquoted
+from app.push.plan.planning import draft_plan, without_images
+from app.push.plan.refusals import refusal
+from app.push.plan.values import ImageTarget
+from app.push.signatures.policy import SignaturePolicy, check_signatures
+from app.spool import OpenFile, Spool
+from app.threads import hashing, plan_in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The archives of a job. `job_archives`: as the job has them, their formats known. `files`, one per archive, are
+    closed by `close`."""
+
+    job_archives: tuple[JobArchive, ...]
+    archives: tuple[Archive, ...]
+    files: tuple[OpenFile, ...]
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A job ready to be pushed. Images that cannot be are failed from the start."""
+
+    job_archives: tuple[JobArchive, ...]
+    plan: PushPlan
+    files: tuple[OpenFile, ...]
+
+    @property
+    def images(self) -> tuple[JobImage, ...]:
+        refused = self.plan.refused
+        return tuple(
+            _image(self.job_archives[image.archive].name, image, refused.get(number))
+            for number, image in enumerate(self.plan.images)
+        )
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return add_notices((), self.plan.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is known of a job before its plan. `images`: of a request that is refused for some of them."""
+
+    archives: tuple[JobArchive, ...]
+    images: tuple[JobImage, ...] = ()
+
+
+def with_findings(job: Job, found: Findings) -> Job:
+    """Return the next revision of the job; the images that it knows stay until others are found."""
+    return job.but(archives=found.archives, images=found.images or job.images)
+
+
+Tell = Callable[[Findings], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """`signatures`: what has to be signed, and by whom. `check` raises Forbidden for destinations that the submitter of
+    a job may not push to."""
+
+    spool: Spool
+    limits: Limits
+    signatures: tuple[SignaturePolicy, ...] = ()
+    check: Callable[[Submitter, tuple[Reference, ...]], None] = Submitter.check
+
+    @asynccontextmanager
+    async def opened(
+        self,
+        job: Job,
+        destination: Destination,
+        tell: Tell,
+        indexes: Sequence[TarIndex] = (),
+        *,
+        reads_all: bool = False,
+    ) -> AsyncIterator[Opened]:
+        """`tell` is given the archives once it is known what they are, whatever comes of their names, and the images of
+        a request that is refused for some of them. `indexes`, where the archives were indexed while they came in.
+        `reads_all`: as `PushPlan.verify_layers`. Raises ArchiveError for a bad archive and RequestError where the
+        options do not fit what is in it, or its submitter may not push there."""
+        work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, indexes)
+        try:
+            understood = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(_close_late)
+            raise
+        try:
+            tell(Findings(understood.job_archives))
+            plan = await self._plan(job, destination, understood)
+            opened = Opened(understood.job_archives, replace(plan, verify_layers=reads_all), understood.files)
+            error = None if job.options.keep_going else refusal(plan)
+            if error is not None:
+                tell(Findings(understood.job_archives, _with_others(opened.images, error.problem)))
+                raise error
+            yield opened
+        finally:
+            understood.close()
+
+    async def _plan(self, job: Job, destination: Destination, understood: Understood) -> PushPlan:
+        names = [archive.name for archive in job.archives]
+        # pure: if the job is cancelled, it reads none of the files that are closed then
+        plan = await plan_in_thread(job.share, draft_plan, understood.archives, job.options, destination, names)
+        plan = without_images(plan, dict(self._forbidden(job.submitter, plan)))
+        return await self._signed(plan, understood.files)
+
+    def _forbidden(self, submitter: Submitter, plan: PushPlan) -> Iterator[tuple[int, TarmacError]]:
+        for number, image in enumerate(plan.images):
+            try:
+                self.check(submitter, image.destinations)
+            except Forbidden as error:
+                yield number, error
+
+    async def _signed(self, plan: PushPlan, files: Sequence[OpenFile]) -> PushPlan:
+        if not self.signatures:
+            return plan
+        work = asyncio.get_running_loop().run_in_executor(hashing(), check_signatures, plan, files, self.signatures)
+        try:
+            notices, unsigned = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])  # it reads files that are closed next; it takes a second at the most
+            raise
+        return replace(without_images(plan, unsigned), notes=(*plan.notes, *notices))
+
+    def _understand(self, job: Job, indexes: Sequence[TarIndex]) -> Understood:
+        with ExitStack() as stack:
+            files = []
+            for archive in job.archives:
+                files.append(self._file(archive))
+                stack.callback(files[-1].close)
+            names = [archive.name for archive in job.archives]
+            indexed = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
+            archives, sources = understand(indexed, files, self.limits, names, keep_going=job.options.keep_going)
+            stack.pop_all()
+        if quotes_nothing(job.archives):
+            archives = [unquoted(archive) for archive in archives]
+        named = zip(job.archives, archives, strict=True)
+        known = tuple(replace(each, format=archive.format or None) for each, archive in named)
+        return Understood(known, tuple(archives), tuple(sources))
+
+    def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:
+        with told_by_name(name, several=several):
+            return index_file(file, file.size, self.limits)
+
+    def _file(self, archive: JobArchive) -> OpenFile:
+        if archive.file is None:
+            raise MissingContent(f"{archive.name} is not in the spool any more; send it again")
+        return self.spool.open(archive.file)
+
+
+def _close_late(work: asyncio.Future[Understood]) -> None:
+    """The caller was cancelled while the thread went on opening."""
+    if not work.cancelled() and work.exception() is None:
+        work.result().close()
+
+
+def _with_others(images: tuple[JobImage, ...], problem: Problem) -> tuple[JobImage, ...]:
+    """The others fail, too: nothing of the request is pushed."""
+    refused = sum(image.state is ImageState.FAILED for image in images)
+    if refused == len(images):
+        return images
+    detail = f"not pushed, because {refused} of the {len(images)} images of the request cannot be pushed"
+    theirs = replace(problem, detail=f"{detail}; pass keep_going=true to push the others")
+    return tuple(
+        image if image.state is ImageState.FAILED else replace(image, state=ImageState.FAILED, problem=theirs)
+        for image in images
+    )
+
+
+def _image(archive: str, target: ImageTarget, problem: Problem | None) -> JobImage:
+    entry = target.entry
+    root = entry.root if isinstance(entry.root, Descriptor) else None
+    return JobImage(
+        archive=archive,
+        names=tuple(shorten(name) for name in entry.called),
+        destinations=tuple(str(destination) for destination in target.destinations),
+        digest=None if root is None else root.digest,
+        media_type=None if root is None else shorten(root.media_type),
+        platforms=tuple(str(platform) for platform in entry.platforms),
+        state=ImageState.PENDING if problem is None else ImageState.FAILED,
+        problem=problem,
+    )

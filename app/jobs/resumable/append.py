@@ -1,0 +1,153 @@
+"""The bytes of one request on their way to the end of their file, and what of them is pushed early."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, Callable
+from functools import partial
+
+from app.jobs.model import JobState
+from app.jobs.registries import pick_registry
+from app.jobs.resumable.indexer import Tally
+from app.jobs.resumable.model import Proof
+from app.jobs.resumable.progress import Teller
+from app.jobs.resumable.requests import Patch, ProofMismatch
+from app.jobs.resumable.table import ArrivingUpload, Uploads
+from app.jobs.runtime import Workshop
+from app.jobs.uploads.early_pushes import Arriving
+from app.push.early.early_push import EarlyPush, heard
+from app.spool.batches import BATCHES
+from app.spool.upload_files import Appending
+from app.threads import hash_in_thread, hashing
+
+HASHES = ("sha1", "sha256", "sha512", "md5")  # the first is what tus asks every server for
+
+
+class Receiver:
+    def __init__(self, workshop: Workshop, uploads: Uploads) -> None:
+        self._workshop, self._uploads = workshop, uploads
+        self._files = uploads.files
+
+    async def receive(
+        self, upload: ArrivingUpload, patch: Patch, chunks: AsyncIterable[bytes], check: Callable[[int], None]
+    ) -> int:
+        """The offset after all of it, durable. `check` is given the length that bytes would make, and raises where that
+        is too much. Raises ProofMismatch, what `chunks` raises, and what `Receiving.pump` does."""
+        if patch.proof is not None:
+            await self._uploads.change(upload, trusted=patch.offset)
+        file = await asyncio.to_thread(self._files.writing, upload.state.id)
+        teller = Teller(self._workshop, upload.state, asyncio.get_running_loop())
+        tally = None if upload.state.is_part else upload.tally
+        receiving = Receiving(file, tally, partial(self._take_room, upload), teller)
+        receiving.ask_for(patch.proof)
+        told = False
+        try:
+            early = await self._early(upload, patch.offset)
+            await receiving.pump(heard(chunks, upload.tally, early), lambda count: check(patch.offset + count))
+            told = receiving.proven
+            if not told:
+                raise ProofMismatch("the bytes of this request do not have its checksum; send them again")
+        finally:
+            if not told and patch.proof is not None:
+                await self._take_back(upload, file, patch.offset)
+            await asyncio.to_thread(file.end)
+            await self._uploads.count(upload)
+            if upload.early is not None:
+                upload.early.hear(upload.tally)  # the next request may be long in coming
+            if patch.proof is not None:
+                await self._uploads.change(upload, trusted=None)
+            await self._bound_indexes()
+        return file.size
+
+    async def _bound_indexes(self) -> None:
+        """Without its index, nothing more of an upload is pushed early."""
+        for upload in self._uploads.without_index():
+            await self._workshop.early.drop(upload.state.job)
+            upload.early = None
+
+    def _take_room(self, upload: ArrivingUpload, size: int) -> None:
+        """Raises SpoolFull, QuotaExceeded."""
+        self._workshop.spool.room_for(size)
+        self._workshop.stored.grow(upload.state.submitter, upload.state.id, size)
+
+    async def _early(self, upload: ArrivingUpload, offset: int) -> EarlyPush | None:
+        """Begun with the first byte; not where the archive is to be looked at first."""
+        state, workshop = upload.state, self._workshop
+        begins = offset == 0 and upload.early is None
+        if begins and not (state.is_part or state.hold or workshop.signatures):
+            job = await workshop.ledger.get(state.job)
+            registry = pick_registry(workshop.registries, job.registry)
+            if job.state is JobState.RECEIVING:  # else nobody would end it
+                arriving = Arriving(0, partial(self._files.peek, state.id))
+                upload.early = workshop.early.begin(job, job.options, registry, arriving)
+        return upload.early
+
+    async def _take_back(self, upload: ArrivingUpload, file: Appending, offset: int) -> None:
+        """What came from `offset` on, and with it all that was made of it."""
+        await self._workshop.early.drop(upload.state.job)
+        upload.early, upload.tally = None, Tally(self._workshop.limits)
+        await asyncio.to_thread(file.cut, offset)
+
+
+class Receiving:
+    """`count`: bytes taken from the client. `take_room` is given the size of every batch before it is written, and
+    raises SpoolFull, QuotaExceeded; `told` is given `count` after it."""
+
+    def __init__(
+        self, file: Appending, tally: Tally | None, take_room: Callable[[int], None], told: Callable[[int], None]
+    ) -> None:
+        self.count = 0
+        self._file, self._tally, self._take_room, self._told = file, tally, take_room, told
+        self._proof: Proof | None = None
+
+    def ask_for(self, proof: Proof | None) -> None:
+        """These bytes must have it; `proven` says whether they do."""
+        self._proof = proof
+        self._hash = None if proof is None else hashlib.new(proof.algorithm, usedforsecurity=False)
+
+    @property
+    def proven(self) -> bool:
+        return self._proof is None or self._hash is None or self._hash.digest() == self._proof.digest
+
+    async def pump(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
+        """To the end of `chunks`. Whatever breaks, what came until then is written: the client need not send it again.
+        `check` is given the count before bytes are taken, and raises where they are too many."""
+        with BATCHES.upload():
+            await self._pump(chunks, check)
+
+    async def _pump(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
+        loop = asyncio.get_running_loop()
+        flying: asyncio.Future[None] = loop.create_future()
+        flying.set_result(None)
+        batch: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in chunks:
+                check(self.count + len(chunk))
+                self.count += len(chunk)
+                batch.append(chunk)
+                size += len(chunk)
+                if BATCHES.is_full(len(batch), size):
+                    await flying
+                    flying = loop.run_in_executor(hashing(), self._write, batch)
+                    batch, size = [], 0
+            await flying
+        except BaseException:
+            await asyncio.wait([flying])
+            if flying.cancelled() or flying.exception() is None:
+                await asyncio.wait([loop.run_in_executor(hashing(), self._write, batch)])
+            raise
+        await hash_in_thread(self._write, batch)
+
+    def _write(self, batch: list[bytes]) -> None:
+        self._take_room(sum(map(len, batch)))
+        offset = self._file.size
+        self._file.write(batch)
+        for chunk in batch:
+            if self._proof is not None and self._hash is not None:
+                self._hash.update(chunk)
+            if self._tally is not None:
+                self._tally.feed(offset, chunk)
+            offset += len(chunk)
+        self._told(self._file.size)

@@ -1,0 +1,99 @@
+"""What is over, or too old, goes."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
+from app.jobs.model import Job, JobArchive, JobState
+from app.jobs.resumable.model import EMPTY_LIFETIME, LIFETIME, UploadState
+from app.jobs.resumable.progress import archive_of
+from app.jobs.resumable.table import ArrivingUpload, Uploads
+from app.jobs.retention.idle import Idle
+from app.jobs.runtime import Workshop
+
+SWEEP_SECONDS = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Sweeper:
+    def __init__(self, workshop: Workshop, uploads: Uploads) -> None:
+        self._workshop, self._uploads = workshop, uploads
+        self._idle = Idle(workshop.elapsed)
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.sweep(datetime.now(UTC))
+            except Unavailable as error:
+                _log.warning("old uploads are not deleted", reason=str(error))
+            try:
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+            self._woken.clear()
+
+    async def sweep(self, now: datetime) -> int:
+        """How many uploads went."""
+        count = 0
+        self._idle.keep({upload.state.id for upload in self._uploads.all()})
+        for upload in self._uploads.all():
+            if await self._is_over(upload, now):
+                if not upload.state.complete:  # a replica that cancels it cannot end what is sent early here
+                    await self._workshop.early.drop(upload.state.job)
+                await self._uploads.drop(upload.state.id)
+                count += 1
+        return count
+
+    async def check_unused(self, state: UploadState) -> None:
+        """Raises Conflict where a job still reads what is held."""
+        for job_id in (state.job, *state.pushes) if state.complete and state.hold else ():
+            if await self._state_of(job_id) in (JobState.QUEUED, JobState.RUNNING):
+                raise Conflict(f"job {job_id} still reads the archive of this upload; cancel it first, or wait")
+
+    async def _is_over(self, upload: ArrivingUpload, now: datetime) -> bool:
+        state = upload.state
+        job = await self._state_of(state.job) if state.job else JobState.RECEIVING
+        if not state.complete and job is not JobState.RECEIVING:
+            return True
+        touched = await asyncio.to_thread(self._uploads.files.touched_at, state.id)
+        if state.complete and job is None and not state.pushes:
+            return True
+        offset = await asyncio.to_thread(self._uploads.files.offset, state.id)
+        limit = LIFETIME if state.complete or offset else EMPTY_LIFETIME
+        if not self._idle.is_over(state.id, touched, now.timestamp(), limit):
+            return False
+        return await self._expire(state, offset or 0, limit)
+
+    async def _expire(self, state: UploadState, offset: int, limit: timedelta) -> bool:
+        try:
+            await self.check_unused(state)
+            if state.job and not state.complete:
+                archive = archive_of(state, offset)
+                await self._workshop.ledger.change(state.job, lambda job: self._failed(job, archive, limit))
+        except (Conflict, NotFound):
+            return not state.complete
+        _log.info("an upload is too old, and goes", upload=state.id[:8], complete=state.complete)
+        return True
+
+    def _failed(self, job: Job, archive: JobArchive, limit: timedelta) -> Job:
+        hours = int(limit.total_seconds() // 3600)
+        error = UploadIncomplete(f"no byte of the upload came for {hours} h; send the archive again")
+        now = self._workshop.clock()
+        return job.to(JobState.FAILED, problem=error.problem, finished_at=now, archives=(archive,))
+
+    async def _state_of(self, job_id: str) -> JobState | None:
+        try:
+            return (await self._workshop.ledger.get(job_id)).state
+        except NotFound:
+            return None

@@ -1,0 +1,203 @@
+"""From the last byte of an upload to its queued job. Also after a crash in the middle of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from app.archive import TarIndex
+from app.archive.ingest import Intake, sniff_file
+from app.archive.model import Compression
+from app.errors import Internal, NotFound, TarmacError
+from app.jobs.model import Job, JobArchive, JobState
+from app.jobs.request import JobRequest
+from app.jobs.resumable.model import UploadState
+from app.jobs.resumable.progress import archive_of
+from app.jobs.resumable.table import ArrivingUpload, Uploads
+from app.jobs.runtime import Workshop
+from app.jobs.service import JobService
+from app.jobs.sources.server_archives import Refused, chunks_of, compare_checksum, unwrap
+from app.spool import OpenFile, SpooledFile
+from app.threads import hash_in_thread
+
+ANSWER_SECONDS = 20.0  # proxies give up at 60; whoever is not told by then finds it in the job
+
+_log = structlog.get_logger(__name__)
+
+
+class Settler:
+    """Its tasks end with `stop`; what they did not come to is begun again at the next start."""
+
+    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
+        self._workshop, self._service, self._uploads = workshop, service, uploads
+        self._files = uploads.files
+        self._tasks: dict[str, asyncio.Task[TarmacError | None]] = {}
+
+    def begin(self, upload: ArrivingUpload) -> None:
+        if upload.state.id not in self._tasks:
+            self._tasks[upload.state.id] = asyncio.create_task(self._settle(upload))
+
+    async def outcome(self, upload: ArrivingUpload) -> TarmacError | None:
+        """What is wrong with the archive, as far as it is known within ANSWER_SECONDS."""
+        task = self._tasks.get(upload.state.id)
+        if task is None:
+            return None
+        await asyncio.wait([task], timeout=ANSWER_SECONDS)
+        if not task.done() or task.cancelled():
+            return None
+        if task.exception() is not None:
+            return Internal("the service met an error it does not know; its log has more, under this job's id")
+        return task.result()
+
+    async def stop(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+
+    async def give_up(self, upload: ArrivingUpload, error: TarmacError) -> None:
+        """The job has failed with `error`, and the upload goes."""
+        size = await asyncio.to_thread(self._files.offset, upload.state.id)
+        self._show(upload.state, archive_of(upload.state, size or 0))
+        if upload.tally.intake is not None:
+            self._note_digest(upload.state, upload.tally.intake)
+        await self._fail(upload.state, error)
+        await self._uploads.drop(upload.state.id)
+
+    async def _settle(self, upload: ArrivingUpload) -> TarmacError | None:
+        state = upload.state
+        try:
+            job = await self._workshop.ledger.get(state.job)
+            if job.state is not JobState.RECEIVING:
+                await self._workshop.early.drop(job.id)
+                return None
+            await self._queue(job, upload)
+        except NotFound:
+            return None
+        except TarmacError as error:
+            await self._fail(state, error)
+            await asyncio.to_thread(self._files.drop_bytes, state.id, kept=True)
+            return error
+        else:
+            await asyncio.to_thread(self._files.drop_bytes, state.id)
+            return None
+        finally:
+            upload.tally.let_go()
+            await self._uploads.count(upload)
+
+    async def _queue(self, job: Job, upload: ArrivingUpload) -> None:
+        state = upload.state
+        taken = self._service.take_up(job)
+        try:
+            archive, index = await self._archive(job, upload)
+            self._show(state, replace(archive, file=None))
+            if state.hold:
+                await self._queue_held(job, archive, state.checksum)
+                return
+            taken.place(archive, index)
+            request = JobRequest(job.options, job.registry, job.labels, state.checksum, priority=job.priority)
+            await taken.submit(request)
+        finally:
+            self._service.let_go(job.id)
+
+    async def _queue_held(self, job: Job, archive: JobArchive, checksum: str | None) -> None:
+        """It is opened when the job runs: where a name is missing, the archive is still here to be given one."""
+        expected = JobRequest(job.options, checksum=checksum).expected()
+        if expected is not None:
+            compare_checksum(archive, expected)
+        accepted_at = self._workshop.arrivals.next(self._workshop.clock)
+
+        def queued(job: Job) -> Job:
+            return job.to(JobState.QUEUED, archives=(archive,), accepted_at=accepted_at)
+
+        present = await self._workshop.ledger.change(job.id, queued)
+        await self._workshop.queue.put(present.id, present.turn)
+
+    async def _archive(self, job: Job, upload: ArrivingUpload) -> tuple[JobArchive, TarIndex]:
+        """The plain tar of it where it is to lie, hashed and indexed."""
+        state, spooled_as = upload.state, f"{job.id}-0"
+        size = await asyncio.to_thread(self._files.offset, state.id)
+        try:
+            intake = None if size is None else await hash_in_thread(upload.tally.finish, size)
+        except TarmacError:
+            if upload.tally.intake is not None:
+                self._note_digest(state, upload.tally.intake)
+            raise
+        if intake is not None:
+            file = await self._move(state, spooled_as)
+        else:
+            intake, file = await self._read_again(job, state, spooled_as)
+        if file.owned:
+            self._workshop.stored.put(state.submitter, file.name, file.size)
+        else:
+            self._workshop.stored.forget(spooled_as)
+        archive = replace(archive_of(state, intake.received), file=file)
+        return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
+
+    def _note_digest(self, state: UploadState, intake: Intake) -> None:
+        """Keep the digest of an archive that was refused, if all of it was read."""
+        if intake.received == state.length:
+            self._show(state, replace(archive_of(state, intake.received), digest=intake.digest))
+
+    def _show(self, state: UploadState, archive: JobArchive) -> None:
+        self._workshop.ledger.show(state.job, lambda job: job.but(archives=(archive,)))
+
+    async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[Intake, SpooledFile]:
+        """From its beginning: a plain tar to hash and index it, another to decompress it into the spool."""
+        refused = partial(self._note_digest, state)
+        moved = await asyncio.to_thread(self._files.settled, state.id, spooled_as)
+        is_moved = moved is not None and await asyncio.to_thread(self._files.offset, state.id) is None
+        source = self._workshop.spool.open(moved) if moved and is_moved else await self._open(state)
+        try:
+            if is_moved or await asyncio.to_thread(sniff_file, source, source.size) is Compression.NONE:
+                intake = await self._read(source, refused)
+            else:
+                intake, moved = await unwrap(source, spooled_as, self._workshop, job.share, refused)
+                if state.hold:
+                    moved = await asyncio.to_thread(self._files.keep_other, state.id, moved)
+                is_moved = True
+        finally:
+            source.close()
+        return intake, moved if moved and is_moved else await self._move(state, spooled_as)
+
+    async def _read(self, source: OpenFile, refused: Refused) -> Intake:
+        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
+        try:
+            async for chunk in chunks_of(source):
+                await hash_in_thread(_drain, intake.feed, chunk)
+            await hash_in_thread(_drain, intake.finish)
+        except TarmacError:
+            refused(intake)
+            raise
+        return intake
+
+    async def _open(self, state: UploadState) -> OpenFile:
+        return await asyncio.to_thread(self._files.open, state.id)
+
+    async def _move(self, state: UploadState, spooled_as: str) -> SpooledFile:
+        if state.hold:
+            return await asyncio.to_thread(self._files.keep, state.id)
+        return await asyncio.to_thread(self._files.hand_over, state.id, spooled_as)
+
+    async def _fail(self, state: UploadState, error: TarmacError) -> None:
+        def failed(job: Job) -> Job:
+            if job.ended:
+                return job
+            bare = tuple(replace(archive, file=None) for archive in job.archives)
+            return job.to(JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock(), archives=bare)
+
+        if state.job:
+            await self._workshop.early.drop(state.job)
+            try:
+                await self._workshop.ledger.change(state.job, failed)
+            except NotFound:
+                _log.info("the job of an upload is gone", job=state.job)
+
+
+def _drain(step: Callable[..., Iterable[bytes]], *arguments: bytes) -> None:
+    for _ in step(*arguments):
+        pass

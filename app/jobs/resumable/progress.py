@@ -1,0 +1,54 @@
+"""The job of an upload: made with it, and told how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
+from app.jobs.resumable.model import UploadState
+from app.jobs.resumable.requests import NewUpload
+from app.jobs.runtime import Workshop
+from app.push import received
+
+
+class Teller:
+    """Tells the job how far its upload is; called in the thread that writes."""
+
+    def __init__(self, workshop: Workshop, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
+        self._workshop, self._state, self._loop = workshop, state, loop
+
+    def __call__(self, offset: int) -> None:
+        if self._state.job:
+            self._loop.call_soon_threadsafe(self._tell, offset)
+
+    def _tell(self, offset: int) -> None:
+        archive = archive_of(self._state, offset)
+        self._workshop.ledger.show(
+            self._state.job,
+            lambda job: job.but(archives=(archive,), progress=received(job.progress, offset, self._state.length)),
+        )
+
+
+def archive_of(upload: UploadState | NewUpload, size: int) -> JobArchive:
+    """Return the archive of an upload of which `size` bytes have come."""
+    return JobArchive(upload.name, ArchiveSource.UPLOAD, size=size, path=upload.path or None)
+
+
+def new_job(new: NewUpload, now: datetime) -> Job:
+    request = new.request
+    job = Job.new(JobState.RECEIVING, now)
+    archives = (archive_of(new, 0),)
+    told = received(job.progress, 0, new.length)
+    return replace(
+        job,
+        archives=archives,
+        progress=told,
+        options=request.options,
+        registry=request.registry,
+        labels=request.labels,
+        priority=request.priority,
+        share=new.submitter.name,
+        submitter=new.submitter,
+    )

@@ -1,0 +1,310 @@
+"""ResumableUploads: a method per thing that a client may do with an upload that goes on after an interruption."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from app.errors import (
+    ArchiveError,
+    Busy,
+    Conflict,
+    Interrupted,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    TarmacError,
+    TooLarge,
+)
+from app.jobs.model import Job, JobState
+from app.jobs.registries import pick_registry
+from app.jobs.request import JobRequest
+from app.jobs.resumable.append import Receiver
+from app.jobs.resumable.expiry import Sweeper
+from app.jobs.resumable.finalize import Settler
+from app.jobs.resumable.model import EMPTY_LIFETIME, LIFETIME, UploadState, new_id
+from app.jobs.resumable.progress import new_job
+from app.jobs.resumable.requests import (
+    Appended,
+    LengthMismatch,
+    NewUpload,
+    OffsetMismatch,
+    Patch,
+    Shown,
+    UploadEnded,
+)
+from app.jobs.resumable.table import ArrivingUpload, Uploads
+from app.jobs.runtime import Workshop
+from app.jobs.service import JobService
+
+MAX_UPLOADS = 1_000  # at once; each is a file, and a row among the jobs
+MAX_PARTS = 100  # of a concatenation
+MAX_PUSHES = 100  # of one archive that is held
+
+_log = structlog.get_logger(__name__)
+
+
+class ResumableUploads:
+    """An unknown upload: NotFound. Concurrent calls are fine; of two for one upload the newer goes first."""
+
+    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
+        self._workshop, self._service, self._uploads = workshop, service, uploads
+        self._files = uploads.files
+        self._settler = Settler(workshop, service, uploads)
+        self._receiver = Receiver(workshop, uploads)
+        self.sweeper = Sweeper(workshop, uploads)
+
+    async def resume(self) -> None:
+        """After a start: what was complete before it becomes a job, cancelling works again."""
+        for upload in self._uploads.all():
+            if upload.state.job:
+                self._listen(upload)
+            await self._complete_by_length(upload)
+            if upload.state.complete and await self._job_of(upload.state) is not None:
+                self._settler.begin(upload)
+
+    def interrupt(self) -> None:
+        """The service is about to stop: what has come is kept, and goes on after the next start."""
+        for upload in self._uploads.all():
+            upload.turns.interrupt()
+
+    async def stop(self) -> None:
+        await self._settler.stop()
+
+    async def begin(self, new: NewUpload) -> UploadState:
+        """The upload and its job are durable. Raises UnknownRegistry, TooLarge, SpoolFull, Busy."""
+        return await self._begin(new)
+
+    async def _begin(self, new: NewUpload) -> UploadState:
+        pick_registry(self._workshop.registries, new.request.registry)
+        self._check_length(new.length)
+        if len(self._uploads.taking_room()) >= MAX_UPLOADS:
+            raise Busy(f"{MAX_UPLOADS} uploads are under way, and no more are taken; try again later")
+        await asyncio.to_thread(self._workshop.spool.room_for, new.length or 0)
+        job = None if new.is_part else new_job(new, self._workshop.clock())
+        state = UploadState(
+            id=new_id(),
+            job="" if job is None else job.id,
+            name=new.name,
+            length=new.length,
+            metadata=new.metadata,
+            concat="partial" if new.is_part else "",
+            checksum=new.request.checksum,
+            hold=new.hold,
+            explicit=new.explicit,
+            submitter=new.submitter.name,
+            path=new.path,
+        )
+        # the file first: a job without an upload would be received for ever, an upload without a job is swept away
+        await asyncio.to_thread(self._files.create, state.id, state.write())
+        upload = self._uploads.add(state, self._workshop.limits)
+        await self._uploads.count(upload)
+        if job is not None:
+            await self._workshop.ledger.add(job)
+            self._listen(upload)
+        await self._complete_by_length(upload)
+        return upload.state
+
+    async def append(self, upload_id: str, patch: Patch, chunks: AsyncIterable[bytes]) -> Appended:
+        """What came before anything broke stays. Raises OffsetMismatch, LengthMismatch, ProofMismatch, UploadEnded,
+        TurnTaken, TooLarge, SpoolFull, ArchiveError (then the upload has ended), what `chunks` raises."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            if upload.state.complete and patch.size == 0:
+                return await self._appended(upload)  # the answer to the last request was lost
+            offset = await self._check(upload, patch)
+            await self._learn_length(upload, patch, offset)
+            try:
+                async with upload.turns.interruptible():
+                    offset = await self._receiver.receive(
+                        upload, patch, chunks, lambda length: self._check_length(length, upload.state.length)
+                    )
+            except ArchiveError as error:
+                await self._settler.give_up(upload, error)
+                raise
+            if patch.completes or (patch.completes is None and offset == upload.state.length):
+                await self._complete(upload, offset)
+        return await self._appended(upload)
+
+    async def abandon(self, upload_id: str, error: TarmacError) -> None:
+        """End an upload whose client cannot know its address, as its creation broke: the job fails with `error`."""
+        with suppress(NotFound):  # what was no archive has ended by itself
+            upload = self._uploads.find(upload_id)
+            async with upload.turns.take():
+                await self._settler.give_up(upload, error)
+
+    async def concatenate(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
+        """One upload of several that are parts, which go. Raises InvalidRequest, what `begin` raises."""
+        if not 0 < len(parts) <= MAX_PARTS:
+            raise InvalidRequest(f"an upload is put together of 1 to {MAX_PARTS} parts, and {len(parts)} are given")
+        if len(set(parts)) < len(parts):
+            raise InvalidRequest("a part is given more than once; each part must be an upload of its own")
+        async with AsyncExitStack() as turns:
+            for part in sorted(parts):  # in one order, so that two requests never wait for each other
+                await turns.enter_async_context(self._uploads.find(part).turns.take())
+            return await self._joined(new, parts)
+
+    async def _joined(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
+        found = [self._uploads.find(part) for part in parts]  # another request may have joined them meanwhile
+        if not all(upload.state.is_part for upload in found):
+            raise InvalidRequest("each part must be an upload that was begun with `Upload-Concat: partial`")
+        if not all(upload.state.complete for upload in found):
+            raise InvalidRequest("a part is not complete; send the rest of it first")
+        sizes = [await self._offset(part) for part in parts]
+        state = await self._begin(replace(new, length=sum(sizes), explicit=True))  # whose parts go with it
+        upload = self._uploads.find(state.id)
+        async with upload.turns.take():
+            try:
+                await asyncio.to_thread(self._files.join, state.id, parts)
+                await self._uploads.count(upload)
+                await self._complete(upload, sum(sizes))
+            except BaseException as error:  # also cancelled: its job must not wait for bytes that never come
+                await asyncio.shield(self._settler.give_up(upload, _not_joined(error)))
+                raise
+        for part in parts:
+            await self._uploads.drop(part)
+        return upload.state
+
+    async def show(self, upload_id: str) -> Shown:
+        """The offset told is durable, and holds: a request that still writes ends first."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            await self._check_job(upload)
+            await self._complete_by_length(upload)
+            return await self._shown(upload)
+
+    async def cancel(self, upload_id: str) -> None:
+        """The upload goes, its job is cancelled where it was still being received. Raises Conflict where a job reads
+        what is held."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            await self.sweeper.check_unused(upload.state)
+            job = await self._job_of(upload.state)
+            if job is not None and job.state is JobState.RECEIVING:
+                await self._service.cancel(job.id)
+            await self._uploads.drop(upload_id)
+
+    async def push_held(self, upload_id: str, request: JobRequest) -> Job:
+        """Another job of the archive that is held. Raises Conflict where none is, UnknownRegistry."""
+        upload = self._uploads.find(upload_id)
+        async with upload.turns.take():
+            job = await self._job_of(upload.state)
+            files = job.archives if job is not None else ()
+            kept = upload.state.complete and upload.state.hold and all(each.file is not None for each in files)
+            if not files or not kept or (job is not None and job.state is JobState.RECEIVING):
+                raise Conflict(
+                    "the archive of this upload is not held: it is not complete, or was begun without `hold`"
+                )
+            if len(upload.state.pushes) >= MAX_PUSHES:
+                raise LimitExceeded(f"the archive was pushed {MAX_PUSHES} times; send it again")
+            pushed = await self._service.submit_archives(files, request)
+            await self._uploads.change(upload, pushes=(*upload.state.pushes, pushed.id))
+            return pushed
+
+    async def _check(self, upload: ArrivingUpload, patch: Patch) -> int:
+        await self._check_job(upload)
+        offset = await asyncio.to_thread(self._files.offset, upload.state.id)
+        if upload.state.complete or offset is None:
+            raise UploadEnded("the upload is complete; nothing can be appended to it")
+        if patch.offset != offset:
+            raise OffsetMismatch(offset, patch.offset)
+        return offset
+
+    async def _check_job(self, upload: ArrivingUpload) -> None:
+        if upload.state.complete or upload.state.is_part:
+            return
+        job = await self._job_of(upload.state)
+        if job is None or job.state is not JobState.RECEIVING:
+            self.sweeper.wake()
+            raise NotFound("the upload has ended: its job was cancelled, or has failed")
+
+    async def _learn_length(self, upload: ArrivingUpload, patch: Patch, offset: int) -> None:
+        length = patch.length
+        if patch.completes and patch.size is not None:
+            if length not in (None, offset + patch.size):
+                raise LengthMismatch("Upload-Length and the length of this last request contradict each other")
+            length = offset + patch.size
+        known = upload.state.length
+        if known is not None and length not in (None, known):
+            raise LengthMismatch(f"the upload was announced with {known} bytes, and now with {length}")
+        if known is not None and offset + (patch.size or 0) > known:
+            raise LengthMismatch(f"{patch.size} bytes from {offset} on are more than the {known} that were announced")
+        if known is None and length is not None:
+            self._check_length(length)
+            await self._uploads.change(upload, length=length)
+
+    def _check_length(self, length: int | None, announced: int | None = None) -> None:
+        most = self._workshop.max_archive_bytes
+        if length is not None and most is not None and length > most:
+            raise TooLarge(f"the upload has {length} bytes; at most {most} are taken (TARMAC_MAX_UPLOAD_BYTES)")
+        if announced is not None and length is not None and length > announced:
+            raise LengthMismatch(f"more bytes came than the {announced} that were announced; the rest was left out")
+
+    async def _complete_by_length(self, upload: ArrivingUpload) -> None:
+        """All bytes are here, and the client need not say so once more: it would take the upload for complete."""
+        state = upload.state
+        if state.complete or state.explicit or state.length is None:
+            return
+        if await asyncio.to_thread(self._files.offset, state.id) == state.length:
+            await self._complete(upload, state.length)
+
+    async def _complete(self, upload: ArrivingUpload, length: int) -> None:
+        await self._uploads.change(upload, complete=True, length=length)
+        if upload.early is not None:
+            upload.early.end()
+        if not upload.state.is_part:
+            self._settler.begin(upload)
+
+    async def _appended(self, upload: ArrivingUpload) -> Appended:
+        fault = await self._settler.outcome(upload) if upload.state.complete else None
+        return Appended(await self._shown(upload), fault)
+
+    async def _shown(self, upload: ArrivingUpload) -> Shown:
+        state = upload.state
+        offset = state.length if state.complete else await asyncio.to_thread(self._files.offset, state.id)
+        touched = await asyncio.to_thread(self._files.touched_at, state.id)
+        expires_at = datetime.fromtimestamp(touched, UTC) + (LIFETIME if offset else EMPTY_LIFETIME)
+        return Shown(state, offset or 0, expires_at, await self._job_of(state))
+
+    async def _offset(self, upload_id: str) -> int:
+        return await asyncio.to_thread(self._files.offset, upload_id) or 0
+
+    async def _job_of(self, state: UploadState) -> Job | None:
+        try:
+            return await self._workshop.ledger.get(state.job) if state.job else None
+        except NotFound:
+            return None
+
+    def _listen(self, upload: ArrivingUpload) -> None:
+        def stop() -> None:
+            upload.turns.interrupt()
+            self.sweeper.wake()
+
+        self._service.on_cancel(upload.state.job, stop)
+
+
+def _not_joined(error: BaseException) -> TarmacError:
+    if isinstance(error, TarmacError):
+        return error
+    return Interrupted("the parts of the upload were not put together; they are kept, so ask for it again")
+
+
+@asynccontextmanager
+async def resumable_uploads(
+    workshop: Workshop, service: JobService, uploads: Uploads
+) -> AsyncIterator[ResumableUploads]:
+    """`uploads` were loaded before the service began to work."""
+    resumable = ResumableUploads(workshop, service, uploads)
+    await resumable.resume()
+    sweeping = asyncio.create_task(resumable.sweeper.run())
+    try:
+        yield resumable
+    finally:
+        sweeping.cancel()
+        await asyncio.wait([sweeping])
+        await resumable.stop()

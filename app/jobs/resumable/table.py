@@ -1,0 +1,111 @@
+"""Every upload that is known here: its state, who writes to it, how far it is hashed, what of it is pushed early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Self
+
+import structlog
+
+from app.archive import Limits
+from app.errors import NotFound
+from app.jobs.resumable.indexer import Tally
+from app.jobs.resumable.lock import Turns
+from app.jobs.resumable.model import UploadState
+from app.jobs.stored_bytes import StoredBytes
+from app.push.early.early_push import EarlyPush
+from app.spool.upload_files import ArrivingFiles
+
+MAX_INDEX_BYTES = 48 << 20  # of the indexes of all uploads; one archive may have 30 MiB
+
+_log = structlog.get_logger(__name__)
+
+
+class ArrivingUpload:
+    def __init__(self, state: UploadState, limits: Limits) -> None:
+        self.state = state
+        self.turns = Turns()
+        self.tally = Tally(limits)
+        self.early: EarlyPush | None = None
+
+
+class Uploads:
+    """By id. What is changed here is durable first."""
+
+    def __init__(self, files: ArrivingFiles, stored: StoredBytes | None = None) -> None:
+        self.files = files
+        self.stored = stored or StoredBytes()
+        self._known: dict[str, ArrivingUpload] = {}
+
+    @classmethod
+    async def load(cls, files: ArrivingFiles, limits: Limits, stored: StoredBytes | None = None) -> Self:
+        """What is there from before. Bytes that were not proven yet when the process ended go."""
+        uploads = cls(files, stored)
+        for name, raw in await asyncio.to_thread(lambda: tuple(files.states())):
+            try:
+                state = UploadState.read(raw)
+            except (ValueError, TypeError):
+                _log.warning("an upload cannot be read, and goes", upload=name[:8])
+                await asyncio.to_thread(files.remove, name)
+                continue
+            if state.trusted is not None:
+                await asyncio.to_thread(files.cut, name, state.trusted)
+                state = replace(state, trusted=None)
+                await asyncio.to_thread(files.write_state, name, state.write())
+            await uploads.count(uploads.add(state, limits))
+        return uploads
+
+    @property
+    def jobs(self) -> frozenset[str]:
+        """Jobs that are not broken off because the service was started anew."""
+        return frozenset(upload.state.job for upload in self._known.values() if upload.state.job)
+
+    def add(self, state: UploadState, limits: Limits) -> ArrivingUpload:
+        self._known[state.id] = ArrivingUpload(state, limits)
+        return self._known[state.id]
+
+    def find(self, upload_id: str) -> ArrivingUpload:
+        try:
+            return self._known[upload_id]
+        except KeyError:
+            raise NotFound("there is no such upload; it may have ended, been cancelled, or be too old") from None
+
+    def all(self) -> tuple[ArrivingUpload, ...]:
+        return tuple(self._known.values())
+
+    def without_index(self) -> Iterator[ArrivingUpload]:
+        """Let go of the largest indexes of uploads that nobody writes to, until all have at most MAX_INDEX_BYTES. Yield
+        these uploads."""
+        known = sorted(filter(_has_index, self._known.values()), key=lambda upload: upload.tally.memory)
+        total = sum(upload.tally.memory for upload in known)
+        idle = [upload for upload in known if not (upload.turns.is_taken or upload.state.complete)]
+        while total > MAX_INDEX_BYTES and idle:
+            upload = idle.pop()
+            total -= upload.tally.memory
+            upload.tally.let_go()
+            yield upload
+
+    def taking_room(self) -> tuple[ArrivingUpload, ...]:
+        """Return all but those whose archive has gone over to a job."""
+        return tuple(upload for upload in self._known.values() if upload.state.takes_room)
+
+    async def count(self, upload: ArrivingUpload) -> None:
+        """Count as stored what an upload has on the disk."""
+        size = await asyncio.to_thread(self.files.size, upload.state.id)
+        self.stored.put(upload.state.submitter, upload.state.id, size)
+
+    async def change(self, upload: ArrivingUpload, **changes: Any) -> None:
+        state = replace(upload.state, **changes)
+        await asyncio.to_thread(self.files.write_state, state.id, state.write())
+        upload.state = state
+
+    async def drop(self, upload_id: str) -> None:
+        self._known.pop(upload_id, None)
+        self.stored.forget(upload_id)
+        await asyncio.to_thread(self.files.remove, upload_id)
+
+
+def _has_index(upload: ArrivingUpload) -> bool:
+    return upload.tally.memory > 0

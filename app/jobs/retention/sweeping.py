@@ -1,0 +1,55 @@
+"""Deletes what replicas that died left in the spool that all share."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.errors import NotFound, Unavailable
+from app.jobs.model import Job, JobState
+from app.jobs.runtime import Workshop
+
+_log = structlog.get_logger(__name__)
+
+
+async def keep_sweeping(workshop: Workshop) -> None:
+    """Sweep again and again until cancelled. A process alone sweeps its spool when it starts."""
+    while workshop.fellows is not None:
+        try:
+            await sweep_shared_spool(workshop)
+        except Unavailable as error:
+            _log.warning("what replicas left behind is not swept", reason=str(error))
+        await asyncio.sleep(workshop.sweeps.interval.total_seconds())
+
+
+async def sweep_shared_spool(workshop: Workshop) -> int:
+    """Delete the files of jobs that are deleted, or that ended a while ago and keep none by that name. Return how many
+    jobs' archives went. What is of a job that has not ended may be in use by any replica."""
+    lost = set()
+    for name in await workshop.spool.names():
+        try:
+            job = await workshop.ledger.get(name.partition("-")[0])
+        except NotFound:
+            lost.add(name)  # a job is stored before the first byte of its archive is taken
+            continue
+        if _ended_before(job, workshop.clock(), workshop.sweeps.age) and name not in _kept(job):
+            lost.add(name)
+    await workshop.spool.remove(lost)
+    if lost:
+        _log.info("what replicas left behind is swept", files_swept=len(lost))
+    return len(lost)
+
+
+def _ended_before(job: Job, now: datetime, age: timedelta) -> bool:
+    """Also a job that ended while the clock was ahead."""
+    return job.ended and job.finished_at is not None and not now - age < job.finished_at <= now
+
+
+def _kept(job: Job) -> frozenset[str]:
+    """The names in the spool of what an ended job may be retried with."""
+    if job.state is JobState.SUCCEEDED or job.damaged:
+        return frozenset()
+    owned = (archive.file for archive in job.archives if archive.file is not None and archive.file.owned)
+    return frozenset(file.name for file in owned)

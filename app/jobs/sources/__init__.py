@@ -1,0 +1,1 @@
+"""Archives on the server: paths, patterns, split files."""

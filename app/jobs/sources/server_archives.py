@@ -1,0 +1,174 @@
+"""What is done with the archives of a job, whichever way they came."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+from app.archive import Compression
+from app.archive.compression import MOST_MEMORY
+from app.archive.ingest import Intake, sniff_file
+from app.archive.window import HEAD_BYTES, decoder_memory, is_told
+from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
+from app.jobs.bounds import MAX_PATH, shorten
+from app.jobs.model import ArchiveSource, JobArchive
+from app.jobs.request import JobRequest
+from app.jobs.runtime import Workshop
+from app.jobs.sources.paths import AllowedRoots
+from app.oci import Digest
+from app.spool import OpenFile, SpooledFile
+from app.threads import hash_in_thread
+
+CHUNK_BYTES = 1 << 20
+NAMELESS = "archive"
+MAX_NAME = 255  # as file systems have it
+
+Refused = Callable[[Intake], None]
+"""Takes what was found of an archive until it was refused."""
+
+
+def unique_name(name: str, taken: Set[str]) -> str:
+    """Within one job a name means one archive: `x.tar`, `x.tar (2)`."""
+    short = shorten(name, MAX_NAME) or NAMELESS
+    number = 1
+    unique = short
+    while unique in taken:
+        number += 1
+        unique = f"{short} ({number})"
+    return unique
+
+
+def path_archives(
+    files: tuple[SpooledFile, ...], request: JobRequest, source: ArchiveSource, roots: AllowedRoots
+) -> tuple[JobArchive, ...]:
+    """Named by their last component; where several have the same, `x.tar (2)`."""
+    expected = request.expected()
+    if expected is not None and len(files) > 1:
+        raise InvalidRequest(f"option `checksum` is of one archive; the paths match {len(files)}")
+    archives: dict[str, JobArchive] = {}
+    for file in files:
+        name = unique_name(file.path.rpartition("/")[2], archives.keys())
+        path = shorten(roots.relative(file.path), MAX_PATH)
+        archives[name] = JobArchive(name, source, file.size, file=file, expected=expected, path=path)
+    return tuple(archives.values())
+
+
+def quotes_nothing(archives: Sequence[JobArchive]) -> bool:
+    """Whether errors may quote nothing that the archives hold: whoever may name a file may not read it."""
+    return any(archive.source is not ArchiveSource.UPLOAD for archive in archives)
+
+
+@contextmanager
+def nothing_quoted(archives: Sequence[JobArchive] | None = None) -> Iterator[None]:
+    """An error of files that were named by path, as all are without `archives`, quotes nothing that they hold."""
+    try:
+        yield
+    except ArchiveError as error:
+        if archives is None or quotes_nothing(archives):
+            error.content = ""
+        raise
+
+
+def compare_checksum(archive: JobArchive, expected: Digest) -> None:
+    """Raises ChecksumMismatch."""
+    if archive.digest != expected:
+        raise ChecksumMismatch(
+            f"{archive.name} has the checksum {archive.digest}, but {expected} was given; "
+            "nothing was pushed; send the archive again"
+        )
+
+
+async def look_at(
+    archive: JobArchive, spooled_as: str, workshop: Workshop, share: str, refused: Callable[[JobArchive], None]
+) -> JobArchive:
+    """A server file that no one has looked at: it stays where it is when it is a plain tar, else it is unwrapped into
+    the spool. Its checksum is compared where there is one to compare with. `refused` is called with its digest, if that
+    is known, before SourceChanged, ArchiveError, SpoolFull, ChecksumMismatch is raised."""
+
+    def note(digest: Digest) -> None:
+        refused(replace(archive, digest=digest))
+
+    if archive.compression is not None or archive.file is None:
+        return archive
+    file = await asyncio.to_thread(workshop.spool.open, archive.file)
+    try:
+        compression = await asyncio.to_thread(sniff_file, file, file.size)
+        if compression is Compression.NONE:
+            digest = await digest_of(file) if archive.expected is not None else None
+            known = replace(archive, compression=compression, digest=digest)
+        else:
+            intake, own = await unwrap(file, spooled_as, workshop, share, partial(_note_whole, archive.size, note))
+            known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
+    finally:
+        file.close()
+    if archive.expected is not None:
+        if known.digest is not None:
+            note(known.digest)
+        await _compare(known, archive.expected, workshop, archive.file)
+    return replace(known, expected=None)
+
+
+async def unwrap(
+    file: OpenFile, spooled_as: str, workshop: Workshop, share: str, refused: Refused
+) -> tuple[Intake, SpooledFile]:
+    """Save the plain tar of `file`, as soon as there is memory for its decoder. Before it raises ArchiveError or
+    SpoolFull, `refused` is called."""
+    memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
+    async with workshop.decoders.turn(share, memory):
+        intake = Intake(workshop.limits, memory=memory or MOST_MEMORY)
+        try:
+            return intake, await workshop.save(share, spooled_as, chunks_of(file), intake)
+        except TarmacError:
+            refused(intake)
+            raise
+
+
+def _note_whole(size: int, note: Callable[[Digest], None], intake: Intake) -> None:
+    if intake.received == size:
+        note(intake.digest)
+
+
+async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, source: SpooledFile) -> None:
+    try:
+        compare_checksum(archive, expected)
+    except ChecksumMismatch:
+        if archive.file is not None and archive.file != source:
+            await workshop.discard(archive.file)
+        raise
+
+
+async def begun(chunks: AsyncIterable[bytes]) -> tuple[int, AsyncIterator[bytes]]:
+    """Return the memory that a decoder of `chunks` takes, and all chunks, as soon as enough of them have come."""
+    iterator = aiter(chunks)
+    first: list[bytes] = []
+    head = b""
+    async for chunk in iterator:
+        first.append(chunk)
+        head += chunk[: HEAD_BYTES - len(head)]
+        if is_told(head):
+            break
+
+    async def whole() -> AsyncIterator[bytes]:
+        while first:
+            yield first.pop(0)
+        async for chunk in iterator:
+            yield chunk
+
+    return decoder_memory(head), whole()
+
+
+async def chunks_of(file: OpenFile) -> AsyncIterator[bytes]:
+    """All of it, read in threads."""
+    for offset in range(0, file.size, CHUNK_BYTES):
+        yield await asyncio.to_thread(file.read_at, offset, min(CHUNK_BYTES, file.size - offset))
+
+
+async def digest_of(file: OpenFile) -> Digest:
+    hasher = hashlib.sha256()
+    async for chunk in chunks_of(file):
+        await hash_in_thread(hasher.update, chunk)
+    return Digest("sha256", hasher.hexdigest())

@@ -1,0 +1,67 @@
+"""PostgresFellows: a row for every replica, with its last sign of life.
+
+No clock of the database or of another machine decides who is dead: a replica is, when the row of it has stayed the same
+for the timeout, as this process measures it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from sqlalchemy import Column, DateTime, String, Table, func, select
+
+from app.jobs.model import JobState
+from app.jobs.store.sql import JOBS, METADATA, SqlJobStore
+
+REPLICAS = Table(
+    "replicas",
+    METADATA,
+    Column("id", String, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+)
+
+
+class PostgresFellows:
+    """`holder` as in `Marks`; without a sign of life for `timeout_seconds` a replica is dead."""
+
+    def __init__(
+        self,
+        store: SqlJobStore,
+        holder: str,
+        timeout_seconds: float,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._holder, self._timeout, self._elapsed = store, holder, timeout_seconds, elapsed
+        self._signs: dict[str, tuple[datetime, float]] = {}  # by replica: its last sign, and when it was seen first
+        self._looked = 0.0
+
+    @property
+    def beat_seconds(self) -> float:
+        return self._timeout / 4
+
+    async def beat(self) -> tuple[str, ...]:
+        sign = self._store.insert(REPLICAS).values(id=self._holder, seen_at=func.now())
+        async with self._store.transaction() as connection:
+            await connection.execute(sign.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}))
+            signs = await connection.execute(select(REPLICAS.c.id, REPLICAS.c.seen_at))
+            dead = self._silent({row.id: row.seen_at for row in signs})
+            await connection.execute(REPLICAS.delete().where(REPLICAS.c.id.in_(dead)))
+            alive = self._signs.keys() - dead
+            lost = select(JOBS.c.id).where(JOBS.c.state == JobState.RECEIVING.value, JOBS.c.holder.not_in(alive))
+            return tuple(await connection.scalars(lost))
+
+    async def leave(self) -> None:
+        async with self._store.transaction() as connection:
+            await connection.execute(REPLICAS.delete().where(REPLICAS.c.id == self._holder))
+
+    def _silent(self, signs: Mapping[str, datetime]) -> frozenset[str]:
+        """Return the replicas of `signs` that have given no other sign for the timeout. After a while without a look,
+        as when the database was away for all, it begins anew for each."""
+        now = self._elapsed()
+        if now - self._looked > self._timeout / 2:
+            self._signs = {}
+        self._looked = now
+        known = {name: self._signs.get(name, (sign, now)) for name, sign in signs.items()}
+        self._signs = {name: known[name] if known[name][0] == sign else (sign, now) for name, sign in signs.items()}
+        return frozenset(name for name, (_, since) in self._signs.items() if now - since >= self._timeout)

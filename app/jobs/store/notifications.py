@@ -1,0 +1,65 @@
+"""PostgreSQL's LISTEN, on a connection of its own that is made anew when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg  # type: ignore[import-untyped]
+import structlog
+
+from app.jobs.store.engine import CONNECT_SECONDS, plain_dsn
+from app.jobs.store.sql import CHANNEL
+from app.jobs.tracking.notifications import Told
+
+AGAIN_SECONDS = 1.0  # until a connection that was lost is tried again
+PROBE_SECONDS = 5.0  # a connection that died without a word is found out by a question
+
+# What asyncpg raises where the database, or the way to it, is out of order; the last where a connection broke at a bad
+# moment ("another operation is in progress"), and is derived from none of the others.
+BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_log = structlog.get_logger(__name__)
+
+
+async def listen(dsn: str, channel: str, heard: Callable[[str | None], None]) -> None:
+    """Until cancelled: what is told on `channel`, and None with every new connection, for what was missed."""
+    while True:
+        try:
+            await _listen_once(dsn, channel, heard)
+        except BROKEN as error:
+            _log.warning("no news from the database; looking every few seconds", reason=type(error).__name__)
+        await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _listen_once(dsn: str, channel: str, heard: Callable[[str | None], None]) -> None:
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, command_timeout=CONNECT_SECONDS)
+    try:
+
+        def take(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+            heard(str(payload))
+
+        await connection.add_listener(channel, take)
+        heard(None)
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            await connection.execute("SELECT 1")
+    finally:
+        connection.terminate()
+
+
+class PostgresAnnouncements:
+    """`holder`: whose own announcements are passed over, as in `Marks`."""
+
+    def __init__(self, url: str, holder: str) -> None:
+        self._dsn = plain_dsn(url)
+        self._holder = holder
+
+    async def follow(self, told: Told) -> None:
+        def heard(payload: str | None) -> None:
+            holder, _, job_id = (payload or "").partition(" ")
+            if payload is None:
+                told(None)
+            elif holder != self._holder:
+                told(job_id)
+
+        await listen(self._dsn, CHANNEL, heard)

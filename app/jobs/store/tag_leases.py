@@ -1,0 +1,134 @@
+"""PostgresTagLeases: the TagLeases of several replicas, a row for every tag that is being written or was of late."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Column, Integer, String, Table, any_, bindparam, exists, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.errors import Unavailable
+from app.jobs.leases import LocalTagLeases, TagsHeldError, claim_of
+from app.jobs.model import Job, JobState
+from app.jobs.store import sortable
+from app.jobs.store.sql import JOBS, METADATA, SqlJobStore
+
+WAIT_SECONDS = 0.25  # between two looks at tags that a job of another replica has
+LONGEST_SECONDS = 5.0  # that a run waits for them
+PATIENCE_SECONDS = 1.0  # while the database does not answer
+
+# `job` has the tag for as long as that `attempt` runs, so that nothing is left of one that died; `landed` is the claim
+# of the job that wrote it last, as text that sorts.
+TAGS = Table(
+    "tags",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("job", String, nullable=False, server_default=""),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("landed", String, nullable=False, server_default=""),
+)
+_HELD = exists().where(
+    JOBS.c.id == TAGS.c.job, JOBS.c.attempt == TAGS.c.attempt, JOBS.c.state == JobState.RUNNING.value
+)
+
+T = TypeVar("T")
+_log = structlog.get_logger(__name__)
+
+
+class PostgresTagLeases:
+    """Between the jobs of all replicas. A database that does not answer is waited for."""
+
+    def __init__(
+        self,
+        store: SqlJobStore,
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        longest_seconds: float = LONGEST_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._store, self._wait, self._patience = store, wait_seconds, patience_seconds
+        self._longest = longest_seconds
+        self._local = LocalTagLeases()  # the jobs of one replica need not look again and again
+
+    @asynccontextmanager
+    async def lease(self, job: Job, names: Collection[str]) -> AsyncIterator[frozenset[str]]:
+        wanted = sorted(set(names))  # in one order everywhere: rows are locked in it
+        async with self._local.lease(job, wanted):
+            overtaken = await self._taken(job, wanted)
+            try:
+                yield overtaken
+            finally:
+                with suppress(Unavailable):  # it ends with the run
+                    await self._give_back(job, wanted)
+
+    async def landed(self, job: Job, names: Collection[str]) -> None:
+        if names:
+            await self._insist(lambda: self._note(job, sorted(names)))
+
+    async def forget(self, before: datetime | None) -> None:
+        gone = TAGS.delete().where(~_HELD)
+        if before is not None:
+            gone = gone.where(TAGS.c.landed < sortable(before))
+        async with self._store.transaction() as connection:
+            await connection.execute(gone)
+
+    async def _taken(self, job: Job, names: Sequence[str]) -> frozenset[str]:
+        until = asyncio.get_running_loop().time() + self._longest
+        while True:
+            overtaken = await self._insist(lambda: self._take(job, names))
+            if overtaken is not None:
+                return overtaken
+            if asyncio.get_running_loop().time() > until:
+                raise TagsHeldError
+            await asyncio.sleep(self._wait)
+
+    async def _take(self, job: Job, names: Sequence[str]) -> frozenset[str] | None:
+        """All of them or, where a job that runs has one, none: then None."""
+        entered = self._store.insert(TAGS).from_select(["name"], select(func.unnest(_array(names))))
+        locked = select(TAGS, _HELD.label("held")).where(_among(names))
+        taken = TAGS.update().where(_among(names)).values(job=job.id, attempt=job.attempt)
+        claim = _claim_of(job)
+        async with self._store.transaction() as connection:
+            await connection.execute(entered.on_conflict_do_nothing())
+            rows = (await connection.execute(locked.order_by(TAGS.c.name).with_for_update(of=TAGS))).all()
+            if any(row.held and row.job != job.id for row in rows):
+                return None
+            await connection.execute(taken)
+        return frozenset(row.name for row in rows if row.landed > claim)
+
+    async def _give_back(self, job: Job, names: Sequence[str]) -> None:
+        own = (TAGS.c.job == job.id, TAGS.c.attempt == job.attempt)  # not what a later attempt has taken
+        async with self._store.transaction() as connection:
+            await connection.execute(TAGS.update().where(_among(names), *own).values(job=""))
+
+    async def _note(self, job: Job, names: Sequence[str]) -> None:
+        claim = _claim_of(job)
+        noted = TAGS.update().where(_among(names), TAGS.c.landed < claim).values(landed=claim)
+        async with self._store.transaction() as connection:
+            await connection.execute(noted)
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await ask()
+            except Unavailable as error:
+                _log.warning("the tags of a job are not leased; trying again", reason=str(error))
+                await asyncio.sleep(self._patience)
+
+
+def _claim_of(job: Job) -> str:
+    accepted, job_id = claim_of(job)
+    return f"{sortable(accepted)} {job_id}"
+
+
+def _array(names: Sequence[str]) -> Any:
+    return bindparam("names", list(names), type_=ARRAY(String))
+
+
+def _among(names: Sequence[str]) -> Any:
+    return TAGS.c.name == any_(_array(names))

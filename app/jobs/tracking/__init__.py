@@ -1,0 +1,1 @@
+"""The current state of jobs, and who follows it."""

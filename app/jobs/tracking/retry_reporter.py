@@ -1,0 +1,42 @@
+"""Shows in a job that requests to its registry fail and are sent again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from app.errors import RegistryError
+from app.jobs.model import Job
+from app.jobs.tracking.tracker import Ledger
+from app.jobs.tracking.waiting_for import WaitingFor
+from app.registry.distribution.retry_observer import RetryObserver
+
+
+class RetryReporter(RetryObserver):
+    """Of one job. `job` as it was when its requests began."""
+
+    def __init__(self, ledger: Ledger, job: Job, registry: str) -> None:
+        self._ledger, self._job_id, self._registry = ledger, job.id, registry
+        self._is_waiting = job.waiting_for is not None
+
+    def request_failed(self, error: RegistryError, wait: float) -> None:
+        self._show(error, wait, is_attempt=True)
+
+    def request_held(self, error: RegistryError, wait: float) -> None:
+        self._show(error, wait, is_attempt=False)
+
+    def request_succeeded(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self._ledger.show(self._job_id, lambda job: replace(job, waiting_for=None))
+
+    def _show(self, error: RegistryError, wait: float, *, is_attempt: bool) -> None:
+        self._is_waiting = True
+        now = self._ledger.clock()
+
+        def waiting(job: Job) -> Job:
+            before = job.waiting_for or WaitingFor.begin(self._registry, now)
+            next_at = now + timedelta(seconds=wait) if wait else None  # under way
+            return replace(job, waiting_for=before.after(error.problem, now, next_at, is_attempt=is_attempt))
+
+        self._ledger.show(self._job_id, waiting)

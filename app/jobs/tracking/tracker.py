@@ -1,0 +1,314 @@
+"""Ledger: what every job is at this moment. State changes are stored before anybody is told of them, progress is stored
+and told a few times a second.
+
+The process that receives or runs a job holds its newest state, which is ahead of what is stored. Of several replicas
+each shows what is stored, so that all say the same, whichever is asked. A process alone shows the newest state, but
+the stored percent: no process that takes over then shows a lower one. Every write says over which state and attempt it
+goes (`JobStore.save`), so a replica that was thought dead finds out when it writes, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from weakref import WeakValueDictionary
+
+import structlog
+
+from app.errors import Conflict, NotFound, Unavailable
+from app.jobs.model import MAX_IMAGES, Clock, Job, JobImage, JobState, utc_now
+from app.jobs.retention.service_age import LocalServiceAge, ServiceAge
+from app.jobs.store import JobQuery, JobStore
+from app.jobs.tracking.live_job import LiveJob
+from app.jobs.tracking.notifications import Announcements
+from app.jobs.tracking.subscription import News
+
+SAVE_SECONDS = 0.25  # four rows a second for a job: one costs 1.2 ms
+LOOK_SECONDS = 2.0  # what is watched of other replicas is looked up so often, whether or not they were heard
+RACES = 20  # a change that others were faster than is made anew so often
+
+Change = Callable[[Job], Job]
+Sent = Callable[[int], None]
+
+_LIVE = frozenset({JobState.RECEIVING, JobState.RUNNING})  # these change faster than they are stored
+_log = structlog.get_logger(__name__)
+
+
+class Ledger:
+    def __init__(
+        self,
+        store: JobStore,
+        announcements: Announcements | None = None,
+        *,
+        save_seconds: float = SAVE_SECONDS,
+        age: ServiceAge | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        """`age`: of the service; a job keeps the age at its end."""
+        self._store, self.age = store, age or LocalServiceAge()
+        self._announcements = announcements
+        self._save_seconds = save_seconds
+        self.clock = clock
+        self._live: dict[str, LiveJob] = {}
+        self._watchers: defaultdict[str, set[News]] = defaultdict(set)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._changing: set[str] = set()
+        self._changes: set[asyncio.Task[Job]] = set()
+        self._unsaved: set[str] = set()
+        self._shown = asyncio.Event()
+        self._observers: list[Callable[[Job], None]] = []
+        self._sent_observers: list[Sent] = []
+
+    def observe(self, ended: Callable[[Job], None]) -> None:
+        """`ended` is called with every job that ends here, once it is stored; it must neither wait nor raise."""
+        self._observers.append(ended)
+
+    def observe_sent(self, sent: Sent) -> None:
+        """`sent` is called with the bytes that a registry read more for a job of this replica, at once; they may be
+        negative, as in `push.BlobSent`. It must neither wait nor raise."""
+        self._sent_observers.append(sent)
+
+    async def add(self, job: Job) -> Job:
+        """Store a new job, or find the one that has its idempotency key."""
+        stored = await self._store.add(job)
+        if stored.id == job.id:
+            self._publish(job)
+        return stored
+
+    def follow(self, job: Job) -> None:
+        """A job that was under way when the process before this one ended, and goes on."""
+        self._publish(job)
+
+    async def get(self, job_id: str) -> Job:
+        """Return the job as all may see it. If there are other replicas that is what is stored; else the newest state,
+        whose percent is the stored one. Raises NotFound."""
+        return await self._get(job_id)
+
+    async def look(self, job_id: str, images: int) -> Job:
+        """Return the job as `get` does, to be shown: with its first `images` images at least. Raises NotFound."""
+        return await self._get(job_id, images)
+
+    async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
+        """Return `count` images of a job from number `first` on, as `get` has them."""
+        if (live := self._ahead(job_id)) is not None:
+            return live.job.images[first : first + count]
+        return await self._store.images(job_id, first, count)
+
+    async def _get(self, job_id: str, images: int | None = None) -> Job:
+        stored = None if self._ahead(job_id) else await self._store.get(job_id, images)
+        if (live := self._ahead(job_id)) is not None:
+            return live.shown()
+        if stored is None:
+            raise NotFound(f"there is no job {job_id[:64]!r}; it may have been deleted, or gone by age")
+        return stored
+
+    async def newest(self, job_id: str) -> Job:
+        """Return the newest state of a job that is received or run here; of another one what `get` returns. Not to be
+        shown. Raises NotFound."""
+        live = self._live.get(job_id)
+        return await self.get(job_id) if live is None else live.job
+
+    async def page(self, query: JobQuery) -> tuple[Job, ...]:
+        """As `get` has them, without images and inspections."""
+        stored = await self._store.page(query)
+        return tuple(job if (live := self._ahead(job.id)) is None else live.shown().brief() for job in stored)
+
+    async def change(self, job_id: str, make: Change) -> Job:
+        """The one way to another state: what `make` gives of the present job is stored, then told. One change of a job
+        at a time; a caller that is cancelled does not break it in the middle. Raises NotFound, what `make` raises."""
+        task = asyncio.create_task(self._change(job_id, make))
+        self._changes.add(task)
+        task.add_done_callback(self._changed)
+        return await asyncio.shield(task)
+
+    def show(self, job_id: str, make: Change) -> None:
+        """Progress: stored soon, and told then. Nothing happens to a job that is not under way, or is being changed."""
+        live = self._live.get(job_id)
+        if live is not None and job_id not in self._changing:
+            before, live.job = live.job, make(live.job)
+            self._count_sent(before, live.job)
+            self._unsaved.add(job_id)
+            self._shown.set()
+
+    async def delete(self, job_id: str, check: Callable[[Job], None]) -> Job:
+        """Raises NotFound, what `check` raises."""
+        async with self._lock(job_id):
+            job = await self.get(job_id)
+            check(job)
+            await self._store.delete(job_id)
+        return job
+
+    @contextmanager
+    def news(self, job_id: str) -> Iterator[News]:
+        watcher = News()
+        self._watchers[job_id].add(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers[job_id].discard(watcher)
+            if not self._watchers[job_id]:
+                del self._watchers[job_id]
+
+    async def keep_saving(self) -> None:
+        """Store what is shown, until cancelled."""
+        while True:
+            await self._shown.wait()
+            self._shown.clear()
+            for job_id in tuple(self._unsaved):
+                await self._save(job_id)
+            await asyncio.sleep(self._save_seconds)
+
+    async def keep_informed(self) -> None:
+        """Hear what other replicas do to the jobs that are watched or under way here, until cancelled."""
+        if self._announcements is None:
+            return
+        heard: set[str] = set()
+        arrived = asyncio.Event()
+
+        def told(job_id: str | None) -> None:
+            ids = self._concerned() if job_id is None else {job_id} & self._concerned()
+            heard.update(ids)
+            if ids:
+                arrived.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._announcements.follow(told))
+            while True:
+                try:
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await arrived.wait()
+                except TimeoutError:
+                    told(None)
+                arrived.clear()
+                while heard:
+                    await self._look_up(heard.pop())
+
+    def is_live(self, job_id: str) -> bool:
+        """Whether it is received or run here."""
+        return job_id in self._live
+
+    async def holds(self, job: Job) -> bool:
+        """Whether the stored job still is in the state and attempt of `job`: asked before what cannot be undone."""
+        if self._announcements is None:
+            return True
+        stored = await self._store.get(job.id, 0)
+        return stored is not None and _is_same(stored, job)
+
+    async def settle(self) -> None:
+        """Until every change under way is stored."""
+        while self._changes:
+            await asyncio.wait(self._changes)
+
+    def _changed(self, task: asyncio.Task[Job]) -> None:
+        self._changes.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller was told, or was cancelled and asks no more: nobody else misses it
+
+    async def _change(self, job_id: str, make: Change) -> Job:
+        async with self._lock(job_id):
+            self._changing.add(job_id)
+            try:
+                before, job = await self._store_change(job_id, make)
+            finally:
+                self._changing.discard(job_id)
+            if job is before:
+                return job
+            self._publish(job)
+            for observer in self._observers if job.ended else ():
+                observer(job)
+            return job
+
+    async def _store_change(self, job_id: str, make: Change) -> tuple[Job, Job]:
+        """The job before and after; the same one if nothing is to change."""
+        for _ in range(RACES):
+            live = self._live.get(job_id)
+            present = await self.get(job_id) if live is None else live.job
+            job = make(present)
+            if job.revision == present.revision:
+                return present, present
+            if job.ended and not present.ended:
+                job = replace(job, ended_age=self.age.now())
+            stored = present if live is None else live.stored
+            job = self._stamped(job, stored)
+            if await self._store.save(job, over=stored):
+                return present, job
+            self._live.pop(job_id, None)
+            if live is not None:
+                raise Conflict(f"job {job_id} is no longer this replica's; another one has taken it over")
+        raise Conflict(f"job {job_id} changes too fast; try again")
+
+    async def _save(self, job_id: str) -> None:
+        async with self._lock(job_id):
+            self._unsaved.discard(job_id)
+            live = self._live.get(job_id)
+            if live is None:
+                return
+            job = self._stamped(live.job, live.stored)
+            try:
+                if await self._store.save(job, over=live.stored):
+                    live.stored = job
+                    self._tell(job)
+                else:
+                    await self._give_way(live)
+            except Unavailable as error:
+                # progress may be late; the state change that follows is not given up so easily
+                _log.warning("progress is not stored", job=job_id, reason=str(error))
+
+    async def _give_way(self, live: LiveJob) -> None:
+        """What was stored meanwhile goes on from there, unless it is another replica's by now."""
+        stored = await self._store.get(live.job.id)
+        if stored is None or not _is_same(stored, live.job):
+            self._live.pop(live.job.id, None)
+        else:
+            live.stored = stored
+
+    def _stamped(self, job: Job, stored: Job) -> Job:
+        """`job` as it follows `stored`: revisions count what is stored."""
+        return replace(job, revision=stored.revision + 1, updated_at=self.clock())
+
+    def _count_sent(self, before: Job, job: Job) -> None:
+        size = job.progress.bytes_sent - before.progress.bytes_sent
+        for observer in self._sent_observers if size else ():
+            observer(size)
+
+    def _concerned(self) -> set[str]:
+        return self._watchers.keys() | self._live.keys()
+
+    async def _look_up(self, job_id: str) -> None:
+        """What another replica has stored is told to those who watch here; what it has taken over is ours no more."""
+        async with self._lock(job_id):
+            try:
+                stored = await self._store.get(job_id, MAX_IMAGES)
+            except Unavailable:
+                return  # the next look is a moment away
+            live = self._live.get(job_id)
+            if live is not None and stored is not None and _is_same(stored, live.job):
+                return
+            self._live.pop(job_id, None)
+            for watcher in self._watchers.get(job_id, ()):
+                watcher.tell(stored)
+
+    def _ahead(self, job_id: str) -> LiveJob | None:
+        """What may be shown before it is stored."""
+        return self._live.get(job_id) if self._announcements is None else None
+
+    def _publish(self, job: Job) -> None:
+        """A job that was stored."""
+        if job.state in _LIVE:
+            self._live[job.id] = LiveJob(job, job)
+        else:
+            self._live.pop(job.id, None)
+        self._tell(job)
+
+    def _tell(self, job: Job) -> None:
+        for watcher in self._watchers.get(job.id, ()):
+            watcher.tell(job)
+
+    def _lock(self, job_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(job_id, asyncio.Lock())
+
+
+def _is_same(stored: Job, job: Job) -> bool:
+    return (stored.state, stored.attempt) == (job.state, job.attempt)

@@ -1,0 +1,1 @@
+"""Archives that come in the body of a request."""

@@ -1,0 +1,167 @@
+"""The early pushes of uploads under way, each until the run of its job takes over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+
+from app.jobs.model import Job
+from app.jobs.registries import ConfiguredRegistry
+from app.jobs.tracking.retry_reporter import RetryReporter
+from app.jobs.tracking.tracker import Ledger
+from app.push import Lanes, Progress, PushOptions, PushPlan, SentEarly
+from app.push.early.early_push import EarlyPush, Place
+from app.push.early.pending import Mark, wanted_marks
+from app.push.early.targets import early_repository, may_go_early, named_repository
+from app.registry.distribution.retry_observer import observe_retries
+from app.registry.wrappers.fence import FencedRegistry
+from app.spool import OpenFile
+from app.threads import hash_in_thread
+
+MOST_COUNTED = 1_000  # jobs of which it is known what was sent early; another replica may run them
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """An archive that is coming in: which one of its job, and `peek` opens it as far as it has come."""
+
+    number: int
+    peek: Callable[[], OpenFile]
+
+
+@dataclass(frozen=True, slots=True)
+class _Early:
+    push: EarlyPush
+    task: asyncio.Task[None]
+    registry: ConfiguredRegistry
+    archive: int  # which one of its job
+
+    def wanted_by(self, job: Job, plan: PushPlan) -> frozenset[Mark]:
+        """What the job wants where the blobs went."""
+        place = self.push.place
+        if place is None or job.registry != self.registry.name or not may_go_early(job.options):
+            return frozenset()
+        if plan.layer_compression is not place.layer_compression:
+            return frozenset()
+        is_staged = self.registry.is_staging(place.repository)
+        return wanted_marks(plan, self.archive, None if is_staged else place.repository)
+
+
+class EarlyPushes:
+    """`lanes` as for all pushes; without them nothing goes early. `ledger`: where jobs show what is sent for them."""
+
+    def __init__(self, lanes: Lanes | None = None, ledger: Ledger | None = None) -> None:
+        self._lanes = lanes
+        self._ledger = ledger
+        self._under_way: dict[str, list[_Early]] = {}
+        self._sent: dict[str, SentEarly] = {}  # for each job, in all
+        self._runs: dict[str, Callable[[SentEarly], None]] = {}
+
+    def begin(
+        self, job: Job, options: PushOptions, registry: ConfiguredRegistry, archive: Arriving
+    ) -> EarlyPush | None:
+        """`options` as far as they are known. None where it can be told already that nothing may go early."""
+
+        def place_at(repository: str | None) -> Place | None:
+            if repository is None or not job.submitter.may_use(repository):
+                return None
+            fenced = FencedRegistry(registry.registry, _no_tag_is_set, partial(registry.may_mount, job.submitter))
+            return Place(fenced, registry.destination.host, repository, options.layer_compression)
+
+        def find(names: tuple[str, ...]) -> Place | None:
+            return place_at(named_repository(names, options, registry.destination))
+
+        place = place_at(early_repository(options, registry.destination, registry.staging_of(job.submitter)))
+        if self._lanes is None or (place is None and (options.tag is not None or not may_go_early(options))):
+            return None
+        self._sent.setdefault(job.id, SentEarly(job.progress.bytes_sent, job.progress.blobs_sent))
+        push = EarlyPush(archive.peek, self._lanes, place, find, partial(self._count, job.id))
+        with self._observed(job, registry):
+            task = asyncio.create_task(push.run())
+        early = _Early(push, task, registry, archive.number)
+        self._under_way.setdefault(job.id, []).append(early)
+        early.task.add_done_callback(partial(self._ended, job.id))
+        return push
+
+    async def decide(self, job: Job, plan: PushPlan) -> None:
+        """The job is known as a whole: what it wants becomes blobs, the rest is taken back."""
+        unwanted = []
+        for early in self._under_way.get(job.id, ()):
+            wanted = await hash_in_thread(early.wanted_by, job, plan)
+            early.push.undecided.decide(wanted)
+            if not wanted:
+                unwanted.append(early.task)
+        await _cancel(unwanted)
+
+    def counted(self, job: Job) -> Progress:
+        """Return the progress of `job` with all that was sent for it early."""
+        sent, progress = self._sent.get(job.id, SentEarly()), job.progress
+        return replace(
+            progress,
+            bytes_sent=max(progress.bytes_sent, sent.size),
+            blobs_sent=max(progress.blobs_sent, sent.blobs),
+        )
+
+    def follow(self, job_id: str, emit: Callable[[SentEarly], None]) -> None:
+        """Give what is sent from now on to the run of the job, which counts it; until `settle`."""
+        self._runs[job_id] = emit
+
+    async def settle(self, job_id: str) -> None:
+        """Until what is under way for a job has ended; where this is cancelled, so is that."""
+        tasks = self._take(job_id)
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            await _cancel(tasks)
+            self._forget(job_id)
+
+    async def drop(self, job_id: str) -> None:
+        """Nothing is sent any more when this returns, and nothing waits at the registry."""
+        await _cancel(self._take(job_id))
+        self._forget(job_id)
+
+    def _forget(self, job_id: str) -> None:
+        self._runs.pop(job_id, None)
+        self._sent.pop(job_id, None)
+
+    def _count(self, job_id: str, event: SentEarly) -> None:
+        before = self._sent.get(job_id, SentEarly())
+        self._sent[job_id] = SentEarly(before.size + event.size, before.blobs + event.blobs)
+        if job_id in self._runs:
+            self._runs[job_id](event)
+        elif self._ledger is not None:
+            self._ledger.show(job_id, lambda job: replace(job, progress=self.counted(job)))
+
+    def _observed(self, job: Job, registry: ConfiguredRegistry) -> AbstractContextManager[None]:
+        if self._ledger is None:
+            return nullcontext()
+        return observe_retries(RetryReporter(self._ledger, job, registry.name))
+
+    def _take(self, job_id: str) -> list[asyncio.Task[None]]:
+        return [early.task for early in self._under_way.pop(job_id, ())]
+
+    def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
+        """The job may be run by another replica, or not at all."""
+        left = [each for each in self._under_way.pop(job_id, ()) if each.task is not task]
+        if left:
+            self._under_way[job_id] = left
+        while len(self._sent) > MOST_COUNTED:
+            self._forget(next(iter(self._sent)))
+
+    async def close(self) -> None:
+        for job_id in tuple(self._under_way):
+            await self.drop(job_id)
+
+
+async def _no_tag_is_set() -> None: ...
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -1,0 +1,75 @@
+"""A request whose idempotency key was used before: read to its end and compared, never stored, never pushed twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterable, Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from app.errors import Conflict, InvalidRequest, TarmacError, UploadIncomplete
+from app.jobs.model import Job, JobState
+from app.jobs.request import JobRequest
+from app.jobs.sources.server_archives import CHUNK_BYTES
+from app.oci import Digest
+from app.threads import hash_in_thread
+
+
+class ReplayedUpload:
+    """`job` is that of the first request; `settled` gives it once it is no longer being received."""
+
+    replay = True
+
+    def __init__(self, job: Job, settled: Callable[[str], Awaitable[Job]]) -> None:
+        self.job = job
+        self._settled = settled
+        self._digests: list[Digest] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """There is nothing to give up."""
+
+    def foresee(self, request: JobRequest) -> None:
+        """Nothing is pushed for a replay."""
+
+    async def receive(
+        self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
+    ) -> None:
+        self._digests.append(await hash_only(chunks))
+
+    async def submit(self, request: JobRequest) -> Job:
+        job = await self._settled(self.job.id)
+        same_request(job, request.fingerprint(self._digests))
+        return job
+
+    async def abandon(self, error: TarmacError) -> Job:
+        return self.job
+
+
+def same_request(job: Job, fingerprint: str) -> None:
+    """Raises Conflict while the first request is still coming in, UploadIncomplete where it broke off, InvalidRequest
+    where it was another one."""
+    if job.state is JobState.RECEIVING:
+        raise Conflict(
+            f"the first request with this Idempotency-Key is still being received as job {job.id}; try later"
+        )
+    if job.idempotency_key is None:
+        raise UploadIncomplete("the first request with this Idempotency-Key broke off; send this one again")
+    if job.fingerprint != fingerprint:
+        raise InvalidRequest(f"this Idempotency-Key was used for another request, job {job.id}; take a new key")
+
+
+async def hash_only(chunks: AsyncIterable[bytes]) -> Digest:
+    hasher = hashlib.sha256()
+    batch = bytearray()
+    async for chunk in chunks:
+        batch += chunk
+        if len(batch) >= CHUNK_BYTES:
+            await hash_in_thread(hasher.update, bytes(batch))
+            batch.clear()
+    hasher.update(bytes(batch))
+    return Digest("sha256", hasher.hexdigest())

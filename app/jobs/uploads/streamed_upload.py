@@ -1,0 +1,327 @@
+"""Uploads under way: the first with an idempotency key (or without one), and its replays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Protocol, Self
+
+from app.archive import TarIndex
+from app.archive.compression import MOST_MEMORY
+from app.archive.ingest import Intake, RawIntake
+from app.errors import (
+    Conflict,
+    InvalidRequest,
+    TarmacError,
+    Unavailable,
+    UploadIncomplete,
+)
+from app.jobs.model import ArchiveSource, Job, JobArchive, JobImage, JobState
+from app.jobs.preparation import Findings, Opener
+from app.jobs.registries import pick_registry
+from app.jobs.request import JobRequest
+from app.jobs.runtime import Workshop
+from app.jobs.sources.server_archives import NAMELESS, begun, compare_checksum, unique_name, unwrap
+from app.jobs.uploads.early_pushes import Arriving
+from app.oci import Digest
+from app.push import PushPlan, received
+from app.push.early.early_push import EarlyPush, heard
+from app.push.plan.open_archives import told_by_name
+from app.spool import Peekable, SpooledFile
+
+SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
+
+
+class Upload(Protocol):
+    """An upload under way. One task uses it. Leaving its `async with` before `submit` gave a job abandons it."""
+
+    @property
+    def job(self) -> Job:
+        """The job as it was when this upload began."""
+        ...
+
+    @property
+    def replay(self) -> bool: ...
+
+    def foresee(self, request: JobRequest) -> None:
+        """What is known of the request before its archive: enough, maybe, to begin with what is in it. What `submit` is
+        given counts: where it is another, what was begun is taken back."""
+        ...
+
+    async def receive(
+        self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
+    ) -> None:
+        """Take one archive. `path`: as its form has it. Raises SpoolFull, ArchiveError, Conflict (cancelled meanwhile),
+        what `chunks` raises."""
+        ...
+
+    async def submit(self, request: JobRequest) -> Job:
+        """All archives are there: compare the checksum, open them, plan, queue. A bad archive, name or checksum is
+        raised, and the job is FAILED with that problem. Returns a queued job (or, replayed, the first one)."""
+        ...
+
+    async def abandon(self, error: TarmacError) -> Job:
+        """The upload broke: FAILED with `error`, nothing left in the spool, the idempotency key free again."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class FirstUpload:
+    """`left` is called when it is over, whatever came of it."""
+
+    replay = False
+
+    def __init__(self, workshop: Workshop, job: Job, source: ArchiveSource, left: Callable[[], object]) -> None:
+        self.job = job
+        self._workshop, self._source, self._left = workshop, source, left
+        self._archives: list[JobArchive] = []
+        self._indexes: list[TarIndex] = []
+        self._images: tuple[JobImage, ...] = ()  # of a request that is refused for some of them
+        self._coming: JobArchive | None = None  # what is known of the archive that is being received
+        self._is_whole = False  # all bytes of that have come
+        self._scope: asyncio.Timeout | None = None
+        self._submitted = False
+        self._foreseen: JobRequest | None = None
+
+    def foresee(self, request: JobRequest) -> None:
+        self._foreseen = request
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._submitted:
+                known = error if isinstance(error, TarmacError) else None
+                await self.abandon(known or UploadIncomplete("the upload ended before its last byte; send it again"))
+        finally:
+            self._left()
+
+    async def receive(
+        self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
+    ) -> None:
+        archive = self._coming = JobArchive(self._unique(name), self._source, path=path)
+        if expected_bytes is not None:
+            await asyncio.to_thread(self._workshop.spool.room_for, expected_bytes)
+        await self._check()  # last: whoever cancels it from here on finds what there is to stop
+        spooled_as = f"{self.job.id}-{len(self._archives)}"
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                with told_by_name(archive.name, several=archive.name != NAMELESS):
+                    intake, file = await self._save(archive, spooled_as, chunks, expected_bytes)
+        except TimeoutError:
+            if self._scope is not None and self._scope.expired():
+                raise Conflict(f"job {self.job.id} was cancelled while its archive was being received") from None
+            raise
+        finally:
+            self._scope = None
+        self._archives.append(
+            replace(archive, size=intake.received, digest=intake.digest, compression=intake.compression, file=file)
+        )
+        self._coming = None
+        self._indexes.append(intake.index)
+        self._workshop.ledger.show(self.job.id, lambda job: job.but(archives=tuple(self._archives)))
+
+    async def _save(
+        self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
+    ) -> tuple[Intake, SpooledFile]:
+        """Decompress what comes in if there is memory for that; else store it as it comes, and decompress the file."""
+        memory, chunks = await begun(chunks)
+        decoders, share = self._workshop.decoders, self.job.share
+        if not decoders.is_free(share, memory):
+            return await self._save_later(archive, spooled_as, chunks, expected)
+        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes, memory or MOST_MEMORY)
+        early = self._early(spooled_as)
+        try:
+            with decoders.lent(share, memory):
+                told = self._told(archive, heard(chunks, intake, early), expected)
+                return intake, await self._workshop.save(share, spooled_as, told, intake, expected or 0)
+        except TarmacError:
+            self._note_digest(intake)
+            raise
+        finally:
+            if early is not None:
+                early.end()
+
+    async def _save_later(
+        self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
+    ) -> tuple[Intake, SpooledFile]:
+        workshop, share = self._workshop, self.job.share
+        told, raw = self._told(archive, chunks, expected), RawIntake(workshop.max_archive_bytes)
+        sent = await workshop.save(share, f"{spooled_as}-sent", told, raw, expected or 0)
+        try:
+            file = await asyncio.to_thread(workshop.spool.open, sent)
+            try:
+                return await unwrap(file, spooled_as, workshop, share, self._note_digest)
+            finally:
+                file.close()
+        finally:
+            await workshop.discard(sent)
+
+    def _note_digest(self, intake: Intake) -> None:
+        """Keep the digest of an archive that came whole and was refused."""
+        if self._coming is not None and self._is_whole and intake.received == self._coming.size:
+            self._coming = replace(self._coming, digest=intake.digest)
+
+    def place(self, archive: JobArchive, index: TarIndex) -> None:
+        """Instead of `receive`: an archive that is in the spool already."""
+        self._archives.append(archive)
+        self._indexes.append(index)
+
+    async def submit(self, request: JobRequest) -> Job:
+        if not self._archives:
+            raise InvalidRequest("the request holds no archive; send a file part named `archive`, or a body")
+        digests = [archive.digest for archive in self._archives if archive.digest is not None]
+        fingerprint = request.fingerprint(digests)
+        try:
+            job, plan = await self._queue(request, fingerprint)
+        except TarmacError as error:
+            if await self._fails(error, fingerprint):
+                raise
+            raise Unavailable(
+                f"job {self.job.id} was given up while its archive was being received; send it again"
+            ) from error
+        self._submitted = True
+        await self._workshop.early.decide(job, plan)
+        await self._workshop.queue.put(job.id, job.turn)
+        return job
+
+    async def _fails(self, error: TarmacError, fingerprint: str) -> bool:
+        """Return whether the job fails because of `error`. If it had ended before, because this replica was taken for
+        dead, its archives were deleted then, and `error` says nothing of them. Raises Conflict if it was cancelled."""
+        try:
+            job = await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
+        except Conflict:  # it is another replica's now
+            job = await self._workshop.ledger.get(self.job.id)
+        if job.state is not JobState.FAILED:
+            _check_receiving(job)
+        return job.problem == error.problem
+
+    async def abandon(self, error: TarmacError) -> Job:
+        return await self._fail(error, None, None)
+
+    def stop(self) -> None:
+        """The job was cancelled: interrupt what is being received."""
+        if self._scope is not None:
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    def _early(self, spooled_as: str) -> EarlyPush | None:
+        """Not where a signature is to be looked at first: no byte of what has none shall leave."""
+        spool, asked = self._workshop.spool, self._foreseen
+        if asked is None or self._workshop.signatures or not isinstance(spool, Peekable):
+            return None
+        registry = pick_registry(self._workshop.registries, asked.registry)
+        arriving = Arriving(len(self._archives), partial(spool.peek, spooled_as))
+        return self._workshop.early.begin(self.job, asked.options, registry, arriving)
+
+    async def _check(self) -> None:
+        _check_receiving(await self._workshop.ledger.get(self.job.id))
+
+    async def _told(
+        self, archive: JobArchive, chunks: AsyncIterable[bytes], expected: int | None
+    ) -> AsyncIterator[bytes]:
+        before = sum(each.size for each in self._archives)
+        size, told = 0, -SHOWN_BYTES
+        self._is_whole = False
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size - told >= SHOWN_BYTES:
+                    told = size
+                    self._tell(replace(archive, size=size), before + size, expected and before + expected)
+                yield chunk
+            self._is_whole = True
+        finally:
+            self._coming = replace(archive, size=size)
+        self._tell(replace(archive, size=size), before + size, expected and before + expected)
+
+    def _tell(self, archive: JobArchive, count: int, expected: int | None) -> None:
+        def changed(job: Job) -> Job:
+            return job.but(archives=(*self._archives, archive), progress=received(job.progress, count, expected))
+
+        self._workshop.ledger.show(self.job.id, changed)
+
+    async def _queue(self, request: JobRequest, fingerprint: str) -> tuple[Job, PushPlan]:
+        registry = pick_registry(self._workshop.registries, request.registry)
+        asked = replace(self.job, options=request.options, archives=tuple(self._archives))
+        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, registry.check)
+        try:
+            self._compare(request.expected())
+        except TarmacError:
+            with suppress(TarmacError):  # what it is belongs to the record of what failed
+                async with opener.opened(asked, registry.destination, self._understood, self._indexes):
+                    pass
+            raise
+        async with opener.opened(asked, registry.destination, self._understood, self._indexes) as opened:
+            known = {
+                "archives": opened.job_archives,
+                "images": opened.images,
+                "notices": opened.notices,
+                "options": request.options,
+                "registry": request.registry,
+                "labels": request.labels,
+                "priority": request.priority,
+                "fingerprint": fingerprint,
+                "accepted_at": self._workshop.arrivals.next(self._workshop.clock),
+            }
+
+        def queued(job: Job) -> Job:
+            _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, not by its upload
+            return job.to(JobState.QUEUED, **known)
+
+        return await self._workshop.ledger.change(self.job.id, queued), opened.plan
+
+    def _understood(self, found: Findings) -> None:
+        self._archives, self._images = list(found.archives), found.images
+
+    def _compare(self, expected: Digest | None) -> None:
+        if expected is None:
+            return
+        if len(self._archives) > 1:
+            raise InvalidRequest("option `checksum` is of one archive; send several archives in several requests")
+        compare_checksum(self._archives[0], expected)
+
+    async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
+        """FAILED, unless the job has ended meanwhile; nothing of it is left in the spool."""
+        self._submitted = True
+        await self._workshop.early.drop(self.job.id)
+        archives = (*self._archives, *([] if self._coming is None else [self._coming]))
+        bare = tuple(replace(archive, file=None) for archive in archives)
+
+        def failed(job: Job) -> Job:
+            if job.ended:
+                return job
+            return job.to(
+                JobState.FAILED,
+                archives=bare,
+                images=self._images,
+                problem=error.problem,
+                finished_at=self._workshop.clock(),
+                fingerprint=fingerprint,
+                idempotency_key=key,
+            )
+
+        try:
+            return await self._workshop.ledger.change(self.job.id, failed)
+        finally:
+            for archive in self._archives:
+                if archive.file is not None:
+                    await self._workshop.discard(archive.file)
+
+    def _unique(self, name: str) -> str:
+        return unique_name(name, {archive.name for archive in self._archives})
+
+
+def _check_receiving(job: Job) -> None:
+    if job.state is not JobState.RECEIVING:
+        raise Conflict(f"job {job.id} is {job.state}; no archive is taken for it")

@@ -1,0 +1,1 @@
+"""Hardened outbound HTTP, shared by registries, webhooks and OpenID Connect."""

@@ -1,0 +1,81 @@
+"""Why the certificate of a registry is not accepted, and what to do about that cause."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from app.errors import RegistryError, RegistryTLS
+from app.net.dial import dial
+from app.net.egress import Reach
+from app.net.urls import Origin, printable
+
+MAX_NAMES = 10  # of a certificate that are shown
+_NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_… of OpenSSL
+_OTHER_NAME = frozenset({62, 64})
+_WITH_DETAILS = frozenset({_NOT_YET_VALID, _EXPIRED, *_OTHER_NAME})
+
+Certificate = Mapping[str, Any]
+"""As ssl.SSLSocket.getpeercert gives it."""
+
+
+def has_details(cause: ssl.SSLCertVerificationError) -> bool:
+    """Whether what the certificate says of itself helps."""
+    return cause.verify_code in _WITH_DETAILS
+
+
+async def read_certificate(origin: Origin, context: ssl.SSLContext, reach: Reach, seconds: float) -> Certificate | None:
+    """What the certificate of `origin` says, over a connection that is used for nothing else; None if it cannot be
+    read. `context` checks who issued it, and neither name nor time."""
+    try:
+        async with asyncio.timeout(seconds):
+            sock = await dial(origin.host, origin.port, reach)
+            _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=origin.host)
+    except (OSError, UnicodeError, TimeoutError, RegistryError):  # ssl.SSLError is an OSError
+        return None
+    try:
+        found: Certificate = writer.get_extra_info("peercert") or {}
+        return found
+    finally:
+        writer.transport.abort()
+
+
+def error_of_certificate(
+    origin: Origin, cause: ssl.SSLCertVerificationError, certificate: Certificate | None, now: datetime
+) -> RegistryTLS:
+    """`certificate`: None if it could not be read."""
+    message = f"{origin}: its certificate is not trusted ({cause.verify_message})"
+    if certificate is not None and cause.verify_code in _OTHER_NAME:
+        return RegistryTLS(
+            f"{message}. It is for {_names_in(certificate)}, and not for {origin.host}. Write a name that it has as "
+            "the registry's address, or have one made for this name"
+        )
+    if certificate is not None and cause.verify_code in {_EXPIRED, _NOT_YET_VALID}:
+        begins, ends = _moment(certificate, "notBefore"), _moment(certificate, "notAfter")
+        return RegistryTLS(
+            f"{message}. It is valid from {begins} to {ends}, and the clock of this machine says {_second(now)}. Renew "
+            "it, or the one above it, at the registry, or set the clock right"
+        )
+    return RegistryTLS(
+        f"{message}. Give the certificate of its authority with the setting ca_file, or switch "
+        "insecure_skip_tls_verify on"
+    )
+
+
+def _names_in(certificate: Certificate) -> str:
+    names = [str(name) for _, name in certificate.get("subjectAltName", ())]
+    shown = ", ".join(printable(name, 100) for name in names[:MAX_NAMES])
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return (shown or "no name at all") + more
+
+
+def _moment(certificate: Certificate, member: str) -> str:
+    seconds = ssl.cert_time_to_seconds(str(certificate[member]))
+    return _second(datetime.fromtimestamp(seconds, UTC))
+
+
+def _second(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

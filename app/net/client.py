@@ -1,0 +1,348 @@
+"""HTTP/1.1 to a registry, its token service and its storage. Besides this module `transport` and `exchange_errors` know
+httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+import httpx
+
+from app import __version__
+from app.errors import Failure, RegistryRejected, RegistryUnreachable
+from app.net.certificate_advice import Certificate, error_of_certificate, has_details, read_certificate
+from app.net.connection import Unanswered
+from app.net.egress import InnerAddressError, Reach, advise, check_target
+from app.net.proxies import DIRECT, Proxies
+from app.net.tls import TlsFiles, Trust
+from app.net.transport import NoCookies
+from app.net.transport import Transport as Sockets
+from app.net.urls import Origin, RegistryUrl, join_url
+from app.registry.auth import ANONYMOUS, CredentialSource
+from app.registry.auth.same_site import Site
+from app.registry.distribution.exchange_errors import certificate_cause, error_of_exchange
+from app.registry.distribution.hints import with_hint
+from app.registry.distribution.rate_limit import UNLIMITED, RateLimits
+from app.registry.distribution.responses import ERROR_BYTES, Reply
+from app.registry.distribution.retry_observer import report_delay
+from app.registry.uploads.capabilities import DEFAULT_CHUNK
+from app.registry.uploads.capability_file import ProfileFile
+
+MAX_REDIRECTS = 5
+MOST_IDLE_CLOSED = 2  # connections in a row that may turn out to have been closed while idle
+ANSWER_SECONDS = 300.0  # for a whole answer's body, which has at most 4 MiB: a drip must not hold a push for ever
+SILENT_SECONDS = 15.0  # in the middle of a body: what is promised and does not come is no slow line
+LATE_SECONDS = 5.0  # without a response, then the job says what it waits for
+WORDS_SECONDS = 10.0  # for a body that only explains a status
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_REPEATS = {"GET": {301, 302, 303, 307, 308}, "HEAD": {301, 302, 303, 307, 308}}
+_SAME_REQUEST = {307, 308}  # the others would turn a PUT into a GET
+
+Transport = httpx.AsyncBaseTransport
+Body = Callable[[], AsyncGenerator[bytes, None]]
+"""Gives the body from its start, each time it is called."""
+Take = Callable[[bytes], Awaitable[bool]]
+"""Takes one more chunk of an answer's body. False: no more is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. No limit on a whole transfer: it may take its time while bytes flow."""
+
+    connect: float = 10.0
+    write: float = 30.0  # without the far end taking a byte
+    read: float = 60.0  # without an answer, after the last byte was sent
+    manifest: float = 300.0  # the same for a manifest: Harbor is slow at it under load (goharbor/harbor#19902)
+    cleanup: float = 5.0  # for cancelling an upload session
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How a registry is reached. The files are as TlsFiles has them. `allowed_origins`: where the registry may send us,
+    besides its own host and port and public addresses. `create_repository`: makes one that the registry says it does
+    not have, by its whole name. `profiles`: where what is learnt of uploading is kept. `unproven_dir`: where blobs are
+    marked while they are sent."""
+
+    url: RegistryUrl
+    credentials: CredentialSource = ANONYMOUS
+    ca_file: Path | None = None
+    skip_verify: bool = False
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    certificate_folders: tuple[Path, ...] = ()
+    allowed_origins: frozenset[Origin] = frozenset()
+    proxies: Proxies = DIRECT
+    timeouts: Timeouts = Timeouts()
+    limits: RateLimits = UNLIMITED
+    chunk_bytes: int = DEFAULT_CHUNK  # of one request, where a blob has to go in several
+    profiles: ProfileFile | None = None
+    unproven_dir: Path | None = None
+    create_repository: Callable[[str], Awaitable[None]] | None = None
+
+    @property
+    def tls(self) -> TlsFiles:
+        return TlsFiles(self.ca_file, self.skip_verify, self.client_cert, self.client_key, self.certificate_folders)
+
+    @property
+    def reach(self) -> Reach:
+        places = (*self.url.origins(), *self.allowed_origins)
+        return Reach(frozenset((origin.host, origin.port) for origin in places))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead; so is a body that is
+    secret. `limit`: bytes of a good response's body, which is needed whole; None: it is not needed. With `take` it goes
+    there, whatever its size. `site`: a token request to that site, whose redirects are not followed."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
+    body: bytes | Body = b""
+    limit: int | None = None
+    take: Take | None = None
+    read_timeout: float | None = None
+    authorization: str | None = field(default=None, repr=False)
+    origin: Origin | None = None
+    body_is_secret: bool = False
+    site: Site | None = None
+
+
+class HttpClient:
+    """Open before the first `send`, close after the last."""
+
+    def __init__(self, settings: HttpSettings, transport: Transport | None = None) -> None:
+        self._settings, self._transport = settings, transport
+        self._trust = Trust(settings.tls, settings.url)
+        # token requests to a site have connections of their own, which nothing else may use
+        self._clients: dict[Site | None, httpx.AsyncClient] = {}
+
+    async def open(self) -> None:
+        """Raises InvalidRequest where a certificate file cannot be used."""
+        if self._settings.url.scheme != "http" or self._settings.ca_file or self._settings.client_cert:
+            await asyncio.to_thread(self._trust.load)
+        self._clients[None] = self._new_client(None)
+
+    def _new_client(self, site: Site | None) -> httpx.AsyncClient:
+        seconds = self._settings.timeouts
+        reach = replace(self._settings.reach, site=site)
+        return httpx.AsyncClient(
+            transport=self._transport or Sockets(self._trust, reach, self._settings.proxies),
+            headers={"User-Agent": f"tarmac/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
+            cookies=NoCookies(),
+            timeout=httpx.Timeout(connect=seconds.connect, write=seconds.write, read=seconds.read, pool=None),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        while self._clients:
+            _, client = self._clients.popitem()
+            await client.aclose()
+
+    async def send(self, call: Call, registry: Origin) -> Reply:
+        """The answer, whatever its status, after at most 5 redirects that `registry` may ask for.
+
+        Raises RegistryUnreachable, RegistryTLS, RegistryRejected, and what the body raises, unchanged."""
+        hop = call
+        for _ in range(MAX_REDIRECTS + 1):
+            reply = await self._send_hop(hop, call.origin or registry)
+            location = reply.header("location")
+            if location is None or call.site is not None or reply.status not in _REPEATS.get(hop.method, _SAME_REQUEST):
+                return reply
+            target = join_url(hop.url, location, "the redirect")
+            self._check_redirect(hop, target, registry)
+            hop = replace(hop, url=target)
+        raise RegistryRejected(
+            f"{registry} redirects {call.method} {urlsplit(call.url).path} more than {MAX_REDIRECTS} times; check the "
+            "proxy before it",
+            failure=Failure.BROKEN_RESPONSE,
+        )
+
+    def _check_redirect(self, hop: Call, target: str, registry: Origin) -> None:
+        """Raises RegistryRejected if `target` is not followed."""
+        here, there = Origin.of(hop.url, "the URL"), Origin.of(target, "the redirect")
+        is_same = here.host == there.host and urlsplit(hop.url).path == urlsplit(target).path
+        if is_same and (here.scheme, there.scheme) == ("http", "https"):
+            raise RegistryRejected(
+                f"{here} redirects to {there}: it speaks https. Write https://{there.authority} as the registry's "
+                "address"
+            )
+        allowed = self._settings.allowed_origins
+        if here.scheme == "https" and there.scheme == "http" and there not in allowed:
+            raise RegistryRejected(f"{here} redirects to plain http at {there.authority}; it is not followed")
+        check_target(there, registry, "a redirect", allowed)
+        if hop.body_is_secret and there != here:
+            raise RegistryRejected(f"{here} redirects credentials to {there}; it is not followed")
+
+    async def _send_hop(self, hop: Call, home: Origin) -> Reply:
+        """Where `home` leads elsewhere, and nobody is there, `home` itself may be well."""
+        try:
+            return await self._send_once(hop)
+        except RegistryUnreachable as error:
+            there = Origin.of(hop.url, "the URL")
+            if there == home:
+                raise
+            raise RegistryUnreachable(f"{error}. {home} leads there", failure=Failure.ELSEWHERE) from error
+
+    async def _send_once(self, call: Call) -> Reply:
+        origin = Origin.of(call.url, "the URL")
+        way = self._settings.proxies.way_to(origin)
+        try:
+            return await self._watched(call, origin)
+        except httpx.TransportError as error:
+            if (cause := certificate_cause(error)) is not None:
+                raise error_of_certificate(
+                    origin, cause, await self._certificate(cause, origin, call.site), datetime.now(UTC)
+                ) from error
+            raise error_of_exchange(error, origin, way, has_content=bool(call.body)) from error
+        except InnerAddressError as error:
+            raise RegistryRejected(with_hint(str(error), advise(origin))) from error
+
+    async def _watched(self, call: Call, origin: Origin) -> Reply:
+        """Report it if no response comes in time after all has been sent. How long content takes says nothing; a
+        clean-up is nobody's concern."""
+        if call.take is not None or call.method == "DELETE":
+            return await self._sent(call, origin)
+        told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; its time is not up yet"
+        with report_delay(LATE_SECONDS, lambda: RegistryUnreachable(told)) as begin:
+            if callable(call.body):
+                return await self._sent(replace(call, body=partial(_told_at_end, call.body, begin)), origin)
+            begin()
+            return await self._sent(call, origin)
+
+    async def _certificate(
+        self, cause: ssl.SSLCertVerificationError, origin: Origin, site: Site | None
+    ) -> Certificate | None:
+        """The certificate that was refused, if it says more and can be read."""
+        if not has_details(cause) or self._transport is not None or self._settings.proxies.proxy_for(origin):
+            return None
+        context = await asyncio.to_thread(self._trust.lenient)
+        reach = replace(self._settings.reach, site=site)
+        return await read_certificate(origin, context, reach, self._settings.timeouts.connect)
+
+    async def _sent(self, call: Call, origin: Origin) -> Reply:
+        """A connection that was closed while it was idle has taken nothing; the request goes over another one, unless
+        its body would have to be read again or a part of it may have been added to what is there."""
+        client = self._opened(call.site)
+        for _ in range(MOST_IDLE_CLOSED):
+            try:
+                return await self._exchange(client, call, origin)
+            except httpx.ReadError as error:
+                if callable(call.body) or call.method == "PATCH" or not isinstance(error.__cause__, Unanswered):
+                    raise
+        return await self._exchange(client, call, origin)
+
+    def _opened(self, site: Site | None) -> httpx.AsyncClient:
+        if not self._clients:
+            raise RuntimeError("the client is not open")
+        if site not in self._clients:
+            self._clients[site] = self._new_client(site)
+        return self._clients[site]
+
+    async def _exchange(self, client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
+        reply, peer = await _exchange(client, call, origin)
+        return reply if self._settings.proxies.proxy_for(origin) else replace(reply, peer=peer)
+
+
+async def _told_at_end(body: Body, tell: Callable[[], None]) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(body()) as chunks:
+        async for chunk in chunks:
+            yield chunk
+    tell()
+
+
+async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> tuple[Reply, str | None]:
+    """The response, and the address that it came from."""
+    headers = dict(call.headers)
+    if call.authorization is not None and origin == call.origin:
+        headers["Authorization"] = call.authorization
+    try:
+        url = httpx.URL(call.url)
+        _ = url.host  # decoded only when it is asked for, which is where it fails
+    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name
+        raise RegistryRejected(f"{origin.authority} is not a valid host or URL: {error}") from error
+    source = call.body() if callable(call.body) else call.body
+    request = client.build_request(call.method, url, headers=headers, content=source)
+    if call.read_timeout is not None:
+        request.extensions["timeout"] = {**request.extensions["timeout"], "read": call.read_timeout}
+    try:
+        response = await client.send(request, stream=True)
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
+    try:
+        return await _read(response, call), _peer_of(response)
+    finally:
+        await response.aclose()
+
+
+def _peer_of(response: httpx.Response) -> str | None:
+    stream = response.extensions.get("network_stream")
+    found = stream.get_extra_info("peername") if stream is not None else None
+    return str(found[0]) if found else None
+
+
+async def _read(response: httpx.Response, call: Call) -> Reply:
+    if call.take is not None and response.is_success:
+        async for chunk in response.aiter_raw():
+            if not await call.take(chunk):
+                break
+        return Reply(call.method, call.url, response.status_code, _headers_of(response))
+    limit = call.limit if response.is_success else None
+    body = await (_words(response) if limit is None else _whole(response, call.method, limit))
+    return Reply(call.method, call.url, response.status_code, _headers_of(response), body)
+
+
+async def _words(response: httpx.Response) -> bytes:
+    """Return what comes of a body that only explains the status, however it breaks off: the head says all that counts.
+    Nobody asked for a Content-Encoding, so none is undone."""
+    body = bytearray()
+    with contextlib.suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(WORDS_SECONDS):
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > ERROR_BYTES:
+                    break
+    return bytes(body[:ERROR_BYTES])
+
+
+async def _whole(response: httpx.Response, method: str, limit: int) -> bytes:
+    """Raises RegistryUnreachable, RegistryRejected if it is larger than `limit`."""
+    body, loop, host = bytearray(), asyncio.get_running_loop(), response.url.host
+    until = loop.time() + ANSWER_SECONDS
+    try:
+        async with asyncio.timeout(SILENT_SECONDS) as silence:
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > limit:
+                    raise RegistryRejected(
+                        f"{host} answers {method} with more than {limit} bytes", failure=Failure.BROKEN_RESPONSE
+                    )
+                silence.reschedule(min(loop.time() + SILENT_SECONDS, until))
+    except TimeoutError:
+        if loop.time() >= until:
+            raise RegistryUnreachable(f"{host} took more than {ANSWER_SECONDS:.0f} s for its answer") from None
+        raise RegistryUnreachable(
+            f"{host} sent {len(body)} bytes of its response to {method}, and then nothing for {SILENT_SECONDS:.0f} s; "
+            "check the network and the proxy before the registry",
+            failure=Failure.CUT_RESPONSE,
+        ) from None
+    return bytes(body)
+
+
+def _headers_of(response: httpx.Response) -> Mapping[str, tuple[str, ...]]:
+    encoding = response.headers.encoding
+    headers: dict[str, tuple[str, ...]] = {}
+    for raw_name, raw_value in response.headers.raw:
+        name = raw_name.decode(encoding).lower()
+        headers[name] = (*headers.get(name, ()), raw_value.decode(encoding))
+    return MappingProxyType(headers)

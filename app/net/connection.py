@@ -1,0 +1,295 @@
+"""Sockets for httpcore that hear an answer while the request is still being sent.
+
+A registry or a proxy that refuses a blob (413, 401, 507) answers after its first bytes and closes; httpcore's own
+streams do not read while they write, so the reset that follows throws the answer away, and a far end that stops
+reading costs a time-out. Here bytes are read as they come, and a write fails at once when an answer has begun; httpcore
+then reads that answer. Time limits are for standing still: a slow registry may take its time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import ssl
+import struct
+import termios
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, cast
+
+import httpcore
+
+from app.net.dial import dial
+from app.net.egress import Reach
+from app.net.response_head import (
+    CUT_HEAD,
+    MAX_INTERIM,
+    TLS_ALERT,
+    TLS_RECORD,
+    ResponseEnd,
+    interim_length,
+    is_final_begun,
+)
+from app.net.tls import Trust
+
+SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
+LOOKS = 8  # within a time limit, at what moves
+MOST_UNREAD = 1 << 20  # bytes held before the socket is left alone
+
+
+class Unanswered(httpcore.ReadError):
+    """A connection that had served before ended without a single byte of an answer: it was closed while idle, and the
+    request may be sent anew."""
+
+
+ContextFor = Callable[[str], Awaitable[ssl.SSLContext]]
+
+
+class _Wire(asyncio.Protocol):
+    """Collects what comes; `changed` wakes the one reader or writer whenever anything happens."""
+
+    def __init__(self) -> None:
+        self.unread = bytearray()
+        self.ended = False
+        self.lost: Exception | None = None
+        self.blocked = False
+        self.closed = asyncio.Event()
+        self.changed = asyncio.Event()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.unread += data
+        if len(self.unread) > MOST_UNREAD and self.transport is not None:
+            self.transport.pause_reading()
+        self.changed.set()
+
+    def eof_received(self) -> bool:
+        self.ended = True
+        self.changed.set()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended, self.lost = True, exc
+        if exc is not None:
+            self._salvage()
+        self.closed.set()
+        self.changed.set()
+
+    def _salvage(self) -> None:
+        """A write that met the reset closes the transport, though the answer before the reset still lies in the
+        kernel. Of a plain connection it can be had; the socket is open until connection_lost has returned."""
+        transport = self.transport
+        if transport is None or transport.get_extra_info("sslcontext") is not None:
+            return
+        with contextlib.suppress(OSError):  # nothing there, or the error that closed it
+            while data := os.read(transport.get_extra_info("socket").fileno(), MOST_UNREAD):
+                self.unread += data
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        self.changed.set()
+
+    @property
+    def answered(self) -> bool:
+        """Whether a final answer has begun; 1xx is none."""
+        return is_final_begun(self.unread)
+
+
+class Stream(httpcore.AsyncNetworkStream):
+    """One connection, plain or TLS. `context_for` gives the TLS context for a server's name."""
+
+    def __init__(self, wire: _Wire, transport: asyncio.Transport, context_for: ContextFor | None = None) -> None:
+        self._wire, self._transport, self._context_for = wire, transport, context_for
+        self._answers = 0  # begun so far
+        self._heard = False  # whether a byte has come since the request began
+        self._interim = 0  # responses before the final one
+        self._response: ResponseEnd | None = None  # to the request that was sent last
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's port
+        wire = self._wire
+        await self._await_byte(timeout)
+        if not self._heard:
+            await self._drop_interim(timeout)
+            if wire.unread.startswith(TLS_RECORD):
+                raise httpcore.RemoteProtocolError(TLS_ALERT)
+        if not wire.unread:
+            self._check_end()
+        self._answers += not self._heard
+        self._heard = True
+        data = bytes(wire.unread[:max_bytes])
+        if self._response is not None:
+            data = data[: self._response.take(data)]
+        del wire.unread[: len(data)]
+        if not wire.ended:
+            self._transport.resume_reading()
+        return data
+
+    async def _await_byte(self, seconds: float | None, *, beyond: int = 0) -> None:
+        wire = self._wire
+        if not await self._wait(lambda: len(wire.unread) > beyond or wire.ended, seconds):
+            raise httpcore.ReadTimeout
+
+    async def _drop_interim(self, seconds: float | None) -> None:
+        """httpcore would read interim responses without end. Here their number is limited, and they give no more time
+        to wait for the final one."""
+        wire, loop = self._wire, asyncio.get_running_loop()
+        until = None if seconds is None else loop.time() + seconds
+        while (length := interim_length(wire.unread)) != 0:
+            if length:
+                del wire.unread[:length]
+                self._interim += 1
+                if self._interim > MAX_INTERIM:
+                    raise httpcore.RemoteProtocolError(f"more than {MAX_INTERIM} interim responses (1xx)")
+            elif wire.ended:
+                return
+            else:
+                self._transport.resume_reading()
+                left = None if until is None else until - loop.time()
+                await self._await_byte(left, beyond=len(wire.unread))
+
+    def _check_end(self) -> None:
+        """Nothing more comes. Raises unless that is the end of a body."""
+        if self._answers and not self._heard and not self._interim:
+            raise Unanswered("the connection was closed while it was idle") from self._wire.lost
+        if self._wire.lost is not None:
+            raise httpcore.ReadError(str(self._wire.lost)) from self._wire.lost
+        if (self._heard or self._interim) and self._response is not None and not self._response.is_head_over:
+            raise httpcore.RemoteProtocolError(CUT_HEAD)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's port
+        if self._heard or self._response is None:  # another request begins
+            if self._heard and self._wire.unread:
+                raise Unanswered("the server sent more than its response")
+            self._heard, self._interim = False, 0
+            self._response = ResponseEnd(is_to_head=buffer.startswith(b"HEAD "))
+        view = memoryview(buffer)
+        for start in range(0, len(view), SLICE):
+            await asyncio.sleep(0)  # what has come is taken before more is written
+            self._check_writable()
+            self._transport.write(view[start : start + SLICE])
+            await self._drain(timeout)
+
+    async def _drain(self, seconds: float | None) -> None:
+        def writable() -> bool:
+            if self._wire.blocked:
+                self._check_writable()
+            return not self._wire.blocked
+
+        if not await self._wait(writable, seconds):
+            raise httpcore.WriteTimeout
+
+    async def _wait(self, done: Callable[[], bool], seconds: float | None) -> bool:
+        """False when nothing moved for `seconds`: neither did anything happen, nor did the far end take a byte of what
+        is on its way to it. A slow line still has much to send when everything has been written.
+
+        It is looked at several times, because what was written last is acknowledged after the wait has begun."""
+        wire, still = self._wire, 0
+        while not done():
+            wire.changed.clear()
+            left = self._on_the_way()
+            try:
+                async with asyncio.timeout(None if seconds is None else seconds / LOOKS):
+                    await wire.changed.wait()
+            except TimeoutError:
+                still = 0 if 0 <= self._on_the_way() < left else still + 1
+                if still >= LOOKS:
+                    return False
+            else:
+                still = 0
+        return True
+
+    def _on_the_way(self) -> int:
+        """Bytes written and not yet taken by the far end, as far as this system tells."""
+        waiting = self._transport.get_write_buffer_size()
+        with contextlib.suppress(OSError):
+            answer = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            waiting += struct.unpack("i", answer)[0]
+        return waiting
+
+    def _check_writable(self) -> None:
+        """httpcore takes a WriteError for the sign to read the answer."""
+        if self._wire.answered:
+            raise httpcore.WriteError("the answer came before the request was sent")
+        if self._wire.ended:
+            raise httpcore.WriteError("the connection was closed") from self._wire.lost
+
+    async def aclose(self) -> None:
+        if not self._wire.closed.is_set():
+            self._transport.abort()  # what is not sent yet must not be: a body that broke off stays incomplete
+            await self._wire.closed.wait()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's port
+    ) -> Stream:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                if self._context_for is not None:
+                    ssl_context = await self._context_for(server_hostname or "")
+                transport = await loop.start_tls(
+                    self._transport, self._wire, ssl_context, server_hostname=server_hostname
+                )
+        except TimeoutError as error:
+            self._give_up()
+            raise httpcore.ConnectTimeout from error
+        except OSError as error:  # ssl.SSLError is one
+            self._give_up()
+            raise httpcore.ConnectError(str(error) or "closed during the TLS handshake") from error
+        except BaseException:  # cancelled, or no context: httpcore would leave the connection open
+            self._give_up()
+            raise
+        secured = cast(asyncio.Transport, transport)
+        self._wire.transport = secured
+        return Stream(self._wire, secured, self._context_for)
+
+    def _give_up(self) -> None:
+        """After a handshake that failed asyncio tells nobody that the connection is gone."""
+        self._transport.abort()
+        self._wire.closed.set()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable":  # asked of an idle connection: then it is of no more use
+            return bool(self._wire.unread) or self._wire.ended
+        return self._transport.get_extra_info(info)
+
+
+class Backend(httpcore.AsyncNetworkBackend):
+    """Opens Streams, where `reach` goes (None: anywhere, which is for a proxy), with the TLS contexts of `trust`."""
+
+    def __init__(self, reach: Reach | None = None, trust: Trust | None = None) -> None:
+        self._reach, self._trust = reach, trust
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's port
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> Stream:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                sock = await dial(host, port, self._reach)
+                transport, wire = await loop.create_connection(_Wire, sock=sock)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name
+            raise httpcore.ConnectError(str(error)) from error
+        return Stream(wire, transport, self._context_for(port if self._reach is not None else None))
+
+    def _context_for(self, port: int | None) -> ContextFor | None:
+        trust = self._trust
+        return None if trust is None else lambda host: trust.context_for(host, port)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,98 @@
+"""Which proxy leads to an origin, as HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say. Pure.
+
+Our own reader: httpx does not know networks (10.0.0.0/8) in NO_PROXY, which is how they are written where registries
+live at private addresses, and matches `good.example` within `notgood.example`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from app.errors import InvalidRequest
+from app.net.urls import Origin, is_loopback
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """URLs of proxies; they may hold credentials, so they are not shown. `exceptions`: where no proxy is used."""
+
+    http: str | None = field(default=None, repr=False)
+    https: str | None = field(default=None, repr=False)
+    exceptions: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Self:
+        """Lower case goes before upper case, as with curl. Raises InvalidRequest for a proxy that is none."""
+
+        def value(name: str) -> str:
+            return environ.get(name) or environ.get(name.upper()) or ""
+
+        every = value("all_proxy")
+        exceptions = tuple(filter(None, (part.strip().lower() for part in value("no_proxy").split(","))))
+        http = _proxy(value("http_proxy") or every, "HTTP_PROXY")
+        return cls(http, _proxy(value("https_proxy") or every, "HTTPS_PROXY"), exceptions)
+
+    def way_to(self, target: Origin) -> str:
+        """`target` as a message names it, with the proxy that leads there, without what its URL holds of secrets."""
+        proxy = self.proxy_for(target)
+        return f"{target} (through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]})" if proxy else str(target)
+
+    @property
+    def logins(self) -> tuple[tuple[str, str], ...]:
+        """User names and passwords that stand in the URLs."""
+        parts = [urlsplit(url) for url in (self.http, self.https) if url]
+        return tuple((unquote(part.username or ""), unquote(part.password or "")) for part in parts)
+
+    def proxy_for(self, target: Origin) -> str | None:
+        """None: go there directly, as always to this machine's own loopback, which no proxy reaches."""
+        if is_loopback(target.host) or any(_covers(exception, target) for exception in self.exceptions):
+            return None
+        return self.https if target.scheme == "https" else self.http
+
+
+DIRECT = Proxies()
+
+
+def _proxy(text: str, name: str) -> str | None:
+    if not text:
+        return None
+    url = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        is_usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise InvalidRequest(f"{name} (or ALL_PROXY) in the environment is not of the form http[s]://host[:port]")
+    return url
+
+
+def _covers(exception: str, target: Origin) -> bool:
+    if exception == "*":
+        return True
+    if "/" in exception:
+        return _is_within(target.host, exception)
+    bare = exception.removeprefix("[").removesuffix("]")
+    if bare == target.host:  # also an IPv6 address, whose colons are no port's
+        return True
+    name, colon, port = exception.rpartition(":")
+    if colon and port.isdigit():
+        return int(port) == target.port and _matches(name.removeprefix("[").removesuffix("]"), target.host)
+    return _matches(exception, target.host)
+
+
+def _matches(name: str, host: str) -> bool:
+    """`example.com` covers itself and what is below it; `.example.com` and `*.example.com` only what is below it."""
+    if name.startswith(("*.", ".")):
+        return host.endswith(name.removeprefix("*"))
+    return host == name or host.endswith(f".{name}")
+
+
+def _is_within(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False

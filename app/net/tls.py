@@ -1,0 +1,144 @@
+"""Whom we trust in TLS and which certificate we show, from files that may change while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import InvalidRequest, RegistryTLS
+from app.net.urls import RegistryUrl
+
+MOST_FILES = 64  # in one directory of certificates; docker's own example has three
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python's ssl does not name
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files. `ca_file` is trusted besides the system's authorities; `client_cert` may hold the key too. `folders`:
+    certs.d directories, as docker (dockerd, "certificates") and podman (containers-certs.d(5)) have them; the first
+    with a directory named host[:port] counts. What is set explicitly goes before a client certificate found there."""
+
+    ca_file: Path | None = None
+    skip_verify: bool = False
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    folders: tuple[Path, ...] = ()
+
+
+def certificate_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where the tools themselves look, the user's own directory first."""
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/nonexistent") / ".config")
+    return home / "containers/certs.d", Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the files and directories of one registry come to at one moment."""
+
+    authorities: tuple[Path, ...]
+    client: tuple[Path, Path | None] | None
+
+    @property
+    def stamp(self) -> Stamp:
+        """Changes whenever a file is another one. Blocks."""
+        system = ssl.get_default_verify_paths().cafile
+        files: list[Path | str | None] = [system, *self.authorities, *(self.client or ())]
+        return tuple((str(file), *_identity(Path(file))) for file in files if file)
+
+
+class Trust:
+    """The TLS contexts of one registry. They are made anew when a file has changed, so that a renewed authority or
+    client certificate is used by the next connection."""
+
+    def __init__(self, files: TlsFiles, registry: RegistryUrl) -> None:
+        self._files, self._registry = files, registry
+        self._places = frozenset((origin.host, origin.port) for origin in registry.origins())
+        self._kept: dict[bool, tuple[Stamp, ssl.SSLContext]] = {}
+
+    async def context_for(self, host: str, port: int | None) -> ssl.SSLContext:
+        """For a connection to `host` and `port` (None: through a tunnel). The client certificate is shown to the
+        registry alone, for it says who we are. Raises RegistryTLS naming the file that cannot be used."""
+        own = (host, port) in self._places or (port is None and host in {name for name, _ in self._places})
+        try:
+            return await asyncio.to_thread(self.load, with_client=own)  # the system's authorities take some 20 ms
+        except InvalidRequest as error:
+            raise RegistryTLS(f"{self._registry.name}: {error}") from error
+
+    def lenient(self) -> ssl.SSLContext:
+        """For a look at a certificate that was refused: its issuer is checked, and neither name nor time. Blocks."""
+        context = _context(self._files, _look(self._files, self._registry.name), with_client=False)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+        return context
+
+    def load(self, *, with_client: bool = True) -> ssl.SSLContext:
+        """Blocks. Raises InvalidRequest naming the file."""
+        found = _look(self._files, self._registry.name)
+        stamp = found.stamp
+        kept = self._kept.get(with_client)
+        if kept is None or kept[0] != stamp:
+            kept = (stamp, _context(self._files, found, with_client=with_client))
+            self._kept[with_client] = kept
+        return kept[1]
+
+
+def _look(files: TlsFiles, name: str) -> _Found:
+    folder = next((each / name for each in files.folders if (each / name).is_dir()), None)
+    inside = tuple(_listing(folder)) if folder else ()
+    authorities = [file for file in inside if file.suffix == ".crt"]
+    client = next(((file, file.with_suffix(".key")) for file in inside if file.suffix == ".cert"), None)
+    if client and client[1] not in inside:
+        raise InvalidRequest(f"beside the client certificate {client[0]} there is no key {client[1].name}")
+    if files.client_cert:
+        return _Found((*filter(None, (files.ca_file,)), *authorities), (files.client_cert, files.client_key))
+    return _Found((*filter(None, (files.ca_file,)), *authorities), client)
+
+
+def _listing(folder: Path) -> Iterator[Path]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise InvalidRequest(f"the certificates in {folder} cannot be read ({error.strerror})") from error
+    if len(names) > MOST_FILES:
+        raise InvalidRequest(f"{folder} has {len(names)} files; certificates for one registry are at most {MOST_FILES}")
+    return (folder / name for name in names)
+
+
+def _identity(file: Path) -> tuple[int, int, int]:
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0, 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _context(files: TlsFiles, found: _Found, *, with_client: bool) -> ssl.SSLContext:
+    if files.skip_verify and files.ca_file:
+        raise InvalidRequest("skipping the verification of TLS and a CA file exclude each other; set one of them")
+    context = ssl.create_default_context()
+    # From 3.13 on Python refuses authorities that lack an extension of RFC 5280, as those do that many a closed network
+    # made for itself; other clients of registries take them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.set_alpn_protocols(["http/1.1"])
+    if files.skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    for authority in found.authorities:
+        try:
+            context.load_verify_locations(authority)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidRequest(f"CA file {authority}: no certificate can be read from it ({error})") from error
+    if found.client and with_client:
+        try:
+            # without a password an encrypted key would ask for one at the terminal
+            context.load_cert_chain(*found.client, password="")
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise InvalidRequest(
+                f"client certificate {found.client[0]} and its key cannot be used ({error})"
+            ) from error
+    return context

@@ -1,0 +1,1 @@
+"""Which blob a plain layer became, and where it was seen."""

@@ -1,0 +1,116 @@
+"""The Memory in a SQLite file of its own: beside the jobs, or in the user's cache directory. It needs no server, no
+schema's history and no durability: it may be lost at any time, and costs compressing once more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.archive.model import Compression
+from app.errors import ArchiveError
+from app.oci import Digest
+from app.push.blob_cache.cache import Remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MOST_ROWS = 200_000  # layers, of some 300 bytes each; the ones that were learnt first go
+PATIENCE_SECONDS = 2.0  # for another process that writes to it
+AT_ONCE = 500  # DiffIDs in one question; SQLite takes 32,766
+_TABLE = """create table if not exists layers_1 (
+    registry text not null, diff_id text not null, compression text not null,
+    digest text not null, size integer not null, repository text not null,
+    primary key (registry, compression, diff_id)
+)"""
+_log = logging.getLogger(__name__)
+
+
+class FileMemory:
+    """`file` and its directory come to be with the first layer that is remembered."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()  # so that only other processes are waited for
+
+    async def recall(
+        self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
+    ) -> Mapping[Digest, Remembered]:
+        return await asyncio.to_thread(self._recall, registry, compression, tuple(diff_ids))
+
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+        await asyncio.to_thread(self._remember, registry, compression, found)
+
+    def _recall(
+        self, registry: str, compression: Compression, diff_ids: tuple[Digest, ...]
+    ) -> Mapping[Digest, Remembered]:
+        found: dict[Digest, Remembered] = {}
+        try:
+            if not self._file.exists():
+                return found
+            with self._open() as database:
+                for start in range(0, len(diff_ids), AT_ONCE):
+                    keys = [str(each) for each in diff_ids[start : start + AT_ONCE]]
+                    found |= _read(database, (registry, compression.value), keys)
+        except (sqlite3.Error, OSError, ArchiveError) as error:
+            self._forget(error)
+            return {}
+        return found
+
+    def _remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+        rows = [
+            (registry, str(diff_id), compression.value, str(each.digest), each.size, each.repository)
+            for diff_id, each in found.items()
+        ]
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._open() as database, database:
+                database.executemany("insert or replace into layers_1 values (?, ?, ?, ?, ?, ?)", rows)
+                database.execute(
+                    "delete from layers_1 where rowid <= (select max(rowid) from layers_1) - ?", (MOST_ROWS,)
+                )
+        except (sqlite3.Error, OSError) as error:
+            self._forget(error)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Without a write-ahead log: two connections that both turn it on do not wait for one another, but one of them
+        fails at once, whatever its timeout."""
+        with self._lock, closing(sqlite3.connect(self._file, timeout=PATIENCE_SECONDS)) as database:
+            database.execute("pragma synchronous = off")
+            database.execute(_TABLE)
+            yield database
+
+    def _forget(self, error: Exception) -> None:
+        """Nothing is worth failing a push for; what is damaged is begun anew."""
+        _log.warning("what was learnt of layers cannot be used: %s: %s", self._file, error)
+        if isinstance(error, sqlite3.OperationalError | OSError):
+            return  # locked, full, not ours to write
+        for ending in ("", "-wal", "-shm"):
+            Path(f"{self._file}{ending}").unlink(missing_ok=True)
+
+
+def _read(database: sqlite3.Connection, scope: tuple[str, str], keys: list[str]) -> Mapping[Digest, Remembered]:
+    places = ", ".join("?" * len(keys))
+    rows = database.execute(
+        "select diff_id, digest, size, repository from layers_1 "  # noqa: S608 - only question marks are put in
+        f"where registry = ? and compression = ? and diff_id in ({places})",
+        (*scope, *keys),
+    )
+    return {
+        Digest.parse(diff_id): Remembered(Digest.parse(digest), size, repository)
+        for diff_id, digest, size, repository in rows
+    }
+
+
+def cache_file() -> Path:
+    """For what runs without a data directory of its own: below $XDG_CACHE_HOME, as its specification has it."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    below = Path(given) if os.path.isabs(given) else Path("~/.cache").expanduser()
+    return below / "tarmac" / "layers.sqlite"

@@ -1,0 +1,1 @@
+"""Pushing blobs while their archive is being received."""

@@ -1,0 +1,289 @@
+"""Blobs that are sent while their archive is still coming in: after its last byte there is less to do.
+
+The blobs of an OCI layout are called by their digests, so each can be sent, verified as ever, when its own last byte is
+there; a large one is followed, sent as fast as it comes. The plain layers of a docker archive are compressed and sent,
+and what they became is remembered as ever.
+None of it becomes a blob at the registry before the whole request is known and its archives are understood: until then
+it waits in upload sessions, which are cancelled where anything turns out otherwise. The push that follows finds what it
+needs present."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from app.archive import Compression
+from app.archive.compression import sniff
+from app.archive.formats.layout.leading_names import DOCUMENTS, MAX_DOCUMENT_BYTES, names_in
+from app.archive.model import DockerLayer
+from app.archive.tar.header import BLOCK, is_header
+from app.archive.tar.index import Member
+from app.errors import ArchiveError, TarmacError, UploadIncomplete
+from app.oci import Digest
+from app.push.blob_cache.cache import Recollection
+from app.push.early.pending import Undecided, marks_of
+from app.push.plan.values import BlobStep, PushPlan
+from app.push.report.events import BlobDone, BlobSent, Event, Outcome, SentEarly
+from app.push.run.blob_content import in_threads
+from app.push.run.blob_transfer import Carrier, Landing, Supply
+from app.push.run.chunks import Pieces, Source
+from app.push.run.slots import Berth, SpareLane
+from app.push.run.task_pool import Lanes
+from app.registry import Registry
+from app.spool import OpenFile
+from app.threads import hash_in_thread
+
+SMALLEST = 256 << 10  # bytes; what is smaller takes no time at the end, and may be a manifest, which is no blob
+FOLLOWED = 32 << 20  # bytes; what is smaller is sent in a tenth of a second when it is whole
+LOOK_AHEAD = 24 << 20  # bytes that may be read beyond what has been sent: blocks in the encoders, a piece
+STALL_SECONDS = 2.0  # for the next piece; a request to the registry waits no longer for it, nor is a lane held for it
+AT_ONCE = 2  # blobs of one archive that are read and sent; an upload that comes in keeps the cores busy enough
+MOST_WAITING = 128  # upload sessions of one archive; each is a file at the registry, or here
+_DIGEST = "([0-9a-f]{64})"
+_BLOB = re.compile(  # of a layout and of a registry's storage in any directory, of crane and imgpkg
+    f"(?:.*/)?(?:blobs/sha256/{_DIGEST}|docker/registry/v2/blobs/sha256/../{_DIGEST}/data)"
+    f"|(?:sha256-)?{_DIGEST}\\.tar\\.gz"
+)
+_ROOTS = frozenset({"blobs", "docker"})  # of a layout and of a storage at the root
+_LAYER = re.compile(f"{_DIGEST}\\.tar|[^/]+/layer\\.tar")  # skopeo's and podman's is called by its DiffID
+_LAYOUT = re.compile(r"(?:^|/)(?:index\.json$|docker/registry/v2/)")
+_COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the blobs go: `host` as references show it, and how plain layers are to be stored there."""
+
+    registry: Registry
+    host: str
+    repository: str
+    layer_compression: Compression
+
+
+class Indexing(Protocol):
+    """What is coming in, as `archive.intake.Intake`."""
+
+    def files_from(self, number: int) -> list[Member]: ...
+
+
+class EarlyPush:
+    """One archive's. `peek` opens what has been written of it. `place` is known, or `find` tells it from the names of
+    images where the archive begins with them. `emit` is given what is sent. What goes wrong is left to the push that
+    follows, which does the work again and says what is the matter."""
+
+    def __init__(
+        self,
+        peek: Callable[[], OpenFile],
+        lanes: Lanes,
+        place: Place | None,
+        find: Callable[[tuple[str, ...]], Place | None],
+        emit: Callable[[SentEarly], None],
+    ) -> None:
+        self._peek, self._lanes, self._find, self._emit = peek, lanes, find, emit
+        self.place = place
+        self._is_given = place is not None
+        self.undecided = Undecided()
+        self._heard = 0
+        self._blobs: deque[Member] = deque()
+        self._documents: deque[Member] = deque()
+        self._is_layout = False
+        self._news = asyncio.Event()
+        self._over = False
+        self._file: OpenFile | None = None
+        self._is_closed = False
+        self._sending = asyncio.Semaphore(AT_ONCE)
+        self._grown = asyncio.Event()
+        self._is_slow = False
+
+    def hear(self, indexing: Indexing) -> None:
+        """More has come of the archive; `indexing` knows which files it begins or brings."""
+        met = indexing.files_from(self._heard)
+        self._heard += len(met)
+        for member in met:
+            # an index before the blobs: no docker wrote this, so a plain layer is to stay as it is
+            self._is_layout = self._is_layout or _LAYOUT.search(member.name) is not None
+            if member.name in DOCUMENTS and self.place is None and member.extent.size <= MAX_DOCUMENT_BYTES:
+                self._documents.append(member)
+            elif member.extent.size >= SMALLEST and self._is_blob(member.name):
+                self._blobs.append(member)
+        if self._blobs or self._documents:
+            self._news.set()
+        self._tell_grown()
+
+    def _is_blob(self, name: str) -> bool:
+        """Not what lies in a directory, if the place was found by the names at the root: it may belong elsewhere."""
+        if not self._is_given and name.partition("/")[0] not in _ROOTS and "/" in name:
+            return _LAYER.fullmatch(name) is not None
+        return _BLOB.fullmatch(name) is not None or _LAYER.fullmatch(name) is not None
+
+    def end(self) -> None:
+        """No blob is begun any more; `run` ends with those that are under way."""
+        self._over = True
+        self._news.set()
+        self._tell_grown()
+
+    def _tell_grown(self) -> None:
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+    async def run(self) -> None:
+        """Until all that was begun is at the registry, for which it has to be decided."""
+        room = asyncio.Semaphore(MOST_WAITING)
+        try:
+            async with asyncio.TaskGroup() as group:
+                while (member := await self._next()) is not None and self.place is not None:
+                    await self._sending.acquire()
+                    self._sending.release()  # another one is begun when it would be read at once, not before
+                    await room.acquire()
+                    task = group.create_task(self._send(member, self.place))
+                    task.add_done_callback(lambda _: room.release())
+        finally:
+            self._close()
+
+    async def _next(self) -> Member | None:
+        """The next blob that is whole, or to be followed, when it is known where it goes."""
+        try:
+            return await self._found()
+        except TarmacError:  # no such file any more: all of it has come before a look at it, or it was given up
+            return None
+
+    async def _found(self) -> Member | None:
+        while not self._over:
+            self._news.clear()
+            if self._documents and await self._has(self._documents[0]):
+                await self._look_into(self._documents.popleft())
+            elif self.place is not None and self._blobs and await self._can_begin(self._blobs[0]):
+                return self._blobs.popleft()
+            else:
+                await self._news.wait()
+        return None
+
+    async def _has(self, member: Member, first: int | None = None) -> bool:
+        """All of it, or its `first` bytes."""
+        # when it is open this is an fstat, and does not wait for threads that are all at work
+        file = self._file if self._file is not None else await asyncio.to_thread(self._open)
+        return member.extent.offset + min(member.extent.size, first or member.extent.size) <= file.size
+
+    async def _can_begin(self, member: Member) -> bool:
+        """An upload that was slow once is not followed again, and none while others are."""
+        is_long = member.extent.size >= FOLLOWED and not (self._is_slow or self._lanes.following.locked())
+        follows = is_long and (_stated_digest(_BLOB, member) or _stated_digest(_LAYER, member)) is not None
+        return await self._has(member, LOOK_AHEAD if follows else None)
+
+    async def _until_there(self, member: Member, position: int) -> None:
+        """Until it can be read on from `position`. Raises UploadIncomplete where that takes long, or never comes."""
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                while True:
+                    grown, over = self._grown, self._over  # as they were before the look
+                    if await self._has(member, position + LOOK_AHEAD):
+                        return
+                    if over:
+                        raise UploadIncomplete("the upload has ended before this blob")
+                    await grown.wait()
+        except TimeoutError:
+            self._is_slow = True
+            raise UploadIncomplete("the upload is slow, or stands still") from None
+
+    def _open(self) -> OpenFile:
+        """In a thread, which goes on where its task is cancelled: what is opened too late is closed here."""
+        if self._file is None:
+            self._file = self._peek()
+            if self._is_closed:
+                self._file.close()
+        return self._file
+
+    def _close(self) -> None:
+        self._is_closed = True
+        if self._file is not None:
+            self._file.close()
+
+    async def _look_into(self, document: Member) -> None:
+        raw = await asyncio.to_thread(self._open().read_at, document.extent.offset, document.extent.size)
+        try:
+            names = await hash_in_thread(names_in, document.name, raw)  # 20,000 of them take half a second
+        except ArchiveError:
+            return  # the push says so
+        if names and self.place is None:
+            self.place = await hash_in_thread(self._find, names)
+
+    async def _send(self, member: Member, place: Place) -> None:
+        try:
+            async with Berth(self._sending):
+                step = await self._step(member, place)
+            if step is not None:
+                await self._carry(step, member, place)
+        except UploadIncomplete:  # when it is whole
+            self._blobs.appendleft(member)
+            self._news.set()
+        except TarmacError:
+            self.end()
+
+    async def _carry(self, step: BlobStep, member: Member, place: Place) -> None:
+        plan = PushPlan((), (), (step,), place.layer_compression)
+        recollection = Recollection(self._lanes.memory, place.layer_compression, place.host)
+        comes_in = not await self._has(member)
+        following = (SpareLane(self._lanes.following),) if comes_in else ()
+        ready = partial(self._until_there, member) if comes_in else None
+        lanes = (self._sending, *following, self._lanes.transfer)
+        with self.undecided.word(marks_of(step, place.layer_compression)) as word:
+            supply = Supply(plan, (self._open(),), lanes, recollection, word, ready, self._lanes.decoders)
+            await recollection.ask(plan.blobs)
+            await Carrier(supply, place.registry, self._hear_sent).carry(Landing(step), place.repository)
+        await recollection.flush()
+
+    def _hear_sent(self, event: Event) -> None:
+        """The rest of the progress is counted when the push has begun."""
+        if isinstance(event, BlobSent) and event.sent:
+            self._emit(SentEarly(size=event.sent))
+        elif isinstance(event, BlobDone) and event.outcome is Outcome.PUSHED:
+            self._emit(SentEarly(blobs=1))
+
+    async def _step(self, member: Member, place: Place) -> BlobStep | None:
+        """None for what the push that follows may want otherwise."""
+        file = self._open()
+        head = await asyncio.to_thread(file.read_at, member.extent.offset, BLOCK)
+        stated, where = _stated_digest(_BLOB, member), (place.repository,)
+        if sniff(head) in _COMPRESSED:
+            return None if stated is None else BlobStep(stated, 0, member.extent, where, what=member.name)
+        if self._is_layout or not is_header(head):
+            return None
+        source = Source(file, member.extent, member.name)
+        diff_id = stated or _stated_digest(_LAYER, member) or await _digest_of(source)
+        layer = DockerLayer(diff_id, member.extent, Compression.NONE)
+        return BlobStep(diff_id, 0, member.extent, where, layer, member.name)
+
+
+def _stated_digest(pattern: re.Pattern[str], member: Member) -> Digest | None:
+    match = pattern.fullmatch(member.name)
+    encoded = match and next(filter(None, match.groups()), None)
+    return Digest("sha256", encoded) if encoded else None
+
+
+async def heard(chunks: AsyncIterable[bytes], indexing: Indexing, early: EarlyPush | None) -> AsyncIterator[bytes]:
+    """The chunks as they are; `early` hears what has come with those before."""
+    async for chunk in chunks:
+        if early is not None:
+            early.hear(indexing)
+        yield chunk
+
+
+async def _digest_of(source: Source) -> Digest:
+    hasher = hashlib.sha256()
+
+    def hashed() -> Pieces:
+        for piece in source.pieces():
+            hasher.update(piece.data)
+            yield piece
+
+    async with aclosing(in_threads(hashed())) as pieces:
+        async for _ in pieces:
+            pass
+    return Digest("sha256", hasher.hexdigest())

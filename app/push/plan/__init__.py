@@ -1,0 +1,1 @@
+"""Archives and options -> a plan."""

@@ -1,0 +1,232 @@
+"""Which image goes where: embedded names, options and a destination -> every destination of every image; pure.
+
+All problems of a request are found before one is told, so that the caller mends them in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from app.archive.model import Archive, DockerImage, Fault, ImageEntry
+from app.errors import (
+    DestinationConflict,
+    InvalidReference,
+    LimitExceeded,
+    MissingTag,
+    SingleImageRequired,
+    TarmacError,
+)
+from app.oci import Digest, Reference, parse_repository
+from app.push.options import Destination, PushOptions
+from app.push.plan.format_check import Archives
+from app.push.plan.image_content import identity, title
+from app.push.plan.renames import Renames
+from app.push.plan.values import ImageTarget
+
+MAX_PROBLEMS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    images: tuple[ImageTarget, ...]
+    notes: tuple[str, ...] = ()
+
+
+def name_images(archives: Sequence[Archive], options: PushOptions, destination: Destination, told: Archives) -> Naming:
+    """Every distinct image of `archives` with its destinations, in order. `told` is how messages call the archives. An
+    image that cannot be named so gets a fault: MissingTag, InvalidReference or DestinationConflict.
+
+    Raises SingleImageRequired, or InvalidRequest for a rename that matches nothing; the message lists the faults, too.
+    """
+    images = _distinct(archives)
+    if options.tag is not None and len(images) != 1:
+        raise SingleImageRequired(
+            f"`tag` names exactly one image, but the request holds {len(images)} in {len(archives)} archive(s); "
+            "use `rename` for several, or `images` to pick one"
+        )
+    work = _Work(options, destination, Renames(options.rename), told, len(images))
+    targets = [work.target(image) for image in images]
+    names = [name for image in images for name in (*image.entry.called, *image.entry.placeholders)]
+    unused = list(work.renames.unused(names))
+    if unused:
+        faults = [image.entry.fault.error for image in targets if image.entry.fault is not None]
+        raise_together([*faults, *unused])
+    return Naming(tuple(_without_conflicts(targets, told)), tuple(dict.fromkeys(work.notes)))
+
+
+def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
+    """The same image in two archives, or twice in one, is one image with the names of both."""
+    found: dict[object, ImageTarget] = {}
+    for number, archive in enumerate(archives):
+        for entry in archive.images:
+            key = (isinstance(entry.root, DockerImage), identity(entry), entry.referrers, entry.attached)
+            earlier = found.get(key)
+            if earlier is not None and earlier.entry.fault is not None and entry.fault is None:
+                found[key] = _merged(ImageTarget(number, entry, ()), earlier.entry)
+            else:
+                found[key] = ImageTarget(number, entry, ()) if earlier is None else _merged(earlier, entry)
+    return list(found.values())
+
+
+def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
+    """Whichever is whole, of the one and the other."""
+    names = tuple(dict.fromkeys((*target.entry.names, *entry.names)))
+    paths = tuple(dict.fromkeys((*target.entry.paths, *entry.paths)))
+    tags = tuple(dict.fromkeys((*target.entry.bare_tags, *entry.bare_tags)))
+    others = tuple(dict.fromkeys((*target.entry.placeholders, *entry.placeholders)))
+    return replace(target, entry=replace(target.entry, names=names, paths=paths, bare_tags=tags, placeholders=others))
+
+
+class _Work:
+    """One request's naming as it goes on: notes gather here."""
+
+    def __init__(
+        self, options: PushOptions, destination: Destination, renames: Renames, told: Archives, images: int
+    ) -> None:
+        self.options = options
+        self.destination = destination
+        self.renames = renames
+        self.told = told
+        self.images = images
+        self.notes: list[str] = []
+
+    def target(self, image: ImageTarget) -> ImageTarget:
+        """The image with its destinations, as many as can be told; one that is not whole keeps its own fault."""
+        found: dict[Reference, None] = {}
+        try:
+            for reference in self._references(image):
+                found[self._placed(reference)] = None
+        except LimitExceeded:
+            raise
+        except TarmacError as error:
+            image = with_fault(image, error)
+        return replace(image, destinations=tuple(found))
+
+    def _references(self, image: ImageTarget) -> Iterator[Reference]:
+        """What the image is to be called below the destination's path and prefix."""
+        entry = image.entry
+        renamed = [wanted for tag in entry.bare_tags for wanted in self.renames.of_tag(tag)]
+        for placeholder in dict.fromkeys((str(identity(entry)), *entry.placeholders)):
+            renamed.extend(self.renames.of_placeholder(placeholder))
+        named = [(name, self.renames.of(name)) for name in entry.names]
+        paths = [(path, self.renames.of_path(path)) for path in entry.paths]
+        if self.options.tag is not None:
+            yield Reference.parse_destination(self.options.tag, "option `tag`")
+            return
+        if not named and not paths and not renamed:
+            raise MissingTag(self._unnamed(image))
+        yield from renamed
+        for name, wanted in named:
+            yield from (self._whole(each, name, entry) for each in wanted or (None,))
+        for path, wanted in paths:
+            yield from (self._at_path(each, path) for each in wanted or (None,))
+
+    def _unnamed(self, image: ImageTarget) -> str:
+        where = f" in {self.told.which(image.archive)}" if self.told.count > 1 else ""
+        digest = identity(image.entry)
+        if image.entry.bare_tags:
+            tag = image.entry.bare_tags[0]
+            has, example = f"has only the tag {tag!r} and no repository", f"REPO:{tag}"
+        elif image.entry.placeholders:
+            has, example = f"has only {image.entry.placeholders[0]!r:.300}, which is no name", "REPO:TAG"
+        else:
+            has, example = "has no name", "REPO:TAG"
+        if self.images == 1:
+            return f"image {digest}{where} {has}; pass `tag` (tag={example})"
+        return f"image {digest}{where} {has}; pass `rename` (rename={digest}={example}), or pick others with `images`"
+
+    def _whole(self, wanted: Reference | None, name: str, entry: ImageEntry) -> Reference:
+        """What was moved without a tag keeps the digest that it is called by."""
+        if wanted is not None and wanted.tag is not None:
+            return wanted
+        embedded = self._embedded(name, entry)
+        return embedded if wanted is None else replace(embedded, repository=wanted.repository)
+
+    def _at_path(self, wanted: Reference | None, path: str) -> Reference:
+        """What was moved without a tag keeps the digest that its path ends with."""
+        if wanted is not None and wanted.tag is not None:
+            return wanted
+        with _advised():
+            reference = Reference.parse_path(path)
+        return reference if wanted is None else replace(reference, repository=wanted.repository)
+
+    def _embedded(self, name: str, entry: ImageEntry) -> Reference:
+        with _advised():
+            reference = Reference.parse(name)
+        if reference.tag is not None:
+            return replace(reference, digest=None)
+        digest = _own_digest(entry)
+        if digest is None:
+            self.notes.append(f"{name}: a docker archive does not keep digests; pushed by the digest that comes to be")
+        elif digest != reference.digest:
+            self.notes.append(f"{name}: the image in the archive is {digest}; pushed by that digest")
+        return replace(reference, digest=digest)
+
+    def _placed(self, reference: Reference) -> Reference:
+        parts = (self.destination.path, self.options.prefix, reference.repository)
+        return reference.at(self.destination.host, parse_repository("/".join(filter(None, parts))))
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """A name of the archive's that is not valid can be replaced; one that the caller gave is to be mended."""
+    try:
+        yield
+    except InvalidReference as error:
+        raise InvalidReference(f"{error}; pass `tag` or `rename` to give another") from None
+
+
+def _own_digest(entry: ImageEntry) -> Digest | None:
+    return None if isinstance(entry.root, DockerImage) else entry.root.digest
+
+
+def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
+    """Return the image with `error` as the reason why it cannot be pushed, unless it has another one. The message names
+    the image."""
+    entry, fault = target.entry, Fault.of(error)
+    if entry.fault is not None:
+        return target
+    if entry.called and title(entry) not in fault.message:
+        fault = replace(fault, message=f"{title(entry):.300}: {fault.message}")
+    return replace(target, entry=replace(entry, fault=fault))
+
+
+def _without_conflicts(targets: Sequence[ImageTarget], told: Archives) -> Iterator[ImageTarget]:
+    """All images; where different ones of those that can be pushed go to one destination, none of them is."""
+    conflicts = _conflicts([target for target in targets if target.entry.fault is None], told)
+    for target in targets:
+        error = conflicts.get(identity(target.entry))
+        yield target if error is None else with_fault(target, error)
+
+
+def _conflicts(targets: Sequence[ImageTarget], told: Archives) -> dict[Digest, DestinationConflict]:
+    taken: dict[Reference, ImageTarget] = {}
+    found: dict[Digest, DestinationConflict] = {}
+    for target in targets:
+        for reference in target.destinations:
+            other = taken.setdefault(reference, target)
+            if reference.tag is not None and identity(other.entry) != identity(target.entry):
+                error = DestinationConflict(
+                    f"{_called(other, told)} and {_called(target, told)} are different images and both go to "
+                    f"{reference}; pass `rename` for one of them, or pick one with `images`"
+                )
+                found.setdefault(identity(other.entry), error)
+                found.setdefault(identity(target.entry), error)
+    return found
+
+
+def _called(target: ImageTarget, told: Archives) -> str:
+    name, digest = title(target.entry), str(identity(target.entry))
+    where = f" in {told.which(target.archive)}" if told.count > 1 else ""
+    return (digest if name == digest else f"{name} ({digest})") + where
+
+
+def raise_together(problems: Sequence[TarmacError]) -> None:
+    """Raise all of them as one: of the class of the first."""
+    first = problems[0]
+    if len(problems) == 1:
+        raise first
+    shown = "; ".join(str(problem) for problem in problems[:MAX_PROBLEMS_SHOWN])
+    more = len(problems) - MAX_PROBLEMS_SHOWN
+    raise type(first)(f"{len(problems)} problems: {shown}" + (f"; and {more} more" if more > 0 else ""))

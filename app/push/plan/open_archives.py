@@ -1,0 +1,105 @@
+"""From indexed files to Archives, one for each; the parts of one storage are understood together, and charts with their
+provenance files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from app.archive import FORMATS, Archive, DockerImage, ImageEntry, Limits, TarIndex
+from app.archive.formats import (
+    Contents,
+    join_charts,
+    join_indexes,
+    open_archive,
+    parts_of_charts,
+    parts_of_storage,
+)
+from app.archive.model import Fault
+from app.errors import ArchiveError
+from app.oci import Descriptor, Digest
+from app.oci.media_types import OCI_CONFIG
+from app.spool import OpenFile
+from app.spool.concatenated_file import JoinedFile
+
+
+@contextmanager
+def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
+    """What is wrong with one of several archives begins with its name."""
+    try:
+        yield
+    except ArchiveError as error:
+        if several:
+            error.args = (f"{name}: {error.args[0]}",)
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The files of a request. `parts`: which of them, in order, are parts of `whole`, a storage or a set of charts.
+    What all of them hold is then the first one's, and `files` has for it the file that joins them."""
+
+    indexes: tuple[TarIndex, ...]
+    files: tuple[OpenFile, ...]
+    parts: tuple[int, ...]
+    whole: str = ""
+
+    def open(self, number: int, limits: Limits) -> Archive:
+        """Of a later part: an archive of nothing, with a note. Blocks. Raises ArchiveError."""
+        if number not in self.parts[1:]:
+            return open_archive(self.indexes[number], self.files[number], limits)
+        place = self.parts.index(number) + 1
+        note = f"part {place} of {len(self.parts)} of {self.whole}; what is in it stands with the first part"
+        first = Contents(self.indexes[self.parts[0]], self.files[self.parts[0]], limits)
+        found = next(known.name for known in FORMATS if known.recognises(first))
+        return Archive(found, (), {}, {}, (note,))
+
+
+def put_together(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> Together:
+    """Blocks. Raises ArchiveError."""
+    archives = [Contents(*each, limits) for each in zip(indexes, files, strict=True)]
+    parts, join, whole = parts_of_storage(archives), join_indexes, "one storage"
+    if not parts:
+        parts, join, whole = parts_of_charts(archives), join_charts, "charts with their provenance"
+    if not parts:
+        return Together(tuple(indexes), tuple(files), ())
+    every, sources = list(indexes), list(files)
+    every[parts[0]] = join([indexes[part] for part in parts])
+    sources[parts[0]] = JoinedFile(tuple(files[part] for part in parts))
+    return Together(tuple(every), tuple(sources), parts, whole)
+
+
+def unquoted(archive: Archive) -> Archive:
+    """Return `archive` with faults that quote nothing of what it holds."""
+    images = (image if image.fault is None else replace(image, fault=image.fault.unquoted) for image in archive.images)
+    faults = {digest: fault.unquoted for digest, fault in archive.faults.items()}
+    return replace(archive, images=tuple(images), faults=faults)
+
+
+def understand(
+    indexes: Sequence[TarIndex],
+    files: Sequence[OpenFile],
+    limits: Limits,
+    names: Sequence[str],
+    *,
+    keep_going: bool = False,
+) -> tuple[list[Archive], list[OpenFile]]:
+    """The Archives, and for each the file that its extents lie in. `names` are for messages. `keep_going`: one of
+    several that cannot be read is an image that cannot be pushed. Blocks. Raises ArchiveError."""
+    together = put_together(indexes, files, limits)
+    opened = []
+    for number, name in enumerate(names):
+        try:
+            with told_by_name(name, several=len(names) > 1):
+                opened.append(together.open(number, limits))
+        except ArchiveError as error:
+            if not keep_going or len(names) == 1:
+                raise
+            opened.append(_unreadable(error))
+    return opened, list(together.files)
+
+
+def _unreadable(error: ArchiveError) -> Archive:
+    root = DockerImage(Descriptor(OCI_CONFIG, Digest.of(str(error).encode()), 0), ())
+    return Archive("", (ImageEntry(root, fault=Fault.of(error)),), {}, {})

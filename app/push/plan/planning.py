@@ -1,0 +1,118 @@
+"""Archives + options + destination -> PushPlan; pure. The archive is not searched again after this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from app.archive.edit import keep_originals, pick_images, pick_platforms
+from app.archive.manifests.media_type_conversion import convert
+from app.archive.model import Archive, Compression
+from app.errors import InvalidRequest, TarmacError
+from app.oci import Digest
+from app.push.options import Destination, PushOptions
+from app.push.plan.completeness import with_faults
+from app.push.plan.format_check import Archives, assert_format
+from app.push.plan.image_content import Content, contents, repositories
+from app.push.plan.naming import name_images
+from app.push.plan.refusals import settled, with_refusals
+from app.push.plan.sparse_index import leave_out
+from app.push.plan.values import BlobStep, ImageTarget, PushPlan
+
+NO_IMAGES = "no images found"
+MAX_REFUSALS = 10  # archives that one message tells of
+
+
+def make_plan(
+    archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
+) -> PushPlan:
+    """Everything that will be done, or the reason why not, before the first byte is sent: as `draft_plan`, and raises
+    what is wrong with images unless the options say to keep going."""
+    return settled(draft_plan(archives, options, destination, names), keep_going=options.keep_going)
+
+
+def draft_plan(
+    archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
+) -> PushPlan:
+    """Everything that can be done; images that cannot be pushed are in it as `refused`. `names` are those of the
+    archives' files, for messages. Archives without images give an empty plan with a note.
+
+    Raises FormatMismatch, and what `pick_images`, `convert` and `name_images` raise."""
+    told = Archives(len(archives), tuple(names))
+    assert_format(archives, options.format, told)
+    picked = enumerate(_picked(archives, options.images, told))
+    edited = tuple(_edited(archive, options, told.prefix(number)) for number, archive in picked)
+    naming = name_images(edited, options, destination, told)
+    plan = PushPlan(
+        archives=edited,
+        images=naming.images,
+        blobs=tuple(_blob_steps(edited, naming.images)),
+        layer_compression=options.layer_compression,
+        notes=tuple(dict.fromkeys((*_notes(edited, told), *naming.notes))),
+        on_existing_tag=options.on_existing_tag,
+        media_types=options.media_types,
+    )
+    return with_refusals(plan, {})
+
+
+def without_images(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPlan:
+    """Return the plan with the images that `errors` names by number refused, and nothing sent for them."""
+    if not errors:
+        return plan
+    plan = with_refusals(plan, errors)
+    return replace(plan, blobs=tuple(_blob_steps(plan.archives, plan.images)))
+
+
+def _picked(archives: Sequence[Archive], globs: Sequence[str], told: Archives) -> Iterator[Archive]:
+    """The globs have to match something in the request, not in every archive of it."""
+    refusals: list[str] = []
+    for number, archive in enumerate(archives):
+        try:
+            yield pick_images(archive, globs)
+        except InvalidRequest as refusal:
+            refusals.append(told.prefix(number) + str(refusal))
+            yield replace(archive, images=())
+    if archives and len(refusals) == len(archives):
+        raise InvalidRequest("; ".join(refusals[:MAX_REFUSALS]))
+
+
+def _edited(archive: Archive, options: PushOptions, where: str) -> Archive:
+    if options.platforms:
+        archive = pick_platforms(archive, options.platforms)
+    if options.allow_missing:
+        archive = leave_out(archive)
+    if options.layer_compression is Compression.NONE:
+        archive = keep_originals(archive)
+    archive = with_faults(archive, where, allow_missing=options.allow_missing)
+    return convert(archive, options.media_types, options.layer_compression)
+
+
+def _notes(archives: Sequence[Archive], told: Archives) -> Iterator[str]:
+    if not any(archive.images for archive in archives):
+        yield NO_IMAGES
+    for number, archive in enumerate(archives):
+        yield from archive.notes
+        if not archive.images and len(archives) > 1:
+            yield f"{NO_IMAGES} in {told.which(number)}"
+
+
+def _blob_steps(archives: Sequence[Archive], images: Sequence[ImageTarget]) -> Iterator[BlobStep]:
+    needs: dict[tuple[Digest, bool], tuple[int, Content, dict[str, None]]] = {}
+    for image in (image for image in images if image.entry.fault is None):
+        for content in contents(archives[image.archive], image.entry):
+            _, _, where = needs.setdefault((content.key, content.layer is not None), (image.archive, content, {}))
+            where.update(dict.fromkeys(repositories(image.destinations)))
+    for archive, content, where in needs.values():
+        yield _step(archive, content, where)
+
+
+def _step(archive: int, content: Content, where: Iterable[str]) -> BlobStep:
+    return BlobStep(
+        key=content.key,
+        archive=archive,
+        extent=content.extent,
+        repositories=tuple(where),
+        layer=content.layer,
+        what=content.what,
+        inline=content.inline,
+    )

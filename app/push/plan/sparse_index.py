@@ -1,0 +1,27 @@
+"""Sparse indexes: pushed without what the archive lacks of them (option `allow_missing`); pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.archive.model import Archive
+from app.oci import Descriptor
+from app.push.plan.completeness import Lacks, absent_blobs, enumerated, lacking
+
+
+def leave_out(archive: Archive) -> Archive:
+    """The archive without those children of indexes that lack content: no registry takes the manifest of such a child,
+    but it may take the index."""
+    broken = {digest for digest, held in archive.manifests.items() if any(absent_blobs(archive, held))}
+    lacks = Lacks()
+    for image in archive.images:
+        found = lacking(archive, image)
+        lacks.missing.update(found.missing)
+        lacks.unusable.update(found.unusable)
+    if lacks.is_nothing:
+        return archive
+    told = enumerated([*lacks.missing, *(fault.message for fault in lacks.unusable)])
+    note = f"pushed as it stands, without what the archive lacks: {told}"
+    roots = {image.root.digest for image in archive.images if isinstance(image.root, Descriptor)}
+    kept = {digest: held for digest, held in archive.manifests.items() if digest in roots or digest not in broken}
+    return replace(archive, manifests=kept, notes=(*archive.notes, note))

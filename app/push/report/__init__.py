@@ -1,0 +1,1 @@
+"""Events, progress, and what inspection and dry runs report."""

@@ -1,0 +1,87 @@
+"""What an image brings along that says something of it: signatures, lists of what is in it, attestations; pure.
+
+Told by what names it, never by reading it: the tags of cosign, the artifactType of a referrer, and in an index of
+BuildKit the annotations of its attestation manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import islice
+
+from app.archive.model import Archive, DockerImage, ImageEntry
+from app.oci import Descriptor, Manifest
+from app.oci.manifest import referrer
+from app.push.plan.image_content import manifests
+
+MOST = 200  # of one image that are told
+_REFERENCE, _SUBJECT = "vnd.docker.reference.type", "vnd.docker.reference.digest"
+_PREDICATE = "in-toto.io/predicate-type"
+
+
+class Kind(StrEnum):
+    SIGNATURE = "signature"
+    SBOM = "sbom"
+    ATTESTATION = "attestation"
+    OTHER = "other"
+
+
+_TAGS = {"sig": Kind.SIGNATURE, "att": Kind.ATTESTATION, "sbom": Kind.SBOM}
+_WORDS = (
+    (Kind.SBOM, ("spdx", "cyclonedx", "syft", "sbom")),
+    (Kind.ATTESTATION, ("in-toto", "attestation", "slsa", "provenance", "dsse", "sigstore.bundle")),
+    (Kind.SIGNATURE, ("signature", "cosign", "notary")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """`type`: the predicate, the artifactType or the tag that says what it is; `platform`: of what it is about, where
+    that is one of several; `digest`: of its manifest."""
+
+    kind: Kind
+    type: str
+    platform: str | None
+    digest: str
+
+
+def evidence_of(archive: Archive, entry: ImageEntry) -> tuple[Evidence, ...]:
+    """The first MOST."""
+    return tuple(islice(_all(archive, entry), MOST))
+
+
+def kind_of(text: str) -> Kind:
+    """Of a predicate or an artifactType."""
+    low = text.lower()
+    return next((kind for kind, words in _WORDS if any(word in low for word in words)), Kind.OTHER)
+
+
+def _all(archive: Archive, entry: ImageEntry) -> Iterator[Evidence]:
+    for attached in entry.attached:
+        kind = _TAGS.get(attached.tag.rpartition(".")[2], Kind.OTHER)
+        yield Evidence(kind, attached.tag, None, str(attached.root.digest))
+    for each in entry.referrers:
+        found = archive.manifests.get(each.digest)
+        stated = (each if found is None else referrer(found)).artifact_type or ""
+        yield Evidence(kind_of(stated), stated, None, str(each.digest))
+    if not isinstance(entry.root, DockerImage):
+        for manifest in manifests(archive, entry):
+            yield from _within(archive, manifest)
+
+
+def _within(archive: Archive, index: Manifest) -> Iterator[Evidence]:
+    about = {str(each.digest): each.platform for each in index.manifests}
+    for each in index.manifests:
+        if each.annotations.get(_REFERENCE) == "attestation-manifest":
+            platform = about.get(each.annotations.get(_SUBJECT, ""))
+            for predicate in _predicates(archive, each):
+                yield Evidence(
+                    kind_of(predicate), predicate, None if platform is None else str(platform), str(each.digest)
+                )
+
+
+def _predicates(archive: Archive, descriptor: Descriptor) -> Iterator[str]:
+    manifest = archive.manifests.get(descriptor.digest)
+    for layer in () if manifest is None else manifest.layers:
+        yield layer.annotations.get(_PREDICATE, layer.media_type)

@@ -1,0 +1,205 @@
+"""What a person wants to know of an archive before pushing it, as JSON members: for `tarmac inspect` and dry runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from app.archive.model import Archive, DockerImage, ImageEntry, ReadAt
+from app.errors import MalformedArchive, Problem
+from app.oci import Descriptor, strict_json
+from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
+from app.push.plan.completeness import contradictions_of
+from app.push.plan.image_content import identity, manifests
+from app.push.plan.planning import NO_IMAGES
+from app.push.plan.values import PushPlan
+from app.push.report.evidence import evidence_of
+from app.push.report.transfer_sizes import Share, shares_of
+
+WHY = {
+    "docker-archive": "manifest.json holds docker's list of images",
+    "oci-archive": "oci-layout and index.json lie at the root or in directories",
+    "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml lie at the root",
+    "oc-mirror": "docker/registry/v2 and working-dir or the image set configuration (isc_…) lie at the root",
+    "registry-storage": "docker/registry/v2 lies at the root or in a directory",
+    "imgpkg": "manifest.json holds imgpkg's list of images",
+    "hauler": "the entries of index.json have hauler's annotation kind",
+    "helm-chart": "Chart.yaml lies in the one directory of a packed chart",
+    "kots-airgap": "airgap.yaml at the root has the kind Airgap of kots.io",
+    "oc-image-mirror": "v2/REPOSITORY holds blobs and manifests that are called by their digests",
+    "oci-artifact": "manifest.json at the root is itself an OCI manifest or index",
+    "zarf": "zarf.yaml lies at the root, with checksums.txt or an image layout in images/",
+}
+NEW_DIGESTS = (
+    "a docker archive has no manifests: those of its images are made anew, so the digests that they had where they "
+    "came from cannot be restored"
+)
+MAX_TOLD = 1_000  # images of one archive in a job's document; 300 usual ones are 300 KB of JSON
+MAX_BYTES = 1 << 20  # of what a document says of all archives
+MAX_NOTICES, MAX_NOTICE = 20, 1_000  # of one archive in a document, characters of one
+MAX_CONFIGS = 1_000  # read to tell when images were made; each costs a read of the file
+MAX_CONFIG_BYTES = 1 << 20  # of one of them; the largest seen is below 200 KiB
+MAX_CREATED = 64  # characters; RFC 3339 with nanoseconds and an offset has 35
+
+
+def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
+    """`format` and `why` it was taken for that, `producer` (empty where nothing tells), `images` in order, `notices`.
+    Sizes are bytes as they lie in the archive; `to_send` is what a registry that has nothing is sent. Blocks. Raises
+    what `source` raises."""
+    configs = _Configs(archive, source)
+    shares = shares_of(archive)
+    readable = [entry for entry in archive.images if entry.fault is None]
+    made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in readable)
+    notices = (
+        *archive.notes,
+        *_refused(archive),
+        *([NEW_DIGESTS] if made else []),
+        *([] if archive.images else [NO_IMAGES]),
+    )
+    return {
+        "format": archive.format,
+        "why": WHY.get(archive.format, "it cannot be read"),
+        "producer": archive.producer,
+        **_sums(shares),
+        "images": [
+            {**_image(archive, entry, configs), **_weights(share)}
+            for entry, share in zip(archive.images, shares, strict=True)
+        ],
+        "notices": list(notices),
+    }
+
+
+def _refused(archive: Archive) -> Iterator[str]:
+    """Yield what is not among the problems of the images yet."""
+    for entry in archive.images if archive.contradictions else ():
+        if entry.fault is None:
+            yield from (f"would be refused: {text}" for text in contradictions_of(archive, entry))
+
+
+def inspect_all(archives: Sequence[Archive], sources: Sequence[ReadAt]) -> tuple[dict[str, Any], ...]:
+    """For a document that is sent often: of each archive the first MAX_TOLD images, of all together below MAX_BYTES as
+    JSON; a notice where there are more."""
+    left, found = MAX_BYTES, []
+    for archive, source in zip(archives, sources, strict=True):
+        told = _inspect_some(archive, source, left)
+        left -= len(json.dumps(told))
+        found.append(told)
+    return tuple(found)
+
+
+def _inspect_some(archive: Archive, source: ReadAt, left: int) -> dict[str, Any]:
+    told = inspect(replace(archive, images=archive.images[: MAX_TOLD if left > 0 else 0]), source)
+    images: list[dict[str, Any]] = []
+    for image in told["images"]:
+        left -= len(json.dumps(image))
+        if left < 0:
+            break
+        images.append(image)
+    notices = [text[:MAX_NOTICE] for text in told["notices"][: MAX_NOTICES if left > 0 else 0]]
+    if len(images) < len(archive.images):
+        notices.append(f"only the first {len(images)} of {len(archive.images)} images are told here")
+    return {**told, "images": images, "notices": notices}
+
+
+def with_answers(
+    inspection: Sequence[Mapping[str, Any]], plan: PushPlan, found: Sequence[Share]
+) -> tuple[dict[str, Any], ...]:
+    """`inspection` of the archives of `plan`, and what a survey found for each image of it: `to_send` is what is left,
+    `at_registry` what is there."""
+    answers: dict[object, Share] = {}
+    for target, share in zip(plan.images, found, strict=True):
+        answers.setdefault((target.archive, identity(target.entry)), share)
+    return tuple(
+        _with_answers(told, [answers.get((number, identity(entry)), Share()) for entry in archive.images])
+        for number, (told, archive) in enumerate(zip(inspection, plan.archives, strict=True))
+    )
+
+
+def _with_answers(told: Mapping[str, Any], shares: Sequence[Share]) -> dict[str, Any]:
+    images = [{**image, **_weights(share)} for image, share in zip(told["images"], shares, strict=False)]
+    return {**told, **_sums(shares), "images": images}
+
+
+def _weights(share: Share) -> dict[str, int | None]:
+    return {"to_send": share.to_send, "at_registry": share.at_registry}
+
+
+def _sums(shares: Sequence[Share]) -> dict[str, int | None]:
+    """None where nobody has asked, or where it cannot be told for one of them."""
+    told = {"to_send": [each.to_send for each in shares], "at_registry": [each.at_registry for each in shares]}
+    return {name: None if None in sizes else sum(filter(None, sizes)) for name, sizes in told.items()}
+
+
+class _Configs:
+    def __init__(self, archive: Archive, source: ReadAt) -> None:
+        self._archive = archive
+        self._source = source
+        self._left = MAX_CONFIGS
+
+    def created(self, entry: ImageEntry) -> str | None:
+        """As the first config that says it has it; for display, so it is not verified."""
+        for config in _configs(self._archive, entry):
+            if self._left == 0:
+                return None
+            self._left -= 1
+            if (created := self._created(config)) is not None:
+                return created
+        return None
+
+    def _created(self, config: Descriptor) -> str | None:
+        extent = self._archive.blobs.get(config.digest)
+        size = config.size if extent is None else extent.size
+        if size > MAX_CONFIG_BYTES or (extent is None and config.data is None):
+            return None
+        raw = config.data if extent is None else self._source.read_at(extent.offset, extent.size)
+        try:
+            members = strict_json(raw or b"", what="config", limit=MAX_CONFIG_BYTES)
+        except MalformedArchive:
+            return None
+        created = members.get("created") if isinstance(members, dict) else None
+        return created if isinstance(created, str) and len(created) <= MAX_CREATED else None
+
+
+def _configs(archive: Archive, entry: ImageEntry) -> Iterator[Descriptor]:
+    if isinstance(entry.root, DockerImage):
+        yield entry.root.config
+    for manifest in manifests(archive, entry):
+        if manifest.config is not None and manifest.config.media_type in {OCI_CONFIG, DOCKER_CONFIG}:
+            yield manifest.config
+
+
+def _image(archive: Archive, entry: ImageEntry, configs: _Configs) -> dict[str, Any]:
+    root = entry.root
+    layers = list(_layers(archive, entry))
+    return {
+        "names": list(entry.called),
+        "digest": None if isinstance(root, DockerImage) else str(root.digest),
+        "config": str(root.config.digest) if isinstance(root, DockerImage) else None,
+        "media_type": None if isinstance(root, DockerImage) else root.media_type,
+        "platforms": [str(platform) for platform in entry.platforms],
+        "created": configs.created(entry),
+        "size": sum(layer["size"] for layer in layers),
+        "layers": layers,
+        "referrers": [str(each.digest) for each in entry.referrers],
+        "attached": [each.tag for each in entry.attached],
+        "evidence": [asdict(each) for each in evidence_of(archive, entry)],
+        "problem": None if entry.fault is None else _problem(entry.fault.error.problem),
+    }
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {"code": problem.code, "title": problem.title, "detail": problem.detail}
+
+
+def _layers(archive: Archive, entry: ImageEntry) -> Iterator[dict[str, Any]]:
+    """Each layer once, however many platforms share it. A docker archive knows its layers by their DiffIDs."""
+    if isinstance(entry.root, DockerImage):
+        for plain in dict.fromkeys(entry.root.layers):
+            stored = str(plain.compression)
+            yield {"digest": None, "diff_id": str(plain.diff_id), "size": plain.extent.size, "stored": stored}
+        return
+    found = {layer.digest: layer for manifest in manifests(archive, entry) for layer in manifest.layers}
+    for layer in found.values():
+        yield {"digest": str(layer.digest), "diff_id": None, "size": layer.size, "stored": layer.media_type}

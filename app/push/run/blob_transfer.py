@@ -1,0 +1,216 @@
+"""Where each blob of a plan is, who waits for it, and how it gets to one more repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.archive.model import DockerImage, ReadAt
+from app.errors import RegistryLost, RegistryRejected, TarmacError
+from app.oci import Digest
+from app.push.blob_cache.cache import Recollection
+from app.push.decoder_memory import DecoderMemory
+from app.push.plan.docker_manifest import Blob, layers_of
+from app.push.plan.values import BlobStep, ImageTarget, PushPlan
+from app.push.report.events import BlobDone, BlobSent, Event, Outcome
+from app.push.run.blob_content import SMALL, ArchivedBlob, Readable, Sending, open_layer, read_whole
+from app.push.run.chunks import InlineBytes, Source
+from app.push.run.presence import Presence
+from app.push.run.slots import Berth, Lane, Ready, Waits, Word
+from app.registry import Registry
+from app.registry.uploads.spare_session import SpareSession
+
+Key = tuple[Digest, bool]
+MAX_NAMED = 3  # digests that one message names
+MAX_CHECKED_BYTES = 64 << 10  # nearly every config; it is read faster than the registry answers
+
+
+@dataclass(slots=True)
+class Landing:
+    """One BlobStep in the course of a run.
+
+    waiting     repository -> the images that need it there
+    placed      repository -> the blob as it is known to be there
+    under_way   the repositories that it is being brought to
+    resent      repository -> the step of the run at which it had been sent again, None until then
+    counted     its source bytes are in the progress already
+    checked     its bytes in the archive have been read and are right, or it is too large to be read for that alone
+    lost        a registry said that it has this blob and then that it has not: it is sent, and nobody is asked
+    """
+
+    step: BlobStep
+    waiting: dict[str, list[int]] = field(default_factory=dict)
+    placed: dict[str, Blob] = field(default_factory=dict)
+    under_way: set[str] = field(default_factory=set)
+    resent: dict[str, int | None] = field(default_factory=dict)
+    counted: bool = False
+    checked: bool = False
+    lost: Digest | None = None
+
+    def lose(self, repository: str) -> None:
+        blob = self.placed.pop(repository, None)
+        self.lost = self.lost if blob is None else blob[0]
+        self.resent[repository] = None
+
+    @property
+    def anywhere(self) -> tuple[str, Blob] | None:
+        """A repository that has it."""
+        return next(iter(self.placed.items()), None)
+
+
+def lost_content(error: TarmacError) -> frozenset[str] | None:
+    """The digests that a registry has lost of what it took (none: it has lost the manifest); None for other errors."""
+    if isinstance(error, RegistryLost):
+        return frozenset(error.blobs)
+    return frozenset(error.missing) if isinstance(error, RegistryRejected) and error.missing else None
+
+
+def as_lost(error: RegistryRejected) -> RegistryLost:
+    """What it is if the registry took the blobs that it misses, twice."""
+    names = ", ".join(error.missing[:MAX_NAMED])
+    return RegistryLost(f"{error}. The registry took {names} twice and does not have it", blobs=error.missing)
+
+
+def landings_of(plan: PushPlan) -> dict[Key, Landing]:
+    """By key, and whether it is a docker layer: its key is a DiffID, which may be the digest of a plain blob, too."""
+    return {(step.key, step.layer is not None): Landing(step) for step in plan.blobs}
+
+
+def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: ImageTarget, presence: Presence) -> None:
+    """A repository that holds the image holds its blobs `keys`, as registries take no manifest without them."""
+    root = target.entry.root
+    for repository, manifest in presence.held.items():
+        if repository in presence.bare:
+            continue  # of its referrers' blobs nothing is known
+        layers: dict[Digest, Blob] = {}
+        if isinstance(root, DockerImage) and manifest is not None:
+            layers = {layer.diff_id: blob for layer, blob in zip(root.layers, layers_of(manifest), strict=True)}
+        for key in keys:
+            landing = landings[key]
+            landing.placed[repository] = layers[key[0]] if key[1] else (key[0], landing.step.extent.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Where the bytes of a plan's blobs come from, and what is known of them. `lanes` are held while one is read and
+    sent; with a `word` none becomes a blob before it is given, and none is held in memory until then. `ready` as
+    `in_threads` has it."""
+
+    plan: PushPlan
+    sources: Sequence[ReadAt]
+    lanes: tuple[Lane, ...]
+    recollection: Recollection
+    word: Word | None = None
+    ready: Ready | None = None
+    decoders: DecoderMemory = field(default_factory=DecoderMemory)
+
+    async def open(self, step: BlobStep) -> Readable:
+        if step.inline is not None:
+            return ArchivedBlob(Source(InlineBytes(step.inline), step.extent, step.what), step.key)
+        source = Source(self.sources[step.archive], step.extent, step.what)
+        if step.layer is not None:
+            small = SMALL if self.word is None else 0
+            return await open_layer(source, step.layer, self.plan.layer_compression, small, self.decoders)
+        return ArchivedBlob(source, step.key)
+
+
+class Carrier:
+    """Gets blobs into repositories by the cheapest way: there already, mounted, sent."""
+
+    def __init__(self, supply: Supply, registry: Registry, emit: Callable[[Event], None]) -> None:
+        self._supply = supply
+        self._registry = registry
+        self._emit = emit
+
+    async def carry(self, landing: Landing, repository: str) -> None:
+        """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
+        with SpareSession() as spare:
+            outcome, blob = await self._without_sending(landing, repository, spare)
+            if outcome is None:
+                absent = landing.lost or (blob and blob[0])
+                async with Berth(*self._supply.lanes) as berth:
+                    outcome, blob = await self._send(landing, repository, absent, berth, spare)
+        assert blob is not None
+        if outcome is not Outcome.PUSHED and not landing.checked:
+            await self._check_small(landing.step)
+        landing.checked = True
+        landing.placed[repository] = blob
+        await self._supply.recollection.learn(landing.step, blob, repository)
+        if landing.lost is None:  # else it has been told already
+            self.tell(landing, repository, outcome)
+
+    async def _without_sending(
+        self, landing: Landing, repository: str, spare: SpareSession
+    ) -> tuple[Outcome | None, Blob | None]:
+        """No outcome: it has to be sent; the blob that was asked for in vain, if one was."""
+        if landing.lost is not None:
+            return None, None
+        there = landing.anywhere
+        if there is not None:
+            return await self._reuse(repository, *there, spare), there[1]
+        known = self._supply.recollection.of(landing.step)
+        if known is None:
+            return None, None
+        blob = (known.digest, known.size)
+        return await self._reuse(repository, known.repository, blob, spare), blob
+
+    async def _check_small(self, step: BlobStep) -> None:
+        """Raise DigestMismatch if a small blob is wrong in the archive, though the registry has the right one.
+
+        What comes of such an archive then does not depend on what the registry has already."""
+        if step.layer is None and step.extent.size <= MAX_CHECKED_BYTES:
+            await read_whole((await self._supply.open(step)).pieces(), ready=self._supply.ready)
+
+    def tell(self, landing: Landing, repository: str, outcome: Outcome) -> None:
+        """Say that the blob is there; its source counts once."""
+        size = 0 if landing.counted else landing.step.extent.size
+        landing.counted = True
+        self._emit(BlobDone(repository, landing.step.key, outcome, size))
+
+    async def _reuse(self, repository: str, holder: str, blob: Blob, spare: SpareSession) -> Outcome | None:
+        """One request where mounting works. None: it has to be sent; `spare` may hold a session for that."""
+        if holder != repository and self._supply.word is not None:
+            await self._supply.word.wait()  # a mount makes a blob there
+        if holder != repository and await self._registry.mount_blob(repository, blob[0], holder, blob[1], spare):
+            return Outcome.MOUNTED
+        return Outcome.EXISTS if await self._registry.blob_exists(repository, *blob) else None
+
+    async def _reuse_stored(
+        self, step: BlobStep, repository: str, content: Readable, berth: Berth, spare: SpareSession
+    ) -> Outcome | None:
+        """As `_reuse`, for a layer whose digest is known now that it is open."""
+        known = await self._supply.recollection.of_blob(step, _blob_of(content)[0])
+        if known is None or known.repository == repository:
+            return None
+        if self._supply.word is not None:
+            berth.leave()
+        return await self._reuse(repository, known.repository, _blob_of(content), spare)
+
+    async def _send(
+        self, landing: Landing, repository: str, absent: Digest | None, berth: Berth, spare: SpareSession
+    ) -> tuple[Outcome, Blob]:
+        """`absent` is known not to be there."""
+        content = await self._supply.open(landing.step)
+        key = landing.step.key
+        if content.digest not in {None, absent}:
+            outcome = await self._reuse_stored(landing.step, repository, content, berth, spare)
+            if outcome is not None:
+                return outcome, _blob_of(content)
+
+        def report(position: int, sent: int) -> None:
+            self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
+
+        is_known = content.digest is not None and content.digest != absent
+        waits = Waits(berth, self._supply.word, self._supply.ready)
+        sending = Sending(content, report, waits, may_be_there=is_known, spare=spare)
+        try:
+            blob = await self._registry.push_blob(repository, sending)
+            return Outcome.EXISTS if sending.was_there else Outcome.PUSHED, blob
+        finally:
+            await sending.release()
+
+
+def _blob_of(content: Readable) -> Blob:
+    assert content.digest is not None
+    assert content.size is not None
+    return content.digest, content.size

@@ -1,0 +1,212 @@
+"""A PushPlan becomes Events: the order of everything that is done at the destination.
+
+1. every image: is it there already? Then it ends, and what it holds can be mounted from there
+2. every blob that is still needed: sent to the first repository that needs it, mounted into the others
+3. an image whose blobs are all there: its manifests, its names; it ends
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from app.archive.model import ReadAt
+from app.errors import RegistryError, RegistryRejected, TarmacError
+from app.push.blob_cache.cache import Recollection
+from app.push.plan.image_content import contents, repositories
+from app.push.plan.values import PushPlan
+from app.push.report.events import Event, Outcome
+from app.push.run.blob_transfer import Carrier, Key, Landing, Supply, as_lost, landings_of, lost_content, place_held
+from app.push.run.image_states import Images, state_of
+from app.push.run.manifest_push import Publisher
+from app.push.run.task_pool import Bounded, Crew, Lanes, Rank, crew_of
+from app.push.run.unsent_content import UnsentContent
+from app.registry import Registry
+
+MOST_PUBLISHED = 3  # images of one repository at once: while a manifest of one is stored, others are looked at
+
+
+async def execute(
+    plan: PushPlan,
+    sources: Sequence[ReadAt],
+    registry: Registry,
+    emit: Callable[[Event], None],
+    *,
+    lanes: Lanes | None = None,
+) -> None:
+    """Push everything. `sources` are the archives of the plan, in order; `emit` is called on the event loop and must
+    not block.
+
+    Every image ends with an ImageChanged, also when this is cancelled (CANCELLED, then CancelledError goes on): an
+    error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
+    lanes = lanes or Lanes()
+    images = Images(plan, emit, UnsentContent(plan, sources, lanes))
+    landings = landings_of(plan)
+    publisher = Publisher(plan, registry, landings, lanes.turns, emit)
+    recollection = Recollection.of_plan(lanes.memory, plan)
+    supply = Supply(plan, sources, (lanes.transfer,), recollection, decoders=lanes.decoders)
+    run = _Run(plan, images, Carrier(supply, registry, emit), publisher, landings)
+    try:
+        async with crew_of(lanes.workers) as crew:
+            for number in filter(images.open, range(len(plan.images))):
+                crew.add(Rank.IMAGE, partial(images.look, number, registry))
+            await crew.idle()
+            if any(map(images.open, images.presence)):
+                await supply.recollection.ask(plan.blobs)
+            run.begin(crew)
+            await crew.idle()
+    except asyncio.CancelledError:
+        images.cancel()
+        raise
+    finally:
+        await supply.recollection.flush()
+
+
+class _Run:
+    def __init__(
+        self,
+        plan: PushPlan,
+        images: Images,
+        carrier: Carrier,
+        publisher: Publisher,
+        landings: Mapping[Key, Landing],
+    ) -> None:
+        self._plan = plan
+        self._images = images
+        self._carrier = carrier
+        self._publisher = publisher
+        self._landings = landings
+        self._left = [0] * len(plan.images)  # places that an image still waits for
+        self._step = 0  # counts what tells whether a blob was sent again before or after an image was published
+        self._published_at = [0] * len(plan.images)
+        self._stored_again: set[int] = set()  # images whose manifests are stored again
+
+    def begin(self, crew: Crew) -> None:
+        self._crew = crew
+        self._publishing = Bounded(crew, Rank.IMAGE, MOST_PUBLISHED)
+        keys = {number: self._keys(number) for number in self._images.presence}
+        for number, presence in self._images.presence.items():
+            place_held(self._landings, keys[number], self._plan.images[number], presence)
+        for number, presence in sorted(self._images.presence.items()):
+            if self._images.open(number):
+                landings = [self._landings[key] for key in keys[number]]
+                self._await(number, [(landing, place) for landing in landings for place in presence.to_fill])
+        for landing in self._landings.values():
+            for repository in landing.step.repositories:
+                if repository in landing.placed:
+                    self._carrier.tell(landing, repository, Outcome.EXISTS)
+            self._dispatch(landing)
+
+    def _next_step(self) -> int:
+        self._step += 1
+        return self._step
+
+    def _keys(self, number: int) -> tuple[Key, ...]:
+        target = self._plan.images[number]
+        found = contents(self._plan.archives[target.archive], target.entry)
+        return tuple((content.key, content.layer is not None) for content in found)
+
+    def _await(self, number: int, places: Sequence[tuple[Landing, str]]) -> None:
+        for landing, repository in places:
+            if repository not in landing.placed:
+                landing.waiting.setdefault(repository, []).append(number)
+                self._left[number] += 1
+        if not self._left[number]:
+            self._publish(number)
+
+    def _dispatch(self, landing: Landing) -> None:
+        """Send the blob to its first repository alone; then mount it into the others. Never two at once for the same
+        repository."""
+        repositories = [place for place in landing.waiting if self._wanted(landing, place)]
+        rank = Rank.MOUNT if landing.placed else Rank.TRANSFER
+        for repository in repositories if landing.placed else repositories[:1]:
+            if repository not in landing.under_way:
+                landing.under_way.add(repository)
+                self._crew.add(rank, partial(self._bring, landing, repository))
+
+    def _wanted(self, landing: Landing, repository: str) -> list[int]:
+        return [number for number in landing.waiting.get(repository, ()) if self._images.open(number)]
+
+    async def _bring(self, landing: Landing, repository: str) -> None:
+        waiting = self._wanted(landing, repository)
+        if waiting:
+            for number in waiting:
+                self._images.start(number)
+            try:
+                await self._carrier.carry(landing, repository)
+            except TarmacError as error:
+                self._fail(landing, repository, error)
+            else:
+                if repository in landing.resent:
+                    landing.resent[repository] = self._next_step()
+                self._arrived(landing, repository)
+        landing.under_way.discard(repository)
+        landing.waiting.pop(repository, None)
+        self._dispatch(landing)
+
+    def _arrived(self, landing: Landing, repository: str) -> None:
+        for number in landing.waiting[repository]:
+            self._left[number] -= 1
+            if not self._left[number] and self._images.open(number):
+                self._publish(number)
+
+    def _fail(self, landing: Landing, repository: str, error: TarmacError) -> None:
+        """A registry may refuse one repository only; wrong content is wrong everywhere."""
+        refused = (repository,) if isinstance(error, RegistryError) else tuple(landing.waiting)
+        for each in refused:
+            for number in landing.waiting[each]:
+                self._images.fail(number, error)
+
+    def _publish(self, number: int) -> None:
+        """Manifests of one repository are stored one after the other; other repositories do not wait for them."""
+        repository = self._plan.images[number].destinations[0].repository
+        self._publishing.add(repository, partial(self._finish, number))
+
+    async def _finish(self, number: int) -> None:
+        target, presence = self._plan.images[number], self._images.presence[number]
+        self._images.start(number)
+        self._published_at[number] = self._next_step()
+        try:
+            root = await self._publisher.publish(target, presence)
+        except TarmacError as error:
+            lost = lost_content(error)
+            gone = [] if lost is None else self._gone(number, lost)
+            if lost is None or (lost and not gone):  # not what this push has brought
+                self._images.fail(number, error)
+            elif not self._send_again(number, gone):
+                self._images.fail(number, as_lost(error) if isinstance(error, RegistryRejected) else error)
+        else:
+            self._images.end(number, state_of(presence), root)
+
+    def _gone(self, number: int, lost: frozenset[str]) -> list[tuple[Landing, str]]:
+        """The blobs of the image that the registry has lost, and where; also those that others found lost."""
+        presence = self._images.presence[number]
+        places = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
+        landings = [self._landings[key] for key in self._keys(number)]
+        return [
+            (landing, place)
+            for landing in landings
+            for place in places
+            if place not in landing.placed or str(landing.placed[place][0]) in lost
+        ]
+
+    def _send_again(self, number: int, gone: Sequence[tuple[Landing, str]]) -> bool:
+        """Whether the image is published once more, when those of its blobs that are `gone` are there again. A blob is
+        sent again to a repository once, whichever images miss it there; so are manifests, if no blob is gone."""
+        began = self._published_at[number]
+        if any((landing.resent.get(place) or began) < began for landing, place in gone):
+            return False
+        if not gone and number in self._stored_again:
+            return False
+        if not gone:
+            self._stored_again.add(number)
+        for landing, place in gone:
+            if place not in landing.under_way and landing.resent.get(place) is None:
+                landing.lose(place)
+        presence = self._images.presence[number]
+        self._publisher.forget((*repositories(presence.missing), *presence.to_fill))
+        self._await(number, [(landing, place) for landing, place in gone])
+        for landing, _ in gone:
+            self._dispatch(landing)
+        return True

@@ -1,0 +1,93 @@
+"""The images of a run: what the destination had of each, its state, told as it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.errors import RegistryTLS, RegistryUnreachable, TarmacError
+from app.oci import Descriptor
+from app.push.plan.image_content import title
+from app.push.plan.values import ImageTarget, PushPlan
+from app.push.report.events import Event, ImageChanged, ImageState, Noticed
+from app.push.run.presence import Presence, look
+from app.push.run.unsent_content import UnsentContent
+from app.registry import Registry
+
+_OPEN = frozenset({ImageState.PENDING, ImageState.PUSHING})
+
+
+class Images:
+    """Every image ends once: later news of it are not told."""
+
+    def __init__(self, plan: PushPlan, emit: Callable[[Event], None], unsent: UnsentContent) -> None:
+        self._plan = plan
+        self._emit = emit
+        self._unsent = unsent
+        self._states = [ImageState.PENDING] * len(plan.images)
+        self._unreachable: TarmacError | None = None
+        self.presence: dict[int, Presence] = {}
+        for number, problem in plan.refused.items():
+            self._change(number, ImageChanged(number, ImageState.FAILED, problem=problem))
+
+    def open(self, number: int) -> bool:
+        return self._states[number] in _OPEN
+
+    def start(self, number: int) -> None:
+        if self._states[number] is ImageState.PENDING:
+            self._change(number, ImageChanged(number, ImageState.PUSHING))
+
+    def end(self, number: int, state: ImageState, root: Descriptor | None = None) -> None:
+        if self.open(number):
+            digest, media_type = (None, None) if root is None else (root.digest, root.media_type)
+            self._change(number, ImageChanged(number, state, digest, media_type))
+
+    def fail(self, number: int, error: TarmacError) -> None:
+        if self.open(number):
+            self._change(number, ImageChanged(number, ImageState.FAILED, problem=error.problem))
+
+    def cancel(self) -> None:
+        for number in range(len(self._states)):
+            self.end(number, ImageState.CANCELLED)
+
+    def _change(self, number: int, event: ImageChanged) -> None:
+        self._states[number] = event.state
+        self._emit(event)
+
+    async def look(self, number: int, registry: Registry) -> None:
+        """Ask what is there. The image ends here where there is nothing left to do, or where asking fails, or if its
+        content is damaged. When a registry could not be reached for one image, it is not waited for again for every
+        other."""
+        target = self._plan.images[number]
+        try:
+            if self._unreachable is not None:
+                raise self._unreachable
+            presence = await look(self._plan, target, registry)
+            if presence.complete:
+                await self._unsent.verify(target)
+        except TarmacError as error:
+            if isinstance(error, RegistryUnreachable | RegistryTLS):
+                self._unreachable = error
+            self.fail(number, error)
+            return
+        self.presence[number] = presence
+        for destination, why in presence.unmerged.items():
+            what = "it stays as it is" if destination in presence.skipped else "it is replaced"
+            self._emit(
+                Noticed(f"{destination}: {title(target.entry)} is not merged with what the tag has; {what}: {why}")
+            )
+        if presence.complete and not presence.unlisted:
+            self.end(number, state_of(presence), known_root(target, presence))
+
+
+def state_of(presence: Presence) -> ImageState:
+    """How the image ends when all goes well."""
+    if not presence.complete:
+        return ImageState.PUSHED
+    return ImageState.SKIPPED if presence.skipped else ImageState.ALREADY_PRESENT
+
+
+def known_root(target: ImageTarget, presence: Presence) -> Descriptor | None:
+    """The root manifest as far as it is known without pushing."""
+    if isinstance(target.entry.root, Descriptor):
+        return target.entry.root
+    return next((manifest.descriptor for manifest in presence.held.values() if manifest is not None), None)

@@ -1,0 +1,208 @@
+"""The last step of an image: its manifests, children before parents, its names when all else is there, and then what
+hangs on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from app.archive.model import Archive, Attached, DockerImage, ImageEntry
+from app.errors import RegistryError, RegistryLost, RegistryRejected, TagExists
+from app.oci import Descriptor, Digest, Manifest, Reference
+from app.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST
+from app.push.options import MERGE_WITH_RETAIN, MERGES
+from app.push.plan.completeness import lacking
+from app.push.plan.docker_manifest import layers_of, make_manifest
+from app.push.plan.image_content import manifests, referrers, title
+from app.push.plan.values import ImageTarget, PushPlan
+from app.push.report.events import Event, Noticed
+from app.push.run.blob_transfer import Key, Landing
+from app.push.run.existing_tag import combine, look_at, our_side
+from app.push.run.presence import Presence
+from app.push.run.referrers_check import is_fallback_list
+from app.push.run.referrers_tag import FallbackLists
+from app.push.run.tag_locks import Turns
+from app.push.run.tag_merge import entries_of
+from app.registry import Registry
+
+_DOCKER_TYPES = frozenset({DOCKER_MANIFEST, DOCKER_LIST})
+
+
+class Publisher:
+    def __init__(
+        self,
+        plan: PushPlan,
+        registry: Registry,
+        landings: Mapping[Key, Landing],
+        turns: Turns,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._plan = plan
+        self._registry = registry
+        self._landings = landings
+        self._turns = turns
+        self._emit = emit
+        self._lists = FallbackLists(registry, turns)
+        self._stored: set[tuple[str, Digest]] = set()  # what images share goes to a repository once
+        self._as_oci = False  # the registry has refused Docker's media types
+
+    async def publish(self, target: ImageTarget, presence: Presence) -> Descriptor | None:
+        """Store and tag; the descriptor of what the names have now. Nothing is tagged before everything that the image
+        refers to is stored at every repository. Raises what the registry raises."""
+        tried_oci = self._as_oci
+        try:
+            return await self._publish(target, presence)
+        except RegistryError as error:
+            refused = isinstance(error, RegistryRejected) and error.media_type_refused
+            is_ours = isinstance(target.entry.root, DockerImage) and self._plan.media_types == "keep"
+            if not refused or not is_ours or tried_oci:
+                raise self._explained(error, target) from None
+        if not self._as_oci:
+            self._as_oci = True
+            self._emit(
+                Noticed("the registry refuses Docker's media types; manifests of docker archives are made as OCI's")
+            )
+        return await self._publish(target, presence)
+
+    async def _publish(self, target: ImageTarget, presence: Presence) -> Descriptor | None:
+        archive = self._plan.archives[target.archive]
+        for repository in presence.to_fill:
+            for child in manifests(archive, target.entry)[:-1]:
+                await self._store(repository, child)
+        root = None
+        for destination in presence.missing:
+            root = await self._name(target, destination, self._root(target, presence, destination.repository))
+        for repository in (*presence.to_fill, *presence.unlisted):
+            await self._hang(archive, target.entry, repository)
+        if root is not None:
+            return root.descriptor
+        return next((self._root(target, presence, each).descriptor for each in presence.held), None)
+
+    def forget(self, repositories: Iterable[str]) -> None:
+        """Manifests there are to be stored again."""
+        lost = frozenset(repositories)
+        self._stored = {each for each in self._stored if each[0] not in lost}
+
+    def _explained(self, error: RegistryError, target: ImageTarget) -> RegistryError:
+        archive = self._plan.archives[target.archive]
+        types = {manifest.descriptor.media_type for manifest in manifests(archive, target.entry)}
+        refused = isinstance(error, RegistryRejected) and error.media_type_refused
+        if isinstance(error, RegistryRejected | RegistryLost) and not lacking(archive, target.entry).is_nothing:
+            hint = (
+                "the archive lacks a part of the index, and the registry wants all of it; pass `platforms` for the rest"
+            )
+        elif refused and types & _DOCKER_TYPES:
+            hint = "pass media_types=oci to push it with the media types of OCI (its digest changes)"
+        else:
+            return error
+        return RegistryRejected(f"{error}: {hint}")
+
+    async def _store(self, repository: str, manifest: Manifest) -> None:
+        """By digest."""
+        digest = manifest.descriptor.digest
+        if (repository, digest) not in self._stored:
+            await self._put(repository, str(digest), manifest)
+            self._stored.add((repository, digest))
+
+    async def _put(self, repository: str, reference: str, manifest: Manifest, *, is_listed: bool = False) -> bool:
+        """False where the list of referrers that this may belong to is still to be kept, as `is_listed` has it."""
+        taken_note = await self._registry.push_manifest(repository, reference, (manifest.descriptor, manifest.raw))
+        if not taken_note and not is_listed:
+            await self._list(repository, [manifest])
+        return taken_note
+
+    async def _list(self, repository: str, manifests: Sequence[Manifest]) -> None:
+        for notice in await self._lists.add(repository, manifests):
+            self._tell(notice)
+
+    def _tell(self, text: str | None) -> None:
+        if text is not None:
+            self._emit(Noticed(text))
+
+    async def _name(self, target: ImageTarget, destination: Reference, root: Manifest) -> Manifest:
+        """What the destination has now."""
+        if destination.tag is not None and self._plan.on_existing_tag in MERGES:
+            unlisted: list[Manifest] = []
+            async with self._turns.at(destination.repository, destination.tag):
+                merged = await self._merge(target, (destination, destination.tag), root, unlisted)
+            # not before the turn is over: a tag may be called as the list of its own subject
+            await self._list(destination.repository, unlisted)
+            return merged
+        await self._put(destination.repository, destination.tag or str(root.descriptor.digest), root)
+        return root
+
+    async def _merge(
+        self, target: ImageTarget, destination: tuple[Reference, str], root: Manifest, unlisted: list[Manifest]
+    ) -> Manifest:
+        (place, tag), repository = destination, destination[0].repository
+        standing = await look_at(self._registry, repository, tag)
+        retain = self._plan.on_existing_tag == MERGE_WITH_RETAIN
+        ours = (root, our_side(self._plan.archives[target.archive], target.entry, root))
+        merged = root if standing is None else combine(standing, ours, retain=retain)
+        if merged is None:  # what was pushed to it meanwhile has all of this image, or is to stay
+            await self._registry.verify_manifest(repository, (root.descriptor, root.raw))
+            return root
+        pushes = [(tag, merged)]
+        if merged is not root:
+            if not root.is_index or target.entry.referrers or target.entry.attached:
+                pushes.insert(0, (str(root.descriptor.digest), root))
+            self._tell(
+                f"{place}: {title(target.entry)} ({root.descriptor.digest}) was merged with what stood there; the tag "
+                f"has the new index {merged.descriptor.digest}"
+            )
+        for reference, manifest in pushes:
+            if not await self._put(repository, reference, manifest, is_listed=True):
+                unlisted.append(manifest)
+        return merged
+
+    async def _hang(self, archive: Archive, entry: ImageEntry, repository: str) -> None:
+        """What the image's referrers refer to is there by now."""
+        lists = [each for each in entry.attached if is_fallback_list(each, archive.manifests[each.root.digest])]
+        listed = {child.digest for each in lists for child in archive.manifests[each.root.digest].manifests}
+        tagged = {each.root.digest for each in entry.attached}
+        untagged = [one for one in referrers(archive, entry) if one.descriptor.digest not in tagged]
+        await self._store_referrers(repository, untagged, listed)
+        for attached in entry.attached:
+            manifest = archive.manifests[attached.root.digest]
+            if attached in lists:
+                self._tell(await self._lists.merge(repository, attached.tag, entries_of(manifest), manifest))
+            else:
+                await self._attach(repository, attached, manifest)
+
+    async def _store_referrers(self, repository: str, manifests: Sequence[Manifest], listed: set[Digest]) -> None:
+        """By digest, and then in the lists of their subjects. `listed`: those that a list of the archive has."""
+        missing = [manifest for manifest in manifests if (repository, manifest.descriptor.digest) not in self._stored]
+        unlisted: list[Manifest] = []
+        for manifest in missing:
+            digest = manifest.descriptor.digest
+            if not await self._put(repository, str(digest), manifest, is_listed=True) and digest not in listed:
+                unlisted.append(manifest)
+        await self._list(repository, unlisted)
+        self._stored.update((repository, manifest.descriptor.digest) for manifest in missing)
+
+    async def _attach(self, repository: str, attached: Attached, manifest: Manifest) -> None:
+        """Under its own tag. Where another stands there the request's `on_existing_tag` counts; it is never merged."""
+        there = await self._registry.find_manifest(repository, attached.tag)
+        if manifest.has_digest(there):
+            return
+        if there is not None and self._plan.on_existing_tag == "error":
+            raise TagExists(f"{repository}:{attached.tag} exists and is another; pass on_existing_tag=overwrite")
+        stays = there is not None and self._plan.on_existing_tag in {"skip", MERGE_WITH_RETAIN}
+        if there is not None and self._plan.on_existing_tag in MERGES:
+            what = "it stays as it is" if stays else "it is replaced"
+            self._tell(f"{repository}:{attached.tag}: tags that belong to an image are not merged with others; {what}")
+        if not stays:
+            await self._put(repository, attached.tag, manifest)
+
+    def _root(self, target: ImageTarget, presence: Presence, repository: str) -> Manifest:
+        root = target.entry.root
+        if isinstance(root, Descriptor):
+            return self._plan.archives[target.archive].manifests[root.digest]
+        there = presence.held.get(repository)
+        return there or self._made(root, presence, repository)
+
+    def _made(self, image: DockerImage, presence: Presence, repository: str) -> Manifest:
+        blobs = tuple(self._landings[layer.diff_id, True].placed[repository] for layer in image.layers)
+        for manifest in presence.held.values():
+            if manifest is not None and layers_of(manifest) == blobs:
+                return manifest  # the bytes it has elsewhere: one image, one digest
+        return make_manifest(image, blobs, self._plan.layer_compression, oci=self._as_oci)

@@ -1,0 +1,197 @@
+"""What the destination has of an image already, asked with as few requests as can be: one for each tag."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.archive.model import Compression, DockerImage
+from app.errors import RegistryLost, TagExists
+from app.oci import Descriptor, Manifest, Reference
+from app.oci.media_types import OCI_MANIFEST
+from app.push.options import MERGE_WITH_RETAIN, MERGES
+from app.push.plan.image_content import manifests, referrers, repositories
+from app.push.plan.values import ImageTarget, PushPlan
+from app.push.run.blob_content import stored_as
+from app.push.run.existing_tag import Standing, combine, look_at, obstacle, our_side, platform_of, read_stored
+from app.push.run.referrers_check import Hanging, hanging_at
+from app.push.run.tag_merge import clashes
+from app.registry import Registry, StoredManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """held       repository -> the manifest of the image there (for an OCI image None: it is the archive's)
+    missing    destinations that are to be written
+    skipped    destinations where another image stands and is to stay
+    bare       repositories where the image stands but not all that hangs on it
+    unlisted   repositories where all is there, but its referrers may not be listed as such
+    unmerged   destinations where a merge was asked for and cannot be made, and why
+    """
+
+    held: Mapping[str, Manifest | None]
+    missing: tuple[Reference, ...]
+    skipped: tuple[Reference, ...]
+    bare: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    unmerged: Mapping[Reference, str] = field(default_factory=dict)
+
+    @property
+    def to_fill(self) -> tuple[str, ...]:
+        """The repositories that manifests, and the blobs they need, have to go to."""
+        wanted = (each for each in repositories(self.missing) if each not in self.held)
+        return tuple(dict.fromkeys((*wanted, *self.bare)))
+
+    @property
+    def complete(self) -> bool:
+        """Nothing is to be pushed."""
+        return not self.missing and not self.to_fill
+
+
+async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Presence:
+    """Ask for every destination of one image. If the push verifies blobs, the image is there only with its blobs.
+    Raises TagExists if another image has the tag and the request says `on_existing_tag=error`, and what the registry
+    raises."""
+    held: dict[str, Manifest | None] = {}
+    missing: list[Reference] = []
+    skipped: list[Reference] = []
+    unmerged: dict[Reference, str] = {}
+    for destination in target.destinations:
+        if str(destination) in plan.left:
+            skipped.append(destination)
+            continue
+        found = await _find(plan, target, destination, registry)
+        taken = found.taken and destination.tag is not None
+        if found.obstacle:
+            unmerged[destination] = found.obstacle
+        if found.same and not await _is_whole(plan, target, (destination.repository, found.manifest), registry):
+            missing.append(destination)
+        elif found.same:
+            held[destination.repository] = found.manifest
+        elif taken and plan.on_existing_tag == "error":
+            raise TagExists(f"{destination} exists and is another image; to replace it pass on_existing_tag=overwrite")
+        elif taken and (found.stays or plan.on_existing_tag == "skip"):
+            skipped.append(destination)
+        else:
+            missing.append(destination)
+    hanging = {repository: await _hanging(plan, target, repository, registry) for repository in held}
+    return Presence(
+        held,
+        tuple(missing),
+        tuple(skipped),
+        bare=tuple(each for each, how in hanging.items() if how is Hanging.MISSING),
+        unlisted=tuple(each for each, how in hanging.items() if how is Hanging.UNLISTED),
+        unmerged=unmerged,
+    )
+
+
+async def _is_whole(
+    plan: PushPlan, target: ImageTarget, there: tuple[str, Manifest | None], registry: Registry
+) -> bool:
+    """Whether an image that is there can be relied on, as far as the push verifies blobs."""
+    repository, manifest = there
+    stored = manifests(plan.archives[target.archive], target.entry) if manifest is None else (manifest,)
+    return await _have_blobs(repository, stored, registry)
+
+
+async def _hanging(plan: PushPlan, target: ImageTarget, repository: str, registry: Registry) -> Hanging:
+    archive = plan.archives[target.archive]
+    how = await hanging_at(archive, target.entry, repository, registry)
+    if how is Hanging.MISSING or await _have_blobs(repository, referrers(archive, target.entry), registry):
+        return how
+    return Hanging.MISSING
+
+
+async def _have_blobs(repository: str, stored: Sequence[Manifest], registry: Registry) -> bool:
+    try:
+        for manifest in stored:
+            await registry.verify_manifest(repository, (manifest.descriptor, manifest.raw))
+    except RegistryLost:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands at one destination: the same image, another one (`taken`, and `stays` where merging leaves it as it
+    is), or nothing. `obstacle`: why the other one cannot be merged with."""
+
+    same: bool = False
+    taken: bool = False
+    stays: bool = False
+    manifest: Manifest | None = None
+    obstacle: str = ""
+
+
+async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, registry: Registry) -> _Found:
+    root, repository = target.entry.root, destination.repository
+    if destination.tag is not None and plan.on_existing_tag in MERGES:
+        standing = await look_at(registry, repository, destination.tag)
+        return _Found() if standing is None else await _find_merged(plan, target, (repository, standing), registry)
+    reference = destination.tag or (None if destination.digest is None else str(destination.digest))
+    if reference is None:
+        return _Found()
+    if isinstance(root, Descriptor):
+        digest = await registry.find_manifest(repository, reference)
+        ours = plan.archives[target.archive].manifests[root.digest]
+        return _Found(same=ours.has_digest(digest), taken=digest is not None)
+    return _of_docker(plan, root, await registry.read_manifest(repository, reference))
+
+
+def _of_docker(plan: PushPlan, image: DockerImage, stored: StoredManifest | None) -> _Found:
+    manifest = None if stored is None else read_stored(stored)
+    if manifest is not None and _is_of(manifest, image, plan):
+        return _Found(same=True, taken=True, manifest=manifest)
+    return _Found(taken=stored is not None)
+
+
+def _is_of(manifest: Manifest, image: DockerImage, plan: PushPlan) -> bool:
+    """The config digest is the image: it names the DiffIDs. The layers must be wrapped as this request wants them, and
+    the manifest of the family that it asks for."""
+    if manifest.config is None or manifest.config.digest != image.config.digest:
+        return False
+    expected = [stored_as(layer, plan.layer_compression) for layer in image.layers]
+    if plan.media_types != "keep" and image.oci != (manifest.descriptor.media_type == OCI_MANIFEST):
+        return False
+    return [_compression_of(layer.media_type) for layer in manifest.layers] == expected
+
+
+def _compression_of(media_type: str) -> Compression | None:
+    for ending in (Compression.GZIP, Compression.ZSTD):
+        if media_type.endswith((f"+{ending}", f".{ending}")):
+            return ending
+    return Compression.NONE if media_type.endswith(".tar") else None
+
+
+async def _find_merged(plan: PushPlan, target: ImageTarget, there: tuple[str, Standing], registry: Registry) -> _Found:
+    """Whether what stands there holds the image already, or stays whatever comes."""
+    (_, standing), entry = there, target.entry
+    retain = plan.on_existing_tag == MERGE_WITH_RETAIN
+    if isinstance(entry.root, DockerImage):
+        return await _find_docker_child(plan, target, there, registry)
+    manifest = plan.archives[target.archive].manifests[entry.root.digest]
+    if manifest.has_digest(standing.digest):
+        return _Found(same=True)
+    side = our_side(plan.archives[target.archive], entry, manifest)
+    why = obstacle(standing, side is not None)
+    if combine(standing, (manifest, side), retain=retain) is not None:
+        return _Found(taken=True, obstacle=why)
+    holds_all = side is not None and standing.side is not None and side.digests <= standing.side.digests
+    return _Found(same=holds_all, taken=True, stays=True, obstacle=why)
+
+
+async def _find_docker_child(
+    plan: PushPlan, target: ImageTarget, there: tuple[str, Standing], registry: Registry
+) -> _Found:
+    """The manifest of a docker archive's image is not made yet; that of the same platform may be of the same image."""
+    (repository, standing), image = there, target.entry.root
+    platform = platform_of(target.entry)
+    retain = plan.on_existing_tag == MERGE_WITH_RETAIN
+    if not isinstance(image, DockerImage) or standing.side is None or platform is None:
+        return _Found(taken=True, stays=retain, obstacle=obstacle(standing, platform is not None))
+    beside = clashes(standing.side, platform)
+    for entry in beside:
+        found = _of_docker(plan, image, await registry.read_manifest(repository, entry["digest"]))
+        if found.same:
+            return found
+    return _Found(taken=True, stays=retain and bool(beside))

@@ -1,0 +1,104 @@
+"""The list of an image's referrers where the registry keeps none itself: an index under the tag `<algorithm>-<hex>` of
+the subject (distribution-spec "Referrers Tag Schema")."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from app.errors import ArchiveError
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, new_manifest, referrer, strict_json
+from app.oci.media_types import OCI_INDEX
+from app.push.run.tag_locks import Turns
+from app.registry import Registry, StoredManifest
+
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
+_EMPTY: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+
+
+def fallback_tag(subject: Digest) -> str:
+    """The algorithm is cut to 32 characters, the encoded part to 64, as the specification says."""
+    return _ILLEGAL.sub("-", f"{subject.algorithm[:32]}-{subject.encoded[:64]}")
+
+
+class FallbackLists:
+    def __init__(self, registry: Registry, turns: Turns) -> None:
+        self._registry = registry
+        self._turns = turns
+
+    async def holds(self, repository: str, manifest: Manifest) -> bool:
+        """Whether `manifest` is in the list of its subject's referrers, if it has one."""
+        if manifest.subject is None:
+            return True
+        there = await self._registry.read_manifest(repository, fallback_tag(manifest.subject.digest))
+        members = None if there is None else _members(there)
+        return members is not None and str(manifest.descriptor.digest) in _digests(members["manifests"])
+
+    async def add(self, repository: str, manifests: Sequence[Manifest]) -> list[str]:
+        """Add `manifests` to the lists of their subjects' referrers and return the notices. Each list is written once:
+        a registry with immutable tags takes it no second time. Raises what the registry raises."""
+        entries: dict[str, list[dict[str, Any]]] = {}
+        for manifest in manifests:
+            if manifest.subject is not None:
+                tag = fallback_tag(manifest.subject.digest)
+                entries.setdefault(tag, []).append(entry_of(referrer(manifest)))
+        notices = [await self.merge(repository, tag, members) for tag, members in entries.items()]
+        return [notice for notice in notices if notice is not None]
+
+    async def merge(
+        self, repository: str, tag: str, entries: Sequence[dict[str, Any]], whole: Manifest | None = None
+    ) -> str | None:
+        """The same for entries that are made; `whole` is the list that they are from, pushed as it is where there is
+        none. What stands there and is no list is told of and left as it is."""
+        async with self._turns.at(repository, tag):
+            there = await self._registry.read_manifest(repository, tag)
+            if there is None and whole is not None:
+                await self._registry.push_manifest(repository, tag, (whole.descriptor, whole.raw))
+                return None
+            members = dict(_EMPTY) if there is None else _members(there)
+            if members is None:
+                return (
+                    f"{repository}:{tag} stands where the list of referrers belongs and is something else; left as it "
+                    "is, so tools that look there find no referrers"
+                )
+            known = _digests(members["manifests"])
+            more = [entry for entry in entries if entry["digest"] not in known]
+            if more:
+                document = {**members, "manifests": [*members["manifests"], *more]}
+                made = new_manifest(json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(), OCI_INDEX)
+                await self._registry.push_manifest(repository, tag, (made.descriptor, made.raw))
+        return None
+
+
+def entry_of(descriptor: Descriptor) -> dict[str, Any]:
+    """A descriptor as JSON members, those that are told of a referrer."""
+    members: dict[str, Any] = {
+        "mediaType": descriptor.media_type,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size,
+    }
+    if descriptor.artifact_type is not None:
+        members["artifactType"] = descriptor.artifact_type
+    if descriptor.annotations:
+        members["annotations"] = dict(descriptor.annotations)
+    return members
+
+
+def _members(there: StoredManifest) -> dict[str, Any] | None:
+    """None where it is no image index, of which nothing would be known but that it is not ours to change."""
+    if there.media_type != OCI_INDEX:
+        return None
+    try:
+        members = strict_json(there.raw, what="the list of referrers", limit=MAX_MANIFEST_BYTES)
+    except ArchiveError:
+        return None
+    entries = members.get("manifests") if isinstance(members, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return None
+    return dict(members)
+
+
+def _digests(entries: Sequence[dict[str, Any]]) -> set[object]:
+    return {entry.get("digest") for entry in entries if isinstance(entry.get("digest"), str)}

@@ -1,0 +1,109 @@
+"""The only concurrency of the push: a fixed number of workers with one queue, and lanes that pushes share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from enum import IntEnum
+from functools import partial
+from itertools import count
+
+from app.push.blob_cache.cache import Memory, NoMemory
+from app.push.decoder_memory import DecoderMemory
+from app.push.run.tag_locks import Turns
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Rank(IntEnum):
+    """What is taken first: finishing an image frees a name; a mount is one request; a transfer is the long work."""
+
+    IMAGE = 0
+    MOUNT = 1
+    TRANSFER = 2
+
+
+class Lanes:
+    """How much is done at once. Give the same Lanes to every push of a process: each blob under way holds some MiB, so
+    it is their number over all pushes that bounds the memory."""
+
+    def __init__(
+        self,
+        workers: int = 6,
+        transfers: int = 4,
+        memory: Memory | None = None,
+        decoders: DecoderMemory | None = None,
+    ) -> None:
+        self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
+        self.memory = memory or NoMemory()
+        self.decoders = decoders or DecoderMemory()  # which all decompression in the process shares
+        self.turns = Turns()
+        self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
+        self.following = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still coming in
+
+
+class Crew:
+    """Jobs may add jobs. A job handles its own expected errors; anything else ends the whole crew."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.PriorityQueue[tuple[Rank, int, Job]] = asyncio.PriorityQueue()
+        self._order = count()
+
+    def add(self, rank: Rank, job: Job) -> None:
+        self._queue.put_nowait((rank, next(self._order), job))
+
+    async def idle(self) -> None:
+        """Until every job, also those that jobs added, is done."""
+        await self._queue.join()
+
+    async def work(self) -> None:
+        while True:
+            _, _, job = await self._queue.get()
+            try:
+                await job()
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # nobody cancelled this worker: without an error it would end unnoticed, and `idle` wait for ever
+                raise RuntimeError("a job of the push waited for something that was cancelled") from error
+            self._queue.task_done()
+
+
+class Bounded:
+    """Gives jobs to a crew, at most `most` of one key at once. The others wait for them and hold no worker."""
+
+    def __init__(self, crew: Crew, rank: Rank, most: int) -> None:
+        self._crew, self._rank, self._most = crew, rank, most
+        self._at_work: Counter[str] = Counter()
+        self._waiting: defaultdict[str, deque[Job]] = defaultdict(deque)
+
+    def add(self, key: str, job: Job) -> None:
+        if self._at_work[key] >= self._most:
+            self._waiting[key].append(job)
+            return
+        self._at_work[key] += 1
+        self._crew.add(self._rank, partial(self._work, key, job))
+
+    async def _work(self, key: str, job: Job) -> None:
+        await job()
+        self._at_work[key] -= 1
+        if self._waiting[key]:
+            self.add(key, self._waiting[key].popleft())
+
+
+@asynccontextmanager
+async def crew_of(workers: int) -> AsyncIterator[Crew]:
+    """A crew at work. Leaving waits for nothing: jobs still running are cancelled."""
+    crew = Crew()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(crew.work()) for _ in range(workers)]
+            yield crew
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        # one broken job is the error; that it ran in a group is nobody's business
+        raise errors.exceptions[0] from None

@@ -1,0 +1,63 @@
+"""Content of images that are present or skipped: it is not sent, and is verified all the same.
+
+What is sent is verified while it passes. Without this an archive whose images need not be pushed would count as whole
+though nobody has read it. Manifests are verified when the archive is opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from app.archive.model import DockerImage, ReadAt
+from app.push.plan.image_content import Content, contents, manifests, referrers
+from app.push.plan.values import ImageTarget, PushPlan
+from app.push.run.blob_content import memory_of, read_whole
+from app.push.run.blob_transfer import Key
+from app.push.run.chunks import InlineBytes, Pieces, Source, plain_blocks, stored
+from app.push.run.task_pool import Lanes
+
+
+@dataclass(frozen=True, slots=True)
+class UnsentContent:
+    """Of one run. `sources` are the archives of the plan, in order; `lanes` bound how many blobs are read at once by
+    all pushes."""
+
+    plan: PushPlan
+    sources: Sequence[ReadAt]
+    lanes: Lanes
+    _locks: dict[Key, asyncio.Lock] = field(default_factory=dict)
+    _verified: set[Key] = field(default_factory=set)
+
+    async def verify(self, target: ImageTarget) -> None:
+        """Verify the configs of an image and, if the plan says so, its layers; content that images share once. Raises
+        ArchiveError."""
+        for content in self._wanted(target):
+            key = (content.key, content.layer is not None)
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                if key not in self._verified:
+                    await self._verify(target.archive, content)
+                    self._verified.add(key)
+
+    def _wanted(self, target: ImageTarget) -> Iterator[Content]:
+        archive, entry = self.plan.archives[target.archive], target.entry
+        configs = {each.config.digest for each in manifests(archive, entry) if each.config is not None}
+        configs |= {each.config.digest for each in referrers(archive, entry) if each.config is not None}
+        if isinstance(entry.root, DockerImage):
+            configs.add(entry.root.config.digest)
+        for content in contents(archive, entry):
+            if self.plan.verify_layers or (content.layer is None and content.key in configs):
+                yield content
+
+    async def _verify(self, archive: int, content: Content) -> None:
+        async with self.lanes.transfer, self.lanes.decoders.turn("", await self._memory(archive, content)):
+            await read_whole(self._pieces(archive, content))
+
+    async def _memory(self, archive: int, content: Content) -> int:
+        return await memory_of(Source(self.sources[archive], content.extent, content.what), content.layer)
+
+    def _pieces(self, archive: int, content: Content) -> Pieces:
+        if content.inline is not None:
+            return stored(Source(InlineBytes(content.inline), content.extent, content.what), content.key)
+        source = Source(self.sources[archive], content.extent, content.what)
+        return stored(source, content.key) if content.layer is None else plain_blocks(source, content.layer)

@@ -1,0 +1,237 @@
+"""Who we are to each repository of a registry: what the registry asks for there, and the header that answers it.
+
+A registry may ask for one thing at one repository and for another at the next: Artifactory has a token service for each
+of its repository keys. What a challenge teaches about a repository therefore counts for all whose path begins with the
+same component, until they say otherwise; before that the challenge to the first request counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app.errors import RegistryAuth, RegistryRejected
+from app.net.client import HttpSettings
+from app.net.urls import Origin
+from app.registry.auth import Authenticator, Credentials
+from app.registry.auth.basic import BasicAuthenticator
+from app.registry.auth.bearer import BearerAuthenticator, FetchToken
+from app.registry.auth.challenge import Challenge, parse_challenges
+from app.registry.distribution.responses import Reply, has_expired
+from app.registry.wrappers.redact import Secrets
+
+MAX_KEPT = 1000  # repositories of which a challenge is kept; a service that runs for months sees any number
+MAX_SCOPES = 20  # of one challenge
+UNASKED = Challenge("basic", {})  # what is tried once if a registry refuses without saying what it wants
+Scopes = tuple[str, ...]
+Service = tuple[str, str | None, str | None]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A 401, a 403 to what has expired, or a 403 to a request that had no authorization. `sent`: the header of the
+    request. `again`: the authorization was renewed for this request before."""
+
+    reply: Reply
+    sent: str | None
+    again: bool
+
+
+@dataclass(slots=True)
+class Trial:
+    """Of one request: the `challenge` that it answers instead of the one that is known for its repository, which other
+    requests go on to answer until it is known that the new one helps."""
+
+    challenge: Challenge | None = None
+
+
+class Authorizations:
+    """Those of one registry."""
+
+    def __init__(self, settings: HttpSettings, fetch: FetchToken, secrets: Secrets, clock: Callable[[], float]) -> None:
+        self._settings, self._fetch, self._secrets, self.clock = settings, fetch, secrets, clock
+        self._first: Challenge | None = None
+        self._challenges: dict[str, Challenge] = {}  # by repository, and by the first component of its path
+        self._scopes: dict[tuple[str, Scopes], Scopes] = {}  # what a challenge asked for besides
+        self._credentials: dict[str, Credentials | None] = {}
+        self._authenticators: dict[tuple[Service, Credentials | None], Authenticator] = {}
+        self._refused_unasked: dict[str, None] = {}
+
+    @property
+    def scheme(self) -> str:
+        """Of the authentication that is asked for; "none" before anything is known."""
+        challenge = self._first or next(iter(self._challenges.values()), None)
+        return challenge.scheme if challenge else "none"
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether the registry asks for authorization where no repository is asked for."""
+        return self._first is not None
+
+    def has_credentials(self, repository: str) -> bool:
+        """Whether they were found when they were last looked up."""
+        return self._credentials.get(repository) is not None
+
+    def begin(self, reply: Reply) -> None:
+        """Note the response to the first request, which has no authorization."""
+        if reply.status == 401:
+            self._first = pick(reply)
+
+    async def value(self, repository: str, scopes: Scopes, trial: Trial) -> str | None:
+        """The Authorization header for `scopes`, None for none. Raises RegistryError."""
+        challenge = trial.challenge or self._challenge_of(repository)
+        if challenge is None:
+            return None
+        asked = (*scopes, *self._scopes.get((repository, scopes), ()))
+        was_known = repository in self._credentials
+        try:
+            value = await (await self._authenticator(challenge, repository)).authorization(asked)
+        except RegistryAuth:
+            old = self._credentials.pop(repository, None)
+            if not was_known:
+                raise
+            authenticator = await self._authenticator(challenge, repository)
+            if self._credentials[repository] == old:
+                raise
+            value = await authenticator.authorization(asked)  # a password that was changed meanwhile
+        self._secrets.add_header(value)
+        return value
+
+    async def renew(self, refusal: Refusal, repository: str, scopes: Scopes, trial: Trial) -> str | None:
+        """The header to try next, that of the refused request if there is no other: what a challenge asks for may be
+        new, a token may have run out, and a credential helper may give new credentials."""
+        wanted, sent = pick(refusal.reply), refusal.sent
+        if wanted is None and sent is None:
+            return await self._unasked(repository, trial)
+        if refusal.reply.status != 401 and not has_expired(refusal.reply):
+            return sent
+        if wanted is not None and self._is_new(wanted, trial.challenge or self._challenge_of(repository), refusal):
+            if self._challenge_of(repository) is None:
+                self._learn(repository, wanted)
+            else:
+                trial.challenge = wanted
+        elif refusal.again:
+            if wanted is None or not self._learn_scopes(wanted, repository, scopes):
+                return sent
+        elif sent is not None:
+            for authenticator in self._authenticators.values():
+                authenticator.refused(sent)
+            self._credentials.pop(repository, None)
+        return await self.value(repository, scopes, trial)
+
+    def settle(self, reply: Reply, repository: str, trial: Trial) -> str:
+        """Note how a request ended whose authorization was renewed; return what a refusal is to say of it. A challenge
+        that did not help is forgotten: Harbor answers Basic to whoever lacks a right."""
+        is_refused = reply.status in {401, 403}
+        if trial.challenge is UNASKED and is_refused:
+            _keep(self._refused_unasked, repository, None)
+        elif trial.challenge is not None and reply.status != 401:
+            self._learn(repository, trial.challenge)
+        if is_refused and repository in self._refused_unasked:
+            return "The registry did not ask for the configured credentials, and refused them when they were sent"
+        return ""
+
+    def _challenge_of(self, repository: str) -> Challenge | None:
+        known = self._challenges.get(repository) or self._challenges.get(_key(repository))
+        return known or self._first
+
+    def _is_new(self, wanted: Challenge, known: Challenge | None, refusal: Refusal) -> bool:
+        """Whether another authentication is asked for. Harbor answers Basic to a token that has run out; then the token
+        is renewed first."""
+        if known is None or _service(known) == _service(wanted):
+            return known is None
+        return refusal.again or refusal.sent is None or (known.scheme, wanted.scheme) != ("bearer", "basic")
+
+    def _learn(self, repository: str, challenge: Challenge) -> None:
+        for name in (_key(repository), repository):
+            _keep(self._challenges, name, challenge)
+
+    def _learn_scopes(self, wanted: Challenge, repository: str, scopes: Scopes) -> bool:
+        """Whether the challenge asks for what was not asked for."""
+        known = self._scopes.get((repository, scopes), ())
+        more = tuple(scope for scope in scopes_in(wanted) if scope not in {*known, *scopes})
+        if more:
+            _keep(self._scopes, (repository, scopes), (*known, *more)[-MAX_SCOPES:])
+        return bool(more)
+
+    async def _unasked(self, repository: str, trial: Trial) -> str | None:
+        """Basic, once, if there are credentials that nobody asked for."""
+        if repository in self._refused_unasked or await self._find(repository) is None:
+            return None
+        trial.challenge = UNASKED
+        return await self.value(repository, (), trial)
+
+    async def _find(self, repository: str) -> Credentials | None:
+        if not self._knows(repository):
+            found = await self._settings.credentials.find(self._settings.url, repository)
+            self._secrets.add(found)
+            self._credentials[repository] = found
+        return self._credentials[repository]
+
+    async def _authenticator(self, challenge: Challenge, repository: str) -> Authenticator:
+        credentials = await self._find(repository)
+        key = (_service(challenge), credentials)
+        if key not in self._authenticators:
+            made = self._make_authenticator(challenge, credentials)
+            _keep(self._authenticators, key, made)
+        return self._authenticators[key]
+
+    def _knows(self, repository: str) -> bool:
+        """Whether who we are there has been looked up, and still holds."""
+        found = self._credentials.get(repository)
+        is_over = found is not None and found.good_until is not None and self.clock() >= found.good_until
+        return repository in self._credentials and not is_over
+
+    def _make_authenticator(self, challenge: Challenge, credentials: Credentials | None) -> Authenticator:
+        if challenge.scheme == "bearer":
+            return BearerAuthenticator(challenge, credentials, self._fetch, self.clock)
+        return BasicAuthenticator(credentials)
+
+
+def pick(reply: Reply) -> Challenge | None:
+    """The challenge to take up: Bearer before Basic, unless its realm is no address. None where there is neither."""
+    challenges = parse_challenges(reply.headers.get("www-authenticate", ()))
+    bearers = [challenge for challenge in challenges if challenge.scheme == "bearer"]
+    usable = next(filter(_is_usable, bearers), None)
+    basic = next((challenge for challenge in challenges if challenge.scheme == "basic"), None)
+    odd = next((challenge for challenge in bearers if challenge.parameters.get("realm")), None)
+    return usable or basic or odd  # the last one's realm is what the error is about
+
+
+def scopes_in(challenge: Challenge) -> Scopes:
+    """The scopes that a challenge asks for, without actions in another order than `pull,push`."""
+    texts = challenge.parameters.get("scope", "").split()[:MAX_SCOPES]
+    return tuple(dict.fromkeys(map(_ordered, filter(str.isascii, texts))))
+
+
+def _ordered(scope: str) -> str:
+    name, _, actions = scope.rpartition(":")
+    return f"{name}:{','.join(sorted(actions.split(',')))}" if name else scope
+
+
+def _is_usable(challenge: Challenge) -> bool:
+    try:
+        Origin.of(challenge.parameters.get("realm", ""), "the token service (realm)")
+    except RegistryRejected:
+        return False
+    return True
+
+
+def _service(challenge: Challenge) -> Service:
+    """What stays the same in the challenges of one token service; scope and error are about one request."""
+    return challenge.scheme, challenge.parameters.get("realm"), challenge.parameters.get("service")
+
+
+def _key(repository: str) -> str:
+    """What counts for all repositories whose path begins with the same component; no repository ends so."""
+    return f"{repository.partition('/')[0]}/"
+
+
+def _keep(known: dict[K, V], key: K, value: V) -> None:
+    known.pop(key, None)
+    while len(known) >= MAX_KEPT:
+        del known[next(iter(known))]
+    known[key] = value

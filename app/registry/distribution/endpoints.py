@@ -1,0 +1,177 @@
+"""The requests of one registry: URLs, scopes, upload Locations, and the cancelling of upload sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from http import HTTPStatus
+from urllib.parse import quote, urlsplit
+
+from app.errors import RegistryError, RegistryFault, RegistryRejected
+from app.net.backoff import DEFAULT_POLICY, REAL, Pause
+from app.net.client import Call, HttpSettings
+from app.net.egress import check_target
+from app.net.urls import Origin, resolve_location
+from app.oci import Digest
+from app.registry.distribution.digest_headers import compare
+from app.registry.distribution.responses import Reply, error_of, is_page, read_complaint
+from app.registry.distribution.retry_observer import report_failure
+from app.registry.distribution.session import Session
+
+DELETE_TRIES = 4  # for one upload session, within the time for cleaning up
+_SILENT = frozenset({403, 405})  # to a HEAD: Artifactory answers 403 for what is not there (RTFACT-13797)
+_LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+class Endpoint:
+    def __init__(self, settings: HttpSettings, session: Session, pause: Pause = REAL) -> None:
+        self.settings = settings
+        self._pause = pause
+        self._session = session
+        self._cleanups: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        """host[:port], as image references show it."""
+        return self.settings.url.name
+
+    async def url(self, repository: str, rest: str) -> str:
+        return f"{await self._session.origin()}/v2/{repository}/{rest}"
+
+    async def send(self, call: Call, repository: str, *more_scopes: str) -> Reply:
+        """The answer, whatever its status. A repository that is missing is created where that is wanted."""
+        scopes = (f"repository:{repository}:pull,push", *more_scopes)
+        reply = await self._session.send(call, repository, scopes)
+        create = self.settings.create_repository
+        if create is None or callable(call.body) or not _wants_repository(reply):
+            return reply
+        await create(repository)
+        return await self._session.send(call, repository, scopes)
+
+    async def location(self, reply: Reply) -> str:
+        """Where the registry says an upload session goes on."""
+        origin = await self._session.origin()
+        value = reply.header("location")
+        if value is None:
+            raise RegistryFault(
+                f"{self.name} answered {reply.status} to {reply.method} without a Location; is it a registry?"
+            )
+        location = resolve_location(reply.url, value, origin)
+        target = Origin.of(location, "the Location")
+        check_target(target, origin, "the upload Location", self.settings.allowed_origins)
+        return location
+
+    async def open_upload(self, repository: str, unless: Digest | None = None) -> Reply | None:
+        """The answer that has the Location of a new upload session; None where the repository has the blob `unless`:
+        it is mounted from where it is. When cancelled, the session is too, as soon as it is known; nobody waits for
+        that."""
+        query = "" if unless is None else f"?{mounting(unless, repository)}"
+        call = Call("POST", await self.url(repository, f"blobs/uploads/{query}"))
+        reply = await self.send_opening(call, repository)
+        if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # it does not mount
+            raise RegistryRejected(str(error_of(reply, datetime.now(UTC))))
+        if unless is not None and reply.status == 201:
+            compare(reply, unless)
+            return None
+        expect(reply, frozenset({202}))
+        return reply
+
+    async def send_opening(self, call: Call, repository: str, *more_scopes: str) -> Reply:
+        """Send a request that may open an upload session. If this is cancelled, so is the session, once it is known."""
+        opening = asyncio.create_task(self.send(call, repository, *more_scopes))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self._clean_up(self._unopen(repository, opening))
+            raise
+
+    async def abandon(self, repository: str, location: str) -> None:
+        """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""
+        await asyncio.shield(self._clean_up(self._delete(repository, location)))
+
+    def abandon_later(self, repository: str, location: str) -> None:
+        """The same, and nobody waits for it."""
+        self._clean_up(self._delete(repository, location))
+
+    def report_retry(self, error: RegistryError, wait: float) -> None:
+        """Report that a request is sent again after `wait` seconds, from below the wrapper that hides secrets."""
+        self._session.secrets.scrub_error(error)
+        report_failure(error, wait)
+
+    async def finish(self) -> None:
+        """Until every session is cancelled, or its time is up."""
+        await asyncio.gather(*self._cleanups)
+
+    def _clean_up(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+        return task
+
+    async def _unopen(self, repository: str, opening: asyncio.Task[Reply]) -> None:
+        try:
+            async with asyncio.timeout(self.settings.timeouts.cleanup):
+                reply = await opening
+            expect(reply, frozenset({202}))
+            location = await self.location(reply)
+        except (RegistryError, TimeoutError):
+            return
+        await self._delete(repository, location)
+
+    async def _delete(self, repository: str, location: str) -> None:
+        """Again if the registry fails, or asks for time; any other answer is its last word."""
+        try:
+            async with asyncio.timeout(self.settings.timeouts.cleanup):
+                for number in range(1, DELETE_TRIES + 1):
+                    if await self._deleted(repository, location):
+                        return
+                    wait = DEFAULT_POLICY.first_wait * 2.0 ** (number - 1) * self._pause.chance()
+                    await self._pause.sleep(wait)
+        except (RegistryError, TimeoutError):
+            return
+
+    async def _deleted(self, repository: str, location: str) -> bool:
+        """Whether there is nothing more to be done."""
+        try:
+            reply = await self.send(Call("DELETE", location), repository)
+        except RegistryError as error:
+            if not error.retryable:
+                raise
+            return False
+        is_failure = reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.NOT_IMPLEMENTED
+        return not is_failure and reply.status not in _LATER
+
+
+def expect(reply: Reply, good: frozenset[int]) -> None:
+    """Raises RegistryError unless a registry answered with one of `good`."""
+    if reply.status not in good:
+        raise error_of(reply, datetime.now(UTC))
+    refuse_page(reply)
+
+
+def refuse_page(reply: Reply) -> None:
+    """Raises RegistryFault for a web page, whatever its status."""
+    if is_page(reply):
+        there = urlsplit(reply.url)
+        raise RegistryFault(
+            f"{there.netloc} answered {reply.status} to {reply.method} {there.path} with a web page, which proves "
+            "nothing; check the proxy before the registry, and whether it wants a login"
+        )
+
+
+def mounting(digest: Digest, source: str) -> str:
+    """The query of a request for a blob of another repository, or of the same."""
+    return f"mount={quote(str(digest), safe='')}&from={quote(source, safe='')}"
+
+
+def is_absent(reply: Reply) -> bool:
+    """404, or a HEAD that is not answered for what is not there; but not a 403 that is a rate limit."""
+    if reply.status in _SILENT:
+        return not error_of(reply, datetime.now(UTC)).retryable
+    return reply.status == 404
+
+
+def _wants_repository(reply: Reply) -> bool:
+    is_push = reply.status == 404 and reply.method in {"POST", "PUT"}
+    return is_push and read_complaint(reply.body).code == "NAME_UNKNOWN"

@@ -1,0 +1,99 @@
+"""Which error an exchange is that ended without a response: httpx's exceptions, in our words."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx
+
+from app.errors import Failure, RegistryError, RegistryFault, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.net.response_head import CUT_HEAD, TLS_ALERT
+from app.net.urls import Origin, printable
+from app.registry.auth.ecr import ecr_place
+from app.registry.distribution.classification import OVERLOADED
+from app.registry.distribution.hints import BY_STATUS, with_hint
+
+_NO_RESPONSE = "Server disconnected"  # httpcore's words for a connection that ended before a response began
+_CUT = ("peer closed connection", CUT_HEAD)  # h11's words for a body, ours for a head
+_ECR = (  # aws/containers-roadmap#1970
+    "ECR also does this if the repository is missing or the account may not push to it; create it, or set "
+    "ecr_create_repositories"
+)
+
+
+def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, has_content: bool) -> RegistryError:
+    """Return the error of a request with or without content. `way` names `origin` and the proxy that leads there."""
+    if isinstance(error, httpx.TimeoutException):
+        return RegistryUnreachable(f"{way} timed out ({_phase(error)}); check the network and the registry")
+    cause = tls_cause(error)
+    if cause is not None and (isinstance(error, httpx.ConnectError) or "ALERT" in (cause.reason or "")):
+        return _tls_error(origin, cause)  # later than the handshake, but for an alert, it is the line that breaks
+    broken = _broken(error, origin, way)
+    if has_content or not _is_unanswered(error):
+        return broken
+    return RegistryUnreachable(
+        with_hint(str(broken), _ECR if ecr_place(origin.host) else ""), failure=Failure.UNANSWERED
+    )
+
+
+def _is_unanswered(error: httpx.TransportError) -> bool:
+    """Whether there was a connection, and it ended before a response."""
+    return isinstance(error, httpx.ReadError | httpx.WriteError) or str(error).startswith(_NO_RESPONSE)
+
+
+def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
+    """The TLS error at the bottom of `error`, if that is what it is."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def certificate_cause(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    """TLS is spoken there; it is the certificate that is not accepted."""
+    cause = tls_cause(error)
+    return cause if isinstance(cause, ssl.SSLCertVerificationError) else None
+
+
+def _tls_error(origin: Origin, cause: ssl.SSLError) -> RegistryTLS:
+    return RegistryTLS(
+        f"{origin}: no TLS connection comes about ({cause.reason or cause}). If it speaks plain http, write its "
+        "address with http://; if it wants a client certificate, set client_cert and client_key"
+    )
+
+
+def _broken(error: httpx.TransportError, origin: Origin, way: str) -> RegistryError:
+    text = str(error) or type(error).__name__
+    if isinstance(error, httpx.ProxyError):
+        return _proxy_error(text, origin, way)
+    is_odd = isinstance(error, httpx.RemoteProtocolError | httpx.LocalProtocolError)
+    if text == TLS_ALERT:
+        return RegistryRejected(f"{way} speaks TLS; write https://{origin.authority} as its address")
+    if is_odd and not text.startswith((_NO_RESPONSE, *_CUT)):
+        return RegistryFault(
+            f"{way} does not answer in HTTP/1.1 ({printable(text, 300)}); check that a registry listens there, and the "
+            "proxy before it"
+        )
+    return RegistryUnreachable(
+        f"{way} cannot be reached ({printable(text, 300)}); check its address, that it runs, and the network",
+        failure=Failure.CUT_RESPONSE if text.startswith(_CUT) else None,
+    )
+
+
+def _proxy_error(text: str, origin: Origin, way: str) -> RegistryError:
+    """A proxy that does not open a tunnel says so with a status: `407 Proxy Authentication Required`."""
+    message = f"{way}: the proxy answered {printable(text, 300)} to CONNECT"
+    status = int(text[:3]) if text[:3].isdigit() else 0
+    if not 400 <= status < 500 or status in OVERLOADED:
+        return RegistryUnreachable(f"{message}; check the proxy")
+    return RegistryRejected(with_hint(message, BY_STATUS.get(status, f"Add {origin.host} to NO_PROXY, or allow it")))
+
+
+def _phase(error: httpx.TimeoutException) -> str:
+    phases = {
+        httpx.ConnectTimeout: "connecting",
+        httpx.WriteTimeout: "sending",
+        httpx.ReadTimeout: "waiting for an answer",
+    }
+    return phases.get(type(error), "waiting")

@@ -1,0 +1,83 @@
+"""Whether a registry can be used now, and what it says about itself: what `GET /registries` and `tarmac check` tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from app.errors import RegistryError, RegistryUnreachable
+from app.net.client import Call
+from app.net.urls import RegistryUrl, printable
+from app.oci import Digest, media_types
+from app.registry.distribution.endpoints import expect
+from app.registry.distribution.push_right import PROBE
+from app.registry.distribution.responses import Reply, read_complaint
+from app.registry.distribution.session import Session
+from app.registry.wrappers.redact import Secrets
+
+CHECK_SECONDS = 5.0  # of one registry; the list of all must not hang on a dead one
+MOST_WORDS = 200  # characters of a header that are shown
+_NOBODY = Digest.of(b"")  # a subject that no manifest has; asking who refers to it changes nothing
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """`address`: scheme, host and port that answered. `authentication`: none, basic or bearer. `authenticated`: with
+    credentials. `api` and `software`: as its headers say, None where they do not. `referrers`: whether it has the
+    referrers API; None where it will not tell for a repository that does not exist."""
+
+    address: str
+    authentication: str = "none"
+    authenticated: bool = False
+    api: str | None = None
+    software: str | None = None
+    referrers: bool | None = None
+
+
+async def examine(session: Session, url: RegistryUrl) -> Examination:
+    """Raises RegistryError, saying why it cannot be used."""
+    origin = await session.origin()
+    reply = await session.send(Call("GET", f"{origin}/v2/"), url.path, ())
+    expect(reply, frozenset({200}))
+    return Examination(
+        address=str(origin),
+        authentication=session.authorizations.scheme,
+        authenticated=session.authorizations.has_credentials(url.path),
+        api=_said(reply, "docker-distribution-api-version", session.secrets),
+        software=_said(reply, "server", session.secrets),
+        referrers=await _has_referrers(session, url),
+    )
+
+
+async def outcome(url: str, check: Callable[[], Awaitable[T]], seconds: float) -> T | RegistryError:
+    """What `check` gives or raises, after at most `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await check()
+    except TimeoutError:
+        return RegistryUnreachable(f"{url} did not answer within {seconds:g} s; check the network and the registry")
+    except RegistryError as error:
+        return error
+
+
+def _said(reply: Reply, header: str, secrets: Secrets) -> str | None:
+    value = reply.header(header)
+    return printable(secrets.scrub(value), MOST_WORDS) if value else None
+
+
+async def _has_referrers(session: Session, url: RegistryUrl) -> bool | None:
+    repository = "/".join(filter(None, (url.path, PROBE)))
+    call = Call("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
+    try:
+        reply = await session.send(call, repository, (f"repository:{repository}:pull",))
+    except RegistryError:  # a side question, which decides nothing: some token services fail for what is not there
+        return None
+    if reply.status == 200:
+        return (reply.header("content-type") or "").startswith(media_types.OCI_INDEX)
+    if reply.status == 404 and read_complaint(reply.body).code != "NAME_UNKNOWN":
+        return False
+    return None

@@ -1,0 +1,116 @@
+"""What all who speak to one registry keep to, whatever job they work for: how many requests at once, how many a second,
+how many bytes, and when not to come at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.errors import RegistryRateLimited
+from app.net.backoff import LONGEST_RETRY_AFTER, REAL, Pause
+from app.registry.distribution.manifest_lock import ManifestTurns
+from app.registry.distribution.retry_observer import report_hold
+
+WIDEST = 32  # requests at once; the pushes of a service have fewer under way
+NARROWEST = 2  # a blob that takes an hour does not stop the small requests
+SLICES = 4  # a limited body goes in slices of a quarter of a second, so that the line never is silent
+SMALLEST_SLICE = 4 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What the operator allows; None: no limit."""
+
+    requests_per_second: float | None = None
+    bytes_per_second: float | None = None
+
+
+UNLIMITED = RateLimits()
+
+
+class Meter:
+    """Spreads what is spent evenly over the time."""
+
+    def __init__(self, rate: float | None, pause: Pause) -> None:
+        self._rate, self._pause = rate, pause
+        self._free_at = 0.0
+
+    async def spend(self, amount: float) -> None:
+        if self._rate is None:
+            return
+        now = self._pause.now()
+        begins = max(now, self._free_at)
+        self._free_at = begins + amount / self._rate  # before waiting: whoever comes next waits behind
+        if begins > now:
+            await self._pause.sleep(begins - now)
+
+
+class Gate:
+    """One for each registry host. A 429 or 503 halves how many are let in at once, every full round of good answers
+    lets in one more; a Retry-After shuts the gate for everybody."""
+
+    def __init__(self, limits: RateLimits = UNLIMITED, pause: Pause = REAL) -> None:
+        self._limits, self._pause = limits, pause
+        self.width = WIDEST
+        self.manifests = ManifestTurns()
+        self._inside = 0
+        self._good = 0
+        self._cuts = 0
+        self._shut_until = 0.0
+        self._requests = Meter(limits.requests_per_second, pause)
+        self._bytes = Meter(limits.bytes_per_second, pause)
+        self._changed = asyncio.Event()
+
+    @property
+    def slice(self) -> int | None:
+        """Bytes that may be spent at once; None: any number."""
+        rate = self._limits.bytes_per_second
+        return None if rate is None else max(SMALLEST_SLICE, int(rate / SLICES))
+
+    @asynccontextmanager
+    async def turn(self, *, urgent: bool = False) -> AsyncIterator[int]:
+        """While a request is under way; the ticket is for `heard`. `urgent`: cleaning up, which does not wait."""
+        if not urgent:
+            await self._admitted()
+        self._inside += 1
+        try:
+            yield self._cuts
+        finally:
+            self._inside -= 1
+            self._changed.set()
+
+    async def _admitted(self) -> None:
+        await self._requests.spend(1)
+        while True:
+            wait = self._shut_until - self._pause.now()
+            if wait > 0:
+                error = RegistryRateLimited(f"the registry asked for a pause; it lasts {wait:.1f} s more")
+                report_hold(error, wait)
+                await self._pause.sleep(wait)
+            elif self._inside < self.width:
+                return
+            else:
+                self._changed.clear()
+                await self._changed.wait()
+
+    def heard(self, ticket: int, *, slow_down: bool, retry_after: float | None = None) -> None:
+        """What came of a request. Of those that were under way together only the first narrows the gate."""
+        if slow_down:
+            if ticket == self._cuts:
+                self.width = max(NARROWEST, min(self.width, self._inside) // 2)
+                self._cuts += 1
+            self._good = 0
+            if retry_after is not None:
+                until = self._pause.now() + min(retry_after, LONGEST_RETRY_AFTER)
+                self._shut_until = max(self._shut_until, until)
+            return
+        self._good += 1
+        if self._good >= self.width and self.width < WIDEST:
+            self.width, self._good = self.width + 1, 0
+            self._changed.set()
+
+    async def spend(self, count: int) -> None:
+        """Before `count` bytes are sent."""
+        await self._bytes.spend(count)

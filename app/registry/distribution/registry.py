@@ -1,0 +1,185 @@
+"""HttpRegistry: any registry that speaks the distribution-spec. A new blob costs POST and PUT."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from app.errors import RegistryFault, RegistryRejected
+from app.net.backoff import REAL, Pause
+from app.net.client import Call, HttpClient, HttpSettings, Transport
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
+from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
+from app.registry.distribution.digest_headers import digest_like, stated_digest
+from app.registry.distribution.endpoints import Endpoint, expect, is_absent
+from app.registry.distribution.manifest_push import ManifestPuts
+from app.registry.distribution.probe import Examination, examine
+from app.registry.distribution.push_right import PushRight, advise_other, find_push_right
+from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.rights import tells_rights
+from app.registry.distribution.session import Session
+from app.registry.uploads.blob_upload import Uploader
+from app.registry.uploads.body import OCTETS
+from app.registry.uploads.mount import Mounts
+from app.registry.uploads.spare_session import SpareSession
+from app.registry.uploads.stored_blobs import StoredBlobs
+from app.registry.uploads.unverified_blobs import UnprovenBlobs
+from app.registry.wrappers.redact import Secrets
+
+_ACCEPT = {
+    "Accept": ", ".join(
+        (media_types.OCI_MANIFEST, media_types.OCI_INDEX, media_types.DOCKER_MANIFEST, media_types.DOCKER_LIST, "*/*")
+    )
+}
+
+
+class HttpRegistry:
+    """A `Registry` over HTTP. Open before use and close after it, or use it in `async with`."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        transport: Transport | None = None,
+        *,
+        gate: Gate | None = None,
+        pause: Pause = REAL,
+    ) -> None:
+        """`gate` is shared by all that speak to the same host."""
+        self._settings, self._pause = settings, pause
+        self._client = HttpClient(settings, transport)
+        gate = gate or Gate(settings.limits, pause)
+        self._session = Session(settings, self._client, gate)
+        self._endpoint = Endpoint(settings, self._session, pause)
+        unproven = UnprovenBlobs(settings.unproven_dir, self.name, pause)
+        self._stored = StoredBlobs(self._endpoint, unproven)
+        self._manifests = ManifestPuts(self._stored, gate.manifests, pause)
+        self._uploader = Uploader(self._stored, gate, pause)
+        self._mounts = Mounts(self._stored, self._uploader.learnt)
+
+    @property
+    def name(self) -> str:
+        """host[:port], as image references show it."""
+        return self._endpoint.name
+
+    async def open(self) -> None:
+        """Nothing is sent yet. Raises InvalidRequest where a certificate file cannot be used."""
+        await self._client.open()
+
+    async def finish(self) -> None:
+        """Wait for what goes on after a call has returned: sessions are cancelled, each within a short time limit, and
+        notes of unproven blobs are written."""
+        await self._endpoint.finish()
+        await self._stored.unproven.finish()
+
+    async def close(self) -> None:
+        await self.finish()
+        await self._client.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def session(self) -> Session:
+        return self._session
+
+    @property
+    def secrets(self) -> Secrets:
+        """What is known here and must not be shown."""
+        return self._session.secrets
+
+    async def check(self) -> Examination:
+        """Whether the registry is there and takes the credentials. Raises RegistryError, saying why not."""
+        return await examine(self._session, self._settings.url)
+
+    async def is_answering(self) -> bool:
+        """Whether the registry answers `/v2/` properly at the moment. Raises nothing."""
+        return await self._session.is_answering()
+
+    async def find_push_right(self, repository: str) -> PushRight:
+        """Whether the account may push to `repository`. Leaves nothing there. Raises RegistryError if it may not."""
+        with advise_other():
+            return await self._find_push_right(repository)
+
+    @tells_rights
+    async def _find_push_right(self, repository: str) -> PushRight:
+        endpoint = Endpoint(replace(self._settings, create_repository=None), self._session, self._pause)
+        try:
+            return await find_push_right(endpoint, repository)
+        finally:
+            await endpoint.finish()
+
+    @tells_rights
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        return await self._stored.has(repository, digest, size)
+
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        await self._stored.verify(repository, (blob.digest, blob.size), read=read)
+
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        return await self._mounts.mount(repository, digest, source, size, spare)
+
+    @tells_rights
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        return await self._uploader.push(repository, content)
+
+    @tells_rights
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        call = Call("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
+        reply = await self._endpoint.send(call, repository)
+        if is_absent(reply):
+            return None
+        if reply.status in {400, 401}:  # the refusal of a HEAD has no words; that of a GET has
+            await self.read_manifest(repository, reference)
+        expect(reply, frozenset({200}))
+        digest = stated_digest(reply)
+        if digest is not None:
+            return digest
+        stored = await self.read_manifest(repository, reference)
+        return stored.digest if stored else None
+
+    @tells_rights
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        url = await self._endpoint.url(repository, f"manifests/{reference}")
+        call = Call("GET", url, _ACCEPT, limit=MAX_MANIFEST_BYTES)
+        reply = await self._endpoint.send(call, repository)
+        if reply.status == 404:
+            return None
+        expect(reply, frozenset({200}))
+        wanted = Digest.parse(reference) if ":" in reference else stated_digest(reply)
+        digest = digest_like(wanted, reply.body)
+        if wanted not in {None, digest}:
+            raise RegistryFault(f"{self.name} answers with {digest} where {repository} has {wanted}; it may be damaged")
+        media_type = (reply.header("content-type") or OCTETS["Content-Type"]).partition(";")[0].strip()
+        return StoredManifest(media_type, digest, reply.body)
+
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        if config.size > MAX_CONFIG_BYTES:
+            raise RegistryRejected(f"{repository}: config {config.digest} has {config.size} bytes, which is no config")
+        call = Call("GET", await self._endpoint.url(repository, f"blobs/{config.digest}"), limit=MAX_CONFIG_BYTES)
+        reply = await self._endpoint.send(call, repository)
+        if reply.status == 404:
+            return None
+        expect(reply, frozenset({200}))
+        return check_config(config, reply.body, self.name)
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        return
+
+    @tells_rights
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        reply = await self._manifests.put(repository, reference, manifest)
+        return reply.header("oci-subject") is not None

@@ -1,0 +1,236 @@
+"""What a registry answered, and which error that is. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from app.errors import (
+    ArchiveError,
+    Failure,
+    RegistryAuth,
+    RegistryDenied,
+    RegistryError,
+    RegistryFault,
+    RegistryRateLimited,
+    RegistryRejected,
+)
+from app.net.urls import parse_retry_after, printable
+from app.oci import strict_json
+from app.registry.auth.challenge import parse_challenges
+from app.registry.distribution import hints
+from app.registry.distribution.classification import failure_of
+from app.registry.distribution.hints import BY_STATUS, is_read_only, speaks_of_csrf, wants_https, with_hint
+
+ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
+_MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
+MAX_NAMED = 1000  # blobs a registry may name as missing
+_RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
+_EXPIRED = re.compile(r"token has expired", re.IGNORECASE)
+_CHANGED_TYPE = re.compile(r"chang\w+ (?:manifest )?media.?type", re.IGNORECASE)
+_MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+_PAGE_BEGINS = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_REGISTRY_FIELDS = ("docker-", "oci-")  # how the names of the fields begin that only registries send
+_MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]{0,1000}>", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Status, headers (names in lower case, every value kept), the body as far as it was read, the URL that answered,
+    after redirects, and the address it answered from (None if that is not known, as behind a proxy). `remark`: what is
+    known of the credentials that it refused."""
+
+    method: str
+    url: str
+    status: int
+    headers: Mapping[str, tuple[str, ...]]
+    body: bytes = b""
+    peer: str | None = None
+    remark: str = ""
+
+    def header(self, name: str) -> str | None:
+        values = self.headers.get(name)
+        return values[0] if values else None
+
+
+def is_page(reply: Reply) -> bool:
+    """Whether this is a web page. Registries written in Python (Quay, Pulp) call all that they send text/html, and so
+    does nginx for a 401 of its own; they are told apart by the fields that only a registry sends."""
+    kind = (reply.header("content-type") or "").partition(";")[0].strip().lower()
+    is_html = kind in _PAGES or (not kind and _PAGE_BEGINS.match(reply.body) is not None)
+    leads_on = "/v2/" in (reply.header("location") or "")
+    return is_html and not leads_on and not any(name.startswith(_REGISTRY_FIELDS) for name in reply.headers)
+
+
+def is_version_check(reply: Reply) -> bool:
+    """Whether a registry answered `/v2/` (distribution-spec "Determining Support"), and not a web server."""
+    if urlsplit(reply.url).path.rstrip("/") != "/v2":  # a redirect to a login page
+        return False
+    challenged = reply.status == 401 and bool(parse_challenges(reply.headers.get("www-authenticate", ())))
+    return challenged or (reply.status in {200, 401} and not is_page(reply))
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A registry's own code ("" where it gave none) and words, fit to be shown."""
+
+    code: str
+    words: str
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.code, self.words)))
+
+
+def read_complaint(body: bytes) -> Complaint:
+    """From distribution-spec's error list, the error objects of token services, or whatever else came."""
+    try:
+        document = strict_json(body, what="the error", limit=ERROR_BYTES)
+    except ArchiveError:
+        return Complaint("", printable(_words_of(body.decode("utf-8", errors="replace"))))
+    if isinstance(document, dict):
+        errors = document.get("errors")
+        first = errors[0] if isinstance(errors, list) and errors else document
+        if isinstance(first, dict):
+            return _complaint_of(first)
+    return Complaint("", printable(str(document)))
+
+
+def _words_of(text: str) -> str:
+    """Of a proxy's page what a person would read."""
+    if "<html" not in text[:1000].lower():
+        return text.strip()
+    return " ".join(_MARKUP.sub(" ", text).split())
+
+
+def missing_blobs(body: bytes) -> tuple[str, ...]:
+    """The digests that a registry names as unknown to it when it is given a manifest."""
+    found = []
+    for code, detail in details_of(body):
+        digest = detail.get("digest") if isinstance(detail, dict) else detail
+        if code in _MISSING and isinstance(digest, str):
+            found.append(digest)
+    return tuple(found)
+
+
+def details_of(body: bytes) -> Iterator[tuple[str, Any]]:
+    """Yield code and detail of the errors in a list of the distribution-spec."""
+    try:
+        document = strict_json(body, what="the error", limit=ERROR_BYTES)
+    except ArchiveError:
+        return
+    errors = document.get("errors") if isinstance(document, dict) else None
+    for error in errors[:MAX_NAMED] if isinstance(errors, list) else ():
+        if isinstance(error, dict):
+            yield str(error.get("code")), error.get("detail")
+
+
+def _complaint_of(members: dict[str, Any]) -> Complaint:
+    code = members.get("code") or members.get("error") or ""
+    words = (members.get(key) for key in ("message", "error_description", "details", "detail"))
+    text = "; ".join(str(word) for word in words if word)
+    return Complaint(printable(str(code), 100), printable(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """The registry wants fewer requests, and for how many seconds none at all (None: it does not say)."""
+
+    retry_after: float | None
+
+
+def brake_of(reply: Reply, now: datetime) -> Brake | None:
+    """None where the answer does not ask to slow down. GHCR says so with 403 and "secondary rate limit"."""
+    retry_after = parse_retry_after(reply.header("retry-after"), now)
+    limited = reply.status in {429, 503} and not _is_full(reply)
+    if reply.status in {400, 403}:
+        complaint = read_complaint(reply.body)
+        limited = complaint.code == "TOOMANYREQUESTS" or (
+            reply.status == 403 and (retry_after is not None or _RATE_WORDS.search(str(complaint)) is not None)
+        )
+    return Brake(retry_after) if limited else None
+
+
+def _is_full(reply: Reply) -> bool:
+    """A 429 that names a limit and no time: zot has as many repositories as it may (`storage.maxRepos`)."""
+    is_timeless = reply.status == 429 and reply.header("retry-after") is None
+    return is_timeless and any(isinstance(detail, dict) and "limit" in detail for _, detail in details_of(reply.body))
+
+
+def error_of(reply: Reply, now: datetime) -> RegistryError:
+    """The error that an answer is which nobody expected."""
+    complaint = read_complaint(reply.body)
+    parts = urlsplit(reply.url)
+    # without the query: it may hold the state of a session or a signature
+    told = f"{parts.netloc} answered {reply.status} to {reply.method} {parts.path}"
+    message = with_hint(f"{told}: {complaint}" if str(complaint) else told, reply.remark)
+    brake = brake_of(reply, now)
+    if brake is not None and (reply.status != 503 or brake.retry_after is not None):
+        return RegistryRateLimited(message, retry_after=brake.retry_after)
+    failure = failure_of(reply.method, reply.status, complaint.code)
+    missing = missing_blobs(reply.body) if reply.method == "PUT" else ()
+    if reply.status >= 500 and missing:  # distribution 2 answers 500 if it lacks a layer among other faults
+        return RegistryRejected(message, failure=failure, missing=missing)
+    if reply.status >= 500 or failure is Failure.OVERLOADED:
+        return RegistryFault(with_hint(message, BY_STATUS.get(reply.status, "")), failure=failure)
+    hint = hints.CHANGED_TYPE if _CHANGED_TYPE.search(complaint.words) else BY_STATUS.get(reply.status, "")
+    return _denial(reply, complaint, message) or RegistryRejected(
+        with_hint(message, hint),
+        failure=failure,
+        media_type_refused=_is_about_media_types(reply, complaint),
+        missing=missing if complaint.code in _MISSING else (),
+    )
+
+
+def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError | None:
+    """Return the error of a response that is about who asks, or when; None for every other response."""
+    parts, words = urlsplit(reply.url), str(complaint)
+    if speaks_of_csrf(reply.status, words):
+        return RegistryRejected(with_hint(message, hints.CSRF))
+    if is_read_only(reply.status, (reply.method, f"{parts.path}?{parts.query}"), words):
+        return RegistryDenied(with_hint(message, hints.hint_for_now(words)), failure=Failure.REFUSED_NOW)
+    if reply.status == 401:
+        return _unauthorized(reply, message)
+    if reply.status == 404 and (complaint.code == "NAME_UNKNOWN" or reply.method == "POST"):
+        return RegistryDenied(with_hint(message, hints.MISSING_REPOSITORY))
+    return _forbidden(message, reply.status, words)
+
+
+def has_expired(reply: Reply) -> bool:
+    """Whether the authorization was good before: ECR answers 403, not 401, to a password of yesterday."""
+    return reply.status == 403 and _EXPIRED.search(str(read_complaint(reply.body))) is not None
+
+
+def _forbidden(message: str, status: int, words: str) -> RegistryError | None:
+    if status == 403 and _EXPIRED.search(words):
+        return RegistryAuth(with_hint(message, hints.EXPIRED))
+    if wants_https(status, words):
+        return RegistryRejected(with_hint(message, hints.SPEAKS_HTTPS))
+    if status not in {403, 429, 451}:
+        return None
+    return RegistryDenied(with_hint(message, BY_STATUS.get(status, hints.RIGHTS)))
+
+
+def _unauthorized(reply: Reply, message: str) -> RegistryError:
+    """A 401 with `insufficient_scope` (RFC 6750 3.1): the credentials are right, the account lacks a right."""
+    for challenge in parse_challenges(reply.headers.get("www-authenticate", ())):
+        if challenge.parameters.get("error") == "insufficient_scope":
+            wanted = printable(challenge.parameters.get("scope", ""), 500)
+            lacking = f"the right that the registry asks for: {wanted}" if wanted else "a right that this needs"
+            message = with_hint(message, f"The credentials are accepted; the account lacks {lacking}")
+            parts = urlsplit(reply.url)
+            return RegistryDenied(with_hint(message, hints.hint_of_name(parts.netloc, parts.path)))
+    return RegistryAuth(with_hint(message, hints.CREDENTIALS))
+
+
+def _is_about_media_types(reply: Reply, complaint: Complaint) -> bool:
+    """zot without its Docker compatibility answers 415, and 400 MANIFEST_INVALID in other versions."""
+    if reply.method != "PUT" or "/manifests/" not in urlsplit(reply.url).path:
+        return False
+    is_invalid = reply.status == 400 and complaint.code in {"MANIFEST_INVALID", "UNSUPPORTED"}
+    is_named = _MEDIA_TYPE.search(complaint.words) is not None and _CHANGED_TYPE.search(complaint.words) is None
+    return reply.status == 415 or (is_invalid and is_named)

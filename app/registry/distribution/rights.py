@@ -1,0 +1,47 @@
+"""What a refusal is about, if the registry does not say: the credentials, or a right of the account.
+
+Quay, Gitea and Nexus answer 401 to both. Harbor's token service gives nobody's token to whoever has a wrong password.
+Where no repository is asked for, the two differ: a registry answers `/v2/` to every account that it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from app.errors import Failure, RegistryAuth, RegistryDenied, RegistryError
+from app.registry.distribution import hints
+from app.registry.distribution.session import Session
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class HasSession(Protocol):
+    @property
+    def session(self) -> Session: ...
+
+
+R = TypeVar("R", bound=HasSession)
+Verb = Callable[Concatenate[R, str, P], Coroutine[Any, Any, T]]
+"""A method of a registry whose first argument is a repository."""
+
+
+def tells_rights(verb: Verb[R, P, T]) -> Verb[R, P, T]:
+    """Make `verb` raise RegistryDenied instead of RegistryAuth if the credentials are accepted elsewhere."""
+
+    async def telling(registry: R, repository: str, /, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return await verb(registry, repository, *args, **named)
+        except RegistryAuth as error:
+            raise await _explained(error, registry.session, repository) from None
+
+    update_wrapper(telling, verb)
+    return telling
+
+
+async def _explained(error: RegistryAuth, session: Session, repository: str) -> RegistryError:
+    if error.failure is not Failure.REFUSED or not await session.accepts_credentials(repository):
+        return error
+    told = str(error).removesuffix(hints.CREDENTIALS)
+    return RegistryDenied(hints.with_hint(told, hints.NO_RIGHT.format(repository)))

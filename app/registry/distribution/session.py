@@ -1,0 +1,183 @@
+"""What is known about one registry while it is in use: where it listens, what it asks for, who we are there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.net.client import Call, HttpClient, HttpSettings
+from app.net.egress import check_target
+from app.net.urls import Origin
+from app.net.warnings import warn
+from app.registry.auth import Credentials
+from app.registry.auth.authorization import Authorizations, Refusal, Trial
+from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
+from app.registry.auth.same_site import Site, site_of
+from app.registry.distribution.exchange_errors import certificate_cause
+from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.responses import Reply, brake_of, error_of, has_expired, is_version_check
+from app.registry.wrappers.redact import Secrets
+
+PROBE_SECONDS = 5.0  # for the answer to the question whether a registry that fails is well otherwise
+FORM: Mapping[str, str] = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Session:
+    """Sends calls with the authorization their repository needs. The first one pings; the others wait for it."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        client: HttpClient,
+        gate: Gate | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._client = settings, client
+        self._gate = gate or Gate(settings.limits)
+        self.secrets = Secrets()
+        for user, password in settings.proxies.logins:
+            self.secrets.add(Credentials(user, password))
+        self._pinging = asyncio.Lock()
+        self._origin: Origin | None = None
+        self._site: Site | None = None
+        self.authorizations = Authorizations(settings, self._fetch_token, self.secrets, clock)
+
+    async def origin(self) -> Origin:
+        """Where the registry is spoken to. Raises RegistryError when it is not there."""
+        async with self._pinging:
+            if self._origin is None:
+                self._origin = await self._find_origin()
+            return self._origin
+
+    async def send(self, call: Call, repository: str, scopes: tuple[str, ...]) -> Reply:
+        """The answer to `call`, whatever its status. If it is refused for want of authorization, it is sent again with
+        another one, if there is any."""
+        origin = await self.origin()
+        call, trial = replace(call, origin=origin), Trial()
+        reply, sent = await self._send_once(call, repository, scopes, trial)
+        for again in (False, True):
+            if not _is_refused(reply, sent) or Origin.of(reply.url, "the URL") != origin:
+                break
+            value = await self.authorizations.renew(Refusal(reply, sent, again), repository, scopes, trial)
+            if value is None:
+                break
+            if value == sent:
+                continue
+            reply, sent = await self._send_once(call, repository, scopes, trial)
+        return replace(reply, remark=self.authorizations.settle(reply, repository, trial))
+
+    async def _send_once(
+        self, call: Call, repository: str, scopes: tuple[str, ...], trial: Trial
+    ) -> tuple[Reply, str | None]:
+        """The answer, and the authorization that was used: the one that is good when the gate has opened."""
+        assert call.origin is not None
+        async with self._gate.turn(urgent=call.method == "DELETE") as ticket:
+            value = await self.authorizations.value(repository, scopes, trial)
+            reply = await self._client.send(replace(call, authorization=value), call.origin)
+            self._heed(reply, ticket)
+        if reply.status == 401 and Origin.of(reply.url, "the URL") == call.origin:
+            self._site = site_of(call.origin, reply.peer)
+        return reply, value
+
+    def _heed(self, reply: Reply, ticket: int) -> None:
+        brake = brake_of(reply, datetime.now(UTC))
+        self._gate.heard(ticket, slow_down=brake is not None, retry_after=brake.retry_after if brake else None)
+        if warnings := reply.headers.get("warning"):
+            warn(self._settings.url.name, tuple(map(self.secrets.scrub, warnings)))
+
+    async def _find_origin(self) -> Origin:
+        *others, last = self._settings.url.origins()
+        for origin in others:
+            try:
+                return await self._ping(origin)
+            except (RegistryTLS, RegistryUnreachable) as error:
+                if certificate_cause(error) is not None:  # it does speak TLS: plain http would be a downgrade
+                    raise
+        return await self._ping(last)
+
+    async def _ping(self, origin: Origin) -> Origin:
+        reply = await self._ask_version(origin)
+        there = Origin.of(reply.url, "the URL")
+        if is_version_check(reply) and there == origin:
+            self.authorizations.begin(reply)
+            self._site = site_of(origin, reply.peer)
+            return origin
+        path = urlsplit(reply.url).path
+        if path.rstrip("/") != "/v2" or there != origin:
+            raise RegistryRejected(
+                f"{origin} redirects /v2/ to {there}{path}: there is no registry at this address; if it is over there, "
+                "write that as the registry's address",
+                failure=Failure.BROKEN_RESPONSE,
+            )
+        if reply.status in {200, 401}:
+            raise RegistryRejected(
+                f"{origin} answers {reply.status} to /v2/ with a web page: there is no registry at this address, or a "
+                "proxy before it wants a login",
+                failure=Failure.BROKEN_RESPONSE,
+            )
+        if reply.status == 404:
+            raise RegistryRejected(f"{origin} answers 404 to /v2/: there is no registry at this address")
+        raise error_of(reply, datetime.now(UTC))
+
+    async def _ask_version(self, origin: Origin) -> Reply:
+        async with self._gate.turn() as ticket:
+            reply = await self._client.send(Call("GET", f"{origin}/v2/"), origin)
+            self._heed(reply, ticket)
+        return reply
+
+    async def is_answering(self) -> bool:
+        """Whether the registry answers `/v2/` properly at the moment, with or without authorization. Raises nothing."""
+        if self._origin is None:
+            return False
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                reply = await self._ask_version(self._origin)
+                return is_version_check(reply) and Origin.of(reply.url, "the URL") == self._origin
+        except (RegistryError, TimeoutError):
+            return False
+
+    async def accepts_credentials(self, repository: str) -> bool:
+        """Whether the registry accepts what is configured for `repository` where none is asked for. Raises nothing."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                reply = await self.send(Call("GET", f"{await self.origin()}/v2/"), repository, ())
+        except (RegistryError, TimeoutError):
+            return False
+        is_known = self.authorizations.is_asked_for and self.authorizations.has_credentials(repository)
+        return reply.status == 200 and is_version_check(reply) and is_known
+
+    async def _fetch_token(self, request: TokenRequest) -> bytes:
+        registry = await self.origin()
+        realm = Origin.of(request.url, "the token service (realm)")
+        site = self._site if self._is_beside(realm, registry) else None
+        if site is None:
+            check_target(realm, registry, "the token service (realm)", self._settings.allowed_origins)
+        call = Call("GET", request.url, limit=MAX_TOKEN_ANSWER, authorization=request.authorization, origin=realm)
+        if request.form is not None:
+            call = replace(call, method="POST", headers=FORM, body=request.form, body_is_secret=True)
+        reply = await self._client.send(replace(call, site=site), registry)
+        if reply.status == 200:
+            return reply.body
+        if reply.status in {404, 405} and request.instead is not None:
+            return await self._fetch_token(request.instead)
+        error = error_of(reply, datetime.now(UTC))
+        if reply.status >= 500 or error.outage:
+            raise error
+        raise RegistryAuth(f"the token service of {registry} gives no token: {error}", failure=error.failure)
+
+    def _is_beside(self, realm: Origin, registry: Origin) -> bool:
+        """Whether `realm` is asked because it is of the registry's own site."""
+        is_own = (realm.host, realm.port) == (registry.host, registry.port)
+        return not is_own and realm not in self._settings.allowed_origins and bool(self._site and self._site.has(realm))
+
+
+def _is_refused(reply: Reply, sent: str | None) -> bool:
+    """Whether another authorization may help: a 401, a 403 to what has expired, or one to a request without any."""
+    if reply.status != 403 or has_expired(reply):
+        return reply.status in {401, 403}
+    return sent is None and brake_of(reply, datetime.now(UTC)) is None

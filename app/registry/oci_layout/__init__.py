@@ -1,0 +1,1 @@
+"""The image store: an OCI image layout on disk as a registry."""

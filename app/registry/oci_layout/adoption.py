@@ -1,0 +1,85 @@
+"""Marks the entries of index.json that something else than this version wrote: version 0.1.0, or another tool.
+
+Such an entry lists the top of an image only, and says nothing about which content its repository has. What it leads to
+at this moment becomes the content of its repository; what another repository gets later does not. Pure but for `Look`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from app.errors import RegistryFault
+from app.oci import Descriptor, Digest, Manifest
+from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
+from app.registry.oci_layout.index import LayoutIndex, Root
+
+MAX_WALKED = 10_000  # manifests read below one entry
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What adoption reads of the layout. `parsed` returns None for a manifest that is not there, and raises
+    RegistryFault for a damaged one; `blob_size` returns None for a blob that is not there."""
+
+    parsed: Callable[[Descriptor], Manifest | None]
+    blob_size: Callable[[Digest], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A manifest of the layout and its optional content that is there."""
+
+    manifest: Manifest
+    held: frozenset[Digest]
+
+
+def optional_content(manifest: Manifest) -> Iterator[Descriptor]:
+    """Yield what a manifest may lack: foreign layers with addresses, and children of an index that are no manifests.
+
+    A child that is a manifest is content of the repository only as an entry of its own."""
+    yield from (layer for layer in manifest.layers if layer.urls and layer.media_type in NON_DISTRIBUTABLE)
+    yield from (child for child in manifest.manifests if not is_manifest(child.media_type))
+
+
+def adopt(index: LayoutIndex, layout: Look) -> LayoutIndex:
+    """Return `index` with every readable entry marked, and an entry for each manifest below one that was not.
+
+    An entry whose manifest is damaged or missing stays as it is. Blocks."""
+    for repository, entries in list(index.repositories.items()):
+        for key, root in [(key, root) for key, root in entries.items() if root.held is None]:
+            index = _adopt_one(index, (repository, None if ":" in key else key), root, layout)
+    return index
+
+
+def _adopt_one(index: LayoutIndex, name: tuple[str, str | None], root: Root, layout: Look) -> LayoutIndex:
+    repository, tag = name
+    top: _Found | None = None
+    for found in _walk(root.descriptor, layout):
+        manifest = found.manifest
+        if manifest.descriptor.digest == root.digest:
+            top = found
+            continue
+        subject = None if manifest.subject is None else manifest.subject.digest
+        index = index.with_manifest(repository, None, (manifest.descriptor, subject), found.held)
+    if top is None:
+        return index
+    return index.with_manifest(repository, tag, (root.descriptor, root.subject), top.held)
+
+
+def _walk(top: Descriptor, layout: Look) -> Iterator[_Found]:
+    pending, seen = [top], set[Digest]()
+    while pending and len(seen) < MAX_WALKED:
+        descriptor = pending.pop()
+        if descriptor.digest in seen:
+            continue
+        seen.add(descriptor.digest)
+        try:
+            manifest = layout.parsed(descriptor)
+        except RegistryFault:
+            continue
+        if manifest is None:
+            continue
+        held = (content.digest for content in optional_content(manifest))
+        yield _Found(manifest, frozenset(digest for digest in held if layout.blob_size(digest) is not None))
+        pending.extend(child for child in manifest.manifests if is_manifest(child.media_type))

@@ -1,0 +1,280 @@
+"""The files of an OCI image layout on disk: blobs that appear whole or not at all, an index.json that is replaced in
+one step. Everything here blocks; `layout` calls it in threads."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import DigestMismatch, Failure, RegistryFault, SizeMismatch
+from app.oci import Digest
+from app.oci.digest import HEX_LENGTHS
+from app.registry.oci_layout.index import EMPTY_INDEX, MAX_INDEX_BYTES
+
+_INCOMING = ".incoming"
+PIECE = 1 << 20  # bytes that are read at once
+LOCK_WAIT = 30  # seconds; honest writers hold the lock for milliseconds, a stopped process for ever
+_LOCK_STEP = 0.01
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Which index.json it was: each is a new file, so equal stamps mean equal content."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn an OSError into a RegistryFault that says what to do. `doing`: `store a blob`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise RegistryFault(
+                f"no room left at the embedded destination to {doing}; free some and push again",
+                failure=Failure.OVERLOADED,
+            ) from None
+        raise RegistryFault(
+            f"the embedded destination could not {doing}: {error.strerror or error}; check its directory and push "
+            "again",
+            failure=Failure.OVERLOADED,
+        ) from None
+
+
+class LayoutFiles:
+    """One layout below `root`. Several threads and several processes may work in it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._incoming = root / _INCOMING
+
+    def prepare(self) -> None:
+        """Make what is missing and clear what a crash left behind. Raises RegistryFault."""
+        with disk_errors("open its directory"):
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for part in (_INCOMING, "blobs", *(f"blobs/{algorithm}" for algorithm in HEX_LENGTHS)):
+                (self.root / part).mkdir(mode=0o700, exist_ok=True)
+            self._clear_incoming()
+            with self.locked():
+                if not (self.root / "oci-layout").exists():
+                    self._replace("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+                if not (self.root / "index.json").exists():
+                    self._replace("index.json", EMPTY_INDEX)
+
+    def _clear_incoming(self) -> None:
+        for path in self._incoming.iterdir():
+            with suppress(FileNotFoundError):  # its writer may have finished just now
+                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+                try:
+                    if _locks(descriptor):  # else its writer is alive, in this process or another
+                        path.unlink()
+                finally:
+                    os.close(descriptor)
+
+    def blob_path(self, digest: Digest) -> Path:
+        return self.root / "blobs" / digest.algorithm / digest.encoded
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """Bytes; None where there is no such blob."""
+        with disk_errors("look for a blob"):
+            try:
+                return self.blob_path(digest).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`. Opened anew each time: blobs never change under their name, and a reader
+        that goes away leaves no file open."""
+        with disk_errors("read a blob"), self.blob_path(digest).open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, offset)
+
+    def fault_of(self, digest: Digest, size: int, *, read: bool) -> str | None:
+        """Return what is wrong with the file of a blob, None if it has `size` bytes; `read`: and its digest."""
+        found = self.blob_size(digest)
+        if found != size:
+            return "is not there" if found is None else f"has {found} of {size} bytes"
+        if not read:
+            return None
+        hasher = digest.hasher()
+        with disk_errors("read a blob"), self.blob_path(digest).open("rb", buffering=0) as file:
+            while piece := file.read(PIECE):
+                hasher.update(piece)
+        return None if hasher.hexdigest() == digest.encoded else "has other bytes"
+
+    def index_stamp(self) -> Stamp:
+        with disk_errors("look at its index.json"):
+            return Stamp.of((self.root / "index.json").stat())
+
+    def read_index(self) -> tuple[Stamp, bytes]:
+        with disk_errors("read its index.json"), (self.root / "index.json").open("rb") as file:
+            return Stamp.of(os.fstat(file.fileno())), file.read(MAX_INDEX_BYTES + 1)
+
+    def replace_index(self, raw: bytes) -> Stamp:
+        """Blobs are made durable under their names first: an index never outlives what it names. Call it locked."""
+        with disk_errors("write its index.json"):
+            for algorithm in HEX_LENGTHS:
+                _sync_directory(self.root / "blobs" / algorithm)
+            return self._replace("index.json", raw)
+
+    def _replace(self, name: str, raw: bytes) -> Stamp:
+        with self.incoming() as file:
+            file.write(raw)
+            stamp = file.rename(self.root / name)
+        _sync_directory(self.root)
+        return stamp
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One writer of index.json at a time, over all threads and processes; a dead one holds nothing."""
+        with disk_errors("lock itself"):
+            descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _wait_for_lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def incoming(self) -> Iterator[IncomingFile]:
+        file = IncomingFile(self._incoming)
+        try:
+            yield file
+        finally:
+            file.discard()
+
+    def new_blob(self, algorithm: str, size: int | None) -> BlobWriter:
+        """`size` in bytes, where it is known beforehand."""
+        return BlobWriter(self, IncomingFile(self._incoming), (algorithm, size))
+
+
+class IncomingFile:
+    """A file that has no name in the layout yet. Its lock tells a living writer's file from a dead one's.
+
+    The mutex is for cancellation: a cancelled task discards the file while its last write may still run in a thread,
+    and a closed descriptor's number may by then be another file's."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._mutex = threading.Lock()
+        self._descriptor: int | None = None
+        self._path = directory
+        self._discarded = False
+
+    def write(self, chunk: bytes) -> None:
+        with self._mutex:
+            view = memoryview(chunk)
+            descriptor = self._open()
+            while view:
+                view = view[os.write(descriptor, view) :]
+
+    def rename(self, path: Path) -> Stamp:
+        """Make the bytes durable, then give them their name."""
+        with self._mutex:
+            descriptor = self._open()
+            os.fsync(descriptor)
+            os.rename(self._path, path)
+            stamp = Stamp.of(os.fstat(descriptor))
+            self._descriptor = None
+            os.close(descriptor)
+            return stamp
+
+    def discard(self) -> None:
+        """Leave nothing of a file that was not renamed. May be called at any time, and again."""
+        with self._mutex:
+            self._discarded = True
+            if self._descriptor is not None:
+                with suppress(FileNotFoundError):
+                    self._path.unlink()
+                os.close(self._descriptor)
+                self._descriptor = None
+
+    def _open(self) -> int:
+        if self._discarded:
+            raise InterruptedError(errno.EINTR, "the push was given up")
+        while self._descriptor is None:
+            path = self._directory / secrets.token_hex(16)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            if _locks(descriptor) and os.fstat(descriptor).st_nlink:
+                self._path, self._descriptor = path, descriptor
+            else:  # somebody who is just opening the layout took it for a leftover before it was locked
+                os.close(descriptor)
+        return self._descriptor
+
+
+class BlobWriter:
+    """A blob on its way in: hashed while it is written, named by its digest at the end."""
+
+    def __init__(self, files: LayoutFiles, file: IncomingFile, announced: tuple[str, int | None]) -> None:
+        self._files = files
+        self._file = file
+        self._algorithm, self._announced = announced
+        self._hasher = hashlib.new(self._algorithm)
+        self._size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Raises SizeMismatch at the first byte too many."""
+        self._hasher.update(chunk)
+        self._size += len(chunk)
+        if self._announced is not None and self._size > self._announced:
+            raise SizeMismatch(f"a blob has more than the {self._announced} bytes that were announced")
+        with disk_errors("store a blob"):
+            self._file.write(chunk)
+
+    def finish(self, digest: Digest | None) -> tuple[Digest, int]:
+        """Store it, if it is what was announced. Raises SizeMismatch, DigestMismatch."""
+        found = Digest(self._algorithm, self._hasher.hexdigest())
+        if self._announced not in {None, self._size}:
+            raise SizeMismatch(f"blob {found} has {self._size} bytes where {self._announced} were announced")
+        if digest not in {None, found}:
+            raise DigestMismatch(f"a blob was announced as {digest}, its bytes have {found}")
+        with disk_errors("store a blob"):
+            self._file.rename(self._files.blob_path(found))
+        return found, self._size
+
+    def discard(self) -> None:
+        self._file.discard()
+
+
+def _wait_for_lock(descriptor: int) -> None:
+    for _ in range(round(LOCK_WAIT / _LOCK_STEP)):
+        if _locks(descriptor):
+            return
+        time.sleep(_LOCK_STEP)
+    raise RegistryFault(
+        f"the embedded destination has been locked by another process for {LOCK_WAIT} seconds; stop that process",
+        failure=Failure.OVERLOADED,
+    )
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,305 @@
+"""The embedded destination: the Registry port over one OCI image layout on disk, and its read side for pulling.
+
+Blobs lie once for all repositories of the layout, so `mount_blob` costs a look at the disk. A repository has what was
+pushed or mounted to it (`layout_holdings`): whoever may use one repository learns nothing of what the others hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import ArchiveError, DigestMismatch, RegistryFault, RegistryLost, RegistryRejected, SizeMismatch
+from app.oci import (
+    MAX_MANIFEST_BYTES,
+    Descriptor,
+    Digest,
+    Manifest,
+    parse_manifest,
+    parse_repository,
+    parse_tag,
+    referrer,
+    verify,
+)
+from app.oci.media_types import is_manifest
+from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
+from app.registry.oci_layout.adoption import Look, adopt, optional_content
+from app.registry.oci_layout.files import BlobWriter, LayoutFiles, Stamp
+from app.registry.oci_layout.index import LayoutIndex
+from app.registry.oci_layout.repository_blobs import Held, Holdings
+from app.registry.uploads.spare_session import SpareSession
+
+MAX_NAMED = 3  # missing digests that one message names
+
+
+@dataclass(slots=True, eq=False)
+class _Change:
+    """A manifest that waits for its line in index.json."""
+
+    repository: str
+    tag: str | None
+    manifest: tuple[Descriptor, Digest | None]
+    blobs: frozenset[Held]
+    held: frozenset[Digest]
+    written: bool = False
+
+
+class LayoutRegistry:
+    """Registry port over the layout at `root`, which is made if it is not there. Several instances, also in several
+    processes, may share one. Raises RegistryFault where the directory cannot be used."""
+
+    def __init__(self, root: Path) -> None:
+        self._files = LayoutFiles(root)
+        self._files.prepare()
+        self._turn = asyncio.Lock()
+        self._waiting: list[_Change] = []
+        self._holdings = Holdings(self._parsed)
+        self._held = self._load()
+
+    async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        found = await asyncio.to_thread(self._blob_size, parse_repository(repository), digest)
+        return found is not None and size in {None, found}
+
+    async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        await asyncio.to_thread(self._verify, parse_repository(repository), blob, read=read)
+
+    async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
+        return
+
+    async def mount_blob(
+        self,
+        repository: str,
+        digest: Digest,
+        source: str,
+        size: int | None = None,
+        spare: SpareSession | None = None,
+    ) -> bool:
+        parse_repository(repository)
+        if not await self.blob_exists(source, digest, size):
+            return False
+        self._holdings.arrived(repository, digest)
+        return True
+
+    async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
+        parse_repository(repository)
+        digest = content.digest
+        size = await self.blob_size(repository, digest) if digest is not None and content.may_be_there else None
+        if digest is not None and size is not None and size == content.size:
+            content.found()
+            return digest, size
+        writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
+        try:
+            await _written(content, writer)
+            await content.until_wanted()
+            blob = await asyncio.to_thread(writer.finish, content.digest)
+        finally:
+            await asyncio.to_thread(writer.discard)
+        self._holdings.arrived(repository, blob[0])
+        return blob
+
+    async def find_manifest(self, repository: str, reference: str) -> Digest | None:
+        found = await asyncio.to_thread(self._find, parse_repository(repository), reference)
+        return None if found is None else found.digest
+
+    async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
+        return await asyncio.to_thread(self._read, parse_repository(repository), reference)
+
+    async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
+        if config.size > MAX_CONFIG_BYTES:
+            raise RegistryRejected(f"{repository}: config {config.digest} has {config.size} bytes, which is no config")
+        if await self.blob_size(repository, config.digest) is None:
+            return None
+        raw = await self.read_blob(config.digest, 0, config.size + 1)
+        return check_config(config, raw, "the embedded destination")
+
+    async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
+        """Raises RegistryRejected where the bytes are not what `reference` or the descriptor says, or refer to content
+        that is not here. A `subject` may be missing (distribution-spec, "Pushing Manifests with Subject"), and so
+        may children of an index: nothing but a job pushes here, and its plan refuses what nobody allowed to lack."""
+        tag = _tag_of(reference, manifest[0])
+        change = await asyncio.to_thread(self._store, parse_repository(repository), tag, manifest)
+        # index.json is one file: whoever's turn it is writes the lines of all who wait
+        self._waiting.append(change)
+        try:
+            async with self._turn:
+                if not change.written:
+                    batch = [change, *(other for other in self._waiting if other is not change)]
+                    self._waiting.clear()
+                    await asyncio.to_thread(self._write, batch)
+        finally:
+            if change in self._waiting:
+                self._waiting.remove(change)
+        return change.manifest[1] is not None
+
+    async def repositories(self) -> list[str]:
+        """Sorted."""
+        return sorted((await asyncio.to_thread(self._index)).repositories)
+
+    async def tags(self, repository: str) -> list[str] | None:
+        """Sorted by code point; None where there is no such repository."""
+        index = await asyncio.to_thread(self._index)
+        return index.tags(repository) if repository in index.repositories else None
+
+    async def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """Bytes; None where the repository does not have the blob."""
+        return await asyncio.to_thread(self._blob_size, repository, digest)
+
+    async def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
+        """At most `size` bytes from `offset`; its digest was verified when it came. Raises RegistryFault."""
+        return await asyncio.to_thread(self._files.read_blob, digest, offset, size)
+
+    async def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        """The manifests of `repository` whose subject is `digest`, as distribution-spec lists them: with artifactType
+        and annotations of the manifest."""
+        return await asyncio.to_thread(self._referrers, repository, digest)
+
+    def _load(self) -> tuple[Stamp, LayoutIndex]:
+        stamp, raw = self._files.read_index()
+        try:
+            return stamp, adopt(LayoutIndex.parse(raw), Look(self._parsed, self._files.blob_size))
+        except ArchiveError as error:
+            raise RegistryFault(
+                f"the embedded destination cannot be read: {error}; mend index.json or move its directory away"
+            ) from None
+
+    def _index(self) -> LayoutIndex:
+        if self._files.index_stamp() != self._held[0]:
+            self._held = self._load()
+        return self._held[1]
+
+    def _blob_size(self, repository: str, digest: Digest) -> int | None:
+        return self._files.blob_size(digest) if self._has(repository, digest) else None
+
+    def _verify(self, repository: str, blob: Descriptor, *, read: bool) -> None:
+        has = self._has(repository, blob.digest)
+        fault = self._files.fault_of(blob.digest, blob.size, read=read) if has else "is not there"
+        if fault is not None:
+            raise RegistryLost(f"{repository}: blob {blob.digest} {fault}", blobs=(str(blob.digest),))
+
+    def _has(self, repository: str, digest: Digest) -> bool:
+        return self._holdings.has(repository, digest, self._index().roots(repository))
+
+    def _parsed(self, descriptor: Descriptor) -> Manifest | None:
+        """None where it is not there, as image-spec allows what a layout refers to."""
+        if self._files.blob_size(descriptor.digest) is None:
+            return None
+        with _damage():
+            return parse_manifest(self._load_manifest(descriptor), descriptor)
+
+    def _write(self, changes: list[_Change]) -> None:
+        with self._files.locked():
+            before = index = self._index()
+            for change in changes:
+                index = index.with_manifest(change.repository, change.tag, change.manifest, change.held)
+            if index is not before:
+                self._held = (self._files.replace_index(index.dump()), index)
+        for change in changes:
+            change.written = True
+            self._holdings.referred(change.blobs)
+
+    def _store(self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]) -> _Change:
+        descriptor, raw = manifest
+        try:
+            parsed = parse_manifest(raw, descriptor)
+        except (DigestMismatch, SizeMismatch) as error:
+            raise RegistryRejected(f"the embedded destination rejects a manifest: DIGEST_INVALID, {error}") from None
+        except ArchiveError as error:
+            raise RegistryRejected(f"the embedded destination rejects a manifest: MANIFEST_INVALID, {error}") from None
+        if not is_manifest(descriptor.media_type):
+            raise RegistryRejected(
+                "the embedded destination rejects a manifest: MANIFEST_INVALID, it takes image manifests and indexes, "
+                f"and {descriptor.media_type} is neither"
+            )
+        held = self._check_references(repository, parsed)
+        writer = self._files.new_blob(descriptor.digest.algorithm, descriptor.size)
+        try:
+            writer.write(raw)
+            writer.finish(descriptor.digest)
+        finally:
+            writer.discard()
+        subject = None if parsed.subject is None else parsed.subject.digest
+        referred = held.union(blob.digest for blob in parsed.blobs)
+        blobs = frozenset((repository, digest) for digest in referred)
+        return _Change(repository, tag, (descriptor, subject), blobs, held)
+
+    def _check_references(self, repository: str, manifest: Manifest) -> frozenset[Digest]:
+        """Return the optional content that the repository has. Raises RegistryRejected if it lacks other content."""
+        optional = {content.digest for content in optional_content(manifest)}
+        missing, held = [], set[Digest]()
+        for reference in (*manifest.blobs, *manifest.manifests):
+            size = self._blob_size(repository, reference.digest)
+            if size is None and reference.digest not in optional and not manifest.is_index:
+                missing.append(str(reference.digest))
+            elif size not in {None, reference.size}:
+                raise RegistryRejected(
+                    f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_INVALID, it "
+                    f"says that {reference.digest} has {reference.size} bytes, but it has {size}"
+                )
+            elif size is not None and reference.digest in optional:
+                held.add(reference.digest)
+        if missing:
+            more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+            raise RegistryRejected(
+                f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_BLOB_UNKNOWN, it "
+                f"refers to {', '.join(missing[:MAX_NAMED])}{more}, which is not there; push that first"
+            )
+        return frozenset(held)
+
+    def _find(self, repository: str, reference: str) -> Descriptor | None:
+        """Return what `reference` names in `repository`, if its bytes are here."""
+        root = self._index().find(repository, reference)
+        return None if root is None or self._files.blob_size(root.digest) is None else root.descriptor
+
+    def _read(self, repository: str, reference: str) -> StoredManifest | None:
+        descriptor = self._find(repository, reference)
+        if descriptor is None:
+            return None
+        return StoredManifest(descriptor.media_type, descriptor.digest, self._load_manifest(descriptor))
+
+    def _load_manifest(self, descriptor: Descriptor) -> bytes:
+        raw = self._files.read_blob(descriptor.digest, 0, MAX_MANIFEST_BYTES + 1)
+        with _damage():
+            verify(raw, descriptor, f"manifest {descriptor.digest}")
+        return raw
+
+    def _referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
+        found = {root.digest: root.descriptor for root in self._index().roots(repository) if root.subject == digest}
+        present = (found[key] for key in sorted(found) if self._files.blob_size(key) is not None)
+        return tuple(_as_referrer(descriptor, self._load_manifest(descriptor)) for descriptor in present)
+
+
+async def _written(content: BlobContent, writer: BlobWriter) -> None:
+    """A function of its own: nothing holds the last chunk when it returns, and many blobs may wait then."""
+    async for chunk in content.chunks():
+        await asyncio.to_thread(writer.write, chunk)
+        content.count_sent(len(chunk))
+
+
+def _tag_of(reference: str, descriptor: Descriptor) -> str | None:
+    """The tag that `reference` is; None where it is the digest of `descriptor`."""
+    if ":" not in reference:
+        return parse_tag(reference)
+    if reference != str(descriptor.digest):
+        raise RegistryRejected(
+            f"the embedded destination rejects a manifest: DIGEST_INVALID, it has {descriptor.digest}, not "
+            f"{reference:.200}"
+        )
+    return None
+
+
+def _as_referrer(descriptor: Descriptor, raw: bytes) -> Descriptor:
+    with _damage():
+        return referrer(parse_manifest(raw, descriptor))
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except ArchiveError as error:
+        raise RegistryFault(
+            f"the embedded destination holds damaged content: {error}; remove that file and push again"
+        ) from None

@@ -1,0 +1,68 @@
+"""Which blobs each repository of a layout has, though all of them lie in one place.
+
+A repository has what was pushed or mounted to it. A reference in a manifest gives it nothing: whoever knows a digest of
+another repository could read it otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from app.errors import RegistryFault
+from app.oci import Descriptor, Digest, Manifest
+from app.registry.oci_layout.adoption import optional_content
+from app.registry.oci_layout.index import Root
+
+Held = tuple[str, Digest]
+"""A repository and a blob that it has."""
+MAX_REMEMBERED = 200_000  # digests, about 30 MB; beyond that manifests are read again
+
+
+class Holdings:
+    """Knows the blobs of repositories. `parsed` reads a manifest of the layout: None if it is not there; it raises
+    RegistryFault for a damaged one."""
+
+    def __init__(self, parsed: Callable[[Descriptor], Manifest | None]) -> None:
+        self._parsed = parsed
+        self._arrived: set[Held] = set()
+        self._required: dict[Digest, frozenset[Digest]] = {}
+        self._remembered = 0
+
+    def arrived(self, repository: str, digest: Digest) -> None:
+        """Note a blob that came with this process and to which no manifest of the repository refers yet."""
+        self._arrived.add((repository, digest))
+
+    def referred(self, held: Iterable[Held]) -> None:
+        """Forget blobs to which a manifest of the repository now refers."""
+        self._arrived.difference_update(held)
+
+    def has(self, repository: str, digest: Digest, roots: Iterable[Root]) -> bool:
+        """Return whether `repository`, whose manifests are `roots`, has the blob."""
+        if (repository, digest) in self._arrived:
+            return True
+        return any(digest == root.digest or digest in self._content_of(root) for root in roots)
+
+    def _content_of(self, root: Root) -> frozenset[Digest]:
+        if root.held is None:  # nothing has been able to read it
+            return frozenset()
+        required = self._required_of(root.descriptor)
+        return required | root.held if root.held else required
+
+    def _required_of(self, descriptor: Descriptor) -> frozenset[Digest]:
+        """Return config and layers of a manifest that it cannot lack; nothing of one that is damaged or not there."""
+        known = self._required.get(descriptor.digest)
+        if known is not None:
+            return known
+        try:
+            manifest = self._parsed(descriptor)
+        except RegistryFault:
+            manifest = None
+        if manifest is None:
+            return frozenset()
+        optional = {content.digest for content in optional_content(manifest)}
+        required = frozenset(blob.digest for blob in manifest.blobs).difference(optional)
+        if self._remembered > MAX_REMEMBERED:
+            self._required.clear()
+            self._remembered = 0
+        self._required[descriptor.digest] = required
+        self._remembered += len(required)
+        return required

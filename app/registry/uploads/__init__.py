@@ -1,0 +1,1 @@
+"""Blob uploads to a registry: methods, sessions, resumption."""

@@ -1,0 +1,152 @@
+"""One blob on its way to a registry: the ladder of `profile`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from app.errors import RegistryError, RegistryFault, RegistryRejected
+from app.net.backoff import Pause
+from app.registry import BlobContent
+from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.responses import Reply
+from app.registry.uploads.body import Reading
+from app.registry.uploads.capabilities import Profile, Way, after_refusal, chunk_min_length, is_invalid, is_lost
+from app.registry.uploads.capability_file import LearntProfile
+from app.registry.uploads.session import SessionProgress, UploadSession
+from app.registry.uploads.start import Openings, Wanted
+from app.registry.uploads.stored_blobs import Blob, StoredBlobs
+from app.registry.uploads.transfer import RefusedError, Transfer, blob_of
+from app.registry.uploads.unverified_blobs import MARKED_SIZE, Doubt
+
+PULP = "x-registry-supports-signatures"  # Pulp says so in every answer; it keeps whatever a PUT with a body brings
+
+
+class Uploader:
+    """Sends blobs to one registry, and remembers what that teaches."""
+
+    def __init__(self, stored: StoredBlobs, gate: Gate, pause: Pause) -> None:
+        self.stored, self.gate = stored, gate
+        self.openings = Openings(stored)
+        self.progress = SessionProgress(stored.endpoint, pause)
+        self.learnt = LearntProfile(stored.endpoint.name, stored.endpoint.settings.profiles)
+
+    async def push(self, repository: str, content: BlobContent) -> Blob:
+        """Send one blob; its digest and size. Raises RegistryError and what the content raises."""
+        profile = await self.learnt.current()
+        reading = Reading(content, self.gate)
+        try:
+            return await _Upload(self, repository, reading, profile).run()
+        finally:
+            await reading.close()
+
+
+class _Upload:
+    def __init__(self, uploader: Uploader, repository: str, reading: Reading, profile: Profile) -> None:
+        self._uploader, self._endpoint = uploader, uploader.stored.endpoint
+        self._repository, self._content, self._reading = repository, reading.content, reading
+        self._profile = profile
+        self._doubt: Doubt | None = None
+        self._was_invalid = False
+
+    async def run(self) -> Blob:
+        refused: RegistryError | None = None
+        while True:
+            way = self._way()
+            if way is None:
+                raise refused or self._too_large()
+            if way is Way.MEASURE:
+                await self._reading.measure()
+                continue
+            try:
+                blob = await self._attempt(way)
+            except RefusedError as refusal:
+                refused = refusal.error
+                self._learn(refusal)
+                continue
+            await self._uploader.learnt.learn(self._profile)
+            return blob
+
+    def _way(self) -> Way | None:
+        """If content may turn out not to be wanted, its bytes go before the request that makes a blob of them. So they
+        do if there is a doubt about the blob: that request has its digest compared with what came."""
+        size, profile = self._content.size, self._profile
+        apart = profile
+        if not self._content.is_wanted:
+            apart = replace(profile, put=False)
+        elif self._doubt is not None and profile.patch:
+            apart = replace(profile, put=False, chunks=False)
+        return apart.way(size) or profile.way(size)
+
+    def _too_large(self) -> RegistryRejected:
+        """As an earlier blob has taught."""
+        return RegistryRejected(
+            f"{self._endpoint.name} takes no request of more than {self._profile.most} bytes, and no upload in chunks; "
+            f"{self._content.digest} has {self._content.size}. Raise the limit of the proxy before it"
+        )
+
+    def _learn(self, refusal: RefusedError) -> None:
+        """What to do otherwise. Raises what the refusal is, where that is nothing."""
+        reply = refusal.reply
+        if is_lost(reply, refusal.tried):
+            raise RegistryFault(f"{refusal.error}; the registry has lost the upload session") from None
+        learnt = after_refusal(self._profile, refusal.tried, reply)
+        if learnt is not None:
+            self._profile = learnt
+            return
+        if not is_invalid(reply) or self._was_invalid:
+            raise refusal.error from None
+        self._was_invalid = True  # damaged on the way, or stored by another push meanwhile: once more
+
+    async def _attempt(self, way: Way) -> Blob:
+        """In a session of its own, which is closed or cancelled in the end."""
+        stored = self._uploader.stored
+        started = await self._open()
+        if started is None:
+            return blob_of(self._content)
+        least = chunk_min_length(started.header("oci-chunk-min-length"))
+        session = UploadSession(await self._endpoint.location(started), least)
+        self._reading.furthest = 0
+        try:
+            await self._heed(started)
+            way = (self._way() if way is Way.PUT else None) or way
+            transfer = Transfer(stored, self._uploader.progress, self._repository, self._reading, self._profile)
+            blob = await transfer.deliver(session, way)
+        except asyncio.CancelledError:
+            await self._endpoint.abandon(self._repository, session.location)
+            raise
+        except BaseException:
+            self._endpoint.abandon_later(self._repository, session.location)
+            raise
+        await stored.check_sent(self._repository, blob, self._doubt or await self._doubt_of_sent(blob, started))
+        return blob
+
+    async def _doubt_of_sent(self, blob: Blob, started: Reply) -> Doubt | None:
+        """Pulp has one blob of a digest for all repositories, and keeps the first, though it is a part that another
+        client left: what is sent later is taken and changes nothing."""
+        digest, size = blob
+        is_shared = started.header(PULP) is not None and size >= MARKED_SIZE
+        return await self._uploader.stored.unproven.doubt_of(digest) or (Doubt.CUT if is_shared else None)
+
+    async def _open(self) -> Reply | None:
+        """The answer that has a session; None if the blob is there."""
+        unproven, digest = self._uploader.stored.unproven, self._content.digest
+        self._doubt = None if digest is None else await unproven.doubt_of(digest)
+        if (spare := self._content.spare) is not None and (opened := spare.take()) is not None:
+            return opened
+        may_be_there = self._content.may_be_there if self._doubt is None else self._doubt is Doubt.CUT
+        was_invalid = self._was_invalid and digest is not None
+        by_head = self._doubt is not None or was_invalid
+        wanted = Wanted(blob_of(self._content), by_head=by_head) if may_be_there or was_invalid else None
+        started, self._profile = await self._uploader.openings.open(self._repository, wanted, self._profile)
+        if started is None:
+            self._content.found()
+        return started
+
+    async def _heed(self, started: Reply) -> None:
+        """Learn from the answer that opened the session. This may wait, so the session has to be known by now."""
+        digest = self._content.digest
+        if digest is not None:
+            self._doubt = await self._uploader.stored.unproven.doubt_of(digest)
+        if started.header(PULP) is not None:
+            self._profile = replace(self._profile, put=False)

@@ -1,0 +1,177 @@
+"""A blob's content as the bodies of one or several requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from http import HTTPStatus
+
+from app.errors import SizeMismatch, TarmacError
+from app.net.client import Body
+from app.registry import BlobContent
+from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.responses import Reply, read_complaint
+
+OCTETS = {"Content-Type": "application/octet-stream"}
+NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")
+_OF_CONTENT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
+
+
+class Reading:
+    """Goes on where the last part ended; for any other place the content is read from its start and passed over up to
+    there, so that it still verifies all of its bytes."""
+
+    def __init__(self, content: BlobContent, gate: Gate) -> None:
+        self.content, self._gate = content, gate
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._held = b""
+        self._position = 0
+        self.furthest = 0  # bytes that have been given to anybody
+        self.counted = 0  # bytes of request bodies that the registry read, as far as is known; resent ones again
+        self._counted_before = 0  # the latest body
+        self._has_length = True  # the latest body
+        self.failure: TarmacError | OSError | None = None  # what ended a stream early
+        self._stopped = False
+        self._waiting: asyncio.Task[object] | None = None
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """All of the content. Where it fails or is to `stop`, the stream ends there and ends well, so that the registry
+        answers: distribution 2 cancels no session whose request broke off ("upload resumed at wrong offset"). What
+        failed stands in `failure`."""
+        self._counted_before, self._has_length = self.counted, False
+        pieces = self._pieces(0, None)
+        try:
+            while not self._stopped and (piece := await self._piece_of(pieces)):
+                yield piece
+                self.count(len(piece))
+        except (TarmacError, OSError) as error:
+            self.failure = error
+        finally:
+            await pieces.aclose()
+
+    def stop(self) -> None:
+        """End the stream after what has been given."""
+        self._stopped = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _piece_of(self, pieces: AsyncGenerator[bytes, None]) -> bytes:
+        """None of them is empty but the one after the last."""
+        self._waiting = asyncio.current_task()
+        try:
+            return await anext(pieces, b"")
+        except asyncio.CancelledError:
+            if not self._stopped or self._waiting is None:
+                raise
+            self._waiting.uncancel()  # it was meant for the content, not for the request
+            return b""
+        finally:
+            self._waiting = None
+
+    async def part(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes from `start` to `end` as the body of a request; None: to the content's end.
+
+        If the content is longer or shorter than its size, the part breaks off before its last byte, so that a
+        registry never sees a body that ends well. Raises SizeMismatch and what the content raises."""
+        self._counted_before, self._has_length = self.counted, True
+        pieces = self._pieces(start, end)
+        try:
+            async for piece in pieces:
+                yield piece
+                self.count(len(piece))  # whoever asks for the next piece has written this one
+        finally:
+            await pieces.aclose()
+
+    def count(self, size: int) -> None:
+        """Report `size` bytes of a request body that the registry read. Negative: bytes reported before that it did
+        not read."""
+        self.counted += size
+        self.content.count_sent(size)
+
+    def count_none(self) -> None:
+        """Report that the registry did not read the latest body."""
+        self.count(self._counted_before - self.counted)
+
+    def count_refusal(self, reply: Reply) -> None:
+        """Report what the registry read of a body that it refused. Content is refused when it has been read; what is
+        wrong with the request itself, such as its method, stated length or rights, is known before."""
+        is_of_request = 400 <= reply.status < 500 or reply.status == 501
+        if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not self._has_length:
+            return
+        if is_of_request and read_complaint(reply.body).code not in _OF_CONTENT:
+            self.count_none()
+
+    async def _pieces(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
+        if self._chunks is None or self._position != start:
+            await self._begin(start)
+        while end is None or self._position < end:
+            if not self._held and not await self._next():
+                break
+            room = len(self._held) if end is None else end - self._position
+            piece = self._held[: min(room, self._gate.slice or room)]
+            await self._check_end(self._position + len(piece), len(self._held) - len(piece))
+            self._held = self._held[len(piece) :]
+            self._position += len(piece)
+            self.furthest = max(self.furthest, self._position)
+            await self._gate.spend(len(piece))
+            yield piece
+        self._check_length(end)
+
+    async def take(self, start: int, count: int) -> bytes:
+        """Return at most `count` bytes from `start`, as the body of one request; fewer at the end."""
+        return b"".join([piece async for piece in self.part(start, start + count)])
+
+    async def measure(self) -> None:
+        """Read all of it, for the digest and the size that it has then."""
+        await self._begin(0)
+        while await self._next():
+            pass
+        await self.close()
+
+    async def close(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+
+    async def _begin(self, start: int) -> None:
+        await self.close()
+        self._chunks, self._held, self._position = self.content.chunks(), b"", 0
+        while self._position < start and await self._next():
+            passed = min(len(self._held), start - self._position)
+            self._held = self._held[passed:]
+            self._position += passed
+
+    async def _next(self) -> bool:
+        assert self._chunks is not None
+        async for chunk in self._chunks:
+            if chunk:
+                self._held = chunk
+                return True
+        return False
+
+    async def _check_end(self, position: int, left: int) -> None:
+        """Before the last byte is given: that it is the last, which also lets the content finish its own checks."""
+        size = self.content.size
+        if size is None or position < size:
+            return
+        if left or await self._next():
+            raise SizeMismatch(f"blob {self.content.digest} has more than the {size} bytes it is described with")
+
+    def _check_length(self, end: int | None) -> None:
+        size = self.content.size
+        if size is not None and self._position < (size if end is None else min(end, size)):
+            raise SizeMismatch(
+                f"blob {self.content.digest} has {self._position} bytes where its descriptor says {size}"
+            )
+
+
+def whole(reading: Reading, size: int) -> tuple[dict[str, str], bytes | Body]:
+    return {**OCTETS, "Content-Length": str(size)}, part_of(reading, 0, size)
+
+
+def part_of(reading: Reading, start: int, end: int) -> Body:
+    return lambda: reading.part(start, end)
+
+
+def ranged(start: int, end: int) -> dict[str, str]:
+    return {**OCTETS, "Content-Length": str(end - start), "Content-Range": f"{start}-{end - 1}"}

@@ -1,0 +1,114 @@
+"""What registries have taught, kept over restarts in a small file. It may be lost at any time, and costs some refused
+requests once more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from app.errors import ArchiveError
+from app.oci import strict_json
+from app.registry.uploads.capabilities import SMALLEST_CHUNK, Profile
+
+MOST_PROFILES = 1_000  # registries; those that taught something longest ago go
+MAX_FILE = 1 << 20  # bytes; a thousand profiles have a fifth of it
+LONGEST_SKEW = 86_400.0  # seconds; what was learnt later than that was learnt while the clock was ahead
+GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised, a registry renewed: then everything is tried again
+_WAYS = ("ask", "put", "patch", "chunks", "stream")
+_MEMBERS = frozenset({*_WAYS, "most", "learnt"})
+_LATER_WAYS = ("mount",)  # files of 0.1.0 have none of them
+_log = logging.getLogger(__name__)
+
+Entry = Mapping[str, Any]
+
+
+class ProfileFile:
+    """Profiles by registry (host[:port]). Never fails: what cannot be read or kept is learnt again."""
+
+    def __init__(self, file: Path, now: Callable[[], float] = time.time) -> None:
+        self._file, self._now = file, now
+        self._lock = asyncio.Lock()
+
+    async def recall(self, registry: str) -> Profile:
+        async with self._lock:
+            entry = (await asyncio.to_thread(self._read)).get(registry)
+        known = {name: value for name, value in (entry or {}).items() if name != "learnt"}
+        return Profile(**known)
+
+    async def remember(self, registry: str, profile: Profile) -> None:
+        async with self._lock:
+            await asyncio.to_thread(self._keep, registry, profile)
+
+    def _read(self) -> dict[str, Entry]:
+        """Those that are whole and not too old."""
+        try:
+            with self._file.open("rb") as opened:
+                document = strict_json(opened.read(MAX_FILE + 1), what=str(self._file), limit=MAX_FILE)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ArchiveError) as error:
+            _log.warning("what was learnt of registries cannot be used: %s: %s", self._file, error)
+            return {}
+        entries = document if isinstance(document, dict) else {}
+        oldest, newest = self._now() - GOOD_FOR, self._now() + LONGEST_SKEW
+        return {
+            name: entry for name, entry in entries.items() if _is_whole(entry) and oldest < entry["learnt"] <= newest
+        }
+
+    def _keep(self, registry: str, profile: Profile) -> None:
+        entries = self._read()
+        entries[registry] = {**asdict(profile), "learnt": self._now()}
+        newest = sorted(entries.items(), key=lambda each: each[1]["learnt"])[-MOST_PROFILES:]
+        beside = self._file.with_name(f"{self._file.name}.{os.getpid()}.new")
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            beside.write_text(json.dumps(dict(newest), indent=1), encoding="utf-8")
+            beside.replace(self._file)
+        except OSError as error:
+            _log.warning("what was learnt of registries cannot be kept: %s: %s", self._file, error)
+
+
+class LearntProfile:
+    """The profile of one registry while it is in use; `file` keeps it (None: nothing does)."""
+
+    def __init__(self, registry: str, file: ProfileFile | None) -> None:
+        self.known = Profile()
+        self._registry, self._file = registry, file
+        self._recalling = asyncio.Lock()
+        self._is_recalled = file is None
+
+    async def current(self) -> Profile:
+        """Return what is known. All who ask wait until the file has been read once."""
+        if not self._is_recalled:
+            async with self._recalling:
+                if self._file is not None and not self._is_recalled:
+                    self.known = self.known.joined(await self._file.recall(self._registry))
+                    self._is_recalled = True
+        return self.known
+
+    async def learn(self, profile: Profile) -> None:
+        """What has been found to lead to a blob that is stored."""
+        joined = self.known.joined(profile)
+        if joined == self.known:
+            return
+        self.known = joined
+        if self._file is not None:
+            await self._file.remember(self._registry, joined)
+
+
+def _is_whole(entry: object) -> bool:
+    """Whether it is what `_keep` writes; a file of another version is no error."""
+    if not isinstance(entry, dict) or set(entry) - {*_LATER_WAYS} != _MEMBERS:
+        return False
+    if not isinstance(entry["learnt"], int | float):
+        return False
+    most = entry["most"]
+    is_size = most is None or (type(most) is int and most >= SMALLEST_CHUNK)
+    return is_size and all(isinstance(entry.get(way, True), bool) for way in (*_WAYS, *_LATER_WAYS))

@@ -1,0 +1,71 @@
+"""Blobs that are made present in one repository from another one, at a registry that can."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+
+from app.errors import RegistryError
+from app.net.client import Call
+from app.oci import Digest
+from app.registry.distribution.endpoints import mounting
+from app.registry.uploads.capability_file import LearntProfile
+from app.registry.uploads.spare_session import SpareSession
+from app.registry.uploads.stored_blobs import StoredBlobs
+
+MOST_REFUSED = 2  # in a row, of blobs that the registry is known to have where they were to be mounted from
+MOST_FAILED = 2  # in a row, with 5xx
+PASSED_OVER = 20  # mounts that are not asked for then: the registry may be away, or fail at mounts alone
+_REFUSALS = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED})
+
+
+class Mounts:
+    """At one registry. One that refuses to mount what it is known to have is not asked again, nor whether it has a blob
+    by the request that would mount it."""
+
+    def __init__(self, stored: StoredBlobs, learnt: LearntProfile) -> None:
+        self._stored, self._endpoint, self._learnt = stored, stored.endpoint, learnt
+        self._refused = self._failed = self._passed_over = 0
+        self._works = False
+
+    async def mount(
+        self, repository: str, digest: Digest, source: str, size: int | None, spare: SpareSession | None
+    ) -> bool:
+        """Return whether the blob is there now. A session that the registry opens instead goes to `spare`. No refusal
+        is fatal."""
+        if not await self._is_possible():
+            return False
+        call = Call("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
+        try:
+            reply = await self._endpoint.send_opening(call, repository, f"repository:{source}:pull")
+            if reply.status == HTTPStatus.ACCEPTED:
+                cancel = partial(self._endpoint.abandon_later, repository, await self._endpoint.location(reply))
+                if spare is None:
+                    cancel()
+                else:
+                    spare.give(reply, cancel)
+            await self._learn(reply.status, is_there=self._stored.is_proved(source, digest))
+            is_mounted = reply.status == HTTPStatus.CREATED
+            return is_mounted and (size is None or await self._stored.confirm(repository, (digest, size)))
+        except RegistryError:
+            return False
+
+    async def _is_possible(self) -> bool:
+        if self._failed >= MOST_FAILED:
+            self._passed_over += 1
+            if self._passed_over <= PASSED_OVER:
+                return False
+            self._passed_over, self._failed = 0, MOST_FAILED - 1
+        return (await self._learnt.current()).mount
+
+    async def _learn(self, status: int, *, is_there: bool) -> None:
+        """`is_there`: whether the registry is known to have the blob where it was to be mounted from."""
+        is_answer = status < HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.NOT_IMPLEMENTED
+        self._failed = 0 if is_answer else self._failed + 1
+        if status == HTTPStatus.CREATED:
+            self._works, self._refused = True, 0
+        elif status in _REFUSALS and is_there:
+            self._refused += 1
+        if status == HTTPStatus.NOT_IMPLEMENTED or (self._refused >= MOST_REFUSED and not self._works):
+            await self._learnt.learn(replace(await self._learnt.current(), mount=False, ask=False))

@@ -1,0 +1,39 @@
+"""An upload session that was opened where a blob was to be mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from app.registry.distribution.responses import Reply
+
+
+class SpareSession:
+    """For the push of the blob that follows. Use it in `with`: at the end a session that was not taken is cancelled."""
+
+    def __init__(self) -> None:
+        self._held: tuple[Reply, Callable[[], None]] | None = None
+
+    def give(self, opened: Reply, cancel: Callable[[], None]) -> None:
+        """Keep the answer that opened the session. `cancel` must not wait."""
+        self._end()
+        self._held = opened, cancel
+
+    def take(self) -> Reply | None:
+        """Return the answer, once."""
+        held, self._held = self._held, None
+        return None if held is None else held[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._held is not None:
+            self._held[1]()
+            self._held = None

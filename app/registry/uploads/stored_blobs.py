@@ -1,0 +1,205 @@
+"""What a registry says of the blobs that it has, and how far it is believed. Presence is not integrity: a registry may
+keep what arrived of a request that was cut off, under the digest of the whole."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from app.errors import RegistryError, RegistryLost
+from app.net.client import Call
+from app.net.warnings import note
+from app.oci import Digest
+from app.registry.distribution.endpoints import Endpoint, expect, is_absent, refuse_page
+from app.registry.distribution.responses import Reply, error_of
+from app.registry.uploads.unverified_blobs import Doubt, UnprovenBlobs
+
+READ_AT_ONCE = 4  # blobs of one registry that are read back; each holds some MiB
+MAX_PROVED = 10_000  # blobs that are remembered to be whole
+PIECE = 1 << 20  # bytes that are hashed at once, in a thread
+_FIRST_BYTE = {"Range": "bytes=0-0"}
+_CONTENT_RANGE = re.compile(r"bytes (?:\d{1,19}-\d{1,19}|\*)/(\d{1,19})")
+
+Blob = tuple[Digest, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """`is_there`: None if the registry does not say. `size` in bytes: None if it does not say. `digest`: that of its
+    bytes, if they were read."""
+
+    is_there: bool | None
+    size: int | None = None
+    digest: Digest | None = None
+
+
+ABSENT = Stated(False)
+
+
+class StoredBlobs:
+    """Those of one registry."""
+
+    def __init__(self, endpoint: Endpoint, unproven: UnprovenBlobs) -> None:
+        self.endpoint, self.unproven = endpoint, unproven
+        self._proved: dict[Digest, set[str]] = {}  # in which repositories
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def has(self, repository: str, digest: Digest, size: int | None = None) -> bool:
+        """Return whether a push may rely on the blob. One of another size than `size` is not there. One whose size the
+        registry does not state is, unless a request of ours with its bytes was cut off."""
+        doubt = None if size is None else await self.unproven.doubt_of(digest)
+        if doubt is Doubt.LOST:
+            return False
+        stated = await self._state(repository, digest)
+        if stated.is_there and size and (stated.size == 0 or (doubt and stated.size is None)):
+            stated = await self._measure(repository, digest)  # 0: what some servers say of the body of every HEAD
+        if not stated.is_there or size is None:
+            return bool(stated.is_there)
+        if stated.size is not None and stated.size != size:
+            self.unproven.add(digest, Doubt.CUT)
+            return False
+        if stated.size == size:
+            self._prove(repository, digest)
+        return stated.size == size or doubt is None
+
+    def is_proved(self, repository: str, digest: Digest) -> bool:
+        """Return whether the blob was seen there, or sent there, by this process."""
+        return repository in self._proved.get(digest, ())
+
+    async def confirm(self, repository: str, blob: Blob) -> bool:
+        """Return whether the blob is there, after an answer that says so and does not state its size."""
+        if blob[0] not in self._proved:
+            return await self.has(repository, *blob)
+        self._prove(repository, blob[0])
+        return True
+
+    async def check_sent(self, repository: str, blob: Blob, doubt: Doubt | None) -> None:
+        """The registry has taken `blob`. If there was a `doubt` about what it has under the digest, look at it. Raises
+        RegistryLost."""
+        if doubt is not None:
+            await self.verify(repository, blob, read=doubt is Doubt.LOST, is_certain=True)
+        self._prove(repository, blob[0])
+
+    async def verify(self, repository: str, blob: Blob, *, read: bool, is_certain: bool = False) -> None:
+        """Raise RegistryLost unless the registry has `blob`, with its size; with `read`, read it back and compare the
+        digest. `is_certain`: also if the registry does not state its size. A notice says so if the registry does not
+        let us see."""
+        digest, size = blob
+        stated = await self._read_back(repository, blob) if read else await self._size_of(repository, blob)
+        if is_certain and stated == Stated(True):
+            stated = await self._read_back(repository, blob)
+        if stated.is_there is None:
+            note(f"{repository}: blob {digest} cannot be verified; the registry does not let this account read it")
+        elif not stated.is_there or stated.size not in {None, size} or stated.digest not in {None, digest}:
+            self._proved.pop(digest, None)
+            self.unproven.add(digest, Doubt.LOST)
+            raise RegistryLost(_loss(repository, blob, stated), blobs=(str(digest),))
+        elif stated.digest == digest or await self.unproven.doubt_of(digest) is not Doubt.LOST:
+            self._prove(repository, digest)
+
+    async def _size_of(self, repository: str, blob: Blob) -> Stated:
+        digest, size = blob
+        stated = await self._state(repository, digest, is_proof=True)
+        return await self._measure(repository, digest) if stated.is_there and size and not stated.size else stated
+
+    def _prove(self, repository: str, digest: Digest) -> None:
+        self.unproven.remove(digest)
+        self._proved.setdefault(digest, set()).add(repository)
+        if len(self._proved) > MAX_PROVED:
+            del self._proved[next(iter(self._proved))]
+
+    async def _state(self, repository: str, digest: Digest, *, is_proof: bool = False) -> Stated:
+        """Ask by HEAD. A storage that the registry redirects to may take signed GETs alone, so it is asked again by
+        GET. So is a registry, for a proof: some refuse a HEAD for what is not there."""
+        url = await self._url(repository, digest)
+        reply = await self.endpoint.send(Call("HEAD", url), repository)
+        if reply.status == 200:
+            refuse_page(reply)
+            return Stated(True, _length(reply))
+        if reply.status == 404:
+            return ABSENT
+        if is_proof or reply.url != url:
+            return await self._measure(repository, digest)
+        if is_absent(reply):  # then the POST's answer says in words what is wrong
+            return ABSENT
+        expect(reply, frozenset({200}))
+        return ABSENT
+
+    async def _measure(self, repository: str, digest: Digest) -> Stated:
+        """Ask by GET for the first byte, and read no more if all of them come."""
+
+        async def take(chunk: bytes) -> bool:
+            return len(chunk) <= 1
+
+        call = Call("GET", await self._url(repository, digest), _FIRST_BYTE, take=take)
+        reply = await self.endpoint.send(call, repository)
+        ranged = _CONTENT_RANGE.fullmatch(reply.header("content-range") or "")
+        if reply.status == 200:
+            refuse_page(reply)
+        if reply.status in {206, 416}:
+            return Stated(True, int(ranged[1]) if ranged else None)
+        return Stated(True, _length(reply)) if reply.status == 200 else _unread(reply)
+
+    async def _read_back(self, repository: str, blob: Blob) -> Stated:
+        hashing = _Hashing(blob)
+        async with self._reading:
+            call = Call("GET", await self._url(repository, blob[0]), take=hashing.take)
+            reply = await self.endpoint.send(call, repository)
+            if reply.status != 200:
+                return _unread(reply)
+            found = await hashing.finish()
+        return Stated(True, hashing.size, found)
+
+    async def _url(self, repository: str, digest: Digest) -> str:
+        return await self.endpoint.url(repository, f"blobs/{digest}")
+
+
+class _Hashing:
+    """Takes a blob as it comes in, one byte more than it should have at the most."""
+
+    def __init__(self, blob: Blob) -> None:
+        self._digest, self._most = blob
+        self._hasher = self._digest.hasher()
+        self._held = bytearray()
+        self.size = 0
+
+    async def take(self, chunk: bytes) -> bool:
+        self._held += chunk
+        self.size += len(chunk)
+        if len(self._held) >= PIECE:
+            await self._hash()
+        return self.size <= self._most
+
+    async def finish(self) -> Digest:
+        await self._hash()
+        return Digest(self._digest.algorithm, self._hasher.hexdigest())
+
+    async def _hash(self) -> None:
+        held, self._held = bytes(self._held), bytearray()
+        await asyncio.to_thread(self._hasher.update, held)
+
+
+def _loss(repository: str, blob: Blob, stated: Stated) -> str:
+    digest, size = blob
+    if not stated.is_there:
+        return f"the registry took {digest} in {repository} and does not have it"
+    found = "other bytes" if stated.size == size else f"{stated.size} of {size} bytes"
+    return f"{repository}: the registry has {found} under {digest}; it has to be deleted there"
+
+
+def _unread(reply: Reply) -> Stated:
+    """What follows from an answer that has no bytes. Raises what may pass by itself."""
+    if reply.status == 404:
+        return ABSENT
+    error: RegistryError = error_of(reply, datetime.now(UTC))
+    if error.retryable and reply.status != HTTPStatus.NOT_IMPLEMENTED:
+        raise error
+    return Stated(None)
+
+
+def _length(reply: Reply) -> int | None:
+    stated = reply.header("content-length") or ""
+    return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 20 else None

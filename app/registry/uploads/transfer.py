@@ -1,0 +1,193 @@
+"""The bytes of one blob on their way into one upload session, also after a connection broke."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from app.errors import Internal, RegistryError
+from app.net.cancellation import carried_out
+from app.net.client import Body, Call
+from app.net.urls import with_digest
+from app.registry import BlobContent
+from app.registry.distribution.digest_headers import WrongDigest, compare
+from app.registry.distribution.endpoints import refuse_page
+from app.registry.distribution.responses import Reply, error_of
+from app.registry.uploads.body import NO_BODY, OCTETS, Reading, part_of, ranged, whole
+from app.registry.uploads.capabilities import Profile, Tried, Way, is_too_large
+from app.registry.uploads.session import RangeRefused, SessionProgress, UploadSession
+from app.registry.uploads.stored_blobs import Blob, StoredBlobs
+from app.registry.uploads.unverified_blobs import Doubt
+
+WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
+MOST_FRUITLESS = 2  # times a session is gone on with that has not gained WORTH_ASKING bytes since
+_TAKEN = frozenset({200, 201, 202, 204})  # a PATCH: ECR says 201, others 204
+_STORED = frozenset({200, 201, 204})
+
+
+class RefusedError(Exception):
+    """The registry does not take this request, and asking again would not change its mind."""
+
+    def __init__(self, reply: Reply, error: RegistryError, tried: Tried) -> None:
+        super().__init__()
+        self.reply, self.error, self.tried = reply, error, tried
+
+
+class Transfer:
+    """Into one session at a time. `profile` as far as it is known when the transfer begins."""
+
+    def __init__(
+        self, stored: StoredBlobs, progress: SessionProgress, repository: str, reading: Reading, profile: Profile
+    ) -> None:
+        self._stored, self._endpoint, self._progress = stored, stored.endpoint, progress
+        self._repository, self._content, self._reading = repository, reading.content, reading
+        self._profile = profile
+        self._cleanup = self._endpoint.settings.timeouts.cleanup
+        self._streamed = False
+
+    async def deliver(self, session: UploadSession, way: Way) -> Blob:
+        fruitless = 0
+        while True:
+            began, counted = session.offset, self._reading.counted
+            try:
+                return await self._send(session, way)
+            except RegistryError as error:
+                if not error.retryable or self._reading.furthest < WORTH_ASKING:
+                    raise
+                held = await self._progress.ask(self._repository, session, self._reading)
+                if held is None:
+                    return await self._stored_after_all(error)
+                if isinstance(error, RangeRefused):
+                    held = self._progress.correct(session, held)
+                # its own word of what it read, where the connection broke with bytes on their way
+                self._reading.count(max(held - began, 0) - (self._reading.counted - counted))
+                fruitless += held - began < WORTH_ASKING
+                if fruitless > MOST_FRUITLESS:
+                    raise
+                session.offset, session.resumed = held, True
+                way = self._profile.rest(self._content.size, held)
+
+    async def _send(self, session: UploadSession, way: Way) -> Blob:
+        """From what the session holds to its end."""
+        size = self._content.size
+        if way is Way.PUT and size is not None:
+            return await self._close(session, way, size)
+        if size is None or session.offset < size:
+            await (self._send_chunks(session) if way is Way.CHUNKS else self._patch_rest(session, way))
+        return await self._close(session, way, 0)
+
+    async def _patch_rest(self, session: UploadSession, way: Way) -> None:
+        size, start = self._content.size, session.offset
+        headers = dict(OCTETS)
+        if size is not None:
+            headers["Content-Length"] = str(size - start)
+            if session.resumed:
+                headers["Content-Range"] = f"{start}-{size - 1}"
+        self._streamed = size is None and start == 0  # also when the size is known before all of it is sent
+        body = self._reading.stream if self._streamed else lambda: self._reading.part(start, size)
+        try:
+            await self._patch(session, headers, body, way)
+        finally:
+            self._streamed = False
+        session.offset = self._content.size or self._reading.furthest
+
+    async def _send_chunks(self, session: UploadSession) -> None:
+        """A chunk of content whose size is not known yet is held in memory, for its length must be said first."""
+        size = self._content.size
+        most = self._profile.chunk(size, self._endpoint.settings.chunk_bytes, session.least)
+        while size is None or session.offset < size:
+            start = session.offset
+            if size is None:
+                data = await self._reading.take(start, most)
+                if not data:
+                    return
+                end, body = start + len(data), data
+                await self._patch(session, ranged(start, end), body, Way.CHUNKS)
+            else:
+                end = min(start + most, size)
+                part = part_of(self._reading, start, end)
+                await self._patch(session, ranged(start, end), part, Way.CHUNKS)
+            session.offset = end
+
+    async def _patch(self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
+        await carried_out(self._patched(session, headers, body, way), self._wind_up, self._cleanup)
+
+    async def _patched(self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
+        reply = await self._endpoint.send(Call("PATCH", session.location, headers, body=body), self._repository)
+        if reply.status in _TAKEN and reply.header("location") is not None:
+            session.location = await self._endpoint.location(reply)
+        if self._reading.failure is not None:
+            raise self._reading.failure
+        length = headers.get("Content-Length")
+        self._take(reply, _TAKEN, Tried(way, self._reading.furthest if length is None else int(length)))
+
+    def _wind_up(self) -> bool:
+        """Whether the request under way can be brought to its end: its body is a stream, or has been given."""
+        size, given = self._content.size, self._reading.furthest
+        if size is not None and not self._streamed:
+            return given >= size
+        if given:
+            self._reading.stop()
+        return given > 0
+
+    async def _close(self, session: UploadSession, way: Way, size: int) -> Blob:
+        """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
+        await self._content.until_wanted()
+        blob = blob_of(self._content)
+        headers, body = NO_BODY if way is not Way.PUT else whole(self._reading, size)
+        call = Call("PUT", with_digest(session.location, blob[0]), headers, body=body)
+        reply = await (self._sent_whole(call, blob) if way is Way.PUT else self._carried_out(call))
+        self._take(reply, _STORED, Tried(way, size))
+        try:
+            compare(reply, blob[0])
+        except WrongDigest:
+            self._stored.unproven.add(blob[0], Doubt.LOST)
+            raise
+        return blob
+
+    async def _sent_whole(self, call: Call, blob: Blob) -> Reply:
+        """If the request is cut off, what the registry has under the digest proves nothing: some keep what has come of
+        it. So does a proxy that answers for a registry which it has sent a part."""
+        unproven, is_cut = self._stored.unproven, True
+        await unproven.begin(*blob)
+        try:
+            reply = await self._carried_out(call)
+            is_cut = _may_pass(reply)
+            return reply
+        finally:
+            unproven.end(*blob, is_cut=is_cut)
+
+    async def _carried_out(self, call: Call) -> Reply:
+        return await carried_out(self._endpoint.send(call, self._repository), self._wind_up, self._cleanup)
+
+    def _take(self, reply: Reply, good: frozenset[int], tried: Tried) -> None:
+        if reply.status in good:
+            refuse_page(reply)
+            return
+        self._reading.count_refusal(reply)
+        error = error_of(reply, datetime.now(UTC))
+        if reply.status in {401, 403} or _may_pass(reply):
+            raise error
+        if reply.status == 416 and not is_too_large(reply):  # it holds more or less than we think: it can be asked
+            raise RangeRefused(f"{error}; the registry holds another part of the upload than was sent")
+        raise RefusedError(reply, error, tried)
+
+    async def _stored_after_all(self, error: RegistryError) -> Blob:
+        """A session that is gone may have been closed by the very request whose answer was lost."""
+        digest, size = self._content.digest, self._content.size
+        all_given = digest is not None and size is not None and self._reading.furthest >= size
+        if all_given and await self._stored.has(self._repository, *blob_of(self._content)):
+            return blob_of(self._content)
+        raise error
+
+
+def blob_of(content: BlobContent) -> Blob:
+    """Return digest and size of content that has been read, or whose digest is known."""
+    digest, size = content.digest, content.size
+    if digest is None or size is None:
+        raise Internal("content was read to its end and yet has no digest and size")
+    return digest, size
+
+
+def _may_pass(reply: Reply) -> bool:
+    """Whether the same request may succeed later; 501 is a refusal of this kind of request."""
+    return reply.status >= 400 and reply.status != 501 and error_of(reply, datetime.now(UTC)).retryable

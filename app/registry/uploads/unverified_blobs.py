@@ -1,0 +1,173 @@
+"""Blobs of one registry whose presence proves nothing: a request of ours with their bytes was cut off, or they were
+found missing or damaged. A registry may keep a part of a blob under the digest of the whole, and say that it has it.
+
+A file marks each blob while a request with all of its bytes is under way. The files outlive a process that is killed,
+and are read by other processes that share the directory."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from app.errors import MalformedArchive
+from app.net.backoff import REAL, Pause
+from app.oci import Digest
+
+MARKED_SIZE = 64 << 10  # bytes; what is smaller is in the hands of the system when the request begins
+FRESH_SECONDS = 1.0  # after which the files of other processes are looked for again
+MAX_MARKS = 10_000
+MAX_AGE_SECONDS = 30 * 86_400.0  # of a file; until then its blob has been sent again, or nobody wants it
+_log = logging.getLogger(__name__)
+
+
+class Doubt(StrEnum):
+    """CUT: a request was cut off; the blob is there if it has its size. LOST: it was found missing or damaged; it is
+    there when it has been sent again and read back."""
+
+    CUT = "cut"
+    LOST = "lost"
+
+
+class UnprovenBlobs:
+    """`folder` is made with the first mark. None: nothing outlives this process."""
+
+    def __init__(
+        self, folder: Path | None, registry: str, pause: Pause = REAL, now: Callable[[], float] = time.time
+    ) -> None:
+        self._folder, self._pause, self._now = folder, pause, now
+        self._prefix = hashlib.sha256(registry.encode()).hexdigest()[:16]
+        self._own: dict[Digest, Doubt] = {}
+        self._marked: Mapping[Digest, Doubt] = {}  # by others, or before this process began
+        self._looked_at: float | None = None
+        self._looking = asyncio.Lock()
+        self._under_way: Counter[Digest] = Counter()
+        self._sent: set[Digest] = set()  # those under way since it was looked for marks of others
+        self._writing: dict[Digest, asyncio.Task[None]] = {}
+
+    async def doubt_of(self, digest: Digest) -> Doubt | None:
+        """Return why the blob is not believed to be there, None if it is."""
+        await self._look()
+        return self._own.get(digest) or self._marked.get(digest)
+
+    async def begin(self, digest: Digest, size: int) -> None:
+        """A request with all bytes of the blob is about to be sent; call `end` when it has ended."""
+        self._under_way[digest] += 1
+        self._sent.add(digest)
+        if self._folder is not None and size >= MARKED_SIZE:
+            # others wait for the same write: a push that is cancelled must not cancel it
+            await asyncio.shield(self._write(self._mark, digest, Doubt.CUT))
+
+    def end(self, digest: Digest, size: int, *, is_cut: bool) -> None:
+        """`is_cut`: the registry may have read a part of the request."""
+        self._under_way[digest] -= 1
+        if self._under_way[digest] <= 0:
+            del self._under_way[digest]
+        if is_cut:
+            self.add(digest, Doubt.CUT)
+        elif (
+            self._folder is not None and size >= MARKED_SIZE and not (digest in self._under_way or digest in self._own)
+        ):
+            self._write(self._unmark, digest)
+
+    def add(self, digest: Digest, doubt: Doubt) -> None:
+        if self._own.get(digest) in {doubt, Doubt.LOST}:
+            return
+        self._own[digest] = doubt
+        while len(self._own) > MAX_MARKS:
+            del self._own[next(iter(self._own))]
+        if self._folder is not None:
+            self._write(self._mark, digest, doubt)
+
+    def remove(self, digest: Digest) -> None:
+        """The blob is proved to be there."""
+        if self._own.pop(digest, None) is None and digest not in self._marked:
+            return
+        self._marked = {other: doubt for other, doubt in self._marked.items() if other != digest}
+        if self._folder is not None:
+            self._write(self._unmark, digest)
+
+    async def finish(self) -> None:
+        """Wait until all marks are written. They are, also if the one who waits is cancelled."""
+        if self._writing:
+            await asyncio.wait(tuple(self._writing.values()))
+
+    def _write(self, change: Callable[..., None], digest: Digest, *arguments: Doubt) -> asyncio.Task[None]:
+        """In a thread, after what was written before for the same blob. Nobody has to wait for it."""
+        earlier = self._writing.get(digest)
+
+        async def write() -> None:
+            if earlier is not None:
+                await earlier
+            await asyncio.to_thread(change, digest, *arguments)
+            if self._writing.get(digest) is task:
+                del self._writing[digest]
+
+        task = self._writing[digest] = asyncio.create_task(write())
+        return task
+
+    async def _look(self) -> None:
+        if self._folder is None:
+            return
+        async with self._looking:
+            if self._looked_at is None or self._pause.now() - self._looked_at >= FRESH_SECONDS:
+                is_first, self._looked_at = self._looked_at is None, self._pause.now()
+                self._sent = set(self._under_way)
+                await self.finish()
+                found = await asyncio.to_thread(self._read, sweep=is_first)
+                self._marked = {digest: doubt for digest, doubt in found.items() if digest not in self._sent}
+
+    def _read(self, *, sweep: bool) -> Mapping[Digest, Doubt]:
+        assert self._folder is not None
+        found: dict[Digest, Doubt] = {}
+        oldest = self._now() - MAX_AGE_SECONDS
+        try:
+            with os.scandir(self._folder) as entries:
+                for entry in entries:
+                    if sweep and entry.stat().st_mtime < oldest:
+                        os.unlink(entry.path)
+                    elif (mark := self._parse(entry.name)) is not None and len(found) < MAX_MARKS:
+                        found[mark[0]] = max(mark[1], found.get(mark[0], Doubt.CUT))  # "lost" is the stronger doubt
+        except FileNotFoundError:
+            return found
+        except OSError as error:
+            self._report(error)
+        return found
+
+    def _parse(self, name: str) -> tuple[Digest, Doubt] | None:
+        prefix, _, rest = name.partition("-")
+        text, _, doubt = rest.partition(".")
+        if prefix != self._prefix:
+            return None
+        try:
+            return Digest.parse(text.replace("-", ":", 1)), Doubt(doubt)
+        except (MalformedArchive, ValueError):
+            return None
+
+    def _mark(self, digest: Digest, doubt: Doubt) -> None:
+        file = self._file(digest, doubt)
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+        except OSError as error:
+            self._report(error)
+
+    def _unmark(self, digest: Digest) -> None:
+        try:
+            for doubt in Doubt:
+                self._file(digest, doubt).unlink(missing_ok=True)
+        except OSError as error:
+            self._report(error)
+
+    def _file(self, digest: Digest, doubt: Doubt) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{self._prefix}-{digest.algorithm}-{digest.encoded}.{doubt}"
+
+    def _report(self, error: OSError) -> None:
+        _log.warning("uploads under way cannot be marked: %s: %s", self._folder, error)

@@ -1,0 +1,1 @@
+"""Registries around registries: retry, redaction, verification, fencing."""

@@ -1,0 +1,113 @@
+"""What must never be shown, taken out of what is shown.
+
+A registry or token service may repeat in an error what it was sent: a debugging proxy that echoes headers, a page that
+quotes the request. Such words end in the job's document, the log and the database."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+from urllib.parse import quote, quote_plus
+
+from app.errors import RegistryError
+from app.net.urls import CUT, printable
+from app.registry import BlobContent, Registry
+from app.registry.auth import Credentials
+from app.registry.auth.basic import basic_value
+from app.registry.wrappers.forwarding import ForwardingRegistry
+
+T = TypeVar("T")
+
+HIDDEN = "[hidden]"
+SHORTEST = 3  # characters; taking shorter ones out would leave no sentence whole and hide nothing
+LONGEST_CUT = 8 << 10  # characters before a cut that are looked at; nothing that is shown is that long
+MOST_KEPT = 1000  # tokens that registries gave; they live for minutes, so the oldest are of no more use
+
+
+class Secrets:
+    """The secrets of one registry in every form in which they are sent. Configured credentials are never forgotten;
+    of the tokens that registries gave the last MOST_KEPT are known."""
+
+    def __init__(self) -> None:
+        self._configured: set[str] = set()
+        self._given: dict[str, None] = {}
+
+    def add(self, credentials: Credentials | None) -> None:
+        if credentials is None:
+            return
+        if credentials.username:
+            self._keep_configured(basic_value(credentials).partition(" ")[2])
+        for secret in (credentials.password, credentials.identity_token):
+            encoded = base64.b64encode(secret.encode()).decode("ascii")
+            quoted = (quote(secret, safe=""), quote_plus(secret), html.escape(secret), json.dumps(secret)[1:-1])
+            for form in (secret, printable(secret, len(secret)), encoded, *quoted):
+                self._keep_configured(form)
+
+    def add_header(self, value: str | None) -> None:
+        """Of an Authorization header."""
+        if value is not None:
+            self._keep_given(value.partition(" ")[2])
+
+    def scrub(self, text: str) -> str:
+        for form in sorted(self._forms(), key=len, reverse=True):  # the longest first: one may be within another
+            text = text.replace(form, HIDDEN)
+        whole, *rest = text.split(CUT)
+        for part in rest:
+            whole = self._without_begun(whole) + CUT + part
+        return whole
+
+    def scrub_error(self, error: RegistryError) -> None:
+        """Remove the secrets from what `error` says."""
+        error.args = tuple(self.scrub(str(arg)) for arg in error.args)
+
+    def _without_begun(self, text: str) -> str:
+        """Without the start of a secret at its end, where a long text was cut."""
+        begins = max(0, len(text) - LONGEST_CUT)
+        found = [place for form in self._forms() if (place := _begun(form, text, begins)) is not None]
+        return text[: min(found)] + HIDDEN if found else text
+
+    def _forms(self) -> Iterator[str]:
+        yield from self._configured
+        yield from self._given
+
+    def _keep_configured(self, form: str) -> None:
+        if len(form) >= SHORTEST:
+            self._configured.add(form)
+
+    def _keep_given(self, form: str) -> None:
+        if len(form) < SHORTEST or form in self._configured:
+            return
+        self._given.pop(form, None)
+        self._given[form] = None
+        while len(self._given) > MOST_KEPT:
+            del self._given[next(iter(self._given))]
+
+
+def _begun(form: str, text: str, place: int) -> int | None:
+    """From `place` on, where `text` ends with the start of `form`."""
+    while (place := text.find(form[:SHORTEST], place)) >= 0:
+        if form.startswith(text[place:]):
+            return place
+        place += 1
+    return None
+
+
+class DiscreetRegistry(ForwardingRegistry):
+    """A Registry whose errors never hold what `secrets` knows."""
+
+    def __init__(self, registry: Registry, secrets: Secrets) -> None:
+        super().__init__(registry)
+        self._secrets = secrets
+
+    async def _forward(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
+        return await self.discreetly(verb)
+
+    async def discreetly(self, verb: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await verb()
+        except RegistryError as error:
+            self._secrets.scrub_error(error)
+            raise

@@ -1,0 +1,115 @@
+"""The same verbs with backoff: a wrapper, so that no adapter knows about sending a request again.
+
+What is sent again, for how long, and what the last failure means stands in `classification.TABLE`. The loop is our own:
+stamina's clock and sleep cannot be given, and its time-out counts the hours a good upload took."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from app.errors import RegistryError
+from app.net.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, honoured_wait, wait_after
+from app.registry import BlobContent, Registry
+from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
+from app.registry.distribution.retry_observer import report_failure, report_success
+from app.registry.wrappers.forwarding import ForwardingRegistry
+
+CONNECT_SECONDS = 10.0  # until a try without a connection has failed (`client.Timeouts`); content may take hours
+REMEMBERED_SECONDS = 300.0  # for which a verb that was refused is refused sooner
+
+T = TypeVar("T")
+Probe = Callable[[], Awaitable[bool]]
+"""Tells whether the registry answers `/v2/` properly at the moment. Raises nothing."""
+
+
+async def never_answers() -> bool:
+    """A probe where none can be made: server errors are outages then."""
+    return False
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Of one request so far. Times in seconds, by the pause's clock."""
+
+    name: str  # of the verb
+    tries: int = 0
+    began: float = 0.0  # the last try
+    since: float = 0.0
+    waited: float = 0.0
+    honoured: float = 0.0  # of the time waited, what the registry asked for
+
+
+class RetryingRegistry(ForwardingRegistry):
+    """Sends again what failed, as `classification.TABLE` says. The last error is raised; its `outage` says whether the
+    job is to wait. Content is read from its start each time. Errors of content, and cancelling, pass through at
+    once."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        policy: RetryPolicy = DEFAULT_POLICY,
+        pause: Pause = REAL,
+        *,
+        is_answering: Probe = never_answers,
+    ) -> None:
+        super().__init__(registry)
+        self._policy, self._pause = policy, pause
+        self._is_answering = is_answering
+        self._refused: dict[str, float] = {}  # when a verb was refused last, after all its tries
+
+    async def _forward(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
+        """`content` that may turn out not to be wanted is sent again by somebody else later, so the tries of the policy
+        are enough for it."""
+        failures = _Failures(name)
+        while True:
+            failures.began = self._pause.now()
+            try:
+                result = await verb()
+            except RegistryError as error:
+                is_brief = content is not None and not content.is_wanted
+                wait = await self._wait_after(error, failures, is_brief=is_brief)
+                report_failure(error, wait)
+            else:
+                report_success()
+                self._refused.pop(name, None)
+                return result
+            if content is not None:
+                await content.rest()
+            await self._pause.sleep(wait)
+
+    async def _wait_after(self, error: RegistryError, failures: _Failures, *, is_brief: bool) -> float:
+        """Return the seconds to the next try. Raises `error` if there is none."""
+        rule, now = self._rule_for(error, failures.name), self._pause.now()
+        failures.since = failures.since if failures.tries else now
+        failures.tries += 1
+        # the next try is to be over in time if it takes as long as this one, which may have found no connection
+        elapsed = now - failures.since - failures.honoured + min(now - failures.began, CONNECT_SECONDS)
+        wait = wait_after(error, failures.tries, self._policy, self._pause.chance())
+        if rule.again is Again.MINUTE:
+            wait = min(wait, max(PROBATION_SECONDS - elapsed, 0.0))
+        patience_over = failures.tries >= self._policy.tries or failures.waited + wait > self._policy.patience
+        is_last = is_over(rule, Course(failures.tries, elapsed, patience_over)) or (is_brief and patience_over)
+        if is_last or (rule.again is Again.MINUTE and patience_over):
+            await self._judge(error, rule.verdict)
+            if is_last and not error.outage and not is_brief:
+                self._refused[failures.name] = now
+            if is_last or error.outage:
+                raise error
+        failures.waited += wait
+        failures.honoured += honoured_wait(error, self._policy)
+        return wait
+
+    def _rule_for(self, error: RegistryError, name: str) -> Rule:
+        """What has just been refused for a minute is refused sooner the next time: of 100 images none waits so long."""
+        rule = TABLE[error.failure]
+        is_known = self._pause.now() - self._refused.get(name, -REMEMBERED_SECONDS) < REMEMBERED_SECONDS
+        return replace(rule, again=Again.TRIES) if is_known and rule.again is Again.MINUTE else rule
+
+    async def _judge(self, error: RegistryError, verdict: Verdict) -> None:
+        """Set whether the job waits for the registry."""
+        error.outage = verdict is Verdict.OUTAGE or (verdict is Verdict.DEPENDS and not await self._is_answering())
+
+
+__all__ = ["DEFAULT_POLICY", "Pause", "Probe", "RetryPolicy", "RetryingRegistry"]

@@ -1,0 +1,1 @@
+"""The uvicorn process: protocol, socket, TLS, connections and memory."""

@@ -1,0 +1,352 @@
+"""The HTTP protocol of a connection: uvicorn's own, with what it lacks.
+
+- Limits of time: uvicorn waits for ever for a first byte, for the rest of a head, and for a client that reads nothing.
+  Each limit is a timer of the connection, started and stopped by calls that the protocol gets anyway: a thousand idle
+  connections cost a thousand timers and no task.
+- Limits of size: uvicorn holds heads and pipelined requests of any size. A head has MAX_HEAD_BYTES and MAX_FIELDS, all
+  heads that are under way MAX_HEADS_BYTES, and at most MAX_PIPELINED requests wait behind another.
+- When there are as many connections as may be, one that is idle is closed for a new one, of the address that has the
+  most. If none is idle, RESERVED more are there for probes alone.
+- Everything that came: uvicorn forgets what was not yet asked for when a client leaves, and so an archive that was
+  sent whole.
+- Offers to change the protocol are ignored (RFC 9110 7.8). The parser drops the body behind one.
+- HTTP/1.0: no chunks, no interim response, and a connection that is kept if the client asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app.api.problems import RETRY_AFTER_SECONDS, MalformedRequest, MethodNotAllowed, problem_response
+from app.errors import TarmacError, TooLarge
+from app.server.connections import Door
+from app.server.lingering import LingeringTransport
+
+if TYPE_CHECKING:
+    from uvicorn._types import (
+        ASGI3Application,
+        ASGIReceiveCallable,
+        ASGIReceiveEvent,
+        ASGISendCallable,
+        ASGISendEvent,
+        HTTPScope,
+    )
+
+HEAD_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the end of the head
+UNREAD_SECONDS = 60.0  # with more to send than the buffers take, and nothing taken
+MAX_CONNECTIONS = 4096
+RESERVED = 16  # connections beyond these, which only PROBES may use
+PROBES = (b"/healthz", b"/readyz")
+MAX_HEAD_BYTES = 64 << 10  # of one head, also of a field that does not end
+MAX_FIELDS = 100
+MAX_HEADS_BYTES = 16 << 20  # of all heads that have begun and not ended
+MAX_PIPELINED = 16  # requests behind one that is under way; browsers and curl send none
+OWN_FILES = 256  # descriptors that are not a connection's: database, spool, registries, the interpreter
+FILES_EACH = 2  # a connection that uploads has a file in the spool besides
+MOST_FILES = 65536  # more than this the service does not ask for
+_OF_AN_OFFER = frozenset({b"upgrade", b"http2-settings"})  # fields, and tokens of Connection
+
+
+def raise_file_limit() -> int:
+    """As many connections as the process may have files for; the soft limit of most systems, 1,024, is raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    files = MOST_FILES if soft == resource.RLIM_INFINITY else soft
+    return max(1, min(MAX_CONNECTIONS, (files - OWN_FILES - RESERVED) // FILES_EACH))
+
+
+class _TooMuchError(Exception):
+    """More than the parser shall read; `status` answers it."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Limits:
+    """Limits that the connections of one server share. `most`: connections at once; `door`: counts connections before
+    they have a protocol; `heads_bytes`: size of all heads that have begun and not ended."""
+
+    most: int = MAX_CONNECTIONS
+    door: Door | None = None
+    heads_bytes: int = 0
+
+
+class Connection(HttpToolsProtocol):
+    """One connection of a server with `limits`."""
+
+    def __init__(self, *given: Any, limits: Limits, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._limits = limits
+        self._head: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._head_bytes = self._field_bytes = 0
+        self._only_probes = False
+        self._is_deaf = False  # to what comes behind a request that was malformed
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        self._lingering = LingeringTransport(transport, self.loop, self._has_unread)
+        super().connection_made(self._lingering)  # type: ignore[arg-type]  # it is one but for its class
+        if self._limits.door is not None:
+            self._limits.door.shaken_hands(transport.get_extra_info("socket").fileno())
+        if len(self.connections) > self._limits.most and not self._close_idle():
+            self._only_probes = True
+            if len(self.connections) > self._limits.most + RESERVED:
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+                return
+        self._await_head()
+
+    def _close_idle(self) -> bool:
+        """Close one connection that waits for a further request; return whether there was one."""
+        idle = [other for other in self.connections if isinstance(other, Connection) and other.is_idle]
+        if not idle:
+            return False
+        count = Counter(other.address for other in self.connections if isinstance(other, Connection))
+        max(idle, key=lambda other: count[other.address]).transport.close()
+        return True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a response was sent and nothing of another request has come."""
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        return is_answered and self._head is None and not self.transport.is_closing()
+
+    @property
+    def address(self) -> str:
+        return self.client[0] if self.client else ""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lingering.close()
+        self._stop()
+        self._end_head()
+        super().connection_lost(exc)
+
+    def _has_unread(self) -> bool:
+        if self.cycle is None or not self.cycle.response_complete:
+            return False
+        return self._is_deaf or self.cycle.more_body
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering.lingers or self._is_deaf:
+            return
+        self._unset_keepalive_if_required()
+        if self._head is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+        try:
+            if self._head is not None:
+                self._count_head(len(data))
+            self._parse(data)
+        except _TooMuchError as error:
+            self._refuse(error.status)
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            if isinstance(cause, _TooMuchError):
+                self._refuse(cause.status)
+            else:
+                self._refuse_request(_fault_of(error))
+
+    def _count_head(self, size: int) -> None:
+        """Raises _TooMuchError. What is read at once counts as a whole; the rest of it may be the body."""
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise _TooMuchError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        self._limits.heads_bytes += size
+        self._head_bytes += size
+        if self._limits.heads_bytes > MAX_HEADS_BYTES:
+            raise _TooMuchError(HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def _end_head(self) -> None:
+        self._limits.heads_bytes -= self._head_bytes
+        self._head_bytes = self._field_bytes = 0
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head is None:
+            self._await_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._field_bytes += len(name) + len(value)
+        if len(self.headers) >= MAX_FIELDS or self._field_bytes > MAX_HEAD_BYTES:
+            raise _TooMuchError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        super().on_header(name, value)
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser. A request with an offer is read again without it, by a parser that never saw one."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                if self.parser.get_method() == b"CONNECT":
+                    self._refuse_request(MethodNotAllowed("CONNECT is not possible: this service is no proxy"))
+                    return
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn sets it
+
+    def _head_without_offer(self) -> bytes:
+        line = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = (b"%b: %b" % field for field in _without_offer(self.headers))
+        return b"\r\n".join((line, *fields, b"", b""))
+
+    def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+        self._end_head()
+        self._check_place()
+        is_old = self.parser.get_http_version() < "1.1"
+        self.expect_100_continue = self.expect_100_continue and not is_old
+        super().on_headers_complete()
+        if is_old:
+            self.cycle.keep_alive = _asks_to_be_kept(self.headers)
+
+    def _check_place(self) -> None:
+        """Raises _TooMuchError for a request that has no place."""
+        if self._only_probes and not self.url.partition(b"?")[0].endswith(PROBES):
+            raise _TooMuchError(HTTPStatus.SERVICE_UNAVAILABLE)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise _TooMuchError(HTTPStatus.TOO_MANY_REQUESTS)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if cycle.scope["http_version"] < "1.1":
+            app = _without_chunks(cycle, app)
+        super()._start_asgi_task(cycle, _with_what_came(cycle, app))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    def _await_head(self) -> None:
+        self._head = self.loop.call_later(HEAD_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop()
+            self.transport.close()
+            return
+        self._write(status, ("content-length: 0", f"retry-after: {RETRY_AFTER_SECONDS}"))
+        self.transport.close()
+
+    def _refuse_request(self, error: TarmacError) -> None:
+        """With a problem document. If requests before it are not answered yet, the connection ends after their
+        responses; if its own response has begun, at once."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not cycle.more_body:
+                cycle.keep_alive = False
+                self._is_deaf = True
+                return
+            if self.pipeline or cycle.response_started:
+                self._stop()
+                self.transport.close()
+                return
+            cycle.disconnected = True  # what the application would send is dropped
+            cycle.message_event.set()
+        response = problem_response(error)
+        fields = (f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers)
+        self._write(HTTPStatus(response.status_code), fields, bytes(response.body))
+        self._lingering.linger()
+
+    def _write(self, status: HTTPStatus, fields: Iterable[str], body: bytes = b"") -> None:
+        self._stop()
+        lines = (f"HTTP/1.1 {status.value} {status.phrase}", "connection: close", *fields, "", "")
+        self.transport.write("\r\n".join(lines).encode() + body)
+
+    def _stop(self) -> None:
+        for timer in (self._head, self._unread):
+            if timer is not None:
+                timer.cancel()
+        self._head = self._unread = None
+
+
+def _with_what_came(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """Before `app` hears that its client has left it gets what had come by then."""
+
+    async def run(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def received() -> ASGIReceiveEvent:
+            event = await receive()
+            if event["type"] != "http.disconnect" or not cycle.body or cycle.response_complete:
+                return event
+            body, cycle.body = bytes(cycle.body), bytearray()
+            return {"type": "http.request", "body": body, "more_body": cycle.more_body}
+
+        await app(scope, received, send)
+
+    return run  # type: ignore[return-value]  # of HTTP alone; a lifespan is not started here
+
+
+def _without_chunks(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """For HTTP/1.0: a body without a length ends with the connection (RFC 9112 6.3), in place of the chunks that
+    uvicorn would send; after one with a length the connection is kept where the client asked for it."""
+
+    ends_with_connection = False
+
+    async def run(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def sent(event: ASGISendEvent) -> None:
+            nonlocal ends_with_connection
+            if event["type"] == "http.response.start":
+                names = {name.lower() for name, _ in event["headers"]}
+                has_length = b"content-length" in names or scope["method"] == "HEAD" or event["status"] in (204, 304)
+                ends_with_connection = not has_length
+                if ends_with_connection:
+                    cycle.keep_alive = cycle.chunked_encoding = False
+                elif cycle.keep_alive and b"connection" not in names:
+                    event = {**event, "headers": [*event["headers"], (b"connection", b"keep-alive")]}
+            elif event["type"] == "http.response.body" and ends_with_connection:
+                cycle.expected_content_length = len(event.get("body", b""))  # uvicorn takes it off again
+            await send(event)
+
+        await app(scope, receive, sent)
+
+    return run  # type: ignore[return-value]  # of HTTP alone
+
+
+def _without_offer(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
+    """The fields of a head but those that make the offer."""
+    for name, value in headers:
+        if name == b"connection":
+            kept = (token for token in map(bytes.strip, value.split(b",")) if token.lower() not in _OF_AN_OFFER)
+            yield name, b", ".join(kept)
+        elif name not in _OF_AN_OFFER:
+            yield name, value
+
+
+def _asks_to_be_kept(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Of a client of HTTP/1.0, whose connections end with the response otherwise."""
+    tokens = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
+    return b"keep-alive" in tokens and b"close" not in tokens
+
+
+def _fault_of(error: httptools.HttpParserError) -> TarmacError:
+    if "Content-Length overflow" in str(error):  # the parser's words; it has no class of its own for this
+        return TooLarge("Content-Length is larger than anything that is taken here (TARMAC_MAX_UPLOAD_BYTES)")
+    return MalformedRequest(f"this is no request of HTTP/1.1: {error}")
+
+
+__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "Connection", "Limits", "raise_file_limit"]

@@ -1,0 +1,82 @@
+"""The service's own certificate, from files that may be renewed while it runs."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from app.errors import InvalidSettings
+
+LOOK_SECONDS = 1.0  # between two looks whether a file has changed
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """PEM. `certificate` with those between it and the authority; `key` where it does not stand in the same file;
+    `client_authority`: whoever connects has to show a certificate that it signed."""
+
+    certificate: Path
+    key: Path | None = None
+    client_authority: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 and 1.3 with the library's own choice of ciphers. Raises OSError, ValueError."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        # without a password an encrypted key would ask for one at the terminal
+        context.load_cert_chain(self.certificate, self.key, password="")
+        if self.client_authority is not None:
+            context.load_verify_locations(self.client_authority)
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # see app.net.tls: closed networks' own authorities
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def stamp(self) -> tuple[tuple[int, int, int], ...]:
+        statuses = [file.stat() for file in (self.certificate, self.key, self.client_authority) if file is not None]
+        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in statuses)
+
+
+class Certificate:
+    """The context to listen with. Each handshake uses the files as they are then: looking costs three calls a second
+    at most, and needs no task. Files of which one is not yet renewed leave everything as it was."""
+
+    def __init__(self, files: CertificateFiles, clock: Callable[[], float] = time.monotonic) -> None:
+        """Raises InvalidSettings."""
+        self._files, self._clock = files, clock
+        try:
+            self._stamp = files.stamp()
+            self.context = self._present = files.context()
+        except (OSError, ValueError) as error:
+            raise InvalidSettings(
+                f"TARMAC_TLS_CERT, TARMAC_TLS_KEY, TARMAC_TLS_CLIENT_CA: they cannot be used together: {error}"
+            ) from None
+        self.context.sni_callback = self._choose
+        self._looked = clock()
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
+        if self._clock() - self._looked >= LOOK_SECONDS:
+            self._looked = self._clock()
+            self._look()
+        connection.context = self._present
+
+    def _look(self) -> None:
+        try:
+            stamp = self._files.stamp()
+            if stamp == self._stamp:
+                return
+            self._present = self._files.context()
+            self._stamp = stamp
+            _log.info("certificate read", file=str(self._files.certificate))
+        except (OSError, ValueError) as error:
+            _log.error("the renewed certificate cannot be used; the one before stays", reason=str(error))
+
+
+__all__ = ["Certificate", "CertificateFiles"]

@@ -1,0 +1,226 @@
+"""A directory as the tar that would be made of it, so that everything above reads it as it reads any other archive.
+
+Nothing is packed: headers are made from the directory's listing, payloads are read from its files where they stand. A
+symbolic link becomes a member that is a link, which the reader of the tar follows within the archive or refuses; the
+file system is never asked to follow one, so no name in the directory leads out of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from itertools import islice
+
+from app.errors import LimitExceeded, PathNotFound, SourceChanged
+from app.spool.verified_file import (
+    CHANGED,
+    OPEN_FLAGS,
+    Identity,
+    SharedDescriptor,
+    check_range,
+    read_from,
+)
+
+MAX_ENTRIES = 100_000  # files and directories; as many as an archive may have members
+MAX_DEPTH = 32  # directories within directories, each an open descriptor during the listing
+_BLOCK = 512
+_END = 2 * _BLOCK  # zeros, with which a tar ends
+_FINGERPRINT_BYTES = 7  # a count that every database takes
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_TYPES = {
+    stat.S_IFREG: tarfile.REGTYPE,
+    stat.S_IFDIR: tarfile.DIRTYPE,
+    stat.S_IFLNK: tarfile.SYMTYPE,
+    stat.S_IFIFO: tarfile.FIFOTYPE,  # as these three, the reader of the tar refuses it, and says why
+    stat.S_IFCHR: tarfile.CHRTYPE,
+    stat.S_IFBLK: tarfile.BLKTYPE,
+}  # a socket is no part of a tar
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What lies in the directory under `name` (relative, `/` between components). `target`: of a link, as it stands."""
+
+    name: str
+    type: bytes
+    size: int
+    inode: int
+    mtime_ns: int
+    target: str
+
+    def header(self) -> bytes:
+        """As GNU tar writes it: long names in an extension header, large sizes in base 256. Owner and time are left
+        out, so the tar depends on the content alone."""
+        info = tarfile.TarInfo(self.name)
+        info.type, info.size, info.linkname = self.type, self.size, self.target
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A header, or the payload of a file, at a place in the tar. Headers are made anew when they are read: kept, those
+    of 100,000 entries would take 50 MB."""
+
+    start: int
+    size: int
+    is_header: bool
+    entry: Entry
+
+
+def open_directory(path: str, missing: type[PathNotFound | SourceChanged]) -> DirectoryFile:
+    """Blocks. Raises `missing` where it or something in it cannot be read, LimitExceeded."""
+    try:
+        descriptor = os.open(path, _DIRECTORY_FLAGS)
+    except OSError as error:
+        raise missing(f"{os.path.basename(path)} cannot be opened: {error.strerror}") from error
+    try:
+        return list_directory(descriptor, path, missing)
+    finally:
+        os.close(descriptor)
+
+
+def list_directory(descriptor: int, path: str, missing: type[PathNotFound | SourceChanged]) -> DirectoryFile:
+    """`descriptor` stays the caller's; `path` is for messages. Raises as `open_directory` does."""
+    try:
+        return DirectoryFile(os.dup(descriptor), tuple(_list(descriptor, "", 1)))
+    except OSError as error:
+        raise missing(f"the directory {os.path.basename(path)} cannot be read: {error.strerror}") from error
+
+
+def _list(directory: int, above: str, depth: int, count: int = 0) -> Iterator[Entry]:
+    """Sorted by name, a directory before what is in it."""
+    if depth > MAX_DEPTH:
+        raise LimitExceeded(f"the directory holds directories more than {MAX_DEPTH} levels deep")
+    with os.scandir(directory) as scan:
+        names = sorted(entry.name for entry in islice(scan, MAX_ENTRIES + 1))
+    for name in names:
+        count += 1
+        if count > MAX_ENTRIES:
+            raise LimitExceeded(f"the directory holds more than {MAX_ENTRIES} files and directories")
+        entry = _entry(directory, above, name)
+        if entry is not None:
+            yield entry
+            for inner in _list_below(directory, entry, depth, count):
+                count += 1
+                yield inner
+
+
+def _list_below(directory: int, entry: Entry, depth: int, count: int) -> Iterator[Entry]:
+    if entry.type == tarfile.DIRTYPE:
+        name = entry.name.rstrip("/").rpartition("/")[2]
+        below = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
+        try:
+            yield from _list(below, entry.name, depth + 1, count)
+        finally:
+            os.close(below)
+
+
+def _entry(directory: int, above: str, name: str) -> Entry | None:
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    type_ = _TYPES.get(stat.S_IFMT(status.st_mode))
+    if type_ is None:
+        return None
+    target = os.readlink(name, dir_fd=directory) if type_ == tarfile.SYMTYPE else ""
+    is_file = type_ == tarfile.REGTYPE
+    path = f"{above}{name}/" if type_ == tarfile.DIRTYPE else above + name
+    return Entry(
+        path, type_, status.st_size if is_file else 0, status.st_ino, status.st_mtime_ns if is_file else 0, target
+    )
+
+
+class DirectoryFile:
+    """An OpenFile. Owns `descriptor`, the directory's. Every read opens its file anew, one component after the other
+    and none of them a link, and compares what it is with what was listed."""
+
+    def __init__(self, descriptor: int, entries: tuple[Entry, ...]) -> None:
+        self._shared = SharedDescriptor(descriptor)
+        self._pieces, end = _layout(entries)
+        self._starts = [piece.start for piece in self._pieces]
+        status = os.fstat(descriptor)
+        self._identity = (status.st_dev, status.st_ino, end + _END, _fingerprint(entries))
+
+    @property
+    def identity(self) -> Identity:
+        """The directory's device and inode, the size of its tar, and instead of a time what stands for all entries."""
+        return self._identity
+
+    @property
+    def size(self) -> int:
+        return self._identity[2]
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        check_range(offset, size, self.size)
+        number = bisect_right(self._starts, offset) - 1
+        with self._shared.use() as descriptor:
+            if number >= 0 and offset + size <= self._pieces[number].start + self._pieces[number].size:
+                return _content(descriptor, self._pieces[number], offset - self._pieces[number].start, size)
+            return self._gather(descriptor, max(number, 0), offset, size)
+
+    def close(self) -> None:
+        """Any number of times."""
+        self._shared.close()
+
+    def _gather(self, descriptor: int, number: int, offset: int, size: int) -> bytes:
+        """Over several pieces and the zeros between them."""
+        content = bytearray(size)
+        for piece in islice(self._pieces, number, None):
+            begin, end = max(piece.start, offset), min(piece.start + piece.size, offset + size)
+            if piece.start >= offset + size:
+                break
+            if begin < end:
+                content[begin - offset : end - offset] = _content(descriptor, piece, begin - piece.start, end - begin)
+        return bytes(content)
+
+
+def _layout(entries: tuple[Entry, ...]) -> tuple[list[_Piece], int]:
+    pieces = []
+    end = 0
+    for entry in entries:
+        pieces.append(_Piece(end, len(entry.header()), True, entry))
+        end += pieces[-1].size
+        if entry.size:
+            pieces.append(_Piece(end, entry.size, False, entry))
+            end += -(-entry.size // _BLOCK) * _BLOCK
+    return pieces, end
+
+
+def _fingerprint(entries: tuple[Entry, ...]) -> int:
+    hasher = hashlib.sha256()
+    for entry in entries:
+        hasher.update(repr(astuple(entry)).encode())
+    return int.from_bytes(hasher.digest()[:_FINGERPRINT_BYTES], "big")
+
+
+def _content(directory: int, piece: _Piece, offset: int, size: int) -> bytes:
+    if piece.is_header:
+        return piece.entry.header()[offset : offset + size]
+    descriptor = _open_listed(directory, piece.entry.name)
+    try:
+        content = read_from(descriptor, offset, size)
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    found = (stat.S_IFMT(status.st_mode), status.st_ino, status.st_size, status.st_mtime_ns)
+    if found != (stat.S_IFREG, piece.entry.inode, piece.entry.size, piece.entry.mtime_ns) or len(content) < size:
+        raise SourceChanged(CHANGED)
+    return content
+
+
+def _open_listed(directory: int, name: str) -> int:
+    *parents, last = name.split("/")
+    step = os.dup(directory)
+    try:
+        for parent in parents:
+            below = os.open(parent, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=step)
+            os.close(step)
+            step = below
+        return os.open(last, OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=step)
+    except OSError as error:
+        raise SourceChanged(CHANGED) from error
+    finally:
+        os.close(step)

@@ -1,0 +1,252 @@
+"""Files that arrive in pieces: the raw bytes of a resumable upload and what is known of it, side by side.
+
+`ID.part` has the bytes as they were sent, and its size is the offset: there is no count beside it that could be wrong
+after a crash. `ID.json` says what the upload is; it is replaced whole. `ID.tar` is a plain tar that is kept for several
+jobs. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from app.errors import Internal, SourceChanged, SpoolFull
+from app.spool import SpooledFile
+from app.spool.partial_file import GrowingFile
+from app.spool.verified_file import OpenedFile, identity_of, open_regular
+
+MAX_STATE_BYTES = 1 << 20  # of ID.json: a header of 32 KiB and what we add to it
+SYNC_BYTES = 64 << 20  # written back as we go, so that the sync before an answer has little left to do
+_NAME = re.compile(r"[0-9a-f]{32}")
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_PART, _STATE, _KEPT = ".part", ".json", ".tar"
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_APPEND = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_COPY_BYTES = 64 << 20
+
+
+class ArrivingFiles:
+    """`root` becomes a directory of this user alone; it has to be on the file system of the spool, so that a file goes
+    over by its name. A name from outside that is no id of ours is never looked for."""
+
+    def __init__(self, root: Path, spool: Path) -> None:
+        self._root, self._spool = root.absolute(), spool.absolute()
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root.chmod(0o700)
+
+    def create(self, name: str, state: bytes) -> None:
+        """Durable when this returns. Raises SpoolFull."""
+        try:
+            os.close(os.open(self._place(name, _PART), _CREATE, 0o600))
+            self.write_state(name, state)
+        except OSError as error:
+            raise _failure(error) from error
+
+    def write_state(self, name: str, state: bytes) -> None:
+        place = self._place(name, _STATE)
+        fresh = place.with_suffix(".new")
+        try:
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(state)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.rename(place)
+            self._sync()
+        except OSError as error:
+            raise _failure(error) from error
+
+    def states(self) -> Iterator[tuple[str, bytes]]:
+        """Every upload there is; what a crash left of others goes."""
+        names = {path.name.partition(".")[0] for path in self._root.iterdir()}
+        for name in sorted(names):
+            place = self._root / f"{name}{_STATE}"
+            if _NAME.fullmatch(name) and place.is_file() and place.stat().st_size <= MAX_STATE_BYTES:
+                yield name, place.read_bytes()
+            else:
+                self._remove(name)
+
+    def offset(self, name: str) -> int | None:
+        """Bytes that are there; None where there is no such file any more."""
+        try:
+            return self._place(name, _PART).stat().st_size
+        except OSError:
+            return None
+
+    def size(self, name: str) -> int:
+        """Return the bytes of all files of an upload."""
+        return sum(_size(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT))
+
+    def touched_at(self, name: str) -> float:
+        """Seconds since 1970 of the last byte or change; 0 where there is nothing."""
+        return max((_mtime(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT)), default=0.0)
+
+    def writing(self, name: str) -> Appending:
+        try:
+            return Appending(os.open(self._place(name, _PART), _APPEND))
+        except OSError as error:
+            raise _failure(error) from error
+
+    def cut(self, name: str, size: int) -> None:
+        with self.writing(name) as file:
+            file.cut(size)
+
+    def join(self, name: str, parts: Sequence[str]) -> None:
+        """Make the empty file `name` of the bytes of the parts, in order."""
+        with self.writing(name) as file:
+            for part in parts:
+                with self._place(part, _PART).open("rb") as source:
+                    file.copy(source.fileno())
+
+    def open(self, name: str) -> OpenedFile:
+        descriptor = os.open(self._place(name, _PART), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return OpenedFile(descriptor, identity_of(os.fstat(descriptor)), same_device=True)
+
+    def peek(self, name: str) -> GrowingFile:
+        """What has come of it. Raises SourceChanged where there is no such upload any more."""
+        return GrowingFile(open_regular(str(self._place(name, _PART)), SourceChanged))
+
+    def keep(self, name: str) -> SpooledFile:
+        """The bytes are a plain tar, and stay here for several jobs."""
+        return self._move(self._place(name, _PART), self._place(name, _KEPT), owned=False)
+
+    def keep_other(self, name: str, file: SpooledFile) -> SpooledFile:
+        """The plain tar of it was made in the spool, and comes here for several jobs."""
+        return self._move(self._spool / Path(file.path).name, self._place(name, _KEPT), owned=False)
+
+    def hand_over(self, name: str, spooled_as: str) -> SpooledFile:
+        """The bytes are a plain tar, and become a file of the spool."""
+        return self._move(self._place(name, _PART), self._spool / f"{spooled_as}{_KEPT}", owned=True)
+
+    def settled(self, name: str, spooled_as: str) -> SpooledFile | None:
+        """What one of the three above made before a crash."""
+        for place, owned in ((self._place(name, _KEPT), False), (self._spool / f"{spooled_as}{_KEPT}", True)):
+            if place.is_file():
+                return _spooled(place, owned=owned)
+        return None
+
+    def drop_bytes(self, name: str, *, kept: bool = False) -> None:
+        """As they were sent; with `kept` also the plain tar that was kept."""
+        self._place(name, _PART).unlink(missing_ok=True)
+        if kept:
+            self._place(name, _KEPT).unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        self._place(name, _STATE).unlink(missing_ok=True)  # first: without it the rest goes at the next start
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        for suffix in (_PART, _KEPT, ".new"):
+            (self._root / f"{name}{suffix}").unlink(missing_ok=True)
+
+    def _place(self, name: str, suffix: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise Internal("an upload has no such name")
+        return self._root / f"{name}{suffix}"
+
+    def _move(self, source: Path, target: Path, *, owned: bool) -> SpooledFile:
+        try:
+            source.rename(target)
+            self._sync()
+        except OSError as error:
+            raise _failure(error) from error
+        return _spooled(target, owned=owned)
+
+    def _sync(self) -> None:
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class Appending:
+    """The end of one file, written by one thread at a time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._unsynced = 0
+        self.size = os.lseek(descriptor, 0, os.SEEK_END)
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Raises SpoolFull; what was written until then stays, and counts."""
+        try:
+            for chunk in chunks:
+                rest = memoryview(chunk)
+                while rest:
+                    written = os.write(self._descriptor, rest)
+                    self.size += written
+                    self._unsynced += written
+                    rest = rest[written:]
+        except OSError as error:
+            raise _failure(error) from error
+        if self._unsynced >= SYNC_BYTES:
+            self.sync()
+
+    def copy(self, source: int) -> None:
+        try:
+            while copied := os.copy_file_range(source, self._descriptor, _COPY_BYTES):
+                self.size += copied
+        except OSError as error:
+            raise _failure(error) from error
+
+    def cut(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+        self.size = os.lseek(self._descriptor, size, os.SEEK_SET)
+
+    def sync(self) -> None:
+        """What is written outlives the machine's power from here on; an offset is told after this alone."""
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise _failure(error) from error
+        self._unsynced = 0
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Appending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Sync and close."""
+        try:
+            self.sync()
+        finally:
+            self.close()
+
+
+def _size(place: Path) -> int:
+    try:
+        return place.stat().st_size
+    except OSError:
+        return 0
+
+
+def _mtime(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _spooled(place: Path, *, owned: bool) -> SpooledFile:
+    identity = identity_of(place.stat())
+    return SpooledFile(str(place), identity[2], owned=owned, identity=identity)
+
+
+def _failure(error: OSError) -> SpoolFull | Internal:
+    if error.errno in _NO_ROOM:
+        return SpoolFull(
+            f"the spool is full ({error.strerror}); what has arrived is kept: make room, or delete ended jobs, "
+            "and go on with the upload"
+        )
+    return Internal(f"the spool cannot be used: {error.strerror}")
+
+
+__all__ = ["Appending", "ArrivingFiles"]
