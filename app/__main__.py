@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from app.cli.parser import parse
-from app.errors import Origin, TarmacError
+from app.errors import ErrorOrigin, TarmacError
 
 CANCELLED = 130  # as a shell has it for a program that Ctrl-C ended
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
         status: int = parsed.run(parsed)
     except TarmacError as error:
         print(f"tarmac: {error.code}: {error}", file=sys.stderr)
-        return 2 if error.origin is Origin.REQUEST else 1
+        return 2 if error.origin is ErrorOrigin.REQUEST else 1
     except KeyboardInterrupt:
         print("tarmac: cancelled", file=sys.stderr)
         return CANCELLED

@@ -28,7 +28,7 @@ from typing import ClassVar
 MAX_DETAIL = 2_048  # characters of a message that is kept; what an archive or a registry says is part of it
 
 
-class Origin(StrEnum):
+class ErrorOrigin(StrEnum):
     """Who has to act: the caller, the maker of the archive, the registry's operator, or ours."""
 
     REQUEST = "request"
@@ -65,7 +65,7 @@ class Problem:
     code: str
     title: str
     detail: str
-    origin: Origin
+    origin: ErrorOrigin
     retryable: bool = False
     outage: bool = False
 
@@ -75,7 +75,7 @@ class TarmacError(Exception):
 
     code: ClassVar[str]
     title: ClassVar[str]
-    origin: ClassVar[Origin]
+    origin: ClassVar[ErrorOrigin]
     retryable: bool = False
     outage: bool = False
 
@@ -87,7 +87,7 @@ class TarmacError(Exception):
 
 
 class RequestError(TarmacError):
-    origin = Origin.REQUEST
+    origin = ErrorOrigin.REQUEST
 
 
 class InvalidSettings(RequestError):
@@ -182,7 +182,7 @@ class Conflict(RequestError):
 class ArchiveError(TarmacError):
     """`content`: what of the archive the message quotes at its end; taken away where the reader may not see it."""
 
-    origin = Origin.ARCHIVE
+    origin = ErrorOrigin.ARCHIVE
 
     def __init__(self, message: str, *, content: str = "") -> None:
         super().__init__(message)
@@ -231,7 +231,7 @@ class SourceChanged(ArchiveError):
 class RegistryError(TarmacError):
     """`failure` is that of the class unless another one is given. Whether it is retryable and an outage follows."""
 
-    origin = Origin.REGISTRY
+    origin = ErrorOrigin.REGISTRY
     failure: Failure = Failure.REFUSED
 
     def __init__(self, message: str, *, failure: Failure | None = None) -> None:
@@ -298,7 +298,7 @@ class RegistryLost(RegistryError):
 
 
 class ServiceError(TarmacError):
-    origin = Origin.SERVICE
+    origin = ErrorOrigin.SERVICE
 
 
 class SpoolFull(ServiceError):

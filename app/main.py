@@ -31,35 +31,35 @@ from app.api.problems import describe
 from app.api.requests.options import read_options
 from app.api.routes.distribution import serve_pulls
 from app.bootstrap.access import access_of, own_certificate
-from app.bootstrap.persistence import Backing, backing, is_replicated
-from app.bootstrap.registries import OpenRegistry, configured_registries, layout_of
+from app.bootstrap.persistence import Persistence, backing, is_replicated
+from app.bootstrap.registries import ActiveRegistry, configured_registries, layout_of
 from app.config.settings import Settings
 from app.config.types import is_open_to_others
 from app.errors import InvalidSettings, TarmacError, Unavailable
-from app.jobs import AllowedRoots, JobService, Workshop, at_work
+from app.jobs import AllowedRoots, JobRuntime, JobService, at_work
 from app.jobs.audit_retention import AuditRetention
 from app.jobs.heartbeat import SweepSchedule
 from app.jobs.outage import RetrySchedule
-from app.jobs.resumable import Uploads, resumable_uploads
+from app.jobs.resumable import UploadTable, resumable_uploads
 from app.jobs.uploads.early_pushes import EarlyPushes
 from app.jobs.watch import Folder, FolderWatch, watching
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
 from app.net.proxies import Proxies
-from app.push import Lanes
-from app.push.blob_cache.sqlite import FileMemory
+from app.push import PushResources
+from app.push.blob_cache.sqlite import SqliteBlobInfoCache
 from app.push.decoder_memory import DecoderMemory
 from app.push.signatures.policy import SignaturePolicy, load_key
 from app.server.connections import Door, Listening
 from app.server.memory import bound_heap
-from app.server.protocol import RESERVED, Connection, Limits, raise_file_limit
+from app.server.protocol import RESERVED, LimitedHttpProtocol, Limits, raise_file_limit
 from app.server.socket import BACKLOG, listening
 from app.spool import Spool
 from app.spool.disk import DiskSpool
 from app.spool.s3 import S3Spool, open_store
-from app.spool.upload_files import ArrivingFiles
+from app.spool.upload_files import UploadFiles
 from app.telemetry.logging import set_up_logs
 from app.telemetry.metrics import Metrics
-from app.telemetry.tracing import Traces
+from app.telemetry.tracing import JobTracer
 from app.threads import use_io_threads
 
 GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
@@ -100,12 +100,12 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
         backed = await stack.enter_async_context(backing(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
-        arriving = ArrivingFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
-        uploads = await Uploads.load(arriving, workshop.limits, workshop.stored)
+        arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
+        uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored)
         workshop.ledger.observe(metrics.count_ended)
         workshop.ledger.observe_sent(metrics.count_sent)
         if settings.otel_endpoint is not None:
-            traces = await asyncio.to_thread(Traces.open, settings.otel_endpoint)
+            traces = await asyncio.to_thread(JobTracer.open, settings.otel_endpoint)
             stack.push_async_callback(asyncio.to_thread, traces.close)
             workshop.ledger.observe(traces.tell)
         webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))
@@ -144,15 +144,17 @@ def _spool(settings: Settings, disk: DiskSpool) -> DiskSpool | S3Spool:
     return disk if settings.spool_url is None else S3Spool(open_store(settings.spool_url), disk)
 
 
-def _at_work(settings: Settings, workshop: Workshop, uploads: Uploads) -> AbstractAsyncContextManager[JobService]:
+def _at_work(settings: Settings, workshop: JobRuntime, uploads: UploadTable) -> AbstractAsyncContextManager[JobService]:
     return at_work(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
 
 
-def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Mapping[str, OpenRegistry]) -> Workshop:
+def _workshop(
+    settings: Settings, backed: Persistence, spool: Spool, registries: Mapping[str, ActiveRegistry]
+) -> JobRuntime:
     """Blocks: keys are read."""
     decoders = DecoderMemory(settings.decoder_memory)
-    lanes = Lanes(memory=FileMemory(backed.own_dir / "layers.sqlite"), decoders=decoders)
-    return Workshop(
+    lanes = PushResources(memory=SqliteBlobInfoCache(backed.own_dir / "layers.sqlite"), decoders=decoders)
+    return JobRuntime(
         ledger=backed.ledger,
         spool=spool,
         queue=backed.queue,
@@ -170,7 +172,7 @@ def _workshop(settings: Settings, backed: Backing, spool: Spool, registries: Map
     )
 
 
-def _view(opened: OpenRegistry) -> RegistryView:
+def _view(opened: ActiveRegistry) -> RegistryView:
     return RegistryView(opened.configured.url, opened.check, opened.configured)
 
 
@@ -217,7 +219,7 @@ def serve(settings: Settings) -> None:
         config = uvicorn.Config(
             _told_once(app),
             loop="asyncio",  # uvloop measured no better
-            http=partial(Connection, limits=Limits(most, door)),  # type: ignore[arg-type]  # it is only called
+            http=partial(LimitedHttpProtocol, limits=Limits(most, door)),  # type: ignore[arg-type]  # it is only called
             ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             ws="none",
             lifespan="on",
@@ -228,7 +230,7 @@ def serve(settings: Settings) -> None:
             timeout_keep_alive=int(settings.keep_alive.total_seconds()),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        server = _Server(config)
+        server = _UvicornServer(config)
         server.application = app
         server.words = {"url": listener.address, "data": str(settings.data_dir)}
         with Listening.taking(listener.socket, door) as socket_:
@@ -249,7 +251,7 @@ def _told_once(app: FastAPI) -> ASGIApp:
     return told
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """Tells those who wait and watch that the service stops; they would hold it up for as long as it is patient."""
 
     application: FastAPI

@@ -14,7 +14,7 @@ import pytest
 
 from app.config.settings import load_settings
 from app.errors import InvalidSettings
-from app.server.tls import LOOK_SECONDS, Certificate, CertificateFiles
+from app.server.tls import LOOK_SECONDS, CertificateFiles, ServerCertificate
 from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
 from tests.support.peers import peer
 
@@ -34,7 +34,7 @@ def put(pair: Certificates, place: Path) -> CertificateFiles:
 
 
 @asynccontextmanager
-async def listening(certificate: Certificate) -> AsyncIterator[int]:
+async def listening(certificate: ServerCertificate) -> AsyncIterator[int]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -56,7 +56,7 @@ async def test_curl_trusts_it_by_its_authority_before_and_after_it_was_renewed(
 ) -> None:
     first, second = pairs
     now = [0.0]
-    certificate = Certificate(put(first, tmp_path), lambda: now[0])
+    certificate = ServerCertificate(put(first, tmp_path), lambda: now[0])
     async with listening(certificate) as port:
         assert await curl(port, "--cacert", first.ca) == 0
         assert await curl(port, "--cacert", second.ca) == 60
@@ -75,7 +75,7 @@ async def test_who_has_to_show_a_certificate_and_has_none_is_not_let_in(
 ) -> None:
     first, second = pairs
     files = put(first, tmp_path)
-    certificate = Certificate(CertificateFiles(files.certificate, files.key, first.ca))
+    certificate = ServerCertificate(CertificateFiles(files.certificate, files.key, first.ca))
     async with listening(certificate) as port:
         assert await curl(port, "--cacert", first.ca) != 0
         shown = ("--cert", first.certificate, "--key", first.key)
@@ -90,17 +90,17 @@ async def test_clients_of_an_authority_are_let_in_that_python_since_3_13_finds_w
     as_strict_as_python_3_13(monkeypatch)
     first, _ = pairs
     files = put(first, tmp_path)
-    async with listening(Certificate(CertificateFiles(files.certificate, files.key, first.ca))) as port:
+    async with listening(ServerCertificate(CertificateFiles(files.certificate, files.key, first.ca))) as port:
         assert await curl(port, "--cacert", first.ca, "--cert", first.certificate, "--key", first.key) == 0
 
 
 def test_files_that_do_not_fit_stop_the_start(pairs: tuple[Certificates, Certificates], tmp_path: Path) -> None:
     first, second = pairs
     with pytest.raises(InvalidSettings, match="TARMAC_TLS_CERT"):
-        Certificate(CertificateFiles(first.certificate, second.key))
+        ServerCertificate(CertificateFiles(first.certificate, second.key))
     (tmp_path / "empty").touch()
     with pytest.raises(InvalidSettings, match="TARMAC_TLS_CERT"):
-        Certificate(CertificateFiles(tmp_path / "empty"))
+        ServerCertificate(CertificateFiles(tmp_path / "empty"))
     for name in ("TLS_KEY", "TLS_CLIENT_CA"):
         with pytest.raises(InvalidSettings, match="needs tls_cert"):
             load_settings(environ={f"TARMAC_{name}": str(first.key)})

@@ -24,7 +24,7 @@ from app.api.middleware.limits import (
     MOST,
     RATE_SECONDS,
     STALL_SECONDS,
-    Crowd,
+    LongRequest,
 )
 from app.api.problems import leaves, statuses
 from app.api.requests.options import MAX_WAIT_SECONDS, OPTIONS, REPEATABLE
@@ -288,8 +288,8 @@ def test_limits_are_what_the_code_has() -> None:
         "an answer that is not read": f"{UNREAD_SECONDS:.0f} seconds",
         "connections": f"{MAX_CONNECTIONS:,}, or half the files that the process may open; a quarter of them of one "
         "address (of IPv6 a /64), `TARMAC_TRUSTED_PROXIES` apart" * (SHARE_OF_ONE == 4),
-        "uploads and readers of events at once": f"{MOST[Crowd.UPLOADS]:,} each"
-        * (MOST[Crowd.UPLOADS] == MOST[Crowd.WATCHERS]),
+        "uploads and readers of events at once": f"{MOST[LongRequest.UPLOADS]:,} each"
+        * (MOST[LongRequest.UPLOADS] == MOST[LongRequest.WATCHERS]),
     }
     assert table == expected
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidSettings
-from app.telemetry.tracing import Traces
+from app.telemetry.tracing import JobTracer
 from tests.api.conftest import APP, serving
 
 
@@ -96,7 +96,7 @@ async def test_a_collector_that_is_gone_harms_no_job(tmp_path: Path, monkeypatch
 def test_without_the_extra_the_message_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(InvalidSettings, match=r"tarmac\[otel\]"):
-        Traces.open("http://127.0.0.1:1/v1/traces")
+        JobTracer.open("http://127.0.0.1:1/v1/traces")
 
 
 def test_nothing_of_it_is_loaded_where_it_is_off() -> None:

@@ -11,11 +11,11 @@ from fastapi import FastAPI
 from app import __version__
 from app.api import problems
 from app.api.context import ApiContext, RegistryView
-from app.api.json_response import JSONAnswer
-from app.api.middleware.auth import Access, Security
+from app.api.json_response import NewlineJSONResponse
+from app.api.middleware.auth import AccessPolicy, AuthMiddleware
 from app.api.middleware.cors import Cors
-from app.api.middleware.error_format import Dialects
-from app.api.middleware.limits import MOST, Crowd, Guard
+from app.api.middleware.error_format import ErrorFormatMiddleware
+from app.api.middleware.limits import MOST, LongRequest, RequestLimitsMiddleware
 from app.api.middleware.proxy import Proxy
 from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
@@ -35,7 +35,10 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def new_application(
-    lifespan: Lifespan, access: Access, max_uploads: int = MOST[Crowd.UPLOADS], buckets: Buckets | None = None
+    lifespan: Lifespan,
+    access: AccessPolicy,
+    max_uploads: int = MOST[LongRequest.UPLOADS],
+    buckets: Buckets | None = None,
 ) -> FastAPI:
     """`lifespan` sets `state.context` to an ApiContext before the first request."""
     app = FastAPI(
@@ -46,7 +49,7 @@ def new_application(
         openapi_url=None,  # the document that is served says where the service is seen
         docs_url=None,  # FastAPI's pages load their scripts from a CDN
         redoc_url=None,
-        default_response_class=JSONAnswer,
+        default_response_class=NewlineJSONResponse,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
     for router in (
@@ -62,12 +65,12 @@ def new_application(
     ):
         app.include_router(router)
     problems.install(app)
-    most = {**MOST, Crowd.UPLOADS: max_uploads}
+    most = {**MOST, LongRequest.UPLOADS: max_uploads}
     buckets = buckets or Buckets()
     app.add_middleware(Rates, buckets=buckets, most=most)
-    app.add_middleware(Security, access=access, buckets=buckets)
-    app.add_middleware(Guard, most=most)
-    app.add_middleware(Dialects)
+    app.add_middleware(AuthMiddleware, access=access, buckets=buckets)
+    app.add_middleware(RequestLimitsMiddleware, most=most)
+    app.add_middleware(ErrorFormatMiddleware)
     app.add_middleware(Proxy, trusted=access.proxies, base_path=access.base_path)
     app.add_middleware(Cors, origins=access.cors)
     app.add_middleware(RequestIds)

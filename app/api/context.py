@@ -14,11 +14,11 @@ from app.auth.model import EVERYBODY, Caller
 from app.errors import RegistryError
 from app.jobs import JobService, JobState
 from app.jobs.audit import AuditTrail
-from app.jobs.authorization import HeldJobs
+from app.jobs.authorization import AuthorizedJobs
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.resumable import ResumableUploads
-from app.jobs.resumable.authorization import HeldUploads
-from app.registry.distribution.probe import Examination
+from app.jobs.resumable.authorization import AuthorizedUploads
+from app.registry.distribution.probe import RegistryReport
 from app.telemetry.metrics import Metrics
 
 CALLER = "tarmac.caller"  # where the scope of a request has it
@@ -35,11 +35,11 @@ class RegistryView:
     """A configured registry as it may be shown. `check` raises RegistryError where it cannot be used now."""
 
     url: str
-    check: Callable[[], Awaitable[Examination]]
+    check: Callable[[], Awaitable[RegistryReport]]
     configured: ConfiguredRegistry | None = None
     probe: Probe = field(default_factory=Probe)
 
-    async def outcome(self) -> Examination | RegistryError:
+    async def outcome(self) -> RegistryReport | RegistryError:
         """Return what it says about itself, or why it cannot be used."""
         return await self.probe.outcome(self.url, self.check)
 
@@ -74,9 +74,9 @@ async def _context_of(request: Request) -> ApiContext:
 
 
 def held_by(context: ApiContext, caller: Caller) -> ApiContext:
-    jobs = HeldJobs(context.service, caller)
+    jobs = AuthorizedJobs(context.service, caller)
     bounds = [context.max_upload_bytes, caller.quota.upload_bytes or context.max_upload_bytes]
-    uploads = HeldUploads(context.uploads, caller, jobs)
+    uploads = AuthorizedUploads(context.uploads, caller, jobs)
     return replace(context, service=jobs, uploads=uploads, max_upload_bytes=min(bounds), caller=caller)
 
 

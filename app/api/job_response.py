@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from app.api.json_response import JSONAnswer
+from app.api.json_response import NewlineJSONResponse
 from app.api.problems import describe, failed_job_response, problem_response
 from app.errors import Conflict
 from app.jobs import Job, JobState
@@ -31,7 +31,7 @@ def images(page: ImagePage) -> dict[str, Any]:
 
 
 def accepted(job: Job) -> Response:
-    return JSONAnswer(document(job), 202, {"Location": f"/jobs/{job.id}"})
+    return NewlineJSONResponse(document(job), 202, {"Location": f"/jobs/{job.id}"})
 
 
 def waited(job: Job) -> Response:
@@ -40,7 +40,7 @@ def waited(job: Job) -> Response:
     if not job.ended and job.problem is None:
         return accepted(job)
     if job.state is JobState.SUCCEEDED:
-        return JSONAnswer(document(job), 200, location)
+        return NewlineJSONResponse(document(job), 200, location)
     if job.problem is None:
         return problem_response(Conflict(f"job {job.id} was cancelled"), location, document(job))
     return failed_job_response(job.problem, document(job), location)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 VARY = "Accept-Encoding, Authorization"
 
 
-class JSONAnswer(JSONResponse):
+class NewlineJSONResponse(JSONResponse):
     """Ends with a line end: a shell's prompt does not stick to it, and answers appended to a file are lines."""
 
     def render(self, content: Any) -> bytes:
@@ -21,7 +21,7 @@ class JSONAnswer(JSONResponse):
 
 def tagged_answer(request: Request, content: Any) -> Response:
     """Return `content` with a weak ETag of it, or 304 if the client has it."""
-    answer = JSONAnswer(content)
+    answer = NewlineJSONResponse(content)
     tag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
     headers = {"ETag": f"W/{tag}", "Cache-Control": "private, no-cache", "Vary": VARY}
     known = [text.strip() for text in ",".join(request.headers.getlist("if-none-match")).split(",")]

@@ -7,11 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from app.errors import RegistryError
-from app.registry.distribution.probe import CHECK_SECONDS, Examination, outcome
+from app.registry.distribution.probe import CHECK_SECONDS, RegistryReport, outcome
 
 KEPT_SECONDS = 5.0  # from the begin of a question to the next one
 
-Check = Callable[[], Awaitable[Examination]]
+Check = Callable[[], Awaitable[RegistryReport]]
 
 
 class Probe:
@@ -20,9 +20,9 @@ class Probe:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._asked = 0.0
-        self._task: asyncio.Task[Examination | RegistryError] | None = None
+        self._task: asyncio.Task[RegistryReport | RegistryError] | None = None
 
-    async def outcome(self, url: str, check: Check) -> Examination | RegistryError:
+    async def outcome(self, url: str, check: Check) -> RegistryReport | RegistryError:
         """Return what `check` returned or raised in the last KEPT_SECONDS, or does now."""
         task = self._task
         if task is None or (task.done() and self._clock() - self._asked >= KEPT_SECONDS):

@@ -15,15 +15,15 @@ from starlette.responses import Response
 
 from app import errors
 from app.api.base_path import address_of
-from app.api.json_response import JSONAnswer
+from app.api.json_response import NewlineJSONResponse
 from app.api.middleware.request_id import request_id_field
 from app.errors import (
     MAX_DETAIL,
+    ErrorOrigin,
     Forbidden,
     Internal,
     InvalidRequest,
     NotFound,
-    Origin,
     Problem,
     TarmacError,
     UploadIncomplete,
@@ -43,7 +43,7 @@ class UploadStalled(UploadIncomplete):
     """No byte came for too long."""
 
 
-class Misdirected(Forbidden):
+class MisdirectedRequest(Forbidden):
     """The service was asked under a name that is not its own."""
 
 
@@ -67,7 +67,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
         errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
         errors.Forbidden: HTTPStatus.FORBIDDEN,
-        Misdirected: HTTPStatus.MISDIRECTED_REQUEST,
+        MisdirectedRequest: HTTPStatus.MISDIRECTED_REQUEST,
         errors.NotFound: HTTPStatus.NOT_FOUND,
         errors.Conflict: HTTPStatus.CONFLICT,
         errors.TagExists: HTTPStatus.CONFLICT,
@@ -123,14 +123,14 @@ def problem_response(
     if status in _BUSY:
         extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     content = describe(error.problem, status) | ({} if job is None else {"job": job})
-    return JSONAnswer(content, status, extra, PROBLEM_JSON)
+    return NewlineJSONResponse(content, status, extra, PROBLEM_JSON)
 
 
 def failed_job_response(problem: Problem, job: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
     """To one who waited: 422 where the request or the archive is at fault, 502 where the registry is, or we are."""
-    ours = problem.origin in (Origin.REGISTRY, Origin.SERVICE)
+    ours = problem.origin in (ErrorOrigin.REGISTRY, ErrorOrigin.SERVICE)
     status = HTTPStatus.BAD_GATEWAY if ours else HTTPStatus.UNPROCESSABLE_ENTITY
-    return JSONAnswer(describe(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
+    return NewlineJSONResponse(describe(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
 
 
 async def _answer_own(_: Request, error: Exception) -> Response:

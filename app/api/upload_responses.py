@@ -11,7 +11,7 @@ from fastapi import Request, Response
 
 from app.api import job_response
 from app.api.context import ApiContext
-from app.api.json_response import JSONAnswer
+from app.api.json_response import NewlineJSONResponse
 from app.api.problems import PROBLEM_JSON, describe, problem_response
 from app.api.requests.upload_headers import INTEROP_VERSIONS, PARTIAL_UPLOAD, TUS_VERSION
 from app.errors import TarmacError
@@ -19,10 +19,10 @@ from app.jobs.resumable import (
     HASHES,
     LengthMismatch,
     OffsetMismatch,
-    ProofMismatch,
-    Shown,
-    TurnTaken,
-    UploadEnded,
+    UploadAlreadyComplete,
+    UploadChecksumMismatch,
+    UploadLocked,
+    UploadStatus,
 )
 
 EXTENSIONS = "creation,creation-with-upload,creation-defer-length,termination,expiration,checksum,concatenation"
@@ -31,7 +31,7 @@ _CHECKSUM_MISMATCH = 460  # of tus; no registered status
 _DRAFT_TYPES: Mapping[type[TarmacError], str] = {
     OffsetMismatch: "mismatching-upload-offset",
     LengthMismatch: "inconsistent-upload-length",
-    UploadEnded: "completed-upload",
+    UploadAlreadyComplete: "completed-upload",
 }
 
 
@@ -62,7 +62,7 @@ def discovery_headers(context: ApiContext) -> dict[str, str]:
     }
 
 
-def described(shown: Shown, limit: int) -> dict[str, str]:
+def described(shown: UploadStatus, limit: int) -> dict[str, str]:
     """The upload as header fields. A part of a concatenation that is put together has none of its own."""
     state = shown.state
     left = max(0, int((shown.expires_at - datetime.now(UTC)).total_seconds()))
@@ -85,10 +85,12 @@ def described(shown: Shown, limit: int) -> dict[str, str]:
     return headers
 
 
-def answer_to(request: Request, shown: Shown, headers: Mapping[str, str], *, created: bool = False) -> Response:
+def answer_to(request: Request, shown: UploadStatus, headers: Mapping[str, str], *, created: bool = False) -> Response:
     """204, or 201 to the one who created it. A client of the draft that sent the last byte gets what /push answers."""
     if shown.state.complete and shown.job is not None and not speaks_tus(request) and request.method != "HEAD":
-        return JSONAnswer(job_response.document(shown.job), 202, {**headers, "Location": f"/jobs/{shown.job.id}"})
+        return NewlineJSONResponse(
+            job_response.document(shown.job), 202, {**headers, "Location": f"/jobs/{shown.job.id}"}
+        )
     if created:
         return Response(status_code=201, headers={**headers, "Location": f"/uploads/{shown.state.id}"})
     return Response(status_code=204, headers=dict(headers))
@@ -97,9 +99,9 @@ def answer_to(request: Request, shown: Shown, headers: Mapping[str, str], *, cre
 def problem_answer(request: Request, error: TarmacError, headers: Mapping[str, str]) -> Response:
     """With the draft's problem types to its clients, and tus's own status for a checksum."""
     answer = problem_response(error, headers)
-    if isinstance(error, ProofMismatch) and speaks_tus(request):
+    if isinstance(error, UploadChecksumMismatch) and speaks_tus(request):
         answer.status_code = _CHECKSUM_MISMATCH
-    if isinstance(error, TurnTaken):
+    if isinstance(error, UploadLocked):
         answer.status_code = HTTPStatus.LOCKED
     if speaks_tus(request) or type(error) not in _DRAFT_TYPES:
         return answer
@@ -107,7 +109,7 @@ def problem_answer(request: Request, error: TarmacError, headers: Mapping[str, s
     content = describe(error.problem, status) | {"type": TYPES + _DRAFT_TYPES[type(error)]}
     if isinstance(error, OffsetMismatch):
         content |= {"expected-offset": error.expected, "provided-offset": error.provided}
-    return JSONAnswer(content, status, dict(headers), PROBLEM_JSON)
+    return NewlineJSONResponse(content, status, dict(headers), PROBLEM_JSON)
 
 
 __all__ = ["answer_to", "common_headers", "described", "discovery_headers", "problem_answer"]

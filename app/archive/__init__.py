@@ -3,7 +3,7 @@
 from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
 from app.archive.edit import keep_originals, pick_images, pick_platforms
 from app.archive.formats import FORMATS, Format, open_archive
-from app.archive.ingest import Intake, sniff_file
+from app.archive.ingest import IngestStream, sniff_file
 from app.archive.model import (
     DEFAULT_LIMITS,
     Archive,
@@ -29,7 +29,7 @@ __all__ = [
     "Extent",
     "Format",
     "ImageEntry",
-    "Intake",
+    "IngestStream",
     "Limits",
     "Member",
     "MemberKind",

@@ -128,27 +128,27 @@ def _gzip_header(data: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _CodecSpec:
     magic: tuple[bytes, ...]
     make: Callable[[int], _Codec]  # with the bytes that it may hold
     error: type[Exception]
 
 
 _KINDS = {
-    Compression.GZIP: _Kind((b"\x1f\x8b\x08",), lambda _: _Gzip(), _ISAL_ERROR),
-    Compression.ZSTD: _Kind(
+    Compression.GZIP: _CodecSpec((b"\x1f\x8b\x08",), lambda _: _Gzip(), _ISAL_ERROR),
+    Compression.ZSTD: _CodecSpec(
         (b"\x28\xb5\x2f\xfd", *(bytes([low]) + b"\x2a\x4d\x18" for low in range(0x50, 0x60))),  # skippable frames
         lambda memory: zstd.ZstdDecompressor(
             options={zstd.DecompressionParameter.window_log_max: min(ZSTD_WINDOW_LOG, memory.bit_length() - 1)}
         ),
         zstd.ZstdError,
     ),
-    Compression.XZ: _Kind(
+    Compression.XZ: _CodecSpec(
         (b"\xfd7zXZ\0",),
         lambda memory: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=min(XZ_MEMORY, memory)),
         lzma.LZMAError,
     ),
-    Compression.BZIP2: _Kind(
+    Compression.BZIP2: _CodecSpec(
         tuple(  # a level, then the start of a block, or of the end where there is no block
             b"BZh%d" % level + block for level in range(1, 10) for block in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
         ),
@@ -168,10 +168,10 @@ def sniff(head: bytes) -> Compression:
 
 def decompressor(compression: Compression, limits: Limits = DEFAULT_LIMITS, memory: int = MOST_MEMORY) -> Decompressor:
     """`memory`: bytes that it may hold, as `window.decoder_memory` tells them for the start of the stream."""
-    return _Plain(limits) if compression is Compression.NONE else _Wrapped(compression, limits, memory)
+    return _PassThrough(limits) if compression is Compression.NONE else _CompressedStream(compression, limits, memory)
 
 
-class _Plain:
+class _PassThrough:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._received = 0
@@ -186,7 +186,7 @@ class _Plain:
         """There is no end that could be missing."""
 
 
-class _Wrapped:
+class _CompressedStream:
     """One member after another, then perhaps zeros (padding of tapes and block devices; gzip passes over them too)."""
 
     def __init__(self, compression: Compression, limits: Limits, memory: int) -> None:

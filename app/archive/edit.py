@@ -79,12 +79,12 @@ def pick_platforms(archive: Archive, platforms: Sequence[Platform]) -> Archive:
     No platforms: everything. An index that has none of these gets the fault InvalidRequest, with those that it has."""
     if not platforms:
         return archive
-    cutter = _Cutter(archive, platforms)
+    cutter = _PlatformFilter(archive, platforms)
     images = tuple(cutter.image(image) for image in archive.images)
     return replace(archive, images=images, manifests=cutter.manifests, notes=(*archive.notes, *cutter.notes))
 
 
-class _Cutter:
+class _PlatformFilter:
     def __init__(self, archive: Archive, platforms: Sequence[Platform]) -> None:
         self.manifests = dict(archive.manifests)
         self.notes: list[str] = []

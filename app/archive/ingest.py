@@ -9,14 +9,14 @@ import hashlib
 from collections.abc import Iterator
 
 from app.archive.compression import MOST_MEMORY, SNIFF_BYTES, Decompressor, decompressor, sniff
-from app.archive.helm.package import HeldChart
+from app.archive.helm.package import HelmChartBuffer
 from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
 from app.archive.tar.indexer import Member, TarIndex, TarIndexer
 from app.errors import TooLarge
 from app.oci import Digest
 
 
-class Intake:
+class IngestStream:
     """A `spool.Tap`: raw bytes in, the plain tar out. Read what each call gives to its end before the next call.
 
     `received` and `digest` are of the raw bytes so far, `compression` and `index` are there after `finish`. What is no
@@ -37,7 +37,7 @@ class Intake:
         self._decompressor: Decompressor | None = None
         self._indexer = TarIndexer(limits)
         self._index: TarIndex | None = None
-        self._held: HeldChart | None = None  # as long as this may be a chart
+        self._held: HelmChartBuffer | None = None  # as long as this may be a chart
 
     @property
     def digest(self) -> Digest:
@@ -88,7 +88,7 @@ class Intake:
     def _open(self, head: bytes) -> Decompressor:
         self.compression = sniff(head)
         if self.compression is Compression.GZIP:
-            self._held = HeldChart(self._indexer)
+            self._held = HelmChartBuffer(self._indexer)
         self._decompressor = decompressor(self.compression, self._limits, self._memory)
         return self._decompressor
 
@@ -133,4 +133,4 @@ def sniff_file(source: ReadAt, size: int) -> Compression:
     return sniff(source.read_at(0, min(size, SNIFF_BYTES)))
 
 
-__all__ = ["Intake", "RawIntake", "sniff_file"]
+__all__ = ["IngestStream", "RawIntake", "sniff_file"]

@@ -122,7 +122,7 @@ class DockerImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class TaggedReferrer:
     """What hangs on an image by the name of its tag alone: cosign's `sha256-<hex>.sig`, `.att` and `.sbom`, and the
     list of referrers `sha256-<hex>` for registries without a referrers API. `subject` is the digest in the tag."""
 
@@ -155,7 +155,7 @@ class ImageEntry:
     bare_tags: tuple[str, ...] = ()
     platforms: tuple[Platform, ...] = ()
     referrers: tuple[Descriptor, ...] = ()
-    attached: tuple[Attached, ...] = ()
+    attached: tuple[TaggedReferrer, ...] = ()
     original: Descriptor | None = None
     placeholders: tuple[str, ...] = ()
     fault: Fault | None = None

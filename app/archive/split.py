@@ -100,7 +100,7 @@ def _letters(number: int, width: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class FileEnds:
     """The first HEAD_BYTES and the last TAIL_BYTES of a file, or all where it has fewer, and its size."""
 
     head: bytes
@@ -112,7 +112,7 @@ class Ends:
         return sniff(self.head[:SNIFF_BYTES]) is not Compression.NONE or _is_tar(self.head)
 
 
-def begins_anew(first: Ends, last: Ends, following: Ends, name: PartName) -> bool:
+def begins_anew(first: FileEnds, last: FileEnds, following: FileEnds, name: PartName) -> bool:
     """Whether `following`, called `name`, is an archive of its own, and no part after `last` of what began with
     `first`.
 
@@ -131,7 +131,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class PartSeries:
     """Parts of one archive so far. `count` and `size` (bytes of the whole) where a description says them."""
 
     last: PartName
@@ -143,7 +143,7 @@ class Series:
         """Whether the part that was seen says what follows, and is no part of the archive."""
         return self.count is not None
 
-    def follow(self, part: PartName) -> Series:
+    def follow(self, part: PartName) -> PartSeries:
         """The series with `part`. Raises MissingContent where another one has to come before."""
         if part.number != self.last.number + 1:
             raise missing_part(self.last.next, part)
@@ -160,19 +160,19 @@ class Series:
             )
 
 
-def begin_series(name: PartName, ends: Ends) -> Series:
+def begin_series(name: PartName, ends: FileEnds) -> PartSeries:
     """With the first part. Raises MalformedArchive where it is a description that cannot be."""
     if name.number or ends.size > HEAD_BYTES or not ends.head.startswith(b"{"):
-        return Series(name)
+        return PartSeries(name)
     members = strict_json(ends.head, what=f"{name}", limit=HEAD_BYTES)
     if not isinstance(members, dict) or not members.keys() >= _DESCRIPTION:
-        return Series(name)
+        return PartSeries(name)
     count, size = members["Count"], members["Bytes"]
     if type(count) is not int or type(size) is not int or count < 1 or size < 0:
         raise MalformedArchive(
             f"{name} has a count of its parts or of their bytes that cannot be", content=f"{count!r:.40}, {size!r:.40}"
         )
-    return Series(name, count, size)
+    return PartSeries(name, count, size)
 
 
 def missing_part(missing: PartName, before: PartName | None = None) -> MissingContent:

@@ -17,9 +17,9 @@ from typing import Any
 import jwt
 
 from app.auth.model import Role
-from app.auth.token_file import MAX_REPOSITORIES, Holder, parse_prefix
+from app.auth.token_file import MAX_REPOSITORIES, TokenHolder, parse_prefix
 from app.errors import ArchiveError, Forbidden, InvalidSettings, RegistryError, Unauthorized, Unavailable
-from app.net.client import Call, HttpClient, HttpSettings
+from app.net.client import HttpClient, HttpClientSettings, Request
 from app.net.egress import check_target
 from app.net.proxies import DIRECT, Proxies
 from app.net.urls import Origin, parse_registry_url
@@ -65,7 +65,7 @@ class OidcTokens:
         self._asking = asyncio.Lock()
         self._failure = ""
 
-    async def find(self, token: bytes) -> Holder | None:
+    async def find(self, token: bytes) -> TokenHolder | None:
         """None for what is no JWT. Raises Unauthorized, Forbidden for one that gives no role, Unavailable where the
         issuer cannot be asked."""
         if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 2:
@@ -90,7 +90,7 @@ class OidcTokens:
         )
         return claims
 
-    def _holder(self, claims: Mapping[str, Any]) -> Holder:
+    def _holder(self, claims: Mapping[str, Any]) -> TokenHolder:
         subject = str(claims["sub"])
         if not _SUBJECT.fullmatch(subject):
             raise Unauthorized("the token's `sub` must have 1 to 200 printable ASCII characters")
@@ -98,7 +98,7 @@ class OidcTokens:
         roles = frozenset(self._settings.roles[role] for role in given if role in self._settings.roles)
         if not roles:
             raise Forbidden(f"the token of {subject} gives no role: none of `{self._settings.claim}` is mapped to one")
-        return Holder(f"oidc:{subject}", b"", roles, self._repositories(claims, subject))
+        return TokenHolder(f"oidc:{subject}", b"", roles, self._repositories(claims, subject))
 
     def _repositories(self, claims: Mapping[str, Any], subject: str) -> tuple[str, ...]:
         """Raises Forbidden if the claim is asked for and bounds nothing: a token without it must not have all."""
@@ -152,7 +152,7 @@ class OidcTokens:
     async def _fetch(self) -> Iterator[tuple[str, jwt.PyJWK]]:
         issuer = self._settings.issuer
         url = parse_registry_url(issuer, "oidc_issuer")
-        client = HttpClient(HttpSettings(url, ca_file=self._settings.ca_file, proxies=self._settings.proxies))
+        client = HttpClient(HttpClientSettings(url, ca_file=self._settings.ca_file, proxies=self._settings.proxies))
         origin = Origin.of(issuer, "the issuer")
         await client.open()
         try:
@@ -167,7 +167,7 @@ class OidcTokens:
 
 
 async def _document(client: HttpClient, url: str, origin: Origin) -> Mapping[str, Any]:
-    reply = await client.send(Call("GET", url, limit=MAX_ANSWER_BYTES), origin)
+    reply = await client.send(Request("GET", url, limit=MAX_ANSWER_BYTES), origin)
     if reply.status != 200:
         raise Unavailable(f"{url} answers {reply.status}; check TARMAC_OIDC_ISSUER")
     document = strict_json(reply.body, what=f"the answer of {url}", limit=MAX_ANSWER_BYTES)

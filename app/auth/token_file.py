@@ -36,7 +36,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class TokenHolder:
     """`digest`: SHA-256 of the token."""
 
     name: str
@@ -68,10 +68,10 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenSet:
     """Every holder, as the file has them at one moment."""
 
-    holders: tuple[Holder, ...]
+    holders: tuple[TokenHolder, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -80,14 +80,14 @@ class Tokens:
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip() and not line.startswith("#"):
                 try:
-                    holders.append(Holder.parse(line.strip()))
+                    holders.append(TokenHolder.parse(line.strip()))
                 except ValueError as error:
                     raise ValueError(f"line {number}: {error}") from None
         if not 0 < len(holders) <= MAX_TOKENS:
             raise ValueError(f"there are {len(holders)} tokens; 1 to {MAX_TOKENS} are possible")
         return cls(tuple(holders))
 
-    def find(self, token: bytes) -> Holder | None:
+    def find(self, token: bytes) -> TokenHolder | None:
         """Takes the same time wherever the token stands, and where it does not."""
         digest = hashlib.sha256(token).digest()
         found = None
@@ -97,7 +97,7 @@ class Tokens:
         return found
 
 
-class TokensFile:
+class TokenFile:
     """The tokens of a file that may change while the service runs. One that cannot be read any more, or is not
     understood, changes nothing and is told of in the log: half an edit must not lock everybody out."""
 
@@ -105,10 +105,10 @@ class TokensFile:
         """Raises OSError, ValueError."""
         self._path, self._clock = path, clock
         self._stamp = _stamp(path)
-        self._tokens = Tokens.parse(read_text(path))
+        self._tokens = TokenSet.parse(read_text(path))
         self._looked = clock()
 
-    async def find(self, token: bytes) -> Holder | None:
+    async def find(self, token: bytes) -> TokenHolder | None:
         if self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
             await asyncio.to_thread(self._look)
@@ -120,7 +120,7 @@ class TokensFile:
             if stamp == self._stamp:
                 return
             self._stamp = stamp
-            self._tokens = Tokens.parse(read_text(self._path))
+            self._tokens = TokenSet.parse(read_text(self._path))
             _log.info("tokens read", file=str(self._path), tokens=len(self._tokens.holders))
         except (OSError, ValueError) as error:
             _log.error("the tokens file cannot be used; those known before hold", reason=str(error))
@@ -177,4 +177,13 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-__all__ = ["Holder", "Tokens", "TokensFile", "new_token", "parse_prefix", "parse_quota", "parse_role", "read_text"]
+__all__ = [
+    "TokenFile",
+    "TokenHolder",
+    "TokenSet",
+    "new_token",
+    "parse_prefix",
+    "parse_quota",
+    "parse_role",
+    "read_text",
+]

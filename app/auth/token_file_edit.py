@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from app.auth.token_file import Holder, Tokens, read_text
+from app.auth.token_file import TokenHolder, TokenSet, read_text
 from app.errors import InvalidRequest, NotFound
 
 
-def holders_of(path: Path) -> tuple[Holder, ...]:
+def holders_of(path: Path) -> tuple[TokenHolder, ...]:
     """Raises InvalidRequest."""
     return _parsed(path, _read(path))
 
 
-def add_holder(path: Path, holder: Holder) -> None:
+def add_holder(path: Path, holder: TokenHolder) -> None:
     """Makes the file where there is none. Raises InvalidRequest where the name is taken."""
     with _alone(path):
         text = _read(path) if path.exists() else ""
@@ -37,11 +37,11 @@ def remove_holder(path: Path, name: str) -> None:
         _replace(path, "".join(kept))
 
 
-def _parsed(path: Path, text: str) -> tuple[Holder, ...]:
+def _parsed(path: Path, text: str) -> tuple[TokenHolder, ...]:
     if not any(line.strip() and not line.startswith("#") for line in text.splitlines()):
         return ()
     try:
-        return Tokens.parse(text).holders
+        return TokenSet.parse(text).holders
     except ValueError as error:
         raise InvalidRequest(f"the tokens file {path}: {error}") from None
 

@@ -7,19 +7,19 @@ import time
 from pathlib import Path
 
 from app.api.middleware.allowed_hosts import AllowedHosts
-from app.api.middleware.auth import Access, FindHolder
+from app.api.middleware.auth import AccessPolicy, FindHolder
 from app.api.middleware.cors import CorsOrigins
 from app.api.middleware.proxy import TrustedProxies
-from app.auth.token_file import Holder, TokensFile
+from app.auth.token_file import TokenFile, TokenHolder
 from app.config.settings import Settings
 from app.errors import InvalidSettings
 from app.net.proxies import Proxies
-from app.server.tls import Certificate, CertificateFiles
+from app.server.tls import CertificateFiles, ServerCertificate
 
 
-def access_of(settings: Settings) -> Access:
+def access_of(settings: Settings) -> AccessPolicy:
     """Raises InvalidSettings."""
-    return Access(
+    return AccessPolicy(
         find=known_holders(settings),
         hosts=known_hosts(settings),
         cors=CorsOrigins(frozenset(settings.cors_origins)),
@@ -34,7 +34,7 @@ def known_holders(settings: Settings) -> FindHolder | None:
     if file is None or issuer is None:
         return file or issuer
 
-    async def find(token: bytes) -> Holder | None:
+    async def find(token: bytes) -> TokenHolder | None:
         return await file(token) or await issuer(token)
 
     return find
@@ -63,7 +63,7 @@ def _tokens(file: Path | None) -> FindHolder | None:
     if file is None:
         return None
     try:
-        return TokensFile(file, time.monotonic).find
+        return TokenFile(file, time.monotonic).find
     except (OSError, ValueError) as error:
         raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
 
@@ -75,11 +75,11 @@ def known_hosts(settings: Settings) -> AllowedHosts | None:
     return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
 
 
-def own_certificate(settings: Settings) -> Certificate | None:
+def own_certificate(settings: Settings) -> ServerCertificate | None:
     """Raises InvalidSettings."""
     if settings.tls_cert is None:
         return None
-    return Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+    return ServerCertificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
 
 
 __all__ = ["access_of", "own_certificate"]

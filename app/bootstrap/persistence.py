@@ -16,27 +16,27 @@ from uuid import uuid4
 
 from app.config.settings import Settings
 from app.errors import InvalidSettings
-from app.jobs import Ledger
-from app.jobs.heartbeat import Fellows
+from app.jobs import JobTracker
+from app.jobs.heartbeat import ReplicaHeartbeat
 from app.jobs.leases import LocalTagLeases, TagLeases
 from app.jobs.queue import JobQueue
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store import JobStore
 from app.jobs.store.age import SqlServiceAge
 from app.jobs.store.engine import is_postgres
-from app.jobs.store.sql import Marks, SqlJobStore
+from app.jobs.store.sql import ReplicaIdentity, SqlJobStore
 from app.spool.visibility import is_visible
 
 
 @dataclass(frozen=True, slots=True)
-class Backing:
+class Persistence:
     """`own_dir`: of the data directory, what no other process uses."""
 
     store: SqlJobStore
-    ledger: Ledger
+    ledger: JobTracker
     queue: JobQueue
     own_dir: Path
-    fellows: Fellows | None = None
+    fellows: ReplicaHeartbeat | None = None
     leases: TagLeases = field(default_factory=LocalTagLeases)
 
 
@@ -46,7 +46,7 @@ def is_replicated(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def backing(settings: Settings) -> AsyncIterator[Backing]:
+async def backing(settings: Settings) -> AsyncIterator[Persistence]:
     """Raises InvalidSettings, Unavailable."""
     if is_replicated(settings):
         async with _shared(settings) as shared:
@@ -54,18 +54,18 @@ async def backing(settings: Settings) -> AsyncIterator[Backing]:
         return
     store = await SqlJobStore.open(_sqlite_url(settings))
     try:
-        ledger = Ledger(store, age=SqlServiceAge(store))
-        yield Backing(store, ledger, LocalJobQueue(settings.max_running_jobs), settings.data_dir)
+        ledger = JobTracker(store, age=SqlServiceAge(store))
+        yield Persistence(store, ledger, LocalJobQueue(settings.max_running_jobs), settings.data_dir)
     finally:
         await store.close()
 
 
 @asynccontextmanager
-async def _shared(settings: Settings) -> AsyncIterator[Backing]:
+async def _shared(settings: Settings) -> AsyncIterator[Persistence]:
     try:
         from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
-        from app.jobs.store.heartbeat import PostgresFellows
-        from app.jobs.store.notifications import PostgresAnnouncements
+        from app.jobs.store.heartbeat import PostgresHeartbeat
+        from app.jobs.store.notifications import PostgresNotifications
         from app.jobs.store.tag_leases import PostgresTagLeases
     except ModuleNotFoundError as error:
         raise InvalidSettings(
@@ -82,18 +82,18 @@ async def _shared(settings: Settings) -> AsyncIterator[Backing]:
     seconds = settings.replica_timeout.total_seconds()
     with _own_dir(settings.data_dir / "replicas") as own:
         home, shared = f"{place}/{own.name}", _storage(settings)
-        store = await SqlJobStore.open(url, Marks(home, place, str(replica), shared))
+        store = await SqlJobStore.open(url, ReplicaIdentity(home, place, str(replica), shared))
         try:
-            fellow = Replica(replica, place, home, _Sight(store), seconds, shared)
+            fellow = Replica(replica, place, home, _FileVisibility(store), seconds, shared)
             async with PgQueuerJobQueue.open(url, fellow, settings.max_running_jobs) as queue:
-                ledger = Ledger(store, PostgresAnnouncements(url, str(replica)), age=SqlServiceAge(store))
-                fellows = PostgresFellows(store, str(replica), seconds)
-                yield Backing(store, ledger, queue, own, fellows, PostgresTagLeases(store))
+                ledger = JobTracker(store, PostgresNotifications(url, str(replica)), age=SqlServiceAge(store))
+                fellows = PostgresHeartbeat(store, str(replica), seconds)
+                yield Persistence(store, ledger, queue, own, fellows, PostgresTagLeases(store))
         finally:
             await store.close()
 
 
-class _Sight:
+class _FileVisibility:
     """Whether this replica sees the server files of a job, as they were when it was accepted."""
 
     def __init__(self, store: JobStore) -> None:

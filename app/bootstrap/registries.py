@@ -12,51 +12,51 @@ from pathlib import Path
 from app import __version__
 from app.config.settings import DEFAULT_REGISTRY, RegistrySettings, Settings
 from app.jobs.registries import ConfiguredRegistry
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.egress import parse_allowed_origin
 from app.net.proxies import Proxies
 from app.net.tls import certificate_folders
 from app.net.urls import RegistryUrl, parse_registry_url
 from app.push import Destination
 from app.registry.auth import Credentials, CredentialSource, FixedCredentials
-from app.registry.auth.ecr import Ecr
+from app.registry.auth.ecr import EcrCredentials
 from app.registry.auth.keychain import Keychain
 from app.registry.auth.password_file import PasswordFile
-from app.registry.distribution.probe import Examination
+from app.registry.distribution.probe import RegistryReport
 from app.registry.distribution.push_right import PushRight
-from app.registry.distribution.rate_limit import Gate, RateLimits
+from app.registry.distribution.rate_limit import RateLimits, RequestThrottle
 from app.registry.distribution.registry import HttpRegistry
 from app.registry.oci_layout.registry import LayoutRegistry
-from app.registry.uploads.capability_file import ProfileFile
-from app.registry.wrappers.redact import DiscreetRegistry
+from app.registry.uploads.capability_file import CapabilityFile
+from app.registry.wrappers.redact import RedactingRegistry
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import VerifyingRegistry
 
-Gates = dict[tuple[str, int | None], Gate]
+Gates = dict[tuple[str, int | None], RequestThrottle]
 """By host and port: registries that are one host keep to its limits together."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Shared:
+class _RegistryResources:
     """By all registries of one process."""
 
     gates: Gates
-    profiles: ProfileFile
+    profiles: CapabilityFile
     unproven_dir: Path
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRegistry:
+class ActiveRegistry:
     """A destination ready for use. `check` raises RegistryError where it cannot be used now. `check_push` raises it if
     the account may not push to a repository below the configured path."""
 
     configured: ConfiguredRegistry
-    check: Callable[[], Awaitable[Examination]]
+    check: Callable[[], Awaitable[RegistryReport]]
     check_push: Callable[[str], Awaitable[PushRight]]
 
 
 @asynccontextmanager
-async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str, OpenRegistry]]:
+async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str, ActiveRegistry]]:
     """Every destination that can be named, by name; the embedded one where none is configured."""
     if not settings.registries:
         yield {DEFAULT_REGISTRY: _embedded(settings, layout_of(settings))}
@@ -64,9 +64,11 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
     async with AsyncExitStack() as stack:
         opened = {}
         gates: Gates = {}
-        profiles = ProfileFile(settings.data_dir / "profiles.json")
+        profiles = CapabilityFile(settings.data_dir / "profiles.json")
         for name, each in settings.registries.items():
-            opened[name] = await _remote(name, each, stack, _Shared(gates, profiles, settings.data_dir / "unproven"))
+            opened[name] = await _remote(
+                name, each, stack, _RegistryResources(gates, profiles, settings.data_dir / "unproven")
+            )
         yield opened
 
 
@@ -75,30 +77,32 @@ def layout_of(settings: Settings) -> LayoutRegistry:
     return LayoutRegistry(settings.data_dir / "images")
 
 
-def _embedded(settings: Settings, layout: LayoutRegistry) -> OpenRegistry:
+def _embedded(settings: Settings, layout: LayoutRegistry) -> ActiveRegistry:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
     destination = Destination(DEFAULT_REGISTRY, shown)
     configured = ConfiguredRegistry(DEFAULT_REGISTRY, f"{settings.scheme}://{shown}", destination, layout)
 
-    async def check() -> Examination:
+    async def check() -> RegistryReport:
         await layout.repositories()
-        return Examination(
+        return RegistryReport(
             f"{settings.scheme}://{shown}", api="registry/2.0", software=f"tarmac/{__version__}", referrers=True
         )
 
     async def check_push(repository: str) -> PushRight:
         return PushRight(repository, push=True)
 
-    return OpenRegistry(configured, check, check_push)
+    return ActiveRegistry(configured, check, check_push)
 
 
-async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, shared: _Shared) -> OpenRegistry:
+async def _remote(
+    name: str, settings: RegistrySettings, stack: AsyncExitStack, shared: _RegistryResources
+) -> ActiveRegistry:
     url = parse_registry_url(settings.url, f"[registries.{name}] url")
     http_settings = replace(_http_settings(url, settings), profiles=shared.profiles, unproven_dir=shared.unproven_dir)
-    gate = shared.gates.setdefault((url.host, url.port), Gate(http_settings.limits))
+    gate = shared.gates.setdefault((url.host, url.port), RequestThrottle(http_settings.limits))
     registry = await stack.enter_async_context(HttpRegistry(http_settings, gate=gate))
-    discreet = DiscreetRegistry(registry, registry.secrets)
+    discreet = RedactingRegistry(registry, registry.secrets)
     proved = VerifyingRegistry(RetryingRegistry(discreet, is_answering=registry.is_answering), settings.verify)
     staging = f"{url.path}/{settings.staging_repository}".strip("/") if settings.staging_repository else ""
     configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), proved, staging)
@@ -107,12 +111,12 @@ async def _remote(name: str, settings: RegistrySettings, stack: AsyncExitStack, 
         place = "/".join(filter(None, (url.path, repository)))
         return await discreet.discreetly(lambda: registry.find_push_right(place))
 
-    return OpenRegistry(configured, lambda: discreet.discreetly(registry.check), check_push)
+    return ActiveRegistry(configured, lambda: discreet.discreetly(registry.check), check_push)
 
 
-def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpSettings:
+def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpClientSettings:
     ecr = _ecr(settings)
-    return HttpSettings(
+    return HttpClientSettings(
         url=url,
         credentials=_credentials(settings, ecr),
         create_repository=ecr.create_repository if ecr and settings.ecr_create_repositories else None,
@@ -128,12 +132,12 @@ def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpSettings
     )
 
 
-def _ecr(settings: RegistrySettings) -> Ecr | None:
+def _ecr(settings: RegistrySettings) -> EcrCredentials | None:
     place = settings.ecr
-    return Ecr(place, Keychain.of(os.environ), settings.ecr_lifecycle_policy_file) if place else None
+    return EcrCredentials(place, Keychain.of(os.environ), settings.ecr_lifecycle_policy_file) if place else None
 
 
-def _credentials(settings: RegistrySettings, ecr: Ecr | None) -> CredentialSource:
+def _credentials(settings: RegistrySettings, ecr: EcrCredentials | None) -> CredentialSource:
     if settings.username is None:
         return ecr or Keychain.of(os.environ)
     if settings.password_file is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from app.archive import Compression
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.ingest import Intake, sniff_file
+from app.archive.ingest import IngestStream, sniff_file
 from app.archive.split import PartName
 from app.errors import ChecksumMismatch, PathNotFound
 from app.jobs.model import ArchiveSource, JobArchive
@@ -32,7 +32,7 @@ CHUNK = 1 << 20
 Received = Callable[[str, int, int | None], None]  # name, bytes so far, bytes expected where that is known
 
 
-class Taker:
+class ArchiveLoader:
     """Takes archives; `stack` clears the spool of them."""
 
     def __init__(self, spool: Spool, stack: AsyncExitStack, received: Received) -> None:
@@ -85,7 +85,7 @@ class Taker:
         return JobArchive(name, ArchiveSource.PATH, file.size, digest, None, Compression.NONE, file)
 
     async def _unwrap(self, name: str, chunks: AsyncIterator[bytes], expected: int | None) -> JobArchive:
-        intake = Intake()
+        intake = IngestStream()
         spooled = await self._spool.save(secrets.token_hex(8), self._counted(name, chunks, expected), intake)
         self._stack.push_async_callback(self._spool.discard, spooled)
         return JobArchive(name, ArchiveSource.PATH, intake.received, intake.digest, None, intake.compression, spooled)

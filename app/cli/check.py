@@ -8,12 +8,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from app.bootstrap.registries import OpenRegistry, configured_registries
+from app.bootstrap.registries import ActiveRegistry, configured_registries
 from app.cli.options import settings_of
 from app.config.settings import Settings
 from app.errors import RegistryError, UnknownRegistry
 from app.oci import parse_repository
-from app.registry.distribution.probe import CHECK_SECONDS, Examination, outcome
+from app.registry.distribution.probe import CHECK_SECONDS, RegistryReport, outcome
 from app.registry.distribution.push_right import PROBE, PushRight
 
 
@@ -21,7 +21,7 @@ from app.registry.distribution.push_right import PROBE, PushRight
 class Usable:
     """What a registry that can be used says of itself, and of the account."""
 
-    examination: Examination
+    examination: RegistryReport
     right: PushRight
 
 
@@ -50,7 +50,7 @@ async def _check(settings: Settings, name: str | None, repository: str) -> Outco
         return {each: (chosen[each].configured.url, task.result()) for each, task in tasks.items()}
 
 
-async def _look_at(registry: OpenRegistry, repository: str) -> Usable | RegistryError:
+async def _look_at(registry: ActiveRegistry, repository: str) -> Usable | RegistryError:
     url = registry.configured.url
     found = await outcome(url, registry.check, CHECK_SECONDS)
     if isinstance(found, RegistryError):

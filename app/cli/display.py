@@ -32,7 +32,7 @@ class Display(Protocol):
         ...
 
 
-class News:
+class JobUpdates:
     """What a later state of the job has to tell that an earlier one had not."""
 
     def __init__(self) -> None:
@@ -76,12 +76,12 @@ def summary_of(job: Job, seconds: float) -> str:
     return f"{counts or 'no images'} ({sent}) in {seconds:.1f} s"
 
 
-class Lines:
+class LineDisplay:
     """A line for each thing, for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._news = News()
+        self._news = JobUpdates()
 
     def received(self, name: str, count: int, expected: int | None) -> None:
         """Nothing: a log is not for watching."""
@@ -95,9 +95,9 @@ class Lines:
 def display_on(stream: TextIO) -> Iterator[Display]:
     """Live where `stream` is a terminal."""
     if not stream.isatty():
-        yield Lines(stream)
+        yield LineDisplay(stream)
         return
-    from app.cli.live_display import Live
+    from app.cli.live_display import LiveDisplay
 
-    with Live(stream, time.monotonic) as live:
+    with LiveDisplay(stream, time.monotonic) as live:
         yield live

@@ -25,7 +25,7 @@ MOST_LEFTOVERS = 10_000  # files of the spool that are asked for
 _SQLITE = "jobs.sqlite"
 
 
-class State(StrEnum):
+class FindingLevel(StrEnum):
     OK = "ok"
     WARNING = "warning"
     PROBLEM = "problem"
@@ -34,7 +34,7 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Finding:
     about: str
-    state: State
+    state: FindingLevel
     words: str
 
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for each in findings:
             print(f"{each.state:<8} {each.about}: {each.words}")
-    return 1 if any(each.state is State.PROBLEM for each in findings) else 0
+    return 1 if any(each.state is FindingLevel.PROBLEM for each in findings) else 0
 
 
 async def _examined(settings: Settings) -> list[Finding]:
@@ -61,30 +61,30 @@ async def _examined(settings: Settings) -> list[Finding]:
 
 def _about_settings(settings: Settings) -> Iterator[Finding]:
     where = settings.socket or f"{settings.scheme}://{settings.host}:{settings.port}"
-    yield Finding("settings", State.OK, f"they can be read; the service listens on {where}")
+    yield Finding("settings", FindingLevel.OK, f"they can be read; the service listens on {where}")
     if settings.tokens_file is not None:
         yield _tried("tokens", lambda: _tokens(settings))
     elif not settings.is_loopback:
-        yield Finding("tokens", State.WARNING, "everybody who can connect may push; set TARMAC_TOKENS_FILE")
+        yield Finding("tokens", FindingLevel.WARNING, "everybody who can connect may push; set TARMAC_TOKENS_FILE")
     if settings.tls_cert is not None:
         yield _tried("certificate", lambda: _certificate(settings))
     elif settings.tokens_file is not None and not settings.is_loopback:
         words = "tokens cross the network as plain text unless a proxy in front speaks TLS; set TARMAC_TLS_CERT"
-        yield Finding("certificate", State.WARNING, words)
+        yield Finding("certificate", FindingLevel.WARNING, words)
 
 
 def _tried(about: str, look: Callable[[], str]) -> Finding:
     try:
-        return Finding(about, State.OK, look())
+        return Finding(about, FindingLevel.OK, look())
     except (OSError, ValueError, TarmacError) as error:
-        return Finding(about, State.PROBLEM, str(error))
+        return Finding(about, FindingLevel.PROBLEM, str(error))
 
 
 def _tokens(settings: Settings) -> str:
-    from app.auth.token_file import Tokens, read_text
+    from app.auth.token_file import TokenSet, read_text
 
     assert settings.tokens_file is not None
-    return f"{len(Tokens.parse(read_text(settings.tokens_file)).holders)} in {settings.tokens_file}"
+    return f"{len(TokenSet.parse(read_text(settings.tokens_file)).holders)} in {settings.tokens_file}"
 
 
 def _storage(settings: Settings) -> str:
@@ -96,26 +96,26 @@ def _storage(settings: Settings) -> str:
 
 
 def _certificate(settings: Settings) -> str:
-    from app.server.tls import Certificate, CertificateFiles
+    from app.server.tls import CertificateFiles, ServerCertificate
 
     assert settings.tls_cert is not None
-    Certificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+    ServerCertificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
     return f"{settings.tls_cert} and its key fit together"
 
 
 def _about_disk(data_dir: Path) -> Iterator[Finding]:
     present = next(each for each in (data_dir.absolute(), *data_dir.absolute().parents) if each.exists())
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
-        yield Finding("disk", State.PROBLEM, f"{present} cannot be written to by this user")
+        yield Finding("disk", FindingLevel.PROBLEM, f"{present} cannot be written to by this user")
         return
     if present == data_dir.absolute() and is_open_to_others(present):
         words = f"other users may write to {present} and replace what the service trusts; chmod 700 {present}"
-        yield Finding("data directory", State.WARNING, words)
+        yield Finding("data directory", FindingLevel.WARNING, words)
     free = shutil.disk_usage(present).free
     words = f"{free / (1 << 30):.1f} GiB free for {data_dir}"
     if free < LOW_BYTES:
         words += "; an upload takes the size of its plain tar there until its job has succeeded"
-    yield Finding("disk", State.WARNING if free < LOW_BYTES else State.OK, words)
+    yield Finding("disk", FindingLevel.WARNING if free < LOW_BYTES else FindingLevel.OK, words)
 
 
 async def _about_database(settings: Settings) -> list[Finding]:
@@ -125,14 +125,14 @@ async def _about_database(settings: Settings) -> list[Finding]:
     try:
         found = await examine(_database_url(settings), spooled.keys())
     except TarmacError as error:
-        return [Finding("database", State.PROBLEM, str(error))]
+        return [Finding("database", FindingLevel.PROBLEM, str(error))]
     words = "not used yet" if found.schema is None else f"it answers; its schema is {found.schema}"
     left = [path for job, paths in spooled.items() if job in found.unknown for path in paths]
     if not left:
-        return [Finding("database", State.OK, words), Finding("leftovers", State.OK, "none in the spool")]
+        return [Finding("database", FindingLevel.OK, words), Finding("leftovers", FindingLevel.OK, "none in the spool")]
     size = sum(path.stat().st_size for path in left if path.exists())
     told = f"{len(left)} files of {size / (1 << 20):.1f} MiB in the spool are of no job; the next start removes them"
-    return [Finding("database", State.OK, words), Finding("leftovers", State.WARNING, told)]
+    return [Finding("database", FindingLevel.OK, words), Finding("leftovers", FindingLevel.WARNING, told)]
 
 
 def _database_url(settings: Settings) -> str:
@@ -157,8 +157,10 @@ async def _about_registries(settings: Settings) -> AsyncIterator[Finding]:
                 found = await outcome(each.configured.url, each.check, CHECK_SECONDS)
                 about = f"registry {name}"
                 if isinstance(found, RegistryError):
-                    yield Finding(about, State.PROBLEM, f"{each.configured.url} cannot be used: {found.code}: {found}")
+                    yield Finding(
+                        about, FindingLevel.PROBLEM, f"{each.configured.url} cannot be used: {found.code}: {found}"
+                    )
                 else:
-                    yield Finding(about, State.OK, f"{each.configured.url} is ready at {found.address}")
+                    yield Finding(about, FindingLevel.OK, f"{each.configured.url} is ready at {found.address}")
     except TarmacError as error:
-        yield Finding("registries", State.PROBLEM, str(error))
+        yield Finding("registries", FindingLevel.PROBLEM, str(error))

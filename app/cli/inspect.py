@@ -17,24 +17,24 @@ from typing import Any
 from app.archive import DEFAULT_LIMITS, Archive, TarIndex, index_file
 from app.archive.sizes import size_of
 from app.bootstrap.embedded import open_destinations
-from app.cli.archive_loader import Taker, path_of
+from app.cli.archive_loader import ArchiveLoader, path_of
 from app.cli.display import display_on, shown
 from app.cli.options import options_of, settings_of
 from app.config.settings import DEFAULT_REGISTRY, Settings
-from app.errors import Origin, TarmacError
+from app.errors import ErrorOrigin, TarmacError
 from app.jobs.model import JobArchive, plain_problem
 from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
 from app.push.plan.completeness import with_faults
 from app.push.plan.image_content import identity
-from app.push.plan.open_archives import Together, put_together
+from app.push.plan.open_archives import ArchiveSet, put_together
 from app.push.report.inspection import inspect
 from app.spool import OpenFile, Spool, SpooledFile
 from app.spool.disk import DiskSpool
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class InspectedArchive:
     """An archive that was understood, or why it was not."""
 
     name: str
@@ -57,46 +57,47 @@ def run(arguments: argparse.Namespace) -> int:
     return int(archive_is_bad)
 
 
-async def _find(files: Sequence[str], settings: Settings, registry: str) -> tuple[list[Found], Destination]:
+async def _find(files: Sequence[str], settings: Settings, registry: str) -> tuple[list[InspectedArchive], Destination]:
     """Raises UnknownRegistry. Nothing is sent to a registry, and nothing is left in a directory."""
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(open_destinations(settings))
         destination = pick_registry(registries, registry).destination
         display = stack.enter_context(display_on(sys.stderr))
         spool = DiskSpool(settings.data_dir / "spool")
-        taker = Taker(spool, stack, display.received)
+        taker = ArchiveLoader(spool, stack, display.received)
         taken = [await _take(file, taker) for file in await taker.join(files)]
         return await asyncio.to_thread(_understood, taken, spool), destination
 
 
-async def _take(file: str | SpooledFile, taker: Taker) -> Found:
+async def _take(file: str | SpooledFile, taker: ArchiveLoader) -> InspectedArchive:
     try:
         taken = await taker.take(file)
-        return Found(taken.name, taken)
+        return InspectedArchive(taken.name, taken)
     except TarmacError as error:
-        return Found(path_of(file), error=error)
+        return InspectedArchive(path_of(file), error=error)
 
 
-def _understood(taken: Sequence[Found], spool: Spool) -> list[Found]:
+def _understood(taken: Sequence[InspectedArchive], spool: Spool) -> list[InspectedArchive]:
     """What can be read of the files: together, as a job would have them, and each with its own error."""
     with ExitStack() as stack:
         indexed = [_indexed(found, spool, stack) for found in taken]
-        good = [each for each in indexed if not isinstance(each, Found)]
+        good = [each for each in indexed if not isinstance(each, InspectedArchive)]
         together = put_together([each.index for each in good], [each.file for each in good], DEFAULT_LIMITS)
         numbers = count()
         return [
-            each if isinstance(each, Found) else _inspected(each.found, together, next(numbers)) for each in indexed
+            each if isinstance(each, InspectedArchive) else _inspected(each.found, together, next(numbers))
+            for each in indexed
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Indexed:
-    found: Found
+    found: InspectedArchive
     index: TarIndex
     file: OpenFile
 
 
-def _indexed(found: Found, spool: Spool, stack: ExitStack) -> _Indexed | Found:
+def _indexed(found: InspectedArchive, spool: Spool, stack: ExitStack) -> _Indexed | InspectedArchive:
     if found.taken is None:
         return found
     assert found.taken.file is not None
@@ -108,7 +109,7 @@ def _indexed(found: Found, spool: Spool, stack: ExitStack) -> _Indexed | Found:
         return replace(found, error=error)
 
 
-def _inspected(found: Found, together: Together, number: int) -> Found:
+def _inspected(found: InspectedArchive, together: ArchiveSet, number: int) -> InspectedArchive:
     try:
         archive = with_faults(together.open(number, DEFAULT_LIMITS))
         return replace(found, archive=archive, inspection=inspect(archive, together.files[number]))
@@ -116,7 +117,9 @@ def _inspected(found: Found, together: Together, number: int) -> Found:
         return replace(found, error=error)
 
 
-def _document(found: Sequence[Found], options: PushOptions, destination: Destination) -> tuple[dict[str, Any], bool]:
+def _document(
+    found: Sequence[InspectedArchive], options: PushOptions, destination: Destination
+) -> tuple[dict[str, Any], bool]:
     """What is shown, and whether an archive is bad. That a name is missing does not make an archive bad."""
     problem, places = _places(found, options, destination)
     errors = [each.error for each in found if each.error is not None] + ([problem] if problem else [])
@@ -124,7 +127,7 @@ def _document(found: Sequence[Found], options: PushOptions, destination: Destina
         "archives": [_archive(each, places) for each in found],
         "problem": problem and dict(plain_problem(problem.problem)),
     }
-    bad = any(error.origin is Origin.ARCHIVE for error in errors) or any(each.error for each in found)
+    bad = any(error.origin is ErrorOrigin.ARCHIVE for error in errors) or any(each.error for each in found)
     return members, bad
 
 
@@ -132,7 +135,7 @@ Places = Mapping[object, tuple[str, ...]]  # the destinations of an image, by wh
 
 
 def _places(
-    found: Sequence[Found], options: PushOptions, destination: Destination
+    found: Sequence[InspectedArchive], options: PushOptions, destination: Destination
 ) -> tuple[TarmacError | None, Places]:
     """Where everything would go. Where the whole cannot be planned, each image that can be on its own still is."""
     names = [each.name for each in found if each.archive is not None]
@@ -162,7 +165,7 @@ def _planned(
     return {identity(image.entry): tuple(map(str, image.destinations)) for image in images}
 
 
-def _archive(found: Found, places: Places) -> dict[str, Any]:
+def _archive(found: InspectedArchive, places: Places) -> dict[str, Any]:
     if found.archive is None or found.taken is None:
         return {"name": found.name, "problem": found.error and dict(plain_problem(found.error.problem))}
     taken = found.taken

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from app.archive.sizes import size_of
-from app.cli.display import News, shown
+from app.cli.display import JobUpdates, shown
 from app.jobs.model import Job
 from app.push import ImageState, Progress
 
@@ -24,7 +24,7 @@ _STYLES: dict[ImageState | None, str] = {
 REDRAWS_PER_SECOND = 8
 
 
-class Live:
+class LiveDisplay:
     """One bar at a time: reading an archive, then pushing. What has ended scrolls away above it."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
@@ -38,7 +38,7 @@ class Live:
             refresh_per_second=REDRAWS_PER_SECOND,
             get_time=clock,
         )
-        self._news = News()
+        self._news = JobUpdates()
         self._task: TaskID | None = None
         self._name = ""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.bootstrap.embedded import open_destinations
-from app.cli.archive_loader import Taker, path_of
+from app.cli.archive_loader import ArchiveLoader, path_of
 from app.cli.display import Display, display_on, shown, summary_of
 from app.cli.options import checksum_of, options_of, settings_of
 from app.config.settings import DEFAULT_REGISTRY, Settings
@@ -24,12 +24,12 @@ from app.jobs.model import Job, JobArchive, JobState, utc_now
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.registries import pick_registry
 from app.jobs.runner import Runner
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.store.memory import MemoryJobStore
-from app.jobs.tracking.tracker import Ledger
+from app.jobs.tracking.tracker import JobTracker
 from app.oci import Digest
-from app.push import Lanes, PushOptions
-from app.push.blob_cache.sqlite import FileMemory, cache_file
+from app.push import PushOptions, PushResources
+from app.push.blob_cache.sqlite import SqliteBlobInfoCache, cache_file
 from app.push.plan.open_archives import told_by_name
 from app.server.memory import bound_heap
 from app.spool.disk import DiskSpool
@@ -39,7 +39,7 @@ CANCELLED = 130  # as a shell has it for a program that Ctrl-C ended
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PushCommand:
     """What is asked for on the command line."""
 
     files: Sequence[str]
@@ -50,7 +50,7 @@ class Task:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    task = Task(
+    task = PushCommand(
         files=arguments.files,
         options=options_of(arguments),
         checksum=checksum_of(arguments),
@@ -70,19 +70,19 @@ def run(arguments: argparse.Namespace) -> int:
     return {JobState.SUCCEEDED: 0, JobState.CANCELLED: CANCELLED}.get(job.state, 1)
 
 
-async def _push(task: Task, display: Display) -> Job:
+async def _push(task: PushCommand, display: Display) -> Job:
     """Raises UnknownRegistry; what else goes wrong is told in the job."""
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(open_destinations(task.settings))
         pick_registry(registries, task.registry)
         spool = DiskSpool(stack.enter_context(_spool_below(task.settings.data_dir)))
-        lanes = Lanes(memory=FileMemory(cache_file()))
-        ledger = Ledger(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
-        workshop = Workshop(ledger, spool, LocalJobQueue(1), registries, lanes=lanes)
+        lanes = PushResources(memory=SqliteBlobInfoCache(cache_file()))
+        ledger = JobTracker(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
+        workshop = JobRuntime(ledger, spool, LocalJobQueue(1), registries, lanes=lanes)
         stack.enter_context(_cancelled_by_signals())
         job = Job.new(JobState.RECEIVING, utc_now()).but(registry=task.registry, options=task.options)
         try:
-            taker = Taker(spool, stack, display.received)
+            taker = ArchiveLoader(spool, stack, display.received)
             archives = await _taken(taker, task)
             return await _run(job.to(JobState.QUEUED, archives=archives), workshop, display)
         except TarmacError as error:
@@ -91,7 +91,7 @@ async def _push(task: Task, display: Display) -> Job:
             return job.to(JobState.CANCELLED, finished_at=utc_now())
 
 
-async def _taken(taker: Taker, task: Task) -> tuple[JobArchive, ...]:
+async def _taken(taker: ArchiveLoader, task: PushCommand) -> tuple[JobArchive, ...]:
     files = await taker.join(task.files)
     archives = []
     for file in files:
@@ -100,7 +100,7 @@ async def _taken(taker: Taker, task: Task) -> tuple[JobArchive, ...]:
     return tuple(archives)
 
 
-async def _run(job: Job, workshop: Workshop, display: Display) -> Job:
+async def _run(job: Job, workshop: JobRuntime, display: Display) -> Job:
     """Also where it is cancelled, what came of the job is told."""
     await workshop.ledger.add(job)
     saving = asyncio.create_task(workshop.ledger.keep_saving())  # what is not stored is not shown
@@ -117,7 +117,7 @@ async def _run(job: Job, workshop: Workshop, display: Display) -> Job:
     return await workshop.ledger.get(job.id)
 
 
-async def _watch(job_id: str, ledger: Ledger, display: Display) -> None:
+async def _watch(job_id: str, ledger: JobTracker, display: Display) -> None:
     with ledger.news(job_id) as news:
         while True:
             job = await news.next()

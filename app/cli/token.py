@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from app.auth.token_file import NAME, Holder, new_token, parse_prefix, parse_quota, parse_role
+from app.auth.token_file import NAME, TokenHolder, new_token, parse_prefix, parse_quota, parse_role
 from app.auth.token_file_edit import add_holder, holders_of, remove_holder
 from app.errors import InvalidRequest
 
@@ -40,7 +40,7 @@ def _file(arguments: argparse.Namespace) -> Path:
     return Path(named)
 
 
-def _holder(arguments: argparse.Namespace, token: str) -> Holder:
+def _holder(arguments: argparse.Namespace, token: str) -> TokenHolder:
     if not NAME.fullmatch(arguments.name):
         raise InvalidRequest(f"NAME {arguments.name!r:.80} must be up to 64 letters, digits, `.`, `_`, `-`")
     amounts = (
@@ -49,7 +49,7 @@ def _holder(arguments: argparse.Namespace, token: str) -> Holder:
         ("stored", arguments.max_stored_bytes),
     )
     try:
-        return Holder(
+        return TokenHolder(
             arguments.name,
             hashlib.sha256(token.encode()).digest(),
             frozenset(parse_role(role) for role in arguments.role or ("push",)),
@@ -74,7 +74,7 @@ def _list(path: Path, *, as_json: bool) -> None:
         print("  ".join(words))
 
 
-def _document(holder: Holder) -> dict[str, object]:
+def _document(holder: TokenHolder) -> dict[str, object]:
     return {
         "name": holder.name,
         "roles": sorted(holder.roles),

@@ -44,7 +44,7 @@ from app.config.types import (
     Words,
 )
 from app.errors import InvalidSettings
-from app.registry.auth.ecr import EcrPlace, ecr_place
+from app.registry.auth.ecr import EcrEndpoint, ecr_place
 from app.registry.uploads.capabilities import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
 from app.registry.wrappers.verify import Verification
 
@@ -103,7 +103,7 @@ class RegistrySettings(BaseModel):
         return self
 
     @property
-    def ecr(self) -> EcrPlace | None:
+    def ecr(self) -> EcrEndpoint | None:
         """Where AWS is asked for credentials and repositories; None for a registry that is not ECR."""
         parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
         return ecr_place(parts.hostname or "", self.ecr_endpoint)

@@ -8,31 +8,41 @@ lifetime   start, recovery, housekeeping, stop     workshop, registries   what j
 """
 
 from app.jobs.lifecycle import at_work
-from app.jobs.model import TRANSITIONS, ArchiveSource, Clock, Job, JobArchive, JobImage, JobState, ProblemView, utc_now
+from app.jobs.model import (
+    TRANSITIONS,
+    ArchiveSource,
+    Clock,
+    Job,
+    JobArchive,
+    JobImage,
+    JobState,
+    ProblemRenderer,
+    utc_now,
+)
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.request import JobRequest
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
 from app.jobs.sources.paths import AllowedRoots
-from app.jobs.tracking.tracker import Ledger
-from app.jobs.uploads.streamed_upload import Upload
+from app.jobs.tracking.tracker import JobTracker
+from app.jobs.uploads.streamed_upload import ArchiveUpload
 
 __all__ = [
     "TRANSITIONS",
     "AllowedRoots",
     "ArchiveSource",
+    "ArchiveUpload",
     "Clock",
     "ConfiguredRegistry",
     "Job",
     "JobArchive",
     "JobImage",
     "JobRequest",
+    "JobRuntime",
     "JobService",
     "JobState",
-    "Ledger",
-    "ProblemView",
-    "Upload",
-    "Workshop",
+    "JobTracker",
+    "ProblemRenderer",
     "at_work",
     "utc_now",
 ]

@@ -16,18 +16,18 @@ from app.jobs.image_page import ImagePage
 from app.jobs.model import Job, JobArchive, JobState
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
 from app.jobs.sources.paths import AllowedRoots
 from app.jobs.store import JobQuery
-from app.jobs.uploads.streamed_upload import Upload
+from app.jobs.uploads.streamed_upload import ArchiveUpload
 from app.oci import Reference
 
 _UNDER_WAY = frozenset({JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING})
 _DOORS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the name of a token
 
 
-class HeldJobs(JobService):
+class AuthorizedJobs(JobService):
     """A job that the caller may not see: NotFound, as one that never was; that it may only see: Forbidden."""
 
     def __init__(self, service: JobService, caller: Caller) -> None:
@@ -36,7 +36,7 @@ class HeldJobs(JobService):
         self._workshop = bounded(service._workshop, caller)
         self._submitter = None if caller.sees_all else caller.name
 
-    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
+    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> ArchiveUpload:
         await self.check_stored()
         async with self.admitted():
             return await super().begin(source=source, idempotency_key=idempotency_key)
@@ -140,10 +140,10 @@ def _reference(destination: str, registry: str) -> Reference:
     return Reference(registry, repository)
 
 
-def bounded(workshop: Workshop, caller: Caller) -> Workshop:
+def bounded(workshop: JobRuntime, caller: Caller) -> JobRuntime:
     """With the caller's own bound of an upload, where that is the lower one."""
     bounds = [each for each in (workshop.max_archive_bytes, caller.quota.upload_bytes) if each is not None]
     return replace(workshop, max_archive_bytes=min(bounds, default=None))
 
 
-__all__ = ["HeldJobs", "bounded"]
+__all__ = ["AuthorizedJobs", "bounded"]

@@ -15,7 +15,7 @@ class SweepSchedule:
     age: timedelta = timedelta(hours=1)
 
 
-class Fellows(Protocol):
+class ReplicaHeartbeat(Protocol):
     """Who else is at work. Raises Unavailable."""
 
     @property
@@ -30,4 +30,4 @@ class Fellows(Protocol):
         ...
 
 
-__all__ = ["Fellows", "SweepSchedule"]
+__all__ = ["ReplicaHeartbeat", "SweepSchedule"]

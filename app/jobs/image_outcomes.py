@@ -8,7 +8,7 @@ from app.errors import Problem
 from app.jobs.bounds import add_notices
 from app.jobs.model import Job, JobImage
 from app.jobs.outage import is_outage
-from app.push import Event, ImageChanged, ImageState, Noticed
+from app.push import Event, ImageChanged, ImageState, NoticeAdded
 from app.push.report.progress import ENDED
 
 
@@ -44,6 +44,6 @@ def told(job: Job, event: Event) -> Job:
                 problem=event.problem,
             )
             return replace(job, images=(*job.images[: event.image], changed, *job.images[event.image + 1 :]))
-        case Noticed():
+        case NoticeAdded():
             return replace(job, notices=add_notices(job.notices, (event.text,)))
     return job

@@ -16,7 +16,7 @@ Claim = tuple[datetime, str]  # when a job was accepted, and its id for two of o
 _TICK = timedelta(microseconds=1)
 
 
-class TagsHeldError(Exception):
+class TagsLeasedError(Exception):
     """The tags are another replica's for longer than a run may wait: its job may be one that died there, and goes on
     only when a run has ended here."""
 
@@ -82,7 +82,7 @@ class LocalTagLeases:
             self._freed.notify_all()
 
 
-class Arrivals:
+class AcceptanceClock:
     """The moments at which jobs are accepted: each later than the one before, also after the clock was set back, and
     after a restart. They say in which order jobs came, and the time of day as long as no clock was ahead."""
 

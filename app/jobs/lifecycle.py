@@ -16,7 +16,7 @@ from app.jobs.model import Job, JobState
 from app.jobs.outage import handed_back, taken_up
 from app.jobs.retention.sweeping import keep_sweeping
 from app.jobs.runner import Runner
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
 from app.jobs.store import JobQuery, key_of, sortable
 from app.spool import SpooledFile
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def at_work(
-    workshop: Workshop,
+    workshop: JobRuntime,
     *,
     keep: timedelta,
     keep_bytes: int | None = None,
@@ -84,7 +84,7 @@ async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]
         raise errors.exceptions[0] from None
 
 
-async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
+async def recover(workshop: JobRuntime, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
     """Set right what a crash, or a stop, left: uploads have failed, runs begin again (those that seem to kill the
     process do not), files of no job go. The jobs that wait to be run, oldest first, without their images."""
     waiting: list[Job] = []
@@ -114,18 +114,18 @@ async def recover(workshop: Workshop, arriving: Set[str] = frozenset()) -> tuple
     return tuple(waiting)
 
 
-async def _is_damaged(workshop: Workshop, job: Job) -> bool:
+async def _is_damaged(workshop: JobRuntime, job: Job) -> bool:
     """As `Job.damaged`, of a job that may lack its images. Nothing is kept of one that is."""
     return job.damaged and (await workshop.ledger.get(job.id)).damaged
 
 
-async def see_newest(workshop: Workshop, count: int) -> None:
+async def see_newest(workshop: JobRuntime, count: int) -> None:
     """Whatever is accepted from now on comes after the newest jobs in the store, even if a clock was ahead then."""
     for job in await workshop.ledger.page(JobQuery(limit=count)):
         workshop.arrivals.saw(job)
 
 
-async def _remember_landed(workshop: Workshop, oldest: datetime) -> None:
+async def _remember_landed(workshop: JobRuntime, oldest: datetime) -> None:
     """What jobs accepted after the oldest that waits have written is not written over by it."""
     is_ordered = not workshop.arrivals.is_ahead(workshop.clock())  # else times of creation say nothing of the order
     async for job in _jobs(workshop, _ENDED):
@@ -135,7 +135,7 @@ async def _remember_landed(workshop: Workshop, oldest: datetime) -> None:
             await workshop.leases.landed(job, landed_names(await workshop.ledger.get(job.id)))
 
 
-async def _forget_landed(workshop: Workshop) -> None:
+async def _forget_landed(workshop: JobRuntime) -> None:
     oldest = None
     async for job in _jobs(workshop, frozenset({JobState.QUEUED, JobState.RUNNING})):
         accepted = claim_of(job)[0]
@@ -143,7 +143,7 @@ async def _forget_landed(workshop: Workshop) -> None:
     await workshop.leases.forget(oldest)
 
 
-async def _hand_back(workshop: Workshop, runner: Runner) -> None:
+async def _hand_back(workshop: JobRuntime, runner: Runner) -> None:
     """What still ran has been cancelled by the stop: that is no crash."""
     for job_id in filter(workshop.ledger.is_live, runner.cut_off):
         try:
@@ -155,7 +155,7 @@ async def _hand_back(workshop: Workshop, runner: Runner) -> None:
         await workshop.fellows.leave()
 
 
-async def _keep_alive(workshop: Workshop) -> None:
+async def _keep_alive(workshop: JobRuntime) -> None:
     """What was received by a replica that died is received no more."""
     while workshop.fellows is not None:
         try:
@@ -169,7 +169,7 @@ async def _keep_alive(workshop: Workshop) -> None:
         await asyncio.sleep(workshop.fellows.beat_seconds)
 
 
-async def delete_older(service: JobService, workshop: Workshop, keep: timedelta) -> int:
+async def delete_older(service: JobService, workshop: JobRuntime, keep: timedelta) -> int:
     """Delete jobs that ended longer than `keep` ago, and their files. Return how many went.
 
     The service must have run for so long since: a clock that is wrong deletes nothing."""
@@ -187,7 +187,7 @@ async def delete_older(service: JobService, workshop: Workshop, keep: timedelta)
     return count
 
 
-async def _ended_before(workshop: Workshop, limit: datetime) -> AsyncIterator[Job]:
+async def _ended_before(workshop: JobRuntime, limit: datetime) -> AsyncIterator[Job]:
     """Ended jobs that were created before `limit`, or by a clock that was ahead."""
     now = workshop.clock()
     async for job in _jobs(workshop, _ENDED):
@@ -198,14 +198,14 @@ async def _ended_before(workshop: Workshop, limit: datetime) -> AsyncIterator[Jo
         yield job
 
 
-async def _count_time(workshop: Workshop) -> None:
+async def _count_time(workshop: JobRuntime) -> None:
     try:
         await workshop.ledger.age.advance()
     except Unavailable as error:
         _log.warning("the time that the service ran is not stored", reason=str(error))
 
 
-async def delete_beyond(service: JobService, workshop: Workshop, keep_bytes: int) -> int:
+async def delete_beyond(service: JobService, workshop: JobRuntime, keep_bytes: int) -> int:
     """Delete ended jobs that have more archives than that in the spool, the oldest of those tokens first that have
     more than their share. Return how many went. Jobs that succeeded have none."""
     kept: dict[str, list[tuple[str, int]]] = {}  # newest first, by token
@@ -243,7 +243,7 @@ def _beyond(jobs: Sequence[tuple[str, int]], most: int) -> Iterator[str]:
             yield job_id
 
 
-async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timedelta, int | None]) -> None:
+async def _keep_house(service: JobService, workshop: JobRuntime, keep: tuple[timedelta, int | None]) -> None:
     age, most = keep
     while True:
         try:
@@ -260,7 +260,7 @@ async def _keep_house(service: JobService, workshop: Workshop, keep: tuple[timed
 
 
 async def _jobs(
-    workshop: Workshop, states: frozenset[JobState], before: tuple[str, str] | None = None
+    workshop: JobRuntime, states: frozenset[JobState], before: tuple[str, str] | None = None
 ) -> AsyncIterator[Job]:
     """Newest first, a batch at a time, without their images."""
     while True:
@@ -272,7 +272,7 @@ async def _jobs(
         before = key_of(jobs[-1])
 
 
-def _counted(job: Job, workshop: Workshop) -> Iterator[str]:
+def _counted(job: Job, workshop: JobRuntime) -> Iterator[str]:
     """Yield the names of what a job has in the spool, counted as stored by its token."""
     for file in owned_files(job):
         workshop.stored.put(job.share, file.name, file.size)
@@ -285,7 +285,7 @@ def owned_files(job: Job) -> tuple[SpooledFile, ...]:
     return tuple(file for file in files if file.owned)
 
 
-def _broken_off(job: Job, workshop: Workshop) -> Job:
+def _broken_off(job: Job, workshop: JobRuntime) -> Job:
     """Failed, unless its replica, which was taken for dead, has accepted it meanwhile."""
     if job.state is not JobState.RECEIVING:
         return job

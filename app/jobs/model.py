@@ -14,7 +14,7 @@ from app.archive.model import Compression
 from app.auth.model import NOBODY, Submitter
 from app.errors import Conflict, DigestMismatch, Problem
 from app.jobs.bounds import add_notices, within
-from app.jobs.queue import Turn
+from app.jobs.queue import QueueSchedule
 from app.jobs.tracking.waiting_for import WaitingFor
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
@@ -110,7 +110,7 @@ class JobImage:
     problem: Problem | None = None
 
 
-class ProblemView(Protocol):
+class ProblemRenderer(Protocol):
     """Turns a problem into its object in the document; the API adds its `type` and `status`."""
 
     def __call__(self, problem: Problem) -> Mapping[str, Any]: ...
@@ -135,7 +135,7 @@ class Job:
     `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `waiting_for`:
     None while the registry answers. `starts`: runs that were begun and not ended in order, as when the process is
     killed. `ended_age`: the age of the service when the job ended, in seconds. `priority` and `share` as in
-    `app.jobs.queue.Turn`. `submitter`: who sent it."""
+    `app.jobs.queue.QueueSchedule`. `submitter`: who sent it."""
 
     id: str
     state: JobState
@@ -204,11 +204,11 @@ class Job:
         return self.state is JobState.FAILED and all(each is not None and each.code == DAMAGED for each in found)
 
     @property
-    def turn(self) -> Turn:
+    def turn(self) -> QueueSchedule:
         """When it is to run, while it is QUEUED."""
-        return Turn(self.next_attempt_at, self.priority, self.share)
+        return QueueSchedule(self.next_attempt_at, self.priority, self.share)
 
-    def document(self, describe: ProblemView = plain_problem, *, whole: bool = False) -> dict[str, Any]:
+    def document(self, describe: ProblemRenderer = plain_problem, *, whole: bool = False) -> dict[str, Any]:
         """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key. Below
         5 MiB: the first archives, images and notices, unless it is to be `whole`."""
         under_way = self.progress.blobs_under_way if self.state is JobState.RUNNING else ()
@@ -239,7 +239,7 @@ class Job:
             "problem": self.problem and dict(describe(self.problem)),
         }
 
-    def brief_document(self, describe: ProblemView = plain_problem) -> dict[str, Any]:
+    def brief_document(self, describe: ProblemRenderer = plain_problem) -> dict[str, Any]:
         """The job as lists have it: without its images and inspection, and with the first archives and notices."""
         brief = replace(self, archives=self.archives[:BRIEF_ARCHIVES], notices=self.notices[:BRIEF_NOTICES])
         return brief.brief().document(describe) | {"archives_total": len(self.archives)}
@@ -250,7 +250,7 @@ def shown_images(images: Sequence[JobImage]) -> tuple[JobImage, ...]:
     return tuple(within(images[:MAX_IMAGES], MAX_IMAGES_BYTES, _image_bytes)) or tuple(images[:1])
 
 
-def images_document(images: Iterable[JobImage], describe: ProblemView, first: int = 0) -> list[dict[str, Any]]:
+def images_document(images: Iterable[JobImage], describe: ProblemRenderer, first: int = 0) -> list[dict[str, Any]]:
     """`first`: the number of the first of `images` in the job."""
     return [{"index": number, **_image(image, describe)} for number, image in enumerate(images, first)]
 
@@ -292,7 +292,7 @@ def _archive(archive: JobArchive) -> dict[str, Any]:
     }
 
 
-def _image(image: JobImage, describe: ProblemView) -> dict[str, Any]:
+def _image(image: JobImage, describe: ProblemRenderer) -> dict[str, Any]:
     return {
         "archive": image.archive,
         "names": list(image.names),

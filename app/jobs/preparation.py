@@ -25,7 +25,7 @@ from app.threads import hashing, plan_in_thread
 
 
 @dataclass(frozen=True, slots=True)
-class Understood:
+class OpenedArchives:
     """The archives of a job. `job_archives`: as the job has them, their formats known. `files`, one per archive, are
     closed by `close`."""
 
@@ -39,7 +39,7 @@ class Understood:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class PreparedPush:
     """A job ready to be pushed. Images that cannot be are failed from the start."""
 
     job_archives: tuple[JobArchive, ...]
@@ -76,7 +76,7 @@ Tell = Callable[[Findings], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Opener:
+class PushPreparer:
     """`signatures`: what has to be signed, and by whom. `check` raises Forbidden for destinations that the submitter of
     a job may not push to."""
 
@@ -94,7 +94,7 @@ class Opener:
         indexes: Sequence[TarIndex] = (),
         *,
         reads_all: bool = False,
-    ) -> AsyncIterator[Opened]:
+    ) -> AsyncIterator[PreparedPush]:
         """`tell` is given the archives once it is known what they are, whatever comes of their names, and the images of
         a request that is refused for some of them. `indexes`, where the archives were indexed while they came in.
         `reads_all`: as `PushPlan.verify_layers`. Raises ArchiveError for a bad archive and RequestError where the
@@ -108,7 +108,7 @@ class Opener:
         try:
             tell(Findings(understood.job_archives))
             plan = await self._plan(job, destination, understood)
-            opened = Opened(understood.job_archives, replace(plan, verify_layers=reads_all), understood.files)
+            opened = PreparedPush(understood.job_archives, replace(plan, verify_layers=reads_all), understood.files)
             error = None if job.options.keep_going else refusal(plan)
             if error is not None:
                 tell(Findings(understood.job_archives, _with_others(opened.images, error.problem)))
@@ -117,7 +117,7 @@ class Opener:
         finally:
             understood.close()
 
-    async def _plan(self, job: Job, destination: Destination, understood: Understood) -> PushPlan:
+    async def _plan(self, job: Job, destination: Destination, understood: OpenedArchives) -> PushPlan:
         names = [archive.name for archive in job.archives]
         # pure: if the job is cancelled, it reads none of the files that are closed then
         plan = await plan_in_thread(job.share, draft_plan, understood.archives, job.options, destination, names)
@@ -142,7 +142,7 @@ class Opener:
             raise
         return replace(without_images(plan, unsigned), notes=(*plan.notes, *notices))
 
-    def _understand(self, job: Job, indexes: Sequence[TarIndex]) -> Understood:
+    def _understand(self, job: Job, indexes: Sequence[TarIndex]) -> OpenedArchives:
         with ExitStack() as stack:
             files = []
             for archive in job.archives:
@@ -156,7 +156,7 @@ class Opener:
             archives = [unquoted(archive) for archive in archives]
         named = zip(job.archives, archives, strict=True)
         known = tuple(replace(each, format=archive.format or None) for each, archive in named)
-        return Understood(known, tuple(archives), tuple(sources))
+        return OpenedArchives(known, tuple(archives), tuple(sources))
 
     def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:
         with told_by_name(name, several=several):
@@ -168,7 +168,7 @@ class Opener:
         return self.spool.open(archive.file)
 
 
-def _close_late(work: asyncio.Future[Understood]) -> None:
+def _close_late(work: asyncio.Future[OpenedArchives]) -> None:
     """The caller was cancelled while the thread went on opening."""
     if not work.cancelled() and work.exception() is None:
         work.result().close()

@@ -14,7 +14,7 @@ import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
 from app.jobs.image_outcomes import failed, problem_of_images, told
-from app.jobs.leases import TagsHeldError, landed_names
+from app.jobs.leases import TagsLeasedError, landed_names
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.outage import (
     asked_now,
@@ -28,14 +28,14 @@ from app.jobs.outage import (
     taken_up,
     waited,
 )
-from app.jobs.preparation import Findings, Opened, Opener, with_findings
+from app.jobs.preparation import Findings, PreparedPush, PushPreparer, with_findings
 from app.jobs.registries import pick_registry
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.sources.server_archives import look_at, nothing_quoted
 from app.jobs.tracking.retry_reporter import RetryReporter
 from app.jobs.tracking.tracker import Change
 from app.net.warnings import warnings_told
-from app.push import Event, Noticed, PushPlan, begin, execute, fold, survey, timed
+from app.push import Event, NoticeAdded, PushPlan, begin, execute, fold, survey, timed
 from app.push.options import MERGES
 from app.push.plan.open_archives import told_by_name
 from app.push.report.inspection import inspect_all, with_answers
@@ -51,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Runner:
-    def __init__(self, workshop: Workshop, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, workshop: JobRuntime, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._workshop = workshop
         self._ledger = workshop.ledger
         self._patience = patience_seconds
@@ -77,7 +77,7 @@ class Runner:
         began = self._workshop.elapsed()
         try:
             problem = await self._problem_of(job)
-        except TagsHeldError:
+        except TagsLeasedError:
             await self._step_aside(job)
             return
         try:
@@ -122,7 +122,7 @@ class Runner:
         try:
             with nothing_quoted(job.archives):
                 await self._push(job)
-        except TagsHeldError:
+        except TagsLeasedError:
             raise
         except TarmacError as error:
             return error.problem
@@ -137,7 +137,7 @@ class Runner:
         proved = verified(configured.registry, job.options.verify)
         registry = FencedRegistry(proved, lambda: self._check_held(job), partial(configured.may_mount, job.submitter))
         archives = await self._look_at_all(job)
-        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
+        opener = PushPreparer(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
 
         def understood(found: Findings) -> None:
             self._ledger.show(job.id, lambda job: with_findings(job, found))
@@ -148,7 +148,7 @@ class Runner:
             emit = self._teller(job, opened)
             await self._workshop.early.settle(job.id)
             reporter = RetryReporter(self._ledger, await self._ledger.newest(job.id), job.registry)
-            with warnings_told(lambda text: emit(Noticed(text))), observe_retries(reporter):
+            with warnings_told(lambda text: emit(NoticeAdded(text))), observe_retries(reporter):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
                     found = await survey(opened.plan, opened.files, proved, emit, lanes=self._workshop.lanes)
@@ -178,7 +178,7 @@ class Runner:
         return tuple(archives)
 
     @asynccontextmanager
-    async def _leased(self, job: Job, opened: Opened) -> AsyncIterator[PushPlan]:
+    async def _leased(self, job: Job, opened: PreparedPush) -> AsyncIterator[PushPlan]:
         """The plan, while no other job writes its tags; without those that a later job has written."""
         leases = self._workshop.leases
         names = frozenset(name for image in opened.images if image.problem is None for name in image.destinations)
@@ -193,13 +193,13 @@ class Runner:
                 await leases.landed(job, landed_names(present) - plan.left)
                 for name in sorted(plan.left):
                     text = f"{name} was written by a job that was accepted later, and is left as it is"
-                    self._ledger.show(job.id, lambda job, text=text: told(job, Noticed(text)))  # type: ignore[misc]
+                    self._ledger.show(job.id, lambda job, text=text: told(job, NoticeAdded(text)))  # type: ignore[misc]
 
-    async def _inspect(self, job: Job, opened: Opened) -> None:
+    async def _inspect(self, job: Job, opened: PreparedPush) -> None:
         found = await hash_in_thread(inspect_all, opened.plan.archives, opened.files)
         self._ledger.show(job.id, lambda job: job.but(inspection=found))
 
-    def _teller(self, job: Job, opened: Opened) -> Callable[[Event], None]:
+    def _teller(self, job: Job, opened: PreparedPush) -> Callable[[Event], None]:
         meter = begin(self._workshop.early.counted(job), opened.plan)
 
         def planned(job: Job) -> Job:

@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
 from app.jobs.audit_retention import AuditRetention
-from app.jobs.heartbeat import Fellows, SweepSchedule
-from app.jobs.leases import Arrivals, LocalTagLeases, TagLeases
+from app.jobs.heartbeat import ReplicaHeartbeat, SweepSchedule
+from app.jobs.leases import AcceptanceClock, LocalTagLeases, TagLeases
 from app.jobs.model import Clock, utc_now
 from app.jobs.outage import FAIL_AT_ONCE, PausedJobs, RetrySchedule
 from app.jobs.queue import JobQueue
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.sources.paths import AllowedRoots
 from app.jobs.stored_bytes import StoredBytes
-from app.jobs.tracking.tracker import Ledger
+from app.jobs.tracking.tracker import JobTracker
 from app.jobs.uploads.early_pushes import EarlyPushes
-from app.push import Lanes
+from app.push import PushResources
 from app.push.decoder_memory import DecoderMemory
 from app.push.signatures.policy import SignaturePolicy
-from app.spool import Spool, SpooledFile, Tap
+from app.spool import Spool, SpooledFile, StreamFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class JobRuntime:
     """`clock` is the time of day; `elapsed`: seconds that only grow.
 
     `max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
@@ -33,7 +33,7 @@ class Workshop:
     then `sweeps` says when what dead ones left in the spool is deleted; `early`: what is pushed while its archive
     still comes in. `audit`: what deletes old entries of the audit trail."""
 
-    ledger: Ledger
+    ledger: JobTracker
     spool: Spool
     queue: JobQueue
     registries: Mapping[str, ConfiguredRegistry]
@@ -42,12 +42,12 @@ class Workshop:
     elapsed: Callable[[], float] = time.monotonic
     limits: Limits = DEFAULT_LIMITS
     max_archive_bytes: int | None = None
-    lanes: Lanes = field(default_factory=Lanes)
+    lanes: PushResources = field(default_factory=PushResources)
     leases: TagLeases = field(default_factory=LocalTagLeases)
-    arrivals: Arrivals = field(default_factory=Arrivals)
+    arrivals: AcceptanceClock = field(default_factory=AcceptanceClock)
     schedule: RetrySchedule = FAIL_AT_ONCE
     paused: PausedJobs = field(default_factory=PausedJobs)
-    fellows: Fellows | None = None
+    fellows: ReplicaHeartbeat | None = None
     sweeps: SweepSchedule = field(default_factory=SweepSchedule)
     signatures: tuple[SignaturePolicy, ...] = ()
     early: EarlyPushes = field(default_factory=EarlyPushes)
@@ -56,7 +56,7 @@ class Workshop:
     audit: AuditRetention | None = None
 
     async def save(
-        self, share: str, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0
+        self, share: str, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
     ) -> SpooledFile:
         """Save in the spool, and count it as stored for the token `share`. Raises QuotaExceeded, and what the spool
         does."""

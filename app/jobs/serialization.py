@@ -10,7 +10,7 @@ from typing import Any
 
 from app.archive.model import Compression
 from app.auth.model import Submitter
-from app.errors import Origin, Problem
+from app.errors import ErrorOrigin, Problem
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.jobs.tracking.waiting_for import WaitingFor
 from app.oci import Digest, Platform
@@ -241,6 +241,6 @@ def _problem_out(problem: Problem | None) -> dict[str, Any] | None:
 def _problem_in(members: Members | None) -> Problem | None:
     if members is None:
         return None
-    origin = Origin(members["origin"])
-    was_outage = origin is Origin.REGISTRY and members["retryable"]  # as 0.1.0 took it, which stored no `outage`
+    origin = ErrorOrigin(members["origin"])
+    was_outage = origin is ErrorOrigin.REGISTRY and members["retryable"]  # as 0.1.0 took it, which stored no `outage`
     return Problem(**{"outage": was_outage, **members, "origin": origin})

@@ -29,13 +29,13 @@ from app.jobs.model import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState,
 from app.jobs.outage import resumed, waiting
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest, check_idempotency_key, parse_label
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.sources.paths import AllowedRoots
 from app.jobs.sources.server_archives import nothing_quoted, path_archives
 from app.jobs.sources.split_files import join_parts
 from app.jobs.store import JobQuery, cursor_of, key_of, parse_cursor
 from app.jobs.uploads.replayed_upload import ReplayedUpload, same_request
-from app.jobs.uploads.streamed_upload import FirstUpload, Upload
+from app.jobs.uploads.streamed_upload import ArchiveUpload, StreamedUpload
 from app.push import ImageState
 from app.push.report.progress import ENDED
 from app.spool import SpooledFile
@@ -50,10 +50,10 @@ REPLAY_SECONDS = 60.0  # how long a replay, itself complete, waits for the first
 class JobService:
     """The verbs. Unknown job: NotFound. Every returned Job is durable, but for progress, which may be ahead."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: JobRuntime) -> None:
         self._workshop = workshop
         self._ledger = workshop.ledger
-        self._uploads: dict[str, FirstUpload] = {}
+        self._uploads: dict[str, StreamedUpload] = {}
         self._stops: dict[str, Callable[[], None]] = {}
         self._submitter: str | None = None  # where it is set, only jobs of this token are listed
 
@@ -62,14 +62,14 @@ class JobService:
         """Whether an upload is under way."""
         return bool(self._uploads)
 
-    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> Upload:
+    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> ArchiveUpload:
         check_idempotency_key(idempotency_key)
         job = self._new(JobState.RECEIVING, idempotency_key)
         stored = await self._ledger.add(job)
         if stored.id != job.id:
             return ReplayedUpload(stored, self._received)
         left = partial(self._uploads.pop, job.id, None)
-        self._uploads[job.id] = FirstUpload(self._workshop, job, ArchiveSource(source), left)
+        self._uploads[job.id] = StreamedUpload(self._workshop, job, ArchiveSource(source), left)
         return self._uploads[job.id]
 
     async def submit_paths(
@@ -120,9 +120,9 @@ class JobService:
         """`stop` is called when the job, which a resumable upload is received for, was cancelled."""
         self._stops[job_id] = stop
 
-    def take_up(self, job: Job) -> FirstUpload:
+    def take_up(self, job: Job) -> StreamedUpload:
         """The upload of a job whose archive has arrived in pieces; until `let_go`."""
-        self._uploads[job.id] = FirstUpload(self._workshop, job, ArchiveSource.UPLOAD, lambda: self.let_go(job.id))
+        self._uploads[job.id] = StreamedUpload(self._workshop, job, ArchiveSource.UPLOAD, lambda: self.let_go(job.id))
         return self._uploads[job.id]
 
     def let_go(self, job_id: str) -> None:
@@ -312,4 +312,4 @@ def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
     )
 
 
-__all__ = ["JobRequest", "JobService", "Upload"]
+__all__ = ["ArchiveUpload", "JobRequest", "JobService"]

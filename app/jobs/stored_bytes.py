@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Set
 
 from app.errors import QuotaExceeded
-from app.spool import Tap
+from app.spool import StreamFilter
 
 
 class StoredBytes:
@@ -65,7 +65,7 @@ class StoredBytes:
         for name in gone:
             self.forget(name)
 
-    def counted(self, share: str, name: str, tap: Tap) -> Tap:
+    def counted(self, share: str, name: str, tap: StreamFilter) -> StreamFilter:
         """Return a tap that counts what `tap` makes of the bytes."""
         return _Counted(self, share, name, tap) if share else tap
 
@@ -75,7 +75,7 @@ class StoredBytes:
 
 
 class _Counted:
-    def __init__(self, stored: StoredBytes, share: str, name: str, tap: Tap) -> None:
+    def __init__(self, stored: StoredBytes, share: str, name: str, tap: StreamFilter) -> None:
         self._stored, self._share, self._name, self._tap = stored, share, name, tap
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:

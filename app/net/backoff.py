@@ -1,4 +1,4 @@
-"""How long to wait before trying again, and what waiting needs of the world. Pure but for `Pause`."""
+"""How long to wait before trying again, and what waiting needs of the world. Pure but for `TimeSource`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_POLICY = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class TimeSource:
     """What waiting needs of the world; tests bring their own."""
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -37,7 +37,7 @@ class Pause:
     now: Callable[[], float] = time.monotonic
 
 
-REAL = Pause()
+REAL = TimeSource()
 
 
 def wait_after(error: RegistryError, number: int, policy: RetryPolicy, chance: float) -> float:

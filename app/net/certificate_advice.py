@@ -10,7 +10,7 @@ from typing import Any
 
 from app.errors import RegistryError, RegistryTLS
 from app.net.dial import dial
-from app.net.egress import Reach
+from app.net.egress import EgressPolicy
 from app.net.urls import Origin, printable
 
 MAX_NAMES = 10  # of a certificate that are shown
@@ -27,7 +27,9 @@ def has_details(cause: ssl.SSLCertVerificationError) -> bool:
     return cause.verify_code in _WITH_DETAILS
 
 
-async def read_certificate(origin: Origin, context: ssl.SSLContext, reach: Reach, seconds: float) -> Certificate | None:
+async def read_certificate(
+    origin: Origin, context: ssl.SSLContext, reach: EgressPolicy, seconds: float
+) -> Certificate | None:
     """What the certificate of `origin` says, over a connection that is used for nothing else; None if it cannot be
     read. `context` checks who issued it, and neither name nor time."""
     try:

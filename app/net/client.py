@@ -19,10 +19,10 @@ import httpx
 from app import __version__
 from app.errors import Failure, RegistryRejected, RegistryUnreachable
 from app.net.certificate_advice import Certificate, error_of_certificate, has_details, read_certificate
-from app.net.connection import Unanswered
-from app.net.egress import InnerAddressError, Reach, advise, check_target
+from app.net.connection import IdleConnectionClosed
+from app.net.egress import EgressPolicy, InnerAddressError, advise, check_target
 from app.net.proxies import DIRECT, Proxies
-from app.net.tls import TlsFiles, Trust
+from app.net.tls import TlsContexts, TlsFiles
 from app.net.transport import NoCookies
 from app.net.transport import Transport as Sockets
 from app.net.urls import Origin, RegistryUrl, join_url
@@ -31,10 +31,10 @@ from app.registry.auth.same_site import Site
 from app.registry.distribution.exchange_errors import certificate_cause, error_of_exchange
 from app.registry.distribution.hints import with_hint
 from app.registry.distribution.rate_limit import UNLIMITED, RateLimits
-from app.registry.distribution.responses import ERROR_BYTES, Reply
+from app.registry.distribution.responses import ERROR_BYTES, Response
 from app.registry.distribution.retry_observer import report_delay
 from app.registry.uploads.capabilities import DEFAULT_CHUNK
-from app.registry.uploads.capability_file import ProfileFile
+from app.registry.uploads.capability_file import CapabilityFile
 
 MAX_REDIRECTS = 5
 MOST_IDLE_CLOSED = 2  # connections in a row that may turn out to have been closed while idle
@@ -65,7 +65,7 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpSettings:
+class HttpClientSettings:
     """How a registry is reached. The files are as TlsFiles has them. `allowed_origins`: where the registry may send us,
     besides its own host and port and public addresses. `create_repository`: makes one that the registry says it does
     not have, by its whole name. `profiles`: where what is learnt of uploading is kept. `unproven_dir`: where blobs are
@@ -83,7 +83,7 @@ class HttpSettings:
     timeouts: Timeouts = Timeouts()
     limits: RateLimits = UNLIMITED
     chunk_bytes: int = DEFAULT_CHUNK  # of one request, where a blob has to go in several
-    profiles: ProfileFile | None = None
+    profiles: CapabilityFile | None = None
     unproven_dir: Path | None = None
     create_repository: Callable[[str], Awaitable[None]] | None = None
 
@@ -92,13 +92,13 @@ class HttpSettings:
         return TlsFiles(self.ca_file, self.skip_verify, self.client_cert, self.client_key, self.certificate_folders)
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> EgressPolicy:
         places = (*self.url.origins(), *self.allowed_origins)
-        return Reach(frozenset((origin.host, origin.port) for origin in places))
+        return EgressPolicy(frozenset((origin.host, origin.port) for origin in places))
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead; so is a body that is
     secret. `limit`: bytes of a good response's body, which is needed whole; None: it is not needed. With `take` it goes
     there, whatever its size. `site`: a token request to that site, whose redirects are not followed."""
@@ -119,9 +119,9 @@ class Call:
 class HttpClient:
     """Open before the first `send`, close after the last."""
 
-    def __init__(self, settings: HttpSettings, transport: Transport | None = None) -> None:
+    def __init__(self, settings: HttpClientSettings, transport: Transport | None = None) -> None:
         self._settings, self._transport = settings, transport
-        self._trust = Trust(settings.tls, settings.url)
+        self._trust = TlsContexts(settings.tls, settings.url)
         # token requests to a site have connections of their own, which nothing else may use
         self._clients: dict[Site | None, httpx.AsyncClient] = {}
 
@@ -148,7 +148,7 @@ class HttpClient:
             _, client = self._clients.popitem()
             await client.aclose()
 
-    async def send(self, call: Call, registry: Origin) -> Reply:
+    async def send(self, call: Request, registry: Origin) -> Response:
         """The answer, whatever its status, after at most 5 redirects that `registry` may ask for.
 
         Raises RegistryUnreachable, RegistryTLS, RegistryRejected, and what the body raises, unchanged."""
@@ -167,7 +167,7 @@ class HttpClient:
             failure=Failure.BROKEN_RESPONSE,
         )
 
-    def _check_redirect(self, hop: Call, target: str, registry: Origin) -> None:
+    def _check_redirect(self, hop: Request, target: str, registry: Origin) -> None:
         """Raises RegistryRejected if `target` is not followed."""
         here, there = Origin.of(hop.url, "the URL"), Origin.of(target, "the redirect")
         is_same = here.host == there.host and urlsplit(hop.url).path == urlsplit(target).path
@@ -183,7 +183,7 @@ class HttpClient:
         if hop.body_is_secret and there != here:
             raise RegistryRejected(f"{here} redirects credentials to {there}; it is not followed")
 
-    async def _send_hop(self, hop: Call, home: Origin) -> Reply:
+    async def _send_hop(self, hop: Request, home: Origin) -> Response:
         """Where `home` leads elsewhere, and nobody is there, `home` itself may be well."""
         try:
             return await self._send_once(hop)
@@ -193,7 +193,7 @@ class HttpClient:
                 raise
             raise RegistryUnreachable(f"{error}. {home} leads there", failure=Failure.ELSEWHERE) from error
 
-    async def _send_once(self, call: Call) -> Reply:
+    async def _send_once(self, call: Request) -> Response:
         origin = Origin.of(call.url, "the URL")
         way = self._settings.proxies.way_to(origin)
         try:
@@ -207,7 +207,7 @@ class HttpClient:
         except InnerAddressError as error:
             raise RegistryRejected(with_hint(str(error), advise(origin))) from error
 
-    async def _watched(self, call: Call, origin: Origin) -> Reply:
+    async def _watched(self, call: Request, origin: Origin) -> Response:
         """Report it if no response comes in time after all has been sent. How long content takes says nothing; a
         clean-up is nobody's concern."""
         if call.take is not None or call.method == "DELETE":
@@ -229,7 +229,7 @@ class HttpClient:
         reach = replace(self._settings.reach, site=site)
         return await read_certificate(origin, context, reach, self._settings.timeouts.connect)
 
-    async def _sent(self, call: Call, origin: Origin) -> Reply:
+    async def _sent(self, call: Request, origin: Origin) -> Response:
         """A connection that was closed while it was idle has taken nothing; the request goes over another one, unless
         its body would have to be read again or a part of it may have been added to what is there."""
         client = self._opened(call.site)
@@ -237,7 +237,11 @@ class HttpClient:
             try:
                 return await self._exchange(client, call, origin)
             except httpx.ReadError as error:
-                if callable(call.body) or call.method == "PATCH" or not isinstance(error.__cause__, Unanswered):
+                if (
+                    callable(call.body)
+                    or call.method == "PATCH"
+                    or not isinstance(error.__cause__, IdleConnectionClosed)
+                ):
                     raise
         return await self._exchange(client, call, origin)
 
@@ -248,7 +252,7 @@ class HttpClient:
             self._clients[site] = self._new_client(site)
         return self._clients[site]
 
-    async def _exchange(self, client: httpx.AsyncClient, call: Call, origin: Origin) -> Reply:
+    async def _exchange(self, client: httpx.AsyncClient, call: Request, origin: Origin) -> Response:
         reply, peer = await _exchange(client, call, origin)
         return reply if self._settings.proxies.proxy_for(origin) else replace(reply, peer=peer)
 
@@ -260,7 +264,7 @@ async def _told_at_end(body: Body, tell: Callable[[], None]) -> AsyncGenerator[b
     tell()
 
 
-async def _exchange(client: httpx.AsyncClient, call: Call, origin: Origin) -> tuple[Reply, str | None]:
+async def _exchange(client: httpx.AsyncClient, call: Request, origin: Origin) -> tuple[Response, str | None]:
     """The response, and the address that it came from."""
     headers = dict(call.headers)
     if call.authorization is not None and origin == call.origin:
@@ -291,15 +295,15 @@ def _peer_of(response: httpx.Response) -> str | None:
     return str(found[0]) if found else None
 
 
-async def _read(response: httpx.Response, call: Call) -> Reply:
+async def _read(response: httpx.Response, call: Request) -> Response:
     if call.take is not None and response.is_success:
         async for chunk in response.aiter_raw():
             if not await call.take(chunk):
                 break
-        return Reply(call.method, call.url, response.status_code, _headers_of(response))
+        return Response(call.method, call.url, response.status_code, _headers_of(response))
     limit = call.limit if response.is_success else None
     body = await (_words(response) if limit is None else _whole(response, call.method, limit))
-    return Reply(call.method, call.url, response.status_code, _headers_of(response), body)
+    return Response(call.method, call.url, response.status_code, _headers_of(response), body)
 
 
 async def _words(response: httpx.Response) -> bytes:

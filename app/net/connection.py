@@ -20,7 +20,7 @@ from typing import Any, cast
 import httpcore
 
 from app.net.dial import dial
-from app.net.egress import Reach
+from app.net.egress import EgressPolicy
 from app.net.response_head import (
     CUT_HEAD,
     MAX_INTERIM,
@@ -30,14 +30,14 @@ from app.net.response_head import (
     interim_length,
     is_final_begun,
 )
-from app.net.tls import Trust
+from app.net.tls import TlsContexts
 
 SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
 LOOKS = 8  # within a time limit, at what moves
 MOST_UNREAD = 1 << 20  # bytes held before the socket is left alone
 
 
-class Unanswered(httpcore.ReadError):
+class IdleConnectionClosed(httpcore.ReadError):
     """A connection that had served before ended without a single byte of an answer: it was closed while idle, and the
     request may be sent anew."""
 
@@ -45,7 +45,7 @@ class Unanswered(httpcore.ReadError):
 ContextFor = Callable[[str], Awaitable[ssl.SSLContext]]
 
 
-class _Wire(asyncio.Protocol):
+class _StreamProtocol(asyncio.Protocol):
     """Collects what comes; `changed` wakes the one reader or writer whenever anything happens."""
 
     def __init__(self) -> None:
@@ -104,7 +104,9 @@ class _Wire(asyncio.Protocol):
 class Stream(httpcore.AsyncNetworkStream):
     """One connection, plain or TLS. `context_for` gives the TLS context for a server's name."""
 
-    def __init__(self, wire: _Wire, transport: asyncio.Transport, context_for: ContextFor | None = None) -> None:
+    def __init__(
+        self, wire: _StreamProtocol, transport: asyncio.Transport, context_for: ContextFor | None = None
+    ) -> None:
         self._wire, self._transport, self._context_for = wire, transport, context_for
         self._answers = 0  # begun so far
         self._heard = False  # whether a byte has come since the request began
@@ -156,7 +158,7 @@ class Stream(httpcore.AsyncNetworkStream):
     def _check_end(self) -> None:
         """Nothing more comes. Raises unless that is the end of a body."""
         if self._answers and not self._heard and not self._interim:
-            raise Unanswered("the connection was closed while it was idle") from self._wire.lost
+            raise IdleConnectionClosed("the connection was closed while it was idle") from self._wire.lost
         if self._wire.lost is not None:
             raise httpcore.ReadError(str(self._wire.lost)) from self._wire.lost
         if (self._heard or self._interim) and self._response is not None and not self._response.is_head_over:
@@ -165,7 +167,7 @@ class Stream(httpcore.AsyncNetworkStream):
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's port
         if self._heard or self._response is None:  # another request begins
             if self._heard and self._wire.unread:
-                raise Unanswered("the server sent more than its response")
+                raise IdleConnectionClosed("the server sent more than its response")
             self._heard, self._interim = False, 0
             self._response = ResponseEnd(is_to_head=buffer.startswith(b"HEAD "))
         view = memoryview(buffer)
@@ -265,7 +267,7 @@ class Stream(httpcore.AsyncNetworkStream):
 class Backend(httpcore.AsyncNetworkBackend):
     """Opens Streams, where `reach` goes (None: anywhere, which is for a proxy), with the TLS contexts of `trust`."""
 
-    def __init__(self, reach: Reach | None = None, trust: Trust | None = None) -> None:
+    def __init__(self, reach: EgressPolicy | None = None, trust: TlsContexts | None = None) -> None:
         self._reach, self._trust = reach, trust
 
     async def connect_tcp(
@@ -280,7 +282,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout(timeout):
                 sock = await dial(host, port, self._reach)
-                transport, wire = await loop.create_connection(_Wire, sock=sock)
+                transport, wire = await loop.create_connection(_StreamProtocol, sock=sock)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name

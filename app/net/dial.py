@@ -10,7 +10,7 @@ import asyncio
 import socket
 from functools import partial
 
-from app.net.egress import Reach
+from app.net.egress import EgressPolicy
 from app.threads import resolving
 
 HEAD_START = 0.25  # seconds before the next address is tried beside the one under way (RFC 8305)
@@ -19,7 +19,7 @@ MOST_ADDRESSES = 8  # of one name are tried; a name server may send any number
 Place = tuple[socket.AddressFamily, tuple[object, ...]]
 
 
-async def dial(host: str, port: int, reach: Reach | None) -> socket.socket:
+async def dial(host: str, port: int, reach: EgressPolicy | None) -> socket.socket:
     """A connected, non-blocking socket. Raises OSError, UnicodeError for a host that is no IDNA name, and
     RegistryRejected where `reach` does not go to what `host` means."""
     resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)

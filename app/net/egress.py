@@ -5,7 +5,7 @@ firewall (CVE-2026-48978, CVE-2026-50151, go-containerregistry#2243), and with t
 registry's own private address is refused (mindthegap#1046). Allowed are the registry's own host and port, the origins
 that its operator lists, public addresses, and token services of the registry's own site (`site`).
 
-The rule is held twice. `check_target` looks at what is written, before anything is sent. `Reach` looks at the address
+The rule is held twice. `check_target` looks at what is written, before anything is sent. `EgressPolicy` looks at the address
 that is about to be connected to, because a name may mean any address (go-containerregistry#2440)."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class InnerAddressError(RegistryRejected):
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class EgressPolicy:
     """The connections that may be opened: to anything at `places` (host and port: the registry's own, and what the
     operator lists), else to public addresses, and to those that `site` permits its token services."""
 

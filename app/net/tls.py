@@ -37,7 +37,7 @@ def certificate_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _TlsMaterial:
     """What the files and directories of one registry come to at one moment."""
 
     authorities: tuple[Path, ...]
@@ -51,7 +51,7 @@ class _Found:
         return tuple((str(file), *_identity(Path(file))) for file in files if file)
 
 
-class Trust:
+class TlsContexts:
     """The TLS contexts of one registry. They are made anew when a file has changed, so that a renewed authority or
     client certificate is used by the next connection."""
 
@@ -87,7 +87,7 @@ class Trust:
         return kept[1]
 
 
-def _look(files: TlsFiles, name: str) -> _Found:
+def _look(files: TlsFiles, name: str) -> _TlsMaterial:
     folder = next((each / name for each in files.folders if (each / name).is_dir()), None)
     inside = tuple(_listing(folder)) if folder else ()
     authorities = [file for file in inside if file.suffix == ".crt"]
@@ -95,8 +95,8 @@ def _look(files: TlsFiles, name: str) -> _Found:
     if client and client[1] not in inside:
         raise InvalidRequest(f"beside the client certificate {client[0]} there is no key {client[1].name}")
     if files.client_cert:
-        return _Found((*filter(None, (files.ca_file,)), *authorities), (files.client_cert, files.client_key))
-    return _Found((*filter(None, (files.ca_file,)), *authorities), client)
+        return _TlsMaterial((*filter(None, (files.ca_file,)), *authorities), (files.client_cert, files.client_key))
+    return _TlsMaterial((*filter(None, (files.ca_file,)), *authorities), client)
 
 
 def _listing(folder: Path) -> Iterator[Path]:
@@ -117,7 +117,7 @@ def _identity(file: Path) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _context(files: TlsFiles, found: _Found, *, with_client: bool) -> ssl.SSLContext:
+def _context(files: TlsFiles, found: _TlsMaterial, *, with_client: bool) -> ssl.SSLContext:
     if files.skip_verify and files.ca_file:
         raise InvalidRequest("skipping the verification of TLS and a CA file exclude each other; set one of them")
     context = ssl.create_default_context()

@@ -10,9 +10,9 @@ import httpx
 
 from app.errors import RegistryRejected
 from app.net.connection import Backend
-from app.net.egress import Reach
+from app.net.egress import EgressPolicy
 from app.net.proxies import Proxies
-from app.net.tls import Trust
+from app.net.tls import TlsContexts
 from app.net.urls import Origin
 
 # a push bounds its own concurrency
@@ -36,7 +36,7 @@ class Transport(httpx.AsyncBaseTransport):
     """Directly, or by the proxy that leads to a URL's origin. A proxy resolves names itself, so there the addresses
     they mean are for its own rules to refuse; what is connected to is the proxy, which the operator has named."""
 
-    def __init__(self, trust: Trust, reach: Reach, proxies: Proxies) -> None:
+    def __init__(self, trust: TlsContexts, reach: EgressPolicy, proxies: Proxies) -> None:
         self._trust, self._reach, self._proxies = trust, reach, proxies
         self._made: dict[str | None, httpx.AsyncHTTPTransport] = {}
 

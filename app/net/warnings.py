@@ -19,7 +19,7 @@ _WARNING = re.compile(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(slots=True)
-class _Listener:
+class _WarningCollector:
     tell: Callable[[str], None]
     told: set[str] = field(default_factory=set)
 
@@ -29,13 +29,13 @@ class _Listener:
             self.tell(text)
 
 
-_listener: ContextVar[_Listener | None] = ContextVar("_listener", default=None)
+_listener: ContextVar[_WarningCollector | None] = ContextVar("_listener", default=None)
 
 
 @contextmanager
 def warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
     """Within, and in tasks begun within, `tell` gets each warning of a registry once."""
-    token = _listener.set(_Listener(tell))
+    token = _listener.set(_WarningCollector(tell))
     try:
         yield
     finally:

@@ -10,11 +10,11 @@ content, pieces, compress   a blob's bytes, verified and compressed while they p
 from app.push.options import FORMATS, ON_EXISTING_TAG, Destination, PushOptions
 from app.push.plan.planning import NO_IMAGES, make_plan
 from app.push.plan.values import BlobStep, ImageTarget, PushPlan
-from app.push.report.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, Noticed, Outcome, SentEarly
-from app.push.report.progress import Meter, Progress, begin, fold, received, sent_early, timed
+from app.push.report.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, NoticeAdded, Outcome, SentEarly
+from app.push.report.progress import Progress, ProgressTracker, begin, fold, received, sent_early, timed
 from app.push.run.dry_run import survey
 from app.push.run.execute import execute
-from app.push.run.task_pool import Lanes
+from app.push.run.task_pool import PushResources
 
 __all__ = [
     "FORMATS",
@@ -28,13 +28,13 @@ __all__ = [
     "ImageChanged",
     "ImageState",
     "ImageTarget",
-    "Lanes",
-    "Meter",
-    "Noticed",
+    "NoticeAdded",
     "Outcome",
     "Progress",
+    "ProgressTracker",
     "PushOptions",
     "PushPlan",
+    "PushResources",
     "SentEarly",
     "begin",
     "execute",

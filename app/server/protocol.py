@@ -85,7 +85,7 @@ class Limits:
     heads_bytes: int = 0
 
 
-class Connection(HttpToolsProtocol):
+class LimitedHttpProtocol(HttpToolsProtocol):
     """One connection of a server with `limits`."""
 
     def __init__(self, *given: Any, limits: Limits, **named: Any) -> None:
@@ -111,10 +111,10 @@ class Connection(HttpToolsProtocol):
 
     def _close_idle(self) -> bool:
         """Close one connection that waits for a further request; return whether there was one."""
-        idle = [other for other in self.connections if isinstance(other, Connection) and other.is_idle]
+        idle = [other for other in self.connections if isinstance(other, LimitedHttpProtocol) and other.is_idle]
         if not idle:
             return False
-        count = Counter(other.address for other in self.connections if isinstance(other, Connection))
+        count = Counter(other.address for other in self.connections if isinstance(other, LimitedHttpProtocol))
         max(idle, key=lambda other: count[other.address]).transport.close()
         return True
 
@@ -349,4 +349,4 @@ def _fault_of(error: httptools.HttpParserError) -> TarmacError:
     return MalformedRequest(f"this is no request of HTTP/1.1: {error}")
 
 
-__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "Connection", "Limits", "raise_file_limit"]
+__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "LimitedHttpProtocol", "Limits", "raise_file_limit"]

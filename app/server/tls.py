@@ -44,7 +44,7 @@ class CertificateFiles:
         return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in statuses)
 
 
-class Certificate:
+class ServerCertificate:
     """The context to listen with. Each handshake uses the files as they are then: looking costs three calls a second
     at most, and needs no task. Files of which one is not yet renewed leave everything as it was."""
 
@@ -79,4 +79,4 @@ class Certificate:
             _log.error("the renewed certificate cannot be used; the one before stays", reason=str(error))
 
 
-__all__ = ["Certificate", "CertificateFiles"]
+__all__ = ["CertificateFiles", "ServerCertificate"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 
-class Tap(Protocol):
+class StreamFilter(Protocol):
     """What received bytes pass through on their way to the disk: raw in, plain out. Called in a thread, in order."""
 
     def feed(self, chunk: bytes) -> Iterable[bytes]: ...
@@ -48,7 +48,9 @@ class SpooledFile:
 class Spool(Protocol):
     """Where archives wait. Concurrent calls are fine."""
 
-    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0) -> SpooledFile:
+    async def save(
+        self, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
+    ) -> SpooledFile:
         """Write what `tap` gives for `chunks` to the one file called `name`, durably. On any error nothing is left.
         Room for `expected_bytes` is this upload's alone until it is over. Raises SpoolFull, and what `chunks` and
         `tap` raise."""
@@ -86,7 +88,7 @@ class Spool(Protocol):
 
 
 @runtime_checkable
-class Peekable(Protocol):
+class PartialReads(Protocol):
     """What a spool may offer besides: a look at a file that is being saved."""
 
     def peek(self, name: str) -> OpenFile:
@@ -94,4 +96,4 @@ class Peekable(Protocol):
         ...
 
 
-__all__ = ["OpenFile", "Peekable", "Spool", "SpooledFile", "Tap"]
+__all__ = ["OpenFile", "PartialReads", "Spool", "SpooledFile", "StreamFilter"]

@@ -9,7 +9,7 @@ from app.spool import OpenFile
 from app.spool.verified_file import check_range
 
 
-class JoinedFile:
+class ConcatenatedFile:
     """An OpenFile over open parts, in order; it closes them."""
 
     def __init__(self, parts: tuple[OpenFile, ...]) -> None:

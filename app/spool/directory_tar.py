@@ -43,7 +43,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """What lies in the directory under `name` (relative, `/` between components). `target`: of a link, as it stands."""
 
     name: str
@@ -62,14 +62,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class _TarSegment:
     """A header, or the payload of a file, at a place in the tar. Headers are made anew when they are read: kept, those
     of 100,000 entries would take 50 MB."""
 
     start: int
     size: int
     is_header: bool
-    entry: Entry
+    entry: DirectoryEntry
 
 
 def open_directory(path: str, missing: type[PathNotFound | SourceChanged]) -> DirectoryFile:
@@ -92,7 +92,7 @@ def list_directory(descriptor: int, path: str, missing: type[PathNotFound | Sour
         raise missing(f"the directory {os.path.basename(path)} cannot be read: {error.strerror}") from error
 
 
-def _list(directory: int, above: str, depth: int, count: int = 0) -> Iterator[Entry]:
+def _list(directory: int, above: str, depth: int, count: int = 0) -> Iterator[DirectoryEntry]:
     """Sorted by name, a directory before what is in it."""
     if depth > MAX_DEPTH:
         raise LimitExceeded(f"the directory holds directories more than {MAX_DEPTH} levels deep")
@@ -110,7 +110,7 @@ def _list(directory: int, above: str, depth: int, count: int = 0) -> Iterator[En
                 yield inner
 
 
-def _list_below(directory: int, entry: Entry, depth: int, count: int) -> Iterator[Entry]:
+def _list_below(directory: int, entry: DirectoryEntry, depth: int, count: int) -> Iterator[DirectoryEntry]:
     if entry.type == tarfile.DIRTYPE:
         name = entry.name.rstrip("/").rpartition("/")[2]
         below = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
@@ -120,7 +120,7 @@ def _list_below(directory: int, entry: Entry, depth: int, count: int) -> Iterato
             os.close(below)
 
 
-def _entry(directory: int, above: str, name: str) -> Entry | None:
+def _entry(directory: int, above: str, name: str) -> DirectoryEntry | None:
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     type_ = _TYPES.get(stat.S_IFMT(status.st_mode))
     if type_ is None:
@@ -128,7 +128,7 @@ def _entry(directory: int, above: str, name: str) -> Entry | None:
     target = os.readlink(name, dir_fd=directory) if type_ == tarfile.SYMTYPE else ""
     is_file = type_ == tarfile.REGTYPE
     path = f"{above}{name}/" if type_ == tarfile.DIRTYPE else above + name
-    return Entry(
+    return DirectoryEntry(
         path, type_, status.st_size if is_file else 0, status.st_ino, status.st_mtime_ns if is_file else 0, target
     )
 
@@ -137,7 +137,7 @@ class DirectoryFile:
     """An OpenFile. Owns `descriptor`, the directory's. Every read opens its file anew, one component after the other
     and none of them a link, and compares what it is with what was listed."""
 
-    def __init__(self, descriptor: int, entries: tuple[Entry, ...]) -> None:
+    def __init__(self, descriptor: int, entries: tuple[DirectoryEntry, ...]) -> None:
         self._shared = SharedDescriptor(descriptor)
         self._pieces, end = _layout(entries)
         self._starts = [piece.start for piece in self._pieces]
@@ -177,26 +177,26 @@ class DirectoryFile:
         return bytes(content)
 
 
-def _layout(entries: tuple[Entry, ...]) -> tuple[list[_Piece], int]:
+def _layout(entries: tuple[DirectoryEntry, ...]) -> tuple[list[_TarSegment], int]:
     pieces = []
     end = 0
     for entry in entries:
-        pieces.append(_Piece(end, len(entry.header()), True, entry))
+        pieces.append(_TarSegment(end, len(entry.header()), True, entry))
         end += pieces[-1].size
         if entry.size:
-            pieces.append(_Piece(end, entry.size, False, entry))
+            pieces.append(_TarSegment(end, entry.size, False, entry))
             end += -(-entry.size // _BLOCK) * _BLOCK
     return pieces, end
 
 
-def _fingerprint(entries: tuple[Entry, ...]) -> int:
+def _fingerprint(entries: tuple[DirectoryEntry, ...]) -> int:
     hasher = hashlib.sha256()
     for entry in entries:
         hasher.update(repr(astuple(entry)).encode())
     return int.from_bytes(hasher.digest()[:_FINGERPRINT_BYTES], "big")
 
 
-def _content(directory: int, piece: _Piece, offset: int, size: int) -> bytes:
+def _content(directory: int, piece: _TarSegment, offset: int, size: int) -> bytes:
     if piece.is_header:
         return piece.entry.header()[offset : offset + size]
     descriptor = _open_listed(directory, piece.entry.name)

@@ -14,13 +14,13 @@ from pathlib import Path
 import structlog
 
 from app.errors import Internal, PathNotFound, SourceChanged, SpoolFull, Unavailable
-from app.spool import OpenFile, SpooledFile, Tap
+from app.spool import OpenFile, SpooledFile, StreamFilter
 from app.spool.batches import BATCHES
-from app.spool.concatenated_file import JoinedFile
+from app.spool.concatenated_file import ConcatenatedFile
 from app.spool.directory_tar import open_directory
-from app.spool.partial_file import GrowingFile
-from app.spool.reservation import Held, Room
-from app.spool.verified_file import CHANGED, OpenedFile, identity_of, open_regular
+from app.spool.partial_file import PartialFile
+from app.spool.reservation import SpaceReservation, SpaceReservations
+from app.spool.verified_file import CHANGED, VerifiedFile, identity_of, open_regular
 from app.spool.writeback import Writeback
 from app.threads import hashing
 
@@ -40,11 +40,13 @@ class DiskSpool:
         self._root = root.absolute()
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root.chmod(0o700)
-        self._room = Room(self._root, reserve_bytes)
+        self._room = SpaceReservations(self._root, reserve_bytes)
 
-    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0) -> SpooledFile:
+    async def save(
+        self, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
+    ) -> SpooledFile:
         held = await asyncio.to_thread(self._room.hold, expected_bytes)
-        writing = _Writing(self._root / name, tap, held)
+        writing = _DiskWriter(self._root / name, tap, held)
         try:
             await asyncio.to_thread(writing.begin)
             await pumped(chunks, writing.write)
@@ -55,7 +57,7 @@ class DiskSpool:
         return file
 
     def peek(self, name: str) -> OpenFile:
-        return GrowingFile(open_regular(str(self._root / f"{name}{_PART}"), SourceChanged))
+        return PartialFile(open_regular(str(self._root / f"{name}{_PART}"), SourceChanged))
 
     async def adopt(self, path: str) -> SpooledFile:
         return await asyncio.to_thread(adopted, path)
@@ -66,7 +68,7 @@ class DiskSpool:
         if not file.owned and os.path.isdir(file.path):
             return _open_adopted_directory(file)
         descriptor = open_regular(str(self._place(file)), SourceChanged)
-        opened = OpenedFile(descriptor, file.identity, same_device=not file.owned)
+        opened = VerifiedFile(descriptor, file.identity, same_device=not file.owned)
         try:
             opened.check()
         except SourceChanged:
@@ -81,7 +83,7 @@ class DiskSpool:
                 parts.append(self.open(part))
                 stack.callback(parts[-1].close)
             stack.pop_all()
-        return JoinedFile(tuple(parts))
+        return ConcatenatedFile(tuple(parts))
 
     async def discard(self, file: SpooledFile) -> None:
         if file.owned:
@@ -138,12 +140,12 @@ def _open_adopted_directory(file: SpooledFile) -> OpenFile:
     return directory
 
 
-class _Writing:
+class _DiskWriter:
     """A file being written, by one thread at a time; `close` without `keep` leaves nothing.
 
     A cancelled task leaves its thread call running, so every step takes the lock and does nothing after `close`."""
 
-    def __init__(self, place: Path, tap: Tap, held: Held) -> None:
+    def __init__(self, place: Path, tap: StreamFilter, held: SpaceReservation) -> None:
         self._part, self._done = place.with_name(place.name + _PART), place.with_name(place.name + _DONE)
         self._tap, self._held = tap, held
         self._lock = threading.Lock()

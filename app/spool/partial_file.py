@@ -7,7 +7,7 @@ import os
 from app.spool.verified_file import SharedDescriptor, check_range, read_from
 
 
-class GrowingFile:
+class PartialFile:
     """Owns `descriptor`. Bytes are appended to it and never change; it may be renamed or deleted meanwhile."""
 
     def __init__(self, descriptor: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from app.errors import SpoolFull
 
 
-class Room:
+class SpaceReservations:
     """The free space of the file system of `root`, less `reserve_bytes`. Thread-safe."""
 
     def __init__(self, root: Path, reserve_bytes: int) -> None:
@@ -22,12 +22,12 @@ class Room:
         with self._lock:
             self._check(size)
 
-    def hold(self, size: int) -> Held:
+    def hold(self, size: int) -> SpaceReservation:
         """Room for `size` bytes until it is closed. Raises SpoolFull. Blocks."""
         with self._lock:
             self._check(size)
             self._held += size
-        return Held(self, size)
+        return SpaceReservation(self, size)
 
     def change(self, held: int, beyond: int) -> None:
         """So much less (negative) is promised; `beyond` bytes are to be written that were not."""
@@ -46,10 +46,10 @@ class Room:
             )
 
 
-class Held:
+class SpaceReservation:
     """What one upload was promised; one thread at a time."""
 
-    def __init__(self, room: Room, size: int) -> None:
+    def __init__(self, room: SpaceReservations, size: int) -> None:
         self._room, self._left = room, size
 
     def spend(self, size: int) -> None:

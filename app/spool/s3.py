@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from app.errors import Internal, InvalidSettings, SourceChanged, SourceUnreadable, TarmacError, Unavailable
-from app.spool import OpenFile, Spool, SpooledFile, Tap
+from app.spool import OpenFile, Spool, SpooledFile, StreamFilter
 from app.spool.disk import pumped
 from app.spool.verified_file import CHANGED, check_range
 
@@ -68,8 +68,10 @@ class S3Spool:
     def __init__(self, store: S3Store, disk: Spool, object_bytes: int = OBJECT_BYTES) -> None:
         self._store, self._disk, self._object_bytes = store, disk, object_bytes
 
-    async def save(self, name: str, chunks: AsyncIterable[bytes], tap: Tap, expected_bytes: int = 0) -> SpooledFile:
-        writing = _Writing(self._store, name, tap, self._object_bytes)
+    async def save(
+        self, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
+    ) -> SpooledFile:
+        writing = _S3Writer(self._store, name, tap, self._object_bytes)
         try:
             await pumped(chunks, writing.write)
             file = await asyncio.to_thread(writing.complete)
@@ -82,7 +84,7 @@ class S3Spool:
         return await self._disk.adopt(path)
 
     def open(self, file: SpooledFile) -> OpenFile:
-        return _Opened(self._store, file) if is_stored(file) else self._disk.open(file)
+        return _S3File(self._store, file) if is_stored(file) else self._disk.open(file)
 
     async def discard(self, file: SpooledFile) -> None:
         if not is_stored(file):
@@ -130,10 +132,10 @@ def is_stored(file: SpooledFile) -> bool:
     return file.path.startswith(SCHEME)
 
 
-class _Writing:
+class _S3Writer:
     """An archive on its way into the storage; `close` without `keep` leaves nothing. As that of the disk's spool."""
 
-    def __init__(self, store: S3Store, name: str, tap: Tap, object_bytes: int) -> None:
+    def __init__(self, store: S3Store, name: str, tap: StreamFilter, object_bytes: int) -> None:
         self._store, self._name, self._tap, self._object_bytes = store, name, tap, object_bytes
         self._lock = threading.Lock()
         self._waiting = bytearray()
@@ -186,7 +188,7 @@ class _Writing:
         self._size += len(content)
 
 
-class _Opened:
+class _S3File:
     """Thread-safe. The last blocks that were read are kept."""
 
     def __init__(self, store: S3Store, file: SpooledFile) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from app.errors import Internal, SourceChanged, SpoolFull
 from app.spool import SpooledFile
-from app.spool.partial_file import GrowingFile
-from app.spool.verified_file import OpenedFile, identity_of, open_regular
+from app.spool.partial_file import PartialFile
+from app.spool.verified_file import VerifiedFile, identity_of, open_regular
 
 MAX_STATE_BYTES = 1 << 20  # of ID.json: a header of 32 KiB and what we add to it
 SYNC_BYTES = 64 << 20  # written back as we go, so that the sync before an answer has little left to do
@@ -28,7 +28,7 @@ _APPEND = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _COPY_BYTES = 64 << 20
 
 
-class ArrivingFiles:
+class UploadFiles:
     """`root` becomes a directory of this user alone; it has to be on the file system of the spool, so that a file goes
     over by its name. A name from outside that is no id of ours is never looked for."""
 
@@ -83,9 +83,9 @@ class ArrivingFiles:
         """Seconds since 1970 of the last byte or change; 0 where there is nothing."""
         return max((_mtime(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT)), default=0.0)
 
-    def writing(self, name: str) -> Appending:
+    def writing(self, name: str) -> AppendFile:
         try:
-            return Appending(os.open(self._place(name, _PART), _APPEND))
+            return AppendFile(os.open(self._place(name, _PART), _APPEND))
         except OSError as error:
             raise _failure(error) from error
 
@@ -100,13 +100,13 @@ class ArrivingFiles:
                 with self._place(part, _PART).open("rb") as source:
                     file.copy(source.fileno())
 
-    def open(self, name: str) -> OpenedFile:
+    def open(self, name: str) -> VerifiedFile:
         descriptor = os.open(self._place(name, _PART), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        return OpenedFile(descriptor, identity_of(os.fstat(descriptor)), same_device=True)
+        return VerifiedFile(descriptor, identity_of(os.fstat(descriptor)), same_device=True)
 
-    def peek(self, name: str) -> GrowingFile:
+    def peek(self, name: str) -> PartialFile:
         """What has come of it. Raises SourceChanged where there is no such upload any more."""
-        return GrowingFile(open_regular(str(self._place(name, _PART)), SourceChanged))
+        return PartialFile(open_regular(str(self._place(name, _PART)), SourceChanged))
 
     def keep(self, name: str) -> SpooledFile:
         """The bytes are a plain tar, and stay here for several jobs."""
@@ -162,7 +162,7 @@ class ArrivingFiles:
             os.close(descriptor)
 
 
-class Appending:
+class AppendFile:
     """The end of one file, written by one thread at a time."""
 
     def __init__(self, descriptor: int) -> None:
@@ -207,7 +207,7 @@ class Appending:
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def __enter__(self) -> Appending:
+    def __enter__(self) -> AppendFile:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -249,4 +249,4 @@ def _failure(error: OSError) -> SpoolFull | Internal:
     return Internal(f"the spool cannot be used: {error.strerror}")
 
 
-__all__ = ["Appending", "ArrivingFiles"]
+__all__ = ["AppendFile", "UploadFiles"]

@@ -80,7 +80,7 @@ class SharedDescriptor:
             os.close(self._descriptor)
 
 
-class OpenedFile:
+class VerifiedFile:
     """Owns `descriptor`. Every read is checked against `expected`, so whoever changes a server file while it is pushed
     cannot get a mixture pushed. The device is left out for files of the spool: its number may change with a reboot."""
 

@@ -27,7 +27,7 @@ EXPORT_SECONDS = 5.0  # of one request to the collector, and so of a stop
 MOST_IMAGES = 1000  # events of one span
 
 
-class Traces:
+class JobTracer:
     """Made by `open`; `close` blocks, for as long as the collector takes and EXPORT_SECONDS at most."""
 
     def __init__(self, provider: Any, ids: Any) -> None:
@@ -35,7 +35,7 @@ class Traces:
         self._tracer = provider.get_tracer("tarmac", __version__)
 
     @classmethod
-    def open(cls, endpoint: str) -> Traces:
+    def open(cls, endpoint: str) -> JobTracer:
         """Raises InvalidSettings where the packages are missing."""
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.api.requests.byte_range import ByteRange, Unsatisfiable, parse_range
+from app.api.requests.byte_range import ByteRange, RangeNotSatisfiable, parse_range
 
 SIZE = 100
 
@@ -58,5 +58,5 @@ def test_what_is_no_single_range_asks_for_everything(header: str | None) -> None
     [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)],
 )
 def test_a_range_outside_of_the_content_cannot_be_satisfied(header: str, size: int) -> None:
-    with pytest.raises(Unsatisfiable):
+    with pytest.raises(RangeNotSatisfiable):
         parse_range(header, size)

@@ -22,7 +22,7 @@ from app.jobs import Job, JobState
 from app.jobs.model import JobImage
 from app.jobs.tracking.waiting_for import WaitingFor
 from app.push import ImageState
-from app.registry.distribution.probe import Examination
+from app.registry.distribution.probe import RegistryReport
 from tests.api.conftest import APP, Served, serving
 from tests.support.archives import docker_save, entry, image, oci_image, oci_index, oci_layout, tagged
 
@@ -193,7 +193,7 @@ async def test_a_stop_ends_the_stream_and_says_where_the_job_is(
 
 
 async def test_without_a_default_registry_the_doors_say_so(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def check() -> Examination:
+    async def check() -> RegistryReport:
         raise AssertionError
 
     context = replace(served.app.state.context, registries={"default": RegistryView("http://x", check)})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.middleware.limits import MAX_HEAD_BYTES, MAX_HEADERS, Crowd, Guard, fault_of
+from app.api.middleware.limits import MAX_HEAD_BYTES, MAX_HEADERS, LongRequest, RequestLimitsMiddleware, fault_of
 from app.errors import UploadIncomplete
 
 HOST = (b"host", b"tarmac.test:8080")
@@ -28,7 +28,7 @@ async def asked(headers: list[tuple[bytes, bytes]], reached: list[Scope], **more
         raise AssertionError("nothing is read of a request that is refused")
 
     scope = {"type": "http", "headers": headers, "path": "/push", "method": "POST", **more}
-    await Guard(app)(scope, receive, send)
+    await RequestLimitsMiddleware(app)(scope, receive, send)
     return (sent[0]["status"], json.loads(sent[1]["body"])) if sent else (0, {})
 
 
@@ -125,7 +125,9 @@ async def test_a_body_that_stalls_is_an_incomplete_upload() -> None:
         raise AssertionError(message)
 
     with pytest.raises(UploadIncomplete, match="no byte came"):
-        await Guard(app, stall_seconds=0.001)({"type": "http", "headers": [HOST], "path": "/"}, receive, send)
+        await RequestLimitsMiddleware(app, stall_seconds=0.001)(
+            {"type": "http", "headers": [HOST], "path": "/"}, receive, send
+        )
 
 
 async def test_after_the_body_is_complete_nothing_is_timed() -> None:
@@ -144,7 +146,9 @@ async def test_after_the_body_is_complete_nothing_is_timed() -> None:
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    await Guard(app, stall_seconds=0.0001)({"type": "http", "headers": [HOST], "path": "/"}, receive, send)
+    await RequestLimitsMiddleware(app, stall_seconds=0.0001)(
+        {"type": "http", "headers": [HOST], "path": "/"}, receive, send
+    )
     assert messages == []
 
 
@@ -160,7 +164,7 @@ async def test_the_lifespan_passes_through() -> None:
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    await Guard(app)({"type": "lifespan"}, nothing, send)
+    await RequestLimitsMiddleware(app)({"type": "lifespan"}, nothing, send)
     assert reached == ["lifespan"]
 
 
@@ -185,7 +189,7 @@ async def test_a_body_that_trickles_is_an_incomplete_upload(size: int, taken: bo
     async def send(message: Message) -> None:
         raise AssertionError(message)
 
-    guard = Guard(app, clock=lambda: now[0])
+    guard = RequestLimitsMiddleware(app, clock=lambda: now[0])
     if taken:
         await guard({"type": "http", "headers": [HOST], "path": "/"}, receive, send)
         assert len(pieces) == 101
@@ -212,7 +216,7 @@ async def test_one_too_many_is_told_to_come_again_and_everything_else_goes_on(me
     async def receive() -> Message:
         raise AssertionError("nothing is read")
 
-    guard = Guard(app, most=dict.fromkeys(Crowd, 1))
+    guard = RequestLimitsMiddleware(app, most=dict.fromkeys(LongRequest, 1))
     scope = {"type": "http", "headers": [HOST], "method": method, "path": path}
     first = asyncio.ensure_future(guard(scope, receive, send))
     await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from app.api import RegistryView, probe
 from app.api.context import ApiContext
 from app.api.probe import Probe
 from app.errors import Unavailable
-from app.registry.distribution.probe import Examination
+from app.registry.distribution.probe import RegistryReport
 from tests.api.conftest import APP, Served, serving
 
 
@@ -89,7 +89,7 @@ async def test_a_registry_that_is_not_there_is_told_with_the_reason_and_no_secre
 
 
 async def test_a_registry_that_hangs_does_not_hang_the_list(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang() -> Examination:
+    async def hang() -> RegistryReport:
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -124,11 +124,11 @@ async def test_a_registry_is_asked_once_by_all_who_look_within_five_seconds(serv
     answering = asyncio.Event()
     now = [0.0]
 
-    async def check() -> Examination:
+    async def check() -> RegistryReport:
         nonlocal asked
         asked += 1
         await answering.wait()
-        return Examination("http://registry.test")
+        return RegistryReport("http://registry.test")
 
     view = RegistryView("registry.test", check, probe=Probe(lambda: now[0]))
     served.app.state.context = replaced(context, registries={"default": view})

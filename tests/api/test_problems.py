@@ -59,7 +59,7 @@ def test_a_problem_is_an_object_of_rfc_9457_with_a_code() -> None:
 
 
 def test_a_stored_code_that_is_no_longer_known_is_shown_all_the_same() -> None:
-    document = describe(Problem("of_old", "title", "x" * 10_000, errors.Origin.SERVICE))
+    document = describe(Problem("of_old", "title", "x" * 10_000, errors.ErrorOrigin.SERVICE))
     assert document["status"] == 500
     assert len(document["detail"]) == errors.MAX_DETAIL
 

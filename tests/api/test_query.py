@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from app.api.requests.query import check_query
-from app.api.routes.jobs import Listing
+from app.api.routes.jobs import JobListQuery
 from app.errors import InvalidRequest
 from tests.api.conftest import APP, IN_ONE_LOOP, Served
 
@@ -104,7 +104,7 @@ async def test_every_parameter_in_the_document_is_known(shared: Served) -> None:
         for name in told:
             answer = await shared.client.get(path, params={name: "x"})
             assert "unknown query parameter" not in answer.text
-    assert {*Listing.model_fields} == {each["name"] for each in paths["/jobs"]["get"]["parameters"]}
+    assert {*JobListQuery.model_fields} == {each["name"] for each in paths["/jobs"]["get"]["parameters"]}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import CALLER
 from app.api.middleware import rates
-from app.api.middleware.limits import Crowd
+from app.api.middleware.limits import LongRequest
 from app.api.middleware.rates import DEFAULT_RATES, Buckets, Kind, Rate, Rates, kind_of, rates_of
 from app.auth.model import Caller, Submitter
 from app.errors import RateLimited
@@ -146,7 +146,7 @@ async def status(app: ASGIApp, token: str, path: str = "/push") -> int:
 
 async def test_a_token_has_at_most_half_of_the_places_that_the_others_leave() -> None:
     lasting = Lasting()
-    app = Rates(lasting, buckets(Clock(), at_once=1000), {Crowd.UPLOADS: 8, Crowd.WATCHERS: 8})
+    app = Rates(lasting, buckets(Clock(), at_once=1000), {LongRequest.UPLOADS: 8, LongRequest.WATCHERS: 8})
     tasks = []
 
     async def fill(token: str) -> int:

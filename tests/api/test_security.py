@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.auth.token_file import Tokens
+from app.auth.token_file import TokenSet
 from app.config.settings import Settings
 from app.errors import InvalidSettings
 from app.main import create_app
@@ -78,7 +78,7 @@ def test_a_tokens_file_that_is_not_understood_stops_the_start(tmp_path: Path, te
 
 
 def test_every_line_is_a_holder_of_its_own() -> None:
-    tokens = Tokens.parse(line("a", "1") + line("b", "2", ":read,push"))
+    tokens = TokenSet.parse(line("a", "1") + line("b", "2", ":read,push"))
     found = tokens.find(b"2")
     assert found is not None
     assert found.name == "b"

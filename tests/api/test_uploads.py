@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from app.errors import SpoolFull
 from app.jobs.resumable import table as upload_states
-from app.spool.upload_files import ArrivingFiles
+from app.spool.upload_files import UploadFiles
 from tests.api.conftest import APP, OTHER, Served, serving
 from tests.support.archives import docker_save, image, tagged
 
@@ -195,13 +195,13 @@ async def test_of_several_requests_that_join_the_same_parts_one_does_and_no_job_
 async def test_parts_that_cannot_be_joined_leave_no_job_that_waits(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(files: ArrivingFiles, name: str, parts: object) -> None:
+    def fail(files: UploadFiles, name: str, parts: object) -> None:
         raise SpoolFull("no room")
 
     parts = await two_parts(served)
     headers = TUS | metadata(tag="joined:1") | {"Upload-Concat": f"final;{parts[0]} {parts[1]}"}
     with monkeypatch.context() as patch:
-        patch.setattr(ArrivingFiles, "join", fail)
+        patch.setattr(UploadFiles, "join", fail)
         refused = await served.client.post("/uploads", headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (507, "spool_full")
     (job,) = (await served.client.get("/jobs")).json()["jobs"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app.archive import Intake, index_file, open_archive
+from app.archive import IngestStream, index_file, open_archive
 from app.archive.tar.header import BLOCK, Header, parse_header
 from app.archive.tar.indexer import indexer as module
 from tests.bench.opening import SAMPLES
@@ -62,7 +62,7 @@ def test_each_header_is_read_once(kind: str, headers: Counter[int]) -> None:
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_while_an_archive_comes_in_each_header_is_read_once(kind: str, headers: Counter[int]) -> None:
     data = SAMPLES[kind](COUNT)
-    intake = Intake()
+    intake = IngestStream()
     for at in range(0, len(data), 7 * BLOCK + 1):
         for _ in intake.feed(data[at : at + 7 * BLOCK + 1]):
             pass

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.archive.split import HEAD_BYTES, TAIL_BYTES, Ends, PartName, begin_series, begins_anew
+from app.archive.split import HEAD_BYTES, TAIL_BYTES, FileEnds, PartName, begin_series, begins_anew
 from app.errors import MalformedArchive, MissingContent
 from tests.support.archives import Member, tar, wrap
 
@@ -14,8 +14,8 @@ TAR = tar([Member("a", b"a" * 5000)])
 PART = PartName("x.tar", "x.tar.", 1, 3, letters=False)
 
 
-def ends(content: bytes) -> Ends:
-    return Ends(content[:HEAD_BYTES], content[-TAIL_BYTES:], len(content))
+def ends(content: bytes) -> FileEnds:
+    return FileEnds(content[:HEAD_BYTES], content[-TAIL_BYTES:], len(content))
 
 
 def name(text: str) -> PartName:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.jobs import Job, JobState, Ledger, Workshop
+from app.jobs import Job, JobRuntime, JobState, JobTracker
 from app.jobs.lifecycle import recover
 from app.jobs.model import ArchiveSource, JobArchive, JobImage, plain_problem
 from app.jobs.queue.local import LocalJobQueue
@@ -85,7 +85,7 @@ async def _times(ask: Callable[[int], Awaitable[object]]) -> dict[str, float]:
 async def _start(url: str, folder: Path) -> float:
     began = time.perf_counter()
     store = await SqlJobStore.open(url)
-    workshop = Workshop(Ledger(store), DiskSpool(folder / "spool"), LocalJobQueue(4), {})
+    workshop = JobRuntime(JobTracker(store), DiskSpool(folder / "spool"), LocalJobQueue(4), {})
     for job in await recover(workshop):
         await workshop.queue.put(job.id, job.turn)
     taken = time.perf_counter() - began

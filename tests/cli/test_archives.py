@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.archive import Compression
-from app.cli.archive_loader import Taker
+from app.cli.archive_loader import ArchiveLoader
 from app.errors import ChecksumMismatch, MissingContent
 from app.jobs.model import JobArchive
 from app.oci import Digest
@@ -23,7 +23,7 @@ APP = docker_save([tagged(image({"bin/app": b"one" * 1000}), "example.com/team/a
 
 async def taken(folder: Path, files: Sequence[str], checksum: str | None = None) -> list[JobArchive]:
     async with AsyncExitStack() as stack:
-        taker = Taker(DiskSpool(folder / "spool"), stack, lambda name, received, expected: None)
+        taker = ArchiveLoader(DiskSpool(folder / "spool"), stack, lambda name, received, expected: None)
         digest = Digest.parse(checksum) if checksum else None
         return [await taker.take(file, digest) for file in await taker.join(files)]
 

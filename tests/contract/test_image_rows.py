@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, func, select, text
 
 from app.errors import RegistryDenied, Unavailable
-from app.jobs import Job, JobImage, JobState, Ledger
+from app.jobs import Job, JobImage, JobState, JobTracker
 from app.jobs.store import JobQuery, images
 from app.jobs.store.sql import IMAGES, SqlJobStore
 from app.oci import Digest
@@ -90,7 +90,7 @@ async def test_progress_of_one_image_writes_one_row(store: SqlJobStore) -> None:
 
 
 async def test_the_ledger_writes_what_changed_since_it_stored_last(store: SqlJobStore) -> None:
-    ledger = Ledger(store, save_seconds=0)
+    ledger = JobTracker(store, save_seconds=0)
     job = of_images(50, JobState.QUEUED)
     await ledger.add(job)
     with counted(store) as written:

@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from app.jobs import Job, JobState
-from app.jobs.queue import JobQueue, Turn, pgqueuer
+from app.jobs.queue import JobQueue, QueueSchedule, pgqueuer
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
-from app.jobs.queue.pgqueuer_rows import Row, Rows
+from app.jobs.queue.pgqueuer_rows import QueueRow, QueueTable
 from app.jobs.store.engine import plain_dsn
 from app.jobs.store.sql import SqlJobStore
 from tests.support.postgres import Postgres
@@ -141,9 +141,9 @@ async def test_jobs_run_in_order_and_so_many_at_a_time(opened: Open, ids: list[s
 async def test_priority_goes_first_and_a_time_is_waited_for(opened: Open, ids: list[str]) -> None:
     async with opened(1) as queue:
         work = Work()
-        await queue.put(ids[0], Turn(not_before=datetime.now(UTC) + timedelta(hours=1), priority=9))
+        await queue.put(ids[0], QueueSchedule(not_before=datetime.now(UTC) + timedelta(hours=1), priority=9))
         await queue.put(ids[1])
-        await queue.put(ids[2], Turn(priority=1))
+        await queue.put(ids[2], QueueSchedule(priority=1))
         await queue.start(work.run)
         await work.until(ids[2])
         work.gates[ids[2]].set()
@@ -158,8 +158,8 @@ async def test_a_share_of_many_does_not_keep_out_a_share_of_one(opened: Open, id
     async with opened(1) as queue:
         work = Work()
         for each in ids[:3]:
-            await queue.put(each, Turn(share="many"))
-        await queue.put(ids[3], Turn(share="one"))
+            await queue.put(each, QueueSchedule(share="many"))
+        await queue.put(ids[3], QueueSchedule(share="one"))
         await queue.start(work.run)
         await work.until(ids[0])
         work.gates[ids[0]].set()
@@ -281,15 +281,15 @@ async def test_replicas_that_start_at_once_make_the_tables_once(postgres: Postgr
 
 @pytest.mark.parametrize("fault", [asyncpg.InternalClientError("another operation"), ValueError("nobody knows it")])
 async def test_no_fault_ends_the_work(shared: Shared, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
-    faults, take = [fault], Rows.take
+    faults, take = [fault], QueueTable.take
 
-    async def taken(rows: Rows, entrypoints: Collection[str]) -> Row | None:
+    async def taken(rows: QueueTable, entrypoints: Collection[str]) -> QueueRow | None:
         if faults:
             raise faults.pop()
         return await take(rows, entrypoints)
 
     monkeypatch.setattr(pgqueuer, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(Rows, "take", taken)
+    monkeypatch.setattr(QueueTable, "take", taken)
     job_id = await shared.job(state=JobState.QUEUED)
     async with shared.replica() as queue:
         work = Work()

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from app.errors import Unavailable
 from app.jobs import Job, JobState
-from app.jobs.leases import LocalTagLeases, TagLeases, TagsHeldError
+from app.jobs.leases import LocalTagLeases, TagLeases, TagsLeasedError
 from app.jobs.store.sql import JOBS, SqlJobStore
 from app.jobs.store.tag_leases import TAGS, PostgresTagLeases
 from tests.support.postgres import Postgres
@@ -211,7 +211,7 @@ async def test_who_would_wait_long_gives_way_to_what_may_end_it(replicated: Side
     first, second = await replicated.running(1), await replicated.running(2)
     hasty = PostgresTagLeases(replicated.stores[1], wait_seconds=0, longest_seconds=0)
     async with replicated.one.lease(first, {"r/app:1"}):
-        with pytest.raises(TagsHeldError):
+        with pytest.raises(TagsLeasedError):
             await hasty.lease(second, {"r/app:1"}).__aenter__()
     async with hasty.lease(second, {"r/app:1"}):
         pass

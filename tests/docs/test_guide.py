@@ -14,7 +14,7 @@ from app.api.problems import describe, statuses
 from app.api.web.api_docs import docs_router
 from app.api.web.guide import guide_router, render
 from app.docs import INDEX, MAX_HITS, Page, anchor_of, find, pages
-from app.errors import Origin, Problem
+from app.errors import ErrorOrigin, Problem
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -129,7 +129,7 @@ def test_the_row_of_a_name_has_an_anchor() -> None:
 
 @pytest.mark.parametrize("code", sorted(statuses()))
 def test_the_help_of_every_problem_leads_to_its_row(code: str) -> None:
-    path, _, anchor = describe(Problem(code, "", "", Origin.SERVICE))["help"].partition("#")
+    path, _, anchor = describe(Problem(code, "", "", ErrorOrigin.SERVICE))["help"].partition("#")
     assert anchor == code
     assert f'<tr id="{anchor}">' in render(pages()[path.removeprefix("/docs/guide/")])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from app.archive import Archive, Intake, open_archive
+from app.archive import Archive, IngestStream, open_archive
 from app.errors import TarmacError, TruncatedArchive
 from app.push import Destination, Event, ImageChanged, ImageState, PushOptions, execute, make_plan
 from tests.support.fake_registry import FakeRegistry
@@ -62,7 +62,7 @@ async def land(data: bytes | BinaryIO, options: PushOptions | None = None) -> La
 
 
 def _opened(data: bytes | BinaryIO, spool: BinaryIO) -> tuple[Archive, File]:
-    intake = Intake()
+    intake = IngestStream()
     for chunk in _chunks(data):
         for piece in intake.feed(chunk):
             spool.write(piece)

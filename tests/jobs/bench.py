@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.jobs import AllowedRoots, ConfiguredRegistry, Job, JobRequest, JobService, JobState, Ledger, Workshop, at_work
+from app.jobs import (
+    AllowedRoots,
+    ConfiguredRegistry,
+    Job,
+    JobRequest,
+    JobRuntime,
+    JobService,
+    JobState,
+    JobTracker,
+    at_work,
+)
 from app.jobs.outage import FAIL_AT_ONCE, RetrySchedule
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.retention.service_age import LocalServiceAge
@@ -59,9 +69,9 @@ class Bench:
         self.roots = self.root / "in"
         self.roots.mkdir(exist_ok=True)
 
-    def workshop(self) -> Workshop:
-        return Workshop(
-            ledger=Ledger(self.store, save_seconds=0, age=LocalServiceAge(lambda: self.passed)),
+    def workshop(self) -> JobRuntime:
+        return JobRuntime(
+            ledger=JobTracker(self.store, save_seconds=0, age=LocalServiceAge(lambda: self.passed)),
             spool=DiskSpool(self.root / "spool"),
             queue=self.queue or LocalJobQueue(self.max_running),
             registries={

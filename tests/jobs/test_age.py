@@ -18,7 +18,7 @@ from app.jobs.runner import Runner
 from app.jobs.serialization import from_members, to_members
 from app.jobs.store.age import SqlServiceAge
 from app.jobs.store.sql import SqlJobStore
-from app.jobs.tracking.tracker import Ledger
+from app.jobs.tracking.tracker import JobTracker
 from tests.jobs.bench import Bench, ended, upload
 from tests.support.postgres import Postgres
 
@@ -40,7 +40,7 @@ class Station:
         self.now += off + ahead
         age = SqlServiceAge(self.store, lambda: self.now, lambda: self.seconds)
         await age.advance()
-        ledger = Ledger(self.store, save_seconds=0, age=age)
+        ledger = JobTracker(self.store, save_seconds=0, age=age)
         self.workshop = replace(self.bench.workshop(), ledger=ledger, clock=lambda: self.now)
 
     async def run(self, time: timedelta) -> int:
@@ -183,14 +183,14 @@ async def test_of_replicas_one_counts_and_another_goes_on_when_it_is_gone(postgr
 async def test_what_has_passed_is_stored_when_the_service_stops(station: Station) -> None:
     for run in range(3):
         age = SqlServiceAge(station.store, lambda: NOW, lambda: station.seconds)
-        workshop = replace(station.bench.workshop(), ledger=Ledger(station.store, age=age))
+        workshop = replace(station.bench.workshop(), ledger=JobTracker(station.store, age=age))
         async with at_work(workshop, keep=KEEP):
             assert age.now() == run * 100
             station.seconds += 100
 
 
 async def test_a_service_at_work_deletes_in_time_what_is_kept_for_a_moment(bench: Bench) -> None:
-    workshop = replace(bench.workshop(), ledger=Ledger(bench.store))
+    workshop = replace(bench.workshop(), ledger=JobTracker(bench.store))
     async with at_work(workshop, keep=timedelta(microseconds=1)) as service:
         await ended(service, await upload(service))
         while (await service.page())[0]:

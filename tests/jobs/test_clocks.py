@@ -13,10 +13,10 @@ from app.jobs import Job, JobService, JobState
 from app.jobs.audit import audit_members
 from app.jobs.lifecycle import recover, see_newest
 from app.jobs.outage import RetrySchedule
-from app.jobs.queue import LONGEST_DELAY, Turn
+from app.jobs.queue import LONGEST_DELAY, QueueSchedule
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.runner import Runner
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.serialization import from_members, to_members
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import REQUEST, Bench, ended, upload
@@ -38,12 +38,12 @@ class Clocks:
         return LocalJobQueue(1, lambda: self.now, lambda: self.seconds)
 
 
-def patient(bench: Bench, patience: timedelta = DAY) -> Workshop:
+def patient(bench: Bench, patience: timedelta = DAY) -> JobRuntime:
     """Its pauses are as long as they may be, and its attempts take no time."""
     return replace(bench.workshop(), schedule=RetrySchedule(patience, lambda: 1.0), elapsed=lambda: 0.0)
 
 
-async def paused(bench: Bench, service: JobService, workshop: Workshop) -> Job:
+async def paused(bench: Bench, service: JobService, workshop: JobRuntime) -> Job:
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
     await Runner(workshop).run(job.id)
@@ -69,7 +69,7 @@ async def test_a_pause_lasts_as_long_as_it_was_meant_to_whatever_the_clock_does(
     clocks, work = Clocks(), Work()
     queue = clocks.queue()
     await queue.start(work.run)
-    await queue.put("a", Turn(clocks.now + timedelta(seconds=5)))
+    await queue.put("a", QueueSchedule(clocks.now + timedelta(seconds=5)))
     clocks.now += change
     clocks.seconds += 4.9
     await queue.put("b")
@@ -83,10 +83,10 @@ async def test_a_pause_lasts_as_long_as_it_was_meant_to_whatever_the_clock_does(
 
 def test_a_moment_further_off_than_any_pause_is_not_believed() -> None:
     for wait in (timedelta(0), timedelta(seconds=1), LONGEST_DELAY):
-        assert Turn(NOW + wait).delay(NOW) == wait
+        assert QueueSchedule(NOW + wait).delay(NOW) == wait
     for moment in (NOW - YEAR, NOW + LONGEST_DELAY + timedelta(seconds=1), NOW + YEAR):
-        assert Turn(moment).delay(NOW) == timedelta(0)
-    assert Turn().delay(NOW) == timedelta(0)
+        assert QueueSchedule(moment).delay(NOW) == timedelta(0)
+    assert QueueSchedule().delay(NOW) == timedelta(0)
 
 
 @pytest.mark.parametrize("jump", [-YEAR, YEAR])

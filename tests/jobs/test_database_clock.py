@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.jobs import Job, JobState
-from app.jobs.queue import LONGEST_DELAY, Turn
-from app.jobs.queue.pgqueuer_rows import Rows
-from app.jobs.store.heartbeat import PostgresFellows
-from app.jobs.store.sql import Marks, SqlJobStore
+from app.jobs.queue import LONGEST_DELAY, QueueSchedule
+from app.jobs.queue.pgqueuer_rows import QueueTable
+from app.jobs.store.heartbeat import PostgresHeartbeat
+from app.jobs.store.sql import ReplicaIdentity, SqlJobStore
 from tests.contract.test_job_queue_contract import Shared, Work
 from tests.support.postgres import Postgres
 
@@ -36,9 +36,9 @@ async def shared(shared_url: str) -> AsyncIterator[Shared]:
         await shared.run(f"TRUNCATE {table}")
 
 
-def rows_of(queue: object) -> Rows:
+def rows_of(queue: object) -> QueueTable:
     rows = getattr(queue, "_rows")  # noqa: B009 - of another class
-    assert isinstance(rows, Rows)
+    assert isinstance(rows, QueueTable)
     return rows
 
 
@@ -66,7 +66,7 @@ async def test_what_was_queued_while_the_clock_was_ahead_runs_at_once(shared: Sh
 async def test_what_was_put_off_then_waits_no_longer_than_it_was_to(shared: Shared, ahead: str) -> None:
     job_id = await shared.job()
     async with shared.replica() as queue:
-        await queue.put(job_id, Turn(datetime.now(UTC) + timedelta(minutes=10)))
+        await queue.put(job_id, QueueSchedule(datetime.now(UTC) + timedelta(minutes=10)))
         await age(shared, ahead)
         await rows_of(queue).mend_times()
         left = "SELECT FROM tarmac_pgqueuer WHERE execute_after - now() BETWEEN interval '9 min' AND interval '10 min'"
@@ -77,7 +77,7 @@ async def test_a_pause_that_is_not_over_is_left_alone(shared: Shared) -> None:
     job_id = await shared.job()
     async with shared.replica() as queue:
         await queue.put(job_id)
-        await queue.put(job_id, Turn(datetime.now(UTC) + LONGEST_DELAY))
+        await queue.put(job_id, QueueSchedule(datetime.now(UTC) + LONGEST_DELAY))
         await rows_of(queue).mend_times()
         later = "SELECT FROM tarmac_pgqueuer WHERE execute_after > now() + interval '59 min'"
         assert await shared.run(later) == "SELECT 1"
@@ -118,7 +118,7 @@ class Seconds:
 
 
 async def receiving(url: str, holder: str) -> str:
-    store = await SqlJobStore.open(url, Marks(holder=holder))
+    store = await SqlJobStore.open(url, ReplicaIdentity(holder=holder))
     job = await store.add(Job.new(JobState.RECEIVING, datetime(2026, 1, 1, tzinfo=UTC)))
     await store.close()
     return job.id
@@ -128,8 +128,8 @@ async def receiving(url: str, holder: str) -> str:
 async def test_a_replica_is_dead_when_no_sign_of_it_comes_whatever_the_clock_says(shared: Shared, jump: str) -> None:
     job_id = await receiving(shared.url, "dead")
     seconds, store = Seconds(), await SqlJobStore.open(shared.url)
-    watcher = PostgresFellows(store, "watcher", 8.0, seconds)
-    dead = PostgresFellows(store, "dead", 8.0, seconds)
+    watcher = PostgresHeartbeat(store, "watcher", 8.0, seconds)
+    dead = PostgresHeartbeat(store, "dead", 8.0, seconds)
     await dead.beat()
     assert await watcher.beat() == ()
     await shared.run(f"UPDATE replicas SET seen_at = seen_at + interval '{jump}'")
@@ -148,7 +148,7 @@ async def test_a_replica_is_dead_when_no_sign_of_it_comes_whatever_the_clock_say
 async def test_a_replica_that_beats_is_alive_whatever_the_clock_says(shared: Shared, jump: str) -> None:
     await receiving(shared.url, "alive")
     seconds, store = Seconds(), await SqlJobStore.open(shared.url)
-    watcher, alive = (PostgresFellows(store, name, 8.0, seconds) for name in ("watcher", "alive"))
+    watcher, alive = (PostgresHeartbeat(store, name, 8.0, seconds) for name in ("watcher", "alive"))
     for _ in range(10):
         await alive.beat()
         await shared.run(f"UPDATE replicas SET seen_at = seen_at + interval '{jump}'")
@@ -160,7 +160,7 @@ async def test_a_replica_that_beats_is_alive_whatever_the_clock_says(shared: Sha
 async def test_nobody_is_dead_because_the_database_was_away_for_all(shared: Shared) -> None:
     await receiving(shared.url, "alive")
     seconds, store = Seconds(), await SqlJobStore.open(shared.url)
-    watcher, alive = (PostgresFellows(store, name, 8.0, seconds) for name in ("watcher", "alive"))
+    watcher, alive = (PostgresHeartbeat(store, name, 8.0, seconds) for name in ("watcher", "alive"))
     await alive.beat()
     assert await watcher.beat() == ()
     seconds.passed += 60
@@ -176,5 +176,5 @@ async def test_nobody_is_dead_because_the_database_was_away_for_all(shared: Shar
 async def test_the_upload_of_a_replica_that_left_is_given_up_at_once(shared: Shared) -> None:
     job_id = await receiving(shared.url, "gone")
     store = await SqlJobStore.open(shared.url)
-    assert await PostgresFellows(store, "watcher", 8.0, Seconds()).beat() == (job_id,)
+    assert await PostgresHeartbeat(store, "watcher", 8.0, Seconds()).beat() == (job_id,)
     await store.close()

@@ -22,13 +22,13 @@ from app.archive.tar.index import Member, MemberKind
 from app.auth.model import Caller, Role, Submitter
 from app.errors import Conflict, Forbidden, RegistryUnreachable, SourceChanged, TarmacError, UploadIncomplete
 from app.jobs import Job, JobRequest, JobService, JobState, at_work
-from app.jobs.authorization import HeldJobs
+from app.jobs.authorization import AuthorizedJobs
 from app.jobs.store.memory import MemoryJobStore
-from app.jobs.uploads.early_pushes import Arriving, EarlyPushes
+from app.jobs.uploads.early_pushes import EarlyPushes, PartialArchive
 from app.oci import Digest, Platform
-from app.push import Destination, Lanes, PushOptions
-from app.push.blob_cache.sqlite import FileMemory
-from app.push.early.early_push import EarlyPush, Place
+from app.push import Destination, PushOptions, PushResources
+from app.push.blob_cache.sqlite import SqliteBlobInfoCache
+from app.push.early.early_push import EarlyPush, EarlyTarget
 from app.push.early.targets import early_repository
 from app.push.signatures.policy import SignaturePolicy
 from app.registry import BlobContent
@@ -74,9 +74,9 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
 
 @asynccontextmanager
 async def at_work_early(
-    bench: Bench, signatures: tuple[SignaturePolicy, ...] = (), lanes: Lanes | None = None
+    bench: Bench, signatures: tuple[SignaturePolicy, ...] = (), lanes: PushResources | None = None
 ) -> AsyncIterator[JobService]:
-    lanes = lanes or Lanes(memory=FileMemory(bench.root / "layers.sqlite"))
+    lanes = lanes or PushResources(memory=SqliteBlobInfoCache(bench.root / "layers.sqlite"))
     workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
     workshop = replace(workshop, early=EarlyPushes(lanes, workshop.ledger))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
@@ -295,7 +295,7 @@ async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, regist
     early = EarlyPushes(bench.workshop().lanes)
     job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("other",)))
     configured = bench.workshop().registries["default"]
-    assert early.begin(job, REQUEST.options, configured, Arriving(0, lambda: pytest.fail("looked"))) is None
+    assert early.begin(job, REQUEST.options, configured, PartialArchive(0, lambda: pytest.fail("looked"))) is None
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ async def test_nothing_is_staged_for_a_token_that_may_not_use_that_repository(
 ) -> None:
     bench.staging_repository = "staging"
     async with at_work_early(bench) as service:
-        held = HeldJobs(service, Caller(Submitter("ci", "", ("team",)), frozenset({Role.PUSH})))
+        held = AuthorizedJobs(service, Caller(Submitter("ci", "", ("team",)), frozenset({Role.PUSH})))
         async with await held.begin() as upload:
             upload.foresee(STAGED)
             await upload.receive("x.tar", at_once(LAYOUT))
@@ -340,7 +340,7 @@ async def test_nothing_of_a_repository_that_a_token_may_not_use_is_mounted(
     async with at_work_early(bench) as service:
         assert (await pushed(service, at_once(LAYOUT))).state is JobState.SUCCEEDED
         registry.calls.clear()
-        thief = HeldJobs(service, Caller(Submitter("ci", "", ("other",)), frozenset({Role.PUSH})))
+        thief = AuthorizedJobs(service, Caller(Submitter("ci", "", ("other",)), frozenset({Role.PUSH})))
         async with await thief.begin() as upload:
             asked = JobRequest(PushOptions(tag="other/app:1"))
             await upload.receive("x.tar", at_once(bytes(stolen)))
@@ -349,8 +349,8 @@ async def test_nothing_of_a_repository_that_a_token_may_not_use_is_mounted(
     assert not registry.count("mount_blob")
 
 
-def bound(service: JobService, name: str, *repositories: str) -> HeldJobs:
-    return HeldJobs(service, Caller(Submitter(name, "", repositories), frozenset({Role.PUSH})))
+def bound(service: JobService, name: str, *repositories: str) -> AuthorizedJobs:
+    return AuthorizedJobs(service, Caller(Submitter(name, "", repositories), frozenset({Role.PUSH})))
 
 
 async def staged(service: JobService, content: bytes, registry: FakeRegistry, *, tag: str | None = None) -> Job:
@@ -687,7 +687,7 @@ async def test_an_upload_that_stands_still_holds_no_lane_and_its_blob_goes_when_
 
 @pytest.mark.usefixtures("following")
 async def test_a_large_blob_waits_for_no_upload_that_takes_its_time(bench: Bench, registry: FakeRegistry) -> None:
-    lanes = Lanes()
+    lanes = PushResources()
     while not lanes.following.locked():
         await lanes.following.acquire()
     async with at_work_early(bench, lanes=lanes) as service:
@@ -700,7 +700,7 @@ async def test_a_large_blob_waits_for_no_upload_that_takes_its_time(bench: Bench
 async def test_two_large_blobs_that_want_the_last_lane_at_once_arrive_both(
     bench: Bench, registry: FakeRegistry
 ) -> None:
-    lanes = Lanes(transfers=2)  # one of them may follow
+    lanes = PushResources(transfers=2)  # one of them may follow
     async with at_work_early(bench, lanes=lanes) as service, asyncio.TaskGroup() as group:
         requests = [JobRequest(PushOptions(tag=f"team/{name}:1")) for name in ("one", "two")]
         tasks = [group.create_task(pushed(service, at_once(FOLLOWED["podman"]), each)) for each in requests]
@@ -738,9 +738,9 @@ class Met:
 
 async def test_a_file_that_is_opened_too_late_is_closed(bench: Bench) -> None:
     file, configured = Peeked(), bench.workshop().registries["default"]
-    early = EarlyPushes(Lanes())
+    early = EarlyPushes(PushResources())
     job = Job.new(JobState.RECEIVING, bench.clock())
-    push = early.begin(job, REQUEST.options, configured, Arriving(0, file))
+    push = early.begin(job, REQUEST.options, configured, PartialArchive(0, file))
     assert push is not None
     push.hear(Met())
     assert await asyncio.to_thread(file.asked.wait, 20)
@@ -753,8 +753,8 @@ async def test_an_archive_that_has_come_before_the_first_look_at_it_is_no_fault(
     def gone() -> OpenFile:
         raise SourceChanged("it is no longer being saved")
 
-    push = EarlyPush(gone, Lanes(), None, lambda _: None, lambda _: None)
-    push.place = Place(bench.registry, "registry.test", "team/app", Compression.GZIP)
+    push = EarlyPush(gone, PushResources(), None, lambda _: None, lambda _: None)
+    push.place = EarlyTarget(bench.registry, "registry.test", "team/app", Compression.GZIP)
     push.hear(Met())
     await push.run()
     assert not bench.registry.calls
@@ -772,7 +772,7 @@ async def test_an_upload_that_is_cancelled_at_its_first_byte_sends_nothing(
             (job,) = asyncio.run_coroutine_threadsafe(service.page(), loop).result(20)[0]
             asyncio.run_coroutine_threadsafe(service.cancel(job.id), loop).result(20)
 
-    loop, lanes = asyncio.get_running_loop(), Lanes()
+    loop, lanes = asyncio.get_running_loop(), PushResources()
     workshop = replace(workshop, spool=Cancelling(bench.root / "spool"), lanes=lanes, early=EarlyPushes(lanes))
     async with at_work(workshop, keep=timedelta(days=1)) as service:
         with pytest.raises(Conflict):

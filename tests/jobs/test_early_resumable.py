@@ -14,13 +14,21 @@ import pytest
 
 from app.archive import DEFAULT_LIMITS
 from app.errors import UploadIncomplete
-from app.jobs import Job, JobRequest, JobService, JobState, Workshop, at_work
-from app.jobs.resumable import LIFETIME, NewUpload, Patch, Proof, ProofMismatch, ResumableUploads, Uploads
+from app.jobs import Job, JobRequest, JobRuntime, JobService, JobState, at_work
+from app.jobs.resumable import (
+    LIFETIME,
+    AppendRequest,
+    NewUpload,
+    ResumableUploads,
+    UploadChecksum,
+    UploadChecksumMismatch,
+    UploadTable,
+)
 from app.jobs.resumable import resumable_uploads as resumable_uploads_of
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.uploads.early_pushes import EarlyPushes
 from app.push import PushOptions
-from app.spool.upload_files import ArrivingFiles
+from app.spool.upload_files import UploadFiles
 from tests.jobs.bench import Bench, broken_after, chunks_of, ended
 from tests.jobs.test_early import LAYOUT, REQUEST, is_empty
 from tests.support.fake_registry import FakeRegistry
@@ -39,18 +47,18 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
     return Bench(tmp_path, MemoryJobStore(), registry)
 
 
-def workshop_of(bench: Bench) -> Workshop:
+def workshop_of(bench: Bench) -> JobRuntime:
     workshop = bench.workshop()
     return replace(workshop, early=EarlyPushes(workshop.lanes, workshop.ledger))
 
 
 @asynccontextmanager
 async def at_work_early(
-    bench: Bench, workshop: Workshop | None = None
+    bench: Bench, workshop: JobRuntime | None = None
 ) -> AsyncIterator[tuple[JobService, ResumableUploads]]:
     workshop = workshop or workshop_of(bench)
-    files = ArrivingFiles(bench.root / "uploads", bench.root / "spool")
-    uploads = await Uploads.load(files, DEFAULT_LIMITS)
+    files = UploadFiles(bench.root / "uploads", bench.root / "spool")
+    uploads = await UploadTable.load(files, DEFAULT_LIMITS)
     async with (
         at_work(workshop, keep=timedelta(days=1), arriving=uploads.jobs) as service,
         resumable_uploads_of(workshop, service, uploads) as resumable,
@@ -62,8 +70,10 @@ async def begun(resumable: ResumableUploads, request: JobRequest = REQUEST, *, h
     return (await resumable.begin(NewUpload("x.tar", request, len(LAYOUT), hold=hold))).id
 
 
-async def append(resumable: ResumableUploads, upload: str, start: int, end: int, proof: Proof | None = None) -> Job:
-    appended = await resumable.append(upload, Patch(start, proof=proof), chunks_of(LAYOUT[start:end], 100_000))
+async def append(
+    resumable: ResumableUploads, upload: str, start: int, end: int, proof: UploadChecksum | None = None
+) -> Job:
+    appended = await resumable.append(upload, AppendRequest(start, proof=proof), chunks_of(LAYOUT[start:end], 100_000))
     assert appended.shown.job is not None
     return appended.shown.job
 
@@ -91,7 +101,7 @@ async def test_a_line_that_breaks_between_the_pieces_changes_nothing(bench: Benc
         upload = await begun(resumable)
         broken = broken_after(LAYOUT[:HALF], UploadIncomplete("the line is cut"))
         with pytest.raises(UploadIncomplete):
-            await resumable.append(upload, Patch(0), broken)
+            await resumable.append(upload, AppendRequest(0), broken)
         job = await append(resumable, upload, HALF, HALF + 1)
         await held(registry)
         job = await ended(service, await append(resumable, upload, HALF + 1, len(LAYOUT)))
@@ -103,8 +113,8 @@ async def test_bytes_that_are_taken_back_leave_nothing_at_the_registry(bench: Be
     """Their checksum was wrong; what is sent in their place lands as ever."""
     async with at_work_early(bench) as (service, resumable):
         upload = await begun(resumable)
-        with pytest.raises(ProofMismatch):
-            await append(resumable, upload, 0, HALF, Proof("sha256", hashlib.sha256(b"another").digest()))
+        with pytest.raises(UploadChecksumMismatch):
+            await append(resumable, upload, 0, HALF, UploadChecksum("sha256", hashlib.sha256(b"another").digest()))
         assert is_empty(registry)
         job = await ended(service, await append(resumable, upload, 0, len(LAYOUT)))
     assert job.state is JobState.SUCCEEDED, job.problem

@@ -11,7 +11,7 @@ import pytest
 
 from app.cli.display import summary_of
 from app.errors import RegistryDenied, RegistryUnreachable
-from app.jobs import Job, JobRequest, JobService, JobState, Workshop
+from app.jobs import Job, JobRequest, JobRuntime, JobService, JobState
 from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
 from app.jobs.store.memory import MemoryJobStore
@@ -70,7 +70,7 @@ async def test_each_kind_of_outcome_has_a_count_of_its_own(bench: Bench) -> None
     assert all(words in summary for words in ("2 pushed", "1 already present", "1 skipped", "1 failed"))
 
 
-async def run(workshop: Workshop, archives: bytes | Iterable[bytes], request: JobRequest) -> Job:
+async def run(workshop: JobRuntime, archives: bytes | Iterable[bytes], request: JobRequest) -> Job:
     service = JobService(workshop)
     job = await upload(service, archives, request)
     await Runner(workshop).run(job.id)

@@ -10,14 +10,16 @@ import pytest
 from app.archive import Compression
 from app.oci import Digest
 from app.push.blob_cache import sqlite as knowledge
-from app.push.blob_cache.cache import Memory, NoMemory, Remembered
-from app.push.blob_cache.sqlite import FileMemory, cache_file
+from app.push.blob_cache.cache import BlobInfoCache, KnownBlob, NoBlobInfoCache
+from app.push.blob_cache.sqlite import SqliteBlobInfoCache, cache_file
 
 A, B = Digest.of(b"a"), Digest.of(b"b")
-FOUND = {A: Remembered(Digest.of(b"A"), 1, "team/app"), B: Remembered(Digest.of(b"B"), 2, "team/app")}
+FOUND = {A: KnownBlob(Digest.of(b"A"), 1, "team/app"), B: KnownBlob(Digest.of(b"B"), 2, "team/app")}
 
 
-async def recalled(memory: Memory, registry: str = "r:5000", compression: Compression = Compression.GZIP) -> object:
+async def recalled(
+    memory: BlobInfoCache, registry: str = "r:5000", compression: Compression = Compression.GZIP
+) -> object:
     return await memory.recall(registry, compression, [A, B])
 
 
@@ -25,10 +27,10 @@ async def test_what_is_remembered_is_known_by_registry_and_compression_to_whoeve
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "not yet" / "there.sqlite"
-    await FileMemory(file).remember("r:5000", Compression.GZIP, FOUND)
-    assert await recalled(FileMemory(file)) == FOUND
-    assert await recalled(FileMemory(file), registry="s:5000") == {}
-    assert await recalled(FileMemory(file), compression=Compression.ZSTD) == {}
+    await SqliteBlobInfoCache(file).remember("r:5000", Compression.GZIP, FOUND)
+    assert await recalled(SqliteBlobInfoCache(file)) == FOUND
+    assert await recalled(SqliteBlobInfoCache(file), registry="s:5000") == {}
+    assert await recalled(SqliteBlobInfoCache(file), compression=Compression.ZSTD) == {}
 
 
 async def test_those_who_begin_a_file_at_once_wait_for_one_another(
@@ -37,7 +39,7 @@ async def test_those_who_begin_a_file_at_once_wait_for_one_another(
     """As several commands in one cache directory do; a service has a single one for all its jobs."""
     names = [f"r:{number}" for number in range(8)]
     for number in range(20):
-        memories = [FileMemory(tmp_path / f"{number}") for _ in names]
+        memories = [SqliteBlobInfoCache(tmp_path / f"{number}") for _ in names]
         await asyncio.gather(
             *(memory.remember(name, Compression.GZIP, FOUND) for memory, name in zip(memories, names, strict=True)),
             *map(recalled, memories),
@@ -47,29 +49,29 @@ async def test_those_who_begin_a_file_at_once_wait_for_one_another(
 
 
 async def test_the_last_place_is_what_counts(tmp_path: Path) -> None:
-    memory = FileMemory(tmp_path / "file")
+    memory = SqliteBlobInfoCache(tmp_path / "file")
     await memory.remember("r:5000", Compression.GZIP, FOUND)
-    later = {A: Remembered(Digest.of(b"A2"), 3, "other")}
+    later = {A: KnownBlob(Digest.of(b"A2"), 3, "other")}
     await memory.remember("r:5000", Compression.GZIP, later)
     assert await recalled(memory) == FOUND | later
 
 
 async def test_asking_makes_no_file(tmp_path: Path) -> None:
-    assert await recalled(FileMemory(tmp_path / "file")) == {}
+    assert await recalled(SqliteBlobInfoCache(tmp_path / "file")) == {}
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"no database" * 1000)
-    memory = FileMemory(file)
+    memory = SqliteBlobInfoCache(file)
     assert await recalled(memory) == {}
     await memory.remember("r:5000", Compression.GZIP, FOUND)
     assert await recalled(memory) == FOUND
 
 
 async def test_a_row_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
-    memory = FileMemory(tmp_path / "file")
+    memory = SqliteBlobInfoCache(tmp_path / "file")
     await memory.remember("r:5000", Compression.GZIP, FOUND)
     with memory._open() as database, database:
         database.execute("update layers_1 set digest = 'nonsense'")
@@ -80,7 +82,7 @@ async def test_a_place_that_cannot_be_written_is_done_without(tmp_path: Path) ->
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     for file in (tmp_path / "folder", tmp_path / "file" / "below"):
-        memory = FileMemory(file)
+        memory = SqliteBlobInfoCache(file)
         await memory.remember("r:5000", Compression.GZIP, FOUND)
         assert await recalled(memory) == {}
 
@@ -89,14 +91,14 @@ async def test_the_oldest_are_forgotten_when_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(knowledge, "MOST_ROWS", 1)
-    memory = FileMemory(tmp_path / "file")
+    memory = SqliteBlobInfoCache(tmp_path / "file")
     await memory.remember("r:5000", Compression.GZIP, FOUND)
     assert await recalled(memory) == {B: FOUND[B]}
 
 
 async def test_no_memory_knows_nothing() -> None:
-    await NoMemory().remember("r:5000", Compression.GZIP, FOUND)
-    assert await recalled(NoMemory()) == {}
+    await NoBlobInfoCache().remember("r:5000", Compression.GZIP, FOUND)
+    assert await recalled(NoBlobInfoCache()) == {}
 
 
 def test_the_cache_lies_where_the_user_has_caches(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobService, JobState
-from app.jobs.leases import Arrivals, LocalTagLeases, TagsHeldError
+from app.jobs.leases import AcceptanceClock, LocalTagLeases, TagsLeasedError
 from app.jobs.lifecycle import recover
 from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
@@ -138,7 +138,7 @@ class Held(LocalTagLeases):
         if self.first is not None:
             await self.first()
         if self.asked == 1:
-            raise TagsHeldError
+            raise TagsLeasedError
         async with super().lease(job, names) as overtaken:
             yield overtaken
 
@@ -166,7 +166,7 @@ async def test_a_job_that_is_cancelled_as_it_steps_aside_stays_cancelled(bench: 
 
 
 async def test_what_no_waiting_job_can_be_outdated_by_is_forgotten(bench: Bench) -> None:
-    leases, arrivals = LocalTagLeases(), Arrivals()
+    leases, arrivals = LocalTagLeases(), AcceptanceClock()
     jobs = [
         Job.new(JobState.QUEUED, bench.clock()).but(accepted_at=arrivals.next(lambda: bench.clock.now))
         for _ in range(3)
@@ -180,7 +180,7 @@ async def test_what_no_waiting_job_can_be_outdated_by_is_forgotten(bench: Bench)
 
 
 def test_a_clock_that_is_set_back_does_not_change_the_order(bench: Bench) -> None:
-    arrivals = Arrivals()
+    arrivals = AcceptanceClock()
     first = arrivals.next(lambda: bench.clock.now)
     second = arrivals.next(lambda: bench.clock.now - timedelta(days=1))
     assert second > first

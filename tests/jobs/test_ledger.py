@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.jobs import Job, JobState, Ledger, utc_now
+from app.jobs import Job, JobState, JobTracker, utc_now
 from app.jobs.store import JobQuery
 from app.jobs.store.memory import MemoryJobStore
 
@@ -31,7 +31,7 @@ async def test_a_change_that_fails_when_its_caller_has_gone_is_no_error_of_the_l
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     store = SlowStore()
-    ledger = Ledger(store)
+    ledger = JobTracker(store)
     caller = asyncio.create_task(ledger.change("0" * 32, lambda job: job))
     await store.asked.wait()
     caller.cancel()
@@ -53,14 +53,14 @@ class Silence:
 
 async def test_a_replica_tells_what_another_has_made_of_its_jobs_before_it_hears_of_it() -> None:
     store, now = MemoryJobStore(), utc_now()
-    stopped, other = Ledger(store, Silence()), Ledger(store)
+    stopped, other = JobTracker(store, Silence()), JobTracker(store)
     job = await stopped.add(Job.new(JobState.RUNNING, now))
     await other.change(job.id, lambda job: job.to(JobState.SUCCEEDED, attempt=2, finished_at=now))
     assert (await stopped.get(job.id)).state is JobState.SUCCEEDED
     assert [each.state for each in await stopped.page(JobQuery())] == [JobState.SUCCEEDED]
 
 
-async def saved(ledger: Ledger) -> None:
+async def saved(ledger: JobTracker) -> None:
     """What is shown is stored when this returns."""
     saving = asyncio.create_task(ledger.keep_saving())
     for _ in range(3):
@@ -75,7 +75,7 @@ def at_percent(percent: float) -> Callable[[Job], Job]:
 @pytest.mark.parametrize("replicated", [True, False])
 async def test_no_percent_is_told_that_is_not_stored(replicated: bool) -> None:
     store = MemoryJobStore()
-    ledger = Ledger(store, Silence() if replicated else None)
+    ledger = JobTracker(store, Silence() if replicated else None)
     job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
     with ledger.news(job.id) as news:
         coming = asyncio.create_task(news.next())
@@ -92,7 +92,7 @@ async def test_no_percent_is_told_that_is_not_stored(replicated: bool) -> None:
 
 async def test_a_revision_is_a_stored_change_and_bears_its_time() -> None:
     store, now = MemoryJobStore(), utc_now()
-    ledger = Ledger(store, clock=lambda: now)
+    ledger = JobTracker(store, clock=lambda: now)
     job = await ledger.add(Job.new(JobState.RUNNING, now - timedelta(days=1)))
     for percent in (1.0, 2.0, 3.0):
         ledger.show(job.id, at_percent(percent))
@@ -105,7 +105,7 @@ async def test_a_revision_is_a_stored_change_and_bears_its_time() -> None:
 
 
 async def test_a_change_that_changes_nothing_tells_no_progress_that_is_not_stored() -> None:
-    ledger = Ledger(MemoryJobStore())
+    ledger = JobTracker(MemoryJobStore())
     job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
     ledger.show(job.id, at_percent(40.0))
     await ledger.change(job.id, lambda job: job)
@@ -113,7 +113,7 @@ async def test_a_change_that_changes_nothing_tells_no_progress_that_is_not_store
 
 
 async def test_what_a_registry_has_read_is_told_at_once_and_once() -> None:
-    ledger = Ledger(MemoryJobStore())
+    ledger = JobTracker(MemoryJobStore())
     told: list[int] = []
     ledger.observe_sent(told.append)
     job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))

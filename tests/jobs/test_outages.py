@@ -15,7 +15,7 @@ from app.jobs import Job, JobService, JobState
 from app.jobs.lifecycle import recover
 from app.jobs.outage import FIRST_WAIT, LONGEST_WAIT, MOST_STARTS, RetrySchedule, taken_up
 from app.jobs.runner import Runner
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import REQUEST, TWO, Bench, upload
 
@@ -23,7 +23,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def patient(bench: Bench) -> Workshop:
+def patient(bench: Bench) -> JobRuntime:
     return replace(bench.workshop(), schedule=RetrySchedule(DAY, lambda: 1.0))
 
 

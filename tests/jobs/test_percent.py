@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.errors import Conflict, RegistryUnreachable, Unavailable
-from app.jobs import Job, JobState, Ledger
+from app.jobs import Job, JobState, JobTracker
 from app.jobs.outage import handed_back, paused, resumed, taken_up, waiting
 from app.jobs.serialization import from_members, to_members
 from app.jobs.store.memory import MemoryJobStore
 from app.push import BlobDone, BlobSent, Event, ImageChanged, ImageState, Outcome, PushPlan, begin, fold, received
 from app.push.report.events import SentEarly
-from app.push.report.progress import Meter
+from app.push.report.progress import ProgressTracker
 from tests.push.given import planned
 from tests.support.archives import docker_save, image, tagged
 
@@ -64,7 +64,7 @@ class Life(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.store = Rows()
         self.job_id = ""
-        self.meter: Meter | None = None
+        self.meter: ProgressTracker | None = None
         self.seen = 0.0
         self.bytes_received = 0
 
@@ -78,8 +78,8 @@ class Life(RuleBasedStateMachine):
         job = self.loop.run_until_complete(self.owner.add(Job.new(JobState.RECEIVING, NOW)))
         self.job_id = job.id
 
-    def process(self) -> Ledger:
-        return Ledger(self.store, Silence() if self.is_shared else None)
+    def process(self) -> JobTracker:
+        return JobTracker(self.store, Silence() if self.is_shared else None)
 
     @property
     def row(self) -> Job:
@@ -88,7 +88,7 @@ class Life(RuleBasedStateMachine):
     def is_in(self, state: JobState) -> bool:
         return self.row.state is state
 
-    def change(self, ledger: Ledger, make: Callable[[Job], Job]) -> None:
+    def change(self, ledger: JobTracker, make: Callable[[Job], Job]) -> None:
         try:
             self.loop.run_until_complete(ledger.change(self.job_id, make))
         except (Conflict, Unavailable):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from app.jobs.queue import Turn, local
+from app.jobs.queue import QueueSchedule, local
 from app.jobs.queue.local import LocalJobQueue
 
 
@@ -61,11 +61,11 @@ async def test_a_token_begins_though_the_jobs_of_another_take_all_places() -> No
     queue, work = LocalJobQueue(2), Work()
     await queue.start(work.run)
     for job_id in ("a1", "a2", "a3"):
-        await queue.put(job_id, Turn(share="a"))
+        await queue.put(job_id, QueueSchedule(share="a"))
     await turns()
     assert work.began == ["a1", "a2"]
     for job_id, share in (("b1", "b"), ("b2", "b"), ("c1", "c")):
-        await queue.put(job_id, Turn(share=share))
+        await queue.put(job_id, QueueSchedule(share=share))
     await turns()
     assert work.began == ["a1", "a2", "b1"]  # one more than two, and only one
     await work.finish("a1")

@@ -12,9 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
-from app.jobs import Job, JobState, Ledger
+from app.jobs import Job, JobState, JobTracker
 from app.jobs.lifecycle import _keep_alive, delete_older, recover
-from app.jobs.preparation import Opener, Understood
+from app.jobs.preparation import OpenedArchives, PushPreparer
 from app.jobs.retention.sweeping import sweep_shared_spool
 from app.jobs.runner import Runner
 from app.jobs.service import JobService
@@ -199,7 +199,7 @@ async def test_progress_is_stored_while_a_job_runs(bench: Bench) -> None:
 
 
 async def test_an_older_state_is_not_told_after_a_newer_one(bench: Bench) -> None:
-    ledger = Ledger(bench.store)
+    ledger = JobTracker(bench.store)
     job = await ledger.add(Job.new(JobState.RECEIVING, bench.clock()))
     with ledger.news(job.id) as news:
         await ledger.change(job.id, lambda job: job.to(JobState.CANCELLED))
@@ -209,7 +209,7 @@ async def test_an_older_state_is_not_told_after_a_newer_one(bench: Bench) -> Non
 
 
 async def test_a_caller_that_goes_away_does_not_break_a_change(bench: Bench) -> None:
-    ledger = Ledger(bench.store)
+    ledger = JobTracker(bench.store)
     job = await ledger.add(Job.new(JobState.QUEUED, bench.clock()))
     changing = asyncio.create_task(ledger.change(job.id, lambda job: job.to(JobState.RUNNING)))
     await asyncio.sleep(0)
@@ -288,7 +288,9 @@ async def test_an_archive_that_is_gone_from_the_spool_is_told(bench: Bench) -> N
     bare = replace(done, archives=tuple(replace(each, file=None) for each in done.archives))
     heard: list[object] = []
     with pytest.raises(MissingContent, match="send it again"):
-        async with Opener(workshop.spool, workshop.limits).opened(bare, Destination("default", "r"), heard.append):
+        async with PushPreparer(workshop.spool, workshop.limits).opened(
+            bare, Destination("default", "r"), heard.append
+        ):
             pass
 
 
@@ -297,12 +299,12 @@ async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pyt
     workshop = bench.workshop()
     job = await upload(JobService(workshop))
     opening, go_on, closed = threading.Event(), threading.Event(), asyncio.Event()
-    opener = Opener(workshop.spool, workshop.limits)
+    opener = PushPreparer(workshop.spool, workshop.limits)
     loop = asyncio.get_running_loop()
     opened: list[OpenFile] = []
     heard: list[object] = []
 
-    def close(self: Understood) -> None:
+    def close(self: OpenedArchives) -> None:
         self.files[0].close()
         closed.set()
 
@@ -313,7 +315,7 @@ async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pyt
             loop.call_soon_threadsafe(closed.set)
             raise SourceChanged("gone")
         opened.append(DiskSpool(bench.root / "spool").open(file))
-        monkeypatch.setattr(Understood, "close", close)
+        monkeypatch.setattr(OpenedArchives, "close", close)
         return opened[0]
 
     monkeypatch.setattr(workshop.spool, "open", slow)

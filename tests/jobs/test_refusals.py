@@ -9,7 +9,7 @@ from app.errors import Failure, RegistryFault, RegistryUnreachable
 from app.jobs import Job, JobService, JobState
 from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.serialization import from_members, to_members
 from app.push import ImageState
 from tests.jobs.bench import TWO, Bench, upload
@@ -18,7 +18,7 @@ REFUSAL = RegistryFault("500 to PUT", failure=Failure.CONTENT_ERROR)
 OUTAGE = RegistryUnreachable("no route")
 
 
-def patient(bench: Bench) -> Workshop:
+def patient(bench: Bench) -> JobRuntime:
     return replace(bench.workshop(), schedule=RetrySchedule(timedelta(days=1), lambda: 1.0))
 
 
@@ -26,7 +26,7 @@ def states(job: Job) -> list[ImageState]:
     return [image.state for image in job.images]
 
 
-async def half_refused(bench: Bench, workshop: Workshop) -> tuple[JobService, Job]:
+async def half_refused(bench: Bench, workshop: JobRuntime) -> tuple[JobService, Job]:
     """A job that waits because of its second image; the first one is refused."""
     service = JobService(workshop)
     bench.registry.fail("push_manifest", REFUSAL, repository="team/a")

@@ -9,7 +9,7 @@ import pytest
 from app.auth.model import Caller, Role, Submitter
 from app.errors import Unavailable
 from app.jobs import at_work
-from app.jobs.authorization import HeldJobs
+from app.jobs.authorization import AuthorizedJobs
 from app.jobs.lifecycle import delete_beyond, fair_share
 from tests.jobs.bench import APP, Bench, ended, upload
 
@@ -36,7 +36,9 @@ def test_a_token_has_its_share_and_what_others_leave(sizes: list[int], total: in
 async def test_many_failures_of_one_token_cost_no_archive_of_another(bench: Bench) -> None:
     bench.registry.fail("push_blob", Unavailable("no"))
     async with bench.service() as service:
-        one, many = (HeldJobs(service, Caller(Submitter(name), frozenset({Role.PUSH}))) for name in ("one", "many"))
+        one, many = (
+            AuthorizedJobs(service, Caller(Submitter(name), frozenset({Role.PUSH}))) for name in ("one", "many")
+        )
         first = await ended(one, await upload(one))
         failed = [await ended(many, await upload(many)) for _ in range(4)]
         assert await delete_beyond(service, bench.workshop(), 3 * len(APP)) == 2

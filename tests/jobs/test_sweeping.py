@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import DigestMismatch, RegistryDenied
-from app.jobs import ArchiveSource, Job, JobArchive, JobRequest, JobService, JobState, Workshop
+from app.jobs import ArchiveSource, Job, JobArchive, JobRequest, JobRuntime, JobService, JobState
 from app.jobs.heartbeat import SweepSchedule
 from app.jobs.retention.sweeping import sweep_shared_spool
 from app.jobs.runner import Runner
@@ -27,7 +27,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path, MemoryJobStore())
 
 
-def workshop_of(bench: Bench) -> Workshop:
+def workshop_of(bench: Bench) -> JobRuntime:
     return replace(bench.workshop(), sweeps=SweepSchedule(age=AGE))
 
 

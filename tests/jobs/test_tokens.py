@@ -14,7 +14,7 @@ import pytest
 from app.__main__ import main
 from app.auth import token_file as tokens
 from app.auth.model import Quota, Role, Submitter
-from app.auth.token_file import Holder, Tokens, TokensFile, parse_prefix, parse_quota
+from app.auth.token_file import TokenFile, TokenHolder, TokenSet, parse_prefix, parse_quota
 
 DIGEST = hashlib.sha256(b"secret").digest()
 
@@ -22,29 +22,29 @@ DIGEST = hashlib.sha256(b"secret").digest()
 @pytest.mark.parametrize(
     "holder",
     [
-        Holder("ci", DIGEST),
-        Holder("ci", DIGEST, frozenset({Role.READ, Role.PUSH}), ("team/a", "b"), Quota(3, 1024)),
-        Holder("ci", DIGEST, frozenset({Role.ADMIN}), (), Quota(upload_bytes=1)),
+        TokenHolder("ci", DIGEST),
+        TokenHolder("ci", DIGEST, frozenset({Role.READ, Role.PUSH}), ("team/a", "b"), Quota(3, 1024)),
+        TokenHolder("ci", DIGEST, frozenset({Role.ADMIN}), (), Quota(upload_bytes=1)),
     ],
 )
-def test_a_holder_is_read_as_it_was_written(holder: Holder) -> None:
-    assert Holder.parse(str(holder)) == holder
+def test_a_holder_is_read_as_it_was_written(holder: TokenHolder) -> None:
+    assert TokenHolder.parse(str(holder)) == holder
 
 
 @pytest.mark.parametrize("rest", [":push:,", ":push:a,", ":push:,a", ":push: ", ":push::,", ":push::jobs=1,", ":push,"])
 def test_a_list_with_an_empty_part_is_refused(rest: str) -> None:
     with pytest.raises(ValueError, match=r"must be|no \w+"):
-        Holder.parse(f"ci:{DIGEST.hex()}{rest}")
+        TokenHolder.parse(f"ci:{DIGEST.hex()}{rest}")
 
 
 @pytest.mark.parametrize("rest", [":push:", ":push::", ":push:A/b", ":push:a//b", ":push::jobs=0", ":push::bytes=x"])
 def test_a_line_means_what_it_says_or_nothing(rest: str) -> None:
     text = f"ci:{DIGEST.hex()}{rest}"
     if rest.strip(":") == "push":
-        assert Holder.parse(text) == Holder("ci", DIGEST)
+        assert TokenHolder.parse(text) == TokenHolder("ci", DIGEST)
     else:
         with pytest.raises(ValueError, match=r"no start|no quota|must be"):
-            Holder.parse(text)
+            TokenHolder.parse(text)
 
 
 def test_a_prefix_is_whole_components() -> None:
@@ -69,7 +69,7 @@ def test_every_token_is_compared_and_in_constant_time(monkeypatch: pytest.Monkey
         compare_digest = staticmethod(compare)
 
     monkeypatch.setattr(tokens, "hmac", Watched)
-    known = Tokens(tuple(Holder(f"n{each}", hashlib.sha256(b"%d" % each).digest()) for each in range(5)))
+    known = TokenSet(tuple(TokenHolder(f"n{each}", hashlib.sha256(b"%d" % each).digest()) for each in range(5)))
     for asked in (b"0", b"4", b"none"):
         compared.clear()
         known.find(asked)
@@ -78,14 +78,14 @@ def test_every_token_is_compared_and_in_constant_time(monkeypatch: pytest.Monkey
 
 async def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
     file, now = tmp_path / "tokens", [0.0]
-    file.write_text(f"{Holder('ci', DIGEST)}\n")
-    known = TokensFile(file, lambda: now[0])
+    file.write_text(f"{TokenHolder('ci', DIGEST)}\n")
+    known = TokenFile(file, lambda: now[0])
     other = hashlib.sha256(b"other").digest()
-    file.write_text(f"{Holder('web', other)}\n#\n")
+    file.write_text(f"{TokenHolder('web', other)}\n#\n")
     assert await known.find(b"secret") is not None  # not looked at yet
     now[0] += tokens.LOOK_SECONDS
     assert await known.find(b"secret") is None
-    assert await known.find(b"other") == Holder("web", other)
+    assert await known.find(b"other") == TokenHolder("web", other)
     for text in ("", "no line of ours\n"):
         file.write_text(text)
         now[0] += tokens.LOOK_SECONDS
@@ -107,7 +107,7 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.Captu
     token = capsys.readouterr().out.strip()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert token not in file.read_text()
-    found = Tokens.parse(file.read_text()).find(token.encode())
+    found = TokenSet.parse(file.read_text()).find(token.encode())
     assert found is not None
     assert (found.name, found.repositories, found.quota) == ("ci", ("team/a",), Quota(2, 1024))
     file.write_text("# kept\n" + file.read_text())
@@ -137,9 +137,9 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.Captu
 )
 def test_what_cannot_be_done_changes_nothing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     file = tmp_path / "tokens"
-    file.write_text(f"{Holder('there', DIGEST)}\n")
+    file.write_text(f"{TokenHolder('there', DIGEST)}\n")
     assert run(*arguments, "--tokens-file", str(file)) == 2
-    assert file.read_text() == f"{Holder('there', DIGEST)}\n"
+    assert file.read_text() == f"{TokenHolder('there', DIGEST)}\n"
 
 
 def test_without_a_file_the_command_says_how_to_name_one(

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from app.jobs.resumable.lock import Turns, TurnTaken
+from app.jobs.resumable.lock import UploadLock, UploadLocked
 
 
 async def test_a_writer_is_interrupted_once_however_often_it_is_asked_to_end() -> None:
     """By two newer requests, and at the end of the service, before the writer had its turn to end."""
-    turns, writing = Turns(), asyncio.Event()
+    turns, writing = UploadLock(), asyncio.Event()
 
     async def write() -> None:
         async with turns.take(), turns.interruptible():
@@ -28,14 +28,14 @@ async def test_a_writer_is_interrupted_once_however_often_it_is_asked_to_end() -
     turns.interrupt()
     outcomes = await asyncio.gather(*newer, return_exceptions=True)
     turns.interrupt()
-    with pytest.raises(TurnTaken):
+    with pytest.raises(UploadLocked):
         await writer
     assert outcomes[-1] == "taken"
-    assert all(isinstance(outcome, TurnTaken) for outcome in outcomes[:-1])
+    assert all(isinstance(outcome, UploadLocked) for outcome in outcomes[:-1])
 
 
 async def test_a_timeout_of_the_writer_itself_is_its_own() -> None:
-    turns = Turns()
+    turns = UploadLock()
     with pytest.raises(TimeoutError):
         async with turns.take(), turns.interruptible():
             raise TimeoutError

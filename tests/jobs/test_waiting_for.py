@@ -19,7 +19,7 @@ from app.errors import (
     RegistryRateLimited,
     RegistryUnreachable,
 )
-from app.jobs import Job, JobService, JobState, Ledger, Workshop, at_work
+from app.jobs import Job, JobRuntime, JobService, JobState, JobTracker, at_work
 from app.jobs.lifecycle import recover
 from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
@@ -28,7 +28,7 @@ from app.jobs.store.memory import MemoryJobStore
 from app.jobs.tracking.waiting_for import WaitingFor
 from app.jobs.uploads.early_pushes import EarlyPushes
 from app.push import PushOptions
-from app.registry.wrappers.retry import Pause, RetryingRegistry
+from app.registry.wrappers.retry import RetryingRegistry, TimeSource
 from tests.jobs.bench import REQUEST, TWO, Bench, ended, upload
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ class Tries:
 
     def __init__(self) -> None:
         self._goes_on = asyncio.Event()
-        self.pause = Pause(self._sleep, lambda: 1.0)
+        self.pause = TimeSource(self._sleep, lambda: 1.0)
 
     async def _sleep(self, seconds: float) -> None:
         await self._goes_on.wait()
@@ -56,12 +56,12 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path, MemoryJobStore())
 
 
-def retrying(bench: Bench, tries: Tries, patience: timedelta = DAY) -> Workshop:
+def retrying(bench: Bench, tries: Tries, patience: timedelta = DAY) -> JobRuntime:
     """As the service has it: requests are tried again, and then the job is."""
     workshop = bench.workshop()
     tried = RetryingRegistry(bench.registry, pause=tries.pause)
     registries = {name: replace(each, registry=tried) for name, each in workshop.registries.items()}
-    ledger = Ledger(bench.store, save_seconds=0, clock=bench.clock)
+    ledger = JobTracker(bench.store, save_seconds=0, clock=bench.clock)
     schedule, early = RetrySchedule(patience, lambda: 1.0), EarlyPushes(workshop.lanes, ledger)
     return replace(workshop, ledger=ledger, registries=registries, schedule=schedule, early=early)
 

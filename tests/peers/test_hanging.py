@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from app.archive.formats import open_archive
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest
 from app.push import Destination, Event, ImageChanged, ImageState, PushOptions, execute, make_plan
@@ -58,7 +58,7 @@ class Far:
 @pytest.fixture
 async def far(tmp_path: Path) -> AsyncIterator[Far]:
     with DockerRegistry(tmp_path / "registry") as server:
-        async with HttpRegistry(HttpSettings(parse_registry_url(server.address, "url"))) as registry:
+        async with HttpRegistry(HttpClientSettings(parse_registry_url(server.address, "url"))) as registry:
             yield Far(RetryingRegistry(registry))
 
 

@@ -15,7 +15,7 @@ from app.push import (
     Event,
     ImageChanged,
     ImageState,
-    Noticed,
+    NoticeAdded,
     Outcome,
     Progress,
     PushOptions,
@@ -81,7 +81,7 @@ class Run:
 
     @property
     def notices(self) -> list[str]:
-        return [each.text for each in self.events if isinstance(each, Noticed)]
+        return [each.text for each in self.events if isinstance(each, NoticeAdded)]
 
     @property
     def progress(self) -> Progress:

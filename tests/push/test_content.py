@@ -17,10 +17,18 @@ from app.archive import Compression, DockerLayer, Extent
 from app.archive.compression import decompressor
 from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, TruncatedArchive
 from app.oci import Digest
-from app.push.run.blob_content import SMALL, ArchivedBlob, CompressedLayer, MemoryBlob, Sending, in_threads, open_layer
-from app.push.run.chunks import PIECE, InlineBytes, Piece, Pieces, Source, encoded, stored
+from app.push.run.blob_content import (
+    SMALL,
+    ArchivedBlob,
+    BlobUpload,
+    CompressedLayer,
+    MemoryBlob,
+    in_threads,
+    open_layer,
+)
+from app.push.run.chunks import PIECE, BlobExtent, Chunk, InlineBytes, Pieces, encoded, stored
 from app.push.run.compress import BLOCK, encode
-from app.push.run.slots import Berth, Waits
+from app.push.run.slots import SendConditions, SlotLease
 from tests.push.given import Memory
 from tests.support.archives import Compress, wrap
 
@@ -33,8 +41,8 @@ LAYERS = {
 }
 
 
-def source(data: bytes, what: str = "layer 1 of app:1") -> Source:
-    return Source(Memory(b"before" + data + b"after"), Extent(6, len(data)), what)
+def source(data: bytes, what: str = "layer 1 of app:1") -> BlobExtent:
+    return BlobExtent(Memory(b"before" + data + b"after"), Extent(6, len(data)), what)
 
 
 def layer(data: bytes, plain: bytes, compression: Compression = Compression.NONE) -> DockerLayer:
@@ -45,7 +53,7 @@ def nothing(position: int, sent: int) -> None:
     """A report that nobody reads."""
 
 
-async def sent(content: Sending) -> bytes:
+async def sent(content: BlobUpload) -> bytes:
     """As a registry takes it."""
     data = b""
     async for chunk in content.chunks():
@@ -65,7 +73,7 @@ def test_a_blob_is_given_as_it_stands_in_pieces(data: bytes) -> None:
 
 @pytest.mark.parametrize("data", LAYERS.values(), ids=LAYERS)
 def test_a_blob_of_another_digest_never_gives_its_last_piece(data: bytes) -> None:
-    given: list[Piece] = []
+    given: list[Chunk] = []
     with pytest.raises(DigestMismatch, match=r"layer 1 of app:1 does not match its digest"):
         given.extend(stored(source(data), Digest.of(b"other")))
     assert sum(len(piece.data) for piece in given) < max(1, len(data))
@@ -126,7 +134,7 @@ def test_a_layer_compressed_to_something_else_the_second_time_is_refused() -> No
 def test_a_layer_that_does_not_match_its_diff_id_is_refused_before_its_last_piece(wrapping: Compress) -> None:
     data = wrap(NOISE, wrapping)
     wrong = DockerLayer(Digest.of(b"other"), Extent(6, len(data)), Compression(wrapping))
-    given: list[Piece] = []
+    given: list[Chunk] = []
     with pytest.raises(DigestMismatch, match="layer 1 of app:1"):
         given.extend(encoded(source(data), wrong, Compression.GZIP))
     assert sum(len(piece.data) for piece in given) < len(NOISE)
@@ -138,10 +146,10 @@ async def test_a_layer_wrapped_as_no_registry_knows_becomes_what_is_wanted(wrapp
     data = wrap(plain, wrapping)
     content = await open_layer(source(data), layer(data, plain, Compression(wrapping)), Compression.GZIP)
     assert content.digest is None
-    whole = await sent(Sending(content, nothing))
+    whole = await sent(BlobUpload(content, nothing))
     assert gzip.decompress(whole) == plain
     assert Compression(wrapping) is Compression.XZ or whole == await sent(
-        Sending(CompressedLayer(source(plain), layer(plain, plain), Compression.GZIP), nothing)
+        BlobUpload(CompressedLayer(source(plain), layer(plain, plain), Compression.GZIP), nothing)
     )
 
 
@@ -150,7 +158,7 @@ async def test_a_layer_that_is_compressed_stays_as_it_is(wrapping: Compress) -> 
     data = wrap(NOISE, wrapping)
     content = await open_layer(source(data), layer(data, NOISE, Compression(wrapping)), Compression.NONE)
     assert (content.digest, content.size) == (Digest.of(data), len(data))
-    assert await sent(Sending(content, nothing)) == data
+    assert await sent(BlobUpload(content, nothing)) == data
 
 
 @pytest.mark.parametrize("wrapping", ["gzip", "zstd"])
@@ -181,7 +189,7 @@ async def test_a_small_layer_is_compressed_first_and_a_large_one_while_it_is_sen
     assert isinstance(first, MemoryBlob)
     assert first.digest == Digest.of(first.data)
     positions: list[tuple[int, int]] = []
-    assert await sent(Sending(first, lambda position, count: positions.append((position, count)))) == first.data
+    assert await sent(BlobUpload(first, lambda position, count: positions.append((position, count)))) == first.data
     assert positions[-1][0] == len(small)
     assert sum(count for _, count in positions) == first.size
     assert isinstance(await open_layer(source(large), layer(large, large), Compression.GZIP), CompressedLayer)
@@ -196,7 +204,7 @@ async def test_a_plain_layer_stays_plain_where_that_is_wanted() -> None:
 async def test_a_layer_in_xz_is_unwrapped_where_plain_is_wanted() -> None:
     data = wrap(NOISE, "xz")
     content = await open_layer(source(data), layer(data, NOISE, Compression.XZ), Compression.NONE)
-    assert await sent(Sending(content, nothing)) == NOISE
+    assert await sent(BlobUpload(content, nothing)) == NOISE
     assert content.digest == Digest.of(NOISE)
 
 
@@ -212,8 +220,8 @@ async def test_compressing_a_large_layer_keeps_little_in_memory() -> None:
         digest.update(bytes(BLOCK))
     plain = DockerLayer(Digest("sha256", digest.hexdigest()), Extent(0, size), Compression.NONE)
     tracemalloc.start()
-    content = CompressedLayer(Source(Zeros(), plain.extent, "layer"), plain, Compression.NONE)
-    async for _ in Sending(content, nothing).chunks():
+    content = CompressedLayer(BlobExtent(Zeros(), plain.extent, "layer"), plain, Compression.NONE)
+    async for _ in BlobUpload(content, nothing).chunks():
         pass
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -226,7 +234,7 @@ async def test_every_piece_is_made_in_a_thread_and_in_order() -> None:
     def pieces() -> Pieces:
         for number in range(5):
             threads.add(threading.get_ident())
-            yield Piece(b"%d" % number, number)
+            yield Chunk(b"%d" % number, number)
 
     assert [piece.position async for piece in in_threads(pieces())] == [0, 1, 2, 3, 4]
     assert threading.get_ident() not in threads
@@ -241,20 +249,20 @@ async def test_releasing_waits_for_the_thread_and_closes_the_reader() -> None:
         def pieces(self) -> Pieces:
             try:
                 for number in range(100):
-                    yield Piece(b"x", number)
+                    yield Chunk(b"x", number)
             finally:
                 closed.append(True)
 
-    sending = Sending(Content(), nothing)
+    sending = BlobUpload(Content(), nothing)
     chunks = sending.chunks()
     assert await anext(chunks) == b"x"
     await sending.release()
     assert closed == [True]
-    await Sending(Content(), nothing).release()
+    await BlobUpload(Content(), nothing).release()
 
 
 async def test_a_further_attempt_reads_from_the_start_and_ends_the_one_before() -> None:
-    sending = Sending(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing)
+    sending = BlobUpload(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing)
     assert len(await anext(sending.chunks())) == PIECE
     assert await sent(sending) == NOISE
     await sending.release()
@@ -262,7 +270,7 @@ async def test_a_further_attempt_reads_from_the_start_and_ends_the_one_before() 
 
 async def test_bytes_that_were_not_read_are_made_up_for_before_more_are_reported() -> None:
     reports: list[int] = []
-    sending = Sending(ArchivedBlob(source(NOISE), Digest.of(NOISE)), lambda _, count: reports.append(count))
+    sending = BlobUpload(ArchivedBlob(source(NOISE), Digest.of(NOISE)), lambda _, count: reports.append(count))
     chunks = sending.chunks()
     for size in (100, -60, 90):
         await anext(chunks, b"")
@@ -281,7 +289,7 @@ async def test_cancelling_waits_until_the_thread_has_left_the_source() -> None:
         begun.set()
         go_on.wait(10)
         left.set()
-        yield Piece(b"x", 1)
+        yield Chunk(b"x", 1)
 
     async def read() -> None:
         async for _ in in_threads(pieces()):
@@ -299,8 +307,8 @@ async def test_cancelling_waits_until_the_thread_has_left_the_source() -> None:
 
 
 async def test_an_error_that_nobody_waits_for_is_no_warning() -> None:
-    def pieces() -> Iterator[Piece]:
-        yield Piece(b"x", 1)
+    def pieces() -> Iterator[Chunk]:
+        yield Chunk(b"x", 1)
         raise DigestMismatch("late")
 
     reader = in_threads(pieces())  # type: ignore[arg-type]
@@ -314,8 +322,8 @@ def test_inline_bytes_are_read_like_a_file() -> None:
 
 async def test_a_blob_that_waits_to_be_sent_again_holds_no_place_that_others_may_use() -> None:
     lane = asyncio.Semaphore(1)
-    async with Berth(lane) as berth:
-        sending = Sending(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing, Waits(berth))
+    async with SlotLease(lane) as berth:
+        sending = BlobUpload(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing, SendConditions(berth))
         async for _ in sending.chunks():
             break
         assert lane.locked()
@@ -327,8 +335,8 @@ async def test_a_blob_that_waits_to_be_sent_again_holds_no_place_that_others_may
 
 async def test_a_blob_that_is_read_to_its_end_needs_no_place_while_the_registry_answers() -> None:
     lane = asyncio.Semaphore(1)
-    async with Berth(lane) as berth:
-        sending = Sending(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing, Waits(berth))
+    async with SlotLease(lane) as berth:
+        sending = BlobUpload(ArchivedBlob(source(NOISE), Digest.of(NOISE)), nothing, SendConditions(berth))
         for _ in range(2):
             chunks = sending.chunks()
             assert await anext(chunks)

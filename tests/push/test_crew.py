@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.push.run.task_pool import Rank, crew_of
+from app.push.run.task_pool import TaskPriority, crew_of
 
 
 async def test_a_job_that_meets_a_cancelled_task_of_others_ends_the_crew() -> None:
@@ -15,7 +15,7 @@ async def test_a_job_that_meets_a_cancelled_task_of_others_ends_the_crew() -> No
 
     async def push() -> None:
         async with asyncio.timeout(20), crew_of(2) as crew:
-            crew.add(Rank.IMAGE, job)
+            crew.add(TaskPriority.IMAGE, job)
             await crew.idle()
 
     with pytest.raises(RuntimeError):
@@ -31,7 +31,7 @@ async def test_a_crew_that_is_cancelled_is_cancelled() -> None:
 
     async def push() -> None:
         async with crew_of(2) as crew:
-            crew.add(Rank.IMAGE, job)
+            crew.add(TaskPriority.IMAGE, job)
             await crew.idle()
 
     pushing = asyncio.create_task(push())

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import RegistryDenied, RegistryFault, RegistryUnreachable
 from app.oci import Digest, media_types
-from app.push import ImageState, Lanes, Outcome, execute
+from app.push import ImageState, Outcome, PushResources, execute
 from app.push.decoder_memory import DecoderMemory
 from tests.push.given import Memory, prepared, pushed
 from tests.support.archives import (
@@ -245,7 +245,7 @@ async def test_layers_that_are_decompressed_count_in_the_memory_of_all(
     images = [tagged(image({str(n): NOISE}, label=str(n)), f"example.com/app{n}:1") for n in range(8)]
     run = prepared(docker_save(images, style="classic", compress=wrapping))
     decoders = Counting(memory)
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(decoders=decoders))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(decoders=decoders))
     assert run.states == [ImageState.PUSHED] * 8
     assert (decoders.most, decoders.used) == (memory, 0)
 
@@ -262,7 +262,7 @@ async def test_a_registry_that_cannot_be_reached_is_not_waited_for_again(registr
     registry.fail("read_manifest", RegistryUnreachable("gone"))
     images = [tagged(image({"f": b"1"}, label=str(n)), f"example.com/app{n}:1") for n in range(20)]
     run = prepared(docker_save(images))
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(workers=1))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(workers=1))
     assert run.states == [ImageState.FAILED] * 20
     assert registry.count() == 1
 
@@ -285,7 +285,7 @@ async def test_several_failures_of_an_image_are_told_once(registry: FakeRegistry
 async def test_a_failed_image_costs_nothing_more(registry: FakeRegistry) -> None:
     registry.fail("push_blob", RegistryDenied("denied"))
     run = prepared(docker_save([APP]))
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(workers=1))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(workers=1))
     assert run.states == [ImageState.FAILED]
     assert registry.count("push_blob") == 1
 

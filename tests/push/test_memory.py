@@ -10,9 +10,9 @@ import pytest
 from app.archive import Compression
 from app.errors import RegistryDenied, RegistryRejected
 from app.oci import Digest
-from app.push import ImageState, Lanes, Outcome, execute
+from app.push import ImageState, Outcome, PushResources, execute
 from app.push.blob_cache import cache as memory_module
-from app.push.blob_cache.cache import Remembered
+from app.push.blob_cache.cache import KnownBlob
 from tests.push.given import Run, prepared
 from tests.support.archives import docker_save, entry, image, image_of, oci_image, oci_layout, tagged
 from tests.support.fake_registry import FakeRegistry
@@ -26,17 +26,17 @@ class DictMemory:
     """A Memory that counts."""
 
     def __init__(self) -> None:
-        self.found: dict[Digest, Remembered] = {}
+        self.found: dict[Digest, KnownBlob] = {}
         self.asked = self.told = 0
 
     async def recall(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
-    ) -> Mapping[Digest, Remembered]:
+    ) -> Mapping[Digest, KnownBlob]:
         assert registry == "registry.local:5000"
         self.asked += 1
         return {each: self.found[each] for each in diff_ids if each in self.found}
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         assert registry == "registry.local:5000"
         self.told += 1
         self.found |= found
@@ -46,7 +46,7 @@ async def pushed(
     registry: FakeRegistry, memory: DictMemory, tag: str, compression: str = "gzip", archive: bytes = TAR
 ) -> Run:
     run = prepared(archive, tag=tag, layer_compression=compression)
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
     assert run.states == [ImageState.PUSHED]
     return run
 
@@ -135,7 +135,7 @@ async def test_a_small_blob_that_is_wrong_in_the_archive_is_found_though_the_reg
     run = prepared(layout.replace(changed, changed.upper()), tag=f"{repository}:2")
     registry.manifests.clear()
     registry.tags.clear()
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
     assert run.problem().code == "digest_mismatch"
     assert registry.count("push_blob") == 2
     assert not registry.manifests
@@ -147,7 +147,7 @@ async def test_a_memory_that_says_another_digest_of_a_stored_blob_is_not_believe
     digest, known = max(memory.found.items(), key=lambda item: item[1].size)
     other = b"something else"
     registry.blobs["app", Digest.of(other)] = other
-    memory.found[digest] = Remembered(Digest.of(other), len(other), known.repository)
+    memory.found[digest] = KnownBlob(Digest.of(other), len(other), known.repository)
     await pushed(registry, memory, "other:1", archive=LAYOUT)
     assert ("other", digest) in registry.blobs
     assert ("other", Digest.of(other)) not in registry.blobs
@@ -157,7 +157,7 @@ async def test_what_is_there_already_asks_no_memory() -> None:
     registry, memory = await learnt()
     memory.asked = 0
     run = prepared(TAR, tag="app:1")
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
     assert run.states == [ImageState.ALREADY_PRESENT]
     assert memory.asked == 0
 
@@ -191,7 +191,7 @@ async def test_a_layer_that_an_encoder_of_another_release_made_is_used_while_it_
     registry, memory = await learnt()
     (diff_id, made), *_ = sorted(memory.found.items(), key=lambda item: -item[1].size)
     other = b"as another release compressed it"
-    earlier = Remembered(Digest.of(other), len(other), "app")
+    earlier = KnownBlob(Digest.of(other), len(other), "app")
     memory.found[diff_id] = earlier
     registry.blobs["app", earlier.digest] = other
     await pushed(registry, memory, "app:2")
@@ -205,7 +205,7 @@ async def test_a_layer_that_an_encoder_of_another_release_made_is_used_while_it_
 async def test_layers_compressed_one_way_say_nothing_of_another() -> None:
     registry, memory = await learnt()
     run = prepared(TAR, tag="app:plain", layer_compression="none")
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
     assert run.states == [ImageState.PUSHED]
     assert len(run.outcomes(Outcome.PUSHED)) == 2  # all but the config
 
@@ -234,7 +234,7 @@ async def test_what_was_learnt_is_kept_where_the_push_fails() -> None:
     registry, memory = FakeRegistry(), DictMemory()
     registry.fail("push_manifest", RegistryDenied("no"))
     run = prepared(TAR)
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=Lanes(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
     assert run.states == [ImageState.FAILED]
     assert len(memory.found) == 3
 
@@ -243,6 +243,6 @@ async def test_much_that_is_learnt_is_told_before_the_end(monkeypatch: pytest.Mo
     monkeypatch.setattr(memory_module, "FLUSH_COUNT", 2)
     memory = DictMemory()
     run = prepared(docker_save([tagged(image(*({f"f{n}": b"x"} for n in range(5))), "app:1")]))
-    await execute(run.plan, run.sources, FakeRegistry(), run.events.append, lanes=Lanes(memory=memory))
+    await execute(run.plan, run.sources, FakeRegistry(), run.events.append, lanes=PushResources(memory=memory))
     assert memory.told > 2
     assert len(memory.found) == 6

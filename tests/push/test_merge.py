@@ -11,9 +11,9 @@ import pytest
 
 from app.errors import LimitExceeded
 from app.oci import MAX_MANIFEST_BYTES, Digest, Manifest, Platform, media_types, new_manifest
-from app.push import ImageState, Lanes, execute
-from app.push.run.tag_locks import Turns
-from app.push.run.tag_merge import Side, merge, side_of
+from app.push import ImageState, PushResources, execute
+from app.push.run.tag_locks import TagLocks
+from app.push.run.tag_merge import MergeSide, merge, side_of
 from tests.push.given import Run, prepared, pushed, surveyed
 from tests.support.archives import (
     Member,
@@ -266,7 +266,7 @@ async def test_referrers_of_a_merged_image_find_their_subject(registry: FakeRegi
 
 async def test_two_pushes_at_once_lose_nothing_of_each_other(registry: FakeRegistry) -> None:
     await push(registry, archive(oci_index([AMD])))
-    lanes = Lanes()
+    lanes = PushResources()
     runs = [prepared(archive(oci_index([node])), on_existing_tag=OVERWRITE) for node in (ARM, S390)]
     async with asyncio.TaskGroup() as group:
         for run in runs:
@@ -296,7 +296,7 @@ async def test_a_dry_run_tells_what_merging_would_do(registry: FakeRegistry) -> 
 
 
 def test_there_is_one_lock_for_a_tag_as_long_as_somebody_has_it() -> None:
-    turns = Turns()
+    turns = TagLocks()
     lock = turns.at("app", "1")
     assert turns.at("app", "1") is lock
     assert turns.at("app", "2") is not lock
@@ -312,7 +312,7 @@ def windows(number: int, version: str | None) -> dict[str, Any]:
     return {"mediaType": media_types.OCI_MANIFEST, "digest": digest, "size": 1, "platform": platform}
 
 
-def index_side(*entries: dict[str, Any]) -> Side:
+def index_side(*entries: dict[str, Any]) -> MergeSide:
     side = side_of(manifest({"manifests": list(entries)}), None)
     assert side is not None
     return side
@@ -340,7 +340,7 @@ def test_entries_without_a_platform_stay_once(retain: bool) -> None:
 
 def test_an_empty_index_is_merged_too() -> None:
     there = index_side()
-    there = Side(manifest({"manifests": None}), there.entries)
+    there = MergeSide(manifest({"manifests": None}), there.entries)
     ours = index_side(windows(1, None))
     assert merge(there, ours, retain=True) is ours.manifest
     assert side_of(there.manifest, None) == there

@@ -14,7 +14,7 @@ from app.push import (
     Event,
     ImageChanged,
     ImageState,
-    Noticed,
+    NoticeAdded,
     Outcome,
     Progress,
     PushPlan,
@@ -144,7 +144,7 @@ def test_what_is_reused_makes_no_rate_and_no_rate_no_time() -> None:
     meter = timed(begin(Progress(), PLAN), 0.0)
     meter = timed(fold(meter, BlobDone("one", LAYER.key, Outcome.EXISTS, LAYER.extent.size)), 1.0)
     assert (meter.progress.bytes_per_second, meter.progress.eta_seconds) == (0, None)
-    assert fold(meter, Noticed("something")) == meter
+    assert fold(meter, NoticeAdded("something")) == meter
 
 
 repositories = st.sampled_from(["one", "two"])

@@ -11,9 +11,9 @@ import pytest
 
 from app.errors import RegistryFault, RegistryRejected
 from app.oci import Descriptor, Digest, media_types, new_manifest
-from app.push import ImageState, Lanes, execute
-from app.push.run.referrers_tag import FallbackLists, fallback_tag
-from app.push.run.tag_locks import Turns
+from app.push import ImageState, PushResources, execute
+from app.push.run.referrers_tag import ReferrersTags, fallback_tag
+from app.push.run.tag_locks import TagLocks
 from tests.push.given import prepared, pushed, surveyed
 from tests.support.archives import (
     Entry,
@@ -153,7 +153,7 @@ async def test_a_subject_may_stand_in_an_index_and_in_an_image_that_has_a_name(r
 
 
 async def test_pushes_at_once_lose_no_referrer(registry: FakeRegistry) -> None:
-    lanes = Lanes()
+    lanes = PushResources()
     artifacts = [oci_artifact(b"%d" % number, subject=NODE) for number in range(6)]
     runs = [prepared(oci_layout([NAMED, entry(each)])) for each in artifacts]
     async with asyncio.TaskGroup() as group:
@@ -187,7 +187,7 @@ def test_the_tag_of_a_list_is_cut_as_the_specification_says() -> None:
 
 async def test_a_referrer_is_listed_once_and_what_refers_to_nothing_never(registry: FakeRegistry) -> None:
     await pushed(registry, oci_layout([NAMED, entry(SBOM)]))
-    lists = FallbackLists(registry, Turns())
+    lists = ReferrersTags(registry, TagLocks())
     for _ in range(2):
         await lists.add("app", [new_manifest(SBOM.raw, media_types.OCI_MANIFEST)])
     plain = new_manifest(NODE.raw, media_types.OCI_MANIFEST)

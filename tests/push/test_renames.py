@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import DestinationConflict, InvalidReference, InvalidRequest, LimitExceeded
 from app.push import PushOptions, make_plan
-from app.push.plan.renames import Renames
+from app.push.plan.renames import RenameRules
 from tests.push.given import LOCAL, opened, planned
 from tests.support.archives import docker_save, entry, image, oci_image, oci_layout, tagged
 
@@ -100,7 +100,7 @@ def test_the_path_of_a_registrys_storage_is_moved_as_it_stands(rename: list[str]
 
 def test_moves_of_all_names_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.push.plan.renames.MAX_COMPARED", 30)
-    renames = Renames([(f"start{number}*", "team/*") for number in range(10)])
+    renames = RenameRules([(f"start{number}*", "team/*") for number in range(10)])
     for name in ("a:1", "b:1", "c:1"):
         assert renames.of(name) == ()
     with pytest.raises(LimitExceeded):

@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack
 from unittest.mock import patch
 
 from app.errors import RegistryError
-from app.net.backoff import Pause
-from app.net.client import HttpSettings
+from app.net.backoff import TimeSource
+from app.net.client import HttpClientSettings
 from app.net.urls import Origin, parse_registry_url
 from app.oci import Descriptor, Digest
 from app.registry.auth import Credentials, FixedCredentials
@@ -116,13 +116,13 @@ async def no_wait(seconds: float) -> None:
 
 async def use(server: ScriptedRegistry, *, host: str = "127.0.0.1", allowed: str = "") -> list[str]:
     """Every verb once, with credentials; the codes of the errors."""
-    settings = HttpSettings(
+    settings = HttpClientSettings(
         parse_registry_url(f"http://{host}:{server.port}", "url"),
         FixedCredentials(Credentials("user", "password")),
         allowed_origins=frozenset({Origin.of(allowed, "it")}) if allowed else frozenset(),
     )
     codes = []
-    async with HttpRegistry(settings, pause=Pause(sleep=no_wait)) as registry:
+    async with HttpRegistry(settings, pause=TimeSource(sleep=no_wait)) as registry:
         for verb in (
             registry.check(),
             registry.blob_exists("a", Digest.of(b"x")),

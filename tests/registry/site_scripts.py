@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.errors import RegistryError
-from app.net.backoff import Pause
-from app.net.client import HttpSettings
+from app.net.backoff import TimeSource
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import Credentials, FixedCredentials
@@ -128,8 +128,8 @@ async def attempt(host: str, realm: str) -> tuple[str, int, int]:
     """What `check` says, and how many blobs could be reached and sent at the token service."""
     async with _registry(realm) as server:
         url = parse_registry_url(f"http://{host}:{server.port}", "url")
-        settings = HttpSettings(url, FixedCredentials(Credentials("user", "password")))
-        async with HttpRegistry(settings, pause=Pause(sleep=_no_wait)) as registry:
+        settings = HttpClientSettings(url, FixedCredentials(Credentials("user", "password")))
+        async with HttpRegistry(settings, pause=TimeSource(sleep=_no_wait)) as registry:
             said, done = await _said(registry), [0, 0]
             for number, verb in enumerate(
                 (registry.blob_exists("a", Digest.of(b"x")), registry.push_blob("a", BytesContent(b"x")))

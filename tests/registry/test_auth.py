@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from app.errors import RegistryAuth, RegistryFault, RegistryRejected
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import Origin, RegistryUrl, parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, FixedCredentials, bearer
@@ -28,7 +28,7 @@ TOKEN = FixedCredentials(Credentials(identity_token=IDENTITY_TOKEN))
 
 
 def server_client(url: str) -> HttpRegistry:
-    return HttpRegistry(HttpSettings(parse_registry_url(url, "url"), RIGHT))
+    return HttpRegistry(HttpClientSettings(parse_registry_url(url, "url"), RIGHT))
 
 
 def test_credentials_show_no_secret() -> None:
@@ -38,7 +38,7 @@ def test_credentials_show_no_secret() -> None:
 @pytest.mark.parametrize("credentials", [RIGHT, WRONG, ANONYMOUS])
 async def test_basic_against_a_real_registry(tmp_path: Path, credentials: FixedCredentials) -> None:
     with DockerRegistry(tmp_path / "registry", Options(basic=True)) as server:
-        settings = HttpSettings(parse_registry_url(server.address, "url"), credentials)
+        settings = HttpClientSettings(parse_registry_url(server.address, "url"), credentials)
         async with HttpRegistry(settings) as registry:
             if credentials is RIGHT:
                 await registry.check()
@@ -296,7 +296,7 @@ async def test_credentials_in_a_body_are_not_redirected() -> None:
 
         async with ScriptedRegistry(route=route) as server:
             listed = frozenset({Origin.of(other.url, "it")})
-            settings = HttpSettings(parse_registry_url(server.address, "url"), TOKEN, allowed_origins=listed)
+            settings = HttpClientSettings(parse_registry_url(server.address, "url"), TOKEN, allowed_origins=listed)
             async with HttpRegistry(settings) as registry:
                 with pytest.raises(RegistryRejected, match="redirects credentials"):
                     await registry.check()

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.errors import RegistryAuth, RegistryDenied, RegistryRejected
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource, FixedCredentials
@@ -32,7 +32,7 @@ async def serving(
     route: Route, credentials: CredentialSource = RIGHT
 ) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry]]:
     async with ScriptedRegistry(route=route, ping=True) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"), credentials)
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"), credentials)
         async with HttpRegistry(settings) as registry:
             yield server, registry
 

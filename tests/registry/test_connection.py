@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 import httpcore
 import pytest
 
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.connection import LOOKS, MOST_UNREAD, Backend, Stream
 from app.net.proxies import Proxies
-from app.net.tls import TlsFiles, Trust
+from app.net.tls import TlsContexts, TlsFiles
 from app.net.transport import Transport
 from app.net.urls import parse_registry_url
 
@@ -57,7 +57,7 @@ async def connected(far: Far) -> AsyncIterator[Stream]:
 def test_httpx_uses_these_sockets_also_for_proxies() -> None:
     proxies = Proxies(https="http://proxy.test:3128")
     url = parse_registry_url("r.local", "url")
-    transport = Transport(Trust(TlsFiles(), url), HttpSettings(url).reach, proxies)
+    transport = Transport(TlsContexts(TlsFiles(), url), HttpClientSettings(url).reach, proxies)
     for proxy in (None, "http://proxy.test:3128"):
         backend = transport._make(proxy)._pool._network_backend
         assert isinstance(backend, Backend)

@@ -23,14 +23,14 @@ from app.auth.oidc import OidcSettings, OidcTokens, parse_roles
 from app.errors import RegistryError, UnknownFormat
 from app.jobs import Job, JobState, utc_now
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.auth.ecr import Ecr, EcrPlace
+from app.registry.auth.ecr import EcrCredentials, EcrEndpoint
 from app.registry.distribution.registry import HttpRegistry
 from app.spool.s3 import open_store
-from app.telemetry.tracing import Traces
+from app.telemetry.tracing import JobTracer
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import PASSWORD, USER, Manners, MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, served
@@ -80,7 +80,7 @@ async def test_neither_registry_nor_token_service_nor_storage_gets_a_cookie_back
 
     async with ScriptedRegistry(route=route) as server:
         url = parse_registry_url(server.url, "url")
-        settings = HttpSettings(url, FixedCredentials(Credentials(USER, PASSWORD)))
+        settings = HttpClientSettings(url, FixedCredentials(Credentials(USER, PASSWORD)))
         async with HttpRegistry(settings) as registry:
             await registry.check()
             for number in range(3):
@@ -195,7 +195,7 @@ LISTING = b'<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncat
 
 @pytest.mark.parametrize("service", [(b"{}", "application/x-amz-json-1.1")], indirect=True)
 async def test_ecr_gets_no_cookie_back(service: Service, aws: None) -> None:
-    ecr = Ecr(EcrPlace(region="eu-west-1", endpoint=service.url))
+    ecr = EcrCredentials(EcrEndpoint(region="eu-west-1", endpoint=service.url))
     for name in ("team/one", "team/two"):
         await ecr.create_repository(name)
     with pytest.raises(RegistryError):
@@ -217,7 +217,7 @@ async def test_the_storage_of_the_spool_gets_no_cookie_back(
 
 @pytest.mark.parametrize("service", [(b"", "application/x-protobuf")], indirect=True)
 async def test_the_collector_of_traces_gets_no_cookie_back(service: Service) -> None:
-    traces = Traces.open(f"{service.url}/v1/traces")
+    traces = JobTracer.open(f"{service.url}/v1/traces")
     for _ in range(2):
         job = Job.new(JobState.QUEUED, utc_now()).to(JobState.RUNNING).to(JobState.SUCCEEDED, finished_at=utc_now())
         traces.tell(job)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import RegistryError, RegistryLost
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest
 from app.registry import Registry
@@ -60,7 +60,7 @@ class Blob(BytesContent):
 async def registry_at(url: str, folder: Path | None) -> AsyncIterator[Registry]:
     """As a process has it that uses the directory."""
     lapse = Lapse()
-    settings = HttpSettings(parse_registry_url(url, "url"), unproven_dir=folder)
+    settings = HttpClientSettings(parse_registry_url(url, "url"), unproven_dir=folder)
     async with HttpRegistry(settings, pause=lapse.pause) as http:
         yield RetryingRegistry(http, pause=lapse.pause)
 

@@ -40,7 +40,7 @@ from app.net.warnings import warnings_told
 from app.oci import Digest
 from app.registry import Registry
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.auth.ecr import Ecr, EcrPlace, ecr_place
+from app.registry.auth.ecr import EcrCredentials, EcrEndpoint, ecr_place
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import PASSWORD as WORD
 from tests.support.memory_registry import USER, Manners, MemoryRegistry, Refused, Request, basic
@@ -163,12 +163,12 @@ async def test_a_policy_that_aws_does_not_take_is_a_notice_and_one_that_cannot_b
 ) -> None:
     policy = tmp_path / "policy.json"
     policy.write_text("{}")
-    ecr = Ecr(EcrPlace(endpoint=moto), lifecycle_policy=policy)
+    ecr = EcrCredentials(EcrEndpoint(endpoint=moto), lifecycle_policy=policy)
     told: list[str] = []
     with warnings_told(told.append):
         await ecr.create_repository("noticed/app")
     assert ["noticed/app" in each and "lifecycle policy" in each for each in told] == [True]
-    await Ecr(EcrPlace(endpoint=moto)).create_repository("noticed/app")  # that exists already
+    await EcrCredentials(EcrEndpoint(endpoint=moto)).create_repository("noticed/app")  # that exists already
     for content in (b"\xff", b" " * 40_000):
         policy.write_bytes(content)
         with pytest.raises(RegistryDenied, match=r"policy\.json"):
@@ -178,7 +178,7 @@ async def test_a_policy_that_aws_does_not_take_is_a_notice_and_one_that_cannot_b
 
 async def test_the_password_is_asked_for_once_and_again_before_it_expires_and_when_it_was_refused(moto: str) -> None:
     clock = _Time()
-    ecr = Ecr(EcrPlace(endpoint=moto), clock=clock)
+    ecr = EcrCredentials(EcrEndpoint(endpoint=moto), clock=clock)
     first = await ecr.find(HOST, "a")
     assert first == Credentials("AWS", PASSWORD)
     assert await ecr.find(HOST, "a") is first, "asked twice at once is no refusal"
@@ -202,7 +202,7 @@ async def test_a_clock_that_is_behind_does_not_make_a_password_good_for_longer()
             return {"authorizationData": [data]}
 
     clock = _Time()
-    ecr = Ecr(EcrPlace(), clock=clock)
+    ecr = EcrCredentials(EcrEndpoint(), clock=clock)
     ecr._client = client = Ahead()
     for clock.now in (0.0, 11.8 * 3600, 12 * 3600):
         await ecr.find(HOST, str(clock.now))
@@ -260,7 +260,7 @@ def refused(code: str, status: int = 400) -> ClientError:
 async def test_what_aws_refuses_is_told_with_what_to_do_and_without_a_secret(
     error: Exception, kind: type[RegistryError], words: str
 ) -> None:
-    ecr = Ecr(EcrPlace())
+    ecr = EcrCredentials(EcrEndpoint())
     ecr._client = Refusing(error)
     with pytest.raises(kind) as raised:
         await ecr.find(HOST, "a")
@@ -269,7 +269,7 @@ async def test_what_aws_refuses_is_told_with_what_to_do_and_without_a_secret(
 
 
 async def test_a_repository_that_may_not_be_created_says_which_rights_are_missing() -> None:
-    ecr = Ecr(EcrPlace())
+    ecr = EcrCredentials(EcrEndpoint())
     ecr._client = Refusing(refused("AccessDeniedException"))
     with pytest.raises(RegistryDenied, match="ecr:CreateRepository"):
         await ecr.create_repository("a")
@@ -283,7 +283,7 @@ async def test_blobs_that_miss_a_repository_at_the_same_time_have_it_created_onc
             self.created += 1
             return members
 
-    ecr = Ecr(EcrPlace(ACCOUNT))
+    ecr = EcrCredentials(EcrEndpoint(ACCOUNT))
     ecr._client = client = Creating()
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
@@ -296,16 +296,16 @@ async def test_without_aws_credentials_the_message_names_them_and_docker_s_are_u
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(RegistryAuth, match="no AWS credentials are found"):
-        await Ecr(EcrPlace(region=REGION)).find(HOST, "a")
+        await EcrCredentials(EcrEndpoint(region=REGION)).find(HOST, "a")
     login = Credentials("AWS", "by docker login")
-    assert await Ecr(EcrPlace(region=REGION), FixedCredentials(login)).find(HOST, "a") is login
+    assert await EcrCredentials(EcrEndpoint(region=REGION), FixedCredentials(login)).find(HOST, "a") is login
 
 
 async def test_without_the_extra_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("botocore", "botocore.exceptions"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(RegistryAuth, match=r"tarmac\[ecr\]"):
-        await Ecr(EcrPlace()).find(HOST, "a")
+        await EcrCredentials(EcrEndpoint()).find(HOST, "a")
 
 
 async def test_an_answer_without_a_token_and_one_that_does_not_come_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +318,7 @@ async def test_an_answer_without_a_token_and_one_that_does_not_come_are_errors(m
         def create_repository(self, **members: str) -> None:
             over.wait(10)
 
-    ecr = Ecr(EcrPlace())
+    ecr = EcrCredentials(EcrEndpoint())
     ecr._client = Odd()
     with pytest.raises(RegistryAuth, match="ecr_endpoint"):
         await ecr.find(HOST, "a")
@@ -331,25 +331,25 @@ async def test_an_answer_without_a_token_and_one_that_does_not_come_are_errors(m
 @pytest.mark.parametrize(
     ("host", "place"),
     [
-        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", EcrPlace(ACCOUNT, "eu-west-1")),
-        ("123456789012.DKR.ecr.eu-west-1.amazonaws.com", EcrPlace(ACCOUNT, "eu-west-1")),
-        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", EcrPlace(ACCOUNT, "cn-north-1")),
-        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", EcrPlace(ACCOUNT, "us-gov-west-1", fips=True)),
-        ("123456789012.dkr-ecr.eu-west-1.on.aws", EcrPlace(ACCOUNT, "eu-west-1", dual=True)),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", EcrEndpoint(ACCOUNT, "eu-west-1")),
+        ("123456789012.DKR.ecr.eu-west-1.amazonaws.com", EcrEndpoint(ACCOUNT, "eu-west-1")),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", EcrEndpoint(ACCOUNT, "cn-north-1")),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", EcrEndpoint(ACCOUNT, "us-gov-west-1", fips=True)),
+        ("123456789012.dkr-ecr.eu-west-1.on.aws", EcrEndpoint(ACCOUNT, "eu-west-1", dual=True)),
         ("123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example", None),
         ("public.ecr.aws", None),
         ("registry.local", None),
     ],
 )
-def test_ecr_is_known_by_its_host_name(host: str, place: EcrPlace | None) -> None:
+def test_ecr_is_known_by_its_host_name(host: str, place: EcrEndpoint | None) -> None:
     assert ecr_place(host) == place
-    assert ecr_place(host, "https://api.local") == replace(place or EcrPlace(), endpoint="https://api.local")
+    assert ecr_place(host, "https://api.local") == replace(place or EcrEndpoint(), endpoint="https://api.local")
 
 
 def test_aws_is_asked_where_the_host_name_says() -> None:
     place = ecr_place(f"{ACCOUNT}.dkr.ecr-fips.us-east-1.amazonaws.com")
     assert place
-    assert Ecr(place)._new_client().meta.endpoint_url == "https://ecr-fips.us-east-1.amazonaws.com"
+    assert EcrCredentials(place)._new_client().meta.endpoint_url == "https://ecr-fips.us-east-1.amazonaws.com"
 
 
 @pytest.mark.parametrize(
@@ -363,4 +363,4 @@ def test_aws_is_asked_where_the_host_name_says() -> None:
 def test_settings_of_ecr_that_cannot_be_are_refused(more: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         RegistrySettings(**more)
-    assert RegistrySettings(url=HOST.name, ecr_create_repositories=True).ecr == EcrPlace(ACCOUNT, REGION)
+    assert RegistrySettings(url=HOST.name, ecr_create_repositories=True).ecr == EcrEndpoint(ACCOUNT, REGION)

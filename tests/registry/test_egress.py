@@ -13,7 +13,7 @@ import pytest
 from app.errors import RegistryRejected
 from app.net.addresses import is_internal
 from app.net.dial import dial
-from app.net.egress import Reach, check_target, parse_allowed_origin
+from app.net.egress import EgressPolicy, check_target, parse_allowed_origin
 from tests.registry.egress_scripts import INNER, NAMES, PUBLIC, WAYS
 from tests.support.namespace import run_in_namespace
 
@@ -54,7 +54,7 @@ def test_an_inner_address_is_known_however_it_is_written(host: str, internal: bo
 
 
 def test_a_name_that_means_one_inner_address_among_public_ones_is_refused() -> None:
-    reach = Reach(frozenset({("r.local", 5000)}))
+    reach = EgressPolicy(frozenset({("r.local", 5000)}))
     reach.check("r.local", 5000, ["10.0.0.1"])
     reach.check("R.local", 5000, ["169.254.169.254"])
     reach.check("storage.example", 443, ["8.8.8.8"])
@@ -74,11 +74,11 @@ async def test_a_name_is_resolved_once_and_that_answer_is_connected_to(monkeypat
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
-        connected = await dial("rebinding.example", port, Reach(frozenset({("rebinding.example", port)})))
+        connected = await dial("rebinding.example", port, EgressPolicy(frozenset({("rebinding.example", port)})))
         assert connected.getpeername() == ("127.0.0.1", port)
         connected.close()
         with pytest.raises(RegistryRejected):
-            await dial("rebinding.example", port, Reach(frozenset()))
+            await dial("rebinding.example", port, EgressPolicy(frozenset()))
         assert len(asked) == 2
 
 

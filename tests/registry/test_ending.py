@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import DigestMismatch, RegistryRejected
 from app.net.cancellation import carried_out
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.distribution.registry import HttpRegistry
@@ -37,7 +37,7 @@ class HaltingContent(BytesContent):
 
 
 def opened(url: str) -> HttpRegistry:
-    return HttpRegistry(HttpSettings(parse_registry_url(url, "url")), pause=Lapse().pause)
+    return HttpRegistry(HttpClientSettings(parse_registry_url(url, "url")), pause=Lapse().pause)
 
 
 async def cancelled_in_the_middle(registry: HttpRegistry, content: HaltingContent) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.errors import Failure, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.proxies import Proxies
 from app.net.urls import Origin, parse_registry_url
 from app.registry.distribution.exchange_errors import error_of_exchange
@@ -34,7 +34,7 @@ ORIGIN = Origin("https", "registry.test", 443)
 async def test_a_proxy_that_opens_no_tunnel_is_named(step: Step, kind: type[RegistryError], words: str) -> None:
     async with ScriptedRegistry(route=lambda seen: step) as proxy:
         url = parse_registry_url("https://registry.test", "url")
-        async with HttpRegistry(HttpSettings(url, proxies=Proxies(https=proxy.url))) as registry:
+        async with HttpRegistry(HttpClientSettings(url, proxies=Proxies(https=proxy.url))) as registry:
             with pytest.raises(kind, match="the proxy answered") as caught:
                 await registry.check()
     assert words in str(caught.value)
@@ -56,7 +56,7 @@ async def test_a_proxy_that_opens_no_tunnel_is_named(step: Step, kind: type[Regi
 async def test_a_registry_that_speaks_https_where_http_is_written_is_named(step: Step) -> None:
     async with (
         ScriptedRegistry(route=lambda seen: step) as server,
-        HttpRegistry(HttpSettings(parse_registry_url(server.url, "url"))) as registry,
+        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"))) as registry,
     ):
         with pytest.raises(RegistryRejected, match="write https://"):
             await registry.check()
@@ -67,7 +67,7 @@ async def test_a_server_with_a_certificate_that_is_spoken_to_by_http_is_named(ce
     context.load_cert_chain(certificates.certificate, certificates.key)
     async with ScriptedRegistry(route=lambda seen: answer(200), tls=context) as server:
         url = parse_registry_url(f"http://{server.address}", "url")
-        async with HttpRegistry(HttpSettings(url)) as registry:
+        async with HttpRegistry(HttpClientSettings(url)) as registry:
             with pytest.raises(RegistryError) as caught:
                 await registry.check()
     assert caught.value.code in {"registry_rejected", "registry_unreachable"}

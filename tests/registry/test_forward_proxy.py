@@ -7,12 +7,12 @@ import ssl
 import pytest
 
 from app.errors import RegistryError, RegistryRejected
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.proxies import Proxies
 from app.net.urls import parse_registry_url
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.wrappers.redact import DiscreetRegistry
+from app.registry.wrappers.redact import RedactingRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.certificates import Certificates
 from tests.support.forward_proxy import ForwardProxy
@@ -23,13 +23,13 @@ LOGIN = ("proxy-user", "proxy pass/wörd@")
 WRONG = ("proxy-user", "wrong-password")
 
 
-def settings(url: str, proxies: Proxies, **more: object) -> HttpSettings:
-    return HttpSettings(parse_registry_url(url, "url"), proxies=proxies, **more)  # type: ignore[arg-type]
+def settings(url: str, proxies: Proxies, **more: object) -> HttpClientSettings:
+    return HttpClientSettings(parse_registry_url(url, "url"), proxies=proxies, **more)  # type: ignore[arg-type]
 
 
-async def push(chosen: HttpSettings) -> None:
+async def push(chosen: HttpClientSettings) -> None:
     async with HttpRegistry(chosen) as opened:
-        registry = DiscreetRegistry(opened, opened.secrets)
+        registry = RedactingRegistry(opened, opened.secrets)
         for known in (True, False):
             digest, _ = await registry.push_blob("team/app", BytesContent(bytes(300_000) + b"%d" % known, known=known))
             assert await registry.blob_exists("team/app", digest)

@@ -12,7 +12,7 @@ import pytest
 from app.registry import Registry
 from app.registry.wrappers.fence import FencedRegistry
 from app.registry.wrappers.forwarding import ForwardingRegistry
-from app.registry.wrappers.redact import DiscreetRegistry, Secrets
+from app.registry.wrappers.redact import RedactingRegistry, SecretScrubber
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
 
@@ -20,7 +20,7 @@ VERBS = sorted(name for name in dir(Registry) if not name.startswith("_"))
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "forwarding": ForwardingRegistry,
     "retrying": RetryingRegistry,
-    "discreet": lambda registry: DiscreetRegistry(registry, Secrets()),
+    "discreet": lambda registry: RedactingRegistry(registry, SecretScrubber()),
     "verifying": lambda registry: VerifyingRegistry(registry, Verification.NONE),
     "fenced": lambda registry: FencedRegistry(registry, _allow, lambda _: True),
 }

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
-from app.registry.distribution.rate_limit import NARROWEST, WIDEST, Gate, RateLimits
+from app.registry.distribution.rate_limit import NARROWEST, WIDEST, RateLimits, RequestThrottle
 from tests.support.lapse import Lapse
 
 
-async def enter(gate: Gate, count: int, inside: list[int], leave: asyncio.Event) -> list[asyncio.Task[None]]:
+async def enter(gate: RequestThrottle, count: int, inside: list[int], leave: asyncio.Event) -> list[asyncio.Task[None]]:
     async def one(number: int) -> None:
         async with gate.turn():
             inside.append(number)
@@ -19,7 +19,7 @@ async def enter(gate: Gate, count: int, inside: list[int], leave: asyncio.Event)
 
 
 async def test_a_registry_that_is_too_busy_is_asked_half_as_much_at_once() -> None:
-    gate, inside, leave = Gate(pause=Lapse().pause), list[int](), asyncio.Event()
+    gate, inside, leave = RequestThrottle(pause=Lapse().pause), list[int](), asyncio.Event()
     tasks = await enter(gate, 12, inside, leave)
     gate.heard(0, slow_down=True)
     assert gate.width == 6
@@ -37,7 +37,7 @@ async def test_a_registry_that_is_too_busy_is_asked_half_as_much_at_once() -> No
 
 
 async def test_the_gate_never_closes_quite_and_opens_slowly() -> None:
-    gate = Gate(pause=Lapse().pause)
+    gate = RequestThrottle(pause=Lapse().pause)
     for _ in range(9):
         async with gate.turn() as ticket:
             gate.heard(ticket, slow_down=True)
@@ -55,7 +55,7 @@ async def test_the_gate_never_closes_quite_and_opens_slowly() -> None:
 
 async def test_a_retry_after_holds_everybody_but_who_cleans_up() -> None:
     lapse = Lapse()
-    gate = Gate(pause=lapse.pause)
+    gate = RequestThrottle(pause=lapse.pause)
     async with gate.turn() as ticket:
         gate.heard(ticket, slow_down=True, retry_after=17.0)
         gate.heard(ticket, slow_down=True, retry_after=3.0)
@@ -67,7 +67,7 @@ async def test_a_retry_after_holds_everybody_but_who_cleans_up() -> None:
 
 async def test_nobody_is_held_for_more_than_five_minutes_at_once() -> None:
     lapse = Lapse()
-    gate = Gate(pause=lapse.pause)
+    gate = RequestThrottle(pause=lapse.pause)
     async with gate.turn() as ticket:
         gate.heard(ticket, slow_down=True, retry_after=1e9)
     async with gate.turn():
@@ -76,7 +76,7 @@ async def test_nobody_is_held_for_more_than_five_minutes_at_once() -> None:
 
 async def test_requests_are_spread_over_the_time() -> None:
     lapse = Lapse()
-    gate = Gate(RateLimits(requests_per_second=4), lapse.pause)
+    gate = RequestThrottle(RateLimits(requests_per_second=4), lapse.pause)
     for _ in range(9):
         async with gate.turn():
             pass
@@ -85,17 +85,17 @@ async def test_requests_are_spread_over_the_time() -> None:
 
 async def test_bytes_are_spread_over_the_time_in_small_slices() -> None:
     lapse = Lapse()
-    gate = Gate(RateLimits(bytes_per_second=1000_000), lapse.pause)
+    gate = RequestThrottle(RateLimits(bytes_per_second=1000_000), lapse.pause)
     assert gate.slice == 250_000
-    assert Gate(RateLimits(bytes_per_second=1)).slice == 4096
-    assert Gate().slice is None
+    assert RequestThrottle(RateLimits(bytes_per_second=1)).slice == 4096
+    assert RequestThrottle().slice is None
     for _ in range(5):
         await gate.spend(250_000)
     assert lapse.now == 1.0
 
 
 async def test_whoever_waits_may_be_cancelled() -> None:
-    gate, inside, leave = Gate(pause=Lapse().pause), list[int](), asyncio.Event()
+    gate, inside, leave = RequestThrottle(pause=Lapse().pause), list[int](), asyncio.Event()
     tasks = await enter(gate, WIDEST + 3, inside, leave)
     assert len(inside) == WIDEST
     for task in tasks[WIDEST:]:

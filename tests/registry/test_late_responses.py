@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import RegistryError
-from app.net.client import LATE_SECONDS, HttpSettings
+from app.net.client import LATE_SECONDS, HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
 from app.registry.distribution.retry_observer import observe_retries
@@ -37,7 +37,7 @@ class Observing:
 async def test_a_response_that_is_late_is_reported_and_that_it_came(seconds: float) -> None:
     registry, observer = MemoryRegistry(), Observing()
     async with ScriptedRegistry(route=lambda seen: late(seconds)(registry), ping=True) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"))
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings) as http:
             with observe_retries(observer):
                 assert await http.find_manifest("team/app", "1") is None

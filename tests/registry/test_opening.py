@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from app.errors import Failure, RegistryError, RegistryFault, RegistryRateLimited, RegistryUnreachable
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
-from app.registry.distribution.endpoints import Endpoint
+from app.registry.distribution.endpoints import DistributionEndpoints
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.distribution.responses import Reply
-from app.registry.uploads.capabilities import Profile
-from app.registry.uploads.capability_file import ProfileFile
-from app.registry.uploads.start import Openings, Wanted
+from app.registry.distribution.responses import Response
+from app.registry.uploads.capabilities import UploadCapabilities
+from app.registry.uploads.capability_file import CapabilityFile
+from app.registry.uploads.start import UploadStarter, Wanted
 from app.registry.uploads.stored_blobs import StoredBlobs
 from app.registry.uploads.unverified_blobs import UnprovenBlobs
 from app.registry.wrappers.retry import RetryingRegistry
@@ -26,10 +26,10 @@ from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
 
 BLOB = (Digest.of(b"blob"), 4)
 WANTED = Wanted(BLOB)
-NO_QUESTION = Profile(ask=False)
+NO_QUESTION = UploadCapabilities(ask=False)
 
 
-class Line(Endpoint):
+class Line(DistributionEndpoints):
     """To a registry that may be away; `asked` holds what its sessions were opened with. `is_deaf`: only to the request
     that opens a session and asks."""
 
@@ -37,7 +37,7 @@ class Line(Endpoint):
         self.is_away, self.is_deaf, self.asked = True, is_deaf, list[Digest | None]()
         self.error: RegistryError = RegistryUnreachable("no route to host")
 
-    async def open_upload(self, repository: str, unless: Digest | None = None) -> Reply | None:
+    async def open_upload(self, repository: str, unless: Digest | None = None) -> Response | None:
         self.asked.append(unless)
         if self.is_away:
             raise self.error
@@ -59,24 +59,24 @@ class Stored(StoredBlobs):
 
 async def test_a_registry_that_was_away_is_asked_as_before() -> None:
     line = Line()
-    openings = Openings(Stored(line))
+    openings = UploadStarter(Stored(line))
     for _ in range(3):
         with pytest.raises(RegistryUnreachable):
-            await openings.open("team/app", WANTED, Profile())
+            await openings.open("team/app", WANTED, UploadCapabilities())
     line.is_away = False
-    assert await openings.open("team/app", WANTED, Profile()) == (None, Profile())
+    assert await openings.open("team/app", WANTED, UploadCapabilities()) == (None, UploadCapabilities())
     assert line.asked == [BLOB[0]] * 3
 
 
 async def test_a_registry_that_came_back_while_the_question_was_given_up_is_asked_again() -> None:
     line = Line()
-    openings = Openings(Stored(line))
+    openings = UploadStarter(Stored(line))
     for _ in range(2):
         with pytest.raises(RegistryUnreachable):
-            await openings.open("team/app", WANTED, Profile())
+            await openings.open("team/app", WANTED, UploadCapabilities())
     line.is_away = False
     for _ in range(3):
-        assert await openings.open("team/app", WANTED, Profile()) == (None, Profile())
+        assert await openings.open("team/app", WANTED, UploadCapabilities()) == (None, UploadCapabilities())
     assert line.asked == [BLOB[0]] * 4, "by HEAD once"
 
 
@@ -91,12 +91,12 @@ async def test_a_registry_that_came_back_while_the_question_was_given_up_is_aske
 async def test_a_registry_that_does_not_answer_the_question_is_asked_by_head(error: RegistryError) -> None:
     line = Line(is_deaf=True)
     line.error = error
-    openings = Openings(Stored(line))
+    openings = UploadStarter(Stored(line))
     for failures in (2, 1):
         for _ in range(failures):
             with pytest.raises(type(error)):
-                await openings.open("team/app", WANTED, Profile())
-        _, learnt = await openings.open("team/app", WANTED, Profile())
+                await openings.open("team/app", WANTED, UploadCapabilities())
+        _, learnt = await openings.open("team/app", WANTED, UploadCapabilities())
     assert learnt == NO_QUESTION
     assert line.asked == [BLOB[0]] * 3
 
@@ -104,10 +104,10 @@ async def test_a_registry_that_does_not_answer_the_question_is_asked_by_head(err
 async def test_a_rate_limit_says_nothing_about_the_question() -> None:
     line = Line()
     line.error = RegistryRateLimited("slow down", retry_after=1)
-    openings = Openings(Stored(line))
+    openings = UploadStarter(Stored(line))
     for _ in range(5):
         with pytest.raises(RegistryRateLimited):
-            await openings.open("team/app", WANTED, Profile())
+            await openings.open("team/app", WANTED, UploadCapabilities())
     assert line.asked == [BLOB[0]] * 5
 
 
@@ -123,9 +123,9 @@ async def test_a_registry_that_fails_at_the_question_gets_its_blobs(
         return answer(status) if "mount=" in seen.target else served(memory)
 
     blobs = [BytesContent(b"blob %d" % number) for number in range(5)]
-    profiles = ProfileFile(tmp_path / "profiles.json")
+    profiles = CapabilityFile(tmp_path / "profiles.json")
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"), profiles=profiles)
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"), profiles=profiles)
         async with HttpRegistry(settings, pause=lapse.pause) as http:
             registry = RetryingRegistry(http, pause=lapse.pause)
             for blob in blobs:

@@ -12,16 +12,16 @@ import pytest
 
 from app.bootstrap.registries import configured_registries
 from app.config.settings import RegistrySettings, Settings
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.uploads.capabilities import Profile
-from app.registry.uploads.capability_file import GOOD_FOR, LONGEST_SKEW, MAX_FILE, ProfileFile
+from app.registry.uploads.capabilities import UploadCapabilities
+from app.registry.uploads.capability_file import GOOD_FOR, LONGEST_SKEW, MAX_FILE, CapabilityFile
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import Manners, MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, served
 
-LEARNT = Profile(put=False, most=5 << 20)
+LEARNT = UploadCapabilities(put=False, most=5 << 20)
 
 
 async def test_a_registry_is_not_asked_twice_for_what_it_has_refused_though_the_service_was_restarted(
@@ -48,32 +48,32 @@ async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_
 ) -> None:
     monkeypatch.setattr("app.registry.uploads.capability_file.MOST_PROFILES", 2)
     now = 1000.0
-    file = ProfileFile(tmp_path / "profiles.json", lambda: now)
+    file = CapabilityFile(tmp_path / "profiles.json", lambda: now)
     for now, name in enumerate(("a", "b", "c"), 1000):  # noqa: B007
         await file.remember(name, LEARNT)
-    assert [await file.recall(each) for each in ("a", "b", "c")] == [Profile(), LEARNT, LEARNT]
+    assert [await file.recall(each) for each in ("a", "b", "c")] == [UploadCapabilities(), LEARNT, LEARNT]
     now += GOOD_FOR - 1
-    assert [await file.recall(each) for each in ("b", "c")] == [Profile(), LEARNT]
+    assert [await file.recall(each) for each in ("b", "c")] == [UploadCapabilities(), LEARNT]
     now += 1
-    assert await file.recall("c") == Profile()
+    assert await file.recall("c") == UploadCapabilities()
 
 
 async def test_what_was_learnt_while_the_clock_was_ahead_is_learnt_anew(tmp_path: Path) -> None:
     now = 1e9
-    file = ProfileFile(tmp_path / "profiles.json", lambda: now)
+    file = CapabilityFile(tmp_path / "profiles.json", lambda: now)
     await file.remember("a", LEARNT)
     now -= LONGEST_SKEW
     assert await file.recall("a") == LEARNT
     now -= 1
-    assert await file.recall("a") == Profile()
+    assert await file.recall("a") == UploadCapabilities()
 
 
 async def test_uploads_that_begin_at_once_all_know_what_was_remembered(tmp_path: Path) -> None:
     """None of them goes ahead while the file is read."""
-    memory, profiles = MemoryRegistry(), ProfileFile(tmp_path / "profiles.json")
+    memory, profiles = MemoryRegistry(), CapabilityFile(tmp_path / "profiles.json")
     async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
-        await profiles.remember(server.address, Profile(put=False))
-        settings = HttpSettings(parse_registry_url(server.url, "url"), profiles=profiles)
+        await profiles.remember(server.address, UploadCapabilities(put=False))
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"), profiles=profiles)
         async with HttpRegistry(settings) as registry, asyncio.TaskGroup() as group:
             for number in range(8):
                 group.create_task(registry.push_blob("a", BytesContent(b"%d" % number)))
@@ -102,8 +102,8 @@ WHOLE: dict[str, Any] = {**asdict(LEARNT), "learnt": 9.0}
 async def test_a_damaged_file_is_passed_over_and_written_anew(tmp_path: Path, content: str) -> None:
     file = tmp_path / "profiles.json"
     file.write_text(content)
-    kept = ProfileFile(file, lambda: 10.0)
-    assert await kept.recall("r") == Profile()
+    kept = CapabilityFile(file, lambda: 10.0)
+    assert await kept.recall("r") == UploadCapabilities()
     await kept.remember("s", LEARNT)
     assert await kept.recall("s") == LEARNT
     file.write_text(json.dumps({"r": WHOLE}))
@@ -112,7 +112,7 @@ async def test_a_damaged_file_is_passed_over_and_written_anew(tmp_path: Path, co
 
 async def test_a_place_that_cannot_be_written_to_does_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
-    kept = ProfileFile(tmp_path / "file" / "profiles.json")
+    kept = CapabilityFile(tmp_path / "file" / "profiles.json")
     await kept.remember("r", LEARNT)
-    assert await kept.recall("r") == Profile()
+    assert await kept.recall("r") == UploadCapabilities()
     assert "cannot be kept" in caplog.text

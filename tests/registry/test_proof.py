@@ -8,7 +8,7 @@ import hashlib
 import pytest
 
 from app.errors import RegistryDenied, RegistryLost
-from app.net.backoff import Pause
+from app.net.backoff import TimeSource
 from app.net.warnings import MOST_TOLD, note, warn, warnings_told
 from app.oci import Descriptor, Digest, media_types
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
@@ -36,7 +36,7 @@ class Forgetful(FakeRegistry):
         return True
 
 
-def proved(fake: FakeRegistry, how: Verification, pause: Pause | None = None) -> VerifyingRegistry:
+def proved(fake: FakeRegistry, how: Verification, pause: TimeSource | None = None) -> VerifyingRegistry:
     return VerifyingRegistry(fake, how, pause or Lapse().pause)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.__main__ import main
 from app.errors import RegistryAuth, RegistryDenied, RegistryError
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.auth import CredentialSource
 from app.registry.distribution.push_right import OTHER, PROBE, PushRight
@@ -78,7 +78,7 @@ async def test_a_token_service_that_fails_says_nothing_of_the_right() -> None:
         return answer(401, {"WWW-Authenticate": f'Bearer realm="http://{seen.headers["host"]}/token",service="s"'})
 
     async with ScriptedRegistry(route=route, ping=True) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"))
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings) as registry:
             found = await registry.find_push_right(PROBE)
     assert (found.push, "500" in found.remark) == (None, True)

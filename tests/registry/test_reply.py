@@ -15,15 +15,22 @@ from app.errors import (
     RegistryRejected,
 )
 from app.net.urls import WORDS, printable
-from app.registry.distribution.responses import Complaint, Reply, error_of, is_page, is_version_check, read_complaint
+from app.registry.distribution.responses import (
+    ErrorDetail,
+    Response,
+    error_of,
+    is_page,
+    is_version_check,
+    read_complaint,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def reply(status: int, code: str = "", method: str = "PUT", **headers: str) -> Reply:
+def reply(status: int, code: str = "", method: str = "PUT", **headers: str) -> Response:
     body = json.dumps({"errors": [{"code": code, "message": "the words"}]}).encode() if code else b""
     url = "https://r.local/v2/a/blobs/uploads/1?_state=secret"
-    return Reply(method, url, status, {name: (value,) for name, value in headers.items()}, body)
+    return Response(method, url, status, {name: (value,) for name, value in headers.items()}, body)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +52,7 @@ def reply(status: int, code: str = "", method: str = "PUT", **headers: str) -> R
         (reply(403, "TOOMANYREQUESTS"), RegistryRateLimited, True),
     ],
 )
-def test_each_status_is_an_error_of_ours(answer: Reply, kind: type[RegistryError], retryable: bool) -> None:
+def test_each_status_is_an_error_of_ours(answer: Response, kind: type[RegistryError], retryable: bool) -> None:
     error = error_of(answer, NOW)
     assert type(error) is kind
     assert error.retryable is retryable
@@ -63,7 +70,7 @@ def test_each_status_is_an_error_of_ours(answer: Reply, kind: type[RegistryError
 )
 def test_a_refusal_because_of_csrf_is_no_lack_of_rights(status: int, words: str) -> None:
     body = json.dumps({"errors": [{"code": "FORBIDDEN", "message": words}]}).encode()
-    error = error_of(Reply("POST", "https://r.local/v2/a/blobs/uploads/", status, {}, body), NOW)
+    error = error_of(Response("POST", "https://r.local/v2/a/blobs/uploads/", status, {}, body), NOW)
     assert type(error) is RegistryRejected
     assert words in str(error)
 
@@ -114,7 +121,7 @@ def test_every_status_has_its_class(method: str, status: int, failure: Failure) 
 )
 def test_a_registry_that_takes_no_pushes_now_is_worth_a_retry(method: str, path: str, words: str) -> None:
     body = json.dumps({"errors": [{"code": "DENIED", "message": words}]}).encode()
-    error = error_of(Reply(method, f"https://r.local{path}", 403 if words else 405, {}, body), NOW)
+    error = error_of(Response(method, f"https://r.local{path}", 403 if words else 405, {}, body), NOW)
     assert type(error) is RegistryDenied
     assert (error.failure, error.retryable, error.outage) == (Failure.REFUSED_NOW, True, False)
     assert "takes no pushes now" in str(error)
@@ -125,7 +132,7 @@ def test_a_registry_that_takes_no_pushes_now_is_worth_a_retry(method: str, path:
     [("POST", "blobs/uploads/?mount=sha256:1&from=a"), ("PUT", "blobs/uploads/1"), ("HEAD", "blobs/sha256:1")],
 )
 def test_a_405_to_one_way_of_asking_says_nothing_of_pushes(method: str, target: str) -> None:
-    error = error_of(Reply(method, f"https://r.local/v2/a/{target}", 405, {}), NOW)
+    error = error_of(Response(method, f"https://r.local/v2/a/{target}", 405, {}), NOW)
     assert (type(error), error.retryable) == (RegistryRejected, False)
 
 
@@ -159,7 +166,7 @@ PAGE = {"content-type": "text/html; charset=utf-8"}
 def test_a_web_page_is_told_from_what_a_registry_labels_as_html(
     headers: dict[str, str], body: bytes, page: bool
 ) -> None:
-    answer = Reply("PUT", "https://r.local/v2/a", 200, {name: (value,) for name, value in headers.items()}, body)
+    answer = Response("PUT", "https://r.local/v2/a", 200, {name: (value,) for name, value in headers.items()}, body)
     assert is_page(answer) is page
 
 
@@ -181,7 +188,7 @@ def test_a_web_page_is_told_from_what_a_registry_labels_as_html(
 def test_a_registry_answers_its_version_at_that_path(
     status: int, path: str, headers: dict[str, str], proper: bool
 ) -> None:
-    answer = Reply("GET", f"https://r.local{path}", status, {name: (value,) for name, value in headers.items()})
+    answer = Response("GET", f"https://r.local{path}", status, {name: (value,) for name, value in headers.items()})
     assert is_version_check(answer) is proper
 
 
@@ -220,7 +227,7 @@ def test_retry_after_is_kept(status: int, value: str, seconds: float) -> None:
     ],
 )
 def test_any_error_body_can_be_read(body: bytes, code: str, words: str) -> None:
-    assert read_complaint(body) == Complaint(code, words)
+    assert read_complaint(body) == ErrorDetail(code, words)
 
 
 def test_what_could_steer_a_terminal_is_written_out() -> None:
@@ -239,7 +246,7 @@ def test_what_could_steer_a_terminal_is_written_out() -> None:
 )
 def test_names_that_docker_hub_does_not_have_are_explained(host: str, name: str, is_told: bool) -> None:
     challenge = 'Bearer realm="https://auth.docker.io/token",error="insufficient_scope"'
-    answer = Reply("POST", f"https://{host}/v2/{name}/blobs/uploads/", 401, {"www-authenticate": (challenge,)})
+    answer = Response("POST", f"https://{host}/v2/{name}/blobs/uploads/", 401, {"www-authenticate": (challenge,)})
     error = error_of(answer, NOW)
     assert isinstance(error, RegistryDenied)
     assert ("NAMESPACE/REPOSITORY" in str(error)) is is_told

@@ -19,9 +19,9 @@ from app.errors import (
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, StoredManifest
 from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Verdict
-from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.retry_observer import observe_retries
-from app.registry.wrappers.retry import DEFAULT_POLICY, REMEMBERED_SECONDS, Pause, RetryingRegistry, RetryPolicy
+from app.registry.wrappers.retry import DEFAULT_POLICY, REMEMBERED_SECONDS, RetryingRegistry, RetryPolicy, TimeSource
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
 
@@ -73,7 +73,7 @@ class Sleeps:
 
     def __init__(self, chance: Callable[[], float] = lambda: 1.0) -> None:
         self.waits: list[float] = []
-        self.pause = Pause(self._sleep, chance)
+        self.pause = TimeSource(self._sleep, chance)
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -189,7 +189,7 @@ async def test_what_is_not_tried_again_is_no_retry() -> None:
 
 
 async def test_who_only_waits_for_what_a_registry_asked_of_another_is_told_too() -> None:
-    gate, observer = Gate(pause=Lapse().pause), Observer()
+    gate, observer = RequestThrottle(pause=Lapse().pause), Observer()
     gate.heard(0, slow_down=True, retry_after=7.0)
     with observe_retries(observer):
         async with gate.turn():

@@ -13,7 +13,7 @@ import pytest
 from app.config.settings import RegistrySettings, Settings
 from app.main import create_app
 from app.registry.auth import Credentials
-from app.registry.wrappers.redact import MOST_KEPT, Secrets
+from app.registry.wrappers.redact import MOST_KEPT, SecretScrubber
 from tests.support.archives import docker_save, image
 from tests.support.migrated import put_database
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
@@ -120,19 +120,19 @@ async def test_no_secret_is_in_documents_logs_or_files(
     ],
 )
 def test_a_secret_is_known_in_every_form_and_by_its_start_where_a_text_was_cut(text: str, shown: str) -> None:
-    secrets = Secrets()
+    secrets = SecretScrubber()
     secrets.add(Credentials("", "geheim<&>"))
     assert secrets.scrub(text) == shown
 
 
 def test_a_secret_that_cannot_be_printed_is_known_as_it_is_shown() -> None:
-    secrets = Secrets()
+    secrets = SecretScrubber()
     secrets.add(Credentials("", 'a\tb"c\n'))
     assert secrets.scrub('1 a\\tb"c\\n 2 a\\tb\\"c\\n 3') == "1 [hidden] 2 [hidden] 3"
 
 
 def test_credentials_are_hidden_however_many_tokens_came_after_them() -> None:
-    secrets = Secrets()
+    secrets = SecretScrubber()
     secrets.add(Credentials("anna", "geheim<&>", "identity"))
     for number in range(MOST_KEPT + 200):
         secrets.add_header(f"Bearer token-{number}")

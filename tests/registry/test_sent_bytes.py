@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import Credentials, FixedCredentials
@@ -32,7 +32,7 @@ async def pushed(memory: MemoryRegistry, content: BytesContent, cuts: Sequence[i
         return steps.pop(0) if steps and seen.method in {"PUT", "PATCH"} else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"), CREDENTIALS, chunk_bytes=CHUNK)
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"), CREDENTIALS, chunk_bytes=CHUNK)
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             await RetryingRegistry(registry, pause=Lapse().pause).push_blob("a", content)
     assert memory.repositories["a"].blobs[str(Digest.of(content.data))] == content.data

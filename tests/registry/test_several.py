@@ -8,7 +8,7 @@ import pytest
 
 from app.bootstrap.registries import configured_registries
 from app.config.settings import RegistrySettings, Settings
-from app.registry.distribution.rate_limit import Gate, RateLimits
+from app.registry.distribution.rate_limit import RateLimits, RequestThrottle
 from tests.api.conftest import serving
 from tests.support.blob_content import BytesContent
 from tests.support.lapse import Lapse
@@ -23,11 +23,11 @@ async def test_each_keeps_its_own_limits_and_those_at_one_host_keep_them_togethe
 ) -> None:
     lapses: list[Lapse] = []
 
-    def gate(limits: RateLimits) -> Gate:
+    def gate(limits: RateLimits) -> RequestThrottle:
         lapses.append(Lapse())
-        return Gate(limits, lapses[-1].pause)
+        return RequestThrottle(limits, lapses[-1].pause)
 
-    monkeypatch.setattr("app.bootstrap.registries.Gate", gate)
+    monkeypatch.setattr("app.bootstrap.registries.RequestThrottle", gate)
     slow, fast, narrow = MemoryRegistry(), MemoryRegistry(), MemoryRegistry()
     async with (
         ScriptedRegistry(route=lambda seen: served(slow)) as one,

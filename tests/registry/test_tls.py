@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest, RegistryTLS
-from app.net.client import HttpSettings
-from app.net.tls import MOST_FILES, TlsFiles, Trust, certificate_folders
+from app.net.client import HttpClientSettings
+from app.net.tls import MOST_FILES, TlsContexts, TlsFiles, certificate_folders
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
 from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
@@ -36,7 +36,7 @@ async def test_the_directory_of_a_registry_holds_its_authority_and_our_certifica
         (folder / "client.key").write_bytes(certificates.key.read_bytes())
         url = parse_registry_url(server.url, "url")
         folders = (tmp_path / "absent", tmp_path / "certs.d")
-        async with HttpRegistry(HttpSettings(url, certificate_folders=folders)) as registry:
+        async with HttpRegistry(HttpClientSettings(url, certificate_folders=folders)) as registry:
             await registry.check()
 
 
@@ -47,7 +47,7 @@ async def test_an_authority_is_trusted_that_python_since_3_13_finds_wanting(
     as_strict_as_python_3_13(monkeypatch)
     async with ScriptedRegistry(tls=context) as server:
         url = parse_registry_url(server.url, "url")
-        async with HttpRegistry(HttpSettings(url, ca_file=certificates.ca)) as registry:
+        async with HttpRegistry(HttpClientSettings(url, ca_file=certificates.ca)) as registry:
             await registry.check()
 
 
@@ -59,7 +59,7 @@ async def test_an_authority_that_changes_on_disk_is_used_by_the_next_connection(
     file.write_bytes(other.ca.read_bytes())
     async with (
         ScriptedRegistry(tls=server_context(certificates)) as server,
-        HttpRegistry(HttpSettings(parse_registry_url(server.url, "url"), ca_file=file)) as registry,
+        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"), ca_file=file)) as registry,
     ):
         with pytest.raises(RegistryTLS, match="not trusted"):
             await registry.check()
@@ -72,7 +72,7 @@ async def test_an_authority_that_changes_on_disk_is_used_by_the_next_connection(
 
 async def test_the_client_certificate_is_shown_to_the_registry_alone(certificates: Certificates) -> None:
     url = parse_registry_url("https://r.local:5000", "url")
-    trust = Trust(TlsFiles(client_cert=certificates.certificate, client_key=certificates.key), url)
+    trust = TlsContexts(TlsFiles(client_cert=certificates.certificate, client_key=certificates.key), url)
     own = await trust.context_for("r.local", 5000)
     assert await trust.context_for("r.local", None) is own
     for host, port in (("r.local", 443), ("storage.example", 443), ("storage.example", None)):
@@ -83,7 +83,7 @@ def test_what_a_directory_lacks_or_has_too_much_of_is_told(tmp_path: Path) -> No
     folder = tmp_path / "r.local"
     folder.mkdir()
     (folder / "client.cert").write_text("")
-    trust = Trust(TlsFiles(folders=(tmp_path,)), parse_registry_url("r.local", "url"))
+    trust = TlsContexts(TlsFiles(folders=(tmp_path,)), parse_registry_url("r.local", "url"))
     with pytest.raises(InvalidRequest, match=r"no key client\.key"):
         trust.load()
     for number in range(MOST_FILES):
@@ -107,4 +107,4 @@ def test_a_directory_of_certificates_that_cannot_be_read_is_named(
     (tmp_path / "r.local").mkdir()
     monkeypatch.setattr("app.net.tls.os.listdir", refuse)
     with pytest.raises(InvalidRequest, match=r"r\.local cannot be read \(Permission denied\)"):
-        Trust(TlsFiles(folders=(tmp_path,)), parse_registry_url("r.local", "url")).load()
+        TlsContexts(TlsFiles(folders=(tmp_path,)), parse_registry_url("r.local", "url")).load()

@@ -10,18 +10,18 @@ from dataclasses import replace
 import pytest
 
 from app.errors import RegistryFault, RegistryRejected
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.distribution.responses import Reply
+from app.registry.distribution.responses import Response
 from app.registry.uploads.capabilities import (
     GHCR_CHUNK,
     LARGEST_CHUNK,
     SMALLEST_CHUNK,
-    Profile,
-    Tried,
-    Way,
+    UploadAttempt,
+    UploadCapabilities,
+    UploadMethod,
     after_refusal,
     chunk_min_length,
     is_lost,
@@ -41,7 +41,7 @@ async def faithful(
 ) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry, MemoryRegistry]]:
     memory = MemoryRegistry(manners)
     async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"), chunk_bytes=CHUNK)
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"), chunk_bytes=CHUNK)
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             yield server, registry, memory
 
@@ -104,7 +104,7 @@ async def test_where_nothing_is_left_a_later_blob_is_told_the_limit() -> None:
     async with faithful(Manners(most=160 * KIB, chunks=False)) as (_, registry, _):
         with pytest.raises(RegistryRejected):
             await registry.push_blob("a", blob())
-        registry._uploader.learnt.known = Profile(chunks=False, most=160 * KIB)
+        registry._uploader.learnt.known = UploadCapabilities(chunks=False, most=160 * KIB)
         with pytest.raises(RegistryRejected, match="no request of more than 163840 bytes"):
             await registry.push_blob("a", blob())
         await registry.push_blob("a", blob(100 * KIB))
@@ -130,10 +130,10 @@ async def test_content_of_unknown_size_is_measured_first_where_only_a_put_is_tak
 async def test_a_registry_that_loses_chunks_is_given_no_more_of_them() -> None:
     """aws/containers-roadmap#2831: what comes after the first PATCH is dropped."""
 
-    profile = Profile(put=False, most=160 * KIB)
-    reply = Reply("PUT", "https://r/v2/a", 400, {}, b'{"errors":[{"code":"DIGEST_INVALID"}]}')
-    assert after_refusal(profile, Tried(Way.CHUNKS, 0), reply) == replace(profile, chunks=False)
-    assert after_refusal(profile, Tried(Way.PATCH, 0), reply) is None
+    profile = UploadCapabilities(put=False, most=160 * KIB)
+    reply = Response("PUT", "https://r/v2/a", 400, {}, b'{"errors":[{"code":"DIGEST_INVALID"}]}')
+    assert after_refusal(profile, UploadAttempt(UploadMethod.CHUNKS, 0), reply) == replace(profile, chunks=False)
+    assert after_refusal(profile, UploadAttempt(UploadMethod.PATCH, 0), reply) is None
 
 
 async def test_a_blob_that_was_damaged_on_the_way_is_sent_once_more_and_not_for_ever() -> None:
@@ -155,7 +155,7 @@ async def test_a_blob_goes_on_where_the_connection_broke(known: bool) -> None:
 
     content = blob(600 * KIB, known=known)
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"))
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             await registry.push_blob("a", content)
     if known:
@@ -175,7 +175,7 @@ async def test_what_was_stored_before_its_answer_was_lost_is_not_sent_again() ->
         return deaf.pop() if deaf and seen.method == "PUT" else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"))
+        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             await registry.push_blob("a", blob())
     assert [seen.method for seen in server.requests][1:] == ["POST", "PUT", "GET", "HEAD"]
@@ -202,45 +202,49 @@ async def test_a_session_that_is_lost_is_a_fault_that_may_pass() -> None:
     ],
 )
 def test_a_limit_is_found_from_above(size: int, status: int, most: int | None) -> None:
-    reply = Reply("PATCH", "https://r/v2/a", status, {}, b"request body is too large")
-    learnt = after_refusal(Profile(), Tried(Way.CHUNKS, size), reply)
+    reply = Response("PATCH", "https://r/v2/a", status, {}, b"request body is too large")
+    learnt = after_refusal(UploadCapabilities(), UploadAttempt(UploadMethod.CHUNKS, size), reply)
     assert (learnt.most if learnt else None) == most
 
 
 def test_a_range_that_does_not_fit_is_no_matter_of_size() -> None:
-    reply = Reply("PATCH", "https://r/v2/a", 416, {}, b'{"errors":[{"code":"RANGE_INVALID"}]}')
-    assert after_refusal(Profile(), Tried(Way.CHUNKS, 1 << 30), reply) is None
+    reply = Response("PATCH", "https://r/v2/a", 416, {}, b'{"errors":[{"code":"RANGE_INVALID"}]}')
+    assert after_refusal(UploadCapabilities(), UploadAttempt(UploadMethod.CHUNKS, 1 << 30), reply) is None
 
 
-@pytest.mark.parametrize(("way", "lost"), [(way, way is not Way.PUT) for way in Way])
-def test_a_404_to_the_request_that_ends_a_session_is_about_the_session_that_has_the_bytes(way: Way, lost: bool) -> None:
-    reply = Reply("PUT", "https://r/v2/a", 404, {}, b"<h1>Not Found</h1>")
-    assert is_lost(reply, Tried(way, 0)) is lost
+@pytest.mark.parametrize(("way", "lost"), [(way, way is not UploadMethod.PUT) for way in UploadMethod])
+def test_a_404_to_the_request_that_ends_a_session_is_about_the_session_that_has_the_bytes(
+    way: UploadMethod, lost: bool
+) -> None:
+    reply = Response("PUT", "https://r/v2/a", 404, {}, b"<h1>Not Found</h1>")
+    assert is_lost(reply, UploadAttempt(way, 0)) is lost
 
 
 @pytest.mark.parametrize("code", ["NAME_UNKNOWN", "BLOB_UPLOAD_UNKNOWN"])
 def test_a_404_that_is_about_something_else_teaches_nothing(code: str) -> None:
-    reply = Reply("PUT", "https://r/v2/a", 404, {}, b'{"errors":[{"code":"%s"}]}' % code.encode())
-    assert after_refusal(Profile(), Tried(Way.PUT, 9), reply) is None
+    reply = Response("PUT", "https://r/v2/a", 404, {}, b'{"errors":[{"code":"%s"}]}' % code.encode())
+    assert after_refusal(UploadCapabilities(), UploadAttempt(UploadMethod.PUT, 9), reply) is None
 
 
 def test_profiles_join_what_each_has_learnt() -> None:
-    one, two = Profile(put=False, most=10), Profile(stream=False, most=20)
-    assert one.joined(two) == two.joined(one) == Profile(put=False, stream=False, most=10)
-    assert Profile().joined(Profile()) == Profile()
+    one, two = UploadCapabilities(put=False, most=10), UploadCapabilities(stream=False, most=20)
+    assert one.joined(two) == two.joined(one) == UploadCapabilities(put=False, stream=False, most=10)
+    assert UploadCapabilities().joined(UploadCapabilities()) == UploadCapabilities()
 
 
 @pytest.mark.parametrize(
     ("profile", "size", "offset", "way"),
     [
-        (Profile(), 100, 40, Way.PATCH),
-        (Profile(most=50), 100, 40, Way.CHUNKS),
-        (Profile(most=60), 100, 40, Way.PATCH),
-        (Profile(), None, 40, Way.CHUNKS),
-        (Profile(chunks=False), None, 40, Way.STREAM),
+        (UploadCapabilities(), 100, 40, UploadMethod.PATCH),
+        (UploadCapabilities(most=50), 100, 40, UploadMethod.CHUNKS),
+        (UploadCapabilities(most=60), 100, 40, UploadMethod.PATCH),
+        (UploadCapabilities(), None, 40, UploadMethod.CHUNKS),
+        (UploadCapabilities(chunks=False), None, 40, UploadMethod.STREAM),
     ],
 )
-def test_the_rest_of_a_blob_states_where_it_belongs(profile: Profile, size: int | None, offset: int, way: Way) -> None:
+def test_the_rest_of_a_blob_states_where_it_belongs(
+    profile: UploadCapabilities, size: int | None, offset: int, way: UploadMethod
+) -> None:
     assert profile.rest(size, offset) is way
 
 

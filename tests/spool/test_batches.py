@@ -8,10 +8,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from app.jobs.resumable.append import Receiving
+from app.jobs.resumable.append import AppendStream
 from app.spool.batches import BATCHES, BATCHES_BYTES, MAX_BATCH_BYTES, MAX_CHUNKS, MIN_BATCH_BYTES, Batches
 from app.spool.disk import pumped
-from app.spool.upload_files import Appending
+from app.spool.upload_files import AppendFile
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_many_small_chunks_are_written_before_their_bytes_are_many() -> None:
     assert Batches().is_full(MAX_CHUNKS, MAX_CHUNKS)
 
 
-class Written(Appending):
+class Written(AppendFile):
     """Keeps the sizes of what is written."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ async def through_the_spool(chunks: AsyncIterator[bytes], written: Written) -> N
 
 
 async def through_the_arrival(chunks: AsyncIterator[bytes], written: Written) -> None:
-    await Receiving(written, None, lambda _: None, lambda _: None).pump(chunks, lambda _: None)
+    await AppendStream(written, None, lambda _: None, lambda _: None).pump(chunks, lambda _: None)
 
 
 @pytest.mark.parametrize("way", [through_the_spool, through_the_arrival])

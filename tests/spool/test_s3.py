@@ -15,7 +15,7 @@ from app.__main__ import main
 from app.errors import InvalidSettings, SourceChanged, SourceUnreadable, TruncatedArchive, Unavailable
 from app.jobs import Job, JobState
 from app.jobs.model import ArchiveSource, JobArchive
-from app.jobs.store.sql import Marks
+from app.jobs.store.sql import ReplicaIdentity
 from app.spool import SpooledFile
 from app.spool.disk import DiskSpool
 from app.spool.s3 import BLOCK_BYTES, S3Spool, is_stored, open_store
@@ -233,7 +233,7 @@ async def test_a_push_waits_in_the_storage_and_is_pushed_from_there(tmp_path: Pa
 
 
 def test_every_replica_takes_what_lies_in_the_storage_and_none_what_lies_on_anothers_disk() -> None:
-    marks = Marks(home="home", place="disk", storage="bucket")
+    marks = ReplicaIdentity(home="home", place="disk", storage="bucket")
     moment = datetime(2026, 1, 1, tzinfo=UTC)
 
     def job(*paths: str, owned: bool = True) -> Job:

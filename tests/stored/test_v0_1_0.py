@@ -21,9 +21,9 @@ from app.jobs.store import JobQuery
 from app.jobs.store.sql import SqlJobStore
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings
 from app.oci import Digest
-from app.push.blob_cache.sqlite import FileMemory
-from app.registry.uploads.capabilities import Profile
-from app.registry.uploads.capability_file import ProfileFile
+from app.push.blob_cache.sqlite import SqliteBlobInfoCache
+from app.registry.uploads.capabilities import UploadCapabilities
+from app.registry.uploads.capability_file import CapabilityFile
 from tests.api.conftest import Served, serving
 from tests.stored.archives import ARCHIVES, EMBEDDED, INDEX, LAYER, SIGNATURE
 from tests.stored.golden import (
@@ -325,7 +325,7 @@ async def test_everything_in_the_outbox_is_told(tmp_path: Path) -> None:
 async def test_what_was_learnt_of_a_registry_is_known(tmp_path: Path) -> None:
     file = unpack("sqlite", tmp_path).data / "profiles.json"
     ((registry, entry),) = json.loads(file.read_bytes()).items()
-    assert await ProfileFile(file, lambda: entry["learnt"] + 60).recall(registry) == Profile(most=76_800)
+    assert await CapabilityFile(file, lambda: entry["learnt"] + 60).recall(registry) == UploadCapabilities(most=76_800)
 
 
 async def test_what_a_layer_was_stored_as_is_known(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ async def test_what_a_layer_was_stored_as_is_known(tmp_path: Path) -> None:
     database.close()
     assert rows
     for registry, digest in rows:
-        known = await FileMemory(file).recall(registry, Compression.GZIP, [Digest.parse(LAYER)])
+        known = await SqliteBlobInfoCache(file).recall(registry, Compression.GZIP, [Digest.parse(LAYER)])
         assert [str(remembered.digest) for remembered in known.values()] == [digest]
 
 

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from app.server.protocol import Connection, Limits
+from app.server.protocol import LimitedHttpProtocol, Limits
 
 
 class Loop:
@@ -94,11 +94,11 @@ def connected(
     loop: Loop | None = None,
     app: ASGIApp = application,
     limits: Limits | None = None,
-) -> tuple[Connection, Wire, Loop]:
+) -> tuple[LimitedHttpProtocol, Wire, Loop]:
     """A connection that was just made, before `app`."""
     loop, wire = loop or Loop(), Wire()
     config = uvicorn.Config(app, ws="none", log_config=None, lifespan="off")
     config.load()
-    made = Connection(config, state or ServerState(), {}, loop, limits=limits or Limits())
+    made = LimitedHttpProtocol(config, state or ServerState(), {}, loop, limits=limits or Limits())
     made.connection_made(wire)  # type: ignore[arg-type]
     return made, wire, loop

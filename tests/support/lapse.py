@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from app.net.backoff import Pause
+from app.net.backoff import TimeSource
 
 
 class Lapse:
@@ -15,7 +15,7 @@ class Lapse:
         self.waits: list[float] = []
         self.now = 0.0
         chance = random.Random(seed).random if seed is not None else (lambda: 1.0)
-        self.pause = Pause(self._sleep, chance, lambda: self.now)
+        self.pause = TimeSource(self._sleep, chance, lambda: self.now)
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, CredentialSource
@@ -108,7 +108,7 @@ class MemoryRegistry:
         self._count = 0
 
     def client(self, credentials: CredentialSource = ANONYMOUS, url: str = "http://registry.test/") -> HttpRegistry:
-        settings = HttpSettings(parse_registry_url(url, "url"), credentials)
+        settings = HttpClientSettings(parse_registry_url(url, "url"), credentials)
         return HttpRegistry(settings, httpx.ASGITransport(app=self))
 
     def repository(self, name: str) -> Repository:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.archive import DEFAULT_LIMITS, Archive, Limits, TarIndex, open_archive
-from app.archive.ingest import Intake
+from app.archive.ingest import IngestStream
 from app.errors import TruncatedArchive
 from app.push.plan.completeness import with_faults
 from app.push.plan.sparse_index import leave_out
@@ -26,7 +26,7 @@ class Memory:
 
 def taken_in(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[TarIndex, Memory]:
     """Unwrap and index `data`, an archive as it is sent."""
-    intake = Intake(limits)
+    intake = IngestStream(limits)
     plain = b"".join((*intake.feed(data), *intake.finish()))
     return intake.index, Memory(plain)
 

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.api.problems import Misdirected
+from app.api.problems import MisdirectedRequest
 
 ANY = "*"
 
@@ -28,7 +28,7 @@ class AllowedHosts:
         name = name_of(host)
         if ANY in self.names or name in self.names or is_ours(name):
             return
-        raise Misdirected(
+        raise MisdirectedRequest(
             f"this service is not known as {name!r:.100}; ask by its address, or name it in TARMAC_ALLOWED_HOSTS"
         )
 

@@ -21,7 +21,7 @@ from app.api.middleware.proxy import FORWARDED_HOST, TrustedProxies
 from app.api.middleware.rates import Buckets, Kind, limited_response
 from app.api.problems import problem_response
 from app.auth.model import Caller, Submitter
-from app.auth.token_file import Holder
+from app.auth.token_file import TokenHolder
 from app.errors import Forbidden, RateLimited, TarmacError, Unauthorized, Unavailable
 from app.server.connections import share_of
 
@@ -39,7 +39,7 @@ _FOREIGN_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Content-Disposition": "attachment",
 }
-FindHolder = Callable[[bytes], Awaitable[Holder | None]]
+FindHolder = Callable[[bytes], Awaitable[TokenHolder | None]]
 Lapse = Callable[[], Awaitable[None]]
 _HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -51,7 +51,7 @@ _HEADERS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class AccessPolicy:
     """`find` knows the holder of a token; None: everybody who can connect may do everything. `hosts`: the names that
     the service answers to; None: any. `cors`: the pages of other origins that may act. `proxies` and `base_path`: what
     stands before the service."""
@@ -63,10 +63,10 @@ class Access:
     base_path: str = ""
 
 
-class Security:
+class AuthMiddleware:
     """Pure ASGI. The caller of a request stands in its scope."""
 
-    def __init__(self, app: ASGIApp, access: Access, buckets: Buckets) -> None:
+    def __init__(self, app: ASGIApp, access: AccessPolicy, buckets: Buckets) -> None:
         self._app, self._find, self._hosts, self._cors = app, access.find, access.hosts, access.cors
         self._buckets = buckets
 
@@ -119,7 +119,7 @@ class Security:
         return caller, partial(_lapse, self._find, token, holder)
 
 
-async def _lapse(find: FindHolder, token: bytes, holder: Holder) -> None:
+async def _lapse(find: FindHolder, token: bytes, holder: TokenHolder) -> None:
     """Return when `token` was revoked, has expired, or its rights were changed."""
     while True:
         await asyncio.sleep(LAPSE_SECONDS)

@@ -47,7 +47,7 @@ def dialect_of(path: str) -> Dialect | None:
     return as_docker if DOCKER_PATHS.fullmatch(path) else None
 
 
-class Dialects:
+class ErrorFormatMiddleware:
     """Pure ASGI. Only problem documents are held back until they are complete."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -55,10 +55,10 @@ class Dialects:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         dialect = dialect_of(scope["path"]) if scope["type"] == "http" else None
-        await self._app(scope, receive, send if dialect is None else _Translation(dialect, send))
+        await self._app(scope, receive, send if dialect is None else _ErrorTranslator(dialect, send))
 
 
-class _Translation:
+class _ErrorTranslator:
     def __init__(self, dialect: Dialect, send: Send) -> None:
         self._dialect, self._send = dialect, send
         self._start: Message | None = None

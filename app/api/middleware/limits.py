@@ -25,17 +25,20 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Crowd(StrEnum):
+class LongRequest(StrEnum):
     """Requests that last. Everything else is over in moments."""
 
     UPLOADS = "uploads"
     WATCHERS = "watchers"
 
 
-MOST: Mapping[Crowd, int] = {Crowd.UPLOADS: 1_500, Crowd.WATCHERS: 1_500}  # at once; a connection may hold one
+MOST: Mapping[LongRequest, int] = {
+    LongRequest.UPLOADS: 1_500,
+    LongRequest.WATCHERS: 1_500,
+}  # at once; a connection may hold one
 
 
-class Guard:
+class RequestLimitsMiddleware:
     """Pure ASGI. `clock` measures in seconds how long a body was waited for."""
 
     def __init__(
@@ -43,11 +46,11 @@ class Guard:
         app: ASGIApp,
         stall_seconds: float = STALL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
-        most: Mapping[Crowd, int] = MOST,
+        most: Mapping[LongRequest, int] = MOST,
     ) -> None:
         self._app, self._clock, self._most = app, clock, most
         self._stall_seconds = stall_seconds
-        self._present = dict.fromkeys(Crowd, 0)
+        self._present = dict.fromkeys(LongRequest, 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -100,13 +103,13 @@ class Guard:
         return timed
 
 
-def crowd_of(scope: Scope) -> Crowd | None:
+def crowd_of(scope: Scope) -> LongRequest | None:
     path = scope.get("path", "")
     if path.startswith("/jobs/") and (path.endswith("/events") or b"wait=" in scope.get("query_string", b"")):
-        return Crowd.WATCHERS
+        return LongRequest.WATCHERS
     sends = scope.get("method") in ("POST", "PUT", "PATCH")
     if sends and (path.startswith(("/push", "/uploads")) or _LOADS.fullmatch(path)):
-        return Crowd.UPLOADS
+        return LongRequest.UPLOADS
     return None
 
 

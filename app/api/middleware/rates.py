@@ -17,7 +17,7 @@ from enum import StrEnum
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.context import CALLER
-from app.api.middleware.limits import MOST, Crowd, crowd_of
+from app.api.middleware.limits import MOST, LongRequest, crowd_of
 from app.api.problems import problem_response
 from app.auth.model import EVERYBODY, Caller, is_too_many
 from app.errors import Busy, RateLimited
@@ -137,9 +137,9 @@ def kind_of(scope: Scope) -> Kind | None:
 class Rates:
     """Pure ASGI; its caller is known. Answers 429 with Retry-After."""
 
-    def __init__(self, app: ASGIApp, buckets: Buckets, most: Mapping[Crowd, int] = MOST) -> None:
+    def __init__(self, app: ASGIApp, buckets: Buckets, most: Mapping[LongRequest, int] = MOST) -> None:
         self._app, self._buckets, self._most = app, buckets, most
-        self._present: dict[Crowd, Counter[str]] = {crowd: Counter() for crowd in Crowd}
+        self._present: dict[LongRequest, Counter[str]] = {crowd: Counter() for crowd in LongRequest}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = kind_of(scope) if scope["type"] == "http" else None
@@ -158,7 +158,7 @@ class Rates:
             return
         await self._among_others(crowd, caller.name)(scope, receive, send)
 
-    def _among_others(self, crowd: Crowd, share: str) -> ASGIApp:
+    def _among_others(self, crowd: LongRequest, share: str) -> ASGIApp:
         present = self._present[crowd]
         if is_too_many(present[share] + 1, present.total() - present[share], self._most[crowd]):
             return problem_response(

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from python_multipart.multipart import parse_options_header
 
 from app.api.problems import MalformedRequest
-from app.archive.split import Ends
+from app.archive.split import FileEnds
 from app.errors import InvalidRequest
 
 SNIFFED_BYTES = 1024  # the header of a tar, or the head of a form's first part
@@ -65,7 +65,7 @@ async def read_kind(content_type: str, chunks: AsyncIterator[bytes]) -> Body:
 
 
 def _kind_of(content_type: str, head: bytes) -> tuple[Kind, str]:
-    if Ends(head, b"", len(head)).starts_an_archive:
+    if FileEnds(head, b"", len(head)).starts_an_archive:
         return Kind.ARCHIVE, content_type
     if is_json(content_type):
         return Kind.JSON, content_type

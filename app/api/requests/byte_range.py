@@ -16,7 +16,7 @@ class ByteRange:
     end: int
 
 
-class Unsatisfiable(Exception):
+class RangeNotSatisfiable(Exception):
     """The range lies outside of the content: 416."""
 
 
@@ -36,5 +36,5 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
         if last and int(last) < int(first):
             return None
     if start >= size:
-        raise Unsatisfiable
+        raise RangeNotSatisfiable
     return ByteRange(start, end)

@@ -27,19 +27,19 @@ MAX_TEXT_BYTES = 64 << 10  # one option
 
 
 @dataclass(frozen=True, slots=True)
-class _Begin:
+class _PartBegin:
     name: str
     filename: str | None  # "": a file without a name; None: no file
 
 
-class _End:
+class _PartEnd:
     """A part is complete."""
 
 
-_Event = _Begin | _End | bytes
+_Event = _PartBegin | _PartEnd | bytes
 
 
-class _Collector:
+class _EventCollector:
     """What the parser tells, as a queue of events. It holds at most what one piece of the body brings."""
 
     def __init__(self) -> None:
@@ -78,13 +78,13 @@ class _Collector:
         if kind != b"form-data" or b"name" not in parameters:
             raise MalformedRequest("a part of the form lacks `Content-Disposition: form-data; name=…`")
         filename = filename_of(self._disposition.decode("latin-1"))
-        self.events.append(_Begin(parameters[b"name"].decode(errors="replace"), filename))
+        self.events.append(_PartBegin(parameters[b"name"].decode(errors="replace"), filename))
 
     def part_data(self, data: bytes, start: int, end: int) -> None:
         self.events.append(data[start:end])  # of the whole piece: no copy
 
     def part_end(self) -> None:
-        self.events.append(_End())
+        self.events.append(_PartEnd())
 
     def end(self) -> None:
         self.complete = True
@@ -138,7 +138,7 @@ class Form:
         """Raises MalformedRequest where `content_type` lacks a usable boundary."""
         _, parameters = parse_options_header(content_type)
         self._body = body
-        self._told = _Collector()
+        self._told = _EventCollector()
         callbacks = ("part_begin", "part_data", "part_end", "headers_finished", "end")
         headers = ("header_begin", "header_field", "header_value", "header_end")
         try:
@@ -156,7 +156,7 @@ class Form:
     async def parts(self) -> AsyncIterator[Part]:
         """Raises UploadIncomplete where the body ends before the form's closing boundary."""
         while (event := await self._next()) is not None:
-            if isinstance(event, _Begin):
+            if isinstance(event, _PartBegin):
                 part = Part(event.name, event.filename, self)
                 yield part
                 async for _ in part.chunks():

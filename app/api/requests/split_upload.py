@@ -9,9 +9,9 @@ from app.api.requests.options import OPTIONS, plain_name
 from app.archive.split import (
     HEAD_BYTES,
     TAIL_BYTES,
-    Ends,
+    FileEnds,
     PartName,
-    Series,
+    PartSeries,
     begin_series,
     begins_anew,
     missing_part,
@@ -22,7 +22,7 @@ ARCHIVE_PART = "archive"
 MIN_ARCHIVE_BYTES = 512  # a tar has at least one block
 
 
-class _Opened:
+class _PeekedPart:
     """A part of the form with its first bytes read ahead."""
 
     def __init__(self, part: Part) -> None:
@@ -36,11 +36,11 @@ class _Opened:
         self._tail = b""
 
     @property
-    def ends(self) -> Ends:
+    def ends(self) -> FileEnds:
         """Of what was read so far."""
-        return Ends(self._head[:HEAD_BYTES], self._tail, self.size)
+        return FileEnds(self._head[:HEAD_BYTES], self._tail, self.size)
 
-    async def look(self) -> Ends:
+    async def look(self) -> FileEnds:
         """Read ahead to more than HEAD_BYTES, or all where there is less. What is small is whole after this."""
         async for chunk in self._chunks:
             self._ahead.append(chunk)
@@ -79,7 +79,7 @@ class _Opened:
 class FormArchive:
     """An archive of the form, in one part or in several."""
 
-    def __init__(self, form: FormParts, first: _Opened) -> None:
+    def __init__(self, form: FormParts, first: _PeekedPart) -> None:
         self._form = form
         self._first = first
         name = first.name
@@ -95,13 +95,13 @@ class FormArchive:
         async for chunk in self._joined(self._first, self._first.name):
             yield chunk
 
-    async def _joined(self, first: _Opened, name: PartName) -> AsyncIterator[bytes]:
+    async def _joined(self, first: _PeekedPart, name: PartName) -> AsyncIterator[bytes]:
         ends = await first.look()
         if not (name.may_be_first or name.is_ambiguous or ends.starts_an_archive):
             raise missing_part(name.previous, name)
         series = begin_series(name, ends)
         size = 0
-        part: _Opened | None = first
+        part: _PeekedPart | None = first
         while part is not None:
             async for chunk in part.read():
                 if not (series.described and part is first):
@@ -110,7 +110,9 @@ class FormArchive:
             part, series = await self._following(first, part, series)
         series.end(size)
 
-    async def _following(self, first: _Opened, last: _Opened, series: Series) -> tuple[_Opened | None, Series]:
+    async def _following(
+        self, first: _PeekedPart, last: _PeekedPart, series: PartSeries
+    ) -> tuple[_PeekedPart | None, PartSeries]:
         part = await self._form.next()
         name = part.name if part is not None and part.is_archive else None
         if part is None or name is None or not name.continues(series.last):
@@ -127,21 +129,21 @@ class FormParts:
 
     def __init__(self, form: Form) -> None:
         self._parts = form.parts()
-        self._ahead: _Opened | None = None
+        self._ahead: _PeekedPart | None = None
 
     async def __aiter__(self) -> AsyncIterator[Part | FormArchive]:
         while (part := await self.next()) is not None:
             yield FormArchive(self, part) if part.is_archive else part.part
 
-    async def next(self) -> _Opened | None:
+    async def next(self) -> _PeekedPart | None:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             return ahead
         async for part in self._parts:
-            opened = _Opened(part)
+            opened = _PeekedPart(part)
             if not await opened.is_left_out():
                 return opened
         return None
 
-    def put_back(self, part: _Opened | None) -> None:
+    def put_back(self, part: _PeekedPart | None) -> None:
         self._ahead = part

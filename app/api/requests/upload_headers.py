@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from app.api.problems import MalformedRequest
 from app.api.requests.options import REPEATABLE, Options
 from app.errors import InvalidRequest
-from app.jobs.resumable import HASHES, Proof
+from app.jobs.resumable import HASHES, UploadChecksum
 
 TUS_VERSION = "1.0.0"
 INTEROP_VERSIONS = frozenset({"5", "6", "7", "8"})  # draft -03, -05, -06 and the newest; earlier ones need a 104
@@ -52,14 +52,14 @@ def is_true(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class UploadMetadata:
     """`Upload-Metadata` of tus, read. `raw` is told back as it came."""
 
     raw: str
     values: Mapping[str, str]
 
     @classmethod
-    def parse(cls, raw: str) -> Metadata:
+    def parse(cls, raw: str) -> UploadMetadata:
         """Raises InvalidRequest."""
         values: dict[str, str] = {}
         for pair in filter(None, (each.strip() for each in raw.split(","))):
@@ -89,7 +89,7 @@ class Metadata:
                 options.add(name, text)
 
 
-def proof_of(headers: Mapping[str, str]) -> Proof | None:
+def proof_of(headers: Mapping[str, str]) -> UploadChecksum | None:
     """`Upload-Checksum` of tus. Raises MalformedRequest."""
     field = headers.get("upload-checksum")
     if field is None:
@@ -103,7 +103,7 @@ def proof_of(headers: Mapping[str, str]) -> Proof | None:
         digest = b""
     if len(digest) != _DIGEST_BYTES[algorithm]:
         raise MalformedRequest(f"Upload-Checksum is not a digest of {algorithm} in base64")
-    return Proof(algorithm, digest)
+    return UploadChecksum(algorithm, digest)
 
 
 def parts_of(concat: str) -> tuple[str, ...]:
@@ -115,4 +115,4 @@ def parts_of(concat: str) -> tuple[str, ...]:
     return tuple(match[1] for match in found if match)
 
 
-__all__ = ["Metadata", "is_true", "number", "parts_of", "proof_of", "truth"]
+__all__ = ["UploadMetadata", "is_true", "number", "parts_of", "proof_of", "truth"]

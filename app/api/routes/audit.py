@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.context import Context
-from app.api.json_response import JSONAnswer
+from app.api.json_response import NewlineJSONResponse
 from app.api.requests.query import takes
 from app.api.schemas import problems
 from app.errors import Forbidden, InvalidRequest, Unavailable
@@ -27,7 +27,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 router = APIRouter(tags=["service"])
 
 
-class AuditListing(BaseModel):
+class AuditQuery(BaseModel):
     """Which entries, and in what form."""
 
     since: datetime | None = Field(default=None, description="RFC 3339: only jobs that ended then or later")
@@ -80,16 +80,16 @@ class AuditPage(BaseModel):
     next_cursor: str | None = Field(description="Asks for what came after this page, also when that is still to come.")
 
 
-@router.head("/audit", include_in_schema=False, dependencies=[takes(*AuditListing.model_fields)])
+@router.head("/audit", include_in_schema=False, dependencies=[takes(*AuditQuery.model_fields)])
 @router.get(
     "/audit",
     summary="Read the audit trail",
     response_model=AuditPage,
     responses=_RESPONSES,
-    dependencies=[takes(*AuditListing.model_fields)],
+    dependencies=[takes(*AuditQuery.model_fields)],
     operation_id="listAuditEntries",
 )
-async def read_audit(request: Request, context: Context, listing: Annotated[AuditListing, Query()]) -> Response:
+async def read_audit(request: Request, context: Context, listing: Annotated[AuditQuery, Query()]) -> Response:
     """Every end of a job, oldest first; kept when the job is deleted. As JSON lines an entry is a line, and the cursor
     stands in the header `Tarmac-Next-Cursor`. For tokens that may `read`."""
     if not context.caller.sees_all:
@@ -102,7 +102,9 @@ async def read_audit(request: Request, context: Context, listing: Annotated[Audi
     if listing.format == "jsonl" or (listing.format is None and JSON_LINES in request.headers.get("accept", "")):
         lines = "".join(json.dumps(each.entry, separators=(",", ":")) + "\n" for each in found)
         return Response(lines, headers=headers | {NEXT_CURSOR: following or ""}, media_type=JSON_LINES)
-    return JSONAnswer({"entries": [dict(each.entry) for each in found], "next_cursor": following}, headers=headers)
+    return NewlineJSONResponse(
+        {"entries": [dict(each.entry) for each in found], "next_cursor": following}, headers=headers
+    )
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

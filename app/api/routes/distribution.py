@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
-from app.api.json_response import JSONAnswer
+from app.api.json_response import NewlineJSONResponse
 from app.api.openapi.distribution import pull_answers
-from app.api.requests.byte_range import ByteRange, Unsatisfiable, parse_range
+from app.api.requests.byte_range import ByteRange, RangeNotSatisfiable, parse_range
 from app.errors import InvalidReference, MalformedArchive, RegistryError, RegistryFault
 from app.oci import Descriptor, Digest, parse_repository
 from app.oci.media_types import OCI_INDEX
@@ -49,7 +49,7 @@ class PullSource(Protocol):
     async def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]: ...
 
 
-class _Refusal(Exception):
+class _DistributionError(Exception):
     """Ends a request with an error of the distribution-spec, whose list of codes is closed for answers of 4xx."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
@@ -59,7 +59,7 @@ class _Refusal(Exception):
 
     def response(self) -> Response:
         error = {"code": self.code, "message": str(self), "detail": None}
-        return JSONAnswer({"errors": [error]}, status_code=self.status, headers=self.headers)
+        return NewlineJSONResponse({"errors": [error]}, status_code=self.status, headers=self.headers)
 
 
 class _PullRoute(APIRoute):
@@ -71,12 +71,12 @@ class _PullRoute(APIRoute):
         async def answer(request: Request) -> Response:
             try:
                 response = await handle(request)
-            except _Refusal as refusal:
+            except _DistributionError as refusal:
                 response = refusal.response()
             except InvalidReference as error:
-                response = _Refusal(400, "NAME_INVALID", str(error)).response()
+                response = _DistributionError(400, "NAME_INVALID", str(error)).response()
             except RegistryError as error:
-                response = _Refusal(503, "UNAVAILABLE", str(error)).response()
+                response = _DistributionError(503, "UNAVAILABLE", str(error)).response()
             response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
             response.headers["X-Content-Type-Options"] = "nosniff"
             return response
@@ -104,14 +104,14 @@ def serve_pulls(app: FastAPI, source: PullSource) -> None:
 @_router.head("/", include_in_schema=False)
 @_router.get("/", summary="Tell that this is a registry", responses=pull_answers(), operation_id="getApiVersion")
 async def version() -> Response:
-    return JSONAnswer({})
+    return NewlineJSONResponse({})
 
 
 @_router.head("/_catalog", include_in_schema=False)
 @_router.get("/_catalog", summary="List the repositories", responses=pull_answers(400), operation_id="listRepositories")
 async def catalog(request: Request, source: _Source, n: str | None = None, last: str = "") -> Response:
     names, link = _page(request, await source.repositories(), (n, last))
-    return JSONAnswer({"repositories": names}, headers=link)
+    return NewlineJSONResponse({"repositories": names}, headers=link)
 
 
 @_router.head("/{name:path}/tags/list", include_in_schema=False)
@@ -126,7 +126,7 @@ async def tags(request: Request, source: _Source, name: str, n: str | None = Non
     if found is None:
         raise _unknown_name(name)
     names, link = _page(request, found, (n, last))
-    return JSONAnswer({"name": name, "tags": names}, headers=link)
+    return NewlineJSONResponse({"name": name, "tags": names}, headers=link)
 
 
 @_router.head("/{name:path}/referrers/{digest}", include_in_schema=False)
@@ -160,7 +160,7 @@ async def manifest(request: Request, source: _Source, name: str, reference: str)
     stored = await source.read_manifest(name, reference)
     if stored is None:
         await _require_repository(source, name)
-        raise _Refusal(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
+        raise _DistributionError(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
     headers = _content_headers(stored.digest, len(stored.raw)) | {"Content-Type": stored.media_type}
     if ":" in reference:
         headers["Cache-Control"] = _IMMUTABLE
@@ -181,7 +181,7 @@ async def blob(request: Request, source: _Source, name: str, digest: str) -> Res
     size = await source.blob_size(parse_repository(name), wanted)
     if size is None:
         await _require_repository(source, name)
-        raise _Refusal(404, "BLOB_UNKNOWN", f"{name} has no blob {wanted}")
+        raise _DistributionError(404, "BLOB_UNKNOWN", f"{name} has no blob {wanted}")
     headers = _content_headers(wanted, size)
     headers |= {"Accept-Ranges": "bytes", "Cache-Control": _IMMUTABLE, "Content-Type": "application/octet-stream"}
     if _is_known(request, wanted):
@@ -200,12 +200,14 @@ async def blob(request: Request, source: _Source, name: str, digest: str) -> Res
     "/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"], include_in_schema=False
 )
 async def refuse_write(rest: str) -> None:
-    raise _Refusal(405, "UNSUPPORTED", _WORDS, Allow="GET, HEAD")
+    raise _DistributionError(405, "UNSUPPORTED", _WORDS, Allow="GET, HEAD")
 
 
 @_router.api_route("/{rest:path}", methods=["GET", "HEAD"], include_in_schema=False)
 async def refuse_unknown(rest: str) -> None:
-    raise _Refusal(404, "UNSUPPORTED", "There is no such endpoint; see the distribution-spec for those of a registry")
+    raise _DistributionError(
+        404, "UNSUPPORTED", "There is no such endpoint; see the distribution-spec for those of a registry"
+    )
 
 
 async def _chunks(source: PullSource, digest: Digest, part: ByteRange) -> AsyncIterator[bytes]:
@@ -223,9 +225,9 @@ def _range(request: Request, digest: Digest, size: int) -> ByteRange | None:
         return None
     try:
         return parse_range(request.headers.get("Range"), size)
-    except Unsatisfiable:
+    except RangeNotSatisfiable:
         message = f"blob {digest} has {size} bytes, none of them in this range"
-        raise _Refusal(416, "SIZE_INVALID", message, Content_Range=f"bytes */{size}") from None
+        raise _DistributionError(416, "SIZE_INVALID", message, Content_Range=f"bytes */{size}") from None
 
 
 def _content_headers(digest: Digest, size: int) -> dict[str, str]:
@@ -246,7 +248,7 @@ def _digest(text: str) -> Digest:
     try:
         return Digest.parse(text)
     except MalformedArchive as error:
-        raise _Refusal(400, "DIGEST_INVALID", str(error)) from None
+        raise _DistributionError(400, "DIGEST_INVALID", str(error)) from None
 
 
 async def _require_repository(source: PullSource, name: str) -> None:
@@ -254,8 +256,10 @@ async def _require_repository(source: PullSource, name: str) -> None:
         raise _unknown_name(name)
 
 
-def _unknown_name(name: str) -> _Refusal:
-    return _Refusal(404, "NAME_UNKNOWN", f"there is no repository {name} here; GET /v2/_catalog lists those that are")
+def _unknown_name(name: str) -> _DistributionError:
+    return _DistributionError(
+        404, "NAME_UNKNOWN", f"there is no repository {name} here; GET /v2/_catalog lists those that are"
+    )
 
 
 def _page(request: Request, names: Sequence[str], page: tuple[str | None, str]) -> tuple[list[str], dict[str, str]]:
@@ -265,7 +269,7 @@ def _page(request: Request, names: Sequence[str], page: tuple[str | None, str]) 
     size = MAX_PAGE
     if n is not None:
         if not (n.isascii() and n.isdigit()):
-            raise _Refusal(400, "UNSUPPORTED", f"n={n:.40} is not a count of names")
+            raise _DistributionError(400, "UNSUPPORTED", f"n={n:.40} is not a count of names")
         size = min(MAX_PAGE, int(n[:9]))
     if not 0 < size < len(rest):
         return rest[:size], {}

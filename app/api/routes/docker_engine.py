@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.context import ApiContext, Context
-from app.api.json_response import JSONAnswer
+from app.api.json_response import NewlineJSONResponse
 from app.api.requests.body import body_of, check_size, expected_bytes
 from app.api.routes.docker_engine_documents import (
     API_VERSION,
@@ -93,7 +93,7 @@ async def ping() -> Response:
 )
 async def tell_version() -> Response:
     """Of Tarmac, and of Docker's API as far as it is spoken."""
-    return JSONAnswer(VersionDocument().model_dump(), headers=_PING)
+    return NewlineJSONResponse(VersionDocument().model_dump(), headers=_PING)
 
 
 @_door(
@@ -157,7 +157,7 @@ async def show_image(name: str, context: Context) -> Response:
     """The image as the registry `default` has it, by a name or by `repository@digest`."""
     landed = await _landed(context, name)
     document = await image_document(landed.configured.registry, landed.reference, landed.stored)
-    return JSONAnswer(document.model_dump())
+    return NewlineJSONResponse(document.model_dump())
 
 
 async def _received(request: Request, context: ApiContext) -> Job:
@@ -206,7 +206,7 @@ async def _next(context: ApiContext, job: Job) -> Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Landed:
+class _PushedImage:
     """`reference`: where it was found."""
 
     configured: ConfiguredRegistry
@@ -214,7 +214,7 @@ class _Landed:
     stored: StoredManifest
 
 
-async def _landed(context: ApiContext, name: str) -> _Landed:
+async def _landed(context: ApiContext, name: str) -> _PushedImage:
     """What an archive's name became at the default registry. Raises NotFound, Forbidden, RegistryError."""
     configured = _default(context)
     embedded = Reference.parse(name)
@@ -226,7 +226,7 @@ async def _landed(context: ApiContext, name: str) -> _Landed:
     stored = await configured.registry.read_manifest(repository, wanted)
     if stored is None:
         raise NotFound(f"No such image: {name} ({reference} has not landed); load it, or send it to POST /push")
-    return _Landed(configured, replace(reference, digest=None), stored)
+    return _PushedImage(configured, replace(reference, digest=None), stored)
 
 
 def _default(context: ApiContext) -> ConfiguredRegistry:

@@ -18,11 +18,11 @@ MIN_API_VERSION = "1.24"  # what the docker package asks for at least
 ARCHITECTURES: Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-class _Loose(BaseModel):
+class _DockerModel(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class VersionDocument(_Loose):
+class VersionDocument(_DockerModel):
     """Tarmac's version, and what Docker's clients look for before they say anything else."""
 
     name: str = "tarmac"
@@ -36,7 +36,7 @@ class VersionDocument(_Loose):
     Components: list[dict[str, str]] = [{"Name": "Tarmac", "Version": __version__}]
 
 
-class DockerImageDocument(_Loose):
+class DockerImageDocument(_DockerModel):
     """An image as the registry has it. `Id` is the digest of its manifest or index; of an index the members that an
     image's config tells are empty."""
 
@@ -52,7 +52,7 @@ class DockerImageDocument(_Loose):
     Descriptor: dict[str, Any]
 
 
-class DockerError(_Loose):
+class DockerError(_DockerModel):
     """The members of a problem document stand beside the message."""
 
     message: str

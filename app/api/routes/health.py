@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 
 from app import __version__
 from app.api.context import Context, RegistryView
-from app.api.json_response import JSONAnswer
+from app.api.json_response import NewlineJSONResponse
 from app.api.problems import describe, problem_response
 from app.api.schemas import Health, ProblemDocument, RegistryDetails, RegistryDocument, RegistryList, problems
 from app.errors import RegistryError, ServiceError, Unavailable
@@ -42,7 +42,7 @@ async def tell_ready(context: Context) -> Response:
         await asyncio.to_thread(context.check_room, 1)
     except ServiceError as error:
         return problem_response(Unavailable(f"not ready: {error}"))
-    return JSONAnswer({"status": "ok", "version": __version__})
+    return NewlineJSONResponse({"status": "ok", "version": __version__})
 
 
 @router.get(

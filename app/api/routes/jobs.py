@@ -41,7 +41,7 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "`If-None-
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
-class Listing(BaseModel):
+class JobListQuery(BaseModel):
     """Which jobs, and how much of each."""
 
     state: JobState | None = None
@@ -58,16 +58,16 @@ class ImageListing(BaseModel):
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
 
 
-@router.head("", include_in_schema=False, dependencies=[takes(*Listing.model_fields)])
+@router.head("", include_in_schema=False, dependencies=[takes(*JobListQuery.model_fields)])
 @router.get(
     "",
     summary="List the jobs",
     response_model=JobPage,
     responses=NOT_MODIFIED | problems("invalid_request"),
-    dependencies=[takes(*Listing.model_fields)],
+    dependencies=[takes(*JobListQuery.model_fields)],
     operation_id="listJobs",
 )
-async def list_jobs(request: Request, context: Context, listing: Annotated[Listing, Query()]) -> Response:
+async def list_jobs(request: Request, context: Context, listing: Annotated[JobListQuery, Query()]) -> Response:
     """The jobs, newest first. They are brief: `images` is empty, `inspection` is null, and `archives` and `notices` are
     the first 20. A page of more than 4 MiB ends earlier."""
     jobs, following = await context.service.page(

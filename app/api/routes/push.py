@@ -19,7 +19,7 @@ from app.api.requests.options import Options
 from app.api.requests.split_upload import FormArchive, FormParts
 from app.api.routes.jobs import wait_or_leave
 from app.errors import InvalidRequest, TarmacError, Unavailable, UnknownRegistry
-from app.jobs import Job, Upload
+from app.jobs import ArchiveUpload, Job
 from app.jobs.bounds import MAX_PATH, shorten
 
 MAX_NAME = 255  # characters of a file name; it is only shown
@@ -27,13 +27,13 @@ MAX_NAME = 255  # characters of a file name; it is only shown
 router = APIRouter(tags=["push"])
 
 
-class _Push:
+class _PushRequest:
     """One request under way. `upload` once its job exists."""
 
     def __init__(self, request: Request, context: ApiContext, name: str) -> None:
         self._request, self._context, self._name = request, context, name
         self.options = Options()
-        self.upload: Upload | None = None
+        self.upload: ArchiveUpload | None = None
         self._stack = AsyncExitStack()
 
     async def run(self) -> Job:
@@ -93,7 +93,7 @@ class _Push:
         path = display_path(part.filename or "") or None
         await upload.receive(display_name(part.filename or self._name), part.chunks(), None, path)
 
-    async def _begin(self) -> Upload:
+    async def _begin(self) -> ArchiveUpload:
         begun = await self._context.service.begin(source="upload", idempotency_key=self._key())
         self.upload = await self._stack.enter_async_context(begun)
         self._context.metrics.uploads.inc()
@@ -142,7 +142,7 @@ def _shown(text: str) -> str:
 
 
 async def _push(request: Request, context: ApiContext, name: str) -> Response:
-    push = _Push(request, context, display_name(name))
+    push = _PushRequest(request, context, display_name(name))
     try:
         job = await push.run()
         wait = push.options.wait_seconds()

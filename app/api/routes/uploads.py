@@ -24,7 +24,7 @@ from app.api.requests.upload_headers import (
     OFFSET_STREAM,
     PARTIAL_UPLOAD,
     TUS_VERSION,
-    Metadata,
+    UploadMetadata,
     is_true,
     number,
     parts_of,
@@ -42,7 +42,7 @@ from app.api.upload_responses import (
 )
 from app.auth.model import Caller
 from app.errors import InvalidRequest, TarmacError, UploadIncomplete
-from app.jobs.resumable import NewUpload, Patch, Proof, Shown
+from app.jobs.resumable import AppendRequest, NewUpload, UploadChecksum, UploadStatus
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
@@ -147,7 +147,7 @@ def _check_version(request: Request) -> None:
         raise MalformedRequest(f"Tus-Resumable is {version!r:.20}; {TUS_VERSION} is spoken here")
 
 
-async def _create(request: Request, context: ApiContext) -> Shown:
+async def _create(request: Request, context: ApiContext) -> UploadStatus:
     new = _new_upload(request, context.caller)
     concat = request.headers.get("upload-concat", "")
     if concat and not new.is_part:
@@ -155,7 +155,7 @@ async def _create(request: Request, context: ApiContext) -> Shown:
         return await context.uploads.show(state.id)
     size = expected_bytes(request)
     completes = truth(request.headers, "upload-complete")
-    patch = Patch(0, size, None, completes if new.explicit else None, _proof_of(request))
+    patch = AppendRequest(0, size, None, completes if new.explicit else None, _proof_of(request))
     state = await context.uploads.begin(new)
     if size == 0 and not completes:
         return await context.uploads.show(state.id)
@@ -176,7 +176,7 @@ async def _abandoned(context: ApiContext, upload_id: str, error: TarmacError) ->
 
 def _new_upload(request: Request, caller: Caller) -> NewUpload:
     headers = request.headers
-    metadata = Metadata.parse(headers.get("upload-metadata", ""))
+    metadata = UploadMetadata.parse(headers.get("upload-metadata", ""))
     options = Options()
     options.add_all((name, value) for name, value in request.query_params.multi_items() if name != HOLD)
     metadata.add_to(options)
@@ -203,7 +203,7 @@ def _is_final(request: Request) -> bool:
     return request.headers.get("upload-concat", "").strip().startswith("final;")
 
 
-def _patch_of(request: Request) -> Patch:
+def _patch_of(request: Request) -> AppendRequest:
     headers = request.headers
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     completes = truth(headers, "upload-complete")
@@ -213,14 +213,14 @@ def _patch_of(request: Request) -> Patch:
     if offset is None:
         raise MalformedRequest("Upload-Offset must say where the bytes begin; ask with HEAD")
     length = number(headers, "upload-length")
-    return Patch(offset, expected_bytes(request), length, completes, _proof_of(request))
+    return AppendRequest(offset, expected_bytes(request), length, completes, _proof_of(request))
 
 
-def _proof_of(request: Request) -> Proof | None:
+def _proof_of(request: Request) -> UploadChecksum | None:
     proof = proof_of(request.headers)
     digest = parse_digest_field(request.headers.getlist("content-digest"))
     if proof is None and digest is not None:
-        return Proof("sha256", bytes.fromhex(digest.partition(":")[2]))
+        return UploadChecksum("sha256", bytes.fromhex(digest.partition(":")[2]))
     return proof
 
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
 from app.api.base_path import address_of
-from app.api.json_response import JSONAnswer
-from app.api.web.static_asset import Asset
+from app.api.json_response import NewlineJSONResponse
+from app.api.web.static_asset import StaticAsset
 
 _PAGE = Path(__file__).parents[1] / "page"
 _SWAGGER = _PAGE / "vendor" / "swagger-ui"
@@ -30,8 +30,8 @@ _POLICY = (
 @cache
 def docs_router() -> APIRouter:
     """`/docs`, its files (2 MB, read once) and `/openapi.json`. The app itself is made without any of them."""
-    page = Asset.read(_PAGE / "docs.html", _POLICY)
-    assets = {name: Asset.read(file, _POLICY) for name, file in _FILES.items()}
+    page = StaticAsset.read(_PAGE / "docs.html", _POLICY)
+    assets = {name: StaticAsset.read(file, _POLICY) for name, file in _FILES.items()}
     router = APIRouter(include_in_schema=False)
 
     @router.head("/docs")
@@ -42,7 +42,7 @@ def docs_router() -> APIRouter:
     @router.head("/openapi.json")
     @router.get("/openapi.json")
     async def openapi(request: Request) -> Response:
-        return JSONAnswer(request.app.openapi() | {"servers": [{"url": address_of("") or "/"}]})
+        return NewlineJSONResponse(request.app.openapi() | {"servers": [{"url": address_of("") or "/"}]})
 
     @router.head("/docs/")
     @router.get("/docs/")

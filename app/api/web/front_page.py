@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.web.static_asset import Asset
+from app.api.web.static_asset import StaticAsset
 
 _PAGE = Path(__file__).parents[1] / "page"
 _STATION = _PAGE / "station"
@@ -22,9 +22,9 @@ _POLICY = (
 @cache
 def front_router() -> APIRouter:
     """`/` and, below `/page/`, its files (150 KB, read once)."""
-    page = Asset.read(_STATION / "index.html", _POLICY)
+    page = StaticAsset.read(_STATION / "index.html", _POLICY)
     files = [path for path in sorted(_STATION.iterdir()) if path.suffix in (".js", ".css", ".svg")]
-    assets = {path.name: Asset.read(path, _POLICY) for path in (*files, _TUS)}
+    assets = {path.name: StaticAsset.read(path, _POLICY) for path in (*files, _TUS)}
     router = APIRouter(include_in_schema=False)
 
     @router.head("/")

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from starlette.responses import RedirectResponse
 
-from app.api.web.static_asset import Asset
+from app.api.web.static_asset import StaticAsset
 from app.docs import INDEX, MAX_QUERY_CHARACTERS, Page, Section, anchor_of, find, pages
 
 _PAGE = Path(__file__).parents[1] / "page"
@@ -53,7 +53,9 @@ _EXCERPT_CHARACTERS = 240
 def guide_router() -> APIRouter:
     """Return the routes of the guide. Pages are rendered once, at their first request."""
     router = APIRouter(include_in_schema=False)
-    assets = {file.name: Asset.read(file, _POLICY) for file in (_PAGE / "guide.css", *sorted(_IMAGES.glob("*.png")))}
+    assets = {
+        file.name: StaticAsset.read(file, _POLICY) for file in (_PAGE / "guide.css", *sorted(_IMAGES.glob("*.png")))
+    }
 
     @router.head("/docs/guide")
     @router.get("/docs/guide")
@@ -109,16 +111,16 @@ def _relink(tokens: Sequence[Token]) -> None:
 
 
 @cache
-def _rendered(name: str) -> Asset:
+def _rendered(name: str) -> StaticAsset:
     page = pages()[name]
     return _asset(page.title, render(page), current=name)
 
 
-def _asset(title: str, content: str, query: str = "", *, current: str = "") -> Asset:
+def _asset(title: str, content: str, query: str = "", *, current: str = "") -> StaticAsset:
     html = _FRAME.format(
         title=escape(title), content=content, query=escape(query), pages=_links(current), most=MAX_QUERY_CHARACTERS
     ).encode()
-    return Asset(html, "text/html; charset=utf-8", _POLICY, f'"{hashlib.sha256(html).hexdigest()}"')
+    return StaticAsset(html, "text/html; charset=utf-8", _POLICY, f'"{hashlib.sha256(html).hexdigest()}"')
 
 
 def _links(current: str) -> str:

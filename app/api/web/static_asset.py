@@ -18,7 +18,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
+class StaticAsset:
     """Held in memory: a name from outside is looked up and never becomes a path."""
 
     content: bytes
@@ -27,7 +27,7 @@ class Asset:
     etag: str
 
     @classmethod
-    def read(cls, path: Path, policy: str) -> Asset:
+    def read(cls, path: Path, policy: str) -> StaticAsset:
         """`policy`: the Content-Security-Policy."""
         content = path.read_bytes()
         return cls(content, _TYPES[path.suffix], policy, f'"{hashlib.sha256(content).hexdigest()}"')

@@ -18,7 +18,7 @@ from app.archive.formats.oc_image_mirror import OcImageMirror
 from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_artifact import OciArtifact
 from app.archive.formats.oci_layout import OCILayout
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.runnable import check_runnable
 from app.archive.formats.reading.total_size import weighed
 from app.archive.formats.registry_storage import RegistryStorage
@@ -52,11 +52,11 @@ class Format(Protocol):
         """Whether documents in the archive list all that is in it: what is cut off such a one is missed."""
         ...
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         """By what lies at the root, wherever in the tar it stands; never by a file's name or the order of members."""
         ...
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """Every manifest in memory and verified; no blob read. Only after `recognises`."""
         ...
 
@@ -97,7 +97,7 @@ def _with_names_only(image: ImageEntry) -> ImageEntry:
 def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMITS) -> Archive:
     """Understand a tar that was indexed. Blocks. Raises UnknownFormat with what was found, or what is wrong with it as
     another ArchiveError."""
-    contents = Contents(index, source, limits)
+    contents = ArchiveReader(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):
             if not index.ended and not known.lists_content:
@@ -118,7 +118,7 @@ def _notes(index: TarIndex, source: ReadAt, archive: Archive) -> Iterator[str]:
 
 __all__ = [
     "FORMATS",
-    "Contents",
+    "ArchiveReader",
     "Format",
     "join_charts",
     "join_indexes",

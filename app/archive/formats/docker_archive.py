@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
-from app.archive.formats.reading.reader import Contents, enumerated, tells
+from app.archive.formats.reading.reader import ArchiveReader, enumerated, tells
 from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, Fault, ImageEntry
 from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
 from app.oci import Descriptor, Digest, Platform, refuse_lookalikes, strict_json
@@ -28,17 +28,17 @@ class DockerArchive:
     name = "docker-archive"
     lists_content = True
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         return holds_docker_images(read_manifest(contents))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         value = read_manifest(contents)
         entries = parse_entries(value, contents.limits) if holds_docker_images(value) else ()
         images, blobs, notes = read_images(contents, entries)
         return Archive(self.name, images, {}, blobs, notes)
 
 
-def read_manifest(contents: Contents) -> object:
+def read_manifest(contents: ArchiveReader) -> object:
     """manifest.json as a value, None where there is none. Raises LimitExceeded, MalformedArchive."""
     raw = contents.read(MANIFEST, contents.limits.docker_manifest_bytes)
     if raw is None:
@@ -48,14 +48,14 @@ def read_manifest(contents: Contents) -> object:
 
 
 def read_images(
-    contents: Contents, entries: Sequence[DockerEntry], *, oci: bool = False
+    contents: ArchiveReader, entries: Sequence[DockerEntry], *, oci: bool = False
 ) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
     """The images of `entries`, their config blobs, and notes. Entries with one config are one image with the names of
     all. `oci`: the manifests that will be made are to have OCI media types. An image that lacks something, or whose
     config cannot be used, has a fault.
 
     Raises LimitExceeded."""
-    reading = _Reading(contents, oci)
+    reading = _DockerArchiveReader(contents, oci)
     for entry in entries:
         reading.add(entry)
     return reading.finish()
@@ -68,8 +68,8 @@ class _Config:
     platform: Platform
 
 
-class _Reading:
-    def __init__(self, contents: Contents, oci: bool) -> None:
+class _DockerArchiveReader:
+    def __init__(self, contents: ArchiveReader, oci: bool) -> None:
         self._contents = contents
         self._oci = oci
         self._configs: dict[Extent, _Config] = {}  # by place: thousands of names may be links to one large config

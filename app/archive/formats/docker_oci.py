@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from app.archive.formats.docker_archive import named_digest, parse_diff_ids, read_manifest
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
-from app.archive.formats.reading.manifest_graph import Graph
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.manifest_graph import ManifestGraph
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Compression, DockerImage, DockerLayer, ImageEntry
 from app.errors import LimitExceeded
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, strict_json, verify
@@ -25,7 +25,7 @@ _PLAIN_MEMBERS = frozenset({"schemaVersion", "mediaType", "config", "layers"})
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class DockerManifestInfo:
     """What manifest.json says beside index.json.
 
     contents   the layout that it lies in
@@ -33,18 +33,18 @@ class Beside:
     listed     the entries of these images, likewise
     unlisted   images that it does not lead to: docker leaves those out that have no tag"""
 
-    contents: Contents
+    contents: ArchiveReader
     repo_tags: Mapping[Digest, tuple[str, ...]]
     listed: Mapping[Digest, Sequence[DockerEntry]]
     unlisted: tuple[DockerEntry, ...] = ()
 
 
-def read_beside(contents: Contents, graph: Graph) -> Beside:
+def read_beside(contents: ArchiveReader, graph: ManifestGraph) -> DockerManifestInfo:
     """Nothing where manifest.json is absent or something else: a layout may hold any file. Raises what `read_manifest`
     and `parse_entries` raise."""
     value = read_manifest(contents)
     if not holds_docker_images(value):
-        return Beside(contents, {}, {})
+        return DockerManifestInfo(contents, {}, {})
     configs = {manifest.config.digest for manifest in graph.manifests.values() if manifest.config is not None}
     places = {graph.blobs[digest]: digest for digest in configs if digest in graph.blobs}
     repo_tags: dict[Digest, dict[str, None]] = {}
@@ -64,10 +64,10 @@ def read_beside(contents: Contents, graph: Graph) -> Beside:
             if len(tags) > contents.limits.tags:
                 raise LimitExceeded(f"{entry.what} has more than {contents.limits.tags} names")
     named = {digest: tuple(tags) for digest, tags in repo_tags.items()}
-    return Beside(contents, named, listed, tuple(unlisted))
+    return DockerManifestInfo(contents, named, listed, tuple(unlisted))
 
 
-def repo_tags_of(beside: Sequence[Beside]) -> Mapping[Digest, tuple[str, ...]]:
+def repo_tags_of(beside: Sequence[DockerManifestInfo]) -> Mapping[Digest, tuple[str, ...]]:
     """Return the names that several documents have, by the digest of the config."""
     if len(beside) == 1:
         return beside[0].repo_tags
@@ -79,7 +79,7 @@ def repo_tags_of(beside: Sequence[Beside]) -> Mapping[Digest, tuple[str, ...]]:
 
 
 def read_the_docker_way(
-    contents: Contents, graph: Graph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
+    contents: ArchiveReader, graph: ManifestGraph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
 ) -> ImageEntry:
     """`entry` with a DockerImage as its root, and its manifest as `original`, where it is an image that manifest.json
     lists, all of its layers are plain tar, and no more is lost by a new manifest than the old one's digest.
@@ -113,7 +113,7 @@ def _is_replaceable(manifest: Manifest) -> bool:
     return _PLAIN_MEMBERS.issuperset(members) and not any(each.annotations or each.urls for each in described)
 
 
-def _plain_layers(contents: Contents, graph: Graph, manifest: Manifest) -> tuple[DockerLayer, ...]:
+def _plain_layers(contents: ArchiveReader, graph: ManifestGraph, manifest: Manifest) -> tuple[DockerLayer, ...]:
     """Empty where one of them is something else. The bytes are asked, not the media type: some writers call plain
     layers gzip (containers/image#1270). The digest of a plain layer is its DiffID."""
     layers = []

@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.model import Archive, ImageEntry
 from app.errors import InvalidReference
 from app.oci import Descriptor, Digest, Reference
@@ -32,14 +32,14 @@ class HaulerHaul:
     name = "hauler"
     lists_content = True
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         extent = contents.extent(INDEX)
         if extent is None or extent.size > contents.limits.docker_manifest_bytes:
             return False
         raw = contents.read(INDEX, extent.size) or b""
         return any(mark in raw for mark in _MARKS) and any(_kind(each) for each in list_layout(contents))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         if contents.extent(MARKER) is not None:
             check_version(contents)
         listed = list_layout(contents)

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.helm.go_values import to_json
 from app.archive.helm.metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetadata, read_metadata
 from app.archive.helm.package import (
@@ -53,7 +53,7 @@ class HelmChart:
     name = "helm-chart"
     lists_content = False
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         """If there are charts, and beside them only what describes them: no other archive, no unpacked chart."""
         files = list(islice(contents.index.files(), MAX_FILES + 1))
         charts = [member for member in files if not _is_beside(member)]
@@ -64,7 +64,7 @@ class HelmChart:
             and all(_is_chart(contents, member) for member in charts)
         )
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         images: dict[Digest, ImageEntry] = {}
         manifests: dict[Digest, Manifest] = {}
         blobs: dict[Digest, Extent] = {}
@@ -90,19 +90,19 @@ def _is_beside(member: Member) -> bool:
     return PurePosixPath(member.name).suffix in _BESIDE
 
 
-def _is_chart(contents: Contents, member: Member) -> bool:
+def _is_chart(contents: ArchiveReader, member: Member) -> bool:
     if member.extent.size > MAX_CHART_BYTES or contents.compression(member.extent) is not Compression.GZIP:
         return False
     head = contents.source.read_at(member.extent.offset, min(member.extent.size, HEAD_BYTES))
     return starts_a_chart(head, contents.limits)
 
 
-def _read_provenances(contents: Contents) -> dict[str, bytes]:
+def _read_provenances(contents: ArchiveReader) -> dict[str, bytes]:
     names = [member.name for member in contents.index.files() if member.name.endswith(PROVENANCE)]
     return {name: contents.read(name, MAX_PROVENANCE_BYTES) or b"" for name in names}
 
 
-def _beside(contents: Contents, charts: list[Member], signed: Mapping[str, bytes]) -> Iterator[str]:
+def _beside(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, bytes]) -> Iterator[str]:
     """What is not pushed; `signed`: the provenance files that belong to no chart."""
     names = {chart.name for chart in charts}
     others = [
@@ -128,7 +128,7 @@ class _Chart:
     notes: tuple[str, ...]
 
 
-def _read(contents: Contents, member: Member, left: int, signed: Mapping[str, bytes]) -> _Chart:
+def _read(contents: ArchiveReader, member: Member, left: int, signed: Mapping[str, bytes]) -> _Chart:
     raw = contents.read(member.name, MAX_CHART_BYTES) or b""
     unpacked_bytes = min(contents.limits.unpacked_bytes, MAX_UNPACKED_BYTES, left)
     files = read_chart(raw, replace(contents.limits, unpacked_bytes=unpacked_bytes))

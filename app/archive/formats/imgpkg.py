@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from app.archive.formats.docker_archive import MANIFEST, read_manifest
-from app.archive.formats.reading.manifest_graph import UNUSABLE, Graph
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.model import Archive, Extent, Fault, ImageEntry
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Descriptor, Digest, Manifest, Platform, Reference, parse_manifest, strict_json, verify
@@ -23,12 +23,12 @@ class Imgpkg:
     name = "imgpkg"
     lists_content = True
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         return _holds_images(read_manifest(contents))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         value = read_manifest(contents)
-        reading = _Reading(contents)
+        reading = _ImgpkgReader(contents)
         roots = [reading.root(each, f"image {number} of {MANIFEST}") for number, each in enumerate(_list(value), 1)]
         graph = reading.graph()
         platforms = graph.platforms([root.descriptor.digest for root in roots])
@@ -59,10 +59,10 @@ class _Root:
 
 
 @dataclass(slots=True)
-class _Reading:
+class _ImgpkgReader:
     """Manifests by digest, as the walk over the list meets them."""
 
-    contents: Contents
+    contents: ArchiveReader
     manifests: dict[Digest, Manifest] = field(default_factory=dict)
     blobs: dict[Digest, Extent] = field(default_factory=dict)
     faults: dict[Digest, Fault] = field(default_factory=dict)
@@ -131,10 +131,10 @@ class _Reading:
         elif layer.urls or layer.media_type in NON_DISTRIBUTABLE:
             self.absent[str(layer.digest)] = None
 
-    def graph(self) -> Graph:
+    def graph(self) -> ManifestGraph:
         absent = f"not in the archive and not pushed, as their manifests allow: {enumerated(list(self.absent))}"
         notes = (absent,) if self.absent else ()
-        return Graph(self.manifests, self.blobs, _parents(self.manifests), notes, self.faults)
+        return ManifestGraph(self.manifests, self.blobs, _parents(self.manifests), notes, self.faults)
 
 
 def _parents(manifests: Mapping[Digest, Manifest]) -> dict[Digest, tuple[Digest, ...]]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.formats.oci_layout import check_version, is_layout, list_layout, read_layout
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.model import Archive
 from app.errors import InvalidReference, MalformedArchive
 from app.oci import Descriptor, Reference, strict_json
@@ -24,10 +24,10 @@ class KitOpsStorage:
     name = "oci-archive"
     lists_content = False  # the tags of each repository are in a file of their own
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         return is_layout(contents) and any(_repositories(contents))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """What has a tag. Raises MalformedArchive, MissingContent, LimitExceeded."""
         check_version(contents)
         tagged = [
@@ -44,7 +44,7 @@ class KitOpsStorage:
         return replace(archive, notes=(*archive.notes, note))
 
 
-def _repositories(contents: Contents) -> Iterator[tuple[str, str]]:
+def _repositories(contents: ArchiveReader) -> Iterator[tuple[str, str]]:
     """Yield the files of tags and the repositories, with their registries, that they are called after."""
     for file in contents.index.roots:
         found = _TAGS.fullmatch(file)
@@ -58,7 +58,7 @@ def _repositories(contents: Contents) -> Iterator[tuple[str, str]]:
         yield file, repository
 
 
-def _read_tags(contents: Contents, file: str, repository: str) -> Iterator[Descriptor]:
+def _read_tags(contents: ArchiveReader, file: str, repository: str) -> Iterator[Descriptor]:
     limit = contents.limits.docker_manifest_bytes
     tags = strict_json(contents.read(file, limit) or b"", what=file, limit=limit)
     if not isinstance(tags, dict):

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from app.archive.formats.reading.inner_archive import InnerArchives
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.union import unite
-from app.archive.formats.storage.tree import ROOT, Wanted, find, read_archive, storages, tags, unusable
+from app.archive.formats.storage.tree import ROOT, TagRequest, find, read_archive, storages, tags, unusable
 from app.archive.model import Archive, Fault, ImageEntry
 from app.archive.yaml import MAX_BYTES, Node, read_members
 from app.errors import InvalidReference, MalformedArchive, MissingContent, TruncatedArchive, UnknownFormat
@@ -33,14 +33,14 @@ class KotsAirgap:
     name = "kots-airgap"
     lists_content = False
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         extent = contents.extent(AIRGAP)
         if extent is None or extent.size > MAX_BYTES:
             return False
         raw = contents.read(AIRGAP, MAX_BYTES) or b""
         return _KIND.encode() in raw and _is_airgap(_document(raw))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """Every tag of every storage, and every archive in images/. Raises LimitExceeded."""
         spec = _mapping(_document(contents.read(AIRGAP, MAX_BYTES) or b"").get("spec"))
         cluster = _mapping(_mapping(spec.get("embeddedClusterArtifacts")).get("registry"))
@@ -62,19 +62,19 @@ def _is_airgap(members: Mapping[str, Node]) -> bool:
     return _text(members.get("apiVersion")).startswith(_API) and members.get("kind") == _KIND
 
 
-def _read_storage(contents: Contents, saved: Sequence[str]) -> Archive:
+def _read_storage(contents: ArchiveReader, saved: Sequence[str]) -> Archive:
     there = list(tags(contents))
     repositories = {repository for repository, _ in there} | set(_untagged(contents))
     wanted = [_wanted(name, repositories) for name in saved]
     listed = {(each.repository, each.tag) for each in wanted}
     others = [(repository, tag) for repository, tag in there if (repository, tag) not in listed]
-    wanted += [Wanted(repository, tag, path=f"{repository}:{tag}") for repository, tag in others]
+    wanted += [TagRequest(repository, tag, path=f"{repository}:{tag}") for repository, tag in others]
     found, absent = find(contents, wanted)
     lacks = Fault(MissingContent, f"{AIRGAP} lists it, and the airgap bundle does not hold it; download it again")
     return read_archive(contents, KotsAirgap.name, (*found, *(unusable(each, lacks) for each in absent)), ())
 
 
-def _untagged(contents: Contents) -> Iterator[str]:
+def _untagged(contents: ArchiveReader) -> Iterator[str]:
     """Yield the repositories that have manifests, whether they have tags or not."""
     for name in contents.names():
         repository, manifests, _ = name.removeprefix(f"{ROOT}/repositories/").partition("/_manifests/")
@@ -82,23 +82,23 @@ def _untagged(contents: Contents) -> Iterator[str]:
             yield repository
 
 
-def _wanted(name: str, repositories: set[str]) -> Wanted:
+def _wanted(name: str, repositories: set[str]) -> TagRequest:
     """KOTS itself looks for the last part of the name; a storage that has more of it is read, too. What is no name is
     not there."""
     try:
         reference = Reference.parse(name)
     except InvalidReference:
-        return Wanted(name, "", name=name)
+        return TagRequest(name, "", name=name)
     parts = [reference.registry, *reference.repository.split("/")]
     ends = ["/".join(parts[start:]) for start in range(len(parts))]
     repository = next((end for end in ends if end in repositories), ends[-1])
     digest = reference.digest
     tag = str(digest) if digest is not None else reference.tag or "latest"
     called = name if digest is None else str(replace(reference, tag=None))
-    return Wanted(repository, tag, name=called, digest=digest)
+    return TagRequest(repository, tag, name=called, digest=digest)
 
 
-def _read_archives(contents: Contents, directories: Sequence[str]) -> Iterator[Archive]:
+def _read_archives(contents: ArchiveReader, directories: Sequence[str]) -> Iterator[Archive]:
     inner = InnerArchives(contents)
     for member in contents.index.files():
         _, _, path = member.name.removeprefix(IMAGES).partition("/")  # behind images/docker-archive/

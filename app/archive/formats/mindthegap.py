@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from app.archive.formats.mindthegap_listing import CHARTS, IMAGES, read_listing
-from app.archive.formats.reading.reader import Contents, enumerated
-from app.archive.formats.storage.tree import Wanted, find, holds_tree, read_archive, tags, unusable
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.storage.tree import TagRequest, find, holds_tree, read_archive, tags, unusable
 from app.archive.model import Archive, Fault
 from app.errors import MissingContent
 
@@ -16,12 +16,12 @@ class MindthegapBundle:
     name = "mindthegap-bundle"
     lists_content = True
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         """Whatever else stands at the root: makers of bundles leave oci-layout and manifest.json there by accident."""
         has_config = any(contents.extent(name) is not None for name in (IMAGES, CHARTS))
         return has_config and holds_tree(contents)
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """What is listed, under the names it is listed by; other tags of the tree stay where they are."""
         listing = read_listing(contents)
         found, absent = find(contents, listing.wanted)
@@ -31,7 +31,7 @@ class MindthegapBundle:
         return read_archive(contents, self.name, found, notes)
 
 
-def _unlisted(contents: Contents, wanted: Sequence[Wanted]) -> Iterator[str]:
+def _unlisted(contents: ArchiveReader, wanted: Sequence[TagRequest]) -> Iterator[str]:
     listed = {(each.repository, each.tag) for each in wanted}
     others = [f"{repository}:{tag}" for repository, tag in tags(contents) if (repository, tag) not in listed]
     if others:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.archive.formats.reading.reader import Contents, enumerated
-from app.archive.formats.storage.tree import Wanted
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.storage.tree import TagRequest
 from app.archive.yaml import MAX_BYTES, Node, read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Reference
@@ -22,22 +22,22 @@ _REPOSITORY_KEYS = frozenset({"repoURL", "username", "password", "tlsVerify", "c
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    wanted: tuple[Wanted, ...] = ()
+class BundleListing:
+    wanted: tuple[TagRequest, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def read_listing(contents: Contents) -> Listing:
+def read_listing(contents: ArchiveReader) -> BundleListing:
     """What both files list, each once. Raises LimitExceeded, MalformedArchive."""
     images = contents.read(IMAGES, MAX_BYTES) or b""
     charts = contents.read(CHARTS, MAX_BYTES) or b""
     wanted = tuple(dict.fromkeys((*_images(images), *_charts(charts))))
     if len(wanted) > contents.limits.nodes:
         raise LimitExceeded(f"the bundle lists {len(wanted)} images; at most {contents.limits.nodes} are read")
-    return Listing(wanted, (*_shared(wanted), *_urls(charts)))
+    return BundleListing(wanted, (*_shared(wanted), *_urls(charts)))
 
 
-def _images(raw: bytes) -> Iterator[Wanted]:
+def _images(raw: bytes) -> Iterator[TagRequest]:
     """Registry host -> `images` -> repository -> tags; or one image a line."""
     lines = _lines(raw, IMAGES)
     if not _is_yaml(lines):
@@ -76,7 +76,7 @@ def _is_yaml(lines: Sequence[str]) -> bool:
     )
 
 
-def _plain_images(lines: Sequence[str]) -> Iterator[Wanted]:
+def _plain_images(lines: Sequence[str]) -> Iterator[TagRequest]:
     for number, line in enumerate(lines, 1):
         text = line.strip(" ")
         if text and not text.startswith("#"):
@@ -88,7 +88,7 @@ def _plain_images(lines: Sequence[str]) -> Iterator[Wanted]:
             yield _image(reference.registry, reference.repository, tag)
 
 
-def _image(registry: str, repository: str, tag: str) -> Wanted:
+def _image(registry: str, repository: str, tag: str) -> TagRequest:
     path = f"{repository}:{tag}"
     name = f"{registry}/{path}"
     try:
@@ -96,10 +96,10 @@ def _image(registry: str, repository: str, tag: str) -> Wanted:
     except InvalidReference:
         is_whole = False
     # `alpine` of docker.io means library/alpine to everybody but the maker of bundles, who keeps it as it is
-    return Wanted(repository, tag, name=name) if is_whole else Wanted(repository, tag, path=path)
+    return TagRequest(repository, tag, name=name) if is_whole else TagRequest(repository, tag, path=path)
 
 
-def _charts(raw: bytes) -> Iterator[Wanted]:
+def _charts(raw: bytes) -> Iterator[TagRequest]:
     repositories = _charts_members(raw).get("repositories")
     for name, members in _mapping(repositories, f"`repositories` of {CHARTS}").items():
         where = f"{name!r:.300} of {CHARTS}"
@@ -107,7 +107,7 @@ def _charts(raw: bytes) -> Iterator[Wanted]:
         for chart, versions in _mapping(listed, f"`charts` of {where}").items():
             for version in _texts(versions, f"{chart!r:.300} of {where}"):
                 tag = version.replace("+", "_")  # as helm pushes it: a tag has no plus sign
-                yield Wanted(_CHARTS_PREFIX + chart, tag, path=f"{chart}:{tag}")
+                yield TagRequest(_CHARTS_PREFIX + chart, tag, path=f"{chart}:{tag}")
 
 
 def _charts_members(raw: bytes) -> Mapping[str, Node]:
@@ -126,9 +126,9 @@ def _urls(raw: bytes) -> Iterator[str]:
         yield f"{CHARTS} lists {len(urls)} charts by URL only, which does not tell their names; they are not pushed"
 
 
-def _shared(wanted: Sequence[Wanted]) -> Iterator[str]:
+def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
     """A bundle keeps repositories without their registry, so the last one that was put in has won."""
-    first: dict[tuple[str, str], Wanted] = {}
+    first: dict[tuple[str, str], TagRequest] = {}
     pairs = ((first.setdefault((each.repository, each.tag), each), each) for each in wanted)
     shared = [f"{other} and {each}" for other, each in pairs if other is not each]
     if shared:

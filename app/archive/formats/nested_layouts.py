@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from app.archive.formats.layout.names import Listed
 from app.archive.formats.oci_layout import MARKER, Layout, check_version, is_layout, list_layout, read_layouts
 from app.archive.formats.reading.addressed_members import TEMPORARY, place_anywhere
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.model import Archive, DockerImage
 from app.errors import InvalidReference, LimitExceeded
 from app.oci import parse_repository
@@ -32,10 +32,10 @@ class NestedLayouts:
     name: str = "oci-archive"
     lists_content: bool = False  # nothing says how many layouts there are
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         return is_layout(contents) is self.root and any(_directories(contents))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """All layouts as one. Raises LimitExceeded."""
         directories = list(_directories(contents))
         if len(directories) > MAX_LAYOUTS:
@@ -52,7 +52,7 @@ class NestedLayouts:
         return archive if root is None else _tagged(archive)
 
 
-def _directories(contents: Contents) -> Iterator[str]:
+def _directories(contents: ArchiveReader) -> Iterator[str]:
     """Yield the directories of all layouts: empty for the root, else with a slash at the end."""
     for name in contents.names():
         if name == MARKER or (name.endswith(f"/{MARKER}") and not TEMPORARY.search(name)):
@@ -61,7 +61,7 @@ def _directories(contents: Contents) -> Iterator[str]:
                 yield directory
 
 
-def _layout(contents: Contents, directory: str, root: str) -> Layout:
+def _layout(contents: ArchiveReader, directory: str, root: str) -> Layout:
     inner = contents.below(directory)
     check_version(inner)
     repository = _repository(directory.removeprefix(root))
@@ -75,7 +75,7 @@ def _repository(directory: str) -> str:
         return ""
 
 
-def _root_of_zot(contents: Contents, directories: Sequence[str]) -> str | None:
+def _root_of_zot(contents: ArchiveReader, directories: Sequence[str]) -> str | None:
     """Return the directory whose layouts are zot's repositories; None if nothing shows that they are zot's."""
     above = {name[: found.start()] for name in contents.names() if (found := _ZOT_ROOT.search(name))}
     for directory in sorted(above, key=len):

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.reading.addressed_members import place_anywhere
-from app.archive.formats.reading.manifest_graph import UNUSABLE, Graph, read_graph
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph, read_graph
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.storage.tree import describe
 from app.archive.model import Archive, Fault, ImageEntry
 from app.archive.tar.index import MemberKind
@@ -50,10 +50,10 @@ class OcImageMirror:
     name = "oc-image-mirror"
     lists_content = False
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         return any(map(_CONTENT.search, contents.names()))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """Every tag, and every manifest without one that no index of its repository lists. Raises LimitExceeded."""
         placed = replace(contents, place=place_anywhere(contents))
         manifests = _Manifests(placed)
@@ -70,7 +70,7 @@ class OcImageMirror:
         )
 
 
-def is_part(contents: Contents) -> bool:
+def is_part(contents: ArchiveReader) -> bool:
     """Return whether this is a file of a set of oc-mirror v1, which may be blobs alone."""
     names = list(contents.names())
     return any(map(_ROOT_BLOB.fullmatch, names)) or (METADATA in names and any(map(_CONTENT.search, names)))
@@ -79,7 +79,7 @@ def is_part(contents: Contents) -> bool:
 class _Manifests:
     """The manifests of the repositories, each read once."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
         self._known: dict[Digest, Descriptor] = {}
 
@@ -155,7 +155,7 @@ def _is_tag(text: str) -> bool:
         return False
 
 
-def _images(found: Sequence[_Found], graph: Graph) -> tuple[ImageEntry, ...]:
+def _images(found: Sequence[_Found], graph: ManifestGraph) -> tuple[ImageEntry, ...]:
     held: dict[str, set[Digest]] = {}
     tagged: set[tuple[str, Digest]] = set()
     for manifest in found:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.formats.storage.tree import (
-    Wanted,
+    TagRequest,
     count_stray,
     find,
     holds_repositories,
@@ -32,12 +32,12 @@ class OcMirror:
     name = "oc-mirror"
     lists_content = False
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         """The last part of a set may have no storage any more."""
         marks = _has_working_directory(contents) + has_end(contents)
         return marks == 2 or (marks == 1 and holds_tree(contents))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """Every tag whose manifest is there. Raises MissingContent for a part of a set."""
         wanted = all_tags(contents)
         if not has_end(contents):
@@ -59,7 +59,7 @@ class OcMirror:
         return archive
 
 
-def all_tags(contents: Contents) -> list[Wanted]:
+def all_tags(contents: ArchiveReader) -> list[TagRequest]:
     """Under their paths. Raises MissingContent where there is no repository at all."""
     if not holds_repositories(contents):
         raise MissingContent(
@@ -69,20 +69,20 @@ def all_tags(contents: Contents) -> list[Wanted]:
     return [_wanted(repository, tag) for repository, tag in tags(contents)]
 
 
-def _wanted(repository: str, tag: str) -> Wanted:
+def _wanted(repository: str, tag: str) -> TagRequest:
     """No repository of a registry has a colon; modctl puts the registry of a model, with its port, in front."""
     called = f"{repository}:{tag}"
     is_full = ":" in repository.partition("/")[0]
-    return Wanted(repository, tag, name=called) if is_full else Wanted(repository, tag, path=called)
+    return TagRequest(repository, tag, name=called) if is_full else TagRequest(repository, tag, path=called)
 
 
-def _has_working_directory(contents: Contents) -> bool:
+def _has_working_directory(contents: ArchiveReader) -> bool:
     return any(name.startswith(f"{_WORKING_DIRECTORY}/") for name in contents.names())
 
 
-def has_end(contents: Contents) -> bool:
+def has_end(contents: ArchiveReader) -> bool:
     return any(name.startswith(_IMAGE_SET) and "/" not in name for name in contents.names())
 
 
-def shown(absent: Sequence[Wanted]) -> str:
+def shown(absent: Sequence[TagRequest]) -> str:
     return enumerated([str(each) for each in absent])

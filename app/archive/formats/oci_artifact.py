@@ -8,7 +8,7 @@ from dataclasses import replace
 from app.archive.formats.docker_archive import MANIFEST, read_manifest
 from app.archive.formats.reading.addressed_members import place_anywhere
 from app.archive.formats.reading.manifest_graph import read_graph
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive, ImageEntry
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of
 from app.oci.media_types import is_manifest
@@ -20,13 +20,13 @@ class OciArtifact:
     name = "oci-artifact"
     lists_content = True
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         value = read_manifest(contents)
         if not isinstance(value, dict) or contents.extent(_SKOPEO) is not None:
             return False
         return value.get("schemaVersion") == 2 and is_manifest(media_type_of(value)) and bool(_CONTENT & value.keys())
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         raw = contents.read(MANIFEST, MAX_MANIFEST_BYTES) or b""
         value = read_manifest(contents)
         media_type = media_type_of(value) if isinstance(value, dict) else ""

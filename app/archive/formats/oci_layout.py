@@ -15,8 +15,8 @@ from app.archive.formats.layout.images import assemble, collect, name_by_repo_ta
 from app.archive.formats.layout.index_as_image import NOTE as WHOLE
 from app.archive.formats.layout.index_as_image import read_whole, whole_entry
 from app.archive.formats.layout.names import Listed
-from app.archive.formats.reading.manifest_graph import UNUSABLE, Graph, read_graph
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph, read_graph
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.model import Archive, Fault, ImageEntry
 from app.errors import LimitExceeded, MalformedArchive
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json
@@ -33,15 +33,15 @@ class OCILayout:
     name = "oci-archive"
     lists_content = True
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         return is_layout(contents)
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         check_version(contents)
         return read_layout(contents, self.name, list_layout(contents))
 
 
-def is_layout(contents: Contents) -> bool:
+def is_layout(contents: ArchiveReader) -> bool:
     return contents.extent(MARKER) is not None and contents.extent(INDEX) is not None
 
 
@@ -49,16 +49,16 @@ def is_layout(contents: Contents) -> bool:
 class Layout:
     """An image layout in the directory of `contents`, and what its index.json lists."""
 
-    contents: Contents
+    contents: ArchiveReader
     listed: Sequence[Listed]
 
 
-def read_layout(contents: Contents, name: str, listed: Sequence[Descriptor]) -> Archive:
+def read_layout(contents: ArchiveReader, name: str, listed: Sequence[Descriptor]) -> Archive:
     """The images that `listed`, the descriptors of index.json, lead to, as an archive of the format `name`."""
     return read_layouts(contents, name, [Layout(contents, [Listed(descriptor) for descriptor in listed])])
 
 
-def read_layouts(contents: Contents, name: str, layouts: Sequence[Layout]) -> Archive:
+def read_layouts(contents: ArchiveReader, name: str, layouts: Sequence[Layout]) -> Archive:
     """The images of `layouts`, whose blobs lie where `contents.place` says, as one archive of the format `name`."""
     listed = [entry for layout in layouts for entry in layout.listed]
     listed_manifests = [entry for entry in listed if is_manifest(entry.descriptor.media_type)]
@@ -96,7 +96,7 @@ def read_layouts(contents: Contents, name: str, layouts: Sequence[Layout]) -> Ar
 
 
 def _read_the_docker_way(
-    contents: Contents, graph: Graph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
+    contents: ArchiveReader, graph: ManifestGraph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
 ) -> ImageEntry:
     if isinstance(entry.root, Descriptor) and entry.root.digest not in graph:
         return entry
@@ -106,7 +106,7 @@ def _read_the_docker_way(
         return replace(entry, fault=Fault.of(error))
 
 
-def check_version(contents: Contents) -> None:
+def check_version(contents: ArchiveReader) -> None:
     raw = contents.read(MARKER, MAX_MARKER_BYTES) or b""
     what = f"{contents.directory}{MARKER}"
     members = strict_json(raw, what=what, limit=MAX_MARKER_BYTES)
@@ -120,7 +120,7 @@ def check_version(contents: Contents) -> None:
         )
 
 
-def list_layout(contents: Contents, blobs: Contents | None = None) -> list[Descriptor]:
+def list_layout(contents: ArchiveReader, blobs: ArchiveReader | None = None) -> list[Descriptor]:
     """The descriptors of index.json; `blobs`, if the content that it leads to is looked up elsewhere. Raises
     MalformedArchive, LimitExceeded."""
     what = f"{contents.directory}{INDEX}"[-MAX_PATH:]
@@ -140,7 +140,7 @@ def list_layout(contents: Contents, blobs: Contents | None = None) -> list[Descr
     return [_descriptor(where, entry, f"entry {number} of {what}") for number, entry in enumerate(entries, 1)]
 
 
-def _descriptor(contents: Contents, members: Any, what: str) -> Descriptor:
+def _descriptor(contents: ArchiveReader, members: Any, what: str) -> Descriptor:
     """A media type that is left out is told by the content: some writers leave it out at this place. What cannot be
     read is taken for a manifest, so that it is one image that is bad."""
     if not isinstance(members, dict) or members.get("mediaType"):
@@ -155,7 +155,7 @@ def _descriptor(contents: Contents, members: Any, what: str) -> Descriptor:
     return Descriptor.parse({**members, "mediaType": media_type}, what)
 
 
-def _present(listed: Sequence[Listed], graph: Graph) -> Iterator[Listed]:
+def _present(listed: Sequence[Listed], graph: ManifestGraph) -> Iterator[Listed]:
     """What is an image, be it whole or not. oras lists the children of an index here, too; what is missing of those is
     the index's affair, unless one has a name of its own."""
     for entry in listed:

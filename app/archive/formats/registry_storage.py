@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.archive.formats.oc_mirror import JOIN, all_tags, shown
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.union import unite
 from app.archive.formats.storage.tree import find, read_archive, storages
 from app.archive.model import Archive
@@ -17,15 +17,15 @@ class RegistryStorage:
     name = "registry-storage"
     lists_content = False
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         return bool(storages(contents))
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         """Every tag of every storage."""
         archives = [self._read(contents.below(directory)) for directory in storages(contents)]
         return unite(archives, contents.limits)
 
-    def _read(self, contents: Contents) -> Archive:
+    def _read(self, contents: ArchiveReader) -> Archive:
         """Every tag whose manifest is there: a registry keeps the tags of manifests that were deleted."""
         found, absent = find(contents, all_tags(contents))
         remedy = f"if this is the first of several parts that oc-mirror wrote, {JOIN}"

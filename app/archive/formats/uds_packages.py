@@ -3,7 +3,7 @@ packageManifestLayerDescriptor). Nothing but the content tells them from the oth
 
 from __future__ import annotations
 
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.errors import ArchiveError
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Manifest, media_type_of, parse_manifest, strict_json
 from app.oci.media_types import OCI_MANIFEST
@@ -16,7 +16,7 @@ def may_be_package(layer: Descriptor) -> bool:
     return layer.media_type == ZARF_FILE and TITLE not in layer.annotations and layer.size <= MAX_MANIFEST_BYTES
 
 
-def read_package(contents: Contents, layer: Descriptor) -> Manifest | None:
+def read_package(contents: ArchiveReader, layer: Descriptor) -> Manifest | None:
     """Return the manifest that `layer` is; None for anything else. Raises LimitExceeded."""
     extent = contents.extent(contents.place(layer.digest))
     if extent is None or extent.size != layer.size:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.archive.formats.docker_archive import read_manifest
 from app.archive.formats.reading.inner_hint import archives_within
-from app.archive.formats.reading.reader import Contents, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, enumerated
 from app.archive.tar.indexer import PROVENANCE
 from app.errors import UnknownFormat
 
@@ -15,7 +15,7 @@ _INNER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2",
 _MAX_NAME = 100  # characters of a name in a message; NKP has members of 64
 
 
-def refuse(contents: Contents, supported: Sequence[str]) -> UnknownFormat:
+def refuse(contents: ArchiveReader, supported: Sequence[str]) -> UnknownFormat:
     """The error for an archive that no format recognises."""
     roots = contents.index.roots
     found = f"its root holds {_enumerated(roots)}" if roots else "it is a tar without a single member"
@@ -30,14 +30,14 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= _MAX_NAME else name[:_MAX_NAME] + "…")
 
 
-def _hint(contents: Contents) -> str:
+def _hint(contents: ArchiveReader) -> str:
     roots = set(contents.index.roots)
     if roots == {PROVENANCE}:
         return "This is a signed text, as the provenance of a Helm chart; send it in one request with its chart"
     return _hint_of_layout(contents, roots) or _hint_of_manifest(contents) or _hint_of_members(contents, roots)
 
 
-def _hint_of_layout(contents: Contents, roots: set[str]) -> str:
+def _hint_of_layout(contents: ArchiveReader, roots: set[str]) -> str:
     if {"oci-layout", "index.json"} <= roots:
         return "oci-layout and index.json of an OCI image layout are files; here one of them is a directory"
     if "oci-layout" in roots:
@@ -47,7 +47,7 @@ def _hint_of_layout(contents: Contents, roots: set[str]) -> str:
     return ""
 
 
-def _hint_of_manifest(contents: Contents) -> str:
+def _hint_of_manifest(contents: ArchiveReader) -> str:
     value = read_manifest(contents)
     if value is None:
         return ""
@@ -56,7 +56,7 @@ def _hint_of_manifest(contents: Contents) -> str:
     return "Its manifest.json is not the list that docker save writes"
 
 
-def _hint_of_members(contents: Contents, roots: set[str]) -> str:
+def _hint_of_members(contents: ArchiveReader, roots: set[str]) -> str:
     if any(name.count("/") == 1 and name.endswith("/Chart.yaml") for name in contents.index.members):
         return "This holds a Helm chart that is not packaged; make a .tgz of it with `helm package`"
     if ".dockerenv" in roots or len(roots & _ROOT_FILE_SYSTEM) >= 4:
@@ -67,7 +67,7 @@ def _hint_of_members(contents: Contents, roots: set[str]) -> str:
     return _hint_of_archives(contents)
 
 
-def _hint_of_archives(contents: Contents) -> str:
+def _hint_of_archives(contents: ArchiveReader) -> str:
     images, charts = archives_within(contents)
     if images:
         return f"Images are in {_enumerated(images)}; take that out of the archive and push it"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive
 from app.errors import TruncatedArchive
 from app.oci import Descriptor
@@ -24,12 +24,12 @@ class ZarfPackage:
     name = "zarf"
     lists_content = True
 
-    def recognises(self, contents: Contents) -> bool:
+    def recognises(self, contents: ArchiveReader) -> bool:
         if contents.extent(PACKAGE) is None:
             return False
         return contents.extent(CHECKSUMS) is not None or contents.extent(f"{IMAGES}/{INDEX}") is not None
 
-    def read(self, contents: Contents) -> Archive:
+    def read(self, contents: ArchiveReader) -> Archive:
         images = contents.below(f"{IMAGES}/")
         if images.extent(MARKER) is None and images.extent(INDEX) is None:
             if not contents.index.ended:

@@ -45,7 +45,7 @@ class _Judge:
         return self._verdict
 
 
-class HeldChart:
+class HelmChartBuffer:
     """Holds what is received as long as it may be a chart."""
 
     def __init__(self, indexer: TarIndexer) -> None:

@@ -13,7 +13,7 @@ _NO_DELAY = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class QueueSchedule:
     """When a waiting job is to run: not before `not_before` (None: at once); then the highest `priority` first; within
     one priority the shares take turns, so that who sends a thousand jobs does not keep out who sends one; within a
     share first in, first out."""
@@ -29,7 +29,7 @@ class Turn:
         return delay if _NO_DELAY < delay <= LONGEST_DELAY else _NO_DELAY
 
 
-AT_ONCE = Turn()
+AT_ONCE = QueueSchedule()
 
 
 class JobQueue(Protocol):
@@ -40,7 +40,7 @@ class JobQueue(Protocol):
         """From now on call `run` with job ids. It handles its own errors; it is cancelled by `cancel` and `stop`."""
         ...
 
-    async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
+    async def put(self, job_id: str, turn: QueueSchedule = AT_ONCE) -> None:
         """An id that is waiting already is not taken twice: the newer turn counts. One that runs begins anew when that
         run has ended, as its turn says."""
         ...
@@ -54,4 +54,4 @@ class JobQueue(Protocol):
         ...
 
 
-__all__ = ["AT_ONCE", "LONGEST_DELAY", "JobQueue", "Run", "Turn"]
+__all__ = ["AT_ONCE", "LONGEST_DELAY", "JobQueue", "QueueSchedule", "Run"]

@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import Container
 from itertools import count
 
-from app.jobs.queue import Turn
+from app.jobs.queue import QueueSchedule
 
 Line = dict[str, None]  # ids in order, and quick to take out of
 
 
-class WaitingTurns:
+class FairQueue:
     """Of the shares of one priority the one with the fewest running jobs is next; of equals, the one that has waited
     longest since it was. Taking one of 100,000 that wait costs a step for each share, not for each job. Moments are
     seconds of a clock that never goes back."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, Turn] = {}
+        self._turns: dict[str, QueueSchedule] = {}
         self._due: dict[str, float] = {}  # of those that wait for their time
         self._lines: dict[int, dict[str, Line]] = {}  # priority -> share -> ids
         self._later: list[tuple[float, int, str]] = []
@@ -26,7 +26,7 @@ class WaitingTurns:
         self._running: dict[str, str] = {}  # id -> share
         self._served: dict[str, int] = {}  # share -> when one of it was last taken
 
-    def put(self, job_id: str, turn: Turn, due: float = 0.0) -> None:
+    def put(self, job_id: str, turn: QueueSchedule, due: float = 0.0) -> None:
         """`due`: when a turn that has a `not_before` comes."""
         if self._turns.get(job_id) == turn:
             return
@@ -94,10 +94,10 @@ class WaitingTurns:
     def _is_current(self, moment: float, _: int, job_id: str) -> bool:
         return self._due.get(job_id) == moment
 
-    def _line_up(self, job_id: str, turn: Turn) -> None:
+    def _line_up(self, job_id: str, turn: QueueSchedule) -> None:
         self._lines.setdefault(turn.priority, {}).setdefault(turn.share, {})[job_id] = None
 
-    def _forget_empty(self, turn: Turn) -> None:
+    def _forget_empty(self, turn: QueueSchedule) -> None:
         lines = self._lines[turn.priority]
         if not lines[turn.share]:
             del lines[turn.share]

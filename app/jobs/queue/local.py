@@ -10,8 +10,8 @@ from functools import partial
 import structlog
 
 from app.jobs.model import Clock, utc_now
-from app.jobs.queue import AT_ONCE, Run, Turn
-from app.jobs.queue.fair_queue import WaitingTurns
+from app.jobs.queue import AT_ONCE, QueueSchedule, Run
+from app.jobs.queue.fair_queue import FairQueue
 
 CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
 STOP_SECONDS = 5.0  # closing an upload session is one request
@@ -28,7 +28,7 @@ class LocalJobQueue:
         self._max_running = max_running
         self._max_places = max_running + (max_running > 1)  # who asks for one at a time gets one at a time
         self._clock, self._elapsed = clock, elapsed
-        self._waiting = WaitingTurns()
+        self._waiting = FairQueue()
         self._running: dict[str, asyncio.Future[None]] = {}
         self._run: Run | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -37,7 +37,7 @@ class LocalJobQueue:
         self._run = run
         self._fill()
 
-    async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
+    async def put(self, job_id: str, turn: QueueSchedule = AT_ONCE) -> None:
         self._waiting.put(job_id, turn, self._elapsed() + turn.delay(self._clock()).total_seconds())
         self._fill()
 

@@ -20,12 +20,12 @@ import asyncpg  # type: ignore[import-untyped]
 import structlog
 
 from app.errors import Unavailable
-from app.jobs.queue import AT_ONCE, Run, Turn
+from app.jobs.queue import AT_ONCE, QueueSchedule, Run
 from app.jobs.queue.pgqueuer_rows import (
     ANYWHERE,
     QUEUE_CHANNEL,
-    Row,
-    Rows,
+    QueueRow,
+    QueueTable,
     accepted_by,
     cancelled_rows,
     entrypoint_of,
@@ -66,11 +66,11 @@ class Replica:
 class PgQueuerJobQueue:
     """At most `max_running` jobs at a time in this process. Made by `open`."""
 
-    def __init__(self, dsn: str, rows: Rows, replica: Replica, max_running: int) -> None:
+    def __init__(self, dsn: str, rows: QueueTable, replica: Replica, max_running: int) -> None:
         self._dsn, self._rows, self._replica, self._max_running = dsn, rows, replica, max_running
         places = dict.fromkeys((ANYWHERE, entrypoint_of(replica.place), entrypoint_of(replica.storage)))
         self._entrypoints = (*places, accepted_by(replica.home))
-        self._running: dict[str, tuple[Row, asyncio.Future[None]]] = {}
+        self._running: dict[str, tuple[QueueRow, asyncio.Future[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._run: Run | None = None
         self._work: asyncio.Task[None] | None = None
@@ -94,7 +94,9 @@ class PgQueuerJobQueue:
         except BROKEN as error:
             raise Unavailable(f"the queue in the database cannot be used: {error}; try again") from error
         try:
-            yield cls(dsn, Rows(pool, replica.id, timedelta(seconds=replica.timeout_seconds)), replica, max_running)
+            yield cls(
+                dsn, QueueTable(pool, replica.id, timedelta(seconds=replica.timeout_seconds)), replica, max_running
+            )
         finally:
             await pool.close()
 
@@ -102,7 +104,7 @@ class PgQueuerJobQueue:
         self._run = run
         self._work = asyncio.create_task(self._keep_working())
 
-    async def put(self, job_id: str, turn: Turn = AT_ONCE) -> None:
+    async def put(self, job_id: str, turn: QueueSchedule = AT_ONCE) -> None:
         try:
             await self._rows.put(job_id, turn, running=job_id in self._running)
         except BROKEN as error:
@@ -220,7 +222,7 @@ class PgQueuerJobQueue:
                 self._running[row.job_id] = (row, task)
                 task.add_done_callback(partial(self._free, row))
 
-    async def _is_for_us(self, row: Row) -> bool:
+    async def _is_for_us(self, row: QueueRow) -> bool:
         """Else it is passed on."""
         known = await self._rows.place_and_home(row.job_id)
         if known is None:
@@ -235,7 +237,7 @@ class PgQueuerJobQueue:
             return False
         return True
 
-    def _free(self, row: Row, task: asyncio.Future[None]) -> None:
+    def _free(self, row: QueueRow, task: asyncio.Future[None]) -> None:
         del self._running[row.job_id]
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -247,7 +249,7 @@ class PgQueuerJobQueue:
             ending.add_done_callback(self._ending.discard)
         self._wake.set()
 
-    async def _finish(self, row: Row) -> None:
+    async def _finish(self, row: QueueRow) -> None:
         try:
             await self._rows.finish(row)
         except BROKEN as error:

@@ -22,7 +22,7 @@ from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import JobId, QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 
-from app.jobs.queue import LONGEST_DELAY, Turn
+from app.jobs.queue import LONGEST_DELAY, QueueSchedule
 from app.jobs.store.engine import SESSION
 
 TABLE = "tarmac_pgqueuer"
@@ -33,7 +33,7 @@ _TURN = 0x7461726D6171  # of PostgreSQL's advisory locks: replicas that start at
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QueueRow:
     id: int
     job_id: str
 
@@ -70,7 +70,7 @@ async def install(dsn: str, seconds: float) -> None:
         await connection.close()
 
 
-class Rows:
+class QueueTable:
     """`replica`: who takes rows. A row is stale, and anybody's, when its heartbeat is older than `timeout`."""
 
     def __init__(self, pool: Any, replica: UUID, timeout: timedelta) -> None:
@@ -83,12 +83,12 @@ class Rows:
             QuerySchedulerBuilder(settings),
         )
 
-    async def take(self, entrypoints: Collection[str]) -> Row | None:
+    async def take(self, entrypoints: Collection[str]) -> QueueRow | None:
         wanted = {QueueEntrypoint(each): EntrypointExecutionParameter(concurrency_limit=0) for each in entrypoints}
         taken = await self._queries.dequeue(1, wanted, self._replica, None, self._timeout)
-        return Row(taken[0].id, (taken[0].payload or b"").decode()) if taken else None
+        return QueueRow(taken[0].id, (taken[0].payload or b"").decode()) if taken else None
 
-    async def put(self, job_id: str, turn: Turn, running: bool) -> None:
+    async def put(self, job_id: str, turn: QueueSchedule, running: bool) -> None:
         """`running`: here, at this moment."""
         delay = turn.delay(datetime.now(UTC))
         place = await self._pool.fetchval("SELECT place FROM jobs WHERE id = $1", job_id)
@@ -106,7 +106,7 @@ class Rows:
             if entered[0] is not None or await self._put_again(job_id, priority, delay, running):
                 return
 
-    async def _ahead(self, job_id: str, turn: Turn) -> int:
+    async def _ahead(self, job_id: str, turn: QueueSchedule) -> int:
         """How many of its share are in the line already: the second of one comes after the first of every other."""
         counted = await self._pool.fetchval(
             "SELECT count(*) FROM tarmac_pgqueuer WHERE headers->>'share' = $1 AND dedupe_key <> $2", turn.share, job_id
@@ -148,7 +148,7 @@ class Rows:
         )
         return frozenset(each["id"] for each in kept)
 
-    async def finish(self, row: Row) -> None:
+    async def finish(self, row: QueueRow) -> None:
         """Its run has ended; where it was put in again meanwhile, it waits."""
         gone = "DELETE FROM tarmac_pgqueuer WHERE id = $1 AND queue_manager_id = $2 AND NOT headers ? 'again'"
         if await self._pool.execute(gone, row.id, self._replica) == "DELETE 0":
@@ -160,7 +160,7 @@ class Rows:
                 self._replica,
             )
 
-    async def pass_on(self, row: Row, entrypoint: str) -> None:
+    async def pass_on(self, row: QueueRow, entrypoint: str) -> None:
         """For another replica: of those that take `entrypoint`."""
         await self._pool.execute(
             """UPDATE tarmac_pgqueuer SET status = 'queued', queue_manager_id = NULL, updated = now(),
@@ -215,7 +215,7 @@ class Rows:
         """Whoever has it: the next beat tells them."""
         await self._pool.execute("DELETE FROM tarmac_pgqueuer WHERE id = $1", row_id)
 
-    async def without_row(self, most: int) -> tuple[tuple[str, Turn], ...]:
+    async def without_row(self, most: int) -> tuple[tuple[str, QueueSchedule], ...]:
         """Jobs to be run that are not in the queue: whoever was to put them in died before."""
         found = await self._pool.fetch(
             """SELECT jobs.id, document->>'priority' AS priority, document->>'share' AS share,
@@ -262,6 +262,6 @@ def cancelled_rows(payload: str) -> frozenset[int]:
     return frozenset(each for each in ids or () if isinstance(each, int))
 
 
-def _turn(found: Any) -> Turn:
+def _turn(found: Any) -> QueueSchedule:
     later = datetime.fromisoformat(found["later"]) if found["later"] else None
-    return Turn(later, int(found["priority"] or 0), found["share"] or "")
+    return QueueSchedule(later, int(found["priority"] or 0), found["share"] or "")

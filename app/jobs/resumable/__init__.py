@@ -11,37 +11,37 @@ sweeping   what is over, or too old, goes
 """
 
 from app.jobs.resumable.append import HASHES
-from app.jobs.resumable.lock import TurnTaken
-from app.jobs.resumable.model import EMPTY_LIFETIME, LIFETIME, Proof, UploadState
+from app.jobs.resumable.lock import UploadLocked
+from app.jobs.resumable.model import EMPTY_LIFETIME, LIFETIME, UploadChecksum, UploadState
 from app.jobs.resumable.requests import (
-    Appended,
+    AppendRequest,
+    AppendResult,
     LengthMismatch,
     NewUpload,
     OffsetMismatch,
-    Patch,
-    ProofMismatch,
-    Shown,
-    UploadEnded,
+    UploadAlreadyComplete,
+    UploadChecksumMismatch,
+    UploadStatus,
 )
 from app.jobs.resumable.service import ResumableUploads, resumable_uploads
-from app.jobs.resumable.table import Uploads
+from app.jobs.resumable.table import UploadTable
 
 __all__ = [
     "EMPTY_LIFETIME",
     "HASHES",
     "LIFETIME",
-    "Appended",
+    "AppendRequest",
+    "AppendResult",
     "LengthMismatch",
     "NewUpload",
     "OffsetMismatch",
-    "Patch",
-    "Proof",
-    "ProofMismatch",
     "ResumableUploads",
-    "Shown",
-    "TurnTaken",
-    "UploadEnded",
+    "UploadAlreadyComplete",
+    "UploadChecksum",
+    "UploadChecksumMismatch",
+    "UploadLocked",
     "UploadState",
-    "Uploads",
+    "UploadStatus",
+    "UploadTable",
     "resumable_uploads",
 ]

@@ -9,37 +9,37 @@ from functools import partial
 
 from app.jobs.model import JobState
 from app.jobs.registries import pick_registry
-from app.jobs.resumable.indexer import Tally
-from app.jobs.resumable.model import Proof
-from app.jobs.resumable.progress import Teller
-from app.jobs.resumable.requests import Patch, ProofMismatch
-from app.jobs.resumable.table import ArrivingUpload, Uploads
-from app.jobs.runtime import Workshop
-from app.jobs.uploads.early_pushes import Arriving
+from app.jobs.resumable.indexer import StreamingIndexer
+from app.jobs.resumable.model import UploadChecksum
+from app.jobs.resumable.progress import UploadProgressReporter
+from app.jobs.resumable.requests import AppendRequest, UploadChecksumMismatch
+from app.jobs.resumable.table import ActiveUpload, UploadTable
+from app.jobs.runtime import JobRuntime
+from app.jobs.uploads.early_pushes import PartialArchive
 from app.push.early.early_push import EarlyPush, heard
 from app.spool.batches import BATCHES
-from app.spool.upload_files import Appending
+from app.spool.upload_files import AppendFile
 from app.threads import hash_in_thread, hashing
 
 HASHES = ("sha1", "sha256", "sha512", "md5")  # the first is what tus asks every server for
 
 
-class Receiver:
-    def __init__(self, workshop: Workshop, uploads: Uploads) -> None:
+class UploadAppender:
+    def __init__(self, workshop: JobRuntime, uploads: UploadTable) -> None:
         self._workshop, self._uploads = workshop, uploads
         self._files = uploads.files
 
     async def receive(
-        self, upload: ArrivingUpload, patch: Patch, chunks: AsyncIterable[bytes], check: Callable[[int], None]
+        self, upload: ActiveUpload, patch: AppendRequest, chunks: AsyncIterable[bytes], check: Callable[[int], None]
     ) -> int:
         """The offset after all of it, durable. `check` is given the length that bytes would make, and raises where that
         is too much. Raises ProofMismatch, what `chunks` raises, and what `Receiving.pump` does."""
         if patch.proof is not None:
             await self._uploads.change(upload, trusted=patch.offset)
         file = await asyncio.to_thread(self._files.writing, upload.state.id)
-        teller = Teller(self._workshop, upload.state, asyncio.get_running_loop())
+        teller = UploadProgressReporter(self._workshop, upload.state, asyncio.get_running_loop())
         tally = None if upload.state.is_part else upload.tally
-        receiving = Receiving(file, tally, partial(self._take_room, upload), teller)
+        receiving = AppendStream(file, tally, partial(self._take_room, upload), teller)
         receiving.ask_for(patch.proof)
         told = False
         try:
@@ -47,7 +47,7 @@ class Receiver:
             await receiving.pump(heard(chunks, upload.tally, early), lambda count: check(patch.offset + count))
             told = receiving.proven
             if not told:
-                raise ProofMismatch("the bytes of this request do not have its checksum; send them again")
+                raise UploadChecksumMismatch("the bytes of this request do not have its checksum; send them again")
         finally:
             if not told and patch.proof is not None:
                 await self._take_back(upload, file, patch.offset)
@@ -66,12 +66,12 @@ class Receiver:
             await self._workshop.early.drop(upload.state.job)
             upload.early = None
 
-    def _take_room(self, upload: ArrivingUpload, size: int) -> None:
+    def _take_room(self, upload: ActiveUpload, size: int) -> None:
         """Raises SpoolFull, QuotaExceeded."""
         self._workshop.spool.room_for(size)
         self._workshop.stored.grow(upload.state.submitter, upload.state.id, size)
 
-    async def _early(self, upload: ArrivingUpload, offset: int) -> EarlyPush | None:
+    async def _early(self, upload: ActiveUpload, offset: int) -> EarlyPush | None:
         """Begun with the first byte; not where the archive is to be looked at first."""
         state, workshop = upload.state, self._workshop
         begins = offset == 0 and upload.early is None
@@ -79,29 +79,33 @@ class Receiver:
             job = await workshop.ledger.get(state.job)
             registry = pick_registry(workshop.registries, job.registry)
             if job.state is JobState.RECEIVING:  # else nobody would end it
-                arriving = Arriving(0, partial(self._files.peek, state.id))
+                arriving = PartialArchive(0, partial(self._files.peek, state.id))
                 upload.early = workshop.early.begin(job, job.options, registry, arriving)
         return upload.early
 
-    async def _take_back(self, upload: ArrivingUpload, file: Appending, offset: int) -> None:
+    async def _take_back(self, upload: ActiveUpload, file: AppendFile, offset: int) -> None:
         """What came from `offset` on, and with it all that was made of it."""
         await self._workshop.early.drop(upload.state.job)
-        upload.early, upload.tally = None, Tally(self._workshop.limits)
+        upload.early, upload.tally = None, StreamingIndexer(self._workshop.limits)
         await asyncio.to_thread(file.cut, offset)
 
 
-class Receiving:
+class AppendStream:
     """`count`: bytes taken from the client. `take_room` is given the size of every batch before it is written, and
     raises SpoolFull, QuotaExceeded; `told` is given `count` after it."""
 
     def __init__(
-        self, file: Appending, tally: Tally | None, take_room: Callable[[int], None], told: Callable[[int], None]
+        self,
+        file: AppendFile,
+        tally: StreamingIndexer | None,
+        take_room: Callable[[int], None],
+        told: Callable[[int], None],
     ) -> None:
         self.count = 0
         self._file, self._tally, self._take_room, self._told = file, tally, take_room, told
-        self._proof: Proof | None = None
+        self._proof: UploadChecksum | None = None
 
-    def ask_for(self, proof: Proof | None) -> None:
+    def ask_for(self, proof: UploadChecksum | None) -> None:
         """These bytes must have it; `proven` says whether they do."""
         self._proof = proof
         self._hash = None if proof is None else hashlib.new(proof.algorithm, usedforsecurity=False)

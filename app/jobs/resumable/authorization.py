@@ -8,16 +8,16 @@ from dataclasses import replace
 
 from app.auth.model import STORED_PER_JOB, Caller, is_too_many
 from app.errors import Busy, NotFound, QuotaExceeded, TarmacError
-from app.jobs.authorization import HeldJobs, bounded
+from app.jobs.authorization import AuthorizedJobs, bounded
 from app.jobs.model import Job
 from app.jobs.request import JobRequest
 from app.jobs.resumable.model import UploadState
-from app.jobs.resumable.requests import Appended, NewUpload, Patch, Shown
+from app.jobs.resumable.requests import AppendRequest, AppendResult, NewUpload, UploadStatus
 from app.jobs.resumable.service import MAX_UPLOADS, ResumableUploads
 
 
-class HeldUploads(ResumableUploads):
-    def __init__(self, uploads: ResumableUploads, caller: Caller, jobs: HeldJobs) -> None:
+class AuthorizedUploads(ResumableUploads):
+    def __init__(self, uploads: ResumableUploads, caller: Caller, jobs: AuthorizedJobs) -> None:
         vars(self).update(vars(uploads))
         self._caller, self._held = caller, jobs
         self._service = jobs
@@ -33,7 +33,7 @@ class HeldUploads(ResumableUploads):
         async with self._held.admitted():
             return await super()._begin(replace(new, submitter=self._caller.submitter))
 
-    async def append(self, upload_id: str, patch: Patch, chunks: AsyncIterable[bytes]) -> Appended:
+    async def append(self, upload_id: str, patch: AppendRequest, chunks: AsyncIterable[bytes]) -> AppendResult:
         self._own(upload_id)
         await self._held.check_stored(0)
         return await super().append(upload_id, patch, chunks)
@@ -48,7 +48,7 @@ class HeldUploads(ResumableUploads):
             self._own(part)
         return await super().concatenate(new, parts)
 
-    async def show(self, upload_id: str) -> Shown:
+    async def show(self, upload_id: str) -> UploadStatus:
         self._own(upload_id)
         return await super().show(upload_id)
 
@@ -81,4 +81,4 @@ class HeldUploads(ResumableUploads):
             raise NotFound("there is no such upload; it may have ended, been cancelled, or be too old")
 
 
-__all__ = ["HeldUploads"]
+__all__ = ["AuthorizedUploads"]

@@ -11,17 +11,17 @@ from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
 from app.jobs.model import Job, JobArchive, JobState
 from app.jobs.resumable.model import EMPTY_LIFETIME, LIFETIME, UploadState
 from app.jobs.resumable.progress import archive_of
-from app.jobs.resumable.table import ArrivingUpload, Uploads
+from app.jobs.resumable.table import ActiveUpload, UploadTable
 from app.jobs.retention.idle import Idle
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 
 SWEEP_SECONDS = 60.0
 
 _log = structlog.get_logger(__name__)
 
 
-class Sweeper:
-    def __init__(self, workshop: Workshop, uploads: Uploads) -> None:
+class UploadExpirer:
+    def __init__(self, workshop: JobRuntime, uploads: UploadTable) -> None:
         self._workshop, self._uploads = workshop, uploads
         self._idle = Idle(workshop.elapsed)
         self._woken = asyncio.Event()
@@ -61,7 +61,7 @@ class Sweeper:
             if await self._state_of(job_id) in (JobState.QUEUED, JobState.RUNNING):
                 raise Conflict(f"job {job_id} still reads the archive of this upload; cancel it first, or wait")
 
-    async def _is_over(self, upload: ArrivingUpload, now: datetime) -> bool:
+    async def _is_over(self, upload: ActiveUpload, now: datetime) -> bool:
         state = upload.state
         job = await self._state_of(state.job) if state.job else JobState.RECEIVING
         if not state.complete and job is not JobState.RECEIVING:

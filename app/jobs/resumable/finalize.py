@@ -10,15 +10,15 @@ from functools import partial
 import structlog
 
 from app.archive import TarIndex
-from app.archive.ingest import Intake, sniff_file
+from app.archive.ingest import IngestStream, sniff_file
 from app.archive.model import Compression
 from app.errors import Internal, NotFound, TarmacError
 from app.jobs.model import Job, JobArchive, JobState
 from app.jobs.request import JobRequest
 from app.jobs.resumable.model import UploadState
 from app.jobs.resumable.progress import archive_of
-from app.jobs.resumable.table import ArrivingUpload, Uploads
-from app.jobs.runtime import Workshop
+from app.jobs.resumable.table import ActiveUpload, UploadTable
+from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
 from app.jobs.sources.server_archives import Refused, chunks_of, compare_checksum, unwrap
 from app.spool import OpenFile, SpooledFile
@@ -29,19 +29,19 @@ ANSWER_SECONDS = 20.0  # proxies give up at 60; whoever is not told by then find
 _log = structlog.get_logger(__name__)
 
 
-class Settler:
+class UploadFinalizer:
     """Its tasks end with `stop`; what they did not come to is begun again at the next start."""
 
-    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
+    def __init__(self, workshop: JobRuntime, service: JobService, uploads: UploadTable) -> None:
         self._workshop, self._service, self._uploads = workshop, service, uploads
         self._files = uploads.files
         self._tasks: dict[str, asyncio.Task[TarmacError | None]] = {}
 
-    def begin(self, upload: ArrivingUpload) -> None:
+    def begin(self, upload: ActiveUpload) -> None:
         if upload.state.id not in self._tasks:
             self._tasks[upload.state.id] = asyncio.create_task(self._settle(upload))
 
-    async def outcome(self, upload: ArrivingUpload) -> TarmacError | None:
+    async def outcome(self, upload: ActiveUpload) -> TarmacError | None:
         """What is wrong with the archive, as far as it is known within ANSWER_SECONDS."""
         task = self._tasks.get(upload.state.id)
         if task is None:
@@ -59,7 +59,7 @@ class Settler:
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    async def give_up(self, upload: ArrivingUpload, error: TarmacError) -> None:
+    async def give_up(self, upload: ActiveUpload, error: TarmacError) -> None:
         """The job has failed with `error`, and the upload goes."""
         size = await asyncio.to_thread(self._files.offset, upload.state.id)
         self._show(upload.state, archive_of(upload.state, size or 0))
@@ -68,7 +68,7 @@ class Settler:
         await self._fail(upload.state, error)
         await self._uploads.drop(upload.state.id)
 
-    async def _settle(self, upload: ArrivingUpload) -> TarmacError | None:
+    async def _settle(self, upload: ActiveUpload) -> TarmacError | None:
         state = upload.state
         try:
             job = await self._workshop.ledger.get(state.job)
@@ -89,7 +89,7 @@ class Settler:
             upload.tally.let_go()
             await self._uploads.count(upload)
 
-    async def _queue(self, job: Job, upload: ArrivingUpload) -> None:
+    async def _queue(self, job: Job, upload: ActiveUpload) -> None:
         state = upload.state
         taken = self._service.take_up(job)
         try:
@@ -117,7 +117,7 @@ class Settler:
         present = await self._workshop.ledger.change(job.id, queued)
         await self._workshop.queue.put(present.id, present.turn)
 
-    async def _archive(self, job: Job, upload: ArrivingUpload) -> tuple[JobArchive, TarIndex]:
+    async def _archive(self, job: Job, upload: ActiveUpload) -> tuple[JobArchive, TarIndex]:
         """The plain tar of it where it is to lie, hashed and indexed."""
         state, spooled_as = upload.state, f"{job.id}-0"
         size = await asyncio.to_thread(self._files.offset, state.id)
@@ -138,7 +138,7 @@ class Settler:
         archive = replace(archive_of(state, intake.received), file=file)
         return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
 
-    def _note_digest(self, state: UploadState, intake: Intake) -> None:
+    def _note_digest(self, state: UploadState, intake: IngestStream) -> None:
         """Keep the digest of an archive that was refused, if all of it was read."""
         if intake.received == state.length:
             self._show(state, replace(archive_of(state, intake.received), digest=intake.digest))
@@ -146,7 +146,7 @@ class Settler:
     def _show(self, state: UploadState, archive: JobArchive) -> None:
         self._workshop.ledger.show(state.job, lambda job: job.but(archives=(archive,)))
 
-    async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[Intake, SpooledFile]:
+    async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[IngestStream, SpooledFile]:
         """From its beginning: a plain tar to hash and index it, another to decompress it into the spool."""
         refused = partial(self._note_digest, state)
         moved = await asyncio.to_thread(self._files.settled, state.id, spooled_as)
@@ -164,8 +164,8 @@ class Settler:
             source.close()
         return intake, moved if moved and is_moved else await self._move(state, spooled_as)
 
-    async def _read(self, source: OpenFile, refused: Refused) -> Intake:
-        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes)
+    async def _read(self, source: OpenFile, refused: Refused) -> IngestStream:
+        intake = IngestStream(self._workshop.limits, self._workshop.max_archive_bytes)
         try:
             async for chunk in chunks_of(source):
                 await hash_in_thread(_drain, intake.feed, chunk)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from app.archive import Limits
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.ingest import Intake
+from app.archive.ingest import IngestStream
 from app.archive.model import Compression
 from app.archive.tar.index import Member
 
 
-class Tally:
+class StreamingIndexer:
     """`count` bytes have been through it, from the first one on. A wrapped archive is read again at its end, when it is
     unwrapped into the spool. What is no tar is refused at its first header. Blocks; raises what Intake raises."""
 
@@ -17,7 +17,7 @@ class Tally:
         self.count = 0
         self._limits = limits
         self._head = b""
-        self._intake: Intake | None = None
+        self._intake: IngestStream | None = None
         self._sniffed = False
 
     def feed(self, offset: int, chunk: bytes) -> None:
@@ -32,7 +32,7 @@ class Tally:
                 return
             chunk, self._sniffed = self._head, True
             if sniff(chunk) is Compression.NONE:
-                self._intake = Intake(self._limits)
+                self._intake = IngestStream(self._limits)
             self._head = b""
         if self._intake is not None:
             for _ in self._intake.feed(chunk):
@@ -48,15 +48,15 @@ class Tally:
         self.count, self._head, self._intake = -1, b"", None
 
     def files_from(self, number: int) -> list[Member]:
-        """As `Intake` has it; none of a wrapped archive."""
+        """As `IngestStream` has it; none of a wrapped archive."""
         return [] if self._intake is None else self._intake.files_from(number)
 
     @property
-    def intake(self) -> Intake | None:
+    def intake(self) -> IngestStream | None:
         """What a plain tar goes through."""
         return self._intake
 
-    def finish(self, size: int) -> Intake | None:
+    def finish(self, size: int) -> IngestStream | None:
         """With digest and index, where all `size` bytes of a plain tar went through. Raises what Intake raises."""
         if self._intake is None or self.count != size:
             return None

@@ -12,11 +12,11 @@ from app.errors import Conflict
 TAKEOVER_SECONDS = 20.0  # one write of 1 MiB and a sync to the disk, when it is very busy
 
 
-class TurnTaken(Conflict):
+class UploadLocked(Conflict):
     """Another request writes to this upload."""
 
 
-class Turns:
+class UploadLock:
     """Of one upload."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Turns:
             async with asyncio.timeout(TAKEOVER_SECONDS):
                 await self._lock.acquire()
         except TimeoutError:
-            raise TurnTaken("another request still writes to this upload; ask for its offset and go on") from None
+            raise UploadLocked("another request still writes to this upload; ask for its offset and go on") from None
         try:
             if mine != self._newest:
                 raise _overtaken()
@@ -69,5 +69,5 @@ class Turns:
             scope.reschedule(asyncio.get_running_loop().time())
 
 
-def _overtaken() -> TurnTaken:
-    return TurnTaken("a newer request has taken over this upload, or it was cancelled; ask for its offset")
+def _overtaken() -> UploadLocked:
+    return UploadLocked("a newer request has taken over this upload, or it was cancelled; ask for its offset")

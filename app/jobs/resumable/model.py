@@ -13,7 +13,7 @@ LIFETIME = timedelta(hours=24)  # from the last byte; whoever carries a disk acr
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class UploadChecksum:
     """What the bytes of one request must have: the name of an algorithm of hashlib, and the digest."""
 
     algorithm: str

@@ -9,14 +9,14 @@ from datetime import datetime
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.resumable.model import UploadState
 from app.jobs.resumable.requests import NewUpload
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.push import received
 
 
-class Teller:
+class UploadProgressReporter:
     """Tells the job how far its upload is; called in the thread that writes."""
 
-    def __init__(self, workshop: Workshop, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, workshop: JobRuntime, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
         self._workshop, self._state, self._loop = workshop, state, loop
 
     def __call__(self, offset: int) -> None:

@@ -9,7 +9,7 @@ from app.auth.model import NOBODY, Submitter
 from app.errors import ChecksumMismatch, Conflict, InvalidRequest, TarmacError
 from app.jobs.model import Job
 from app.jobs.request import JobRequest
-from app.jobs.resumable.model import Proof, UploadState
+from app.jobs.resumable.model import UploadChecksum, UploadState
 
 
 class OffsetMismatch(Conflict):
@@ -24,11 +24,11 @@ class LengthMismatch(InvalidRequest):
     """More bytes than were announced, or another length than before."""
 
 
-class ProofMismatch(ChecksumMismatch):
+class UploadChecksumMismatch(ChecksumMismatch):
     """The bytes of this request are not those that its checksum is of; they were left out."""
 
 
-class UploadEnded(Conflict):
+class UploadAlreadyComplete(Conflict):
     """Nothing can be appended to an upload that is complete."""
 
 
@@ -49,18 +49,18 @@ class NewUpload:
 
 
 @dataclass(frozen=True, slots=True)
-class Patch:
+class AppendRequest:
     """`size`: of the body, where it is known. `completes`: the last byte is in it; None: as the length says."""
 
     offset: int
     size: int | None = None
     length: int | None = None
     completes: bool | None = None
-    proof: Proof | None = None
+    proof: UploadChecksum | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class UploadStatus:
     """`job`: as it is now; None for a part of a concatenation, or where it was deleted."""
 
     state: UploadState
@@ -70,8 +70,8 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class AppendResult:
     """`fault`: what was found wrong with the archive when it was complete."""
 
-    shown: Shown
+    shown: UploadStatus
     fault: TarmacError | None = None

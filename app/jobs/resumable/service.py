@@ -24,22 +24,22 @@ from app.errors import (
 from app.jobs.model import Job, JobState
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
-from app.jobs.resumable.append import Receiver
-from app.jobs.resumable.expiry import Sweeper
-from app.jobs.resumable.finalize import Settler
+from app.jobs.resumable.append import UploadAppender
+from app.jobs.resumable.expiry import UploadExpirer
+from app.jobs.resumable.finalize import UploadFinalizer
 from app.jobs.resumable.model import EMPTY_LIFETIME, LIFETIME, UploadState, new_id
 from app.jobs.resumable.progress import new_job
 from app.jobs.resumable.requests import (
-    Appended,
+    AppendRequest,
+    AppendResult,
     LengthMismatch,
     NewUpload,
     OffsetMismatch,
-    Patch,
-    Shown,
-    UploadEnded,
+    UploadAlreadyComplete,
+    UploadStatus,
 )
-from app.jobs.resumable.table import ArrivingUpload, Uploads
-from app.jobs.runtime import Workshop
+from app.jobs.resumable.table import ActiveUpload, UploadTable
+from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
 
 MAX_UPLOADS = 1_000  # at once; each is a file, and a row among the jobs
@@ -52,12 +52,12 @@ _log = structlog.get_logger(__name__)
 class ResumableUploads:
     """An unknown upload: NotFound. Concurrent calls are fine; of two for one upload the newer goes first."""
 
-    def __init__(self, workshop: Workshop, service: JobService, uploads: Uploads) -> None:
+    def __init__(self, workshop: JobRuntime, service: JobService, uploads: UploadTable) -> None:
         self._workshop, self._service, self._uploads = workshop, service, uploads
         self._files = uploads.files
-        self._settler = Settler(workshop, service, uploads)
-        self._receiver = Receiver(workshop, uploads)
-        self.sweeper = Sweeper(workshop, uploads)
+        self._settler = UploadFinalizer(workshop, service, uploads)
+        self._receiver = UploadAppender(workshop, uploads)
+        self.sweeper = UploadExpirer(workshop, uploads)
 
     async def resume(self) -> None:
         """After a start: what was complete before it becomes a job, cancelling works again."""
@@ -110,7 +110,7 @@ class ResumableUploads:
         await self._complete_by_length(upload)
         return upload.state
 
-    async def append(self, upload_id: str, patch: Patch, chunks: AsyncIterable[bytes]) -> Appended:
+    async def append(self, upload_id: str, patch: AppendRequest, chunks: AsyncIterable[bytes]) -> AppendResult:
         """What came before anything broke stays. Raises OffsetMismatch, LengthMismatch, ProofMismatch, UploadEnded,
         TurnTaken, TooLarge, SpoolFull, ArchiveError (then the upload has ended), what `chunks` raises."""
         upload = self._uploads.find(upload_id)
@@ -170,7 +170,7 @@ class ResumableUploads:
             await self._uploads.drop(part)
         return upload.state
 
-    async def show(self, upload_id: str) -> Shown:
+    async def show(self, upload_id: str) -> UploadStatus:
         """The offset told is durable, and holds: a request that still writes ends first."""
         upload = self._uploads.find(upload_id)
         async with upload.turns.take():
@@ -206,16 +206,16 @@ class ResumableUploads:
             await self._uploads.change(upload, pushes=(*upload.state.pushes, pushed.id))
             return pushed
 
-    async def _check(self, upload: ArrivingUpload, patch: Patch) -> int:
+    async def _check(self, upload: ActiveUpload, patch: AppendRequest) -> int:
         await self._check_job(upload)
         offset = await asyncio.to_thread(self._files.offset, upload.state.id)
         if upload.state.complete or offset is None:
-            raise UploadEnded("the upload is complete; nothing can be appended to it")
+            raise UploadAlreadyComplete("the upload is complete; nothing can be appended to it")
         if patch.offset != offset:
             raise OffsetMismatch(offset, patch.offset)
         return offset
 
-    async def _check_job(self, upload: ArrivingUpload) -> None:
+    async def _check_job(self, upload: ActiveUpload) -> None:
         if upload.state.complete or upload.state.is_part:
             return
         job = await self._job_of(upload.state)
@@ -223,7 +223,7 @@ class ResumableUploads:
             self.sweeper.wake()
             raise NotFound("the upload has ended: its job was cancelled, or has failed")
 
-    async def _learn_length(self, upload: ArrivingUpload, patch: Patch, offset: int) -> None:
+    async def _learn_length(self, upload: ActiveUpload, patch: AppendRequest, offset: int) -> None:
         length = patch.length
         if patch.completes and patch.size is not None:
             if length not in (None, offset + patch.size):
@@ -245,7 +245,7 @@ class ResumableUploads:
         if announced is not None and length is not None and length > announced:
             raise LengthMismatch(f"more bytes came than the {announced} that were announced; the rest was left out")
 
-    async def _complete_by_length(self, upload: ArrivingUpload) -> None:
+    async def _complete_by_length(self, upload: ActiveUpload) -> None:
         """All bytes are here, and the client need not say so once more: it would take the upload for complete."""
         state = upload.state
         if state.complete or state.explicit or state.length is None:
@@ -253,23 +253,23 @@ class ResumableUploads:
         if await asyncio.to_thread(self._files.offset, state.id) == state.length:
             await self._complete(upload, state.length)
 
-    async def _complete(self, upload: ArrivingUpload, length: int) -> None:
+    async def _complete(self, upload: ActiveUpload, length: int) -> None:
         await self._uploads.change(upload, complete=True, length=length)
         if upload.early is not None:
             upload.early.end()
         if not upload.state.is_part:
             self._settler.begin(upload)
 
-    async def _appended(self, upload: ArrivingUpload) -> Appended:
+    async def _appended(self, upload: ActiveUpload) -> AppendResult:
         fault = await self._settler.outcome(upload) if upload.state.complete else None
-        return Appended(await self._shown(upload), fault)
+        return AppendResult(await self._shown(upload), fault)
 
-    async def _shown(self, upload: ArrivingUpload) -> Shown:
+    async def _shown(self, upload: ActiveUpload) -> UploadStatus:
         state = upload.state
         offset = state.length if state.complete else await asyncio.to_thread(self._files.offset, state.id)
         touched = await asyncio.to_thread(self._files.touched_at, state.id)
         expires_at = datetime.fromtimestamp(touched, UTC) + (LIFETIME if offset else EMPTY_LIFETIME)
-        return Shown(state, offset or 0, expires_at, await self._job_of(state))
+        return UploadStatus(state, offset or 0, expires_at, await self._job_of(state))
 
     async def _offset(self, upload_id: str) -> int:
         return await asyncio.to_thread(self._files.offset, upload_id) or 0
@@ -280,7 +280,7 @@ class ResumableUploads:
         except NotFound:
             return None
 
-    def _listen(self, upload: ArrivingUpload) -> None:
+    def _listen(self, upload: ActiveUpload) -> None:
         def stop() -> None:
             upload.turns.interrupt()
             self.sweeper.wake()
@@ -296,7 +296,7 @@ def _not_joined(error: BaseException) -> TarmacError:
 
 @asynccontextmanager
 async def resumable_uploads(
-    workshop: Workshop, service: JobService, uploads: Uploads
+    workshop: JobRuntime, service: JobService, uploads: UploadTable
 ) -> AsyncIterator[ResumableUploads]:
     """`uploads` were loaded before the service began to work."""
     resumable = ResumableUploads(workshop, service, uploads)

@@ -11,36 +11,36 @@ import structlog
 
 from app.archive import Limits
 from app.errors import NotFound
-from app.jobs.resumable.indexer import Tally
-from app.jobs.resumable.lock import Turns
+from app.jobs.resumable.indexer import StreamingIndexer
+from app.jobs.resumable.lock import UploadLock
 from app.jobs.resumable.model import UploadState
 from app.jobs.stored_bytes import StoredBytes
 from app.push.early.early_push import EarlyPush
-from app.spool.upload_files import ArrivingFiles
+from app.spool.upload_files import UploadFiles
 
 MAX_INDEX_BYTES = 48 << 20  # of the indexes of all uploads; one archive may have 30 MiB
 
 _log = structlog.get_logger(__name__)
 
 
-class ArrivingUpload:
+class ActiveUpload:
     def __init__(self, state: UploadState, limits: Limits) -> None:
         self.state = state
-        self.turns = Turns()
-        self.tally = Tally(limits)
+        self.turns = UploadLock()
+        self.tally = StreamingIndexer(limits)
         self.early: EarlyPush | None = None
 
 
-class Uploads:
+class UploadTable:
     """By id. What is changed here is durable first."""
 
-    def __init__(self, files: ArrivingFiles, stored: StoredBytes | None = None) -> None:
+    def __init__(self, files: UploadFiles, stored: StoredBytes | None = None) -> None:
         self.files = files
         self.stored = stored or StoredBytes()
-        self._known: dict[str, ArrivingUpload] = {}
+        self._known: dict[str, ActiveUpload] = {}
 
     @classmethod
-    async def load(cls, files: ArrivingFiles, limits: Limits, stored: StoredBytes | None = None) -> Self:
+    async def load(cls, files: UploadFiles, limits: Limits, stored: StoredBytes | None = None) -> Self:
         """What is there from before. Bytes that were not proven yet when the process ended go."""
         uploads = cls(files, stored)
         for name, raw in await asyncio.to_thread(lambda: tuple(files.states())):
@@ -62,20 +62,20 @@ class Uploads:
         """Jobs that are not broken off because the service was started anew."""
         return frozenset(upload.state.job for upload in self._known.values() if upload.state.job)
 
-    def add(self, state: UploadState, limits: Limits) -> ArrivingUpload:
-        self._known[state.id] = ArrivingUpload(state, limits)
+    def add(self, state: UploadState, limits: Limits) -> ActiveUpload:
+        self._known[state.id] = ActiveUpload(state, limits)
         return self._known[state.id]
 
-    def find(self, upload_id: str) -> ArrivingUpload:
+    def find(self, upload_id: str) -> ActiveUpload:
         try:
             return self._known[upload_id]
         except KeyError:
             raise NotFound("there is no such upload; it may have ended, been cancelled, or be too old") from None
 
-    def all(self) -> tuple[ArrivingUpload, ...]:
+    def all(self) -> tuple[ActiveUpload, ...]:
         return tuple(self._known.values())
 
-    def without_index(self) -> Iterator[ArrivingUpload]:
+    def without_index(self) -> Iterator[ActiveUpload]:
         """Let go of the largest indexes of uploads that nobody writes to, until all have at most MAX_INDEX_BYTES. Yield
         these uploads."""
         known = sorted(filter(_has_index, self._known.values()), key=lambda upload: upload.tally.memory)
@@ -87,16 +87,16 @@ class Uploads:
             upload.tally.let_go()
             yield upload
 
-    def taking_room(self) -> tuple[ArrivingUpload, ...]:
+    def taking_room(self) -> tuple[ActiveUpload, ...]:
         """Return all but those whose archive has gone over to a job."""
         return tuple(upload for upload in self._known.values() if upload.state.takes_room)
 
-    async def count(self, upload: ArrivingUpload) -> None:
+    async def count(self, upload: ActiveUpload) -> None:
         """Count as stored what an upload has on the disk."""
         size = await asyncio.to_thread(self.files.size, upload.state.id)
         self.stored.put(upload.state.submitter, upload.state.id, size)
 
-    async def change(self, upload: ArrivingUpload, **changes: Any) -> None:
+    async def change(self, upload: ActiveUpload, **changes: Any) -> None:
         state = replace(upload.state, **changes)
         await asyncio.to_thread(self.files.write_state, state.id, state.write())
         upload.state = state
@@ -107,5 +107,5 @@ class Uploads:
         await asyncio.to_thread(self.files.remove, upload_id)
 
 
-def _has_index(upload: ArrivingUpload) -> bool:
+def _has_index(upload: ActiveUpload) -> bool:
     return upload.tally.memory > 0

@@ -9,12 +9,12 @@ import structlog
 
 from app.errors import NotFound, Unavailable
 from app.jobs.model import Job, JobState
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 
 _log = structlog.get_logger(__name__)
 
 
-async def keep_sweeping(workshop: Workshop) -> None:
+async def keep_sweeping(workshop: JobRuntime) -> None:
     """Sweep again and again until cancelled. A process alone sweeps its spool when it starts."""
     while workshop.fellows is not None:
         try:
@@ -24,7 +24,7 @@ async def keep_sweeping(workshop: Workshop) -> None:
         await asyncio.sleep(workshop.sweeps.interval.total_seconds())
 
 
-async def sweep_shared_spool(workshop: Workshop) -> int:
+async def sweep_shared_spool(workshop: JobRuntime) -> int:
     """Delete the files of jobs that are deleted, or that ended a while ago and keep none by that name. Return how many
     jobs' archives went. What is of a job that has not ended may be in use by any replica."""
     lost = set()

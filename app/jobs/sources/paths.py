@@ -93,7 +93,7 @@ class _Finder:
         self.found: dict[str, SpooledFile] = {}
         self._stack, self._effort = stack, Effort()
         self._roots: dict[Path, tuple[int, Search]] = {}
-        self._taken: dict[tuple[Path, str, bool], _Taken | None] = {}
+        self._taken: dict[tuple[Path, str, bool], _MatchedFile | None] = {}
 
     def find(self, root: Path, below: str) -> bool:
         """Take what matches; return whether anything does. What is in a directory that was taken is a part of it: its
@@ -121,7 +121,7 @@ class _Finder:
                 raise PathNotFound(f"{name!r:.300} has a name that is not UTF-8; rename the file")
         return names
 
-    def _take(self, root: Path, name: str, *, is_named: bool) -> _Taken | None:
+    def _take(self, root: Path, name: str, *, is_named: bool) -> _MatchedFile | None:
         key = (root, name, is_named)
         if key not in self._taken:
             self._taken[key] = _take(self._at(root)[0], root, name, is_named=is_named)
@@ -135,12 +135,12 @@ class _Finder:
         return self._roots[root]
 
 
-class _Taken(NamedTuple):
+class _MatchedFile(NamedTuple):
     spooled: SpooledFile
     is_directory: bool
 
 
-def _take(directory: int, root: Path, name: str, *, is_named: bool) -> _Taken | None:
+def _take(directory: int, root: Path, name: str, *, is_named: bool) -> _MatchedFile | None:
     """None for what is neither a regular file nor the directory of an archive, cannot be read, or lies outside behind a
     link. `is_named`: by its own name, not by a pattern."""
     try:
@@ -155,19 +155,19 @@ def _take(directory: int, root: Path, name: str, *, is_named: bool) -> _Taken | 
         os.close(descriptor)
     if not stat.S_ISREG(status.st_mode):
         return None
-    return _Taken(
+    return _MatchedFile(
         SpooledFile(str(root / name), status.st_size, owned=False, identity=identity_of(status)), is_directory=False
     )
 
 
-def _take_directory(descriptor: int, path: str, *, is_named: bool) -> _Taken | None:
+def _take_directory(descriptor: int, path: str, *, is_named: bool) -> _MatchedFile | None:
     """A pattern finds each archive where it lies; a directory that is named may hold its archive deeper."""
     is_archive = any(_exists(descriptor, marker) for marker in DIRECTORY_MARKERS) or _holds_storage(descriptor)
     if not (is_archive or (is_named and _holds_archive_below(descriptor))):
         return None
     listed = list_directory(descriptor, path, PathNotFound)
     listed.close()
-    return _Taken(SpooledFile(path, listed.size, owned=False, identity=listed.identity), is_directory=True)
+    return _MatchedFile(SpooledFile(path, listed.size, owned=False, identity=listed.identity), is_directory=True)
 
 
 def _holds_storage(directory: int) -> bool:

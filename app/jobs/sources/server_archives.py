@@ -11,13 +11,13 @@ from functools import partial
 
 from app.archive import Compression
 from app.archive.compression import MOST_MEMORY
-from app.archive.ingest import Intake, sniff_file
+from app.archive.ingest import IngestStream, sniff_file
 from app.archive.window import HEAD_BYTES, decoder_memory, is_told
 from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
 from app.jobs.bounds import MAX_PATH, shorten
 from app.jobs.model import ArchiveSource, JobArchive
 from app.jobs.request import JobRequest
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.sources.paths import AllowedRoots
 from app.oci import Digest
 from app.spool import OpenFile, SpooledFile
@@ -27,7 +27,7 @@ CHUNK_BYTES = 1 << 20
 NAMELESS = "archive"
 MAX_NAME = 255  # as file systems have it
 
-Refused = Callable[[Intake], None]
+Refused = Callable[[IngestStream], None]
 """Takes what was found of an archive until it was refused."""
 
 
@@ -83,7 +83,7 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
 
 
 async def look_at(
-    archive: JobArchive, spooled_as: str, workshop: Workshop, share: str, refused: Callable[[JobArchive], None]
+    archive: JobArchive, spooled_as: str, workshop: JobRuntime, share: str, refused: Callable[[JobArchive], None]
 ) -> JobArchive:
     """A server file that no one has looked at: it stays where it is when it is a plain tar, else it is unwrapped into
     the spool. Its checksum is compared where there is one to compare with. `refused` is called with its digest, if that
@@ -113,13 +113,13 @@ async def look_at(
 
 
 async def unwrap(
-    file: OpenFile, spooled_as: str, workshop: Workshop, share: str, refused: Refused
-) -> tuple[Intake, SpooledFile]:
+    file: OpenFile, spooled_as: str, workshop: JobRuntime, share: str, refused: Refused
+) -> tuple[IngestStream, SpooledFile]:
     """Save the plain tar of `file`, as soon as there is memory for its decoder. Before it raises ArchiveError or
     SpoolFull, `refused` is called."""
     memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
     async with workshop.decoders.turn(share, memory):
-        intake = Intake(workshop.limits, memory=memory or MOST_MEMORY)
+        intake = IngestStream(workshop.limits, memory=memory or MOST_MEMORY)
         try:
             return intake, await workshop.save(share, spooled_as, chunks_of(file), intake)
         except TarmacError:
@@ -127,12 +127,12 @@ async def unwrap(
             raise
 
 
-def _note_whole(size: int, note: Callable[[Digest], None], intake: Intake) -> None:
+def _note_whole(size: int, note: Callable[[Digest], None], intake: IngestStream) -> None:
     if intake.received == size:
         note(intake.digest)
 
 
-async def _compare(archive: JobArchive, expected: Digest, workshop: Workshop, source: SpooledFile) -> None:
+async def _compare(archive: JobArchive, expected: Digest, workshop: JobRuntime, source: SpooledFile) -> None:
     try:
         compare_checksum(archive, expected)
     except ChecksumMismatch:

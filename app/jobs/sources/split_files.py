@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from app.archive.split import (
     HEAD_BYTES,
     TAIL_BYTES,
-    Ends,
+    FileEnds,
     PartName,
-    Series,
+    PartSeries,
     begin_series,
     begins_anew,
     missing_part,
@@ -24,7 +24,7 @@ Opener = Callable[[SpooledFile], OpenFile]
 class _Part:
     file: SpooledFile
     name: PartName
-    ends: Ends
+    ends: FileEnds
 
 
 def join_parts(files: Sequence[SpooledFile], open_file: Opener) -> tuple[SpooledFile, ...]:
@@ -46,12 +46,12 @@ def join_parts(files: Sequence[SpooledFile], open_file: Opener) -> tuple[Spooled
     return tuple(each for key, parts in found.items() for each in (_joined(parts) if parts else [alone[key]]))
 
 
-def _ends(file: SpooledFile, open_file: Opener) -> Ends:
+def _ends(file: SpooledFile, open_file: Opener) -> FileEnds:
     opened = open_file(file)
     try:
         head = opened.read_at(0, min(HEAD_BYTES, file.size))
         tail = min(TAIL_BYTES, file.size)
-        return Ends(head, opened.read_at(file.size - tail, tail), file.size)
+        return FileEnds(head, opened.read_at(file.size - tail, tail), file.size)
     finally:
         opened.close()
 
@@ -59,7 +59,7 @@ def _ends(file: SpooledFile, open_file: Opener) -> Ends:
 def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
     parts.sort(key=lambda part: part.name.number)
     taken: list[_Part] = []
-    series: Series | None = None
+    series: PartSeries | None = None
     for part in parts:
         if series is not None and not begins_anew(taken[0].ends, taken[-1].ends, part.ends, part.name):
             series = series.follow(part.name)
@@ -78,7 +78,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
         yield _as_one(series, taken)
 
 
-def _as_one(series: Series, parts: list[_Part]) -> SpooledFile:
+def _as_one(series: PartSeries, parts: list[_Part]) -> SpooledFile:
     files = tuple(part.file for part in parts)[series.described :]
     size = sum(file.size for file in files)
     series.end(size)

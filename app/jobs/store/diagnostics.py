@@ -18,7 +18,7 @@ from app.jobs.store.sql import JOBS
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class DatabaseReport:
     """`schema`: its revision, None where it was never used. `unknown`: of the ids that were asked for, those that no
     job has."""
 
@@ -26,10 +26,10 @@ class Examined:
     unknown: frozenset[str] = frozenset()
 
 
-async def examine(url: str, ids: Collection[str]) -> Examined:
+async def examine(url: str, ids: Collection[str]) -> DatabaseReport:
     """Raises InvalidSettings, Unavailable where it is damaged or cannot be reached."""
     if not await asyncio.to_thread(_is_there, url):
-        return Examined(None, frozenset(ids))
+        return DatabaseReport(None, frozenset(ids))
     engine = make_engine(url)
     try:
         async with engine.connect() as connection:
@@ -46,16 +46,16 @@ def _is_there(url: str) -> bool:
     return is_postgres(url) or Path(make_url(url).database or "").exists()
 
 
-def _look(connection: Connection, ids: tuple[str, ...]) -> Examined:
+def _look(connection: Connection, ids: tuple[str, ...]) -> DatabaseReport:
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if found != "ok":
             raise Unavailable(f"the job database is damaged: {found}; put a backup in its place")
     revision = MigrationContext.configure(connection).get_current_revision()
     if revision is None:
-        return Examined(None, frozenset(ids))
+        return DatabaseReport(None, frozenset(ids))
     known = {each for each in ids if connection.execute(select(JOBS.c.id).where(JOBS.c.id == each)).first()}
-    return Examined(revision, frozenset(ids) - known)
+    return DatabaseReport(revision, frozenset(ids) - known)
 
 
-__all__ = ["Examined", "examine"]
+__all__ = ["DatabaseReport", "examine"]

@@ -22,8 +22,8 @@ REPLICAS = Table(
 )
 
 
-class PostgresFellows:
-    """`holder` as in `Marks`; without a sign of life for `timeout_seconds` a replica is dead."""
+class PostgresHeartbeat:
+    """`holder` as in `ReplicaIdentity`; without a sign of life for `timeout_seconds` a replica is dead."""
 
     def __init__(
         self,

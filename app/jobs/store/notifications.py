@@ -47,8 +47,8 @@ async def _listen_once(dsn: str, channel: str, heard: Callable[[str | None], Non
         connection.terminate()
 
 
-class PostgresAnnouncements:
-    """`holder`: whose own announcements are passed over, as in `Marks`."""
+class PostgresNotifications:
+    """`holder`: whose own announcements are passed over, as in `ReplicaIdentity`."""
 
     def __init__(self, url: str, holder: str) -> None:
         self._dsn = plain_dsn(url)

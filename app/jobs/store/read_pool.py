@@ -17,7 +17,7 @@ T = TypeVar("T")
 AT_ONCE = 2  # a list of 500 jobs takes a while, and the short question behind it should not wait for it
 
 
-class Questions:
+class ReadPool:
     """For SQLite alone: what is read is what was committed."""
 
     def __init__(self, engine: Engine) -> None:

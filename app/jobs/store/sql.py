@@ -30,7 +30,7 @@ from app.jobs.store.audit import audit_size, delete_oldest, read_entries, write_
 from app.jobs.store.engine import make_engine, make_reading_engine
 from app.jobs.store.images import Row, changed_rows, images_table, parse_images, parts, read_images
 from app.jobs.store.migrate import migrate
-from app.jobs.store.read_pool import Questions
+from app.jobs.store.read_pool import ReadPool
 from app.spool.s3 import is_stored
 
 CHANNEL = "tarmac_jobs"  # of PostgreSQL's NOTIFY: `replica id` of every job that was written
@@ -62,7 +62,7 @@ _MANY = 500  # images of a job, the JSON of which is made in a thread
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class ReplicaIdentity:
     """What the replica leaves on the rows it writes. `home`: on a job it accepts, where it can be found again after a
     restart; `place`: on one whose files it puts into its spool, the identity of that; `storage`: the same of one whose
     files it puts there; `holder`: on every one it writes, its own, new with every start."""
@@ -83,17 +83,17 @@ class Marks:
 class SqlJobStore:
     """Made by `open`; whoever opened it closes it."""
 
-    def __init__(self, engine: AsyncEngine, marks: Marks = Marks()) -> None:
+    def __init__(self, engine: AsyncEngine, marks: ReplicaIdentity = ReplicaIdentity()) -> None:
         self._engine = engine
         self._marks = marks
         reading = make_reading_engine(engine)
-        self._questions = None if reading is None else Questions(reading)
+        self._questions = None if reading is None else ReadPool(reading)
         self._is_postgres = engine.dialect.name == "postgresql"
         self.insert = _postgres_insert() if self._is_postgres else sqlite.insert
         self._faults = (PoolTimeout, OSError, *(_faults_of_asyncpg() if self._is_postgres else ()))
 
     @classmethod
-    async def open(cls, url: str, marks: Marks = Marks()) -> SqlJobStore:
+    async def open(cls, url: str, marks: ReplicaIdentity = ReplicaIdentity()) -> SqlJobStore:
         """Connect and bring the tables up to date, in one transaction. Raises InvalidSettings for a `url` of no use,
         and Unavailable, with one clear line, where the database is garbage, newer than this program, or out of reach;
         it is left as it was."""

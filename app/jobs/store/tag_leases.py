@@ -13,7 +13,7 @@ from sqlalchemy import Column, Integer, String, Table, any_, bindparam, exists, 
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.errors import Unavailable
-from app.jobs.leases import LocalTagLeases, TagsHeldError, claim_of
+from app.jobs.leases import LocalTagLeases, TagsLeasedError, claim_of
 from app.jobs.model import Job, JobState
 from app.jobs.store import sortable
 from app.jobs.store.sql import JOBS, METADATA, SqlJobStore
@@ -84,7 +84,7 @@ class PostgresTagLeases:
             if overtaken is not None:
                 return overtaken
             if asyncio.get_running_loop().time() > until:
-                raise TagsHeldError
+                raise TagsLeasedError
             await asyncio.sleep(self._wait)
 
     async def _take(self, job: Job, names: Sequence[str]) -> frozenset[str] | None:

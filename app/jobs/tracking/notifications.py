@@ -8,7 +8,7 @@ from typing import Protocol
 Told = Callable[[str | None], None]
 
 
-class Announcements(Protocol):
+class JobNotifications(Protocol):
     """How a change of a job by one replica reaches the others."""
 
     async def follow(self, told: Told) -> None:
@@ -17,4 +17,4 @@ class Announcements(Protocol):
         ...
 
 
-__all__ = ["Announcements", "Told"]
+__all__ = ["JobNotifications", "Told"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from app.errors import RegistryError
 from app.jobs.model import Job
-from app.jobs.tracking.tracker import Ledger
+from app.jobs.tracking.tracker import JobTracker
 from app.jobs.tracking.waiting_for import WaitingFor
 from app.registry.distribution.retry_observer import RetryObserver
 
@@ -15,7 +15,7 @@ from app.registry.distribution.retry_observer import RetryObserver
 class RetryReporter(RetryObserver):
     """Of one job. `job` as it was when its requests began."""
 
-    def __init__(self, ledger: Ledger, job: Job, registry: str) -> None:
+    def __init__(self, ledger: JobTracker, job: Job, registry: str) -> None:
         self._ledger, self._job_id, self._registry = ledger, job.id, registry
         self._is_waiting = job.waiting_for is not None
 

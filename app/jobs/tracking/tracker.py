@@ -22,7 +22,7 @@ from app.jobs.model import MAX_IMAGES, Clock, Job, JobImage, JobState, utc_now
 from app.jobs.retention.service_age import LocalServiceAge, ServiceAge
 from app.jobs.store import JobQuery, JobStore
 from app.jobs.tracking.live_job import LiveJob
-from app.jobs.tracking.notifications import Announcements
+from app.jobs.tracking.notifications import JobNotifications
 from app.jobs.tracking.subscription import News
 
 SAVE_SECONDS = 0.25  # four rows a second for a job: one costs 1.2 ms
@@ -36,11 +36,11 @@ _LIVE = frozenset({JobState.RECEIVING, JobState.RUNNING})  # these change faster
 _log = structlog.get_logger(__name__)
 
 
-class Ledger:
+class JobTracker:
     def __init__(
         self,
         store: JobStore,
-        announcements: Announcements | None = None,
+        announcements: JobNotifications | None = None,
         *,
         save_seconds: float = SAVE_SECONDS,
         age: ServiceAge | None = None,

@@ -11,9 +11,9 @@ from functools import partial
 from app.jobs.model import Job
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.tracking.retry_reporter import RetryReporter
-from app.jobs.tracking.tracker import Ledger
-from app.push import Lanes, Progress, PushOptions, PushPlan, SentEarly
-from app.push.early.early_push import EarlyPush, Place
+from app.jobs.tracking.tracker import JobTracker
+from app.push import Progress, PushOptions, PushPlan, PushResources, SentEarly
+from app.push.early.early_push import EarlyPush, EarlyTarget
 from app.push.early.pending import Mark, wanted_marks
 from app.push.early.targets import early_repository, may_go_early, named_repository
 from app.registry.distribution.retry_observer import observe_retries
@@ -25,7 +25,7 @@ MOST_COUNTED = 1_000  # jobs of which it is known what was sent early; another r
 
 
 @dataclass(frozen=True, slots=True)
-class Arriving:
+class PartialArchive:
     """An archive that is coming in: which one of its job, and `peek` opens it as far as it has come."""
 
     number: int
@@ -33,7 +33,7 @@ class Arriving:
 
 
 @dataclass(frozen=True, slots=True)
-class _Early:
+class _EarlyPushTask:
     push: EarlyPush
     task: asyncio.Task[None]
     registry: ConfiguredRegistry
@@ -53,25 +53,25 @@ class _Early:
 class EarlyPushes:
     """`lanes` as for all pushes; without them nothing goes early. `ledger`: where jobs show what is sent for them."""
 
-    def __init__(self, lanes: Lanes | None = None, ledger: Ledger | None = None) -> None:
+    def __init__(self, lanes: PushResources | None = None, ledger: JobTracker | None = None) -> None:
         self._lanes = lanes
         self._ledger = ledger
-        self._under_way: dict[str, list[_Early]] = {}
+        self._under_way: dict[str, list[_EarlyPushTask]] = {}
         self._sent: dict[str, SentEarly] = {}  # for each job, in all
         self._runs: dict[str, Callable[[SentEarly], None]] = {}
 
     def begin(
-        self, job: Job, options: PushOptions, registry: ConfiguredRegistry, archive: Arriving
+        self, job: Job, options: PushOptions, registry: ConfiguredRegistry, archive: PartialArchive
     ) -> EarlyPush | None:
         """`options` as far as they are known. None where it can be told already that nothing may go early."""
 
-        def place_at(repository: str | None) -> Place | None:
+        def place_at(repository: str | None) -> EarlyTarget | None:
             if repository is None or not job.submitter.may_use(repository):
                 return None
             fenced = FencedRegistry(registry.registry, _no_tag_is_set, partial(registry.may_mount, job.submitter))
-            return Place(fenced, registry.destination.host, repository, options.layer_compression)
+            return EarlyTarget(fenced, registry.destination.host, repository, options.layer_compression)
 
-        def find(names: tuple[str, ...]) -> Place | None:
+        def find(names: tuple[str, ...]) -> EarlyTarget | None:
             return place_at(named_repository(names, options, registry.destination))
 
         place = place_at(early_repository(options, registry.destination, registry.staging_of(job.submitter)))
@@ -81,7 +81,7 @@ class EarlyPushes:
         push = EarlyPush(archive.peek, self._lanes, place, find, partial(self._count, job.id))
         with self._observed(job, registry):
             task = asyncio.create_task(push.run())
-        early = _Early(push, task, registry, archive.number)
+        early = _EarlyPushTask(push, task, registry, archive.number)
         self._under_way.setdefault(job.id, []).append(early)
         early.task.add_done_callback(partial(self._ended, job.id))
         return push

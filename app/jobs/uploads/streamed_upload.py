@@ -12,7 +12,7 @@ from typing import Protocol, Self
 
 from app.archive import TarIndex
 from app.archive.compression import MOST_MEMORY
-from app.archive.ingest import Intake, RawIntake
+from app.archive.ingest import IngestStream, RawIntake
 from app.errors import (
     Conflict,
     InvalidRequest,
@@ -21,22 +21,22 @@ from app.errors import (
     UploadIncomplete,
 )
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobImage, JobState
-from app.jobs.preparation import Findings, Opener
+from app.jobs.preparation import Findings, PushPreparer
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest
-from app.jobs.runtime import Workshop
+from app.jobs.runtime import JobRuntime
 from app.jobs.sources.server_archives import NAMELESS, begun, compare_checksum, unique_name, unwrap
-from app.jobs.uploads.early_pushes import Arriving
+from app.jobs.uploads.early_pushes import PartialArchive
 from app.oci import Digest
 from app.push import PushPlan, received
 from app.push.early.early_push import EarlyPush, heard
 from app.push.plan.open_archives import told_by_name
-from app.spool import Peekable, SpooledFile
+from app.spool import PartialReads, SpooledFile
 
 SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
 
 
-class Upload(Protocol):
+class ArchiveUpload(Protocol):
     """An upload under way. One task uses it. Leaving its `async with` before `submit` gave a job abandons it."""
 
     @property
@@ -74,12 +74,12 @@ class Upload(Protocol):
     ) -> None: ...
 
 
-class FirstUpload:
+class StreamedUpload:
     """`left` is called when it is over, whatever came of it."""
 
     replay = False
 
-    def __init__(self, workshop: Workshop, job: Job, source: ArchiveSource, left: Callable[[], object]) -> None:
+    def __init__(self, workshop: JobRuntime, job: Job, source: ArchiveSource, left: Callable[[], object]) -> None:
         self.job = job
         self._workshop, self._source, self._left = workshop, source, left
         self._archives: list[JobArchive] = []
@@ -134,13 +134,13 @@ class FirstUpload:
 
     async def _save(
         self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
-    ) -> tuple[Intake, SpooledFile]:
+    ) -> tuple[IngestStream, SpooledFile]:
         """Decompress what comes in if there is memory for that; else store it as it comes, and decompress the file."""
         memory, chunks = await begun(chunks)
         decoders, share = self._workshop.decoders, self.job.share
         if not decoders.is_free(share, memory):
             return await self._save_later(archive, spooled_as, chunks, expected)
-        intake = Intake(self._workshop.limits, self._workshop.max_archive_bytes, memory or MOST_MEMORY)
+        intake = IngestStream(self._workshop.limits, self._workshop.max_archive_bytes, memory or MOST_MEMORY)
         early = self._early(spooled_as)
         try:
             with decoders.lent(share, memory):
@@ -155,7 +155,7 @@ class FirstUpload:
 
     async def _save_later(
         self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
-    ) -> tuple[Intake, SpooledFile]:
+    ) -> tuple[IngestStream, SpooledFile]:
         workshop, share = self._workshop, self.job.share
         told, raw = self._told(archive, chunks, expected), RawIntake(workshop.max_archive_bytes)
         sent = await workshop.save(share, f"{spooled_as}-sent", told, raw, expected or 0)
@@ -168,7 +168,7 @@ class FirstUpload:
         finally:
             await workshop.discard(sent)
 
-    def _note_digest(self, intake: Intake) -> None:
+    def _note_digest(self, intake: IngestStream) -> None:
         """Keep the digest of an archive that came whole and was refused."""
         if self._coming is not None and self._is_whole and intake.received == self._coming.size:
             self._coming = replace(self._coming, digest=intake.digest)
@@ -218,10 +218,10 @@ class FirstUpload:
     def _early(self, spooled_as: str) -> EarlyPush | None:
         """Not where a signature is to be looked at first: no byte of what has none shall leave."""
         spool, asked = self._workshop.spool, self._foreseen
-        if asked is None or self._workshop.signatures or not isinstance(spool, Peekable):
+        if asked is None or self._workshop.signatures or not isinstance(spool, PartialReads):
             return None
         registry = pick_registry(self._workshop.registries, asked.registry)
-        arriving = Arriving(len(self._archives), partial(spool.peek, spooled_as))
+        arriving = PartialArchive(len(self._archives), partial(spool.peek, spooled_as))
         return self._workshop.early.begin(self.job, asked.options, registry, arriving)
 
     async def _check(self) -> None:
@@ -254,7 +254,7 @@ class FirstUpload:
     async def _queue(self, request: JobRequest, fingerprint: str) -> tuple[Job, PushPlan]:
         registry = pick_registry(self._workshop.registries, request.registry)
         asked = replace(self.job, options=request.options, archives=tuple(self._archives))
-        opener = Opener(self._workshop.spool, self._workshop.limits, self._workshop.signatures, registry.check)
+        opener = PushPreparer(self._workshop.spool, self._workshop.limits, self._workshop.signatures, registry.check)
         try:
             self._compare(request.expected())
         except TarmacError:

@@ -14,9 +14,9 @@ from pathlib import Path
 from app.archive.split import PartName
 from app.errors import (
     ChecksumMismatch,
+    ErrorOrigin,
     InvalidRequest,
     MissingContent,
-    Origin,
     PathNotFound,
     Problem,
     TruncatedArchive,
@@ -40,7 +40,7 @@ _CUT_OFF = frozenset({TruncatedArchive.code, MissingContent.code})
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class DroppedArchive:
     """An archive in the folder: one file, the parts of a split one, or the directory of an unpacked one. `name` and
     `files` are paths relative to the folder; `name` is what the whole is called. `state` is another one as soon as
     anything of it was written, renamed or replaced."""
@@ -61,10 +61,10 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class FolderScan:
     """`growing`: the inodes of what is called as an unfinished file is (`x.tar.part`)."""
 
-    drops: tuple[Drop, ...]
+    drops: tuple[DroppedArchive, ...]
     growing: frozenset[int]
 
 
@@ -88,7 +88,7 @@ class Folder:
         self._filing = Filing(root)
         self.root = AllowedRoots((root,))
 
-    def look(self) -> Listing:
+    def look(self) -> FolderScan:
         """Archives, sorted by name. What is hidden, unfinished, put away, a link or a side file is none. Raises OSError
         where the folder itself cannot be read."""
         os.close(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -103,7 +103,7 @@ class Folder:
             elif len(groups) < MAX_DROPS or key in groups:
                 groups[key].append(entry)
         drops = (_drop(name, entries, beside) for (name, _), entries in sorted(groups.items()))
-        return Listing(tuple(drops), frozenset(growing))
+        return FolderScan(tuple(drops), frozenset(growing))
 
     def _entries(self) -> Iterator[tuple[tuple[str, str], _Entry]]:
         """(what the whole is called, and the series where it has parts; an entry of it)."""
@@ -140,29 +140,29 @@ class Folder:
             return None  # gone since it was listed
         return _Entry(path, status) if stat.S_ISREG(status.st_mode) else None
 
-    def paths(self, drop: Drop) -> tuple[str, ...]:
+    def paths(self, drop: DroppedArchive) -> tuple[str, ...]:
         """The absolute paths that a job of it is given."""
         return tuple(str(self._root / each) for each in drop.paths)
 
-    def is_same(self, drop: Drop) -> bool:
+    def is_same(self, drop: DroppedArchive) -> bool:
         """Return whether it is still there, and nothing of it was written, renamed or replaced."""
         entries = [self._entry(path) for path in (*drop.files, *drop.beside)]
         return None not in entries and _state([entry for entry in entries if entry is not None]) == drop.state
 
-    def is_written(self, drop: Drop) -> bool:
+    def is_written(self, drop: DroppedArchive) -> bool:
         """Return whether a process has it open for writing, as far as that can be told."""
         return is_written(self._root, drop.files)
 
-    def is_cut_off(self, drop: Drop, problem: Problem) -> bool:
+    def is_cut_off(self, drop: DroppedArchive, problem: Problem) -> bool:
         """Return whether `problem` is what becomes of an archive that is not all there yet."""
-        may_be = problem.origin is Origin.ARCHIVE or problem.code == ChecksumMismatch.code
+        may_be = problem.origin is ErrorOrigin.ARCHIVE or problem.code == ChecksumMismatch.code
         return problem.code in _CUT_OFF or (may_be and ends_early(self._root, drop.files))
 
-    def options(self, drop: Drop) -> bytes | None:
+    def options(self, drop: DroppedArchive) -> bytes | None:
         """The text of `x.tar.json`, else of the folder's own `.tarmac.json`. Raises InvalidRequest."""
         return self._read(drop.side_file(OPTIONS) or FOLDER_OPTIONS)
 
-    def checksum(self, drop: Drop) -> str | None:
+    def checksum(self, drop: DroppedArchive) -> str | None:
         """`sha256:…` out of `x.tar.sha256`, as sha256sum writes it. Raises ChecksumMismatch where it holds none."""
         beside = drop.side_file(CHECKSUM)
         text = None if beside is None else self._read(beside)
@@ -190,7 +190,7 @@ class Folder:
             raise InvalidRequest(f"{path} has more than {MAX_SIDE_BYTES} bytes; it is to hold options, no archive")
         return text
 
-    def put_away(self, drop: Drop, kind: str, report: bytes) -> None:
+    def put_away(self, drop: DroppedArchive, kind: str, report: bytes) -> None:
         """Move it to `done/` or `failed/` of the file system it is on, with a report beside it. Raises OSError."""
         self._filing.file(drop.name, (*drop.paths, *drop.beside), kind, (REPORT, report))
 
@@ -211,9 +211,9 @@ def _whole(path: str) -> tuple[str, str]:
     return f"{directory}{slash}{part.stem}", f"{part.before}{part.letters}{part.after}"
 
 
-def _drop(name: str, entries: list[_Entry], beside: dict[str, _Entry]) -> Drop:
+def _drop(name: str, entries: list[_Entry], beside: dict[str, _Entry]) -> DroppedArchive:
     mine = [beside[name + suffix] for suffix in _BESIDE if name + suffix in beside]
-    return Drop(
+    return DroppedArchive(
         name,
         tuple(entry.path for entry in entries),
         tuple(entry.path for entry in mine),

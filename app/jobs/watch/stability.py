@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.jobs.watch.folder import Drop, Listing
+from app.jobs.watch.folder import DroppedArchive, FolderScan
 
 LONGEST_REST = 300.0  # seconds; an archive that was cut off again and again has to be at rest for so long
 FIRST_STAY, LONGEST_STAY = 900.0, 4 * 3600.0  # seconds that an archive that is cut off may stay as it is
@@ -19,7 +19,7 @@ class _CutOff:
     since: float
 
 
-class Settling:
+class StabilityFilter:
     """Fed with every look at the folder. `seconds`: how long an archive has to stay as it is. A copy over a slow line
     that stops for longer than that is taken too early: the archive is found cut off. It is taken again when it has
     changed and is at rest, each time for twice as long; if it does not change, only after a stay of minutes."""
@@ -30,7 +30,7 @@ class Settling:
         self._growing: frozenset[int] = frozenset()
         self._cut_off: dict[str, _CutOff] = {}  # by name
 
-    def settled(self, listing: Listing, now: float) -> tuple[Drop, ...]:
+    def settled(self, listing: FolderScan, now: float) -> tuple[DroppedArchive, ...]:
         """Those that are complete at `now` (seconds of a clock that never goes back)."""
         self._since = {drop.state: self._since.get(drop.state, now) for drop in listing.drops}
         names = {drop.name for drop in listing.drops}
@@ -41,19 +41,19 @@ class Settling:
         self._growing = listing.growing | (self._growing & present)
         return complete
 
-    def note_cut_off(self, drop: Drop, now: float) -> float:
+    def note_cut_off(self, drop: DroppedArchive, now: float) -> float:
         """Return the seconds that `drop`, which was found cut off, may stay as it is."""
         known = self._cut_off.get(drop.name)
         count = 1 if known is None else known.count + 1
         self._cut_off[drop.name] = _CutOff(count, drop.state, now)
         return _stay(count)
 
-    def has_stayed(self, drop: Drop) -> bool:
+    def has_stayed(self, drop: DroppedArchive) -> bool:
         """Return whether `drop` was found cut off before, and has not changed since."""
         known = self._cut_off.get(drop.name)
         return known is not None and known.state == drop.state
 
-    def _is_complete(self, drop: Drop, now: float) -> bool:
+    def _is_complete(self, drop: DroppedArchive, now: float) -> bool:
         cut_off, rest = self._cut_off.get(drop.name), now - self._since[drop.state]
         if cut_off is None:
             was_renamed = bool(drop.inodes) and drop.inodes <= self._growing

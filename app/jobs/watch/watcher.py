@@ -18,11 +18,11 @@ from typing import Any
 import structlog
 
 from app.errors import InvalidRequest, MalformedArchive, PathNotFound, Problem, SourceChanged, TarmacError, Unavailable
-from app.jobs.model import Job, JobState, ProblemView, plain_problem
+from app.jobs.model import Job, JobState, ProblemRenderer, plain_problem
 from app.jobs.request import JobRequest
 from app.jobs.service import JobService
-from app.jobs.watch.folder import DONE, FAILED, MAX_SIDE_BYTES, Drop, Folder
-from app.jobs.watch.stability import Settling
+from app.jobs.watch.folder import DONE, FAILED, MAX_SIDE_BYTES, DroppedArchive, Folder
+from app.jobs.watch.stability import StabilityFilter
 from app.oci import strict_json
 
 LOOK_SECONDS = 2.0  # between two looks: a network share tells nobody of changes, so it is looked at
@@ -44,12 +44,12 @@ class FolderWatch:
         read_options: ReadOptions,
         *,
         settle_seconds: float,
-        describe: ProblemView = plain_problem,
+        describe: ProblemRenderer = plain_problem,
     ) -> None:
         self._service = service
         self._folder = folder
         self._read_options = read_options
-        self._settling = Settling(settle_seconds)
+        self._settling = StabilityFilter(settle_seconds)
         self._describe = describe
         self._now = 0.0  # of the last look
         self._under_way: set[str] = set()  # states of drops
@@ -67,7 +67,7 @@ class FolderWatch:
                         group.create_task(self.carry(drop))
                 await asyncio.sleep(look_seconds)
 
-    async def settled(self, now: float) -> tuple[Drop, ...]:
+    async def settled(self, now: float) -> tuple[DroppedArchive, ...]:
         """What is complete, not under way and not being written."""
         self._now = now
         try:
@@ -81,7 +81,7 @@ class FolderWatch:
         complete = [drop for drop in self._settling.settled(listing, now) if drop.state not in known]
         return await asyncio.to_thread(self._at_rest, complete)
 
-    def _at_rest(self, drops: Sequence[Drop]) -> tuple[Drop, ...]:
+    def _at_rest(self, drops: Sequence[DroppedArchive]) -> tuple[DroppedArchive, ...]:
         """Return those that no process has open for writing. Blocks."""
         written = {drop.state for drop in drops if self._folder.is_written(drop)}
         for drop in drops:
@@ -90,7 +90,7 @@ class FolderWatch:
         self._written = written
         return tuple(drop for drop in drops if drop.state not in written)
 
-    async def carry(self, drop: Drop) -> None:
+    async def carry(self, drop: DroppedArchive) -> None:
         """From a drop to its report. What has gone or changed meanwhile, or was found cut off, is left for another
         look; all is while the database is gone."""
         try:
@@ -105,7 +105,7 @@ class FolderWatch:
         finally:
             self._under_way.discard(drop.state)
 
-    async def _outcome(self, drop: Drop) -> tuple[Problem | None, Mapping[str, Any]]:
+    async def _outcome(self, drop: DroppedArchive) -> tuple[Problem | None, Mapping[str, Any]]:
         """Return the problem, if there is one, and the report. Raises Unavailable."""
         try:
             job = await self._ended_job(drop)
@@ -115,7 +115,7 @@ class FolderWatch:
             return error.problem, {"problem": dict(self._describe(error.problem))}
         return job.problem, job.document(self._describe)
 
-    async def _stays(self, drop: Drop, problem: Problem | None) -> bool:
+    async def _stays(self, drop: DroppedArchive, problem: Problem | None) -> bool:
         """Return whether the drop stays where it is, because it may still be being copied."""
         if problem is None or self._settling.has_stayed(drop):
             return False
@@ -125,7 +125,7 @@ class FolderWatch:
         _log.info("watch.file_cut_off", file=drop.name, code=problem.code, stays_seconds=seconds)
         return True
 
-    async def _ended_job(self, drop: Drop) -> Job:
+    async def _ended_job(self, drop: DroppedArchive) -> Job:
         request = await asyncio.to_thread(self._request, drop)
         key = hashlib.sha256(f"{drop.state}{request.fingerprint()}".encode()).hexdigest()
         job = await self._service.submit_paths(request, f"watch:{key}", watched=self._folder.root)
@@ -136,13 +136,13 @@ class FolderWatch:
                 job = newest
         return job
 
-    def _request(self, drop: Drop) -> JobRequest:
+    def _request(self, drop: DroppedArchive) -> JobRequest:
         members = _members(self._folder.options(drop))
         checksum = self._folder.checksum(drop)
         own: dict[str, Any] = {"paths": list(self._folder.paths(drop))}
         return self._read_options(members | own | ({} if checksum is None else {"checksum": checksum}))
 
-    async def _put_away(self, drop: Drop, kind: str, report: Mapping[str, Any]) -> None:
+    async def _put_away(self, drop: DroppedArchive, kind: str, report: Mapping[str, Any]) -> None:
         text = json.dumps(report, indent=2, ensure_ascii=False).encode()
         try:
             await asyncio.to_thread(self._folder.put_away, drop, kind, text)

@@ -19,14 +19,14 @@ import httpx
 import structlog
 
 from app.errors import TarmacError
-from app.jobs.model import Job, ProblemView, plain_problem
+from app.jobs.model import Job, ProblemRenderer, plain_problem
 from app.jobs.retention.idle import Idle
-from app.jobs.webhook.outbox import Letter, Outbox
+from app.jobs.webhook.outbox import Outbox, OutboxEntry
 from app.jobs.webhook.signing import sign
-from app.net.backoff import REAL, Pause
-from app.net.egress import Reach
+from app.net.backoff import REAL, TimeSource
+from app.net.egress import EgressPolicy
 from app.net.proxies import Proxies
-from app.net.tls import TlsFiles, Trust
+from app.net.tls import TlsContexts, TlsFiles
 from app.net.transport import NoCookies, Transport
 from app.net.urls import Origin, parse_registry_url
 
@@ -49,7 +49,7 @@ class WebhookSettings:
 
 
 @dataclass(slots=True)
-class _Tries:
+class _RetryState:
     count: int = 0
     due: float = 0.0  # of the clock that never goes back
 
@@ -60,9 +60,9 @@ class Webhook:
         settings: WebhookSettings,
         outbox: Outbox,
         *,
-        describe: ProblemView = plain_problem,
+        describe: ProblemRenderer = plain_problem,
         transport: httpx.AsyncBaseTransport | None = None,
-        pause: Pause = REAL,
+        pause: TimeSource = REAL,
     ) -> None:
         self._settings, self._outbox, self._describe, self._pause = settings, outbox, describe, pause
         self._client = httpx.AsyncClient(
@@ -72,7 +72,7 @@ class Webhook:
             follow_redirects=False,
             trust_env=False,
         )
-        self._tries: dict[str, _Tries] = {}
+        self._tries: dict[str, _RetryState] = {}
         self._idle = Idle(pause.now)
         self._ended: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()  # names and bodies
         self._bytes = 0  # of these
@@ -116,14 +116,14 @@ class Webhook:
         due, None if none waits."""
         waiting = await asyncio.to_thread(self._outbox.waiting)
         self._idle.keep({letter.name for letter in waiting})
-        self._tries = {letter.name: self._tries.get(letter.name, _Tries()) for letter in waiting}
+        self._tries = {letter.name: self._tries.get(letter.name, _RetryState()) for letter in waiting}
         for letter in waiting:
             if self._tries[letter.name].due <= self._pause.now():
                 await self._try(letter, now)
         dues = [tries.due for tries in self._tries.values()]
         return max(min(dues) - self._pause.now(), 0.0) if dues else None
 
-    async def _try(self, letter: Letter, now: float) -> None:
+    async def _try(self, letter: OutboxEntry, now: float) -> None:
         reason = await self._post(letter, int(now))
         tries = self._tries[letter.name]
         is_over = self._idle.is_over(letter.name, letter.written, now, PATIENCE)
@@ -138,7 +138,7 @@ class Webhook:
         await asyncio.to_thread(self._outbox.remove, letter)
         del self._tries[letter.name]
 
-    async def _post(self, letter: Letter, moment: int) -> str | None:
+    async def _post(self, letter: OutboxEntry, moment: int) -> str | None:
         """Why it was not taken; None where it was, or there is nothing to tell."""
         body = await asyncio.to_thread(self._outbox.read, letter)
         if body is None:
@@ -176,5 +176,5 @@ async def delivering(webhook: Webhook | None) -> AsyncIterator[None]:
 
 def _transport(settings: WebhookSettings) -> Transport:
     origin = Origin.of(settings.url, "the webhook's address")
-    trust = Trust(TlsFiles(ca_file=settings.ca_file), parse_registry_url(str(origin), "webhook_url"))
-    return Transport(trust, Reach(frozenset({(origin.host, origin.port)})), settings.proxies)
+    trust = TlsContexts(TlsFiles(ca_file=settings.ca_file), parse_registry_url(str(origin), "webhook_url"))
+    return Transport(trust, EgressPolicy(frozenset({(origin.host, origin.port)})), settings.proxies)

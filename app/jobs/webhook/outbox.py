@@ -12,7 +12,7 @@ _SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutboxEntry:
     """`name` is unique, and the same for every try; `written` in seconds since 1970."""
 
     name: str
@@ -40,22 +40,22 @@ class Outbox:
         unfinished.rename(self._root / f"{name}{_SUFFIX}")
         return True
 
-    def waiting(self) -> tuple[Letter, ...]:
+    def waiting(self) -> tuple[OutboxEntry, ...]:
         """Oldest first."""
         letters = []
         for place in self._root.glob(f"*{_SUFFIX}"):
             try:
-                letters.append(Letter(place.stem, place.stat().st_mtime))
+                letters.append(OutboxEntry(place.stem, place.stat().st_mtime))
             except FileNotFoundError:
                 continue  # told a moment ago
         return tuple(sorted(letters, key=lambda letter: (letter.written, letter.name)))
 
-    def read(self, letter: Letter) -> bytes | None:
+    def read(self, letter: OutboxEntry) -> bytes | None:
         """None where it is gone."""
         try:
             return (self._root / f"{letter.name}{_SUFFIX}").read_bytes()
         except FileNotFoundError:
             return None
 
-    def remove(self, letter: Letter) -> None:
+    def remove(self, letter: OutboxEntry) -> None:
         (self._root / f"{letter.name}{_SUFFIX}").unlink(missing_ok=True)

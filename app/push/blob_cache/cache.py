@@ -22,7 +22,7 @@ Key = tuple[Compression, Digest]
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class KnownBlob:
     """The blob that a layer was stored as, and the repository that it came to last."""
 
     digest: Digest
@@ -30,40 +30,40 @@ class Remembered:
     repository: str
 
 
-class Memory(Protocol):
+class BlobInfoCache(Protocol):
     """By registry (host[:port]), DiffID and compression. Never fails: what cannot be read or kept is forgotten."""
 
     async def recall(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
-    ) -> Mapping[Digest, Remembered]: ...
+    ) -> Mapping[Digest, KnownBlob]: ...
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None: ...
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None: ...
 
 
-class NoMemory:
+class NoBlobInfoCache:
     """Every layer is new."""
 
     async def recall(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
-    ) -> Mapping[Digest, Remembered]:
+    ) -> Mapping[Digest, KnownBlob]:
         return {}
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         return None
 
 
-class Recollection:
+class PlanBlobCache:
     """The memory as one push uses it: asked once, told in batches. A blob that is stored as it is has its own digest
     for a DiffID, and no compression."""
 
-    def __init__(self, memory: Memory, compression: Compression, registry: str) -> None:
+    def __init__(self, memory: BlobInfoCache, compression: Compression, registry: str) -> None:
         self._memory, self._compression, self._registry = memory, compression, registry
-        self._known: dict[Key, Remembered] = {}
-        self._news: dict[Key, Remembered] = {}
+        self._known: dict[Key, KnownBlob] = {}
+        self._news: dict[Key, KnownBlob] = {}
         self._bytes = 0
 
     @classmethod
-    def of_plan(cls, memory: Memory, plan: PushPlan) -> Recollection:
+    def of_plan(cls, memory: BlobInfoCache, plan: PushPlan) -> PlanBlobCache:
         registry = next((place.registry for image in plan.images for place in image.destinations), "")
         return cls(memory, plan.layer_compression, registry)
 
@@ -74,13 +74,13 @@ class Recollection:
             found = await self._memory.recall(self._registry, compression, digests)
             self._known |= {(compression, digest): each for digest, each in found.items()}
 
-    def of(self, step: BlobStep) -> Remembered | None:
+    def of(self, step: BlobStep) -> KnownBlob | None:
         key = self._key(step)
         found = None if key is None else self._known.get(key)
         is_another = step.layer is None and found is not None and found.digest != step.key
         return None if is_another else found
 
-    async def of_blob(self, step: BlobStep, digest: Digest) -> Remembered | None:
+    async def of_blob(self, step: BlobStep, digest: Digest) -> KnownBlob | None:
         """Ask about a layer that is stored as it is: its digest is known only after its bytes have been read."""
         if self._key(step) is not None:
             return None
@@ -92,7 +92,7 @@ class Recollection:
 
     async def learn(self, step: BlobStep, blob: tuple[Digest, int], repository: str) -> None:
         """The content of the step has come to `repository` as `blob`."""
-        key, found = self._key(step) or (Compression.NONE, blob[0]), Remembered(*blob, repository)
+        key, found = self._key(step) or (Compression.NONE, blob[0]), KnownBlob(*blob, repository)
         if self._known.get(key) == found:
             return
         self._known[key] = self._news[key] = found

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from app.archive.model import Compression
 from app.errors import ArchiveError
 from app.oci import Digest
-from app.push.blob_cache.cache import Remembered
+from app.push.blob_cache.cache import KnownBlob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ _TABLE = """create table if not exists layers_1 (
 _log = logging.getLogger(__name__)
 
 
-class FileMemory:
+class SqliteBlobInfoCache:
     """`file` and its directory come to be with the first layer that is remembered."""
 
     def __init__(self, file: Path) -> None:
@@ -41,16 +41,16 @@ class FileMemory:
 
     async def recall(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
-    ) -> Mapping[Digest, Remembered]:
+    ) -> Mapping[Digest, KnownBlob]:
         return await asyncio.to_thread(self._recall, registry, compression, tuple(diff_ids))
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         await asyncio.to_thread(self._remember, registry, compression, found)
 
     def _recall(
         self, registry: str, compression: Compression, diff_ids: tuple[Digest, ...]
-    ) -> Mapping[Digest, Remembered]:
-        found: dict[Digest, Remembered] = {}
+    ) -> Mapping[Digest, KnownBlob]:
+        found: dict[Digest, KnownBlob] = {}
         try:
             if not self._file.exists():
                 return found
@@ -63,7 +63,7 @@ class FileMemory:
             return {}
         return found
 
-    def _remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+    def _remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         rows = [
             (registry, str(diff_id), compression.value, str(each.digest), each.size, each.repository)
             for diff_id, each in found.items()
@@ -96,7 +96,7 @@ class FileMemory:
             Path(f"{self._file}{ending}").unlink(missing_ok=True)
 
 
-def _read(database: sqlite3.Connection, scope: tuple[str, str], keys: list[str]) -> Mapping[Digest, Remembered]:
+def _read(database: sqlite3.Connection, scope: tuple[str, str], keys: list[str]) -> Mapping[Digest, KnownBlob]:
     places = ", ".join("?" * len(keys))
     rows = database.execute(
         "select diff_id, digest, size, repository from layers_1 "  # noqa: S608 - only question marks are put in
@@ -104,7 +104,7 @@ def _read(database: sqlite3.Connection, scope: tuple[str, str], keys: list[str])
         (*scope, *keys),
     )
     return {
-        Digest.parse(diff_id): Remembered(Digest.parse(digest), size, repository)
+        Digest.parse(diff_id): KnownBlob(Digest.parse(digest), size, repository)
         for diff_id, digest, size, repository in rows
     }
 

@@ -27,15 +27,15 @@ from app.archive.tar.header import BLOCK, is_header
 from app.archive.tar.index import Member
 from app.errors import ArchiveError, TarmacError, UploadIncomplete
 from app.oci import Digest
-from app.push.blob_cache.cache import Recollection
-from app.push.early.pending import Undecided, marks_of
+from app.push.blob_cache.cache import PlanBlobCache
+from app.push.early.pending import PendingBlobs, marks_of
 from app.push.plan.values import BlobStep, PushPlan
 from app.push.report.events import BlobDone, BlobSent, Event, Outcome, SentEarly
 from app.push.run.blob_content import in_threads
-from app.push.run.blob_transfer import Carrier, Landing, Supply
-from app.push.run.chunks import Pieces, Source
-from app.push.run.slots import Berth, SpareLane
-from app.push.run.task_pool import Lanes
+from app.push.run.blob_transfer import BlobPusher, BlobSources, BlobTransfer
+from app.push.run.chunks import BlobExtent, Pieces
+from app.push.run.slots import NonBlockingSemaphore, SlotLease
+from app.push.run.task_pool import PushResources
 from app.registry import Registry
 from app.spool import OpenFile
 from app.threads import hash_in_thread
@@ -58,7 +58,7 @@ _COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EarlyTarget:
     """Where the blobs go: `host` as references show it, and how plain layers are to be stored there."""
 
     registry: Registry
@@ -67,7 +67,7 @@ class Place:
     layer_compression: Compression
 
 
-class Indexing(Protocol):
+class IndexingProgress(Protocol):
     """What is coming in, as `archive.intake.Intake`."""
 
     def files_from(self, number: int) -> list[Member]: ...
@@ -81,15 +81,15 @@ class EarlyPush:
     def __init__(
         self,
         peek: Callable[[], OpenFile],
-        lanes: Lanes,
-        place: Place | None,
-        find: Callable[[tuple[str, ...]], Place | None],
+        lanes: PushResources,
+        place: EarlyTarget | None,
+        find: Callable[[tuple[str, ...]], EarlyTarget | None],
         emit: Callable[[SentEarly], None],
     ) -> None:
         self._peek, self._lanes, self._find, self._emit = peek, lanes, find, emit
         self.place = place
         self._is_given = place is not None
-        self.undecided = Undecided()
+        self.undecided = PendingBlobs()
         self._heard = 0
         self._blobs: deque[Member] = deque()
         self._documents: deque[Member] = deque()
@@ -102,7 +102,7 @@ class EarlyPush:
         self._grown = asyncio.Event()
         self._is_slow = False
 
-    def hear(self, indexing: Indexing) -> None:
+    def hear(self, indexing: IndexingProgress) -> None:
         """More has come of the archive; `indexing` knows which files it begins or brings."""
         met = indexing.files_from(self._heard)
         self._heard += len(met)
@@ -214,9 +214,9 @@ class EarlyPush:
         if names and self.place is None:
             self.place = await hash_in_thread(self._find, names)
 
-    async def _send(self, member: Member, place: Place) -> None:
+    async def _send(self, member: Member, place: EarlyTarget) -> None:
         try:
-            async with Berth(self._sending):
+            async with SlotLease(self._sending):
                 step = await self._step(member, place)
             if step is not None:
                 await self._carry(step, member, place)
@@ -226,17 +226,17 @@ class EarlyPush:
         except TarmacError:
             self.end()
 
-    async def _carry(self, step: BlobStep, member: Member, place: Place) -> None:
+    async def _carry(self, step: BlobStep, member: Member, place: EarlyTarget) -> None:
         plan = PushPlan((), (), (step,), place.layer_compression)
-        recollection = Recollection(self._lanes.memory, place.layer_compression, place.host)
+        recollection = PlanBlobCache(self._lanes.memory, place.layer_compression, place.host)
         comes_in = not await self._has(member)
-        following = (SpareLane(self._lanes.following),) if comes_in else ()
+        following = (NonBlockingSemaphore(self._lanes.following),) if comes_in else ()
         ready = partial(self._until_there, member) if comes_in else None
         lanes = (self._sending, *following, self._lanes.transfer)
         with self.undecided.word(marks_of(step, place.layer_compression)) as word:
-            supply = Supply(plan, (self._open(),), lanes, recollection, word, ready, self._lanes.decoders)
+            supply = BlobSources(plan, (self._open(),), lanes, recollection, word, ready, self._lanes.decoders)
             await recollection.ask(plan.blobs)
-            await Carrier(supply, place.registry, self._hear_sent).carry(Landing(step), place.repository)
+            await BlobPusher(supply, place.registry, self._hear_sent).carry(BlobTransfer(step), place.repository)
         await recollection.flush()
 
     def _hear_sent(self, event: Event) -> None:
@@ -246,7 +246,7 @@ class EarlyPush:
         elif isinstance(event, BlobDone) and event.outcome is Outcome.PUSHED:
             self._emit(SentEarly(blobs=1))
 
-    async def _step(self, member: Member, place: Place) -> BlobStep | None:
+    async def _step(self, member: Member, place: EarlyTarget) -> BlobStep | None:
         """None for what the push that follows may want otherwise."""
         file = self._open()
         head = await asyncio.to_thread(file.read_at, member.extent.offset, BLOCK)
@@ -255,7 +255,7 @@ class EarlyPush:
             return None if stated is None else BlobStep(stated, 0, member.extent, where, what=member.name)
         if self._is_layout or not is_header(head):
             return None
-        source = Source(file, member.extent, member.name)
+        source = BlobExtent(file, member.extent, member.name)
         diff_id = stated or _stated_digest(_LAYER, member) or await _digest_of(source)
         layer = DockerLayer(diff_id, member.extent, Compression.NONE)
         return BlobStep(diff_id, 0, member.extent, where, layer, member.name)
@@ -267,7 +267,9 @@ def _stated_digest(pattern: re.Pattern[str], member: Member) -> Digest | None:
     return Digest("sha256", encoded) if encoded else None
 
 
-async def heard(chunks: AsyncIterable[bytes], indexing: Indexing, early: EarlyPush | None) -> AsyncIterator[bytes]:
+async def heard(
+    chunks: AsyncIterable[bytes], indexing: IndexingProgress, early: EarlyPush | None
+) -> AsyncIterator[bytes]:
     """The chunks as they are; `early` hears what has come with those before."""
     async for chunk in chunks:
         if early is not None:
@@ -275,7 +277,7 @@ async def heard(chunks: AsyncIterable[bytes], indexing: Indexing, early: EarlyPu
         yield chunk
 
 
-async def _digest_of(source: Source) -> Digest:
+async def _digest_of(source: BlobExtent) -> Digest:
     hasher = hashlib.sha256()
 
     def hashed() -> Pieces:

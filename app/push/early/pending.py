@@ -12,7 +12,7 @@ from app.archive.model import Extent
 from app.oci import Digest
 from app.push.plan.values import BlobStep, PushPlan
 from app.push.run.blob_content import is_compressed_anew
-from app.push.run.slots import Word
+from app.push.run.slots import CommitSignal
 
 Mark = tuple[Digest | Extent, bool]
 """What tells a blob, or where it lies in its archive; and whether it comes to be by compressing."""
@@ -37,9 +37,9 @@ def wanted_marks(plan: PushPlan, archive: int, repository: str | None) -> frozen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Begun:
+class _PendingBlob:
     marks: frozenset[Mark]
-    word: Word
+    word: CommitSignal
     task: asyncio.Task[None]
 
     def decide(self, wanted: frozenset[Mark]) -> None:
@@ -49,11 +49,11 @@ class _Begun:
             self.word.give()
 
 
-class Undecided:
+class PendingBlobs:
     """The blobs of one archive on their way."""
 
     def __init__(self) -> None:
-        self._begun: set[_Begun] = set()
+        self._begun: set[_PendingBlob] = set()
         self._wanted: frozenset[Mark] | None = None
 
     def decide(self, wanted: frozenset[Mark]) -> None:
@@ -63,11 +63,11 @@ class Undecided:
             each.decide(wanted)
 
     @contextmanager
-    def word(self, marks: frozenset[Mark]) -> Iterator[Word]:
+    def word(self, marks: frozenset[Mark]) -> Iterator[CommitSignal]:
         """For the blob of this task."""
         task = asyncio.current_task()
         assert task is not None
-        begun = _Begun(marks, Word(), task)
+        begun = _PendingBlob(marks, CommitSignal(), task)
         self._begun.add(begun)
         if self._wanted is not None:
             begun.decide(self._wanted)

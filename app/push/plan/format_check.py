@@ -30,7 +30,7 @@ MAX_NAME = 200  # characters of a file's name in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Archives:
+class ArchiveLabels:
     """How many archives a request holds, and the names of their files where these are known."""
 
     count: int
@@ -46,7 +46,7 @@ class Archives:
         return f"{self.which(number)}: " if self.count > 1 else ""
 
 
-def assert_format(archives: Sequence[Archive], wanted: str | None, told: Archives) -> None:
+def assert_format(archives: Sequence[Archive], wanted: str | None, told: ArchiveLabels) -> None:
     """Raises FormatMismatch, which says what the archive is and what to pass."""
     if wanted is None:
         return

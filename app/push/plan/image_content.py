@@ -12,7 +12,7 @@ from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ImageBlob:
     """A blob of an image. `what` names it in messages; `inline`: its bytes stood in its descriptor, not in the tar."""
 
     key: Digest
@@ -63,27 +63,27 @@ def manifests(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
     return () if isinstance(entry.root, DockerImage) else tree(archive, entry.root)
 
 
-def contents(archive: Archive, entry: ImageEntry) -> tuple[Content, ...]:
+def contents(archive: Archive, entry: ImageEntry) -> tuple[ImageBlob, ...]:
     """Every blob that the image and its referrers need, each once, the largest first: the longest work starts first,
     so that none is left alone at the end. Absent foreign layers are left out.
 
     Raises the fault of the image, MissingContent, SizeMismatch."""
     if entry.fault is not None:
         raise entry.fault.error
-    found: dict[tuple[Digest, bool], Content] = {}
+    found: dict[tuple[Digest, bool], ImageBlob] = {}
     for content in (*_docker_contents(archive, entry), *_described_contents(archive, entry)):
         found.setdefault((content.key, content.layer is not None), content)
     return tuple(sorted(found.values(), key=lambda content: -content.extent.size))
 
 
-def _docker_contents(archive: Archive, entry: ImageEntry) -> Iterator[Content]:
+def _docker_contents(archive: Archive, entry: ImageEntry) -> Iterator[ImageBlob]:
     if isinstance(entry.root, DockerImage):
         for number, layer in enumerate(entry.root.layers, 1):
-            yield Content(layer.diff_id, layer.extent, f"layer {number} of {title(entry)}", layer)
+            yield ImageBlob(layer.diff_id, layer.extent, f"layer {number} of {title(entry)}", layer)
         yield from _described(archive, entry.root.config, f"the config of {title(entry)}")
 
 
-def _described_contents(archive: Archive, entry: ImageEntry) -> Iterator[Content]:
+def _described_contents(archive: Archive, entry: ImageEntry) -> Iterator[ImageBlob]:
     for manifest in (*manifests(archive, entry), *referrers(archive, entry)):
         if manifest.config is not None:
             yield from _described(archive, manifest.config, f"the config of {title(entry)}")
@@ -96,16 +96,16 @@ def _described_contents(archive: Archive, entry: ImageEntry) -> Iterator[Content
                 yield from _described(archive, child, f"content of {title(entry)}")
 
 
-def _described(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[Content]:
+def _described(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[ImageBlob]:
     extent = archive.blobs.get(descriptor.digest)
     if extent is not None:
         if extent.size != descriptor.size:
             raise SizeMismatch(
                 f"{what} ({descriptor.digest}) has {extent.size} bytes where its descriptor says {descriptor.size}"
             )
-        yield Content(descriptor.digest, extent, what)
+        yield ImageBlob(descriptor.digest, extent, what)
     elif descriptor.data is not None:
-        yield Content(descriptor.digest, Extent(0, len(descriptor.data)), what, inline=descriptor.data)
+        yield ImageBlob(descriptor.digest, Extent(0, len(descriptor.data)), what, inline=descriptor.data)
     elif not descriptor.urls and descriptor.media_type not in NON_DISTRIBUTABLE:
         raise MissingContent(f"{what} ({descriptor.digest}) is not in the archive; make the archive anew")
 

@@ -19,21 +19,23 @@ from app.errors import (
 )
 from app.oci import Digest, Reference, parse_repository
 from app.push.options import Destination, PushOptions
-from app.push.plan.format_check import Archives
+from app.push.plan.format_check import ArchiveLabels
 from app.push.plan.image_content import identity, title
-from app.push.plan.renames import Renames
+from app.push.plan.renames import RenameRules
 from app.push.plan.values import ImageTarget
 
 MAX_PROBLEMS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class NamedImages:
     images: tuple[ImageTarget, ...]
     notes: tuple[str, ...] = ()
 
 
-def name_images(archives: Sequence[Archive], options: PushOptions, destination: Destination, told: Archives) -> Naming:
+def name_images(
+    archives: Sequence[Archive], options: PushOptions, destination: Destination, told: ArchiveLabels
+) -> NamedImages:
     """Every distinct image of `archives` with its destinations, in order. `told` is how messages call the archives. An
     image that cannot be named so gets a fault: MissingTag, InvalidReference or DestinationConflict.
 
@@ -45,14 +47,14 @@ def name_images(archives: Sequence[Archive], options: PushOptions, destination: 
             f"`tag` names exactly one image, but the request holds {len(images)} in {len(archives)} archive(s); "
             "use `rename` for several, or `images` to pick one"
         )
-    work = _Work(options, destination, Renames(options.rename), told, len(images))
+    work = _NameResolver(options, destination, RenameRules(options.rename), told, len(images))
     targets = [work.target(image) for image in images]
     names = [name for image in images for name in (*image.entry.called, *image.entry.placeholders)]
     unused = list(work.renames.unused(names))
     if unused:
         faults = [image.entry.fault.error for image in targets if image.entry.fault is not None]
         raise_together([*faults, *unused])
-    return Naming(tuple(_without_conflicts(targets, told)), tuple(dict.fromkeys(work.notes)))
+    return NamedImages(tuple(_without_conflicts(targets, told)), tuple(dict.fromkeys(work.notes)))
 
 
 def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
@@ -78,11 +80,11 @@ def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
     return replace(target, entry=replace(target.entry, names=names, paths=paths, bare_tags=tags, placeholders=others))
 
 
-class _Work:
+class _NameResolver:
     """One request's naming as it goes on: notes gather here."""
 
     def __init__(
-        self, options: PushOptions, destination: Destination, renames: Renames, told: Archives, images: int
+        self, options: PushOptions, destination: Destination, renames: RenameRules, told: ArchiveLabels, images: int
     ) -> None:
         self.options = options
         self.destination = destination
@@ -192,7 +194,7 @@ def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
     return replace(target, entry=replace(entry, fault=fault))
 
 
-def _without_conflicts(targets: Sequence[ImageTarget], told: Archives) -> Iterator[ImageTarget]:
+def _without_conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> Iterator[ImageTarget]:
     """All images; where different ones of those that can be pushed go to one destination, none of them is."""
     conflicts = _conflicts([target for target in targets if target.entry.fault is None], told)
     for target in targets:
@@ -200,7 +202,7 @@ def _without_conflicts(targets: Sequence[ImageTarget], told: Archives) -> Iterat
         yield target if error is None else with_fault(target, error)
 
 
-def _conflicts(targets: Sequence[ImageTarget], told: Archives) -> dict[Digest, DestinationConflict]:
+def _conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> dict[Digest, DestinationConflict]:
     taken: dict[Reference, ImageTarget] = {}
     found: dict[Digest, DestinationConflict] = {}
     for target in targets:
@@ -216,7 +218,7 @@ def _conflicts(targets: Sequence[ImageTarget], told: Archives) -> dict[Digest, D
     return found
 
 
-def _called(target: ImageTarget, told: Archives) -> str:
+def _called(target: ImageTarget, told: ArchiveLabels) -> str:
     name, digest = title(target.entry), str(identity(target.entry))
     where = f" in {told.which(target.archive)}" if told.count > 1 else ""
     return (digest if name == digest else f"{name} ({digest})") + where

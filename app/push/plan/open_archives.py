@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from app.archive import FORMATS, Archive, DockerImage, ImageEntry, Limits, TarIndex
 from app.archive.formats import (
-    Contents,
+    ArchiveReader,
     join_charts,
     join_indexes,
     open_archive,
@@ -21,7 +21,7 @@ from app.errors import ArchiveError
 from app.oci import Descriptor, Digest
 from app.oci.media_types import OCI_CONFIG
 from app.spool import OpenFile
-from app.spool.concatenated_file import JoinedFile
+from app.spool.concatenated_file import ConcatenatedFile
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class ArchiveSet:
     """The files of a request. `parts`: which of them, in order, are parts of `whole`, a storage or a set of charts.
     What all of them hold is then the first one's, and `files` has for it the file that joins them."""
 
@@ -51,23 +51,23 @@ class Together:
             return open_archive(self.indexes[number], self.files[number], limits)
         place = self.parts.index(number) + 1
         note = f"part {place} of {len(self.parts)} of {self.whole}; what is in it stands with the first part"
-        first = Contents(self.indexes[self.parts[0]], self.files[self.parts[0]], limits)
+        first = ArchiveReader(self.indexes[self.parts[0]], self.files[self.parts[0]], limits)
         found = next(known.name for known in FORMATS if known.recognises(first))
         return Archive(found, (), {}, {}, (note,))
 
 
-def put_together(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> Together:
+def put_together(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> ArchiveSet:
     """Blocks. Raises ArchiveError."""
-    archives = [Contents(*each, limits) for each in zip(indexes, files, strict=True)]
+    archives = [ArchiveReader(*each, limits) for each in zip(indexes, files, strict=True)]
     parts, join, whole = parts_of_storage(archives), join_indexes, "one storage"
     if not parts:
         parts, join, whole = parts_of_charts(archives), join_charts, "charts with their provenance"
     if not parts:
-        return Together(tuple(indexes), tuple(files), ())
+        return ArchiveSet(tuple(indexes), tuple(files), ())
     every, sources = list(indexes), list(files)
     every[parts[0]] = join([indexes[part] for part in parts])
-    sources[parts[0]] = JoinedFile(tuple(files[part] for part in parts))
-    return Together(tuple(every), tuple(sources), parts, whole)
+    sources[parts[0]] = ConcatenatedFile(tuple(files[part] for part in parts))
+    return ArchiveSet(tuple(every), tuple(sources), parts, whole)
 
 
 def unquoted(archive: Archive) -> Archive:

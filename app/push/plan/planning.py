@@ -12,8 +12,8 @@ from app.errors import InvalidRequest, TarmacError
 from app.oci import Digest
 from app.push.options import Destination, PushOptions
 from app.push.plan.completeness import with_faults
-from app.push.plan.format_check import Archives, assert_format
-from app.push.plan.image_content import Content, contents, repositories
+from app.push.plan.format_check import ArchiveLabels, assert_format
+from app.push.plan.image_content import ImageBlob, contents, repositories
 from app.push.plan.naming import name_images
 from app.push.plan.refusals import settled, with_refusals
 from app.push.plan.sparse_index import leave_out
@@ -38,7 +38,7 @@ def draft_plan(
     archives' files, for messages. Archives without images give an empty plan with a note.
 
     Raises FormatMismatch, and what `pick_images`, `convert` and `name_images` raise."""
-    told = Archives(len(archives), tuple(names))
+    told = ArchiveLabels(len(archives), tuple(names))
     assert_format(archives, options.format, told)
     picked = enumerate(_picked(archives, options.images, told))
     edited = tuple(_edited(archive, options, told.prefix(number)) for number, archive in picked)
@@ -63,7 +63,7 @@ def without_images(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPla
     return replace(plan, blobs=tuple(_blob_steps(plan.archives, plan.images)))
 
 
-def _picked(archives: Sequence[Archive], globs: Sequence[str], told: Archives) -> Iterator[Archive]:
+def _picked(archives: Sequence[Archive], globs: Sequence[str], told: ArchiveLabels) -> Iterator[Archive]:
     """The globs have to match something in the request, not in every archive of it."""
     refusals: list[str] = []
     for number, archive in enumerate(archives):
@@ -87,7 +87,7 @@ def _edited(archive: Archive, options: PushOptions, where: str) -> Archive:
     return convert(archive, options.media_types, options.layer_compression)
 
 
-def _notes(archives: Sequence[Archive], told: Archives) -> Iterator[str]:
+def _notes(archives: Sequence[Archive], told: ArchiveLabels) -> Iterator[str]:
     if not any(archive.images for archive in archives):
         yield NO_IMAGES
     for number, archive in enumerate(archives):
@@ -97,7 +97,7 @@ def _notes(archives: Sequence[Archive], told: Archives) -> Iterator[str]:
 
 
 def _blob_steps(archives: Sequence[Archive], images: Sequence[ImageTarget]) -> Iterator[BlobStep]:
-    needs: dict[tuple[Digest, bool], tuple[int, Content, dict[str, None]]] = {}
+    needs: dict[tuple[Digest, bool], tuple[int, ImageBlob, dict[str, None]]] = {}
     for image in (image for image in images if image.entry.fault is None):
         for content in contents(archives[image.archive], image.entry):
             _, _, where = needs.setdefault((content.key, content.layer is not None), (image.archive, content, {}))
@@ -106,7 +106,7 @@ def _blob_steps(archives: Sequence[Archive], images: Sequence[ImageTarget]) -> I
         yield _step(archive, content, where)
 
 
-def _step(archive: int, content: Content, where: Iterable[str]) -> BlobStep:
+def _step(archive: int, content: ImageBlob, where: Iterable[str]) -> BlobStep:
     return BlobStep(
         key=content.key,
         archive=archive,

@@ -29,7 +29,7 @@ def check_rename(embedded: str, wanted: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Move:
+class _PrefixRename:
     """`start` of a name becomes `wanted`; `text` is the pair's first half as it was given."""
 
     start: str
@@ -37,7 +37,7 @@ class _Move:
     text: str
 
 
-class Renames:
+class RenameRules:
     """A name is met in any form that means the same; a path, a bare tag and the digest of an image, which have only one
     form, as they are written. Whole names go before moves, and of these the longest start."""
 
@@ -47,10 +47,10 @@ class Renames:
         # looked up, as thousands of names are asked for, and as many pairs may have been given
         self._exact: dict[object, list[tuple[str, Reference]]] = {}
         self._meant: dict[object, list[tuple[str, Reference]]] = {}
-        self._moves: list[_Move] = []
+        self._moves: list[_PrefixRename] = []
         for text, wanted in pairs:
             if text.endswith("*"):
-                self._moves.append(_Move(text.removesuffix("*"), wanted.removesuffix("*"), text))
+                self._moves.append(_PrefixRename(text.removesuffix("*"), wanted.removesuffix("*"), text))
                 continue
             pair = text, Reference.parse_destination(wanted, OPTION)
             self._exact.setdefault(text, []).append(pair)

@@ -73,10 +73,10 @@ class ImageChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Noticed:
+class NoticeAdded:
     """Something the user should know that is no failure."""
 
     text: str
 
 
-Event = BlobSent | BlobDone | SentEarly | ImageChanged | Noticed
+Event = BlobSent | BlobDone | SentEarly | ImageChanged | NoticeAdded

@@ -16,7 +16,7 @@ from app.push.plan.image_content import identity, manifests
 from app.push.plan.planning import NO_IMAGES
 from app.push.plan.values import PushPlan
 from app.push.report.evidence import evidence_of
-from app.push.report.transfer_sizes import Share, shares_of
+from app.push.report.transfer_sizes import TransferSize, shares_of
 
 WHY = {
     "docker-archive": "manifest.json holds docker's list of images",
@@ -104,29 +104,29 @@ def _inspect_some(archive: Archive, source: ReadAt, left: int) -> dict[str, Any]
 
 
 def with_answers(
-    inspection: Sequence[Mapping[str, Any]], plan: PushPlan, found: Sequence[Share]
+    inspection: Sequence[Mapping[str, Any]], plan: PushPlan, found: Sequence[TransferSize]
 ) -> tuple[dict[str, Any], ...]:
     """`inspection` of the archives of `plan`, and what a survey found for each image of it: `to_send` is what is left,
     `at_registry` what is there."""
-    answers: dict[object, Share] = {}
+    answers: dict[object, TransferSize] = {}
     for target, share in zip(plan.images, found, strict=True):
         answers.setdefault((target.archive, identity(target.entry)), share)
     return tuple(
-        _with_answers(told, [answers.get((number, identity(entry)), Share()) for entry in archive.images])
+        _with_answers(told, [answers.get((number, identity(entry)), TransferSize()) for entry in archive.images])
         for number, (told, archive) in enumerate(zip(inspection, plan.archives, strict=True))
     )
 
 
-def _with_answers(told: Mapping[str, Any], shares: Sequence[Share]) -> dict[str, Any]:
+def _with_answers(told: Mapping[str, Any], shares: Sequence[TransferSize]) -> dict[str, Any]:
     images = [{**image, **_weights(share)} for image, share in zip(told["images"], shares, strict=False)]
     return {**told, **_sums(shares), "images": images}
 
 
-def _weights(share: Share) -> dict[str, int | None]:
+def _weights(share: TransferSize) -> dict[str, int | None]:
     return {"to_send": share.to_send, "at_registry": share.at_registry}
 
 
-def _sums(shares: Sequence[Share]) -> dict[str, int | None]:
+def _sums(shares: Sequence[TransferSize]) -> dict[str, int | None]:
     """None where nobody has asked, or where it cannot be told for one of them."""
     told = {"to_send": [each.to_send for each in shares], "at_registry": [each.at_registry for each in shares]}
     return {name: None if None in sizes else sum(filter(None, sizes)) for name, sizes in told.items()}

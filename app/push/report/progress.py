@@ -87,7 +87,7 @@ _NO_SIZES: Mapping[Digest, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
+class ProgressTracker:
     """A Progress and what has to be remembered to fold the next event into it.
 
     sizes       source bytes of every content
@@ -117,7 +117,7 @@ def received(progress: Progress, count: int, expected: int | None) -> Progress:
     return replace(progress, bytes_received=count, bytes_expected=expected, percent=percent)
 
 
-def begin(progress: Progress, plan: PushPlan) -> Meter:
+def begin(progress: Progress, plan: PushPlan) -> ProgressTracker:
     """At the start of a push, also of a further attempt: the totals of `plan`, nothing done, percent as it was."""
     sizes = {step.key: step.extent.size for step in plan.blobs}
     places = {(step.key, repository) for step in plan.blobs for repository in step.repositories}
@@ -132,10 +132,10 @@ def begin(progress: Progress, plan: PushPlan) -> Meter:
         images_total=len(plan.images),
         percent=base,
     )
-    return _shown(Meter(fresh, base, MappingProxyType(sizes), sent_before=progress.blobs_sent), fresh)
+    return _shown(ProgressTracker(fresh, base, MappingProxyType(sizes), sent_before=progress.blobs_sent), fresh)
 
 
-def fold(meter: Meter, event: Event) -> Meter:
+def fold(meter: ProgressTracker, event: Event) -> ProgressTracker:
     """The meter after one more event. `percent` never falls."""
     match event:
         case BlobSent():
@@ -168,7 +168,7 @@ def sent_early(progress: Progress, event: SentEarly) -> Progress:
     return replace(progress, bytes_sent=progress.bytes_sent + event.size, blobs_sent=progress.blobs_sent + event.blobs)
 
 
-def _ended(meter: Meter, state: ImageState) -> Meter:
+def _ended(meter: ProgressTracker, state: ImageState) -> ProgressTracker:
     progress = replace(meter.progress, images_done=meter.progress.images_done + 1)
     if state in COUNTED_AS:
         name = COUNTED_AS[state]
@@ -176,7 +176,7 @@ def _ended(meter: Meter, state: ImageState) -> Meter:
     return _shown(replace(meter, lost=meter.lost + (state in LOST)), progress)
 
 
-def _sent(meter: Meter, event: BlobSent) -> Meter:
+def _sent(meter: ProgressTracker, event: BlobSent) -> ProgressTracker:
     place, progress = (event.repository, event.key), meter.progress
     position = max(meter.under_way.get(place, 0), event.position)
     gained = max(0, event.position - _counted(meter, event.key))
@@ -186,12 +186,12 @@ def _sent(meter: Meter, event: BlobSent) -> Meter:
     )
 
 
-def _counted(meter: Meter, key: Digest) -> int:
+def _counted(meter: ProgressTracker, key: Digest) -> int:
     """Source bytes of unfinished content that count already, at whatever repository they were read for."""
     return max((position for (_, other), position in meter.under_way.items() if other == key), default=0)
 
 
-def _done(meter: Meter, event: BlobDone) -> Meter:
+def _done(meter: ProgressTracker, event: BlobDone) -> ProgressTracker:
     place, progress = (event.repository, event.key), meter.progress
     gained = max(0, event.size - _counted(meter, event.key))
     pushed = event.outcome is Outcome.PUSHED
@@ -206,13 +206,13 @@ def _done(meter: Meter, event: BlobDone) -> Meter:
     return _reused(_shown(replace(meter, under_way=MappingProxyType(left), moved=moved, found=found), done))
 
 
-def _reused(meter: Meter) -> Meter:
+def _reused(meter: ProgressTracker) -> ProgressTracker:
     """What this job sent itself, before the run or at an earlier attempt, is found there too and is not reused."""
     reused = max(meter.progress.blobs_reused, meter.found - meter.sent_before)
     return replace(meter, progress=replace(meter.progress, blobs_reused=reused))
 
 
-def _shown(meter: Meter, progress: Progress) -> Meter:
+def _shown(meter: ProgressTracker, progress: Progress) -> ProgressTracker:
     """`progress` with its percent and what is under way, and 0 seconds left when every image has ended."""
     is_over = progress.images_done >= progress.images_total
     shown = replace(
@@ -224,7 +224,7 @@ def _shown(meter: Meter, progress: Progress) -> Meter:
     return replace(meter, progress=shown)
 
 
-def _percent(meter: Meter, progress: Progress) -> float:
+def _percent(meter: ProgressTracker, progress: Progress) -> float:
     if progress.bytes_total:
         part = min(progress.bytes_done, progress.bytes_total) / progress.bytes_total
     else:
@@ -232,12 +232,12 @@ def _percent(meter: Meter, progress: Progress) -> float:
     return min(ALMOST, round(meter.base + (100.0 - meter.base) * part, 1))
 
 
-def _under_way(meter: Meter) -> Iterator[BlobProgress]:
+def _under_way(meter: ProgressTracker) -> Iterator[BlobProgress]:
     for (repository, key), position in meter.under_way.items():
         yield BlobProgress(repository, str(key), position, meter.sizes.get(key, 0))
 
 
-def timed(meter: Meter, now: float) -> Meter:
+def timed(meter: ProgressTracker, now: float) -> ProgressTracker:
     """The same with rate and remaining time as of `now`, in seconds of a monotonic clock."""
     if meter.marked is None:
         return replace(meter, marked=(now, meter.moved))

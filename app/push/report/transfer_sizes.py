@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from app.archive.model import Archive, ImageEntry
 from app.errors import ArchiveError
 from app.oci import Digest
-from app.push.plan.image_content import Content, contents
+from app.push.plan.image_content import ImageBlob, contents
 from app.push.plan.values import PushPlan
 
 Key = tuple[Digest, bool]  # of a blob; of a docker archive's layer, which has a DiffID instead, with True
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class TransferSize:
     """Bytes as they lie in the archive, manifests left out. `to_send`: to be sent for this image and for none before
     it, None where its content is not all there. `at_registry`: None where nobody has asked."""
 
@@ -23,40 +23,40 @@ class Share:
     at_registry: int | None = None
 
 
-def key_of(content: Content) -> Key:
+def key_of(content: ImageBlob) -> Key:
     return content.key, content.layer is not None
 
 
-def shares_of(archive: Archive) -> tuple[Share, ...]:
+def shares_of(archive: Archive) -> tuple[TransferSize, ...]:
     """As if a registry had nothing of it."""
     counted: set[Key] = set()
     return tuple(_share(archive, entry, counted) for entry in archive.images)
 
 
-def _share(archive: Archive, entry: ImageEntry, counted: set[Key]) -> Share:
+def _share(archive: Archive, entry: ImageEntry, counted: set[Key]) -> TransferSize:
     try:
         found = contents(archive, entry)
     except ArchiveError:  # the push says what is missing; the rest can be told all the same
-        return Share()
-    return Share(_new_bytes(found, counted))
+        return TransferSize()
+    return TransferSize(_new_bytes(found, counted))
 
 
-def _new_bytes(found: tuple[Content, ...], counted: set[Key]) -> int:
+def _new_bytes(found: tuple[ImageBlob, ...], counted: set[Key]) -> int:
     new = [each for each in found if key_of(each) not in counted]
     counted.update(map(key_of, new))
     return sum(each.extent.size for each in new)
 
 
-def shares_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> tuple[Share, ...]:
+def shares_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> tuple[TransferSize, ...]:
     """For each image of `plan`; `asked`: those that the registry has answered for; `to_send`: blobs it has not."""
     counted: set[Key] = set()
     shares = []
     for number, target in enumerate(plan.images):
         if number not in asked:
-            shares.append(Share())
+            shares.append(TransferSize())
             continue
         found = contents(plan.archives[target.archive], target.entry)
         wanted = tuple(each for each in found if key_of(each) in to_send)
         there = sum(each.extent.size for each in found) - sum(each.extent.size for each in wanted)
-        shares.append(Share(_new_bytes(wanted, counted), there))
+        shares.append(TransferSize(_new_bytes(wanted, counted), there))
     return tuple(shares)

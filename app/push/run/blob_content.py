@@ -17,8 +17,8 @@ from app.archive.window import HEAD_BYTES, decoder_memory
 from app.errors import DigestMismatch
 from app.oci import Digest, Hasher
 from app.push.decoder_memory import DecoderMemory
-from app.push.run.chunks import PIECE, Piece, Pieces, Source, encoded, plain_blocks, stored
-from app.push.run.slots import Ready, Waits
+from app.push.run.chunks import PIECE, BlobExtent, Chunk, Pieces, encoded, plain_blocks, stored
+from app.push.run.slots import Ready, SendConditions
 from app.registry import BlobContent
 from app.registry.uploads.spare_session import SpareSession
 from app.threads import hash_in_thread, hashing
@@ -28,7 +28,7 @@ _SMALL_DECODERS = frozenset({Compression.NONE, Compression.GZIP})
 _KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
 
 
-class Readable(Protocol):
+class BlobReader(Protocol):
     """What can be sent: BlobContent before threads and reporting come to it."""
 
     @property
@@ -42,7 +42,7 @@ class Readable(Protocol):
 class ArchivedBlob:
     """A blob that is sent as it stands in the archive."""
 
-    source: Source
+    source: BlobExtent
     digest: Digest
 
     @property
@@ -68,14 +68,14 @@ class MemoryBlob:
     def pieces(self) -> Pieces:
         for start in range(0, len(self.data), PIECE):
             data = self.data[start : start + PIECE]
-            yield Piece(data, self.position * (start + len(data)) // len(self.data))
+            yield Chunk(data, self.position * (start + len(data)) // len(self.data))
 
 
 @dataclass(slots=True)
 class CompressedLayer:
     """A layer that is compressed while it is sent: digest and size are known when it has been read once."""
 
-    source: Source
+    source: BlobExtent
     layer: DockerLayer
     compression: Compression
     digest: Digest | None = None
@@ -83,7 +83,7 @@ class CompressedLayer:
 
     def pieces(self) -> Pieces:
         hasher, size = hashlib.sha256(), 0
-        held = Piece(b"", 0)  # one piece behind: the last is given when all of it is known to be right
+        held = Chunk(b"", 0)  # one piece behind: the last is given when all of it is known to be right
         for piece in encoded(self.source, self.layer, self.compression):
             if held.data:
                 yield held
@@ -99,15 +99,17 @@ class CompressedLayer:
 
 
 @dataclass(slots=True)
-class _Check:
+class _DiffIdCheck:
     """One pass over a layer that is stored compressed: its plain bytes against the DiffID, its stored bytes hashed."""
 
-    source: Source
+    source: BlobExtent
     layer: DockerLayer
     hasher: Hasher = field(default_factory=hashlib.sha256)
 
     def pieces(self) -> Pieces:
-        yield from plain_blocks(replace(self.source, reader=_Hashing(self.source.reader, self.hasher)), self.layer)
+        yield from plain_blocks(
+            replace(self.source, reader=_HashingReader(self.source.reader, self.hasher)), self.layer
+        )
 
     @property
     def digest(self) -> Digest:
@@ -116,7 +118,7 @@ class _Check:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hashing:
+class _HashingReader:
     reader: ReadAt
     hasher: Hasher
 
@@ -136,7 +138,7 @@ def is_compressed_anew(layer: DockerLayer, wanted: Compression) -> bool:
     return layer.compression not in _KEPT and wanted is not Compression.NONE
 
 
-async def memory_of(source: Source, layer: DockerLayer | None) -> int:
+async def memory_of(source: BlobExtent, layer: DockerLayer | None) -> int:
     """Return the bytes that decompressing a layer takes."""
     if layer is None or layer.compression in _SMALL_DECODERS:
         return 0
@@ -145,16 +147,16 @@ async def memory_of(source: Source, layer: DockerLayer | None) -> int:
 
 
 async def open_layer(
-    source: Source,
+    source: BlobExtent,
     layer: DockerLayer,
     wanted: Compression,
     small: int = SMALL,
     decoders: DecoderMemory | None = None,
-) -> Readable:
+) -> BlobReader:
     """A layer of a docker archive, verified against its DiffID before or while it is sent. Where it has no more than
     `small` plain bytes, it is held in memory and its digest is known at once."""
     if layer.compression in _KEPT:
-        check = _Check(source, layer)
+        check = _DiffIdCheck(source, layer)
         async with (decoders or DecoderMemory()).turn("", await memory_of(source, layer)):
             await read_whole(check.pieces())
         return ArchivedBlob(source, check.digest)
@@ -173,12 +175,12 @@ async def read_whole(pieces: Pieces, *, keep: bool = False, ready: Ready | None 
         return [piece.data async for piece in reader if keep]
 
 
-async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerator[Piece, None]:
+async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerator[Chunk, None]:
     """Each step in a thread, one ahead where all of the source is there. Whatever ends it, also cancellation: by then
     the thread has left the source."""
     loop = asyncio.get_running_loop()
 
-    def step() -> asyncio.Future[Piece | None]:
+    def step() -> asyncio.Future[Chunk | None]:
         return loop.run_in_executor(hashing(), next, pieces, None)
 
     if ready is not None:
@@ -204,23 +206,23 @@ async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerat
         pieces.close()
 
 
-class Sending(BlobContent):
+class BlobUpload(BlobContent):
     """A blob on its way. It calls `report(position, sent)` for each piece that is read: how far the source has been
     read, and how many more bytes of the blob the registry read since. `release` when the registry is done with it,
     however that came."""
 
     def __init__(
         self,
-        content: Readable,
+        content: BlobReader,
         report: Callable[[int, int], None],
-        waits: Waits | None = None,
+        waits: SendConditions | None = None,
         *,
         may_be_there: bool = False,
         spare: SpareSession | None = None,
     ) -> None:
         self._content = content
         self._report = report
-        self._waits = waits or Waits()
+        self._waits = waits or SendConditions()
         self._may_be_there, self._spare, self.was_there = may_be_there, spare, False
         self._position = self._unreported = 0
         self._readers: list[AsyncGenerator[object, None]] = []
@@ -269,7 +271,7 @@ class Sending(BlobContent):
         return chunks
 
     async def _chunks(
-        self, earlier: tuple[AsyncGenerator[object, None], ...], reader: AsyncGenerator[Piece, None]
+        self, earlier: tuple[AsyncGenerator[object, None], ...], reader: AsyncGenerator[Chunk, None]
     ) -> AsyncGenerator[bytes, None]:
         for each in earlier:
             await each.aclose()  # a further attempt: what the last one had in memory goes

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from app.archive.model import DockerImage, ReadAt
 from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
-from app.push.blob_cache.cache import Recollection
+from app.push.blob_cache.cache import PlanBlobCache
 from app.push.decoder_memory import DecoderMemory
 from app.push.plan.docker_manifest import Blob, layers_of
 from app.push.plan.values import BlobStep, ImageTarget, PushPlan
 from app.push.report.events import BlobDone, BlobSent, Event, Outcome
-from app.push.run.blob_content import SMALL, ArchivedBlob, Readable, Sending, open_layer, read_whole
-from app.push.run.chunks import InlineBytes, Source
-from app.push.run.presence import Presence
-from app.push.run.slots import Berth, Lane, Ready, Waits, Word
+from app.push.run.blob_content import SMALL, ArchivedBlob, BlobReader, BlobUpload, open_layer, read_whole
+from app.push.run.chunks import BlobExtent, InlineBytes
+from app.push.run.presence import DestinationState
+from app.push.run.slots import CommitSignal, Ready, SemaphoreLike, SendConditions, SlotLease
 from app.registry import Registry
 from app.registry.uploads.spare_session import SpareSession
 
@@ -26,7 +26,7 @@ MAX_CHECKED_BYTES = 64 << 10  # nearly every config; it is read faster than the 
 
 
 @dataclass(slots=True)
-class Landing:
+class BlobTransfer:
     """One BlobStep in the course of a run.
 
     waiting     repository -> the images that need it there
@@ -71,12 +71,14 @@ def as_lost(error: RegistryRejected) -> RegistryLost:
     return RegistryLost(f"{error}. The registry took {names} twice and does not have it", blobs=error.missing)
 
 
-def landings_of(plan: PushPlan) -> dict[Key, Landing]:
+def landings_of(plan: PushPlan) -> dict[Key, BlobTransfer]:
     """By key, and whether it is a docker layer: its key is a DiffID, which may be the digest of a plain blob, too."""
-    return {(step.key, step.layer is not None): Landing(step) for step in plan.blobs}
+    return {(step.key, step.layer is not None): BlobTransfer(step) for step in plan.blobs}
 
 
-def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: ImageTarget, presence: Presence) -> None:
+def place_held(
+    landings: Mapping[Key, BlobTransfer], keys: Sequence[Key], target: ImageTarget, presence: DestinationState
+) -> None:
     """A repository that holds the image holds its blobs `keys`, as registries take no manifest without them."""
     root = target.entry.root
     for repository, manifest in presence.held.items():
@@ -91,44 +93,44 @@ def place_held(landings: Mapping[Key, Landing], keys: Sequence[Key], target: Ima
 
 
 @dataclass(frozen=True, slots=True)
-class Supply:
+class BlobSources:
     """Where the bytes of a plan's blobs come from, and what is known of them. `lanes` are held while one is read and
     sent; with a `word` none becomes a blob before it is given, and none is held in memory until then. `ready` as
     `in_threads` has it."""
 
     plan: PushPlan
     sources: Sequence[ReadAt]
-    lanes: tuple[Lane, ...]
-    recollection: Recollection
-    word: Word | None = None
+    lanes: tuple[SemaphoreLike, ...]
+    recollection: PlanBlobCache
+    word: CommitSignal | None = None
     ready: Ready | None = None
     decoders: DecoderMemory = field(default_factory=DecoderMemory)
 
-    async def open(self, step: BlobStep) -> Readable:
+    async def open(self, step: BlobStep) -> BlobReader:
         if step.inline is not None:
-            return ArchivedBlob(Source(InlineBytes(step.inline), step.extent, step.what), step.key)
-        source = Source(self.sources[step.archive], step.extent, step.what)
+            return ArchivedBlob(BlobExtent(InlineBytes(step.inline), step.extent, step.what), step.key)
+        source = BlobExtent(self.sources[step.archive], step.extent, step.what)
         if step.layer is not None:
             small = SMALL if self.word is None else 0
             return await open_layer(source, step.layer, self.plan.layer_compression, small, self.decoders)
         return ArchivedBlob(source, step.key)
 
 
-class Carrier:
+class BlobPusher:
     """Gets blobs into repositories by the cheapest way: there already, mounted, sent."""
 
-    def __init__(self, supply: Supply, registry: Registry, emit: Callable[[Event], None]) -> None:
+    def __init__(self, supply: BlobSources, registry: Registry, emit: Callable[[Event], None]) -> None:
         self._supply = supply
         self._registry = registry
         self._emit = emit
 
-    async def carry(self, landing: Landing, repository: str) -> None:
+    async def carry(self, landing: BlobTransfer, repository: str) -> None:
         """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
         with SpareSession() as spare:
             outcome, blob = await self._without_sending(landing, repository, spare)
             if outcome is None:
                 absent = landing.lost or (blob and blob[0])
-                async with Berth(*self._supply.lanes) as berth:
+                async with SlotLease(*self._supply.lanes) as berth:
                     outcome, blob = await self._send(landing, repository, absent, berth, spare)
         assert blob is not None
         if outcome is not Outcome.PUSHED and not landing.checked:
@@ -140,7 +142,7 @@ class Carrier:
             self.tell(landing, repository, outcome)
 
     async def _without_sending(
-        self, landing: Landing, repository: str, spare: SpareSession
+        self, landing: BlobTransfer, repository: str, spare: SpareSession
     ) -> tuple[Outcome | None, Blob | None]:
         """No outcome: it has to be sent; the blob that was asked for in vain, if one was."""
         if landing.lost is not None:
@@ -161,7 +163,7 @@ class Carrier:
         if step.layer is None and step.extent.size <= MAX_CHECKED_BYTES:
             await read_whole((await self._supply.open(step)).pieces(), ready=self._supply.ready)
 
-    def tell(self, landing: Landing, repository: str, outcome: Outcome) -> None:
+    def tell(self, landing: BlobTransfer, repository: str, outcome: Outcome) -> None:
         """Say that the blob is there; its source counts once."""
         size = 0 if landing.counted else landing.step.extent.size
         landing.counted = True
@@ -176,7 +178,7 @@ class Carrier:
         return Outcome.EXISTS if await self._registry.blob_exists(repository, *blob) else None
 
     async def _reuse_stored(
-        self, step: BlobStep, repository: str, content: Readable, berth: Berth, spare: SpareSession
+        self, step: BlobStep, repository: str, content: BlobReader, berth: SlotLease, spare: SpareSession
     ) -> Outcome | None:
         """As `_reuse`, for a layer whose digest is known now that it is open."""
         known = await self._supply.recollection.of_blob(step, _blob_of(content)[0])
@@ -187,7 +189,7 @@ class Carrier:
         return await self._reuse(repository, known.repository, _blob_of(content), spare)
 
     async def _send(
-        self, landing: Landing, repository: str, absent: Digest | None, berth: Berth, spare: SpareSession
+        self, landing: BlobTransfer, repository: str, absent: Digest | None, berth: SlotLease, spare: SpareSession
     ) -> tuple[Outcome, Blob]:
         """`absent` is known not to be there."""
         content = await self._supply.open(landing.step)
@@ -201,8 +203,8 @@ class Carrier:
             self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
 
         is_known = content.digest is not None and content.digest != absent
-        waits = Waits(berth, self._supply.word, self._supply.ready)
-        sending = Sending(content, report, waits, may_be_there=is_known, spare=spare)
+        waits = SendConditions(berth, self._supply.word, self._supply.ready)
+        sending = BlobUpload(content, report, waits, may_be_there=is_known, spare=spare)
         try:
             blob = await self._registry.push_blob(repository, sending)
             return Outcome.EXISTS if sending.was_there else Outcome.PUSHED, blob
@@ -210,7 +212,7 @@ class Carrier:
             await sending.release()
 
 
-def _blob_of(content: Readable) -> Blob:
+def _blob_of(content: BlobReader) -> Blob:
     assert content.digest is not None
     assert content.size is not None
     return content.digest, content.size

@@ -19,30 +19,30 @@ PIECE = 512 << 10  # httpx over TLS: 0.4-0.6 GB/s with 64 KiB, 0.8-0.96 with 1 M
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """Bytes to send, and how far the source has been read for them."""
 
     data: bytes
     position: int
 
 
-Pieces = Generator[Piece, None, None]
+Pieces = Generator[Chunk, None, None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class BlobExtent:
     """Where the bytes of a blob are. `what` names it in messages."""
 
     reader: ReadAt
     extent: Extent
     what: str
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Chunk]:
         position, size = 0, self.extent.size
         while position < size:
             data = self.reader.read_at(self.extent.offset + position, min(PIECE, size - position))
             position += len(data)
-            yield Piece(data, position)
+            yield Chunk(data, position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class InlineBytes:
         return self.data[offset : offset + size]
 
 
-def stored(source: Source, digest: Digest) -> Pieces:
+def stored(source: BlobExtent, digest: Digest) -> Pieces:
     """The bytes as they stand. Raises DigestMismatch before the last piece is given."""
     hasher = digest.hasher()
     for piece in source.pieces():
@@ -74,7 +74,7 @@ def _match(encoded: str, digest: Digest, what: str) -> None:
         )
 
 
-def plain_blocks(source: Source, layer: DockerLayer, size: int = PIECE) -> Pieces:
+def plain_blocks(source: BlobExtent, layer: DockerLayer, size: int = PIECE) -> Pieces:
     """The plain tar of a layer in blocks of `size` bytes (the last may be shorter). Raises DigestMismatch at its end
     where it is not the layer's DiffID, and what the decompressor raises."""
     hasher = layer.diff_id.hasher()
@@ -84,7 +84,7 @@ def plain_blocks(source: Source, layer: DockerLayer, size: int = PIECE) -> Piece
     _match(hasher.hexdigest(), layer.diff_id, source.what)
 
 
-def _unwrapped(source: Source, compression: Compression) -> Iterator[Piece]:
+def _unwrapped(source: BlobExtent, compression: Compression) -> Iterator[Chunk]:
     if compression is Compression.NONE:
         yield from source.pieces()
         return
@@ -92,13 +92,13 @@ def _unwrapped(source: Source, compression: Compression) -> Iterator[Piece]:
     try:
         for piece in source.pieces():
             for data in unwrap.feed(piece.data):
-                yield Piece(data, piece.position)
+                yield Chunk(data, piece.position)
         unwrap.finish()
     except ArchiveError as error:
         raise type(error)(f"{source.what}: {error}") from None
 
 
-def _blocks(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:
+def _blocks(pieces: Iterator[Chunk], size: int) -> Iterator[Chunk]:
     pending, position = bytearray(), 0
     for piece in pieces:
         position = piece.position
@@ -107,13 +107,13 @@ def _blocks(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:
             continue
         pending += piece.data
         while len(pending) >= size:
-            yield Piece(bytes(pending[:size]), position)
+            yield Chunk(bytes(pending[:size]), position)
             del pending[:size]
     if pending:
-        yield Piece(bytes(pending), position)
+        yield Chunk(bytes(pending), position)
 
 
-def encoded(source: Source, layer: DockerLayer, compression: Compression) -> Pieces:
+def encoded(source: BlobExtent, layer: DockerLayer, compression: Compression) -> Pieces:
     """A layer compressed anew, in pieces of about PIECE bytes. Raises DigestMismatch before the last one."""
     pending: list[bytes] = []
     count = position = told = 0
@@ -123,7 +123,7 @@ def encoded(source: Source, layer: DockerLayer, compression: Compression) -> Pie
             pending.append(data)
             count += len(data)
             if count >= PIECE or position - told >= MOST_READ:
-                yield Piece(b"".join(pending), position)
+                yield Chunk(b"".join(pending), position)
                 pending.clear()
                 count, told = 0, position
-    yield Piece(b"".join(pending), position)
+    yield Chunk(b"".join(pending), position)

@@ -10,10 +10,10 @@ from app.archive.model import ReadAt
 from app.errors import TarmacError
 from app.push.plan.image_content import contents
 from app.push.plan.values import BlobStep, PushPlan
-from app.push.report.events import BlobDone, Event, ImageState, Noticed, Outcome
-from app.push.report.transfer_sizes import Key, Share, shares_after
-from app.push.run.image_states import Images, known_root, state_of
-from app.push.run.task_pool import Lanes, Rank, crew_of
+from app.push.report.events import BlobDone, Event, ImageState, NoticeAdded, Outcome
+from app.push.report.transfer_sizes import Key, TransferSize, shares_after
+from app.push.run.image_states import ImageStates, known_root, state_of
+from app.push.run.task_pool import PushResources, TaskPriority, crew_of
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
@@ -24,21 +24,21 @@ async def survey(
     registry: Registry,
     emit: Callable[[Event], None],
     *,
-    lanes: Lanes | None = None,
-) -> tuple[Share, ...]:
+    lanes: PushResources | None = None,
+) -> tuple[TransferSize, ...]:
     """Ask, and change nothing. An image ends PLANNED, or ALREADY_PRESENT, SKIPPED or FAILED as it would in a push; a
     notice says how many bytes would be sent, what is given back says it for each image. Blobs whose digest is only
     known after compressing count as to be sent."""
-    lanes = lanes or Lanes()
-    images = Images(plan, emit, UnsentContent(plan, sources, lanes))
-    asked = _Asked(plan, images, registry, emit)
+    lanes = lanes or PushResources()
+    images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
+    asked = _BlobSurvey(plan, images, registry, emit)
     try:
         async with crew_of(lanes.workers) as crew:
             for number in filter(images.open, range(len(plan.images))):
-                crew.add(Rank.IMAGE, partial(images.look, number, registry))
+                crew.add(TaskPriority.IMAGE, partial(images.look, number, registry))
             await crew.idle()
             for step in asked.needed():
-                crew.add(Rank.TRANSFER, partial(asked.ask, step))
+                crew.add(TaskPriority.TRANSFER, partial(asked.ask, step))
             await crew.idle()
     except asyncio.CancelledError:
         images.cancel()
@@ -46,8 +46,8 @@ async def survey(
     return asked.conclude()
 
 
-class _Asked:
-    def __init__(self, plan: PushPlan, images: Images, registry: Registry, emit: Callable[[Event], None]) -> None:
+class _BlobSurvey:
+    def __init__(self, plan: PushPlan, images: ImageStates, registry: Registry, emit: Callable[[Event], None]) -> None:
         self._plan = plan
         self._images = images
         self._registry = registry
@@ -69,17 +69,17 @@ class _Asked:
         try:
             there = step.layer is None and await self._registry.blob_exists(repository, step.key, step.extent.size)
         except TarmacError as error:
-            self._emit(Noticed(f"{step.what}: {error}"))
+            self._emit(NoticeAdded(f"{step.what}: {error}"))
             there = False
         if there:
             self._emit(BlobDone(repository, step.key, Outcome.EXISTS, step.extent.size))
         else:
             self._to_send[step.key, step.layer is not None] = step.extent.size
 
-    def conclude(self) -> tuple[Share, ...]:
+    def conclude(self) -> tuple[TransferSize, ...]:
         for number, presence in sorted(self._images.presence.items()):
             state = state_of(presence) if presence.complete else ImageState.PLANNED
             self._images.end(number, state, known_root(self._plan.images[number], presence))
         size = sum(self._to_send.values())
-        self._emit(Noticed(f"a push would send {len(self._to_send)} blobs of {size} bytes (before compression)"))
+        self._emit(NoticeAdded(f"a push would send {len(self._to_send)} blobs of {size} bytes (before compression)"))
         return shares_after(self._plan, self._images.presence.keys(), self._to_send.keys())

@@ -13,14 +13,23 @@ from functools import partial
 
 from app.archive.model import ReadAt
 from app.errors import RegistryError, RegistryRejected, TarmacError
-from app.push.blob_cache.cache import Recollection
+from app.push.blob_cache.cache import PlanBlobCache
 from app.push.plan.image_content import contents, repositories
 from app.push.plan.values import PushPlan
 from app.push.report.events import Event, Outcome
-from app.push.run.blob_transfer import Carrier, Key, Landing, Supply, as_lost, landings_of, lost_content, place_held
-from app.push.run.image_states import Images, state_of
-from app.push.run.manifest_push import Publisher
-from app.push.run.task_pool import Bounded, Crew, Lanes, Rank, crew_of
+from app.push.run.blob_transfer import (
+    BlobPusher,
+    BlobSources,
+    BlobTransfer,
+    Key,
+    as_lost,
+    landings_of,
+    lost_content,
+    place_held,
+)
+from app.push.run.image_states import ImageStates, state_of
+from app.push.run.manifest_push import ManifestPusher
+from app.push.run.task_pool import Bounded, PushResources, TaskPool, TaskPriority, crew_of
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
@@ -33,24 +42,24 @@ async def execute(
     registry: Registry,
     emit: Callable[[Event], None],
     *,
-    lanes: Lanes | None = None,
+    lanes: PushResources | None = None,
 ) -> None:
     """Push everything. `sources` are the archives of the plan, in order; `emit` is called on the event loop and must
     not block.
 
     Every image ends with an ImageChanged, also when this is cancelled (CANCELLED, then CancelledError goes on): an
     error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
-    lanes = lanes or Lanes()
-    images = Images(plan, emit, UnsentContent(plan, sources, lanes))
+    lanes = lanes or PushResources()
+    images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
     landings = landings_of(plan)
-    publisher = Publisher(plan, registry, landings, lanes.turns, emit)
-    recollection = Recollection.of_plan(lanes.memory, plan)
-    supply = Supply(plan, sources, (lanes.transfer,), recollection, decoders=lanes.decoders)
-    run = _Run(plan, images, Carrier(supply, registry, emit), publisher, landings)
+    publisher = ManifestPusher(plan, registry, landings, lanes.turns, emit)
+    recollection = PlanBlobCache.of_plan(lanes.memory, plan)
+    supply = BlobSources(plan, sources, (lanes.transfer,), recollection, decoders=lanes.decoders)
+    run = _PushRun(plan, images, BlobPusher(supply, registry, emit), publisher, landings)
     try:
         async with crew_of(lanes.workers) as crew:
             for number in filter(images.open, range(len(plan.images))):
-                crew.add(Rank.IMAGE, partial(images.look, number, registry))
+                crew.add(TaskPriority.IMAGE, partial(images.look, number, registry))
             await crew.idle()
             if any(map(images.open, images.presence)):
                 await supply.recollection.ask(plan.blobs)
@@ -63,14 +72,14 @@ async def execute(
         await supply.recollection.flush()
 
 
-class _Run:
+class _PushRun:
     def __init__(
         self,
         plan: PushPlan,
-        images: Images,
-        carrier: Carrier,
-        publisher: Publisher,
-        landings: Mapping[Key, Landing],
+        images: ImageStates,
+        carrier: BlobPusher,
+        publisher: ManifestPusher,
+        landings: Mapping[Key, BlobTransfer],
     ) -> None:
         self._plan = plan
         self._images = images
@@ -82,9 +91,9 @@ class _Run:
         self._published_at = [0] * len(plan.images)
         self._stored_again: set[int] = set()  # images whose manifests are stored again
 
-    def begin(self, crew: Crew) -> None:
+    def begin(self, crew: TaskPool) -> None:
         self._crew = crew
-        self._publishing = Bounded(crew, Rank.IMAGE, MOST_PUBLISHED)
+        self._publishing = Bounded(crew, TaskPriority.IMAGE, MOST_PUBLISHED)
         keys = {number: self._keys(number) for number in self._images.presence}
         for number, presence in self._images.presence.items():
             place_held(self._landings, keys[number], self._plan.images[number], presence)
@@ -107,7 +116,7 @@ class _Run:
         found = contents(self._plan.archives[target.archive], target.entry)
         return tuple((content.key, content.layer is not None) for content in found)
 
-    def _await(self, number: int, places: Sequence[tuple[Landing, str]]) -> None:
+    def _await(self, number: int, places: Sequence[tuple[BlobTransfer, str]]) -> None:
         for landing, repository in places:
             if repository not in landing.placed:
                 landing.waiting.setdefault(repository, []).append(number)
@@ -115,20 +124,20 @@ class _Run:
         if not self._left[number]:
             self._publish(number)
 
-    def _dispatch(self, landing: Landing) -> None:
+    def _dispatch(self, landing: BlobTransfer) -> None:
         """Send the blob to its first repository alone; then mount it into the others. Never two at once for the same
         repository."""
         repositories = [place for place in landing.waiting if self._wanted(landing, place)]
-        rank = Rank.MOUNT if landing.placed else Rank.TRANSFER
+        rank = TaskPriority.MOUNT if landing.placed else TaskPriority.TRANSFER
         for repository in repositories if landing.placed else repositories[:1]:
             if repository not in landing.under_way:
                 landing.under_way.add(repository)
                 self._crew.add(rank, partial(self._bring, landing, repository))
 
-    def _wanted(self, landing: Landing, repository: str) -> list[int]:
+    def _wanted(self, landing: BlobTransfer, repository: str) -> list[int]:
         return [number for number in landing.waiting.get(repository, ()) if self._images.open(number)]
 
-    async def _bring(self, landing: Landing, repository: str) -> None:
+    async def _bring(self, landing: BlobTransfer, repository: str) -> None:
         waiting = self._wanted(landing, repository)
         if waiting:
             for number in waiting:
@@ -145,13 +154,13 @@ class _Run:
         landing.waiting.pop(repository, None)
         self._dispatch(landing)
 
-    def _arrived(self, landing: Landing, repository: str) -> None:
+    def _arrived(self, landing: BlobTransfer, repository: str) -> None:
         for number in landing.waiting[repository]:
             self._left[number] -= 1
             if not self._left[number] and self._images.open(number):
                 self._publish(number)
 
-    def _fail(self, landing: Landing, repository: str, error: TarmacError) -> None:
+    def _fail(self, landing: BlobTransfer, repository: str, error: TarmacError) -> None:
         """A registry may refuse one repository only; wrong content is wrong everywhere."""
         refused = (repository,) if isinstance(error, RegistryError) else tuple(landing.waiting)
         for each in refused:
@@ -179,7 +188,7 @@ class _Run:
         else:
             self._images.end(number, state_of(presence), root)
 
-    def _gone(self, number: int, lost: frozenset[str]) -> list[tuple[Landing, str]]:
+    def _gone(self, number: int, lost: frozenset[str]) -> list[tuple[BlobTransfer, str]]:
         """The blobs of the image that the registry has lost, and where; also those that others found lost."""
         presence = self._images.presence[number]
         places = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
@@ -191,7 +200,7 @@ class _Run:
             if place not in landing.placed or str(landing.placed[place][0]) in lost
         ]
 
-    def _send_again(self, number: int, gone: Sequence[tuple[Landing, str]]) -> bool:
+    def _send_again(self, number: int, gone: Sequence[tuple[BlobTransfer, str]]) -> bool:
         """Whether the image is published once more, when those of its blobs that are `gone` are there again. A blob is
         sent again to a repository once, whichever images miss it there; so are manifests, if no blob is gone."""
         began = self._published_at[number]

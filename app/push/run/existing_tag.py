@@ -8,29 +8,29 @@ from app.archive.model import Archive, ImageEntry
 from app.errors import ArchiveError
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
-from app.push.run.tag_merge import Entry, Side, merge, platform_members, side_of
+from app.push.run.tag_merge import Entry, MergeSide, merge, platform_members, side_of
 from app.registry import MAX_CONFIG_BYTES, Registry, StoredManifest
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ExistingTag:
     """`side` is None for what cannot be merged with anything: it is no index, and tells no platform."""
 
     digest: Digest
     manifest: Manifest | None
-    side: Side | None
+    side: MergeSide | None
 
 
-async def look_at(registry: Registry, repository: str, tag: str) -> Standing | None:
+async def look_at(registry: Registry, repository: str, tag: str) -> ExistingTag | None:
     """None where there is no such tag. A request, and one more where the platform has to be read from a config."""
     stored = await registry.read_manifest(repository, tag)
     if stored is None:
         return None
     manifest = read_stored(stored)
     if manifest is None:
-        return Standing(stored.digest, None, None)
+        return ExistingTag(stored.digest, None, None)
     platform = None if manifest.is_index else await _platform(registry, repository, manifest)
-    return Standing(stored.digest, manifest, side_of(manifest, platform))
+    return ExistingTag(stored.digest, manifest, side_of(manifest, platform))
 
 
 def read_stored(stored: StoredManifest) -> Manifest | None:
@@ -62,7 +62,7 @@ def platform_of(entry: ImageEntry) -> Platform | None:
     return entry.platforms[0] if len(entry.platforms) == 1 else None
 
 
-def our_side(archive: Archive, entry: ImageEntry, manifest: Manifest) -> Side | None:
+def our_side(archive: Archive, entry: ImageEntry, manifest: Manifest) -> MergeSide | None:
     """Return our side of a merge. If an index of the archive says no platform of an image, the one that is made says
     that of the config."""
     side = side_of(manifest, platform_of(entry))
@@ -80,7 +80,7 @@ def _with_platform(entry: Entry, manifest: Manifest | None) -> Entry:
     return {**entry, "platform": platform_members(platform)}
 
 
-def obstacle(standing: Standing, platform_is_known: bool) -> str:
+def obstacle(standing: ExistingTag, platform_is_known: bool) -> str:
     """Return why nothing can be merged; empty if it can."""
     if standing.manifest is None:
         return "what the tag has cannot be read"
@@ -89,7 +89,7 @@ def obstacle(standing: Standing, platform_is_known: bool) -> str:
     return "" if platform_is_known else "the image says no platform"
 
 
-def combine(standing: Standing, ours: tuple[Manifest, Side | None], *, retain: bool) -> Manifest | None:
+def combine(standing: ExistingTag, ours: tuple[Manifest, MergeSide | None], *, retain: bool) -> Manifest | None:
     """What the tag is to have; None: it stays as it is. What cannot be merged is replaced, or retained."""
     manifest, side = ours
     if standing.side is None or side is None:

@@ -8,15 +8,15 @@ from app.errors import RegistryTLS, RegistryUnreachable, TarmacError
 from app.oci import Descriptor
 from app.push.plan.image_content import title
 from app.push.plan.values import ImageTarget, PushPlan
-from app.push.report.events import Event, ImageChanged, ImageState, Noticed
-from app.push.run.presence import Presence, look
+from app.push.report.events import Event, ImageChanged, ImageState, NoticeAdded
+from app.push.run.presence import DestinationState, look
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
 _OPEN = frozenset({ImageState.PENDING, ImageState.PUSHING})
 
 
-class Images:
+class ImageStates:
     """Every image ends once: later news of it are not told."""
 
     def __init__(self, plan: PushPlan, emit: Callable[[Event], None], unsent: UnsentContent) -> None:
@@ -25,7 +25,7 @@ class Images:
         self._unsent = unsent
         self._states = [ImageState.PENDING] * len(plan.images)
         self._unreachable: TarmacError | None = None
-        self.presence: dict[int, Presence] = {}
+        self.presence: dict[int, DestinationState] = {}
         for number, problem in plan.refused.items():
             self._change(number, ImageChanged(number, ImageState.FAILED, problem=problem))
 
@@ -73,20 +73,20 @@ class Images:
         for destination, why in presence.unmerged.items():
             what = "it stays as it is" if destination in presence.skipped else "it is replaced"
             self._emit(
-                Noticed(f"{destination}: {title(target.entry)} is not merged with what the tag has; {what}: {why}")
+                NoticeAdded(f"{destination}: {title(target.entry)} is not merged with what the tag has; {what}: {why}")
             )
         if presence.complete and not presence.unlisted:
             self.end(number, state_of(presence), known_root(target, presence))
 
 
-def state_of(presence: Presence) -> ImageState:
+def state_of(presence: DestinationState) -> ImageState:
     """How the image ends when all goes well."""
     if not presence.complete:
         return ImageState.PUSHED
     return ImageState.SKIPPED if presence.skipped else ImageState.ALREADY_PRESENT
 
 
-def known_root(target: ImageTarget, presence: Presence) -> Descriptor | None:
+def known_root(target: ImageTarget, presence: DestinationState) -> Descriptor | None:
     """The root manifest as far as it is known without pushing."""
     if isinstance(target.entry.root, Descriptor):
         return target.entry.root

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from app.archive.model import Archive, Attached, DockerImage, ImageEntry
+from app.archive.model import Archive, DockerImage, ImageEntry, TaggedReferrer
 from app.errors import RegistryError, RegistryLost, RegistryRejected, TagExists
 from app.oci import Descriptor, Digest, Manifest, Reference
 from app.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST
@@ -14,26 +14,26 @@ from app.push.plan.completeness import lacking
 from app.push.plan.docker_manifest import layers_of, make_manifest
 from app.push.plan.image_content import manifests, referrers, title
 from app.push.plan.values import ImageTarget, PushPlan
-from app.push.report.events import Event, Noticed
-from app.push.run.blob_transfer import Key, Landing
+from app.push.report.events import Event, NoticeAdded
+from app.push.run.blob_transfer import BlobTransfer, Key
 from app.push.run.existing_tag import combine, look_at, our_side
-from app.push.run.presence import Presence
+from app.push.run.presence import DestinationState
 from app.push.run.referrers_check import is_fallback_list
-from app.push.run.referrers_tag import FallbackLists
-from app.push.run.tag_locks import Turns
+from app.push.run.referrers_tag import ReferrersTags
+from app.push.run.tag_locks import TagLocks
 from app.push.run.tag_merge import entries_of
 from app.registry import Registry
 
 _DOCKER_TYPES = frozenset({DOCKER_MANIFEST, DOCKER_LIST})
 
 
-class Publisher:
+class ManifestPusher:
     def __init__(
         self,
         plan: PushPlan,
         registry: Registry,
-        landings: Mapping[Key, Landing],
-        turns: Turns,
+        landings: Mapping[Key, BlobTransfer],
+        turns: TagLocks,
         emit: Callable[[Event], None],
     ) -> None:
         self._plan = plan
@@ -41,11 +41,11 @@ class Publisher:
         self._landings = landings
         self._turns = turns
         self._emit = emit
-        self._lists = FallbackLists(registry, turns)
+        self._lists = ReferrersTags(registry, turns)
         self._stored: set[tuple[str, Digest]] = set()  # what images share goes to a repository once
         self._as_oci = False  # the registry has refused Docker's media types
 
-    async def publish(self, target: ImageTarget, presence: Presence) -> Descriptor | None:
+    async def publish(self, target: ImageTarget, presence: DestinationState) -> Descriptor | None:
         """Store and tag; the descriptor of what the names have now. Nothing is tagged before everything that the image
         refers to is stored at every repository. Raises what the registry raises."""
         tried_oci = self._as_oci
@@ -59,11 +59,11 @@ class Publisher:
         if not self._as_oci:
             self._as_oci = True
             self._emit(
-                Noticed("the registry refuses Docker's media types; manifests of docker archives are made as OCI's")
+                NoticeAdded("the registry refuses Docker's media types; manifests of docker archives are made as OCI's")
             )
         return await self._publish(target, presence)
 
-    async def _publish(self, target: ImageTarget, presence: Presence) -> Descriptor | None:
+    async def _publish(self, target: ImageTarget, presence: DestinationState) -> Descriptor | None:
         archive = self._plan.archives[target.archive]
         for repository in presence.to_fill:
             for child in manifests(archive, target.entry)[:-1]:
@@ -116,7 +116,7 @@ class Publisher:
 
     def _tell(self, text: str | None) -> None:
         if text is not None:
-            self._emit(Noticed(text))
+            self._emit(NoticeAdded(text))
 
     async def _name(self, target: ImageTarget, destination: Reference, root: Manifest) -> Manifest:
         """What the destination has now."""
@@ -179,7 +179,7 @@ class Publisher:
         await self._list(repository, unlisted)
         self._stored.update((repository, manifest.descriptor.digest) for manifest in missing)
 
-    async def _attach(self, repository: str, attached: Attached, manifest: Manifest) -> None:
+    async def _attach(self, repository: str, attached: TaggedReferrer, manifest: Manifest) -> None:
         """Under its own tag. Where another stands there the request's `on_existing_tag` counts; it is never merged."""
         there = await self._registry.find_manifest(repository, attached.tag)
         if manifest.has_digest(there):
@@ -193,14 +193,14 @@ class Publisher:
         if not stays:
             await self._put(repository, attached.tag, manifest)
 
-    def _root(self, target: ImageTarget, presence: Presence, repository: str) -> Manifest:
+    def _root(self, target: ImageTarget, presence: DestinationState, repository: str) -> Manifest:
         root = target.entry.root
         if isinstance(root, Descriptor):
             return self._plan.archives[target.archive].manifests[root.digest]
         there = presence.held.get(repository)
         return there or self._made(root, presence, repository)
 
-    def _made(self, image: DockerImage, presence: Presence, repository: str) -> Manifest:
+    def _made(self, image: DockerImage, presence: DestinationState, repository: str) -> Manifest:
         blobs = tuple(self._landings[layer.diff_id, True].placed[repository] for layer in image.layers)
         for manifest in presence.held.values():
             if manifest is not None and layers_of(manifest) == blobs:

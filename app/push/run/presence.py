@@ -13,14 +13,14 @@ from app.push.options import MERGE_WITH_RETAIN, MERGES
 from app.push.plan.image_content import manifests, referrers, repositories
 from app.push.plan.values import ImageTarget, PushPlan
 from app.push.run.blob_content import stored_as
-from app.push.run.existing_tag import Standing, combine, look_at, obstacle, our_side, platform_of, read_stored
-from app.push.run.referrers_check import Hanging, hanging_at
+from app.push.run.existing_tag import ExistingTag, combine, look_at, obstacle, our_side, platform_of, read_stored
+from app.push.run.referrers_check import ReferrersState, hanging_at
 from app.push.run.tag_merge import clashes
 from app.registry import Registry, StoredManifest
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class DestinationState:
     """held       repository -> the manifest of the image there (for an OCI image None: it is the archive's)
     missing    destinations that are to be written
     skipped    destinations where another image stands and is to stay
@@ -48,7 +48,7 @@ class Presence:
         return not self.missing and not self.to_fill
 
 
-async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Presence:
+async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> DestinationState:
     """Ask for every destination of one image. If the push verifies blobs, the image is there only with its blobs.
     Raises TagExists if another image has the tag and the request says `on_existing_tag=error`, and what the registry
     raises."""
@@ -75,12 +75,12 @@ async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> Prese
         else:
             missing.append(destination)
     hanging = {repository: await _hanging(plan, target, repository, registry) for repository in held}
-    return Presence(
+    return DestinationState(
         held,
         tuple(missing),
         tuple(skipped),
-        bare=tuple(each for each, how in hanging.items() if how is Hanging.MISSING),
-        unlisted=tuple(each for each, how in hanging.items() if how is Hanging.UNLISTED),
+        bare=tuple(each for each, how in hanging.items() if how is ReferrersState.MISSING),
+        unlisted=tuple(each for each, how in hanging.items() if how is ReferrersState.UNLISTED),
         unmerged=unmerged,
     )
 
@@ -94,12 +94,12 @@ async def _is_whole(
     return await _have_blobs(repository, stored, registry)
 
 
-async def _hanging(plan: PushPlan, target: ImageTarget, repository: str, registry: Registry) -> Hanging:
+async def _hanging(plan: PushPlan, target: ImageTarget, repository: str, registry: Registry) -> ReferrersState:
     archive = plan.archives[target.archive]
     how = await hanging_at(archive, target.entry, repository, registry)
-    if how is Hanging.MISSING or await _have_blobs(repository, referrers(archive, target.entry), registry):
+    if how is ReferrersState.MISSING or await _have_blobs(repository, referrers(archive, target.entry), registry):
         return how
-    return Hanging.MISSING
+    return ReferrersState.MISSING
 
 
 async def _have_blobs(repository: str, stored: Sequence[Manifest], registry: Registry) -> bool:
@@ -112,7 +112,7 @@ async def _have_blobs(repository: str, stored: Sequence[Manifest], registry: Reg
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _TagState:
     """What stands at one destination: the same image, another one (`taken`, and `stays` where merging leaves it as it
     is), or nothing. `obstacle`: why the other one cannot be merged with."""
 
@@ -123,26 +123,26 @@ class _Found:
     obstacle: str = ""
 
 
-async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, registry: Registry) -> _Found:
+async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, registry: Registry) -> _TagState:
     root, repository = target.entry.root, destination.repository
     if destination.tag is not None and plan.on_existing_tag in MERGES:
         standing = await look_at(registry, repository, destination.tag)
-        return _Found() if standing is None else await _find_merged(plan, target, (repository, standing), registry)
+        return _TagState() if standing is None else await _find_merged(plan, target, (repository, standing), registry)
     reference = destination.tag or (None if destination.digest is None else str(destination.digest))
     if reference is None:
-        return _Found()
+        return _TagState()
     if isinstance(root, Descriptor):
         digest = await registry.find_manifest(repository, reference)
         ours = plan.archives[target.archive].manifests[root.digest]
-        return _Found(same=ours.has_digest(digest), taken=digest is not None)
+        return _TagState(same=ours.has_digest(digest), taken=digest is not None)
     return _of_docker(plan, root, await registry.read_manifest(repository, reference))
 
 
-def _of_docker(plan: PushPlan, image: DockerImage, stored: StoredManifest | None) -> _Found:
+def _of_docker(plan: PushPlan, image: DockerImage, stored: StoredManifest | None) -> _TagState:
     manifest = None if stored is None else read_stored(stored)
     if manifest is not None and _is_of(manifest, image, plan):
-        return _Found(same=True, taken=True, manifest=manifest)
-    return _Found(taken=stored is not None)
+        return _TagState(same=True, taken=True, manifest=manifest)
+    return _TagState(taken=stored is not None)
 
 
 def _is_of(manifest: Manifest, image: DockerImage, plan: PushPlan) -> bool:
@@ -163,7 +163,9 @@ def _compression_of(media_type: str) -> Compression | None:
     return Compression.NONE if media_type.endswith(".tar") else None
 
 
-async def _find_merged(plan: PushPlan, target: ImageTarget, there: tuple[str, Standing], registry: Registry) -> _Found:
+async def _find_merged(
+    plan: PushPlan, target: ImageTarget, there: tuple[str, ExistingTag], registry: Registry
+) -> _TagState:
     """Whether what stands there holds the image already, or stays whatever comes."""
     (_, standing), entry = there, target.entry
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
@@ -171,27 +173,27 @@ async def _find_merged(plan: PushPlan, target: ImageTarget, there: tuple[str, St
         return await _find_docker_child(plan, target, there, registry)
     manifest = plan.archives[target.archive].manifests[entry.root.digest]
     if manifest.has_digest(standing.digest):
-        return _Found(same=True)
+        return _TagState(same=True)
     side = our_side(plan.archives[target.archive], entry, manifest)
     why = obstacle(standing, side is not None)
     if combine(standing, (manifest, side), retain=retain) is not None:
-        return _Found(taken=True, obstacle=why)
+        return _TagState(taken=True, obstacle=why)
     holds_all = side is not None and standing.side is not None and side.digests <= standing.side.digests
-    return _Found(same=holds_all, taken=True, stays=True, obstacle=why)
+    return _TagState(same=holds_all, taken=True, stays=True, obstacle=why)
 
 
 async def _find_docker_child(
-    plan: PushPlan, target: ImageTarget, there: tuple[str, Standing], registry: Registry
-) -> _Found:
+    plan: PushPlan, target: ImageTarget, there: tuple[str, ExistingTag], registry: Registry
+) -> _TagState:
     """The manifest of a docker archive's image is not made yet; that of the same platform may be of the same image."""
     (repository, standing), image = there, target.entry.root
     platform = platform_of(target.entry)
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
     if not isinstance(image, DockerImage) or standing.side is None or platform is None:
-        return _Found(taken=True, stays=retain, obstacle=obstacle(standing, platform is not None))
+        return _TagState(taken=True, stays=retain, obstacle=obstacle(standing, platform is not None))
     beside = clashes(standing.side, platform)
     for entry in beside:
         found = _of_docker(plan, image, await registry.read_manifest(repository, entry["digest"]))
         if found.same:
             return found
-    return _Found(taken=True, stays=retain and bool(beside))
+    return _TagState(taken=True, stays=retain and bool(beside))

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from enum import Enum
 
-from app.archive.model import Archive, Attached, ImageEntry
+from app.archive.model import Archive, ImageEntry, TaggedReferrer
 from app.oci import Manifest
-from app.push.run.referrers_tag import FallbackLists, fallback_tag
-from app.push.run.tag_locks import Turns
+from app.push.run.referrers_tag import ReferrersTags, fallback_tag
+from app.push.run.tag_locks import TagLocks
 from app.registry import Registry
 
 
-class Hanging(Enum):
+class ReferrersState(Enum):
     THERE = "there"
     UNLISTED = "unlisted"  # all manifests are there; whether the referrers are listed, only pushing them again tells
     MISSING = "missing"
 
 
-def is_fallback_list(attached: Attached, manifest: Manifest) -> bool:
+def is_fallback_list(attached: TaggedReferrer, manifest: Manifest) -> bool:
     return manifest.is_index and attached.tag == fallback_tag(attached.subject)
 
 
-async def hanging_at(archive: Archive, entry: ImageEntry, repository: str, registry: Registry) -> Hanging:
+async def hanging_at(archive: Archive, entry: ImageEntry, repository: str, registry: Registry) -> ReferrersState:
     """How much of it is at `repository`. A request for each, and one more for each referrer."""
     for referrer in entry.referrers:
         if await registry.find_manifest(repository, str(referrer.digest)) is None:
-            return Hanging.MISSING
+            return ReferrersState.MISSING
     for attached in entry.attached:
         manifest = archive.manifests[attached.root.digest]
         if not manifest.has_digest(await registry.find_manifest(repository, attached.tag)):
-            return Hanging.MISSING
-    lists = FallbackLists(registry, Turns())
+            return ReferrersState.MISSING
+    lists = ReferrersTags(registry, TagLocks())
     for referrer in entry.referrers:
         if not await lists.holds(repository, archive.manifests[referrer.digest]):
-            return Hanging.UNLISTED
-    return Hanging.THERE
+            return ReferrersState.UNLISTED
+    return ReferrersState.THERE

@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import ArchiveError
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, new_manifest, referrer, strict_json
 from app.oci.media_types import OCI_INDEX
-from app.push.run.tag_locks import Turns
+from app.push.run.tag_locks import TagLocks
 from app.registry import Registry, StoredManifest
 
 _ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
@@ -23,8 +23,8 @@ def fallback_tag(subject: Digest) -> str:
     return _ILLEGAL.sub("-", f"{subject.algorithm[:32]}-{subject.encoded[:64]}")
 
 
-class FallbackLists:
-    def __init__(self, registry: Registry, turns: Turns) -> None:
+class ReferrersTags:
+    def __init__(self, registry: Registry, turns: TagLocks) -> None:
         self._registry = registry
         self._turns = turns
 

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from app.errors import UploadIncomplete
 
 
-class Word:
+class CommitSignal:
     """Whether a blob is wanted by the whole request. It is given once, and means yes: where the answer is no, whoever
     waits for it is cancelled."""
 
@@ -33,14 +33,14 @@ Ready = Callable[[int], Awaitable[None]]
 """Awaited before more is read of a source that is still coming in, and of which so many bytes have been read."""
 
 
-class Lane(Protocol):
+class SemaphoreLike(Protocol):
     """As asyncio.Semaphore."""
 
     async def acquire(self) -> object: ...
     def release(self) -> None: ...
 
 
-class SpareLane:
+class NonBlockingSemaphore:
     """A place in `lane` where there is one. Nobody waits for it: it may be held by uploads that take hours. Raises
     UploadIncomplete."""
 
@@ -56,13 +56,13 @@ class SpareLane:
         self._lane.release()
 
 
-class Berth:
+class SlotLease:
     """A place in each of `lanes`: held while a blob is read and sent, left while it waits for the word. One task uses
     it; `async with` takes and leaves it."""
 
-    def __init__(self, *lanes: Lane) -> None:
+    def __init__(self, *lanes: SemaphoreLike) -> None:
         self._lanes = lanes
-        self._held: list[Lane] = []
+        self._held: list[SemaphoreLike] = []
 
     async def take(self) -> None:
         """Nothing where it is held already."""
@@ -90,9 +90,9 @@ class Berth:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class SendConditions:
     """What the sending of a blob may have to wait for, and the berth that others use meanwhile."""
 
-    berth: Berth = field(default_factory=Berth)
-    word: Word | None = None
+    berth: SlotLease = field(default_factory=SlotLease)
+    word: CommitSignal | None = None
     ready: Ready | None = None

@@ -6,7 +6,7 @@ import asyncio
 from weakref import WeakValueDictionary
 
 
-class Turns:
+class TagLocks:
     """Shared by every push of a process: two that each added to the same list would else lose what the other added.
     Against other processes there is no help, as registries have no compare-and-swap."""
 

@@ -17,7 +17,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class MergeSide:
     """An image and the entries that an index has of it: those that it lists, or one of itself."""
 
     manifest: Manifest
@@ -28,20 +28,20 @@ class Side:
         return frozenset(entry["digest"] for entry in self.entries)
 
 
-def side_of(manifest: Manifest, platform: Platform | None) -> Side | None:
+def side_of(manifest: Manifest, platform: Platform | None) -> MergeSide | None:
     """`platform` is that of an image that is no index; None for one that tells none: it cannot be merged."""
     if manifest.is_index:
-        return Side(manifest, entries_of(manifest))
+        return MergeSide(manifest, entries_of(manifest))
     if platform is None or not platform.known:
         return None
-    return Side(manifest, (_entry_of(manifest.descriptor, platform),))
+    return MergeSide(manifest, (_entry_of(manifest.descriptor, platform),))
 
 
 def entries_of(index: Manifest) -> tuple[Entry, ...]:
     return tuple(_members(index)["manifests"] or ())
 
 
-def merge(there: Side, ours: Side, *, retain: bool) -> Manifest:
+def merge(there: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
     """What the tag is to have: `there.manifest` where nothing changes, `ours.manifest` where nothing of the other
     stays, else a new index. Of two for one platform `ours` goes in, or with `retain` the other stays. The media type,
     annotations and order are those of the index that stands there, if it is one.
@@ -60,13 +60,13 @@ def merge(there: Side, ours: Side, *, retain: bool) -> Manifest:
     return _index({"schemaVersion": 2, "mediaType": media_type, "manifests": entries}, media_type)
 
 
-def clashes(there: Side, platform: Platform) -> tuple[Entry, ...]:
+def clashes(there: MergeSide, platform: Platform) -> tuple[Entry, ...]:
     """The entries that are for the same platform as an image for `platform`."""
     ours = {"platform": platform_members(platform)}
     return tuple(entry for entry in there.entries if _is_same_platform(entry, ours))
 
 
-def _overwritten(there: Side, ours: Side) -> list[Entry]:
+def _overwritten(there: MergeSide, ours: MergeSide) -> list[Entry]:
     staying = [
         entry
         for entry in there.entries
@@ -77,7 +77,7 @@ def _overwritten(there: Side, ours: Side) -> list[Entry]:
     return _without_orphans(merged, there.digests | ours.digests)
 
 
-def _retained(there: Side, ours: Side) -> list[Entry]:
+def _retained(there: MergeSide, ours: MergeSide) -> list[Entry]:
     added = [
         entry
         for entry in ours.entries

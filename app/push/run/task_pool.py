@@ -10,14 +10,14 @@ from enum import IntEnum
 from functools import partial
 from itertools import count
 
-from app.push.blob_cache.cache import Memory, NoMemory
+from app.push.blob_cache.cache import BlobInfoCache, NoBlobInfoCache
 from app.push.decoder_memory import DecoderMemory
-from app.push.run.tag_locks import Turns
+from app.push.run.tag_locks import TagLocks
 
 Job = Callable[[], Awaitable[None]]
 
 
-class Rank(IntEnum):
+class TaskPriority(IntEnum):
     """What is taken first: finishing an image frees a name; a mount is one request; a transfer is the long work."""
 
     IMAGE = 0
@@ -25,7 +25,7 @@ class Rank(IntEnum):
     TRANSFER = 2
 
 
-class Lanes:
+class PushResources:
     """How much is done at once. Give the same Lanes to every push of a process: each blob under way holds some MiB, so
     it is their number over all pushes that bounds the memory."""
 
@@ -33,25 +33,25 @@ class Lanes:
         self,
         workers: int = 6,
         transfers: int = 4,
-        memory: Memory | None = None,
+        memory: BlobInfoCache | None = None,
         decoders: DecoderMemory | None = None,
     ) -> None:
         self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
-        self.memory = memory or NoMemory()
+        self.memory = memory or NoBlobInfoCache()
         self.decoders = decoders or DecoderMemory()  # which all decompression in the process shares
-        self.turns = Turns()
+        self.turns = TagLocks()
         self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
         self.following = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still coming in
 
 
-class Crew:
+class TaskPool:
     """Jobs may add jobs. A job handles its own expected errors; anything else ends the whole crew."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.PriorityQueue[tuple[Rank, int, Job]] = asyncio.PriorityQueue()
+        self._queue: asyncio.PriorityQueue[tuple[TaskPriority, int, Job]] = asyncio.PriorityQueue()
         self._order = count()
 
-    def add(self, rank: Rank, job: Job) -> None:
+    def add(self, rank: TaskPriority, job: Job) -> None:
         self._queue.put_nowait((rank, next(self._order), job))
 
     async def idle(self) -> None:
@@ -75,7 +75,7 @@ class Crew:
 class Bounded:
     """Gives jobs to a crew, at most `most` of one key at once. The others wait for them and hold no worker."""
 
-    def __init__(self, crew: Crew, rank: Rank, most: int) -> None:
+    def __init__(self, crew: TaskPool, rank: TaskPriority, most: int) -> None:
         self._crew, self._rank, self._most = crew, rank, most
         self._at_work: Counter[str] = Counter()
         self._waiting: defaultdict[str, deque[Job]] = defaultdict(deque)
@@ -95,9 +95,9 @@ class Bounded:
 
 
 @asynccontextmanager
-async def crew_of(workers: int) -> AsyncIterator[Crew]:
+async def crew_of(workers: int) -> AsyncIterator[TaskPool]:
     """A crew at work. Leaving waits for nothing: jobs still running are cancelled."""
-    crew = Crew()
+    crew = TaskPool()
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(crew.work()) for _ in range(workers)]

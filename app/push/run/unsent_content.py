@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.archive.model import DockerImage, ReadAt
-from app.push.plan.image_content import Content, contents, manifests, referrers
+from app.push.plan.image_content import ImageBlob, contents, manifests, referrers
 from app.push.plan.values import ImageTarget, PushPlan
 from app.push.run.blob_content import memory_of, read_whole
 from app.push.run.blob_transfer import Key
-from app.push.run.chunks import InlineBytes, Pieces, Source, plain_blocks, stored
-from app.push.run.task_pool import Lanes
+from app.push.run.chunks import BlobExtent, InlineBytes, Pieces, plain_blocks, stored
+from app.push.run.task_pool import PushResources
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class UnsentContent:
 
     plan: PushPlan
     sources: Sequence[ReadAt]
-    lanes: Lanes
+    lanes: PushResources
     _locks: dict[Key, asyncio.Lock] = field(default_factory=dict)
     _verified: set[Key] = field(default_factory=set)
 
@@ -39,7 +39,7 @@ class UnsentContent:
                     await self._verify(target.archive, content)
                     self._verified.add(key)
 
-    def _wanted(self, target: ImageTarget) -> Iterator[Content]:
+    def _wanted(self, target: ImageTarget) -> Iterator[ImageBlob]:
         archive, entry = self.plan.archives[target.archive], target.entry
         configs = {each.config.digest for each in manifests(archive, entry) if each.config is not None}
         configs |= {each.config.digest for each in referrers(archive, entry) if each.config is not None}
@@ -49,15 +49,15 @@ class UnsentContent:
             if self.plan.verify_layers or (content.layer is None and content.key in configs):
                 yield content
 
-    async def _verify(self, archive: int, content: Content) -> None:
+    async def _verify(self, archive: int, content: ImageBlob) -> None:
         async with self.lanes.transfer, self.lanes.decoders.turn("", await self._memory(archive, content)):
             await read_whole(self._pieces(archive, content))
 
-    async def _memory(self, archive: int, content: Content) -> int:
-        return await memory_of(Source(self.sources[archive], content.extent, content.what), content.layer)
+    async def _memory(self, archive: int, content: ImageBlob) -> int:
+        return await memory_of(BlobExtent(self.sources[archive], content.extent, content.what), content.layer)
 
-    def _pieces(self, archive: int, content: Content) -> Pieces:
+    def _pieces(self, archive: int, content: ImageBlob) -> Pieces:
         if content.inline is not None:
-            return stored(Source(InlineBytes(content.inline), content.extent, content.what), content.key)
-        source = Source(self.sources[archive], content.extent, content.what)
+            return stored(BlobExtent(InlineBytes(content.inline), content.extent, content.what), content.key)
+        source = BlobExtent(self.sources[archive], content.extent, content.what)
         return stored(source, content.key) if content.layer is None else plain_blocks(source, content.layer)

@@ -65,7 +65,7 @@ ATTESTATION_LAYERS = frozenset(
 )
 
 
-class Key(Protocol):
+class VerificationKey(Protocol):
     """A public key. `name` is shown."""
 
     @property
@@ -80,7 +80,7 @@ class SignaturePolicy:
     signature by one of `keys`."""
 
     destinations: tuple[str, ...]
-    keys: tuple[Key, ...]
+    keys: tuple[VerificationKey, ...]
 
     def covers(self, image: ImageTarget) -> bool:
         places = {f"{reference.registry}/{reference.repository}" for reference in image.destinations}
@@ -88,7 +88,7 @@ class SignaturePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class _Signed:
+class _SignedPayload:
     """`digests` as hex: what the message says is signed."""
 
     digests: frozenset[str]
@@ -119,9 +119,9 @@ def check_signatures(
 
 
 class _Check:
-    def __init__(self, plan: PushPlan, files: Sequence[ReadAt], found: Sequence[_Signed]) -> None:
+    def __init__(self, plan: PushPlan, files: Sequence[ReadAt], found: Sequence[_SignedPayload]) -> None:
         self._plan, self._files = plan, files
-        self._found: dict[str, list[_Signed]] = {}
+        self._found: dict[str, list[_SignedPayload]] = {}
         for signed in found:
             for encoded in signed.digests:
                 self._found.setdefault(encoded, []).append(signed)
@@ -156,14 +156,14 @@ class _Check:
             )
         return root
 
-    def _key(self, digest: Digest, policy: SignaturePolicy) -> Key | None:
+    def _key(self, digest: Digest, policy: SignaturePolicy) -> VerificationKey | None:
         """Return the key of `policy` that signed `digest`."""
         for key in policy.keys:
             if any(key.verifies(signed.signature, signed.message) for signed in self._of(digest)):
                 return key
         return None
 
-    def _of(self, digest: Digest) -> Sequence[_Signed]:
+    def _of(self, digest: Digest) -> Sequence[_SignedPayload]:
         return self._found.get(digest.encoded, ())
 
     def _missing(self, name: str, digest: Digest, policy: SignaturePolicy) -> SignatureRequired:
@@ -222,7 +222,7 @@ def _subjects(manifest: Manifest, image: ImageTarget) -> Iterator[Digest]:
             continue
 
 
-def _signed(archive: Archive, file: ReadAt) -> Iterator[_Signed]:
+def _signed(archive: Archive, file: ReadAt) -> Iterator[_SignedPayload]:
     for manifest in archive.manifests.values():
         for layer in manifest.layers:
             if layer.size > MAX_SIGNED_BYTES:
@@ -244,13 +244,13 @@ def _content(archive: Archive, file: ReadAt, layer: Descriptor) -> bytes:
     return content if hashlib.new(layer.digest.algorithm, content).hexdigest() == layer.digest.encoded else b""
 
 
-def _simple(payload: bytes, signature: str) -> Iterator[_Signed]:
+def _simple(payload: bytes, signature: str) -> Iterator[_SignedPayload]:
     critical = _within(_members(payload), "critical")
     if critical.get("type") in SIGNED_TYPES:
         yield from _one({_within(critical, "image").get("docker-manifest-digest")}, payload, signature)
 
 
-def _bundled(text: bytes) -> Iterator[_Signed]:
+def _bundled(text: bytes) -> Iterator[_SignedPayload]:
     envelope = _within(_members(text), "dsseEnvelope")
     kind, signatures = envelope.get("payloadType"), envelope.get("signatures")
     payload = _decoded(envelope.get("payload"))
@@ -267,11 +267,11 @@ def _bundled(text: bytes) -> Iterator[_Signed]:
         yield from _one(digests, message, each.get("sig") if isinstance(each, dict) else None)
 
 
-def _one(digests: set[Any], message: bytes, signature: object) -> Iterator[_Signed]:
+def _one(digests: set[Any], message: bytes, signature: object) -> Iterator[_SignedPayload]:
     hexes = frozenset(each.removeprefix("sha256:") for each in digests if isinstance(each, str))
     decoded = _decoded(signature)
     if hexes and decoded:
-        yield _Signed(hexes, message, decoded)
+        yield _SignedPayload(hexes, message, decoded)
 
 
 def _members(text: bytes) -> Mapping[str, Any]:
@@ -296,7 +296,7 @@ def _decoded(text: object) -> bytes:
         return b""
 
 
-def load_key(file: Path) -> Key:
+def load_key(file: Path) -> VerificationKey:
     """A public key in PEM, as `cosign generate-key-pair` writes it: ECDSA, Ed25519 or RSA. Blocks. Raises
     InvalidSettings."""
     try:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.errors import RegistryAuth, RegistryRejected
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import Origin
 from app.registry.auth import Authenticator, Credentials
 from app.registry.auth.basic import BasicAuthenticator
 from app.registry.auth.bearer import BearerAuthenticator, FetchToken
 from app.registry.auth.challenge import Challenge, parse_challenges
-from app.registry.distribution.responses import Reply, has_expired
-from app.registry.wrappers.redact import Secrets
+from app.registry.distribution.responses import Response, has_expired
+from app.registry.wrappers.redact import SecretScrubber
 
 MAX_KEPT = 1000  # repositories of which a challenge is kept; a service that runs for months sees any number
 MAX_SCOPES = 20  # of one challenge
@@ -35,7 +35,7 @@ class Refusal:
     """A 401, a 403 to what has expired, or a 403 to a request that had no authorization. `sent`: the header of the
     request. `again`: the authorization was renewed for this request before."""
 
-    reply: Reply
+    reply: Response
     sent: str | None
     again: bool
 
@@ -51,7 +51,9 @@ class Trial:
 class Authorizations:
     """Those of one registry."""
 
-    def __init__(self, settings: HttpSettings, fetch: FetchToken, secrets: Secrets, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: HttpClientSettings, fetch: FetchToken, secrets: SecretScrubber, clock: Callable[[], float]
+    ) -> None:
         self._settings, self._fetch, self._secrets, self.clock = settings, fetch, secrets, clock
         self._first: Challenge | None = None
         self._challenges: dict[str, Challenge] = {}  # by repository, and by the first component of its path
@@ -75,7 +77,7 @@ class Authorizations:
         """Whether they were found when they were last looked up."""
         return self._credentials.get(repository) is not None
 
-    def begin(self, reply: Reply) -> None:
+    def begin(self, reply: Response) -> None:
         """Note the response to the first request, which has no authorization."""
         if reply.status == 401:
             self._first = pick(reply)
@@ -122,7 +124,7 @@ class Authorizations:
             self._credentials.pop(repository, None)
         return await self.value(repository, scopes, trial)
 
-    def settle(self, reply: Reply, repository: str, trial: Trial) -> str:
+    def settle(self, reply: Response, repository: str, trial: Trial) -> str:
         """Note how a request ended whose authorization was renewed; return what a refusal is to say of it. A challenge
         that did not help is forgotten: Harbor answers Basic to whoever lacks a right."""
         is_refused = reply.status in {401, 403}
@@ -191,7 +193,7 @@ class Authorizations:
         return BasicAuthenticator(credentials)
 
 
-def pick(reply: Reply) -> Challenge | None:
+def pick(reply: Response) -> Challenge | None:
     """The challenge to take up: Bearer before Basic, unless its realm is no address. None where there is neither."""
     challenges = parse_challenges(reply.headers.get("www-authenticate", ()))
     bearers = [challenge for challenge in challenges if challenge.scheme == "bearer"]

@@ -46,7 +46,7 @@ _OPEN_WORDS = frozenset({"AccessDeniedException", "AccessDenied", "LimitExceeded
 
 
 @dataclass(frozen=True, slots=True)
-class EcrPlace:
+class EcrEndpoint:
     """Where AWS is asked. `account` and `region` are None where the host does not tell; AWS's own configuration
     does then."""
 
@@ -57,21 +57,21 @@ class EcrPlace:
     endpoint: str | None = None
 
 
-def ecr_place(host: str, endpoint: str | None = None) -> EcrPlace | None:
+def ecr_place(host: str, endpoint: str | None = None) -> EcrEndpoint | None:
     """Of a registry's host name; with an `endpoint` any host is taken for ECR."""
     match = _HOST.fullmatch(host.lower())
     if match is None:
-        return EcrPlace(endpoint=endpoint) if endpoint else None
-    return EcrPlace(match["account"], match["region"], bool(match["fips"]), bool(match["dual"]), endpoint)
+        return EcrEndpoint(endpoint=endpoint) if endpoint else None
+    return EcrEndpoint(match["account"], match["region"], bool(match["fips"]), bool(match["dual"]), endpoint)
 
 
-class Ecr:
+class EcrCredentials:
     """A CredentialSource. The password is asked for once for all repositories, and again before it expires and after a
     refusal. Where AWS gives none, `otherwise` is looked at, such as docker's files."""
 
     def __init__(
         self,
-        place: EcrPlace,
+        place: EcrEndpoint,
         otherwise: CredentialSource = ANONYMOUS,
         lifecycle_policy: Path | None = None,
         clock: Callable[[], float] = time.monotonic,

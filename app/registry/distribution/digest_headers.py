@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from app.errors import MalformedArchive, RegistryFault
 from app.oci import Digest
-from app.registry.distribution.responses import Reply
+from app.registry.distribution.responses import Response
 
 
 class WrongDigest(RegistryFault):
     """The registry says that it has other content than it was sent or asked for."""
 
 
-def stated_digest(reply: Reply) -> Digest | None:
+def stated_digest(reply: Response) -> Digest | None:
     """Docker-Content-Digest, None where it is missing or not readable (distribution-spec made it optional)."""
     try:
         return Digest.parse(reply.header("docker-content-digest"))
@@ -28,7 +28,7 @@ def digest_like(wanted: Digest | None, raw: bytes) -> Digest:
     return Digest(wanted.algorithm, hasher.hexdigest())
 
 
-def compare(reply: Reply, digest: Digest, raw: bytes | None = None) -> None:
+def compare(reply: Response, digest: Digest, raw: bytes | None = None) -> None:
     """Raises WrongDigest if the registry says it stored something else. `raw`: the bytes, to be hashed if the registry
     names another algorithm; without them such a digest cannot be compared."""
     stated = stated_digest(reply)

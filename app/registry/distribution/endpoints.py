@@ -9,23 +9,23 @@ from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 from app.errors import RegistryError, RegistryFault, RegistryRejected
-from app.net.backoff import DEFAULT_POLICY, REAL, Pause
-from app.net.client import Call, HttpSettings
+from app.net.backoff import DEFAULT_POLICY, REAL, TimeSource
+from app.net.client import HttpClientSettings, Request
 from app.net.egress import check_target
 from app.net.urls import Origin, resolve_location
 from app.oci import Digest
 from app.registry.distribution.digest_headers import compare
-from app.registry.distribution.responses import Reply, error_of, is_page, read_complaint
+from app.registry.distribution.responses import Response, error_of, is_page, read_complaint
 from app.registry.distribution.retry_observer import report_failure
-from app.registry.distribution.session import Session
+from app.registry.distribution.session import AuthSession
 
 DELETE_TRIES = 4  # for one upload session, within the time for cleaning up
 _SILENT = frozenset({403, 405})  # to a HEAD: Artifactory answers 403 for what is not there (RTFACT-13797)
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-class Endpoint:
-    def __init__(self, settings: HttpSettings, session: Session, pause: Pause = REAL) -> None:
+class DistributionEndpoints:
+    def __init__(self, settings: HttpClientSettings, session: AuthSession, pause: TimeSource = REAL) -> None:
         self.settings = settings
         self._pause = pause
         self._session = session
@@ -39,7 +39,7 @@ class Endpoint:
     async def url(self, repository: str, rest: str) -> str:
         return f"{await self._session.origin()}/v2/{repository}/{rest}"
 
-    async def send(self, call: Call, repository: str, *more_scopes: str) -> Reply:
+    async def send(self, call: Request, repository: str, *more_scopes: str) -> Response:
         """The answer, whatever its status. A repository that is missing is created where that is wanted."""
         scopes = (f"repository:{repository}:pull,push", *more_scopes)
         reply = await self._session.send(call, repository, scopes)
@@ -49,7 +49,7 @@ class Endpoint:
         await create(repository)
         return await self._session.send(call, repository, scopes)
 
-    async def location(self, reply: Reply) -> str:
+    async def location(self, reply: Response) -> str:
         """Where the registry says an upload session goes on."""
         origin = await self._session.origin()
         value = reply.header("location")
@@ -62,12 +62,12 @@ class Endpoint:
         check_target(target, origin, "the upload Location", self.settings.allowed_origins)
         return location
 
-    async def open_upload(self, repository: str, unless: Digest | None = None) -> Reply | None:
+    async def open_upload(self, repository: str, unless: Digest | None = None) -> Response | None:
         """The answer that has the Location of a new upload session; None where the repository has the blob `unless`:
         it is mounted from where it is. When cancelled, the session is too, as soon as it is known; nobody waits for
         that."""
         query = "" if unless is None else f"?{mounting(unless, repository)}"
-        call = Call("POST", await self.url(repository, f"blobs/uploads/{query}"))
+        call = Request("POST", await self.url(repository, f"blobs/uploads/{query}"))
         reply = await self.send_opening(call, repository)
         if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # it does not mount
             raise RegistryRejected(str(error_of(reply, datetime.now(UTC))))
@@ -77,7 +77,7 @@ class Endpoint:
         expect(reply, frozenset({202}))
         return reply
 
-    async def send_opening(self, call: Call, repository: str, *more_scopes: str) -> Reply:
+    async def send_opening(self, call: Request, repository: str, *more_scopes: str) -> Response:
         """Send a request that may open an upload session. If this is cancelled, so is the session, once it is known."""
         opening = asyncio.create_task(self.send(call, repository, *more_scopes))
         try:
@@ -109,7 +109,7 @@ class Endpoint:
         task.add_done_callback(self._cleanups.discard)
         return task
 
-    async def _unopen(self, repository: str, opening: asyncio.Task[Reply]) -> None:
+    async def _unopen(self, repository: str, opening: asyncio.Task[Response]) -> None:
         try:
             async with asyncio.timeout(self.settings.timeouts.cleanup):
                 reply = await opening
@@ -134,7 +134,7 @@ class Endpoint:
     async def _deleted(self, repository: str, location: str) -> bool:
         """Whether there is nothing more to be done."""
         try:
-            reply = await self.send(Call("DELETE", location), repository)
+            reply = await self.send(Request("DELETE", location), repository)
         except RegistryError as error:
             if not error.retryable:
                 raise
@@ -143,14 +143,14 @@ class Endpoint:
         return not is_failure and reply.status not in _LATER
 
 
-def expect(reply: Reply, good: frozenset[int]) -> None:
+def expect(reply: Response, good: frozenset[int]) -> None:
     """Raises RegistryError unless a registry answered with one of `good`."""
     if reply.status not in good:
         raise error_of(reply, datetime.now(UTC))
     refuse_page(reply)
 
 
-def refuse_page(reply: Reply) -> None:
+def refuse_page(reply: Response) -> None:
     """Raises RegistryFault for a web page, whatever its status."""
     if is_page(reply):
         there = urlsplit(reply.url)
@@ -165,13 +165,13 @@ def mounting(digest: Digest, source: str) -> str:
     return f"mount={quote(str(digest), safe='')}&from={quote(source, safe='')}"
 
 
-def is_absent(reply: Reply) -> bool:
+def is_absent(reply: Response) -> bool:
     """404, or a HEAD that is not answered for what is not there; but not a 403 that is a rate limit."""
     if reply.status in _SILENT:
         return not error_of(reply, datetime.now(UTC)).retryable
     return reply.status == 404
 
 
-def _wants_repository(reply: Reply) -> bool:
+def _wants_repository(reply: Response) -> bool:
     is_push = reply.status == 404 and reply.method in {"POST", "PUT"}
     return is_push and read_complaint(reply.body).code == "NAME_UNKNOWN"

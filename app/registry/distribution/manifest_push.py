@@ -9,16 +9,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from app.errors import ArchiveError, RegistryFault, RegistryRejected
-from app.net.backoff import Pause
+from app.net.backoff import TimeSource
 from app.net.cancellation import carried_out
-from app.net.client import Call
+from app.net.client import Request
 from app.oci import Descriptor, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
 from app.registry.distribution.digest_headers import compare
 from app.registry.distribution.endpoints import expect
 from app.registry.distribution.hints import hint_of_manifest, with_hint
 from app.registry.distribution.manifest_lock import ManifestTurn, ManifestTurns
-from app.registry.distribution.responses import Reply, error_of, read_complaint
+from app.registry.distribution.responses import Response, error_of, read_complaint
 from app.registry.uploads.stored_blobs import StoredBlobs
 
 SETTLING_SECONDS = 0.5  # and up to as long again, before a manifest is sent again that lacks what the registry has
@@ -29,13 +29,13 @@ _LACKS = frozenset({"MANIFEST_INVALID", "BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"}
 class ManifestPuts:
     """To one registry."""
 
-    def __init__(self, stored: StoredBlobs, turns: ManifestTurns, pause: Pause) -> None:
+    def __init__(self, stored: StoredBlobs, turns: ManifestTurns, pause: TimeSource) -> None:
         self._stored, self._endpoint, self._turns, self._pause = stored, stored.endpoint, turns, pause
 
-    async def put(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> Reply:
+    async def put(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> Response:
         """Return the answer of a registry that has taken the manifest. Raises RegistryError."""
         descriptor, raw = manifest
-        call = Call(
+        call = Request(
             "PUT",
             await self._endpoint.url(repository, f"manifests/{reference}"),
             {"Content-Type": descriptor.media_type},
@@ -59,14 +59,14 @@ class ManifestPuts:
         compare(reply, descriptor.digest, raw)
         return reply
 
-    async def _send(self, call: Call, repository: str) -> Reply:
+    async def _send(self, call: Request, repository: str) -> Response:
         """Cut off, it may be carried out all the same, after somebody was told that nothing is pushed any more."""
         sending = self._endpoint.send(call, repository)
         return await carried_out(sending, lambda: True, self._endpoint.settings.timeouts.cleanup)
 
     async def _send_again(
-        self, turn: ManifestTurn, call: Call, repository: str, refused: tuple[Reply, tuple[Descriptor, bytes]]
-    ) -> tuple[tuple[str, ...], Reply]:
+        self, turn: ManifestTurn, call: Request, repository: str, refused: tuple[Response, tuple[Descriptor, bytes]]
+    ) -> tuple[tuple[str, ...], Response]:
         """After a pause, unless blobs are not there: these, and the answer that counts."""
         reply, manifest = refused
         if turn.in_vain < MOST_IN_VAIN:
@@ -90,7 +90,7 @@ class ManifestPuts:
         )
 
 
-def _lacks_blobs(reply: Reply) -> bool:
+def _lacks_blobs(reply: Response) -> bool:
     """Whether a manifest may have been refused because of its blobs, which were seen there just before."""
     if reply.status not in {400, 404} or read_complaint(reply.body).code not in _LACKS:
         return False

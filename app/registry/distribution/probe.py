@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.errors import RegistryError, RegistryUnreachable
-from app.net.client import Call
+from app.net.client import Request
 from app.net.urls import RegistryUrl, printable
 from app.oci import Digest, media_types
 from app.registry.distribution.endpoints import expect
 from app.registry.distribution.push_right import PROBE
-from app.registry.distribution.responses import Reply, read_complaint
-from app.registry.distribution.session import Session
-from app.registry.wrappers.redact import Secrets
+from app.registry.distribution.responses import Response, read_complaint
+from app.registry.distribution.session import AuthSession
+from app.registry.wrappers.redact import SecretScrubber
 
 CHECK_SECONDS = 5.0  # of one registry; the list of all must not hang on a dead one
 MOST_WORDS = 200  # characters of a header that are shown
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class RegistryReport:
     """`address`: scheme, host and port that answered. `authentication`: none, basic or bearer. `authenticated`: with
     credentials. `api` and `software`: as its headers say, None where they do not. `referrers`: whether it has the
     referrers API; None where it will not tell for a repository that does not exist."""
@@ -38,12 +38,12 @@ class Examination:
     referrers: bool | None = None
 
 
-async def examine(session: Session, url: RegistryUrl) -> Examination:
+async def examine(session: AuthSession, url: RegistryUrl) -> RegistryReport:
     """Raises RegistryError, saying why it cannot be used."""
     origin = await session.origin()
-    reply = await session.send(Call("GET", f"{origin}/v2/"), url.path, ())
+    reply = await session.send(Request("GET", f"{origin}/v2/"), url.path, ())
     expect(reply, frozenset({200}))
-    return Examination(
+    return RegistryReport(
         address=str(origin),
         authentication=session.authorizations.scheme,
         authenticated=session.authorizations.has_credentials(url.path),
@@ -64,14 +64,14 @@ async def outcome(url: str, check: Callable[[], Awaitable[T]], seconds: float) -
         return error
 
 
-def _said(reply: Reply, header: str, secrets: Secrets) -> str | None:
+def _said(reply: Response, header: str, secrets: SecretScrubber) -> str | None:
     value = reply.header(header)
     return printable(secrets.scrub(value), MOST_WORDS) if value else None
 
 
-async def _has_referrers(session: Session, url: RegistryUrl) -> bool | None:
+async def _has_referrers(session: AuthSession, url: RegistryUrl) -> bool | None:
     repository = "/".join(filter(None, (url.path, PROBE)))
-    call = Call("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
+    call = Request("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
     try:
         reply = await session.send(call, repository, (f"repository:{repository}:pull",))
     except RegistryError:  # a side question, which decides nothing: some token services fail for what is not there

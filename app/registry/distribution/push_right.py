@@ -16,12 +16,12 @@ from http import HTTPStatus
 from uuid import uuid4
 
 from app.errors import RegistryAuth, RegistryDenied, RegistryFault, RegistryRateLimited
-from app.net.client import Call
+from app.net.client import Request
 from app.net.urls import with_digest
 from app.oci import Digest
-from app.registry.distribution.endpoints import Endpoint, refuse_page
+from app.registry.distribution.endpoints import DistributionEndpoints, refuse_page
 from app.registry.distribution.hints import with_hint
-from app.registry.distribution.responses import Reply, error_of, read_complaint
+from app.registry.distribution.responses import Response, error_of, read_complaint
 from app.registry.uploads.body import NO_BODY
 
 PROBE = "tarmac-check"  # the repository below the configured path that is asked about if none is named
@@ -39,7 +39,7 @@ class PushRight:
     remark: str = ""
 
 
-async def find_push_right(endpoint: Endpoint, repository: str) -> PushRight:
+async def find_push_right(endpoint: DistributionEndpoints, repository: str) -> PushRight:
     """Return what the account may do, if it is not refused. Raises RegistryError if it is. `endpoint` must not create
     repositories."""
     try:
@@ -48,28 +48,28 @@ async def find_push_right(endpoint: Endpoint, repository: str) -> PushRight:
         return PushRight(repository, push=None, remark=str(error))
 
 
-async def _find(endpoint: Endpoint, repository: str) -> PushRight:
-    listed = await endpoint.send(Call("GET", await endpoint.url(repository, "tags/list?n=1")), repository)
+async def _find(endpoint: DistributionEndpoints, repository: str) -> PushRight:
+    listed = await endpoint.send(Request("GET", await endpoint.url(repository, "tags/list?n=1")), repository)
     if listed.status == HTTPStatus.OK:
         return await _open_and_end(endpoint, repository)
     unknown = await endpoint.url(repository, f"blobs/uploads/{uuid4()}")
     headers, body = NO_BODY
-    call = Call("PUT", with_digest(unknown, Digest.of(secrets.token_bytes())), headers, body=body)
+    call = Request("PUT", with_digest(unknown, Digest.of(secrets.token_bytes())), headers, body=body)
     reply = await endpoint.send(call, repository)
     if reply.status == HTTPStatus.NOT_FOUND and not read_complaint(reply.body).code:  # its sessions are elsewhere
         return await _open_and_end(endpoint, repository)
     return _judge(reply, repository)
 
 
-async def _open_and_end(endpoint: Endpoint, repository: str) -> PushRight:
-    opening = Call("POST", await endpoint.url(repository, "blobs/uploads/"))
+async def _open_and_end(endpoint: DistributionEndpoints, repository: str) -> PushRight:
+    opening = Request("POST", await endpoint.url(repository, "blobs/uploads/"))
     reply = await endpoint.send_opening(opening, repository)
     if reply.status == HTTPStatus.ACCEPTED:
         await endpoint.abandon(repository, await endpoint.location(reply))
     return _judge(reply, repository)
 
 
-def _judge(reply: Reply, repository: str) -> PushRight:
+def _judge(reply: Response, repository: str) -> PushRight:
     refuse_page(reply)
     error = error_of(reply, datetime.now(UTC))
     if reply.status != HTTPStatus.ACCEPTED and (_is_absent(reply) or isinstance(error, RegistryFault)):
@@ -79,7 +79,7 @@ def _judge(reply: Reply, repository: str) -> PushRight:
     return PushRight(repository, push=True)
 
 
-def _is_absent(reply: Reply) -> bool:
+def _is_absent(reply: Response) -> bool:
     """Whether the refusal says that the repository, or the project that it would be in, does not exist."""
     complaint = read_complaint(reply.body)
     if reply.status == HTTPStatus.NOT_FOUND:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.errors import RegistryRateLimited
-from app.net.backoff import LONGEST_RETRY_AFTER, REAL, Pause
+from app.net.backoff import LONGEST_RETRY_AFTER, REAL, TimeSource
 from app.registry.distribution.manifest_lock import ManifestTurns
 from app.registry.distribution.retry_observer import report_hold
 
@@ -30,10 +30,10 @@ class RateLimits:
 UNLIMITED = RateLimits()
 
 
-class Meter:
+class RatePacer:
     """Spreads what is spent evenly over the time."""
 
-    def __init__(self, rate: float | None, pause: Pause) -> None:
+    def __init__(self, rate: float | None, pause: TimeSource) -> None:
         self._rate, self._pause = rate, pause
         self._free_at = 0.0
 
@@ -47,11 +47,11 @@ class Meter:
             await self._pause.sleep(begins - now)
 
 
-class Gate:
+class RequestThrottle:
     """One for each registry host. A 429 or 503 halves how many are let in at once, every full round of good answers
     lets in one more; a Retry-After shuts the gate for everybody."""
 
-    def __init__(self, limits: RateLimits = UNLIMITED, pause: Pause = REAL) -> None:
+    def __init__(self, limits: RateLimits = UNLIMITED, pause: TimeSource = REAL) -> None:
         self._limits, self._pause = limits, pause
         self.width = WIDEST
         self.manifests = ManifestTurns()
@@ -59,8 +59,8 @@ class Gate:
         self._good = 0
         self._cuts = 0
         self._shut_until = 0.0
-        self._requests = Meter(limits.requests_per_second, pause)
-        self._bytes = Meter(limits.bytes_per_second, pause)
+        self._requests = RatePacer(limits.requests_per_second, pause)
+        self._bytes = RatePacer(limits.bytes_per_second, pause)
         self._changed = asyncio.Event()
 
     @property

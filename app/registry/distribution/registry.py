@@ -7,25 +7,25 @@ from types import TracebackType
 from typing import Self
 
 from app.errors import RegistryFault, RegistryRejected
-from app.net.backoff import REAL, Pause
-from app.net.client import Call, HttpClient, HttpSettings, Transport
+from app.net.backoff import REAL, TimeSource
+from app.net.client import HttpClient, HttpClientSettings, Request, Transport
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.distribution.digest_headers import digest_like, stated_digest
-from app.registry.distribution.endpoints import Endpoint, expect, is_absent
+from app.registry.distribution.endpoints import DistributionEndpoints, expect, is_absent
 from app.registry.distribution.manifest_push import ManifestPuts
-from app.registry.distribution.probe import Examination, examine
+from app.registry.distribution.probe import RegistryReport, examine
 from app.registry.distribution.push_right import PushRight, advise_other, find_push_right
-from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.rights import tells_rights
-from app.registry.distribution.session import Session
-from app.registry.uploads.blob_upload import Uploader
+from app.registry.distribution.session import AuthSession
+from app.registry.uploads.blob_upload import BlobUploader
 from app.registry.uploads.body import OCTETS
 from app.registry.uploads.mount import Mounts
 from app.registry.uploads.spare_session import SpareSession
 from app.registry.uploads.stored_blobs import StoredBlobs
 from app.registry.uploads.unverified_blobs import UnprovenBlobs
-from app.registry.wrappers.redact import Secrets
+from app.registry.wrappers.redact import SecretScrubber
 
 _ACCEPT = {
     "Accept": ", ".join(
@@ -39,22 +39,22 @@ class HttpRegistry:
 
     def __init__(
         self,
-        settings: HttpSettings,
+        settings: HttpClientSettings,
         transport: Transport | None = None,
         *,
-        gate: Gate | None = None,
-        pause: Pause = REAL,
+        gate: RequestThrottle | None = None,
+        pause: TimeSource = REAL,
     ) -> None:
         """`gate` is shared by all that speak to the same host."""
         self._settings, self._pause = settings, pause
         self._client = HttpClient(settings, transport)
-        gate = gate or Gate(settings.limits, pause)
-        self._session = Session(settings, self._client, gate)
-        self._endpoint = Endpoint(settings, self._session, pause)
+        gate = gate or RequestThrottle(settings.limits, pause)
+        self._session = AuthSession(settings, self._client, gate)
+        self._endpoint = DistributionEndpoints(settings, self._session, pause)
         unproven = UnprovenBlobs(settings.unproven_dir, self.name, pause)
         self._stored = StoredBlobs(self._endpoint, unproven)
         self._manifests = ManifestPuts(self._stored, gate.manifests, pause)
-        self._uploader = Uploader(self._stored, gate, pause)
+        self._uploader = BlobUploader(self._stored, gate, pause)
         self._mounts = Mounts(self._stored, self._uploader.learnt)
 
     @property
@@ -86,15 +86,15 @@ class HttpRegistry:
         await self.close()
 
     @property
-    def session(self) -> Session:
+    def session(self) -> AuthSession:
         return self._session
 
     @property
-    def secrets(self) -> Secrets:
+    def secrets(self) -> SecretScrubber:
         """What is known here and must not be shown."""
         return self._session.secrets
 
-    async def check(self) -> Examination:
+    async def check(self) -> RegistryReport:
         """Whether the registry is there and takes the credentials. Raises RegistryError, saying why not."""
         return await examine(self._session, self._settings.url)
 
@@ -109,7 +109,7 @@ class HttpRegistry:
 
     @tells_rights
     async def _find_push_right(self, repository: str) -> PushRight:
-        endpoint = Endpoint(replace(self._settings, create_repository=None), self._session, self._pause)
+        endpoint = DistributionEndpoints(replace(self._settings, create_repository=None), self._session, self._pause)
         try:
             return await find_push_right(endpoint, repository)
         finally:
@@ -138,7 +138,7 @@ class HttpRegistry:
 
     @tells_rights
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        call = Call("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
+        call = Request("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
         reply = await self._endpoint.send(call, repository)
         if is_absent(reply):
             return None
@@ -154,7 +154,7 @@ class HttpRegistry:
     @tells_rights
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
         url = await self._endpoint.url(repository, f"manifests/{reference}")
-        call = Call("GET", url, _ACCEPT, limit=MAX_MANIFEST_BYTES)
+        call = Request("GET", url, _ACCEPT, limit=MAX_MANIFEST_BYTES)
         reply = await self._endpoint.send(call, repository)
         if reply.status == 404:
             return None
@@ -169,7 +169,7 @@ class HttpRegistry:
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         if config.size > MAX_CONFIG_BYTES:
             raise RegistryRejected(f"{repository}: config {config.digest} has {config.size} bytes, which is no config")
-        call = Call("GET", await self._endpoint.url(repository, f"blobs/{config.digest}"), limit=MAX_CONFIG_BYTES)
+        call = Request("GET", await self._endpoint.url(repository, f"blobs/{config.digest}"), limit=MAX_CONFIG_BYTES)
         reply = await self._endpoint.send(call, repository)
         if reply.status == 404:
             return None

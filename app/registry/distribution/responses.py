@@ -40,7 +40,7 @@ _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """Status, headers (names in lower case, every value kept), the body as far as it was read, the URL that answered,
     after redirects, and the address it answered from (None if that is not known, as behind a proxy). `remark`: what is
     known of the credentials that it refused."""
@@ -58,7 +58,7 @@ class Reply:
         return values[0] if values else None
 
 
-def is_page(reply: Reply) -> bool:
+def is_page(reply: Response) -> bool:
     """Whether this is a web page. Registries written in Python (Quay, Pulp) call all that they send text/html, and so
     does nginx for a 401 of its own; they are told apart by the fields that only a registry sends."""
     kind = (reply.header("content-type") or "").partition(";")[0].strip().lower()
@@ -67,7 +67,7 @@ def is_page(reply: Reply) -> bool:
     return is_html and not leads_on and not any(name.startswith(_REGISTRY_FIELDS) for name in reply.headers)
 
 
-def is_version_check(reply: Reply) -> bool:
+def is_version_check(reply: Response) -> bool:
     """Whether a registry answered `/v2/` (distribution-spec "Determining Support"), and not a web server."""
     if urlsplit(reply.url).path.rstrip("/") != "/v2":  # a redirect to a login page
         return False
@@ -76,7 +76,7 @@ def is_version_check(reply: Reply) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class ErrorDetail:
     """A registry's own code ("" where it gave none) and words, fit to be shown."""
 
     code: str
@@ -86,18 +86,18 @@ class Complaint:
         return ": ".join(filter(None, (self.code, self.words)))
 
 
-def read_complaint(body: bytes) -> Complaint:
+def read_complaint(body: bytes) -> ErrorDetail:
     """From distribution-spec's error list, the error objects of token services, or whatever else came."""
     try:
         document = strict_json(body, what="the error", limit=ERROR_BYTES)
     except ArchiveError:
-        return Complaint("", printable(_words_of(body.decode("utf-8", errors="replace"))))
+        return ErrorDetail("", printable(_words_of(body.decode("utf-8", errors="replace"))))
     if isinstance(document, dict):
         errors = document.get("errors")
         first = errors[0] if isinstance(errors, list) and errors else document
         if isinstance(first, dict):
             return _complaint_of(first)
-    return Complaint("", printable(str(document)))
+    return ErrorDetail("", printable(str(document)))
 
 
 def _words_of(text: str) -> str:
@@ -129,21 +129,21 @@ def details_of(body: bytes) -> Iterator[tuple[str, Any]]:
             yield str(error.get("code")), error.get("detail")
 
 
-def _complaint_of(members: dict[str, Any]) -> Complaint:
+def _complaint_of(members: dict[str, Any]) -> ErrorDetail:
     code = members.get("code") or members.get("error") or ""
     words = (members.get(key) for key in ("message", "error_description", "details", "detail"))
     text = "; ".join(str(word) for word in words if word)
-    return Complaint(printable(str(code), 100), printable(text))
+    return ErrorDetail(printable(str(code), 100), printable(text))
 
 
 @dataclass(frozen=True, slots=True)
-class Brake:
+class Throttled:
     """The registry wants fewer requests, and for how many seconds none at all (None: it does not say)."""
 
     retry_after: float | None
 
 
-def brake_of(reply: Reply, now: datetime) -> Brake | None:
+def brake_of(reply: Response, now: datetime) -> Throttled | None:
     """None where the answer does not ask to slow down. GHCR says so with 403 and "secondary rate limit"."""
     retry_after = parse_retry_after(reply.header("retry-after"), now)
     limited = reply.status in {429, 503} and not _is_full(reply)
@@ -152,16 +152,16 @@ def brake_of(reply: Reply, now: datetime) -> Brake | None:
         limited = complaint.code == "TOOMANYREQUESTS" or (
             reply.status == 403 and (retry_after is not None or _RATE_WORDS.search(str(complaint)) is not None)
         )
-    return Brake(retry_after) if limited else None
+    return Throttled(retry_after) if limited else None
 
 
-def _is_full(reply: Reply) -> bool:
+def _is_full(reply: Response) -> bool:
     """A 429 that names a limit and no time: zot has as many repositories as it may (`storage.maxRepos`)."""
     is_timeless = reply.status == 429 and reply.header("retry-after") is None
     return is_timeless and any(isinstance(detail, dict) and "limit" in detail for _, detail in details_of(reply.body))
 
 
-def error_of(reply: Reply, now: datetime) -> RegistryError:
+def error_of(reply: Response, now: datetime) -> RegistryError:
     """The error that an answer is which nobody expected."""
     complaint = read_complaint(reply.body)
     parts = urlsplit(reply.url)
@@ -186,7 +186,7 @@ def error_of(reply: Reply, now: datetime) -> RegistryError:
     )
 
 
-def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError | None:
+def _denial(reply: Response, complaint: ErrorDetail, message: str) -> RegistryError | None:
     """Return the error of a response that is about who asks, or when; None for every other response."""
     parts, words = urlsplit(reply.url), str(complaint)
     if speaks_of_csrf(reply.status, words):
@@ -200,7 +200,7 @@ def _denial(reply: Reply, complaint: Complaint, message: str) -> RegistryError |
     return _forbidden(message, reply.status, words)
 
 
-def has_expired(reply: Reply) -> bool:
+def has_expired(reply: Response) -> bool:
     """Whether the authorization was good before: ECR answers 403, not 401, to a password of yesterday."""
     return reply.status == 403 and _EXPIRED.search(str(read_complaint(reply.body))) is not None
 
@@ -215,7 +215,7 @@ def _forbidden(message: str, status: int, words: str) -> RegistryError | None:
     return RegistryDenied(with_hint(message, BY_STATUS.get(status, hints.RIGHTS)))
 
 
-def _unauthorized(reply: Reply, message: str) -> RegistryError:
+def _unauthorized(reply: Response, message: str) -> RegistryError:
     """A 401 with `insufficient_scope` (RFC 6750 3.1): the credentials are right, the account lacks a right."""
     for challenge in parse_challenges(reply.headers.get("www-authenticate", ())):
         if challenge.parameters.get("error") == "insufficient_scope":
@@ -227,7 +227,7 @@ def _unauthorized(reply: Reply, message: str) -> RegistryError:
     return RegistryAuth(with_hint(message, hints.CREDENTIALS))
 
 
-def _is_about_media_types(reply: Reply, complaint: Complaint) -> bool:
+def _is_about_media_types(reply: Response, complaint: ErrorDetail) -> bool:
     """zot without its Docker compatibility answers 415, and 400 MANIFEST_INVALID in other versions."""
     if reply.method != "PUT" or "/manifests/" not in urlsplit(reply.url).path:
         return False

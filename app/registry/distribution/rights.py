@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from app.errors import Failure, RegistryAuth, RegistryDenied, RegistryError
 from app.registry.distribution import hints
-from app.registry.distribution.session import Session
+from app.registry.distribution.session import AuthSession
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 class HasSession(Protocol):
     @property
-    def session(self) -> Session: ...
+    def session(self) -> AuthSession: ...
 
 
 R = TypeVar("R", bound=HasSession)
@@ -40,7 +40,7 @@ def tells_rights(verb: Verb[R, P, T]) -> Verb[R, P, T]:
     return telling
 
 
-async def _explained(error: RegistryAuth, session: Session, repository: str) -> RegistryError:
+async def _explained(error: RegistryAuth, session: AuthSession, repository: str) -> RegistryError:
     if error.failure is not Failure.REFUSED or not await session.accepts_credentials(repository):
         return error
     told = str(error).removesuffix(hints.CREDENTIALS)

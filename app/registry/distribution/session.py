@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.net.client import Call, HttpClient, HttpSettings
+from app.net.client import HttpClient, HttpClientSettings, Request
 from app.net.egress import check_target
 from app.net.urls import Origin
 from app.net.warnings import warn
@@ -19,27 +19,27 @@ from app.registry.auth.authorization import Authorizations, Refusal, Trial
 from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
 from app.registry.auth.same_site import Site, site_of
 from app.registry.distribution.exchange_errors import certificate_cause
-from app.registry.distribution.rate_limit import Gate
-from app.registry.distribution.responses import Reply, brake_of, error_of, has_expired, is_version_check
-from app.registry.wrappers.redact import Secrets
+from app.registry.distribution.rate_limit import RequestThrottle
+from app.registry.distribution.responses import Response, brake_of, error_of, has_expired, is_version_check
+from app.registry.wrappers.redact import SecretScrubber
 
 PROBE_SECONDS = 5.0  # for the answer to the question whether a registry that fails is well otherwise
 FORM: Mapping[str, str] = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-class Session:
+class AuthSession:
     """Sends calls with the authorization their repository needs. The first one pings; the others wait for it."""
 
     def __init__(
         self,
-        settings: HttpSettings,
+        settings: HttpClientSettings,
         client: HttpClient,
-        gate: Gate | None = None,
+        gate: RequestThrottle | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._client = settings, client
-        self._gate = gate or Gate(settings.limits)
-        self.secrets = Secrets()
+        self._gate = gate or RequestThrottle(settings.limits)
+        self.secrets = SecretScrubber()
         for user, password in settings.proxies.logins:
             self.secrets.add(Credentials(user, password))
         self._pinging = asyncio.Lock()
@@ -54,7 +54,7 @@ class Session:
                 self._origin = await self._find_origin()
             return self._origin
 
-    async def send(self, call: Call, repository: str, scopes: tuple[str, ...]) -> Reply:
+    async def send(self, call: Request, repository: str, scopes: tuple[str, ...]) -> Response:
         """The answer to `call`, whatever its status. If it is refused for want of authorization, it is sent again with
         another one, if there is any."""
         origin = await self.origin()
@@ -72,8 +72,8 @@ class Session:
         return replace(reply, remark=self.authorizations.settle(reply, repository, trial))
 
     async def _send_once(
-        self, call: Call, repository: str, scopes: tuple[str, ...], trial: Trial
-    ) -> tuple[Reply, str | None]:
+        self, call: Request, repository: str, scopes: tuple[str, ...], trial: Trial
+    ) -> tuple[Response, str | None]:
         """The answer, and the authorization that was used: the one that is good when the gate has opened."""
         assert call.origin is not None
         async with self._gate.turn(urgent=call.method == "DELETE") as ticket:
@@ -84,7 +84,7 @@ class Session:
             self._site = site_of(call.origin, reply.peer)
         return reply, value
 
-    def _heed(self, reply: Reply, ticket: int) -> None:
+    def _heed(self, reply: Response, ticket: int) -> None:
         brake = brake_of(reply, datetime.now(UTC))
         self._gate.heard(ticket, slow_down=brake is not None, retry_after=brake.retry_after if brake else None)
         if warnings := reply.headers.get("warning"):
@@ -124,9 +124,9 @@ class Session:
             raise RegistryRejected(f"{origin} answers 404 to /v2/: there is no registry at this address")
         raise error_of(reply, datetime.now(UTC))
 
-    async def _ask_version(self, origin: Origin) -> Reply:
+    async def _ask_version(self, origin: Origin) -> Response:
         async with self._gate.turn() as ticket:
-            reply = await self._client.send(Call("GET", f"{origin}/v2/"), origin)
+            reply = await self._client.send(Request("GET", f"{origin}/v2/"), origin)
             self._heed(reply, ticket)
         return reply
 
@@ -145,7 +145,7 @@ class Session:
         """Whether the registry accepts what is configured for `repository` where none is asked for. Raises nothing."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                reply = await self.send(Call("GET", f"{await self.origin()}/v2/"), repository, ())
+                reply = await self.send(Request("GET", f"{await self.origin()}/v2/"), repository, ())
         except (RegistryError, TimeoutError):
             return False
         is_known = self.authorizations.is_asked_for and self.authorizations.has_credentials(repository)
@@ -157,7 +157,7 @@ class Session:
         site = self._site if self._is_beside(realm, registry) else None
         if site is None:
             check_target(realm, registry, "the token service (realm)", self._settings.allowed_origins)
-        call = Call("GET", request.url, limit=MAX_TOKEN_ANSWER, authorization=request.authorization, origin=realm)
+        call = Request("GET", request.url, limit=MAX_TOKEN_ANSWER, authorization=request.authorization, origin=realm)
         if request.form is not None:
             call = replace(call, method="POST", headers=FORM, body=request.form, body_is_secret=True)
         reply = await self._client.send(replace(call, site=site), registry)
@@ -176,7 +176,7 @@ class Session:
         return not is_own and realm not in self._settings.allowed_origins and bool(self._site and self._site.has(realm))
 
 
-def _is_refused(reply: Reply, sent: str | None) -> bool:
+def _is_refused(reply: Response, sent: str | None) -> bool:
     """Whether another authorization may help: a 401, a 403 to what has expired, or one to a request without any."""
     if reply.status != 403 or has_expired(reply):
         return reply.status in {401, 403}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from app.errors import RegistryFault
 from app.oci import Descriptor, Digest, Manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
-from app.registry.oci_layout.index import LayoutIndex, Root
+from app.registry.oci_layout.index import IndexRoot, LayoutIndex
 
 MAX_WALKED = 10_000  # manifests read below one entry
 
@@ -52,7 +52,7 @@ def adopt(index: LayoutIndex, layout: Look) -> LayoutIndex:
     return index
 
 
-def _adopt_one(index: LayoutIndex, name: tuple[str, str | None], root: Root, layout: Look) -> LayoutIndex:
+def _adopt_one(index: LayoutIndex, name: tuple[str, str | None], root: IndexRoot, layout: Look) -> LayoutIndex:
     repository, tag = name
     top: _Found | None = None
     for found in _walk(root.descriptor, layout):

@@ -28,7 +28,7 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class IndexVersion:
     """Which index.json it was: each is a new file, so equal stamps mean equal content."""
 
     device: int
@@ -37,7 +37,7 @@ class Stamp:
     mtime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
+    def of(cls, status: os.stat_result) -> IndexVersion:
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -119,22 +119,22 @@ class LayoutFiles:
                 hasher.update(piece)
         return None if hasher.hexdigest() == digest.encoded else "has other bytes"
 
-    def index_stamp(self) -> Stamp:
+    def index_stamp(self) -> IndexVersion:
         with disk_errors("look at its index.json"):
-            return Stamp.of((self.root / "index.json").stat())
+            return IndexVersion.of((self.root / "index.json").stat())
 
-    def read_index(self) -> tuple[Stamp, bytes]:
+    def read_index(self) -> tuple[IndexVersion, bytes]:
         with disk_errors("read its index.json"), (self.root / "index.json").open("rb") as file:
-            return Stamp.of(os.fstat(file.fileno())), file.read(MAX_INDEX_BYTES + 1)
+            return IndexVersion.of(os.fstat(file.fileno())), file.read(MAX_INDEX_BYTES + 1)
 
-    def replace_index(self, raw: bytes) -> Stamp:
+    def replace_index(self, raw: bytes) -> IndexVersion:
         """Blobs are made durable under their names first: an index never outlives what it names. Call it locked."""
         with disk_errors("write its index.json"):
             for algorithm in HEX_LENGTHS:
                 _sync_directory(self.root / "blobs" / algorithm)
             return self._replace("index.json", raw)
 
-    def _replace(self, name: str, raw: bytes) -> Stamp:
+    def _replace(self, name: str, raw: bytes) -> IndexVersion:
         with self.incoming() as file:
             file.write(raw)
             stamp = file.rename(self.root / name)
@@ -185,13 +185,13 @@ class IncomingFile:
             while view:
                 view = view[os.write(descriptor, view) :]
 
-    def rename(self, path: Path) -> Stamp:
+    def rename(self, path: Path) -> IndexVersion:
         """Make the bytes durable, then give them their name."""
         with self._mutex:
             descriptor = self._open()
             os.fsync(descriptor)
             os.rename(self._path, path)
-            stamp = Stamp.of(os.fstat(descriptor))
+            stamp = IndexVersion.of(os.fstat(descriptor))
             self._descriptor = None
             os.close(descriptor)
             return stamp

@@ -31,7 +31,7 @@ EMPTY_INDEX = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}'.
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class IndexRoot:
     """A manifest that index.json names. `text` is its entry as JSON, kept so that writing the file is one join. `held`
     is the optional content that its repository has; None if nothing has checked the content of the entry yet."""
 
@@ -48,7 +48,7 @@ class Root:
         manifest: tuple[Descriptor, Digest | None],
         name: tuple[str, str | None],
         held: Collection[Digest] | None = None,
-    ) -> Root:
+    ) -> IndexRoot:
         """Return the entry of `manifest` (with the digest of its subject) under `name` (repository, tag if any)."""
         descriptor, subject = manifest
         annotations = _annotations(*name) | ({ANNOTATION_SUBJECT: str(subject)} if subject else {})
@@ -61,7 +61,7 @@ class Root:
         root = cls(descriptor.media_type, descriptor.digest, descriptor.size, subject, _dump(entry))
         return root if held is None else root.marked(held)
 
-    def marked(self, held: Collection[Digest]) -> Root:
+    def marked(self, held: Collection[Digest]) -> IndexRoot:
         """Return the same entry, marked as checked and with `held` as its optional content."""
         entry = json.loads(self.text)
         annotations = entry.get("annotations") or {}
@@ -84,7 +84,7 @@ class LayoutIndex:
     """`repositories`: repository -> tag, or digest as text for a manifest without a tag -> Root. `others` are the
     entries that name no repository, `head` the other members of the document."""
 
-    repositories: Mapping[str, Mapping[str, Root]]
+    repositories: Mapping[str, Mapping[str, IndexRoot]]
     others: tuple[str, ...]
     head: Mapping[str, Any]
 
@@ -94,7 +94,7 @@ class LayoutIndex:
         members = strict_json(raw, what="index.json", limit=MAX_INDEX_BYTES)
         if not isinstance(members, dict) or not isinstance(members.get("manifests"), list):
             raise MalformedArchive("index.json is not an image index")
-        repositories: dict[str, dict[str, Root]] = {}
+        repositories: dict[str, dict[str, IndexRoot]] = {}
         others = []
         for entry in members.pop("manifests"):
             text = _dump(entry)
@@ -115,11 +115,11 @@ class LayoutIndex:
     def tags(self, repository: str) -> list[str]:
         return sorted(key for key in self.repositories.get(repository, {}) if ":" not in key)
 
-    def roots(self, repository: str) -> Iterator[Root]:
+    def roots(self, repository: str) -> Iterator[IndexRoot]:
         """Each manifest that the repository names, once or more."""
         yield from self.repositories.get(repository, {}).values()
 
-    def find(self, repository: str, reference: str) -> Root | None:
+    def find(self, repository: str, reference: str) -> IndexRoot | None:
         """Return the manifest under a tag or a digest of `repository`."""
         found = self.repositories.get(repository, {})
         root = found.get(reference)
@@ -143,34 +143,36 @@ class LayoutIndex:
         former = self.find(repository, str(manifest[0].digest) if tag is None else tag)
         if former is not None and former.digest == manifest[0].digest:
             return self._with_held(repository, former, held)
-        root = Root.of(manifest, (repository, tag), held)
+        root = IndexRoot.of(manifest, (repository, tag), held)
         entries = dict(self.repositories.get(repository, {}))
         entries[tag or str(root.digest)] = root
         if tag is not None:
             replaced = entries.pop(str(root.digest), None)
             entries[tag] = root if replaced is None else root.marked({*held, *(replaced.held or ())})
         if former is not None and former.digest not in {other.digest for other in entries.values()}:
-            entries[str(former.digest)] = Root.of((former.descriptor, former.subject), (repository, None), former.held)
+            entries[str(former.digest)] = IndexRoot.of(
+                (former.descriptor, former.subject), (repository, None), former.held
+            )
         return self._with_entries(repository, entries)
 
-    def _with_held(self, repository: str, root: Root, held: Collection[Digest]) -> LayoutIndex:
+    def _with_held(self, repository: str, root: IndexRoot, held: Collection[Digest]) -> LayoutIndex:
         if root.held is not None and root.held.issuperset(held):
             return self
         entries = self.repositories[repository]
         key = next(key for key, entry in entries.items() if entry is root)
         return self._with_entries(repository, {**entries, key: root.marked({*held, *(root.held or ())})})
 
-    def _with_entries(self, repository: str, entries: Mapping[str, Root]) -> LayoutIndex:
+    def _with_entries(self, repository: str, entries: Mapping[str, IndexRoot]) -> LayoutIndex:
         return replace(self, repositories=MappingProxyType({**self.repositories, repository: entries}))
 
 
-def _read(entry: object, text: str) -> tuple[str, str, Root]:
+def _read(entry: object, text: str) -> tuple[str, str, IndexRoot]:
     descriptor = Descriptor.parse(entry, "an entry of index.json")
     if not is_manifest(descriptor.media_type):  # image-spec lets an entry be anything
         raise MalformedArchive(f"{descriptor.media_type} is not a manifest")
     subject = descriptor.annotations.get(ANNOTATION_SUBJECT)
     held = descriptor.annotations.get(ANNOTATION_HELD)
-    root = Root(
+    root = IndexRoot(
         descriptor.media_type,
         descriptor.digest,
         descriptor.size,

@@ -27,16 +27,16 @@ from app.oci import (
 from app.oci.media_types import is_manifest
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.oci_layout.adoption import Look, adopt, optional_content
-from app.registry.oci_layout.files import BlobWriter, LayoutFiles, Stamp
+from app.registry.oci_layout.files import BlobWriter, IndexVersion, LayoutFiles
 from app.registry.oci_layout.index import LayoutIndex
-from app.registry.oci_layout.repository_blobs import Held, Holdings
+from app.registry.oci_layout.repository_blobs import Held, RepositoryBlobs
 from app.registry.uploads.spare_session import SpareSession
 
 MAX_NAMED = 3  # missing digests that one message names
 
 
 @dataclass(slots=True, eq=False)
-class _Change:
+class _PendingEntry:
     """A manifest that waits for its line in index.json."""
 
     repository: str
@@ -55,8 +55,8 @@ class LayoutRegistry:
         self._files = LayoutFiles(root)
         self._files.prepare()
         self._turn = asyncio.Lock()
-        self._waiting: list[_Change] = []
-        self._holdings = Holdings(self._parsed)
+        self._waiting: list[_PendingEntry] = []
+        self._holdings = RepositoryBlobs(self._parsed)
         self._held = self._load()
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
@@ -156,7 +156,7 @@ class LayoutRegistry:
         and annotations of the manifest."""
         return await asyncio.to_thread(self._referrers, repository, digest)
 
-    def _load(self) -> tuple[Stamp, LayoutIndex]:
+    def _load(self) -> tuple[IndexVersion, LayoutIndex]:
         stamp, raw = self._files.read_index()
         try:
             return stamp, adopt(LayoutIndex.parse(raw), Look(self._parsed, self._files.blob_size))
@@ -189,7 +189,7 @@ class LayoutRegistry:
         with _damage():
             return parse_manifest(self._load_manifest(descriptor), descriptor)
 
-    def _write(self, changes: list[_Change]) -> None:
+    def _write(self, changes: list[_PendingEntry]) -> None:
         with self._files.locked():
             before = index = self._index()
             for change in changes:
@@ -200,7 +200,7 @@ class LayoutRegistry:
             change.written = True
             self._holdings.referred(change.blobs)
 
-    def _store(self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]) -> _Change:
+    def _store(self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]) -> _PendingEntry:
         descriptor, raw = manifest
         try:
             parsed = parse_manifest(raw, descriptor)
@@ -223,7 +223,7 @@ class LayoutRegistry:
         subject = None if parsed.subject is None else parsed.subject.digest
         referred = held.union(blob.digest for blob in parsed.blobs)
         blobs = frozenset((repository, digest) for digest in referred)
-        return _Change(repository, tag, (descriptor, subject), blobs, held)
+        return _PendingEntry(repository, tag, (descriptor, subject), blobs, held)
 
     def _check_references(self, repository: str, manifest: Manifest) -> frozenset[Digest]:
         """Return the optional content that the repository has. Raises RegistryRejected if it lacks other content."""

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from app.errors import RegistryFault
 from app.oci import Descriptor, Digest, Manifest
 from app.registry.oci_layout.adoption import optional_content
-from app.registry.oci_layout.index import Root
+from app.registry.oci_layout.index import IndexRoot
 
 Held = tuple[str, Digest]
 """A repository and a blob that it has."""
 MAX_REMEMBERED = 200_000  # digests, about 30 MB; beyond that manifests are read again
 
 
-class Holdings:
+class RepositoryBlobs:
     """Knows the blobs of repositories. `parsed` reads a manifest of the layout: None if it is not there; it raises
     RegistryFault for a damaged one."""
 
@@ -35,13 +35,13 @@ class Holdings:
         """Forget blobs to which a manifest of the repository now refers."""
         self._arrived.difference_update(held)
 
-    def has(self, repository: str, digest: Digest, roots: Iterable[Root]) -> bool:
+    def has(self, repository: str, digest: Digest, roots: Iterable[IndexRoot]) -> bool:
         """Return whether `repository`, whose manifests are `roots`, has the blob."""
         if (repository, digest) in self._arrived:
             return True
         return any(digest == root.digest or digest in self._content_of(root) for root in roots)
 
-    def _content_of(self, root: Root) -> frozenset[Digest]:
+    def _content_of(self, root: IndexRoot) -> frozenset[Digest]:
         if root.held is None:  # nothing has been able to read it
             return frozenset()
         required = self._required_of(root.descriptor)

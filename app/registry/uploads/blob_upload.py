@@ -6,15 +6,22 @@ import asyncio
 from dataclasses import replace
 
 from app.errors import RegistryError, RegistryFault, RegistryRejected
-from app.net.backoff import Pause
+from app.net.backoff import TimeSource
 from app.registry import BlobContent
-from app.registry.distribution.rate_limit import Gate
-from app.registry.distribution.responses import Reply
-from app.registry.uploads.body import Reading
-from app.registry.uploads.capabilities import Profile, Way, after_refusal, chunk_min_length, is_invalid, is_lost
-from app.registry.uploads.capability_file import LearntProfile
+from app.registry.distribution.rate_limit import RequestThrottle
+from app.registry.distribution.responses import Response
+from app.registry.uploads.body import UploadBody
+from app.registry.uploads.capabilities import (
+    UploadCapabilities,
+    UploadMethod,
+    after_refusal,
+    chunk_min_length,
+    is_invalid,
+    is_lost,
+)
+from app.registry.uploads.capability_file import LearnedCapabilities
 from app.registry.uploads.session import SessionProgress, UploadSession
-from app.registry.uploads.start import Openings, Wanted
+from app.registry.uploads.start import UploadStarter, Wanted
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 from app.registry.uploads.transfer import RefusedError, Transfer, blob_of
 from app.registry.uploads.unverified_blobs import MARKED_SIZE, Doubt
@@ -22,19 +29,19 @@ from app.registry.uploads.unverified_blobs import MARKED_SIZE, Doubt
 PULP = "x-registry-supports-signatures"  # Pulp says so in every answer; it keeps whatever a PUT with a body brings
 
 
-class Uploader:
+class BlobUploader:
     """Sends blobs to one registry, and remembers what that teaches."""
 
-    def __init__(self, stored: StoredBlobs, gate: Gate, pause: Pause) -> None:
+    def __init__(self, stored: StoredBlobs, gate: RequestThrottle, pause: TimeSource) -> None:
         self.stored, self.gate = stored, gate
-        self.openings = Openings(stored)
+        self.openings = UploadStarter(stored)
         self.progress = SessionProgress(stored.endpoint, pause)
-        self.learnt = LearntProfile(stored.endpoint.name, stored.endpoint.settings.profiles)
+        self.learnt = LearnedCapabilities(stored.endpoint.name, stored.endpoint.settings.profiles)
 
     async def push(self, repository: str, content: BlobContent) -> Blob:
         """Send one blob; its digest and size. Raises RegistryError and what the content raises."""
         profile = await self.learnt.current()
-        reading = Reading(content, self.gate)
+        reading = UploadBody(content, self.gate)
         try:
             return await _Upload(self, repository, reading, profile).run()
         finally:
@@ -42,7 +49,9 @@ class Uploader:
 
 
 class _Upload:
-    def __init__(self, uploader: Uploader, repository: str, reading: Reading, profile: Profile) -> None:
+    def __init__(
+        self, uploader: BlobUploader, repository: str, reading: UploadBody, profile: UploadCapabilities
+    ) -> None:
         self._uploader, self._endpoint = uploader, uploader.stored.endpoint
         self._repository, self._content, self._reading = repository, reading.content, reading
         self._profile = profile
@@ -55,7 +64,7 @@ class _Upload:
             way = self._way()
             if way is None:
                 raise refused or self._too_large()
-            if way is Way.MEASURE:
+            if way is UploadMethod.MEASURE:
                 await self._reading.measure()
                 continue
             try:
@@ -67,7 +76,7 @@ class _Upload:
             await self._uploader.learnt.learn(self._profile)
             return blob
 
-    def _way(self) -> Way | None:
+    def _way(self) -> UploadMethod | None:
         """If content may turn out not to be wanted, its bytes go before the request that makes a blob of them. So they
         do if there is a doubt about the blob: that request has its digest compared with what came."""
         size, profile = self._content.size, self._profile
@@ -98,7 +107,7 @@ class _Upload:
             raise refusal.error from None
         self._was_invalid = True  # damaged on the way, or stored by another push meanwhile: once more
 
-    async def _attempt(self, way: Way) -> Blob:
+    async def _attempt(self, way: UploadMethod) -> Blob:
         """In a session of its own, which is closed or cancelled in the end."""
         stored = self._uploader.stored
         started = await self._open()
@@ -109,7 +118,7 @@ class _Upload:
         self._reading.furthest = 0
         try:
             await self._heed(started)
-            way = (self._way() if way is Way.PUT else None) or way
+            way = (self._way() if way is UploadMethod.PUT else None) or way
             transfer = Transfer(stored, self._uploader.progress, self._repository, self._reading, self._profile)
             blob = await transfer.deliver(session, way)
         except asyncio.CancelledError:
@@ -121,14 +130,14 @@ class _Upload:
         await stored.check_sent(self._repository, blob, self._doubt or await self._doubt_of_sent(blob, started))
         return blob
 
-    async def _doubt_of_sent(self, blob: Blob, started: Reply) -> Doubt | None:
+    async def _doubt_of_sent(self, blob: Blob, started: Response) -> Doubt | None:
         """Pulp has one blob of a digest for all repositories, and keeps the first, though it is a part that another
         client left: what is sent later is taken and changes nothing."""
         digest, size = blob
         is_shared = started.header(PULP) is not None and size >= MARKED_SIZE
         return await self._uploader.stored.unproven.doubt_of(digest) or (Doubt.CUT if is_shared else None)
 
-    async def _open(self) -> Reply | None:
+    async def _open(self) -> Response | None:
         """The answer that has a session; None if the blob is there."""
         unproven, digest = self._uploader.stored.unproven, self._content.digest
         self._doubt = None if digest is None else await unproven.doubt_of(digest)
@@ -143,7 +152,7 @@ class _Upload:
             self._content.found()
         return started
 
-    async def _heed(self, started: Reply) -> None:
+    async def _heed(self, started: Response) -> None:
         """Learn from the answer that opened the session. This may wait, so the session has to be known by now."""
         digest = self._content.digest
         if digest is not None:

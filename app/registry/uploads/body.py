@@ -9,19 +9,19 @@ from http import HTTPStatus
 from app.errors import SizeMismatch, TarmacError
 from app.net.client import Body
 from app.registry import BlobContent
-from app.registry.distribution.rate_limit import Gate
-from app.registry.distribution.responses import Reply, read_complaint
+from app.registry.distribution.rate_limit import RequestThrottle
+from app.registry.distribution.responses import Response, read_complaint
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")
 _OF_CONTENT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 
 
-class Reading:
+class UploadBody:
     """Goes on where the last part ended; for any other place the content is read from its start and passed over up to
     there, so that it still verifies all of its bytes."""
 
-    def __init__(self, content: BlobContent, gate: Gate) -> None:
+    def __init__(self, content: BlobContent, gate: RequestThrottle) -> None:
         self.content, self._gate = content, gate
         self._chunks: AsyncIterator[bytes] | None = None
         self._held = b""
@@ -92,7 +92,7 @@ class Reading:
         """Report that the registry did not read the latest body."""
         self.count(self._counted_before - self.counted)
 
-    def count_refusal(self, reply: Reply) -> None:
+    def count_refusal(self, reply: Response) -> None:
         """Report what the registry read of a body that it refused. Content is refused when it has been read; what is
         wrong with the request itself, such as its method, stated length or rights, is known before."""
         is_of_request = 400 <= reply.status < 500 or reply.status == 501
@@ -165,11 +165,11 @@ class Reading:
             )
 
 
-def whole(reading: Reading, size: int) -> tuple[dict[str, str], bytes | Body]:
+def whole(reading: UploadBody, size: int) -> tuple[dict[str, str], bytes | Body]:
     return {**OCTETS, "Content-Length": str(size)}, part_of(reading, 0, size)
 
 
-def part_of(reading: Reading, start: int, end: int) -> Body:
+def part_of(reading: UploadBody, start: int, end: int) -> Body:
     return lambda: reading.part(start, end)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.registry.distribution.responses import Reply, details_of, read_complaint
+from app.registry.distribution.responses import Response, details_of, read_complaint
 
 DEFAULT_CHUNK = 5 << 20  # bytes; ECR takes no smaller part but the last
 LARGEST_CHUNK = 95 << 20  # tried first where a request was too large: Cloudflare takes 100 MB
@@ -30,7 +30,7 @@ _PLAIN_405 = frozenset({"", "UNSUPPORTED"})  # ACR answers 405 with a code of it
 _OTHER_404 = frozenset({"NAME_UNKNOWN", "NAME_INVALID", "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
 
-class Way(StrEnum):
+class UploadMethod(StrEnum):
     PUT = "put"
     PATCH = "patch"
     CHUNKS = "chunks"
@@ -39,7 +39,7 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class UploadCapabilities:
     """The ways that have not been refused, and `most` bytes of a request's body that a size limit lets through. `ask`:
     the request that opens a session may ask for the blob, too. `mount`: blobs are mounted from other repositories."""
 
@@ -51,21 +51,29 @@ class Profile:
     stream: bool = True
     most: int | None = None
 
-    def way(self, size: int | None) -> Way | None:
+    def way(self, size: int | None) -> UploadMethod | None:
         """The best way for a blob of `size` bytes (None: not known yet); None where none is left."""
         whole = self.most is None or (size is not None and size <= self.most)
         if size is None:
-            ways = ((Way.STREAM, self.stream and whole), (Way.CHUNKS, self.chunks), (Way.MEASURE, True))
+            ways = (
+                (UploadMethod.STREAM, self.stream and whole),
+                (UploadMethod.CHUNKS, self.chunks),
+                (UploadMethod.MEASURE, True),
+            )
         else:
-            ways = ((Way.PUT, self.put and whole), (Way.PATCH, self.patch and whole), (Way.CHUNKS, self.chunks))
+            ways = (
+                (UploadMethod.PUT, self.put and whole),
+                (UploadMethod.PATCH, self.patch and whole),
+                (UploadMethod.CHUNKS, self.chunks),
+            )
         return next((way for way, open_ in ways if open_), None)
 
-    def rest(self, size: int | None, offset: int) -> Way:
+    def rest(self, size: int | None, offset: int) -> UploadMethod:
         """How a session that holds `offset` bytes already is gone on with: where that can be, with a Content-Range, so
         that bytes of the broken request that come late are found out."""
         if size is None:
-            return Way.CHUNKS if self.chunks else Way.STREAM
-        return Way.PATCH if self.most is None or size - offset <= self.most else Way.CHUNKS
+            return UploadMethod.CHUNKS if self.chunks else UploadMethod.STREAM
+        return UploadMethod.PATCH if self.most is None or size - offset <= self.most else UploadMethod.CHUNKS
 
     def chunk(self, size: int | None, usual: int, least: int) -> int:
         """Bytes of one chunk: of a blob of known size as many as are let through (it is not held in memory), otherwise
@@ -73,10 +81,10 @@ class Profile:
         wanted = usual if self.most is None or size is None else self.most
         return max(least, min(wanted, self.most or wanted))
 
-    def joined(self, other: Profile) -> Profile:
+    def joined(self, other: UploadCapabilities) -> UploadCapabilities:
         """What both have learnt."""
         limits = [each.most for each in (self, other) if each.most is not None]
-        return Profile(
+        return UploadCapabilities(
             ask=self.ask and other.ask,
             mount=self.mount and other.mount,
             put=self.put and other.put,
@@ -88,14 +96,14 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class UploadAttempt:
     """A request of an upload: which way, how many bytes its body has (or had so far)."""
 
-    way: Way
+    way: UploadMethod
     size: int
 
 
-def after_refusal(profile: Profile, tried: Tried, reply: Reply) -> Profile | None:
+def after_refusal(profile: UploadCapabilities, tried: UploadAttempt, reply: Response) -> UploadCapabilities | None:
     """What is to be tried next; None where the refusal is not about the way."""
     code = read_complaint(reply.body).code
     if is_too_large(reply):
@@ -104,7 +112,7 @@ def after_refusal(profile: Profile, tried: Tried, reply: Reply) -> Profile | Non
     refused = reply.status in _NO_SUCH_WAY and not _means_another(reply.status, code)
     if refused or (reply.status == 400 and code in _NO_SUCH_WAY_CODES):
         return replace(profile, **{tried.way.value: False})
-    if tried.way is Way.CHUNKS and code in {"DIGEST_INVALID", "SIZE_INVALID"}:
+    if tried.way is UploadMethod.CHUNKS and code in {"DIGEST_INVALID", "SIZE_INVALID"}:
         return replace(profile, chunks=False)  # ECR loses all but the first (aws/containers-roadmap#2831)
     return None
 
@@ -114,11 +122,11 @@ def _means_another(status: int, code: str) -> bool:
     return (status == 404 and code in _OTHER_404) or (status == 405 and code not in _PLAIN_405)
 
 
-def is_too_large(reply: Reply) -> bool:
+def is_too_large(reply: Response) -> bool:
     return reply.status == 413 or (reply.status == 416 and "too large" in read_complaint(reply.body).words.lower())
 
 
-def is_lost(reply: Reply, tried: Tried) -> bool:
+def is_lost(reply: Response, tried: UploadAttempt) -> bool:
     """The upload session is not there any more: expired, or another replica answered. A registry that has taken the
     bytes does not mean the way by a 404 to the request that ends it, whatever words it has."""
     code = read_complaint(reply.body).code
@@ -126,11 +134,11 @@ def is_lost(reply: Reply, tried: Tried) -> bool:
         return False
     if reply.status in {400, 404, 410} and code in {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}:
         return True
-    has_taken = reply.method == "PUT" and tried.way is not Way.PUT
+    has_taken = reply.method == "PUT" and tried.way is not UploadMethod.PUT
     return has_taken and reply.status in {404, 410} and code not in _OTHER_404
 
 
-def is_invalid(reply: Reply) -> bool:
+def is_invalid(reply: Response) -> bool:
     """The registry does not take this content. Nexus says so with the code of a session that is gone, and with a
     detail; by the others content may be meant that was damaged on the way."""
     code = read_complaint(reply.body).code

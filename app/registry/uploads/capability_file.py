@@ -15,7 +15,7 @@ from typing import Any
 
 from app.errors import ArchiveError
 from app.oci import strict_json
-from app.registry.uploads.capabilities import SMALLEST_CHUNK, Profile
+from app.registry.uploads.capabilities import SMALLEST_CHUNK, UploadCapabilities
 
 MOST_PROFILES = 1_000  # registries; those that taught something longest ago go
 MAX_FILE = 1 << 20  # bytes; a thousand profiles have a fifth of it
@@ -29,20 +29,20 @@ _log = logging.getLogger(__name__)
 Entry = Mapping[str, Any]
 
 
-class ProfileFile:
+class CapabilityFile:
     """Profiles by registry (host[:port]). Never fails: what cannot be read or kept is learnt again."""
 
     def __init__(self, file: Path, now: Callable[[], float] = time.time) -> None:
         self._file, self._now = file, now
         self._lock = asyncio.Lock()
 
-    async def recall(self, registry: str) -> Profile:
+    async def recall(self, registry: str) -> UploadCapabilities:
         async with self._lock:
             entry = (await asyncio.to_thread(self._read)).get(registry)
         known = {name: value for name, value in (entry or {}).items() if name != "learnt"}
-        return Profile(**known)
+        return UploadCapabilities(**known)
 
-    async def remember(self, registry: str, profile: Profile) -> None:
+    async def remember(self, registry: str, profile: UploadCapabilities) -> None:
         async with self._lock:
             await asyncio.to_thread(self._keep, registry, profile)
 
@@ -62,7 +62,7 @@ class ProfileFile:
             name: entry for name, entry in entries.items() if _is_whole(entry) and oldest < entry["learnt"] <= newest
         }
 
-    def _keep(self, registry: str, profile: Profile) -> None:
+    def _keep(self, registry: str, profile: UploadCapabilities) -> None:
         entries = self._read()
         entries[registry] = {**asdict(profile), "learnt": self._now()}
         newest = sorted(entries.items(), key=lambda each: each[1]["learnt"])[-MOST_PROFILES:]
@@ -75,16 +75,16 @@ class ProfileFile:
             _log.warning("what was learnt of registries cannot be kept: %s: %s", self._file, error)
 
 
-class LearntProfile:
+class LearnedCapabilities:
     """The profile of one registry while it is in use; `file` keeps it (None: nothing does)."""
 
-    def __init__(self, registry: str, file: ProfileFile | None) -> None:
-        self.known = Profile()
+    def __init__(self, registry: str, file: CapabilityFile | None) -> None:
+        self.known = UploadCapabilities()
         self._registry, self._file = registry, file
         self._recalling = asyncio.Lock()
         self._is_recalled = file is None
 
-    async def current(self) -> Profile:
+    async def current(self) -> UploadCapabilities:
         """Return what is known. All who ask wait until the file has been read once."""
         if not self._is_recalled:
             async with self._recalling:
@@ -93,7 +93,7 @@ class LearntProfile:
                     self._is_recalled = True
         return self.known
 
-    async def learn(self, profile: Profile) -> None:
+    async def learn(self, profile: UploadCapabilities) -> None:
         """What has been found to lead to a blob that is stored."""
         joined = self.known.joined(profile)
         if joined == self.known:

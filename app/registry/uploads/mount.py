@@ -7,10 +7,10 @@ from functools import partial
 from http import HTTPStatus
 
 from app.errors import RegistryError
-from app.net.client import Call
+from app.net.client import Request
 from app.oci import Digest
 from app.registry.distribution.endpoints import mounting
-from app.registry.uploads.capability_file import LearntProfile
+from app.registry.uploads.capability_file import LearnedCapabilities
 from app.registry.uploads.spare_session import SpareSession
 from app.registry.uploads.stored_blobs import StoredBlobs
 
@@ -24,7 +24,7 @@ class Mounts:
     """At one registry. One that refuses to mount what it is known to have is not asked again, nor whether it has a blob
     by the request that would mount it."""
 
-    def __init__(self, stored: StoredBlobs, learnt: LearntProfile) -> None:
+    def __init__(self, stored: StoredBlobs, learnt: LearnedCapabilities) -> None:
         self._stored, self._endpoint, self._learnt = stored, stored.endpoint, learnt
         self._refused = self._failed = self._passed_over = 0
         self._works = False
@@ -36,7 +36,7 @@ class Mounts:
         is fatal."""
         if not await self._is_possible():
             return False
-        call = Call("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
+        call = Request("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
         try:
             reply = await self._endpoint.send_opening(call, repository, f"repository:{source}:pull")
             if reply.status == HTTPStatus.ACCEPTED:

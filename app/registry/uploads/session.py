@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.errors import RegistryError, RegistryFault
-from app.net.backoff import DEFAULT_POLICY, Pause, wait_after
-from app.net.client import Call
+from app.net.backoff import DEFAULT_POLICY, TimeSource, wait_after
+from app.net.client import Request
 from app.net.urls import received_bytes
-from app.registry.distribution.endpoints import Endpoint
-from app.registry.distribution.responses import Reply, error_of
-from app.registry.uploads.body import Reading
+from app.registry.distribution.endpoints import DistributionEndpoints
+from app.registry.distribution.responses import Response, error_of
+from app.registry.uploads.body import UploadBody
 
 SETTLING = 0.2  # seconds at most between asking a session twice
 MOST_UNSETTLED = 8  # times a session may say something else than before
@@ -36,11 +36,11 @@ class SessionProgress:
     """Asks the sessions of one registry. Some registries (Quay, Gitea) state the number of bytes as the last byte of
     the Range, which is one more than RFC 9110 has it; that is learnt from what they refuse."""
 
-    def __init__(self, endpoint: Endpoint, pause: Pause) -> None:
+    def __init__(self, endpoint: DistributionEndpoints, pause: TimeSource) -> None:
         self._endpoint, self._pause = endpoint, pause
         self._excess = 0  # bytes that the registry states too many
 
-    async def ask(self, repository: str, session: UploadSession, reading: Reading) -> int | None:
+    async def ask(self, repository: str, session: UploadSession, reading: UploadBody) -> int | None:
         """Return how many bytes the session holds, None if it is gone or does not say. It is asked until it says the
         same twice: bytes of the request that broke may still be on their way into it."""
         held = await self._ask_once(repository, session, reading)
@@ -60,7 +60,7 @@ class SessionProgress:
         self._excess = 1
         return held - 1
 
-    async def _ask_once(self, repository: str, session: UploadSession, reading: Reading) -> int | None:
+    async def _ask_once(self, repository: str, session: UploadSession, reading: UploadBody) -> int | None:
         reply = await self._reply(repository, session)
         held = received_bytes(reply.header("range")) if reply.status in _TOLD else None
         if held == 0:
@@ -74,11 +74,11 @@ class SessionProgress:
             session.location = await self._endpoint.location(reply)
         return held
 
-    async def _reply(self, repository: str, session: UploadSession) -> Reply:
+    async def _reply(self, repository: str, session: UploadSession) -> Response:
         number = 1
         while True:
             try:
-                reply = await self._endpoint.send(Call("GET", session.location), repository)
+                reply = await self._endpoint.send(Request("GET", session.location), repository)
                 error = error_of(reply, datetime.now(UTC))
                 if reply.status >= 400 and error.retryable:
                     raise error

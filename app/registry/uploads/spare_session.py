@@ -6,21 +6,21 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from app.registry.distribution.responses import Reply
+from app.registry.distribution.responses import Response
 
 
 class SpareSession:
     """For the push of the blob that follows. Use it in `with`: at the end a session that was not taken is cancelled."""
 
     def __init__(self) -> None:
-        self._held: tuple[Reply, Callable[[], None]] | None = None
+        self._held: tuple[Response, Callable[[], None]] | None = None
 
-    def give(self, opened: Reply, cancel: Callable[[], None]) -> None:
+    def give(self, opened: Response, cancel: Callable[[], None]) -> None:
         """Keep the answer that opened the session. `cancel` must not wait."""
         self._end()
         self._held = opened, cancel
 
-    def take(self) -> Reply | None:
+    def take(self) -> Response | None:
         """Return the answer, once."""
         held, self._held = self._held, None
         return None if held is None else held[0]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from app.errors import Failure, RegistryError, RegistryRejected
-from app.registry.distribution.responses import Reply
-from app.registry.uploads.capabilities import Profile
+from app.registry.distribution.responses import Response
+from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 
 MOST_FAILURES = 2  # in a row; then it is the question that fails, not the registry
@@ -29,7 +29,7 @@ class Wanted:
     by_head: bool = False
 
 
-class Openings:
+class UploadStarter:
     """Those at one registry. A blob that may be there is mounted from where it would be: 201 if it is, else that was
     the request for a session. A registry that does not take this is asked by HEAD first.
 
@@ -42,7 +42,9 @@ class Openings:
         self._failures = 0
         self._is_doubtful = False
 
-    async def open(self, repository: str, wanted: Wanted | None, profile: Profile) -> tuple[Reply | None, Profile]:
+    async def open(
+        self, repository: str, wanted: Wanted | None, profile: UploadCapabilities
+    ) -> tuple[Response | None, UploadCapabilities]:
         """Return the answer that has the session's Location, None if the blob `wanted` is there; and the profile that
         proves right if the blob is stored. Raises RegistryError."""
         if wanted is None:
@@ -62,7 +64,7 @@ class Openings:
             return None, self._learnt(profile)
         return await self._endpoint.open_upload(repository), self._learnt(profile)
 
-    async def _ask(self, repository: str, blob: Blob) -> Reply | None:
+    async def _ask(self, repository: str, blob: Blob) -> Response | None:
         try:
             reply = await self._endpoint.open_upload(repository, blob[0])
         except RegistryError as error:
@@ -71,7 +73,7 @@ class Openings:
         self._failures, self._is_doubtful = 0, False
         return reply
 
-    def _learnt(self, profile: Profile) -> Profile:
+    def _learnt(self, profile: UploadCapabilities) -> UploadCapabilities:
         """After a question by HEAD that was answered."""
         if self._failures < MOST_FAILURES:
             return profile

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 from app.errors import RegistryError, RegistryLost
-from app.net.client import Call
+from app.net.client import Request
 from app.net.warnings import note
 from app.oci import Digest
-from app.registry.distribution.endpoints import Endpoint, expect, is_absent, refuse_page
-from app.registry.distribution.responses import Reply, error_of
+from app.registry.distribution.endpoints import DistributionEndpoints, expect, is_absent, refuse_page
+from app.registry.distribution.responses import Response, error_of
 from app.registry.uploads.unverified_blobs import Doubt, UnprovenBlobs
 
 READ_AT_ONCE = 4  # blobs of one registry that are read back; each holds some MiB
@@ -42,7 +42,7 @@ ABSENT = Stated(False)
 class StoredBlobs:
     """Those of one registry."""
 
-    def __init__(self, endpoint: Endpoint, unproven: UnprovenBlobs) -> None:
+    def __init__(self, endpoint: DistributionEndpoints, unproven: UnprovenBlobs) -> None:
         self.endpoint, self.unproven = endpoint, unproven
         self._proved: dict[Digest, set[str]] = {}  # in which repositories
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
@@ -115,7 +115,7 @@ class StoredBlobs:
         """Ask by HEAD. A storage that the registry redirects to may take signed GETs alone, so it is asked again by
         GET. So is a registry, for a proof: some refuse a HEAD for what is not there."""
         url = await self._url(repository, digest)
-        reply = await self.endpoint.send(Call("HEAD", url), repository)
+        reply = await self.endpoint.send(Request("HEAD", url), repository)
         if reply.status == 200:
             refuse_page(reply)
             return Stated(True, _length(reply))
@@ -134,7 +134,7 @@ class StoredBlobs:
         async def take(chunk: bytes) -> bool:
             return len(chunk) <= 1
 
-        call = Call("GET", await self._url(repository, digest), _FIRST_BYTE, take=take)
+        call = Request("GET", await self._url(repository, digest), _FIRST_BYTE, take=take)
         reply = await self.endpoint.send(call, repository)
         ranged = _CONTENT_RANGE.fullmatch(reply.header("content-range") or "")
         if reply.status == 200:
@@ -146,7 +146,7 @@ class StoredBlobs:
     async def _read_back(self, repository: str, blob: Blob) -> Stated:
         hashing = _Hashing(blob)
         async with self._reading:
-            call = Call("GET", await self._url(repository, blob[0]), take=hashing.take)
+            call = Request("GET", await self._url(repository, blob[0]), take=hashing.take)
             reply = await self.endpoint.send(call, repository)
             if reply.status != 200:
                 return _unread(reply)
@@ -190,7 +190,7 @@ def _loss(repository: str, blob: Blob, stated: Stated) -> str:
     return f"{repository}: the registry has {found} under {digest}; it has to be deleted there"
 
 
-def _unread(reply: Reply) -> Stated:
+def _unread(reply: Response) -> Stated:
     """What follows from an answer that has no bytes. Raises what may pass by itself."""
     if reply.status == 404:
         return ABSENT
@@ -200,6 +200,6 @@ def _unread(reply: Reply) -> Stated:
     return Stated(None)
 
 
-def _length(reply: Reply) -> int | None:
+def _length(reply: Response) -> int | None:
     stated = reply.header("content-length") or ""
     return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 20 else None

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 from app.errors import Internal, RegistryError
 from app.net.cancellation import carried_out
-from app.net.client import Body, Call
+from app.net.client import Body, Request
 from app.net.urls import with_digest
 from app.registry import BlobContent
 from app.registry.distribution.digest_headers import WrongDigest, compare
 from app.registry.distribution.endpoints import refuse_page
-from app.registry.distribution.responses import Reply, error_of
-from app.registry.uploads.body import NO_BODY, OCTETS, Reading, part_of, ranged, whole
-from app.registry.uploads.capabilities import Profile, Tried, Way, is_too_large
+from app.registry.distribution.responses import Response, error_of
+from app.registry.uploads.body import NO_BODY, OCTETS, UploadBody, part_of, ranged, whole
+from app.registry.uploads.capabilities import UploadAttempt, UploadCapabilities, UploadMethod, is_too_large
 from app.registry.uploads.session import RangeRefused, SessionProgress, UploadSession
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 from app.registry.uploads.unverified_blobs import Doubt
@@ -27,7 +27,7 @@ _STORED = frozenset({200, 201, 204})
 class RefusedError(Exception):
     """The registry does not take this request, and asking again would not change its mind."""
 
-    def __init__(self, reply: Reply, error: RegistryError, tried: Tried) -> None:
+    def __init__(self, reply: Response, error: RegistryError, tried: UploadAttempt) -> None:
         super().__init__()
         self.reply, self.error, self.tried = reply, error, tried
 
@@ -36,7 +36,12 @@ class Transfer:
     """Into one session at a time. `profile` as far as it is known when the transfer begins."""
 
     def __init__(
-        self, stored: StoredBlobs, progress: SessionProgress, repository: str, reading: Reading, profile: Profile
+        self,
+        stored: StoredBlobs,
+        progress: SessionProgress,
+        repository: str,
+        reading: UploadBody,
+        profile: UploadCapabilities,
     ) -> None:
         self._stored, self._endpoint, self._progress = stored, stored.endpoint, progress
         self._repository, self._content, self._reading = repository, reading.content, reading
@@ -44,7 +49,7 @@ class Transfer:
         self._cleanup = self._endpoint.settings.timeouts.cleanup
         self._streamed = False
 
-    async def deliver(self, session: UploadSession, way: Way) -> Blob:
+    async def deliver(self, session: UploadSession, way: UploadMethod) -> Blob:
         fruitless = 0
         while True:
             began, counted = session.offset, self._reading.counted
@@ -66,16 +71,16 @@ class Transfer:
                 session.offset, session.resumed = held, True
                 way = self._profile.rest(self._content.size, held)
 
-    async def _send(self, session: UploadSession, way: Way) -> Blob:
+    async def _send(self, session: UploadSession, way: UploadMethod) -> Blob:
         """From what the session holds to its end."""
         size = self._content.size
-        if way is Way.PUT and size is not None:
+        if way is UploadMethod.PUT and size is not None:
             return await self._close(session, way, size)
         if size is None or session.offset < size:
-            await (self._send_chunks(session) if way is Way.CHUNKS else self._patch_rest(session, way))
+            await (self._send_chunks(session) if way is UploadMethod.CHUNKS else self._patch_rest(session, way))
         return await self._close(session, way, 0)
 
-    async def _patch_rest(self, session: UploadSession, way: Way) -> None:
+    async def _patch_rest(self, session: UploadSession, way: UploadMethod) -> None:
         size, start = self._content.size, session.offset
         headers = dict(OCTETS)
         if size is not None:
@@ -101,24 +106,28 @@ class Transfer:
                 if not data:
                     return
                 end, body = start + len(data), data
-                await self._patch(session, ranged(start, end), body, Way.CHUNKS)
+                await self._patch(session, ranged(start, end), body, UploadMethod.CHUNKS)
             else:
                 end = min(start + most, size)
                 part = part_of(self._reading, start, end)
-                await self._patch(session, ranged(start, end), part, Way.CHUNKS)
+                await self._patch(session, ranged(start, end), part, UploadMethod.CHUNKS)
             session.offset = end
 
-    async def _patch(self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
+    async def _patch(
+        self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: UploadMethod
+    ) -> None:
         await carried_out(self._patched(session, headers, body, way), self._wind_up, self._cleanup)
 
-    async def _patched(self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: Way) -> None:
-        reply = await self._endpoint.send(Call("PATCH", session.location, headers, body=body), self._repository)
+    async def _patched(
+        self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: UploadMethod
+    ) -> None:
+        reply = await self._endpoint.send(Request("PATCH", session.location, headers, body=body), self._repository)
         if reply.status in _TAKEN and reply.header("location") is not None:
             session.location = await self._endpoint.location(reply)
         if self._reading.failure is not None:
             raise self._reading.failure
         length = headers.get("Content-Length")
-        self._take(reply, _TAKEN, Tried(way, self._reading.furthest if length is None else int(length)))
+        self._take(reply, _TAKEN, UploadAttempt(way, self._reading.furthest if length is None else int(length)))
 
     def _wind_up(self) -> bool:
         """Whether the request under way can be brought to its end: its body is a stream, or has been given."""
@@ -129,14 +138,14 @@ class Transfer:
             self._reading.stop()
         return given > 0
 
-    async def _close(self, session: UploadSession, way: Way, size: int) -> Blob:
+    async def _close(self, session: UploadSession, way: UploadMethod, size: int) -> Blob:
         """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
         await self._content.until_wanted()
         blob = blob_of(self._content)
-        headers, body = NO_BODY if way is not Way.PUT else whole(self._reading, size)
-        call = Call("PUT", with_digest(session.location, blob[0]), headers, body=body)
-        reply = await (self._sent_whole(call, blob) if way is Way.PUT else self._carried_out(call))
-        self._take(reply, _STORED, Tried(way, size))
+        headers, body = NO_BODY if way is not UploadMethod.PUT else whole(self._reading, size)
+        call = Request("PUT", with_digest(session.location, blob[0]), headers, body=body)
+        reply = await (self._sent_whole(call, blob) if way is UploadMethod.PUT else self._carried_out(call))
+        self._take(reply, _STORED, UploadAttempt(way, size))
         try:
             compare(reply, blob[0])
         except WrongDigest:
@@ -144,7 +153,7 @@ class Transfer:
             raise
         return blob
 
-    async def _sent_whole(self, call: Call, blob: Blob) -> Reply:
+    async def _sent_whole(self, call: Request, blob: Blob) -> Response:
         """If the request is cut off, what the registry has under the digest proves nothing: some keep what has come of
         it. So does a proxy that answers for a registry which it has sent a part."""
         unproven, is_cut = self._stored.unproven, True
@@ -156,10 +165,10 @@ class Transfer:
         finally:
             unproven.end(*blob, is_cut=is_cut)
 
-    async def _carried_out(self, call: Call) -> Reply:
+    async def _carried_out(self, call: Request) -> Response:
         return await carried_out(self._endpoint.send(call, self._repository), self._wind_up, self._cleanup)
 
-    def _take(self, reply: Reply, good: frozenset[int], tried: Tried) -> None:
+    def _take(self, reply: Response, good: frozenset[int], tried: UploadAttempt) -> None:
         if reply.status in good:
             refuse_page(reply)
             return
@@ -188,6 +197,6 @@ def blob_of(content: BlobContent) -> Blob:
     return digest, size
 
 
-def _may_pass(reply: Reply) -> bool:
+def _may_pass(reply: Response) -> bool:
     """Whether the same request may succeed later; 501 is a refusal of this kind of request."""
     return reply.status >= 400 and reply.status != 501 and error_of(reply, datetime.now(UTC)).retryable

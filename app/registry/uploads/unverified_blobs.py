@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.errors import MalformedArchive
-from app.net.backoff import REAL, Pause
+from app.net.backoff import REAL, TimeSource
 from app.oci import Digest
 
 MARKED_SIZE = 64 << 10  # bytes; what is smaller is in the hands of the system when the request begins
@@ -39,7 +39,7 @@ class UnprovenBlobs:
     """`folder` is made with the first mark. None: nothing outlives this process."""
 
     def __init__(
-        self, folder: Path | None, registry: str, pause: Pause = REAL, now: Callable[[], float] = time.time
+        self, folder: Path | None, registry: str, pause: TimeSource = REAL, now: Callable[[], float] = time.time
     ) -> None:
         self._folder, self._pause, self._now = folder, pause, now
         self._prefix = hashlib.sha256(registry.encode()).hexdigest()[:16]

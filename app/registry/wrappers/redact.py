@@ -27,7 +27,7 @@ LONGEST_CUT = 8 << 10  # characters before a cut that are looked at; nothing tha
 MOST_KEPT = 1000  # tokens that registries gave; they live for minutes, so the oldest are of no more use
 
 
-class Secrets:
+class SecretScrubber:
     """The secrets of one registry in every form in which they are sent. Configured credentials are never forgotten;
     of the tokens that registries gave the last MOST_KEPT are known."""
 
@@ -95,10 +95,10 @@ def _begun(form: str, text: str, place: int) -> int | None:
     return None
 
 
-class DiscreetRegistry(ForwardingRegistry):
+class RedactingRegistry(ForwardingRegistry):
     """A Registry whose errors never hold what `secrets` knows."""
 
-    def __init__(self, registry: Registry, secrets: Secrets) -> None:
+    def __init__(self, registry: Registry, secrets: SecretScrubber) -> None:
         super().__init__(registry)
         self._secrets = secrets
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.errors import RegistryError
-from app.net.backoff import DEFAULT_POLICY, REAL, Pause, RetryPolicy, honoured_wait, wait_after
+from app.net.backoff import DEFAULT_POLICY, REAL, RetryPolicy, TimeSource, honoured_wait, wait_after
 from app.registry import BlobContent, Registry
 from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
 from app.registry.distribution.retry_observer import report_failure, report_success
@@ -50,7 +50,7 @@ class RetryingRegistry(ForwardingRegistry):
         self,
         registry: Registry,
         policy: RetryPolicy = DEFAULT_POLICY,
-        pause: Pause = REAL,
+        pause: TimeSource = REAL,
         *,
         is_answering: Probe = never_answers,
     ) -> None:
@@ -112,4 +112,4 @@ class RetryingRegistry(ForwardingRegistry):
         error.outage = verdict is Verdict.OUTAGE or (verdict is Verdict.DEPENDS and not await self._is_answering())
 
 
-__all__ = ["DEFAULT_POLICY", "Pause", "Probe", "RetryPolicy", "RetryingRegistry"]
+__all__ = ["DEFAULT_POLICY", "Probe", "RetryPolicy", "RetryingRegistry", "TimeSource"]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from enum import StrEnum
 
 from app.errors import ArchiveError, RegistryAuth, RegistryDenied, RegistryLost
-from app.net.backoff import REAL, Pause
+from app.net.backoff import REAL, TimeSource
 from app.net.warnings import note
 from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
@@ -32,7 +32,7 @@ class VerifyingRegistry(ForwardingRegistry):
     also if a manifest's blobs are not there. Looks at a blob of a repository once: use a registry of its own for each
     push."""
 
-    def __init__(self, registry: Registry, verification: Verification, pause: Pause = REAL) -> None:
+    def __init__(self, registry: Registry, verification: Verification, pause: TimeSource = REAL) -> None:
         super().__init__(registry)
         self._verification, self._pause = verification, pause
         self._verified: set[tuple[str, Digest]] = set()

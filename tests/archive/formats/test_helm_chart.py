@@ -16,7 +16,7 @@ from app.archive import Archive, index_file, open_archive
 from app.archive.formats import helm_chart
 from app.archive.formats.helm_chart import CHART_CONFIG, CHART_LAYER, PROVENANCE_LAYER
 from app.archive.helm import package as chart
-from app.archive.ingest import Intake
+from app.archive.ingest import IngestStream
 from app.archive.yaml import MAX_BYTES
 from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
 from app.oci import Manifest
@@ -94,10 +94,10 @@ def test_the_spool_has_a_tar_that_is_understood_again_after_a_restart() -> None:
 
 def test_any_pieces_give_the_same() -> None:
     data = packaged(more={"README.md": random.Random(1).randbytes(5000)})
-    whole = Intake()
+    whole = IngestStream()
     expected = b"".join((*whole.feed(data), *whole.finish()))
     for size in (1, 7, 1000):
-        intake = Intake()
+        intake = IngestStream()
         plain = [piece for start in range(0, len(data), size) for piece in intake.feed(data[start : start + size])]
         assert b"".join((*plain, *intake.finish())) == expected
         assert (intake.digest, intake.received) == (whole.digest, len(data))
@@ -263,7 +263,7 @@ def test_what_helm_would_not_have_packaged_is_no_chart(data: bytes) -> None:
 def test_what_turns_out_to_be_no_chart_reaches_the_spool_whole() -> None:
     plain = tar([*(Member(f"d{number}", directory=True) for number in range(10_000)), Member("x", b"x" * 3000)])
     for data in (plain, tar([Member("d", directory=True)])):
-        intake = Intake()
+        intake = IngestStream()
         assert b"".join((*intake.feed(wrap(data, "gzip")), *intake.finish())) == data
         assert intake.index.size == len(data)
 
@@ -278,7 +278,7 @@ def test_a_chart_that_is_cut_off_is_told() -> None:
 def test_a_chart_is_not_held_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     data = packaged(more={"noise": random.Random(1).randbytes(100_000)})
     monkeypatch.setattr(chart, "MAX_CHART_BYTES", 50_000)
-    intake = Intake()
+    intake = IngestStream()
     pieces = (piece for start in range(0, len(data), 1000) for piece in intake.feed(data[start : start + 1000]))
     with pytest.raises(LimitExceeded, match="more than 50000 bytes"):
         list(pieces)
@@ -307,7 +307,7 @@ def test_a_chart_whose_chart_yaml_comes_late_is_held_up_to_a_limit(monkeypatch: 
     assert taken_in(sent)[0].roots == ("a.tgz",)
     monkeypatch.setattr(chart, "MAX_AHEAD", 20_000)
     monkeypatch.setattr(chart, "MAX_HEAD_UNPACKED", 20_000)
-    intake = Intake()
+    intake = IngestStream()
     pieces = [piece for start in range(0, len(sent), 1000) for piece in intake.feed(sent[start : start + 1000])]
     assert b"".join((*pieces, *intake.finish())) == tar(late)
     with pytest.raises(UnknownFormat):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.archive import DEFAULT_LIMITS, index_file
-from app.archive.formats import Contents, parts_of_storage
+from app.archive.formats import ArchiveReader, parts_of_storage
 from app.errors import DigestMismatch, LimitExceeded, MalformedArchive, MissingContent, MissingTag
 from app.push import Destination, PushOptions, make_plan
 from tests.hostile.landing import land
@@ -90,7 +90,7 @@ async def test_all_of_a_mirror_lands(outer: Compress) -> None:
 def test_files_of_oc_mirror_v1_are_read_together() -> None:
     members = oc_mirror_v1(STORED)
     halves = tar(members[::2]), tar(members[1::2])
-    contents = [Contents(index_file(Memory(data), len(data)), Memory(data)) for data in halves]
+    contents = [ArchiveReader(index_file(Memory(data), len(data)), Memory(data)) for data in halves]
     assert parts_of_storage(contents) == (0, 1)
     assert parts_of_storage(contents[:1]) == ()
     with pytest.raises(MissingContent, match="several files of oc-mirror"):

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from app.archive import DEFAULT_LIMITS, Archive, Extent, ReadAt, TarIndex
-from app.archive.formats import Contents, join_indexes, open_archive, parts_of_storage
+from app.archive.formats import ArchiveReader, join_indexes, open_archive, parts_of_storage
 from tests.support import archives
 from tests.support.archives import Member, docker_save, oci_image, oci_index, oci_layout, tagged, tar
 from tests.support.opening import Memory, opened, taken_in
@@ -22,8 +22,8 @@ WHOLE = tar(oc_mirror(STORED))
 STORAGE = tar(tree(STORED))
 
 
-def contents(*data: bytes) -> list[Contents]:
-    return [Contents(*taken_in(each)) for each in data]
+def contents(*data: bytes) -> list[ArchiveReader]:
+    return [ArchiveReader(*taken_in(each)) for each in data]
 
 
 def joined(*data: bytes) -> tuple[TarIndex, ReadAt]:

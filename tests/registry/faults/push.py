@@ -11,10 +11,10 @@ import re
 import socket
 from typing import Any
 
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.net.warnings import warnings_told
-from app.push import Destination, Event, ImageChanged, Noticed, PushOptions, execute, make_plan
+from app.push import Destination, Event, ImageChanged, NoticeAdded, PushOptions, execute, make_plan
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
 from app.registry.wrappers.retry import RetryingRegistry
@@ -50,11 +50,13 @@ async def push_against(fault: Fault, registry: MemoryRegistry) -> tuple[list[Eve
     plan = make_plan([opened(TAR)], PushOptions.parse({}), Destination("default", "r.local"))
     script = Script(fault, registry)
     async with ScriptedRegistry(route=script, drops=fault.drops) as server:
-        settings = HttpSettings(parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD)))
+        settings = HttpClientSettings(
+            parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD))
+        )
         async with HttpRegistry(settings, pause=lapse.pause) as http:
             retrying = RetryingRegistry(http, pause=lapse.pause, is_answering=http.is_answering)
             verifying = VerifyingRegistry(retrying, fault.verification, lapse.pause)
-            with warnings_told(lambda text: events.append(Noticed(text))):
+            with warnings_told(lambda text: events.append(NoticeAdded(text))):
                 await execute(plan, [Memory(TAR)], verifying, events.append)
         async with asyncio.timeout(20):
             await server.all_closed()

@@ -17,18 +17,18 @@ from urllib.parse import urlsplit
 
 from app.archive import open_archive
 from app.archive.model import Compression
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.net.egress import parse_allowed_origin
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, Manifest, parse_manifest
-from app.push import Destination, Lanes, PushOptions, execute, make_plan
-from app.push.blob_cache.cache import Remembered
+from app.push import Destination, PushOptions, PushResources, execute, make_plan
+from app.push.blob_cache.cache import KnownBlob
 from app.registry import Registry
 from app.registry.auth import CredentialSource
-from app.registry.distribution.probe import Examination
-from app.registry.distribution.rate_limit import Gate
+from app.registry.distribution.probe import RegistryReport
+from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.wrappers.redact import DiscreetRegistry
+from app.registry.wrappers.redact import RedactingRegistry
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.push.given import Run
@@ -60,15 +60,15 @@ class LayerMemory:
     """What was learnt of layers, as a service keeps it."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Compression, Digest], Remembered] = {}
+        self._found: dict[tuple[Compression, Digest], KnownBlob] = {}
 
     async def recall(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
-    ) -> Mapping[Digest, Remembered]:
+    ) -> Mapping[Digest, KnownBlob]:
         found = {digest: self._found.get((compression, digest)) for digest in diff_ids}
         return {digest: layer for digest, layer in found.items() if layer is not None}
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, Remembered]) -> None:
+    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         self._found |= {(compression, digest): layer for digest, layer in found.items()}
 
 
@@ -118,10 +118,10 @@ class Ground:
         """The registry as Tarmac speaks to it, to be used in `async with`."""
         url = parse_registry_url(f"{self.vendor.url}/{self.vendor.home}", "url")
         storage = frozenset({parse_allowed_origin(self.vendor.storage)} if self.vendor.storage_beside else ())
-        settings = HttpSettings(url, credentials or self.vendor.credentials(), allowed_origins=storage)
-        return HttpRegistry(settings, gate=Gate(settings.limits, self.lapse.pause), pause=self.lapse.pause)
+        settings = HttpClientSettings(url, credentials or self.vendor.credentials(), allowed_origins=storage)
+        return HttpRegistry(settings, gate=RequestThrottle(settings.limits, self.lapse.pause), pause=self.lapse.pause)
 
-    async def check(self, credentials: CredentialSource | None = None) -> Examination:
+    async def check(self, credentials: CredentialSource | None = None) -> RegistryReport:
         async with self.opened(credentials) as registry:
             return await registry.check()
 
@@ -133,7 +133,7 @@ class Ground:
 
     def wrapped(self, registry: HttpRegistry) -> Registry:
         pause = self.lapse.pause
-        discreet = DiscreetRegistry(registry, registry.secrets)
+        discreet = RedactingRegistry(registry, registry.secrets)
         retrying = RetryingRegistry(discreet, pause=pause, is_answering=registry.is_answering)
         return VerifyingRegistry(retrying, Verification.BLOBS, pause)
 
@@ -151,7 +151,7 @@ class Ground:
         index, source = taken_in(tar)
         asked = PushOptions.parse({name: [value] for name, value in (options or {}).items()})
         run = Run(make_plan([open_archive(index, source)], asked, destination))
-        lanes = Lanes(memory=self.memory)
+        lanes = PushResources(memory=self.memory)
         async with self.client(credentials) as registry:
             await execute(run.plan, [source], registry, run.events.append, lanes=lanes)
         return run

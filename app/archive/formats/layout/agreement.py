@@ -15,9 +15,9 @@ from typing import Any
 from app.archive.compression import decompressor
 from app.archive.formats.docker_archive import named_digest
 from app.archive.formats.docker_manifest import DockerEntry
-from app.archive.formats.docker_oci import Beside
-from app.archive.formats.reading.manifest_graph import UNUSABLE, Graph
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.docker_oci import DockerManifestInfo
+from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.runnable import Layers, contradiction, is_artifact, is_image
 from app.archive.manifests.descendants import with_root
 from app.archive.manifests.index_rewriting import list_anew
@@ -37,13 +37,15 @@ SAVE_AGAIN = "nothing in the archive agrees with the config; save the image agai
 class Agreed:
     """`graph` holds the manifests as they were, and those that were made."""
 
-    graph: Graph
+    graph: ManifestGraph
     entries: tuple[ImageEntry, ...]
     contradictions: Mapping[Digest, str]
     notes: tuple[str, ...]
 
 
-def agree(contents: Contents, graph: Graph, entries: Sequence[ImageEntry], beside: Sequence[Beside]) -> Agreed:
+def agree(
+    contents: ArchiveReader, graph: ManifestGraph, entries: Sequence[ImageEntry], beside: Sequence[DockerManifestInfo]
+) -> Agreed:
     """Make the manifests of `entries` agree with their configs. A layout without a manifest.json is left as it is.
     Layers are unpacked only for images of which manifest.json says something else than the manifest. Blocks."""
     if not any(documents.listed or documents.unlisted for documents in beside):
@@ -70,7 +72,7 @@ _Layers = tuple[_Stored, ...]
 
 
 class _Agreement:
-    def __init__(self, contents: Contents, graph: Graph, beside: Sequence[Beside]) -> None:
+    def __init__(self, contents: ArchiveReader, graph: ManifestGraph, beside: Sequence[DockerManifestInfo]) -> None:
         self.manifests = dict(graph.manifests)
         self.blobs = dict(graph.blobs)
         self.contradictions: dict[Digest, str] = {}
@@ -213,7 +215,7 @@ class _Agreement:
 class _LayerDigests:
     """The digests of layers without their compression, each found once."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
         self._known: dict[tuple[Extent, str, Compression], str] = {}
 
@@ -260,7 +262,7 @@ class _LayerDigests:
         return f"{algorithm}:{hasher.hexdigest()}"
 
 
-def _layers_of(entry: DockerEntry, contents: Contents) -> _Layers | None:
+def _layers_of(entry: DockerEntry, contents: ArchiveReader) -> _Layers | None:
     """Return None for an entry whose layers are not all there."""
     found = []
     for name in entry.layers:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from app.archive.formats.layout.names import Listed, TopLevel, canonical
+from app.archive.formats.layout.names import IndexEntry, Listed, canonical
 from app.archive.formats.layout.tagged_referrers import detach
-from app.archive.formats.reading.manifest_graph import Graph
+from app.archive.formats.reading.manifest_graph import ManifestGraph
 from app.archive.formats.reading.reader import enumerated
-from app.archive.model import Attached, ImageEntry, Limits
+from app.archive.model import ImageEntry, Limits, TaggedReferrer
 from app.archive.placeholders import is_name, split_names
 from app.errors import LimitExceeded
 from app.oci import Descriptor, Digest
 
 
-def collect(entries: Iterable[Listed], limits: Limits) -> tuple[TopLevel, ...]:
+def collect(entries: Iterable[Listed], limits: Limits) -> tuple[IndexEntry, ...]:
     """In order of first appearance. A tag alone is dropped where another descriptor of the same content has the full
     name with that tag. Raises LimitExceeded."""
     found: dict[Digest, tuple[Descriptor, tuple[dict[str, None], ...]]] = {}
@@ -28,14 +28,14 @@ def collect(entries: Iterable[Listed], limits: Limits) -> tuple[TopLevel, ...]:
         if sum(map(len, known)) > limits.tags:
             raise LimitExceeded(f"image {digest} has more than {limits.tags} names")
     return tuple(
-        TopLevel(first, tuple(names), tuple(tags), paths=tuple(paths), placeholders=tuple(others))
+        IndexEntry(first, tuple(names), tuple(tags), paths=tuple(paths), placeholders=tuple(others))
         for first, (names, tags, paths, others) in found.values()
     )
 
 
 def name_by_repo_tags(
-    top_levels: Sequence[TopLevel], graph: Graph, repo_tags: Mapping[Digest, tuple[str, ...]]
-) -> tuple[tuple[TopLevel, ...], tuple[str, ...]]:
+    top_levels: Sequence[IndexEntry], graph: ManifestGraph, repo_tags: Mapping[Digest, tuple[str, ...]]
+) -> tuple[tuple[IndexEntry, ...], tuple[str, ...]]:
     """Give those that have no full name the RepoTags of the same image (`repo_tags` is by config digest; for an index
     docker and containerd list one of its images). Where both name an image, index.json counts; a note tells of names
     that only manifest.json has."""
@@ -56,7 +56,7 @@ def name_by_repo_tags(
     return named, (f"manifest.json has names that index.json does not have; index.json counts: {enumerated(ignored)}",)
 
 
-def _with_names(image: TopLevel, found: tuple[tuple[str, ...], tuple[str, ...]]) -> TopLevel:
+def _with_names(image: IndexEntry, found: tuple[tuple[str, ...], tuple[str, ...]]) -> IndexEntry:
     """A tag alone gives way to a name."""
     names, placeholders = found
     if placeholders:
@@ -64,20 +64,20 @@ def _with_names(image: TopLevel, found: tuple[tuple[str, ...], tuple[str, ...]])
     return replace(image, names=names, bare_tags=()) if names else image
 
 
-def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tuple[ImageEntry, ...]:
+def assemble(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits: Limits) -> tuple[ImageEntry, ...]:
     """Every top-level is an image of its own, but for what has no name and either lies in an index that is listed too
     (oras lists children) or refers to something in the archive by `subject`, and for what a tag ties to something in
     the archive. Raises LimitExceeded."""
     standing, attached = detach(top_levels, graph)
-    images: dict[Digest, TopLevel] = {}
-    referring: dict[Digest, TopLevel] = {}
+    images: dict[Digest, IndexEntry] = {}
+    referring: dict[Digest, IndexEntry] = {}
     for each in standing:
         subject = graph.subject(each.digest)
         if each.is_named or (each.digest not in graph.parents and (subject is None or subject.digest not in graph)):
             images[each.digest] = each
         elif each.digest not in graph.parents:
             referring[each.digest] = each
-    ownership = _Ownership(graph, images, (referring, attached), limits)
+    ownership = _ReferrerOwners(graph, images, (referring, attached), limits)
     referrers, hanging = ownership.referrers(), ownership.attached()
     if len({each for held in hanging.values() for each in held}) < len(set(attached)):
         # tags that tie things to one another in a circle: each stands for itself
@@ -98,14 +98,14 @@ def assemble(top_levels: Sequence[TopLevel], graph: Graph, limits: Limits) -> tu
     )
 
 
-class _Ownership:
+class _ReferrerOwners:
     """Which images a referrer belongs to: all that hold its subject, or on which its subject hangs."""
 
     def __init__(
         self,
-        graph: Graph,
-        images: Mapping[Digest, TopLevel],
-        hanging: tuple[Mapping[Digest, TopLevel], Sequence[Attached]],
+        graph: ManifestGraph,
+        images: Mapping[Digest, IndexEntry],
+        hanging: tuple[Mapping[Digest, IndexEntry], Sequence[TaggedReferrer]],
         limits: Limits,
     ) -> None:
         self._graph = graph
@@ -124,8 +124,8 @@ class _Ownership:
                 found.setdefault(owner, []).append(referrer.descriptor)
         return found
 
-    def attached(self) -> dict[Digest, list[Attached]]:
-        found: dict[Digest, list[Attached]] = {}
+    def attached(self) -> dict[Digest, list[TaggedReferrer]]:
+        found: dict[Digest, list[TaggedReferrer]] = {}
         for attached in self._attached:
             for owner in self._owners(attached.subject):
                 found.setdefault(owner, []).append(attached)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import ImageEntry
 from app.errors import ArchiveError
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, parse_manifest, strict_json
@@ -18,7 +18,7 @@ NOTE = (
 )
 
 
-def read_whole(contents: Contents, listed: Sequence[Descriptor], images: Sequence[ImageEntry]) -> Manifest | None:
+def read_whole(contents: ArchiveReader, listed: Sequence[Descriptor], images: Sequence[ImageEntry]) -> Manifest | None:
     """index.json as the manifest that it is; None where it lists anything that might be an image of its own."""
     extent = contents.extent(INDEX)
     if extent is None or extent.size > MAX_MANIFEST_BYTES or any(image.names for image in images):

@@ -22,7 +22,7 @@ class EmbeddedName:
 
 
 @dataclass(frozen=True, slots=True)
-class TopLevel:
+class IndexEntry:
     """A digest that index.json lists, with the names of all descriptors that have it. `ties`: a tag of it may tie it to
     something else."""
 

@@ -7,29 +7,31 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.archive.formats.layout.names import TopLevel
-from app.archive.formats.reading.manifest_graph import Graph
-from app.archive.model import Attached
+from app.archive.formats.layout.names import IndexEntry
+from app.archive.formats.reading.manifest_graph import ManifestGraph
+from app.archive.model import TaggedReferrer
 from app.oci import Digest
 
 _TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")
 
 
-def detach(top_levels: Sequence[TopLevel], graph: Graph) -> tuple[tuple[TopLevel, ...], tuple[Attached, ...]]:
+def detach(
+    top_levels: Sequence[IndexEntry], graph: ManifestGraph
+) -> tuple[tuple[IndexEntry, ...], tuple[TaggedReferrer, ...]]:
     """What stands for itself, and what hangs on something else in the layout. A name of its own stays with each. What
     cannot be read stands for itself, so that the image that it belongs to may be whole."""
-    standing: list[TopLevel] = []
-    found: list[Attached] = []
+    standing: list[IndexEntry] = []
+    found: list[TaggedReferrer] = []
     for each in top_levels:
         tied = {tag: subject for tag in each.bare_tags if (subject := _subject(tag, each, graph)) is not None}
-        found.extend(Attached(tag, each.descriptor, subject) for tag, subject in tied.items())
+        found.extend(TaggedReferrer(tag, each.descriptor, subject) for tag, subject in tied.items())
         tags = tuple(tag for tag in each.bare_tags if tag not in tied)
         if each.names or each.paths or tags or not tied:
             standing.append(replace(each, bare_tags=tags))
     return tuple(standing), tuple(found)
 
 
-def _subject(tag: str, each: TopLevel, graph: Graph) -> Digest | None:
+def _subject(tag: str, each: IndexEntry, graph: ManifestGraph) -> Digest | None:
     match = _TAG.fullmatch(tag) if each.ties and each.digest in graph else None
     subject = None if match is None else Digest("sha256", match[1])
     return subject if subject in graph and subject != each.digest else None

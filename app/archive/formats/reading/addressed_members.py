@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from app.archive.formats.reading.reader import Contents, blob_name
+from app.archive.formats.reading.reader import ArchiveReader, blob_name
 from app.archive.tar.index import Member, MemberKind
 from app.oci import Digest
 
@@ -30,14 +30,14 @@ def digest_in_name(name: str) -> str | None:
     return f"{algorithm}:{encoded}" if len(encoded) == (64 if algorithm == "sha256" else 128) else None
 
 
-def addressed_members(contents: Contents) -> Iterator[tuple[str, Member]]:
+def addressed_members(contents: ArchiveReader) -> Iterator[tuple[str, Member]]:
     """Yield every member that is called by a digest, with that digest, in archive order."""
     for name, members in contents.index.members.items():
         if name.startswith(contents.directory) and (digest := digest_in_name(name)) is not None:
             yield digest, members[0]
 
 
-def place_anywhere(contents: Contents) -> Callable[[Digest], str]:
+def place_anywhere(contents: ArchiveReader) -> Callable[[Digest], str]:
     """Return a `Contents.place` that finds content in whatever directory it lies.
 
     If several members state one digest, a file counts more than a link, and a file with content more than an empty

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from app.archive.formats.docker_archive import DockerArchive
 from app.archive.formats.oci_layout import OCILayout
-from app.archive.formats.reading.reader import Contents, blob_name
+from app.archive.formats.reading.reader import ArchiveReader, blob_name
 from app.archive.manifests.image_config import ImageConfigs
 from app.archive.model import Archive, Compression, DockerImage, Extent, ImageEntry, ReadAt
 from app.archive.tar.indexer import index_file
@@ -29,7 +29,7 @@ class _Part:
 class InnerArchives:
     """All that are read of one archive together have as many members as it may have."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
         self._left = contents.limits.members
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from app.archive.compression import decompressor
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Compression, Extent
 from app.archive.tar.index import Member
 from app.archive.tar.indexer import TarIndexer
@@ -24,7 +24,7 @@ _IMAGE = re.compile(
 _CHART = re.compile(r"(?:\./)?[^/]+/Chart\.yaml")
 
 
-def archives_within(contents: Contents) -> tuple[list[str], list[str]]:
+def archives_within(contents: ArchiveReader) -> tuple[list[str], list[str]]:
     """Return the names of members that hold images, and of those that are charts."""
     images, charts = [], []
     for member in _archives(contents):
@@ -36,7 +36,7 @@ def archives_within(contents: Contents) -> tuple[list[str], list[str]]:
     return images, charts
 
 
-def _archives(contents: Contents) -> Iterator[Member]:
+def _archives(contents: ArchiveReader) -> Iterator[Member]:
     """Yield the members that begin as an archive, the largest first."""
     files = sorted(contents.index.files(), key=lambda member: -member.extent.size)[:MAX_FILES]
     count = 0
@@ -48,7 +48,7 @@ def _archives(contents: Contents) -> Iterator[Member]:
             yield member
 
 
-def _first_names(contents: Contents, extent: Extent) -> list[str]:
+def _first_names(contents: ArchiveReader, extent: Extent) -> list[str]:
     indexer = TarIndexer(contents.limits)
     head = contents.source.read_at(extent.offset, min(extent.size, HEAD_BYTES))
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from app.archive.formats.reading.reader import Contents, enumerated, tells
+from app.archive.formats.reading.reader import ArchiveReader, enumerated, tells
 from app.archive.formats.uds_packages import may_be_package, read_package
 from app.archive.model import NO_FAULTS, Extent, Fault
 from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, SizeMismatch
@@ -20,7 +20,7 @@ MAX_PLATFORMS = 100  # told of one image; Docker's largest official images have 
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class ManifestGraph:
     """manifests  verified against digest and size; the platform of an image is in its `descriptor`, taken from its
                config where the descriptor says none
     blobs      every config, layer and child of an unknown type that is there; neither size nor digest is verified yet
@@ -76,12 +76,12 @@ class Graph:
         return owners
 
 
-def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
+def read_graph(contents: ArchiveReader, roots: Iterable[Descriptor]) -> ManifestGraph:
     """Follow `roots` down to the last blob. What is missing is not in the graph, and what cannot be used has its reason
     in `faults`: whether an image is whole is a question for the push, which knows what of it is wanted.
 
     Raises LimitExceeded, and what `ReadAt` raises."""
-    reading = _Reading(contents)
+    reading = _ManifestGraphBuilder(contents)
     waiting = deque((root, 1) for root in roots)
     reading.asked.update(root.digest for root, _ in waiting)
     while waiting:
@@ -103,11 +103,11 @@ def read_graph(contents: Contents, roots: Iterable[Descriptor]) -> Graph:
     return reading.graph()
 
 
-class _Reading:
+class _ManifestGraphBuilder:
     """A graph while it is read. A true digest cannot lie on a circle; depth and the set of what was seen bound the
     walk all the same (GHSA of other clients: an index that lists itself was followed for ever)."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: ArchiveReader) -> None:
         self.contents = contents
         self.limits = contents.limits
         self.manifests: dict[Digest, Manifest] = {}
@@ -233,7 +233,7 @@ class _Reading:
             self._faults[digest] = Fault.of(error)
             return None
 
-    def graph(self) -> Graph:
+    def graph(self) -> ManifestGraph:
         notes = []
         if self._absent:
             absent = enumerated([str(digest) for digest in self._absent])
@@ -241,7 +241,7 @@ class _Reading:
         notes.extend(self._leave_packages())
         parents = {digest: tuple(above) for digest, above in self.parents.items()}
         manifests = {digest: held for digest, held in self.manifests.items() if digest not in self._faults}
-        return Graph(manifests, self._blobs, parents, tuple(notes), self._faults)
+        return ManifestGraph(manifests, self._blobs, parents, tuple(notes), self._faults)
 
     def _leave_packages(self) -> Iterator[str]:
         """A bundle may leave optional parts of a package out: its manifest, which a registry would refuse, is then a

@@ -23,7 +23,7 @@ def blob_name(digest: Digest) -> str:
 
 
 @dataclass(slots=True)
-class _Read:
+class _ReadBudget:
     """What was read of one archive so far."""
 
     size: int = 0
@@ -31,7 +31,7 @@ class _Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class ArchiveReader:
     """`read` and `extent` follow links within the archive and give None where there is no such file; `place` tells the
     name under which this kind of archive keeps content. All names are relative to `directory`, which is empty or ends
     with a slash; links are not, they may lead out of it."""
@@ -43,9 +43,9 @@ class Contents:
     directory: str = ""
     configs: ImageConfigs = field(default_factory=ImageConfigs, repr=False)
     inner: dict[int, Compression] = field(default_factory=dict, repr=False)  # `TarIndex.compressed` of inner archives
-    _read: _Read = field(default_factory=_Read, repr=False)
+    _read: _ReadBudget = field(default_factory=_ReadBudget, repr=False)
 
-    def below(self, directory: str) -> Contents:
+    def below(self, directory: str) -> ArchiveReader:
         """Return what lies in `directory`, which is empty or ends with a slash, as if it were the root."""
         return replace(self, directory=self.directory + directory)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.manifests.image_config import ImageConfig, parse_image_config
 from app.archive.manifests.layer_types import is_layer, mislabelled_layers, pushed_mislabelled, stated_compression
 from app.archive.model import Archive, Compression, Extent, ImageEntry
@@ -26,7 +26,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "arm
 class Layers:
     """How the layers of an archive are stored. None: it does not hold the bytes."""
 
-    contents: Contents
+    contents: ArchiveReader
     blobs: Mapping[Digest, Extent]
 
     def compression(self, layer: Descriptor) -> Compression | None:
@@ -72,7 +72,7 @@ def _joined(texts: list[str]) -> str:
     return "; ".join(texts[:MAX_SHOWN]) + (f"; and so {more} more" if more > 0 else "")
 
 
-def check_runnable(archive: Archive, contents: Contents) -> Archive:
+def check_runnable(archive: Archive, contents: ArchiveReader) -> Archive:
     """Return `archive` with notices about images that no runtime, or not every one, would run, and with platforms as
     the configs have them. Manifests that will be refused (`Archive.contradictions`) get none."""
     check = _Check(archive, contents)
@@ -84,7 +84,7 @@ def check_runnable(archive: Archive, contents: Contents) -> Archive:
 @dataclass(slots=True)
 class _Check:
     archive: Archive
-    contents: Contents
+    contents: ArchiveReader
     mislabelled: dict[Digest, Compression] = field(default_factory=dict)
     _seen: set[Digest] = field(default_factory=set)
     _notes: list[str] = field(default_factory=list)

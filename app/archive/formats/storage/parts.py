@@ -10,14 +10,14 @@ from app.archive.formats.helm_chart import HelmChart
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.oc_image_mirror import is_part
 from app.archive.formats.oc_mirror import OcMirror, has_end
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.storage.tree import holds_repositories, holds_tree
 from app.archive.model import Compression, Extent
 from app.archive.tar.index import Member, TarIndex
 from app.archive.tar.indexer import PROVENANCE
 
 
-def parts_of_storage(archives: Sequence[Contents]) -> tuple[int, ...]:
+def parts_of_storage(archives: Sequence[ArchiveReader]) -> tuple[int, ...]:
     """The places in `archives` of those that are parts of one storage; none where each is whole or of another kind.
 
     A part tells by what it lacks: repositories, which the first has, or the image set configuration, which the last
@@ -32,13 +32,13 @@ def parts_of_storage(archives: Sequence[Contents]) -> tuple[int, ...]:
     return tuple(mirrors) if len(mirrors) > 1 else ()
 
 
-def _is_storage(contents: Contents) -> bool:
+def _is_storage(contents: ArchiveReader) -> bool:
     """A storage with a list beside it is a bundle, and whole."""
     is_storage = holds_tree(contents) or OcMirror().recognises(contents)
     return is_storage and not MindthegapBundle().recognises(contents)
 
 
-def parts_of_charts(archives: Sequence[Contents]) -> tuple[int, ...]:
+def parts_of_charts(archives: Sequence[ArchiveReader]) -> tuple[int, ...]:
     """The places of charts and of provenance files in `archives`, charts first; none if either is missing."""
     signed = [number for number, contents in enumerate(archives) if contents.index.roots == (PROVENANCE,)]
     charts = [number for number, contents in enumerate(archives) if signed and HelmChart().recognises(contents)]

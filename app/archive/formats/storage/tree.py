@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.reading.manifest_graph import UNUSABLE, read_graph
-from app.archive.formats.reading.reader import Contents
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive, Fault, ImageEntry
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Reference, media_type_of, strict_json, verify
@@ -34,7 +34,7 @@ MAX_LINK_BYTES = 256  # sha512:<128 hex> has 135
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TagRequest:
     """A tag of the tree that is to be pushed, or with `digest` a manifest: under `name`, where the registry that it
     came from is known, else under its `path`. One of the two is set."""
 
@@ -49,10 +49,10 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ResolvedTag:
     """A wanted tag and the manifest that it points to, whose bytes were checked; or why that cannot be used."""
 
-    wanted: Wanted
+    wanted: TagRequest
     root: Descriptor
     fault: Fault | None = None
 
@@ -61,11 +61,11 @@ def blob_place(digest: Digest) -> str:
     return f"{_BLOBS}{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}{_DATA}"
 
 
-def holds_tree(contents: Contents) -> bool:
+def holds_tree(contents: ArchiveReader) -> bool:
     return any(name == ROOT or name.startswith(f"{ROOT}/") for name in contents.names())
 
 
-def storages(contents: Contents) -> tuple[str, ...]:
+def storages(contents: ArchiveReader) -> tuple[str, ...]:
     """The directories in which a storage lies: empty for the root, else with a slash at the end. If one of them is
     whole, with repositories and blobs, those that are not do not count."""
     found: dict[str, set[str]] = {}
@@ -76,24 +76,26 @@ def storages(contents: Contents) -> tuple[str, ...]:
     return whole or tuple(found)
 
 
-def holds_repositories(contents: Contents) -> bool:
+def holds_repositories(contents: ArchiveReader) -> bool:
     return any(name.startswith(f"{_REPOSITORIES}/") for name in contents.names())
 
 
-def tags(contents: Contents) -> Iterator[tuple[str, str]]:
+def tags(contents: ArchiveReader) -> Iterator[tuple[str, str]]:
     """Repository and tag of every tag in the tree, in archive order."""
     for name in contents.names():
         if name.endswith(_CURRENT) and (found := _TAG.fullmatch(name)):
             yield found["repository"], found["tag"]
 
 
-def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...], tuple[Wanted, ...]]:
+def find(
+    contents: ArchiveReader, wanted: Sequence[TagRequest]
+) -> tuple[tuple[ResolvedTag, ...], tuple[TagRequest, ...]]:
     """What is wanted and there, and what is wanted and absent, as a registry over this tree would answer.
 
     Raises LimitExceeded."""
     if len(wanted) > contents.limits.nodes:
         raise LimitExceeded(f"the storage has {len(wanted)} tags to push; at most {contents.limits.nodes} are read")
-    roots = _Roots(contents)
+    roots = _TagRoots(contents)
     found, absent = [], []
     for each in wanted:
         try:
@@ -102,7 +104,7 @@ def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...
         except UNUSABLE as error:
             root, fault = None, _fault_of_name(each) or Fault.of(error)
         if root is not None:
-            found.append(Found(each, root))
+            found.append(ResolvedTag(each, root))
         elif fault is not None:
             found.append(unusable(each, fault))
         else:
@@ -110,7 +112,7 @@ def find(contents: Contents, wanted: Sequence[Wanted]) -> tuple[tuple[Found, ...
     return tuple(found), tuple(absent)
 
 
-def _fault_of_name(wanted: Wanted) -> Fault | None:
+def _fault_of_name(wanted: TagRequest) -> Fault | None:
     """Of what is absent: whether it is because no registry could hold that name."""
     if wanted.digest is not None:
         return None
@@ -121,21 +123,21 @@ def _fault_of_name(wanted: Wanted) -> Fault | None:
     return None
 
 
-def unusable(wanted: Wanted, fault: Fault) -> Found:
+def unusable(wanted: TagRequest, fault: Fault) -> ResolvedTag:
     """Return a tag that leads to no manifest; a descriptor of nothing tells it apart from others."""
-    return Found(wanted, Descriptor(OCI_MANIFEST, Digest.of(str(wanted).encode()), 0), fault)
+    return ResolvedTag(wanted, Descriptor(OCI_MANIFEST, Digest.of(str(wanted).encode()), 0), fault)
 
 
-class _Roots:
+class _TagRoots:
     """The manifests that tags point to, each read once. A digest is verified before anything else is done with the
     bytes, so that many names cannot be links to the same ones."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
         self._known: dict[Digest, Descriptor | None] = {}
         self._bytes = 0
 
-    def of(self, wanted: Wanted) -> Descriptor | None:
+    def of(self, wanted: TagRequest) -> Descriptor | None:
         manifests = f"{_REPOSITORIES}/{wanted.repository}/_manifests"
         digest = wanted.digest or self._link(f"{manifests}/tags/{wanted.tag}{_CURRENT}")
         if digest is None:
@@ -186,14 +188,14 @@ def describe(raw: bytes, digest: Digest) -> Descriptor:
     return replace(descriptor, media_type=media_type)
 
 
-def count_stray(contents: Contents, archive: Archive) -> int:
+def count_stray(contents: ArchiveReader, archive: Archive) -> int:
     """How many blobs of the tree nothing in `archive`, which was read from it, leads to."""
     reached = {blob_place(digest) for digest in (*archive.manifests, *archive.blobs)}
     blobs = (name for name in contents.names() if name.startswith(_BLOBS) and name.endswith(_DATA))
     return sum(name not in reached for name in blobs)
 
 
-def read_archive(contents: Contents, name: str, found: Sequence[Found], notes: Sequence[str]) -> Archive:
+def read_archive(contents: ArchiveReader, name: str, found: Sequence[ResolvedTag], notes: Sequence[str]) -> Archive:
     """The Archive of the format `name` that holds what was found; one image per digest, with all of its names.
 
     Raises what `read_graph` raises, and LimitExceeded."""
