@@ -27,37 +27,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import ApiContext, RegistryView, new_application
 from app.api.middleware.proxy import TrustedProxies
 from app.api.middleware.rates import Buckets, Kind, Rate, rates_of
-from app.api.problems import describe
-from app.api.requests.options import read_options
-from app.api.routes.distribution import serve_pulls
-from app.bootstrap.access import access_of, own_certificate
-from app.bootstrap.persistence import Persistence, backing, is_replicated
-from app.bootstrap.registries import ActiveRegistry, configured_registries, layout_of
+from app.api.problems import problem_document
+from app.api.requests.options import parse_options
+from app.api.routes.distribution import add_distribution_routes
+from app.bootstrap.access import access_of, server_certificate
+from app.bootstrap.persistence import Persistence, is_replicated, open_persistence
+from app.bootstrap.registries import ActiveRegistry, configured_registries, embedded_layout
 from app.config.settings import Settings
 from app.config.types import is_open_to_others
 from app.errors import InvalidSettings, TarmacError, Unavailable
-from app.jobs import AllowedRoots, JobRuntime, JobService, at_work
+from app.jobs import AllowedRoots, JobRuntime, JobService, run_job_service
 from app.jobs.audit_retention import AuditRetention
 from app.jobs.heartbeat import SweepSchedule
 from app.jobs.outage import RetrySchedule
 from app.jobs.resumable import UploadTable, resumable_uploads
 from app.jobs.uploads.early_pushes import EarlyPushes
-from app.jobs.watch import Folder, FolderWatch, watching
-from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering
+from app.jobs.watch import Folder, FolderWatch, run_watcher
+from app.jobs.webhook import Outbox, Webhook, WebhookSettings, run_webhook
 from app.net.proxies import Proxies
 from app.push import PushResources
 from app.push.blob_cache.sqlite import SqliteBlobInfoCache
 from app.push.decoder_memory import DecoderMemory
 from app.push.signatures.policy import SignaturePolicy, load_key
 from app.server.connections import Door, Listening
-from app.server.memory import bound_heap
+from app.server.memory import tune_memory
 from app.server.protocol import RESERVED, LimitedHttpProtocol, Limits, raise_file_limit
 from app.server.socket import BACKLOG, listening
 from app.spool import Spool
 from app.spool.disk import DiskSpool
 from app.spool.s3 import S3Spool, open_store
 from app.spool.upload_files import UploadFiles
-from app.telemetry.logging import set_up_logs
+from app.telemetry.logging import configure_logging
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import JobTracer
 from app.threads import use_io_threads
@@ -71,7 +71,7 @@ DRAIN_SECONDS = 0.05  # between two looks whether the last upload is in
 
 def create_app(settings: Settings) -> FastAPI:
     """The application; nothing runs before its lifespan does. Raises InvalidSettings."""
-    layout = None if settings.registries else layout_of(settings)
+    layout = None if settings.registries else embedded_layout(settings)
     metrics = Metrics()
 
     @asynccontextmanager
@@ -87,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
     buckets = Buckets(_rates(settings), metrics=metrics)
     app = new_application(lifespan, access_of(settings), settings.max_uploads, buckets)
     if layout is not None:
-        serve_pulls(app, layout)
+        add_distribution_routes(app, layout)
     return app
 
 
@@ -97,7 +97,7 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
     disk = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
     spool = await asyncio.to_thread(_spool, settings, disk)
     async with AsyncExitStack() as stack:
-        backed = await stack.enter_async_context(backing(settings))
+        backed = await stack.enter_async_context(open_persistence(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
@@ -111,11 +111,11 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
         webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))
         if webhook is not None:
             workshop.ledger.observe(webhook.tell)
-        await stack.enter_async_context(delivering(webhook))
+        await stack.enter_async_context(run_webhook(webhook))
         audit = AuditRetention(backed.store, settings.keep_audit, settings.audit_max_bytes, metrics.count_deleted_audit)
         service = await stack.enter_async_context(_at_work(settings, replace(workshop, audit=audit), uploads))
         resumable = await stack.enter_async_context(resumable_uploads(replace(workshop, spool=disk), service, uploads))
-        await stack.enter_async_context(watching(_folder_watch(settings, service)))
+        await stack.enter_async_context(run_watcher(_folder_watch(settings, service)))
         yield ApiContext(
             service=service,
             registries={name: _view(each) for name, each in registries.items()},
@@ -145,7 +145,7 @@ def _spool(settings: Settings, disk: DiskSpool) -> DiskSpool | S3Spool:
 
 
 def _at_work(settings: Settings, workshop: JobRuntime, uploads: UploadTable) -> AbstractAsyncContextManager[JobService]:
-    return at_work(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
+    return run_job_service(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
 
 
 def _workshop(
@@ -181,7 +181,7 @@ def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None
         return None
     settle_seconds = settings.watch_settle.total_seconds()
     return FolderWatch(
-        service, Folder(settings.watch_dir), read_options, settle_seconds=settle_seconds, describe=describe
+        service, Folder(settings.watch_dir), parse_options, settle_seconds=settle_seconds, describe=problem_document
     )
 
 
@@ -196,7 +196,7 @@ def _webhook(settings: Settings, outbox: Outbox) -> Webhook | None:
     if settings.webhook_secret_file is not None:
         secret = settings.webhook_secret_file.read_text(encoding="utf-8").strip()
     told = WebhookSettings(settings.webhook_url, secret, settings.webhook_ca_file, Proxies.of(os.environ))
-    return Webhook(told, outbox, describe=describe)
+    return Webhook(told, outbox, describe=problem_document)
 
 
 def openapi_document() -> dict[str, Any]:
@@ -207,10 +207,10 @@ def openapi_document() -> dict[str, Any]:
 
 def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
-    bound_heap()
+    tune_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
-    set_up_logs(pretty=sys.stderr.isatty())
-    certificate = own_certificate(settings)
+    configure_logging(pretty=sys.stderr.isatty())
+    certificate = server_certificate(settings)
     most = raise_file_limit()
     proxies = TrustedProxies.parse(settings.trusted_proxies)
     door = Door(most + RESERVED + REFUSABLE, proxies.has, handshakes=certificate is not None)

@@ -19,7 +19,7 @@ from app.config.settings import Settings
 from app.errors import InvalidSettings, Unavailable
 from app.main import create_app, serve
 from app.server.socket import listening
-from app.telemetry.logging import set_up_logs
+from app.telemetry.logging import configure_logging
 from tests.support.docker_registry import free_port
 
 
@@ -155,7 +155,7 @@ def test_a_start_that_fails_for_an_unknown_reason_is_told_in_the_log(
 
 
 def test_logs_are_json_lines_with_control_characters_escaped(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    set_up_logs(pretty=False)
+    configure_logging(pretty=False)
     structlog.get_logger("x").info("told", name="a\nb\x1b[31m")
     logging.getLogger("uvicorn.error").info("%s began", "it")
     first, second = capsys.readouterr().err.splitlines()
@@ -165,7 +165,7 @@ def test_logs_are_json_lines_with_control_characters_escaped(logs: None, capsys:
 
 
 def test_logs_for_a_person_are_lines_too(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    set_up_logs(pretty=True)
+    configure_logging(pretty=True)
     structlog.get_logger("x").info("told", name="value")
     assert "told" in capsys.readouterr().err
 
@@ -177,7 +177,7 @@ def test_logs_tell_where_an_error_was_and_no_value_that_was_there(
     def break_with(password: str) -> None:
         raise RuntimeError("it broke")
 
-    set_up_logs(pretty=pretty)
+    configure_logging(pretty=pretty)
     try:
         break_with("".join(("gehe", "im")))
     except RuntimeError:

@@ -26,7 +26,7 @@ from app.api.middleware.limits import (
     STALL_SECONDS,
     LongRequest,
 )
-from app.api.problems import leaves, statuses
+from app.api.problems import error_classes, status_by_code
 from app.api.requests.options import MAX_WAIT_SECONDS, OPTIONS, REPEATABLE
 from app.api.routes.jobs import MAX_LIMIT
 from app.archive import Archive
@@ -167,12 +167,12 @@ def test_the_example_of_a_settings_file_is_taken(tmp_path: Path) -> None:
 
 
 def test_every_error_code_is_told_with_its_status_and_no_other() -> None:
-    retryable = {leaf.code: leaf.retryable for leaf in leaves() if leaf.__module__ == "app.errors"}
+    retryable = {leaf.code: leaf.retryable for leaf in error_classes() if leaf.__module__ == "app.errors"}
     told = {}
     for row in rows(page("errors"), "code"):
         told[codes(row[0])[0]] = (int(row[1].split()[0]), "↻" in row[1])
         assert all(row[2:4])
-    assert told == {code: (int(status), retryable[code]) for code, status in statuses().items()}
+    assert told == {code: (int(status), retryable[code]) for code, status in status_by_code().items()}
 
 
 def test_every_operation_of_the_api_is_listed_with_its_request_and_no_other() -> None:

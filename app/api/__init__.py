@@ -19,7 +19,7 @@ from app.api.middleware.limits import MOST, LongRequest, RequestLimitsMiddleware
 from app.api.middleware.proxy import Proxy
 from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
-from app.api.openapi.document import finish
+from app.api.openapi.document import finish_openapi
 from app.api.routes import audit, health, jobs, push, uploads
 from app.api.routes import docker_engine as docker_doors
 from app.api.web.api_docs import docs_router
@@ -64,7 +64,7 @@ def new_application(
         docs_router(),
     ):
         app.include_router(router)
-    problems.install(app)
+    problems.install_error_handlers(app)
     most = {**MOST, LongRequest.UPLOADS: max_uploads}
     buckets = buckets or Buckets()
     app.add_middleware(Rates, buckets=buckets, most=most)
@@ -83,7 +83,7 @@ def _finish_document(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = finish(make())
+            app.openapi_schema = finish_openapi(make())
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way

@@ -69,11 +69,11 @@ async def _context_of(request: Request) -> ApiContext:
     """A coroutine though it awaits nothing: a plain function is run in a thread, which every request would wait for."""
     context = request.app.state.context
     assert isinstance(context, ApiContext)
-    held = held_by(context, request.scope.get(CALLER, EVERYBODY))
+    held = restrict_to_caller(context, request.scope.get(CALLER, EVERYBODY))
     return replace(held, lapse=request.scope.get(LAPSE, never))
 
 
-def held_by(context: ApiContext, caller: Caller) -> ApiContext:
+def restrict_to_caller(context: ApiContext, caller: Caller) -> ApiContext:
     jobs = AuthorizedJobs(context.service, caller)
     bounds = [context.max_upload_bytes, caller.quota.upload_bytes or context.max_upload_bytes]
     uploads = AuthorizedUploads(context.uploads, caller, jobs)

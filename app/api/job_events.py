@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.api import job_response
-from app.api.problems import describe
+from app.api.problems import problem_document
 from app.jobs import Job, JobImage
 from app.jobs.model import shown_images
 
@@ -33,7 +33,7 @@ class JobEvents:
     def of(self, job: Job) -> bytes:
         """Return the events that lead from what was sent to `job`."""
         before, members = self._job, self._members
-        self._job, self._members = job, replace(job, images=()).document(describe)
+        self._job, self._members = job, replace(job, images=()).document(problem_document)
         if before is None:
             return b"" if job.ended and job.revision == self._after else _document(job)
         if _outline(before) != _outline(job):
@@ -59,7 +59,7 @@ def _outline(job: Job) -> tuple[Any, ...]:
 
 
 def _document(job: Job) -> bytes:
-    return event("job", job_response.document(job), job.revision)
+    return event("job", job_response.job_document(job), job.revision)
 
 
 def _images(before: Job, job: Job, first: int = 0) -> Iterator[bytes]:
@@ -68,7 +68,7 @@ def _images(before: Job, job: Job, first: int = 0) -> Iterator[bytes]:
         image = job.images[number]
         earlier = before.images[number] if number < len(before.images) else None
         if image is not earlier and (earlier is None or _state(image) != _state(earlier)):
-            problem = image.problem and dict(describe(image.problem))
+            problem = image.problem and dict(problem_document(image.problem))
             digest = image.digest and str(image.digest)
             yield event("image", {"index": number, "state": image.state.value, "problem": problem, "digest": digest})
 

@@ -7,40 +7,40 @@ from typing import Any
 from starlette.responses import Response
 
 from app.api.json_response import NewlineJSONResponse
-from app.api.problems import describe, failed_job_response, problem_response
+from app.api.problems import failed_job_response, problem_document, problem_response
 from app.errors import Conflict
 from app.jobs import Job, JobState
 from app.jobs.image_page import ImagePage
 from app.jobs.model import images_document
 
 
-def document(job: Job) -> dict[str, Any]:
-    return job.document(describe)
+def job_document(job: Job) -> dict[str, Any]:
+    return job.document(problem_document)
 
 
 def brief(job: Job) -> dict[str, Any]:
-    return job.brief_document(describe)
+    return job.brief_document(problem_document)
 
 
 def images(page: ImagePage) -> dict[str, Any]:
     return {
-        "images": images_document(page.images, describe, page.first),
+        "images": images_document(page.images, problem_document, page.first),
         "images_total": page.total,
         "next_cursor": page.next_cursor,
     }
 
 
-def accepted(job: Job) -> Response:
-    return NewlineJSONResponse(document(job), 202, {"Location": f"/jobs/{job.id}"})
+def accepted_response(job: Job) -> Response:
+    return NewlineJSONResponse(job_document(job), 202, {"Location": f"/jobs/{job.id}"})
 
 
-def waited(job: Job) -> Response:
+def waited_response(job: Job) -> Response:
     """To one who waited with the request itself: its status tells how the job ended."""
     location = {"Location": f"/jobs/{job.id}"}
     if not job.ended and job.problem is None:
-        return accepted(job)
+        return accepted_response(job)
     if job.state is JobState.SUCCEEDED:
-        return NewlineJSONResponse(document(job), 200, location)
+        return NewlineJSONResponse(job_document(job), 200, location)
     if job.problem is None:
-        return problem_response(Conflict(f"job {job.id} was cancelled"), location, document(job))
-    return failed_job_response(job.problem, document(job), location)
+        return problem_response(Conflict(f"job {job.id} was cancelled"), location, job_document(job))
+    return failed_job_response(job.problem, job_document(job), location)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from app.errors import RegistryError
-from app.registry.distribution.probe import CHECK_SECONDS, RegistryReport, outcome
+from app.registry.distribution.probe import CHECK_SECONDS, RegistryReport, probe_with_timeout
 
 KEPT_SECONDS = 5.0  # from the begin of a question to the next one
 
@@ -27,7 +27,7 @@ class Probe:
         task = self._task
         if task is None or (task.done() and self._clock() - self._asked >= KEPT_SECONDS):
             self._asked = self._clock()
-            task = self._task = asyncio.create_task(outcome(url, check, CHECK_SECONDS))
+            task = self._task = asyncio.create_task(probe_with_timeout(url, check, CHECK_SECONDS))
         return await asyncio.shield(task)  # others wait for it, too
 
 

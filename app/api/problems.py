@@ -81,27 +81,27 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
 _BUSY = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-def leaves(root: type[TarmacError] = TarmacError) -> Iterator[type[TarmacError]]:
+def error_classes(root: type[TarmacError] = TarmacError) -> Iterator[type[TarmacError]]:
     """Every class of the tree that has a code of its own."""
     for child in root.__subclasses__():
         if "code" in vars(child):
             yield child
-        yield from leaves(child)
+        yield from error_classes(child)
 
 
 def status_of(error: type[TarmacError]) -> HTTPStatus:
     return next(_STATUS[ancestor] for ancestor in error.__mro__ if ancestor in _STATUS)
 
 
-def statuses() -> Mapping[str, HTTPStatus]:
+def status_by_code() -> Mapping[str, HTTPStatus]:
     """The status of every code."""
-    return {leaf.code: status_of(leaf) for leaf in leaves()}
+    return {leaf.code: status_of(leaf) for leaf in error_classes()}
 
 
-_STATUS_OF_CODE = MappingProxyType(dict(statuses()))
+_STATUS_OF_CODE = MappingProxyType(dict(status_by_code()))
 
 
-def describe(problem: Problem, status: int | None = None) -> dict[str, Any]:
+def problem_document(problem: Problem, status: int | None = None) -> dict[str, Any]:
     """A problem as its object in an answer, a job or an image."""
     return {
         "type": f"urn:tarmac:problem:{problem.code}",
@@ -122,7 +122,7 @@ def problem_response(
     extra = dict(headers or {})
     if status in _BUSY:
         extra.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
-    content = describe(error.problem, status) | ({} if job is None else {"job": job})
+    content = problem_document(error.problem, status) | ({} if job is None else {"job": job})
     return NewlineJSONResponse(content, status, extra, PROBLEM_JSON)
 
 
@@ -130,7 +130,7 @@ def failed_job_response(problem: Problem, job: Mapping[str, Any], headers: Mappi
     """To one who waited: 422 where the request or the archive is at fault, 502 where the registry is, or we are."""
     ours = problem.origin in (ErrorOrigin.REGISTRY, ErrorOrigin.SERVICE)
     status = HTTPStatus.BAD_GATEWAY if ours else HTTPStatus.UNPROCESSABLE_ENTITY
-    return NewlineJSONResponse(describe(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
+    return NewlineJSONResponse(problem_document(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
 
 
 async def _answer_own(_: Request, error: Exception) -> Response:
@@ -162,7 +162,7 @@ async def _answer_unforeseen(request: Request, error: Exception) -> Response:
     return problem_response(Internal("the service met an error it does not know; its log has more"), request_id_field())
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(TarmacError, _answer_own)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.problems import PROBLEM_JSON, statuses
+from app.api.problems import PROBLEM_JSON, status_by_code
 from app.push.options import FORMATS
 
 
@@ -17,7 +17,7 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str = Field(description="What happened, where, and what to do about it.")
-    code: str = Field(json_schema_extra={"enum": [*sorted(statuses())]})
+    code: str = Field(json_schema_extra={"enum": [*sorted(status_by_code())]})
     retryable: bool
     help: str = Field(description="Address of the guide's page about errors, at the row of this code.")
 
@@ -229,7 +229,7 @@ def problems(*codes: str, job: bool = False) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that answers with these codes, by status."""
     found: dict[int, list[str]] = {}
     for code in codes:
-        found.setdefault(int(statuses()[code]), []).append(code)
+        found.setdefault(int(status_by_code()[code]), []).append(code)
     name = "JobProblemDocument" if job else "ProblemDocument"
     schema = {"schema": {"$ref": f"#/components/schemas/{name}"}}
     return {

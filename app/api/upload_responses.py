@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from app.api import job_response
 from app.api.context import ApiContext
 from app.api.json_response import NewlineJSONResponse
-from app.api.problems import PROBLEM_JSON, describe, problem_response
+from app.api.problems import PROBLEM_JSON, problem_document, problem_response
 from app.api.requests.upload_headers import INTEROP_VERSIONS, PARTIAL_UPLOAD, TUS_VERSION
 from app.errors import TarmacError
 from app.jobs.resumable import (
@@ -35,7 +35,7 @@ _DRAFT_TYPES: Mapping[type[TarmacError], str] = {
 }
 
 
-def speaks_tus(request: Request) -> bool:
+def is_tus(request: Request) -> bool:
     return "tus-resumable" in request.headers
 
 
@@ -62,7 +62,7 @@ def discovery_headers(context: ApiContext) -> dict[str, str]:
     }
 
 
-def described(shown: UploadStatus, limit: int) -> dict[str, str]:
+def upload_headers(shown: UploadStatus, limit: int) -> dict[str, str]:
     """The upload as header fields. A part of a concatenation that is put together has none of its own."""
     state = shown.state
     left = max(0, int((shown.expires_at - datetime.now(UTC)).total_seconds()))
@@ -85,31 +85,33 @@ def described(shown: UploadStatus, limit: int) -> dict[str, str]:
     return headers
 
 
-def answer_to(request: Request, shown: UploadStatus, headers: Mapping[str, str], *, created: bool = False) -> Response:
+def upload_response(
+    request: Request, shown: UploadStatus, headers: Mapping[str, str], *, created: bool = False
+) -> Response:
     """204, or 201 to the one who created it. A client of the draft that sent the last byte gets what /push answers."""
-    if shown.state.complete and shown.job is not None and not speaks_tus(request) and request.method != "HEAD":
+    if shown.state.complete and shown.job is not None and not is_tus(request) and request.method != "HEAD":
         return NewlineJSONResponse(
-            job_response.document(shown.job), 202, {**headers, "Location": f"/jobs/{shown.job.id}"}
+            job_response.job_document(shown.job), 202, {**headers, "Location": f"/jobs/{shown.job.id}"}
         )
     if created:
         return Response(status_code=201, headers={**headers, "Location": f"/uploads/{shown.state.id}"})
     return Response(status_code=204, headers=dict(headers))
 
 
-def problem_answer(request: Request, error: TarmacError, headers: Mapping[str, str]) -> Response:
+def upload_problem_response(request: Request, error: TarmacError, headers: Mapping[str, str]) -> Response:
     """With the draft's problem types to its clients, and tus's own status for a checksum."""
     answer = problem_response(error, headers)
-    if isinstance(error, UploadChecksumMismatch) and speaks_tus(request):
+    if isinstance(error, UploadChecksumMismatch) and is_tus(request):
         answer.status_code = _CHECKSUM_MISMATCH
     if isinstance(error, UploadLocked):
         answer.status_code = HTTPStatus.LOCKED
-    if speaks_tus(request) or type(error) not in _DRAFT_TYPES:
+    if is_tus(request) or type(error) not in _DRAFT_TYPES:
         return answer
     status = HTTPStatus.CONFLICT if isinstance(error, OffsetMismatch) else HTTPStatus.BAD_REQUEST
-    content = describe(error.problem, status) | {"type": TYPES + _DRAFT_TYPES[type(error)]}
+    content = problem_document(error.problem, status) | {"type": TYPES + _DRAFT_TYPES[type(error)]}
     if isinstance(error, OffsetMismatch):
         content |= {"expected-offset": error.expected, "provided-offset": error.provided}
     return NewlineJSONResponse(content, status, dict(headers), PROBLEM_JSON)
 
 
-__all__ = ["answer_to", "common_headers", "described", "discovery_headers", "problem_answer"]
+__all__ = ["common_headers", "discovery_headers", "upload_headers", "upload_problem_response", "upload_response"]

@@ -1,7 +1,7 @@
 """Tar bytes become an Archive. Feed-style; no network, no threads, no I/O of its own but `ReadAt`."""
 
 from app.archive.compression import SNIFF_BYTES, Decompressor, decompressor, sniff
-from app.archive.edit import keep_originals, pick_images, pick_platforms
+from app.archive.edit import keep_original_manifests, pick_images, pick_platforms
 from app.archive.formats import FORMATS, Format, open_archive
 from app.archive.ingest import IngestStream, sniff_file
 from app.archive.model import (
@@ -38,7 +38,7 @@ __all__ = [
     "TarIndexer",
     "decompressor",
     "index_file",
-    "keep_originals",
+    "keep_original_manifests",
     "open_archive",
     "pick_images",
     "pick_platforms",

@@ -1,4 +1,4 @@
-"""Archive -> Archive: less of it (`pick_images`, `pick_platforms`), or more as it was (`keep_originals`); pure."""
+"""Archive -> Archive: less of it (`pick_images`, `pick_platforms`), or more as it was (`keep_original_manifests`); pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.archive.globs import Globs
-from app.archive.manifests.descendants import with_root
+from app.archive.manifests.descendants import replace_root
 from app.archive.manifests.layer_types import mislabelled_layers, pushed_mislabelled
 from app.archive.model import Archive, DockerImage, Fault, ImageEntry
 from app.archive.placeholders import id_forms
@@ -115,7 +115,7 @@ class _PlatformFilter:
         return self._with_root(image, rest)
 
     def _with_root(self, image: ImageEntry, rest: Manifest) -> ImageEntry:
-        changed, gone = with_root(image, rest, self.manifests)
+        changed, gone = replace_root(image, rest, self.manifests)
         if gone:
             self.notes.append(f"{_title(image)}: {gone} referrers of what was cut away are left out")
         return replace(changed, platforms=tuple(each for each in image.platforms if self._is_wanted(each)))
@@ -184,7 +184,7 @@ class _PlatformFilter:
         return any(platform.matches(wanted) for wanted in self._wanted)
 
 
-def keep_originals(archive: Archive) -> Archive:
+def keep_original_manifests(archive: Archive) -> Archive:
     """The images of docker >= 25 as the manifests that lie in the archive, with their plain layers as they are: what
     is to be pushed where layers are not to be compressed. A note tells of those that no longer get true media types."""
     wrong = {

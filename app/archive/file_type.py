@@ -54,7 +54,7 @@ MIN_CHARACTERS = 16  # different ones in 60 of base64; a run of one letter is no
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{60,}={0,2}\r?\n?")
 
 
-def describe(head: bytes) -> tuple[str, str] | None:
+def describe_file_type(head: bytes) -> tuple[str, str] | None:
     """Return a noun phrase for what starts with `head`, and what to do; None if that is not known."""
     if head.startswith(_UTF_16):
         return "a text in UTF-16", _then(POWERSHELL)

@@ -112,7 +112,7 @@ class FileEnds:
         return sniff(self.head[:SNIFF_BYTES]) is not Compression.NONE or _is_tar(self.head)
 
 
-def begins_anew(first: FileEnds, last: FileEnds, following: FileEnds, name: PartName) -> bool:
+def starts_new_archive(first: FileEnds, last: FileEnds, following: FileEnds, name: PartName) -> bool:
     """Whether `following`, called `name`, is an archive of its own, and no part after `last` of what began with
     `first`.
 
@@ -160,7 +160,7 @@ class PartSeries:
             )
 
 
-def begin_series(name: PartName, ends: FileEnds) -> PartSeries:
+def start_series(name: PartName, ends: FileEnds) -> PartSeries:
     """With the first part. Raises MalformedArchive where it is a description that cannot be."""
     if name.number or ends.size > HEAD_BYTES or not ends.head.startswith(b"{"):
         return PartSeries(name)

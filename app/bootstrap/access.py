@@ -20,15 +20,15 @@ from app.server.tls import CertificateFiles, ServerCertificate
 def access_of(settings: Settings) -> AccessPolicy:
     """Raises InvalidSettings."""
     return AccessPolicy(
-        find=known_holders(settings),
-        hosts=known_hosts(settings),
+        find=token_lookup(settings),
+        hosts=allowed_hosts(settings),
         cors=CorsOrigins(frozenset(settings.cors_origins)),
         proxies=TrustedProxies.parse(settings.trusted_proxies),
         base_path=settings.base_path,
     )
 
 
-def known_holders(settings: Settings) -> FindHolder | None:
+def token_lookup(settings: Settings) -> FindHolder | None:
     """Raises InvalidSettings."""
     file, issuer = _tokens(settings.tokens_file), _issuer(settings)
     if file is None or issuer is None:
@@ -68,18 +68,18 @@ def _tokens(file: Path | None) -> FindHolder | None:
         raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
 
 
-def known_hosts(settings: Settings) -> AllowedHosts | None:
+def allowed_hosts(settings: Settings) -> AllowedHosts | None:
     """Where there are no tokens, or on loopback, the name is what keeps pages of others out."""
     if not (settings.is_anonymous or settings.is_loopback or settings.allowed_hosts):
         return None
     return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
 
 
-def own_certificate(settings: Settings) -> ServerCertificate | None:
+def server_certificate(settings: Settings) -> ServerCertificate | None:
     """Raises InvalidSettings."""
     if settings.tls_cert is None:
         return None
     return ServerCertificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
 
 
-__all__ = ["access_of", "own_certificate"]
+__all__ = ["access_of", "server_certificate"]

@@ -25,7 +25,7 @@ from app.jobs.store import JobStore
 from app.jobs.store.age import SqlServiceAge
 from app.jobs.store.engine import is_postgres
 from app.jobs.store.sql import ReplicaIdentity, SqlJobStore
-from app.spool.visibility import is_visible
+from app.spool.visibility import is_accessible_here
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def is_replicated(settings: Settings) -> bool:
 
 
 @asynccontextmanager
-async def backing(settings: Settings) -> AsyncIterator[Persistence]:
+async def open_persistence(settings: Settings) -> AsyncIterator[Persistence]:
     """Raises InvalidSettings, Unavailable."""
     if is_replicated(settings):
         async with _shared(settings) as shared:
@@ -102,7 +102,7 @@ class _FileVisibility:
     async def __call__(self, job_id: str) -> bool:
         job = await self._store.get(job_id)
         files = [] if job is None else [each.file for each in job.archives if each.file and not each.file.owned]
-        return await asyncio.to_thread(lambda: all(is_visible(file) for file in files))
+        return await asyncio.to_thread(lambda: all(is_accessible_here(file) for file in files))
 
 
 def _sqlite_url(settings: Settings) -> str:

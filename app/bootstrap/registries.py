@@ -59,7 +59,7 @@ class ActiveRegistry:
 async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str, ActiveRegistry]]:
     """Every destination that can be named, by name; the embedded one where none is configured."""
     if not settings.registries:
-        yield {DEFAULT_REGISTRY: _embedded(settings, layout_of(settings))}
+        yield {DEFAULT_REGISTRY: _embedded(settings, embedded_layout(settings))}
         return
     async with AsyncExitStack() as stack:
         opened = {}
@@ -72,7 +72,7 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
         yield opened
 
 
-def layout_of(settings: Settings) -> LayoutRegistry:
+def embedded_layout(settings: Settings) -> LayoutRegistry:
     """The embedded destination's own directory."""
     return LayoutRegistry(settings.data_dir / "images")
 

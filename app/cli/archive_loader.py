@@ -20,11 +20,11 @@ from app.archive.ingest import IngestStream, sniff_file
 from app.archive.split import PartName
 from app.errors import ChecksumMismatch, PathNotFound
 from app.jobs.model import ArchiveSource, JobArchive
-from app.jobs.sources.server_archives import chunks_of, digest_of
+from app.jobs.sources.server_archives import read_chunks, sha256_of
 from app.jobs.sources.split_files import join_parts
 from app.oci import Digest
 from app.spool import Spool, SpooledFile
-from app.spool.disk import adopted
+from app.spool.disk import stat_server_file
 
 STANDARD_INPUT = "-"
 CHUNK = 1 << 20
@@ -78,8 +78,8 @@ class ArchiveLoader:
         opened = await asyncio.to_thread(self._spool.open, file)
         try:
             if await asyncio.to_thread(sniff_file, opened, opened.size) is not Compression.NONE:
-                return await self._unwrap(name, chunks_of(opened), file.size)
-            digest = await digest_of(opened) if with_digest else None
+                return await self._unwrap(name, read_chunks(opened), file.size)
+            digest = await sha256_of(opened) if with_digest else None
         finally:
             opened.close()
         return JobArchive(name, ArchiveSource.PATH, file.size, digest, None, Compression.NONE, file)
@@ -110,7 +110,7 @@ def path_of(file: str | SpooledFile) -> str:
 def _joined(files: Sequence[str], spool: Spool) -> tuple[str | SpooledFile, ...]:
     parts = [file for file in files if PartName.parse(Path(file).name) is not None and os.path.isfile(file)]
     found: dict[str, str | SpooledFile] = {}
-    for whole in join_parts([adopted(file) for file in dict.fromkeys(parts)], spool.open):
+    for whole in join_parts([stat_server_file(file) for file in dict.fromkeys(parts)], spool.open):
         found |= {part.path: whole for part in whole.parts} if whole.parts else {whole.path: whole.path}
     # what is left of the parts is a description of them
     return tuple(dict.fromkeys(found.get(file, file) for file in files if file in found or file not in parts))

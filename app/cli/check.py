@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from app.bootstrap.registries import ActiveRegistry, configured_registries
-from app.cli.options import settings_of
+from app.cli.options import settings_from
 from app.config.settings import Settings
 from app.errors import RegistryError, UnknownRegistry
 from app.oci import parse_repository
-from app.registry.distribution.probe import CHECK_SECONDS, RegistryReport, outcome
+from app.registry.distribution.probe import CHECK_SECONDS, RegistryReport, probe_with_timeout
 from app.registry.distribution.push_right import PROBE, PushRight
 
 
@@ -30,7 +30,7 @@ Outcomes = Mapping[str, tuple[str, Usable | RegistryError]]
 
 def run(arguments: argparse.Namespace) -> int:
     repository = parse_repository(arguments.repository or PROBE)
-    outcomes = asyncio.run(_check(settings_of(arguments), arguments.name, repository))
+    outcomes = asyncio.run(_check(settings_from(arguments), arguments.name, repository))
     if arguments.json:
         print(json.dumps([_document(name, *found) for name, found in outcomes.items()], indent=2, ensure_ascii=False))
     else:
@@ -52,10 +52,10 @@ async def _check(settings: Settings, name: str | None, repository: str) -> Outco
 
 async def _look_at(registry: ActiveRegistry, repository: str) -> Usable | RegistryError:
     url = registry.configured.url
-    found = await outcome(url, registry.check, CHECK_SECONDS)
+    found = await probe_with_timeout(url, registry.check, CHECK_SECONDS)
     if isinstance(found, RegistryError):
         return found
-    right = await outcome(url, lambda: registry.check_push(repository), CHECK_SECONDS)
+    right = await probe_with_timeout(url, lambda: registry.check_push(repository), CHECK_SECONDS)
     return right if isinstance(right, RegistryError) else Usable(found, right)
 
 

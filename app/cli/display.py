@@ -15,7 +15,7 @@ from app.push import ImageState
 ON_THE_WAY = frozenset({ImageState.PENDING, ImageState.PUSHING})
 
 
-def shown(line: str) -> str:
+def printable(line: str) -> str:
     """`line` with what could steer a terminal, or cannot be written, escaped: archives and files bring any name."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
@@ -45,21 +45,21 @@ class JobUpdates:
         if not self._opened and job.images:  # formats are told earlier, when nobody knows yet how many images there are
             self._opened = True
             for archive in job.archives:
-                yield words_of_archive(archive, [each for each in job.images if each.archive == archive.name]), None
+                yield describe_archive(archive, [each for each in job.images if each.archive == archive.name]), None
         for number, image in enumerate(job.images):
             if number not in self._ended and image.state not in ON_THE_WAY:
                 self._ended.add(number)
-                yield from ((line, image.state) for line in lines_of_image(image))
+                yield from ((line, image.state) for line in image_lines(image))
         yield from ((f"note: {text}", None) for text in job.notices[self._notices :])
         self._notices = len(job.notices)
 
 
-def words_of_archive(archive: JobArchive, images: list[JobImage]) -> str:
+def describe_archive(archive: JobArchive, images: list[JobImage]) -> str:
     wrapped = "" if archive.compression in {None, Compression.NONE} else f" in {archive.compression}"
     return f"{archive.name}: {archive.format}{wrapped}, {len(images)} image{'' if len(images) == 1 else 's'}"
 
 
-def lines_of_image(image: JobImage) -> Iterator[str]:
+def image_lines(image: JobImage) -> Iterator[str]:
     """What became of an image: a line for each destination, and why not."""
     for name in image.destinations or image.names or (str(image.digest or "(no name)"),):
         yield f"{image.state.value.replace('_', ' '):<15} {name}" + (f"  {image.digest}" if image.digest else "")
@@ -67,7 +67,7 @@ def lines_of_image(image: JobImage) -> Iterator[str]:
         yield f"{'':<15} {image.problem.code}: {image.problem.detail}"
 
 
-def summary_of(job: Job, seconds: float) -> str:
+def summarize(job: Job, seconds: float) -> str:
     """One line at the end."""
     progress = job.progress
     states = [image.state for image in job.images]
@@ -88,11 +88,11 @@ class LineDisplay:
 
     def job(self, job: Job) -> None:
         for line, _ in self._news.of(job):
-            print(shown(line), file=self._stream, flush=True)
+            print(printable(line), file=self._stream, flush=True)
 
 
 @contextmanager
-def display_on(stream: TextIO) -> Iterator[Display]:
+def make_display(stream: TextIO) -> Iterator[Display]:
     """Live where `stream` is a terminal."""
     if not stream.isatty():
         yield LineDisplay(stream)

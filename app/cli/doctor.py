@@ -14,11 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.bootstrap.registries import configured_registries
-from app.cli.options import settings_of
+from app.cli.options import settings_from
 from app.config.settings import Settings
 from app.config.types import is_open_to_others
 from app.errors import RegistryError, TarmacError
-from app.registry.distribution.probe import CHECK_SECONDS, outcome
+from app.registry.distribution.probe import CHECK_SECONDS, probe_with_timeout
 
 LOW_BYTES = 10 << 30  # left on the disk: an archive of a release with its plain tar has that
 MOST_LEFTOVERS = 10_000  # files of the spool that are asked for
@@ -40,7 +40,7 @@ class Finding:
 
 def run(arguments: argparse.Namespace) -> int:
     """1 where something has to be mended before the service can work."""
-    settings = settings_of(arguments)
+    settings = settings_from(arguments)
     findings = asyncio.run(_examined(settings))
     if arguments.json:
         print(json.dumps([asdict(each) for each in findings], indent=2, ensure_ascii=False))
@@ -119,11 +119,11 @@ def _about_disk(data_dir: Path) -> Iterator[Finding]:
 
 
 async def _about_database(settings: Settings) -> list[Finding]:
-    from app.jobs.store.diagnostics import examine
+    from app.jobs.store.diagnostics import diagnose
 
     spooled = _spooled(settings.data_dir / "spool")
     try:
-        found = await examine(_database_url(settings), spooled.keys())
+        found = await diagnose(_database_url(settings), spooled.keys())
     except TarmacError as error:
         return [Finding("database", FindingLevel.PROBLEM, str(error))]
     words = "not used yet" if found.schema is None else f"it answers; its schema is {found.schema}"
@@ -154,7 +154,7 @@ async def _about_registries(settings: Settings) -> AsyncIterator[Finding]:
     try:
         async with configured_registries(settings) as opened:
             for name, each in opened.items():
-                found = await outcome(each.configured.url, each.check, CHECK_SECONDS)
+                found = await probe_with_timeout(each.configured.url, each.check, CHECK_SECONDS)
                 about = f"registry {name}"
                 if isinstance(found, RegistryError):
                     yield Finding(

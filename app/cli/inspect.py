@@ -18,16 +18,16 @@ from app.archive import DEFAULT_LIMITS, Archive, TarIndex, index_file
 from app.archive.sizes import size_of
 from app.bootstrap.embedded import open_destinations
 from app.cli.archive_loader import ArchiveLoader, path_of
-from app.cli.display import display_on, shown
-from app.cli.options import options_of, settings_of
+from app.cli.display import make_display, printable
+from app.cli.options import push_options_from, settings_from
 from app.config.settings import DEFAULT_REGISTRY, Settings
 from app.errors import ErrorOrigin, TarmacError
 from app.jobs.model import JobArchive, plain_problem
 from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
 from app.push.plan.completeness import with_faults
-from app.push.plan.image_content import identity
-from app.push.plan.open_archives import ArchiveSet, put_together
+from app.push.plan.image_content import image_identity
+from app.push.plan.open_archives import ArchiveSet, join_storage_parts
 from app.push.report.inspection import inspect
 from app.spool import OpenFile, Spool, SpooledFile
 from app.spool.disk import DiskSpool
@@ -45,7 +45,7 @@ class InspectedArchive:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    options, settings = options_of(arguments), settings_of(arguments)
+    options, settings = push_options_from(arguments), settings_from(arguments)
     with tempfile.TemporaryDirectory(prefix="tarmac-") as folder:
         asked = settings.model_copy(update={"data_dir": Path(folder)})
         found, destination = asyncio.run(_find(arguments.files, asked, arguments.registry or DEFAULT_REGISTRY))
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(document, indent=2))
     else:
-        print("\n".join(map(shown, _text(document))))
+        print("\n".join(map(printable, _text(document))))
     return int(archive_is_bad)
 
 
@@ -62,7 +62,7 @@ async def _find(files: Sequence[str], settings: Settings, registry: str) -> tupl
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(open_destinations(settings))
         destination = pick_registry(registries, registry).destination
-        display = stack.enter_context(display_on(sys.stderr))
+        display = stack.enter_context(make_display(sys.stderr))
         spool = DiskSpool(settings.data_dir / "spool")
         taker = ArchiveLoader(spool, stack, display.received)
         taken = [await _take(file, taker) for file in await taker.join(files)]
@@ -82,7 +82,7 @@ def _understood(taken: Sequence[InspectedArchive], spool: Spool) -> list[Inspect
     with ExitStack() as stack:
         indexed = [_indexed(found, spool, stack) for found in taken]
         good = [each for each in indexed if not isinstance(each, InspectedArchive)]
-        together = put_together([each.index for each in good], [each.file for each in good], DEFAULT_LIMITS)
+        together = join_storage_parts([each.index for each in good], [each.file for each in good], DEFAULT_LIMITS)
         numbers = count()
         return [
             each if isinstance(each, InspectedArchive) else _inspected(each.found, together, next(numbers))
@@ -162,7 +162,7 @@ def _planned(
     archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
 ) -> Places:
     images = make_plan(archives, options, destination, names).images
-    return {identity(image.entry): tuple(map(str, image.destinations)) for image in images}
+    return {image_identity(image.entry): tuple(map(str, image.destinations)) for image in images}
 
 
 def _archive(found: InspectedArchive, places: Places) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _archive(found: InspectedArchive, places: Places) -> dict[str, Any]:
         "digest": taken.digest and str(taken.digest),
         "compression": str(taken.compression),
         **found.inspection,
-        "images": [{**image, "destinations": list(places.get(identity(entry), ()))} for image, entry in images],
+        "images": [{**image, "destinations": list(places.get(image_identity(entry), ()))} for image, entry in images],
         "problem": None,
     }
 

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from app.archive.sizes import size_of
-from app.cli.display import JobUpdates, shown
+from app.cli.display import JobUpdates, printable
 from app.jobs.model import Job
 from app.push import ImageState, Progress
 
@@ -51,13 +51,13 @@ class LiveDisplay:
 
     def received(self, name: str, count: int, expected: int | None) -> None:
         total = f" of {size_of(expected)}" if expected else ""
-        self._show(f"reading {shown(name)}", count, expected, size_of(count) + total)
+        self._show(f"reading {printable(name)}", count, expected, size_of(count) + total)
 
     def job(self, job: Job) -> None:
         for line, state in self._news.of(job):
-            self._console.print(Text(shown(line), style=_STYLES.get(state, "")), soft_wrap=True)
+            self._console.print(Text(printable(line), style=_STYLES.get(state, "")), soft_wrap=True)
         if job.images:
-            self._show("pushing", int(job.progress.percent * 10), 1000, words_of(job.progress))
+            self._show("pushing", int(job.progress.percent * 10), 1000, format_progress(job.progress))
 
     def _show(self, name: str, completed: int, total: int | None, words: str) -> None:
         if self._task is None or name != self._name:
@@ -67,7 +67,7 @@ class LiveDisplay:
         self._bars.update(self._task, completed=completed, words=words)
 
 
-def words_of(progress: Progress) -> str:
+def format_progress(progress: Progress) -> str:
     """`41 % · 1.2 GB of 3.0 GB · 210.0 MB/s · 9 s left · 3 of 24 images`"""
     parts = [f"{progress.percent:.0f} %", f"{size_of(progress.bytes_done)} of {size_of(progress.bytes_total)}"]
     if progress.bytes_per_second:

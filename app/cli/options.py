@@ -34,7 +34,7 @@ _SETTINGS = {
 }
 
 
-def options_of(arguments: argparse.Namespace) -> PushOptions:
+def push_options_from(arguments: argparse.Namespace) -> PushOptions:
     """Raises InvalidRequest and InvalidReference."""
     return PushOptions.parse(dict(_given(arguments)))
 
@@ -66,7 +66,7 @@ def checksum_of(arguments: argparse.Namespace) -> Digest | None:
     return digest
 
 
-def settings_of(arguments: argparse.Namespace) -> Settings:
+def settings_from(arguments: argparse.Namespace) -> Settings:
     """From --config and the environment; what is said on the command line goes before both. Raises InvalidSettings."""
     from app.config.settings import load_settings
 

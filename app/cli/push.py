@@ -16,8 +16,8 @@ from pathlib import Path
 
 from app.bootstrap.embedded import open_destinations
 from app.cli.archive_loader import ArchiveLoader, path_of
-from app.cli.display import Display, display_on, shown, summary_of
-from app.cli.options import checksum_of, options_of, settings_of
+from app.cli.display import Display, make_display, printable, summarize
+from app.cli.options import checksum_of, push_options_from, settings_from
 from app.config.settings import DEFAULT_REGISTRY, Settings
 from app.errors import TarmacError
 from app.jobs.model import Job, JobArchive, JobState, utc_now
@@ -30,8 +30,8 @@ from app.jobs.tracking.tracker import JobTracker
 from app.oci import Digest
 from app.push import PushOptions, PushResources
 from app.push.blob_cache.sqlite import SqliteBlobInfoCache, cache_file
-from app.push.plan.open_archives import told_by_name
-from app.server.memory import bound_heap
+from app.push.plan.open_archives import prefix_errors_with
+from app.server.memory import tune_memory
 from app.spool.disk import DiskSpool
 
 SHOWN_SECONDS = 0.1  # between two states that the display is given
@@ -52,21 +52,21 @@ class PushCommand:
 def run(arguments: argparse.Namespace) -> int:
     task = PushCommand(
         files=arguments.files,
-        options=options_of(arguments),
+        options=push_options_from(arguments),
         checksum=checksum_of(arguments),
         registry=arguments.registry or DEFAULT_REGISTRY,
-        settings=settings_of(arguments),
+        settings=settings_from(arguments),
     )
-    bound_heap()
+    tune_memory()
     began = time.monotonic()
-    with display_on(sys.stderr if arguments.json else sys.stdout) as display:
+    with make_display(sys.stderr if arguments.json else sys.stdout) as display:
         job = asyncio.run(_push(task, display))
     if arguments.json:
         print(json.dumps(job.document(whole=True), indent=2))
     else:
         if job.problem is not None:
-            print(shown(f"{job.problem.code}: {job.problem.detail}"))
-        print(f"{job.state}: {summary_of(job, time.monotonic() - began)}")
+            print(printable(f"{job.problem.code}: {job.problem.detail}"))
+        print(f"{job.state}: {summarize(job, time.monotonic() - began)}")
     return {JobState.SUCCEEDED: 0, JobState.CANCELLED: CANCELLED}.get(job.state, 1)
 
 
@@ -95,7 +95,7 @@ async def _taken(taker: ArchiveLoader, task: PushCommand) -> tuple[JobArchive, .
     files = await taker.join(task.files)
     archives = []
     for file in files:
-        with told_by_name(path_of(file), several=len(files) > 1):
+        with prefix_errors_with(path_of(file), several=len(files) > 1):
             archives.append(await taker.take(file, task.checksum))
     return tuple(archives)
 

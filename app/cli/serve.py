@@ -12,9 +12,9 @@ def run(arguments: argparse.Namespace) -> int:
     # over, and the kill come when the engine's patience ends. So before the imports, which are most of the start.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        from app.cli.options import settings_of
+        from app.cli.options import settings_from
 
-        settings = settings_of(arguments)
+        settings = settings_from(arguments)
         from app.main import serve
 
         serve(settings)

@@ -44,7 +44,7 @@ from app.config.types import (
     Words,
 )
 from app.errors import InvalidSettings
-from app.registry.auth.ecr import EcrEndpoint, ecr_place
+from app.registry.auth.ecr import EcrEndpoint, ecr_endpoint
 from app.registry.uploads.capabilities import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
 from app.registry.wrappers.verify import Verification
 
@@ -106,7 +106,7 @@ class RegistrySettings(BaseModel):
     def ecr(self) -> EcrEndpoint | None:
         """Where AWS is asked for credentials and repositories; None for a registry that is not ECR."""
         parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
-        return ecr_place(parts.hostname or "", self.ecr_endpoint)
+        return ecr_endpoint(parts.hostname or "", self.ecr_endpoint)
 
 
 class SignatureSettings(BaseModel):

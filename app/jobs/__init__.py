@@ -7,7 +7,7 @@ ledger     the present state of every job          store, queue   ports and thei
 lifetime   start, recovery, housekeeping, stop     workshop, registries   what jobs are done with
 """
 
-from app.jobs.lifecycle import at_work
+from app.jobs.lifecycle import run_job_service
 from app.jobs.model import (
     TRANSITIONS,
     ArchiveSource,
@@ -43,6 +43,6 @@ __all__ = [
     "JobState",
     "JobTracker",
     "ProblemRenderer",
-    "at_work",
+    "run_job_service",
     "utc_now",
 ]

@@ -33,7 +33,7 @@ class AuthorizedJobs(JobService):
     def __init__(self, service: JobService, caller: Caller) -> None:
         vars(self).update(vars(service))
         self._caller = caller
-        self._workshop = bounded(service._workshop, caller)
+        self._workshop = with_upload_limit(service._workshop, caller)
         self._submitter = None if caller.sees_all else caller.name
 
     async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> ArchiveUpload:
@@ -140,10 +140,10 @@ def _reference(destination: str, registry: str) -> Reference:
     return Reference(registry, repository)
 
 
-def bounded(workshop: JobRuntime, caller: Caller) -> JobRuntime:
+def with_upload_limit(workshop: JobRuntime, caller: Caller) -> JobRuntime:
     """With the caller's own bound of an upload, where that is the lower one."""
     bounds = [each for each in (workshop.max_archive_bytes, caller.quota.upload_bytes) if each is not None]
     return replace(workshop, max_archive_bytes=min(bounds, default=None))
 
 
-__all__ = ["AuthorizedJobs", "bounded"]
+__all__ = ["AuthorizedJobs", "with_upload_limit"]

@@ -60,14 +60,14 @@ class LocalTagLeases:
             await self._freed.wait_for(lambda: not wanted & self._held)
             self._held |= wanted
         try:
-            claim = claim_of(job)
+            claim = acceptance_key(job)
             yield frozenset(name for name in wanted if name in self._landed and self._landed[name] > claim)
         finally:
             self._held -= wanted
             await asyncio.shield(self._tell())
 
     async def landed(self, job: Job, names: Collection[str]) -> None:
-        claim = claim_of(job)
+        claim = acceptance_key(job)
         for name in names:
             self._landed[name] = max(claim, self._landed.get(name, claim))
 
@@ -99,14 +99,14 @@ class AcceptanceClock:
 
     def saw(self, job: Job) -> None:
         """Take note of a job that was accepted before a restart, or by another replica."""
-        self._last = max(self._last, claim_of(job)[0])
+        self._last = max(self._last, acceptance_key(job)[0])
 
 
-def landed_names(job: Job) -> frozenset[str]:
+def pushed_tags(job: Job) -> frozenset[str]:
     """The destinations that have the job's images."""
     done = (image for image in job.images if image.state in LANDED)
     return frozenset(name for image in done for name in image.destinations)
 
 
-def claim_of(job: Job) -> Claim:
+def acceptance_key(job: Job) -> Claim:
     return (job.accepted_at or job.created_at, job.id)

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from app.errors import Conflict, NotFound, Unavailable, UploadIncomplete
-from app.jobs.leases import claim_of, landed_names
+from app.jobs.leases import acceptance_key, pushed_tags
 from app.jobs.model import Job, JobState
-from app.jobs.outage import handed_back, taken_up
+from app.jobs.outage import recover_running, requeue_on_shutdown
 from app.jobs.retention.sweeping import keep_sweeping
 from app.jobs.runner import Runner
 from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
-from app.jobs.store import JobQuery, key_of, sortable
+from app.jobs.store import JobQuery, key_of, timestamp_key
 from app.spool import SpooledFile
 
 GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; the rest goes on after the next start
@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def at_work(
+async def run_job_service(
     workshop: JobRuntime,
     *,
     keep: timedelta,
@@ -47,7 +47,7 @@ async def at_work(
     await workshop.ledger.age.advance()
     await see_newest(workshop, _NEWEST)
     # of several replicas the others may be at work on what looks left behind; the queue knows what is
-    for job in await recover(workshop, arriving) if workshop.fellows is None else ():
+    for job in await recover_jobs(workshop, arriving) if workshop.fellows is None else ():
         await workshop.queue.put(job.id, job.turn)
     ledger = workshop.ledger
     async with _background(
@@ -84,7 +84,7 @@ async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]
         raise errors.exceptions[0] from None
 
 
-async def recover(workshop: JobRuntime, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
+async def recover_jobs(workshop: JobRuntime, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
     """Set right what a crash, or a stop, left: uploads have failed, runs begin again (those that seem to kill the
     process do not), files of no job go. The jobs that wait to be run, oldest first, without their images."""
     waiting: list[Job] = []
@@ -97,7 +97,7 @@ async def recover(workshop: JobRuntime, arriving: Set[str] = frozenset()) -> tup
         elif job.state is JobState.RECEIVING:
             present = await workshop.ledger.change(job.id, lambda job: _broken_off(job, workshop))
         elif job.state is JobState.RUNNING:
-            present = await workshop.ledger.change(job.id, lambda job: taken_up(job, workshop.clock()))
+            present = await workshop.ledger.change(job.id, lambda job: recover_running(job, workshop.clock()))
         workshop.arrivals.saw(present)
         if present.state is JobState.QUEUED:
             waiting.append(present.brief())
@@ -108,9 +108,9 @@ async def recover(workshop: JobRuntime, arriving: Set[str] = frozenset()) -> tup
     swept = await workshop.spool.sweep(spooled)
     if waiting or swept:
         _log.info("took up where the service stopped", jobs=len(waiting), files_swept=swept)
-    waiting.sort(key=claim_of)
+    waiting.sort(key=acceptance_key)
     if waiting:
-        await _remember_landed(workshop, claim_of(waiting[0])[0])
+        await _remember_landed(workshop, acceptance_key(waiting[0])[0])
     return tuple(waiting)
 
 
@@ -131,14 +131,14 @@ async def _remember_landed(workshop: JobRuntime, oldest: datetime) -> None:
     async for job in _jobs(workshop, _ENDED):
         if is_ordered and job.created_at < oldest - LONGEST_UPLOAD:
             return
-        if claim_of(job)[0] > oldest:
-            await workshop.leases.landed(job, landed_names(await workshop.ledger.get(job.id)))
+        if acceptance_key(job)[0] > oldest:
+            await workshop.leases.landed(job, pushed_tags(await workshop.ledger.get(job.id)))
 
 
 async def _forget_landed(workshop: JobRuntime) -> None:
     oldest = None
     async for job in _jobs(workshop, frozenset({JobState.QUEUED, JobState.RUNNING})):
-        accepted = claim_of(job)[0]
+        accepted = acceptance_key(job)[0]
         oldest = accepted if oldest is None else min(oldest, accepted)
     await workshop.leases.forget(oldest)
 
@@ -147,7 +147,7 @@ async def _hand_back(workshop: JobRuntime, runner: Runner) -> None:
     """What still ran has been cancelled by the stop: that is no crash."""
     for job_id in filter(workshop.ledger.is_live, runner.cut_off):
         try:
-            job = await workshop.ledger.change(job_id, handed_back)
+            job = await workshop.ledger.change(job_id, requeue_on_shutdown)
         except (Conflict, NotFound, Unavailable):
             continue  # cancelled by its user; or it goes on after the next start as it is
         await workshop.queue.put(job_id, job.turn)  # another replica need not wait for this one's to be dead
@@ -194,7 +194,7 @@ async def _ended_before(workshop: JobRuntime, limit: datetime) -> AsyncIterator[
         if job.created_at <= now:
             break
         yield job
-    async for job in _jobs(workshop, _ENDED, (sortable(limit), "")):
+    async for job in _jobs(workshop, _ENDED, (timestamp_key(limit), "")):
         yield job
 
 
@@ -205,7 +205,7 @@ async def _count_time(workshop: JobRuntime) -> None:
         _log.warning("the time that the service ran is not stored", reason=str(error))
 
 
-async def delete_beyond(service: JobService, workshop: JobRuntime, keep_bytes: int) -> int:
+async def delete_over_quota(service: JobService, workshop: JobRuntime, keep_bytes: int) -> int:
     """Delete ended jobs that have more archives than that in the spool, the oldest of those tokens first that have
     more than their share. Return how many went. Jobs that succeeded have none."""
     kept: dict[str, list[tuple[str, int]]] = {}  # newest first, by token
@@ -250,7 +250,7 @@ async def _keep_house(service: JobService, workshop: JobRuntime, keep: tuple[tim
             await workshop.ledger.age.advance()
             await delete_older(service, workshop, age)
             if most is not None:
-                await delete_beyond(service, workshop, most)
+                await delete_over_quota(service, workshop, most)
             await _forget_landed(workshop)
             if workshop.audit is not None:
                 await workshop.audit.apply(workshop.clock(), workshop.ledger.age.now())

@@ -48,7 +48,7 @@ def is_outage(problem: Problem) -> bool:
     return problem.outage
 
 
-def met_outage(job: Job, problem: Problem | None, images: Collection[JobImage]) -> bool:
+def is_outage_failure(job: Job, problem: Problem | None, images: Collection[JobImage]) -> bool:
     """Whether what failed may succeed when the registry is well again. A dry run is asked for what is there now."""
     if job.options.dry_run:
         return False
@@ -72,12 +72,12 @@ def waited(job: Job, took: timedelta) -> timedelta:
     return job.waited + took if job.paused_at else timedelta(0)
 
 
-def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
+def pause_for_outage(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
     """Back in the queue, to go on after `pause`, which counts as waited. Its problem stays to be seen."""
     at = now + pause
     waiting_for = (job.waiting_for or WaitingFor.begin(job.registry, now)).after(problem, now, at)
     told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
-    again = waiting(job.images)
+    again = reset_failed_images(job.images)
     return job.to(
         JobState.QUEUED,
         attempt=job.attempt + 1,
@@ -92,7 +92,7 @@ def paused(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
     )
 
 
-def waiting(images: Collection[JobImage]) -> tuple[JobImage, ...]:
+def reset_failed_images(images: Collection[JobImage]) -> tuple[JobImage, ...]:
     """Those that were lost are to be pushed once more."""
     return tuple(
         replace(image, state=ImageState.PENDING, problem=None) if image.state in LOST else image for image in images
@@ -117,7 +117,7 @@ def ended_as(job: Job, state: JobState, now: datetime, **changes: Any) -> Job:
     return job.to(state, finished_at=now, paused_at=None, waited=timedelta(0), starts=0, **changes)
 
 
-def taken_up(job: Job, now: datetime) -> Job:
+def recover_running(job: Job, now: datetime) -> Job:
     """A RUNNING job whose process died: QUEUED again, or FAILED where it has been so too often."""
     if job.starts < MOST_STARTS:
         return job.to(JobState.QUEUED, attempt=job.attempt + 1)
@@ -134,14 +134,14 @@ def taken_up(job: Job, now: datetime) -> Job:
     return job.to(JobState.FAILED, starts=0, problem=error.problem, images=images, finished_at=now)
 
 
-def handed_back(job: Job) -> Job:
+def requeue_on_shutdown(job: Job) -> Job:
     """A RUNNING job of a service that stops in order. Raises Conflict where it does not run."""
     if job.state is not JobState.RUNNING:
         raise Conflict(f"job {job.id} is {job.state}")
     return job.to(JobState.QUEUED, attempt=job.attempt + 1, starts=0)
 
 
-def stepped_aside(job: Job) -> Job:
+def requeue_for_leases(job: Job) -> Job:
     """A RUNNING job that has to wait, and lets others run meanwhile: no new attempt. Raises Conflict where it does not
     run."""
     if job.state is not JobState.RUNNING:

@@ -15,7 +15,7 @@ from app.jobs.model import Job, JobArchive, JobImage
 from app.jobs.sources.server_archives import quotes_nothing
 from app.oci import Descriptor, Reference
 from app.push import Destination, ImageState, PushPlan
-from app.push.plan.open_archives import told_by_name, understand, unquoted
+from app.push.plan.open_archives import open_archives, prefix_errors_with, unquoted
 from app.push.plan.planning import draft_plan, without_images
 from app.push.plan.refusals import refusal
 from app.push.plan.values import ImageTarget
@@ -150,7 +150,7 @@ class PushPreparer:
                 stack.callback(files[-1].close)
             names = [archive.name for archive in job.archives]
             indexed = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
-            archives, sources = understand(indexed, files, self.limits, names, keep_going=job.options.keep_going)
+            archives, sources = open_archives(indexed, files, self.limits, names, keep_going=job.options.keep_going)
             stack.pop_all()
         if quotes_nothing(job.archives):
             archives = [unquoted(archive) for archive in archives]
@@ -159,7 +159,7 @@ class PushPreparer:
         return OpenedArchives(known, tuple(archives), tuple(sources))
 
     def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:
-        with told_by_name(name, several=several):
+        with prefix_errors_with(name, several=several):
             return index_file(file, file.size, self.limits)
 
     def _file(self, archive: JobArchive) -> OpenFile:

@@ -14,34 +14,34 @@ import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
 from app.jobs.image_outcomes import failed, problem_of_images, told
-from app.jobs.leases import TagsLeasedError, landed_names
+from app.jobs.leases import TagsLeasedError, pushed_tags
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.outage import (
     asked_now,
     ended_as,
     is_outage,
-    met_outage,
-    paused,
+    is_outage_failure,
+    pause_for_outage,
+    recover_running,
     refused_images,
+    requeue_for_leases,
     resumed,
-    stepped_aside,
-    taken_up,
     waited,
 )
 from app.jobs.preparation import Findings, PreparedPush, PushPreparer, with_findings
 from app.jobs.registries import pick_registry
 from app.jobs.runtime import JobRuntime
-from app.jobs.sources.server_archives import look_at, nothing_quoted
+from app.jobs.sources.server_archives import nothing_quoted, prepare_archive
 from app.jobs.tracking.retry_reporter import RetryReporter
 from app.jobs.tracking.tracker import Change
-from app.net.warnings import warnings_told
-from app.push import Event, NoticeAdded, PushPlan, begin, execute, fold, survey, timed
+from app.net.warnings import collect_warnings
+from app.push import Event, NoticeAdded, PushPlan, apply_event, dry_run, execute, start_progress, with_rate
 from app.push.options import MERGES
-from app.push.plan.open_archives import told_by_name
-from app.push.report.inspection import inspect_all, with_answers
+from app.push.plan.open_archives import prefix_errors_with
+from app.push.report.inspection import inspect_all, with_registry_state
 from app.registry.distribution.retry_observer import observe_retries
 from app.registry.wrappers.fence import FencedRegistry
-from app.registry.wrappers.verify import reads_content, verified
+from app.registry.wrappers.verify import reads_content, with_verification
 from app.threads import hash_in_thread
 
 ASIDE = timedelta(seconds=2)  # after which a job looks again whether its tags are free
@@ -96,7 +96,7 @@ class Runner:
     async def _step_aside(self, begun: Job) -> None:
         """Behind others, to wait for its tags once more."""
         try:
-            job = await self._record(begun.id, lambda present: stepped_aside(_same_run(present, begun)))
+            job = await self._record(begun.id, lambda present: requeue_for_leases(_same_run(present, begun)))
         except (Conflict, NotFound):
             return
         await self._workshop.queue.put(job.id, replace(job.turn, not_before=self._workshop.clock() + ASIDE))
@@ -134,7 +134,7 @@ class Runner:
 
     async def _push(self, job: Job) -> None:
         configured = pick_registry(self._workshop.registries, job.registry)
-        proved = verified(configured.registry, job.options.verify)
+        proved = with_verification(configured.registry, job.options.verify)
         registry = FencedRegistry(proved, lambda: self._check_held(job), partial(configured.may_mount, job.submitter))
         archives = await self._look_at_all(job)
         opener = PushPreparer(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
@@ -148,12 +148,12 @@ class Runner:
             emit = self._teller(job, opened)
             await self._workshop.early.settle(job.id)
             reporter = RetryReporter(self._ledger, await self._ledger.newest(job.id), job.registry)
-            with warnings_told(lambda text: emit(NoticeAdded(text))), observe_retries(reporter):
+            with collect_warnings(lambda text: emit(NoticeAdded(text))), observe_retries(reporter):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
-                    found = await survey(opened.plan, opened.files, proved, emit, lanes=self._workshop.lanes)
+                    found = await dry_run(opened.plan, opened.files, proved, emit, lanes=self._workshop.lanes)
                     self._ledger.show(
-                        job.id, lambda job: job.but(inspection=with_answers(job.inspection, opened.plan, found))
+                        job.id, lambda job: job.but(inspection=with_registry_state(job.inspection, opened.plan, found))
                     )
                 else:
                     async with self._leased(job, opened) as plan:
@@ -170,10 +170,10 @@ class Runner:
             self._ledger.show(job.id, lambda job: job.but(archives=known))
 
         for number, archive in enumerate(job.archives):
-            with told_by_name(archive.name, several=len(job.archives) > 1):
+            with prefix_errors_with(archive.name, several=len(job.archives) > 1):
                 # a replica that died at an earlier attempt may have left a part of it
                 spooled_as = f"{job.id}-{number}" + (f"-attempt{job.attempt}" if job.attempt > 1 else "")
-                looked_at = await look_at(archive, spooled_as, self._workshop, job.share, partial(show, number))
+                looked_at = await prepare_archive(archive, spooled_as, self._workshop, job.share, partial(show, number))
                 show(number, looked_at)
         return tuple(archives)
 
@@ -190,7 +190,7 @@ class Runner:
                 yield plan
             finally:
                 present = await self._ledger.newest(job.id)
-                await leases.landed(job, landed_names(present) - plan.left)
+                await leases.landed(job, pushed_tags(present) - plan.left)
                 for name in sorted(plan.left):
                     text = f"{name} was written by a job that was accepted later, and is left as it is"
                     self._ledger.show(job.id, lambda job, text=text: told(job, NoticeAdded(text)))  # type: ignore[misc]
@@ -200,7 +200,7 @@ class Runner:
         self._ledger.show(job.id, lambda job: job.but(inspection=found))
 
     def _teller(self, job: Job, opened: PreparedPush) -> Callable[[Event], None]:
-        meter = begin(self._workshop.early.counted(job), opened.plan)
+        meter = start_progress(self._workshop.early.counted(job), opened.plan)
 
         def planned(job: Job) -> Job:
             return job.but(
@@ -212,7 +212,7 @@ class Runner:
 
         def emit(event: Event) -> None:
             nonlocal meter
-            meter = timed(fold(meter, event), time.monotonic())
+            meter = with_rate(apply_event(meter, event), time.monotonic())
             self._ledger.show(job.id, lambda job: told(job.but(progress=meter.progress), event))
 
         self._workshop.early.follow(job.id, emit)
@@ -235,7 +235,7 @@ class Runner:
 
     def _begun(self, job: Job) -> Job:
         if job.state is JobState.RUNNING:  # of a replica that died; the queue has given it to this one
-            job = taken_up(job, self._workshop.clock())
+            job = recover_running(job, self._workshop.clock())
             if job.ended:
                 return job
         return job.to(
@@ -256,8 +256,8 @@ class Runner:
             return ended_as(job, JobState.SUCCEEDED, now, images=images)
         job = replace(job, images=images, waited=waited(job, took))
         pause = self._workshop.schedule.pause(job.waited)
-        if pause is not None and met_outage(job, problem, images):
-            return paused(job, problem, now, pause)
+        if pause is not None and is_outage_failure(job, problem, images):
+            return pause_for_outage(job, problem, now, pause)
         return ended_as(job, JobState.FAILED, now, problem=problem, images=images)
 
     async def _discard(self, job: Job) -> None:

@@ -22,7 +22,7 @@ from app.spool import SpooledFile
 Members = Mapping[str, Any]
 
 
-def to_members(job: Job) -> dict[str, Any]:
+def dump_job(job: Job) -> dict[str, Any]:
     """Everything but the secrets there are none of: a job never holds credentials."""
     return {
         "id": job.id,
@@ -57,7 +57,7 @@ def to_members(job: Job) -> dict[str, Any]:
     }
 
 
-def from_members(members: Members) -> Job:
+def load_job(members: Members) -> Job:
     return Job(
         id=members["id"],
         state=JobState(members["state"]),

@@ -26,7 +26,7 @@ from app.errors import Conflict, InvalidRequest
 from app.jobs.bounds import within
 from app.jobs.image_page import ImagePage, page_of, parse_image_cursor
 from app.jobs.model import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState, brief_bytes
-from app.jobs.outage import resumed, waiting
+from app.jobs.outage import reset_failed_images, resumed
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest, check_idempotency_key, parse_label
 from app.jobs.runtime import JobRuntime
@@ -34,7 +34,7 @@ from app.jobs.sources.paths import AllowedRoots
 from app.jobs.sources.server_archives import nothing_quoted, path_archives
 from app.jobs.sources.split_files import join_parts
 from app.jobs.store import JobQuery, cursor_of, key_of, parse_cursor
-from app.jobs.uploads.replayed_upload import ReplayedUpload, same_request
+from app.jobs.uploads.replayed_upload import ReplayedUpload, check_same_request
 from app.jobs.uploads.streamed_upload import ArchiveUpload, StreamedUpload
 from app.push import ImageState
 from app.push.report.progress import ENDED
@@ -95,7 +95,7 @@ class JobService:
         stored = await self._ledger.add(job)
         if stored.id != job.id:
             stored = await self._received(stored.id)
-            same_request(stored, request.fingerprint())
+            check_same_request(stored, request.fingerprint())
             return stored
         await self._workshop.queue.put(job.id, job.turn)
         return job
@@ -292,7 +292,7 @@ def _check_ended(job: Job) -> None:
 
 def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
     if job.next_attempt_at is not None and not job.ended:
-        return resumed(job, now).but(images=waiting(job.images))
+        return resumed(job, now).but(images=reset_failed_images(job.images))
     if job.state is JobState.SUCCEEDED:
         raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
     if job.damaged:
@@ -307,7 +307,7 @@ def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
         attempt=job.attempt + 1,
         finished_at=None,
         problem=None,
-        images=waiting(job.images),
+        images=reset_failed_images(job.images),
         accepted_at=accepted_at,
     )
 

@@ -40,7 +40,7 @@ class TimeSource:
 REAL = TimeSource()
 
 
-def wait_after(error: RegistryError, number: int, policy: RetryPolicy, chance: float) -> float:
+def delay_after(error: RegistryError, number: int, policy: RetryPolicy, chance: float) -> float:
     """Seconds between try `number` (from 1), which failed with `error`, and the next."""
     wait = min(policy.longest_wait, policy.first_wait * 2.0 ** (number - 1)) * chance
     return wait + honoured_wait(error, policy)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-async def carried_out(request: Coroutine[Any, Any, T], wind_up: Callable[[], bool], seconds: float) -> T:
+async def finish_or_cancel(request: Coroutine[Any, Any, T], wind_up: Callable[[], bool], seconds: float) -> T:
     """Return what `request` returns. When cancelled it is broken off; but if `wind_up` says that its end can be brought
     about, it has `seconds` to get there first: a session is cancelled only when nothing is under way in it. To be
     cancelled again meanwhile shortens nothing: a task group cancels all of its tasks, also one that is ending."""

@@ -179,7 +179,7 @@ def with_digest(location: str, digest: Digest) -> str:
     return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe='')}"
 
 
-def received_bytes(value: str | None) -> int | None:
+def parse_range_header(value: str | None) -> int | None:
     """How many bytes a session holds by its Range header (`0-1299`: 1300), None where it does not tell. `0-0` is what
     registries answer for an empty session too, so it counts as nothing."""
     match = _RANGE.fullmatch(value.strip()) if value else None

@@ -33,7 +33,7 @@ _listener: ContextVar[_WarningCollector | None] = ContextVar("_listener", defaul
 
 
 @contextmanager
-def warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
+def collect_warnings(tell: Callable[[str], None]) -> Iterator[None]:
     """Within, and in tasks begun within, `tell` gets each warning of a registry once."""
     token = _listener.set(_WarningCollector(tell))
     try:
@@ -42,7 +42,7 @@ def warnings_told(tell: Callable[[str], None]) -> Iterator[None]:
         _listener.reset(token)
 
 
-def warn(registry: str, values: Iterable[str]) -> None:
+def record_warning_header(registry: str, values: Iterable[str]) -> None:
     """Tell whoever listens what Warning headers say."""
     listener = _listener.get()
     if listener is None:
@@ -53,7 +53,7 @@ def warn(registry: str, values: Iterable[str]) -> None:
             listener.hear(f"{registry} warns: {words}")
 
 
-def note(text: str) -> None:
+def add_notice(text: str) -> None:
     """Tell whoever listens, in our own words."""
     listener = _listener.get()
     if listener is not None:

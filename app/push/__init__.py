@@ -11,8 +11,16 @@ from app.push.options import FORMATS, ON_EXISTING_TAG, Destination, PushOptions
 from app.push.plan.planning import NO_IMAGES, make_plan
 from app.push.plan.values import BlobStep, ImageTarget, PushPlan
 from app.push.report.events import BlobDone, BlobSent, Event, ImageChanged, ImageState, NoticeAdded, Outcome, SentEarly
-from app.push.report.progress import Progress, ProgressTracker, begin, fold, received, sent_early, timed
-from app.push.run.dry_run import survey
+from app.push.report.progress import (
+    Progress,
+    ProgressTracker,
+    apply_event,
+    sent_early,
+    start_progress,
+    with_rate,
+    with_received,
+)
+from app.push.run.dry_run import dry_run
 from app.push.run.execute import execute
 from app.push.run.task_pool import PushResources
 
@@ -36,12 +44,12 @@ __all__ = [
     "PushPlan",
     "PushResources",
     "SentEarly",
-    "begin",
+    "apply_event",
+    "dry_run",
     "execute",
-    "fold",
     "make_plan",
-    "received",
     "sent_early",
-    "survey",
-    "timed",
+    "start_progress",
+    "with_rate",
+    "with_received",
 ]

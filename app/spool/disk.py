@@ -20,7 +20,7 @@ from app.spool.concatenated_file import ConcatenatedFile
 from app.spool.directory_tar import open_directory
 from app.spool.partial_file import PartialFile
 from app.spool.reservation import SpaceReservation, SpaceReservations
-from app.spool.verified_file import CHANGED, VerifiedFile, identity_of, open_regular
+from app.spool.verified_file import CHANGED, VerifiedFile, file_identity, open_regular
 from app.spool.writeback import Writeback
 from app.threads import hashing
 
@@ -49,7 +49,7 @@ class DiskSpool:
         writing = _DiskWriter(self._root / name, tap, held)
         try:
             await asyncio.to_thread(writing.begin)
-            await pumped(chunks, writing.write)
+            await write_in_batches(chunks, writing.write)
             file = await asyncio.to_thread(writing.complete)
             writing.keep()
         finally:
@@ -60,7 +60,7 @@ class DiskSpool:
         return PartialFile(open_regular(str(self._root / f"{name}{_PART}"), SourceChanged))
 
     async def adopt(self, path: str) -> SpooledFile:
-        return await asyncio.to_thread(adopted, path)
+        return await asyncio.to_thread(stat_server_file, path)
 
     def open(self, file: SpooledFile) -> OpenFile:
         if file.parts:
@@ -118,7 +118,7 @@ class DiskSpool:
         return self._root / Path(file.path).name if file.owned else Path(file.path)
 
 
-def adopted(path: str) -> SpooledFile:
+def stat_server_file(path: str) -> SpooledFile:
     """What `DiskSpool.adopt` gives. Blocks."""
     if os.path.isdir(path):
         directory = open_directory(path, PathNotFound)
@@ -126,7 +126,7 @@ def adopted(path: str) -> SpooledFile:
         return SpooledFile(path, directory.size, owned=False, identity=directory.identity)
     descriptor = open_regular(path, PathNotFound)
     try:
-        identity = identity_of(os.fstat(descriptor))
+        identity = file_identity(os.fstat(descriptor))
     finally:
         os.close(descriptor)
     return SpooledFile(path, identity[2], owned=False, identity=identity)
@@ -175,7 +175,7 @@ class _DiskWriter:
             self._store(self._tap.finish())
             try:
                 os.fsync(self._file)
-                identity = identity_of(os.fstat(self._file))
+                identity = file_identity(os.fstat(self._file))
                 self._part.rename(self._done)
                 _sync_directory(self._done.parent)
             except FileNotFoundError as error:  # this replica was taken for dead, and another one has swept
@@ -237,7 +237,7 @@ class _DiskWriter:
         return Internal(f"the spool cannot be written: {error.strerror}")
 
 
-async def pumped(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
+async def write_in_batches(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
     """Collect one batch while the one before it is written in a thread."""
     loop = asyncio.get_running_loop()
     flying: asyncio.Future[None] = loop.create_future()

@@ -22,7 +22,7 @@ import structlog
 
 from app.errors import Internal, InvalidSettings, SourceChanged, SourceUnreadable, TarmacError, Unavailable
 from app.spool import OpenFile, Spool, SpooledFile, StreamFilter
-from app.spool.disk import pumped
+from app.spool.disk import write_in_batches
 from app.spool.verified_file import CHANGED, check_range
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class S3Spool:
     ) -> SpooledFile:
         writing = _S3Writer(self._store, name, tap, self._object_bytes)
         try:
-            await pumped(chunks, writing.write)
+            await write_in_batches(chunks, writing.write)
             file = await asyncio.to_thread(writing.complete)
             writing.keep()
         finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 from app.errors import Internal, SourceChanged, SpoolFull
 from app.spool import SpooledFile
 from app.spool.partial_file import PartialFile
-from app.spool.verified_file import VerifiedFile, identity_of, open_regular
+from app.spool.verified_file import VerifiedFile, file_identity, open_regular
 
 MAX_STATE_BYTES = 1 << 20  # of ID.json: a header of 32 KiB and what we add to it
 SYNC_BYTES = 64 << 20  # written back as we go, so that the sync before an answer has little left to do
@@ -102,7 +102,7 @@ class UploadFiles:
 
     def open(self, name: str) -> VerifiedFile:
         descriptor = os.open(self._place(name, _PART), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        return VerifiedFile(descriptor, identity_of(os.fstat(descriptor)), same_device=True)
+        return VerifiedFile(descriptor, file_identity(os.fstat(descriptor)), same_device=True)
 
     def peek(self, name: str) -> PartialFile:
         """What has come of it. Raises SourceChanged where there is no such upload any more."""
@@ -236,7 +236,7 @@ def _mtime(place: Path) -> float:
 
 
 def _spooled(place: Path, *, owned: bool) -> SpooledFile:
-    identity = identity_of(place.stat())
+    identity = file_identity(place.stat())
     return SpooledFile(str(place), identity[2], owned=owned, identity=identity)
 
 

@@ -23,7 +23,7 @@ _GONE = frozenset(
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def identity_of(status: os.stat_result) -> Identity:
+def file_identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -112,7 +112,7 @@ class VerifiedFile:
         self._shared.close()
 
     def _compare(self, descriptor: int) -> None:
-        found = identity_of(os.fstat(descriptor))
+        found = file_identity(os.fstat(descriptor))
         if found[self._first :] != self._expected[self._first :]:
             raise SourceChanged(CHANGED)
 

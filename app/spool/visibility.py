@@ -7,11 +7,11 @@ import os
 from app.spool import SpooledFile
 
 
-def is_visible(file: SpooledFile) -> bool:
+def is_accessible_here(file: SpooledFile) -> bool:
     """By device, inode, size and time, as it is opened; a directory by its device and inode, its content is compared
     when it is opened. Blocks."""
     if file.parts:
-        return all(is_visible(part) for part in file.parts)
+        return all(is_accessible_here(part) for part in file.parts)
     try:
         status = os.stat(file.path)
     except OSError:

@@ -11,7 +11,7 @@ import structlog
 _NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
-def set_up_logs(*, pretty: bool) -> None:
+def configure_logging(*, pretty: bool) -> None:
     """structlog for everybody, the standard library's loggers included: JSON lines, or colours for a person."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -44,4 +44,4 @@ def set_up_logs(*, pretty: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-__all__ = ["set_up_logs"]
+__all__ = ["configure_logging"]

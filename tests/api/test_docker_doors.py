@@ -16,7 +16,7 @@ import pytest
 from app import __version__
 from app.api import RegistryView
 from app.api.routes import docker_engine as docker_doors
-from app.api.routes.docker_engine_stream import end_lines, progress_lines
+from app.api.routes.docker_engine_stream import final_lines, progress_lines
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobState
 from app.jobs.model import JobImage
@@ -212,11 +212,11 @@ def test_a_job_that_waits_or_failed_in_part_is_told() -> None:
         JobImage("x.tar", ("a:1",), ("r/a:1",), state=ImageState.PUSHED),
         JobImage("x.tar", ("b:1",), ("r/b:1",), state=ImageState.FAILED, problem=problem),
     )
-    loaded, error = map(json.loads, end_lines(replace(waiting, problem=None, images=images)))
+    loaded, error = map(json.loads, final_lines(replace(waiting, problem=None, images=images)))
     assert loaded == {"stream": "Loaded image: a:1\n"}
     assert error["errorDetail"] == {"message": error["error"]}
     assert "nobody answers [registry_unreachable;" in error["error"]
-    (cancelled,) = map(json.loads, end_lines(replace(waiting, state=JobState.CANCELLED, problem=None)))
+    (cancelled,) = map(json.loads, final_lines(replace(waiting, state=JobState.CANCELLED, problem=None)))
     assert "cancelled" in cancelled["status"]
 
 
@@ -224,7 +224,7 @@ def test_what_was_skipped_is_not_told_to_be_loaded() -> None:
     names = {ImageState.PUSHED: "a:1", ImageState.ALREADY_PRESENT: "b:1", ImageState.SKIPPED: "c:1"}
     images = tuple(JobImage("x.tar", (name,), (f"r/{name}",), state=state) for state, name in names.items())
     lines = [
-        json.loads(each) for each in end_lines(replace(Job.new(JobState.SUCCEEDED, datetime.now(UTC)), images=images))
+        json.loads(each) for each in final_lines(replace(Job.new(JobState.SUCCEEDED, datetime.now(UTC)), images=images))
     ]
     assert [each["stream"] for each in lines if "stream" in each] == ["Loaded image: a:1\n", "Loaded image: b:1\n"]
     assert [each["id"] for each in lines if "id" in each] == ["c:1"]

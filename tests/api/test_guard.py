@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.middleware.limits import MAX_HEAD_BYTES, MAX_HEADERS, LongRequest, RequestLimitsMiddleware, fault_of
+from app.api.middleware.limits import MAX_HEAD_BYTES, MAX_HEADERS, LongRequest, RequestLimitsMiddleware, head_error
 from app.errors import UploadIncomplete
 
 HOST = (b"host", b"tarmac.test:8080")
@@ -68,7 +68,7 @@ async def test_a_head_that_is_not_well_formed_is_refused(headers: list[tuple[byt
 
 @pytest.mark.parametrize("host", [b"localhost", b"127.0.0.1:8080", b"[::1]:8080", b"a-b.example.com", b"tarmac_1"])
 async def test_a_plain_head_goes_on(host: bytes) -> None:
-    assert fault_of({"headers": [(b"host", host), (b"content-length", b"1")]}) is None
+    assert head_error({"headers": [(b"host", host), (b"content-length", b"1")]}) is None
     reached: list[Scope] = []
     assert await asked([(b"host", host)], reached) == (0, {})
     assert len(reached) == 1

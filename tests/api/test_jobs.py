@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from app.api.context import ApiContext
 from app.api.routes import jobs
-from app.api.routes.jobs import job_events, wait_or_leave
+from app.api.routes.jobs import job_events, wait_while_connected
 from app.jobs import Job
 from tests.api.conftest import APP, Served
 
@@ -191,6 +191,6 @@ async def test_who_waits_and_goes_away_is_waited_for_no_longer(served: Served) -
 
     request = Request({"type": "http"}, receive)
     present: Job = await context_of(served).service.get(job["id"])
-    assert (await wait_or_leave(request, context_of(served), (present, 3600.0))).id == job["id"]
+    assert (await wait_while_connected(request, context_of(served), (present, 3600.0))).id == job["id"]
     go_on.set()
     await task

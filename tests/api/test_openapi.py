@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.api.middleware.error_format import dialect_of
-from app.api.problems import statuses
+from app.api.middleware.error_format import error_format_of
+from app.api.problems import status_by_code
 from app.api.requests.options import OPTIONS
 from app.main import openapi_document
 from tests.api.conftest import APP, Served
@@ -85,13 +85,15 @@ def test_every_option_stands_in_the_query_the_form_and_the_json_body(document: d
 
 
 def test_every_error_code_is_listed(document: dict[str, Any]) -> None:
-    assert document["components"]["schemas"]["ProblemDocument"]["properties"]["code"]["enum"] == sorted(statuses())
+    assert document["components"]["schemas"]["ProblemDocument"]["properties"]["code"]["enum"] == sorted(
+        status_by_code()
+    )
 
 
 def test_every_operation_of_ours_answers_errors_with_problem_documents(document: dict[str, Any]) -> None:
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            if dialect_of(path) is not None:
+            if error_format_of(path) is not None:
                 continue
             assert "default" in operation["responses"], (path, method)
             for status, answer in operation["responses"].items():

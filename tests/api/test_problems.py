@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from app import errors
-from app.api.problems import describe, leaves, problem_response, status_of, statuses
+from app.api.problems import error_classes, problem_document, problem_response, status_by_code, status_of
 from app.errors import Internal, InvalidRequest, Problem, RegistryUnreachable, SpoolFull, TarmacError
 from tests.api.conftest import Served, serving
 
@@ -17,9 +17,9 @@ def test_every_error_of_the_tree_has_a_status() -> None:
     classes = [each for each in vars(errors).values() if isinstance(each, type) and "code" in vars(each)]
     for leaf in classes:
         if issubclass(leaf, TarmacError) and leaf is not TarmacError and isinstance(vars(leaf)["code"], str):
-            assert leaf.code in statuses()
+            assert leaf.code in status_by_code()
             assert 400 <= status_of(leaf) < 600
-    assert {leaf.code for leaf in leaves()} == set(statuses())
+    assert {leaf.code for leaf in error_classes()} == set(status_by_code())
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,11 @@ def test_every_error_of_the_tree_has_a_status() -> None:
     ],
 )
 def test_the_statuses_of_the_contract(code: str, status: int) -> None:
-    assert statuses()[code] == status
+    assert status_by_code()[code] == status
 
 
 def test_a_problem_is_an_object_of_rfc_9457_with_a_code() -> None:
-    document = describe(RegistryUnreachable("registry.local: refused").problem)
+    document = problem_document(RegistryUnreachable("registry.local: refused").problem)
     assert document == {
         "type": "urn:tarmac:problem:registry_unreachable",
         "title": "The registry cannot be reached",
@@ -59,7 +59,7 @@ def test_a_problem_is_an_object_of_rfc_9457_with_a_code() -> None:
 
 
 def test_a_stored_code_that_is_no_longer_known_is_shown_all_the_same() -> None:
-    document = describe(Problem("of_old", "title", "x" * 10_000, errors.ErrorOrigin.SERVICE))
+    document = problem_document(Problem("of_old", "title", "x" * 10_000, errors.ErrorOrigin.SERVICE))
     assert document["status"] == 500
     assert len(document["detail"]) == errors.MAX_DETAIL
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api.routes import distribution as pull
-from app.api.routes.distribution import serve_pulls
+from app.api.routes.distribution import add_distribution_routes
 from app.errors import RegistryFault
 from app.oci import Digest
 from app.registry.oci_layout.registry import LayoutRegistry
@@ -42,7 +42,7 @@ async def layout(tmp_path: Path) -> LayoutRegistry:
 @pytest.fixture
 async def client(layout: LayoutRegistry) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI(docs_url=None, redoc_url=None)
-    serve_pulls(app, layout)
+    add_distribution_routes(app, layout)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://registry") as client:
         yield client
 
@@ -373,7 +373,7 @@ async def test_a_repository_may_be_called_as_an_endpoint_is(
 
 def test_the_document_shows_the_pulls_and_not_the_refusals(tmp_path: Path) -> None:
     app = FastAPI()
-    serve_pulls(app, LayoutRegistry(tmp_path / "layout"))
+    add_distribution_routes(app, LayoutRegistry(tmp_path / "layout"))
     paths = app.openapi()["paths"]
     assert set(paths) == {
         "/v2/",

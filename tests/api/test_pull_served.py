@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from app.api.routes.distribution import serve_pulls
+from app.api.routes.distribution import add_distribution_routes
 from app.oci import Digest
 from app.registry.oci_layout.registry import LayoutRegistry
 from tests.registry_layout.landing import land
@@ -35,7 +35,7 @@ START_SECONDS = 20
 def served(layout: LayoutRegistry) -> Iterator[tuple[str, int]]:
     """Host and port of a server in a thread of its own."""
     app = FastAPI()
-    serve_pulls(app, layout)
+    add_distribution_routes(app, layout)
     started = threading.Event()
 
     class Server(uvicorn.Server):

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.job_response import waited
+from app.api.job_response import waited_response
 from app.api.routes.push import MAX_NAME, display_name
 from app.errors import DigestMismatch, Interrupted, MissingTag, RegistryUnreachable, TarmacError
 from app.jobs import Job, JobState, utc_now
@@ -350,7 +350,7 @@ async def test_a_job_that_fails_while_its_client_waits_is_a_problem_with_the_job
 def test_whose_fault_it_was_tells_the_status_of_a_waited_failure(error: TarmacError | None, status: int) -> None:
     state = JobState.CANCELLED if error is None else JobState.FAILED
     job = Job.new(JobState.QUEUED, utc_now()).but(state=state, problem=error and error.problem)
-    answer = waited(job)
+    answer = waited_response(job)
     assert answer.status_code == status
     assert json.loads(bytes(answer.body))["job"]["id"] == job.id
 

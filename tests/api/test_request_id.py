@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from app.telemetry.logging import set_up_logs
+from app.telemetry.logging import configure_logging
 from tests.api.conftest import APP, Served
 
 MADE = re.compile(r"[0-9a-f]{32}")
@@ -20,7 +20,7 @@ MADE = re.compile(r"[0-9a-f]{32}")
 def logs() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    set_up_logs(pretty=False)
+    configure_logging(pretty=False)
     yield
     structlog.reset_defaults()
     root.handlers = handlers

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.archive import Archive, DockerImage, keep_originals, pick_images, pick_platforms
+from app.archive import Archive, DockerImage, keep_original_manifests, pick_images, pick_platforms
 from app.errors import InvalidRequest
 from app.oci import Descriptor, Digest, Manifest, Platform
 from tests.support import archives
@@ -281,7 +281,7 @@ def test_originals_are_kept_where_there_are_any() -> None:
     node = oci_image(sample, compression="none")
     archive = opened(oci_layout([entry(node, ref="a/b:1"), entry(WHOLE)], hybrid=[sample]))
     assert isinstance(archive.images[0].root, DockerImage)
-    first, second = keep_originals(archive).images
+    first, second = keep_original_manifests(archive).images
     assert isinstance(first.root, Descriptor)
     assert str(first.root.digest) == node.digest
     assert first.original is None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.archive.split import HEAD_BYTES, TAIL_BYTES, FileEnds, PartName, begin_series, begins_anew
+from app.archive.split import HEAD_BYTES, TAIL_BYTES, FileEnds, PartName, start_series, starts_new_archive
 from app.errors import MalformedArchive, MissingContent
 from tests.support.archives import Member, tar, wrap
 
@@ -96,24 +96,24 @@ def test_numbers_go_on_in_their_own_spelling() -> None:
 
 
 def test_an_archive_after_a_whole_one_is_its_own() -> None:
-    assert begins_anew(ends(TAR), ends(TAR), ends(TAR), PART)
-    assert begins_anew(ends(TAR), ends(TAR), ends(wrap(TAR, "gzip")), PART)
-    assert begins_anew(ends(wrap(TAR, "zstd")), ends(b"anything"), ends(wrap(TAR, "zstd")), PART)
+    assert starts_new_archive(ends(TAR), ends(TAR), ends(TAR), PART)
+    assert starts_new_archive(ends(TAR), ends(TAR), ends(wrap(TAR, "gzip")), PART)
+    assert starts_new_archive(ends(wrap(TAR, "zstd")), ends(b"anything"), ends(wrap(TAR, "zstd")), PART)
 
 
 def test_what_only_looks_like_a_start_within_a_tar_is_a_part() -> None:
     cut = TAR[:-TAIL_BYTES]
-    assert not begins_anew(ends(cut[:2048]), ends(cut[:2048]), ends(TAR), PART)
-    assert not begins_anew(ends(TAR), ends(b"short"), ends(TAR), PART)
-    assert not begins_anew(ends(TAR), ends(TAR), ends(b"the rest"), PART)
-    assert not begins_anew(ends(TAR), ends(TAR), ends(bytes(512)), PART)
+    assert not starts_new_archive(ends(cut[:2048]), ends(cut[:2048]), ends(TAR), PART)
+    assert not starts_new_archive(ends(TAR), ends(b"short"), ends(TAR), PART)
+    assert not starts_new_archive(ends(TAR), ends(TAR), ends(b"the rest"), PART)
+    assert not starts_new_archive(ends(TAR), ends(TAR), ends(bytes(512)), PART)
 
 
 def test_archives_that_are_only_numbered_stay_alone() -> None:
     cut = TAR[:-TAIL_BYTES]
     assert name("app-2.tar").is_ambiguous
-    assert begins_anew(ends(cut), ends(cut), ends(TAR), name("app-2.tar"))
-    assert not begins_anew(ends(cut), ends(cut), ends(b"the rest"), name("app-2.tar"))
+    assert starts_new_archive(ends(cut), ends(cut), ends(TAR), name("app-2.tar"))
+    assert not starts_new_archive(ends(cut), ends(cut), ends(b"the rest"), name("app-2.tar"))
     assert not any(name(text).is_ambiguous for text in ("x.tar.001", "x.taraa", "x.tar.0000.chunk", "x.part1"))
 
 
@@ -122,7 +122,7 @@ def described(**members: object) -> bytes:
 
 
 def test_zarf_describes_its_parts_in_the_first_one() -> None:
-    series = begin_series(name("x.part000"), ends(described()))
+    series = start_series(name("x.part000"), ends(described()))
     assert series.described
     series = series.follow(name("x.part001"))
     with pytest.raises(MissingContent, match=r"part 'x\.part002' .* is missing"):
@@ -137,20 +137,20 @@ def test_zarf_describes_its_parts_in_the_first_one() -> None:
 def test_any_other_first_part_is_content(content: bytes) -> None:
     if content == b"{":
         with pytest.raises(MalformedArchive):
-            begin_series(name("x.part000"), ends(content))
+            start_series(name("x.part000"), ends(content))
     else:
-        assert not begin_series(name("x.part000"), ends(content)).described
-    assert not begin_series(name("x.part001"), ends(content)).described
+        assert not start_series(name("x.part000"), ends(content)).described
+    assert not start_series(name("x.part001"), ends(content)).described
 
 
 @pytest.mark.parametrize("members", [{"Count": 0}, {"Count": "2"}, {"Bytes": -1}, {"Bytes": True}])
 def test_a_description_that_cannot_be_is_refused(members: dict[str, object]) -> None:
     with pytest.raises(MalformedArchive, match="a count of its parts"):
-        begin_series(name("x.part000"), ends(described(**members)))
+        start_series(name("x.part000"), ends(described(**members)))
 
 
 def test_a_gap_names_the_part_that_is_missing() -> None:
-    series = begin_series(name("x.tar.000"), ends(TAR))
+    series = start_series(name("x.tar.000"), ends(TAR))
     with pytest.raises(MissingContent, match=r"'x\.tar\.001' of the split archive 'x\.tar' .* before 'x\.tar\.002'"):
         series.follow(name("x.tar.002"))
     series.end(123)

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.jobs import Job, JobRuntime, JobState, JobTracker
-from app.jobs.lifecycle import recover
+from app.jobs.lifecycle import recover_jobs
 from app.jobs.model import ArchiveSource, JobArchive, JobImage, plain_problem
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.store import JobQuery, key_of
@@ -86,7 +86,7 @@ async def _start(url: str, folder: Path) -> float:
     began = time.perf_counter()
     store = await SqlJobStore.open(url)
     workshop = JobRuntime(JobTracker(store), DiskSpool(folder / "spool"), LocalJobQueue(4), {})
-    for job in await recover(workshop):
+    for job in await recover_jobs(workshop):
         await workshop.queue.put(job.id, job.turn)
     taken = time.perf_counter() - began
     await store.close()

@@ -10,8 +10,8 @@ import pytest
 
 from app.archive import Compression
 from app.archive.sizes import size_of
-from app.cli.display import Display, display_on, lines_of_image, summary_of
-from app.cli.live_display import words_of
+from app.cli.display import Display, image_lines, make_display, summarize
+from app.cli.live_display import format_progress
 from app.errors import DigestMismatch
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.push import ImageState, Progress
@@ -62,12 +62,12 @@ EXPECTED = [
 
 def test_an_image_that_is_called_nothing_is_shown_as_that() -> None:
     nameless = replace(IMAGE, names=(), destinations=(), digest=None, state=ImageState.FAILED)
-    assert list(lines_of_image(nameless)) == ["failed          (no name)"]
+    assert list(image_lines(nameless)) == ["failed          (no name)"]
 
 
 def test_a_log_has_every_thing_once_and_in_order() -> None:
     stream = io.StringIO()
-    with display_on(stream) as display:
+    with make_display(stream) as display:
         failing(display)
     assert stream.getvalue().splitlines() == EXPECTED
 
@@ -76,7 +76,7 @@ def test_a_terminal_has_the_same_lines_above_a_bar(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Terminal()
-    with display_on(stream) as display:
+    with make_display(stream) as display:
         failing(display)
     shown = stream.getvalue()
     positions = [shown.index(line) for line in EXPECTED]
@@ -87,7 +87,7 @@ def test_a_terminal_has_the_same_lines_above_a_bar(monkeypatch: pytest.MonkeyPat
 def test_a_name_in_brackets_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     stream = Terminal()
-    with display_on(stream) as display:
+    with make_display(stream) as display:
         display.received("[bold]x[/nothing].tar", 1, 2)
         display.job(replace(RUNNING, archives=(replace(ARCHIVE, name="[bold]x[/nothing].tar"),)))
     assert "[bold]x[/nothing].tar" in stream.getvalue()
@@ -109,12 +109,12 @@ def test_the_bar_tells_rate_and_rest(seconds: int | None, words: str) -> None:
     progress = Progress(
         bytes_total=3_000, bytes_done=1_200, percent=40.0, bytes_per_second=210_000, eta_seconds=seconds
     )
-    told = words_of(progress)
+    told = format_progress(progress)
     assert told.startswith("40 % · 1.2 kB of 3.0 kB · 210.0 kB/s")
     assert words in told
 
 
 def test_the_summary_counts_images_by_what_became_of_them() -> None:
     job = changed(RUNNING, 0, replace(IMAGE, state=ImageState.PUSHED))
-    assert summary_of(job, 1.25).startswith("1 pending, 1 pushed (0 B sent, 0 of 0 blobs were there) in 1.2 s")
-    assert summary_of(replace(job, images=()), 0).startswith("no images")
+    assert summarize(job, 1.25).startswith("1 pending, 1 pushed (0 B sent, 0 of 0 blobs were there) in 1.2 s")
+    assert summarize(replace(job, images=()), 0).startswith("no images")

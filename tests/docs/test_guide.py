@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api.problems import describe, statuses
+from app.api.problems import problem_document, status_by_code
 from app.api.web.api_docs import docs_router
 from app.api.web.guide import guide_router, render
 from app.docs import INDEX, MAX_HITS, Page, anchor_of, find, pages
@@ -127,9 +127,9 @@ def test_the_row_of_a_name_has_an_anchor() -> None:
     assert Page("a", "A", text).anchors() == {"", "busy"}
 
 
-@pytest.mark.parametrize("code", sorted(statuses()))
+@pytest.mark.parametrize("code", sorted(status_by_code()))
 def test_the_help_of_every_problem_leads_to_its_row(code: str) -> None:
-    path, _, anchor = describe(Problem(code, "", "", ErrorOrigin.SERVICE))["help"].partition("#")
+    path, _, anchor = problem_document(Problem(code, "", "", ErrorOrigin.SERVICE))["help"].partition("#")
     assert anchor == code
     assert f'<tr id="{anchor}">' in render(pages()[path.removeprefix("/docs/guide/")])
 

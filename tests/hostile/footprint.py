@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from app.server.memory import bound_heap
+from app.server.memory import tune_memory
 from tests.hostile.landing import Landed, land
 from tests.hostile.samples import DOCKER, OCI
 from tests.hostile.wrappings import KINDS
@@ -63,7 +63,7 @@ def measured(path: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    bound_heap()
+    tune_memory()
     for warm in (DOCKER, OCI, *(wrap(DOCKER, kind) for kind in KINDS)):
         asyncio.run(land(warm))
     for line in sys.stdin:

@@ -18,7 +18,7 @@ from app.jobs import (
     JobService,
     JobState,
     JobTracker,
-    at_work,
+    run_job_service,
 )
 from app.jobs.outage import FAIL_AT_ONCE, RetrySchedule
 from app.jobs.queue.local import LocalJobQueue
@@ -96,7 +96,7 @@ class Bench:
 
     @asynccontextmanager
     async def service(self) -> AsyncIterator[JobService]:
-        async with at_work(self.workshop(), keep=self.keep, grace_seconds=self.grace) as service:
+        async with run_job_service(self.workshop(), keep=self.keep, grace_seconds=self.grace) as service:
             yield service
 
     def spooled(self) -> list[str]:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import Unavailable
-from app.jobs import Job, JobService, at_work
+from app.jobs import Job, JobService, run_job_service
 from app.jobs.lifecycle import delete_older
 from app.jobs.retention.service_age import LONGEST_GAP, AgeRecord, Reckoning
 from app.jobs.runner import Runner
-from app.jobs.serialization import from_members, to_members
+from app.jobs.serialization import dump_job, load_job
 from app.jobs.store.age import SqlServiceAge
 from app.jobs.store.sql import SqlJobStore
 from app.jobs.tracking.tracker import JobTracker
@@ -141,10 +141,10 @@ async def test_a_station_that_was_off_for_long_counts_a_day_of_it(station: Stati
 async def test_what_had_ended_before_the_age_was_known_is_kept_from_then_on(station: Station) -> None:
     await station.start()
     job = await station.fail_a_job()
-    members = to_members(job)
+    members = dump_job(job)
     del members["ended_age"]
-    assert from_members(members).ended_age == 0.0
-    await station.store.save(from_members(members | {"revision": job.revision + 1}))
+    assert load_job(members).ended_age == 0.0
+    await station.store.save(load_job(members | {"revision": job.revision + 1}))
     station.now += YEAR
     assert await station.run(DAY) == 0
     assert await station.run(KEEP) == 1
@@ -184,14 +184,14 @@ async def test_what_has_passed_is_stored_when_the_service_stops(station: Station
     for run in range(3):
         age = SqlServiceAge(station.store, lambda: NOW, lambda: station.seconds)
         workshop = replace(station.bench.workshop(), ledger=JobTracker(station.store, age=age))
-        async with at_work(workshop, keep=KEEP):
+        async with run_job_service(workshop, keep=KEEP):
             assert age.now() == run * 100
             station.seconds += 100
 
 
 async def test_a_service_at_work_deletes_in_time_what_is_kept_for_a_moment(bench: Bench) -> None:
     workshop = replace(bench.workshop(), ledger=JobTracker(bench.store))
-    async with at_work(workshop, keep=timedelta(microseconds=1)) as service:
+    async with run_job_service(workshop, keep=timedelta(microseconds=1)) as service:
         await ended(service, await upload(service))
         while (await service.page())[0]:
             await asyncio.sleep(0)

@@ -11,13 +11,13 @@ import pytest
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobService, JobState
 from app.jobs.audit import audit_members
-from app.jobs.lifecycle import recover, see_newest
+from app.jobs.lifecycle import recover_jobs, see_newest
 from app.jobs.outage import RetrySchedule
 from app.jobs.queue import LONGEST_DELAY, QueueSchedule
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.runner import Runner
 from app.jobs.runtime import JobRuntime
-from app.jobs.serialization import from_members, to_members
+from app.jobs.serialization import dump_job, load_job
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import REQUEST, Bench, ended, upload
 from tests.jobs.test_queue import Work, turns
@@ -152,15 +152,15 @@ async def test_a_retry_by_hand_after_the_patience_has_ended_has_all_of_it_anew(b
 async def test_what_was_waited_is_known_after_a_restart(bench: Bench) -> None:
     workshop = patient(bench)
     job = await paused(bench, JobService(workshop), workshop)
-    (found,) = await recover(patient(bench))
+    (found,) = await recover_jobs(patient(bench))
     assert found.waited == job.waited == timedelta(seconds=5)
 
 
 def test_a_row_that_does_not_say_what_was_waited_has_waited_for_nothing() -> None:
-    members = to_members(Job.new(JobState.QUEUED, NOW).but(paused_at=NOW, waited=DAY))
-    assert from_members(members).waited == DAY
+    members = dump_job(Job.new(JobState.QUEUED, NOW).but(paused_at=NOW, waited=DAY))
+    assert load_job(members).waited == DAY
     del members["waited"]
-    assert from_members(members).waited == timedelta(0)
+    assert load_job(members).waited == timedelta(0)
 
 
 async def sent(bench: Bench, service: JobService, text: str) -> tuple[Job, str]:
@@ -185,7 +185,7 @@ async def test_what_is_sent_after_the_clock_was_put_right_has_the_last_word(
     if is_restarted:
         workshop = bench.workshop()
         await see_newest(workshop, 10)
-        await recover(workshop)
+        await recover_jobs(workshop)
     newer, digest = await sent(bench, JobService(workshop), "newer")
     for job in (older, newer) if runs == "in order" else (newer, older):
         await Runner(workshop).run(job.id)
@@ -205,7 +205,7 @@ async def test_a_newer_job_that_landed_before_a_restart_is_not_written_over_by_o
     await Runner(workshop).run(newer.id)
     restarted = bench.workshop()
     await see_newest(restarted, 10)
-    await recover(restarted)
+    await recover_jobs(restarted)
     await Runner(restarted).run(older.id)
     assert str(bench.registry.tags["team/app", "1"]) == digest
 

@@ -21,7 +21,7 @@ from app.archive.model import Extent
 from app.archive.tar.index import Member, MemberKind
 from app.auth.model import Caller, Role, Submitter
 from app.errors import Conflict, Forbidden, RegistryUnreachable, SourceChanged, TarmacError, UploadIncomplete
-from app.jobs import Job, JobRequest, JobService, JobState, at_work
+from app.jobs import Job, JobRequest, JobService, JobState, run_job_service
 from app.jobs.authorization import AuthorizedJobs
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.uploads.early_pushes import EarlyPushes, PartialArchive
@@ -79,7 +79,7 @@ async def at_work_early(
     lanes = lanes or PushResources(memory=SqliteBlobInfoCache(bench.root / "layers.sqlite"))
     workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
     workshop = replace(workshop, early=EarlyPushes(lanes, workshop.ledger))
-    async with at_work(workshop, keep=timedelta(days=1)) as service:
+    async with run_job_service(workshop, keep=timedelta(days=1)) as service:
         yield service
 
 
@@ -774,7 +774,7 @@ async def test_an_upload_that_is_cancelled_at_its_first_byte_sends_nothing(
 
     loop, lanes = asyncio.get_running_loop(), PushResources()
     workshop = replace(workshop, spool=Cancelling(bench.root / "spool"), lanes=lanes, early=EarlyPushes(lanes))
-    async with at_work(workshop, keep=timedelta(days=1)) as service:
+    async with run_job_service(workshop, keep=timedelta(days=1)) as service:
         with pytest.raises(Conflict):
             await pushed(service, at_once(LAYOUT))
     assert not registry.calls

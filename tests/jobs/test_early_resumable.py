@@ -14,7 +14,7 @@ import pytest
 
 from app.archive import DEFAULT_LIMITS
 from app.errors import UploadIncomplete
-from app.jobs import Job, JobRequest, JobRuntime, JobService, JobState, at_work
+from app.jobs import Job, JobRequest, JobRuntime, JobService, JobState, run_job_service
 from app.jobs.resumable import (
     LIFETIME,
     AppendRequest,
@@ -60,7 +60,7 @@ async def at_work_early(
     files = UploadFiles(bench.root / "uploads", bench.root / "spool")
     uploads = await UploadTable.load(files, DEFAULT_LIMITS)
     async with (
-        at_work(workshop, keep=timedelta(days=1), arriving=uploads.jobs) as service,
+        run_job_service(workshop, keep=timedelta(days=1), arriving=uploads.jobs) as service,
         resumable_uploads_of(workshop, service, uploads) as resumable,
     ):
         yield service, resumable

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.display import summary_of
+from app.cli.display import summarize
 from app.errors import RegistryDenied, RegistryUnreachable
 from app.jobs import Job, JobRequest, JobRuntime, JobService, JobState
 from app.jobs.outage import RetrySchedule
@@ -66,7 +66,7 @@ async def test_each_kind_of_outcome_has_a_count_of_its_own(bench: Bench) -> None
     told = metrics.render({}).decode()
     for state, count in (("pushed", 2), ("already_present", 1), ("skipped", 1), ("failed", 1)):
         assert f'tarmac_ended_images_total{{state="{state}"}} {count}.0' in told
-    summary = summary_of(job, 1.0)
+    summary = summarize(job, 1.0)
     assert all(words in summary for words in ("2 pushed", "1 already present", "1 skipped", "1 failed"))
 
 
@@ -83,7 +83,7 @@ async def test_what_is_all_skipped_has_not_landed(bench: Bench) -> None:
         job = await ended(service, await upload(service, of("a", "b"), SKIP))
     assert job.state is JobState.SUCCEEDED
     check(job, skipped=2)
-    assert "pushed" not in summary_of(job, 1.0)
+    assert "pushed" not in summarize(job, 1.0)
 
 
 async def test_a_dry_run_counts_what_it_found_and_nothing_as_pushed(bench: Bench) -> None:

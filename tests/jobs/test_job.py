@@ -15,7 +15,7 @@ from app.archive import Compression
 from app.errors import Conflict, InvalidRequest, Problem, RegistryDenied
 from app.jobs import TRANSITIONS, ArchiveSource, Job, JobArchive, JobImage, JobRequest, JobState, utc_now
 from app.jobs.request import parse_label
-from app.jobs.serialization import from_members, to_members
+from app.jobs.serialization import dump_job, load_job
 from app.jobs.sources.server_archives import unique_name
 from app.oci import Digest
 from app.push import ImageState, Progress, PushOptions
@@ -178,7 +178,7 @@ def test_the_api_may_describe_problems_in_its_own_way() -> None:
 def test_what_is_under_way_is_told_of_a_job_that_runs_alone() -> None:
     blob = BlobProgress("team/app", f"sha256:{'0' * 64}", 1, 2)
     running = replace(Job("1", JobState.RUNNING, NOON), progress=Progress(blobs_under_way=(blob,)))
-    assert from_members(json.loads(json.dumps(to_members(running)))) == running
+    assert load_job(json.loads(json.dumps(dump_job(running)))) == running
     assert running.document()["blobs_under_way"] == [
         {"repository": "team/app", "digest": f"sha256:{'0' * 64}", "bytes_done": 1, "bytes_total": 2}
     ]
@@ -188,14 +188,14 @@ def test_what_is_under_way_is_told_of_a_job_that_runs_alone() -> None:
 
 def test_a_row_of_an_earlier_release_is_read_with_defaults() -> None:
     members = {"id": "1", "state": "queued", "created_at": NOON.isoformat()}
-    assert from_members(members) == Job("1", JobState.QUEUED, NOON)
+    assert load_job(members) == Job("1", JobState.QUEUED, NOON)
 
 
 def test_a_row_of_a_later_release_is_read_without_what_is_not_known() -> None:
-    members = to_members(Job("1", JobState.QUEUED, NOON))
+    members = dump_job(Job("1", JobState.QUEUED, NOON))
     members["options"]["sign"] = True
     members["progress"]["mood"] = "good"
-    assert from_members(members | {"more": 1}) == Job("1", JobState.QUEUED, NOON)
+    assert load_job(members | {"more": 1}) == Job("1", JobState.QUEUED, NOON)
 
 
 # --- requests --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 from app.errors import RegistryUnreachable
 from app.jobs import Job, JobService, JobState
 from app.jobs.leases import AcceptanceClock, LocalTagLeases, TagsLeasedError
-from app.jobs.lifecycle import recover
+from app.jobs.lifecycle import recover_jobs
 from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
 from app.jobs.store.memory import MemoryJobStore
@@ -72,7 +72,7 @@ async def test_an_older_job_that_waited_for_its_registry_over_a_restart_is_overt
     newer = await upload(service, NEW_TAR, TAGGED)
     await Runner(workshop).run(newer.id)
     restarted = bench.workshop()
-    assert [job.id for job in await recover(restarted)] == [older.id]
+    assert [job.id for job in await recover_jobs(restarted)] == [older.id]
     await Runner(restarted).run(older.id)
     assert str(tag(bench)) == NEW.digest
 

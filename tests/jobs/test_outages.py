@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.api.job_response import waited
+from app.api.job_response import waited_response
 from app.errors import RegistryDenied, RegistryUnreachable
 from app.jobs import Job, JobService, JobState
-from app.jobs.lifecycle import recover
-from app.jobs.outage import FIRST_WAIT, LONGEST_WAIT, MOST_STARTS, RetrySchedule, taken_up
+from app.jobs.lifecycle import recover_jobs
+from app.jobs.outage import FIRST_WAIT, LONGEST_WAIT, MOST_STARTS, RetrySchedule, recover_running
 from app.jobs.runner import Runner
 from app.jobs.runtime import JobRuntime
 from app.push import ImageState, PushOptions
@@ -111,7 +111,7 @@ async def test_who_waits_for_an_answer_is_told_when_nothing_more_will_happen_in_
     await Runner(workshop).run(job.id)
     told = await service.wait(job.id, 0.5, for_answer=True)
     assert (told.state, told.problem and told.problem.code) == (JobState.QUEUED, "registry_unreachable")
-    answer = waited(told)
+    answer = waited_response(told)
     assert answer.status_code == 502
     assert json.loads(bytes(answer.body))["job"]["next_attempt_at"] is not None
 
@@ -124,7 +124,7 @@ async def test_a_job_that_waits_survives_a_restart_with_its_time(bench: Bench) -
     await Runner(workshop).run(job.id)
     paused = await service.get(job.id)
     restarted = patient(bench)
-    assert await recover(restarted) == (paused.brief(),)
+    assert await recover_jobs(restarted) == (paused.brief(),)
     assert restarted.paused.take("default") == {job.id}
 
 
@@ -160,7 +160,7 @@ def test_pauses_are_at_random_and_never_nothing() -> None:
 @pytest.mark.parametrize(("starts", "state"), [(1, JobState.QUEUED), (2, JobState.QUEUED), (3, JobState.FAILED)])
 def test_a_job_that_kills_the_process_is_set_aside(starts: int, state: JobState) -> None:
     assert MOST_STARTS == 3
-    taken = taken_up(replace(Job.new(JobState.RUNNING, NOW), starts=starts), NOW)
+    taken = recover_running(replace(Job.new(JobState.RUNNING, NOW), starts=starts), NOW)
     assert taken.state is state
     if state is JobState.FAILED:
         assert taken.problem is not None

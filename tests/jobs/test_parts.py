@@ -15,7 +15,7 @@ from app.errors import Conflict, MissingContent, PathNotFound
 from app.jobs import JobRequest, JobState
 from app.jobs.sources.split_files import join_parts
 from app.push import PushOptions
-from app.spool.disk import DiskSpool, adopted
+from app.spool.disk import DiskSpool, stat_server_file
 from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended, upload
 from tests.support.archives import entry, image, oci_image, oci_layout, sha256, tar, wrap
 from tests.support.storage_tree import tree
@@ -28,7 +28,7 @@ def joined(folder: Path, contents: dict[str, bytes], order: Sequence[str] = ()) 
     """Name, size and number of parts of what `contents` become."""
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    files = [adopted(str(folder / name)) for name in order or contents]
+    files = [stat_server_file(str(folder / name)) for name in order or contents]
     spool = DiskSpool(folder / "spool")
     return [(Path(file.path).name, file.size, len(file.parts)) for file in join_parts(files, spool.open)]
 
@@ -145,7 +145,7 @@ async def test_a_directory_changed_before_its_job_runs_is_told(bench: Bench) -> 
     workshop = bench.workshop()
     (file,) = workshop.roots.find([f"{bench.roots}/x"])
     (bench.roots / "x" / "more").write_bytes(b"")
-    assert adopted(file.path).identity != file.identity
+    assert stat_server_file(file.path).identity != file.identity
 
 
 def test_a_directory_of_files_is_no_archive(bench: Bench) -> None:

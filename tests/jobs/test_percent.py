@@ -14,10 +14,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from app.errors import Conflict, RegistryUnreachable, Unavailable
 from app.jobs import Job, JobState, JobTracker
-from app.jobs.outage import handed_back, paused, resumed, taken_up, waiting
-from app.jobs.serialization import from_members, to_members
+from app.jobs.outage import pause_for_outage, recover_running, requeue_on_shutdown, reset_failed_images, resumed
+from app.jobs.serialization import dump_job, load_job
 from app.jobs.store.memory import MemoryJobStore
-from app.push import BlobDone, BlobSent, Event, ImageChanged, ImageState, Outcome, PushPlan, begin, fold, received
+from app.push import (
+    BlobDone,
+    BlobSent,
+    Event,
+    ImageChanged,
+    ImageState,
+    Outcome,
+    PushPlan,
+    apply_event,
+    start_progress,
+    with_received,
+)
 from app.push.report.events import SentEarly
 from app.push.report.progress import ProgressTracker
 from tests.push.given import planned
@@ -47,7 +58,7 @@ class Rows(MemoryJobStore):
     async def save(self, job: Job, over: Job | None = None) -> bool:
         if self.is_away:
             raise Unavailable("no database")
-        return await super().save(from_members(json.loads(json.dumps(to_members(job)))), over)
+        return await super().save(load_job(json.loads(json.dumps(dump_job(job)))), over)
 
 
 class Silence:
@@ -99,7 +110,9 @@ class Life(RuleBasedStateMachine):
         if self.is_in(JobState.RECEIVING):
             self.bytes_received += size
             count = self.bytes_received
-            self.owner.show(self.job_id, lambda job: replace(job, progress=received(job.progress, count, expected)))
+            self.owner.show(
+                self.job_id, lambda job: replace(job, progress=with_received(job.progress, count, expected))
+            )
 
     @rule()
     def queue(self) -> None:
@@ -113,14 +126,14 @@ class Life(RuleBasedStateMachine):
         self.change(self.owner, lambda job: job.to(JobState.RUNNING, starts=1))
         if self.is_in(JobState.RUNNING):
             job = self.loop.run_until_complete(self.owner.newest(self.job_id))
-            self.meter = begin(job.progress, plan)
+            self.meter = start_progress(job.progress, plan)
             self.show()
 
     @rule(events=st.lists(EVENTS, max_size=5))
     def push(self, events: list[Event]) -> None:
         if self.meter is not None and self.is_in(JobState.RUNNING):
             for event in events:
-                self.meter = fold(self.meter, event)
+                self.meter = apply_event(self.meter, event)
                 self.show()
 
     def show(self) -> None:
@@ -140,12 +153,12 @@ class Life(RuleBasedStateMachine):
     def meet_an_outage(self) -> None:
         problem = RegistryUnreachable("no route").problem
         if self.is_in(JobState.RUNNING):
-            self.change(self.owner, lambda job: paused(job, problem, NOW, NOW - NOW))
+            self.change(self.owner, lambda job: pause_for_outage(job, problem, NOW, NOW - NOW))
 
     @rule()
     def stop_in_order(self) -> None:
         if self.is_in(JobState.RUNNING):
-            self.change(self.owner, handed_back)
+            self.change(self.owner, requeue_on_shutdown)
 
     @rule(succeeds=st.booleans())
     def end(self, succeeds: bool) -> None:
@@ -156,7 +169,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def retry(self) -> None:
         if self.is_in(JobState.FAILED):
-            again = {"attempt": self.row.attempt + 1, "images": waiting(self.row.images)}
+            again = {"attempt": self.row.attempt + 1, "images": reset_failed_images(self.row.images)}
             self.change(self.other if self.is_shared else self.owner, lambda job: job.to(JobState.QUEUED, **again))
         elif self.is_in(JobState.QUEUED):
             self.change(self.owner, lambda job: resumed(job, NOW))
@@ -168,7 +181,7 @@ class Life(RuleBasedStateMachine):
         self.store.is_away = False
         self.owner, self.other, self.meter = (self.other if self.is_shared else self.process()), self.process(), None
         if self.is_in(JobState.RUNNING):
-            self.change(self.owner, lambda job: taken_up(job, NOW))
+            self.change(self.owner, lambda job: recover_running(job, NOW))
         elif self.is_in(JobState.RECEIVING):
             self.owner.follow(self.row)
 
@@ -189,12 +202,12 @@ test_percent_never_falls = Life.TestCase
 @given(st.lists(st.lists(EVENTS, max_size=15), max_size=4), st.booleans())
 @settings(max_examples=50, deadline=None)
 def test_a_further_attempt_begins_where_the_last_one_came_to(attempts: list[list[Event]], uploaded: bool) -> None:
-    progress = received(Job.new(JobState.RUNNING, NOW).progress, 500 * uploaded, 1000)
+    progress = with_received(Job.new(JobState.RUNNING, NOW).progress, 500 * uploaded, 1000)
     for number, events in enumerate(attempts):
-        meter = begin(progress, PLANS[number % len(PLANS)])
+        meter = start_progress(progress, PLANS[number % len(PLANS)])
         assert meter.progress.percent >= progress.percent
         assert meter.progress.bytes_sent == progress.bytes_sent
         for event in events:
-            meter = fold(meter, event)
-        progress = from_members(to_members(replace(Job.new(JobState.RUNNING, NOW), progress=meter.progress))).progress
+            meter = apply_event(meter, event)
+        progress = load_job(dump_job(replace(Job.new(JobState.RUNNING, NOW), progress=meter.progress))).progress
         assert progress.percent == meter.progress.percent

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from app.errors import Conflict, MissingContent, SourceChanged, Unavailable
 from app.jobs import Job, JobState, JobTracker
-from app.jobs.lifecycle import _keep_alive, delete_older, recover
+from app.jobs.lifecycle import _keep_alive, delete_older, recover_jobs
 from app.jobs.preparation import OpenedArchives, PushPreparer
 from app.jobs.retention.sweeping import sweep_shared_spool
 from app.jobs.runner import Runner
@@ -54,7 +54,7 @@ async def test_queued_jobs_keep_their_order(bench: Bench) -> None:
     async with bench.service() as service:
         jobs = [await upload(service) for _ in range(4)]
         await bench.registry.waiting.wait()
-    assert [job.id for job in await recover(bench.workshop())] == [job.id for job in jobs]
+    assert [job.id for job in await recover_jobs(bench.workshop())] == [job.id for job in jobs]
 
 
 async def test_an_upload_that_was_cut_off_has_failed_and_left_nothing(bench: Bench) -> None:
@@ -106,7 +106,7 @@ async def test_beside_other_replicas_only_what_no_job_can_want_is_swept(bench: B
 async def test_many_jobs_are_taken_up_batch_by_batch(bench: Bench) -> None:
     for _ in range(401):
         await bench.store.add(Job.new(JobState.QUEUED, bench.clock()))
-    waiting = await recover(bench.workshop())
+    waiting = await recover_jobs(bench.workshop())
     newest = await bench.store.page(JobQuery(limit=500))
     assert [job.id for job in waiting] == [job.id for job in reversed(newest)]
     assert len(waiting) == 401
@@ -360,7 +360,7 @@ async def test_an_upload_whose_job_was_given_up_meanwhile_is_told_so_and_not_wha
     if is_cancelled:
         await other.cancel(begun.job.id)
     else:
-        await recover(bench.workshop())
+        await recover_jobs(bench.workshop())
     for file in (bench.root / "spool").iterdir():
         file.unlink()
     with pytest.raises(Conflict if is_cancelled else Unavailable, match=r"given up|cancelled"):

@@ -10,7 +10,7 @@ from app.jobs import Job, JobService, JobState
 from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
 from app.jobs.runtime import JobRuntime
-from app.jobs.serialization import from_members, to_members
+from app.jobs.serialization import dump_job, load_job
 from app.push import ImageState
 from tests.jobs.bench import TWO, Bench, upload
 
@@ -86,8 +86,8 @@ async def test_what_010_stored_of_an_outage_is_read_as_one(bench: Bench) -> None
     bench.registry.fail("push_blob", OUTAGE)
     job = await upload(service)
     await Runner(workshop).run(job.id)
-    row = to_members(await service.get(job.id))
+    row = dump_job(await service.get(job.id))
     problem = dict(row["problem"])
     assert problem.pop("outage") is True
-    read = from_members({**row, "problem": problem})
+    read = load_job({**row, "problem": problem})
     assert read.problem == OUTAGE.problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from app.jobs import JobState, at_work
+from app.jobs import JobState, run_job_service
 from app.jobs.store.memory import MemoryJobStore
 from tests.jobs.bench import Bench, ended, upload
 from tests.push.test_signatures import EC, OTHER, policy, simple, with_signature
@@ -15,7 +15,7 @@ async def test_what_is_signed_is_pushed_and_what_is_not_is_refused(tmp_path: Pat
     (tmp_path / "service").mkdir()
     bench = Bench(tmp_path / "service", MemoryJobStore())
     workshop = replace(bench.workshop(), signatures=(policy(tmp_path, EC, "registry.test/prod/*"),))
-    async with at_work(workshop, keep=bench.keep) as service:
+    async with run_job_service(workshop, keep=bench.keep) as service:
         good = await ended(service, await upload(service, with_signature(simple(EC))))
         assert good.state is JobState.SUCCEEDED
         assert "registry.test/prod/app:1 is signed by ours.pub" in good.notices

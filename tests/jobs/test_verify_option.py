@@ -11,7 +11,7 @@ from app.jobs import JobState
 from app.oci import Digest
 from app.push import PushOptions
 from app.registry import StoredManifest
-from app.registry.wrappers.verify import Verification, VerifyingRegistry, verified
+from app.registry.wrappers.verify import Verification, VerifyingRegistry, with_verification
 from tests.jobs.bench import REQUEST, Bench, ended, upload
 from tests.support.fake_registry import FakeRegistry
 from tests.support.lapse import Lapse
@@ -53,4 +53,4 @@ async def test_the_option_goes_before_the_registry_s_setting(
 @pytest.mark.parametrize("wanted", [None, Verification.NONE, Verification.TAG])
 def test_a_destination_that_needs_no_proof_is_used_as_it_is(wanted: Verification | None) -> None:
     fake = FakeRegistry()
-    assert verified(fake, wanted) is fake
+    assert with_verification(fake, wanted) is fake

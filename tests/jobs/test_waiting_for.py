@@ -19,11 +19,11 @@ from app.errors import (
     RegistryRateLimited,
     RegistryUnreachable,
 )
-from app.jobs import Job, JobRuntime, JobService, JobState, JobTracker, at_work
-from app.jobs.lifecycle import recover
+from app.jobs import Job, JobRuntime, JobService, JobState, JobTracker, run_job_service
+from app.jobs.lifecycle import recover_jobs
 from app.jobs.outage import RetrySchedule
 from app.jobs.runner import Runner
-from app.jobs.serialization import from_members, to_members
+from app.jobs.serialization import dump_job, load_job
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.tracking.waiting_for import WaitingFor
 from app.jobs.uploads.early_pushes import EarlyPushes
@@ -68,7 +68,7 @@ def retrying(bench: Bench, tries: Tries, patience: timedelta = DAY) -> JobRuntim
 
 @asynccontextmanager
 async def working(bench: Bench, tries: Tries, patience: timedelta = DAY) -> AsyncIterator[JobService]:
-    async with at_work(retrying(bench, tries, patience), keep=timedelta(days=30), grace_seconds=0) as service:
+    async with run_job_service(retrying(bench, tries, patience), keep=timedelta(days=30), grace_seconds=0) as service:
         yield service
 
 
@@ -138,9 +138,9 @@ async def test_it_is_said_while_the_job_waits_in_the_queue_and_until_its_next_at
     assert paused.waiting_for is not None
     assert paused.waiting_for.attempts >= 6
     assert paused.waiting_for.next_at == paused.next_attempt_at
-    assert from_members(json.loads(json.dumps(to_members(paused)))) == paused
+    assert load_job(json.loads(json.dumps(dump_job(paused)))) == paused
     restarted = retrying(bench, tries)
-    assert await recover(restarted) == (paused.brief(),)
+    assert await recover_jobs(restarted) == (paused.brief(),)
     running = asyncio.create_task(Runner(workshop).run(job.id))
     while (await service.get(job.id)).state is not JobState.RUNNING:
         await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.api.requests.options import read_options
+from app.api.requests.options import parse_options
 from app.errors import PathNotFound
 from app.jobs import ArchiveSource, JobRequest, JobService, JobState
 from app.jobs.audit import audit_members
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def watch_of(service: JobService, folder: Path, settle_seconds: float = 0) -> FolderWatch:
-    return FolderWatch(service, Folder(folder), read_options, settle_seconds=settle_seconds)
+    return FolderWatch(service, Folder(folder), parse_options, settle_seconds=settle_seconds)
 
 
 async def carried(watch: FolderWatch, now: float = 0) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.api.requests.options import read_options
+from app.api.requests.options import parse_options
 from app.jobs import JobService
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.watch import Folder, FolderWatch, unfinished
@@ -37,7 +37,7 @@ class Station:
         self.restart()
 
     def restart(self) -> None:
-        self.watch = FolderWatch(self.service, Folder(self.folder), read_options, settle_seconds=SETTLE)
+        self.watch = FolderWatch(self.service, Folder(self.folder), parse_options, settle_seconds=SETTLE)
 
     async def look(self, seconds: float = 0.0) -> list[str]:
         """Look twice, `seconds` between them, and carry what is complete to its end. Return the names of it."""

@@ -15,7 +15,7 @@ import pytest
 
 from app.errors import UnknownFormat
 from app.jobs import Job, JobState, utc_now
-from app.jobs.webhook import Outbox, Webhook, WebhookSettings, delivering, sign
+from app.jobs.webhook import Outbox, Webhook, WebhookSettings, run_webhook, sign
 from app.jobs.webhook.delivery import LONGEST_WAIT, PATIENCE
 from app.jobs.webhook.outbox import MAX_WAITING
 from tests.support.lapse import Lapse
@@ -165,7 +165,7 @@ async def test_what_was_not_told_before_a_restart_is_told_after_it(tmp_path: Pat
 
 async def test_a_stop_keeps_what_has_just_ended(tmp_path: Path) -> None:
     hook = webhook(tmp_path, Receiver([500]))
-    async with delivering(hook):
+    async with run_webhook(hook):
         hook.tell(ended())
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -179,7 +179,7 @@ async def test_a_service_at_work_tells_at_once(tmp_path: Path) -> None:
             return await super().answer(request)
 
     hook = webhook(tmp_path, Waking())
-    async with delivering(hook):
+    async with run_webhook(hook):
         hook.tell(ended())
         async with asyncio.timeout(30):
             await arrived.wait()

@@ -20,11 +20,11 @@ from app.push import (
     Progress,
     PushOptions,
     PushPlan,
-    begin,
+    apply_event,
+    dry_run,
     execute,
-    fold,
     make_plan,
-    survey,
+    start_progress,
 )
 from app.registry import Registry
 from tests.support.fake_registry import FakeRegistry
@@ -85,10 +85,10 @@ class Run:
 
     @property
     def progress(self) -> Progress:
-        meter = begin(Progress(), self.plan)
+        meter = start_progress(Progress(), self.plan)
         for event in self.events:
             before = meter.progress
-            meter = fold(meter, event)
+            meter = apply_event(meter, event)
             assert before.percent <= meter.progress.percent
             assert before.bytes_done <= meter.progress.bytes_done <= meter.progress.bytes_total
         return meter.progress
@@ -114,5 +114,5 @@ async def surveyed(
     registry: Registry, *tars: bytes, destination: Destination = LOCAL, **options: str | Sequence[str]
 ) -> Run:
     run = prepared(*tars, destination=destination, **options)
-    await survey(run.plan, run.sources, registry, run.events.append)
+    await dry_run(run.plan, run.sources, registry, run.events.append)
     return run

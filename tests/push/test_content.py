@@ -23,10 +23,10 @@ from app.push.run.blob_content import (
     BlobUpload,
     CompressedLayer,
     MemoryBlob,
-    in_threads,
+    iterate_in_threads,
     open_layer,
 )
-from app.push.run.chunks import PIECE, BlobExtent, Chunk, InlineBytes, Pieces, encoded, stored
+from app.push.run.chunks import PIECE, BlobExtent, Chunk, InlineBytes, Pieces, read_compressed, read_verified
 from app.push.run.compress import BLOCK, encode
 from app.push.run.slots import SendConditions, SlotLease
 from tests.push.given import Memory
@@ -65,7 +65,7 @@ async def sent(content: BlobUpload) -> bytes:
 
 @pytest.mark.parametrize("data", LAYERS.values(), ids=LAYERS)
 def test_a_blob_is_given_as_it_stands_in_pieces(data: bytes) -> None:
-    pieces = list(stored(source(data), Digest.of(data)))
+    pieces = list(read_verified(source(data), Digest.of(data)))
     assert b"".join(piece.data for piece in pieces) == data
     assert all(len(piece.data) <= PIECE for piece in pieces)
     assert [piece.position for piece in pieces[-1:]] == [len(data)][: len(pieces)]
@@ -75,13 +75,13 @@ def test_a_blob_is_given_as_it_stands_in_pieces(data: bytes) -> None:
 def test_a_blob_of_another_digest_never_gives_its_last_piece(data: bytes) -> None:
     given: list[Chunk] = []
     with pytest.raises(DigestMismatch, match=r"layer 1 of app:1 does not match its digest"):
-        given.extend(stored(source(data), Digest.of(b"other")))
+        given.extend(read_verified(source(data), Digest.of(b"other")))
     assert sum(len(piece.data) for piece in given) < max(1, len(data))
 
 
 def test_a_blob_is_verified_by_the_algorithm_of_its_digest() -> None:
     digest = Digest("sha512", hashlib.sha512(b"x").hexdigest())
-    assert [piece.data for piece in stored(source(b"x"), digest)] == [b"x"]
+    assert [piece.data for piece in read_verified(source(b"x"), digest)] == [b"x"]
 
 
 @pytest.mark.parametrize("plain", LAYERS.values(), ids=LAYERS)
@@ -136,7 +136,7 @@ def test_a_layer_that_does_not_match_its_diff_id_is_refused_before_its_last_piec
     wrong = DockerLayer(Digest.of(b"other"), Extent(6, len(data)), Compression(wrapping))
     given: list[Chunk] = []
     with pytest.raises(DigestMismatch, match="layer 1 of app:1"):
-        given.extend(encoded(source(data), wrong, Compression.GZIP))
+        given.extend(read_compressed(source(data), wrong, Compression.GZIP))
     assert sum(len(piece.data) for piece in given) < len(NOISE)
 
 
@@ -236,7 +236,7 @@ async def test_every_piece_is_made_in_a_thread_and_in_order() -> None:
             threads.add(threading.get_ident())
             yield Chunk(b"%d" % number, number)
 
-    assert [piece.position async for piece in in_threads(pieces())] == [0, 1, 2, 3, 4]
+    assert [piece.position async for piece in iterate_in_threads(pieces())] == [0, 1, 2, 3, 4]
     assert threading.get_ident() not in threads
 
 
@@ -292,7 +292,7 @@ async def test_cancelling_waits_until_the_thread_has_left_the_source() -> None:
         yield Chunk(b"x", 1)
 
     async def read() -> None:
-        async for _ in in_threads(pieces()):
+        async for _ in iterate_in_threads(pieces()):
             pass
 
     reading = asyncio.create_task(read())
@@ -311,7 +311,7 @@ async def test_an_error_that_nobody_waits_for_is_no_warning() -> None:
         yield Chunk(b"x", 1)
         raise DigestMismatch("late")
 
-    reader = in_threads(pieces())  # type: ignore[arg-type]
+    reader = iterate_in_threads(pieces())  # type: ignore[arg-type]
     assert (await anext(reader)).data == b"x"
     await reader.aclose()
 

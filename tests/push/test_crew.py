@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.push.run.task_pool import TaskPriority, crew_of
+from app.push.run.task_pool import TaskPriority, task_pool
 
 
 async def test_a_job_that_meets_a_cancelled_task_of_others_ends_the_crew() -> None:
@@ -14,7 +14,7 @@ async def test_a_job_that_meets_a_cancelled_task_of_others_ends_the_crew() -> No
         raise asyncio.CancelledError
 
     async def push() -> None:
-        async with asyncio.timeout(20), crew_of(2) as crew:
+        async with asyncio.timeout(20), task_pool(2) as crew:
             crew.add(TaskPriority.IMAGE, job)
             await crew.idle()
 
@@ -30,7 +30,7 @@ async def test_a_crew_that_is_cancelled_is_cancelled() -> None:
         await asyncio.Event().wait()
 
     async def push() -> None:
-        async with crew_of(2) as crew:
+        async with task_pool(2) as crew:
             crew.add(TaskPriority.IMAGE, job)
             await crew.idle()
 

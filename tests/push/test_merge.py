@@ -13,7 +13,7 @@ from app.errors import LimitExceeded
 from app.oci import MAX_MANIFEST_BYTES, Digest, Manifest, Platform, media_types, new_manifest
 from app.push import ImageState, PushResources, execute
 from app.push.run.tag_locks import TagLocks
-from app.push.run.tag_merge import MergeSide, merge, side_of
+from app.push.run.tag_merge import MergeSide, merge_sides, side_of
 from tests.push.given import Run, prepared, pushed, surveyed
 from tests.support.archives import (
     Member,
@@ -321,7 +321,7 @@ def index_side(*entries: dict[str, Any]) -> MergeSide:
 @pytest.mark.parametrize(("version", "count"), [("10.0.20348.1", 1), (None, 1), ("10.0.17763.1", 2)])
 def test_versions_of_windows_are_told_apart_where_both_tell_them(version: str | None, count: int) -> None:
     there, ours = index_side(windows(1, "10.0.20348.1")), index_side(windows(2, version))
-    merged = merge(there, ours, retain=False)
+    merged = merge_sides(there, ours, retain=False)
     assert len(merged.manifests) == count
 
 
@@ -330,7 +330,7 @@ def test_entries_without_a_platform_stay_once(retain: bool) -> None:
     thing = {"mediaType": "application/vnd.example", "digest": str(Digest.of(b"x")), "size": 1}
     unknown = {**windows(3, None), "platform": {"os": "unknown", "architecture": "unknown"}}
     there, ours = index_side(thing, unknown), index_side(thing, unknown, windows(1, None))
-    merged = merge(there, ours, retain=retain)
+    merged = merge_sides(there, ours, retain=retain)
     assert [str(each.digest) for each in merged.manifests] == [
         thing["digest"],
         unknown["digest"],
@@ -342,7 +342,7 @@ def test_an_empty_index_is_merged_too() -> None:
     there = index_side()
     there = MergeSide(manifest({"manifests": None}), there.entries)
     ours = index_side(windows(1, None))
-    assert merge(there, ours, retain=True) is ours.manifest
+    assert merge_sides(there, ours, retain=True) is ours.manifest
     assert side_of(there.manifest, None) == there
 
 
@@ -358,7 +358,7 @@ def test_an_index_that_grows_too_large_is_refused() -> None:
         {**windows(2, "1"), "platform": {"os": "linux", "architecture": "s"}, "annotations": {"l": large}}
     )
     with pytest.raises(LimitExceeded):
-        merge(there, ours, retain=False)
+        merge_sides(there, ours, retain=False)
 
 
 # --- platforms that are not where one looks for them, and merges that cannot be made ----------------------------------

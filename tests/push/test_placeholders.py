@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.archive.formats.layout.leading_names import names_in
+from app.archive.formats.layout.leading_names import read_image_names
 from app.archive.placeholders import is_name
 from app.errors import InvalidRequest, MissingTag
 from tests.push.given import planned
@@ -215,9 +215,9 @@ def test_blobs_go_early_by_proper_names_alone() -> None:
         {**NODE.descriptor, "annotations": {archives.IMAGE_NAME: name}}
         for name in ("example.com/team/app:1", f"sha256:{HEX}")
     ]
-    assert names_in("index.json", to_json({"manifests": listed})) == ("example.com/team/app:1",)
+    assert read_image_names("index.json", to_json({"manifests": listed})) == ("example.com/team/app:1",)
     entries = [{"Config": "c", "RepoTags": ["unset-repo/unset-image-name:latest"], "Layers": []}]
-    assert names_in("manifest.json", to_json(entries)) == ()
+    assert read_image_names("manifest.json", to_json(entries)) == ()
 
 
 @pytest.mark.parametrize("tags", [None, [], [""], ["", ""], ["", "example.com/team/app:1"]])

@@ -12,7 +12,7 @@ from app.archive import Compression, DockerImage, Extent
 from app.errors import FormatMismatch, InvalidRequest, MissingContent, RequestError, SizeMismatch
 from app.oci import Descriptor, Digest
 from app.push import FORMATS, ImageState, PushOptions, execute, make_plan
-from app.push.plan.image_content import contents, tree
+from app.push.plan.image_content import image_blobs, manifest_tree
 from tests.push.given import LOCAL, Memory, Run, opened, planned, pushed
 from tests.support.archives import (
     OCI_CONFIG,
@@ -187,8 +187,8 @@ def test_a_child_that_is_not_in_the_archive_is_left_out_and_a_root_is_missed() -
     root = archive.images[0].root
     assert isinstance(root, Descriptor)
     alone = replace(archive, manifests={root.digest: archive.manifests[root.digest]})
-    assert [each.descriptor.digest for each in tree(alone, root)] == [root.digest]
-    assert tree(replace(archive, manifests={}), root) == ()
+    assert [each.descriptor.digest for each in manifest_tree(alone, root)] == [root.digest]
+    assert manifest_tree(replace(archive, manifests={}), root) == ()
     with pytest.raises(MissingContent, match=str(root.digest)):
         make_plan([replace(archive, manifests={})], PushOptions(), LOCAL)
 
@@ -196,6 +196,6 @@ def test_a_child_that_is_not_in_the_archive_is_left_out_and_a_root_is_missed() -
 def test_content_that_is_missing_or_of_another_size_is_told_with_its_image() -> None:
     archive = opened(oci_layout([entry(NODE, ref="a/b:1")]))
     with pytest.raises(MissingContent, match="a/b:1"):
-        contents(replace(archive, blobs={}), archive.images[0])
+        image_blobs(replace(archive, blobs={}), archive.images[0])
     with pytest.raises(SizeMismatch, match="a/b:1"):
-        contents(replace(archive, blobs=dict.fromkeys(archive.blobs, Extent(0, 1))), archive.images[0])
+        image_blobs(replace(archive, blobs=dict.fromkeys(archive.blobs, Extent(0, 1))), archive.images[0])

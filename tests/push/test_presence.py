@@ -10,7 +10,7 @@ import pytest
 from app.archive import Compression, DockerImage, DockerLayer, Extent
 from app.errors import RegistryDenied
 from app.oci import Descriptor, Digest, media_types
-from app.push import ImageState, Outcome, survey
+from app.push import ImageState, Outcome, dry_run
 from app.push.plan.docker_manifest import make_manifest
 from app.registry import StoredManifest
 from tests.push.given import prepared, pushed, surveyed
@@ -183,7 +183,7 @@ async def test_a_dry_run_can_be_cancelled(registry: FakeRegistry) -> None:
             return None
 
     run = prepared(docker_save([APP]))
-    asking = asyncio.create_task(survey(run.plan, run.sources, Slow(), run.events.append))
+    asking = asyncio.create_task(dry_run(run.plan, run.sources, Slow(), run.events.append))
     await asked.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -19,10 +19,10 @@ from app.push import (
     Progress,
     PushPlan,
     SentEarly,
-    begin,
-    fold,
-    received,
-    timed,
+    apply_event,
+    start_progress,
+    with_rate,
+    with_received,
 )
 from app.push.report.progress import ALMOST, BlobProgress
 from tests.push.given import planned
@@ -44,107 +44,108 @@ def test_the_fields_are_those_of_the_contract() -> None:
 
 
 def test_what_is_under_way_is_told_blob_by_blob_until_it_is_there() -> None:
-    meter = begin(Progress(), PLAN)
-    meter = fold(meter, BlobSent("one", LAYER.key, 100, 50))
-    meter = fold(meter, BlobSent("two", LAYER.key, 0, 10))
-    meter = fold(meter, BlobSent("one", LAYER.key, 200, 70))
+    meter = start_progress(Progress(), PLAN)
+    meter = apply_event(meter, BlobSent("one", LAYER.key, 100, 50))
+    meter = apply_event(meter, BlobSent("two", LAYER.key, 0, 10))
+    meter = apply_event(meter, BlobSent("one", LAYER.key, 200, 70))
     size = LAYER.extent.size
     told = [BlobProgress(repository, str(LAYER.key), done, size) for repository, done in (("one", 200), ("two", 0))]
     assert meter.progress.blobs_under_way == tuple(told)
-    meter = fold(meter, BlobDone("one", LAYER.key, Outcome.PUSHED, size))
+    meter = apply_event(meter, BlobDone("one", LAYER.key, Outcome.PUSHED, size))
     assert meter.progress.blobs_under_way == (told[1],)
 
 
 def test_the_totals_count_each_content_once_and_each_place_of_it() -> None:
-    progress = begin(Progress(), PLAN).progress
+    progress = start_progress(Progress(), PLAN).progress
     assert progress.bytes_total == sum(step.extent.size for step in PLAN.blobs)
     assert progress.blobs_total == 2 * len(PLAN.blobs) == 6
     assert (progress.images_total, progress.percent) == (1, 0.0)
 
 
 def test_what_is_there_or_mounted_counts_at_once() -> None:
-    meter = begin(Progress(), PLAN)
+    meter = start_progress(Progress(), PLAN)
     size = LAYER.extent.size
-    meter = fold(meter, BlobDone("one", LAYER.key, Outcome.EXISTS, size))
-    meter = fold(meter, BlobDone("two", LAYER.key, Outcome.MOUNTED))
+    meter = apply_event(meter, BlobDone("one", LAYER.key, Outcome.EXISTS, size))
+    meter = apply_event(meter, BlobDone("two", LAYER.key, Outcome.MOUNTED))
     progress = meter.progress
     assert (progress.bytes_done, progress.bytes_sent, progress.blobs_done, progress.blobs_reused) == (size, 0, 2, 2)
 
 
 def test_a_second_attempt_does_not_count_twice() -> None:
-    meter = begin(Progress(), PLAN)
+    meter = start_progress(Progress(), PLAN)
     for position in (1000, 2000, 1000, 2000, 3000):
-        meter = fold(meter, BlobSent("one", LAYER.key, position, 100))
-    meter = fold(meter, BlobSent("two", LAYER.key, 2500, 250))  # the first repository refused it in the end
+        meter = apply_event(meter, BlobSent("one", LAYER.key, position, 100))
+    meter = apply_event(meter, BlobSent("two", LAYER.key, 2500, 250))  # the first repository refused it in the end
     assert meter.progress.bytes_done == 3000
-    meter = fold(meter, BlobDone("two", LAYER.key, Outcome.PUSHED, LAYER.extent.size))
+    meter = apply_event(meter, BlobDone("two", LAYER.key, Outcome.PUSHED, LAYER.extent.size))
     assert meter.progress.bytes_done == LAYER.extent.size
     assert meter.progress.bytes_sent == 5 * 100 + 250  # what is sent again has been sent
 
 
 def test_a_hundred_percent_is_said_when_every_image_has_landed() -> None:
-    meter = begin(Progress(), PLAN)
+    meter = start_progress(Progress(), PLAN)
     for step in PLAN.blobs:
-        meter = fold(meter, BlobDone("one", step.key, Outcome.PUSHED, step.extent.size))
-    meter = fold(meter, ImageChanged(0, ImageState.PUSHING))
+        meter = apply_event(meter, BlobDone("one", step.key, Outcome.PUSHED, step.extent.size))
+    meter = apply_event(meter, ImageChanged(0, ImageState.PUSHING))
     assert meter.progress.percent == ALMOST
-    meter = fold(meter, ImageChanged(0, ImageState.PUSHED))
+    meter = apply_event(meter, ImageChanged(0, ImageState.PUSHED))
     assert (meter.progress.percent, meter.progress.images_done, meter.progress.eta_seconds) == (100.0, 1, 0)
 
 
 @pytest.mark.parametrize("lost", [ImageState.FAILED, ImageState.CANCELLED])
 def test_a_retry_goes_on_from_where_a_push_that_did_not_land_has_come(lost: ImageState) -> None:
-    meter = fold(begin(Progress(), PLAN), BlobSent("one", LAYER.key, LAYER.extent.size, 1))
+    meter = apply_event(start_progress(Progress(), PLAN), BlobSent("one", LAYER.key, LAYER.extent.size, 1))
     come = meter.progress.percent
-    meter = fold(meter, ImageChanged(0, lost))
+    meter = apply_event(meter, ImageChanged(0, lost))
     assert (meter.progress.percent, meter.progress.images_done, meter.progress.eta_seconds) == (come, 1, 0)
-    meter = fold(begin(meter.progress, PLAN), ImageChanged(0, ImageState.PUSHED))
+    meter = apply_event(start_progress(meter.progress, PLAN), ImageChanged(0, ImageState.PUSHED))
     assert meter.progress.percent == 100.0
 
 
 def test_without_bytes_the_images_count() -> None:
-    meter = begin(Progress(), replace(PLAN, blobs=(), images=PLAN.images * 4))
-    assert fold(meter, ImageChanged(0, ImageState.FAILED)).progress.percent == 25.0
+    meter = start_progress(Progress(), replace(PLAN, blobs=(), images=PLAN.images * 4))
+    assert apply_event(meter, ImageChanged(0, ImageState.FAILED)).progress.percent == 25.0
 
 
 def test_receiving_is_the_first_half_and_pushing_the_second() -> None:
     progress = Progress()
-    assert received(progress, 500, None) == replace(progress, bytes_received=500)
-    progress = received(progress, 500, 1000)
+    assert with_received(progress, 500, None) == replace(progress, bytes_received=500)
+    progress = with_received(progress, 500, 1000)
     assert progress == replace(Progress(), bytes_received=500, bytes_expected=1000, percent=25.0)
-    progress = received(progress, 2000, 1000)
+    progress = with_received(progress, 2000, 1000)
     assert progress.percent == 50.0
-    meter = begin(received(Progress(), 500, None), PLAN)
+    meter = start_progress(with_received(Progress(), 500, None), PLAN)
     assert meter.progress.percent == 50.0
     half = BlobSent("one", LAYER.key, meter.progress.bytes_total // 2, 1)
-    assert fold(meter, half).progress.percent == 75.0
-    assert begin(fold(meter, half).progress, PLAN).progress.percent == 75.0
+    assert apply_event(meter, half).progress.percent == 75.0
+    assert start_progress(apply_event(meter, half).progress, PLAN).progress.percent == 75.0
 
 
 def test_an_empty_plan_is_done() -> None:
-    assert begin(Progress(), PushPlan((), (), ())).progress.percent == 100.0
+    assert start_progress(Progress(), PushPlan((), (), ())).progress.percent == 100.0
 
 
 def test_rate_and_remaining_time_come_from_the_clock_that_is_given() -> None:
-    meter = timed(
-        begin(Progress(), replace(PLAN, blobs=(replace(LAYER, extent=replace(LAYER.extent, size=10_000)),))), 5.0
+    meter = with_rate(
+        start_progress(Progress(), replace(PLAN, blobs=(replace(LAYER, extent=replace(LAYER.extent, size=10_000)),))),
+        5.0,
     )
-    meter = fold(meter, BlobSent("one", LAYER.key, 2000, 500))
-    assert timed(meter, 5.1) == meter
-    meter = timed(meter, 7.0)
+    meter = apply_event(meter, BlobSent("one", LAYER.key, 2000, 500))
+    assert with_rate(meter, 5.1) == meter
+    meter = with_rate(meter, 7.0)
     assert (meter.progress.bytes_per_second, meter.progress.eta_seconds) == (1000, 8)
-    meter = fold(meter, BlobSent("one", LAYER.key, 6000, 500))
-    meter = timed(meter, 9.0)
+    meter = apply_event(meter, BlobSent("one", LAYER.key, 6000, 500))
+    meter = with_rate(meter, 9.0)
     assert (meter.progress.bytes_per_second, meter.progress.eta_seconds) == (1300, 3)
-    meter = timed(fold(meter, ImageChanged(0, ImageState.PUSHED)), 10.0)
+    meter = with_rate(apply_event(meter, ImageChanged(0, ImageState.PUSHED)), 10.0)
     assert meter.progress.eta_seconds == 0
 
 
 def test_what_is_reused_makes_no_rate_and_no_rate_no_time() -> None:
-    meter = timed(begin(Progress(), PLAN), 0.0)
-    meter = timed(fold(meter, BlobDone("one", LAYER.key, Outcome.EXISTS, LAYER.extent.size)), 1.0)
+    meter = with_rate(start_progress(Progress(), PLAN), 0.0)
+    meter = with_rate(apply_event(meter, BlobDone("one", LAYER.key, Outcome.EXISTS, LAYER.extent.size)), 1.0)
     assert (meter.progress.bytes_per_second, meter.progress.eta_seconds) == (0, None)
-    assert fold(meter, NoticeAdded("something")) == meter
+    assert apply_event(meter, NoticeAdded("something")) == meter
 
 
 repositories = st.sampled_from(["one", "two"])
@@ -160,10 +161,10 @@ events = st.one_of(
 
 @given(st.lists(events, max_size=40), st.booleans())
 def test_nothing_ever_falls_whatever_the_order(order: list[Event], uploaded: bool) -> None:
-    meter = begin(Progress(bytes_received=int(uploaded)), PLAN)
+    meter = start_progress(Progress(bytes_received=int(uploaded)), PLAN)
     for second, event in enumerate(order):
         before = meter.progress
-        meter = timed(fold(meter, event), float(second))
+        meter = with_rate(apply_event(meter, event), float(second))
         after = meter.progress
         assert before.percent <= after.percent <= 100.0
         assert before.bytes_done <= after.bytes_done

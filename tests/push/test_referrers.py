@@ -12,7 +12,7 @@ import pytest
 from app.errors import RegistryFault, RegistryRejected
 from app.oci import Descriptor, Digest, media_types, new_manifest
 from app.push import ImageState, PushResources, execute
-from app.push.run.referrers_tag import ReferrersTags, fallback_tag
+from app.push.run.referrers_tag import ReferrersTags, referrers_tag
 from app.push.run.tag_locks import TagLocks
 from tests.push.given import prepared, pushed, surveyed
 from tests.support.archives import (
@@ -182,7 +182,7 @@ async def test_a_tag_that_is_called_as_the_list_of_its_own_subject_can_be_merged
 
 
 def test_the_tag_of_a_list_is_cut_as_the_specification_says() -> None:
-    assert fallback_tag(Digest("sha512", "a" * 128)) == "sha512-" + "a" * 64
+    assert referrers_tag(Digest("sha512", "a" * 128)) == "sha512-" + "a" * 64
 
 
 async def test_a_referrer_is_listed_once_and_what_refers_to_nothing_never(registry: FakeRegistry) -> None:

@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 
 from app.archive import Archive, open_archive
-from app.push import Destination, Event, PushOptions, execute, make_plan, survey
-from app.push.report.inspection import inspect, with_answers
-from app.push.report.transfer_sizes import TransferSize, shares_of
+from app.push import Destination, Event, PushOptions, dry_run, execute, make_plan
+from app.push.report.inspection import inspect, with_registry_state
+from app.push.report.transfer_sizes import TransferSize, transfer_sizes
 from tests.support.archives import Node, entry, image, oci_image, oci_layout
 from tests.support.fake_registry import FakeRegistry
 from tests.support.opening import Memory, taken_in
@@ -35,14 +35,14 @@ def opened(data: bytes) -> tuple[Archive, Memory]:
 
 def test_what_images_share_counts_for_the_first() -> None:
     archive, source = opened(BOTH)
-    assert shares_of(archive) == (TransferSize(ALL), TransferSize(REST))
+    assert transfer_sizes(archive) == (TransferSize(ALL), TransferSize(REST))
     told = inspect(archive, source)
     assert (told["to_send"], told["at_registry"]) == (ALL + REST, None)
 
 
 def test_an_image_that_lacks_something_has_no_sum() -> None:
     lacking = replace(opened(BOTH)[0], blobs={})
-    assert shares_of(lacking) == (TransferSize(), TransferSize())
+    assert transfer_sizes(lacking) == (TransferSize(), TransferSize())
 
 
 async def test_after_the_registry_was_asked_it_is_told_what_is_there() -> None:
@@ -52,9 +52,9 @@ async def test_after_the_registry_was_asked_it_is_told_what_is_there() -> None:
     events: list[Event] = []
     await execute(make_plan([only], PushOptions(), Destination("r", "r.example")), [file], registry, events.append)
     plan = make_plan([archive], PushOptions(), Destination("r", "r.example"))
-    found = await survey(plan, [source], registry, events.append)
+    found = await dry_run(plan, [source], registry, events.append)
     there = sum(sizes(SECOND).values()) - REST
     assert found == (TransferSize(0, ALL), TransferSize(REST, there))
-    (told,) = with_answers([inspect(archive, source)], plan, found)
+    (told,) = with_registry_state([inspect(archive, source)], plan, found)
     assert (told["to_send"], told["at_registry"]) == (REST, ALL + there)
     assert [each["at_registry"] for each in told["images"]] == [ALL, there]

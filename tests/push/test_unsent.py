@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.push import ImageState, execute, survey
+from app.push import ImageState, dry_run, execute
 from tests.push.given import Run, prepared, pushed
 from tests.support.archives import (
     Node,
@@ -91,7 +91,7 @@ async def again(whole: bytes, archive: bytes, state: ImageState, *, layers: bool
     registry, on_existing_tag = await GROUNDS[state](whole)
     run = prepared(archive, on_existing_tag=on_existing_tag)
     run.plan = replace(run.plan, verify_layers=layers)
-    await (survey if dry else execute)(run.plan, run.sources, registry, run.events.append)
+    await (dry_run if dry else execute)(run.plan, run.sources, registry, run.events.append)
     return run
 
 

@@ -36,11 +36,11 @@ from app.errors import (
     RegistryUnreachable,
 )
 from app.net.urls import RegistryUrl, parse_registry_url
-from app.net.warnings import warnings_told
+from app.net.warnings import collect_warnings
 from app.oci import Digest
 from app.registry import Registry
 from app.registry.auth import Credentials, FixedCredentials
-from app.registry.auth.ecr import EcrCredentials, EcrEndpoint, ecr_place
+from app.registry.auth.ecr import EcrCredentials, EcrEndpoint, ecr_endpoint
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import PASSWORD as WORD
 from tests.support.memory_registry import USER, Manners, MemoryRegistry, Refused, Request, basic
@@ -165,7 +165,7 @@ async def test_a_policy_that_aws_does_not_take_is_a_notice_and_one_that_cannot_b
     policy.write_text("{}")
     ecr = EcrCredentials(EcrEndpoint(endpoint=moto), lifecycle_policy=policy)
     told: list[str] = []
-    with warnings_told(told.append):
+    with collect_warnings(told.append):
         await ecr.create_repository("noticed/app")
     assert ["noticed/app" in each and "lifecycle policy" in each for each in told] == [True]
     await EcrCredentials(EcrEndpoint(endpoint=moto)).create_repository("noticed/app")  # that exists already
@@ -342,12 +342,12 @@ async def test_an_answer_without_a_token_and_one_that_does_not_come_are_errors(m
     ],
 )
 def test_ecr_is_known_by_its_host_name(host: str, place: EcrEndpoint | None) -> None:
-    assert ecr_place(host) == place
-    assert ecr_place(host, "https://api.local") == replace(place or EcrEndpoint(), endpoint="https://api.local")
+    assert ecr_endpoint(host) == place
+    assert ecr_endpoint(host, "https://api.local") == replace(place or EcrEndpoint(), endpoint="https://api.local")
 
 
 def test_aws_is_asked_where_the_host_name_says() -> None:
-    place = ecr_place(f"{ACCOUNT}.dkr.ecr-fips.us-east-1.amazonaws.com")
+    place = ecr_endpoint(f"{ACCOUNT}.dkr.ecr-fips.us-east-1.amazonaws.com")
     assert place
     assert EcrCredentials(place)._new_client().meta.endpoint_url == "https://ecr-fips.us-east-1.amazonaws.com"
 

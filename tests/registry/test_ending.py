@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import DigestMismatch, RegistryRejected
-from app.net.cancellation import carried_out
+from app.net.cancellation import finish_or_cancel
 from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
@@ -160,7 +160,7 @@ async def test_a_request_that_does_not_come_to_its_end_is_broken_off_after_its_t
         finally:
             ended.append(True)
 
-    task = asyncio.create_task(carried_out(request(), lambda: True, 5))
+    task = asyncio.create_task(finish_or_cancel(request(), lambda: True, 5))
     await begun.wait()
     for _ in range(2):
         task.cancel()

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import RegistryDenied, RegistryLost
 from app.net.backoff import TimeSource
-from app.net.warnings import MOST_TOLD, note, warn, warnings_told
+from app.net.warnings import MOST_TOLD, add_notice, collect_warnings, record_warning_header
 from app.oci import Descriptor, Digest, media_types
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.support.archives import OCI_MANIFEST, image, oci_image
@@ -90,7 +90,7 @@ async def test_an_account_that_may_not_read_is_no_failure() -> None:
             raise RegistryDenied("push only")
 
     told: list[str] = []
-    with warnings_told(told.append):
+    with collect_warnings(told.append):
         await proved(Blind(), Verification.TAG).push_manifest("a", "1", MANIFEST)
     assert told == ["a:1 was pushed and cannot be verified: push only"]
 
@@ -109,24 +109,24 @@ async def test_a_warning_is_told_once_to_each_job() -> None:
     one, two = list[str](), list[str]()
 
     async def job(told: list[str]) -> None:
-        with warnings_told(told.append):
+        with collect_warnings(told.append):
             async with asyncio.TaskGroup() as group:
                 for _ in range(3):
                     group.create_task(speak())
 
     async def speak() -> None:
-        warn("r.local", ['299 - "moves \\"soon\\"", 299 - "closes"', '110 - "stale"'])
+        record_warning_header("r.local", ['299 - "moves \\"soon\\"", 299 - "closes"', '110 - "stale"'])
 
     await asyncio.gather(job(one), job(two))
     assert one == two == ['r.local warns: moves "soon"', "r.local warns: closes"]
     await speak()
-    note("to nobody")
+    add_notice("to nobody")
     assert len(one) == 2
 
 
 async def test_a_registry_cannot_flood_a_job_with_warnings() -> None:
     told: list[str] = []
-    with warnings_told(told.append):
-        warn("r", [f'299 - "number {number}"' for number in range(100)])
-        warn("r", ['299 - "' + "x" * 10_000 + '"', "299 -", 'nonsense "', '299 - "\x1b[2J"'])
+    with collect_warnings(told.append):
+        record_warning_header("r", [f'299 - "number {number}"' for number in range(100)])
+        record_warning_header("r", ['299 - "' + "x" * 10_000 + '"', "299 -", 'nonsense "', '299 - "\x1b[2J"'])
     assert len(told) == MOST_TOLD

@@ -18,10 +18,10 @@ from app.net.urls import WORDS, printable
 from app.registry.distribution.responses import (
     ErrorDetail,
     Response,
-    error_of,
     is_page,
     is_version_check,
     read_complaint,
+    to_registry_error,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -53,7 +53,7 @@ def reply(status: int, code: str = "", method: str = "PUT", **headers: str) -> R
     ],
 )
 def test_each_status_is_an_error_of_ours(answer: Response, kind: type[RegistryError], retryable: bool) -> None:
-    error = error_of(answer, NOW)
+    error = to_registry_error(answer, NOW)
     assert type(error) is kind
     assert error.retryable is retryable
 
@@ -70,7 +70,7 @@ def test_each_status_is_an_error_of_ours(answer: Response, kind: type[RegistryEr
 )
 def test_a_refusal_because_of_csrf_is_no_lack_of_rights(status: int, words: str) -> None:
     body = json.dumps({"errors": [{"code": "FORBIDDEN", "message": words}]}).encode()
-    error = error_of(Response("POST", "https://r.local/v2/a/blobs/uploads/", status, {}, body), NOW)
+    error = to_registry_error(Response("POST", "https://r.local/v2/a/blobs/uploads/", status, {}, body), NOW)
     assert type(error) is RegistryRejected
     assert words in str(error)
 
@@ -105,7 +105,7 @@ def test_a_refusal_because_of_csrf_is_no_lack_of_rights(status: int, words: str)
     ],
 )
 def test_every_status_has_its_class(method: str, status: int, failure: Failure) -> None:
-    error = error_of(reply(status, method=method), NOW)
+    error = to_registry_error(reply(status, method=method), NOW)
     assert error.failure is failure
     assert error.retryable is (failure is not Failure.REFUSED)
 
@@ -121,7 +121,7 @@ def test_every_status_has_its_class(method: str, status: int, failure: Failure) 
 )
 def test_a_registry_that_takes_no_pushes_now_is_worth_a_retry(method: str, path: str, words: str) -> None:
     body = json.dumps({"errors": [{"code": "DENIED", "message": words}]}).encode()
-    error = error_of(Response(method, f"https://r.local{path}", 403 if words else 405, {}, body), NOW)
+    error = to_registry_error(Response(method, f"https://r.local{path}", 403 if words else 405, {}, body), NOW)
     assert type(error) is RegistryDenied
     assert (error.failure, error.retryable, error.outage) == (Failure.REFUSED_NOW, True, False)
     assert "takes no pushes now" in str(error)
@@ -132,13 +132,13 @@ def test_a_registry_that_takes_no_pushes_now_is_worth_a_retry(method: str, path:
     [("POST", "blobs/uploads/?mount=sha256:1&from=a"), ("PUT", "blobs/uploads/1"), ("HEAD", "blobs/sha256:1")],
 )
 def test_a_405_to_one_way_of_asking_says_nothing_of_pushes(method: str, target: str) -> None:
-    error = error_of(Response(method, f"https://r.local/v2/a/{target}", 405, {}), NOW)
+    error = to_registry_error(Response(method, f"https://r.local/v2/a/{target}", 405, {}), NOW)
     assert (type(error), error.retryable) == (RegistryRejected, False)
 
 
 def test_missing_rights_are_no_wrong_password() -> None:
     challenge = 'Bearer realm="https://a/t",service="s",scope="repository:team/app:push",error="insufficient_scope"'
-    error = error_of(reply(401, "UNAUTHORIZED", **{"www-authenticate": challenge}), NOW)
+    error = to_registry_error(reply(401, "UNAUTHORIZED", **{"www-authenticate": challenge}), NOW)
     assert type(error) is RegistryDenied
     assert "repository:team/app:push" in str(error)
     assert "password" not in str(error)
@@ -193,7 +193,7 @@ def test_a_registry_answers_its_version_at_that_path(
 
 
 def test_the_message_keeps_the_code_and_the_words_and_leaves_the_query_out() -> None:
-    message = str(error_of(reply(400, "MANIFEST_INVALID"), NOW))
+    message = str(to_registry_error(reply(400, "MANIFEST_INVALID"), NOW))
     assert message == "r.local answered 400 to PUT /v2/a/blobs/uploads/1: MANIFEST_INVALID: the words"
 
 
@@ -201,7 +201,7 @@ def test_the_message_keeps_the_code_and_the_words_and_leaves_the_query_out() -> 
     ("status", "value", "seconds"), [(429, "7", 7.0), (503, "Fri, 02 Jan 2026 03:05:05 GMT", 60.0)]
 )
 def test_retry_after_is_kept(status: int, value: str, seconds: float) -> None:
-    error = error_of(reply(status, **{"retry-after": value}), NOW)
+    error = to_registry_error(reply(status, **{"retry-after": value}), NOW)
     assert isinstance(error, RegistryRateLimited)
     assert error.retry_after == seconds
 
@@ -247,6 +247,6 @@ def test_what_could_steer_a_terminal_is_written_out() -> None:
 def test_names_that_docker_hub_does_not_have_are_explained(host: str, name: str, is_told: bool) -> None:
     challenge = 'Bearer realm="https://auth.docker.io/token",error="insufficient_scope"'
     answer = Response("POST", f"https://{host}/v2/{name}/blobs/uploads/", 401, {"www-authenticate": (challenge,)})
-    error = error_of(answer, NOW)
+    error = to_registry_error(answer, NOW)
     assert isinstance(error, RegistryDenied)
     assert ("NAMESPACE/REPOSITORY" in str(error)) is is_told

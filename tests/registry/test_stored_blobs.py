@@ -13,7 +13,7 @@ import pytest
 from app.errors import RegistryFault, RegistryLost
 from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
-from app.net.warnings import warnings_told
+from app.net.warnings import collect_warnings
 from app.oci import Descriptor, Digest
 from app.registry.distribution.registry import HttpRegistry
 from tests.support.blob_content import BytesContent
@@ -171,7 +171,7 @@ async def test_of_a_storage_that_signs_get_alone_404_is_lost_and_another_size_is
 @pytest.mark.parametrize("status", [400, 401, 403, 405, 501])
 async def test_an_account_that_may_not_read_is_told_by_a_notice_and_fails_no_push(status: int, read: bool) -> None:
     told: list[str] = []
-    with warnings_told(told.append):
+    with collect_warnings(told.append):
         async with at(lambda seen: answer(307, {"Location": "/x"}) if seen.path != "/x" else answer(status)) as (_, it):
             await it.verify_blob("a", BLOB, read=read)
     assert len(told) == 1

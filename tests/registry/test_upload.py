@@ -22,9 +22,9 @@ from app.registry.uploads.capabilities import (
     UploadAttempt,
     UploadCapabilities,
     UploadMethod,
-    after_refusal,
     chunk_min_length,
-    is_lost,
+    is_session_lost,
+    next_capabilities,
 )
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse
@@ -132,8 +132,8 @@ async def test_a_registry_that_loses_chunks_is_given_no_more_of_them() -> None:
 
     profile = UploadCapabilities(put=False, most=160 * KIB)
     reply = Response("PUT", "https://r/v2/a", 400, {}, b'{"errors":[{"code":"DIGEST_INVALID"}]}')
-    assert after_refusal(profile, UploadAttempt(UploadMethod.CHUNKS, 0), reply) == replace(profile, chunks=False)
-    assert after_refusal(profile, UploadAttempt(UploadMethod.PATCH, 0), reply) is None
+    assert next_capabilities(profile, UploadAttempt(UploadMethod.CHUNKS, 0), reply) == replace(profile, chunks=False)
+    assert next_capabilities(profile, UploadAttempt(UploadMethod.PATCH, 0), reply) is None
 
 
 async def test_a_blob_that_was_damaged_on_the_way_is_sent_once_more_and_not_for_ever() -> None:
@@ -203,13 +203,13 @@ async def test_a_session_that_is_lost_is_a_fault_that_may_pass() -> None:
 )
 def test_a_limit_is_found_from_above(size: int, status: int, most: int | None) -> None:
     reply = Response("PATCH", "https://r/v2/a", status, {}, b"request body is too large")
-    learnt = after_refusal(UploadCapabilities(), UploadAttempt(UploadMethod.CHUNKS, size), reply)
+    learnt = next_capabilities(UploadCapabilities(), UploadAttempt(UploadMethod.CHUNKS, size), reply)
     assert (learnt.most if learnt else None) == most
 
 
 def test_a_range_that_does_not_fit_is_no_matter_of_size() -> None:
     reply = Response("PATCH", "https://r/v2/a", 416, {}, b'{"errors":[{"code":"RANGE_INVALID"}]}')
-    assert after_refusal(UploadCapabilities(), UploadAttempt(UploadMethod.CHUNKS, 1 << 30), reply) is None
+    assert next_capabilities(UploadCapabilities(), UploadAttempt(UploadMethod.CHUNKS, 1 << 30), reply) is None
 
 
 @pytest.mark.parametrize(("way", "lost"), [(way, way is not UploadMethod.PUT) for way in UploadMethod])
@@ -217,13 +217,13 @@ def test_a_404_to_the_request_that_ends_a_session_is_about_the_session_that_has_
     way: UploadMethod, lost: bool
 ) -> None:
     reply = Response("PUT", "https://r/v2/a", 404, {}, b"<h1>Not Found</h1>")
-    assert is_lost(reply, UploadAttempt(way, 0)) is lost
+    assert is_session_lost(reply, UploadAttempt(way, 0)) is lost
 
 
 @pytest.mark.parametrize("code", ["NAME_UNKNOWN", "BLOB_UPLOAD_UNKNOWN"])
 def test_a_404_that_is_about_something_else_teaches_nothing(code: str) -> None:
     reply = Response("PUT", "https://r/v2/a", 404, {}, b'{"errors":[{"code":"%s"}]}' % code.encode())
-    assert after_refusal(UploadCapabilities(), UploadAttempt(UploadMethod.PUT, 9), reply) is None
+    assert next_capabilities(UploadCapabilities(), UploadAttempt(UploadMethod.PUT, 9), reply) is None
 
 
 def test_profiles_join_what_each_has_learnt() -> None:

@@ -9,9 +9,9 @@ from app.net.egress import check_target
 from app.net.urls import (
     Origin,
     RegistryUrl,
+    parse_range_header,
     parse_registry_url,
     parse_retry_after,
-    received_bytes,
     resolve_location,
     with_digest,
 )
@@ -110,7 +110,7 @@ def test_the_digest_is_added_to_whatever_query_the_session_has() -> None:
     [("0-1299", 1300), ("bytes=0-99", 100), ("0-0", 0), (None, None), ("", None), ("5-9", None), ("0--1", None)],
 )
 def test_a_range_tells_how_much_a_session_holds(value: str | None, expected: int | None) -> None:
-    assert received_bytes(value) == expected
+    assert parse_range_header(value) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app.api.problems import statuses
+from app.api.problems import status_by_code
 from tests.crash.forked import in_a_process
 from tests.crash.one_push import STARTED, push_and_tell
 from tests.soak import Orders, Report
@@ -88,7 +88,7 @@ def faulty_push(data: Path, ready: Path, injected: str, report: Report) -> list[
 def _not_clean(answers: list[list[Any]], log: Path) -> Iterator[str]:
     if not answers or answers[-1] != [200, "succeeded"]:
         yield f"no push succeeded: {answers[-3:]}"
-    known = statuses()
+    known = status_by_code()
     for status, code in answers[:-1]:
         if code not in known or status not in {known[code], 422, 502}:
             yield f"answered {status} {code}"

@@ -10,7 +10,7 @@ import pytest
 
 from app.jobs.resumable.append import AppendStream
 from app.spool.batches import BATCHES, BATCHES_BYTES, MAX_BATCH_BYTES, MAX_CHUNKS, MIN_BATCH_BYTES, Batches
-from app.spool.disk import pumped
+from app.spool.disk import write_in_batches
 from app.spool.upload_files import AppendFile
 
 
@@ -55,7 +55,7 @@ Way = Callable[[AsyncIterator[bytes], Written], Coroutine[None, None, None]]
 
 
 async def through_the_spool(chunks: AsyncIterator[bytes], written: Written) -> None:
-    await pumped(chunks, written.write)
+    await write_in_batches(chunks, written.write)
 
 
 async def through_the_arrival(chunks: AsyncIterator[bytes], written: Written) -> None:

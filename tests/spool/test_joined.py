@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import SourceChanged, TruncatedArchive
 from app.spool import SpooledFile
-from app.spool.disk import DiskSpool, adopted
+from app.spool.disk import DiskSpool, stat_server_file
 
 CONTENT = bytes(range(100))
 
@@ -22,7 +22,7 @@ def split(folder: Path, *sizes: int) -> SpooledFile:
     parts, start = [], 0
     for number, size in enumerate(sizes):
         (folder / f"x.{number}").write_bytes(CONTENT[start : start + size])
-        parts.append(adopted(str(folder / f"x.{number}")))
+        parts.append(stat_server_file(str(folder / f"x.{number}")))
         start += size
     return SpooledFile(str(folder / "x"), start, owned=False, identity=parts[0].identity, parts=tuple(parts))
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.problems import describe
+from app.api.problems import problem_document
 from app.archive.model import Compression
 from app.config.settings import RegistrySettings
 from app.jobs.model import JobState
@@ -99,7 +99,7 @@ async def read_again(store: SqlJobStore, name: str) -> None:
         assert job is not None
         assert job.brief() == listed[job.id]
         assert job.progress.images_total == len(job.images)
-        found = json.loads(json.dumps(job.document(describe)))
+        found = json.loads(json.dumps(job.document(problem_document)))
         transient = {"progress"} if document["state"] in ("receiving", "running") else set()
         wanted = {key: value for key, value in document.items() if key not in transient}
         assert missing(without_words(wanted), found) == []

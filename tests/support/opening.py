@@ -8,7 +8,7 @@ from app.archive import DEFAULT_LIMITS, Archive, Limits, TarIndex, open_archive
 from app.archive.ingest import IngestStream
 from app.errors import TruncatedArchive
 from app.push.plan.completeness import with_faults
-from app.push.plan.sparse_index import leave_out
+from app.push.plan.sparse_index import drop_incomplete_children
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def read(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Archive:
 
 
 def checked(archive: Archive) -> Archive:
-    for image in with_faults(leave_out(archive), allow_missing=True).images:
+    for image in with_faults(drop_incomplete_children(archive), allow_missing=True).images:
         if image.fault is not None:
             raise image.fault.error
     return archive

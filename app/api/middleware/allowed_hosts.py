@@ -25,15 +25,15 @@ class AllowedHosts:
 
     def check(self, host: str) -> None:
         """Of a Host header. Raises Misdirected."""
-        name = name_of(host)
-        if ANY in self.names or name in self.names or is_ours(name):
+        name = host_of(host)
+        if ANY in self.names or name in self.names or is_loopback_name(name):
             return
         raise MisdirectedRequest(
             f"this service is not known as {name!r:.100}; ask by its address, or name it in TARMAC_ALLOWED_HOSTS"
         )
 
 
-def name_of(host: str) -> str:
+def host_of(host: str) -> str:
     """Without the port, in lower case."""
     text = host.strip().lower()
     if text.startswith("["):
@@ -41,7 +41,7 @@ def name_of(host: str) -> str:
     return text.partition(":")[0].rstrip(".")
 
 
-def is_ours(name: str) -> bool:
+def is_loopback_name(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

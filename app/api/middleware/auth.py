@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.context import CALLER, LAPSE, never
-from app.api.middleware.allowed_hosts import AllowedHosts, name_of
+from app.api.middleware.allowed_hosts import AllowedHosts, host_of
 from app.api.middleware.cors import CorsOrigins
 from app.api.middleware.proxy import FORWARDED_HOST, TrustedProxies
 from app.api.middleware.rates import Buckets, Kind, limited_response
@@ -171,7 +171,7 @@ def is_same_origin(origin: str, host: str) -> bool:
         ports = there.port or _DEFAULT_PORTS.get(there.scheme), here.port
     except ValueError:
         return False
-    is_named = bool(there.hostname) and name_of(there.netloc) == name_of(host)
+    is_named = bool(there.hostname) and host_of(there.netloc) == host_of(host)
     return is_named and ports[1] in (None, ports[0])
 
 

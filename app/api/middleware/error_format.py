@@ -29,22 +29,22 @@ Members = Mapping[str, Any]
 Dialect = Callable[[Members], Members]
 
 
-def as_registry(problem: Members) -> Members:
+def to_registry_error(problem: Members) -> Members:
     """An error as container tools read it."""
     code = _CODES.get(problem["status"], "UNSUPPORTED")
     return {"errors": [{"code": code, "message": problem["detail"], "detail": {"code": problem["code"]}}]}
 
 
-def as_docker(problem: Members) -> Members:
+def to_docker_error(problem: Members) -> Members:
     """Docker's SDKs fail over an error without `message`; the problem's own members stay beside it."""
     return {"message": problem["detail"], **problem}
 
 
-def dialect_of(path: str) -> Dialect | None:
+def error_format_of(path: str) -> Dialect | None:
     """How errors of a request for `path` are told; None: as problem documents."""
     if _REGISTRY_PATHS.fullmatch(path):
-        return as_registry
-    return as_docker if DOCKER_PATHS.fullmatch(path) else None
+        return to_registry_error
+    return to_docker_error if DOCKER_PATHS.fullmatch(path) else None
 
 
 class ErrorFormatMiddleware:
@@ -54,7 +54,7 @@ class ErrorFormatMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        dialect = dialect_of(scope["path"]) if scope["type"] == "http" else None
+        dialect = error_format_of(scope["path"]) if scope["type"] == "http" else None
         await self._app(scope, receive, send if dialect is None else _ErrorTranslator(dialect, send))
 
 

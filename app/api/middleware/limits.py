@@ -56,11 +56,11 @@ class RequestLimitsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        fault = fault_of(scope)
+        fault = head_error(scope)
         if fault is not None:
             await problem_response(MalformedRequest(fault), {"Connection": "close"})(scope, receive, send)
             return
-        crowd = crowd_of(scope)
+        crowd = classify_request(scope)
         if crowd is None:
             await self._app(scope, self._timed(receive), send)
             return
@@ -103,7 +103,7 @@ class RequestLimitsMiddleware:
         return timed
 
 
-def crowd_of(scope: Scope) -> LongRequest | None:
+def classify_request(scope: Scope) -> LongRequest | None:
     path = scope.get("path", "")
     if path.startswith("/jobs/") and (path.endswith("/events") or b"wait=" in scope.get("query_string", b"")):
         return LongRequest.WATCHERS
@@ -113,7 +113,7 @@ def crowd_of(scope: Scope) -> LongRequest | None:
     return None
 
 
-def fault_of(scope: Scope) -> str | None:
+def head_error(scope: Scope) -> str | None:
     """What is wrong with the head of a request, if anything."""
     headers: Headers = scope["headers"]
     if len(headers) > MAX_HEADERS:

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.base_path import base_path as current_base_path
-from app.api.middleware.error_format import dialect_of
+from app.api.middleware.error_format import error_format_of
 from app.config.types import UNIX_PEER, is_base_path
 
 FORWARDED_HOST = "tarmac.forwarded_host"  # where the scope has X-Forwarded-Host of a trusted proxy
@@ -107,7 +107,7 @@ class Proxy:
         seen = {**scope, "path": path, FORWARDED_HOST: said.host, "scheme": said.scheme or scope.get("scheme", "http")}
         if said.client is not None:
             seen["client"] = (said.client, 0)
-        is_below = base_path and dialect_of(path) is None
+        is_below = base_path and error_format_of(path) is None
         await self._app(seen, receive, _with_base_path(send, base_path) if is_below else send)
 
 
@@ -129,7 +129,7 @@ def parse_address(text: str) -> Address | None:
 def _without_prefix(path: str, prefixes: Iterable[str]) -> str:
     for prefix in filter(None, prefixes):
         below = path.removeprefix(f"{prefix}/")
-        if below != path and dialect_of(f"/{below}") is None:
+        if below != path and error_format_of(f"/{below}") is None:
             return f"/{below}"
     return path
 
@@ -137,7 +137,7 @@ def _without_prefix(path: str, prefixes: Iterable[str]) -> str:
 def _without_slash(method: str, path: str) -> str:
     """`/jobs/` is `/jobs`. A name may end with one at `PUT /push/{filename}`, and below /v2/ and at Docker's routes;
     `/docs/` and `/docs/guide/` are bases of relative links."""
-    is_named = (method == "PUT" and path.startswith("/push/")) or dialect_of(path) is not None
+    is_named = (method == "PUT" and path.startswith("/push/")) or error_format_of(path) is not None
     return path if is_named or path in ("/", "/docs/", "/docs/guide/") else path.removesuffix("/")
 
 

@@ -17,7 +17,7 @@ from enum import StrEnum
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.context import CALLER
-from app.api.middleware.limits import MOST, LongRequest, crowd_of
+from app.api.middleware.limits import MOST, LongRequest, classify_request
 from app.api.problems import problem_response
 from app.auth.model import EVERYBODY, Caller, is_too_many
 from app.errors import Busy, RateLimited
@@ -152,7 +152,7 @@ class Rates:
         except RateLimited as error:
             await limited_response(error)(scope, receive, send)
             return
-        crowd = crowd_of(scope)
+        crowd = classify_request(scope)
         if crowd is None or not caller.name:
             await self._app(scope, receive, send)
             return

@@ -24,7 +24,7 @@ _REFUSALS: dict[int | str, str] = {
 }
 
 
-def pull_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def pull_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that answers with these statuses besides 200."""
     answers: dict[int | str, dict[str, Any]] = {}
     told: tuple[int | str, ...] = (*statuses, 503, "default")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.api.middleware.auth import OPEN
-from app.api.middleware.error_format import dialect_of
+from app.api.middleware.error_format import error_format_of
 from app.api.problems import PROBLEM_JSON
 from app.api.schemas import JobEndEvent, JobImageEvent, JobProblemDocument, ProblemDocument
 
@@ -14,7 +14,7 @@ _PROBLEM = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
 _METHODS = ("get", "put", "post", "delete", "head", "patch")
 
 
-def finish(document: dict[str, Any]) -> dict[str, Any]:
+def finish_openapi(document: dict[str, Any]) -> dict[str, Any]:
     """FastAPI's own 422 goes: every error is a problem document. A token is needed where the operator has set so."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
@@ -33,7 +33,7 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
             operation["security"] = []
         if "HTTPValidationError" in str(responses.get("422")):
             _tell_invalid(path, responses)
-        if dialect_of(path) is None:
+        if error_format_of(path) is None:
             other = "Any other problem, as `unauthorized`, `forbidden` or `internal`"
             responses["default"] = {"description": other, "content": {PROBLEM_JSON: _PROBLEM}}
     return document
@@ -42,7 +42,7 @@ def finish(document: dict[str, Any]) -> dict[str, Any]:
 def _tell_invalid(path: str, responses: dict[str, Any]) -> None:
     """Where errors have another form, the route itself says which."""
     del responses["422"]
-    if dialect_of(path) is None:
+    if error_format_of(path) is None:
         responses["422"] = {"description": "`invalid_request`", "content": {PROBLEM_JSON: _PROBLEM}}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api.problems import statuses
+from app.api.problems import status_by_code
 from app.api.requests.options import OPTIONS, REPEATABLE
 from app.api.schemas import JobDocument, problems
 from app.jobs.request import MOST_PRIORITY
@@ -39,7 +39,7 @@ _ARCHIVE = (
     "order, under the names that say their numbers, and are one archive. A file under another name is an archive, too."
 )
 _NOT_HERE = {"unauthorized", "forbidden", "not_found", "tag_exists", "internal", "interrupted"}
-_CODES = [code for code in statuses() if code not in _NOT_HERE]
+_CODES = [code for code in status_by_code() if code not in _NOT_HERE]
 
 PUSH_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": JobDocument, "description": "With `wait`: the job has succeeded."},

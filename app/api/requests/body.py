@@ -48,7 +48,7 @@ async def check_size(request: Request, context: ApiContext) -> None:
         await asyncio.to_thread(context.check_room, expected)
 
 
-async def body_of(request: Request, context: ApiContext) -> AsyncIterator[bytes]:
+async def stream_body(request: Request, context: ApiContext) -> AsyncIterator[bytes]:
     """Raises TooLarge, and UploadIncomplete where the client went away or sent less than it said."""
     expected, received = expected_bytes(request), 0
     try:

@@ -146,7 +146,7 @@ def plain_name(name: str) -> str:
     return _BRACKETS.sub("", name)
 
 
-def read_options(members: Mapping[str, Any]) -> JobRequest:
+def parse_options(members: Mapping[str, Any]) -> JobRequest:
     """The request of a JSON object, `paths` among its members. Raises InvalidRequest, InvalidReference."""
     options = Options()
     options.add_json(members)

@@ -12,9 +12,9 @@ from app.archive.split import (
     FileEnds,
     PartName,
     PartSeries,
-    begin_series,
-    begins_anew,
     missing_part,
+    start_series,
+    starts_new_archive,
 )
 from app.errors import InvalidRequest
 
@@ -99,7 +99,7 @@ class FormArchive:
         ends = await first.look()
         if not (name.may_be_first or name.is_ambiguous or ends.starts_an_archive):
             raise missing_part(name.previous, name)
-        series = begin_series(name, ends)
+        series = start_series(name, ends)
         size = 0
         part: _PeekedPart | None = first
         while part is not None:
@@ -118,7 +118,7 @@ class FormArchive:
         if part is None or name is None or not name.continues(series.last):
             self._form.put_back(part)
             return None, series
-        if not series.described and begins_anew(first.ends, last.ends, await part.look(), name):
+        if not series.described and starts_new_archive(first.ends, last.ends, await part.look(), name):
             self._form.put_back(part)
             return None, series
         return part, series.follow(name)

@@ -26,7 +26,7 @@ _ABOUT_THE_FILE = frozenset({"filename", "name", "filetype", "type", "relativepa
 HOLD = "hold"
 
 
-def number(headers: Mapping[str, str], name: str) -> int | None:
+def parse_number(headers: Mapping[str, str], name: str) -> int | None:
     """A count of bytes. Raises MalformedRequest."""
     text = headers.get(name)
     if text is None:
@@ -36,7 +36,7 @@ def number(headers: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def truth(headers: Mapping[str, str], name: str) -> bool | None:
+def parse_boolean(headers: Mapping[str, str], name: str) -> bool | None:
     """`?1` or `?0` of a structured field. Raises MalformedRequest: one who says `true` means something by it."""
     text = headers.get(name)
     if text is None:
@@ -89,7 +89,7 @@ class UploadMetadata:
                 options.add(name, text)
 
 
-def proof_of(headers: Mapping[str, str]) -> UploadChecksum | None:
+def parse_upload_checksum(headers: Mapping[str, str]) -> UploadChecksum | None:
     """`Upload-Checksum` of tus. Raises MalformedRequest."""
     field = headers.get("upload-checksum")
     if field is None:
@@ -106,7 +106,7 @@ def proof_of(headers: Mapping[str, str]) -> UploadChecksum | None:
     return UploadChecksum(algorithm, digest)
 
 
-def parts_of(concat: str) -> tuple[str, ...]:
+def parse_concat(concat: str) -> tuple[str, ...]:
     """The ids of `Upload-Concat: final;URL URL …`, which may be absolute. Raises InvalidRequest."""
     kind, _, urls = concat.partition(";")
     found = [_ID.search(url) for url in urls.split()]
@@ -115,4 +115,4 @@ def parts_of(concat: str) -> tuple[str, ...]:
     return tuple(match[1] for match in found if match)
 
 
-__all__ = ["UploadMetadata", "is_true", "number", "parts_of", "proof_of", "truth"]
+__all__ = ["UploadMetadata", "is_true", "parse_boolean", "parse_concat", "parse_number", "parse_upload_checksum"]

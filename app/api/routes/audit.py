@@ -89,7 +89,7 @@ class AuditPage(BaseModel):
     dependencies=[takes(*AuditQuery.model_fields)],
     operation_id="listAuditEntries",
 )
-async def read_audit(request: Request, context: Context, listing: Annotated[AuditQuery, Query()]) -> Response:
+async def list_audit_entries(request: Request, context: Context, listing: Annotated[AuditQuery, Query()]) -> Response:
     """Every end of a job, oldest first; kept when the job is deleted. As JSON lines an entry is a line, and the cursor
     stands in the header `Tarmac-Next-Cursor`. For tokens that may `read`."""
     if not context.caller.sees_all:

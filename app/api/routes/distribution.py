@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from app.api.json_response import NewlineJSONResponse
-from app.api.openapi.distribution import pull_answers
+from app.api.openapi.distribution import pull_responses
 from app.api.requests.byte_range import ByteRange, RangeNotSatisfiable, parse_range
 from app.errors import InvalidReference, MalformedArchive, RegistryError, RegistryFault
 from app.oci import Descriptor, Digest, parse_repository
@@ -94,7 +94,7 @@ _Source = Annotated[PullSource, Depends(_find_source)]
 _router = APIRouter(prefix="/v2", tags=["pull"], route_class=_PullRoute, default_response_class=Response)
 
 
-def serve_pulls(app: FastAPI, source: PullSource) -> None:
+def add_distribution_routes(app: FastAPI, source: PullSource) -> None:
     """Adds the routes below `/v2/`."""
     app.state.pull_source = source
     app.include_router(_router)
@@ -102,13 +102,15 @@ def serve_pulls(app: FastAPI, source: PullSource) -> None:
 
 @_router.get("", include_in_schema=False)
 @_router.head("/", include_in_schema=False)
-@_router.get("/", summary="Tell that this is a registry", responses=pull_answers(), operation_id="getApiVersion")
+@_router.get("/", summary="Tell that this is a registry", responses=pull_responses(), operation_id="getApiVersion")
 async def version() -> Response:
     return NewlineJSONResponse({})
 
 
 @_router.head("/_catalog", include_in_schema=False)
-@_router.get("/_catalog", summary="List the repositories", responses=pull_answers(400), operation_id="listRepositories")
+@_router.get(
+    "/_catalog", summary="List the repositories", responses=pull_responses(400), operation_id="listRepositories"
+)
 async def catalog(request: Request, source: _Source, n: str | None = None, last: str = "") -> Response:
     names, link = _page(request, await source.repositories(), (n, last))
     return NewlineJSONResponse({"repositories": names}, headers=link)
@@ -118,7 +120,7 @@ async def catalog(request: Request, source: _Source, n: str | None = None, last:
 @_router.get(
     "/{name:path}/tags/list",
     summary="List the tags of a repository",
-    responses=pull_answers(400, 404),
+    responses=pull_responses(400, 404),
     operation_id="listTags",
 )
 async def tags(request: Request, source: _Source, name: str, n: str | None = None, last: str = "") -> Response:
@@ -133,7 +135,7 @@ async def tags(request: Request, source: _Source, name: str, n: str | None = Non
 @_router.get(
     "/{name:path}/referrers/{digest}",
     summary="List the manifests that refer to one",
-    responses=pull_answers(400),
+    responses=pull_responses(400),
     operation_id="listReferrers",
 )
 async def referrers(
@@ -150,7 +152,7 @@ async def referrers(
 @_router.get(
     "/{name:path}/manifests/{reference}",
     summary="Pull a manifest by tag or digest",
-    responses=pull_answers(304, 400, 404),
+    responses=pull_responses(304, 400, 404),
     operation_id="getManifest",
 )
 async def manifest(request: Request, source: _Source, name: str, reference: str) -> Response:
@@ -173,7 +175,7 @@ async def manifest(request: Request, source: _Source, name: str, reference: str)
 @_router.get(
     "/{name:path}/blobs/{digest}",
     summary="Pull a blob, or a range of it",
-    responses=pull_answers(206, 304, 400, 404, 416),
+    responses=pull_responses(206, 304, 400, 404, 416),
     operation_id="getBlob",
 )
 async def blob(request: Request, source: _Source, name: str, digest: str) -> Response:
@@ -199,12 +201,12 @@ async def blob(request: Request, source: _Source, name: str, digest: str) -> Res
 @_router.api_route(
     "/{rest:path}", methods=["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"], include_in_schema=False
 )
-async def refuse_write(rest: str) -> None:
+async def reject_write(rest: str) -> None:
     raise _DistributionError(405, "UNSUPPORTED", _WORDS, Allow="GET, HEAD")
 
 
 @_router.api_route("/{rest:path}", methods=["GET", "HEAD"], include_in_schema=False)
-async def refuse_unknown(rest: str) -> None:
+async def reject_unknown(rest: str) -> None:
     raise _DistributionError(
         404, "UNSUPPORTED", "There is no such endpoint; see the distribution-spec for those of a registry"
     )

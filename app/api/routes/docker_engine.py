@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from app.api.context import ApiContext, Context
 from app.api.json_response import NewlineJSONResponse
-from app.api.requests.body import body_of, check_size, expected_bytes
+from app.api.requests.body import check_size, expected_bytes, stream_body
 from app.api.routes.docker_engine_documents import (
     API_VERSION,
     DockerError,
@@ -24,7 +24,7 @@ from app.api.routes.docker_engine_documents import (
     VersionDocument,
     image_document,
 )
-from app.api.routes.docker_engine_stream import end_lines, error_line, landed_lines, line, progress_lines
+from app.api.routes.docker_engine_stream import error_line, final_lines, json_line, progress_lines, pushed_lines
 from app.errors import InvalidRequest, NotFound, Unavailable, UnknownRegistry
 from app.jobs import Job, JobRequest
 from app.jobs.registries import ConfiguredRegistry
@@ -91,7 +91,7 @@ async def ping() -> Response:
     response_model=VersionDocument,
     responses=_errors(),
 )
-async def tell_version() -> Response:
+async def get_version() -> Response:
     """Of Tarmac, and of Docker's API as far as it is spoken."""
     return NewlineJSONResponse(VersionDocument().model_dump(), headers=_PING)
 
@@ -141,7 +141,7 @@ async def push_image(
     there is not found."""
     landed = await _landed(context, f"{name}:{tag}" if tag else name)
     where = f"{landed.reference.registry}/{landed.reference.repository}"
-    lines = landed_lines(where, landed.reference.tag or str(landed.stored.digest), landed.stored)
+    lines = pushed_lines(where, landed.reference.tag or str(landed.stored.digest), landed.stored)
     return StreamingResponse(_each(lines), media_type="application/json")
 
 
@@ -153,7 +153,7 @@ async def push_image(
     response_model=DockerImageDocument,
     responses=_errors(404, 422, 502),
 )
-async def show_image(name: str, context: Context) -> Response:
+async def inspect_image(name: str, context: Context) -> Response:
     """The image as the registry `default` has it, by a name or by `repository@digest`."""
     landed = await _landed(context, name)
     document = await image_document(landed.configured.registry, landed.reference, landed.stored)
@@ -173,14 +173,14 @@ async def _received(request: Request, context: ApiContext) -> Job:
         upload = await stack.enter_async_context(await context.service.begin(source="upload"))
         context.metrics.uploads.inc()
         stack.callback(context.metrics.uploads.dec)
-        await upload.receive("docker load", body_of(request, context), expected)
+        await upload.receive("docker load", stream_body(request, context), expected)
         return await upload.submit(JobRequest(PushOptions()))
 
 
 async def _told(context: ApiContext, job: Job, quiet: bool) -> AsyncIterator[bytes]:
     """The job to its end. It goes on when the client leaves."""
     seen: set[bytes] = set()
-    yield line(status=f"job {job.id}: GET /jobs/{job.id}")
+    yield json_line(status=f"job {job.id}: GET /jobs/{job.id}")
     while not job.ended:
         job = await _next(context, job)
         if context.stopping.is_set() and not job.ended:
@@ -189,7 +189,7 @@ async def _told(context: ApiContext, job: Job, quiet: bool) -> AsyncIterator[byt
         fresh = [] if quiet else [each for each in progress_lines(job) if each not in seen]
         seen.update(fresh)
         yield b"".join(fresh) or b"\n"  # white space between objects: the client sees that somebody is there
-    yield b"".join(end_lines(job))
+    yield b"".join(final_lines(job))
 
 
 async def _next(context: ApiContext, job: Job) -> Job:

@@ -24,7 +24,7 @@ _STATUS: Mapping[ImageState, str] = {
 _LANDED = frozenset({ImageState.PUSHED, ImageState.ALREADY_PRESENT})
 
 
-def line(**members: Any) -> bytes:
+def json_line(**members: Any) -> bytes:
     return json.dumps(members).encode() + b"\n"
 
 
@@ -32,40 +32,42 @@ def progress_lines(job: Job) -> Iterator[bytes]:
     """What is to be seen of a job while it runs: its bytes, and the state of each image."""
     progress = job.progress
     detail = {"current": progress.bytes_done, "total": progress.bytes_total}
-    yield line(status="Pushing", id=job.id[:12], progressDetail=detail, progress=f"{progress.percent:.0f} %")
+    yield json_line(status="Pushing", id=job.id[:12], progressDetail=detail, progress=f"{progress.percent:.0f} %")
     reason = job.waiting_for.last_error if job.waiting_for else job.problem and job.problem.detail
     if reason:
-        yield line(status=f"Waiting for the registry: {reason}", id=job.id[:12], progressDetail={})
+        yield json_line(status=f"Waiting for the registry: {reason}", id=job.id[:12], progressDetail={})
     for image in job.images:
-        yield line(status=_STATUS[image.state], id=called(image)[0], progressDetail={})
+        yield json_line(status=_STATUS[image.state], id=display_names(image)[0], progressDetail={})
 
 
-def end_lines(job: Job) -> Iterator[bytes]:
+def final_lines(job: Job) -> Iterator[bytes]:
     """What landed by name, then what went wrong: clients stop at the first error."""
     for image in job.images:
         if image.state in _LANDED:
-            yield from (line(stream=f"Loaded image: {name}\n") for name in called(image))
+            yield from (json_line(stream=f"Loaded image: {name}\n") for name in display_names(image))
         elif image.state is ImageState.SKIPPED:
-            yield from (line(status=_STATUS[image.state], id=name, progressDetail={}) for name in called(image))
+            yield from (
+                json_line(status=_STATUS[image.state], id=name, progressDetail={}) for name in display_names(image)
+            )
     problem = job.problem or next((image.problem for image in job.images if image.problem), None)
     if problem is not None:
         yield error_line(f"{problem.detail} [{problem.code}; GET /jobs/{job.id}]")
     elif not any(image.state in _LANDED | {ImageState.SKIPPED} for image in job.images):
-        yield line(status=f"job {job.id} {job.state}: {', '.join(job.notices) or 'no image was loaded'}")
+        yield json_line(status=f"job {job.id} {job.state}: {', '.join(job.notices) or 'no image was loaded'}")
 
 
 def error_line(message: str) -> bytes:
-    return line(errorDetail={"message": message}, error=message)
+    return json_line(errorDetail={"message": message}, error=message)
 
 
-def called(image: JobImage) -> tuple[str, ...]:
+def display_names(image: JobImage) -> tuple[str, ...]:
     """The names in the archive, else the destinations."""
     return image.names or image.destinations or (str(image.digest),)
 
 
-def landed_lines(repository: str, tag: str, stored: StoredManifest) -> Iterator[bytes]:
+def pushed_lines(repository: str, tag: str, stored: StoredManifest) -> Iterator[bytes]:
     """The push of what is there already; `repository` with its registry."""
-    yield line(status=f"The push refers to repository [{repository}]")
-    yield line(status=f"already at {repository}:{tag}", id=tag, progressDetail={})
-    yield line(status=f"{tag}: digest: {stored.digest} size: {len(stored.raw)}")
-    yield line(progressDetail={}, aux={"Tag": tag, "Digest": str(stored.digest), "Size": len(stored.raw)})
+    yield json_line(status=f"The push refers to repository [{repository}]")
+    yield json_line(status=f"already at {repository}:{tag}", id=tag, progressDetail={})
+    yield json_line(status=f"{tag}: digest: {stored.digest} size: {len(stored.raw)}")
+    yield json_line(progressDetail={}, aux={"Tag": tag, "Digest": str(stored.digest), "Size": len(stored.raw)})

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from app import __version__
 from app.api.context import Context, RegistryView
 from app.api.json_response import NewlineJSONResponse
-from app.api.problems import describe, problem_response
+from app.api.problems import problem_document, problem_response
 from app.api.schemas import Health, ProblemDocument, RegistryDetails, RegistryDocument, RegistryList, problems
 from app.errors import RegistryError, ServiceError, Unavailable
 from app.jobs.audit import EMPTY
@@ -20,7 +20,7 @@ router = APIRouter(tags=["service"])
 
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Say that the process is alive", operation_id="getHealth")
-async def tell_alive() -> Health:
+async def get_liveness() -> Health:
     """The process answers."""
     return Health(status="ok", version=__version__)
 
@@ -33,7 +33,7 @@ async def tell_alive() -> Health:
     responses=problems("unavailable"),
     operation_id="getReadiness",
 )
-async def tell_ready(context: Context) -> Response:
+async def get_readiness(context: Context) -> Response:
     """Jobs can be taken: the job store answers, the spool has room, the service is not about to stop."""
     try:
         if context.stopping.is_set():
@@ -52,7 +52,7 @@ async def tell_ready(context: Context) -> Response:
     responses={200: {"content": {"text/plain": {}}}},
     operation_id="getMetrics",
 )
-async def tell_metrics(context: Context) -> Response:
+async def get_metrics(context: Context) -> Response:
     """For Prometheus."""
     audit = EMPTY if context.audit is None else await context.audit.audit_size()
     text = context.metrics.render(await context.count_jobs(), audit)
@@ -74,7 +74,7 @@ async def list_registries(context: Context) -> RegistryList:
 async def _look_at(name: str, view: RegistryView) -> RegistryDocument:
     found = await view.outcome()
     if isinstance(found, RegistryError):
-        problem = ProblemDocument(**describe(found.problem))
+        problem = ProblemDocument(**problem_document(found.problem))
         return RegistryDocument(name=name, url=view.url, reachable=False, problem=problem, details=None)
     details = RegistryDetails(**asdict(found))
     return RegistryDocument(name=name, url=view.url, reachable=True, problem=None, details=details)

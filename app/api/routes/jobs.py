@@ -86,7 +86,7 @@ async def list_jobs(request: Request, context: Context, listing: Annotated[JobLi
     dependencies=[takes("wait")],
     operation_id="getJob",
 )
-async def show_job(
+async def get_job(
     job_id: str,
     request: Request,
     context: Context,
@@ -95,8 +95,8 @@ async def show_job(
     """The job as it is."""
     job = await context.service.get(job_id)
     if wait is not None and (seconds := parse_wait(wait)) and not job.ended:
-        job = await wait_or_leave(request, context, (job, seconds))
-    return tagged_answer(request, job_response.document(job))
+        job = await wait_while_connected(request, context, (job, seconds))
+    return tagged_answer(request, job_response.job_document(job))
 
 
 @router.head("/{job_id}/images", include_in_schema=False, dependencies=[takes(*ImageListing.model_fields)])
@@ -129,7 +129,7 @@ async def list_images(
     },
     operation_id="streamJobEvents",
 )
-async def watch_job(job_id: str, request: Request, context: Context) -> Response:
+async def stream_job_events(job_id: str, request: Request, context: Context) -> Response:
     """Server-sent events, for `EventSource` and `curl -N`."""
     last = request.headers.get("last-event-id") or None
     if last is not None and not (last.isascii() and last.isdigit() and len(last) <= 18):
@@ -151,7 +151,7 @@ async def watch_job(job_id: str, request: Request, context: Context) -> Response
 )
 async def cancel_job(job_id: str, context: Context) -> Response:
     """Stop the job. What has been pushed stays; no tag is set any more."""
-    return job_response.accepted(await context.service.cancel(job_id))
+    return job_response.accepted_response(await context.service.cancel(job_id))
 
 
 @router.post(
@@ -165,7 +165,7 @@ async def cancel_job(job_id: str, context: Context) -> Response:
 )
 async def retry_job(job_id: str, context: Context) -> Response:
     """Push what is missing of a job that failed or was cancelled."""
-    return job_response.accepted(await context.service.retry(job_id))
+    return job_response.accepted_response(await context.service.retry(job_id))
 
 
 @router.delete(
@@ -210,7 +210,7 @@ async def _next(states: AsyncIterator[Job]) -> Job | None:
     return await anext(states, None)
 
 
-async def wait_or_leave(
+async def wait_while_connected(
     request: Request, context: ApiContext, job: tuple[Job, float], *, for_answer: bool = False
 ) -> Job:
     """As `JobService.wait`, for so many seconds; at once where the client has gone or the service stops. Raises

@@ -12,12 +12,12 @@ from app.api import job_response
 from app.api.context import ApiContext, Context
 from app.api.openapi.push import PUSH_RESPONSES, describe_push
 from app.api.problems import problem_response
-from app.api.requests.body import body_of, check_length, check_size, expected_bytes, json_members
+from app.api.requests.body import check_length, check_size, expected_bytes, json_members, stream_body
 from app.api.requests.body_type import Body, Kind, is_json, read_kind
 from app.api.requests.multipart import Form
 from app.api.requests.options import Options
 from app.api.requests.split_upload import FormArchive, FormParts
-from app.api.routes.jobs import wait_or_leave
+from app.api.routes.jobs import wait_while_connected
 from app.errors import InvalidRequest, TarmacError, Unavailable, UnknownRegistry
 from app.jobs import ArchiveUpload, Job
 from app.jobs.bounds import MAX_PATH, shorten
@@ -48,7 +48,7 @@ class _PushRequest:
         if not is_json(content_type):
             await check_size(self._request, self._context)
         async with self._stack:
-            body = await read_kind(content_type, body_of(self._request, self._context))
+            body = await read_kind(content_type, stream_body(self._request, self._context))
             if body.kind is Kind.JSON:
                 return await self._take_paths(body.chunks)
             if is_json(content_type):
@@ -150,10 +150,10 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
         if push.upload is None:
             return problem_response(error)
         ended = await context.service.get(push.upload.job.id)
-        return problem_response(error, {"Location": f"/jobs/{ended.id}"}, job_response.document(ended))
+        return problem_response(error, {"Location": f"/jobs/{ended.id}"}, job_response.job_document(ended))
     if wait is None:
-        return job_response.accepted(job)
-    return job_response.waited(await wait_or_leave(request, context, (job, wait), for_answer=True))
+        return job_response.accepted_response(job)
+    return job_response.waited_response(await wait_while_connected(request, context, (job, wait), for_answer=True))
 
 
 @router.post(

@@ -15,7 +15,7 @@ from app.api import job_response
 from app.api.context import ApiContext, Context
 from app.api.openapi.uploads import APPEND, CREATE, HELD, SHOW
 from app.api.problems import MalformedRequest, problem_response
-from app.api.requests.body import body_of, check_length, expected_bytes, json_members
+from app.api.requests.body import check_length, expected_bytes, json_members, stream_body
 from app.api.requests.content_disposition import filename_of
 from app.api.requests.digest_headers import parse_digest_field
 from app.api.requests.options import Options
@@ -26,19 +26,19 @@ from app.api.requests.upload_headers import (
     TUS_VERSION,
     UploadMetadata,
     is_true,
-    number,
-    parts_of,
-    proof_of,
-    truth,
+    parse_boolean,
+    parse_concat,
+    parse_number,
+    parse_upload_checksum,
 )
 from app.api.routes.push import display_name, display_path
 from app.api.upload_responses import (
-    answer_to,
     common_headers,
-    described,
     discovery_headers,
-    problem_answer,
-    speaks_tus,
+    is_tus,
+    upload_headers,
+    upload_problem_response,
+    upload_response,
 )
 from app.auth.model import Caller
 from app.errors import InvalidRequest, TarmacError, UploadIncomplete
@@ -49,7 +49,7 @@ router = APIRouter(prefix="/uploads", tags=["uploads"])
 
 @router.options("", include_in_schema=False)
 @router.options("/{upload_id}", include_in_schema=False)
-async def tell_protocols(request: Request, context: Context) -> Response:
+async def get_upload_capabilities(request: Request, context: Context) -> Response:
     return Response(status_code=204, headers=common_headers(request, context) | discovery_headers(context))
 
 
@@ -63,23 +63,23 @@ async def create_upload(request: Request, context: Context) -> Response:
         if not shown.state.complete and await request.is_disconnected():
             raise await _abandoned(context, shown.state.id, UploadIncomplete("its client left before the response"))
     except TarmacError as error:
-        return problem_answer(request, error, common_headers(request, context))
-    headers = common_headers(request, context) | described(shown, context.max_upload_bytes)
-    return answer_to(request, shown, headers, created=True)
+        return upload_problem_response(request, error, common_headers(request, context))
+    headers = common_headers(request, context) | upload_headers(shown, context.max_upload_bytes)
+    return upload_response(request, shown, headers, created=True)
 
 
 @router.head(
     "/{upload_id}", summary="Ask how far an upload is", status_code=204, **SHOW, operation_id="getUploadOffset"
 )
-async def show_upload(upload_id: str, request: Request, context: Context) -> Response:
+async def get_upload_offset(upload_id: str, request: Request, context: Context) -> Response:
     """What is here stays here, whatever happens to the service."""
     headers = common_headers(request, context)
     try:
         _check_version(request)
         shown = await context.uploads.show(upload_id)
     except TarmacError as error:
-        return problem_answer(request, error, headers)
-    return answer_to(request, shown, headers | described(shown, context.max_upload_bytes))
+        return upload_problem_response(request, error, headers)
+    return upload_response(request, shown, headers | upload_headers(shown, context.max_upload_bytes))
 
 
 @router.patch("/{upload_id}", summary="Go on with an upload", status_code=204, **APPEND, operation_id="appendToUpload")
@@ -92,12 +92,12 @@ async def append_to_upload(upload_id: str, request: Request, context: Context) -
         patch = _patch_of(request)
         appended = await context.uploads.append(upload_id, patch, _bytes_of(request, context))
     except TarmacError as error:
-        return problem_answer(request, error, headers)
-    headers |= described(appended.shown, context.max_upload_bytes)
+        return upload_problem_response(request, error, headers)
+    headers |= upload_headers(appended.shown, context.max_upload_bytes)
     if appended.fault is not None:
         job = appended.shown.job
-        return problem_response(appended.fault, headers, None if job is None else job_response.document(job))
-    return answer_to(request, appended.shown, headers)
+        return problem_response(appended.fault, headers, None if job is None else job_response.job_document(job))
+    return upload_response(request, appended.shown, headers)
 
 
 @router.delete(
@@ -113,12 +113,12 @@ async def cancel_upload(upload_id: str, request: Request, context: Context) -> R
     try:
         await context.uploads.cancel(upload_id)
     except TarmacError as error:
-        return problem_answer(request, error, headers)
+        return upload_problem_response(request, error, headers)
     return Response(status_code=204, headers=headers)
 
 
 @router.post("/{upload_id}", include_in_schema=False)
-async def overridden(upload_id: str, request: Request, context: Context) -> Response:
+async def post_as_patch(upload_id: str, request: Request, context: Context) -> Response:
     """For networks that let through nothing but GET and POST, as tus has it."""
     method = request.headers.get("x-http-method-override", "").upper()
     if method == "PATCH":
@@ -131,14 +131,14 @@ async def overridden(upload_id: str, request: Request, context: Context) -> Resp
 @router.post(
     "/{upload_id}/push", summary="Push an archive that is held", status_code=202, **HELD, operation_id="pushHeldArchive"
 )
-async def push_held(upload_id: str, request: Request, context: Context) -> Response:
+async def push_held_archive(upload_id: str, request: Request, context: Context) -> Response:
     """Another job of the archive of an upload that was begun with `hold`, without sending it again. The body has the
     options of the push as members."""
     options = Options()
     options.add_all(request.query_params.multi_items())
-    options.add_members(await json_members(context, body_of(request, context), '{"prefix": "mirror"}'))
+    options.add_members(await json_members(context, stream_body(request, context), '{"prefix": "mirror"}'))
     _refuse_elsewhere(options, "wait", "checksum")
-    return job_response.accepted(await context.uploads.push_held(upload_id, options.request(context.caller)))
+    return job_response.accepted_response(await context.uploads.push_held(upload_id, options.request(context.caller)))
 
 
 def _check_version(request: Request) -> None:
@@ -151,10 +151,10 @@ async def _create(request: Request, context: ApiContext) -> UploadStatus:
     new = _new_upload(request, context.caller)
     concat = request.headers.get("upload-concat", "")
     if concat and not new.is_part:
-        state = await context.uploads.concatenate(new, parts_of(concat))
+        state = await context.uploads.concatenate(new, parse_concat(concat))
         return await context.uploads.show(state.id)
     size = expected_bytes(request)
-    completes = truth(request.headers, "upload-complete")
+    completes = parse_boolean(request.headers, "upload-complete")
     patch = AppendRequest(0, size, None, completes if new.explicit else None, _proof_of(request))
     state = await context.uploads.begin(new)
     if size == 0 and not completes:
@@ -182,8 +182,8 @@ def _new_upload(request: Request, caller: Caller) -> NewUpload:
     metadata.add_to(options)
     options.add_digest_fields(headers.getlist("repr-digest"))
     _refuse_elsewhere(options, "wait")
-    length = number(headers, "upload-length")
-    completes = truth(headers, "upload-complete")
+    length = parse_number(headers, "upload-length")
+    completes = parse_boolean(headers, "upload-complete")
     if completes and length is None:
         length = expected_bytes(request)
     if completes is None and length is None and headers.get("upload-defer-length") != "1" and not _is_final(request):
@@ -195,7 +195,7 @@ def _new_upload(request: Request, caller: Caller) -> NewUpload:
         path=display_path(metadata.values.get("relativePath", "")),
         hold=metadata.hold or is_true(request.query_params.get(HOLD, "")),
         is_part=headers.get("upload-concat", "").strip() == "partial",
-        explicit=completes is not None and not speaks_tus(request),
+        explicit=completes is not None and not is_tus(request),
     )
 
 
@@ -206,18 +206,18 @@ def _is_final(request: Request) -> bool:
 def _patch_of(request: Request) -> AppendRequest:
     headers = request.headers
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    completes = truth(headers, "upload-complete")
+    completes = parse_boolean(headers, "upload-complete")
     if completes is None and kind != OFFSET_STREAM:
         raise MalformedRequest(f"Content-Type must be {OFFSET_STREAM}, or {PARTIAL_UPLOAD} with Upload-Complete")
-    offset = number(headers, "upload-offset")
+    offset = parse_number(headers, "upload-offset")
     if offset is None:
         raise MalformedRequest("Upload-Offset must say where the bytes begin; ask with HEAD")
-    length = number(headers, "upload-length")
+    length = parse_number(headers, "upload-length")
     return AppendRequest(offset, expected_bytes(request), length, completes, _proof_of(request))
 
 
 def _proof_of(request: Request) -> UploadChecksum | None:
-    proof = proof_of(request.headers)
+    proof = parse_upload_checksum(request.headers)
     digest = parse_digest_field(request.headers.getlist("content-digest"))
     if proof is None and digest is not None:
         return UploadChecksum("sha256", bytes.fromhex(digest.partition(":")[2]))
@@ -227,7 +227,7 @@ def _proof_of(request: Request) -> UploadChecksum | None:
 async def _bytes_of(request: Request, context: ApiContext) -> AsyncIterator[bytes]:
     context.metrics.uploads.inc()
     try:
-        async for chunk in body_of(request, context):
+        async for chunk in stream_body(request, context):
             yield chunk
     finally:
         context.metrics.uploads.dec()

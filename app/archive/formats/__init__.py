@@ -20,10 +20,10 @@ from app.archive.formats.oci_artifact import OciArtifact
 from app.archive.formats.oci_layout import OCILayout
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.runnable import check_runnable
-from app.archive.formats.reading.total_size import weighed
+from app.archive.formats.reading.total_size import check_total_size
 from app.archive.formats.registry_storage import RegistryStorage
 from app.archive.formats.storage.parts import join_charts, join_indexes, parts_of_charts, parts_of_storage
-from app.archive.formats.unknown import refuse
+from app.archive.formats.unknown import unknown_format_error
 from app.archive.formats.zarf import ZarfPackage
 from app.archive.leftovers import find_leftovers
 from app.archive.model import DEFAULT_LIMITS, Archive, ImageEntry, Limits, ReadAt
@@ -102,9 +102,9 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
         if known.recognises(contents):
             if not index.ended and not known.lists_content:
                 raise TruncatedArchive(f"the archive has no end, and {NO_LIST}")
-            archive = check_runnable(weighed(_without_placeholders(known.read(contents)), limits), contents)
+            archive = check_runnable(check_total_size(_without_placeholders(known.read(contents)), limits), contents)
             return replace(archive, producer=producer_of(index, archive), notes=tuple(_notes(index, source, archive)))
-    raise refuse(contents, list(dict.fromkeys(known.name for known in FORMATS)))
+    raise unknown_format_error(contents, list(dict.fromkeys(known.name for known in FORMATS)))
 
 
 def _notes(index: TarIndex, source: ReadAt, archive: Archive) -> Iterator[str]:

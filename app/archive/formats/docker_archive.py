@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
-from app.archive.formats.reading.reader import ArchiveReader, enumerated, tells
+from app.archive.formats.reading.reader import ArchiveReader, is_known_platform, join_limited
 from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, Fault, ImageEntry
 from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
 from app.oci import Descriptor, Digest, Platform, refuse_lookalikes, strict_json
@@ -101,10 +101,10 @@ class _DockerArchiveReader:
         layers = tuple(self._layers(entry, config.diff_ids, faults))
         missing = [str(fault) for fault in faults if isinstance(fault, MissingContent)]
         if missing:
-            faults.insert(0, MissingContent(f"the archive lacks {enumerated(missing)}; save it again"))
+            faults.insert(0, MissingContent(f"the archive lacks {join_limited(missing)}; save it again"))
         return ImageEntry(
             DockerImage(config.descriptor, layers, self._oci),
-            platforms=(config.platform,) if tells(config.platform) else (),
+            platforms=(config.platform,) if is_known_platform(config.platform) else (),
             fault=Fault.of(faults[0]) if faults else None,
         )
 

@@ -39,7 +39,7 @@ class DockerManifestInfo:
     unlisted: tuple[DockerEntry, ...] = ()
 
 
-def read_beside(contents: ArchiveReader, graph: ManifestGraph) -> DockerManifestInfo:
+def read_docker_manifest(contents: ArchiveReader, graph: ManifestGraph) -> DockerManifestInfo:
     """Nothing where manifest.json is absent or something else: a layout may hold any file. Raises what `read_manifest`
     and `parse_entries` raise."""
     value = read_manifest(contents)
@@ -78,7 +78,7 @@ def repo_tags_of(beside: Sequence[DockerManifestInfo]) -> Mapping[Digest, tuple[
     return {digest: tuple(names) for digest, names in found.items()}
 
 
-def read_the_docker_way(
+def read_as_docker_archive(
     contents: ArchiveReader, graph: ManifestGraph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
 ) -> ImageEntry:
     """`entry` with a DockerImage as its root, and its manifest as `original`, where it is an image that manifest.json

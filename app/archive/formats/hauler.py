@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.model import Archive, ImageEntry
 from app.errors import InvalidReference
 from app.oci import Descriptor, Digest, Reference
@@ -51,7 +51,7 @@ class HaulerHaul:
 
 
 def _note(left_out: list[Descriptor]) -> tuple[str, ...]:
-    names = enumerated([_reference(each) for each in left_out])
+    names = join_limited([_reference(each) for each in left_out])
     return (f"files whose names no repository can have are not pushed: {names}",) if left_out else ()
 
 

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.helm.go_values import to_json
 from app.archive.helm.metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetadata, read_metadata
 from app.archive.helm.package import (
@@ -25,8 +25,8 @@ from app.archive.helm.package import (
     MAX_CHART_BYTES,
     MAX_UNPACKED_BYTES,
     ChartFiles,
+    looks_like_chart,
     read_chart,
-    starts_a_chart,
 )
 from app.archive.model import Archive, Compression, Extent, ImageEntry
 from app.archive.tar.index import Member
@@ -94,7 +94,7 @@ def _is_chart(contents: ArchiveReader, member: Member) -> bool:
     if member.extent.size > MAX_CHART_BYTES or contents.compression(member.extent) is not Compression.GZIP:
         return False
     head = contents.source.read_at(member.extent.offset, min(member.extent.size, HEAD_BYTES))
-    return starts_a_chart(head, contents.limits)
+    return looks_like_chart(head, contents.limits)
 
 
 def _read_provenances(contents: ArchiveReader) -> dict[str, bytes]:
@@ -113,7 +113,7 @@ def _beside(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, 
         and member.name.rpartition("/")[2] != INDEX
     ]
     if others:
-        yield f"these files are no charts and are not pushed: {enumerated(others)}"
+        yield f"these files are no charts and are not pushed: {join_limited(others)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +166,8 @@ def _metadata(files: ChartFiles, what: str) -> tuple[ChartMetadata, tuple[str, .
     problems += [f"{name!r} is not of the kind that Helm reads" for name in unfit]
     if not metadata.name or not metadata.version:
         lacks = f"{CHART_YAML} of {what!r:.200} lacks its name or its version"
-        raise MalformedArchive(f"{lacks}: {enumerated(problems)}" if problems else lacks)
-    note = f"the config of chart {what!r:.200} at the registry has not all of {CHART_YAML}: {enumerated(problems)}"
+        raise MalformedArchive(f"{lacks}: {join_limited(problems)}" if problems else lacks)
+    note = f"the config of chart {what!r:.200} at the registry has not all of {CHART_YAML}: {join_limited(problems)}"
     return metadata, (note,) if problems else ()
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from app.archive.formats.docker_archive import MANIFEST, read_manifest
 from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.model import Archive, Extent, Fault, ImageEntry
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
 from app.oci import Descriptor, Digest, Manifest, Platform, Reference, parse_manifest, strict_json, verify
@@ -132,7 +132,7 @@ class _ImgpkgReader:
             self.absent[str(layer.digest)] = None
 
     def graph(self) -> ManifestGraph:
-        absent = f"not in the archive and not pushed, as their manifests allow: {enumerated(list(self.absent))}"
+        absent = f"not in the archive and not pushed, as their manifests allow: {join_limited(list(self.absent))}"
         notes = (absent,) if self.absent else ()
         return ManifestGraph(self.manifests, self.blobs, _parents(self.manifests), notes, self.faults)
 

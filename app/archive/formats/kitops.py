@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.formats.oci_layout import check_version, is_layout, list_layout, read_layout
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.model import Archive
 from app.errors import InvalidReference, MalformedArchive
 from app.oci import Descriptor, Reference, strict_json
@@ -40,7 +40,7 @@ class KitOpsStorage:
         archive = read_layout(contents, self.name, tagged)
         if not untagged:
             return archive
-        note = f"these have no tag in the storage of KitOps and are not pushed: {enumerated(untagged)}"
+        note = f"these have no tag in the storage of KitOps and are not pushed: {join_limited(untagged)}"
         return replace(archive, notes=(*archive.notes, note))
 
 

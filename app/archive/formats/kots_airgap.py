@@ -14,7 +14,7 @@ from dataclasses import replace
 from app.archive.formats.reading.inner_archive import InnerArchives
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.union import unite
-from app.archive.formats.storage.tree import ROOT, TagRequest, find, read_archive, storages, tags, unusable
+from app.archive.formats.storage.tree import ROOT, TagRequest, read_archive, resolve_tags, storages, tags, unusable
 from app.archive.model import Archive, Fault, ImageEntry
 from app.archive.yaml import MAX_BYTES, Node, read_members
 from app.errors import InvalidReference, MalformedArchive, MissingContent, TruncatedArchive, UnknownFormat
@@ -69,7 +69,7 @@ def _read_storage(contents: ArchiveReader, saved: Sequence[str]) -> Archive:
     listed = {(each.repository, each.tag) for each in wanted}
     others = [(repository, tag) for repository, tag in there if (repository, tag) not in listed]
     wanted += [TagRequest(repository, tag, path=f"{repository}:{tag}") for repository, tag in others]
-    found, absent = find(contents, wanted)
+    found, absent = resolve_tags(contents, wanted)
     lacks = Fault(MissingContent, f"{AIRGAP} lists it, and the airgap bundle does not hold it; download it again")
     return read_archive(contents, KotsAirgap.name, (*found, *(unusable(each, lacks) for each in absent)), ())
 

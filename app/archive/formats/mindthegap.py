@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from app.archive.formats.mindthegap_listing import CHARTS, IMAGES, read_listing
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
-from app.archive.formats.storage.tree import TagRequest, find, holds_tree, read_archive, tags, unusable
+from app.archive.formats.mindthegap_listing import CHARTS, IMAGES, read_bundle_listing
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.storage.tree import TagRequest, holds_tree, read_archive, resolve_tags, tags, unusable
 from app.archive.model import Archive, Fault
 from app.errors import MissingContent
 
@@ -23,8 +23,8 @@ class MindthegapBundle:
 
     def read(self, contents: ArchiveReader) -> Archive:
         """What is listed, under the names it is listed by; other tags of the tree stay where they are."""
-        listing = read_listing(contents)
-        found, absent = find(contents, listing.wanted)
+        listing = read_bundle_listing(contents)
+        found, absent = resolve_tags(contents, listing.wanted)
         lacks = Fault(MissingContent, f"{IMAGES} or {CHARTS} lists it, and the bundle does not hold it; make it again")
         found = (*found, *(unusable(each, lacks) for each in absent))
         notes = (*listing.notes, *_unlisted(contents, listing.wanted))
@@ -35,6 +35,6 @@ def _unlisted(contents: ArchiveReader, wanted: Sequence[TagRequest]) -> Iterator
     listed = {(each.repository, each.tag) for each in wanted}
     others = [f"{repository}:{tag}" for repository, tag in tags(contents) if (repository, tag) not in listed]
     if others:
-        yield f"the bundle holds tags that {IMAGES} and {CHARTS} do not list and that are not pushed: " + enumerated(
+        yield f"the bundle holds tags that {IMAGES} and {CHARTS} do not list and that are not pushed: " + join_limited(
             others
         )

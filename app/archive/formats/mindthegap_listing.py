@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.formats.storage.tree import TagRequest
 from app.archive.yaml import MAX_BYTES, Node, read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive
@@ -27,7 +27,7 @@ class BundleListing:
     notes: tuple[str, ...] = ()
 
 
-def read_listing(contents: ArchiveReader) -> BundleListing:
+def read_bundle_listing(contents: ArchiveReader) -> BundleListing:
     """What both files list, each once. Raises LimitExceeded, MalformedArchive."""
     images = contents.read(IMAGES, MAX_BYTES) or b""
     charts = contents.read(CHARTS, MAX_BYTES) or b""
@@ -132,7 +132,7 @@ def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
     pairs = ((first.setdefault((each.repository, each.tag), each), each) for each in wanted)
     shared = [f"{other} and {each}" for other, each in pairs if other is not each]
     if shared:
-        yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {enumerated(shared)}"
+        yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {join_limited(shared)}"
 
 
 def _mapping(value: Node, what: str) -> Mapping[str, Node]:
@@ -146,7 +146,7 @@ def _mapping(value: Node, what: str) -> Mapping[str, Node]:
 def _members(value: Node, known: frozenset[str], what: str) -> Mapping[str, Node]:
     members = _mapping(value, what)
     if unknown := [repr(key) for key in members if key not in known]:
-        raise MalformedArchive(f"{what} has keys that no bundle has", content=enumerated(unknown))
+        raise MalformedArchive(f"{what} has keys that no bundle has", content=join_limited(unknown))
     return members
 
 

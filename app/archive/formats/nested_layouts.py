@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from app.archive.formats.layout.names import Listed
 from app.archive.formats.oci_layout import MARKER, Layout, check_version, is_layout, list_layout, read_layouts
 from app.archive.formats.reading.addressed_members import TEMPORARY, place_anywhere
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.model import Archive, DockerImage
 from app.errors import InvalidReference, LimitExceeded
 from app.oci import parse_repository
@@ -93,5 +93,5 @@ def _tagged(archive: Archive) -> Archive:
     untagged = [str(root.digest) for root, image in zip(roots, archive.images, strict=True) if not image.called]
     if not untagged:
         return archive
-    note = f"zot's storage has manifests without a tag, which are not pushed: {enumerated(untagged)}"
+    note = f"zot's storage has manifests without a tag, which are not pushed: {join_limited(untagged)}"
     return replace(archive, images=images, notes=(*archive.notes, note))

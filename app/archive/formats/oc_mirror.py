@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.formats.storage.tree import (
     TagRequest,
     count_stray,
-    find,
     holds_repositories,
     holds_tree,
     read_archive,
+    resolve_tags,
     tags,
 )
 from app.archive.model import Archive
@@ -34,21 +34,21 @@ class OcMirror:
 
     def recognises(self, contents: ArchiveReader) -> bool:
         """The last part of a set may have no storage any more."""
-        marks = _has_working_directory(contents) + has_end(contents)
+        marks = _has_working_directory(contents) + has_last_part(contents)
         return marks == 2 or (marks == 1 and holds_tree(contents))
 
     def read(self, contents: ArchiveReader) -> Archive:
         """Every tag whose manifest is there. Raises MissingContent for a part of a set."""
         wanted = all_tags(contents)
-        if not has_end(contents):
+        if not has_last_part(contents):
             raise MissingContent(
                 "this is the first part of what oc-mirror wrote, mirror_000002.tar and those after it are missing; "
                 f"{JOIN}"
             )
-        found, absent = find(contents, wanted)
+        found, absent = resolve_tags(contents, wanted)
         if absent and not found:
-            raise MissingContent(f"the archive lacks the manifests of all its tags: {shown(absent)}; {_EARLIER}")
-        notes = [f"not in this archive and not pushed: {shown(absent)}; {_EARLIER}"] if absent else []
+            raise MissingContent(f"the archive lacks the manifests of all its tags: {list_absent(absent)}; {_EARLIER}")
+        notes = [f"not in this archive and not pushed: {list_absent(absent)}; {_EARLIER}"] if absent else []
         archive = read_archive(contents, self.name, found, notes)
         archive = replace(archive, advice=f"{_EARLIER}; if this is one of several parts, {JOIN}")
         stray = 0 if absent else count_stray(contents, archive)
@@ -80,9 +80,9 @@ def _has_working_directory(contents: ArchiveReader) -> bool:
     return any(name.startswith(f"{_WORKING_DIRECTORY}/") for name in contents.names())
 
 
-def has_end(contents: ArchiveReader) -> bool:
+def has_last_part(contents: ArchiveReader) -> bool:
     return any(name.startswith(_IMAGE_SET) and "/" not in name for name in contents.names())
 
 
-def shown(absent: Sequence[TagRequest]) -> str:
-    return enumerated([str(each) for each in absent])
+def list_absent(absent: Sequence[TagRequest]) -> str:
+    return join_limited([str(each) for each in absent])

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.archive.formats.docker_archive import read_images
-from app.archive.formats.docker_oci import read_beside, read_the_docker_way, repo_tags_of
+from app.archive.formats.docker_oci import read_as_docker_archive, read_docker_manifest, repo_tags_of
 from app.archive.formats.layout.agreement import agree
-from app.archive.formats.layout.images import assemble, collect, name_by_repo_tags
+from app.archive.formats.layout.images import build_images, collect_entries, name_by_repo_tags
 from app.archive.formats.layout.index_as_image import NOTE as WHOLE
-from app.archive.formats.layout.index_as_image import read_whole, whole_entry
+from app.archive.formats.layout.index_as_image import index_as_image, read_index_as_image
 from app.archive.formats.layout.names import Listed
 from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph, read_graph
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.model import Archive, Fault, ImageEntry
 from app.errors import LimitExceeded, MalformedArchive
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json
@@ -63,16 +63,16 @@ def read_layouts(contents: ArchiveReader, name: str, layouts: Sequence[Layout]) 
     listed = [entry for layout in layouts for entry in layout.listed]
     listed_manifests = [entry for entry in listed if is_manifest(entry.descriptor.media_type)]
     graph = read_graph(contents, [entry.descriptor for entry in listed_manifests])
-    beside = [read_beside(layout.contents, graph) for layout in layouts]
+    beside = [read_docker_manifest(layout.contents, graph) for layout in layouts]
     named, name_notes = name_by_repo_tags(
-        collect(_present(listed_manifests, graph), contents.limits), graph, repo_tags_of(beside)
+        collect_entries(_present(listed_manifests, graph), contents.limits), graph, repo_tags_of(beside)
     )
-    entries = assemble(named, graph, contents.limits)
+    entries = build_images(named, graph, contents.limits)
     whole = None
     if len(layouts) == 1 and not beside[0].unlisted:
-        whole = read_whole(layouts[0].contents, [entry.descriptor for entry in listed], entries)
+        whole = read_index_as_image(layouts[0].contents, [entry.descriptor for entry in listed], entries)
     if whole is not None:
-        entries = (whole_entry(whole, entries),)
+        entries = (index_as_image(whole, entries),)
         graph = replace(graph, manifests={**graph.manifests, whole.descriptor.digest: whole})
         name_notes = (*name_notes, WHOLE)
     agreed = agree(contents, graph, entries, beside)
@@ -101,7 +101,7 @@ def _read_the_docker_way(
     if isinstance(entry.root, Descriptor) and entry.root.digest not in graph:
         return entry
     try:
-        return read_the_docker_way(contents, graph, entry, repo_tags)
+        return read_as_docker_archive(contents, graph, entry, repo_tags)
     except UNUSABLE as error:
         return replace(entry, fault=Fault.of(error))
 
@@ -169,4 +169,4 @@ def _unknown(listed: Sequence[Listed]) -> tuple[str, ...]:
     """Told, as image-spec forbids to fail: without a manifest there is no name under which it could be pushed."""
     descriptors = [entry.descriptor for entry in listed if not is_manifest(entry.descriptor.media_type)]
     unknown = [f"{descriptor.digest} ({descriptor.media_type})" for descriptor in descriptors]
-    return (f"index.json lists what is no manifest and is not pushed: {enumerated(unknown)}",) if unknown else ()
+    return (f"index.json lists what is no manifest and is not pushed: {join_limited(unknown)}",) if unknown else ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.archive.formats.oc_mirror import JOIN, all_tags, shown
+from app.archive.formats.oc_mirror import JOIN, all_tags, list_absent
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.union import unite
-from app.archive.formats.storage.tree import find, read_archive, storages
+from app.archive.formats.storage.tree import read_archive, resolve_tags, storages
 from app.archive.model import Archive
 from app.errors import MissingContent
 
@@ -27,13 +27,15 @@ class RegistryStorage:
 
     def _read(self, contents: ArchiveReader) -> Archive:
         """Every tag whose manifest is there: a registry keeps the tags of manifests that were deleted."""
-        found, absent = find(contents, all_tags(contents))
+        found, absent = resolve_tags(contents, all_tags(contents))
         remedy = f"if this is the first of several parts that oc-mirror wrote, {JOIN}"
         if absent and not found:
             raise MissingContent(
-                f"the archive lacks the manifests of all its tags: {shown(absent)}; save the storage again; {remedy}"
+                f"the archive lacks the manifests of all its tags: {list_absent(absent)}; save the storage again; {remedy}"
             )
         notes = ["a registry's storage without a list of what is wanted: every tag in it is pushed"]
         if absent:
-            notes.append(f"these tags have no manifest in the storage and are not pushed: {shown(absent)}; {remedy}")
+            notes.append(
+                f"these tags have no manifest in the storage and are not pushed: {list_absent(absent)}; {remedy}"
+            )
         return replace(read_archive(contents, self.name, found, notes), advice=f"save the storage again; {remedy}")

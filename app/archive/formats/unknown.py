@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.archive.formats.docker_archive import read_manifest
 from app.archive.formats.reading.inner_hint import archives_within
-from app.archive.formats.reading.reader import ArchiveReader, enumerated
+from app.archive.formats.reading.reader import ArchiveReader, join_limited
 from app.archive.tar.indexer import PROVENANCE
 from app.errors import UnknownFormat
 
@@ -15,7 +15,7 @@ _INNER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2",
 _MAX_NAME = 100  # characters of a name in a message; NKP has members of 64
 
 
-def refuse(contents: ArchiveReader, supported: Sequence[str]) -> UnknownFormat:
+def unknown_format_error(contents: ArchiveReader, supported: Sequence[str]) -> UnknownFormat:
     """The error for an archive that no format recognises."""
     roots = contents.index.roots
     found = f"its root holds {_enumerated(roots)}" if roots else "it is a tar without a single member"
@@ -80,4 +80,4 @@ def _hint_of_archives(contents: ArchiveReader) -> str:
 
 
 def _enumerated(names: Sequence[str]) -> str:
-    return enumerated([_shown(name) for name in names])
+    return join_limited([_shown(name) for name in names])

@@ -89,7 +89,7 @@ class HelmChartBuffer:
         yield bytes(-self._size % BLOCK + 2 * BLOCK)
 
 
-def starts_a_chart(head: bytes, limits: Limits) -> bool:
+def looks_like_chart(head: bytes, limits: Limits) -> bool:
     """Whether what starts with `head` is a packaged chart, as far as its first MAX_HEAD_UNPACKED bytes tell."""
     indexer = TarIndexer(limits)
     judge = _Judge(indexer)

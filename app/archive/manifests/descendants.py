@@ -9,7 +9,7 @@ from app.archive.model import ImageEntry
 from app.oci import Digest, Manifest
 
 
-def below(root: Manifest, manifests: Mapping[Digest, Manifest]) -> list[Digest]:
+def descendants(root: Manifest, manifests: Mapping[Digest, Manifest]) -> list[Digest]:
     """The digest of `root` and of everything below it that `manifests` holds."""
     found = {root.descriptor.digest: None}
     waiting = [root]
@@ -21,21 +21,21 @@ def below(root: Manifest, manifests: Mapping[Digest, Manifest]) -> list[Digest]:
     return list(found)
 
 
-def with_root(image: ImageEntry, root: Manifest, manifests: Mapping[Digest, Manifest]) -> tuple[ImageEntry, int]:
+def replace_root(image: ImageEntry, root: Manifest, manifests: Mapping[Digest, Manifest]) -> tuple[ImageEntry, int]:
     """`image` with another root, and how many no longer hang on it: what refers to content that it does not hold any
     more, such as the signature of the whole index, would refer to nothing."""
-    held = set(below(root, manifests))
+    held = set(descendants(root, manifests))
     referrers = []
     for referrer in image.referrers:
         subject = manifests[referrer.digest].subject
         if subject is not None and subject.digest in held:
             referrers.append(referrer)
-            held.update(below(manifests[referrer.digest], manifests))
+            held.update(descendants(manifests[referrer.digest], manifests))
     attached = []
     for each in image.attached:
         if each.subject in held:
             attached.append(each)
-            held.update(below(manifests[each.root.digest], manifests))
+            held.update(descendants(manifests[each.root.digest], manifests))
     gone = len(image.referrers) - len(referrers) + len(image.attached) - len(attached)
     changed = replace(image, root=root.descriptor, referrers=tuple(referrers), attached=tuple(attached))
     return changed, gone

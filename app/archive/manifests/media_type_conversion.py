@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from app.archive.manifests.descendants import with_root
+from app.archive.manifests.descendants import replace_root
 from app.archive.manifests.index_rewriting import list_anew
 from app.archive.manifests.layer_types import stated_compression, with_compression
 from app.archive.model import Archive, Compression, DockerImage, ImageEntry
@@ -79,7 +79,7 @@ class _Converter:
             f"{name} has {self._wanted} media types now: its digest becomes {root.descriptor.digest}, originally "
             f"{image.root.digest}"
         )
-        changed, gone = with_root(image, root, self.manifests)
+        changed, gone = replace_root(image, root, self.manifests)
         if gone:
             self._notes.append(f"{name}: {gone} signatures or other referrers of the original digest are left out")
         return changed

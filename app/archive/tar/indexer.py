@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.file_type import EXPECTED, PART, POWERSHELL, describe, shown, was_text
+from app.archive.file_type import EXPECTED, PART, POWERSHELL, describe_file_type, shown, was_text
 from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadAt
 from app.archive.tar.header import (
     BLOCK,
@@ -309,7 +309,7 @@ def _kind(type_: bytes, name: str) -> MemberKind:
 
 
 def _not_a_tar(head: bytes) -> UnknownFormat:
-    known = describe(head)
+    known = describe_file_type(head)
     what, remedy = known or ("unknown data", f"{PART}; ")
     return UnknownFormat(
         f"the archive is no tar but {what}; {remedy}{EXPECTED}",

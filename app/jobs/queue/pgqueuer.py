@@ -29,7 +29,7 @@ from app.jobs.queue.pgqueuer_rows import (
     accepted_by,
     cancelled_rows,
     entrypoint_of,
-    install,
+    install_schema,
 )
 from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, SESSION, plain_dsn
 from app.jobs.store.notifications import BROKEN, listen
@@ -82,7 +82,7 @@ class PgQueuerJobQueue:
         """The tables are made where they are missing. Raises Unavailable."""
         dsn = plain_dsn(url)
         try:
-            await install(dsn, CONNECT_SECONDS)
+            await install_schema(dsn, CONNECT_SECONDS)
             pool = await asyncpg.create_pool(
                 dsn,
                 min_size=1,

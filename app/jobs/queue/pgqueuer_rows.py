@@ -53,7 +53,7 @@ def names() -> DBSettings:
     )
 
 
-async def install(dsn: str, seconds: float) -> None:
+async def install_schema(dsn: str, seconds: float) -> None:
     """PgQueuer's tables, as this release of it has them; a replica that starts at the same time waits."""
     connection = await asyncpg.connect(dsn, timeout=seconds)
     try:

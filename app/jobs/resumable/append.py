@@ -16,7 +16,7 @@ from app.jobs.resumable.requests import AppendRequest, UploadChecksumMismatch
 from app.jobs.resumable.table import ActiveUpload, UploadTable
 from app.jobs.runtime import JobRuntime
 from app.jobs.uploads.early_pushes import PartialArchive
-from app.push.early.early_push import EarlyPush, heard
+from app.push.early.early_push import EarlyPush, notify_early_push
 from app.spool.batches import BATCHES
 from app.spool.upload_files import AppendFile
 from app.threads import hash_in_thread, hashing
@@ -44,7 +44,9 @@ class UploadAppender:
         told = False
         try:
             early = await self._early(upload, patch.offset)
-            await receiving.pump(heard(chunks, upload.tally, early), lambda count: check(patch.offset + count))
+            await receiving.pump(
+                notify_early_push(chunks, upload.tally, early), lambda count: check(patch.offset + count)
+            )
             told = receiving.proven
             if not told:
                 raise UploadChecksumMismatch("the bytes of this request do not have its checksum; send them again")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from app.auth.model import STORED_PER_JOB, Caller, is_too_many
 from app.errors import Busy, NotFound, QuotaExceeded, TarmacError
-from app.jobs.authorization import AuthorizedJobs, bounded
+from app.jobs.authorization import AuthorizedJobs, with_upload_limit
 from app.jobs.model import Job
 from app.jobs.request import JobRequest
 from app.jobs.resumable.model import UploadState
@@ -21,7 +21,7 @@ class AuthorizedUploads(ResumableUploads):
         vars(self).update(vars(uploads))
         self._caller, self._held = caller, jobs
         self._service = jobs
-        self._workshop = bounded(uploads._workshop, caller)
+        self._workshop = with_upload_limit(uploads._workshop, caller)
 
     async def begin(self, new: NewUpload) -> UploadState:
         """Raises QuotaExceeded, Busy."""

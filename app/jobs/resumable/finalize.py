@@ -20,7 +20,7 @@ from app.jobs.resumable.progress import archive_of
 from app.jobs.resumable.table import ActiveUpload, UploadTable
 from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
-from app.jobs.sources.server_archives import Refused, chunks_of, compare_checksum, unwrap
+from app.jobs.sources.server_archives import Refused, compare_checksum, read_chunks, unwrap
 from app.spool import OpenFile, SpooledFile
 from app.threads import hash_in_thread
 
@@ -167,7 +167,7 @@ class UploadFinalizer:
     async def _read(self, source: OpenFile, refused: Refused) -> IngestStream:
         intake = IngestStream(self._workshop.limits, self._workshop.max_archive_bytes)
         try:
-            async for chunk in chunks_of(source):
+            async for chunk in read_chunks(source):
                 await hash_in_thread(_drain, intake.feed, chunk)
             await hash_in_thread(_drain, intake.finish)
         except TarmacError:

@@ -10,7 +10,7 @@ from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.resumable.model import UploadState
 from app.jobs.resumable.requests import NewUpload
 from app.jobs.runtime import JobRuntime
-from app.push import received
+from app.push import with_received
 
 
 class UploadProgressReporter:
@@ -27,7 +27,7 @@ class UploadProgressReporter:
         archive = archive_of(self._state, offset)
         self._workshop.ledger.show(
             self._state.job,
-            lambda job: job.but(archives=(archive,), progress=received(job.progress, offset, self._state.length)),
+            lambda job: job.but(archives=(archive,), progress=with_received(job.progress, offset, self._state.length)),
         )
 
 
@@ -40,7 +40,7 @@ def new_job(new: NewUpload, now: datetime) -> Job:
     request = new.request
     job = Job.new(JobState.RECEIVING, now)
     archives = (archive_of(new, 0),)
-    told = received(job.progress, 0, new.length)
+    told = with_received(job.progress, 0, new.length)
     return replace(
         job,
         archives=archives,

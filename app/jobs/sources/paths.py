@@ -18,7 +18,7 @@ from app.jobs.sources.glob import Effort, Search, has_magic
 from app.jobs.sources.openat2 import open_beneath
 from app.spool import SpooledFile
 from app.spool.directory_tar import list_directory
-from app.spool.verified_file import identity_of
+from app.spool.verified_file import file_identity
 
 MAX_FILES = 1_000  # archives of one request; each is opened before the first is pushed
 DIRECTORY_MARKERS = (
@@ -156,7 +156,7 @@ def _take(directory: int, root: Path, name: str, *, is_named: bool) -> _MatchedF
     if not stat.S_ISREG(status.st_mode):
         return None
     return _MatchedFile(
-        SpooledFile(str(root / name), status.st_size, owned=False, identity=identity_of(status)), is_directory=False
+        SpooledFile(str(root / name), status.st_size, owned=False, identity=file_identity(status)), is_directory=False
     )
 
 

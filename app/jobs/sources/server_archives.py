@@ -82,7 +82,7 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
         )
 
 
-async def look_at(
+async def prepare_archive(
     archive: JobArchive, spooled_as: str, workshop: JobRuntime, share: str, refused: Callable[[JobArchive], None]
 ) -> JobArchive:
     """A server file that no one has looked at: it stays where it is when it is a plain tar, else it is unwrapped into
@@ -98,7 +98,7 @@ async def look_at(
     try:
         compression = await asyncio.to_thread(sniff_file, file, file.size)
         if compression is Compression.NONE:
-            digest = await digest_of(file) if archive.expected is not None else None
+            digest = await sha256_of(file) if archive.expected is not None else None
             known = replace(archive, compression=compression, digest=digest)
         else:
             intake, own = await unwrap(file, spooled_as, workshop, share, partial(_note_whole, archive.size, note))
@@ -121,7 +121,7 @@ async def unwrap(
     async with workshop.decoders.turn(share, memory):
         intake = IngestStream(workshop.limits, memory=memory or MOST_MEMORY)
         try:
-            return intake, await workshop.save(share, spooled_as, chunks_of(file), intake)
+            return intake, await workshop.save(share, spooled_as, read_chunks(file), intake)
         except TarmacError:
             refused(intake)
             raise
@@ -161,14 +161,14 @@ async def begun(chunks: AsyncIterable[bytes]) -> tuple[int, AsyncIterator[bytes]
     return decoder_memory(head), whole()
 
 
-async def chunks_of(file: OpenFile) -> AsyncIterator[bytes]:
+async def read_chunks(file: OpenFile) -> AsyncIterator[bytes]:
     """All of it, read in threads."""
     for offset in range(0, file.size, CHUNK_BYTES):
         yield await asyncio.to_thread(file.read_at, offset, min(CHUNK_BYTES, file.size - offset))
 
 
-async def digest_of(file: OpenFile) -> Digest:
+async def sha256_of(file: OpenFile) -> Digest:
     hasher = hashlib.sha256()
-    async for chunk in chunks_of(file):
+    async for chunk in read_chunks(file):
         await hash_in_thread(hasher.update, chunk)
     return Digest("sha256", hasher.hexdigest())

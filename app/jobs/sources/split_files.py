@@ -11,9 +11,9 @@ from app.archive.split import (
     FileEnds,
     PartName,
     PartSeries,
-    begin_series,
-    begins_anew,
     missing_part,
+    start_series,
+    starts_new_archive,
 )
 from app.spool import OpenFile, SpooledFile
 
@@ -61,7 +61,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
     taken: list[_Part] = []
     series: PartSeries | None = None
     for part in parts:
-        if series is not None and not begins_anew(taken[0].ends, taken[-1].ends, part.ends, part.name):
+        if series is not None and not starts_new_archive(taken[0].ends, taken[-1].ends, part.ends, part.name):
             series = series.follow(part.name)
             taken.append(part)
             continue
@@ -69,7 +69,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
             yield _as_one(series, taken)
             series = None
         if part.name.may_be_first:
-            series, taken = begin_series(part.name, part.ends), [part]
+            series, taken = start_series(part.name, part.ends), [part]
         elif part.ends.starts_an_archive or part.name.is_ambiguous:
             yield part.file
         else:

@@ -65,10 +65,10 @@ class JobStore(Protocol):
 
 def key_of(job: Job) -> Key:
     """Newest first is the descending order of keys; the id settles jobs of one microsecond."""
-    return sortable(job.created_at), job.id
+    return timestamp_key(job.created_at), job.id
 
 
-def sortable(moment: datetime) -> str:
+def timestamp_key(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -88,4 +88,4 @@ def parse_cursor(cursor: str) -> Key:
     return moment, job_id
 
 
-__all__ = ["JobQuery", "JobStore", "Key", "cursor_of", "key_of", "parse_cursor", "sortable"]
+__all__ = ["JobQuery", "JobStore", "Key", "cursor_of", "key_of", "parse_cursor", "timestamp_key"]

@@ -10,7 +10,7 @@ from sqlalchemy import Column, Float, Integer, String, Table, select
 
 from app.jobs.model import Clock, utc_now
 from app.jobs.retention.service_age import AgeRecord, Reckoning
-from app.jobs.store import sortable
+from app.jobs.store import timestamp_key
 from app.jobs.store.sql import METADATA, SqlJobStore
 
 SERVICE_AGE = Table(
@@ -50,7 +50,7 @@ def _row(record: AgeRecord) -> dict[str, object]:
         "id": _ONLY,
         "seconds": record.seconds,
         "turns": record.turns,
-        "clock": record.clock and sortable(record.clock),
+        "clock": record.clock and timestamp_key(record.clock),
         "gap": record.gap,
     }
 

@@ -16,7 +16,7 @@ from app.jobs.audit import AuditEntry, AuditSize, audit_members
 from app.jobs.audit_retention import AuditBounds
 from app.jobs.bounds import within
 from app.jobs.model import Job, utc_now
-from app.jobs.store import sortable
+from app.jobs.store import timestamp_key
 
 _TURN = 0x7461726D6175  # of PostgreSQL's advisory locks
 
@@ -44,7 +44,7 @@ async def write_entry(connection: AsyncConnection, job: Job) -> None:
     if connection.dialect.name == "postgresql":
         # numbers are given before they are committed: a reader that goes on by number must not pass over a slow one
         await connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
-    at, entry = sortable(job.finished_at or utc_now()), audit_members(job)
+    at, entry = timestamp_key(job.finished_at or utc_now()), audit_members(job)
     row = {"at": at, "job": job.id, "entry": entry, "size": len(json.dumps(entry)), "age": job.ended_age}
     await connection.execute(AUDIT.insert().values(row))
 
@@ -55,7 +55,7 @@ async def read_entries(
     """As `AuditTrail.entries`."""
     wanted = [AUDIT.c.number > after]
     if since is not None:
-        wanted.append(AUDIT.c.at >= sortable(since.astimezone(UTC)))
+        wanted.append(AUDIT.c.at >= timestamp_key(since.astimezone(UTC)))
     sizes = select(AUDIT.c.number, AUDIT.c.size).where(*wanted).order_by(AUDIT.c.number).limit(limit)
     found = (await connection.execute(sizes)).all()
     page = tuple(within(found, PAGE_BYTES, lambda row: row.size)) or found[:1]

@@ -26,7 +26,7 @@ class DatabaseReport:
     unknown: frozenset[str] = frozenset()
 
 
-async def examine(url: str, ids: Collection[str]) -> DatabaseReport:
+async def diagnose(url: str, ids: Collection[str]) -> DatabaseReport:
     """Raises InvalidSettings, Unavailable where it is damaged or cannot be reached."""
     if not await asyncio.to_thread(_is_there, url):
         return DatabaseReport(None, frozenset(ids))
@@ -58,4 +58,4 @@ def _look(connection: Connection, ids: tuple[str, ...]) -> DatabaseReport:
     return DatabaseReport(revision, frozenset(ids) - known)
 
 
-__all__ = ["DatabaseReport", "examine"]
+__all__ = ["DatabaseReport", "diagnose"]

@@ -24,8 +24,8 @@ from app.errors import Unavailable
 from app.jobs.audit import AuditEntry, AuditSize
 from app.jobs.audit_retention import AuditBounds
 from app.jobs.model import Job, JobImage, JobState
-from app.jobs.serialization import from_members, to_members
-from app.jobs.store import JobQuery, sortable
+from app.jobs.serialization import dump_job, load_job
+from app.jobs.store import JobQuery, timestamp_key
 from app.jobs.store.audit import audit_size, delete_oldest, read_entries, write_entry
 from app.jobs.store.engine import make_engine, make_reading_engine
 from app.jobs.store.images import Row, changed_rows, images_table, parse_images, parts, read_images
@@ -165,7 +165,7 @@ class SqlJobStore:
         if query.before is not None:
             wanted = wanted.where(tuple_(JOBS.c.created_at, JOBS.c.id) < tuple_(*query.before))
         newest = wanted.order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(query.limit)
-        return await self._ask(lambda connection: tuple(map(from_members, connection.scalars(newest))))
+        return await self._ask(lambda connection: tuple(map(load_job, connection.scalars(newest))))
 
     async def entries(self, since: datetime | None, after: int, limit: int) -> tuple[AuditEntry, ...]:
         async with self.transaction() as connection:
@@ -227,11 +227,11 @@ class SqlJobStore:
             **({} if is_same else {"inspection": list(job.inspection)}),
             "id": job.id,
             "state": job.state.value,
-            "created_at": sortable(job.created_at),
+            "created_at": timestamp_key(job.created_at),
             "labels": dict(job.labels),
             "idempotency_key": job.idempotency_key,
             "revision": job.revision,
-            "document": to_members(job.brief()),
+            "document": dump_job(job.brief()),
             "attempt": job.attempt,
             "submitter": job.submitter.name,
             "holder": self._marks.holder,
@@ -243,7 +243,7 @@ def _job(connection: Connection, job_id: str, images: int | None = None) -> Job 
     found = connection.execute(wanted).first()
     if found is None:
         return None
-    job = from_members(found.document)
+    job = load_job(found.document)
     return replace(
         job,
         images=parse_images(read_images(connection, IMAGES, job_id, 0, images)),

@@ -13,9 +13,9 @@ from sqlalchemy import Column, Integer, String, Table, any_, bindparam, exists, 
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.errors import Unavailable
-from app.jobs.leases import LocalTagLeases, TagsLeasedError, claim_of
+from app.jobs.leases import LocalTagLeases, TagsLeasedError, acceptance_key
 from app.jobs.model import Job, JobState
-from app.jobs.store import sortable
+from app.jobs.store import timestamp_key
 from app.jobs.store.sql import JOBS, METADATA, SqlJobStore
 
 WAIT_SECONDS = 0.25  # between two looks at tags that a job of another replica has
@@ -73,7 +73,7 @@ class PostgresTagLeases:
     async def forget(self, before: datetime | None) -> None:
         gone = TAGS.delete().where(~_HELD)
         if before is not None:
-            gone = gone.where(TAGS.c.landed < sortable(before))
+            gone = gone.where(TAGS.c.landed < timestamp_key(before))
         async with self._store.transaction() as connection:
             await connection.execute(gone)
 
@@ -122,8 +122,8 @@ class PostgresTagLeases:
 
 
 def _claim_of(job: Job) -> str:
-    accepted, job_id = claim_of(job)
-    return f"{sortable(accepted)} {job_id}"
+    accepted, job_id = acceptance_key(job)
+    return f"{timestamp_key(accepted)} {job_id}"
 
 
 def _array(names: Sequence[str]) -> Any:

@@ -14,8 +14,8 @@ from app.jobs.tracking.retry_reporter import RetryReporter
 from app.jobs.tracking.tracker import JobTracker
 from app.push import Progress, PushOptions, PushPlan, PushResources, SentEarly
 from app.push.early.early_push import EarlyPush, EarlyTarget
-from app.push.early.pending import Mark, wanted_marks
-from app.push.early.targets import early_repository, may_go_early, named_repository
+from app.push.early.pending import Mark, required_blob_keys
+from app.push.early.targets import can_push_early, early_repository, repository_from_names
 from app.registry.distribution.retry_observer import observe_retries
 from app.registry.wrappers.fence import FencedRegistry
 from app.spool import OpenFile
@@ -42,12 +42,12 @@ class _EarlyPushTask:
     def wanted_by(self, job: Job, plan: PushPlan) -> frozenset[Mark]:
         """What the job wants where the blobs went."""
         place = self.push.place
-        if place is None or job.registry != self.registry.name or not may_go_early(job.options):
+        if place is None or job.registry != self.registry.name or not can_push_early(job.options):
             return frozenset()
         if plan.layer_compression is not place.layer_compression:
             return frozenset()
         is_staged = self.registry.is_staging(place.repository)
-        return wanted_marks(plan, self.archive, None if is_staged else place.repository)
+        return required_blob_keys(plan, self.archive, None if is_staged else place.repository)
 
 
 class EarlyPushes:
@@ -72,10 +72,10 @@ class EarlyPushes:
             return EarlyTarget(fenced, registry.destination.host, repository, options.layer_compression)
 
         def find(names: tuple[str, ...]) -> EarlyTarget | None:
-            return place_at(named_repository(names, options, registry.destination))
+            return place_at(repository_from_names(names, options, registry.destination))
 
         place = place_at(early_repository(options, registry.destination, registry.staging_of(job.submitter)))
-        if self._lanes is None or (place is None and (options.tag is not None or not may_go_early(options))):
+        if self._lanes is None or (place is None and (options.tag is not None or not can_push_early(options))):
             return None
         self._sent.setdefault(job.id, SentEarly(job.progress.bytes_sent, job.progress.blobs_sent))
         push = EarlyPush(archive.peek, self._lanes, place, find, partial(self._count, job.id))

@@ -43,14 +43,14 @@ class ReplayedUpload:
 
     async def submit(self, request: JobRequest) -> Job:
         job = await self._settled(self.job.id)
-        same_request(job, request.fingerprint(self._digests))
+        check_same_request(job, request.fingerprint(self._digests))
         return job
 
     async def abandon(self, error: TarmacError) -> Job:
         return self.job
 
 
-def same_request(job: Job, fingerprint: str) -> None:
+def check_same_request(job: Job, fingerprint: str) -> None:
     """Raises Conflict while the first request is still coming in, UploadIncomplete where it broke off, InvalidRequest
     where it was another one."""
     if job.state is JobState.RECEIVING:

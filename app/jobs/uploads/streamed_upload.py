@@ -28,9 +28,9 @@ from app.jobs.runtime import JobRuntime
 from app.jobs.sources.server_archives import NAMELESS, begun, compare_checksum, unique_name, unwrap
 from app.jobs.uploads.early_pushes import PartialArchive
 from app.oci import Digest
-from app.push import PushPlan, received
-from app.push.early.early_push import EarlyPush, heard
-from app.push.plan.open_archives import told_by_name
+from app.push import PushPlan, with_received
+from app.push.early.early_push import EarlyPush, notify_early_push
+from app.push.plan.open_archives import prefix_errors_with
 from app.spool import PartialReads, SpooledFile
 
 SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
@@ -117,7 +117,7 @@ class StreamedUpload:
         spooled_as = f"{self.job.id}-{len(self._archives)}"
         try:
             async with asyncio.timeout(None) as self._scope:
-                with told_by_name(archive.name, several=archive.name != NAMELESS):
+                with prefix_errors_with(archive.name, several=archive.name != NAMELESS):
                     intake, file = await self._save(archive, spooled_as, chunks, expected_bytes)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
@@ -144,7 +144,7 @@ class StreamedUpload:
         early = self._early(spooled_as)
         try:
             with decoders.lent(share, memory):
-                told = self._told(archive, heard(chunks, intake, early), expected)
+                told = self._told(archive, notify_early_push(chunks, intake, early), expected)
                 return intake, await self._workshop.save(share, spooled_as, told, intake, expected or 0)
         except TarmacError:
             self._note_digest(intake)
@@ -247,7 +247,7 @@ class StreamedUpload:
 
     def _tell(self, archive: JobArchive, count: int, expected: int | None) -> None:
         def changed(job: Job) -> Job:
-            return job.but(archives=(*self._archives, archive), progress=received(job.progress, count, expected))
+            return job.but(archives=(*self._archives, archive), progress=with_received(job.progress, count, expected))
 
         self._workshop.ledger.show(self.job.id, changed)
 

@@ -5,6 +5,6 @@ unfinished   what is still being written            watcher    from drop to repo
 """
 
 from app.jobs.watch.folder import Folder
-from app.jobs.watch.watcher import FolderWatch, watching
+from app.jobs.watch.watcher import FolderWatch, run_watcher
 
-__all__ = ["Folder", "FolderWatch", "watching"]
+__all__ = ["Folder", "FolderWatch", "run_watcher"]

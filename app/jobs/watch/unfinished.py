@@ -17,7 +17,7 @@ from pathlib import Path
 from app.archive import index_file
 from app.errors import TarmacError, TruncatedArchive
 from app.jobs.sources.openat2 import open_beneath
-from app.spool.verified_file import VerifiedFile, identity_of
+from app.spool.verified_file import VerifiedFile, file_identity
 
 PROCESSES = Path("/proc")
 END_BYTES = 1024  # of a tar: two blocks of zeros
@@ -129,7 +129,7 @@ def _has_gaps(descriptor: int) -> bool:
 def _is_endless(descriptor: int) -> bool:
     if os.pread(descriptor, len(_MAGIC), _MAGIC_AT) != _MAGIC:
         return False
-    file = VerifiedFile(os.dup(descriptor), identity_of(os.fstat(descriptor)), same_device=True)
+    file = VerifiedFile(os.dup(descriptor), file_identity(os.fstat(descriptor)), same_device=True)
     try:
         index_file(file, file.size)
     except TruncatedArchive:

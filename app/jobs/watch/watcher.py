@@ -157,7 +157,7 @@ class FolderWatch:
 
 
 @asynccontextmanager
-async def watching(watch: FolderWatch | None) -> AsyncIterator[None]:
+async def run_watcher(watch: FolderWatch | None) -> AsyncIterator[None]:
     """The folder is watched within this block, if there is one to watch."""
     if watch is None:
         yield

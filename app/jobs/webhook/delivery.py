@@ -159,7 +159,7 @@ class Webhook:
 
 
 @asynccontextmanager
-async def delivering(webhook: Webhook | None) -> AsyncIterator[None]:
+async def run_webhook(webhook: Webhook | None) -> AsyncIterator[None]:
     """Ended jobs are told within this block, if there is anybody to tell."""
     if webhook is None:
         yield

@@ -14,7 +14,7 @@ from typing import Protocol
 from app.archive.model import Compression
 from app.oci import Digest
 from app.push.plan.values import BlobStep, PushPlan
-from app.push.run.blob_content import is_compressed_anew
+from app.push.run.blob_content import needs_compression
 
 FLUSH_BYTES = 64 << 20  # of layers compressed: what a crash may lose of the knowledge, half a second's work
 FLUSH_COUNT = 100
@@ -110,7 +110,7 @@ class PlanBlobCache:
         """None if the blob of the layer is not known before its bytes have been read."""
         if step.layer is None:
             return Compression.NONE, step.key
-        return (self._compression, step.key) if is_compressed_anew(step.layer, self._compression) else None
+        return (self._compression, step.key) if needs_compression(step.layer, self._compression) else None
 
 
 def _by_compression(keys: Iterable[Key]) -> Mapping[Compression, list[Digest]]:

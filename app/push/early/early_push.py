@@ -21,17 +21,17 @@ from typing import Protocol
 
 from app.archive import Compression
 from app.archive.compression import sniff
-from app.archive.formats.layout.leading_names import DOCUMENTS, MAX_DOCUMENT_BYTES, names_in
+from app.archive.formats.layout.leading_names import DOCUMENTS, MAX_DOCUMENT_BYTES, read_image_names
 from app.archive.model import DockerLayer
 from app.archive.tar.header import BLOCK, is_header
 from app.archive.tar.index import Member
 from app.errors import ArchiveError, TarmacError, UploadIncomplete
 from app.oci import Digest
 from app.push.blob_cache.cache import PlanBlobCache
-from app.push.early.pending import PendingBlobs, marks_of
+from app.push.early.pending import PendingBlobs, blob_keys
 from app.push.plan.values import BlobStep, PushPlan
 from app.push.report.events import BlobDone, BlobSent, Event, Outcome, SentEarly
-from app.push.run.blob_content import in_threads
+from app.push.run.blob_content import iterate_in_threads
 from app.push.run.blob_transfer import BlobPusher, BlobSources, BlobTransfer
 from app.push.run.chunks import BlobExtent, Pieces
 from app.push.run.slots import NonBlockingSemaphore, SlotLease
@@ -208,7 +208,7 @@ class EarlyPush:
     async def _look_into(self, document: Member) -> None:
         raw = await asyncio.to_thread(self._open().read_at, document.extent.offset, document.extent.size)
         try:
-            names = await hash_in_thread(names_in, document.name, raw)  # 20,000 of them take half a second
+            names = await hash_in_thread(read_image_names, document.name, raw)  # 20,000 of them take half a second
         except ArchiveError:
             return  # the push says so
         if names and self.place is None:
@@ -233,7 +233,7 @@ class EarlyPush:
         following = (NonBlockingSemaphore(self._lanes.following),) if comes_in else ()
         ready = partial(self._until_there, member) if comes_in else None
         lanes = (self._sending, *following, self._lanes.transfer)
-        with self.undecided.word(marks_of(step, place.layer_compression)) as word:
+        with self.undecided.word(blob_keys(step, place.layer_compression)) as word:
             supply = BlobSources(plan, (self._open(),), lanes, recollection, word, ready, self._lanes.decoders)
             await recollection.ask(plan.blobs)
             await BlobPusher(supply, place.registry, self._hear_sent).carry(BlobTransfer(step), place.repository)
@@ -267,7 +267,7 @@ def _stated_digest(pattern: re.Pattern[str], member: Member) -> Digest | None:
     return Digest("sha256", encoded) if encoded else None
 
 
-async def heard(
+async def notify_early_push(
     chunks: AsyncIterable[bytes], indexing: IndexingProgress, early: EarlyPush | None
 ) -> AsyncIterator[bytes]:
     """The chunks as they are; `early` hears what has come with those before."""
@@ -285,7 +285,7 @@ async def _digest_of(source: BlobExtent) -> Digest:
             hasher.update(piece.data)
             yield piece
 
-    async with aclosing(in_threads(hashed())) as pieces:
+    async with aclosing(iterate_in_threads(hashed())) as pieces:
         async for _ in pieces:
             pass
     return Digest("sha256", hasher.hexdigest())

@@ -11,27 +11,27 @@ from app.archive import Compression
 from app.archive.model import Extent
 from app.oci import Digest
 from app.push.plan.values import BlobStep, PushPlan
-from app.push.run.blob_content import is_compressed_anew
+from app.push.run.blob_content import needs_compression
 from app.push.run.slots import CommitSignal
 
 Mark = tuple[Digest | Extent, bool]
 """What tells a blob, or where it lies in its archive; and whether it comes to be by compressing."""
 
 
-def marks_of(step: BlobStep, compression: Compression) -> frozenset[Mark]:
+def blob_keys(step: BlobStep, compression: Compression) -> frozenset[Mark]:
     """A layer that lies compressed in a docker archive goes by its DiffID or by the digest of its file, as it is known
     from one or the other; where it lies is the same."""
-    is_anew = step.layer is not None and is_compressed_anew(step.layer, compression)
+    is_anew = step.layer is not None and needs_compression(step.layer, compression)
     return frozenset({(step.key, is_anew), (step.extent, is_anew)})
 
 
-def wanted_marks(plan: PushPlan, archive: int, repository: str | None) -> frozenset[Mark]:
+def required_blob_keys(plan: PushPlan, archive: int, repository: str | None) -> frozenset[Mark]:
     """Of the blobs that the plan has for `repository`, for any where it is None; of those in other archives by their
     digests alone."""
     found = set[Mark]()
     for step in plan.blobs:
         if repository is None or repository in step.repositories:
-            marks = marks_of(step, plan.layer_compression)
+            marks = blob_keys(step, plan.layer_compression)
             found |= {mark for mark in marks if step.archive == archive or isinstance(mark[0], Digest)}
     return frozenset(found)
 

@@ -9,7 +9,7 @@ from app.oci import Reference, parse_repository
 from app.push.options import Destination, PushOptions
 
 
-def may_go_early(options: PushOptions) -> bool:
+def can_push_early(options: PushOptions) -> bool:
     """Whether all that an archive holds is pushed, whatever stands at the registry."""
     return not (options.dry_run or options.images or options.platforms or options.on_existing_tag != "overwrite")
 
@@ -17,7 +17,7 @@ def may_go_early(options: PushOptions) -> bool:
 def early_repository(options: PushOptions, destination: Destination, staging: str = "") -> str | None:
     """Where blobs can go before anything of the archive is known: the options say it, or there is a `staging`
     repository, from which they are mounted then."""
-    if not may_go_early(options):
+    if not can_push_early(options):
         return None
     if options.tag is None:
         return staging or None
@@ -28,10 +28,10 @@ def early_repository(options: PushOptions, destination: Destination, staging: st
         return None  # the push says so
 
 
-def named_repository(names: Iterable[str], options: PushOptions, destination: Destination) -> str | None:
+def repository_from_names(names: Iterable[str], options: PushOptions, destination: Destination) -> str | None:
     """The one repository that an archive with images of these names goes to; None where they are several: blobs of one
     would lie open in another."""
-    if not may_go_early(options) or options.tag is not None or options.rename:
+    if not can_push_early(options) or options.tag is not None or options.rename:
         return None
     try:
         below = {Reference.parse(name).repository for name in names}

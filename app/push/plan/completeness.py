@@ -12,7 +12,7 @@ from app.archive.model import Archive, DockerImage, Fault, ImageEntry
 from app.errors import DigestMismatch, MissingContent, SizeMismatch
 from app.oci import Descriptor, Manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
-from app.push.plan.image_content import manifests, referrers, title
+from app.push.plan.image_content import display_name, manifests, referrers
 
 MAX_SHOWN = 10  # things that one message names
 MAX_NAME = 300  # characters of a name in a message; a valid one is shorter
@@ -38,7 +38,7 @@ def _judged(archive: Archive, entry: ImageEntry, where: str, allow_missing: bool
         fault = None if lacks.is_nothing else _fault(archive, entry, lacks)
     if fault is None:
         return entry
-    name = title(entry)[:MAX_NAME]
+    name = display_name(entry)[:MAX_NAME]
     named = fault.message if name in fault.message or not entry.called else f"{name}: {fault.message}"
     return replace(entry, fault=replace(fault, message=f"{where}{named}"))
 
@@ -91,7 +91,9 @@ def _fault(archive: Archive, entry: ImageEntry, lacks: Lacks) -> Fault:
     there = ", ".join(_whole_platforms(archive, entry)) or "no whole platform"
     holds, remedy = (f"; it holds {there}", _CHOOSE) if is_index else ("", archive.advice or _SAVE)
     first = next(iter(lacks.unusable), Fault(MissingContent, ""))
-    return replace(first, message=f"{title(entry)[:MAX_NAME]}: {'; '.join(reasons[:MAX_SHOWN])}{holds}; {remedy}")
+    return replace(
+        first, message=f"{display_name(entry)[:MAX_NAME]}: {'; '.join(reasons[:MAX_SHOWN])}{holds}; {remedy}"
+    )
 
 
 def _whole_platforms(archive: Archive, entry: ImageEntry) -> list[str]:

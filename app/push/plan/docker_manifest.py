@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from app.archive.model import Compression, DockerImage
 from app.oci import Digest, Manifest, media_types, new_manifest
-from app.push.run.blob_content import stored_as
+from app.push.run.blob_content import stored_compression
 
 Blob = tuple[Digest, int]
 
@@ -20,10 +20,10 @@ _OCI_LAYERS = {
 
 
 def make_manifest(image: DockerImage, blobs: Sequence[Blob], wanted: Compression, *, oci: bool = False) -> Manifest:
-    """`blobs` are (digest, size) of the layers in the order of the image, compressed as `stored_as` says. The same
+    """`blobs` are (digest, size) of the layers in the order of the image, compressed as `stored_compression` says. The same
     input gives the same bytes. Docker's media types, as docker itself pushes, unless zstd (which Docker's schema has
     no type for), the archive's own manifest or `oci` asks for those of OCI."""
-    compressions = [stored_as(layer, wanted) for layer in image.layers]
+    compressions = [stored_compression(layer, wanted) for layer in image.layers]
     oci = oci or image.oci or Compression.ZSTD in compressions
     types = _OCI_LAYERS if oci else _DOCKER_LAYERS
     media_type = media_types.OCI_MANIFEST if oci else media_types.DOCKER_MANIFEST
@@ -41,5 +41,5 @@ def _descriptor(media_type: str, blob: Blob) -> dict[str, object]:
     return {"mediaType": media_type, "size": blob[1], "digest": str(blob[0])}
 
 
-def layers_of(manifest: Manifest) -> tuple[Blob, ...]:
+def layer_descriptors(manifest: Manifest) -> tuple[Blob, ...]:
     return tuple((layer.digest, layer.size) for layer in manifest.layers)

@@ -22,17 +22,17 @@ class ImageBlob:
     inline: bytes | None = None
 
 
-def identity(entry: ImageEntry) -> Digest:
+def image_identity(entry: ImageEntry) -> Digest:
     """What makes an image this image: the digest of its root, or of its config where a manifest has yet to be made."""
     return entry.root.config.digest if isinstance(entry.root, DockerImage) else entry.root.digest
 
 
-def title(entry: ImageEntry) -> str:
+def display_name(entry: ImageEntry) -> str:
     """What a person calls the image: `nginx:1.25`, a tag, or its digest."""
-    return entry.called[0] if entry.called else str(identity(entry))
+    return entry.called[0] if entry.called else str(image_identity(entry))
 
 
-def tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:
+def manifest_tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:
     """The manifest of `root` and all below it that is in the archive, each once, children before parents: image-spec
     allows sparse indexes."""
     found: dict[Digest, Manifest] = {}
@@ -54,16 +54,16 @@ def referrers(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
     """The manifests that hang on the image, by `subject` or by the name of a tag, with what is below them, children
     first."""
     roots = (*entry.referrers, *(attached.root for attached in entry.attached))
-    found = {each.descriptor.digest: each for root in roots for each in tree(archive, root)}
+    found = {each.descriptor.digest: each for root in roots for each in manifest_tree(archive, root)}
     return tuple(found.values())
 
 
 def manifests(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
     """The manifests of the image that the archive holds, children first, the root last; none for a docker image."""
-    return () if isinstance(entry.root, DockerImage) else tree(archive, entry.root)
+    return () if isinstance(entry.root, DockerImage) else manifest_tree(archive, entry.root)
 
 
-def contents(archive: Archive, entry: ImageEntry) -> tuple[ImageBlob, ...]:
+def image_blobs(archive: Archive, entry: ImageEntry) -> tuple[ImageBlob, ...]:
     """Every blob that the image and its referrers need, each once, the largest first: the longest work starts first,
     so that none is left alone at the end. Absent foreign layers are left out.
 
@@ -79,21 +79,21 @@ def contents(archive: Archive, entry: ImageEntry) -> tuple[ImageBlob, ...]:
 def _docker_contents(archive: Archive, entry: ImageEntry) -> Iterator[ImageBlob]:
     if isinstance(entry.root, DockerImage):
         for number, layer in enumerate(entry.root.layers, 1):
-            yield ImageBlob(layer.diff_id, layer.extent, f"layer {number} of {title(entry)}", layer)
-        yield from _described(archive, entry.root.config, f"the config of {title(entry)}")
+            yield ImageBlob(layer.diff_id, layer.extent, f"layer {number} of {display_name(entry)}", layer)
+        yield from _described(archive, entry.root.config, f"the config of {display_name(entry)}")
 
 
 def _described_contents(archive: Archive, entry: ImageEntry) -> Iterator[ImageBlob]:
     for manifest in (*manifests(archive, entry), *referrers(archive, entry)):
         if manifest.config is not None:
-            yield from _described(archive, manifest.config, f"the config of {title(entry)}")
+            yield from _described(archive, manifest.config, f"the config of {display_name(entry)}")
         for number, layer in enumerate(manifest.layers, 1):
-            yield from _described(archive, layer, f"layer {number} of {title(entry)}")
+            yield from _described(archive, layer, f"layer {number} of {display_name(entry)}")
         for blob in manifest.carried:
-            yield from _described(archive, blob, f"content of {title(entry)}")
+            yield from _described(archive, blob, f"content of {display_name(entry)}")
         for child in manifest.manifests:
             if child.digest in archive.blobs and not is_manifest(child.media_type):
-                yield from _described(archive, child, f"content of {title(entry)}")
+                yield from _described(archive, child, f"content of {display_name(entry)}")
 
 
 def _described(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[ImageBlob]:

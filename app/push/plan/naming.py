@@ -20,7 +20,7 @@ from app.errors import (
 from app.oci import Digest, Reference, parse_repository
 from app.push.options import Destination, PushOptions
 from app.push.plan.format_check import ArchiveLabels
-from app.push.plan.image_content import identity, title
+from app.push.plan.image_content import display_name, image_identity
 from app.push.plan.renames import RenameRules
 from app.push.plan.values import ImageTarget
 
@@ -62,7 +62,7 @@ def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
     found: dict[object, ImageTarget] = {}
     for number, archive in enumerate(archives):
         for entry in archive.images:
-            key = (isinstance(entry.root, DockerImage), identity(entry), entry.referrers, entry.attached)
+            key = (isinstance(entry.root, DockerImage), image_identity(entry), entry.referrers, entry.attached)
             earlier = found.get(key)
             if earlier is not None and earlier.entry.fault is not None and entry.fault is None:
                 found[key] = _merged(ImageTarget(number, entry, ()), earlier.entry)
@@ -109,7 +109,7 @@ class _NameResolver:
         """What the image is to be called below the destination's path and prefix."""
         entry = image.entry
         renamed = [wanted for tag in entry.bare_tags for wanted in self.renames.of_tag(tag)]
-        for placeholder in dict.fromkeys((str(identity(entry)), *entry.placeholders)):
+        for placeholder in dict.fromkeys((str(image_identity(entry)), *entry.placeholders)):
             renamed.extend(self.renames.of_placeholder(placeholder))
         named = [(name, self.renames.of(name)) for name in entry.names]
         paths = [(path, self.renames.of_path(path)) for path in entry.paths]
@@ -126,7 +126,7 @@ class _NameResolver:
 
     def _unnamed(self, image: ImageTarget) -> str:
         where = f" in {self.told.which(image.archive)}" if self.told.count > 1 else ""
-        digest = identity(image.entry)
+        digest = image_identity(image.entry)
         if image.entry.bare_tags:
             tag = image.entry.bare_tags[0]
             has, example = f"has only the tag {tag!r} and no repository", f"REPO:{tag}"
@@ -189,8 +189,8 @@ def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
     entry, fault = target.entry, Fault.of(error)
     if entry.fault is not None:
         return target
-    if entry.called and title(entry) not in fault.message:
-        fault = replace(fault, message=f"{title(entry):.300}: {fault.message}")
+    if entry.called and display_name(entry) not in fault.message:
+        fault = replace(fault, message=f"{display_name(entry):.300}: {fault.message}")
     return replace(target, entry=replace(entry, fault=fault))
 
 
@@ -198,7 +198,7 @@ def _without_conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> I
     """All images; where different ones of those that can be pushed go to one destination, none of them is."""
     conflicts = _conflicts([target for target in targets if target.entry.fault is None], told)
     for target in targets:
-        error = conflicts.get(identity(target.entry))
+        error = conflicts.get(image_identity(target.entry))
         yield target if error is None else with_fault(target, error)
 
 
@@ -208,18 +208,18 @@ def _conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> dict[Dige
     for target in targets:
         for reference in target.destinations:
             other = taken.setdefault(reference, target)
-            if reference.tag is not None and identity(other.entry) != identity(target.entry):
+            if reference.tag is not None and image_identity(other.entry) != image_identity(target.entry):
                 error = DestinationConflict(
                     f"{_called(other, told)} and {_called(target, told)} are different images and both go to "
                     f"{reference}; pass `rename` for one of them, or pick one with `images`"
                 )
-                found.setdefault(identity(other.entry), error)
-                found.setdefault(identity(target.entry), error)
+                found.setdefault(image_identity(other.entry), error)
+                found.setdefault(image_identity(target.entry), error)
     return found
 
 
 def _called(target: ImageTarget, told: ArchiveLabels) -> str:
-    name, digest = title(target.entry), str(identity(target.entry))
+    name, digest = display_name(target.entry), str(image_identity(target.entry))
     where = f" in {told.which(target.archive)}" if told.count > 1 else ""
     return (digest if name == digest else f"{name} ({digest})") + where
 

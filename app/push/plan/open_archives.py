@@ -25,7 +25,7 @@ from app.spool.concatenated_file import ConcatenatedFile
 
 
 @contextmanager
-def told_by_name(name: str, *, several: bool = True) -> Iterator[None]:
+def prefix_errors_with(name: str, *, several: bool = True) -> Iterator[None]:
     """What is wrong with one of several archives begins with its name."""
     try:
         yield
@@ -56,7 +56,7 @@ class ArchiveSet:
         return Archive(found, (), {}, {}, (note,))
 
 
-def put_together(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> ArchiveSet:
+def join_storage_parts(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> ArchiveSet:
     """Blocks. Raises ArchiveError."""
     archives = [ArchiveReader(*each, limits) for each in zip(indexes, files, strict=True)]
     parts, join, whole = parts_of_storage(archives), join_indexes, "one storage"
@@ -77,7 +77,7 @@ def unquoted(archive: Archive) -> Archive:
     return replace(archive, images=tuple(images), faults=faults)
 
 
-def understand(
+def open_archives(
     indexes: Sequence[TarIndex],
     files: Sequence[OpenFile],
     limits: Limits,
@@ -87,11 +87,11 @@ def understand(
 ) -> tuple[list[Archive], list[OpenFile]]:
     """The Archives, and for each the file that its extents lie in. `names` are for messages. `keep_going`: one of
     several that cannot be read is an image that cannot be pushed. Blocks. Raises ArchiveError."""
-    together = put_together(indexes, files, limits)
+    together = join_storage_parts(indexes, files, limits)
     opened = []
     for number, name in enumerate(names):
         try:
-            with told_by_name(name, several=len(names) > 1):
+            with prefix_errors_with(name, several=len(names) > 1):
                 opened.append(together.open(number, limits))
         except ArchiveError as error:
             if not keep_going or len(names) == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from app.archive.edit import keep_originals, pick_images, pick_platforms
+from app.archive.edit import keep_original_manifests, pick_images, pick_platforms
 from app.archive.manifests.media_type_conversion import convert
 from app.archive.model import Archive, Compression
 from app.errors import InvalidRequest, TarmacError
@@ -13,10 +13,10 @@ from app.oci import Digest
 from app.push.options import Destination, PushOptions
 from app.push.plan.completeness import with_faults
 from app.push.plan.format_check import ArchiveLabels, assert_format
-from app.push.plan.image_content import ImageBlob, contents, repositories
+from app.push.plan.image_content import ImageBlob, image_blobs, repositories
 from app.push.plan.naming import name_images
 from app.push.plan.refusals import settled, with_refusals
-from app.push.plan.sparse_index import leave_out
+from app.push.plan.sparse_index import drop_incomplete_children
 from app.push.plan.values import BlobStep, ImageTarget, PushPlan
 
 NO_IMAGES = "no images found"
@@ -80,9 +80,9 @@ def _edited(archive: Archive, options: PushOptions, where: str) -> Archive:
     if options.platforms:
         archive = pick_platforms(archive, options.platforms)
     if options.allow_missing:
-        archive = leave_out(archive)
+        archive = drop_incomplete_children(archive)
     if options.layer_compression is Compression.NONE:
-        archive = keep_originals(archive)
+        archive = keep_original_manifests(archive)
     archive = with_faults(archive, where, allow_missing=options.allow_missing)
     return convert(archive, options.media_types, options.layer_compression)
 
@@ -99,7 +99,7 @@ def _notes(archives: Sequence[Archive], told: ArchiveLabels) -> Iterator[str]:
 def _blob_steps(archives: Sequence[Archive], images: Sequence[ImageTarget]) -> Iterator[BlobStep]:
     needs: dict[tuple[Digest, bool], tuple[int, ImageBlob, dict[str, None]]] = {}
     for image in (image for image in images if image.entry.fault is None):
-        for content in contents(archives[image.archive], image.entry):
+        for content in image_blobs(archives[image.archive], image.entry):
             _, _, where = needs.setdefault((content.key, content.layer is not None), (image.archive, content, {}))
             where.update(dict.fromkeys(repositories(image.destinations)))
     for archive, content, where in needs.values():

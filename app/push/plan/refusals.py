@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from app.errors import TarmacError
-from app.push.plan.image_content import title
+from app.push.plan.image_content import display_name
 from app.push.plan.naming import with_fault
 from app.push.plan.values import ImageTarget, PushPlan
 
@@ -50,7 +50,7 @@ def _error(image: ImageTarget) -> TarmacError:
 def _reasons(refused: Sequence[ImageTarget]) -> Iterator[str]:
     left = MAX_TOLD
     for image in refused:
-        reason, name = str(_error(image)), title(image.entry)
+        reason, name = str(_error(image)), display_name(image.entry)
         told = reason[:MAX_REASON] if name in reason else f"{name:.300}: {reason:.{MAX_REASON}}"
         left -= len(told)
         if left < 0:

@@ -9,7 +9,7 @@ from app.oci import Descriptor
 from app.push.plan.completeness import Lacks, absent_blobs, enumerated, lacking
 
 
-def leave_out(archive: Archive) -> Archive:
+def drop_incomplete_children(archive: Archive) -> Archive:
     """The archive without those children of indexes that lack content: no registry takes the manifest of such a child,
     but it may take the index."""
     broken = {digest for digest, held in archive.manifests.items() if any(absent_blobs(archive, held))}

@@ -12,11 +12,11 @@ from app.errors import MalformedArchive, Problem
 from app.oci import Descriptor, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 from app.push.plan.completeness import contradictions_of
-from app.push.plan.image_content import identity, manifests
+from app.push.plan.image_content import image_identity, manifests
 from app.push.plan.planning import NO_IMAGES
 from app.push.plan.values import PushPlan
 from app.push.report.evidence import evidence_of
-from app.push.report.transfer_sizes import TransferSize, shares_of
+from app.push.report.transfer_sizes import TransferSize, transfer_sizes
 
 WHY = {
     "docker-archive": "manifest.json holds docker's list of images",
@@ -49,7 +49,7 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     Sizes are bytes as they lie in the archive; `to_send` is what a registry that has nothing is sent. Blocks. Raises
     what `source` raises."""
     configs = _Configs(archive, source)
-    shares = shares_of(archive)
+    shares = transfer_sizes(archive)
     readable = [entry for entry in archive.images if entry.fault is None]
     made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in readable)
     notices = (
@@ -103,16 +103,16 @@ def _inspect_some(archive: Archive, source: ReadAt, left: int) -> dict[str, Any]
     return {**told, "images": images, "notices": notices}
 
 
-def with_answers(
+def with_registry_state(
     inspection: Sequence[Mapping[str, Any]], plan: PushPlan, found: Sequence[TransferSize]
 ) -> tuple[dict[str, Any], ...]:
     """`inspection` of the archives of `plan`, and what a survey found for each image of it: `to_send` is what is left,
     `at_registry` what is there."""
     answers: dict[object, TransferSize] = {}
     for target, share in zip(plan.images, found, strict=True):
-        answers.setdefault((target.archive, identity(target.entry)), share)
+        answers.setdefault((target.archive, image_identity(target.entry)), share)
     return tuple(
-        _with_answers(told, [answers.get((number, identity(entry)), TransferSize()) for entry in archive.images])
+        _with_answers(told, [answers.get((number, image_identity(entry)), TransferSize()) for entry in archive.images])
         for number, (told, archive) in enumerate(zip(inspection, plan.archives, strict=True))
     )
 

@@ -110,14 +110,14 @@ class ProgressTracker:
     sent_before: int = 0
 
 
-def received(progress: Progress, count: int, expected: int | None) -> Progress:
+def with_received(progress: Progress, count: int, expected: int | None) -> Progress:
     """While an upload comes in: `count` bytes so far, of `expected` where the sender said so."""
     share = RECEIVING_SHARE * min(count, expected) / expected if expected else 0.0
     percent = max(progress.percent, round(share, 1))
     return replace(progress, bytes_received=count, bytes_expected=expected, percent=percent)
 
 
-def begin(progress: Progress, plan: PushPlan) -> ProgressTracker:
+def start_progress(progress: Progress, plan: PushPlan) -> ProgressTracker:
     """At the start of a push, also of a further attempt: the totals of `plan`, nothing done, percent as it was."""
     sizes = {step.key: step.extent.size for step in plan.blobs}
     places = {(step.key, repository) for step in plan.blobs for repository in step.repositories}
@@ -135,7 +135,7 @@ def begin(progress: Progress, plan: PushPlan) -> ProgressTracker:
     return _shown(ProgressTracker(fresh, base, MappingProxyType(sizes), sent_before=progress.blobs_sent), fresh)
 
 
-def fold(meter: ProgressTracker, event: Event) -> ProgressTracker:
+def apply_event(meter: ProgressTracker, event: Event) -> ProgressTracker:
     """The meter after one more event. `percent` never falls."""
     match event:
         case BlobSent():
@@ -237,7 +237,7 @@ def _under_way(meter: ProgressTracker) -> Iterator[BlobProgress]:
         yield BlobProgress(repository, str(key), position, meter.sizes.get(key, 0))
 
 
-def timed(meter: ProgressTracker, now: float) -> ProgressTracker:
+def with_rate(meter: ProgressTracker, now: float) -> ProgressTracker:
     """The same with rate and remaining time as of `now`, in seconds of a monotonic clock."""
     if meter.marked is None:
         return replace(meter, marked=(now, meter.moved))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.archive.model import Archive, ImageEntry
 from app.errors import ArchiveError
 from app.oci import Digest
-from app.push.plan.image_content import ImageBlob, contents
+from app.push.plan.image_content import ImageBlob, image_blobs
 from app.push.plan.values import PushPlan
 
 Key = tuple[Digest, bool]  # of a blob; of a docker archive's layer, which has a DiffID instead, with True
@@ -27,7 +27,7 @@ def key_of(content: ImageBlob) -> Key:
     return content.key, content.layer is not None
 
 
-def shares_of(archive: Archive) -> tuple[TransferSize, ...]:
+def transfer_sizes(archive: Archive) -> tuple[TransferSize, ...]:
     """As if a registry had nothing of it."""
     counted: set[Key] = set()
     return tuple(_share(archive, entry, counted) for entry in archive.images)
@@ -35,7 +35,7 @@ def shares_of(archive: Archive) -> tuple[TransferSize, ...]:
 
 def _share(archive: Archive, entry: ImageEntry, counted: set[Key]) -> TransferSize:
     try:
-        found = contents(archive, entry)
+        found = image_blobs(archive, entry)
     except ArchiveError:  # the push says what is missing; the rest can be told all the same
         return TransferSize()
     return TransferSize(_new_bytes(found, counted))
@@ -47,7 +47,7 @@ def _new_bytes(found: tuple[ImageBlob, ...], counted: set[Key]) -> int:
     return sum(each.extent.size for each in new)
 
 
-def shares_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> tuple[TransferSize, ...]:
+def transfer_sizes_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> tuple[TransferSize, ...]:
     """For each image of `plan`; `asked`: those that the registry has answered for; `to_send`: blobs it has not."""
     counted: set[Key] = set()
     shares = []
@@ -55,7 +55,7 @@ def shares_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> tuple[Tr
         if number not in asked:
             shares.append(TransferSize())
             continue
-        found = contents(plan.archives[target.archive], target.entry)
+        found = image_blobs(plan.archives[target.archive], target.entry)
         wanted = tuple(each for each in found if key_of(each) in to_send)
         there = sum(each.extent.size for each in found) - sum(each.extent.size for each in wanted)
         shares.append(TransferSize(_new_bytes(wanted, counted), there))

@@ -1,6 +1,6 @@
 """The bytes of blobs as what a registry takes (registry.BlobContent): in threads, reported, verified.
 
-`in_threads` is the one place where blocking work leaves the event loop. It runs one piece ahead, so that reading,
+`iterate_in_threads` is the one place where blocking work leaves the event loop. It runs one piece ahead, so that reading,
 hashing and compressing overlap with sending, and never more than two pieces of a blob are in memory."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.archive.window import HEAD_BYTES, decoder_memory
 from app.errors import DigestMismatch
 from app.oci import Digest, Hasher
 from app.push.decoder_memory import DecoderMemory
-from app.push.run.chunks import PIECE, BlobExtent, Chunk, Pieces, encoded, plain_blocks, stored
+from app.push.run.chunks import PIECE, BlobExtent, Chunk, Pieces, read_compressed, read_uncompressed, read_verified
 from app.push.run.slots import Ready, SendConditions
 from app.registry import BlobContent
 from app.registry.uploads.spare_session import SpareSession
@@ -50,7 +50,7 @@ class ArchivedBlob:
         return self.source.extent.size
 
     def pieces(self) -> Pieces:
-        return stored(self.source, self.digest)
+        return read_verified(self.source, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class CompressedLayer:
     def pieces(self) -> Pieces:
         hasher, size = hashlib.sha256(), 0
         held = Chunk(b"", 0)  # one piece behind: the last is given when all of it is known to be right
-        for piece in encoded(self.source, self.layer, self.compression):
+        for piece in read_compressed(self.source, self.layer, self.compression):
             if held.data:
                 yield held
             hasher.update(piece.data)
@@ -107,7 +107,7 @@ class _DiffIdCheck:
     hasher: Hasher = field(default_factory=hashlib.sha256)
 
     def pieces(self) -> Pieces:
-        yield from plain_blocks(
+        yield from read_uncompressed(
             replace(self.source, reader=_HashingReader(self.source.reader, self.hasher)), self.layer
         )
 
@@ -128,12 +128,12 @@ class _HashingReader:
         return data
 
 
-def stored_as(layer: DockerLayer, wanted: Compression) -> Compression:
+def stored_compression(layer: DockerLayer, wanted: Compression) -> Compression:
     """How the layer will lie at the registry: gzip and zstd stay as they are, all else becomes `wanted`."""
     return layer.compression if layer.compression in _KEPT else wanted
 
 
-def is_compressed_anew(layer: DockerLayer, wanted: Compression) -> bool:
+def needs_compression(layer: DockerLayer, wanted: Compression) -> bool:
     """Whether its blob comes to be by compressing: no digest is known before."""
     return layer.compression not in _KEPT and wanted is not Compression.NONE
 
@@ -170,12 +170,12 @@ async def open_layer(
 
 
 async def read_whole(pieces: Pieces, *, keep: bool = False, ready: Ready | None = None) -> list[bytes]:
-    """Read to the end, and return the bytes if they are to be kept. `ready` as `in_threads` has it."""
-    async with aclosing(in_threads(pieces, ready)) as reader:
+    """Read to the end, and return the bytes if they are to be kept. `ready` as `iterate_in_threads` has it."""
+    async with aclosing(iterate_in_threads(pieces, ready)) as reader:
         return [piece.data async for piece in reader if keep]
 
 
-async def in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerator[Chunk, None]:
+async def iterate_in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerator[Chunk, None]:
     """Each step in a thread, one ahead where all of the source is there. Whatever ends it, also cancellation: by then
     the thread has left the source."""
     loop = asyncio.get_running_loop()
@@ -265,7 +265,7 @@ class BlobUpload(BlobContent):
 
     def chunks(self) -> AsyncIterator[bytes]:
         earlier = tuple(self._readers)
-        reader = in_threads(self._content.pieces(), self._waits.ready)
+        reader = iterate_in_threads(self._content.pieces(), self._waits.ready)
         chunks = self._chunks(earlier, reader)
         self._readers += (chunks, reader)
         return chunks

@@ -10,7 +10,7 @@ from app.errors import RegistryLost, RegistryRejected, TarmacError
 from app.oci import Digest
 from app.push.blob_cache.cache import PlanBlobCache
 from app.push.decoder_memory import DecoderMemory
-from app.push.plan.docker_manifest import Blob, layers_of
+from app.push.plan.docker_manifest import Blob, layer_descriptors
 from app.push.plan.values import BlobStep, ImageTarget, PushPlan
 from app.push.report.events import BlobDone, BlobSent, Event, Outcome
 from app.push.run.blob_content import SMALL, ArchivedBlob, BlobReader, BlobUpload, open_layer, read_whole
@@ -58,7 +58,7 @@ class BlobTransfer:
         return next(iter(self.placed.items()), None)
 
 
-def lost_content(error: TarmacError) -> frozenset[str] | None:
+def missing_digests(error: TarmacError) -> frozenset[str] | None:
     """The digests that a registry has lost of what it took (none: it has lost the manifest); None for other errors."""
     if isinstance(error, RegistryLost):
         return frozenset(error.blobs)
@@ -71,12 +71,12 @@ def as_lost(error: RegistryRejected) -> RegistryLost:
     return RegistryLost(f"{error}. The registry took {names} twice and does not have it", blobs=error.missing)
 
 
-def landings_of(plan: PushPlan) -> dict[Key, BlobTransfer]:
+def blob_transfers(plan: PushPlan) -> dict[Key, BlobTransfer]:
     """By key, and whether it is a docker layer: its key is a DiffID, which may be the digest of a plain blob, too."""
     return {(step.key, step.layer is not None): BlobTransfer(step) for step in plan.blobs}
 
 
-def place_held(
+def mark_present_blobs(
     landings: Mapping[Key, BlobTransfer], keys: Sequence[Key], target: ImageTarget, presence: DestinationState
 ) -> None:
     """A repository that holds the image holds its blobs `keys`, as registries take no manifest without them."""
@@ -86,7 +86,7 @@ def place_held(
             continue  # of its referrers' blobs nothing is known
         layers: dict[Digest, Blob] = {}
         if isinstance(root, DockerImage) and manifest is not None:
-            layers = {layer.diff_id: blob for layer, blob in zip(root.layers, layers_of(manifest), strict=True)}
+            layers = {layer.diff_id: blob for layer, blob in zip(root.layers, layer_descriptors(manifest), strict=True)}
         for key in keys:
             landing = landings[key]
             landing.placed[repository] = layers[key[0]] if key[1] else (key[0], landing.step.extent.size)

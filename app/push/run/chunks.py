@@ -55,7 +55,7 @@ class InlineBytes:
         return self.data[offset : offset + size]
 
 
-def stored(source: BlobExtent, digest: Digest) -> Pieces:
+def read_verified(source: BlobExtent, digest: Digest) -> Pieces:
     """The bytes as they stand. Raises DigestMismatch before the last piece is given."""
     hasher = digest.hasher()
     for piece in source.pieces():
@@ -74,7 +74,7 @@ def _match(encoded: str, digest: Digest, what: str) -> None:
         )
 
 
-def plain_blocks(source: BlobExtent, layer: DockerLayer, size: int = PIECE) -> Pieces:
+def read_uncompressed(source: BlobExtent, layer: DockerLayer, size: int = PIECE) -> Pieces:
     """The plain tar of a layer in blocks of `size` bytes (the last may be shorter). Raises DigestMismatch at its end
     where it is not the layer's DiffID, and what the decompressor raises."""
     hasher = layer.diff_id.hasher()
@@ -113,11 +113,11 @@ def _blocks(pieces: Iterator[Chunk], size: int) -> Iterator[Chunk]:
         yield Chunk(bytes(pending), position)
 
 
-def encoded(source: BlobExtent, layer: DockerLayer, compression: Compression) -> Pieces:
+def read_compressed(source: BlobExtent, layer: DockerLayer, compression: Compression) -> Pieces:
     """A layer compressed anew, in pieces of about PIECE bytes. Raises DigestMismatch before the last one."""
     pending: list[bytes] = []
     count = position = told = 0
-    blocks = ((block.data, block.position) for block in plain_blocks(source, layer, block_size(compression)))
+    blocks = ((block.data, block.position) for block in read_uncompressed(source, layer, block_size(compression)))
     with closing(encode(blocks, compression)) as parts:
         for data, position in parts:
             pending.append(data)

@@ -8,17 +8,17 @@ from functools import partial
 
 from app.archive.model import ReadAt
 from app.errors import TarmacError
-from app.push.plan.image_content import contents
+from app.push.plan.image_content import image_blobs
 from app.push.plan.values import BlobStep, PushPlan
 from app.push.report.events import BlobDone, Event, ImageState, NoticeAdded, Outcome
-from app.push.report.transfer_sizes import Key, TransferSize, shares_after
+from app.push.report.transfer_sizes import Key, TransferSize, transfer_sizes_after
 from app.push.run.image_states import ImageStates, known_root, state_of
-from app.push.run.task_pool import PushResources, TaskPriority, crew_of
+from app.push.run.task_pool import PushResources, TaskPriority, task_pool
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
 
-async def survey(
+async def dry_run(
     plan: PushPlan,
     sources: Sequence[ReadAt],
     registry: Registry,
@@ -33,7 +33,7 @@ async def survey(
     images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
     asked = _BlobSurvey(plan, images, registry, emit)
     try:
-        async with crew_of(lanes.workers) as crew:
+        async with task_pool(lanes.workers) as crew:
             for number in filter(images.open, range(len(plan.images))):
                 crew.add(TaskPriority.IMAGE, partial(images.look, number, registry))
             await crew.idle()
@@ -60,7 +60,7 @@ class _BlobSurvey:
         held: set[object] = set()
         for number, presence in self._images.presence.items():
             target = self._plan.images[number]
-            found = contents(self._plan.archives[target.archive], target.entry)
+            found = image_blobs(self._plan.archives[target.archive], target.entry)
             (held if presence.held else keys).update((each.key, each.layer is not None) for each in found)
         return tuple(step for step in self._plan.blobs if (step.key, step.layer is not None) in keys - held)
 
@@ -82,4 +82,4 @@ class _BlobSurvey:
             self._images.end(number, state, known_root(self._plan.images[number], presence))
         size = sum(self._to_send.values())
         self._emit(NoticeAdded(f"a push would send {len(self._to_send)} blobs of {size} bytes (before compression)"))
-        return shares_after(self._plan, self._images.presence.keys(), self._to_send.keys())
+        return transfer_sizes_after(self._plan, self._images.presence.keys(), self._to_send.keys())

@@ -14,7 +14,7 @@ from functools import partial
 from app.archive.model import ReadAt
 from app.errors import RegistryError, RegistryRejected, TarmacError
 from app.push.blob_cache.cache import PlanBlobCache
-from app.push.plan.image_content import contents, repositories
+from app.push.plan.image_content import image_blobs, repositories
 from app.push.plan.values import PushPlan
 from app.push.report.events import Event, Outcome
 from app.push.run.blob_transfer import (
@@ -23,13 +23,13 @@ from app.push.run.blob_transfer import (
     BlobTransfer,
     Key,
     as_lost,
-    landings_of,
-    lost_content,
-    place_held,
+    blob_transfers,
+    mark_present_blobs,
+    missing_digests,
 )
 from app.push.run.image_states import ImageStates, state_of
 from app.push.run.manifest_push import ManifestPusher
-from app.push.run.task_pool import Bounded, PushResources, TaskPool, TaskPriority, crew_of
+from app.push.run.task_pool import Bounded, PushResources, TaskPool, TaskPriority, task_pool
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
@@ -51,13 +51,13 @@ async def execute(
     error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
     lanes = lanes or PushResources()
     images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
-    landings = landings_of(plan)
+    landings = blob_transfers(plan)
     publisher = ManifestPusher(plan, registry, landings, lanes.turns, emit)
     recollection = PlanBlobCache.of_plan(lanes.memory, plan)
     supply = BlobSources(plan, sources, (lanes.transfer,), recollection, decoders=lanes.decoders)
     run = _PushRun(plan, images, BlobPusher(supply, registry, emit), publisher, landings)
     try:
-        async with crew_of(lanes.workers) as crew:
+        async with task_pool(lanes.workers) as crew:
             for number in filter(images.open, range(len(plan.images))):
                 crew.add(TaskPriority.IMAGE, partial(images.look, number, registry))
             await crew.idle()
@@ -96,7 +96,7 @@ class _PushRun:
         self._publishing = Bounded(crew, TaskPriority.IMAGE, MOST_PUBLISHED)
         keys = {number: self._keys(number) for number in self._images.presence}
         for number, presence in self._images.presence.items():
-            place_held(self._landings, keys[number], self._plan.images[number], presence)
+            mark_present_blobs(self._landings, keys[number], self._plan.images[number], presence)
         for number, presence in sorted(self._images.presence.items()):
             if self._images.open(number):
                 landings = [self._landings[key] for key in keys[number]]
@@ -113,7 +113,7 @@ class _PushRun:
 
     def _keys(self, number: int) -> tuple[Key, ...]:
         target = self._plan.images[number]
-        found = contents(self._plan.archives[target.archive], target.entry)
+        found = image_blobs(self._plan.archives[target.archive], target.entry)
         return tuple((content.key, content.layer is not None) for content in found)
 
     def _await(self, number: int, places: Sequence[tuple[BlobTransfer, str]]) -> None:
@@ -179,7 +179,7 @@ class _PushRun:
         try:
             root = await self._publisher.publish(target, presence)
         except TarmacError as error:
-            lost = lost_content(error)
+            lost = missing_digests(error)
             gone = [] if lost is None else self._gone(number, lost)
             if lost is None or (lost and not gone):  # not what this push has brought
                 self._images.fail(number, error)

@@ -8,7 +8,7 @@ from app.archive.model import Archive, ImageEntry
 from app.errors import ArchiveError
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest, strict_json
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
-from app.push.run.tag_merge import Entry, MergeSide, merge, platform_members, side_of
+from app.push.run.tag_merge import Entry, MergeSide, merge_sides, platform_members, side_of
 from app.registry import MAX_CONFIG_BYTES, Registry, StoredManifest
 
 
@@ -21,7 +21,7 @@ class ExistingTag:
     side: MergeSide | None
 
 
-async def look_at(registry: Registry, repository: str, tag: str) -> ExistingTag | None:
+async def read_existing_tag(registry: Registry, repository: str, tag: str) -> ExistingTag | None:
     """None where there is no such tag. A request, and one more where the platform has to be read from a config."""
     stored = await registry.read_manifest(repository, tag)
     if stored is None:
@@ -89,10 +89,12 @@ def obstacle(standing: ExistingTag, platform_is_known: bool) -> str:
     return "" if platform_is_known else "the image says no platform"
 
 
-def combine(standing: ExistingTag, ours: tuple[Manifest, MergeSide | None], *, retain: bool) -> Manifest | None:
+def merge_into_existing(
+    standing: ExistingTag, ours: tuple[Manifest, MergeSide | None], *, retain: bool
+) -> Manifest | None:
     """What the tag is to have; None: it stays as it is. What cannot be merged is replaced, or retained."""
     manifest, side = ours
     if standing.side is None or side is None:
         return None if retain else manifest
-    merged = merge(standing.side, side, retain=retain)
+    merged = merge_sides(standing.side, side, retain=retain)
     return None if merged.has_digest(standing.digest) else merged

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from app.errors import RegistryTLS, RegistryUnreachable, TarmacError
 from app.oci import Descriptor
-from app.push.plan.image_content import title
+from app.push.plan.image_content import display_name
 from app.push.plan.values import ImageTarget, PushPlan
 from app.push.report.events import Event, ImageChanged, ImageState, NoticeAdded
-from app.push.run.presence import DestinationState, look
+from app.push.run.presence import DestinationState, check_destination
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
@@ -61,7 +61,7 @@ class ImageStates:
         try:
             if self._unreachable is not None:
                 raise self._unreachable
-            presence = await look(self._plan, target, registry)
+            presence = await check_destination(self._plan, target, registry)
             if presence.complete:
                 await self._unsent.verify(target)
         except TarmacError as error:
@@ -73,7 +73,9 @@ class ImageStates:
         for destination, why in presence.unmerged.items():
             what = "it stays as it is" if destination in presence.skipped else "it is replaced"
             self._emit(
-                NoticeAdded(f"{destination}: {title(target.entry)} is not merged with what the tag has; {what}: {why}")
+                NoticeAdded(
+                    f"{destination}: {display_name(target.entry)} is not merged with what the tag has; {what}: {why}"
+                )
             )
         if presence.complete and not presence.unlisted:
             self.end(number, state_of(presence), known_root(target, presence))

@@ -11,14 +11,14 @@ from app.oci import Descriptor, Digest, Manifest, Reference
 from app.oci.media_types import DOCKER_LIST, DOCKER_MANIFEST
 from app.push.options import MERGE_WITH_RETAIN, MERGES
 from app.push.plan.completeness import lacking
-from app.push.plan.docker_manifest import layers_of, make_manifest
-from app.push.plan.image_content import manifests, referrers, title
+from app.push.plan.docker_manifest import layer_descriptors, make_manifest
+from app.push.plan.image_content import display_name, manifests, referrers
 from app.push.plan.values import ImageTarget, PushPlan
 from app.push.report.events import Event, NoticeAdded
 from app.push.run.blob_transfer import BlobTransfer, Key
-from app.push.run.existing_tag import combine, look_at, our_side
+from app.push.run.existing_tag import merge_into_existing, our_side, read_existing_tag
 from app.push.run.presence import DestinationState
-from app.push.run.referrers_check import is_fallback_list
+from app.push.run.referrers_check import is_referrers_tag_index
 from app.push.run.referrers_tag import ReferrersTags
 from app.push.run.tag_locks import TagLocks
 from app.push.run.tag_merge import entries_of
@@ -134,10 +134,10 @@ class ManifestPusher:
         self, target: ImageTarget, destination: tuple[Reference, str], root: Manifest, unlisted: list[Manifest]
     ) -> Manifest:
         (place, tag), repository = destination, destination[0].repository
-        standing = await look_at(self._registry, repository, tag)
+        standing = await read_existing_tag(self._registry, repository, tag)
         retain = self._plan.on_existing_tag == MERGE_WITH_RETAIN
         ours = (root, our_side(self._plan.archives[target.archive], target.entry, root))
-        merged = root if standing is None else combine(standing, ours, retain=retain)
+        merged = root if standing is None else merge_into_existing(standing, ours, retain=retain)
         if merged is None:  # what was pushed to it meanwhile has all of this image, or is to stay
             await self._registry.verify_manifest(repository, (root.descriptor, root.raw))
             return root
@@ -146,7 +146,7 @@ class ManifestPusher:
             if not root.is_index or target.entry.referrers or target.entry.attached:
                 pushes.insert(0, (str(root.descriptor.digest), root))
             self._tell(
-                f"{place}: {title(target.entry)} ({root.descriptor.digest}) was merged with what stood there; the tag "
+                f"{place}: {display_name(target.entry)} ({root.descriptor.digest}) was merged with what stood there; the tag "
                 f"has the new index {merged.descriptor.digest}"
             )
         for reference, manifest in pushes:
@@ -156,7 +156,7 @@ class ManifestPusher:
 
     async def _hang(self, archive: Archive, entry: ImageEntry, repository: str) -> None:
         """What the image's referrers refer to is there by now."""
-        lists = [each for each in entry.attached if is_fallback_list(each, archive.manifests[each.root.digest])]
+        lists = [each for each in entry.attached if is_referrers_tag_index(each, archive.manifests[each.root.digest])]
         listed = {child.digest for each in lists for child in archive.manifests[each.root.digest].manifests}
         tagged = {each.root.digest for each in entry.attached}
         untagged = [one for one in referrers(archive, entry) if one.descriptor.digest not in tagged]
@@ -203,6 +203,6 @@ class ManifestPusher:
     def _made(self, image: DockerImage, presence: DestinationState, repository: str) -> Manifest:
         blobs = tuple(self._landings[layer.diff_id, True].placed[repository] for layer in image.layers)
         for manifest in presence.held.values():
-            if manifest is not None and layers_of(manifest) == blobs:
+            if manifest is not None and layer_descriptors(manifest) == blobs:
                 return manifest  # the bytes it has elsewhere: one image, one digest
         return make_manifest(image, blobs, self._plan.layer_compression, oci=self._as_oci)

@@ -12,10 +12,18 @@ from app.oci.media_types import OCI_MANIFEST
 from app.push.options import MERGE_WITH_RETAIN, MERGES
 from app.push.plan.image_content import manifests, referrers, repositories
 from app.push.plan.values import ImageTarget, PushPlan
-from app.push.run.blob_content import stored_as
-from app.push.run.existing_tag import ExistingTag, combine, look_at, obstacle, our_side, platform_of, read_stored
-from app.push.run.referrers_check import ReferrersState, hanging_at
-from app.push.run.tag_merge import clashes
+from app.push.run.blob_content import stored_compression
+from app.push.run.existing_tag import (
+    ExistingTag,
+    merge_into_existing,
+    obstacle,
+    our_side,
+    platform_of,
+    read_existing_tag,
+    read_stored,
+)
+from app.push.run.referrers_check import ReferrersState, check_referrers
+from app.push.run.tag_merge import conflicting_platforms
 from app.registry import Registry, StoredManifest
 
 
@@ -48,7 +56,7 @@ class DestinationState:
         return not self.missing and not self.to_fill
 
 
-async def look(plan: PushPlan, target: ImageTarget, registry: Registry) -> DestinationState:
+async def check_destination(plan: PushPlan, target: ImageTarget, registry: Registry) -> DestinationState:
     """Ask for every destination of one image. If the push verifies blobs, the image is there only with its blobs.
     Raises TagExists if another image has the tag and the request says `on_existing_tag=error`, and what the registry
     raises."""
@@ -96,7 +104,7 @@ async def _is_whole(
 
 async def _hanging(plan: PushPlan, target: ImageTarget, repository: str, registry: Registry) -> ReferrersState:
     archive = plan.archives[target.archive]
-    how = await hanging_at(archive, target.entry, repository, registry)
+    how = await check_referrers(archive, target.entry, repository, registry)
     if how is ReferrersState.MISSING or await _have_blobs(repository, referrers(archive, target.entry), registry):
         return how
     return ReferrersState.MISSING
@@ -126,7 +134,7 @@ class _TagState:
 async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, registry: Registry) -> _TagState:
     root, repository = target.entry.root, destination.repository
     if destination.tag is not None and plan.on_existing_tag in MERGES:
-        standing = await look_at(registry, repository, destination.tag)
+        standing = await read_existing_tag(registry, repository, destination.tag)
         return _TagState() if standing is None else await _find_merged(plan, target, (repository, standing), registry)
     reference = destination.tag or (None if destination.digest is None else str(destination.digest))
     if reference is None:
@@ -150,7 +158,7 @@ def _is_of(manifest: Manifest, image: DockerImage, plan: PushPlan) -> bool:
     the manifest of the family that it asks for."""
     if manifest.config is None or manifest.config.digest != image.config.digest:
         return False
-    expected = [stored_as(layer, plan.layer_compression) for layer in image.layers]
+    expected = [stored_compression(layer, plan.layer_compression) for layer in image.layers]
     if plan.media_types != "keep" and image.oci != (manifest.descriptor.media_type == OCI_MANIFEST):
         return False
     return [_compression_of(layer.media_type) for layer in manifest.layers] == expected
@@ -176,7 +184,7 @@ async def _find_merged(
         return _TagState(same=True)
     side = our_side(plan.archives[target.archive], entry, manifest)
     why = obstacle(standing, side is not None)
-    if combine(standing, (manifest, side), retain=retain) is not None:
+    if merge_into_existing(standing, (manifest, side), retain=retain) is not None:
         return _TagState(taken=True, obstacle=why)
     holds_all = side is not None and standing.side is not None and side.digests <= standing.side.digests
     return _TagState(same=holds_all, taken=True, stays=True, obstacle=why)
@@ -191,7 +199,7 @@ async def _find_docker_child(
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
     if not isinstance(image, DockerImage) or standing.side is None or platform is None:
         return _TagState(taken=True, stays=retain, obstacle=obstacle(standing, platform is not None))
-    beside = clashes(standing.side, platform)
+    beside = conflicting_platforms(standing.side, platform)
     for entry in beside:
         found = _of_docker(plan, image, await registry.read_manifest(repository, entry["digest"]))
         if found.same:

@@ -6,7 +6,7 @@ from enum import Enum
 
 from app.archive.model import Archive, ImageEntry, TaggedReferrer
 from app.oci import Manifest
-from app.push.run.referrers_tag import ReferrersTags, fallback_tag
+from app.push.run.referrers_tag import ReferrersTags, referrers_tag
 from app.push.run.tag_locks import TagLocks
 from app.registry import Registry
 
@@ -17,11 +17,11 @@ class ReferrersState(Enum):
     MISSING = "missing"
 
 
-def is_fallback_list(attached: TaggedReferrer, manifest: Manifest) -> bool:
-    return manifest.is_index and attached.tag == fallback_tag(attached.subject)
+def is_referrers_tag_index(attached: TaggedReferrer, manifest: Manifest) -> bool:
+    return manifest.is_index and attached.tag == referrers_tag(attached.subject)
 
 
-async def hanging_at(archive: Archive, entry: ImageEntry, repository: str, registry: Registry) -> ReferrersState:
+async def check_referrers(archive: Archive, entry: ImageEntry, repository: str, registry: Registry) -> ReferrersState:
     """How much of it is at `repository`. A request for each, and one more for each referrer."""
     for referrer in entry.referrers:
         if await registry.find_manifest(repository, str(referrer.digest)) is None:

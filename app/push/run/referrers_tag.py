@@ -18,7 +18,7 @@ _ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
 _EMPTY: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
 
-def fallback_tag(subject: Digest) -> str:
+def referrers_tag(subject: Digest) -> str:
     """The algorithm is cut to 32 characters, the encoded part to 64, as the specification says."""
     return _ILLEGAL.sub("-", f"{subject.algorithm[:32]}-{subject.encoded[:64]}")
 
@@ -32,7 +32,7 @@ class ReferrersTags:
         """Whether `manifest` is in the list of its subject's referrers, if it has one."""
         if manifest.subject is None:
             return True
-        there = await self._registry.read_manifest(repository, fallback_tag(manifest.subject.digest))
+        there = await self._registry.read_manifest(repository, referrers_tag(manifest.subject.digest))
         members = None if there is None else _members(there)
         return members is not None and str(manifest.descriptor.digest) in _digests(members["manifests"])
 
@@ -42,8 +42,8 @@ class ReferrersTags:
         entries: dict[str, list[dict[str, Any]]] = {}
         for manifest in manifests:
             if manifest.subject is not None:
-                tag = fallback_tag(manifest.subject.digest)
-                entries.setdefault(tag, []).append(entry_of(referrer(manifest)))
+                tag = referrers_tag(manifest.subject.digest)
+                entries.setdefault(tag, []).append(referrer_descriptor(referrer(manifest)))
         notices = [await self.merge(repository, tag, members) for tag, members in entries.items()]
         return [notice for notice in notices if notice is not None]
 
@@ -72,7 +72,7 @@ class ReferrersTags:
         return None
 
 
-def entry_of(descriptor: Descriptor) -> dict[str, Any]:
+def referrer_descriptor(descriptor: Descriptor) -> dict[str, Any]:
     """A descriptor as JSON members, those that are told of a referrer."""
     members: dict[str, Any] = {
         "mediaType": descriptor.media_type,

@@ -41,7 +41,7 @@ def entries_of(index: Manifest) -> tuple[Entry, ...]:
     return tuple(_members(index)["manifests"] or ())
 
 
-def merge(there: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
+def merge_sides(there: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
     """What the tag is to have: `there.manifest` where nothing changes, `ours.manifest` where nothing of the other
     stays, else a new index. Of two for one platform `ours` goes in, or with `retain` the other stays. The media type,
     annotations and order are those of the index that stands there, if it is one.
@@ -60,7 +60,7 @@ def merge(there: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
     return _index({"schemaVersion": 2, "mediaType": media_type, "manifests": entries}, media_type)
 
 
-def clashes(there: MergeSide, platform: Platform) -> tuple[Entry, ...]:
+def conflicting_platforms(there: MergeSide, platform: Platform) -> tuple[Entry, ...]:
     """The entries that are for the same platform as an image for `platform`."""
     ours = {"platform": platform_members(platform)}
     return tuple(entry for entry in there.entries if _is_same_platform(entry, ours))

@@ -95,7 +95,7 @@ class Bounded:
 
 
 @asynccontextmanager
-async def crew_of(workers: int) -> AsyncIterator[TaskPool]:
+async def task_pool(workers: int) -> AsyncIterator[TaskPool]:
     """A crew at work. Leaving waits for nothing: jobs still running are cancelled."""
     crew = TaskPool()
     try:

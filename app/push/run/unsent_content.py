@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.archive.model import DockerImage, ReadAt
-from app.push.plan.image_content import ImageBlob, contents, manifests, referrers
+from app.push.plan.image_content import ImageBlob, image_blobs, manifests, referrers
 from app.push.plan.values import ImageTarget, PushPlan
 from app.push.run.blob_content import memory_of, read_whole
 from app.push.run.blob_transfer import Key
-from app.push.run.chunks import BlobExtent, InlineBytes, Pieces, plain_blocks, stored
+from app.push.run.chunks import BlobExtent, InlineBytes, Pieces, read_uncompressed, read_verified
 from app.push.run.task_pool import PushResources
 
 
@@ -45,7 +45,7 @@ class UnsentContent:
         configs |= {each.config.digest for each in referrers(archive, entry) if each.config is not None}
         if isinstance(entry.root, DockerImage):
             configs.add(entry.root.config.digest)
-        for content in contents(archive, entry):
+        for content in image_blobs(archive, entry):
             if self.plan.verify_layers or (content.layer is None and content.key in configs):
                 yield content
 
@@ -58,6 +58,6 @@ class UnsentContent:
 
     def _pieces(self, archive: int, content: ImageBlob) -> Pieces:
         if content.inline is not None:
-            return stored(BlobExtent(InlineBytes(content.inline), content.extent, content.what), content.key)
+            return read_verified(BlobExtent(InlineBytes(content.inline), content.extent, content.what), content.key)
         source = BlobExtent(self.sources[archive], content.extent, content.what)
-        return stored(source, content.key) if content.layer is None else plain_blocks(source, content.layer)
+        return read_verified(source, content.key) if content.layer is None else read_uncompressed(source, content.layer)

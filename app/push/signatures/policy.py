@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from app.archive import ReadAt
-from app.archive.manifests.descendants import below
+from app.archive.manifests.descendants import descendants
 from app.archive.model import Archive, DockerImage
 from app.errors import InvalidSettings, MalformedArchive, SignatureRequired
 from app.oci import Descriptor, Digest, Manifest, strict_json
@@ -199,7 +199,7 @@ class _Check:
     def _signed_in(self, archive: Archive, policy: SignaturePolicy) -> Iterator[Digest]:
         for digest, manifest in archive.manifests.items():
             if self._key(digest, policy) is not None:
-                yield from below(manifest, archive.manifests)
+                yield from descendants(manifest, archive.manifests)
 
 
 def _attests(archive: Archive, file: ReadAt, layer: Descriptor) -> bool:

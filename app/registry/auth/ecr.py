@@ -26,7 +26,7 @@ from app.errors import (
     RegistryUnreachable,
 )
 from app.net.urls import RegistryUrl, printable
-from app.net.warnings import note
+from app.net.warnings import add_notice
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource
 
 MAX_POLICY = 30_720  # characters of a lifecycle policy (ECR's quota)
@@ -57,7 +57,7 @@ class EcrEndpoint:
     endpoint: str | None = None
 
 
-def ecr_place(host: str, endpoint: str | None = None) -> EcrEndpoint | None:
+def ecr_endpoint(host: str, endpoint: str | None = None) -> EcrEndpoint | None:
     """Of a registry's host name; with an `endpoint` any host is taken for ECR."""
     match = _HOST.fullmatch(host.lower())
     if match is None:
@@ -116,7 +116,7 @@ class EcrCredentials:
         try:
             await self._ask("put_lifecycle_policy", {**where, "lifecyclePolicyText": policy})
         except RegistryError as error:
-            note(f"ECR repository {name} was created without its lifecycle policy: {error}")
+            add_notice(f"ECR repository {name} was created without its lifecycle policy: {error}")
 
     async def _current(self, repository: str) -> Credentials:
         now, kept = self._clock(), self._kept

@@ -11,7 +11,7 @@ class WrongDigest(RegistryFault):
     """The registry says that it has other content than it was sent or asked for."""
 
 
-def stated_digest(reply: Response) -> Digest | None:
+def digest_header(reply: Response) -> Digest | None:
     """Docker-Content-Digest, None where it is missing or not readable (distribution-spec made it optional)."""
     try:
         return Digest.parse(reply.header("docker-content-digest"))
@@ -19,7 +19,7 @@ def stated_digest(reply: Response) -> Digest | None:
         return None
 
 
-def digest_like(wanted: Digest | None, raw: bytes) -> Digest:
+def digest_with_algorithm_of(wanted: Digest | None, raw: bytes) -> Digest:
     """Of at most 4 MiB, which takes some 2 ms."""
     if wanted is None:
         return Digest.of(raw)
@@ -31,7 +31,7 @@ def digest_like(wanted: Digest | None, raw: bytes) -> Digest:
 def compare(reply: Response, digest: Digest, raw: bytes | None = None) -> None:
     """Raises WrongDigest if the registry says it stored something else. `raw`: the bytes, to be hashed if the registry
     names another algorithm; without them such a digest cannot be compared."""
-    stated = stated_digest(reply)
+    stated = digest_header(reply)
     if stated is None or (raw is None and stated.algorithm != digest.algorithm):
         return
     if not digest.is_same(stated, raw or b""):

@@ -15,7 +15,7 @@ from app.net.egress import check_target
 from app.net.urls import Origin, resolve_location
 from app.oci import Digest
 from app.registry.distribution.digest_headers import compare
-from app.registry.distribution.responses import Response, error_of, is_page, read_complaint
+from app.registry.distribution.responses import Response, is_page, read_complaint, to_registry_error
 from app.registry.distribution.retry_observer import report_failure
 from app.registry.distribution.session import AuthSession
 
@@ -66,11 +66,11 @@ class DistributionEndpoints:
         """The answer that has the Location of a new upload session; None where the repository has the blob `unless`:
         it is mounted from where it is. When cancelled, the session is too, as soon as it is known; nobody waits for
         that."""
-        query = "" if unless is None else f"?{mounting(unless, repository)}"
+        query = "" if unless is None else f"?{mount_query(unless, repository)}"
         call = Request("POST", await self.url(repository, f"blobs/uploads/{query}"))
         reply = await self.send_opening(call, repository)
         if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # it does not mount
-            raise RegistryRejected(str(error_of(reply, datetime.now(UTC))))
+            raise RegistryRejected(str(to_registry_error(reply, datetime.now(UTC))))
         if unless is not None and reply.status == 201:
             compare(reply, unless)
             return None
@@ -146,7 +146,7 @@ class DistributionEndpoints:
 def expect(reply: Response, good: frozenset[int]) -> None:
     """Raises RegistryError unless a registry answered with one of `good`."""
     if reply.status not in good:
-        raise error_of(reply, datetime.now(UTC))
+        raise to_registry_error(reply, datetime.now(UTC))
     refuse_page(reply)
 
 
@@ -160,15 +160,15 @@ def refuse_page(reply: Response) -> None:
         )
 
 
-def mounting(digest: Digest, source: str) -> str:
+def mount_query(digest: Digest, source: str) -> str:
     """The query of a request for a blob of another repository, or of the same."""
     return f"mount={quote(str(digest), safe='')}&from={quote(source, safe='')}"
 
 
-def is_absent(reply: Response) -> bool:
+def is_not_found(reply: Response) -> bool:
     """404, or a HEAD that is not answered for what is not there; but not a 403 that is a rate limit."""
     if reply.status in _SILENT:
-        return not error_of(reply, datetime.now(UTC)).retryable
+        return not to_registry_error(reply, datetime.now(UTC)).retryable
     return reply.status == 404
 
 

@@ -9,7 +9,7 @@ import httpx
 from app.errors import Failure, RegistryError, RegistryFault, RegistryRejected, RegistryTLS, RegistryUnreachable
 from app.net.response_head import CUT_HEAD, TLS_ALERT
 from app.net.urls import Origin, printable
-from app.registry.auth.ecr import ecr_place
+from app.registry.auth.ecr import ecr_endpoint
 from app.registry.distribution.classification import OVERLOADED
 from app.registry.distribution.hints import BY_STATUS, with_hint
 
@@ -32,7 +32,7 @@ def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, 
     if has_content or not _is_unanswered(error):
         return broken
     return RegistryUnreachable(
-        with_hint(str(broken), _ECR if ecr_place(origin.host) else ""), failure=Failure.UNANSWERED
+        with_hint(str(broken), _ECR if ecr_endpoint(origin.host) else ""), failure=Failure.UNANSWERED
     )
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from app.errors import ArchiveError, RegistryFault, RegistryRejected
 from app.net.backoff import TimeSource
-from app.net.cancellation import carried_out
+from app.net.cancellation import finish_or_cancel
 from app.net.client import Request
 from app.oci import Descriptor, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
@@ -18,7 +18,7 @@ from app.registry.distribution.digest_headers import compare
 from app.registry.distribution.endpoints import expect
 from app.registry.distribution.hints import hint_of_manifest, with_hint
 from app.registry.distribution.manifest_lock import ManifestTurn, ManifestTurns
-from app.registry.distribution.responses import Response, error_of, read_complaint
+from app.registry.distribution.responses import Response, read_complaint, to_registry_error
 from app.registry.uploads.stored_blobs import StoredBlobs
 
 SETTLING_SECONDS = 0.5  # and up to as long again, before a manifest is sent again that lacks what the registry has
@@ -62,7 +62,7 @@ class ManifestPuts:
     async def _send(self, call: Request, repository: str) -> Response:
         """Cut off, it may be carried out all the same, after somebody was told that nothing is pushed any more."""
         sending = self._endpoint.send(call, repository)
-        return await carried_out(sending, lambda: True, self._endpoint.settings.timeouts.cleanup)
+        return await finish_or_cancel(sending, lambda: True, self._endpoint.settings.timeouts.cleanup)
 
     async def _send_again(
         self, turn: ManifestTurn, call: Request, repository: str, refused: tuple[Response, tuple[Descriptor, bytes]]
@@ -94,5 +94,5 @@ def _lacks_blobs(reply: Response) -> bool:
     """Whether a manifest may have been refused because of its blobs, which were seen there just before."""
     if reply.status not in {400, 404} or read_complaint(reply.body).code not in _LACKS:
         return False
-    error = error_of(reply, datetime.now(UTC))
+    error = to_registry_error(reply, datetime.now(UTC))
     return not (isinstance(error, RegistryRejected) and error.media_type_refused)

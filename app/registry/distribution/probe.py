@@ -38,7 +38,7 @@ class RegistryReport:
     referrers: bool | None = None
 
 
-async def examine(session: AuthSession, url: RegistryUrl) -> RegistryReport:
+async def probe(session: AuthSession, url: RegistryUrl) -> RegistryReport:
     """Raises RegistryError, saying why it cannot be used."""
     origin = await session.origin()
     reply = await session.send(Request("GET", f"{origin}/v2/"), url.path, ())
@@ -53,7 +53,7 @@ async def examine(session: AuthSession, url: RegistryUrl) -> RegistryReport:
     )
 
 
-async def outcome(url: str, check: Callable[[], Awaitable[T]], seconds: float) -> T | RegistryError:
+async def probe_with_timeout(url: str, check: Callable[[], Awaitable[T]], seconds: float) -> T | RegistryError:
     """What `check` gives or raises, after at most `seconds`."""
     try:
         async with asyncio.timeout(seconds):

@@ -21,7 +21,7 @@ from app.net.urls import with_digest
 from app.oci import Digest
 from app.registry.distribution.endpoints import DistributionEndpoints, refuse_page
 from app.registry.distribution.hints import with_hint
-from app.registry.distribution.responses import Response, error_of, read_complaint
+from app.registry.distribution.responses import Response, read_complaint, to_registry_error
 from app.registry.uploads.body import NO_BODY
 
 PROBE = "tarmac-check"  # the repository below the configured path that is asked about if none is named
@@ -71,7 +71,7 @@ async def _open_and_end(endpoint: DistributionEndpoints, repository: str) -> Pus
 
 def _judge(reply: Response, repository: str) -> PushRight:
     refuse_page(reply)
-    error = error_of(reply, datetime.now(UTC))
+    error = to_registry_error(reply, datetime.now(UTC))
     if reply.status != HTTPStatus.ACCEPTED and (_is_absent(reply) or isinstance(error, RegistryFault)):
         return PushRight(repository, push=None, remark=str(error))
     if isinstance(error, RegistryDenied | RegistryAuth | RegistryRateLimited):

@@ -11,10 +11,10 @@ from app.net.backoff import REAL, TimeSource
 from app.net.client import HttpClient, HttpClientSettings, Request, Transport
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
-from app.registry.distribution.digest_headers import digest_like, stated_digest
-from app.registry.distribution.endpoints import DistributionEndpoints, expect, is_absent
+from app.registry.distribution.digest_headers import digest_header, digest_with_algorithm_of
+from app.registry.distribution.endpoints import DistributionEndpoints, expect, is_not_found
 from app.registry.distribution.manifest_push import ManifestPuts
-from app.registry.distribution.probe import RegistryReport, examine
+from app.registry.distribution.probe import RegistryReport, probe
 from app.registry.distribution.push_right import PushRight, advise_other, find_push_right
 from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.rights import tells_rights
@@ -96,7 +96,7 @@ class HttpRegistry:
 
     async def check(self) -> RegistryReport:
         """Whether the registry is there and takes the credentials. Raises RegistryError, saying why not."""
-        return await examine(self._session, self._settings.url)
+        return await probe(self._session, self._settings.url)
 
     async def is_answering(self) -> bool:
         """Whether the registry answers `/v2/` properly at the moment. Raises nothing."""
@@ -140,12 +140,12 @@ class HttpRegistry:
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
         call = Request("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
         reply = await self._endpoint.send(call, repository)
-        if is_absent(reply):
+        if is_not_found(reply):
             return None
         if reply.status in {400, 401}:  # the refusal of a HEAD has no words; that of a GET has
             await self.read_manifest(repository, reference)
         expect(reply, frozenset({200}))
-        digest = stated_digest(reply)
+        digest = digest_header(reply)
         if digest is not None:
             return digest
         stored = await self.read_manifest(repository, reference)
@@ -159,8 +159,8 @@ class HttpRegistry:
         if reply.status == 404:
             return None
         expect(reply, frozenset({200}))
-        wanted = Digest.parse(reference) if ":" in reference else stated_digest(reply)
-        digest = digest_like(wanted, reply.body)
+        wanted = Digest.parse(reference) if ":" in reference else digest_header(reply)
+        digest = digest_with_algorithm_of(wanted, reply.body)
         if wanted not in {None, digest}:
             raise RegistryFault(f"{self.name} answers with {digest} where {repository} has {wanted}; it may be damaged")
         media_type = (reply.header("content-type") or OCTETS["Content-Type"]).partition(";")[0].strip()

@@ -143,7 +143,7 @@ class Throttled:
     retry_after: float | None
 
 
-def brake_of(reply: Response, now: datetime) -> Throttled | None:
+def throttle_from(reply: Response, now: datetime) -> Throttled | None:
     """None where the answer does not ask to slow down. GHCR says so with 403 and "secondary rate limit"."""
     retry_after = parse_retry_after(reply.header("retry-after"), now)
     limited = reply.status in {429, 503} and not _is_full(reply)
@@ -161,14 +161,14 @@ def _is_full(reply: Response) -> bool:
     return is_timeless and any(isinstance(detail, dict) and "limit" in detail for _, detail in details_of(reply.body))
 
 
-def error_of(reply: Response, now: datetime) -> RegistryError:
+def to_registry_error(reply: Response, now: datetime) -> RegistryError:
     """The error that an answer is which nobody expected."""
     complaint = read_complaint(reply.body)
     parts = urlsplit(reply.url)
     # without the query: it may hold the state of a session or a signature
     told = f"{parts.netloc} answered {reply.status} to {reply.method} {parts.path}"
     message = with_hint(f"{told}: {complaint}" if str(complaint) else told, reply.remark)
-    brake = brake_of(reply, now)
+    brake = throttle_from(reply, now)
     if brake is not None and (reply.status != 503 or brake.retry_after is not None):
         return RegistryRateLimited(message, retry_after=brake.retry_after)
     failure = failure_of(reply.method, reply.status, complaint.code)

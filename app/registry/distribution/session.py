@@ -13,14 +13,20 @@ from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, R
 from app.net.client import HttpClient, HttpClientSettings, Request
 from app.net.egress import check_target
 from app.net.urls import Origin
-from app.net.warnings import warn
+from app.net.warnings import record_warning_header
 from app.registry.auth import Credentials
 from app.registry.auth.authorization import Authorizations, Refusal, Trial
 from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
 from app.registry.auth.same_site import Site, site_of
 from app.registry.distribution.exchange_errors import certificate_cause
 from app.registry.distribution.rate_limit import RequestThrottle
-from app.registry.distribution.responses import Response, brake_of, error_of, has_expired, is_version_check
+from app.registry.distribution.responses import (
+    Response,
+    has_expired,
+    is_version_check,
+    throttle_from,
+    to_registry_error,
+)
 from app.registry.wrappers.redact import SecretScrubber
 
 PROBE_SECONDS = 5.0  # for the answer to the question whether a registry that fails is well otherwise
@@ -85,10 +91,10 @@ class AuthSession:
         return reply, value
 
     def _heed(self, reply: Response, ticket: int) -> None:
-        brake = brake_of(reply, datetime.now(UTC))
+        brake = throttle_from(reply, datetime.now(UTC))
         self._gate.heard(ticket, slow_down=brake is not None, retry_after=brake.retry_after if brake else None)
         if warnings := reply.headers.get("warning"):
-            warn(self._settings.url.name, tuple(map(self.secrets.scrub, warnings)))
+            record_warning_header(self._settings.url.name, tuple(map(self.secrets.scrub, warnings)))
 
     async def _find_origin(self) -> Origin:
         *others, last = self._settings.url.origins()
@@ -122,7 +128,7 @@ class AuthSession:
             )
         if reply.status == 404:
             raise RegistryRejected(f"{origin} answers 404 to /v2/: there is no registry at this address")
-        raise error_of(reply, datetime.now(UTC))
+        raise to_registry_error(reply, datetime.now(UTC))
 
     async def _ask_version(self, origin: Origin) -> Response:
         async with self._gate.turn() as ticket:
@@ -165,7 +171,7 @@ class AuthSession:
             return reply.body
         if reply.status in {404, 405} and request.instead is not None:
             return await self._fetch_token(request.instead)
-        error = error_of(reply, datetime.now(UTC))
+        error = to_registry_error(reply, datetime.now(UTC))
         if reply.status >= 500 or error.outage:
             raise error
         raise RegistryAuth(f"the token service of {registry} gives no token: {error}", failure=error.failure)
@@ -180,4 +186,4 @@ def _is_refused(reply: Response, sent: str | None) -> bool:
     """Whether another authorization may help: a 401, a 403 to what has expired, or one to a request without any."""
     if reply.status != 403 or has_expired(reply):
         return reply.status in {401, 403}
-    return sent is None and brake_of(reply, datetime.now(UTC)) is None
+    return sent is None and throttle_from(reply, datetime.now(UTC)) is None

@@ -14,10 +14,10 @@ from app.registry.uploads.body import UploadBody
 from app.registry.uploads.capabilities import (
     UploadCapabilities,
     UploadMethod,
-    after_refusal,
     chunk_min_length,
     is_invalid,
-    is_lost,
+    is_session_lost,
+    next_capabilities,
 )
 from app.registry.uploads.capability_file import LearnedCapabilities
 from app.registry.uploads.session import SessionProgress, UploadSession
@@ -97,9 +97,9 @@ class _Upload:
     def _learn(self, refusal: RefusedError) -> None:
         """What to do otherwise. Raises what the refusal is, where that is nothing."""
         reply = refusal.reply
-        if is_lost(reply, refusal.tried):
+        if is_session_lost(reply, refusal.tried):
             raise RegistryFault(f"{refusal.error}; the registry has lost the upload session") from None
-        learnt = after_refusal(self._profile, refusal.tried, reply)
+        learnt = next_capabilities(self._profile, refusal.tried, reply)
         if learnt is not None:
             self._profile = learnt
             return

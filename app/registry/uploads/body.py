@@ -165,13 +165,13 @@ class UploadBody:
             )
 
 
-def whole(reading: UploadBody, size: int) -> tuple[dict[str, str], bytes | Body]:
-    return {**OCTETS, "Content-Length": str(size)}, part_of(reading, 0, size)
+def full_body(reading: UploadBody, size: int) -> tuple[dict[str, str], bytes | Body]:
+    return {**OCTETS, "Content-Length": str(size)}, range_body(reading, 0, size)
 
 
-def part_of(reading: UploadBody, start: int, end: int) -> Body:
+def range_body(reading: UploadBody, start: int, end: int) -> Body:
     return lambda: reading.part(start, end)
 
 
-def ranged(start: int, end: int) -> dict[str, str]:
+def range_headers(start: int, end: int) -> dict[str, str]:
     return {**OCTETS, "Content-Length": str(end - start), "Content-Range": f"{start}-{end - 1}"}

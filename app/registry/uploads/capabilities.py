@@ -103,7 +103,7 @@ class UploadAttempt:
     size: int
 
 
-def after_refusal(profile: UploadCapabilities, tried: UploadAttempt, reply: Response) -> UploadCapabilities | None:
+def next_capabilities(profile: UploadCapabilities, tried: UploadAttempt, reply: Response) -> UploadCapabilities | None:
     """What is to be tried next; None where the refusal is not about the way."""
     code = read_complaint(reply.body).code
     if is_too_large(reply):
@@ -126,7 +126,7 @@ def is_too_large(reply: Response) -> bool:
     return reply.status == 413 or (reply.status == 416 and "too large" in read_complaint(reply.body).words.lower())
 
 
-def is_lost(reply: Response, tried: UploadAttempt) -> bool:
+def is_session_lost(reply: Response, tried: UploadAttempt) -> bool:
     """The upload session is not there any more: expired, or another replica answered. A registry that has taken the
     bytes does not mean the way by a 404 to the request that ends it, whatever words it has."""
     code = read_complaint(reply.body).code

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from app.errors import RegistryError
 from app.net.client import Request
 from app.oci import Digest
-from app.registry.distribution.endpoints import mounting
+from app.registry.distribution.endpoints import mount_query
 from app.registry.uploads.capability_file import LearnedCapabilities
 from app.registry.uploads.spare_session import SpareSession
 from app.registry.uploads.stored_blobs import StoredBlobs
@@ -36,7 +36,7 @@ class Mounts:
         is fatal."""
         if not await self._is_possible():
             return False
-        call = Request("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mounting(digest, source)}"))
+        call = Request("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mount_query(digest, source)}"))
         try:
             reply = await self._endpoint.send_opening(call, repository, f"repository:{source}:pull")
             if reply.status == HTTPStatus.ACCEPTED:

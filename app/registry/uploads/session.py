@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from app.errors import RegistryError, RegistryFault
-from app.net.backoff import DEFAULT_POLICY, TimeSource, wait_after
+from app.net.backoff import DEFAULT_POLICY, TimeSource, delay_after
 from app.net.client import Request
-from app.net.urls import received_bytes
+from app.net.urls import parse_range_header
 from app.registry.distribution.endpoints import DistributionEndpoints
-from app.registry.distribution.responses import Response, error_of
+from app.registry.distribution.responses import Response, to_registry_error
 from app.registry.uploads.body import UploadBody
 
 SETTLING = 0.2  # seconds at most between asking a session twice
@@ -62,7 +62,7 @@ class SessionProgress:
 
     async def _ask_once(self, repository: str, session: UploadSession, reading: UploadBody) -> int | None:
         reply = await self._reply(repository, session)
-        held = received_bytes(reply.header("range")) if reply.status in _TOLD else None
+        held = parse_range_header(reply.header("range")) if reply.status in _TOLD else None
         if held == 0:
             reading.count_none()
         if held == reading.furthest + 1:  # more than it was given
@@ -79,14 +79,14 @@ class SessionProgress:
         while True:
             try:
                 reply = await self._endpoint.send(Request("GET", session.location), repository)
-                error = error_of(reply, datetime.now(UTC))
+                error = to_registry_error(reply, datetime.now(UTC))
                 if reply.status >= 400 and error.retryable:
                     raise error
                 return reply
             except RegistryError as broken:
                 if not broken.retryable or number >= DEFAULT_POLICY.tries:
                     raise
-                wait = wait_after(broken, number, DEFAULT_POLICY, self._pause.chance())
+                wait = delay_after(broken, number, DEFAULT_POLICY, self._pause.chance())
                 self._endpoint.report_retry(broken, wait)
                 await self._pause.sleep(wait)
             number += 1

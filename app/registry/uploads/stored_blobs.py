@@ -11,10 +11,10 @@ from http import HTTPStatus
 
 from app.errors import RegistryError, RegistryLost
 from app.net.client import Request
-from app.net.warnings import note
+from app.net.warnings import add_notice
 from app.oci import Digest
-from app.registry.distribution.endpoints import DistributionEndpoints, expect, is_absent, refuse_page
-from app.registry.distribution.responses import Response, error_of
+from app.registry.distribution.endpoints import DistributionEndpoints, expect, is_not_found, refuse_page
+from app.registry.distribution.responses import Response, to_registry_error
 from app.registry.uploads.unverified_blobs import Doubt, UnprovenBlobs
 
 READ_AT_ONCE = 4  # blobs of one registry that are read back; each holds some MiB
@@ -92,7 +92,9 @@ class StoredBlobs:
         if is_certain and stated == Stated(True):
             stated = await self._read_back(repository, blob)
         if stated.is_there is None:
-            note(f"{repository}: blob {digest} cannot be verified; the registry does not let this account read it")
+            add_notice(
+                f"{repository}: blob {digest} cannot be verified; the registry does not let this account read it"
+            )
         elif not stated.is_there or stated.size not in {None, size} or stated.digest not in {None, digest}:
             self._proved.pop(digest, None)
             self.unproven.add(digest, Doubt.LOST)
@@ -123,7 +125,7 @@ class StoredBlobs:
             return ABSENT
         if is_proof or reply.url != url:
             return await self._measure(repository, digest)
-        if is_absent(reply):  # then the POST's answer says in words what is wrong
+        if is_not_found(reply):  # then the POST's answer says in words what is wrong
             return ABSENT
         expect(reply, frozenset({200}))
         return ABSENT
@@ -194,7 +196,7 @@ def _unread(reply: Response) -> Stated:
     """What follows from an answer that has no bytes. Raises what may pass by itself."""
     if reply.status == 404:
         return ABSENT
-    error: RegistryError = error_of(reply, datetime.now(UTC))
+    error: RegistryError = to_registry_error(reply, datetime.now(UTC))
     if error.retryable and reply.status != HTTPStatus.NOT_IMPLEMENTED:
         raise error
     return Stated(None)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from app.errors import Internal, RegistryError
-from app.net.cancellation import carried_out
+from app.net.cancellation import finish_or_cancel
 from app.net.client import Body, Request
 from app.net.urls import with_digest
 from app.registry import BlobContent
 from app.registry.distribution.digest_headers import WrongDigest, compare
 from app.registry.distribution.endpoints import refuse_page
-from app.registry.distribution.responses import Response, error_of
-from app.registry.uploads.body import NO_BODY, OCTETS, UploadBody, part_of, ranged, whole
+from app.registry.distribution.responses import Response, to_registry_error
+from app.registry.uploads.body import NO_BODY, OCTETS, UploadBody, full_body, range_body, range_headers
 from app.registry.uploads.capabilities import UploadAttempt, UploadCapabilities, UploadMethod, is_too_large
 from app.registry.uploads.session import RangeRefused, SessionProgress, UploadSession
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
@@ -106,17 +106,17 @@ class Transfer:
                 if not data:
                     return
                 end, body = start + len(data), data
-                await self._patch(session, ranged(start, end), body, UploadMethod.CHUNKS)
+                await self._patch(session, range_headers(start, end), body, UploadMethod.CHUNKS)
             else:
                 end = min(start + most, size)
-                part = part_of(self._reading, start, end)
-                await self._patch(session, ranged(start, end), part, UploadMethod.CHUNKS)
+                part = range_body(self._reading, start, end)
+                await self._patch(session, range_headers(start, end), part, UploadMethod.CHUNKS)
             session.offset = end
 
     async def _patch(
         self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: UploadMethod
     ) -> None:
-        await carried_out(self._patched(session, headers, body, way), self._wind_up, self._cleanup)
+        await finish_or_cancel(self._patched(session, headers, body, way), self._wind_up, self._cleanup)
 
     async def _patched(
         self, session: UploadSession, headers: dict[str, str], body: bytes | Body, way: UploadMethod
@@ -142,7 +142,7 @@ class Transfer:
         """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
         await self._content.until_wanted()
         blob = blob_of(self._content)
-        headers, body = NO_BODY if way is not UploadMethod.PUT else whole(self._reading, size)
+        headers, body = NO_BODY if way is not UploadMethod.PUT else full_body(self._reading, size)
         call = Request("PUT", with_digest(session.location, blob[0]), headers, body=body)
         reply = await (self._sent_whole(call, blob) if way is UploadMethod.PUT else self._carried_out(call))
         self._take(reply, _STORED, UploadAttempt(way, size))
@@ -166,14 +166,14 @@ class Transfer:
             unproven.end(*blob, is_cut=is_cut)
 
     async def _carried_out(self, call: Request) -> Response:
-        return await carried_out(self._endpoint.send(call, self._repository), self._wind_up, self._cleanup)
+        return await finish_or_cancel(self._endpoint.send(call, self._repository), self._wind_up, self._cleanup)
 
     def _take(self, reply: Response, good: frozenset[int], tried: UploadAttempt) -> None:
         if reply.status in good:
             refuse_page(reply)
             return
         self._reading.count_refusal(reply)
-        error = error_of(reply, datetime.now(UTC))
+        error = to_registry_error(reply, datetime.now(UTC))
         if reply.status in {401, 403} or _may_pass(reply):
             raise error
         if reply.status == 416 and not is_too_large(reply):  # it holds more or less than we think: it can be asked
@@ -199,4 +199,4 @@ def blob_of(content: BlobContent) -> Blob:
 
 def _may_pass(reply: Response) -> bool:
     """Whether the same request may succeed later; 501 is a refusal of this kind of request."""
-    return reply.status >= 400 and reply.status != 501 and error_of(reply, datetime.now(UTC)).retryable
+    return reply.status >= 400 and reply.status != 501 and to_registry_error(reply, datetime.now(UTC)).retryable

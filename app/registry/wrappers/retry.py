@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.errors import RegistryError
-from app.net.backoff import DEFAULT_POLICY, REAL, RetryPolicy, TimeSource, honoured_wait, wait_after
+from app.net.backoff import DEFAULT_POLICY, REAL, RetryPolicy, TimeSource, delay_after, honoured_wait
 from app.registry import BlobContent, Registry
 from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
 from app.registry.distribution.retry_observer import report_failure, report_success
@@ -86,7 +86,7 @@ class RetryingRegistry(ForwardingRegistry):
         failures.tries += 1
         # the next try is to be over in time if it takes as long as this one, which may have found no connection
         elapsed = now - failures.since - failures.honoured + min(now - failures.began, CONNECT_SECONDS)
-        wait = wait_after(error, failures.tries, self._policy, self._pause.chance())
+        wait = delay_after(error, failures.tries, self._policy, self._pause.chance())
         if rule.again is Again.MINUTE:
             wait = min(wait, max(PROBATION_SECONDS - elapsed, 0.0))
         patience_over = failures.tries >= self._policy.tries or failures.waited + wait > self._policy.patience

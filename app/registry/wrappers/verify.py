@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from app.errors import ArchiveError, RegistryAuth, RegistryDenied, RegistryLost
 from app.net.backoff import REAL, TimeSource
-from app.net.warnings import note
+from app.net.warnings import add_notice
 from app.oci import Descriptor, Digest, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
 from app.registry import Registry
@@ -60,7 +60,7 @@ class VerifyingRegistry(ForwardingRegistry):
                 await self._pause.sleep(SETTLING * self._pause.chance())
                 found = await self._find(repository, tag)
         except (RegistryDenied, RegistryAuth) as error:
-            note(f"{repository}:{tag} was pushed and cannot be verified: {error}")
+            add_notice(f"{repository}:{tag} was pushed and cannot be verified: {error}")
             return
         if not digest.is_same(found, raw):
             there = "nothing is" if found is None else f"{found} is"
@@ -124,7 +124,7 @@ async def _find_lost(
     return RegistryLost(str(lost[0]), blobs=tuple(digest for error in lost for digest in error.blobs))
 
 
-def verified(registry: Registry, wanted: Verification | None) -> Registry:
+def with_verification(registry: Registry, wanted: Verification | None) -> Registry:
     """Return the registry as one push asks for it. One that has no settings of its own, such as the embedded one, needs
     no proof but of its blobs, if they are asked for."""
     if isinstance(registry, VerifyingRegistry):
@@ -133,5 +133,5 @@ def verified(registry: Registry, wanted: Verification | None) -> Registry:
 
 
 def reads_content(registry: Registry) -> bool:
-    """Return whether a push to `registry` verifies content, as `verified` returned it."""
+    """Return whether a push to `registry` verifies content, as `with_verification` returned it."""
     return isinstance(registry, VerifyingRegistry) and registry.reads_content

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
-from app.net.warnings import warnings_told
+from app.net.warnings import collect_warnings
 from app.push import Destination, Event, ImageChanged, NoticeAdded, PushOptions, execute, make_plan
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
@@ -56,7 +56,7 @@ async def push_against(fault: Fault, registry: MemoryRegistry) -> tuple[list[Eve
         async with HttpRegistry(settings, pause=lapse.pause) as http:
             retrying = RetryingRegistry(http, pause=lapse.pause, is_answering=http.is_answering)
             verifying = VerifyingRegistry(retrying, fault.verification, lapse.pause)
-            with warnings_told(lambda text: events.append(NoticeAdded(text))):
+            with collect_warnings(lambda text: events.append(NoticeAdded(text))):
                 await execute(plan, [Memory(TAR)], verifying, events.append)
         async with asyncio.timeout(20):
             await server.all_closed()

@@ -19,7 +19,7 @@ from app.archive.formats.docker_oci import DockerManifestInfo
 from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.runnable import Layers, contradiction, is_artifact, is_image
-from app.archive.manifests.descendants import with_root
+from app.archive.manifests.descendants import replace_root
 from app.archive.manifests.index_rewriting import list_anew
 from app.archive.manifests.layer_types import with_compression
 from app.archive.model import Compression, Extent, Fault, ImageEntry
@@ -96,7 +96,7 @@ class _Agreement:
         root = self._agreed(manifest, title)
         if root.descriptor.digest == manifest.descriptor.digest:
             return entry
-        changed, gone = with_root(entry, root, self.manifests)
+        changed, gone = replace_root(entry, root, self.manifests)
         if gone:
             self.notes.append(f"{title}: {gone} signatures or other referrers of the original digest are left out")
         return changed

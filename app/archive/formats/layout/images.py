@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from app.archive.formats.layout.names import IndexEntry, Listed, canonical
-from app.archive.formats.layout.tagged_referrers import detach
+from app.archive.formats.layout.tagged_referrers import split_tagged_referrers
 from app.archive.formats.reading.manifest_graph import ManifestGraph
-from app.archive.formats.reading.reader import enumerated
+from app.archive.formats.reading.reader import join_limited
 from app.archive.model import ImageEntry, Limits, TaggedReferrer
 from app.archive.placeholders import is_name, split_names
 from app.errors import LimitExceeded
 from app.oci import Descriptor, Digest
 
 
-def collect(entries: Iterable[Listed], limits: Limits) -> tuple[IndexEntry, ...]:
+def collect_entries(entries: Iterable[Listed], limits: Limits) -> tuple[IndexEntry, ...]:
     """In order of first appearance. A tag alone is dropped where another descriptor of the same content has the full
     name with that tag. Raises LimitExceeded."""
     found: dict[Digest, tuple[Descriptor, tuple[dict[str, None], ...]]] = {}
@@ -53,7 +53,9 @@ def name_by_repo_tags(
     ignored = [name for names in repo_tags.values() for name in names if is_name(name) and canonical(name) not in known]
     if not ignored:
         return named, ()
-    return named, (f"manifest.json has names that index.json does not have; index.json counts: {enumerated(ignored)}",)
+    return named, (
+        f"manifest.json has names that index.json does not have; index.json counts: {join_limited(ignored)}",
+    )
 
 
 def _with_names(image: IndexEntry, found: tuple[tuple[str, ...], tuple[str, ...]]) -> IndexEntry:
@@ -64,11 +66,11 @@ def _with_names(image: IndexEntry, found: tuple[tuple[str, ...], tuple[str, ...]
     return replace(image, names=names, bare_tags=()) if names else image
 
 
-def assemble(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits: Limits) -> tuple[ImageEntry, ...]:
+def build_images(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits: Limits) -> tuple[ImageEntry, ...]:
     """Every top-level is an image of its own, but for what has no name and either lies in an index that is listed too
     (oras lists children) or refers to something in the archive by `subject`, and for what a tag ties to something in
     the archive. Raises LimitExceeded."""
-    standing, attached = detach(top_levels, graph)
+    standing, attached = split_tagged_referrers(top_levels, graph)
     images: dict[Digest, IndexEntry] = {}
     referring: dict[Digest, IndexEntry] = {}
     for each in standing:
@@ -81,7 +83,7 @@ def assemble(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits: Lim
     referrers, hanging = ownership.referrers(), ownership.attached()
     if len({each for held in hanging.values() for each in held}) < len(set(attached)):
         # tags that tie things to one another in a circle: each stands for itself
-        return assemble([replace(each, ties=False) for each in top_levels], graph, limits)
+        return build_images([replace(each, ties=False) for each in top_levels], graph, limits)
     platforms = graph.platforms(images)
     return tuple(
         ImageEntry(

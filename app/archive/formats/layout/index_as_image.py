@@ -18,7 +18,9 @@ NOTE = (
 )
 
 
-def read_whole(contents: ArchiveReader, listed: Sequence[Descriptor], images: Sequence[ImageEntry]) -> Manifest | None:
+def read_index_as_image(
+    contents: ArchiveReader, listed: Sequence[Descriptor], images: Sequence[ImageEntry]
+) -> Manifest | None:
     """index.json as the manifest that it is; None where it lists anything that might be an image of its own."""
     extent = contents.extent(INDEX)
     if extent is None or extent.size > MAX_MANIFEST_BYTES or any(image.names for image in images):
@@ -55,7 +57,7 @@ def _is_one_image(listed: Sequence[Descriptor]) -> bool:
     return 1 < len(platforms) == len(set(platforms)) and len(digests) == len(listed)
 
 
-def whole_entry(index: Manifest, images: Sequence[ImageEntry]) -> ImageEntry:
+def index_as_image(index: Manifest, images: Sequence[ImageEntry]) -> ImageEntry:
     """One image instead of `images`, the children."""
     platforms = dict.fromkeys(platform for image in images for platform in image.platforms)
     return ImageEntry(root=index.descriptor, platforms=tuple(platforms))

@@ -12,7 +12,7 @@ DOCUMENTS = ("index.json", "manifest.json")
 MAX_DOCUMENT_BYTES = 4 << 20  # what is larger names more than one repository
 
 
-def names_in(document: str, raw: bytes) -> tuple[str, ...]:
+def read_image_names(document: str, raw: bytes) -> tuple[str, ...]:
     """The full names in one of DOCUMENTS; none where an image of it has none. Raises ArchiveError."""
     value = strict_json(raw, what=document, limit=MAX_DOCUMENT_BYTES)
     if holds_docker_images(value):

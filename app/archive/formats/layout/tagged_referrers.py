@@ -15,7 +15,7 @@ from app.oci import Digest
 _TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")
 
 
-def detach(
+def split_tagged_referrers(
     top_levels: Sequence[IndexEntry], graph: ManifestGraph
 ) -> tuple[tuple[IndexEntry, ...], tuple[TaggedReferrer, ...]]:
     """What stands for itself, and what hangs on something else in the layout. A name of its own stays with each. What

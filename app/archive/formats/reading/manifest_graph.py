@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from app.archive.formats.reading.reader import ArchiveReader, enumerated, tells
+from app.archive.formats.reading.reader import ArchiveReader, is_known_platform, join_limited
 from app.archive.formats.uds_packages import may_be_package, read_package
 from app.archive.model import NO_FAULTS, Extent, Fault
 from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, SizeMismatch
@@ -56,7 +56,7 @@ class ManifestGraph:
             return ()
         platform = manifest.descriptor.platform
         platforms: dict[Platform, None] = {}
-        if not manifest.is_index and platform is not None and tells(platform):
+        if not manifest.is_index and platform is not None and is_known_platform(platform):
             platforms[platform] = None
         for child in manifest.manifests:  # Limits.depth bounds the recursion
             if child.digest in self and len(platforms) < MAX_PLATFORMS:
@@ -236,7 +236,7 @@ class _ManifestGraphBuilder:
     def graph(self) -> ManifestGraph:
         notes = []
         if self._absent:
-            absent = enumerated([str(digest) for digest in self._absent])
+            absent = join_limited([str(digest) for digest in self._absent])
             notes.append(f"not in the archive and not pushed, as their manifests allow (foreign layers): {absent}")
         notes.extend(self._leave_packages())
         parents = {digest: tuple(above) for digest, above in self.parents.items()}
@@ -257,7 +257,7 @@ class _ManifestGraphBuilder:
             if digest in self.manifests:
                 self.manifests[digest] = replace(self.manifests[digest], carried=tuple(blobs.values()))
         if opaque:
-            shown = enumerated([str(digest) for digest in opaque])
+            shown = join_limited([str(digest) for digest in opaque])
             yield f"manifests that are listed as layers, and are not whole, are pushed as layers alone: {shown}"
 
 

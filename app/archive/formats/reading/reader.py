@@ -116,12 +116,12 @@ class ArchiveReader:
         return self.source.read_at(extent.offset, min(extent.size, _HEAD))
 
 
-def tells(platform: Platform | None) -> bool:
+def is_known_platform(platform: Platform | None) -> bool:
     """Whether this is a platform to be shown and chosen by."""
     return platform is not None and platform.known and len(str(platform)) <= MAX_PLATFORM
 
 
-def enumerated(things: list[str]) -> str:
+def join_limited(things: list[str]) -> str:
     """At most MAX_SHOWN of `things` for a message, which must not grow with the archive."""
     more = len(things) - MAX_SHOWN
     return ", ".join(thing[:MAX_CHARACTERS] for thing in things[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")

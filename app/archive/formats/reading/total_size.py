@@ -9,7 +9,7 @@ from app.errors import LimitExceeded
 from app.oci import Descriptor, Digest
 
 
-def weighed(archive: Archive, limits: Limits) -> Archive:
+def check_total_size(archive: Archive, limits: Limits) -> Archive:
     """The archive itself. Raises LimitExceeded where its images have too many names, or, what they share counted for
     each of them, consist of too much: each image may go to a repository of its own, which has to be given everything.
     """

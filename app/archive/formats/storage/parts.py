@@ -9,7 +9,7 @@ from dataclasses import replace
 from app.archive.formats.helm_chart import HelmChart
 from app.archive.formats.mindthegap import MindthegapBundle
 from app.archive.formats.oc_image_mirror import is_part
-from app.archive.formats.oc_mirror import OcMirror, has_end
+from app.archive.formats.oc_mirror import OcMirror, has_last_part
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.storage.tree import holds_repositories, holds_tree
 from app.archive.model import Compression, Extent
@@ -23,7 +23,7 @@ def parts_of_storage(archives: Sequence[ArchiveReader]) -> tuple[int, ...]:
     A part tells by what it lacks: repositories, which the first has, or the image set configuration, which the last
     has. Where one is a part all are joined: the same is pushed as if whole ones among them were read by themselves."""
     parts = [number for number, each in enumerate(archives) if _is_storage(each)]
-    ends = {has_end(archives[number]) for number in parts}
+    ends = {has_last_part(archives[number]) for number in parts}
     are_parts = len(ends) > 1 or not all(holds_repositories(archives[number]) for number in parts)
     if are_parts and len(parts) > 1:
         return tuple(parts)

@@ -57,7 +57,7 @@ class ResolvedTag:
     fault: Fault | None = None
 
 
-def blob_place(digest: Digest) -> str:
+def blob_path(digest: Digest) -> str:
     return f"{_BLOBS}{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}{_DATA}"
 
 
@@ -87,7 +87,7 @@ def tags(contents: ArchiveReader) -> Iterator[tuple[str, str]]:
             yield found["repository"], found["tag"]
 
 
-def find(
+def resolve_tags(
     contents: ArchiveReader, wanted: Sequence[TagRequest]
 ) -> tuple[tuple[ResolvedTag, ...], tuple[TagRequest, ...]]:
     """What is wanted and there, and what is wanted and absent, as a registry over this tree would answer.
@@ -161,7 +161,7 @@ class _TagRoots:
             raise MalformedArchive(f"what {name!r:.400} holds is not a digest", content=f"{raw[:80]!r}") from None
 
     def _read(self, digest: Digest) -> Descriptor | None:
-        raw = self._contents.read(blob_place(digest), MAX_MANIFEST_BYTES)
+        raw = self._contents.read(blob_path(digest), MAX_MANIFEST_BYTES)
         if raw is None:
             return None
         self._bytes += len(raw)
@@ -190,7 +190,7 @@ def describe(raw: bytes, digest: Digest) -> Descriptor:
 
 def count_stray(contents: ArchiveReader, archive: Archive) -> int:
     """How many blobs of the tree nothing in `archive`, which was read from it, leads to."""
-    reached = {blob_place(digest) for digest in (*archive.manifests, *archive.blobs)}
+    reached = {blob_path(digest) for digest in (*archive.manifests, *archive.blobs)}
     blobs = (name for name in contents.names() if name.startswith(_BLOBS) and name.endswith(_DATA))
     return sum(name not in reached for name in blobs)
 
@@ -208,7 +208,7 @@ def read_archive(contents: ArchiveReader, name: str, found: Sequence[ResolvedTag
         if len(names) + len(paths) > contents.limits.tags:
             raise LimitExceeded(f"image {each.root.digest} has more than {contents.limits.tags} names")
     readable = [root for digest, (root, _, _) in roots.items() if faults[digest] is None]
-    graph = read_graph(replace(contents, place=blob_place), readable)
+    graph = read_graph(replace(contents, place=blob_path), readable)
     platforms = graph.platforms(roots)
     images = tuple(
         ImageEntry(root, tuple(names), tuple(paths), platforms=platforms[digest], fault=faults[digest])
