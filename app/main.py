@@ -102,15 +102,15 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored)
-        workshop.ledger.observe(metrics.count_ended)
+        workshop.ledger.on_job_ended(metrics.count_ended)
         workshop.ledger.observe_sent(metrics.count_sent)
         if settings.otel_endpoint is not None:
             traces = await asyncio.to_thread(JobTracer.open, settings.otel_endpoint)
             stack.push_async_callback(asyncio.to_thread, traces.close)
-            workshop.ledger.observe(traces.tell)
+            workshop.ledger.on_job_ended(traces.record_job)
         webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))
         if webhook is not None:
-            workshop.ledger.observe(webhook.tell)
+            workshop.ledger.on_job_ended(webhook.enqueue)
         await stack.enter_async_context(run_webhook(webhook))
         audit = AuditRetention(backed.store, settings.keep_audit, settings.audit_max_bytes, metrics.count_deleted_audit)
         service = await stack.enter_async_context(_at_work(settings, replace(workshop, audit=audit), uploads))
@@ -120,7 +120,7 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
             service=service,
             registries={name: _view(each) for name, each in registries.items()},
             max_upload_bytes=settings.max_upload_bytes,
-            check_room=spool.room_for,
+            check_room=spool.check_space,
             count_jobs=backed.store.count,
             uploads=resumable,
             audit=backed.store,
@@ -286,7 +286,7 @@ class _UvicornServer(uvicorn.Server):
     async def _drain(self, context: ApiContext) -> None:
         """Uploads under way go on while new work is answered 503; uvicorn would close the door first."""
         until = time.monotonic() + GRACE_SECONDS
-        while context.service.receives and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - a flag that a signal sets
+        while context.service.has_uploads and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - a flag that a signal sets
             await asyncio.sleep(DRAIN_SECONDS)
 
 

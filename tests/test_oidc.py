@@ -75,24 +75,24 @@ def tokens(issuer: Issuer, now: list[float], **more: Any) -> OidcTokens:
 async def test_a_good_token_has_the_roles_of_its_claim_and_keys_are_asked_for_once(issuer: Issuer) -> None:
     known = tokens(issuer, [0.0])
     for given, roles in (("ci", {Role.PUSH}), (["ci", "boss", "x"], {Role.PUSH, Role.ADMIN})):
-        holder = await known.find(issuer.token(roles=given))
+        holder = await known.authenticate(issuer.token(roles=given))
         assert holder is not None
         assert (holder.name, holder.roles) == ("oidc:anna", frozenset(roles))
     inner = tokens(issuer, [0.0], claim="realm_access.roles")
-    assert await inner.find(issuer.token(realm_access={"roles": ["ci"]})) is not None
+    assert await inner.authenticate(issuer.token(realm_access={"roles": ["ci"]})) is not None
     assert issuer.asked == 2
 
 
 async def test_a_claim_binds_a_token_to_repositories_and_must_be_there(issuer: Issuer) -> None:
     known = tokens(issuer, [0.0], repositories="tarmac.repositories")
     for given in ("team/a", ["team/a/*"]):
-        holder = await known.find(issuer.token(tarmac={"repositories": given}))
+        holder = await known.authenticate(issuer.token(tarmac={"repositories": given}))
         assert holder is not None
         assert holder.repositories == ("team/a",)
     no_bounds: tuple[Any, ...] = (None, {}, {"repositories": []}, {"repositories": ["/"]}, {"repositories": 1}, [])
     for bad in no_bounds:
         with pytest.raises(Forbidden, match=r"tarmac\.repositories"):
-            await known.find(issuer.token(tarmac=bad))
+            await known.authenticate(issuer.token(tarmac=bad))
 
 
 async def test_what_is_not_good_opens_nothing(issuer: Issuer) -> None:
@@ -117,10 +117,10 @@ async def test_what_is_not_good_opens_nothing(issuer: Issuer) -> None:
         b"a.b.c",
     ):
         with pytest.raises(Unauthorized) as refused:
-            await known.find(bad)
+            await known.authenticate(bad)
         assert bad.decode() not in str(refused.value)
     with pytest.raises(Forbidden, match="gives no role"):
-        await known.find(issuer.token(roles=["nobody"]))
+        await known.authenticate(issuer.token(roles=["nobody"]))
 
 
 def forged(head: dict[str, str], issuer: Issuer, secret: bytes | None) -> bytes:
@@ -133,35 +133,35 @@ def forged(head: dict[str, str], issuer: Issuer, secret: bytes | None) -> bytes:
 async def test_what_is_no_token_of_an_issuer_is_not_looked_at(issuer: Issuer) -> None:
     known = tokens(issuer, [0.0])
     for other in (b"tarmac_plain", b"a" * MAX_TOKEN_BYTES + b".b.c"):
-        assert await known.find(other) is None
+        assert await known.authenticate(other) is None
     assert issuer.asked == 0
 
 
 async def test_a_key_that_is_new_is_asked_for_and_one_made_up_not_every_time(issuer: Issuer) -> None:
     now = [0.0]
     known = tokens(issuer, now)
-    assert await known.find(issuer.token()) is not None
+    assert await known.authenticate(issuer.token()) is not None
     for _ in range(3):
         with pytest.raises(Unauthorized):
-            await known.find(issuer.token(head={"kid": "made-up"}))
+            await known.authenticate(issuer.token(head={"kid": "made-up"}))
     assert issuer.asked == 1
     issuer.keys = {"two": OTHER}
     now[0] += AGAIN_SECONDS
-    assert await known.find(issuer.token(OTHER, {"kid": "two"})) is not None
+    assert await known.authenticate(issuer.token(OTHER, {"kid": "two"})) is not None
     with pytest.raises(Unauthorized):
-        await known.find(issuer.token())
+        await known.authenticate(issuer.token())
 
 
 async def test_keys_outlive_a_short_outage_of_the_issuer_and_no_long_one(issuer: Issuer) -> None:
     now = [0.0]
     known = tokens(issuer, now)
-    assert await known.find(issuer.token()) is not None
+    assert await known.authenticate(issuer.token()) is not None
     issuer.down = True
     now[0] += KEEP_SECONDS - 1
-    assert await known.find(issuer.token()) is not None
+    assert await known.authenticate(issuer.token()) is not None
     now[0] += 1
     with pytest.raises(Unavailable):
-        await known.find(issuer.token())
+        await known.authenticate(issuer.token())
 
 
 @pytest.mark.parametrize("failure", ["answers 500", "silent"])
@@ -171,18 +171,19 @@ async def test_made_up_tokens_keep_nobody_waiting_while_the_issuer_is_away(
     """The issuer is asked once a minute, whoever asks and whatever it answers; a known key never waits for it."""
     now = [0.0]
     known = tokens(issuer, now)
-    assert await known.find(issuer.token()) is not None
+    assert await known.authenticate(issuer.token()) is not None
     monkeypatch.setattr(oidc, "ASK_SECONDS", 0.05)
     issuer.down, issuer.silent = failure == "answers 500", failure == "silent"
     before = len(issuer.server.requests)
     for _ in range(3):
         now[0] += AGAIN_SECONDS
         made_up = [
-            asyncio.create_task(known.find(issuer.token(head={"kid": f"made-up-{number}"}))) for number in range(10)
+            asyncio.create_task(known.authenticate(issuer.token(head={"kid": f"made-up-{number}"})))
+            for number in range(10)
         ]
         await asyncio.sleep(0)
         with pytest.raises(StopIteration):  # it ends without waiting for anything
-            known.find(issuer.token()).send(None)
+            known.authenticate(issuer.token()).send(None)
         outcomes = await asyncio.gather(*made_up, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {Unauthorized}
     assert len(issuer.server.requests) - before <= 3
@@ -194,18 +195,18 @@ async def test_expired_keys_are_asked_for_once_a_minute_while_the_issuer_fails(i
     issuer.down = True
     for _ in range(20):
         with pytest.raises(Unavailable):
-            await known.find(issuer.token())
+            await known.authenticate(issuer.token())
     assert len(issuer.server.requests) == 1
     issuer.down = False
     now[0] += AGAIN_SECONDS
-    assert await known.find(issuer.token()) is not None
+    assert await known.authenticate(issuer.token()) is not None
 
 
 async def test_the_issuer_does_not_lead_to_another_inner_address(issuer: Issuer) -> None:
     async with ScriptedRegistry(ping=True) as canary:
         issuer.jwks = f"{canary.url}/keys"
         with pytest.raises(Unavailable, match="not followed"):
-            await tokens(issuer, [0.0]).find(issuer.token())
+            await tokens(issuer, [0.0]).authenticate(issuer.token())
         assert canary.requests == []
 
 

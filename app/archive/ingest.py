@@ -53,9 +53,9 @@ class IngestStream:
         """Return about how many bytes are held for the members of the archive."""
         return self._indexer.memory
 
-    def files_from(self, number: int) -> list[Member]:
+    def files_since(self, number: int) -> list[Member]:
         """As `TarIndexer` has it, of the plain tar so far."""
-        return self._indexer.files_from(number)
+        return self._indexer.files_since(number)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         self.received += len(chunk)
@@ -94,12 +94,12 @@ class IngestStream:
 
     def _pass(self, unwrap: Decompressor, chunk: bytes) -> Iterator[bytes]:
         if self._held is not None:
-            self._held.keep(chunk)
+            self._held.feed(chunk)
         for plain in unwrap.feed(chunk):
             self._indexer.feed(plain)
             if self._held is None:
                 yield plain
-            elif self._held.may_be(plain):
+            elif self._held.might_be_chart(plain):
                 continue
             else:
                 yield from self._held.plain

@@ -143,7 +143,7 @@ class PartSeries:
         """Whether the part that was seen says what follows, and is no part of the archive."""
         return self.count is not None
 
-    def follow(self, part: PartName) -> PartSeries:
+    def append(self, part: PartName) -> PartSeries:
         """The series with `part`. Raises MissingContent where another one has to come before."""
         if part.number != self.last.number + 1:
             raise missing_part(self.last.next, part)

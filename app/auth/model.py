@@ -104,7 +104,7 @@ class Caller:
     def may_push(self) -> bool:
         return self.is_admin or Role.PUSH in self.roles
 
-    def scoped(self, key: str | None) -> str | None:
+    def namespaced_key(self, key: str | None) -> str | None:
         """An idempotency key as it is stored: two tokens with the same one do not meet. A key has no line break."""
         return key if key is None or not self.name else f"{self.name}\n{key}"
 

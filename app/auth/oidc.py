@@ -65,7 +65,7 @@ class OidcTokens:
         self._asking = asyncio.Lock()
         self._failure = ""
 
-    async def find(self, token: bytes) -> TokenHolder | None:
+    async def authenticate(self, token: bytes) -> TokenHolder | None:
         """None for what is no JWT. Raises Unauthorized, Forbidden for one that gives no role, Unavailable where the
         issuer cannot be asked."""
         if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 2:

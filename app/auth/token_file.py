@@ -108,7 +108,7 @@ class TokenFile:
         self._tokens = TokenSet.parse(read_text(path))
         self._looked = clock()
 
-    async def find(self, token: bytes) -> TokenHolder | None:
+    async def authenticate(self, token: bytes) -> TokenHolder | None:
         if self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
             await asyncio.to_thread(self._look)

@@ -56,14 +56,14 @@ def _issuer(settings: Settings) -> FindHolder | None:
         Proxies.of(os.environ),
         settings.oidc_repositories_claim,
     )
-    return OidcTokens(asked, time.monotonic).find
+    return OidcTokens(asked, time.monotonic).authenticate
 
 
 def _tokens(file: Path | None) -> FindHolder | None:
     if file is None:
         return None
     try:
-        return TokenFile(file, time.monotonic).find
+        return TokenFile(file, time.monotonic).authenticate
     except (OSError, ValueError) as error:
         raise InvalidSettings(f"TARMAC_TOKENS_FILE (tokens_file): {error}") from None
 

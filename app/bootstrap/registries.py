@@ -109,9 +109,9 @@ async def _remote(
 
     async def check_push(repository: str) -> PushRight:
         place = "/".join(filter(None, (url.path, repository)))
-        return await discreet.discreetly(lambda: registry.find_push_right(place))
+        return await discreet.redacted(lambda: registry.find_push_right(place))
 
-    return ActiveRegistry(configured, lambda: discreet.discreetly(registry.check), check_push)
+    return ActiveRegistry(configured, lambda: discreet.redacted(registry.check), check_push)
 
 
 def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpClientSettings:

@@ -40,11 +40,11 @@ class ArchiveLoader:
         self._stack = stack
         self._received = received
 
-    async def join(self, files: Sequence[str]) -> tuple[str | SpooledFile, ...]:
+    async def join_split_files(self, files: Sequence[str]) -> tuple[str | SpooledFile, ...]:
         """What to `take`, in order: the parts of a split archive are one. Raises as `take` does."""
         return await asyncio.to_thread(_joined, files, self._spool)
 
-    async def take(self, file: str | SpooledFile, checksum: Digest | None = None) -> JobArchive:
+    async def load(self, file: str | SpooledFile, checksum: Digest | None = None) -> JobArchive:
         """Raises PathNotFound, SpoolFull, ChecksumMismatch and ArchiveError."""
         try:
             archive = await self._take(file, checksum is not None)
@@ -60,7 +60,7 @@ class ArchiveLoader:
         if isinstance(file, SpooledFile):
             return await self._take_adopted(file, with_digest)
         if await asyncio.to_thread(os.path.isdir, file):
-            return await self._take_adopted(await self._spool.adopt(file), with_digest)
+            return await self._take_adopted(await self._spool.reference_file(file), with_digest)
         name = "standard input" if file == STANDARD_INPUT else Path(file).name
         raw, size = await _opened(file)
         with raw:  # not left to the generators: one that is cancelled before its first step closes nothing
@@ -69,7 +69,7 @@ class ArchiveLoader:
             if file == STANDARD_INPUT or await asyncio.to_thread(_is_wrapped, raw):
                 return await self._unwrap(name, _from_file(raw), size)
             digest = await asyncio.to_thread(_digest, raw) if with_digest else None
-        spooled = await self._spool.adopt(file)
+        spooled = await self._spool.reference_file(file)
         return JobArchive(name, ArchiveSource.PATH, spooled.size, digest, None, Compression.NONE, spooled)
 
     async def _take_adopted(self, file: SpooledFile, with_digest: bool) -> JobArchive:

@@ -40,7 +40,7 @@ class JobUpdates:
         self._ended: set[int] = set()
         self._notices = 0
 
-    def of(self, job: Job) -> Iterator[tuple[str, ImageState | None]]:
+    def between(self, job: Job) -> Iterator[tuple[str, ImageState | None]]:
         """Lines, each with the state of the image that it is about."""
         if not self._opened and job.images:  # formats are told earlier, when nobody knows yet how many images there are
             self._opened = True
@@ -87,7 +87,7 @@ class LineDisplay:
         """Nothing: a log is not for watching."""
 
     def job(self, job: Job) -> None:
-        for line, _ in self._news.of(job):
+        for line, _ in self._news.between(job):
             print(printable(line), file=self._stream, flush=True)
 
 

@@ -65,13 +65,13 @@ async def _find(files: Sequence[str], settings: Settings, registry: str) -> tupl
         display = stack.enter_context(make_display(sys.stderr))
         spool = DiskSpool(settings.data_dir / "spool")
         taker = ArchiveLoader(spool, stack, display.received)
-        taken = [await _take(file, taker) for file in await taker.join(files)]
+        taken = [await _take(file, taker) for file in await taker.join_split_files(files)]
         return await asyncio.to_thread(_understood, taken, spool), destination
 
 
 async def _take(file: str | SpooledFile, taker: ArchiveLoader) -> InspectedArchive:
     try:
-        taken = await taker.take(file)
+        taken = await taker.load(file)
         return InspectedArchive(taken.name, taken)
     except TarmacError as error:
         return InspectedArchive(path_of(file), error=error)

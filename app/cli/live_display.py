@@ -54,7 +54,7 @@ class LiveDisplay:
         self._show(f"reading {printable(name)}", count, expected, size_of(count) + total)
 
     def job(self, job: Job) -> None:
-        for line, state in self._news.of(job):
+        for line, state in self._news.between(job):
             self._console.print(Text(printable(line), style=_STYLES.get(state, "")), soft_wrap=True)
         if job.images:
             self._show("pushing", int(job.progress.percent * 10), 1000, format_progress(job.progress))

@@ -80,37 +80,37 @@ async def _push(task: PushCommand, display: Display) -> Job:
         ledger = JobTracker(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
         workshop = JobRuntime(ledger, spool, LocalJobQueue(1), registries, lanes=lanes)
         stack.enter_context(_cancelled_by_signals())
-        job = Job.new(JobState.RECEIVING, utc_now()).but(registry=task.registry, options=task.options)
+        job = Job.new(JobState.RECEIVING, utc_now()).evolve(registry=task.registry, options=task.options)
         try:
             taker = ArchiveLoader(spool, stack, display.received)
             archives = await _taken(taker, task)
-            return await _run(job.to(JobState.QUEUED, archives=archives), workshop, display)
+            return await _run(job.transition_to(JobState.QUEUED, archives=archives), workshop, display)
         except TarmacError as error:
-            return job.to(JobState.FAILED, problem=error.problem, finished_at=utc_now())
+            return job.transition_to(JobState.FAILED, problem=error.problem, finished_at=utc_now())
         except asyncio.CancelledError:
-            return job.to(JobState.CANCELLED, finished_at=utc_now())
+            return job.transition_to(JobState.CANCELLED, finished_at=utc_now())
 
 
 async def _taken(taker: ArchiveLoader, task: PushCommand) -> tuple[JobArchive, ...]:
-    files = await taker.join(task.files)
+    files = await taker.join_split_files(task.files)
     archives = []
     for file in files:
         with prefix_errors_with(path_of(file), several=len(files) > 1):
-            archives.append(await taker.take(file, task.checksum))
+            archives.append(await taker.load(file, task.checksum))
     return tuple(archives)
 
 
 async def _run(job: Job, workshop: JobRuntime, display: Display) -> Job:
     """Also where it is cancelled, what came of the job is told."""
     await workshop.ledger.add(job)
-    saving = asyncio.create_task(workshop.ledger.keep_saving())  # what is not stored is not shown
+    saving = asyncio.create_task(workshop.ledger.run_saver())  # what is not stored is not shown
     watching = asyncio.create_task(_watch(job.id, workshop.ledger, display))
     try:
         await Runner(workshop).run(job.id)
         await watching
     except asyncio.CancelledError:
         job = await workshop.ledger.newest(job.id)
-        return job if job.ended else job.to(JobState.CANCELLED, finished_at=utc_now())
+        return job if job.ended else job.transition_to(JobState.CANCELLED, finished_at=utc_now())
     finally:
         watching.cancel()
         saving.cancel()
@@ -118,7 +118,7 @@ async def _run(job: Job, workshop: JobRuntime, display: Display) -> Job:
 
 
 async def _watch(job_id: str, ledger: JobTracker, display: Display) -> None:
-    with ledger.news(job_id) as news:
+    with ledger.subscribe(job_id) as news:
         while True:
             job = await news.next()
             display.job(job)

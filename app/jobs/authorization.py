@@ -38,18 +38,18 @@ class AuthorizedJobs(JobService):
 
     async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> ArchiveUpload:
         await self.check_stored()
-        async with self.admitted():
+        async with self.within_quota():
             return await super().begin(source=source, idempotency_key=idempotency_key)
 
     async def submit_paths(
         self, request: JobRequest, idempotency_key: str | None = None, *, watched: AllowedRoots | None = None
     ) -> Job:
         await self.check_stored()
-        async with self.admitted():
+        async with self.within_quota():
             return await super().submit_paths(request, idempotency_key, watched=watched)
 
     async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
-        async with self.admitted():
+        async with self.within_quota():
             return await super().submit_archives(archives, request)
 
     async def get(self, job_id: str) -> Job:
@@ -68,9 +68,9 @@ class AuthorizedJobs(JobService):
         self._visible(await self._ledger.look(job_id, 0))
         return await super().wait(job_id, seconds, for_answer=for_answer)
 
-    async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
+    async def subscribe(self, job_id: str) -> AsyncGenerator[Job, None]:
         self._visible(await self._ledger.look(job_id, 0))
-        async with aclosing(super().watch(job_id)) as states:
+        async with aclosing(super().subscribe(job_id)) as states:
             async for job in states:
                 yield job
 
@@ -80,7 +80,7 @@ class AuthorizedJobs(JobService):
 
     async def retry(self, job_id: str) -> Job:
         await self._steered(job_id)
-        async with self.admitted():
+        async with self.within_quota():
             return await super().retry(job_id)
 
     async def delete(self, job_id: str) -> None:
@@ -96,7 +96,7 @@ class AuthorizedJobs(JobService):
         workshop.stored.check(share, size)
 
     @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
+    async def within_quota(self) -> AsyncIterator[None]:
         """One submission of a token at a time, so that its quota is not passed by many at once. Of several replicas
         each looks for itself. Raises QuotaExceeded."""
         most = self._caller.quota.jobs
@@ -125,7 +125,7 @@ class AuthorizedJobs(JobService):
         return replace(job, submitter=replace(job.submitter, repositories=bounds))
 
     def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
-        job = super()._new(state, self._caller.scoped(idempotency_key))
+        job = super()._new(state, self._caller.namespaced_key(idempotency_key))
         return replace(job, share=self._caller.name, submitter=self._caller.submitter)
 
     async def _steered(self, job_id: str) -> None:

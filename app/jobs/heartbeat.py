@@ -21,7 +21,7 @@ class ReplicaHeartbeat(Protocol):
     @property
     def beat_seconds(self) -> float: ...
 
-    async def beat(self) -> tuple[str, ...]:
+    async def heartbeat(self) -> tuple[str, ...]:
         """A sign of life of this replica; the ids of jobs whose uploads died with a replica that gives none."""
         ...
 

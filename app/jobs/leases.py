@@ -29,7 +29,7 @@ class TagLeases(Protocol):
         a job accepted later has written already: they are not this job's to write any more. Raises TagsHeldError."""
         ...
 
-    async def landed(self, job: Job, names: Collection[str]) -> None:
+    async def record_pushed(self, job: Job, names: Collection[str]) -> None:
         """`job` has written `names`, or found its image there; called while they are leased. What it outdates is not
         written any more, not after a restart either. Also called at the start of the service for jobs that ended while
         an older one still waits."""
@@ -66,7 +66,7 @@ class LocalTagLeases:
             self._held -= wanted
             await asyncio.shield(self._tell())
 
-    async def landed(self, job: Job, names: Collection[str]) -> None:
+    async def record_pushed(self, job: Job, names: Collection[str]) -> None:
         claim = acceptance_key(job)
         for name in names:
             self._landed[name] = max(claim, self._landed.get(name, claim))
@@ -97,7 +97,7 @@ class AcceptanceClock:
         """Return whether a moment later than `now` has been given."""
         return self._last > now
 
-    def saw(self, job: Job) -> None:
+    def observe(self, job: Job) -> None:
         """Take note of a job that was accepted before a restart, or by another replica."""
         self._last = max(self._last, acceptance_key(job)[0])
 

@@ -48,11 +48,11 @@ async def run_job_service(
     await see_newest(workshop, _NEWEST)
     # of several replicas the others may be at work on what looks left behind; the queue knows what is
     for job in await recover_jobs(workshop, arriving) if workshop.fellows is None else ():
-        await workshop.queue.put(job.id, job.turn)
+        await workshop.queue.put(job.id, job.schedule)
     ledger = workshop.ledger
     async with _background(
-        ledger.keep_saving(),
-        ledger.keep_informed(),
+        ledger.run_saver(),
+        ledger.run_listener(),
         _keep_house(service, workshop, (keep, keep_bytes)),
         _keep_alive(workshop),
         keep_sweeping(workshop),
@@ -64,7 +64,7 @@ async def run_job_service(
         finally:
             await workshop.queue.stop(grace_seconds)
             await workshop.early.close()
-            await workshop.ledger.settle()
+            await workshop.ledger.drain()
             await _hand_back(workshop, runner)
             await _count_time(workshop)
 
@@ -92,13 +92,13 @@ async def recover_jobs(workshop: JobRuntime, arriving: Set[str] = frozenset()) -
     async for job in _jobs(workshop, frozenset(JobState) - {JobState.SUCCEEDED}):
         present = job
         if job.state is JobState.RECEIVING and job.id in arriving:
-            workshop.ledger.follow(await workshop.ledger.get(job.id))
+            workshop.ledger.track(await workshop.ledger.get(job.id))
             spooled.add(f"{job.id}-0")
         elif job.state is JobState.RECEIVING:
-            present = await workshop.ledger.change(job.id, lambda job: _broken_off(job, workshop))
+            present = await workshop.ledger.transition(job.id, lambda job: _broken_off(job, workshop))
         elif job.state is JobState.RUNNING:
-            present = await workshop.ledger.change(job.id, lambda job: recover_running(job, workshop.clock()))
-        workshop.arrivals.saw(present)
+            present = await workshop.ledger.transition(job.id, lambda job: recover_running(job, workshop.clock()))
+        workshop.arrivals.observe(present)
         if present.state is JobState.QUEUED:
             waiting.append(present.brief())
         if present.next_attempt_at is not None:
@@ -116,13 +116,13 @@ async def recover_jobs(workshop: JobRuntime, arriving: Set[str] = frozenset()) -
 
 async def _is_damaged(workshop: JobRuntime, job: Job) -> bool:
     """As `Job.damaged`, of a job that may lack its images. Nothing is kept of one that is."""
-    return job.damaged and (await workshop.ledger.get(job.id)).damaged
+    return job.has_damaged_content and (await workshop.ledger.get(job.id)).has_damaged_content
 
 
 async def see_newest(workshop: JobRuntime, count: int) -> None:
     """Whatever is accepted from now on comes after the newest jobs in the store, even if a clock was ahead then."""
     for job in await workshop.ledger.page(JobQuery(limit=count)):
-        workshop.arrivals.saw(job)
+        workshop.arrivals.observe(job)
 
 
 async def _remember_landed(workshop: JobRuntime, oldest: datetime) -> None:
@@ -132,7 +132,7 @@ async def _remember_landed(workshop: JobRuntime, oldest: datetime) -> None:
         if is_ordered and job.created_at < oldest - LONGEST_UPLOAD:
             return
         if acceptance_key(job)[0] > oldest:
-            await workshop.leases.landed(job, pushed_tags(await workshop.ledger.get(job.id)))
+            await workshop.leases.record_pushed(job, pushed_tags(await workshop.ledger.get(job.id)))
 
 
 async def _forget_landed(workshop: JobRuntime) -> None:
@@ -147,10 +147,10 @@ async def _hand_back(workshop: JobRuntime, runner: Runner) -> None:
     """What still ran has been cancelled by the stop: that is no crash."""
     for job_id in filter(workshop.ledger.is_live, runner.cut_off):
         try:
-            job = await workshop.ledger.change(job_id, requeue_on_shutdown)
+            job = await workshop.ledger.transition(job_id, requeue_on_shutdown)
         except (Conflict, NotFound, Unavailable):
             continue  # cancelled by its user; or it goes on after the next start as it is
-        await workshop.queue.put(job_id, job.turn)  # another replica need not wait for this one's to be dead
+        await workshop.queue.put(job_id, job.schedule)  # another replica need not wait for this one's to be dead
     if workshop.fellows is not None:
         await workshop.fellows.leave()
 
@@ -159,8 +159,8 @@ async def _keep_alive(workshop: JobRuntime) -> None:
     """What was received by a replica that died is received no more."""
     while workshop.fellows is not None:
         try:
-            for job_id in await workshop.fellows.beat():
-                await workshop.ledger.change(job_id, lambda job: _broken_off(job, workshop))
+            for job_id in await workshop.fellows.heartbeat():
+                await workshop.ledger.transition(job_id, lambda job: _broken_off(job, workshop))
             await see_newest(workshop, 1)
         except (Conflict, NotFound):
             continue  # another replica was faster
@@ -290,7 +290,7 @@ def _broken_off(job: Job, workshop: JobRuntime) -> Job:
     if job.state is not JobState.RECEIVING:
         return job
     error = UploadIncomplete("the service stopped while the archive was being received; send it again")
-    return job.to(
+    return job.transition_to(
         JobState.FAILED,
         problem=error.problem,
         finished_at=workshop.clock(),

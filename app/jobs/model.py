@@ -172,7 +172,7 @@ class Job:
         """With an identity of 128 random bits, so that nobody guesses it."""
         return cls(id=secrets.token_hex(16), state=state, created_at=now, idempotency_key=idempotency_key)
 
-    def but(self, **changes: Any) -> Job:
+    def evolve(self, **changes: Any) -> Job:
         """The next revision, in the same state."""
         return replace(self, revision=self.revision + 1, **changes)
 
@@ -180,7 +180,7 @@ class Job:
         """Return the job as lists have it: its images are counted alone. It is not to be stored."""
         return replace(self, images=(), inspection=())
 
-    def to(self, state: JobState, **changes: Any) -> Job:
+    def transition_to(self, state: JobState, **changes: Any) -> Job:
         """The next revision, in another state; images that are given are counted. Raises Conflict where TRANSITIONS has
         no such way."""
         if state not in TRANSITIONS[self.state]:
@@ -190,21 +190,21 @@ class Job:
             changes["progress"] = with_images(progress, [image.state for image in changes["images"]])
         if state.ended:
             changes["waiting_for"] = None
-        return self.but(state=state, **changes)
+        return self.evolve(state=state, **changes)
 
     @property
     def ended(self) -> bool:
         return self.state.ended
 
     @property
-    def damaged(self) -> bool:
+    def has_damaged_content(self) -> bool:
         """Whether all that failed of it failed because its content is not what its digest says, at every attempt."""
         problems = [image.problem for image in self.images if image.state is ImageState.FAILED]
         found = problems or [self.problem]
         return self.state is JobState.FAILED and all(each is not None and each.code == DAMAGED for each in found)
 
     @property
-    def turn(self) -> QueueSchedule:
+    def schedule(self) -> QueueSchedule:
         """When it is to run, while it is QUEUED."""
         return QueueSchedule(self.next_attempt_at, self.priority, self.share)
 

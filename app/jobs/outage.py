@@ -78,7 +78,7 @@ def pause_for_outage(job: Job, problem: Problem, now: datetime, pause: timedelta
     waiting_for = (job.waiting_for or WaitingFor.begin(job.registry, now)).after(problem, now, at)
     told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
     again = reset_failed_images(job.images)
-    return job.to(
+    return job.transition_to(
         JobState.QUEUED,
         attempt=job.attempt + 1,
         next_attempt_at=at,
@@ -103,8 +103,8 @@ def resumed(job: Job, now: datetime) -> Job:
     """The outage is over, or somebody wants to know: at once. The rest of the pause was not waited."""
     if job.state is not JobState.QUEUED:
         return job
-    waited = max(job.waited - job.turn.delay(now), timedelta(0))
-    return job.but(next_attempt_at=None, waiting_for=asked_now(job), waited=waited)
+    waited = max(job.waited - job.schedule.delay(now), timedelta(0))
+    return job.evolve(next_attempt_at=None, waiting_for=asked_now(job), waited=waited)
 
 
 def asked_now(job: Job) -> WaitingFor | None:
@@ -114,13 +114,13 @@ def asked_now(job: Job) -> WaitingFor | None:
 
 def ended_as(job: Job, state: JobState, now: datetime, **changes: Any) -> Job:
     """A RUNNING job that has ended: what was waited for its registry is forgotten."""
-    return job.to(state, finished_at=now, paused_at=None, waited=timedelta(0), starts=0, **changes)
+    return job.transition_to(state, finished_at=now, paused_at=None, waited=timedelta(0), starts=0, **changes)
 
 
 def recover_running(job: Job, now: datetime) -> Job:
     """A RUNNING job whose process died: QUEUED again, or FAILED where it has been so too often."""
     if job.starts < MOST_STARTS:
-        return job.to(JobState.QUEUED, attempt=job.attempt + 1)
+        return job.transition_to(JobState.QUEUED, attempt=job.attempt + 1)
     error = Interrupted(
         f"the service died {job.starts} times while this job ran, so it is set aside; look at the archive and at the "
         "log, then retry it"
@@ -131,14 +131,14 @@ def recover_running(job: Job, now: datetime) -> Job:
         else image
         for image in job.images
     )
-    return job.to(JobState.FAILED, starts=0, problem=error.problem, images=images, finished_at=now)
+    return job.transition_to(JobState.FAILED, starts=0, problem=error.problem, images=images, finished_at=now)
 
 
 def requeue_on_shutdown(job: Job) -> Job:
     """A RUNNING job of a service that stops in order. Raises Conflict where it does not run."""
     if job.state is not JobState.RUNNING:
         raise Conflict(f"job {job.id} is {job.state}")
-    return job.to(JobState.QUEUED, attempt=job.attempt + 1, starts=0)
+    return job.transition_to(JobState.QUEUED, attempt=job.attempt + 1, starts=0)
 
 
 def requeue_for_leases(job: Job) -> Job:
@@ -146,7 +146,7 @@ def requeue_for_leases(job: Job) -> Job:
     run."""
     if job.state is not JobState.RUNNING:
         raise Conflict(f"job {job.id} is {job.state}")
-    return job.to(JobState.QUEUED, starts=0)
+    return job.transition_to(JobState.QUEUED, starts=0)
 
 
 class PausedJobs:

@@ -69,7 +69,7 @@ class Findings:
 
 def with_findings(job: Job, found: Findings) -> Job:
     """Return the next revision of the job; the images that it knows stay until others are found."""
-    return job.but(archives=found.archives, images=found.images or job.images)
+    return job.evolve(archives=found.archives, images=found.images or job.images)
 
 
 Tell = Callable[[Findings], None]
@@ -86,7 +86,7 @@ class PushPreparer:
     check: Callable[[Submitter, tuple[Reference, ...]], None] = Submitter.check
 
     @asynccontextmanager
-    async def opened(
+    async def prepare(
         self,
         job: Job,
         destination: Destination,

@@ -90,7 +90,7 @@ class Runner:
             return
         if ended.problem is None or not is_outage(ended.problem):
             await self._resume(ended.registry)
-        if ended.state is JobState.SUCCEEDED or ended.damaged:
+        if ended.state is JobState.SUCCEEDED or ended.has_damaged_content:
             await self._discard(ended)
 
     async def _step_aside(self, begun: Job) -> None:
@@ -99,23 +99,23 @@ class Runner:
             job = await self._record(begun.id, lambda present: requeue_for_leases(_same_run(present, begun)))
         except (Conflict, NotFound):
             return
-        await self._workshop.queue.put(job.id, replace(job.turn, not_before=self._workshop.clock() + ASIDE))
+        await self._workshop.queue.put(job.id, replace(job.schedule, not_before=self._workshop.clock() + ASIDE))
 
     async def _pause(self, job: Job) -> None:
         """In this order: a job that is resumed before it is queued waits out its time, one the other way round does
         not."""
-        await self._workshop.queue.put(job.id, job.turn)
+        await self._workshop.queue.put(job.id, job.schedule)
         self._workshop.paused.add(job)
 
     async def _resume(self, registry: str) -> None:
         """This job got through to it, so what waits for it need not wait on."""
         for job_id in self._workshop.paused.take(registry):
             try:
-                job = await self._ledger.change(job_id, lambda job: resumed(job, self._workshop.clock()))
+                job = await self._ledger.transition(job_id, lambda job: resumed(job, self._workshop.clock()))
             except (NotFound, Unavailable):
                 continue  # deleted meanwhile; or it goes on when its time comes
             if job.state is JobState.QUEUED:
-                await self._workshop.queue.put(job_id, job.turn)
+                await self._workshop.queue.put(job_id, job.schedule)
 
     async def _problem_of(self, job: Job) -> Problem | None:
         """None where the push was gone through; images may have failed."""
@@ -140,20 +140,21 @@ class Runner:
         opener = PushPreparer(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
 
         def understood(found: Findings) -> None:
-            self._ledger.show(job.id, lambda job: with_findings(job, found))
+            self._ledger.update_progress(job.id, lambda job: with_findings(job, found))
 
         looked_at = replace(job, archives=archives)
         reads_all = reads_content(proved) or any(archive.source is ArchiveSource.WATCH for archive in archives)
-        async with opener.opened(looked_at, configured.destination, understood, reads_all=reads_all) as opened:
+        async with opener.prepare(looked_at, configured.destination, understood, reads_all=reads_all) as opened:
             emit = self._teller(job, opened)
-            await self._workshop.early.settle(job.id)
+            await self._workshop.early.wait_until_done(job.id)
             reporter = RetryReporter(self._ledger, await self._ledger.newest(job.id), job.registry)
             with collect_warnings(lambda text: emit(NoticeAdded(text))), observe_retries(reporter):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
                     found = await dry_run(opened.plan, opened.files, proved, emit, lanes=self._workshop.lanes)
-                    self._ledger.show(
-                        job.id, lambda job: job.but(inspection=with_registry_state(job.inspection, opened.plan, found))
+                    self._ledger.update_progress(
+                        job.id,
+                        lambda job: job.evolve(inspection=with_registry_state(job.inspection, opened.plan, found)),
                     )
                 else:
                     async with self._leased(job, opened) as plan:
@@ -167,7 +168,7 @@ class Runner:
         def show(number: int, archive: JobArchive) -> None:
             archives[number] = archive
             known = tuple(archives)
-            self._ledger.show(job.id, lambda job: job.but(archives=known))
+            self._ledger.update_progress(job.id, lambda job: job.evolve(archives=known))
 
         for number, archive in enumerate(job.archives):
             with prefix_errors_with(archive.name, several=len(job.archives) > 1):
@@ -190,20 +191,20 @@ class Runner:
                 yield plan
             finally:
                 present = await self._ledger.newest(job.id)
-                await leases.landed(job, pushed_tags(present) - plan.left)
+                await leases.record_pushed(job, pushed_tags(present) - plan.left)
                 for name in sorted(plan.left):
                     text = f"{name} was written by a job that was accepted later, and is left as it is"
-                    self._ledger.show(job.id, lambda job, text=text: told(job, NoticeAdded(text)))  # type: ignore[misc]
+                    self._ledger.update_progress(job.id, lambda job, text=text: told(job, NoticeAdded(text)))  # type: ignore[misc]
 
     async def _inspect(self, job: Job, opened: PreparedPush) -> None:
         found = await hash_in_thread(inspect_all, opened.plan.archives, opened.files)
-        self._ledger.show(job.id, lambda job: job.but(inspection=found))
+        self._ledger.update_progress(job.id, lambda job: job.evolve(inspection=found))
 
     def _teller(self, job: Job, opened: PreparedPush) -> Callable[[Event], None]:
         meter = start_progress(self._workshop.early.counted(job), opened.plan)
 
         def planned(job: Job) -> Job:
-            return job.but(
+            return job.evolve(
                 archives=opened.job_archives,
                 images=opened.images,
                 notices=opened.notices,
@@ -213,24 +214,24 @@ class Runner:
         def emit(event: Event) -> None:
             nonlocal meter
             meter = with_rate(apply_event(meter, event), time.monotonic())
-            self._ledger.show(job.id, lambda job: told(job.but(progress=meter.progress), event))
+            self._ledger.update_progress(job.id, lambda job: told(job.evolve(progress=meter.progress), event))
 
         self._workshop.early.follow(job.id, emit)
-        self._ledger.show(job.id, planned)
+        self._ledger.update_progress(job.id, planned)
         return emit
 
     async def _record(self, job_id: str, change: Change) -> Job:
         """How a job began or ended is not lost for a database that is full or locked: it is tried until it is taken."""
         while True:
             try:
-                return await self._ledger.change(job_id, change)
+                return await self._ledger.transition(job_id, change)
             except Unavailable as error:
                 _log.warning("the state of a job is not stored; trying again", job=job_id, reason=str(error))
                 await asyncio.sleep(self._patience)
 
     async def _check_held(self, job: Job) -> None:
         """Before a tag: a replica that was stopped, and goes on when another one has its job, writes none."""
-        if not await self._ledger.holds(job):
+        if not await self._ledger.still_owns(job):
             raise _lost(job)
 
     def _begun(self, job: Job) -> Job:
@@ -238,7 +239,7 @@ class Runner:
             job = recover_running(job, self._workshop.clock())
             if job.ended:
                 return job
-        return job.to(
+        return job.transition_to(
             JobState.RUNNING,
             started_at=self._workshop.clock(),
             finished_at=None,

@@ -58,7 +58,7 @@ class JobService:
         self._submitter: str | None = None  # where it is set, only jobs of this token are listed
 
     @property
-    def receives(self) -> bool:
+    def has_uploads(self) -> bool:
         """Whether an upload is under way."""
         return bool(self._uploads)
 
@@ -97,7 +97,7 @@ class JobService:
             stored = await self._received(stored.id)
             check_same_request(stored, request.fingerprint())
             return stored
-        await self._workshop.queue.put(job.id, job.turn)
+        await self._workshop.queue.put(job.id, job.schedule)
         return job
 
     async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
@@ -113,19 +113,21 @@ class JobService:
             accepted_at=self._workshop.arrivals.next(self._workshop.clock),
         )
         await self._ledger.add(job)
-        await self._workshop.queue.put(job.id, job.turn)
+        await self._workshop.queue.put(job.id, job.schedule)
         return job
 
     def on_cancel(self, job_id: str, stop: Callable[[], None]) -> None:
         """`stop` is called when the job, which a resumable upload is received for, was cancelled."""
         self._stops[job_id] = stop
 
-    def take_up(self, job: Job) -> StreamedUpload:
+    def attach_upload(self, job: Job) -> StreamedUpload:
         """The upload of a job whose archive has arrived in pieces; until `let_go`."""
-        self._uploads[job.id] = StreamedUpload(self._workshop, job, ArchiveSource.UPLOAD, lambda: self.let_go(job.id))
+        self._uploads[job.id] = StreamedUpload(
+            self._workshop, job, ArchiveSource.UPLOAD, lambda: self.detach_upload(job.id)
+        )
         return self._uploads[job.id]
 
-    def let_go(self, job_id: str) -> None:
+    def detach_upload(self, job_id: str) -> None:
         self._uploads.pop(job_id, None)
         self._stops.pop(job_id, None)
 
@@ -180,18 +182,18 @@ class JobService:
         until = elapsed() + seconds
         job = await self._ledger.look(job_id, MAX_IMAGES)
         try:
-            async with asyncio.timeout(seconds), aclosing(self.watch(job_id)) as states:
+            async with asyncio.timeout(seconds), aclosing(self.subscribe(job_id)) as states:
                 async for job in states:
-                    if for_answer and job.turn.delay(clock()).total_seconds() > until - elapsed():
+                    if for_answer and job.schedule.delay(clock()).total_seconds() > until - elapsed():
                         break
         except TimeoutError:
             return job
         return job
 
-    async def watch(self, job_id: str) -> AsyncGenerator[Job, None]:
+    async def subscribe(self, job_id: str) -> AsyncGenerator[Job, None]:
         """The present state and every newest one from then on, the last one ended. A slow reader misses states, never
         the newest. Of a job that another replica runs only the first images are told."""
-        with self._ledger.news(job_id) as news:
+        with self._ledger.subscribe(job_id) as news:
             job = await self._ledger.look(job_id, MAX_IMAGES)
             yield job
             while not job.ended:
@@ -205,10 +207,10 @@ class JobService:
         job = await self._ledger.get(job_id)
         if not job.ended:
             await self._workshop.queue.cancel(job_id)
-            await self._workshop.early.drop(job_id)
-        job = await self._ledger.change(job_id, self._cancelled)
+            await self._workshop.early.cancel(job_id)
+        job = await self._ledger.transition(job_id, self._cancelled)
         await self._workshop.queue.cancel(job_id)  # it may have come to the queue while the first call was waiting
-        await self._workshop.early.drop(job_id)
+        await self._workshop.early.cancel(job_id)
         upload = self._uploads.get(job_id)
         if upload is not None:
             upload.stop()
@@ -220,8 +222,8 @@ class JobService:
         """Failed and cancelled jobs again: what was pushed is found present. Raises Conflict."""
         now = self._workshop.clock()
         accepted_at = self._workshop.arrivals.next(self._workshop.clock)
-        job = await self._ledger.change(job_id, lambda job: self._allowed(_again(job, accepted_at, now)))
-        await self._workshop.queue.put(job_id, job.turn)
+        job = await self._ledger.transition(job_id, lambda job: self._allowed(_again(job, accepted_at, now)))
+        await self._workshop.queue.put(job_id, job.schedule)
         return job
 
     async def delete(self, job_id: str) -> None:
@@ -247,7 +249,7 @@ class JobService:
         """The job as soon as it is no longer being received."""
         job = await self._ledger.get(job_id)
         try:
-            async with asyncio.timeout(REPLAY_SECONDS), aclosing(self.watch(job_id)) as states:
+            async with asyncio.timeout(REPLAY_SECONDS), aclosing(self.subscribe(job_id)) as states:
                 async for job in states:
                     if job.state is not JobState.RECEIVING:
                         break
@@ -261,7 +263,7 @@ class JobService:
         images = tuple(
             image if image.state in ENDED else replace(image, state=ImageState.CANCELLED) for image in job.images
         )
-        cancelled = job.to(
+        cancelled = job.transition_to(
             JobState.CANCELLED,
             images=images,
             finished_at=self._workshop.clock(),
@@ -292,17 +294,17 @@ def _check_ended(job: Job) -> None:
 
 def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
     if job.next_attempt_at is not None and not job.ended:
-        return resumed(job, now).but(images=reset_failed_images(job.images))
+        return resumed(job, now).evolve(images=reset_failed_images(job.images))
     if job.state is JobState.SUCCEEDED:
         raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
-    if job.damaged:
+    if job.has_damaged_content:
         raise Conflict(
             f"job {job.id} {_WORDS[job.state]}: content of its archive is damaged, which stays so however often it is "
             "tried, and the archive is not kept; make it anew and send that"
         )
     if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
         raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")
-    return job.to(
+    return job.transition_to(
         JobState.QUEUED,
         attempt=job.attempt + 1,
         finished_at=None,

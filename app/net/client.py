@@ -195,7 +195,7 @@ class HttpClient:
 
     async def _send_once(self, call: Request) -> Response:
         origin = Origin.of(call.url, "the URL")
-        way = self._settings.proxies.way_to(origin)
+        way = self._settings.proxies.describe_route(origin)
         try:
             return await self._watched(call, origin)
         except httpx.TransportError as error:

@@ -35,13 +35,13 @@ class Proxies:
         http = _proxy(value("http_proxy") or every, "HTTP_PROXY")
         return cls(http, _proxy(value("https_proxy") or every, "HTTPS_PROXY"), exceptions)
 
-    def way_to(self, target: Origin) -> str:
+    def describe_route(self, target: Origin) -> str:
         """`target` as a message names it, with the proxy that leads there, without what its URL holds of secrets."""
         proxy = self.proxy_for(target)
         return f"{target} (through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]})" if proxy else str(target)
 
     @property
-    def logins(self) -> tuple[tuple[str, str], ...]:
+    def credentials(self) -> tuple[tuple[str, str], ...]:
         """User names and passwords that stand in the URLs."""
         parts = [urlsplit(url) for url in (self.http, self.https) if url]
         return tuple((unquote(part.username or ""), unquote(part.password or "")) for part in parts)

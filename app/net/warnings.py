@@ -23,7 +23,7 @@ class _WarningCollector:
     tell: Callable[[str], None]
     told: set[str] = field(default_factory=set)
 
-    def hear(self, text: str) -> None:
+    def add(self, text: str) -> None:
         if text not in self.told and len(self.told) < MOST_TOLD:
             self.told.add(text)
             self.tell(text)
@@ -50,11 +50,11 @@ def record_warning_header(registry: str, values: Iterable[str]) -> None:
     for value in values:
         for text in _WARNING.findall(value[:MAX_WARNING]):
             words = printable(re.sub(r"\\(.)", r"\1", text), MAX_WARNING)
-            listener.hear(f"{registry} warns: {words}")
+            listener.add(f"{registry} warns: {words}")
 
 
 def add_notice(text: str) -> None:
     """Tell whoever listens, in our own words."""
     listener = _listener.get()
     if listener is not None:
-        listener.hear(text)
+        listener.add(text)

@@ -37,11 +37,11 @@ class BlobContent(Protocol):
         ...
 
     @property
-    def may_be_there(self) -> bool:
+    def might_exist(self) -> bool:
         """The registry is to look before it takes it; with `digest` known."""
         return False
 
-    def found(self) -> None:
+    def mark_existing(self) -> None:
         """It is there, and was not sent."""
         return
 
@@ -56,10 +56,10 @@ class BlobContent(Protocol):
         return None
 
     @property
-    def is_wanted(self) -> bool:
+    def is_commit_allowed(self) -> bool:
         return True
 
-    async def until_wanted(self) -> None:
+    async def wait_commit_allowed(self) -> None:
         """May be awaited again where what follows it failed."""
         return
 

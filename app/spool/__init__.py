@@ -56,7 +56,7 @@ class Spool(Protocol):
         `tap` raise."""
         ...
 
-    async def adopt(self, path: str) -> SpooledFile:
+    async def reference_file(self, path: str) -> SpooledFile:
         """Take a plain tar, or a directory that is to be read as one, where it stands. Raises PathNotFound,
         LimitExceeded."""
         ...
@@ -69,7 +69,7 @@ class Spool(Protocol):
         """Delete an owned file; nothing for an adopted one. Not an error when it is gone."""
         ...
 
-    def room_for(self, size: int) -> None:
+    def check_space(self, size: int) -> None:
         """Raises SpoolFull where `size` more bytes do not fit; asked before the first byte of an upload is taken."""
         ...
 
@@ -91,7 +91,7 @@ class Spool(Protocol):
 class PartialReads(Protocol):
     """What a spool may offer besides: a look at a file that is being saved."""
 
-    def peek(self, name: str) -> OpenFile:
+    def open_partial(self, name: str) -> OpenFile:
         """What has been written of it. Raises SourceChanged where it is no longer being saved."""
         ...
 

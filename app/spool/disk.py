@@ -45,7 +45,7 @@ class DiskSpool:
     async def save(
         self, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
     ) -> SpooledFile:
-        held = await asyncio.to_thread(self._room.hold, expected_bytes)
+        held = await asyncio.to_thread(self._room.reserve, expected_bytes)
         writing = _DiskWriter(self._root / name, tap, held)
         try:
             await asyncio.to_thread(writing.begin)
@@ -56,10 +56,10 @@ class DiskSpool:
             await asyncio.to_thread(writing.close)
         return file
 
-    def peek(self, name: str) -> OpenFile:
+    def open_partial(self, name: str) -> OpenFile:
         return PartialFile(open_regular(str(self._root / f"{name}{_PART}"), SourceChanged))
 
-    async def adopt(self, path: str) -> SpooledFile:
+    async def reference_file(self, path: str) -> SpooledFile:
         return await asyncio.to_thread(stat_server_file, path)
 
     def open(self, file: SpooledFile) -> OpenFile:
@@ -89,7 +89,7 @@ class DiskSpool:
         if file.owned:
             await asyncio.to_thread(_remove, self._place(file))
 
-    def room_for(self, size: int) -> None:
+    def check_space(self, size: int) -> None:
         self._room.check(size)
 
     async def sweep(self, keep: Set[str]) -> int:
@@ -215,7 +215,7 @@ class _DiskWriter:
 
     def _put(self, pieces: list[bytes]) -> None:
         size = sum(map(len, pieces))
-        self._held.spend(size)
+        self._held.consume(size)
         try:
             written = os.writev(self._file, pieces)
             if written < size:  # a signal, or the last block of a full disk: the next call tells which
@@ -225,7 +225,7 @@ class _DiskWriter:
         except OSError as error:
             raise self._failure(error) from error
         self._size += size
-        self._writeback.wrote(self._file, self._size)
+        self._writeback.advance(self._file, self._size)
 
     def _failure(self, error: OSError) -> SpoolFull | Internal:
         if error.errno in _NO_ROOM:

@@ -22,14 +22,14 @@ class SpaceReservations:
         with self._lock:
             self._check(size)
 
-    def hold(self, size: int) -> SpaceReservation:
+    def reserve(self, size: int) -> SpaceReservation:
         """Room for `size` bytes until it is closed. Raises SpoolFull. Blocks."""
         with self._lock:
             self._check(size)
             self._held += size
         return SpaceReservation(self, size)
 
-    def change(self, held: int, beyond: int) -> None:
+    def adjust(self, held: int, beyond: int) -> None:
         """So much less (negative) is promised; `beyond` bytes are to be written that were not."""
         with self._lock:
             if beyond:
@@ -52,14 +52,14 @@ class SpaceReservation:
     def __init__(self, room: SpaceReservations, size: int) -> None:
         self._room, self._left = room, size
 
-    def spend(self, size: int) -> None:
+    def consume(self, size: int) -> None:
         """Before so many bytes are written. Raises SpoolFull where they are more than was promised and do not fit: a
         compressed archive becomes larger, and the size of a form's parts is not known."""
         mine = min(size, self._left)
-        self._room.change(-mine, size - mine)
+        self._room.adjust(-mine, size - mine)
         self._left -= mine
 
     def close(self) -> None:
         """Any number of times."""
         left, self._left = self._left, 0
-        self._room.change(-left, 0)
+        self._room.adjust(-left, 0)

@@ -80,8 +80,8 @@ class S3Spool:
             await asyncio.to_thread(writing.close)
         return file
 
-    async def adopt(self, path: str) -> SpooledFile:
-        return await self._disk.adopt(path)
+    async def reference_file(self, path: str) -> SpooledFile:
+        return await self._disk.reference_file(path)
 
     def open(self, file: SpooledFile) -> OpenFile:
         return _S3File(self._store, file) if is_stored(file) else self._disk.open(file)
@@ -95,7 +95,7 @@ class S3Spool:
         except Unavailable as error:
             _log.warning("an archive cannot be deleted from the spool", file=file.path, reason=str(error))
 
-    def room_for(self, size: int) -> None:
+    def check_space(self, size: int) -> None:
         """There is no end to it that could be asked for."""
 
     async def sweep(self, keep: Set[str]) -> int:

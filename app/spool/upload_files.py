@@ -89,9 +89,9 @@ class UploadFiles:
         except OSError as error:
             raise _failure(error) from error
 
-    def cut(self, name: str, size: int) -> None:
+    def truncate(self, name: str, size: int) -> None:
         with self.writing(name) as file:
-            file.cut(size)
+            file.truncate(size)
 
     def join(self, name: str, parts: Sequence[str]) -> None:
         """Make the empty file `name` of the bytes of the parts, in order."""
@@ -104,23 +104,23 @@ class UploadFiles:
         descriptor = os.open(self._place(name, _PART), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         return VerifiedFile(descriptor, file_identity(os.fstat(descriptor)), same_device=True)
 
-    def peek(self, name: str) -> PartialFile:
+    def open_partial(self, name: str) -> PartialFile:
         """What has come of it. Raises SourceChanged where there is no such upload any more."""
         return PartialFile(open_regular(str(self._place(name, _PART)), SourceChanged))
 
-    def keep(self, name: str) -> SpooledFile:
+    def retain(self, name: str) -> SpooledFile:
         """The bytes are a plain tar, and stay here for several jobs."""
         return self._move(self._place(name, _PART), self._place(name, _KEPT), owned=False)
 
-    def keep_other(self, name: str, file: SpooledFile) -> SpooledFile:
+    def retain_spooled(self, name: str, file: SpooledFile) -> SpooledFile:
         """The plain tar of it was made in the spool, and comes here for several jobs."""
         return self._move(self._spool / Path(file.path).name, self._place(name, _KEPT), owned=False)
 
-    def hand_over(self, name: str, spooled_as: str) -> SpooledFile:
+    def move_to_spool(self, name: str, spooled_as: str) -> SpooledFile:
         """The bytes are a plain tar, and become a file of the spool."""
         return self._move(self._place(name, _PART), self._spool / f"{spooled_as}{_KEPT}", owned=True)
 
-    def settled(self, name: str, spooled_as: str) -> SpooledFile | None:
+    def find_moved(self, name: str, spooled_as: str) -> SpooledFile | None:
         """What one of the three above made before a crash."""
         for place, owned in ((self._place(name, _KEPT), False), (self._spool / f"{spooled_as}{_KEPT}", True)):
             if place.is_file():
@@ -192,7 +192,7 @@ class AppendFile:
         except OSError as error:
             raise _failure(error) from error
 
-    def cut(self, size: int) -> None:
+    def truncate(self, size: int) -> None:
         os.ftruncate(self._descriptor, size)
         self.size = os.lseek(self._descriptor, size, os.SEEK_SET)
 

@@ -17,7 +17,7 @@ class Writeback:
     def __init__(self) -> None:
         self._begun = 0
 
-    def wrote(self, descriptor: int, size: int) -> None:
+    def advance(self, descriptor: int, size: int) -> None:
         """The file has `size` bytes by now. What this cannot do is left to the sync."""
         if _sync_file_range is not None and size - self._begun >= WINDOW_BYTES:
             length = size - self._begun

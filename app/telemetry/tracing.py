@@ -69,7 +69,7 @@ class JobTracer:
         provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=MOST_WAITING))
         return cls(provider, ids)
 
-    def tell(self, job: Job) -> None:
+    def record_job(self, job: Job) -> None:
         """A job that has ended. Neither waits nor raises."""
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 

@@ -23,8 +23,8 @@ def image(number: int) -> JobImage:
 
 
 def running(count: int, revision: int = 1) -> Job:
-    job = Job.new(JobState.RECEIVING, utc_now()).to(JobState.QUEUED, images=tuple(map(image, range(count))))
-    return replace(job.to(JobState.RUNNING), revision=revision)
+    job = Job.new(JobState.RECEIVING, utc_now()).transition_to(JobState.QUEUED, images=tuple(map(image, range(count))))
+    return replace(job.transition_to(JobState.RUNNING), revision=revision)
 
 
 def changed(job: Job, states: dict[int, ImageState], **changes: Any) -> Job:
@@ -33,7 +33,7 @@ def changed(job: Job, states: dict[int, ImageState], **changes: Any) -> Job:
         problem = RegistryDenied("no").problem if state is ImageState.FAILED else None
         found[number] = replace(found[number], state=state, problem=problem)
     progress = with_images(job.progress, [each.state for each in found])
-    return job.but(images=tuple(found), **{"progress": progress, **changes})
+    return job.evolve(images=tuple(found), **{"progress": progress, **changes})
 
 
 def parsed(text: bytes) -> list[tuple[str, int | None, Any]]:
@@ -75,9 +75,9 @@ def test_what_changes_follows_the_document() -> None:
     assert reader.read(job) == ["image", "progress"]
     job = changed(job, {0: ImageState.FAILED, 1: ImageState.PUSHED}, notices=("one",))
     assert reader.read(job) == ["image", "image", "progress"]
-    job = job.but(progress=replace(job.progress, percent=12.0))
+    job = job.evolve(progress=replace(job.progress, percent=12.0))
     assert reader.read(job) == ["progress"]
-    assert reader.read(job.to(JobState.FAILED, finished_at=utc_now())) == ["job"]
+    assert reader.read(job.transition_to(JobState.FAILED, finished_at=utc_now())) == ["job"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_the_document_comes_again_when_it_is_another(change: Any) -> None:
 def test_of_progress_only_what_changed_is_told() -> None:
     events, job = JobEvents(), running(300)
     events.of(job)
-    ((name, number, data),) = parsed(events.of(job.but(progress=replace(job.progress, percent=1.0))))
+    ((name, number, data),) = parsed(events.of(job.evolve(progress=replace(job.progress, percent=1.0))))
     assert (name, number) == ("progress", None)
     assert data.keys() <= {"revision", "updated_at", "progress"}
 
@@ -115,7 +115,7 @@ def test_an_image_tells_its_problem() -> None:
 def test_who_comes_back_has_the_document_again_while_the_job_goes_on() -> None:
     job = running(2, revision=7)
     assert Reader(after=7).read(job) == ["job"]
-    ended = job.to(JobState.SUCCEEDED)
+    ended = job.transition_to(JobState.SUCCEEDED)
     assert JobEvents(after=ended.revision).of(ended) == b""
     assert Reader(after=7).read(ended) == ["job"]
 
@@ -125,7 +125,7 @@ def test_images_beyond_the_document_are_told_one_by_one() -> None:
     events.of(job)
     told = parsed(events.of(changed(job, {1_100: ImageState.PUSHED})))
     assert [data.get("index") for _, _, data in told] == [1_100, None]
-    cancelled = changed(job, {3: ImageState.CANCELLED, 1_150: ImageState.CANCELLED}).to(JobState.CANCELLED)
+    cancelled = changed(job, {3: ImageState.CANCELLED, 1_150: ImageState.CANCELLED}).transition_to(JobState.CANCELLED)
     (name, _, document), *rest = parsed(events.of(cancelled))
     assert (name, len(document["images"])) == ("job", 1_000)
     assert [data["index"] for _, _, data in rest] == [1_100, 1_150]
@@ -139,7 +139,7 @@ def push_of(count: int, every: int) -> int:
         for start in range(0, count, every):
             job = changed(job, dict.fromkeys(range(start, min(start + every, count)), state))
             reader.read(job)
-    reader.read(job.to(JobState.SUCCEEDED))
+    reader.read(job.transition_to(JobState.SUCCEEDED))
     return reader.size
 
 

@@ -26,7 +26,7 @@ def image(number: int, *, names: int = 1, length: int = 30) -> JobImage:
 
 
 def job_of(images: tuple[JobImage, ...] = (), **more: Any) -> Job:
-    job = Job.new(JobState.RECEIVING, utc_now()).to(JobState.QUEUED, images=images)
+    job = Job.new(JobState.RECEIVING, utc_now()).transition_to(JobState.QUEUED, images=images)
     return replace(job, state=JobState.SUCCEEDED, **more)
 
 

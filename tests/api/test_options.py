@@ -34,13 +34,13 @@ def test_an_unknown_option_is_refused_with_the_list_of_known_ones() -> None:
 
 
 def test_the_same_option_twice_must_have_one_value() -> None:
-    assert options(("tag", "a:1"), ("tag", "a:1")).request().options.tag == "a:1"
+    assert options(("tag", "a:1"), ("tag", "a:1")).job_request().options.tag == "a:1"
     with pytest.raises(InvalidRequest, match="different values"):
         options(("tag", "a:1"), ("tag", "b:1"))
 
 
 def test_repeatable_options_keep_every_value() -> None:
-    request = options(("images", "a*"), ("images", "b*"), ("label", "k=v"), ("label", "l=w=x")).request()
+    request = options(("images", "a*"), ("images", "b*"), ("label", "k=v"), ("label", "l=w=x")).job_request()
     assert request.options.images == ("a*", "b*")
     assert request.labels == {"k": "v", "l": "w=x"}
 
@@ -48,13 +48,13 @@ def test_repeatable_options_keep_every_value() -> None:
 @pytest.mark.parametrize("labels", [["k"], ["=v"], ["k=v", "k=w"], ["k=" + "v" * 300]])
 def test_a_label_is_key_and_value_and_has_one(labels: list[str]) -> None:
     with pytest.raises(InvalidRequest, match="label"):
-        options(*(("label", label) for label in labels)).request()
+        options(*(("label", label) for label in labels)).job_request()
 
 
 @pytest.mark.parametrize("text", ["sha256:12", "md5:" + "a" * 32, "a" * 64])
 def test_a_checksum_is_sha256_and_64_hex(text: str) -> None:
     with pytest.raises(InvalidRequest, match="checksum"):
-        options(("checksum", text)).request()
+        options(("checksum", text)).job_request()
 
 
 def test_an_option_is_not_read_without_end() -> None:
@@ -65,7 +65,7 @@ def test_an_option_is_not_read_without_end() -> None:
 def test_json_gives_options_in_its_own_types() -> None:
     request = of_json(
         dry_run=True, platforms=["linux/amd64", "linux/arm64"], rename={"a:1": "b:1"}, label=["k=v"], tag=None, wait=1.5
-    ).request()
+    ).job_request()
     assert request.paths == ("/a",)
     assert request.options.dry_run
     assert request.options.tag is None
@@ -87,7 +87,7 @@ def test_an_option_of_json_is_no_structure(value: Any) -> None:
 
 
 def test_a_json_false_is_false() -> None:
-    assert not of_json(dry_run=False).request().options.dry_run
+    assert not of_json(dry_run=False).job_request().options.dry_run
 
 
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "soon", "", str(MAX_WAIT_SECONDS + 1)])
@@ -98,10 +98,10 @@ def test_a_wait_is_a_bounded_number_of_seconds(text: str) -> None:
 
 def test_a_preference_to_wait_is_the_option_unless_that_is_given() -> None:
     asked = options()
-    asked.add_preference(['respond-async, wait="7"', "handling=lenient"])
+    asked.add_prefer_header(['respond-async, wait="7"', "handling=lenient"])
     assert asked.wait_seconds() == 7
     asked = options(("wait", "3"))
-    asked.add_preference(["wait=7"])
+    asked.add_prefer_header(["wait=7"])
     assert asked.wait_seconds() == 3
     assert options().wait_seconds() is None
 
@@ -109,4 +109,4 @@ def test_a_preference_to_wait_is_the_option_unless_that_is_given() -> None:
 def test_a_digest_field_and_another_checksum_contradict_each_other() -> None:
     asked = options(("checksum", "sha256:" + "0" * 64))
     with pytest.raises(InvalidRequest, match="checksum"):
-        asked.add_digest_fields(["sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=:"])
+        asked.add_digest_headers(["sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=:"])

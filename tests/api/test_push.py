@@ -349,7 +349,7 @@ async def test_a_job_that_fails_while_its_client_waits_is_a_problem_with_the_job
 )
 def test_whose_fault_it_was_tells_the_status_of_a_waited_failure(error: TarmacError | None, status: int) -> None:
     state = JobState.CANCELLED if error is None else JobState.FAILED
-    job = Job.new(JobState.QUEUED, utc_now()).but(state=state, problem=error and error.problem)
+    job = Job.new(JobState.QUEUED, utc_now()).evolve(state=state, problem=error and error.problem)
     answer = waited_response(job)
     assert answer.status_code == status
     assert json.loads(bytes(answer.body))["job"]["id"] == job.id

@@ -124,10 +124,10 @@ def described(**members: object) -> bytes:
 def test_zarf_describes_its_parts_in_the_first_one() -> None:
     series = start_series(name("x.part000"), ends(described()))
     assert series.described
-    series = series.follow(name("x.part001"))
+    series = series.append(name("x.part001"))
     with pytest.raises(MissingContent, match=r"part 'x\.part002' .* is missing"):
         series.end(5)
-    series = series.follow(name("x.part002"))
+    series = series.append(name("x.part002"))
     with pytest.raises(MissingContent, match="have 5 bytes where their description says 10"):
         series.end(5)
     series.end(10)
@@ -152,5 +152,5 @@ def test_a_description_that_cannot_be_is_refused(members: dict[str, object]) -> 
 def test_a_gap_names_the_part_that_is_missing() -> None:
     series = start_series(name("x.tar.000"), ends(TAR))
     with pytest.raises(MissingContent, match=r"'x\.tar\.001' of the split archive 'x\.tar' .* before 'x\.tar\.002'"):
-        series.follow(name("x.tar.002"))
+        series.append(name("x.tar.002"))
     series.end(123)

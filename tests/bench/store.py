@@ -87,7 +87,7 @@ async def _start(url: str, folder: Path) -> float:
     store = await SqlJobStore.open(url)
     workshop = JobRuntime(JobTracker(store), DiskSpool(folder / "spool"), LocalJobQueue(4), {})
     for job in await recover_jobs(workshop):
-        await workshop.queue.put(job.id, job.turn)
+        await workshop.queue.put(job.id, job.schedule)
     taken = time.perf_counter() - began
     await store.close()
     return taken

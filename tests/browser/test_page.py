@@ -197,7 +197,11 @@ async def fill(folder: Path, count: int) -> None:
     async with store.transaction() as connection:
         for number in range(count):
             at = began + timedelta(seconds=number)
-            job = Job.new(JobState.QUEUED, at).to(JobState.RUNNING).to(JobState.SUCCEEDED, finished_at=at)
+            job = (
+                Job.new(JobState.QUEUED, at)
+                .transition_to(JobState.RUNNING)
+                .transition_to(JobState.SUCCEEDED, finished_at=at)
+            )
             named = replace(job, archives=(JobArchive(f"{number:04}.tar", ArchiveSource.UPLOAD, 1000),))
             await connection.execute(JOBS.insert().values({**store._row(named), "home": "", "place": ""}))
     await store.close()

@@ -25,7 +25,7 @@ async def taken(folder: Path, files: Sequence[str], checksum: str | None = None)
     async with AsyncExitStack() as stack:
         taker = ArchiveLoader(DiskSpool(folder / "spool"), stack, lambda name, received, expected: None)
         digest = Digest.parse(checksum) if checksum else None
-        return [await taker.take(file, digest) for file in await taker.join(files)]
+        return [await taker.load(file, digest) for file in await taker.join_split_files(files)]
 
 
 def split(folder: Path, content: bytes, spelling: str = "x.tar.{:02}") -> list[str]:

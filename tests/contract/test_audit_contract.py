@@ -42,7 +42,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def end(store: SqlJobStore, number: int, age: float, *, at: datetime | None = None) -> None:
     job = replace(Job.new(JobState.QUEUED, NOON), id=f"{number:032}")
     await store.add(job)
-    ended = job.to(JobState.CANCELLED, finished_at=at or NOON + number * DAY, ended_age=age)
+    ended = job.transition_to(JobState.CANCELLED, finished_at=at or NOON + number * DAY, ended_age=age)
     assert await store.save(ended, over=job)
 
 

@@ -45,7 +45,7 @@ def image(number: int, state: ImageState = ImageState.PENDING) -> JobImage:
 
 
 def of_images(count: int, state: JobState = JobState.QUEUED) -> Job:
-    job = Job.new(JobState.RECEIVING, NOON).to(JobState.QUEUED, images=tuple(map(image, range(count))))
+    job = Job.new(JobState.RECEIVING, NOON).transition_to(JobState.QUEUED, images=tuple(map(image, range(count))))
     return replace(job, state=state)
 
 
@@ -53,7 +53,7 @@ def changed(job: Job, number: int, **changes: Any) -> Job:
     """Another revision, in which one image is another."""
     found = list(job.images)
     found[number] = replace(found[number], **changes)
-    return job.but(images=tuple(found))
+    return job.evolve(images=tuple(found))
 
 
 @contextmanager
@@ -82,7 +82,7 @@ async def test_progress_of_one_image_writes_one_row(store: SqlJobStore) -> None:
     newer = changed(job, 1_234, state=ImageState.PUSHED, problem=RegistryDenied("no").problem)
     with counted(store) as written:
         assert await store.save(newer, over=job)
-        assert await store.save(newer.but(notices=("x",)), over=newer)
+        assert await store.save(newer.evolve(notices=("x",)), over=newer)
     assert written == [1]
     found = await store.get(job.id)
     assert found is not None
@@ -94,12 +94,12 @@ async def test_the_ledger_writes_what_changed_since_it_stored_last(store: SqlJob
     job = of_images(50, JobState.QUEUED)
     await ledger.add(job)
     with counted(store) as written:
-        await ledger.change(job.id, lambda job: job.to(JobState.RUNNING))
+        await ledger.transition(job.id, lambda job: job.transition_to(JobState.RUNNING))
         for number in (3, 3, 7):
-            ledger.show(job.id, lambda job, number=number: changed(job, number, state=ImageState.PUSHING))  # type: ignore[misc]
+            ledger.update_progress(job.id, lambda job, number=number: changed(job, number, state=ImageState.PUSHING))  # type: ignore[misc]
         await ledger._save(job.id)
         await ledger._save(job.id)
-        await ledger.change(job.id, lambda job: job.to(JobState.SUCCEEDED))
+        await ledger.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED))
     assert written == [2]
     stored = await store.get(job.id)
     assert stored is not None
@@ -109,7 +109,7 @@ async def test_the_ledger_writes_what_changed_since_it_stored_last(store: SqlJob
 async def test_images_of_a_shorter_list_leave_nothing_behind(store: SqlJobStore) -> None:
     job = of_images(5)
     await store.add(job)
-    shorter = job.but(images=job.images[1:3])
+    shorter = job.evolve(images=job.images[1:3])
     assert await store.save(shorter, over=job)
     assert await store.get(job.id) == shorter
     assert await rows(store) == 2
@@ -118,9 +118,9 @@ async def test_images_of_a_shorter_list_leave_nothing_behind(store: SqlJobStore)
 async def test_a_replica_that_lost_the_job_writes_no_image(store: SqlJobStore) -> None:
     job = of_images(5)
     await store.add(job)
-    taken = job.to(JobState.RUNNING)
+    taken = job.transition_to(JobState.RUNNING)
     assert await store.save(taken, over=job)
-    late = changed(job, 0, state=ImageState.FAILED).to(JobState.CANCELLED)
+    late = changed(job, 0, state=ImageState.FAILED).transition_to(JobState.CANCELLED)
     assert not await store.save(late, over=job)
     assert await store.get(job.id) == taken
 
@@ -162,10 +162,10 @@ async def test_a_list_reads_no_image_and_no_inspection(store: SqlJobStore) -> No
 async def test_an_inspection_is_kept_until_it_is_another(store: SqlJobStore) -> None:
     job = replace(of_images(1), inspection=({"format": "oci-archive"},))
     await store.add(job)
-    newer = job.but()
+    newer = job.evolve()
     assert await store.save(newer, over=job)
     assert await store.get(job.id) == newer
-    newest = newer.but(inspection=({"format": "imgpkg"},))
+    newest = newer.evolve(inspection=({"format": "imgpkg"},))
     assert await store.save(newest, over=newer)
     assert await store.get(job.id) == newest
 

@@ -281,7 +281,7 @@ async def test_replicas_that_start_at_once_make_the_tables_once(postgres: Postgr
 
 @pytest.mark.parametrize("fault", [asyncpg.InternalClientError("another operation"), ValueError("nobody knows it")])
 async def test_no_fault_ends_the_work(shared: Shared, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
-    faults, take = [fault], QueueTable.take
+    faults, take = [fault], QueueTable.claim
 
     async def taken(rows: QueueTable, entrypoints: Collection[str]) -> QueueRow | None:
         if faults:

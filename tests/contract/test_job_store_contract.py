@@ -133,13 +133,13 @@ async def test_jobs_without_a_key_do_not_collide(store: JobStore) -> None:
 async def test_a_key_that_was_given_up_is_free(store: JobStore) -> None:
     first, second = job(1, idempotency_key="k"), job(2, idempotency_key="k")
     await store.add(first)
-    await store.save(first.but(idempotency_key=None))
+    await store.save(first.evolve(idempotency_key=None))
     assert await store.add(second) == second
 
 
 async def test_a_newer_revision_replaces_an_older_one_and_not_the_other_way(store: JobStore) -> None:
     first = job(1)
-    newer, newest = first.but(notices=("2",)), first.but().but(notices=("3",))
+    newer, newest = first.evolve(notices=("2",)), first.evolve().evolve(notices=("3",))
     await store.add(first)
     await store.save(newest)
     await store.save(newer)
@@ -150,20 +150,20 @@ async def test_only_who_knows_the_present_state_writes_another(store: JobStore) 
     """Of two replicas that take over one job at the same moment one does; of a cancel and an end the first counts."""
     queued = job(1)
     await store.add(queued)
-    running, cancelled = queued.to(JobState.RUNNING), queued.to(JobState.CANCELLED)
+    running, cancelled = queued.transition_to(JobState.RUNNING), queued.transition_to(JobState.CANCELLED)
     assert await store.save(running, over=queued)
     assert not await store.save(running, over=queued)
-    assert not await store.save(cancelled.but(), over=queued)
-    assert not await store.save(running.but(state=JobState.SUCCEEDED))
+    assert not await store.save(cancelled.evolve(), over=queued)
+    assert not await store.save(running.evolve(state=JobState.SUCCEEDED))
     assert await store.get(queued.id) == running
 
 
 @pytest.mark.parametrize("late", [JobState.RUNNING, JobState.SUCCEEDED, JobState.FAILED, JobState.QUEUED])
 async def test_a_run_that_was_thought_dead_writes_nothing_over_its_successor(store: JobStore, late: JobState) -> None:
     queued = job(1)
-    first = queued.to(JobState.RUNNING)
-    again = first.to(JobState.QUEUED, attempt=2)
-    second = again.to(JobState.RUNNING)
+    first = queued.transition_to(JobState.RUNNING)
+    again = first.transition_to(JobState.QUEUED, attempt=2)
+    second = again.transition_to(JobState.RUNNING)
     await store.add(queued)
     for present, before in ((first, queued), (again, first), (second, again)):
         assert await store.save(present, over=before)
@@ -175,7 +175,7 @@ async def test_a_run_that_was_thought_dead_writes_nothing_over_its_successor(sto
 async def test_of_many_that_change_one_state_at_once_one_does(store: JobStore) -> None:
     queued = job(1)
     await store.add(queued)
-    changed = [queued.but(state=JobState.RUNNING, notices=(str(number),)) for number in range(10)]
+    changed = [queued.evolve(state=JobState.RUNNING, notices=(str(number),)) for number in range(10)]
     taken = await asyncio.gather(*(store.save(each, over=queued) for each in changed))
     assert sum(taken) == 1
     assert await store.get(queued.id) == changed[taken.index(True)]
@@ -190,7 +190,7 @@ async def test_a_deleted_job_stays_deleted(store: JobStore) -> None:
     await store.add(first)
     await store.delete(first.id)
     await store.delete(first.id)
-    await store.save(first.but())
+    await store.save(first.evolve())
     assert await store.get(first.id) is None
 
 
@@ -218,7 +218,7 @@ async def test_a_page_of_states_and_labels(store: JobStore) -> None:
 async def test_a_state_is_found_after_it_changed(store: JobStore) -> None:
     first = job(1)
     await store.add(first)
-    running = first.to(JobState.RUNNING)
+    running = first.transition_to(JobState.RUNNING)
     assert await store.save(running, over=first)
     assert await store.page(JobQuery(frozenset({JobState.QUEUED}))) == ()
     assert await store.page(JobQuery(frozenset({JobState.RUNNING}))) == (running,)
@@ -251,7 +251,7 @@ async def test_a_replica_that_is_stopped_within_a_transaction_does_not_lock_a_jo
         async with stopped.transaction() as connection:
             await connection.execute(JOBS.update().where(JOBS.c.id == queued.id).values(state="failed"))
             async with asyncio.timeout(25):
-                assert await other.save(queued.to(JobState.RUNNING), over=queued)
+                assert await other.save(queued.transition_to(JobState.RUNNING), over=queued)
 
     with pytest.raises(Unavailable):
         await stop_in_the_middle()

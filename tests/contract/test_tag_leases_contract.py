@@ -32,14 +32,14 @@ class Sides:
 
     async def running(self, number: int) -> Job:
         """The job accepted in minute `number`, at work."""
-        job = Job.new(JobState.RUNNING, NOON).but(accepted_at=NOON + timedelta(minutes=number))
+        job = Job.new(JobState.RUNNING, NOON).evolve(accepted_at=NOON + timedelta(minutes=number))
         for store in self.stores[:1]:
             await store.add(job)
         return job
 
     async def ended(self, job: Job) -> None:
         for store in self.stores[:1]:
-            assert await store.save(job.to(JobState.FAILED, finished_at=NOON), over=job)
+            assert await store.save(job.transition_to(JobState.FAILED, finished_at=NOON), over=job)
 
 
 @pytest.fixture(scope="session")
@@ -115,10 +115,10 @@ async def test_other_tags_are_not_waited_for(sides: Sides) -> None:
 async def test_what_a_later_job_has_written_is_not_an_older_ones_any_more(sides: Sides) -> None:
     older, newer = await sides.running(1), await sides.running(2)
     async with sides.one.lease(newer, {"r/app:1", "r/app:2"}):
-        await sides.one.landed(newer, {"r/app:1"})
+        await sides.one.record_pushed(newer, {"r/app:1"})
     async with sides.other.lease(older, {"r/app:1", "r/app:2"}) as overtaken:
         assert overtaken == {"r/app:1"}
-        await sides.other.landed(older, {"r/app:1"})
+        await sides.other.record_pushed(older, {"r/app:1"})
     async with sides.other.lease(older, {"r/app:1"}) as overtaken:
         assert overtaken == {"r/app:1"}, "an older claim does not take the place of a newer one"
     async with sides.one.lease(newer, {"r/app:1"}) as overtaken:
@@ -141,12 +141,12 @@ async def test_jobs_that_want_each_others_tags_do_not_wait_for_ever(sides: Sides
 async def test_what_outdates_no_job_that_waits_is_forgotten(sides: Sides) -> None:
     jobs = [await sides.running(number) for number in range(3)]
     for job in jobs:
-        await sides.one.landed(job, {"r/nobody:1"})
+        await sides.one.record_pushed(job, {"r/nobody:1"})
         async with sides.one.lease(job, {f"r/app:{job.id}"}):
-            await sides.one.landed(job, {f"r/app:{job.id}"})
+            await sides.one.record_pushed(job, {f"r/app:{job.id}"})
         await sides.ended(job)
     await sides.other.forget(jobs[1].accepted_at)
-    oldest = (await sides.running(0)).but(accepted_at=NOON - timedelta(days=1))
+    oldest = (await sides.running(0)).evolve(accepted_at=NOON - timedelta(days=1))
     async with sides.one.lease(oldest, {f"r/app:{job.id}" for job in jobs}) as overtaken:
         assert overtaken == {f"r/app:{job.id}" for job in jobs[1:]}
     await sides.ended(oldest)
@@ -184,7 +184,7 @@ async def test_a_job_that_is_taken_over_keeps_its_tags_from_its_earlier_attempt(
     job, other = await replicated.running(1), await replicated.running(2)
     got, go = asyncio.Event(), asyncio.Event()
     go.set()
-    again = job.to(JobState.QUEUED, attempt=job.attempt + 1).to(JobState.RUNNING)
+    again = job.transition_to(JobState.QUEUED, attempt=job.attempt + 1).transition_to(JobState.RUNNING)
     async with AsyncExitStack() as zombie:
         await zombie.enter_async_context(replicated.one.lease(job, {"r/app:1"}))
         assert await replicated.stores[1].save(again, over=job)
@@ -200,7 +200,7 @@ async def test_what_an_earlier_attempt_had_is_not_kept_from_those_that_the_later
 ) -> None:
     """Within its replica the job that was taken over comes after the other, which waits for the attempt that died."""
     job, other = await replicated.running(1), await replicated.running(2)
-    again = job.to(JobState.QUEUED, attempt=job.attempt + 1).to(JobState.RUNNING)
+    again = job.transition_to(JobState.QUEUED, attempt=job.attempt + 1).transition_to(JobState.RUNNING)
     async with replicated.one.lease(job, {"r/app:1"}):
         assert await replicated.stores[1].save(again, over=job)
         async with replicated.other.lease(other, {"r/app:1"}) as overtaken:
@@ -231,8 +231,8 @@ async def test_a_database_that_does_not_answer_is_waited_for(
 
     monkeypatch.setattr(store, "transaction", sometimes)
     async with replicated.one.lease(job, {"r/app:1"}):
-        await replicated.one.landed(job, {"r/app:1"})
+        await replicated.one.record_pushed(job, {"r/app:1"})
     assert next(failures, None) is None, "the lease was not given back either: it ends with the run"
-    older = job.but(accepted_at=NOON)
+    older = job.evolve(accepted_at=NOON)
     async with replicated.other.lease(older, {"r/app:1"}) as overtaken:
         assert overtaken == {"r/app:1"}

@@ -137,7 +137,7 @@ async def ended(service: JobService, job: Job) -> Job:
 
 
 async def until(service: JobService, job: Job, state: JobState) -> Job:
-    async for seen in service.watch(job.id):
+    async for seen in service.subscribe(job.id):
         if seen.state is state:
             return seen
     raise AssertionError(f"the job ended without being {state}")

@@ -157,7 +157,7 @@ async def test_what_was_waited_is_known_after_a_restart(bench: Bench) -> None:
 
 
 def test_a_row_that_does_not_say_what_was_waited_has_waited_for_nothing() -> None:
-    members = dump_job(Job.new(JobState.QUEUED, NOW).but(paused_at=NOW, waited=DAY))
+    members = dump_job(Job.new(JobState.QUEUED, NOW).evolve(paused_at=NOW, waited=DAY))
     assert load_job(members).waited == DAY
     del members["waited"]
     assert load_job(members).waited == timedelta(0)

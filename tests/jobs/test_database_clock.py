@@ -130,17 +130,17 @@ async def test_a_replica_is_dead_when_no_sign_of_it_comes_whatever_the_clock_say
     seconds, store = Seconds(), await SqlJobStore.open(shared.url)
     watcher = PostgresHeartbeat(store, "watcher", 8.0, seconds)
     dead = PostgresHeartbeat(store, "dead", 8.0, seconds)
-    await dead.beat()
-    assert await watcher.beat() == ()
+    await dead.heartbeat()
+    assert await watcher.heartbeat() == ()
     await shared.run(f"UPDATE replicas SET seen_at = seen_at + interval '{jump}'")
     for passed in (0.0, 2.0, 4.0, 6.0, 7.9):
         seconds.passed = passed
-        assert await watcher.beat() == ()
+        assert await watcher.heartbeat() == ()
     seconds.passed = 8.0
-    assert await watcher.beat() == (job_id,)
+    assert await watcher.heartbeat() == (job_id,)
     assert await shared.run("SELECT FROM replicas WHERE id = 'dead'") == "SELECT 0"
-    await dead.beat()  # it had only been stopped
-    assert await watcher.beat() == ()
+    await dead.heartbeat()  # it had only been stopped
+    assert await watcher.heartbeat() == ()
     await store.close()
 
 
@@ -150,10 +150,10 @@ async def test_a_replica_that_beats_is_alive_whatever_the_clock_says(shared: Sha
     seconds, store = Seconds(), await SqlJobStore.open(shared.url)
     watcher, alive = (PostgresHeartbeat(store, name, 8.0, seconds) for name in ("watcher", "alive"))
     for _ in range(10):
-        await alive.beat()
+        await alive.heartbeat()
         await shared.run(f"UPDATE replicas SET seen_at = seen_at + interval '{jump}'")
         seconds.passed += 2.0
-        assert await watcher.beat() == ()
+        assert await watcher.heartbeat() == ()
     await store.close()
 
 
@@ -161,14 +161,14 @@ async def test_nobody_is_dead_because_the_database_was_away_for_all(shared: Shar
     await receiving(shared.url, "alive")
     seconds, store = Seconds(), await SqlJobStore.open(shared.url)
     watcher, alive = (PostgresHeartbeat(store, name, 8.0, seconds) for name in ("watcher", "alive"))
-    await alive.beat()
-    assert await watcher.beat() == ()
+    await alive.heartbeat()
+    assert await watcher.heartbeat() == ()
     seconds.passed += 60
-    assert await watcher.beat() == ()
+    assert await watcher.heartbeat() == ()
     seconds.passed += 2
-    await alive.beat()
+    await alive.heartbeat()
     for _ in range(3):
-        assert await watcher.beat() == ()
+        assert await watcher.heartbeat() == ()
         seconds.passed += 2
     await store.close()
 
@@ -176,5 +176,5 @@ async def test_nobody_is_dead_because_the_database_was_away_for_all(shared: Shar
 async def test_the_upload_of_a_replica_that_left_is_given_up_at_once(shared: Shared) -> None:
     job_id = await receiving(shared.url, "gone")
     store = await SqlJobStore.open(shared.url)
-    assert await PostgresHeartbeat(store, "watcher", 8.0, Seconds()).beat() == (job_id,)
+    assert await PostgresHeartbeat(store, "watcher", 8.0, Seconds()).heartbeat() == (job_id,)
     await store.close()

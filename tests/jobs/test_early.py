@@ -106,7 +106,7 @@ async def pushed(
 ) -> Job:
     """`foreseen`: what is known of the request before the archive, where that is not all of it."""
     async with await service.begin() as upload:
-        upload.foresee(foreseen or request)
+        upload.set_expected_request(foreseen or request)
         await upload.receive("x.tar", chunks, len(LAYOUT))
         job = await upload.submit(request)
     return await ended(service, job)
@@ -234,7 +234,7 @@ async def test_a_blob_under_way_at_the_last_byte_is_waited_for_and_not_sent_twic
         sending = asyncio.create_task(pushed(service, held_back(LAYOUT, registry.waiting)))
         await asyncio.wait_for(registry.waiting.wait(), 20)
         (job,), _ = await service.page()
-        async for seen in service.watch(job.id):
+        async for seen in service.subscribe(job.id):
             if seen.images:
                 break
         registry.gate.set()
@@ -277,7 +277,7 @@ async def test_wrong_content_never_arrives(bench: Bench, registry: FakeRegistry)
 )
 async def test_nothing_is_sent_before_it_may_be(bench: Bench, registry: FakeRegistry, request_: JobRequest) -> None:
     async with at_work_early(bench) as service, await service.begin() as upload:
-        upload.foresee(request_)
+        upload.set_expected_request(request_)
         await upload.receive("x.tar", at_once(LAYOUT))
         assert not registry.calls
         await upload.abandon(UploadIncomplete("enough"))
@@ -285,7 +285,7 @@ async def test_nothing_is_sent_before_it_may_be(bench: Bench, registry: FakeRegi
 
 async def test_nothing_is_sent_before_its_signature_was_looked_at(bench: Bench, registry: FakeRegistry) -> None:
     async with at_work_early(bench, (SignaturePolicy(("*",), ()),)) as service, await service.begin() as upload:
-        upload.foresee(REQUEST)
+        upload.set_expected_request(REQUEST)
         await upload.receive("x.tar", at_once(LAYOUT))
         assert not registry.calls
         await upload.abandon(UploadIncomplete("enough"))
@@ -295,7 +295,7 @@ async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, regist
     early = EarlyPushes(bench.workshop().lanes)
     job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("other",)))
     configured = bench.workshop().registries["default"]
-    assert early.begin(job, REQUEST.options, configured, PartialArchive(0, lambda: pytest.fail("looked"))) is None
+    assert early.start(job, REQUEST.options, configured, PartialArchive(0, lambda: pytest.fail("looked"))) is None
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ async def test_nothing_is_staged_for_a_token_that_may_not_use_that_repository(
     async with at_work_early(bench) as service:
         held = AuthorizedJobs(service, Caller(Submitter("ci", "", ("team",)), frozenset({Role.PUSH})))
         async with await held.begin() as upload:
-            upload.foresee(STAGED)
+            upload.set_expected_request(STAGED)
             await upload.receive("x.tar", at_once(LAYOUT))
             assert not registry.calls
             await upload.abandon(UploadIncomplete("enough"))
@@ -357,7 +357,7 @@ async def staged(service: JobService, content: bytes, registry: FakeRegistry, *,
     """The end of the archive comes when its layers wait at the registry, or at once if nothing goes early."""
     async with await service.begin() as upload:
         if tag is None:
-            upload.foresee(STAGED)
+            upload.set_expected_request(STAGED)
         await upload.receive("x.tar", at_once(content))
         request = STAGED if tag is None else JobRequest(PushOptions(tag=tag))
         return await ended(service, await upload.submit(request))
@@ -374,7 +374,7 @@ async def test_what_others_have_staged_is_not_mounted_for_a_bound_token(
     stolen[400_000] ^= 1
     async with at_work_early(bench) as service:
         async with await bound(service, "victim", *victim).begin() as upload:
-            upload.foresee(JobRequest(PushOptions(prefix="other/b")))
+            upload.set_expected_request(JobRequest(PushOptions(prefix="other/b")))
             await upload.receive("x.tar", held_back(layout(name="app:1"), registry.held))
             job = await ended(service, await upload.submit(JobRequest(PushOptions(prefix="other/b"))))
         assert job.state is JobState.SUCCEEDED, job.problem
@@ -397,7 +397,7 @@ async def test_a_bound_token_stages_in_a_repository_of_its_own(bench: Bench, reg
     async with at_work_early(bench) as service:
         for name in ("anna", "bert"):
             async with await bound(service, name, "team", "staging").begin() as upload:
-                upload.foresee(STAGED)
+                upload.set_expected_request(STAGED)
                 await upload.receive("x.tar", held_back(layout(name=f"{name}:1"), registry.held))
                 job = await ended(service, await upload.submit(STAGED))
             assert job.state is JobState.SUCCEEDED, job.problem
@@ -498,7 +498,7 @@ async def test_a_form_that_says_more_behind_its_archive_has_it_pushed_early_all_
 async def test_nothing_becomes_a_blob_before_the_checksum_was_compared(bench: Bench, registry: FakeRegistry) -> None:
     right = JobRequest(REQUEST.options, checksum=str(Digest.of(LAYOUT)))
     async with at_work_early(bench) as service, await service.begin() as upload:
-        upload.foresee(right)
+        upload.set_expected_request(right)
         await upload.receive("x.tar", held_back(LAYOUT, registry.held))
         assert not registry.blobs
         job = await ended(service, await upload.submit(right))
@@ -513,7 +513,7 @@ async def test_what_is_known_elsewhere_is_mounted_when_all_is_known(bench: Bench
         before = dict(registry.blobs)
         registry.calls.clear()
         async with await service.begin() as upload:
-            upload.foresee(other)
+            upload.set_expected_request(other)
             await upload.receive("x.tar", at_once(LAYOUT))
             assert registry.blobs == before
             job = await ended(service, await upload.submit(other))
@@ -527,7 +527,7 @@ async def test_no_more_than_so_many_wait_at_the_registry(
 ) -> None:
     monkeypatch.setattr("app.push.early.early_push.MOST_WAITING", 1)
     async with at_work_early(bench) as service, await service.begin() as upload:
-        upload.foresee(REQUEST)
+        upload.set_expected_request(REQUEST)
         await upload.receive("x.tar", held_back(LAYOUT, registry.held))
         assert registry.under_way == 1
         job = await ended(service, await upload.submit(REQUEST))
@@ -574,7 +574,7 @@ async def test_nothing_is_sent_where_the_names_do_not_lead_to_one_repository(
     bench: Bench, registry: FakeRegistry, archive: bytes
 ) -> None:
     async with at_work_early(bench) as service, await service.begin() as upload:
-        upload.foresee(STAGED)
+        upload.set_expected_request(STAGED)
         await upload.receive("x.tar", at_once(archive))
         assert not registry.calls
         await upload.abandon(UploadIncomplete("enough"))
@@ -731,7 +731,7 @@ class Peeked:
 class Met:
     """An archive that begins with a blob."""
 
-    def files_from(self, number: int) -> list[Member]:
+    def files_since(self, number: int) -> list[Member]:
         extent = Extent(512, MIB)
         return [Member(f"blobs/sha256/{'0' * 64}", MemberKind.FILE, extent, "")][number:]
 
@@ -740,11 +740,11 @@ async def test_a_file_that_is_opened_too_late_is_closed(bench: Bench) -> None:
     file, configured = Peeked(), bench.workshop().registries["default"]
     early = EarlyPushes(PushResources())
     job = Job.new(JobState.RECEIVING, bench.clock())
-    push = early.begin(job, REQUEST.options, configured, PartialArchive(0, file))
+    push = early.start(job, REQUEST.options, configured, PartialArchive(0, file))
     assert push is not None
-    push.hear(Met())
+    push.on_data(Met())
     assert await asyncio.to_thread(file.asked.wait, 20)
-    await early.drop(job.id)
+    await early.cancel(job.id)
     file.may_go_on.set()
     assert await asyncio.to_thread(file.closed.wait, 20)
 
@@ -755,7 +755,7 @@ async def test_an_archive_that_has_come_before_the_first_look_at_it_is_no_fault(
 
     push = EarlyPush(gone, PushResources(), None, lambda _: None, lambda _: None)
     push.place = EarlyTarget(bench.registry, "registry.test", "team/app", Compression.GZIP)
-    push.hear(Met())
+    push.on_data(Met())
     await push.run()
     assert not bench.registry.calls
 
@@ -768,7 +768,7 @@ async def test_an_upload_that_is_cancelled_at_its_first_byte_sends_nothing(
     workshop = bench.workshop()
 
     class Cancelling(DiskSpool):
-        def room_for(self, size: int) -> None:
+        def check_space(self, size: int) -> None:
             (job,) = asyncio.run_coroutine_threadsafe(service.page(), loop).result(20)[0]
             asyncio.run_coroutine_threadsafe(service.cancel(job.id), loop).result(20)
 

@@ -135,9 +135,9 @@ async def test_an_upload_that_is_too_old_leaves_nothing_at_the_registry(bench: B
     async with at_work_early(bench, workshop) as (_, resumable):
         await append(resumable, await begun(resumable), 0, HALF)
         await held(registry)
-        assert await resumable.sweeper.sweep(datetime.now(UTC)) == 0
+        assert await resumable.sweeper.expire_uploads(datetime.now(UTC)) == 0
         bench.let_pass(LIFETIME)
-        assert await resumable.sweeper.sweep(datetime.now(UTC) + LIFETIME + timedelta(hours=1)) == 1
+        assert await resumable.sweeper.expire_uploads(datetime.now(UTC) + LIFETIME + timedelta(hours=1)) == 1
         assert is_empty(registry)
 
 
@@ -170,5 +170,5 @@ async def test_an_upload_that_another_replica_has_cancelled_leaves_nothing_at_th
         job = await append(resumable, await begun(resumable), 0, HALF)
         await held(registry)
         await other.cancel(job.id)
-        assert await resumable.sweeper.sweep(datetime.now(UTC)) == 1
+        assert await resumable.sweeper.expire_uploads(datetime.now(UTC)) == 1
         assert is_empty(registry)

@@ -104,8 +104,8 @@ async def test_an_upload_outlives_a_clock_that_is_wrong(bench: Bench, jump: time
         await append(resumable, upload, 0, HALF)
         now = datetime.now(UTC)
         for present in (now, now + jump, now):
-            assert await resumable.sweeper.sweep(present) == 0
+            assert await resumable.sweeper.expire_uploads(present) == 0
             bench.let_pass(timedelta(hours=2))
         assert (await resumable.show(upload)).offset == HALF
         bench.let_pass(LIFETIME)
-        assert await resumable.sweeper.sweep(now) == 1
+        assert await resumable.sweeper.expire_uploads(now) == 1

@@ -55,7 +55,7 @@ def check(job: Job, **counts: int) -> None:
 async def test_each_kind_of_outcome_has_a_count_of_its_own(bench: Bench) -> None:
     metrics = Metrics()
     workshop = bench.workshop()
-    workshop.ledger.observe(metrics.count_ended)
+    workshop.ledger.on_job_ended(metrics.count_ended)
     async with bench.service() as service:
         await ended(service, await upload(service, of("present")))
         await ended(service, await upload(service, of("taken", content="other")))

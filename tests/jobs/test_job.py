@@ -37,12 +37,12 @@ class Life(RuleBasedStateMachine):
     def go(self, state: JobState) -> None:
         before = self.job
         if state in TRANSITIONS[before.state]:
-            self.job = before.to(state)
+            self.job = before.transition_to(state)
             self.revisions.append(self.job.revision)
             assert self.job.state is state
         else:
             with pytest.raises(Conflict, match=f"is {before.state} and cannot become {state}"):
-                before.to(state)
+                before.transition_to(state)
 
     @invariant()
     def revisions_grow(self) -> None:
@@ -171,7 +171,7 @@ def test_the_api_may_describe_problems_in_its_own_way() -> None:
     def describe(problem: Problem) -> dict[str, object]:
         return {"code": problem.code, "status": 502}
 
-    job = Job.new(JobState.QUEUED, NOON).but(problem=RegistryDenied("no").problem)
+    job = Job.new(JobState.QUEUED, NOON).evolve(problem=RegistryDenied("no").problem)
     assert job.document(describe)["problem"] == {"code": "registry_denied", "status": 502}
 
 
@@ -183,7 +183,7 @@ def test_what_is_under_way_is_told_of_a_job_that_runs_alone() -> None:
         {"repository": "team/app", "digest": f"sha256:{'0' * 64}", "bytes_done": 1, "bytes_total": 2}
     ]
     assert "blobs_under_way" not in running.document()["progress"]
-    assert running.to(JobState.CANCELLED).document()["blobs_under_way"] == []
+    assert running.transition_to(JobState.CANCELLED).document()["blobs_under_way"] == []
 
 
 def test_a_row_of_an_earlier_release_is_read_with_defaults() -> None:

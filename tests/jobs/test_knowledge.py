@@ -20,14 +20,14 @@ FOUND = {A: KnownBlob(Digest.of(b"A"), 1, "team/app"), B: KnownBlob(Digest.of(b"
 async def recalled(
     memory: BlobInfoCache, registry: str = "r:5000", compression: Compression = Compression.GZIP
 ) -> object:
-    return await memory.recall(registry, compression, [A, B])
+    return await memory.lookup(registry, compression, [A, B])
 
 
 async def test_what_is_remembered_is_known_by_registry_and_compression_to_whoever_opens_the_file(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "not yet" / "there.sqlite"
-    await SqliteBlobInfoCache(file).remember("r:5000", Compression.GZIP, FOUND)
+    await SqliteBlobInfoCache(file).record("r:5000", Compression.GZIP, FOUND)
     assert await recalled(SqliteBlobInfoCache(file)) == FOUND
     assert await recalled(SqliteBlobInfoCache(file), registry="s:5000") == {}
     assert await recalled(SqliteBlobInfoCache(file), compression=Compression.ZSTD) == {}
@@ -41,7 +41,7 @@ async def test_those_who_begin_a_file_at_once_wait_for_one_another(
     for number in range(20):
         memories = [SqliteBlobInfoCache(tmp_path / f"{number}") for _ in names]
         await asyncio.gather(
-            *(memory.remember(name, Compression.GZIP, FOUND) for memory, name in zip(memories, names, strict=True)),
+            *(memory.record(name, Compression.GZIP, FOUND) for memory, name in zip(memories, names, strict=True)),
             *map(recalled, memories),
         )
         assert not caplog.messages
@@ -50,9 +50,9 @@ async def test_those_who_begin_a_file_at_once_wait_for_one_another(
 
 async def test_the_last_place_is_what_counts(tmp_path: Path) -> None:
     memory = SqliteBlobInfoCache(tmp_path / "file")
-    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    await memory.record("r:5000", Compression.GZIP, FOUND)
     later = {A: KnownBlob(Digest.of(b"A2"), 3, "other")}
-    await memory.remember("r:5000", Compression.GZIP, later)
+    await memory.record("r:5000", Compression.GZIP, later)
     assert await recalled(memory) == FOUND | later
 
 
@@ -66,13 +66,13 @@ async def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     file.write_bytes(b"no database" * 1000)
     memory = SqliteBlobInfoCache(file)
     assert await recalled(memory) == {}
-    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    await memory.record("r:5000", Compression.GZIP, FOUND)
     assert await recalled(memory) == FOUND
 
 
 async def test_a_row_that_makes_no_sense_is_not_believed(tmp_path: Path) -> None:
     memory = SqliteBlobInfoCache(tmp_path / "file")
-    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    await memory.record("r:5000", Compression.GZIP, FOUND)
     with memory._open() as database, database:
         database.execute("update layers_1 set digest = 'nonsense'")
     assert await recalled(memory) == {}
@@ -83,7 +83,7 @@ async def test_a_place_that_cannot_be_written_is_done_without(tmp_path: Path) ->
     (tmp_path / "file").touch()
     for file in (tmp_path / "folder", tmp_path / "file" / "below"):
         memory = SqliteBlobInfoCache(file)
-        await memory.remember("r:5000", Compression.GZIP, FOUND)
+        await memory.record("r:5000", Compression.GZIP, FOUND)
         assert await recalled(memory) == {}
 
 
@@ -92,12 +92,12 @@ async def test_the_oldest_are_forgotten_when_there_are_too_many(
 ) -> None:
     monkeypatch.setattr(knowledge, "MOST_ROWS", 1)
     memory = SqliteBlobInfoCache(tmp_path / "file")
-    await memory.remember("r:5000", Compression.GZIP, FOUND)
+    await memory.record("r:5000", Compression.GZIP, FOUND)
     assert await recalled(memory) == {B: FOUND[B]}
 
 
 async def test_no_memory_knows_nothing() -> None:
-    await NoBlobInfoCache().remember("r:5000", Compression.GZIP, FOUND)
+    await NoBlobInfoCache().record("r:5000", Compression.GZIP, FOUND)
     assert await recalled(NoBlobInfoCache()) == {}
 
 

@@ -168,11 +168,11 @@ async def test_a_job_that_is_cancelled_as_it_steps_aside_stays_cancelled(bench: 
 async def test_what_no_waiting_job_can_be_outdated_by_is_forgotten(bench: Bench) -> None:
     leases, arrivals = LocalTagLeases(), AcceptanceClock()
     jobs = [
-        Job.new(JobState.QUEUED, bench.clock()).but(accepted_at=arrivals.next(lambda: bench.clock.now))
+        Job.new(JobState.QUEUED, bench.clock()).evolve(accepted_at=arrivals.next(lambda: bench.clock.now))
         for _ in range(3)
     ]
     for job in jobs:
-        await leases.landed(job, {job.id})
+        await leases.record_pushed(job, {job.id})
     await leases.forget(jobs[1].accepted_at)
     assert len(leases) == 2
     await leases.forget(None)

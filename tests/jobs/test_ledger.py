@@ -32,13 +32,13 @@ async def test_a_change_that_fails_when_its_caller_has_gone_is_no_error_of_the_l
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
     store = SlowStore()
     ledger = JobTracker(store)
-    caller = asyncio.create_task(ledger.change("0" * 32, lambda job: job))
+    caller = asyncio.create_task(ledger.transition("0" * 32, lambda job: job))
     await store.asked.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     store.may_answer.set()
-    await ledger.settle()
+    await ledger.drain()
     await asyncio.sleep(0)
     gc.collect()
     assert told == []
@@ -47,7 +47,7 @@ async def test_a_change_that_fails_when_its_caller_has_gone_is_no_error_of_the_l
 class Silence:
     """Nothing is ever heard of the other replicas."""
 
-    async def follow(self, told: Callable[[str | None], None]) -> None:
+    async def subscribe(self, told: Callable[[str | None], None]) -> None:
         await asyncio.Event().wait()
 
 
@@ -55,21 +55,21 @@ async def test_a_replica_tells_what_another_has_made_of_its_jobs_before_it_hears
     store, now = MemoryJobStore(), utc_now()
     stopped, other = JobTracker(store, Silence()), JobTracker(store)
     job = await stopped.add(Job.new(JobState.RUNNING, now))
-    await other.change(job.id, lambda job: job.to(JobState.SUCCEEDED, attempt=2, finished_at=now))
+    await other.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED, attempt=2, finished_at=now))
     assert (await stopped.get(job.id)).state is JobState.SUCCEEDED
     assert [each.state for each in await stopped.page(JobQuery())] == [JobState.SUCCEEDED]
 
 
 async def saved(ledger: JobTracker) -> None:
     """What is shown is stored when this returns."""
-    saving = asyncio.create_task(ledger.keep_saving())
+    saving = asyncio.create_task(ledger.run_saver())
     for _ in range(3):
         await asyncio.sleep(0)
     saving.cancel()
 
 
 def at_percent(percent: float) -> Callable[[Job], Job]:
-    return lambda job: job.but(progress=replace(job.progress, percent=percent))
+    return lambda job: job.evolve(progress=replace(job.progress, percent=percent))
 
 
 @pytest.mark.parametrize("replicated", [True, False])
@@ -77,9 +77,9 @@ async def test_no_percent_is_told_that_is_not_stored(replicated: bool) -> None:
     store = MemoryJobStore()
     ledger = JobTracker(store, Silence() if replicated else None)
     job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
-    with ledger.news(job.id) as news:
+    with ledger.subscribe(job.id) as news:
         coming = asyncio.create_task(news.next())
-        ledger.show(job.id, at_percent(40.0))
+        ledger.update_progress(job.id, at_percent(40.0))
         await asyncio.sleep(0)
         assert (await ledger.get(job.id)).progress.percent == 0.0
         assert not coming.done()
@@ -95,20 +95,20 @@ async def test_a_revision_is_a_stored_change_and_bears_its_time() -> None:
     ledger = JobTracker(store, clock=lambda: now)
     job = await ledger.add(Job.new(JobState.RUNNING, now - timedelta(days=1)))
     for percent in (1.0, 2.0, 3.0):
-        ledger.show(job.id, at_percent(percent))
+        ledger.update_progress(job.id, at_percent(percent))
     await saved(ledger)
     shown = await ledger.get(job.id)
     assert (shown.revision, shown.updated_at, shown.progress.percent) == (job.revision + 1, now, 3.0)
-    ended = await ledger.change(job.id, lambda job: job.to(JobState.SUCCEEDED))
+    ended = await ledger.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED))
     assert ended.revision == shown.revision + 1
-    assert await ledger.change(job.id, lambda job: job) == ended
+    assert await ledger.transition(job.id, lambda job: job) == ended
 
 
 async def test_a_change_that_changes_nothing_tells_no_progress_that_is_not_stored() -> None:
     ledger = JobTracker(MemoryJobStore())
     job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
-    ledger.show(job.id, at_percent(40.0))
-    await ledger.change(job.id, lambda job: job)
+    ledger.update_progress(job.id, at_percent(40.0))
+    await ledger.transition(job.id, lambda job: job)
     assert (await ledger.get(job.id)).progress.percent == 0.0
 
 
@@ -118,7 +118,9 @@ async def test_what_a_registry_has_read_is_told_at_once_and_once() -> None:
     ledger.observe_sent(told.append)
     job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
     for size in (10, 10, 30, 25):
-        ledger.show(job.id, lambda job, size=size: replace(job, progress=replace(job.progress, bytes_sent=size)))  # type: ignore[misc]
+        ledger.update_progress(
+            job.id, lambda job, size=size: replace(job, progress=replace(job.progress, bytes_sent=size))
+        )  # type: ignore[misc]
     await saved(ledger)
-    await ledger.change(job.id, lambda job: job.to(JobState.SUCCEEDED))
+    await ledger.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED))
     assert told == [10, 20, -5]

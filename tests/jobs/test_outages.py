@@ -73,7 +73,7 @@ async def test_an_outage_that_lasts_too_long_is_given_up(bench: Bench) -> None:
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
     await Runner(workshop).run(job.id)
-    await workshop.ledger.change(job.id, lambda job: job.but(waited=DAY))
+    await workshop.ledger.transition(job.id, lambda job: job.evolve(waited=DAY))
     await Runner(workshop).run(job.id)
     failed = await service.get(job.id)
     assert (failed.state, failed.attempt, failed.waited) == (JobState.FAILED, 2, timedelta(0))
@@ -133,7 +133,7 @@ async def test_the_service_goes_on_by_itself_when_the_time_has_come(bench: Bench
     bench.schedule = RetrySchedule(DAY)  # the clock of the bench is of the past: for the queue every time has come
     async with bench.service() as service:
         job = await upload(service)
-        async for seen in service.watch(job.id):
+        async for seen in service.subscribe(job.id):
             if seen.attempt == 3:
                 bench.registry._failures.clear()
         assert (seen.state, seen.problem) == (JobState.SUCCEEDED, None)

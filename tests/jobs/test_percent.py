@@ -62,7 +62,7 @@ class Rows(MemoryJobStore):
 
 
 class Silence:
-    async def follow(self, told: Callable[[str | None], None]) -> None:
+    async def subscribe(self, told: Callable[[str | None], None]) -> None:
         await asyncio.Event().wait()
 
 
@@ -101,7 +101,7 @@ class Life(RuleBasedStateMachine):
 
     def change(self, ledger: JobTracker, make: Callable[[Job], Job]) -> None:
         try:
-            self.loop.run_until_complete(ledger.change(self.job_id, make))
+            self.loop.run_until_complete(ledger.transition(self.job_id, make))
         except (Conflict, Unavailable):
             return
 
@@ -110,20 +110,20 @@ class Life(RuleBasedStateMachine):
         if self.is_in(JobState.RECEIVING):
             self.bytes_received += size
             count = self.bytes_received
-            self.owner.show(
+            self.owner.update_progress(
                 self.job_id, lambda job: replace(job, progress=with_received(job.progress, count, expected))
             )
 
     @rule()
     def queue(self) -> None:
         if self.is_in(JobState.RECEIVING):
-            self.change(self.owner, lambda job: job.to(JobState.QUEUED))
+            self.change(self.owner, lambda job: job.transition_to(JobState.QUEUED))
 
     @rule(plan=st.sampled_from(PLANS))
     def run(self, plan: PushPlan) -> None:
         if not self.is_in(JobState.QUEUED):
             return
-        self.change(self.owner, lambda job: job.to(JobState.RUNNING, starts=1))
+        self.change(self.owner, lambda job: job.transition_to(JobState.RUNNING, starts=1))
         if self.is_in(JobState.RUNNING):
             job = self.loop.run_until_complete(self.owner.newest(self.job_id))
             self.meter = start_progress(job.progress, plan)
@@ -139,7 +139,7 @@ class Life(RuleBasedStateMachine):
     def show(self) -> None:
         assert self.meter is not None
         progress = self.meter.progress
-        self.owner.show(self.job_id, lambda job: replace(job, progress=progress))
+        self.owner.update_progress(self.job_id, lambda job: replace(job, progress=progress))
 
     @rule()
     def save(self) -> None:
@@ -164,13 +164,15 @@ class Life(RuleBasedStateMachine):
     def end(self, succeeds: bool) -> None:
         if self.is_in(JobState.RUNNING):
             state = JobState.SUCCEEDED if succeeds else JobState.FAILED
-            self.change(self.owner, lambda job: job.to(state, finished_at=NOW))
+            self.change(self.owner, lambda job: job.transition_to(state, finished_at=NOW))
 
     @rule()
     def retry(self) -> None:
         if self.is_in(JobState.FAILED):
             again = {"attempt": self.row.attempt + 1, "images": reset_failed_images(self.row.images)}
-            self.change(self.other if self.is_shared else self.owner, lambda job: job.to(JobState.QUEUED, **again))
+            self.change(
+                self.other if self.is_shared else self.owner, lambda job: job.transition_to(JobState.QUEUED, **again)
+            )
         elif self.is_in(JobState.QUEUED):
             self.change(self.owner, lambda job: resumed(job, NOW))
 
@@ -183,7 +185,7 @@ class Life(RuleBasedStateMachine):
         if self.is_in(JobState.RUNNING):
             self.change(self.owner, lambda job: recover_running(job, NOW))
         elif self.is_in(JobState.RECEIVING):
-            self.owner.follow(self.row)
+            self.owner.track(self.row)
 
     @invariant()
     def a_client_never_sees_less(self) -> None:

@@ -40,7 +40,7 @@ async def test_a_job_that_ran_when_the_process_stopped_goes_on(bench: Bench) -> 
     assert (stored.state, stored.attempt, stored.starts) == (JobState.QUEUED, 2, 0), "a stop in order is no crash"
     bench.registry.gate = None
     async with bench.service() as service:
-        seen = [each async for each in service.watch(job.id)]
+        seen = [each async for each in service.subscribe(job.id)]
     assert seen[-1].state is JobState.SUCCEEDED
     assert seen[-1].attempt == 2
     assert seen[0].revision > before.revision, "a watcher that comes back is not told old news as new"
@@ -127,7 +127,7 @@ async def test_ended_jobs_go_by_age_with_their_archives(bench: Bench) -> None:
 async def test_a_job_that_ended_lately_stays_however_old_it_is(bench: Bench) -> None:
     async with bench.service() as service:
         job = await ended(service, await upload(service))
-        late = job.but(finished_at=bench.clock.now + timedelta(days=3))
+        late = job.evolve(finished_at=bench.clock.now + timedelta(days=3))
         await bench.store.save(late)
         bench.let_pass(timedelta(days=3))
         assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 0
@@ -201,9 +201,9 @@ async def test_progress_is_stored_while_a_job_runs(bench: Bench) -> None:
 async def test_an_older_state_is_not_told_after_a_newer_one(bench: Bench) -> None:
     ledger = JobTracker(bench.store)
     job = await ledger.add(Job.new(JobState.RECEIVING, bench.clock()))
-    with ledger.news(job.id) as news:
-        await ledger.change(job.id, lambda job: job.to(JobState.CANCELLED))
-        ledger.show(job.id, lambda job: job.but(notices=("late",)))
+    with ledger.subscribe(job.id) as news:
+        await ledger.transition(job.id, lambda job: job.transition_to(JobState.CANCELLED))
+        ledger.update_progress(job.id, lambda job: job.evolve(notices=("late",)))
         assert (await news.next()).state is JobState.CANCELLED
     assert (await ledger.get(job.id)).notices == ()
 
@@ -211,11 +211,11 @@ async def test_an_older_state_is_not_told_after_a_newer_one(bench: Bench) -> Non
 async def test_a_caller_that_goes_away_does_not_break_a_change(bench: Bench) -> None:
     ledger = JobTracker(bench.store)
     job = await ledger.add(Job.new(JobState.QUEUED, bench.clock()))
-    changing = asyncio.create_task(ledger.change(job.id, lambda job: job.to(JobState.RUNNING)))
+    changing = asyncio.create_task(ledger.transition(job.id, lambda job: job.transition_to(JobState.RUNNING)))
     await asyncio.sleep(0)
     changing.cancel()
     await asyncio.wait([changing])
-    await ledger.settle()
+    await ledger.drain()
     stored = await bench.store.get(job.id)
     assert stored is not None
     assert stored.state is (await ledger.get(job.id)).state is JobState.RUNNING
@@ -288,7 +288,7 @@ async def test_an_archive_that_is_gone_from_the_spool_is_told(bench: Bench) -> N
     bare = replace(done, archives=tuple(replace(each, file=None) for each in done.archives))
     heard: list[object] = []
     with pytest.raises(MissingContent, match="send it again"):
-        async with PushPreparer(workshop.spool, workshop.limits).opened(
+        async with PushPreparer(workshop.spool, workshop.limits).prepare(
             bare, Destination("default", "r"), heard.append
         ):
             pass
@@ -321,7 +321,7 @@ async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pyt
     monkeypatch.setattr(workshop.spool, "open", slow)
 
     async def open_it() -> None:
-        async with opener.opened(job, Destination("default", "registry.test"), heard.append):
+        async with opener.prepare(job, Destination("default", "registry.test"), heard.append):
             raise AssertionError("nobody waits for this")
 
     task = asyncio.create_task(open_it())
@@ -377,7 +377,7 @@ class Beat:
         self._dead = dead
         self.beat_seconds = 3600.0
 
-    async def beat(self) -> tuple[str, ...]:
+    async def heartbeat(self) -> tuple[str, ...]:
         dead, self._dead = self._dead, ()
         return dead
 
@@ -393,7 +393,7 @@ async def test_a_job_that_was_accepted_after_its_replica_was_taken_for_dead_goes
     begun = await JobService(bench.workshop()).begin()
     beats = replace(workshop, fellows=Beat(accepted.id, begun.job.id))
     alive = asyncio.create_task(_keep_alive(beats))
-    async for seen in JobService(workshop).watch(begun.job.id):
+    async for seen in JobService(workshop).subscribe(begun.job.id):
         if seen.ended:
             break
     alive.cancel()

@@ -391,7 +391,7 @@ async def test_a_watcher_sees_growing_revisions_and_percents_and_the_end(bench: 
     async with bench.service() as service, await service.begin() as begun:
 
         async def watch() -> list[Job]:
-            return [job async for job in service.watch(begun.job.id)]
+            return [job async for job in service.subscribe(begun.job.id)]
 
         watching = asyncio.create_task(watch())
         await begun.receive("x.tar", chunks_of(TWO))

@@ -119,19 +119,19 @@ async def test_a_locked_database_asks_to_come_again(file: Path, monkeypatch: pyt
     backup = sqlite3.connect(file, isolation_level=None)
     backup.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable, match="locked") as raised:
-        await store.save(job.but())
+        await store.save(job.evolve())
     assert raised.value.retryable
     assert await store.get(job.id) == job, "reading goes on"
     backup.execute("ROLLBACK")
     backup.close()
-    await store.save(job.but())
+    await store.save(job.evolve())
     await store.close()
 
 
 async def test_many_writers_get_their_turn(store: SqlJobStore) -> None:
     jobs = [Job.new(JobState.QUEUED, NOON) for _ in range(50)]
     await asyncio.gather(*(store.add(job) for job in jobs))
-    await asyncio.gather(*(store.save(job.to(JobState.RUNNING), over=job) for job in jobs))
+    await asyncio.gather(*(store.save(job.transition_to(JobState.RUNNING), over=job) for job in jobs))
     assert (await store.count())[JobState.RUNNING] == 50
 
 

@@ -101,7 +101,7 @@ async def test_a_part_that_a_dead_replica_left_does_not_stop_the_one_that_takes_
     service = JobService(workshop)
     path = bench.put("x.tar.gz", gzip.compress(APP))
     job = await service.submit_paths(JobRequest(PushOptions(), paths=(path,)))
-    await workshop.ledger.change(job.id, lambda job: job.to(JobState.RUNNING, starts=1))
+    await workshop.ledger.transition(job.id, lambda job: job.transition_to(JobState.RUNNING, starts=1))
     left(bench, job, "-0.part")  # as it was decompressed
     successor = workshop_of(bench)
     await Runner(successor).run(job.id)

@@ -82,17 +82,17 @@ async def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(tmp
     known = TokenFile(file, lambda: now[0])
     other = hashlib.sha256(b"other").digest()
     file.write_text(f"{TokenHolder('web', other)}\n#\n")
-    assert await known.find(b"secret") is not None  # not looked at yet
+    assert await known.authenticate(b"secret") is not None  # not looked at yet
     now[0] += tokens.LOOK_SECONDS
-    assert await known.find(b"secret") is None
-    assert await known.find(b"other") == TokenHolder("web", other)
+    assert await known.authenticate(b"secret") is None
+    assert await known.authenticate(b"other") == TokenHolder("web", other)
     for text in ("", "no line of ours\n"):
         file.write_text(text)
         now[0] += tokens.LOOK_SECONDS
-        assert await known.find(b"other") is not None
+        assert await known.authenticate(b"other") is not None
     file.unlink()
     now[0] += tokens.LOOK_SECONDS
-    assert await known.find(b"other") is not None
+    assert await known.authenticate(b"other") is not None
 
 
 def run(*arguments: str) -> int:

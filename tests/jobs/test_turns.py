@@ -19,9 +19,9 @@ DUE = 3600.0
 def order(waiting: FairQueue, now: float = 0.0) -> str:
     """One at a time, each ended before the next."""
     taken = []
-    while (job_id := waiting.take(now, ())) is not None:
+    while (job_id := waiting.pop(now, ())) is not None:
         taken.append(job_id)
-        waiting.ended(job_id)
+        waiting.release(job_id)
     return "".join(taken)
 
 
@@ -56,10 +56,10 @@ def test_the_share_with_the_fewest_running_is_next() -> None:
     waiting = filled(
         a=QueueSchedule(share="x"), b=QueueSchedule(share="x"), c=QueueSchedule(share="y"), d=QueueSchedule(share="y")
     )
-    assert [waiting.take(0.0, ()) for _ in range(3)] == ["a", "c", "b"]
-    waiting.ended("c")
+    assert [waiting.pop(0.0, ()) for _ in range(3)] == ["a", "c", "b"]
+    waiting.release("c")
     waiting.put("e", QueueSchedule(share="x"))
-    assert waiting.take(0.0, ()) == "d"
+    assert waiting.pop(0.0, ()) == "d"
 
 
 def test_nothing_runs_before_its_time() -> None:
@@ -83,7 +83,7 @@ def test_a_newer_turn_counts_and_the_same_one_keeps_its_place() -> None:
 
 
 def test_a_busy_job_waits_while_others_pass() -> None:
-    assert filled(a=QueueSchedule(), b=QueueSchedule()).take(0.0, {"a"}) == "b"
+    assert filled(a=QueueSchedule(), b=QueueSchedule()).pop(0.0, {"a"}) == "b"
 
 
 def test_taking_one_of_many_costs_a_step_for_each_share() -> None:
@@ -92,9 +92,9 @@ def test_taking_one_of_many_costs_a_step_for_each_share() -> None:
         waiting.put(str(number), QueueSchedule(share=str(number % 10)))
     began = time.process_time()
     for _ in range(500):
-        job_id = waiting.take(0.0, ())
+        job_id = waiting.pop(0.0, ())
         assert job_id is not None
-        waiting.ended(job_id)
+        waiting.release(job_id)
     assert time.process_time() - began < 0.5
 
 

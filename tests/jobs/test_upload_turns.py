@@ -14,12 +14,12 @@ async def test_a_writer_is_interrupted_once_however_often_it_is_asked_to_end() -
     turns, writing = UploadLock(), asyncio.Event()
 
     async def write() -> None:
-        async with turns.take(), turns.interruptible():
+        async with turns.acquire(), turns.interruptible():
             writing.set()
             await asyncio.Event().wait()
 
     async def take() -> str:
-        async with turns.take():
+        async with turns.acquire():
             return "taken"
 
     writer = asyncio.create_task(write())
@@ -37,5 +37,5 @@ async def test_a_writer_is_interrupted_once_however_often_it_is_asked_to_end() -
 async def test_a_timeout_of_the_writer_itself_is_its_own() -> None:
     turns = UploadLock()
     with pytest.raises(TimeoutError):
-        async with turns.take(), turns.interruptible():
+        async with turns.acquire(), turns.interruptible():
             raise TimeoutError

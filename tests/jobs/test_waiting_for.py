@@ -73,7 +73,7 @@ async def working(bench: Bench, tries: Tries, patience: timedelta = DAY) -> Asyn
 
 
 async def waits(service: JobService, job: Job, attempts: int = 1) -> WaitingFor:
-    async for seen in service.watch(job.id):
+    async for seen in service.subscribe(job.id):
         if seen.waiting_for is not None and seen.waiting_for.attempts >= attempts:
             return seen.waiting_for
     raise AssertionError("the job ended without a word")
@@ -112,7 +112,7 @@ async def test_one_request_that_succeeds_ends_it_while_the_job_goes_on(bench: Be
         await waits(service, job)
         bench.registry._failures.clear()
         tries.go_on()
-        async for seen in service.watch(job.id):
+        async for seen in service.subscribe(job.id):
             if seen.waiting_for is None:
                 break
         assert seen.state is JobState.RUNNING
@@ -214,7 +214,7 @@ async def test_what_is_sent_while_the_archive_comes_in_may_wait_as_well(bench: B
         yield LAYOUT[2 * MIB + 1 :]
 
     async with working(bench, tries) as service, await service.begin() as begun:
-        begun.foresee(request)
+        begun.set_expected_request(request)
         await begun.receive("x.tar", coming(begun.job))
         job = await begun.submit(request)
         tries.go_on()

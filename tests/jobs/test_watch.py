@@ -41,9 +41,9 @@ def watch_of(service: JobService, folder: Path, settle_seconds: float = 0) -> Fo
 
 async def carried(watch: FolderWatch, now: float = 0) -> list[str]:
     """One look, and all that it found dealt with."""
-    drops = await watch.settled(now)
+    drops = await watch.ready_archives(now)
     for drop in drops:
-        await watch.carry(drop)
+        await watch.process(drop)
     return [drop.name for drop in drops]
 
 
@@ -87,12 +87,12 @@ async def test_a_file_is_taken_when_it_has_been_as_it_is_for_long_enough(bench: 
     (folder / "x.tar").write_bytes(APP[:1000])
     async with bench.service() as service:
         watch = watch_of(service, folder, settle_seconds=5)
-        assert await watch.settled(100) == ()
-        assert await watch.settled(104.9) == ()
+        assert await watch.ready_archives(100) == ()
+        assert await watch.ready_archives(104.9) == ()
         with (folder / "x.tar").open("ab") as file:
             file.write(APP[1000:])
-        assert await watch.settled(105) == ()
-        assert await watch.settled(109.9) == ()
+        assert await watch.ready_archives(105) == ()
+        assert await watch.ready_archives(109.9) == ()
         assert await carried(watch, 110) == ["x.tar"]
     assert below(folder) == ["done/x.tar", "done/x.tar.report.json"]
 
@@ -101,7 +101,7 @@ async def test_a_file_that_was_renamed_when_it_was_complete_is_taken_at_once(ben
     (folder / "x.tar.part").write_bytes(APP)
     async with bench.service() as service:
         watch = watch_of(service, folder, settle_seconds=1000)
-        assert await watch.settled(0) == ()
+        assert await watch.ready_archives(0) == ()
         (folder / "x.tar.part").rename(folder / "x.tar")
         assert await carried(watch, 1) == ["x.tar"]
 
@@ -214,7 +214,7 @@ async def test_the_directory_of_a_registrys_storage_is_one_archive(bench: Bench,
         place = folder / "disk" / member.name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(member.data)
-    listing = Folder(folder).look()
+    listing = Folder(folder).scan()
     assert [drop.paths for drop in listing.drops] == [("disk",)]
     assert len(listing.drops[0].files) == sum(1 for each in (folder / "disk").rglob("*") if each.is_file())
 
@@ -260,7 +260,7 @@ async def test_a_disk_that_is_pulled_out_and_put_back_goes_on(bench: Bench, fold
     (folder / "disk/x.tar").write_bytes(APP)
     async with bench.service() as service:
         watch = watch_of(service, folder)
-        (drop,) = await watch.settled(0)
+        (drop,) = await watch.ready_archives(0)
         found = service.submit_paths
 
         async def pulled_out(*args: Any, **named: Any) -> Any:
@@ -269,7 +269,7 @@ async def test_a_disk_that_is_pulled_out_and_put_back_goes_on(bench: Bench, fold
             return job
 
         service.submit_paths = pulled_out  # type: ignore[method-assign]
-        await watch.carry(drop)
+        await watch.process(drop)
         assert below(folder) == []
         service.submit_paths = found  # type: ignore[method-assign]
         (tmp_path / "pocket").rename(folder / "disk")
@@ -283,7 +283,7 @@ async def test_a_folder_that_is_gone_is_waited_for(bench: Bench, folder: Path) -
     async with bench.service() as service:
         watch = watch_of(service, folder)
         folder.rmdir()
-        assert await watch.settled(0) == ()
+        assert await watch.ready_archives(0) == ()
         folder.mkdir()
         (folder / "x.tar").write_bytes(APP)
         assert await carried(watch, 1) == ["x.tar"]
@@ -292,7 +292,7 @@ async def test_a_folder_that_is_gone_is_waited_for(bench: Bench, folder: Path) -
 def test_a_side_file_that_is_a_pipe_is_refused(folder: Path) -> None:
     os.mkfifo(folder / ".tarmac.json")
     (folder / "x.tar").write_bytes(APP)
-    (drop,) = Folder(folder).look().drops
+    (drop,) = Folder(folder).scan().drops
     with pytest.raises(PathNotFound):
         Folder(folder).options(drop)
 

@@ -41,11 +41,11 @@ class Station:
 
     async def look(self, seconds: float = 0.0) -> list[str]:
         """Look twice, `seconds` between them, and carry what is complete to its end. Return the names of it."""
-        await self.watch.settled(self.now)
+        await self.watch.ready_archives(self.now)
         self.now += seconds
-        drops = await self.watch.settled(self.now)
+        drops = await self.watch.ready_archives(self.now)
         for drop in drops:
-            await self.watch.carry(drop)
+            await self.watch.process(drop)
         return [drop.name for drop in drops]
 
     async def codes(self) -> list[str | None]:
@@ -204,9 +204,9 @@ async def test_a_restart_forgets_how_long_it_stayed_and_makes_no_second_job(stat
 
 async def test_what_is_written_while_its_job_reads_it_stays(station: Station, folder: Path) -> None:
     (folder / "x.tar").write_bytes(NAMELESS)
-    await station.watch.settled(station.now)
+    await station.watch.ready_archives(station.now)
     station.now += SETTLE
-    (drop,) = await station.watch.settled(station.now)
+    (drop,) = await station.watch.ready_archives(station.now)
     found = station.service.submit_paths
 
     async def writing(*args: Any, **named: Any) -> Any:
@@ -215,7 +215,7 @@ async def test_what_is_written_while_its_job_reads_it_stays(station: Station, fo
         return job
 
     station.service.submit_paths = writing  # type: ignore[method-assign]
-    await station.watch.carry(drop)
+    await station.watch.process(drop)
     assert below(folder) == ["x.tar"], "missing_tag was of what lay there before"
     station.service.submit_paths = found  # type: ignore[method-assign]
     assert await station.look(SETTLE) == ["x.tar"]
@@ -224,12 +224,12 @@ async def test_what_is_written_while_its_job_reads_it_stays(station: Station, fo
 
 async def test_a_new_file_in_place_of_one_that_landed_is_not_put_away_unread(station: Station, folder: Path) -> None:
     (folder / "x.tar").write_bytes(APP)
-    await station.watch.settled(station.now)
+    await station.watch.ready_archives(station.now)
     station.now += SETTLE
-    (drop,) = await station.watch.settled(station.now)
+    (drop,) = await station.watch.ready_archives(station.now)
     (folder / "y.tar").write_bytes(NAMELESS)
     (folder / "y.tar").rename(folder / "x.tar")
-    await station.watch.carry(drop)
+    await station.watch.process(drop)
     assert below(folder) == ["x.tar"]
 
 
@@ -269,12 +269,12 @@ async def test_what_is_whole_and_wrong_goes_to_failed_at_once(station: Station, 
 
 async def test_a_folder_that_goes_away_meanwhile_breaks_nothing(station: Station, folder: Path) -> None:
     (folder / "x.tar").write_bytes(APP)
-    await station.watch.settled(0)
-    (drop,) = await station.watch.settled(SETTLE)
+    await station.watch.ready_archives(0)
+    (drop,) = await station.watch.ready_archives(SETTLE)
     (folder / "x.tar").unlink()
     folder.rmdir()
     assert not Folder(folder).is_written(drop)
-    await station.watch.carry(drop)
+    await station.watch.process(drop)
     assert await station.look(SETTLE) == []
 
 

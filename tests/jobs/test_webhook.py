@@ -25,9 +25,9 @@ SETTINGS = WebhookSettings("https://receiver.test/hook?of=tarmac", SECRET)
 
 
 def ended(state: JobState = JobState.SUCCEEDED) -> Job:
-    job = Job.new(JobState.QUEUED, utc_now()).to(JobState.RUNNING)
+    job = Job.new(JobState.QUEUED, utc_now()).transition_to(JobState.RUNNING)
     problem = None if state is JobState.SUCCEEDED else UnknownFormat("no archive").problem
-    return job.to(state, problem=problem, finished_at=utc_now())
+    return job.transition_to(state, problem=problem, finished_at=utc_now())
 
 
 @dataclass
@@ -54,8 +54,8 @@ def webhook(
 
 
 async def told(hook: Webhook, job: Job) -> None:
-    hook.tell(job)
-    await hook.write_down()
+    hook.enqueue(job)
+    await hook.write_outbox()
 
 
 def now_of(place: Path) -> float:
@@ -166,7 +166,7 @@ async def test_what_was_not_told_before_a_restart_is_told_after_it(tmp_path: Pat
 async def test_a_stop_keeps_what_has_just_ended(tmp_path: Path) -> None:
     hook = webhook(tmp_path, Receiver([500]))
     async with run_webhook(hook):
-        hook.tell(ended())
+        hook.enqueue(ended())
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -180,7 +180,7 @@ async def test_a_service_at_work_tells_at_once(tmp_path: Path) -> None:
 
     hook = webhook(tmp_path, Waking())
     async with run_webhook(hook):
-        hook.tell(ended())
+        hook.enqueue(ended())
         async with asyncio.timeout(30):
             await arrived.wait()
 
@@ -252,10 +252,10 @@ async def test_what_waits_for_the_outbox_is_bounded_by_its_bytes(
 ) -> None:
     receiver = Receiver()
     hook = webhook(tmp_path, receiver)
-    hook.tell(ended())
+    hook.enqueue(ended())
     monkeypatch.setattr("app.jobs.webhook.delivery.MAX_HELD_BYTES", hook._bytes)
-    hook.tell(ended())
-    await hook.write_down()
+    hook.enqueue(ended())
+    await hook.write_outbox()
     assert hook._bytes == 0
     await hook.deliver(now_of(tmp_path))
     assert len(receiver.got) == 1

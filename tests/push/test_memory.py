@@ -29,14 +29,14 @@ class DictMemory:
         self.found: dict[Digest, KnownBlob] = {}
         self.asked = self.told = 0
 
-    async def recall(
+    async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
     ) -> Mapping[Digest, KnownBlob]:
         assert registry == "registry.local:5000"
         self.asked += 1
         return {each: self.found[each] for each in diff_ids if each in self.found}
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
+    async def record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         assert registry == "registry.local:5000"
         self.told += 1
         self.found |= found

@@ -297,9 +297,9 @@ async def test_a_dry_run_tells_what_merging_would_do(registry: FakeRegistry) -> 
 
 def test_there_is_one_lock_for_a_tag_as_long_as_somebody_has_it() -> None:
     turns = TagLocks()
-    lock = turns.at("app", "1")
-    assert turns.at("app", "1") is lock
-    assert turns.at("app", "2") is not lock
+    lock = turns.lock("app", "1")
+    assert turns.lock("app", "1") is lock
+    assert turns.lock("app", "2") is not lock
 
 
 def manifest(members: dict[str, Any]) -> Manifest:

@@ -192,7 +192,7 @@ async def test_a_referrer_is_listed_once_and_what_refers_to_nothing_never(regist
         await lists.add("app", [new_manifest(SBOM.raw, media_types.OCI_MANIFEST)])
     plain = new_manifest(NODE.raw, media_types.OCI_MANIFEST)
     assert await lists.add("app", [plain]) == []
-    assert await lists.holds("app", plain)
+    assert await lists.contains("app", plain)
     assert digests(registry) == [SBOM.digest]
 
 

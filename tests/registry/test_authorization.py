@@ -225,7 +225,7 @@ async def test_a_challenge_that_one_request_tries_is_not_answered_by_the_others_
         assert not await registry.blob_exists("team/app", DIGEST)
         assert not await registry.blob_exists("team/other", DIGEST)
         others_are_done.set()
-        await endpoint.finish()
+        await endpoint.wait_for_cleanup()
         assert not await registry.blob_exists("team/app", DIGEST)
     given = [seen.headers.get("authorization") for seen in server.requests if seen.method == "HEAD"]
     assert given == ["Bearer abc"] * 3

@@ -107,7 +107,7 @@ async def test_the_issuer_of_tokens_gets_no_cookie_back() -> None:
         claims = {"iss": server.url, "aud": "tarmac", "sub": "anna", "exp": time.time() + 60, "roles": "ci"}
         token = jwt.encode(claims, key, "ES256", headers={"kid": "one"}).encode()
         for _ in range(2):
-            assert await tokens.find(token) is not None
+            assert await tokens.authenticate(token) is not None
             now[0] += 7200
     assert len(server.requests) == 4
     assert [seen.target for seen in server.requests if "cookie" in seen.headers] == []
@@ -124,9 +124,11 @@ async def test_the_receiver_of_a_webhook_gets_no_cookie_back(tmp_path: Path) -> 
         WebhookSettings("https://receiver.test/hook"), Outbox(tmp_path), transport=httpx.MockTransport(receive)
     )
     for _ in range(2):
-        job = Job.new(JobState.QUEUED, utc_now()).to(JobState.RUNNING)
-        hook.tell(job.to(JobState.FAILED, problem=UnknownFormat("no archive").problem, finished_at=utc_now()))
-        await hook.write_down()
+        job = Job.new(JobState.QUEUED, utc_now()).transition_to(JobState.RUNNING)
+        hook.enqueue(
+            job.transition_to(JobState.FAILED, problem=UnknownFormat("no archive").problem, finished_at=utc_now())
+        )
+        await hook.write_outbox()
         await hook.deliver(time.time() + 1)
     await hook.close()
     assert len(got) == 2
@@ -219,8 +221,12 @@ async def test_the_storage_of_the_spool_gets_no_cookie_back(
 async def test_the_collector_of_traces_gets_no_cookie_back(service: Service) -> None:
     traces = JobTracer.open(f"{service.url}/v1/traces")
     for _ in range(2):
-        job = Job.new(JobState.QUEUED, utc_now()).to(JobState.RUNNING).to(JobState.SUCCEEDED, finished_at=utc_now())
-        traces.tell(job)
+        job = (
+            Job.new(JobState.QUEUED, utc_now())
+            .transition_to(JobState.RUNNING)
+            .transition_to(JobState.SUCCEEDED, finished_at=utc_now())
+        )
+        traces.record_job(job)
         await asyncio.to_thread(traces._provider.force_flush)
     await asyncio.to_thread(traces.close)
     assert service.requests == 2

@@ -49,10 +49,10 @@ class Blob(BytesContent):
         self.asked, self.was_there = asked, False
 
     @property
-    def may_be_there(self) -> bool:
+    def might_exist(self) -> bool:
         return self.asked
 
-    def found(self) -> None:
+    def mark_existing(self) -> None:
         self.was_there = True
 
 

@@ -8,7 +8,7 @@ from tests.support.lapse import Lapse
 
 async def enter(gate: RequestThrottle, count: int, inside: list[int], leave: asyncio.Event) -> list[asyncio.Task[None]]:
     async def one(number: int) -> None:
-        async with gate.turn():
+        async with gate.slot():
             inside.append(number)
             await leave.wait()
 
@@ -21,9 +21,9 @@ async def enter(gate: RequestThrottle, count: int, inside: list[int], leave: asy
 async def test_a_registry_that_is_too_busy_is_asked_half_as_much_at_once() -> None:
     gate, inside, leave = RequestThrottle(pause=Lapse().pause), list[int](), asyncio.Event()
     tasks = await enter(gate, 12, inside, leave)
-    gate.heard(0, slow_down=True)
+    gate.record_response(0, slow_down=True)
     assert gate.width == 6
-    gate.heard(0, slow_down=True)  # one of those that were under way already
+    gate.record_response(0, slow_down=True)  # one of those that were under way already
     assert gate.width == 6
     leave.set()
     await asyncio.gather(*tasks)
@@ -39,38 +39,38 @@ async def test_a_registry_that_is_too_busy_is_asked_half_as_much_at_once() -> No
 async def test_the_gate_never_closes_quite_and_opens_slowly() -> None:
     gate = RequestThrottle(pause=Lapse().pause)
     for _ in range(9):
-        async with gate.turn() as ticket:
-            gate.heard(ticket, slow_down=True)
+        async with gate.slot() as ticket:
+            gate.record_response(ticket, slow_down=True)
     assert gate.width == NARROWEST
     good = 0
     while gate.width < WIDEST:
-        async with gate.turn() as ticket:
-            gate.heard(ticket, slow_down=False)
+        async with gate.slot() as ticket:
+            gate.record_response(ticket, slow_down=False)
         good += 1
     assert good == sum(range(NARROWEST, WIDEST))
-    async with gate.turn() as ticket:
-        gate.heard(ticket, slow_down=False)
+    async with gate.slot() as ticket:
+        gate.record_response(ticket, slow_down=False)
     assert gate.width == WIDEST
 
 
 async def test_a_retry_after_holds_everybody_but_who_cleans_up() -> None:
     lapse = Lapse()
     gate = RequestThrottle(pause=lapse.pause)
-    async with gate.turn() as ticket:
-        gate.heard(ticket, slow_down=True, retry_after=17.0)
-        gate.heard(ticket, slow_down=True, retry_after=3.0)
-    async with gate.turn(urgent=True):
+    async with gate.slot() as ticket:
+        gate.record_response(ticket, slow_down=True, retry_after=17.0)
+        gate.record_response(ticket, slow_down=True, retry_after=3.0)
+    async with gate.slot(urgent=True):
         assert lapse.now == 0
-    async with gate.turn():
+    async with gate.slot():
         assert lapse.now == 17.0
 
 
 async def test_nobody_is_held_for_more_than_five_minutes_at_once() -> None:
     lapse = Lapse()
     gate = RequestThrottle(pause=lapse.pause)
-    async with gate.turn() as ticket:
-        gate.heard(ticket, slow_down=True, retry_after=1e9)
-    async with gate.turn():
+    async with gate.slot() as ticket:
+        gate.record_response(ticket, slow_down=True, retry_after=1e9)
+    async with gate.slot():
         assert lapse.now == 300.0
 
 
@@ -78,7 +78,7 @@ async def test_requests_are_spread_over_the_time() -> None:
     lapse = Lapse()
     gate = RequestThrottle(RateLimits(requests_per_second=4), lapse.pause)
     for _ in range(9):
-        async with gate.turn():
+        async with gate.slot():
             pass
     assert lapse.now == 2.0
 
@@ -86,9 +86,9 @@ async def test_requests_are_spread_over_the_time() -> None:
 async def test_bytes_are_spread_over_the_time_in_small_slices() -> None:
     lapse = Lapse()
     gate = RequestThrottle(RateLimits(bytes_per_second=1000_000), lapse.pause)
-    assert gate.slice == 250_000
-    assert RequestThrottle(RateLimits(bytes_per_second=1)).slice == 4096
-    assert RequestThrottle().slice is None
+    assert gate.byte_quantum == 250_000
+    assert RequestThrottle(RateLimits(bytes_per_second=1)).byte_quantum == 4096
+    assert RequestThrottle().byte_quantum is None
     for _ in range(5):
         await gate.spend(250_000)
     assert lapse.now == 1.0
@@ -102,5 +102,5 @@ async def test_whoever_waits_may_be_cancelled() -> None:
         task.cancel()
     leave.set()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with gate.turn():
+    async with gate.slot():
         pass

@@ -54,7 +54,7 @@ async def test_the_session_that_is_opened_instead_is_used_and_mounting_is_given_
 
     async with ScriptedRegistry(route=route) as server:
         assert await pushed(server, lapse, profiles) is ImageState.PUSHED
-        learnt = await profiles.recall(server.address)
+        learnt = await profiles.lookup(server.address)
     assert lapse.waits == []
     assert [seen.target for seen in server.requests if seen.method == "DELETE"] == []
     assert 2 <= sum(map(is_mount, server.requests)) <= 6, "those that were asked for at once"
@@ -173,6 +173,6 @@ async def test_profiles_of_the_first_release_are_read(tmp_path: Path) -> None:
     file = tmp_path / "profiles.json"
     entry_of_010 = {"ask": True, "put": False, "patch": True, "chunks": True, "stream": True, "most": None}
     file.write_text(json.dumps({"r": {**entry_of_010, "learnt": 9.0}}))
-    assert await CapabilityFile(file, lambda: 10.0).recall("r") == UploadCapabilities(put=False, mount=True)
+    assert await CapabilityFile(file, lambda: 10.0).lookup("r") == UploadCapabilities(put=False, mount=True)
     file.write_text(json.dumps({"r": {**entry_of_010, "mount": "no", "learnt": 9.0}}))
-    assert await CapabilityFile(file, lambda: 10.0).recall("r") == UploadCapabilities()
+    assert await CapabilityFile(file, lambda: 10.0).lookup("r") == UploadCapabilities()

@@ -130,7 +130,7 @@ async def test_a_registry_that_fails_at_the_question_gets_its_blobs(
             registry = RetryingRegistry(http, pause=lapse.pause)
             for blob in blobs:
                 await registry.push_blob("a", Asked(blob.data))
-        learnt = await profiles.recall(server.address)
+        learnt = await profiles.lookup(server.address)
     assert set(memory.repository("a").blobs) == {str(blob.digest) for blob in blobs}
     assert sum("mount=" in seen.target for seen in server.requests) == questions
     assert learnt.ask is False, "it is not asked so after a restart either"
@@ -140,5 +140,5 @@ class Asked(BytesContent):
     """The registry is to look before it takes it."""
 
     @property
-    def may_be_there(self) -> bool:
+    def might_exist(self) -> bool:
         return True

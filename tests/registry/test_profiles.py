@@ -50,29 +50,29 @@ async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_
     now = 1000.0
     file = CapabilityFile(tmp_path / "profiles.json", lambda: now)
     for now, name in enumerate(("a", "b", "c"), 1000):  # noqa: B007
-        await file.remember(name, LEARNT)
-    assert [await file.recall(each) for each in ("a", "b", "c")] == [UploadCapabilities(), LEARNT, LEARNT]
+        await file.record(name, LEARNT)
+    assert [await file.lookup(each) for each in ("a", "b", "c")] == [UploadCapabilities(), LEARNT, LEARNT]
     now += GOOD_FOR - 1
-    assert [await file.recall(each) for each in ("b", "c")] == [UploadCapabilities(), LEARNT]
+    assert [await file.lookup(each) for each in ("b", "c")] == [UploadCapabilities(), LEARNT]
     now += 1
-    assert await file.recall("c") == UploadCapabilities()
+    assert await file.lookup("c") == UploadCapabilities()
 
 
 async def test_what_was_learnt_while_the_clock_was_ahead_is_learnt_anew(tmp_path: Path) -> None:
     now = 1e9
     file = CapabilityFile(tmp_path / "profiles.json", lambda: now)
-    await file.remember("a", LEARNT)
+    await file.record("a", LEARNT)
     now -= LONGEST_SKEW
-    assert await file.recall("a") == LEARNT
+    assert await file.lookup("a") == LEARNT
     now -= 1
-    assert await file.recall("a") == UploadCapabilities()
+    assert await file.lookup("a") == UploadCapabilities()
 
 
 async def test_uploads_that_begin_at_once_all_know_what_was_remembered(tmp_path: Path) -> None:
     """None of them goes ahead while the file is read."""
     memory, profiles = MemoryRegistry(), CapabilityFile(tmp_path / "profiles.json")
     async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
-        await profiles.remember(server.address, UploadCapabilities(put=False))
+        await profiles.record(server.address, UploadCapabilities(put=False))
         settings = HttpClientSettings(parse_registry_url(server.url, "url"), profiles=profiles)
         async with HttpRegistry(settings) as registry, asyncio.TaskGroup() as group:
             for number in range(8):
@@ -103,16 +103,16 @@ async def test_a_damaged_file_is_passed_over_and_written_anew(tmp_path: Path, co
     file = tmp_path / "profiles.json"
     file.write_text(content)
     kept = CapabilityFile(file, lambda: 10.0)
-    assert await kept.recall("r") == UploadCapabilities()
-    await kept.remember("s", LEARNT)
-    assert await kept.recall("s") == LEARNT
+    assert await kept.lookup("r") == UploadCapabilities()
+    await kept.record("s", LEARNT)
+    assert await kept.lookup("s") == LEARNT
     file.write_text(json.dumps({"r": WHOLE}))
-    assert await kept.recall("r") == LEARNT
+    assert await kept.lookup("r") == LEARNT
 
 
 async def test_a_place_that_cannot_be_written_to_does_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("")
     kept = CapabilityFile(tmp_path / "file" / "profiles.json")
-    await kept.remember("r", LEARNT)
-    assert await kept.recall("r") == UploadCapabilities()
+    await kept.record("r", LEARNT)
+    assert await kept.lookup("r") == UploadCapabilities()
     assert "cannot be kept" in caplog.text

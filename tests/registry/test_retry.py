@@ -190,11 +190,11 @@ async def test_what_is_not_tried_again_is_no_retry() -> None:
 
 async def test_who_only_waits_for_what_a_registry_asked_of_another_is_told_too() -> None:
     gate, observer = RequestThrottle(pause=Lapse().pause), Observer()
-    gate.heard(0, slow_down=True, retry_after=7.0)
+    gate.record_response(0, slow_down=True, retry_after=7.0)
     with observe_retries(observer):
-        async with gate.turn():
+        async with gate.slot():
             assert observer.reports == [("held by registry_rate_limited", 7.0)]
-        async with gate.turn():
+        async with gate.slot():
             assert len(observer.reports) == 1
 
 

@@ -228,8 +228,8 @@ def test_a_404_that_is_about_something_else_teaches_nothing(code: str) -> None:
 
 def test_profiles_join_what_each_has_learnt() -> None:
     one, two = UploadCapabilities(put=False, most=10), UploadCapabilities(stream=False, most=20)
-    assert one.joined(two) == two.joined(one) == UploadCapabilities(put=False, stream=False, most=10)
-    assert UploadCapabilities().joined(UploadCapabilities()) == UploadCapabilities()
+    assert one.merge(two) == two.merge(one) == UploadCapabilities(put=False, stream=False, most=10)
+    assert UploadCapabilities().merge(UploadCapabilities()) == UploadCapabilities()
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_profiles_join_what_each_has_learnt() -> None:
 def test_the_rest_of_a_blob_states_where_it_belongs(
     profile: UploadCapabilities, size: int | None, offset: int, way: UploadMethod
 ) -> None:
-    assert profile.rest(size, offset) is way
+    assert profile.resume_method(size, offset) is way
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def through_the_spool(chunks: AsyncIterator[bytes], written: Written) -> N
 
 
 async def through_the_arrival(chunks: AsyncIterator[bytes], written: Written) -> None:
-    await AppendStream(written, None, lambda _: None, lambda _: None).pump(chunks, lambda _: None)
+    await AppendStream(written, None, lambda _: None, lambda _: None).write_in_batches(chunks, lambda _: None)
 
 
 @pytest.mark.parametrize("way", [through_the_spool, through_the_arrival])

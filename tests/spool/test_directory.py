@@ -173,7 +173,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 async def test_a_directory_is_adopted_and_opened_again_as_long_as_nothing_in_it_changed(tree: Path) -> None:
     spool = DiskSpool(tree.parent / "spool")
-    file = await spool.adopt(str(tree))
+    file = await spool.reference_file(str(tree))
     assert (file.owned, file.size) == (False, file.identity[2])
     first = spool.open(file)
     assert first.size == file.size
@@ -186,7 +186,7 @@ async def test_a_directory_is_adopted_and_opened_again_as_long_as_nothing_in_it_
 
 async def test_a_file_in_the_place_of_a_directory_is_another_thing(tree: Path) -> None:
     spool = DiskSpool(tree.parent / "spool")
-    file = await spool.adopt(str(tree))
+    file = await spool.reference_file(str(tree))
     tree.rename(tree.parent / "moved")
     tree.write_bytes(b"x")
     with pytest.raises(SourceChanged):

@@ -270,14 +270,14 @@ async def test_a_name_in_use_is_not_written_over(spool: DiskSpool, tmp_path: Pat
 async def test_the_reserve_is_not_touched(tmp_path: Path) -> None:
     spool = DiskSpool(tmp_path / "spool", reserve_bytes=1 << 60)
     with pytest.raises(SpoolFull, match=f"needs 7 bytes in the spool and 0 are free \\({1 << 60}"):
-        spool.room_for(7)
+        spool.check_space(7)
     with pytest.raises(SpoolFull):
         await saved(spool)
     assert names(tmp_path) == []
 
 
 def test_there_is_room_for_a_little(spool: DiskSpool) -> None:
-    spool.room_for(1)
+    spool.check_space(1)
 
 
 # --- opening ---------------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ async def test_reading_beyond_the_end_is_truncation(spool: DiskSpool) -> None:
 async def test_an_adopted_file_is_read_where_it_stands(spool: DiskSpool, tmp_path: Path) -> None:
     path = tmp_path / "mine.tar"
     path.write_bytes(b"mine")
-    file = await spool.adopt(str(path))
+    file = await spool.reference_file(str(path))
     assert (file.size, file.owned) == (4, False)
     opened = spool.open(file)
     assert opened.read_at(1, 2) == b"in"
@@ -309,7 +309,7 @@ async def test_only_a_regular_file_or_a_directory_is_adopted(spool: DiskSpool, t
     if kind == "fifo":
         os.mkfifo(path)
     with pytest.raises(PathNotFound, match=kind):
-        await spool.adopt(str(path))
+        await spool.reference_file(str(path))
 
 
 @pytest.mark.parametrize("change", ["append", "truncate", "rewrite"])
@@ -317,7 +317,7 @@ async def test_a_file_changed_while_it_is_read_is_told(spool: DiskSpool, tmp_pat
     path = tmp_path / "mine.tar"
     path.write_bytes(b"0123456789")
     os.utime(path, ns=(1, 1))
-    opened = spool.open(await spool.adopt(str(path)))
+    opened = spool.open(await spool.reference_file(str(path)))
     assert opened.read_at(0, 1) == b"0"
     path.write_bytes({"append": b"0123456789+", "truncate": b"0", "rewrite": b"9876543210"}[change])
     with pytest.raises(SourceChanged):
@@ -336,7 +336,7 @@ async def test_a_file_removed_while_it_is_read_is_read_on(spool: DiskSpool) -> N
 async def test_a_file_that_is_another_is_not_opened(spool: DiskSpool, tmp_path: Path) -> None:
     path = tmp_path / "mine.tar"
     path.write_bytes(b"0123456789")
-    file = await spool.adopt(str(path))
+    file = await spool.reference_file(str(path))
     other = tmp_path / "other"
     other.write_bytes(b"9876543210")
     path.unlink()
@@ -472,14 +472,14 @@ async def test_what_one_upload_was_promised_is_not_given_to_another(
 
     saving = asyncio.create_task(spool.save("first", slow(), Plain(), 600))
     await arrived.wait()
-    spool.room_for(300)
+    spool.check_space(300)
     with pytest.raises(SpoolFull, match=r"needs 301 bytes in the spool and 300 are free .* 600 are promised to other"):
-        spool.room_for(301)
+        spool.check_space(301)
     with pytest.raises(SpoolFull):
         await spool.save("second", pieces(b"never asked for"), Plain(), 301)
     go_on.set()
     await saving
-    spool.room_for(900)
+    spool.check_space(900)
     assert names(tmp_path) == ["first.tar"]
 
 
@@ -492,5 +492,5 @@ async def test_an_upload_that_grows_beyond_its_promise_needs_room_for_the_rest(
     await spool.save("fits", pieces(bytes(900)), Plain(), 100)
     with pytest.raises(SpoolFull):
         await spool.save("does-not", pieces(bytes(1001)), Plain(), 100)
-    spool.room_for(1000)
+    spool.check_space(1000)
     assert names(tmp_path) == ["fits.tar"]

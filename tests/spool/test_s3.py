@@ -158,10 +158,10 @@ async def test_an_archive_that_was_replaced_is_not_read(spool: S3Spool) -> None:
 
 async def test_files_of_others_are_read_where_they_stand(spool: S3Spool, tmp_path: Path, storage: int) -> None:
     (tmp_path / "x.tar").write_bytes(b"content")
-    file = await spool.adopt(str(tmp_path / "x.tar"))
+    file = await spool.reference_file(str(tmp_path / "x.tar"))
     assert spool.open(file).read_at(0, 7) == b"content"
     await spool.discard(file)
-    spool.room_for(1 << 60)
+    spool.check_space(1 << 60)
     assert ((tmp_path / "x.tar").exists(), keys(storage)) == (True, [])
 
 
@@ -241,6 +241,10 @@ def test_every_replica_takes_what_lies_in_the_storage_and_none_what_lies_on_anot
         archives = tuple(JobArchive("x.tar", ArchiveSource.UPLOAD, file=file) for file in files)
         return replace(Job.new(JobState.QUEUED, moment), archives=archives)
 
-    assert marks.place_of(job("s3:x-0", "s3:x-1")) == "bucket"
-    assert marks.place_of(job("/data/spool/x-0.tar")) == marks.place_of(job("s3:x-0", "/data/spool/x-1.tar")) == "disk"
-    assert marks.place_of(job("/in/x.tar", owned=False)) == ""
+    assert marks.location_of(job("s3:x-0", "s3:x-1")) == "bucket"
+    assert (
+        marks.location_of(job("/data/spool/x-0.tar"))
+        == marks.location_of(job("s3:x-0", "/data/spool/x-1.tar"))
+        == "disk"
+    )
+    assert marks.location_of(job("/in/x.tar", owned=False)) == ""

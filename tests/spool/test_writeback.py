@@ -20,14 +20,14 @@ def test_each_window_is_begun_once_and_in_order(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(writeback, "_sync_file_range", record)
     file = Writeback()
     for size in (1, WINDOW_BYTES - 1, WINDOW_BYTES + 7, WINDOW_BYTES + 8, 3 * WINDOW_BYTES):
-        file.wrote(0, size)
+        file.advance(0, size)
     assert begun == [(0, WINDOW_BYTES + 7), (WINDOW_BYTES + 7, 2 * WINDOW_BYTES - 7)]
 
 
 def test_where_the_system_has_no_such_call_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writeback, "_sync_file_range", None)
-    Writeback().wrote(-1, 2 * WINDOW_BYTES)
+    Writeback().advance(-1, 2 * WINDOW_BYTES)
 
 
 def test_a_refusal_is_no_error() -> None:
-    Writeback().wrote(-1, 2 * WINDOW_BYTES)
+    Writeback().advance(-1, 2 * WINDOW_BYTES)

@@ -325,7 +325,7 @@ async def test_everything_in_the_outbox_is_told(tmp_path: Path) -> None:
 async def test_what_was_learnt_of_a_registry_is_known(tmp_path: Path) -> None:
     file = unpack("sqlite", tmp_path).data / "profiles.json"
     ((registry, entry),) = json.loads(file.read_bytes()).items()
-    assert await CapabilityFile(file, lambda: entry["learnt"] + 60).recall(registry) == UploadCapabilities(most=76_800)
+    assert await CapabilityFile(file, lambda: entry["learnt"] + 60).lookup(registry) == UploadCapabilities(most=76_800)
 
 
 async def test_what_a_layer_was_stored_as_is_known(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ async def test_what_a_layer_was_stored_as_is_known(tmp_path: Path) -> None:
     database.close()
     assert rows
     for registry, digest in rows:
-        known = await SqliteBlobInfoCache(file).recall(registry, Compression.GZIP, [Digest.parse(LAYER)])
+        known = await SqliteBlobInfoCache(file).lookup(registry, Compression.GZIP, [Digest.parse(LAYER)])
         assert [str(remembered.digest) for remembered in known.values()] == [digest]
 
 

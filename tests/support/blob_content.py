@@ -98,9 +98,9 @@ class UndecidedContent(BytesContent):
             del chunk
 
     @property
-    def is_wanted(self) -> bool:
+    def is_commit_allowed(self) -> bool:
         return self.word.is_set()
 
-    async def until_wanted(self) -> None:
+    async def wait_commit_allowed(self) -> None:
         self.asked.set()
         await self.word.wait()

@@ -103,8 +103,8 @@ class FakeRegistry:
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         digest = content.digest
-        if content.may_be_there and digest is not None and await self.blob_exists(repository, digest, content.size):
-            content.found()
+        if content.might_exist and digest is not None and await self.blob_exists(repository, digest, content.size):
+            content.mark_existing()
             return digest, len(self.blobs[repository, digest])
         self._enter("push_blob", repository, str(digest))
         self.under_way += 1
@@ -115,9 +115,9 @@ class FakeRegistry:
 
     async def _pushed(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         data = await self._taken(content)
-        if not content.is_wanted:
+        if not content.is_commit_allowed:
             self.held.set()
-        await content.until_wanted()
+        await content.wait_commit_allowed()
         digest = content.digest
         assert digest is not None
         hasher = digest.hasher()

@@ -162,7 +162,7 @@ class Form:
                 async for _ in part.chunks():
                     pass
 
-    async def piece(self) -> bytes | None:
+    async def next_chunk(self) -> bytes | None:
         """The next piece of the part under way; None at its end."""
         event = await self._next()
         return event if isinstance(event, bytes) else None
@@ -205,7 +205,7 @@ class Part:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         while not self._ended:
-            piece = await self._form.piece()
+            piece = await self._form.next_chunk()
             if piece is None:
                 self._ended = True
             else:

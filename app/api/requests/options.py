@@ -87,9 +87,9 @@ class Options:
         if len(paths) > MAX_PATHS:
             raise InvalidRequest(f"`paths` has {len(paths)} entries; at most {MAX_PATHS} are read")
         self.paths = tuple(paths)
-        self.add_members({name: value for name, value in members.items() if name != "paths"})
+        self.add_json_object({name: value for name, value in members.items() if name != "paths"})
 
-    def add_members(self, members: Mapping[str, Any]) -> None:
+    def add_json_object(self, members: Mapping[str, Any]) -> None:
         """Options as texts, numbers, truths, lists, or objects of pairs; null says nothing."""
         for name, value in members.items():
             if value is not None:
@@ -98,13 +98,13 @@ class Options:
     def has(self, name: str) -> bool:
         return name in self._values
 
-    def add_digest_fields(self, values: Iterable[str]) -> None:
+    def add_digest_headers(self, values: Iterable[str]) -> None:
         """Content-Digest or Repr-Digest of the archive."""
         digest = parse_digest_field(values)
         if digest is not None:
             self.add("checksum", digest)
 
-    def add_preference(self, values: Iterable[str]) -> None:
+    def add_prefer_header(self, values: Iterable[str]) -> None:
         """`Prefer: wait=N` (RFC 7240); other preferences are passed over, as it says. The option goes first."""
         for preference in ",".join(values).split(","):
             name, _, value = preference.partition("=")
@@ -119,7 +119,7 @@ class Options:
     def registry(self) -> str:
         return self._one("registry") or "default"
 
-    def request(self, caller: Caller = EVERYBODY) -> JobRequest:
+    def job_request(self, caller: Caller = EVERYBODY) -> JobRequest:
         """All of it, checked. Raises InvalidRequest or InvalidReference naming the option, and Forbidden."""
         priority = _priority(self._one("priority"))
         if priority > 0 and not caller.is_admin:
@@ -150,7 +150,7 @@ def parse_options(members: Mapping[str, Any]) -> JobRequest:
     """The request of a JSON object, `paths` among its members. Raises InvalidRequest, InvalidReference."""
     options = Options()
     options.add_json(members)
-    return options.request()
+    return options.job_request()
 
 
 def parse_wait(text: str) -> float:

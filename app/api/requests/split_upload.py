@@ -40,7 +40,7 @@ class _PeekedPart:
         """Of what was read so far."""
         return FileEnds(self._head[:HEAD_BYTES], self._tail, self.size)
 
-    async def look(self) -> FileEnds:
+    async def peek(self) -> FileEnds:
         """Read ahead to more than HEAD_BYTES, or all where there is less. What is small is whole after this."""
         async for chunk in self._chunks:
             self._ahead.append(chunk)
@@ -53,7 +53,7 @@ class _PeekedPart:
         """A file that nobody chose, as browsers send it. Raises InvalidRequest for a text in place of a file."""
         if not self.is_archive or self.part.filename:
             return False
-        ends = await self.look()
+        ends = await self.peek()
         if not self.part.is_file and 0 < ends.size < MIN_ARCHIVE_BYTES and not ends.starts_an_archive:
             raise InvalidRequest(
                 f"the form's part `{self.part.name:.100}` holds {ends.size} bytes of text, no file; curl sends a file "
@@ -96,7 +96,7 @@ class FormArchive:
             yield chunk
 
     async def _joined(self, first: _PeekedPart, name: PartName) -> AsyncIterator[bytes]:
-        ends = await first.look()
+        ends = await first.peek()
         if not (name.may_be_first or name.is_ambiguous or ends.starts_an_archive):
             raise missing_part(name.previous, name)
         series = start_series(name, ends)
@@ -118,10 +118,10 @@ class FormArchive:
         if part is None or name is None or not name.continues(series.last):
             self._form.put_back(part)
             return None, series
-        if not series.described and starts_new_archive(first.ends, last.ends, await part.look(), name):
+        if not series.described and starts_new_archive(first.ends, last.ends, await part.peek(), name):
             self._form.put_back(part)
             return None, series
-        return part, series.follow(name)
+        return part, series.append(name)
 
 
 class FormParts:

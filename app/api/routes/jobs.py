@@ -186,7 +186,7 @@ async def job_events(context: ApiContext, job_id: str, after: int | None) -> Asy
     service stops or the token lapses: the client comes back."""
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
     told = JobEvents(after)
-    async with aclosing(context.service.watch(job_id)) as states:
+    async with aclosing(context.service.subscribe(job_id)) as states:
         ends = (asyncio.ensure_future(context.stopping.wait()), asyncio.ensure_future(context.lapse()))
         coming = asyncio.ensure_future(_next(states))
         try:

@@ -42,7 +42,7 @@ class _PushRequest:
             raise Unavailable("the service is about to stop and takes no new work; send it again in a moment")
         headers = self._request.headers
         self.options.add_all(self._request.query_params.multi_items())
-        self.options.add_preference(headers.getlist("prefer"))
+        self.options.add_prefer_header(headers.getlist("prefer"))
         content_type = headers.get("content-type", "")
         check_length(self._request, self._context)
         if not is_json(content_type):
@@ -58,19 +58,19 @@ class _PushRequest:
     async def _take_paths(self, chunks: AsyncIterator[bytes]) -> Job:
         self.options.add_json(await json_members(self._context, chunks, '{"paths": ["/data/in/*.tar"]}'))
         self._check_options()
-        return await self._context.service.submit_paths(self.options.request(self._context.caller), self._key())
+        return await self._context.service.submit_paths(self.options.job_request(self._context.caller), self._key())
 
     async def _take_raw(self, chunks: AsyncIterator[bytes]) -> Job:
-        self.options.add_digest_fields(self._digest_fields())
+        self.options.add_digest_headers(self._digest_fields())
         self._check_options()
         expected = expected_bytes(self._request)
         first = await anext(chunks, None) if expected is None else b""
         if expected == 0 or first is None:
             raise InvalidRequest("the body is empty; send an archive, as curl -T x.tar or curl -F archive=@x.tar does")
         upload = await self._begin()
-        upload.foresee(self.options.request(self._context.caller))
+        upload.set_expected_request(self.options.job_request(self._context.caller))
         await upload.receive(self._name, _behind(first, chunks), expected)
-        return await upload.submit(self.options.request(self._context.caller))
+        return await upload.submit(self.options.job_request(self._context.caller))
 
     async def _take_form(self, body: Body) -> Job:
         if self._digest_fields():
@@ -83,13 +83,13 @@ class _PushRequest:
                 self.options.add(part.name, await part.text())
         if self.upload is None:
             raise InvalidRequest("the form has no file part `archive`, as curl -F archive=@x.tar makes one")
-        return await self.upload.submit(self.options.request(self._context.caller))
+        return await self.upload.submit(self.options.job_request(self._context.caller))
 
     async def _take_part(self, part: FormArchive) -> None:
         if self.upload is None:
             self._check_options()
         upload = self.upload or await self._begin()
-        upload.foresee(self.options.request(self._context.caller))  # parts that follow may say more
+        upload.set_expected_request(self.options.job_request(self._context.caller))  # parts that follow may say more
         path = display_path(part.filename or "") or None
         await upload.receive(display_name(part.filename or self._name), part.chunks(), None, path)
 
@@ -102,7 +102,7 @@ class _PushRequest:
 
     def _check_options(self) -> None:
         """What is known before the first byte is told before it: nobody should send 10 GB to learn of a typo."""
-        self.options.request(self._context.caller)
+        self.options.job_request(self._context.caller)
         self.options.wait_seconds()
         known = self._context.registries
         if self.options.registry not in known:

@@ -136,9 +136,11 @@ async def push_held_archive(upload_id: str, request: Request, context: Context) 
     options of the push as members."""
     options = Options()
     options.add_all(request.query_params.multi_items())
-    options.add_members(await json_members(context, stream_body(request, context), '{"prefix": "mirror"}'))
+    options.add_json_object(await json_members(context, stream_body(request, context), '{"prefix": "mirror"}'))
     _refuse_elsewhere(options, "wait", "checksum")
-    return job_response.accepted_response(await context.uploads.push_held(upload_id, options.request(context.caller)))
+    return job_response.accepted_response(
+        await context.uploads.push_held(upload_id, options.job_request(context.caller))
+    )
 
 
 def _check_version(request: Request) -> None:
@@ -180,7 +182,7 @@ def _new_upload(request: Request, caller: Caller) -> NewUpload:
     options = Options()
     options.add_all((name, value) for name, value in request.query_params.multi_items() if name != HOLD)
     metadata.add_to(options)
-    options.add_digest_fields(headers.getlist("repr-digest"))
+    options.add_digest_headers(headers.getlist("repr-digest"))
     _refuse_elsewhere(options, "wait")
     length = parse_number(headers, "upload-length")
     completes = parse_boolean(headers, "upload-complete")
@@ -189,7 +191,7 @@ def _new_upload(request: Request, caller: Caller) -> NewUpload:
     if completes is None and length is None and headers.get("upload-defer-length") != "1" and not _is_final(request):
         raise MalformedRequest("say how long the upload is: Upload-Length, or Upload-Defer-Length: 1")
     name = metadata.filename or filename_of(headers.get("content-disposition", "")) or ""
-    new = NewUpload(display_name(name), options.request(caller), length, headers.get("upload-metadata", ""))
+    new = NewUpload(display_name(name), options.job_request(caller), length, headers.get("upload-metadata", ""))
     return replace(
         new,
         path=display_path(metadata.values.get("relativePath", "")),

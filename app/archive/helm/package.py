@@ -34,7 +34,7 @@ class _Judge:
         self._verdict: bool | None = None
 
     def verdict(self) -> bool | None:
-        for member in self._indexer.files_from(self._seen):
+        for member in self._indexer.files_since(self._seen):
             self._seen += 1
             root, *path = _SEPARATOR.split(member.name)
             if self._verdict is None and (not path or self.root not in {None, root}):
@@ -56,14 +56,14 @@ class HelmChartBuffer:
         self._raw: list[bytes] = []
         self._size = 0
 
-    def keep(self, chunk: bytes) -> None:
+    def feed(self, chunk: bytes) -> None:
         """As it came. Raises LimitExceeded for a chart that is too large."""
         self._raw.append(chunk)
         self._size += len(chunk)
         if self.is_chart and self._size > MAX_CHART_BYTES:
             raise LimitExceeded(f"the Helm chart has more than {MAX_CHART_BYTES} bytes")
 
-    def may_be(self, piece: bytes) -> bool:
+    def might_be_chart(self, piece: bytes) -> bool:
         """After `piece` was indexed. False if it is no chart; then `plain` has all that was unpacked so far. Raises
         LimitExceeded."""
         if self.is_chart:

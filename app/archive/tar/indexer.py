@@ -100,7 +100,7 @@ class TarIndexer:
         """Whether the end of the archive was seen; only zeros may follow."""
         return self._zeros == 2
 
-    def files_from(self, number: int) -> list[Member]:
+    def files_since(self, number: int) -> list[Member]:
         """The regular files from that one on, as their headers were met; their bytes may be still to come. May be asked
         by another thread than the one that feeds."""
         return self._files[number:]

@@ -52,7 +52,7 @@ class FairQueue:
         self._lines.clear()
         self._later.clear()
 
-    def take(self, now: float, busy: Container[str], *, of_idle: bool = False) -> str | None:
+    def pop(self, now: float, busy: Container[str], *, of_idle: bool = False) -> str | None:
         """The next id that is not `busy`; it counts as running until `ended`. `of_idle`: only of shares of which none
         runs."""
         self._wake(now)
@@ -68,7 +68,7 @@ class FairQueue:
                     return job_id
         return None
 
-    def ended(self, job_id: str) -> None:
+    def release(self, job_id: str) -> None:
         share = self._running.pop(job_id, None)
         if share is not None and not any(share in lines for lines in self._lines.values()):
             self._served.pop(share, None)

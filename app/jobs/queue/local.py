@@ -64,7 +64,7 @@ class LocalJobQueue:
         while self._run is not None and len(self._running) < self._max_places:
             now, is_full = self._elapsed(), len(self._running) >= self._max_running
             # a job that was cancelled and is tried again waits for the end of its earlier run
-            job_id = self._waiting.take(now, self._running, of_idle=is_full)
+            job_id = self._waiting.pop(now, self._running, of_idle=is_full)
             if job_id is None:
                 self._sleep(self._waiting.seconds_to_next(now))
                 return
@@ -79,7 +79,7 @@ class LocalJobQueue:
 
     def _free(self, job_id: str, task: asyncio.Future[None]) -> None:
         del self._running[job_id]
-        self._waiting.ended(job_id)
+        self._waiting.release(job_id)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("a run broke", job=job_id, exc_info=error)

@@ -114,7 +114,7 @@ class PgQueuerJobQueue:
 
     async def cancel(self, job_id: str) -> None:
         try:
-            row = await self._rows.call_off(job_id)
+            row = await self._rows.cancel_waiting(job_id)
             if job_id in self._running:
                 await self._stop_run(job_id)
             elif row is not None:
@@ -166,7 +166,7 @@ class PgQueuerJobQueue:
             group.create_task(listen(self._dsn, QUEUE_CHANNEL, self._heard))
             group.create_task(self._every(self._replica.beat_seconds, self._beat))
             group.create_task(self._every(self._replica.beat_seconds * 2, self._take_in_strays))
-            group.create_task(self._every(3600.0, self._rows.forget_log))
+            group.create_task(self._every(3600.0, self._rows.truncate_log))
             group.create_task(self._every(IDLE_SECONDS, self._end_stopped))
             group.create_task(self._every(self._replica.beat_seconds, self._fill, self._wake))
 
@@ -198,22 +198,22 @@ class PgQueuerJobQueue:
     async def _beat(self) -> None:
         rows = {row.id: task for row, task in self._running.values()}
         if rows:
-            kept = await self._rows.beat(rows.keys())
+            kept = await self._rows.heartbeat(rows.keys())
             for row_id in rows.keys() - kept:
                 rows[row_id].cancel()  # another replica has it, or somebody has cancelled it
 
     async def _take_in_strays(self) -> None:
-        for job_id, turn in await self._rows.without_row(_MOST_STRAYS):
+        for job_id, turn in await self._rows.find_unqueued(_MOST_STRAYS):
             await self.put(job_id, turn)
-        await self._rows.widen()
+        await self._rows.release_pinned()
         await self._rows.mend_times()
 
     async def _end_stopped(self) -> None:
-        await self._rows.end_stopped(timedelta(seconds=IDLE_SECONDS))
+        await self._rows.terminate_stalled_sessions(timedelta(seconds=IDLE_SECONDS))
 
     async def _fill(self) -> None:
         while self._run is not None and len(self._running) < self._max_running:
-            row = await self._rows.take(self._entrypoints)
+            row = await self._rows.claim(self._entrypoints)
             if row is None:
                 return
             # one that runs already has come back to us, because its heart beat too late
@@ -230,10 +230,10 @@ class PgQueuerJobQueue:
             return False
         place, home = known
         if place not in ("", self._replica.place, self._replica.storage):
-            await self._rows.pass_on(row, entrypoint_of(place))
+            await self._rows.requeue_for(row, entrypoint_of(place))
             return False
         if home != self._replica.home and not await self._replica.sees(row.job_id):
-            await self._rows.pass_on(row, accepted_by(home))
+            await self._rows.requeue_for(row, accepted_by(home))
             return False
         return True
 

@@ -83,7 +83,7 @@ class QueueTable:
             QuerySchedulerBuilder(settings),
         )
 
-    async def take(self, entrypoints: Collection[str]) -> QueueRow | None:
+    async def claim(self, entrypoints: Collection[str]) -> QueueRow | None:
         wanted = {QueueEntrypoint(each): EntrypointExecutionParameter(concurrency_limit=0) for each in entrypoints}
         taken = await self._queries.dequeue(1, wanted, self._replica, None, self._timeout)
         return QueueRow(taken[0].id, (taken[0].payload or b"").decode()) if taken else None
@@ -138,7 +138,7 @@ class QueueTable:
         )
         return bool(done != "UPDATE 0")
 
-    async def beat(self, rows: Collection[int]) -> frozenset[int]:
+    async def heartbeat(self, rows: Collection[int]) -> frozenset[int]:
         """Those of `rows` that are still this replica's: they stay so for another while."""
         kept = await self._pool.fetch(
             "UPDATE tarmac_pgqueuer SET heartbeat = now() "
@@ -160,7 +160,7 @@ class QueueTable:
                 self._replica,
             )
 
-    async def pass_on(self, row: QueueRow, entrypoint: str) -> None:
+    async def requeue_for(self, row: QueueRow, entrypoint: str) -> None:
         """For another replica: of those that take `entrypoint`."""
         await self._pool.execute(
             """UPDATE tarmac_pgqueuer SET status = 'queued', queue_manager_id = NULL, updated = now(),
@@ -170,7 +170,7 @@ class QueueTable:
             entrypoint,
         )
 
-    async def widen(self) -> None:
+    async def release_pinned(self) -> None:
         """What waits in vain for the replica that accepted it is offered to all again: one may see its files."""
         await self._pool.execute(
             """UPDATE tarmac_pgqueuer SET entrypoint = $1
@@ -199,7 +199,7 @@ class QueueTable:
         found = await self._pool.fetchrow("SELECT place, home FROM jobs WHERE id = $1", job_id)
         return (found["place"], found["home"]) if found else None
 
-    async def call_off(self, job_id: str) -> int | None:
+    async def cancel_waiting(self, job_id: str) -> int | None:
         """Takes a waiting row out, and tells who has one to stop. Its id, where another replica has it."""
         await self._pool.execute("DELETE FROM tarmac_pgqueuer WHERE dedupe_key = $1 AND status = 'queued'", job_id)
         row = await self.find(job_id)
@@ -215,7 +215,7 @@ class QueueTable:
         """Whoever has it: the next beat tells them."""
         await self._pool.execute("DELETE FROM tarmac_pgqueuer WHERE id = $1", row_id)
 
-    async def without_row(self, most: int) -> tuple[tuple[str, QueueSchedule], ...]:
+    async def find_unqueued(self, most: int) -> tuple[tuple[str, QueueSchedule], ...]:
         """Jobs to be run that are not in the queue: whoever was to put them in died before."""
         found = await self._pool.fetch(
             """SELECT jobs.id, document->>'priority' AS priority, document->>'share' AS share,
@@ -225,7 +225,7 @@ class QueueTable:
         )
         return tuple((each["id"], _turn(each)) for each in found)
 
-    async def end_stopped(self, after: timedelta) -> int:
+    async def terminate_stalled_sessions(self, after: timedelta) -> int:
         """End the sessions of replicas that hold locks and have stopped in the middle of a command for `after`. Between
         commands the server does so by itself (`engine.SESSION`); before PostgreSQL 17 nothing else ends these, and all
         that the others write would wait for them. How many there were."""
@@ -238,7 +238,7 @@ class QueueTable:
         )
         return len(ended)
 
-    async def forget_log(self) -> None:
+    async def truncate_log(self) -> None:
         """PgQueuer writes down every step of every row, for statistics that nobody here asks for."""
         await self._pool.execute("DELETE FROM tarmac_pgqueuer_log")
 

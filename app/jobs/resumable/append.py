@@ -40,14 +40,14 @@ class UploadAppender:
         teller = UploadProgressReporter(self._workshop, upload.state, asyncio.get_running_loop())
         tally = None if upload.state.is_part else upload.tally
         receiving = AppendStream(file, tally, partial(self._take_room, upload), teller)
-        receiving.ask_for(patch.proof)
+        receiving.expect_checksum(patch.proof)
         told = False
         try:
             early = await self._early(upload, patch.offset)
-            await receiving.pump(
+            await receiving.write_in_batches(
                 notify_early_push(chunks, upload.tally, early), lambda count: check(patch.offset + count)
             )
-            told = receiving.proven
+            told = receiving.checksum_matches
             if not told:
                 raise UploadChecksumMismatch("the bytes of this request do not have its checksum; send them again")
         finally:
@@ -56,7 +56,7 @@ class UploadAppender:
             await asyncio.to_thread(file.end)
             await self._uploads.count(upload)
             if upload.early is not None:
-                upload.early.hear(upload.tally)  # the next request may be long in coming
+                upload.early.on_data(upload.tally)  # the next request may be long in coming
             if patch.proof is not None:
                 await self._uploads.change(upload, trusted=None)
             await self._bound_indexes()
@@ -65,12 +65,12 @@ class UploadAppender:
     async def _bound_indexes(self) -> None:
         """Without its index, nothing more of an upload is pushed early."""
         for upload in self._uploads.without_index():
-            await self._workshop.early.drop(upload.state.job)
+            await self._workshop.early.cancel(upload.state.job)
             upload.early = None
 
     def _take_room(self, upload: ActiveUpload, size: int) -> None:
         """Raises SpoolFull, QuotaExceeded."""
-        self._workshop.spool.room_for(size)
+        self._workshop.spool.check_space(size)
         self._workshop.stored.grow(upload.state.submitter, upload.state.id, size)
 
     async def _early(self, upload: ActiveUpload, offset: int) -> EarlyPush | None:
@@ -81,15 +81,15 @@ class UploadAppender:
             job = await workshop.ledger.get(state.job)
             registry = pick_registry(workshop.registries, job.registry)
             if job.state is JobState.RECEIVING:  # else nobody would end it
-                arriving = PartialArchive(0, partial(self._files.peek, state.id))
-                upload.early = workshop.early.begin(job, job.options, registry, arriving)
+                arriving = PartialArchive(0, partial(self._files.open_partial, state.id))
+                upload.early = workshop.early.start(job, job.options, registry, arriving)
         return upload.early
 
     async def _take_back(self, upload: ActiveUpload, file: AppendFile, offset: int) -> None:
         """What came from `offset` on, and with it all that was made of it."""
-        await self._workshop.early.drop(upload.state.job)
+        await self._workshop.early.cancel(upload.state.job)
         upload.early, upload.tally = None, StreamingIndexer(self._workshop.limits)
-        await asyncio.to_thread(file.cut, offset)
+        await asyncio.to_thread(file.truncate, offset)
 
 
 class AppendStream:
@@ -107,16 +107,16 @@ class AppendStream:
         self._file, self._tally, self._take_room, self._told = file, tally, take_room, told
         self._proof: UploadChecksum | None = None
 
-    def ask_for(self, proof: UploadChecksum | None) -> None:
+    def expect_checksum(self, proof: UploadChecksum | None) -> None:
         """These bytes must have it; `proven` says whether they do."""
         self._proof = proof
         self._hash = None if proof is None else hashlib.new(proof.algorithm, usedforsecurity=False)
 
     @property
-    def proven(self) -> bool:
+    def checksum_matches(self) -> bool:
         return self._proof is None or self._hash is None or self._hash.digest() == self._proof.digest
 
-    async def pump(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
+    async def write_in_batches(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
         """To the end of `chunks`. Whatever breaks, what came until then is written: the client need not send it again.
         `check` is given the count before bytes are taken, and raises where they are too many."""
         with BATCHES.upload():

@@ -30,7 +30,7 @@ class AuthorizedUploads(ResumableUploads):
 
     async def _begin(self, new: NewUpload) -> UploadState:
         await self._held.check_stored(new.length or 1)
-        async with self._held.admitted():
+        async with self._held.within_quota():
             return await super()._begin(replace(new, submitter=self._caller.submitter))
 
     async def append(self, upload_id: str, patch: AppendRequest, chunks: AsyncIterable[bytes]) -> AppendResult:

@@ -33,7 +33,7 @@ class UploadExpirer:
         """Until cancelled."""
         while True:
             try:
-                await self.sweep(datetime.now(UTC))
+                await self.expire_uploads(datetime.now(UTC))
             except Unavailable as error:
                 _log.warning("old uploads are not deleted", reason=str(error))
             try:
@@ -43,14 +43,14 @@ class UploadExpirer:
                 continue
             self._woken.clear()
 
-    async def sweep(self, now: datetime) -> int:
+    async def expire_uploads(self, now: datetime) -> int:
         """How many uploads went."""
         count = 0
         self._idle.keep({upload.state.id for upload in self._uploads.all()})
         for upload in self._uploads.all():
             if await self._is_over(upload, now):
                 if not upload.state.complete:  # a replica that cancels it cannot end what is sent early here
-                    await self._workshop.early.drop(upload.state.job)
+                    await self._workshop.early.cancel(upload.state.job)
                 await self._uploads.drop(upload.state.id)
                 count += 1
         return count
@@ -80,7 +80,7 @@ class UploadExpirer:
             await self.check_unused(state)
             if state.job and not state.complete:
                 archive = archive_of(state, offset)
-                await self._workshop.ledger.change(state.job, lambda job: self._failed(job, archive, limit))
+                await self._workshop.ledger.transition(state.job, lambda job: self._failed(job, archive, limit))
         except (Conflict, NotFound):
             return not state.complete
         _log.info("an upload is too old, and goes", upload=state.id[:8], complete=state.complete)
@@ -90,7 +90,7 @@ class UploadExpirer:
         hours = int(limit.total_seconds() // 3600)
         error = UploadIncomplete(f"no byte of the upload came for {hours} h; send the archive again")
         now = self._workshop.clock()
-        return job.to(JobState.FAILED, problem=error.problem, finished_at=now, archives=(archive,))
+        return job.transition_to(JobState.FAILED, problem=error.problem, finished_at=now, archives=(archive,))
 
     async def _state_of(self, job_id: str) -> JobState | None:
         try:

@@ -37,7 +37,7 @@ class UploadFinalizer:
         self._files = uploads.files
         self._tasks: dict[str, asyncio.Task[TarmacError | None]] = {}
 
-    def begin(self, upload: ActiveUpload) -> None:
+    def start(self, upload: ActiveUpload) -> None:
         if upload.state.id not in self._tasks:
             self._tasks[upload.state.id] = asyncio.create_task(self._settle(upload))
 
@@ -59,7 +59,7 @@ class UploadFinalizer:
         if self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    async def give_up(self, upload: ActiveUpload, error: TarmacError) -> None:
+    async def fail_upload(self, upload: ActiveUpload, error: TarmacError) -> None:
         """The job has failed with `error`, and the upload goes."""
         size = await asyncio.to_thread(self._files.offset, upload.state.id)
         self._show(upload.state, archive_of(upload.state, size or 0))
@@ -73,7 +73,7 @@ class UploadFinalizer:
         try:
             job = await self._workshop.ledger.get(state.job)
             if job.state is not JobState.RECEIVING:
-                await self._workshop.early.drop(job.id)
+                await self._workshop.early.cancel(job.id)
                 return None
             await self._queue(job, upload)
         except NotFound:
@@ -91,18 +91,18 @@ class UploadFinalizer:
 
     async def _queue(self, job: Job, upload: ActiveUpload) -> None:
         state = upload.state
-        taken = self._service.take_up(job)
+        taken = self._service.attach_upload(job)
         try:
             archive, index = await self._archive(job, upload)
             self._show(state, replace(archive, file=None))
             if state.hold:
                 await self._queue_held(job, archive, state.checksum)
                 return
-            taken.place(archive, index)
+            taken.add_spooled(archive, index)
             request = JobRequest(job.options, job.registry, job.labels, state.checksum, priority=job.priority)
             await taken.submit(request)
         finally:
-            self._service.let_go(job.id)
+            self._service.detach_upload(job.id)
 
     async def _queue_held(self, job: Job, archive: JobArchive, checksum: str | None) -> None:
         """It is opened when the job runs: where a name is missing, the archive is still here to be given one."""
@@ -112,10 +112,10 @@ class UploadFinalizer:
         accepted_at = self._workshop.arrivals.next(self._workshop.clock)
 
         def queued(job: Job) -> Job:
-            return job.to(JobState.QUEUED, archives=(archive,), accepted_at=accepted_at)
+            return job.transition_to(JobState.QUEUED, archives=(archive,), accepted_at=accepted_at)
 
-        present = await self._workshop.ledger.change(job.id, queued)
-        await self._workshop.queue.put(present.id, present.turn)
+        present = await self._workshop.ledger.transition(job.id, queued)
+        await self._workshop.queue.put(present.id, present.schedule)
 
     async def _archive(self, job: Job, upload: ActiveUpload) -> tuple[JobArchive, TarIndex]:
         """The plain tar of it where it is to lie, hashed and indexed."""
@@ -144,12 +144,12 @@ class UploadFinalizer:
             self._show(state, replace(archive_of(state, intake.received), digest=intake.digest))
 
     def _show(self, state: UploadState, archive: JobArchive) -> None:
-        self._workshop.ledger.show(state.job, lambda job: job.but(archives=(archive,)))
+        self._workshop.ledger.update_progress(state.job, lambda job: job.evolve(archives=(archive,)))
 
     async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[IngestStream, SpooledFile]:
         """From its beginning: a plain tar to hash and index it, another to decompress it into the spool."""
         refused = partial(self._note_digest, state)
-        moved = await asyncio.to_thread(self._files.settled, state.id, spooled_as)
+        moved = await asyncio.to_thread(self._files.find_moved, state.id, spooled_as)
         is_moved = moved is not None and await asyncio.to_thread(self._files.offset, state.id) is None
         source = self._workshop.spool.open(moved) if moved and is_moved else await self._open(state)
         try:
@@ -158,7 +158,7 @@ class UploadFinalizer:
             else:
                 intake, moved = await unwrap(source, spooled_as, self._workshop, job.share, refused)
                 if state.hold:
-                    moved = await asyncio.to_thread(self._files.keep_other, state.id, moved)
+                    moved = await asyncio.to_thread(self._files.retain_spooled, state.id, moved)
                 is_moved = True
         finally:
             source.close()
@@ -180,20 +180,22 @@ class UploadFinalizer:
 
     async def _move(self, state: UploadState, spooled_as: str) -> SpooledFile:
         if state.hold:
-            return await asyncio.to_thread(self._files.keep, state.id)
-        return await asyncio.to_thread(self._files.hand_over, state.id, spooled_as)
+            return await asyncio.to_thread(self._files.retain, state.id)
+        return await asyncio.to_thread(self._files.move_to_spool, state.id, spooled_as)
 
     async def _fail(self, state: UploadState, error: TarmacError) -> None:
         def failed(job: Job) -> Job:
             if job.ended:
                 return job
             bare = tuple(replace(archive, file=None) for archive in job.archives)
-            return job.to(JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock(), archives=bare)
+            return job.transition_to(
+                JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock(), archives=bare
+            )
 
         if state.job:
-            await self._workshop.early.drop(state.job)
+            await self._workshop.early.cancel(state.job)
             try:
-                await self._workshop.ledger.change(state.job, failed)
+                await self._workshop.ledger.transition(state.job, failed)
             except NotFound:
                 _log.info("the job of an upload is gone", job=state.job)
 

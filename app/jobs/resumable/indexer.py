@@ -47,9 +47,9 @@ class StreamingIndexer:
         """Forget everything, and pass over what comes: the archive is read again at its end."""
         self.count, self._head, self._intake = -1, b"", None
 
-    def files_from(self, number: int) -> list[Member]:
+    def files_since(self, number: int) -> list[Member]:
         """As `IngestStream` has it; none of a wrapped archive."""
-        return [] if self._intake is None else self._intake.files_from(number)
+        return [] if self._intake is None else self._intake.files_since(number)
 
     @property
     def intake(self) -> IngestStream | None:

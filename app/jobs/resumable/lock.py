@@ -29,7 +29,7 @@ class UploadLock:
         return self._lock.locked()
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[None]:
+    async def acquire(self) -> AsyncIterator[None]:
         """Waits until the request before has let go. Raises TurnTaken where a newer one came meanwhile, or that one
         does not let go."""
         self._newest += 1

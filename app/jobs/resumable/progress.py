@@ -25,9 +25,11 @@ class UploadProgressReporter:
 
     def _tell(self, offset: int) -> None:
         archive = archive_of(self._state, offset)
-        self._workshop.ledger.show(
+        self._workshop.ledger.update_progress(
             self._state.job,
-            lambda job: job.but(archives=(archive,), progress=with_received(job.progress, offset, self._state.length)),
+            lambda job: job.evolve(
+                archives=(archive,), progress=with_received(job.progress, offset, self._state.length)
+            ),
         )
 
 

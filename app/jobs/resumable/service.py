@@ -66,7 +66,7 @@ class ResumableUploads:
                 self._listen(upload)
             await self._complete_by_length(upload)
             if upload.state.complete and await self._job_of(upload.state) is not None:
-                self._settler.begin(upload)
+                self._settler.start(upload)
 
     def interrupt(self) -> None:
         """The service is about to stop: what has come is kept, and goes on after the next start."""
@@ -85,7 +85,7 @@ class ResumableUploads:
         self._check_length(new.length)
         if len(self._uploads.taking_room()) >= MAX_UPLOADS:
             raise Busy(f"{MAX_UPLOADS} uploads are under way, and no more are taken; try again later")
-        await asyncio.to_thread(self._workshop.spool.room_for, new.length or 0)
+        await asyncio.to_thread(self._workshop.spool.check_space, new.length or 0)
         job = None if new.is_part else new_job(new, self._workshop.clock())
         state = UploadState(
             id=new_id(),
@@ -114,7 +114,7 @@ class ResumableUploads:
         """What came before anything broke stays. Raises OffsetMismatch, LengthMismatch, ProofMismatch, UploadEnded,
         TurnTaken, TooLarge, SpoolFull, ArchiveError (then the upload has ended), what `chunks` raises."""
         upload = self._uploads.find(upload_id)
-        async with upload.turns.take():
+        async with upload.turns.acquire():
             if upload.state.complete and patch.size == 0:
                 return await self._appended(upload)  # the answer to the last request was lost
             offset = await self._check(upload, patch)
@@ -125,7 +125,7 @@ class ResumableUploads:
                         upload, patch, chunks, lambda length: self._check_length(length, upload.state.length)
                     )
             except ArchiveError as error:
-                await self._settler.give_up(upload, error)
+                await self._settler.fail_upload(upload, error)
                 raise
             if patch.completes or (patch.completes is None and offset == upload.state.length):
                 await self._complete(upload, offset)
@@ -135,8 +135,8 @@ class ResumableUploads:
         """End an upload whose client cannot know its address, as its creation broke: the job fails with `error`."""
         with suppress(NotFound):  # what was no archive has ended by itself
             upload = self._uploads.find(upload_id)
-            async with upload.turns.take():
-                await self._settler.give_up(upload, error)
+            async with upload.turns.acquire():
+                await self._settler.fail_upload(upload, error)
 
     async def concatenate(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
         """One upload of several that are parts, which go. Raises InvalidRequest, what `begin` raises."""
@@ -146,7 +146,7 @@ class ResumableUploads:
             raise InvalidRequest("a part is given more than once; each part must be an upload of its own")
         async with AsyncExitStack() as turns:
             for part in sorted(parts):  # in one order, so that two requests never wait for each other
-                await turns.enter_async_context(self._uploads.find(part).turns.take())
+                await turns.enter_async_context(self._uploads.find(part).turns.acquire())
             return await self._joined(new, parts)
 
     async def _joined(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
@@ -158,13 +158,13 @@ class ResumableUploads:
         sizes = [await self._offset(part) for part in parts]
         state = await self._begin(replace(new, length=sum(sizes), explicit=True))  # whose parts go with it
         upload = self._uploads.find(state.id)
-        async with upload.turns.take():
+        async with upload.turns.acquire():
             try:
                 await asyncio.to_thread(self._files.join, state.id, parts)
                 await self._uploads.count(upload)
                 await self._complete(upload, sum(sizes))
             except BaseException as error:  # also cancelled: its job must not wait for bytes that never come
-                await asyncio.shield(self._settler.give_up(upload, _not_joined(error)))
+                await asyncio.shield(self._settler.fail_upload(upload, _not_joined(error)))
                 raise
         for part in parts:
             await self._uploads.drop(part)
@@ -173,7 +173,7 @@ class ResumableUploads:
     async def show(self, upload_id: str) -> UploadStatus:
         """The offset told is durable, and holds: a request that still writes ends first."""
         upload = self._uploads.find(upload_id)
-        async with upload.turns.take():
+        async with upload.turns.acquire():
             await self._check_job(upload)
             await self._complete_by_length(upload)
             return await self._shown(upload)
@@ -182,7 +182,7 @@ class ResumableUploads:
         """The upload goes, its job is cancelled where it was still being received. Raises Conflict where a job reads
         what is held."""
         upload = self._uploads.find(upload_id)
-        async with upload.turns.take():
+        async with upload.turns.acquire():
             await self.sweeper.check_unused(upload.state)
             job = await self._job_of(upload.state)
             if job is not None and job.state is JobState.RECEIVING:
@@ -192,7 +192,7 @@ class ResumableUploads:
     async def push_held(self, upload_id: str, request: JobRequest) -> Job:
         """Another job of the archive that is held. Raises Conflict where none is, UnknownRegistry."""
         upload = self._uploads.find(upload_id)
-        async with upload.turns.take():
+        async with upload.turns.acquire():
             job = await self._job_of(upload.state)
             files = job.archives if job is not None else ()
             kept = upload.state.complete and upload.state.hold and all(each.file is not None for each in files)
@@ -258,7 +258,7 @@ class ResumableUploads:
         if upload.early is not None:
             upload.early.end()
         if not upload.state.is_part:
-            self._settler.begin(upload)
+            self._settler.start(upload)
 
     async def _appended(self, upload: ActiveUpload) -> AppendResult:
         fault = await self._settler.outcome(upload) if upload.state.complete else None

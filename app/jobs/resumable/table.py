@@ -51,7 +51,7 @@ class UploadTable:
                 await asyncio.to_thread(files.remove, name)
                 continue
             if state.trusted is not None:
-                await asyncio.to_thread(files.cut, name, state.trusted)
+                await asyncio.to_thread(files.truncate, name, state.trusted)
                 state = replace(state, trusted=None)
                 await asyncio.to_thread(files.write_state, name, state.write())
             await uploads.count(uploads.add(state, limits))

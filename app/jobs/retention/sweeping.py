@@ -49,7 +49,7 @@ def _ended_before(job: Job, now: datetime, age: timedelta) -> bool:
 
 def _kept(job: Job) -> frozenset[str]:
     """The names in the spool of what an ended job may be retried with."""
-    if job.state is JobState.SUCCEEDED or job.damaged:
+    if job.state is JobState.SUCCEEDED or job.has_damaged_content:
         return frozenset()
     owned = (archive.file for archive in job.archives if archive.file is not None and archive.file.owned)
     return frozenset(file.name for file in owned)

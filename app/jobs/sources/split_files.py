@@ -62,7 +62,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
     series: PartSeries | None = None
     for part in parts:
         if series is not None and not starts_new_archive(taken[0].ends, taken[-1].ends, part.ends, part.name):
-            series = series.follow(part.name)
+            series = series.append(part.name)
             taken.append(part)
             continue
         if series is not None:

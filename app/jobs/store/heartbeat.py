@@ -40,7 +40,7 @@ class PostgresHeartbeat:
     def beat_seconds(self) -> float:
         return self._timeout / 4
 
-    async def beat(self) -> tuple[str, ...]:
+    async def heartbeat(self) -> tuple[str, ...]:
         sign = self._store.insert(REPLICAS).values(id=self._holder, seen_at=func.now())
         async with self._store.transaction() as connection:
             await connection.execute(sign.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}))

@@ -54,7 +54,7 @@ class PostgresNotifications:
         self._dsn = plain_dsn(url)
         self._holder = holder
 
-    async def follow(self, told: Told) -> None:
+    async def subscribe(self, told: Told) -> None:
         def heard(payload: str | None) -> None:
             holder, _, job_id = (payload or "").partition(" ")
             if payload is None:

@@ -25,7 +25,7 @@ class ReadPool:
         # not the threads that write uploads: those are all busy at times
         self._threads = ThreadPoolExecutor(AT_ONCE, "read-jobs")
 
-    async def ask(self, question: Callable[[Connection], T]) -> T:
+    async def run(self, question: Callable[[Connection], T]) -> T:
         """Raises what SQLAlchemy raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, question)
 

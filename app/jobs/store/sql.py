@@ -72,7 +72,7 @@ class ReplicaIdentity:
     holder: str = ""
     storage: str = ""
 
-    def place_of(self, job: Job) -> str:
+    def location_of(self, job: Job) -> str:
         """Where the files of the job lie; "" where none is in a spool."""
         owned = [each.file for each in job.archives if each.file is not None and each.file.owned]
         if not owned:
@@ -113,7 +113,7 @@ class SqlJobStore:
         await self._engine.dispose()
 
     async def add(self, job: Job) -> Job:
-        row = {**self._row(job), "home": self._marks.home, "place": self._marks.place_of(job)}
+        row = {**self._row(job), "home": self._marks.home, "place": self._marks.location_of(job)}
         insert = self.insert(JOBS).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
         async with self.transaction() as connection:
             if (await connection.execute(insert)).rowcount:
@@ -207,7 +207,7 @@ class SqlJobStore:
         """Reading alone. The question may be asked in a thread."""
         if self._questions is not None:
             with _told(self._faults):
-                return await self._questions.ask(question)
+                return await self._questions.run(question)
         async with self.transaction() as connection:
             return await connection.run_sync(question)
 
@@ -219,7 +219,7 @@ class SqlJobStore:
                 yield connection
 
     def _row(self, job: Job, stored: Job | None = None) -> dict[str, Any]:
-        place = self._marks.place_of(job)
+        place = self._marks.location_of(job)
         placed = {"place": func.coalesce(func.nullif(JOBS.c.place, ""), place)} if place else {}
         is_same = stored is not None and stored.inspection is job.inspection
         return {

@@ -66,7 +66,7 @@ class PostgresTagLeases:
                 with suppress(Unavailable):  # it ends with the run
                     await self._give_back(job, wanted)
 
-    async def landed(self, job: Job, names: Collection[str]) -> None:
+    async def record_pushed(self, job: Job, names: Collection[str]) -> None:
         if names:
             await self._insist(lambda: self._note(job, sorted(names)))
 

@@ -28,7 +28,7 @@ class RetryReporter(RetryObserver):
     def request_succeeded(self) -> None:
         if self._is_waiting:
             self._is_waiting = False
-            self._ledger.show(self._job_id, lambda job: replace(job, waiting_for=None))
+            self._ledger.update_progress(self._job_id, lambda job: replace(job, waiting_for=None))
 
     def _show(self, error: RegistryError, wait: float, *, is_attempt: bool) -> None:
         self._is_waiting = True
@@ -39,4 +39,4 @@ class RetryReporter(RetryObserver):
             next_at = now + timedelta(seconds=wait) if wait else None  # under way
             return replace(job, waiting_for=before.after(error.problem, now, next_at, is_attempt=is_attempt))
 
-        self._ledger.show(self._job_id, waiting)
+        self._ledger.update_progress(self._job_id, waiting)

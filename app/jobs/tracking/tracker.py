@@ -61,7 +61,7 @@ class JobTracker:
         self._observers: list[Callable[[Job], None]] = []
         self._sent_observers: list[Sent] = []
 
-    def observe(self, ended: Callable[[Job], None]) -> None:
+    def on_job_ended(self, ended: Callable[[Job], None]) -> None:
         """`ended` is called with every job that ends here, once it is stored; it must neither wait nor raise."""
         self._observers.append(ended)
 
@@ -77,7 +77,7 @@ class JobTracker:
             self._publish(job)
         return stored
 
-    def follow(self, job: Job) -> None:
+    def track(self, job: Job) -> None:
         """A job that was under way when the process before this one ended, and goes on."""
         self._publish(job)
 
@@ -115,7 +115,7 @@ class JobTracker:
         stored = await self._store.page(query)
         return tuple(job if (live := self._ahead(job.id)) is None else live.shown().brief() for job in stored)
 
-    async def change(self, job_id: str, make: Change) -> Job:
+    async def transition(self, job_id: str, make: Change) -> Job:
         """The one way to another state: what `make` gives of the present job is stored, then told. One change of a job
         at a time; a caller that is cancelled does not break it in the middle. Raises NotFound, what `make` raises."""
         task = asyncio.create_task(self._change(job_id, make))
@@ -123,7 +123,7 @@ class JobTracker:
         task.add_done_callback(self._changed)
         return await asyncio.shield(task)
 
-    def show(self, job_id: str, make: Change) -> None:
+    def update_progress(self, job_id: str, make: Change) -> None:
         """Progress: stored soon, and told then. Nothing happens to a job that is not under way, or is being changed."""
         live = self._live.get(job_id)
         if live is not None and job_id not in self._changing:
@@ -141,7 +141,7 @@ class JobTracker:
         return job
 
     @contextmanager
-    def news(self, job_id: str) -> Iterator[News]:
+    def subscribe(self, job_id: str) -> Iterator[News]:
         watcher = News()
         self._watchers[job_id].add(watcher)
         try:
@@ -151,7 +151,7 @@ class JobTracker:
             if not self._watchers[job_id]:
                 del self._watchers[job_id]
 
-    async def keep_saving(self) -> None:
+    async def run_saver(self) -> None:
         """Store what is shown, until cancelled."""
         while True:
             await self._shown.wait()
@@ -160,7 +160,7 @@ class JobTracker:
                 await self._save(job_id)
             await asyncio.sleep(self._save_seconds)
 
-    async def keep_informed(self) -> None:
+    async def run_listener(self) -> None:
         """Hear what other replicas do to the jobs that are watched or under way here, until cancelled."""
         if self._announcements is None:
             return
@@ -174,7 +174,7 @@ class JobTracker:
                 arrived.set()
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._announcements.follow(told))
+            group.create_task(self._announcements.subscribe(told))
             while True:
                 try:
                     async with asyncio.timeout(LOOK_SECONDS):
@@ -189,14 +189,14 @@ class JobTracker:
         """Whether it is received or run here."""
         return job_id in self._live
 
-    async def holds(self, job: Job) -> bool:
+    async def still_owns(self, job: Job) -> bool:
         """Whether the stored job still is in the state and attempt of `job`: asked before what cannot be undone."""
         if self._announcements is None:
             return True
         stored = await self._store.get(job.id, 0)
         return stored is not None and _is_same(stored, job)
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Until every change under way is stored."""
         while self._changes:
             await asyncio.wait(self._changes)

@@ -60,7 +60,7 @@ class EarlyPushes:
         self._sent: dict[str, SentEarly] = {}  # for each job, in all
         self._runs: dict[str, Callable[[SentEarly], None]] = {}
 
-    def begin(
+    def start(
         self, job: Job, options: PushOptions, registry: ConfiguredRegistry, archive: PartialArchive
     ) -> EarlyPush | None:
         """`options` as far as they are known. None where it can be told already that nothing may go early."""
@@ -86,12 +86,12 @@ class EarlyPushes:
         early.task.add_done_callback(partial(self._ended, job.id))
         return push
 
-    async def decide(self, job: Job, plan: PushPlan) -> None:
+    async def commit_wanted(self, job: Job, plan: PushPlan) -> None:
         """The job is known as a whole: what it wants becomes blobs, the rest is taken back."""
         unwanted = []
         for early in self._under_way.get(job.id, ()):
             wanted = await hash_in_thread(early.wanted_by, job, plan)
-            early.push.undecided.decide(wanted)
+            early.push.undecided.commit_wanted(wanted)
             if not wanted:
                 unwanted.append(early.task)
         await _cancel(unwanted)
@@ -109,7 +109,7 @@ class EarlyPushes:
         """Give what is sent from now on to the run of the job, which counts it; until `settle`."""
         self._runs[job_id] = emit
 
-    async def settle(self, job_id: str) -> None:
+    async def wait_until_done(self, job_id: str) -> None:
         """Until what is under way for a job has ended; where this is cancelled, so is that."""
         tasks = self._take(job_id)
         try:
@@ -119,7 +119,7 @@ class EarlyPushes:
             await _cancel(tasks)
             self._forget(job_id)
 
-    async def drop(self, job_id: str) -> None:
+    async def cancel(self, job_id: str) -> None:
         """Nothing is sent any more when this returns, and nothing waits at the registry."""
         await _cancel(self._take(job_id))
         self._forget(job_id)
@@ -134,7 +134,7 @@ class EarlyPushes:
         if job_id in self._runs:
             self._runs[job_id](event)
         elif self._ledger is not None:
-            self._ledger.show(job_id, lambda job: replace(job, progress=self.counted(job)))
+            self._ledger.update_progress(job_id, lambda job: replace(job, progress=self.counted(job)))
 
     def _observed(self, job: Job, registry: ConfiguredRegistry) -> AbstractContextManager[None]:
         if self._ledger is None:
@@ -154,7 +154,7 @@ class EarlyPushes:
 
     async def close(self) -> None:
         for job_id in tuple(self._under_way):
-            await self.drop(job_id)
+            await self.cancel(job_id)
 
 
 async def _no_tag_is_set() -> None: ...

@@ -33,7 +33,7 @@ class ReplayedUpload:
     ) -> None:
         """There is nothing to give up."""
 
-    def foresee(self, request: JobRequest) -> None:
+    def set_expected_request(self, request: JobRequest) -> None:
         """Nothing is pushed for a replay."""
 
     async def receive(

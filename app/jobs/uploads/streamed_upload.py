@@ -47,7 +47,7 @@ class ArchiveUpload(Protocol):
     @property
     def replay(self) -> bool: ...
 
-    def foresee(self, request: JobRequest) -> None:
+    def set_expected_request(self, request: JobRequest) -> None:
         """What is known of the request before its archive: enough, maybe, to begin with what is in it. What `submit` is
         given counts: where it is another, what was begun is taken back."""
         ...
@@ -91,7 +91,7 @@ class StreamedUpload:
         self._submitted = False
         self._foreseen: JobRequest | None = None
 
-    def foresee(self, request: JobRequest) -> None:
+    def set_expected_request(self, request: JobRequest) -> None:
         self._foreseen = request
 
     async def __aenter__(self) -> Self:
@@ -112,7 +112,7 @@ class StreamedUpload:
     ) -> None:
         archive = self._coming = JobArchive(self._unique(name), self._source, path=path)
         if expected_bytes is not None:
-            await asyncio.to_thread(self._workshop.spool.room_for, expected_bytes)
+            await asyncio.to_thread(self._workshop.spool.check_space, expected_bytes)
         await self._check()  # last: whoever cancels it from here on finds what there is to stop
         spooled_as = f"{self.job.id}-{len(self._archives)}"
         try:
@@ -130,7 +130,7 @@ class StreamedUpload:
         )
         self._coming = None
         self._indexes.append(intake.index)
-        self._workshop.ledger.show(self.job.id, lambda job: job.but(archives=tuple(self._archives)))
+        self._workshop.ledger.update_progress(self.job.id, lambda job: job.evolve(archives=tuple(self._archives)))
 
     async def _save(
         self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
@@ -173,7 +173,7 @@ class StreamedUpload:
         if self._coming is not None and self._is_whole and intake.received == self._coming.size:
             self._coming = replace(self._coming, digest=intake.digest)
 
-    def place(self, archive: JobArchive, index: TarIndex) -> None:
+    def add_spooled(self, archive: JobArchive, index: TarIndex) -> None:
         """Instead of `receive`: an archive that is in the spool already."""
         self._archives.append(archive)
         self._indexes.append(index)
@@ -192,8 +192,8 @@ class StreamedUpload:
                 f"job {self.job.id} was given up while its archive was being received; send it again"
             ) from error
         self._submitted = True
-        await self._workshop.early.decide(job, plan)
-        await self._workshop.queue.put(job.id, job.turn)
+        await self._workshop.early.commit_wanted(job, plan)
+        await self._workshop.queue.put(job.id, job.schedule)
         return job
 
     async def _fails(self, error: TarmacError, fingerprint: str) -> bool:
@@ -221,8 +221,8 @@ class StreamedUpload:
         if asked is None or self._workshop.signatures or not isinstance(spool, PartialReads):
             return None
         registry = pick_registry(self._workshop.registries, asked.registry)
-        arriving = PartialArchive(len(self._archives), partial(spool.peek, spooled_as))
-        return self._workshop.early.begin(self.job, asked.options, registry, arriving)
+        arriving = PartialArchive(len(self._archives), partial(spool.open_partial, spooled_as))
+        return self._workshop.early.start(self.job, asked.options, registry, arriving)
 
     async def _check(self) -> None:
         _check_receiving(await self._workshop.ledger.get(self.job.id))
@@ -247,9 +247,11 @@ class StreamedUpload:
 
     def _tell(self, archive: JobArchive, count: int, expected: int | None) -> None:
         def changed(job: Job) -> Job:
-            return job.but(archives=(*self._archives, archive), progress=with_received(job.progress, count, expected))
+            return job.evolve(
+                archives=(*self._archives, archive), progress=with_received(job.progress, count, expected)
+            )
 
-        self._workshop.ledger.show(self.job.id, changed)
+        self._workshop.ledger.update_progress(self.job.id, changed)
 
     async def _queue(self, request: JobRequest, fingerprint: str) -> tuple[Job, PushPlan]:
         registry = pick_registry(self._workshop.registries, request.registry)
@@ -259,10 +261,10 @@ class StreamedUpload:
             self._compare(request.expected())
         except TarmacError:
             with suppress(TarmacError):  # what it is belongs to the record of what failed
-                async with opener.opened(asked, registry.destination, self._understood, self._indexes):
+                async with opener.prepare(asked, registry.destination, self._understood, self._indexes):
                     pass
             raise
-        async with opener.opened(asked, registry.destination, self._understood, self._indexes) as opened:
+        async with opener.prepare(asked, registry.destination, self._understood, self._indexes) as opened:
             known = {
                 "archives": opened.job_archives,
                 "images": opened.images,
@@ -277,9 +279,9 @@ class StreamedUpload:
 
         def queued(job: Job) -> Job:
             _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, not by its upload
-            return job.to(JobState.QUEUED, **known)
+            return job.transition_to(JobState.QUEUED, **known)
 
-        return await self._workshop.ledger.change(self.job.id, queued), opened.plan
+        return await self._workshop.ledger.transition(self.job.id, queued), opened.plan
 
     def _understood(self, found: Findings) -> None:
         self._archives, self._images = list(found.archives), found.images
@@ -294,14 +296,14 @@ class StreamedUpload:
     async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
         """FAILED, unless the job has ended meanwhile; nothing of it is left in the spool."""
         self._submitted = True
-        await self._workshop.early.drop(self.job.id)
+        await self._workshop.early.cancel(self.job.id)
         archives = (*self._archives, *([] if self._coming is None else [self._coming]))
         bare = tuple(replace(archive, file=None) for archive in archives)
 
         def failed(job: Job) -> Job:
             if job.ended:
                 return job
-            return job.to(
+            return job.transition_to(
                 JobState.FAILED,
                 archives=bare,
                 images=self._images,
@@ -312,7 +314,7 @@ class StreamedUpload:
             )
 
         try:
-            return await self._workshop.ledger.change(self.job.id, failed)
+            return await self._workshop.ledger.transition(self.job.id, failed)
         finally:
             for archive in self._archives:
                 if archive.file is not None:

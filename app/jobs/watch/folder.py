@@ -88,7 +88,7 @@ class Folder:
         self._filing = Filing(root)
         self.root = AllowedRoots((root,))
 
-    def look(self) -> FolderScan:
+    def scan(self) -> FolderScan:
         """Archives, sorted by name. What is hidden, unfinished, put away, a link or a side file is none. Raises OSError
         where the folder itself cannot be read."""
         os.close(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))

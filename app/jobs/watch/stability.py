@@ -30,7 +30,7 @@ class StabilityFilter:
         self._growing: frozenset[int] = frozenset()
         self._cut_off: dict[str, _CutOff] = {}  # by name
 
-    def settled(self, listing: FolderScan, now: float) -> tuple[DroppedArchive, ...]:
+    def stable_archives(self, listing: FolderScan, now: float) -> tuple[DroppedArchive, ...]:
         """Those that are complete at `now` (seconds of a clock that never goes back)."""
         self._since = {drop.state: self._since.get(drop.state, now) for drop in listing.drops}
         names = {drop.name for drop in listing.drops}

@@ -61,24 +61,24 @@ class FolderWatch:
         """Until cancelled; what is under way then goes on after the next start."""
         async with asyncio.TaskGroup() as group:
             while True:
-                for drop in await self.settled(time.monotonic()):
+                for drop in await self.ready_archives(time.monotonic()):
                     if len(self._under_way) < MAX_UNDER_WAY:
                         self._under_way.add(drop.state)
-                        group.create_task(self.carry(drop))
+                        group.create_task(self.process(drop))
                 await asyncio.sleep(look_seconds)
 
-    async def settled(self, now: float) -> tuple[DroppedArchive, ...]:
+    async def ready_archives(self, now: float) -> tuple[DroppedArchive, ...]:
         """What is complete, not under way and not being written."""
         self._now = now
         try:
-            listing = await asyncio.to_thread(self._folder.look)
+            listing = await asyncio.to_thread(self._folder.scan)
         except OSError as error:
             self._complain(f"the watched folder cannot be read: {error.strerror}")
             return ()
         self._complaint = None
         self._left &= {drop.state for drop in listing.drops}
         known = self._left | self._under_way
-        complete = [drop for drop in self._settling.settled(listing, now) if drop.state not in known]
+        complete = [drop for drop in self._settling.stable_archives(listing, now) if drop.state not in known]
         return await asyncio.to_thread(self._at_rest, complete)
 
     def _at_rest(self, drops: Sequence[DroppedArchive]) -> tuple[DroppedArchive, ...]:
@@ -90,7 +90,7 @@ class FolderWatch:
         self._written = written
         return tuple(drop for drop in drops if drop.state not in written)
 
-    async def carry(self, drop: DroppedArchive) -> None:
+    async def process(self, drop: DroppedArchive) -> None:
         """From a drop to its report. What has gone or changed meanwhile, or was found cut off, is left for another
         look; all is while the database is gone."""
         try:
@@ -131,7 +131,7 @@ class FolderWatch:
         job = await self._service.submit_paths(request, f"watch:{key}", watched=self._folder.root)
         if _was_lost(job):
             job = await self._service.retry(job.id)
-        async with aclosing(self._service.watch(job.id)) as states:
+        async with aclosing(self._service.subscribe(job.id)) as states:
             async for newest in states:
                 job = newest
         return job

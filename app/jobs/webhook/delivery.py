@@ -77,7 +77,7 @@ class Webhook:
         self._ended: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()  # names and bodies
         self._bytes = 0  # of these
 
-    def tell(self, job: Job) -> None:
+    def enqueue(self, job: Job) -> None:
         """An observer of the ledger: to be told soon."""
         document = {"type": f"job.{job.state.value}", "data": job.document(self._describe)}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -90,7 +90,7 @@ class Webhook:
     async def run(self) -> None:
         """Until cancelled. What is in the outbox then is told after the next start."""
         while True:
-            await self.write_down()
+            await self.write_outbox()
             wait = await self.deliver(time.time())
             try:
                 async with asyncio.timeout(wait):
@@ -98,7 +98,7 @@ class Webhook:
             except TimeoutError:
                 continue
 
-    async def write_down(self) -> None:
+    async def write_outbox(self) -> None:
         """What has ended goes to the outbox."""
         while not self._ended.empty():
             name, body = self._ended.get_nowait()
@@ -170,7 +170,7 @@ async def run_webhook(webhook: Webhook | None) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.wait([task])
-        await webhook.write_down()
+        await webhook.write_outbox()
         await webhook.close()
 
 

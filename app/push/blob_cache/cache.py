@@ -33,22 +33,22 @@ class KnownBlob:
 class BlobInfoCache(Protocol):
     """By registry (host[:port]), DiffID and compression. Never fails: what cannot be read or kept is forgotten."""
 
-    async def recall(
+    async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
     ) -> Mapping[Digest, KnownBlob]: ...
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None: ...
+    async def record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None: ...
 
 
 class NoBlobInfoCache:
     """Every layer is new."""
 
-    async def recall(
+    async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
     ) -> Mapping[Digest, KnownBlob]:
         return {}
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
+    async def record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         return None
 
 
@@ -71,7 +71,7 @@ class PlanBlobCache:
         """For what is known of them."""
         wanted = [key for step in steps if (key := self._key(step)) is not None]
         for compression, digests in _by_compression(wanted).items():
-            found = await self._memory.recall(self._registry, compression, digests)
+            found = await self._memory.lookup(self._registry, compression, digests)
             self._known |= {(compression, digest): each for digest, each in found.items()}
 
     def of(self, step: BlobStep) -> KnownBlob | None:
@@ -86,7 +86,7 @@ class PlanBlobCache:
             return None
         key = (Compression.NONE, digest)
         if key not in self._known:
-            found = await self._memory.recall(self._registry, Compression.NONE, (digest,))
+            found = await self._memory.lookup(self._registry, Compression.NONE, (digest,))
             self._known |= {(Compression.NONE, found_digest): known for found_digest, known in found.items()}
         return self._known.get(key)
 
@@ -104,7 +104,7 @@ class PlanBlobCache:
         news, self._news, self._bytes = self._news, {}, 0
         for compression, digests in _by_compression(news).items():
             found = {digest: news[compression, digest] for digest in digests}
-            await self._memory.remember(self._registry, compression, found)
+            await self._memory.record(self._registry, compression, found)
 
     def _key(self, step: BlobStep) -> Key | None:
         """None if the blob of the layer is not known before its bytes have been read."""

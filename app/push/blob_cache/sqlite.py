@@ -39,12 +39,12 @@ class SqliteBlobInfoCache:
         self._file = file
         self._lock = threading.Lock()  # so that only other processes are waited for
 
-    async def recall(
+    async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
     ) -> Mapping[Digest, KnownBlob]:
         return await asyncio.to_thread(self._recall, registry, compression, tuple(diff_ids))
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
+    async def record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         await asyncio.to_thread(self._remember, registry, compression, found)
 
     def _recall(

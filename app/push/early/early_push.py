@@ -70,7 +70,7 @@ class EarlyTarget:
 class IndexingProgress(Protocol):
     """What is coming in, as `archive.intake.Intake`."""
 
-    def files_from(self, number: int) -> list[Member]: ...
+    def files_since(self, number: int) -> list[Member]: ...
 
 
 class EarlyPush:
@@ -102,9 +102,9 @@ class EarlyPush:
         self._grown = asyncio.Event()
         self._is_slow = False
 
-    def hear(self, indexing: IndexingProgress) -> None:
+    def on_data(self, indexing: IndexingProgress) -> None:
         """More has come of the archive; `indexing` knows which files it begins or brings."""
-        met = indexing.files_from(self._heard)
+        met = indexing.files_since(self._heard)
         self._heard += len(met)
         for member in met:
             # an index before the blobs: no docker wrote this, so a plain layer is to stay as it is
@@ -236,7 +236,9 @@ class EarlyPush:
         with self.undecided.word(blob_keys(step, place.layer_compression)) as word:
             supply = BlobSources(plan, (self._open(),), lanes, recollection, word, ready, self._lanes.decoders)
             await recollection.ask(plan.blobs)
-            await BlobPusher(supply, place.registry, self._hear_sent).carry(BlobTransfer(step), place.repository)
+            await BlobPusher(supply, place.registry, self._hear_sent).ensure_present(
+                BlobTransfer(step), place.repository
+            )
         await recollection.flush()
 
     def _hear_sent(self, event: Event) -> None:
@@ -273,7 +275,7 @@ async def notify_early_push(
     """The chunks as they are; `early` hears what has come with those before."""
     async for chunk in chunks:
         if early is not None:
-            early.hear(indexing)
+            early.on_data(indexing)
         yield chunk
 
 

@@ -46,7 +46,7 @@ class _PendingBlob:
         if self.marks.isdisjoint(wanted):
             self.task.cancel()
         else:
-            self.word.give()
+            self.word.set()
 
 
 class PendingBlobs:
@@ -56,7 +56,7 @@ class PendingBlobs:
         self._begun: set[_PendingBlob] = set()
         self._wanted: frozenset[Mark] | None = None
 
-    def decide(self, wanted: frozenset[Mark]) -> None:
+    def commit_wanted(self, wanted: frozenset[Mark]) -> None:
         """Those that are `wanted` are given the word, also those begun later; the tasks of the others are cancelled."""
         self._wanted = wanted
         for each in self._begun:

@@ -236,10 +236,10 @@ class BlobUpload(BlobContent):
         return self._content.size
 
     @property
-    def may_be_there(self) -> bool:
+    def might_exist(self) -> bool:
         return self._may_be_there
 
-    def found(self) -> None:
+    def mark_existing(self) -> None:
         self.was_there = True
 
     @property
@@ -250,18 +250,18 @@ class BlobUpload(BlobContent):
         self._unreported += size
 
     @property
-    def is_wanted(self) -> bool:
-        return self._waits.word is None or self._waits.word.given
+    def is_commit_allowed(self) -> bool:
+        return self._waits.word is None or self._waits.word.is_set
 
-    async def until_wanted(self) -> None:
+    async def wait_commit_allowed(self) -> None:
         word = self._waits.word
-        if word is not None and not word.given:
-            self._waits.berth.leave()
+        if word is not None and not word.is_set:
+            self._waits.berth.release()
             await word.wait()
 
     async def rest(self) -> None:
         await self._close_readers()
-        self._waits.berth.leave()
+        self._waits.berth.release()
 
     def chunks(self) -> AsyncIterator[bytes]:
         earlier = tuple(self._readers)
@@ -275,12 +275,12 @@ class BlobUpload(BlobContent):
     ) -> AsyncGenerator[bytes, None]:
         for each in earlier:
             await each.aclose()  # a further attempt: what the last one had in memory goes
-        await self._waits.berth.take()
+        await self._waits.berth.acquire()
         async for piece in reader:
             yield piece.data
             self._position = piece.position
             self._tell(max(self._unreported, 0))
-        self._waits.berth.leave()  # to wait for the response needs no place: a silent registry holds up no other
+        self._waits.berth.release()  # to wait for the response needs no place: a silent registry holds up no other
 
     def _tell(self, sent: int) -> None:
         """Bytes that turned out not to be read are made up for by those that are sent in their place."""

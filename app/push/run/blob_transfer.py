@@ -47,13 +47,13 @@ class BlobTransfer:
     checked: bool = False
     lost: Digest | None = None
 
-    def lose(self, repository: str) -> None:
+    def mark_lost(self, repository: str) -> None:
         blob = self.placed.pop(repository, None)
         self.lost = self.lost if blob is None else blob[0]
         self.resent[repository] = None
 
     @property
-    def anywhere(self) -> tuple[str, Blob] | None:
+    def mount_source(self) -> tuple[str, Blob] | None:
         """A repository that has it."""
         return next(iter(self.placed.items()), None)
 
@@ -124,7 +124,7 @@ class BlobPusher:
         self._registry = registry
         self._emit = emit
 
-    async def carry(self, landing: BlobTransfer, repository: str) -> None:
+    async def ensure_present(self, landing: BlobTransfer, repository: str) -> None:
         """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
         with SpareSession() as spare:
             outcome, blob = await self._without_sending(landing, repository, spare)
@@ -139,7 +139,7 @@ class BlobPusher:
         landing.placed[repository] = blob
         await self._supply.recollection.learn(landing.step, blob, repository)
         if landing.lost is None:  # else it has been told already
-            self.tell(landing, repository, outcome)
+            self.report(landing, repository, outcome)
 
     async def _without_sending(
         self, landing: BlobTransfer, repository: str, spare: SpareSession
@@ -147,7 +147,7 @@ class BlobPusher:
         """No outcome: it has to be sent; the blob that was asked for in vain, if one was."""
         if landing.lost is not None:
             return None, None
-        there = landing.anywhere
+        there = landing.mount_source
         if there is not None:
             return await self._reuse(repository, *there, spare), there[1]
         known = self._supply.recollection.of(landing.step)
@@ -163,7 +163,7 @@ class BlobPusher:
         if step.layer is None and step.extent.size <= MAX_CHECKED_BYTES:
             await read_whole((await self._supply.open(step)).pieces(), ready=self._supply.ready)
 
-    def tell(self, landing: BlobTransfer, repository: str, outcome: Outcome) -> None:
+    def report(self, landing: BlobTransfer, repository: str, outcome: Outcome) -> None:
         """Say that the blob is there; its source counts once."""
         size = 0 if landing.counted else landing.step.extent.size
         landing.counted = True
@@ -185,7 +185,7 @@ class BlobPusher:
         if known is None or known.repository == repository:
             return None
         if self._supply.word is not None:
-            berth.leave()
+            berth.release()
         return await self._reuse(repository, known.repository, _blob_of(content), spare)
 
     async def _send(

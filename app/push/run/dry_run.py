@@ -34,8 +34,8 @@ async def dry_run(
     asked = _BlobSurvey(plan, images, registry, emit)
     try:
         async with task_pool(lanes.workers) as crew:
-            for number in filter(images.open, range(len(plan.images))):
-                crew.add(TaskPriority.IMAGE, partial(images.look, number, registry))
+            for number in filter(images.is_active, range(len(plan.images))):
+                crew.add(TaskPriority.IMAGE, partial(images.check_destination, number, registry))
             await crew.idle()
             for step in asked.needed():
                 crew.add(TaskPriority.TRANSFER, partial(asked.ask, step))

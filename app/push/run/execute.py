@@ -58,10 +58,10 @@ async def execute(
     run = _PushRun(plan, images, BlobPusher(supply, registry, emit), publisher, landings)
     try:
         async with task_pool(lanes.workers) as crew:
-            for number in filter(images.open, range(len(plan.images))):
-                crew.add(TaskPriority.IMAGE, partial(images.look, number, registry))
+            for number in filter(images.is_active, range(len(plan.images))):
+                crew.add(TaskPriority.IMAGE, partial(images.check_destination, number, registry))
             await crew.idle()
-            if any(map(images.open, images.presence)):
+            if any(map(images.is_active, images.presence)):
                 await supply.recollection.ask(plan.blobs)
             run.begin(crew)
             await crew.idle()
@@ -98,13 +98,13 @@ class _PushRun:
         for number, presence in self._images.presence.items():
             mark_present_blobs(self._landings, keys[number], self._plan.images[number], presence)
         for number, presence in sorted(self._images.presence.items()):
-            if self._images.open(number):
+            if self._images.is_active(number):
                 landings = [self._landings[key] for key in keys[number]]
                 self._await(number, [(landing, place) for landing in landings for place in presence.to_fill])
         for landing in self._landings.values():
             for repository in landing.step.repositories:
                 if repository in landing.placed:
-                    self._carrier.tell(landing, repository, Outcome.EXISTS)
+                    self._carrier.report(landing, repository, Outcome.EXISTS)
             self._dispatch(landing)
 
     def _next_step(self) -> int:
@@ -135,7 +135,7 @@ class _PushRun:
                 self._crew.add(rank, partial(self._bring, landing, repository))
 
     def _wanted(self, landing: BlobTransfer, repository: str) -> list[int]:
-        return [number for number in landing.waiting.get(repository, ()) if self._images.open(number)]
+        return [number for number in landing.waiting.get(repository, ()) if self._images.is_active(number)]
 
     async def _bring(self, landing: BlobTransfer, repository: str) -> None:
         waiting = self._wanted(landing, repository)
@@ -143,7 +143,7 @@ class _PushRun:
             for number in waiting:
                 self._images.start(number)
             try:
-                await self._carrier.carry(landing, repository)
+                await self._carrier.ensure_present(landing, repository)
             except TarmacError as error:
                 self._fail(landing, repository, error)
             else:
@@ -157,7 +157,7 @@ class _PushRun:
     def _arrived(self, landing: BlobTransfer, repository: str) -> None:
         for number in landing.waiting[repository]:
             self._left[number] -= 1
-            if not self._left[number] and self._images.open(number):
+            if not self._left[number] and self._images.is_active(number):
                 self._publish(number)
 
     def _fail(self, landing: BlobTransfer, repository: str, error: TarmacError) -> None:
@@ -177,7 +177,7 @@ class _PushRun:
         self._images.start(number)
         self._published_at[number] = self._next_step()
         try:
-            root = await self._publisher.publish(target, presence)
+            root = await self._publisher.push_image(target, presence)
         except TarmacError as error:
             lost = missing_digests(error)
             gone = [] if lost is None else self._gone(number, lost)
@@ -212,9 +212,9 @@ class _PushRun:
             self._stored_again.add(number)
         for landing, place in gone:
             if place not in landing.under_way and landing.resent.get(place) is None:
-                landing.lose(place)
+                landing.mark_lost(place)
         presence = self._images.presence[number]
-        self._publisher.forget((*repositories(presence.missing), *presence.to_fill))
+        self._publisher.forget_repositories((*repositories(presence.missing), *presence.to_fill))
         self._await(number, [(landing, place) for landing, place in gone])
         for landing, _ in gone:
             self._dispatch(landing)

@@ -29,7 +29,7 @@ class ImageStates:
         for number, problem in plan.refused.items():
             self._change(number, ImageChanged(number, ImageState.FAILED, problem=problem))
 
-    def open(self, number: int) -> bool:
+    def is_active(self, number: int) -> bool:
         return self._states[number] in _OPEN
 
     def start(self, number: int) -> None:
@@ -37,12 +37,12 @@ class ImageStates:
             self._change(number, ImageChanged(number, ImageState.PUSHING))
 
     def end(self, number: int, state: ImageState, root: Descriptor | None = None) -> None:
-        if self.open(number):
+        if self.is_active(number):
             digest, media_type = (None, None) if root is None else (root.digest, root.media_type)
             self._change(number, ImageChanged(number, state, digest, media_type))
 
     def fail(self, number: int, error: TarmacError) -> None:
-        if self.open(number):
+        if self.is_active(number):
             self._change(number, ImageChanged(number, ImageState.FAILED, problem=error.problem))
 
     def cancel(self) -> None:
@@ -53,7 +53,7 @@ class ImageStates:
         self._states[number] = event.state
         self._emit(event)
 
-    async def look(self, number: int, registry: Registry) -> None:
+    async def check_destination(self, number: int, registry: Registry) -> None:
         """Ask what is there. The image ends here where there is nothing left to do, or where asking fails, or if its
         content is damaged. When a registry could not be reached for one image, it is not waited for again for every
         other."""

@@ -45,7 +45,7 @@ class ManifestPusher:
         self._stored: set[tuple[str, Digest]] = set()  # what images share goes to a repository once
         self._as_oci = False  # the registry has refused Docker's media types
 
-    async def publish(self, target: ImageTarget, presence: DestinationState) -> Descriptor | None:
+    async def push_image(self, target: ImageTarget, presence: DestinationState) -> Descriptor | None:
         """Store and tag; the descriptor of what the names have now. Nothing is tagged before everything that the image
         refers to is stored at every repository. Raises what the registry raises."""
         tried_oci = self._as_oci
@@ -77,7 +77,7 @@ class ManifestPusher:
             return root.descriptor
         return next((self._root(target, presence, each).descriptor for each in presence.held), None)
 
-    def forget(self, repositories: Iterable[str]) -> None:
+    def forget_repositories(self, repositories: Iterable[str]) -> None:
         """Manifests there are to be stored again."""
         lost = frozenset(repositories)
         self._stored = {each for each in self._stored if each[0] not in lost}
@@ -122,7 +122,7 @@ class ManifestPusher:
         """What the destination has now."""
         if destination.tag is not None and self._plan.on_existing_tag in MERGES:
             unlisted: list[Manifest] = []
-            async with self._turns.at(destination.repository, destination.tag):
+            async with self._turns.lock(destination.repository, destination.tag):
                 merged = await self._merge(target, (destination, destination.tag), root, unlisted)
             # not before the turn is over: a tag may be called as the list of its own subject
             await self._list(destination.repository, unlisted)

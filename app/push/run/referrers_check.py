@@ -32,6 +32,6 @@ async def check_referrers(archive: Archive, entry: ImageEntry, repository: str, 
             return ReferrersState.MISSING
     lists = ReferrersTags(registry, TagLocks())
     for referrer in entry.referrers:
-        if not await lists.holds(repository, archive.manifests[referrer.digest]):
+        if not await lists.contains(repository, archive.manifests[referrer.digest]):
             return ReferrersState.UNLISTED
     return ReferrersState.THERE

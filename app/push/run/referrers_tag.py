@@ -28,7 +28,7 @@ class ReferrersTags:
         self._registry = registry
         self._turns = turns
 
-    async def holds(self, repository: str, manifest: Manifest) -> bool:
+    async def contains(self, repository: str, manifest: Manifest) -> bool:
         """Whether `manifest` is in the list of its subject's referrers, if it has one."""
         if manifest.subject is None:
             return True
@@ -52,7 +52,7 @@ class ReferrersTags:
     ) -> str | None:
         """The same for entries that are made; `whole` is the list that they are from, pushed as it is where there is
         none. What stands there and is no list is told of and left as it is."""
-        async with self._turns.at(repository, tag):
+        async with self._turns.lock(repository, tag):
             there = await self._registry.read_manifest(repository, tag)
             if there is None and whole is not None:
                 await self._registry.push_manifest(repository, tag, (whole.descriptor, whole.raw))

@@ -18,11 +18,11 @@ class CommitSignal:
     def __init__(self) -> None:
         self._given = asyncio.Event()
 
-    def give(self) -> None:
+    def set(self) -> None:
         self._given.set()
 
     @property
-    def given(self) -> bool:
+    def is_set(self) -> bool:
         return self._given.is_set()
 
     async def wait(self) -> None:
@@ -64,29 +64,29 @@ class SlotLease:
         self._lanes = lanes
         self._held: list[SemaphoreLike] = []
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Nothing where it is held already."""
         try:
             for lane in self._lanes[len(self._held) :]:
                 await lane.acquire()
                 self._held.append(lane)
         except BaseException:
-            self.leave()
+            self.release()
             raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Any number of times."""
         while self._held:
             self._held.pop().release()
 
     async def __aenter__(self) -> Self:
-        await self.take()
+        await self.acquire()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
+        self.release()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ class TagLocks:
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
-    def at(self, repository: str, tag: str) -> asyncio.Lock:
+    def lock(self, repository: str, tag: str) -> asyncio.Lock:
         """To be held while what stands under `tag` is read and written; gone when nobody holds it or waits."""
         lock = self._locks.get((repository, tag))
         if lock is None:

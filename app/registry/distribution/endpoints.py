@@ -86,7 +86,7 @@ class DistributionEndpoints:
             self._clean_up(self._unopen(repository, opening))
             raise
 
-    async def abandon(self, repository: str, location: str) -> None:
+    async def cancel_upload(self, repository: str, location: str) -> None:
         """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""
         await asyncio.shield(self._clean_up(self._delete(repository, location)))
 
@@ -99,7 +99,7 @@ class DistributionEndpoints:
         self._session.secrets.scrub_error(error)
         report_failure(error, wait)
 
-    async def finish(self) -> None:
+    async def wait_for_cleanup(self) -> None:
         """Until every session is cancelled, or its time is up."""
         await asyncio.gather(*self._cleanups)
 

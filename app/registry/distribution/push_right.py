@@ -65,7 +65,7 @@ async def _open_and_end(endpoint: DistributionEndpoints, repository: str) -> Pus
     opening = Request("POST", await endpoint.url(repository, "blobs/uploads/"))
     reply = await endpoint.send_opening(opening, repository)
     if reply.status == HTTPStatus.ACCEPTED:
-        await endpoint.abandon(repository, await endpoint.location(reply))
+        await endpoint.cancel_upload(repository, await endpoint.location(reply))
     return _judge(reply, repository)
 
 

@@ -64,13 +64,13 @@ class RequestThrottle:
         self._changed = asyncio.Event()
 
     @property
-    def slice(self) -> int | None:
+    def byte_quantum(self) -> int | None:
         """Bytes that may be spent at once; None: any number."""
         rate = self._limits.bytes_per_second
         return None if rate is None else max(SMALLEST_SLICE, int(rate / SLICES))
 
     @asynccontextmanager
-    async def turn(self, *, urgent: bool = False) -> AsyncIterator[int]:
+    async def slot(self, *, urgent: bool = False) -> AsyncIterator[int]:
         """While a request is under way; the ticket is for `heard`. `urgent`: cleaning up, which does not wait."""
         if not urgent:
             await self._admitted()
@@ -95,7 +95,7 @@ class RequestThrottle:
                 self._changed.clear()
                 await self._changed.wait()
 
-    def heard(self, ticket: int, *, slow_down: bool, retry_after: float | None = None) -> None:
+    def record_response(self, ticket: int, *, slow_down: bool, retry_after: float | None = None) -> None:
         """What came of a request. Of those that were under way together only the first narrows the gate."""
         if slow_down:
             if ticket == self._cuts:

@@ -69,7 +69,7 @@ class HttpRegistry:
     async def finish(self) -> None:
         """Wait for what goes on after a call has returned: sessions are cancelled, each within a short time limit, and
         notes of unproven blobs are written."""
-        await self._endpoint.finish()
+        await self._endpoint.wait_for_cleanup()
         await self._stored.unproven.finish()
 
     async def close(self) -> None:
@@ -113,7 +113,7 @@ class HttpRegistry:
         try:
             return await find_push_right(endpoint, repository)
         finally:
-            await endpoint.finish()
+            await endpoint.wait_for_cleanup()
 
     @tells_rights
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:

@@ -46,7 +46,7 @@ class AuthSession:
         self._settings, self._client = settings, client
         self._gate = gate or RequestThrottle(settings.limits)
         self.secrets = SecretScrubber()
-        for user, password in settings.proxies.logins:
+        for user, password in settings.proxies.credentials:
             self.secrets.add(Credentials(user, password))
         self._pinging = asyncio.Lock()
         self._origin: Origin | None = None
@@ -82,7 +82,7 @@ class AuthSession:
     ) -> tuple[Response, str | None]:
         """The answer, and the authorization that was used: the one that is good when the gate has opened."""
         assert call.origin is not None
-        async with self._gate.turn(urgent=call.method == "DELETE") as ticket:
+        async with self._gate.slot(urgent=call.method == "DELETE") as ticket:
             value = await self.authorizations.value(repository, scopes, trial)
             reply = await self._client.send(replace(call, authorization=value), call.origin)
             self._heed(reply, ticket)
@@ -92,7 +92,9 @@ class AuthSession:
 
     def _heed(self, reply: Response, ticket: int) -> None:
         brake = throttle_from(reply, datetime.now(UTC))
-        self._gate.heard(ticket, slow_down=brake is not None, retry_after=brake.retry_after if brake else None)
+        self._gate.record_response(
+            ticket, slow_down=brake is not None, retry_after=brake.retry_after if brake else None
+        )
         if warnings := reply.headers.get("warning"):
             record_warning_header(self._settings.url.name, tuple(map(self.secrets.scrub, warnings)))
 
@@ -131,7 +133,7 @@ class AuthSession:
         raise to_registry_error(reply, datetime.now(UTC))
 
     async def _ask_version(self, origin: Origin) -> Response:
-        async with self._gate.turn() as ticket:
+        async with self._gate.slot() as ticket:
             reply = await self._client.send(Request("GET", f"{origin}/v2/"), origin)
             self._heed(reply, ticket)
         return reply

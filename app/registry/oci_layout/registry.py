@@ -80,24 +80,24 @@ class LayoutRegistry:
         parse_repository(repository)
         if not await self.blob_exists(source, digest, size):
             return False
-        self._holdings.arrived(repository, digest)
+        self._holdings.add_unreferenced(repository, digest)
         return True
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         parse_repository(repository)
         digest = content.digest
-        size = await self.blob_size(repository, digest) if digest is not None and content.may_be_there else None
+        size = await self.blob_size(repository, digest) if digest is not None and content.might_exist else None
         if digest is not None and size is not None and size == content.size:
-            content.found()
+            content.mark_existing()
             return digest, size
         writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
         try:
             await _written(content, writer)
-            await content.until_wanted()
+            await content.wait_commit_allowed()
             blob = await asyncio.to_thread(writer.finish, content.digest)
         finally:
             await asyncio.to_thread(writer.discard)
-        self._holdings.arrived(repository, blob[0])
+        self._holdings.add_unreferenced(repository, blob[0])
         return blob
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
@@ -198,7 +198,7 @@ class LayoutRegistry:
                 self._held = (self._files.replace_index(index.dump()), index)
         for change in changes:
             change.written = True
-            self._holdings.referred(change.blobs)
+            self._holdings.mark_referenced(change.blobs)
 
     def _store(self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]) -> _PendingEntry:
         descriptor, raw = manifest

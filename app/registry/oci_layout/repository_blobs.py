@@ -27,11 +27,11 @@ class RepositoryBlobs:
         self._required: dict[Digest, frozenset[Digest]] = {}
         self._remembered = 0
 
-    def arrived(self, repository: str, digest: Digest) -> None:
+    def add_unreferenced(self, repository: str, digest: Digest) -> None:
         """Note a blob that came with this process and to which no manifest of the repository refers yet."""
         self._arrived.add((repository, digest))
 
-    def referred(self, held: Iterable[Held]) -> None:
+    def mark_referenced(self, held: Iterable[Held]) -> None:
         """Forget blobs to which a manifest of the repository now refers."""
         self._arrived.difference_update(held)
 

@@ -81,11 +81,11 @@ class _Upload:
         do if there is a doubt about the blob: that request has its digest compared with what came."""
         size, profile = self._content.size, self._profile
         apart = profile
-        if not self._content.is_wanted:
+        if not self._content.is_commit_allowed:
             apart = replace(profile, put=False)
         elif self._doubt is not None and profile.patch:
             apart = replace(profile, put=False, chunks=False)
-        return apart.way(size) or profile.way(size)
+        return apart.choose_method(size) or profile.choose_method(size)
 
     def _too_large(self) -> RegistryRejected:
         """As an earlier blob has taught."""
@@ -122,7 +122,7 @@ class _Upload:
             transfer = Transfer(stored, self._uploader.progress, self._repository, self._reading, self._profile)
             blob = await transfer.deliver(session, way)
         except asyncio.CancelledError:
-            await self._endpoint.abandon(self._repository, session.location)
+            await self._endpoint.cancel_upload(self._repository, session.location)
             raise
         except BaseException:
             self._endpoint.abandon_later(self._repository, session.location)
@@ -143,13 +143,13 @@ class _Upload:
         self._doubt = None if digest is None else await unproven.doubt_of(digest)
         if (spare := self._content.spare) is not None and (opened := spare.take()) is not None:
             return opened
-        may_be_there = self._content.may_be_there if self._doubt is None else self._doubt is Doubt.CUT
+        may_be_there = self._content.might_exist if self._doubt is None else self._doubt is Doubt.CUT
         was_invalid = self._was_invalid and digest is not None
         by_head = self._doubt is not None or was_invalid
         wanted = Wanted(blob_of(self._content), by_head=by_head) if may_be_there or was_invalid else None
         started, self._profile = await self._uploader.openings.open(self._repository, wanted, self._profile)
         if started is None:
-            self._content.found()
+            self._content.mark_existing()
         return started
 
     async def _heed(self, started: Response) -> None:

@@ -108,7 +108,7 @@ class UploadBody:
             if not self._held and not await self._next():
                 break
             room = len(self._held) if end is None else end - self._position
-            piece = self._held[: min(room, self._gate.slice or room)]
+            piece = self._held[: min(room, self._gate.byte_quantum or room)]
             await self._check_end(self._position + len(piece), len(self._held) - len(piece))
             self._held = self._held[len(piece) :]
             self._position += len(piece)

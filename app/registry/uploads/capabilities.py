@@ -51,7 +51,7 @@ class UploadCapabilities:
     stream: bool = True
     most: int | None = None
 
-    def way(self, size: int | None) -> UploadMethod | None:
+    def choose_method(self, size: int | None) -> UploadMethod | None:
         """The best way for a blob of `size` bytes (None: not known yet); None where none is left."""
         whole = self.most is None or (size is not None and size <= self.most)
         if size is None:
@@ -68,7 +68,7 @@ class UploadCapabilities:
             )
         return next((way for way, open_ in ways if open_), None)
 
-    def rest(self, size: int | None, offset: int) -> UploadMethod:
+    def resume_method(self, size: int | None, offset: int) -> UploadMethod:
         """How a session that holds `offset` bytes already is gone on with: where that can be, with a Content-Range, so
         that bytes of the broken request that come late are found out."""
         if size is None:
@@ -81,7 +81,7 @@ class UploadCapabilities:
         wanted = usual if self.most is None or size is None else self.most
         return max(least, min(wanted, self.most or wanted))
 
-    def joined(self, other: UploadCapabilities) -> UploadCapabilities:
+    def merge(self, other: UploadCapabilities) -> UploadCapabilities:
         """What both have learnt."""
         limits = [each.most for each in (self, other) if each.most is not None]
         return UploadCapabilities(

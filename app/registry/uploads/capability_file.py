@@ -36,13 +36,13 @@ class CapabilityFile:
         self._file, self._now = file, now
         self._lock = asyncio.Lock()
 
-    async def recall(self, registry: str) -> UploadCapabilities:
+    async def lookup(self, registry: str) -> UploadCapabilities:
         async with self._lock:
             entry = (await asyncio.to_thread(self._read)).get(registry)
         known = {name: value for name, value in (entry or {}).items() if name != "learnt"}
         return UploadCapabilities(**known)
 
-    async def remember(self, registry: str, profile: UploadCapabilities) -> None:
+    async def record(self, registry: str, profile: UploadCapabilities) -> None:
         async with self._lock:
             await asyncio.to_thread(self._keep, registry, profile)
 
@@ -89,18 +89,18 @@ class LearnedCapabilities:
         if not self._is_recalled:
             async with self._recalling:
                 if self._file is not None and not self._is_recalled:
-                    self.known = self.known.joined(await self._file.recall(self._registry))
+                    self.known = self.known.merge(await self._file.lookup(self._registry))
                     self._is_recalled = True
         return self.known
 
     async def learn(self, profile: UploadCapabilities) -> None:
         """What has been found to lead to a blob that is stored."""
-        joined = self.known.joined(profile)
+        joined = self.known.merge(profile)
         if joined == self.known:
             return
         self.known = joined
         if self._file is not None:
-            await self._file.remember(self._registry, joined)
+            await self._file.record(self._registry, joined)
 
 
 def _is_whole(entry: object) -> bool:

@@ -69,7 +69,7 @@ class Transfer:
                 if fruitless > MOST_FRUITLESS:
                     raise
                 session.offset, session.resumed = held, True
-                way = self._profile.rest(self._content.size, held)
+                way = self._profile.resume_method(self._content.size, held)
 
     async def _send(self, session: UploadSession, way: UploadMethod) -> Blob:
         """From what the session holds to its end."""
@@ -140,7 +140,7 @@ class Transfer:
 
     async def _close(self, session: UploadSession, way: UploadMethod, size: int) -> Blob:
         """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
-        await self._content.until_wanted()
+        await self._content.wait_commit_allowed()
         blob = blob_of(self._content)
         headers, body = NO_BODY if way is not UploadMethod.PUT else full_body(self._reading, size)
         call = Request("PUT", with_digest(session.location, blob[0]), headers, body=body)

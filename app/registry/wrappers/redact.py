@@ -103,9 +103,9 @@ class RedactingRegistry(ForwardingRegistry):
         self._secrets = secrets
 
     async def _forward(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
-        return await self.discreetly(verb)
+        return await self.redacted(verb)
 
-    async def discreetly(self, verb: Callable[[], Awaitable[T]]) -> T:
+    async def redacted(self, verb: Callable[[], Awaitable[T]]) -> T:
         try:
             return await verb()
         except RegistryError as error:

@@ -68,7 +68,7 @@ class RetryingRegistry(ForwardingRegistry):
             try:
                 result = await verb()
             except RegistryError as error:
-                is_brief = content is not None and not content.is_wanted
+                is_brief = content is not None and not content.is_commit_allowed
                 wait = await self._wait_after(error, failures, is_brief=is_brief)
                 report_failure(error, wait)
             else:

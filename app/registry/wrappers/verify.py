@@ -37,7 +37,7 @@ class VerifyingRegistry(ForwardingRegistry):
         self._verification, self._pause = verification, pause
         self._verified: set[tuple[str, Digest]] = set()
 
-    def but(self, verification: Verification | None) -> VerifyingRegistry:
+    def with_level(self, verification: Verification | None) -> VerifyingRegistry:
         """The same registry, as one push wants it; None: as it is set for this one."""
         return VerifyingRegistry(self._registry, verification or self._verification, self._pause)
 
@@ -128,7 +128,7 @@ def with_verification(registry: Registry, wanted: Verification | None) -> Regist
     """Return the registry as one push asks for it. One that has no settings of its own, such as the embedded one, needs
     no proof but of its blobs, if they are asked for."""
     if isinstance(registry, VerifyingRegistry):
-        return registry.but(wanted)
+        return registry.with_level(wanted)
     return VerifyingRegistry(registry, wanted) if wanted in {Verification.BLOBS, Verification.CONTENT} else registry
 
 

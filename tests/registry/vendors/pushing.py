@@ -62,13 +62,13 @@ class LayerMemory:
     def __init__(self) -> None:
         self._found: dict[tuple[Compression, Digest], KnownBlob] = {}
 
-    async def recall(
+    async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
     ) -> Mapping[Digest, KnownBlob]:
         found = {digest: self._found.get((compression, digest)) for digest in diff_ids}
         return {digest: layer for digest, layer in found.items() if layer is not None}
 
-    async def remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
+    async def record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         self._found |= {(compression, digest): layer for digest, layer in found.items()}
 
 

@@ -60,4 +60,4 @@ def _first_names(contents: ArchiveReader, extent: Extent) -> list[str]:
                 break
     except ArchiveError:
         pass
-    return [member.name for member in indexer.files_from(0)]
+    return [member.name for member in indexer.files_since(0)]
