@@ -186,7 +186,10 @@ def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None
 
 
 def _policies(settings: Settings) -> tuple[SignaturePolicy, ...]:
-    return tuple(SignaturePolicy(each.destinations, tuple(map(load_key, each.keys))) for each in settings.signatures)
+    return tuple(
+        SignaturePolicy(signature.destinations, tuple(map(load_key, signature.keys)))
+        for signature in settings.signatures
+    )
 
 
 def _webhook(settings: Settings, outbox: Outbox) -> Webhook | None:

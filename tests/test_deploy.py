@@ -23,14 +23,14 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 MANIFESTS = sorted(
-    each for each in KUBERNETES.rglob("*.yaml") if each.name not in {"kustomization.yaml", "servicemonitor.yaml"}
+    path for path in KUBERNETES.rglob("*.yaml") if path.name not in {"kustomization.yaml", "servicemonitor.yaml"}
 )
 VARIANTS = [KUBERNETES / "one", KUBERNETES / "replicas"]
 BIN = Path(sys.executable).parent
 
 
 def ran(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(each) for each in command], capture_output=True, text=True, check=False, timeout=50)
+    return subprocess.run([str(item) for item in command], capture_output=True, text=True, check=False, timeout=50)
 
 
 def document(file: Path) -> dict[str, Any]:
@@ -93,10 +93,10 @@ def laid_over(below: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
             merged.pop(key, None)
         elif isinstance(value, dict):
             merged[key] = laid_over(below.get(key, {}), value)
-        elif isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value):
-            present = {each["name"]: each for each in below.get(key, [])}
+        elif isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value):
+            present = {item["name"]: item for item in below.get(key, [])}
             merged[key] = list(
-                (present | {each["name"]: laid_over(present.get(each["name"], {}), each) for each in value}).values()
+                (present | {item["name"]: laid_over(present.get(item["name"], {}), item) for item in value}).values()
             )
         else:
             merged[key] = value
@@ -107,7 +107,7 @@ def laid_over(below: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 def test_a_kustomization_names_every_file_beside_it(directory: Path) -> None:
     text = (directory / "kustomization.yaml").read_text(encoding="utf-8")
     missing = [
-        each.name for each in directory.glob("*.yaml") if each.name not in text and each.name != "kustomization.yaml"
+        path.name for path in directory.glob("*.yaml") if path.name not in text and path.name != "kustomization.yaml"
     ]
     assert not missing
 
@@ -117,9 +117,9 @@ def test_a_kustomization_is_none_that_kustomize_refuses_or_bends(directory: Path
     """It refuses what includes a directory above itself, and with includeSelectors writes the label into the selector
     of the cluster's name server too: then no pod matches, and no name is found."""
     members = document(directory / "kustomization.yaml")
-    below = [(directory / each).resolve() for each in members["resources"]]
-    assert not [each for each in below if directory.is_relative_to(each)]
-    assert not [each for each in members.get("labels", []) if each.get("includeSelectors")]
+    below = [(directory / member).resolve() for member in members["resources"]]
+    assert not [item for item in below if directory.is_relative_to(item)]
+    assert not [item for item in members.get("labels", []) if item.get("includeSelectors")]
 
 
 def test_the_pod_may_do_nothing_it_need_not() -> None:
@@ -191,7 +191,7 @@ def test_the_network_policy_lets_pods_in_and_leaves_out_what_tells_credentials()
 
 def test_the_deployment_says_how_every_image_is_pinned_by_its_digest() -> None:
     text = (DEPLOY / "README.md").read_text(encoding="utf-8")
-    images = {each["image"] for each in document(ROOT / "docker-compose.yml")["services"].values() if "image" in each}
+    images = {item["image"] for item in document(ROOT / "docker-compose.yml")["services"].values() if "image" in item}
     base = re.search(r"^ARG BASE=(\S+)$", (DEPLOY / "Containerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert base is not None
     for image in images | {base[1]}:

@@ -74,9 +74,9 @@ def test_handshakes_that_do_not_end_make_room_for_new_ones(sockets: ExitStack) -
         assert door.let_in(connection, "192.0.2.1") or connection is not done
         if connection is done:
             door.shaken_hands(done.fileno())
-    assert [is_ended(each) for each in waiting[:3]] == [False, False, False]
+    assert [is_ended(item) for item in waiting[:3]] == [False, False, False]
     door.let_in(pair(sockets), "192.0.2.2")
-    assert [is_ended(each) for each in waiting[:3]] == [False, True, False]
+    assert [is_ended(item) for item in waiting[:3]] == [False, True, False]
     now[0] = door_module.HANDSHAKE_SECONDS
     door.let_in(pair(sockets), "192.0.2.2")
     assert not is_ended(done)

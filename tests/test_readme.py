@@ -119,7 +119,7 @@ def test_every_value_of_an_option_that_has_a_choice_is_taken() -> None:
 
 def test_every_format_is_told_and_no_other() -> None:
     text = page("formats")
-    formats = {each.name for each in FORMATS}
+    formats = {format_.name for format_ in FORMATS}
     assert set(names(text, "format")) == formats
     assert {code for row in rows(text, "made with") for code in codes(row[1])} <= formats
 
@@ -214,7 +214,7 @@ def test_every_flag_of_the_command_line_is_told_and_no_other() -> None:
     existing: dict[str, set[str]] = {}
     for command, parser in commands().items():
         for action in parser._actions:
-            for flag in (each for each in action.option_strings if each.startswith("--")):
+            for flag in (string for string in action.option_strings if string.startswith("--")):
                 existing.setdefault(flag, set()).add(command)
     assert set(told) == set(existing)
     assert {flag: of for flag, of in told.items() if of != {"tarmac"} and flag != "--help"} == {
@@ -390,7 +390,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service,
         yield started, place
 
 
-@pytest.mark.parametrize("block", [each for each in EXAMPLES if not any(word in each for word in ELSEWHERE)])
+@pytest.mark.parametrize("block", [example for example in EXAMPLES if not any(word in example for word in ELSEWHERE)])
 def test_every_example_with_curl_does_what_it_says(station: tuple[Service, Path], block: str, tmp_path: Path) -> None:
     """Each block as one script, which ends at the first refusal; `-f` makes curl tell one from an answer."""
     running, place = station
@@ -424,6 +424,10 @@ def test_every_file_that_is_named_is_there() -> None:
     found = re.findall(
         r"`((?:app|deploy|tests|openapi|\.ci)/[A-Za-z0-9_./-]+|[A-Z]+(?:\.md)?|docker-compose\.yml)`", TEXT
     )
-    files = {each for each in found if "/" in each or each.endswith((".md", ".yml")) or each == "LICENSE"}
+    files = {
+        found_item
+        for found_item in found
+        if "/" in found_item or found_item.endswith((".md", ".yml")) or found_item == "LICENSE"
+    }
     assert len(files) > 4
-    assert not [each for each in files if each != "tests/push" and not (ROOT / each).exists()]
+    assert not [file for file in files if file != "tests/push" and not (ROOT / file).exists()]

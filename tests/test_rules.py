@@ -102,7 +102,7 @@ def depth_of(node: ast.AST, depth: int) -> int:
 def parameters(function: Function) -> int:
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    return len([each for each in every if each.arg not in {"self", "cls"}])
+    return len([item for item in every if item.arg not in {"self", "cls"}])
 
 
 @cache
@@ -159,7 +159,7 @@ def is_broad(handler: ast.ExceptHandler) -> bool:
     """Cleaning up and raising the same again swallows nothing."""
     last = handler.body[-1]
     caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    broad = any(each is None or ast.unparse(each) in {"Exception", "BaseException"} for each in caught)
+    broad = any(item is None or ast.unparse(item) in {"Exception", "BaseException"} for item in caught)
     return broad and not (isinstance(last, ast.Raise) and last.exc is None)
 
 
@@ -204,25 +204,25 @@ def leaves(error: type[errors.TarmacError]) -> Iterator[type[errors.TarmacError]
     below = error.__subclasses__()
     if not below:
         yield error
-    for each in below:
-        yield from leaves(each)
+    for item in below:
+        yield from leaves(item)
 
 
 def test_every_error_has_a_code_title_and_origin_of_its_own() -> None:
-    every = [each for each in leaves(errors.TarmacError) if each.__module__ == errors.__name__]
+    every = [leaf for leaf in leaves(errors.TarmacError) if leaf.__module__ == errors.__name__]
     seen: dict[str, str] = {}
     found = [
-        f"{each.__name__}: code {each.code!r} stands in {seen[each.code]} too"
-        for each in every
-        if seen.setdefault(each.code, each.__name__) != each.__name__
+        f"{item.__name__}: code {item.code!r} stands in {seen[item.code]} too"
+        for item in every
+        if seen.setdefault(item.code, item.__name__) != item.__name__
     ]
-    found += [f"{each.__name__}: no code of its own" for each in every if "code" not in vars(each)]
+    found += [f"{item.__name__}: no code of its own" for item in every if "code" not in vars(item)]
     found += [
-        f"{each.__name__}: code {each.code!r} is not words joined by _"
-        for each in every
-        if not re.fullmatch(r"[a-z]+(_[a-z]+)*", each.code)
+        f"{item.__name__}: code {item.code!r} is not words joined by _"
+        for item in every
+        if not re.fullmatch(r"[a-z]+(_[a-z]+)*", item.code)
     ]
-    found += [f"{each.__name__}: no title or origin" for each in every if not (each.title and each.origin)]
+    found += [f"{item.__name__}: no title or origin" for item in every if not (item.title and item.origin)]
     assert len(every) > 30
     assert not found, told(found)
 
@@ -230,9 +230,9 @@ def test_every_error_has_a_code_title_and_origin_of_its_own() -> None:
 def test_the_errors_docstring_draws_the_whole_tree() -> None:
     drawn = errors.__doc__ or ""
     missing = [
-        each.__name__
-        for each in leaves(errors.TarmacError)
-        if each.__module__ == errors.__name__ and each.__name__ not in drawn
+        leaf.__name__
+        for leaf in leaves(errors.TarmacError)
+        if leaf.__module__ == errors.__name__ and leaf.__name__ not in drawn
     ]
     assert not missing, told(missing)
 
@@ -246,7 +246,7 @@ def test_no_test_sleeps() -> None:
         for node in ast.walk(tree_of(file))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in {"time.sleep", "sleep", "asyncio.sleep", "anyio.sleep"}
-        and [ast.unparse(each) for each in node.args] != ["0"]
+        and [ast.unparse(argument) for argument in node.args] != ["0"]
     ]
     assert not found, told(found)
 

@@ -255,7 +255,8 @@ def test_gap_r_links_to_layers_are_followed_in_docker_archives(links: Any) -> No
 def test_gap_r_links_to_blobs_are_followed_in_image_layouts() -> None:
     name = archives.blob_name(FOO.config_digest)
     members = [
-        Member(name, hardlink="config") if each.name == name else each for each in archives.oci_members([entry(AMD)])
+        Member(name, hardlink="config") if member.name == name else member
+        for member in archives.oci_members([entry(AMD)])
     ]
     archive = opened(tar([Member("config", FOO.config), *members]))
     assert archive.blobs[Digest.parse(FOO.config_digest)].size == len(FOO.config)

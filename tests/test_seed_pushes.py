@@ -107,8 +107,8 @@ def manifest(server: DockerRegistry, name: str) -> bytes | None:
 def tags(server: DockerRegistry, prefix: str) -> list[str]:
     """Every tag below a prefix, as the registry itself lists them."""
     repositories = json.loads(get(server, "_catalog?n=1000") or b"")["repositories"]
-    below = [each for each in repositories if each.startswith(f"{prefix}/")]
-    lists = {each: json.loads(get(server, f"{each}/tags/list") or b"{}").get("tags") or () for each in below}
+    below = [repository for repository in repositories if repository.startswith(f"{prefix}/")]
+    lists = {item: json.loads(get(server, f"{item}/tags/list") or b"{}").get("tags") or () for item in below}
     return sorted(f"{each.removeprefix(prefix + '/')}:{tag}" for each, found in lists.items() for tag in found)
 
 
@@ -119,7 +119,7 @@ def check_image(server: DockerRegistry, name: str, image: Image, certificates: C
     assert raw is not None
     document = json.loads(raw)
     assert document["config"]["digest"] == image.config_digest
-    blobs = [get(server, f"{repository}/blobs/{each['digest']}", certificates) for each in document["layers"]]
+    blobs = [get(server, f"{repository}/blobs/{item['digest']}", certificates) for item in document["layers"]]
     assert tuple(archives.sha256(gzip.decompress(blob or b"")) for blob in blobs) == image.diff_ids
 
 
@@ -403,7 +403,7 @@ async def test_gap_j_a_tampered_config_or_layer_of_a_layout_is_never_tagged(
 ) -> None:
     name = archives.blob_name(list(AMD.blobs)[which])
     members = archives.oci_members([entry(AMD, ref="a/b:1"), entry(ARM, ref="a/good:1")])
-    members = [Member(each.name, each.data[:-1] + b"!") if each.name == name else each for each in members]
+    members = [Member(member.name, member.data[:-1] + b"!") if member.name == name else member for member in members]
     job = await push(tmp_path, registry.url, tar(members), prefix=prefix)
     assert code_of(job)[0] == "digest_mismatch"
     assert "a/b:1" not in tags(registry, prefix)
@@ -413,8 +413,10 @@ async def test_gap_k_a_layer_that_is_not_of_its_diff_id_is_never_tagged(
     tmp_path: Path, registry: DockerRegistry, prefix: str
 ) -> None:
     members = archives.docker_members([APP])
-    layer = next(each.name for each in members if each.name.endswith("/layer.tar"))
-    data = tar(Member(layer, archives.layer({"bin/evil": b"1"})) if each.name == layer else each for each in members)
+    layer = next(member.name for member in members if member.name.endswith("/layer.tar"))
+    data = tar(
+        Member(layer, archives.layer({"bin/evil": b"1"})) if member.name == layer else member for member in members
+    )
     code, words = code_of(await push(tmp_path, registry.url, data, prefix=prefix))
     assert code == "digest_mismatch"
     assert APP.diff_ids[0] in words
@@ -512,8 +514,10 @@ async def test_gap_y_one_image_failing_leaves_the_others_and_each_is_reported(
     tmp_path: Path, registry: DockerRegistry, prefix: str
 ) -> None:
     members = archives.docker_members([APP, OTHER])
-    layer = next(each for each in members if each.data == APP.layers[0])
-    data = tar(Member(each.name, archives.layer({"bin/evil": b"1"})) if each is layer else each for each in members)
+    layer = next(member for member in members if member.data == APP.layers[0])
+    data = tar(
+        Member(member.name, archives.layer({"bin/evil": b"1"})) if member is layer else member for member in members
+    )
     job = await push(tmp_path, registry.url, data, prefix=prefix)
     assert [image["state"] for image in job["images"]] == ["failed", "pushed"]
     assert job["images"][0]["problem"]["code"] == "digest_mismatch"

@@ -47,7 +47,7 @@ class Collector:
         found: dict[str, Any] = {}
         for body in self.bodies:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                assert any(each.value.string_value == "tarmac" for each in resource.resource.attributes)
+                assert any(attribute.value.string_value == "tarmac" for attribute in resource.resource.attributes)
                 found |= {span.name: span for scope in resource.scope_spans for span in scope.spans}
         return found
 
@@ -60,7 +60,7 @@ def collector() -> Iterator[Collector]:
 
 
 def attributes(of: Any) -> dict[str, Any]:
-    return {each.key: each.value for each in of.attributes}
+    return {attribute.key: attribute.value for attribute in of.attributes}
 
 
 async def test_a_job_is_a_trace_under_its_own_id(tmp_path: Path, collector: Collector) -> None:

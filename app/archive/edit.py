@@ -118,7 +118,7 @@ class _PlatformFilter:
         changed, gone = replace_root(image, rest, self.manifests)
         if gone:
             self.notes.append(f"{_title(image)}: {gone} referrers of what was cut away are left out")
-        return replace(changed, platforms=tuple(each for each in image.platforms if self._is_wanted(each)))
+        return replace(changed, platforms=tuple(platform for platform in image.platforms if self._is_wanted(platform)))
 
     def _index(self, index: Manifest) -> Manifest | None:
         """The index itself, what is left of it, or None where nothing in it is wanted."""

@@ -49,7 +49,7 @@ class Submitter:
 
     def check(self, destinations: tuple[Reference, ...]) -> None:
         """Raises Forbidden where one of them lies outside."""
-        refused = [str(each) for each in destinations if not self.may_use(each.repository)]
+        refused = [str(destination) for destination in destinations if not self.may_use(destination.repository)]
         if not refused:
             return
         shown = ", ".join(refused[:MAX_REFUSED_SHOWN])

@@ -184,10 +184,10 @@ def _values(claims: Mapping[str, Any], claim: str) -> list[Any]:
 
 def _keys(document: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
     listed = document.get("keys")
-    for each in listed[:MAX_KEYS] if isinstance(listed, list) else ():
-        if isinstance(each, dict) and each.get("kty") in ALGORITHMS.values() and each.get("use", "sig") == "sig":
+    for item in listed[:MAX_KEYS] if isinstance(listed, list) else ():
+        if isinstance(item, dict) and item.get("kty") in ALGORITHMS.values() and item.get("use", "sig") == "sig":
             try:
-                yield str(each.get("kid", "")), jwt.PyJWK.from_dict(each)
+                yield str(item.get("kid", "")), jwt.PyJWK.from_dict(item)
             except jwt.PyJWTError:
                 continue  # of a kind that this library does not know; the others count
 

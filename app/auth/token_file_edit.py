@@ -22,7 +22,7 @@ def add_holder(path: Path, holder: TokenHolder) -> None:
     """Makes the file where there is none. Raises InvalidRequest where the name is taken."""
     with _alone(path):
         text = _read(path) if path.exists() else ""
-        if text and any(each.name == holder.name for each in _parsed(path, text)):
+        if text and any(item.name == holder.name for item in _parsed(path, text)):
             raise InvalidRequest(f"{holder.name} has a token already; revoke it first, or take another name")
         _replace(path, text + ("" if not text or text.endswith("\n") else "\n") + f"{holder}\n")
 
@@ -31,7 +31,7 @@ def remove_holder(path: Path, name: str) -> None:
     """Raises NotFound, InvalidRequest."""
     with _alone(path):
         text = _read(path)
-        if not any(each.name == name for each in _parsed(path, text)):
+        if not any(item.name == name for item in _parsed(path, text)):
             raise NotFound(f"nobody in {path} is called {name!r:.80}")
         kept = (line for line in text.splitlines(keepends=True) if line.partition(":")[0].strip() != name)
         _replace(path, "".join(kept))

@@ -101,7 +101,9 @@ class _FileVisibility:
 
     async def __call__(self, job_id: str) -> bool:
         job = await self._store.get(job_id)
-        files = [] if job is None else [each.file for each in job.archives if each.file and not each.file.owned]
+        files = (
+            [] if job is None else [archive.file for archive in job.archives if archive.file and not archive.file.owned]
+        )
         return await asyncio.to_thread(lambda: all(is_accessible_here(file) for file in files))
 
 

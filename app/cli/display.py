@@ -45,7 +45,7 @@ class JobUpdates:
         if not self._opened and job.images:  # formats are told earlier, when nobody knows yet how many images there are
             self._opened = True
             for archive in job.archives:
-                yield describe_archive(archive, [each for each in job.images if each.archive == archive.name]), None
+                yield describe_archive(archive, [item for item in job.images if item.archive == archive.name]), None
         for number, image in enumerate(job.images):
             if number not in self._ended and image.state not in ON_THE_WAY:
                 self._ended.add(number)
@@ -71,7 +71,7 @@ def summarize(job: Job, seconds: float) -> str:
     """One line at the end."""
     progress = job.progress
     states = [image.state for image in job.images]
-    counts = ", ".join(f"{states.count(each)} {each.value.replace('_', ' ')}" for each in ImageState if each in states)
+    counts = ", ".join(f"{states.count(item)} {item.value.replace('_', ' ')}" for item in ImageState if item in states)
     sent = f"{size_of(progress.bytes_sent)} sent, {progress.blobs_reused} of {progress.blobs_total} blobs were there"
     return f"{counts or 'no images'} ({sent}) in {seconds:.1f} s"
 

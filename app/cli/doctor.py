@@ -43,11 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_from(arguments)
     findings = asyncio.run(_examined(settings))
     if arguments.json:
-        print(json.dumps([asdict(each) for each in findings], indent=2, ensure_ascii=False))
+        print(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
-        for each in findings:
-            print(f"{each.state:<8} {each.about}: {each.words}")
-    return 1 if any(each.state is FindingLevel.PROBLEM for each in findings) else 0
+        for finding in findings:
+            print(f"{finding.state:<8} {finding.about}: {finding.words}")
+    return 1 if any(finding.state is FindingLevel.PROBLEM for finding in findings) else 0
 
 
 async def _examined(settings: Settings) -> list[Finding]:
@@ -55,7 +55,7 @@ async def _examined(settings: Settings) -> list[Finding]:
     found.extend(await _about_database(settings))
     if settings.spool_url is not None:
         found.append(await asyncio.to_thread(_tried, "storage", lambda: _storage(settings)))
-    found.extend([each async for each in _about_registries(settings)])
+    found.extend([registry async for registry in _about_registries(settings)])
     return found
 
 
@@ -104,7 +104,7 @@ def _certificate(settings: Settings) -> str:
 
 
 def _about_disk(data_dir: Path) -> Iterator[Finding]:
-    present = next(each for each in (data_dir.absolute(), *data_dir.absolute().parents) if each.exists())
+    present = next(parent for parent in (data_dir.absolute(), *data_dir.absolute().parents) if parent.exists())
     if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
         yield Finding("disk", FindingLevel.PROBLEM, f"{present} cannot be written to by this user")
         return

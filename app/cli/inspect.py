@@ -81,12 +81,12 @@ def _understood(taken: Sequence[InspectedArchive], spool: Spool) -> list[Inspect
     """What can be read of the files: together, as a job would have them, and each with its own error."""
     with ExitStack() as stack:
         indexed = [_indexed(found, spool, stack) for found in taken]
-        good = [each for each in indexed if not isinstance(each, InspectedArchive)]
-        together = join_storage_parts([each.index for each in good], [each.file for each in good], DEFAULT_LIMITS)
+        good = [item for item in indexed if not isinstance(item, InspectedArchive)]
+        together = join_storage_parts([item.index for item in good], [item.file for item in good], DEFAULT_LIMITS)
         numbers = count()
         return [
-            each if isinstance(each, InspectedArchive) else _inspected(each.found, together, next(numbers))
-            for each in indexed
+            item if isinstance(item, InspectedArchive) else _inspected(item.found, together, next(numbers))
+            for item in indexed
         ]
 
 
@@ -122,12 +122,12 @@ def _document(
 ) -> tuple[dict[str, Any], bool]:
     """What is shown, and whether an archive is bad. That a name is missing does not make an archive bad."""
     problem, places = _places(found, options, destination)
-    errors = [each.error for each in found if each.error is not None] + ([problem] if problem else [])
+    errors = [found_item.error for found_item in found if found_item.error is not None] + ([problem] if problem else [])
     members = {
-        "archives": [_archive(each, places) for each in found],
+        "archives": [_archive(found_item, places) for found_item in found],
         "problem": problem and dict(plain_problem(problem.problem)),
     }
-    bad = any(error.origin is ErrorOrigin.ARCHIVE for error in errors) or any(each.error for each in found)
+    bad = any(error.origin is ErrorOrigin.ARCHIVE for error in errors) or any(found_item.error for found_item in found)
     return members, bad
 
 
@@ -138,8 +138,8 @@ def _places(
     found: Sequence[InspectedArchive], options: PushOptions, destination: Destination
 ) -> tuple[TarmacError | None, Places]:
     """Where everything would go. Where the whole cannot be planned, each image that can be on its own still is."""
-    names = [each.name for each in found if each.archive is not None]
-    archives = [each.archive for each in found if each.archive is not None]
+    names = [found_item.name for found_item in found if found_item.archive is not None]
+    archives = [found_item.archive for found_item in found if found_item.archive is not None]
     try:
         return None, _planned(archives, options, destination, names)
     except TarmacError as error:
@@ -218,4 +218,4 @@ def _image_text(image: Mapping[str, Any]) -> Iterator[str]:
         yield f"      {layer['digest'] or layer['diff_id']}  {size_of(layer['size']):>9}  {stored}"
     yield from (f"    referrer {digest}" for digest in image["referrers"])
     yield from (f"    attached {tag}" for tag in image["attached"])
-    yield from (f"    {each['kind']} {each['type']} {each['platform'] or ''}".rstrip() for each in image["evidence"])
+    yield from (f"    {item['kind']} {item['type']} {item['platform'] or ''}".rstrip() for item in image["evidence"])

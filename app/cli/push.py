@@ -140,10 +140,10 @@ def _cancelled_by_signals() -> Iterator[None]:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     caught = (signal.SIGINT, signal.SIGTERM)
-    for each in caught:
-        loop.add_signal_handler(each, task.cancel)
+    for item in caught:
+        loop.add_signal_handler(item, task.cancel)
     try:
         yield
     finally:
-        for each in caught:
-            loop.remove_signal_handler(each)
+        for item in caught:
+            loop.remove_signal_handler(item)

@@ -142,7 +142,7 @@ def _reference(destination: str, registry: str) -> Reference:
 
 def with_upload_limit(workshop: JobRuntime, caller: Caller) -> JobRuntime:
     """With the caller's own bound of an upload, where that is the lower one."""
-    bounds = [each for each in (workshop.max_archive_bytes, caller.quota.upload_bytes) if each is not None]
+    bounds = [item for item in (workshop.max_archive_bytes, caller.quota.upload_bytes) if item is not None]
     return replace(workshop, max_archive_bytes=min(bounds, default=None))
 
 

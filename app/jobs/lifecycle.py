@@ -73,7 +73,7 @@ async def run_job_service(
 async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in work]
+            tasks = [group.create_task(item) for item in work]
             try:
                 yield
             finally:

@@ -56,7 +56,7 @@ class JobState(StrEnum):
         return self in _ENDED
 
 
-_PROGRESS = tuple(each.name for each in fields(Progress) if each.name not in {"blobs_under_way", "blobs_sent"})
+_PROGRESS = tuple(item.name for item in fields(Progress) if item.name not in {"blobs_under_way", "blobs_sent"})
 _ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
@@ -201,7 +201,9 @@ class Job:
         """Whether all that failed of it failed because its content is not what its digest says, at every attempt."""
         problems = [image.problem for image in self.images if image.state is ImageState.FAILED]
         found = problems or [self.problem]
-        return self.state is JobState.FAILED and all(each is not None and each.code == DAMAGED for each in found)
+        return self.state is JobState.FAILED and all(
+            found_item is not None and found_item.code == DAMAGED for found_item in found
+        )
 
     @property
     def schedule(self) -> QueueSchedule:

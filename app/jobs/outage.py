@@ -53,7 +53,7 @@ def is_outage_failure(job: Job, problem: Problem | None, images: Collection[JobI
     if job.options.dry_run:
         return False
     problems = [problem, *(image.problem for image in images if image.state is ImageState.FAILED)]
-    return any(each is not None and is_outage(each) for each in problems)
+    return any(item is not None and is_outage(item) for item in problems)
 
 
 def is_refused(image: JobImage) -> bool:

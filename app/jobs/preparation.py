@@ -149,7 +149,7 @@ class PushPreparer:
                 files.append(self._file(archive))
                 stack.callback(files[-1].close)
             names = [archive.name for archive in job.archives]
-            indexed = indexes or [self._index(*each, len(names) > 1) for each in zip(names, files, strict=True)]
+            indexed = indexes or [self._index(*item, len(names) > 1) for item in zip(names, files, strict=True)]
             archives, sources = open_archives(indexed, files, self.limits, names, keep_going=job.options.keep_going)
             stack.pop_all()
         if quotes_nothing(job.archives):

@@ -68,8 +68,8 @@ def load_job(members: Members) -> Job:
         labels=MappingProxyType(dict(members.get("labels", {}))),
         registry=members.get("registry", "default"),
         options=_options_in(members.get("options", {})),
-        archives=tuple(_archive_in(each) for each in members.get("archives", ())),
-        images=tuple(image_from_members(each) for each in members.get("images", ())),
+        archives=tuple(_archive_in(item) for item in members.get("archives", ())),
+        images=tuple(image_from_members(item) for item in members.get("images", ())),
         progress=_progress_in(members.get("progress", {})),
         notices=tuple(members.get("notices", ())),
         inspection=tuple(members.get("inspection", ())),
@@ -137,7 +137,7 @@ def options_members(options: PushOptions) -> dict[str, Any]:
 
 
 def _options_in(members: Members) -> PushOptions:
-    known = {each.name for each in fields(PushOptions)}
+    known = {field.name for field in fields(PushOptions)}
     readers: Mapping[str, Callable[[Any], Any]] = {
         "rename": lambda pairs: tuple(tuple(pair) for pair in pairs),
         "images": tuple,
@@ -153,8 +153,8 @@ def _same(value: Any) -> Any:
 
 
 def _progress_in(members: Members) -> Progress:
-    known = {each.name for each in fields(Progress)}
-    blobs = tuple(BlobProgress(**each) for each in members.get("blobs_under_way", ()))
+    known = {field.name for field in fields(Progress)}
+    blobs = tuple(BlobProgress(**item) for item in members.get("blobs_under_way", ()))
     return Progress(**{key: value for key, value in members.items() if key in known} | {"blobs_under_way": blobs})
 
 

@@ -88,7 +88,7 @@ class TlsContexts:
 
 
 def _look(files: TlsFiles, name: str) -> _TlsMaterial:
-    folder = next((each / name for each in files.folders if (each / name).is_dir()), None)
+    folder = next((item / name for item in files.folders if (item / name).is_dir()), None)
     inside = tuple(_listing(folder)) if folder else ()
     authorities = [file for file in inside if file.suffix == ".crt"]
     client = next(((file, file.with_suffix(".key")) for file in inside if file.suffix == ".cert"), None)

@@ -41,7 +41,7 @@ class CertificateFiles:
 
     def stamp(self) -> tuple[tuple[int, int, int], ...]:
         statuses = [file.stat() for file in (self.certificate, self.key, self.client_authority) if file is not None]
-        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in statuses)
+        return tuple((status.st_mtime_ns, status.st_size, status.st_ino) for status in statuses)
 
 
 class ServerCertificate:

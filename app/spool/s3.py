@@ -257,7 +257,7 @@ def _name_of(file: SpooledFile) -> str:
 def _keys(store: S3Store, prefix: str) -> Iterator[str]:
     with _told("be listed"):
         for batch in store.list(prefix or None):
-            yield from (str(each["path"]) for each in batch)
+            yield from (str(item["path"]) for item in batch)
 
 
 def _delete(store: S3Store, name: str) -> None:

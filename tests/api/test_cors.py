@@ -109,9 +109,9 @@ async def test_another_page_neither_acts_nor_reads(open_to: Served, origin: str)
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     listed = await open_to.client.get("/jobs", headers={"Origin": origin})
     assert listed.json()["jobs"] == []
-    for each in (answer, listed):
-        assert not [name for name in each.headers if name.startswith("access-control-")]
-        assert "origin" in names(each.headers["vary"])
+    for item in (answer, listed):
+        assert not [name for name in item.headers if name.startswith("access-control-")]
+        assert "origin" in names(item.headers["vary"])
 
 
 async def test_every_page_may_come_where_tokens_are_needed(tmp_path: Path, tokens: Path) -> None:

@@ -32,7 +32,7 @@ NAME = "example.com/team/app:1"
 def stream_of(answer: httpx.Response) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["Content-Type"] == "application/json"
-    return [json.loads(each) for each in answer.text.splitlines() if each.strip()]
+    return [json.loads(line) for line in answer.text.splitlines() if line.strip()]
 
 
 def refused(answer: httpx.Response, status: int) -> str:
@@ -60,7 +60,7 @@ async def test_the_stream_begins_with_the_job_and_tells_its_bytes(served: Served
     first, *others = stream_of(await served.client.post("/images/load", content=APP))
     job = (await served.client.get(first["status"].partition("GET ")[2])).json()
     assert (job["state"], job["archives"][0]["name"]) == ("succeeded", "docker load")
-    done = [each["progressDetail"] for each in others if each.get("id") == job["id"][:12]]
+    done = [other["progressDetail"] for other in others if other.get("id") == job["id"][:12]]
     assert done[-1] == {"current": job["progress"]["bytes_total"], "total": job["progress"]["bytes_total"]}
     assert {"status": "Pushed", "id": NAME, "progressDetail": {}} in others
 
@@ -68,13 +68,13 @@ async def test_the_stream_begins_with_the_job_and_tells_its_bytes(served: Served
 @pytest.mark.parametrize("quiet", ["1", "true", "True"])
 async def test_quiet_leaves_the_progress_out(served: Served, quiet: str) -> None:
     lines = stream_of(await served.client.post(f"/images/load?quiet={quiet}", content=APP))
-    assert [next(iter(each)) for each in lines] == ["status", "stream"]
+    assert [next(iter(line)) for line in lines] == ["status", "stream"]
 
 
 async def test_every_name_of_every_image_is_told(served: Served) -> None:
     archive = docker_save([tagged(image({"a": b"a"}), "a:1", "b:1"), tagged(image({"c": b"c"}), "c:1")])
     lines = stream_of(await served.client.post("/images/load", content=archive))
-    assert [each["stream"] for each in lines if "stream" in each] == [f"Loaded image: {n}:1\n" for n in "abc"]
+    assert [line["stream"] for line in lines if "stream" in line] == [f"Loaded image: {n}:1\n" for n in "abc"]
 
 
 async def test_what_goes_wrong_with_an_archive_is_told_with_the_code(served: Served) -> None:
@@ -106,7 +106,7 @@ async def test_an_image_is_shown_with_what_its_config_tells(served: Served) -> N
     assert shown["RepoDigests"] == [f"127.0.0.1:8080/team/app@{digest}"]
     assert len(shown["RootFS"]["Layers"]) == 1
     manifest = (await served.client.get("/v2/team/app/manifests/1")).json()
-    assert shown["Size"] == manifest["config"]["size"] + sum(each["size"] for each in manifest["layers"])
+    assert shown["Size"] == manifest["config"]["size"] + sum(item["size"] for item in manifest["layers"])
 
 
 async def test_an_index_is_shown_without_a_config_and_by_its_digest(served: Served) -> None:
@@ -187,7 +187,7 @@ async def test_a_stop_ends_the_stream_and_says_where_the_job_is(
         raise AssertionError
 
     monkeypatch.setattr(context.service, "wait", wait)
-    lines = [each async for each in docker_doors._told(context, running, quiet=False)]
+    lines = [item async for item in docker_doors._told(context, running, quiet=False)]
     assert "goes on when it is back: GET /jobs/a-job" in json.loads(lines[-1])["error"]
     assert "stop" in refused(await served.client.post("/images/load", content=APP), 503)
 
@@ -204,10 +204,10 @@ async def test_without_a_default_registry_the_doors_say_so(served: Served, monke
 def test_a_job_that_waits_or_failed_in_part_is_told() -> None:
     problem = RegistryUnreachable("nobody answers").problem
     waiting = replace(Job.new(JobState.QUEUED, datetime.now(UTC)), problem=problem)
-    assert any(b"Waiting for the registry: nobody answers" in each for each in progress_lines(waiting))
+    assert any(b"Waiting for the registry: nobody answers" in line for line in progress_lines(waiting))
     told = WaitingFor("default", waiting.created_at, 2, "registry_unreachable: no route")
     trying = replace(waiting, state=JobState.RUNNING, problem=None, waiting_for=told)
-    assert any(b"Waiting for the registry: registry_unreachable: no route" in each for each in progress_lines(trying))
+    assert any(b"Waiting for the registry: registry_unreachable: no route" in line for line in progress_lines(trying))
     images = (
         JobImage("x.tar", ("a:1",), ("r/a:1",), state=ImageState.PUSHED),
         JobImage("x.tar", ("b:1",), ("r/b:1",), state=ImageState.FAILED, problem=problem),
@@ -224,8 +224,8 @@ def test_what_was_skipped_is_not_told_to_be_loaded() -> None:
     names = {ImageState.PUSHED: "a:1", ImageState.ALREADY_PRESENT: "b:1", ImageState.SKIPPED: "c:1"}
     images = tuple(JobImage("x.tar", (name,), (f"r/{name}",), state=state) for state, name in names.items())
     lines = [
-        json.loads(each) for each in final_lines(replace(Job.new(JobState.SUCCEEDED, datetime.now(UTC)), images=images))
+        json.loads(line) for line in final_lines(replace(Job.new(JobState.SUCCEEDED, datetime.now(UTC)), images=images))
     ]
-    assert [each["stream"] for each in lines if "stream" in each] == ["Loaded image: a:1\n", "Loaded image: b:1\n"]
-    assert [each["id"] for each in lines if "id" in each] == ["c:1"]
-    assert not any("error" in each for each in lines)
+    assert [line["stream"] for line in lines if "stream" in line] == ["Loaded image: a:1\n", "Loaded image: b:1\n"]
+    assert [line["id"] for line in lines if "id" in line] == ["c:1"]
+    assert not any("error" in line for line in lines)

@@ -133,6 +133,10 @@ def test_the_wheel_holds_every_file_of_the_page() -> None:
 def test_every_operation_is_told_in_words_and_those_that_are_open_have_no_lock() -> None:
     document = openapi_document()
     operations = {path: item[method] for path, item in document["paths"].items() for method in item}
-    assert not [each["summary"] for each in operations.values() if each["summary"].istitle() and " " in each["summary"]]
+    assert not [
+        operation["summary"]
+        for operation in operations.values()
+        if operation["summary"].istitle() and " " in operation["summary"]
+    ]
     assert operations["/healthz"]["security"] == operations["/readyz"]["security"] == []
     assert "security" not in operations["/metrics"]

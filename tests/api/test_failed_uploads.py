@@ -133,7 +133,7 @@ async def test_of_several_parts_the_whole_ones_and_the_broken_one_are_kept(serve
     assert (second["path"], second["name"]) == ("d/b.tar", "b.tar")
     assert second["size"] > 0
     (entry,) = (await served.client.get("/audit")).json()["entries"]
-    assert [each["path"] for each in entry["archives"]] == ["d/a.tar", "d/b.tar"]
+    assert [item["path"] for item in entry["archives"]] == ["d/a.tar", "d/b.tar"]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def changed(job: Job, states: dict[int, ImageState], **changes: Any) -> Job:
     for number, state in states.items():
         problem = RegistryDenied("no").problem if state is ImageState.FAILED else None
         found[number] = replace(found[number], state=state, problem=problem)
-    progress = with_images(job.progress, [each.state for each in found])
+    progress = with_images(job.progress, [found_item.state for found_item in found])
     return job.evolve(images=tuple(found), **{"progress": progress, **changes})
 
 

@@ -54,7 +54,7 @@ async def all_images(served: Served, path: str, limit: int) -> list[dict[str, An
 async def test_all_images_come_in_pages_in_their_order(served: Served, limit: int) -> None:
     path = await stored(served, job_of(tuple(map(image, range(20)))))
     found = await all_images(served, path, limit)
-    assert [each["index"] for each in found] == list(range(20))
+    assert [found_item["index"] for found_item in found] == list(range(20))
     assert found == (await served.client.get(path)).json()["images"]
 
 
@@ -63,13 +63,13 @@ async def test_a_document_has_a_thousand_images_and_counts_all(served: Served) -
     document = (await served.client.get(path)).json()
     assert len(document["images"]) == MAX_IMAGES
     assert document["progress"]["images_total"] == 10_000
-    assert [each["index"] for each in await all_images(served, path, 1_000)] == list(range(10_000))
+    assert [item["index"] for item in await all_images(served, path, 1_000)] == list(range(10_000))
 
 
 async def test_a_page_of_long_names_ends_early_and_none_is_left_out(served: Served) -> None:
     path = await stored(served, job_of(tuple(image(number, names=1_000, length=400) for number in range(3))))
     assert len((await served.client.get(path)).content) < 3 * MAX_IMAGES_BYTES
-    assert [each["index"] for each in await all_images(served, path, 100)] == [0, 1, 2]
+    assert [item["index"] for item in await all_images(served, path, 100)] == [0, 1, 2]
 
 
 async def test_a_job_without_images_has_one_empty_page(served: Served) -> None:
@@ -157,4 +157,4 @@ def test_a_document_is_bounded_whatever_its_job_is() -> None:
 
 def test_a_first_image_is_shown_however_large_it_is() -> None:
     job = job_of((image(0, names=1_000, length=3_000), image(1)))
-    assert [each["index"] for each in job.document()["images"]] == [0]
+    assert [item["index"] for item in job.document()["images"]] == [0]

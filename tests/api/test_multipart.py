@@ -51,15 +51,15 @@ async def test_a_form_that_ends_anywhere_before_its_boundary_is_not_complete() -
 
 async def test_a_part_that_nobody_reads_is_passed_over() -> None:
     form = Form(TYPE, pieces([part("a", b"1"), part("b", b"2"), b"--XX--\r\n"]))
-    assert [each.name async for each in form.parts()] == ["a", "b"]
+    assert [item.name async for item in form.parts()] == ["a", "b"]
 
 
 async def test_a_large_part_comes_in_the_pieces_it_arrived_in() -> None:
     chunk = b"x" * 1000
     body = [b'--XX\r\nContent-Disposition: form-data; name="archive"\r\n\r\n', chunk, chunk, b"\r\n--XX--\r\n"]
     form = Form(TYPE, pieces(body))
-    async for each in form.parts():
-        received = [piece async for piece in each.chunks()]
+    async for part in form.parts():
+        received = [piece async for piece in part.chunks()]
     assert received == [chunk, chunk]
     assert received[0] is chunk  # no copy
 

@@ -78,7 +78,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_every_option_stands_in_the_query_the_form_and_the_json_body(document: dict[str, Any]) -> None:
     operation = document["paths"]["/push"]["post"]
     content = operation["requestBody"]["content"]
-    assert {each["name"] for each in operation["parameters"] if each["in"] == "query"} == set(OPTIONS)
+    assert {item["name"] for item in operation["parameters"] if item["in"] == "query"} == set(OPTIONS)
     assert set(content["multipart/form-data"]["schema"]["properties"]) == {"archive", *OPTIONS}
     assert set(content["application/json"]["schema"]["properties"]) == {"paths", *OPTIONS}
     assert "application/x-tar" in content

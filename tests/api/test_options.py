@@ -25,7 +25,7 @@ def of_json(**members: Any) -> Options:
 
 
 def test_every_option_of_a_push_can_be_given_here() -> None:
-    assert {each.name for each in fields(PushOptions)} <= set(OPTIONS)
+    assert {field.name for field in fields(PushOptions)} <= set(OPTIONS)
 
 
 def test_an_unknown_option_is_refused_with_the_list_of_known_ones() -> None:

@@ -14,7 +14,7 @@ from tests.api.conftest import Served, serving
 
 
 def test_every_error_of_the_tree_has_a_status() -> None:
-    classes = [each for each in vars(errors).values() if isinstance(each, type) and "code" in vars(each)]
+    classes = [var for var in vars(errors).values() if isinstance(var, type) and "code" in vars(var)]
     for leaf in classes:
         if issubclass(leaf, TarmacError) and leaf is not TarmacError and isinstance(vars(leaf)["code"], str):
             assert leaf.code in status_by_code()

@@ -51,7 +51,7 @@ CODES = {
     "UNSUPPORTED",
     "TOOMANYREQUESTS",
 }
-PULLABLE = [*(f"manifests/{tag}" for tag in TAGS), *(f"manifests/{each.digest}" for each in MANIFESTS)]
+PULLABLE = [*(f"manifests/{tag}" for tag in TAGS), *(f"manifests/{manifest.digest}" for manifest in MANIFESTS)]
 PULLABLE += [f"blobs/{digest}" for digest in BLOBS]
 
 
@@ -97,7 +97,7 @@ async def referrers_of(
 ) -> tuple[dict[str, Any], httpx.Response]:
     answer = await registry.get(f"/v2/{NAME}/referrers/{digest}{query}")
     assert answer.status_code == 200
-    return {each["digest"]: each for each in answer.json()["manifests"]}, answer
+    return {item["digest"]: item for item in answer.json()["manifests"]}, answer
 
 
 # Pulling manifests

@@ -100,11 +100,11 @@ async def test_what_says_the_same_twice_is_taken(shared: Served, query: str) -> 
 async def test_every_parameter_in_the_document_is_known(shared: Served) -> None:
     paths = (await shared.client.get("/openapi.json")).json()["paths"]
     for path in ("/jobs", "/audit"):
-        told = [each["name"] for each in paths[path]["get"]["parameters"] if each["in"] == "query"]
+        told = [item["name"] for item in paths[path]["get"]["parameters"] if item["in"] == "query"]
         for name in told:
             answer = await shared.client.get(path, params={name: "x"})
             assert "unknown query parameter" not in answer.text
-    assert {*JobListQuery.model_fields} == {each["name"] for each in paths["/jobs"]["get"]["parameters"]}
+    assert {*JobListQuery.model_fields} == {item["name"] for item in paths["/jobs"]["get"]["parameters"]}
 
 
 @pytest.mark.parametrize(

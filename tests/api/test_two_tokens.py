@@ -86,7 +86,7 @@ async def test_a_job_of_another_token_is_not_there(shared: Served) -> None:
         assert code(foreign) == code(unknown) == (404, "not_found")
         assert foreign.json()["detail"].replace(job["id"], "0" * 32) == unknown.json()["detail"]
     assert (await shared.client.get("/jobs", headers=by(BERT))).json()["jobs"] == []
-    assert [each["id"] for each in (await shared.client.get("/jobs", headers=by(ANNA))).json()["jobs"]] == [job["id"]]
+    assert [item["id"] for item in (await shared.client.get("/jobs", headers=by(ANNA))).json()["jobs"]] == [job["id"]]
     assert (await shared.client.get(there, headers=by(ANNA))).status_code == 200
 
 
@@ -94,7 +94,7 @@ async def test_who_may_read_sees_every_job_and_steers_none(shared: Served) -> No
     job = await pushed(shared, ANNA)
     for token in (LOOKER, ROOT):
         listed = (await shared.client.get("/jobs", headers=by(token))).json()["jobs"]
-        assert [each["id"] for each in listed] == [job["id"]]
+        assert [item["id"] for item in listed] == [job["id"]]
     assert code(await shared.client.delete(f"/jobs/{job['id']}", headers=by(LOOKER))) == (403, "forbidden")
     assert (await shared.client.delete(f"/jobs/{job['id']}", headers=by(ROOT))).status_code == 204
 
@@ -221,7 +221,7 @@ async def test_the_audit_trail_is_read_in_pages_since_a_time_and_as_json_lines(s
         answer = await shared.client.get(f"/audit?since={beyond}", headers=by(ROOT))
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     lines = await shared.client.get("/audit", headers=by(ROOT, Accept="application/jsonl"))
-    assert [json.loads(each) for each in lines.text.splitlines()] == [*page["entries"], *rest["entries"]]
+    assert [json.loads(line) for line in lines.text.splitlines()] == [*page["entries"], *rest["entries"]]
     again = await shared.client.get(
         f"/audit?format=jsonl&cursor={lines.headers['tarmac-next-cursor']}", headers=by(ROOT)
     )

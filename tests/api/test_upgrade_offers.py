@@ -53,7 +53,7 @@ async def told(app: Any, *segments: bytes) -> Wire:
 
 
 async def _settled(loop: Running) -> None:
-    loop.tasks += [asyncio.ensure_future(each) for each in loop.started]
+    loop.tasks += [asyncio.ensure_future(item) for item in loop.started]
     loop.started.clear()
     for _ in range(20):
         await asyncio.sleep(0)
@@ -108,7 +108,7 @@ async def test_a_tunnel_is_refused(version: bytes) -> None:
 def split(answer: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     head, _, body = answer.partition(b"\r\n\r\n")
     line, *fields = head.split(b"\r\n")
-    return line, {name.lower(): value.strip() for name, _, value in (each.partition(b":") for each in fields)}, body
+    return line, {name.lower(): value.strip() for name, _, value in (field.partition(b":") for field in fields)}, body
 
 
 async def streaming(scope: Scope, receive: Receive, send: Send) -> None:

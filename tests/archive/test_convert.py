@@ -37,7 +37,7 @@ NAME = "example.com/app:1"
 
 
 def converted(node: Node, wanted: str, *more: Node) -> Archive:
-    archive = opened(oci_layout([entry(node, ref=NAME), *(entry(each) for each in more)]))
+    archive = opened(oci_layout([entry(node, ref=NAME), *(entry(item) for item in more)]))
     return convert(archive, wanted, Compression.GZIP)
 
 
@@ -54,7 +54,7 @@ def members(archive: Archive, digest: object = None) -> dict[str, Any]:
 
 
 def types(document: Mapping[str, Any]) -> list[str]:
-    return [document["mediaType"], document["config"]["mediaType"], *(each["mediaType"] for each in document["layers"])]
+    return [document["mediaType"], document["config"]["mediaType"], *(item["mediaType"] for item in document["layers"])]
 
 
 OCI_TYPES = [media_types.OCI_MANIFEST, media_types.OCI_CONFIG, media_types.OCI_LAYER_GZIP, media_types.OCI_LAYER_GZIP]
@@ -170,7 +170,7 @@ def test_what_is_no_plain_image_is_left_with_a_note() -> None:
     artifact, signed = oci_artifact(b"x"), oci_image(ARM, subject=child)
     with_subject = oci_index([child], subject=signed.descriptor)
     archive = converted(oci_index([child, artifact, signed, with_subject]), "docker")
-    listed = [each["digest"] for each in members(archive)["manifests"]]
+    listed = [member["digest"] for member in members(archive)["manifests"]]
     assert listed[1:] == [artifact.digest, signed.digest, with_subject.digest]
     (note,) = [note for note in archive.notes if "left as they are" in note]
     assert all(digest in note for digest in listed[1:])
@@ -206,8 +206,8 @@ def test_what_hangs_on_a_part_that_is_not_converted_stays() -> None:
     tag = artifact.digest.replace(":", "-") + ".sig"
     archive = opened(oci_layout([entry(index, ref=NAME), entry(signature), entry(tied, ref=tag)]))
     (kept,) = convert(archive, "oci", Compression.GZIP).images
-    assert [str(each.digest) for each in kept.referrers] == [signature.digest]
-    assert [each.tag for each in kept.attached] == [tag]
+    assert [str(referrer.digest) for referrer in kept.referrers] == [signature.digest]
+    assert [item.tag for item in kept.attached] == [tag]
 
 
 @pytest.mark.parametrize(("wanted", "oci"), [("oci", True), ("docker", False)])

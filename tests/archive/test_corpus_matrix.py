@@ -58,7 +58,8 @@ def _root(root: Descriptor | DockerImage, source: Memory) -> object:
     if isinstance(root, Descriptor):
         return root
     layers = [
-        (each.diff_id, each.compression, source.read_at(each.extent.offset, each.extent.size)) for each in root.layers
+        (layer.diff_id, layer.compression, source.read_at(layer.extent.offset, layer.extent.size))
+        for layer in root.layers
     ]
     return (root.config, root.oci, layers)
 

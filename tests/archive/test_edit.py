@@ -259,7 +259,7 @@ def test_referrers_of_what_was_cut_away_are_left_out() -> None:
     assert len(whole.images[0].referrers) == 4
     archive = pick_platforms(whole, platforms("linux/amd64"))
     (image,) = archive.images
-    assert [str(each.digest) for each in image.referrers] == [kept.digest, signed.digest]
+    assert [str(referrer.digest) for referrer in image.referrers] == [kept.digest, signed.digest]
     assert any("2 referrers" in note for note in archive.notes)
 
 

@@ -649,5 +649,5 @@ def test_the_standard_librarys_archives_are_read_as_it_reads_them(style: int) ->
     with tarfile.open(fileobj=io.BytesIO(data)) as oracle:
         expected = [(info.name, info.offset_data, info.size) for info in oracle if info.isfile()]
     found = feed(data, 1)
-    assert [(each.name, each.extent.offset, each.extent.size) for each in found.files()] == expected
+    assert [(file.name, file.extent.offset, file.extent.size) for file in found.files()] == expected
     assert found.extent("link") == found.extent("a")

@@ -52,11 +52,11 @@ def _figure(value: float) -> str:
 
 def row(parts: Parts, part: str, name: str) -> Mapping[str, Any]:
     """The row whose name begins so. Raises NotMeasured."""
-    for each in parts.get(part, {}).get("rows", ()):
-        if each["name"].startswith(name):
-            if "error" in each:
-                raise NotMeasured(f"{each['name']} failed")
-            found: Mapping[str, Any] = each
+    for item in parts.get(part, {}).get("rows", ()):
+        if item["name"].startswith(name):
+            if "error" in item:
+                raise NotMeasured(f"{item['name']} failed")
+            found: Mapping[str, Any] = item
             return found
     raise NotMeasured(f"{part}: no {name}")
 

@@ -137,4 +137,4 @@ def _skopeo_again(registry: Registry, archive: Input) -> list[Row]:
 def _crane_again(registry: Registry, archive: Input) -> list[Row]:
     crane(registry, archive)
     other = replace(archive, images=(SECOND,))
-    return [_counted(registry, partial(crane, registry, each)) for each in (archive, other)]
+    return [_counted(registry, partial(crane, registry, item)) for item in (archive, other)]

@@ -51,7 +51,11 @@ def load(runs: int) -> dict[str, Any]:
         say(f"  8 at once: {rows[-1]}")
     keys = rows[0].keys()
     middle = {key: statistics.median(row[key] for row in rows) for key in keys}
-    return {"input": {"bytes": sum(each.size for each in archives), "archives": len(archives)}, **middle, "runs": rows}
+    return {
+        "input": {"bytes": sum(archive.size for archive in archives), "archives": len(archives)},
+        **middle,
+        "runs": rows,
+    }
 
 
 def all_at_once(running: Service, archives: Sequence[Input]) -> None:

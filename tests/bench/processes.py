@@ -37,7 +37,7 @@ def run(command: Sequence[str | Path], environ: Mapping[str, str] | None = None,
     """Runs it to its end. Raises CommandFailed with the end of what it said."""
     began = time.monotonic()
     process = subprocess.Popen(
-        [str(each) for each in command],
+        [str(item) for item in command],
         env={**os.environ, **(environ or {})},
         cwd=cwd,
         stdout=subprocess.DEVNULL,
@@ -107,7 +107,7 @@ def memory_peak(pid: int, field: str = "VmHWM") -> int:
 def cpu_seconds(pid: int) -> float:
     """Of a living process and the children it has waited for. Raises OSError."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(each) for each in fields[11:15]) / TICKS
+    return sum(int(field) for field in fields[11:15]) / TICKS
 
 
 def bytes_read(pid: int) -> int:

@@ -52,7 +52,7 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _promises(parts: Parts) -> str:
     words = {True: "yes", False: "**no**", None: "–"}
-    rows = [(each.work, each.bar, each.measured, words[each.met]) for each in verdicts(parts)]
+    rows = [(verdict.work, verdict.bar, verdict.measured, words[verdict.met]) for verdict in verdicts(parts)]
     return f"## What is promised, and what was measured\n\n{grid(('work', 'bar', 'measured', 'met'), rows)}"
 
 

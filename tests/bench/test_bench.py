@@ -16,7 +16,7 @@ from tests.bench.sinks import LENGTH
 
 
 def judged(parts: dict[str, Any], words: str) -> bars.Verdict:
-    return next(each for each in bars.verdicts(parts) if each.bar == words)
+    return next(verdict for verdict in bars.verdicts(parts) if verdict.bar == words)
 
 
 def test_a_promise_is_met_from_its_limit_on() -> None:

@@ -28,7 +28,7 @@ class Way:
 
 def peers_here() -> dict[str, str]:
     """Command -> what it says of its version."""
-    return {each: _version(each) for each in PEERS if shutil.which(each)}
+    return {peer: _version(peer) for peer in PEERS if shutil.which(peer)}
 
 
 def _version(command: str) -> str:

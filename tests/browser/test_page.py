@@ -75,7 +75,7 @@ def faults_of_access(page: Page) -> list[str]:
     page.evaluate(AXE)
     run = "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
     found: dict[str, Any] = page.evaluate(run)
-    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found["violations"]]
+    return [f"{found_item['id']}: {found_item['nodes'][0]['html'][:200]}" for found_item in found["violations"]]
 
 
 def test_archives_that_are_chosen_land_at_the_registry(

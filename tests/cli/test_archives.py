@@ -42,7 +42,7 @@ async def test_parts_are_one_archive(tmp_path: Path, compression: Compression) -
     (tmp_path / "other.tar").write_bytes(APP)
     files = split(tmp_path, content)
     archives = await taken(tmp_path, [str(tmp_path / "other.tar"), *reversed(files)], None)
-    assert [(each.name, each.size, each.compression) for each in archives] == [
+    assert [(item.name, item.size, item.compression) for item in archives] == [
         ("other.tar", len(APP), Compression.NONE),
         ("x.tar", len(content), compression),
     ]

@@ -32,7 +32,7 @@ def tarmac(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:
-            status = main([str(each) for each in arguments])
+            status = main([str(argument) for argument in arguments])
         except SystemExit as error:
             status = int(error.code or 0)
         out, err = capsys.readouterr()
@@ -56,7 +56,7 @@ def nameless(tmp_path: Path) -> Path:
 
 
 def files_below(folder: Path) -> set[str]:
-    return {str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file()}
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_version_is_told(tarmac: Tarmac) -> None:
@@ -97,7 +97,7 @@ def test_a_push_leaves_no_spool_behind(tarmac: Tarmac, archive: Path, tmp_path: 
     wrapped = tmp_path / "app.tar.gz"
     wrapped.write_bytes(wrap(archive.read_bytes(), "gzip"))
     assert tarmac("push", wrapped)[0] == 0
-    assert {each.name for each in (tmp_path / "data").iterdir()} == {"images"}
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"images"}
 
 
 def test_what_is_there_already_is_said_to_be(tarmac: Tarmac, archive: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_push_that_is_interrupted_leaves_nothing(tarmac: Tarmac, tmp_path: Pat
     ended.set()
     assert status == 130
     assert out.startswith("cancelled: ")
-    assert {each.name for each in (tmp_path / "data").iterdir()} == {"images"}
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"images"}
 
 
 def test_a_push_that_is_interrupted_at_the_registry_tells_what_came_of_it(tarmac: Tarmac, archive: Path) -> None:

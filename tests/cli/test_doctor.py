@@ -24,7 +24,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def told(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
     status = main(["doctor", "--json"])
-    return status, {each["about"]: each for each in json.loads(capsys.readouterr().out)}
+    return status, {load["about"]: load for load in json.loads(capsys.readouterr().out)}
 
 
 def test_a_place_that_was_never_used_is_well_and_stays_as_it_is(

@@ -89,7 +89,7 @@ class Engine:
 
     def build(self, *arguments: str | Path) -> None:
         """An image in docker's format, as OCI's knows no health check."""
-        limits = [f"--ulimit={each}" for each in self._limits]
+        limits = [f"--ulimit={limit}" for limit in self._limits]
         self.podman("build", "--pull=never", "--format=docker", *limits, *arguments, timeout=BUILD_SECONDS)
 
     def inspect(self, kind: str, name: str) -> Any:

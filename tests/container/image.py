@@ -72,7 +72,7 @@ def test_the_image_itself_is_carried_over_and_lands(
     shown = [peer("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{registry}/tarmac:0.1.0"]
     manifest = json.loads(engine.inside(*shown))
     assert manifest["config"]["digest"].endswith(engine.inspect("image", image)["Id"])
-    compressed = sum(each["size"] for each in manifest["layers"]) / 1e6
+    compressed = sum(item["size"] for item in manifest["layers"]) / 1e6
     measured["size at a registry"] = f"{compressed:.0f} MB with its base"
 
 
@@ -101,7 +101,7 @@ def test_the_process_has_no_right_that_it_need_not_have(engine: Engine, image: s
     found = status(engine)
     assert found["Uid"].split() == [USER] * 4
     assert found["Gid"].split() == [USER] * 4
-    assert {int(found[each], 16) for each in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    assert {int(found[item], 16) for item in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
     assert found["NoNewPrivs"] == "1"
     assert found["Seccomp"] == "2"  # a filter
 
@@ -119,11 +119,11 @@ def test_it_stops_in_time_and_knows_its_jobs_afterwards(
     engine.podman("rm", "tarmac")
     started(engine, image)
     assert asked(engine, f"{SERVICE}/jobs/{job['id']}") == job
-    assert [each["id"] for each in asked(engine, f"{SERVICE}/jobs")["jobs"]] == [job["id"]]
+    assert [item["id"] for item in asked(engine, f"{SERVICE}/jobs")["jobs"]] == [job["id"]]
 
 
 def test_it_writes_nowhere_but_to_its_volume_even_where_it_could(engine: Engine, image: str, registry: str) -> None:
-    flags = [each for each in compose_flags("tarmac") if not each.startswith(("--read-only", "--tmpfs"))]
+    flags = [flag for flag in compose_flags("tarmac") if not flag.startswith(("--read-only", "--tmpfs"))]
     engine.start("tarmac", image, *flags)
     engine.await_health("tarmac")
     pushed(engine)
@@ -182,7 +182,7 @@ def test_the_image_holds_what_it_runs_and_no_trace_of_its_making(engine: Engine,
     assert config["Config"]["User"] == f"{USER}:{USER}"
     assert "127.0.0.1" not in json.dumps(config)  # where the index was
     found = engine.run(image, "--user=0", "--entrypoint=/bin/find", command=("/opt/tarmac", "/tmp", "/root", "/data"))
-    assert not [each for each in found.splitlines() if re.search(r"/(pip|requirements\.lock|\.cache)(/|$)", each)]
-    own = {each for each in found.splitlines() if re.fullmatch(r"/opt/tarmac/src(/[^/]+)?", each)}
+    assert not [line for line in found.splitlines() if re.search(r"/(pip|requirements\.lock|\.cache)(/|$)", line)]
+    own = {line for line in found.splitlines() if re.fullmatch(r"/opt/tarmac/src(/[^/]+)?", line)}
     assert own == {"/opt/tarmac/src", "/opt/tarmac/src/app"}
-    assert {each for each in found.splitlines() if each.startswith("/data")} == {"/data"}
+    assert {line for line in found.splitlines() if line.startswith("/data")} == {"/data"}

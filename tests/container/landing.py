@@ -35,7 +35,7 @@ def asked(engine: Engine, *arguments: str | Path) -> Any:
 def pushed(engine: Engine, *options: str, service: str = SERVICE, archive: Path = ARCHIVE) -> Job:
     job: Job = asked(engine, *options, "-F", f"archive=@{archive}", f"{service}/push?wait=60")
     assert job["state"] == "succeeded", job["problem"]
-    assert [each["state"] for each in job["images"]] == ["pushed"]
+    assert [item["state"] for item in job["images"]] == ["pushed"]
     return job
 
 

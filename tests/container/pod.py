@@ -38,17 +38,17 @@ def rendered(engine: Engine, name: str) -> list[Manifest]:
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
-    return [each for each in manifests if each["kind"] == kind]
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_kubernetes_takes_what_kustomize_makes(engine: Engine, tools: None, name: str) -> None:
     manifests = rendered(engine, name)
-    assert {each["kind"] for each in manifests} == KINDS[name]
+    assert {manifest["kind"] for manifest in manifests} == KINDS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for each in manifests:
-            kubernetes_validate.validate(each, "1.31", strict=True)
+        for manifest in manifests:
+            kubernetes_validate.validate(manifest, "1.31", strict=True)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -57,17 +57,19 @@ def test_every_selector_finds_the_pods_and_none_has_more_than_it_says(engine: En
     (workload,) = of_kind(manifests, "StatefulSet")
     labels = workload["spec"]["template"]["metadata"]["labels"]
     (service,) = of_kind(manifests, "Service")
-    policies = [each["spec"] for each in of_kind(manifests, "NetworkPolicy")]
+    policies = [item["spec"] for item in of_kind(manifests, "NetworkPolicy")]
     assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert service["spec"]["selector"].items() <= labels.items()
-    assert all(each["podSelector"]["matchLabels"].items() <= labels.items() for each in policies)
-    names = [rule for each in policies for rule in each["egress"] if {"protocol": "UDP", "port": 53} in rule["ports"]]
-    assert [each["to"][0]["podSelector"]["matchLabels"] for each in names] == [{"k8s-app": "kube-dns"}]
+    assert all(policy["podSelector"]["matchLabels"].items() <= labels.items() for policy in policies)
+    names = [
+        rule for policy in policies for rule in policy["egress"] if {"protocol": "UDP", "port": 53} in rule["ports"]
+    ]
+    assert [item["to"][0]["podSelector"]["matchLabels"] for item in names] == [{"k8s-app": "kube-dns"}]
 
 
 def ports_let_out(manifests: list[Manifest]) -> set[int]:
     policies = of_kind(manifests, "NetworkPolicy")
-    return {port["port"] for each in policies for rule in each["spec"]["egress"] for port in rule["ports"]}
+    return {port["port"] for policy in policies for rule in policy["spec"]["egress"] for port in rule["ports"]}
 
 
 def test_the_registry_and_the_database_are_let_out_to(engine: Engine, tools: None) -> None:
@@ -112,7 +114,7 @@ def token_and_volumes(engine: Engine, image: str, registry: Path, tmp_path: Path
         "registry-password": PASSWORD,
         "ca.pem": registry.read_text(encoding="utf-8"),
     }
-    (mode,) = (each["secret"]["defaultMode"] for each in pod["volumes"] if "secret" in each)
+    (mode,) = (item["secret"]["defaultMode"] for item in pod["volumes"] if "secret" in item)
     settings: dict[str, str] = of_kind(manifests, "ConfigMap")[0]["data"]
     return token, {
         "data": kept(tmp_path / "data", group),

@@ -42,11 +42,11 @@ def _compose_flag(key: str, value: Any) -> list[str]:
         case "environment":
             return [f"--env={name}={each}" for name, each in value.items()]
         case "volumes":
-            return [f"--volume={each}" for each in value]
+            return [f"--volume={item}" for item in value]
         case "read_only":
             return ["--read-only", "--read-only-tmpfs=false"]
         case "tmpfs" | "cap_drop" | "security_opt":
-            return [f"--{key.replace('_', '-')}={each}" for each in value]
+            return [f"--{key.replace('_', '-')}={item}" for item in value]
         case "stop_grace_period":
             return [f"--stop-timeout={value.removesuffix('s')}"]
         case "healthcheck":
@@ -69,7 +69,7 @@ def pod_flags(pod: dict[str, Any], volumes: dict[str, Path]) -> tuple[str, ...]:
         "--read-only",
         "--read-only-tmpfs=false",
         "--security-opt=no-new-privileges",
-        *(f"--cap-drop={each}" for each in own["capabilities"]["drop"]),
+        *(f"--cap-drop={item}" for item in own["capabilities"]["drop"]),
         f"--memory={container['resources']['limits']['memory'].removesuffix('i').lower()}",
         f"--stop-timeout={pod['terminationGracePeriodSeconds']}",
     ]
@@ -77,13 +77,13 @@ def pod_flags(pod: dict[str, Any], volumes: dict[str, Path]) -> tuple[str, ...]:
 
 
 def _mounts(mounts: list[dict[str, Any]], declared: list[dict[str, Any]], volumes: dict[str, Path]) -> Iterator[str]:
-    empty = {each["name"]: each["emptyDir"] for each in declared if "emptyDir" in each}
-    for each in mounts:
-        name, place = each["name"], each["mountPath"]
+    empty = {item["name"]: item["emptyDir"] for item in declared if "emptyDir" in item}
+    for mount in mounts:
+        name, place = mount["name"], mount["mountPath"]
         if name in empty:
             yield f"--tmpfs={place}:mode=1777,size={empty[name]['sizeLimit'].removesuffix('i').lower()}"
         else:
-            yield f"--volume={volumes[name]}:{place}{':ro' if each.get('readOnly') else ''}"
+            yield f"--volume={volumes[name]}:{place}{':ro' if mount.get('readOnly') else ''}"
 
 
 def kept(folder: Path, group: int) -> Path:

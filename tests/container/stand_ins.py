@@ -70,7 +70,7 @@ def _download(wheels: Path, lock: Path) -> None:
     platforms += [f"manylinux{year}_{machine}" for year in (1, 2010, 2014)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--require-hashes", "--only-binary", ":all:", "--python-version", PYTHON, "--dest", str(wheels)]
-    command += [f"--platform={each}" for each in platforms]
+    command += [f"--platform={item}" for item in platforms]
     subprocess.run([*command, "-r", str(lock)], check=True, capture_output=True, timeout=BUILD_SECONDS)
 
 

@@ -208,8 +208,8 @@ async def test_jobs_of_before_are_read_and_their_images_counted(url: str) -> Non
         for document in documents:
             job = await store.get(document["id"])
             assert job is not None
-            progress, found = job.progress, [each.state.value for each in job.images]
-            assert found == [each["state"] for each in document["images"]]
+            progress, found = job.progress, [image.state.value for image in job.images]
+            assert found == [item["state"] for item in document["images"]]
             assert job.inspection == ({"format": "oci-archive"},)
             assert (progress.images_total, progress.images_done) == (len(found), document["progress"]["images_done"])
             counts = (progress.images_pushed, progress.images_present, progress.images_skipped, progress.images_failed)

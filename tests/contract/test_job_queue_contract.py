@@ -129,8 +129,8 @@ async def ids(request: pytest.FixtureRequest, opened: Open) -> list[str]:
 async def test_jobs_run_in_order_and_so_many_at_a_time(opened: Open, ids: list[str]) -> None:
     async with opened(2) as queue:
         work = Work()
-        for each in ids[:3]:
-            await queue.put(each)
+        for id_ in ids[:3]:
+            await queue.put(id_)
         await queue.start(work.run)
         await work.until(*ids[:2])
         work.gates[ids[1]].set()
@@ -157,8 +157,8 @@ async def test_priority_goes_first_and_a_time_is_waited_for(opened: Open, ids: l
 async def test_a_share_of_many_does_not_keep_out_a_share_of_one(opened: Open, ids: list[str]) -> None:
     async with opened(1) as queue:
         work = Work()
-        for each in ids[:3]:
-            await queue.put(each, QueueSchedule(share="many"))
+        for id_ in ids[:3]:
+            await queue.put(id_, QueueSchedule(share="many"))
         await queue.put(ids[3], QueueSchedule(share="one"))
         await queue.start(work.run)
         await work.until(ids[0])
@@ -183,8 +183,8 @@ async def test_a_job_put_while_it_runs_runs_again_afterwards(opened: Open, ids: 
 async def test_cancel_takes_out_what_waits_and_ends_what_runs(opened: Open, ids: list[str]) -> None:
     async with opened(1) as queue:
         work = Work()
-        for each in ids[:3]:
-            await queue.put(each)
+        for id_ in ids[:3]:
+            await queue.put(id_)
         await queue.start(work.run)
         await work.until(ids[0])
         await queue.cancel(ids[1])

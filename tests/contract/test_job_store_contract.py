@@ -121,7 +121,7 @@ async def test_a_key_is_given_once(store: JobStore) -> None:
 
 async def test_a_key_is_given_once_among_many_at_the_same_time(store: JobStore) -> None:
     added = await asyncio.gather(*(store.add(job(number, idempotency_key="k")) for number in range(20)))
-    assert len({each.id for each in added}) == 1
+    assert len({item.id for item in added}) == 1
 
 
 async def test_jobs_without_a_key_do_not_collide(store: JobStore) -> None:
@@ -176,7 +176,7 @@ async def test_of_many_that_change_one_state_at_once_one_does(store: JobStore) -
     queued = job(1)
     await store.add(queued)
     changed = [queued.evolve(state=JobState.RUNNING, notices=(str(number),)) for number in range(10)]
-    taken = await asyncio.gather(*(store.save(each, over=queued) for each in changed))
+    taken = await asyncio.gather(*(store.save(item, over=queued) for item in changed))
     assert sum(taken) == 1
     assert await store.get(queued.id) == changed[taken.index(True)]
 
@@ -197,8 +197,8 @@ async def test_a_deleted_job_stays_deleted(store: JobStore) -> None:
 async def test_a_page_is_newest_first_and_goes_on_where_it_ended(store: JobStore) -> None:
     twins = [job(1), job(1)]
     jobs = [job(2), *sorted(twins, key=key_of, reverse=True), job(0)]
-    for each in jobs:
-        await store.add(each)
+    for item in jobs:
+        await store.add(item)
     first = await store.page(JobQuery(limit=2))
     rest = await store.page(JobQuery(before=parse_cursor(cursor_of(first[-1])), limit=10))
     assert [*first, *rest] == jobs
@@ -256,5 +256,5 @@ async def test_a_replica_that_is_stopped_within_a_transaction_does_not_lock_a_jo
     with pytest.raises(Unavailable):
         await stop_in_the_middle()
     await other.delete(queued.id)
-    for each in (stopped, other):
-        await each.close()
+    for item in (stopped, other):
+        await item.close()

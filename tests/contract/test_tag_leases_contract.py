@@ -70,7 +70,7 @@ async def replicas(url: str) -> AsyncIterator[Sides]:
         for _ in range(2):
             stores.append(await SqlJobStore.open(url))
             stack.push_async_callback(stores[-1].close)
-        one, other = (PostgresTagLeases(each, wait_seconds=0, patience_seconds=0) for each in stores)
+        one, other = (PostgresTagLeases(store, wait_seconds=0, patience_seconds=0) for store in stores)
         yield Sides(one, other, tuple(stores))
         async with stores[0].transaction() as connection:
             for table in (JOBS, TAGS):

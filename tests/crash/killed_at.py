@@ -53,8 +53,8 @@ def arm(stage: Stage) -> None:
     module, _, path = stage.place.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module)
-    for each in owners:
-        owner = getattr(owner, each)
+    for item in owners:
+        owner = getattr(owner, item)
     original = getattr(owner, name)
     setattr(owner, name, _after(original, stage.call) if stage.after else _before(original, stage.call))
 

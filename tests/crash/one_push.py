@@ -44,7 +44,7 @@ async def left_over(data: Path) -> list[str]:
     app = create_app(_settings(data))
     async with app.router.lifespan_context(app), client_of(app) as client:
         page = await _asked(client, "/jobs", limit=100)
-        jobs = [await _asked(client, f"/jobs/{each['id']}", wait=WAIT_SECONDS) for each in page["jobs"]]
+        jobs = [await _asked(client, f"/jobs/{item['id']}", wait=WAIT_SECONDS) for item in page["jobs"]]
     for _ in range(MOST_PUSHES):  # to look at it may meet the fault as well
         with contextlib.suppress(OSError):
             return list(_wrong(data, jobs))

@@ -43,9 +43,9 @@ def replicas(
     }
     first, second = (Tarmac(tmp_path / "data", environ, program=()) for _ in range(2))
     with ExitStack() as stack:
-        for each in (first, second):
-            each.start()
-            stack.callback(each.kill)
+        for item in (first, second):
+            item.start()
+            stack.callback(item.kill)
         yield first, second
 
 
@@ -63,8 +63,8 @@ def test_a_dead_replicas_job_is_ended_by_the_other(replicas: tuple[Tarmac, Tarma
     first, second = replicas
     job_id = held_up(first, second, registry)
     first.kill()
-    for each in (second, registry):
-        each.send_signal(signal.SIGCONT)
+    for item in (second, registry):
+        item.send_signal(signal.SIGCONT)
     job = second.job(job_id)
     assert (job["state"], job["attempt"]) == ("succeeded", 2)
 
@@ -79,8 +79,8 @@ def test_of_two_jobs_for_one_tag_at_two_replicas_the_later_has_the_last_word(
     newer: str = second.ask("POST", "/push?tag=team/app:1", LATER_ARCHIVE)[1]["id"]
     while second.ask("GET", f"/jobs/{newer}")[1]["state"] != "running":
         pause(LOOK_SECONDS)
-    for each in (first, registry):
-        each.send_signal(signal.SIGCONT)
+    for item in (first, registry):
+        item.send_signal(signal.SIGCONT)
     assert second.job(newer)["state"] == second.job(older)["state"] == "succeeded"
     with urlopen(Request(f"{registry.url}/v2/team/app/manifests/1", headers={"Accept": LATER.media_type})) as answer:
         assert answer.headers["Docker-Content-Digest"] == LATER.digest
@@ -158,5 +158,5 @@ def test_percent_does_not_fall_for_a_client_that_asks_both_over_a_kill_and_a_res
     first.launch()
     done = balancer.until(lambda document: document["state"] in {"succeeded", "failed"})
     assert (done["state"], done["attempt"], done["progress"]["percent"]) == ("succeeded", 2, 100.0)
-    for each in replicas:
-        assert Balancer((each, each), job).ask() == done
+    for replica in replicas:
+        assert Balancer((replica, replica), job).ask() == done

@@ -143,7 +143,7 @@ def test_clients_that_leave_before_the_answer_have_their_jobs_and_find_them_by_t
     _, page = running.curl("/jobs?limit=500")
     images = [running.curl(f"/jobs/{job['id']}/images")[1]["images"] for job in page["jobs"][: len(names) + 2]]
     for name in names:
-        assert sum(f"/{name}" in str(each) for each in images) == 1
+        assert sum(f"/{name}" in str(image) for image in images) == 1
 
 
 def test_requests_that_smuggle_are_refused(running: Service) -> None:

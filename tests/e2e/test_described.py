@@ -88,7 +88,7 @@ def faults_of(operation: Any, mode: schemathesis.GenerationMode, session: reques
 def modes_of(definition: dict[str, Any]) -> tuple[schemathesis.GenerationMode, ...]:
     """Right requests and wrong ones, where there is more than a path, which takes any text."""
     both = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
-    named = any(each["in"] in ("query", "header") for each in definition.get("parameters", ()))
+    named = any(item["in"] in ("query", "header") for item in definition.get("parameters", ()))
     return both if named or "requestBody" in definition else both[:1]
 
 

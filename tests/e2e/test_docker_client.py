@@ -51,7 +51,7 @@ def test_a_client_finds_its_version_and_pings(client: docker.DockerClient) -> No
 def test_images_are_loaded_and_shown(client: docker.DockerClient, as_file: bool) -> None:
     app, busybox = client.images.load(io.BytesIO(APP) if as_file else APP)
     assert app.id == client.images.get("team/app:1").id
-    assert [each.rpartition("/")[2] for each in app.tags + busybox.tags] == ["app:1", "busybox:latest"]
+    assert [tag.rpartition("/")[2] for tag in app.tags + busybox.tags] == ["app:1", "busybox:latest"]
 
 
 def test_a_push_streams_where_the_image_is(client: docker.DockerClient, running: Service) -> None:

@@ -99,7 +99,7 @@ def test_a_last_field_that_asks_for_a_dry_run_leaves_nothing_at_the_registry(
 ) -> None:
     fields = ("--limit-rate", PACE, "-F", "tag=early/dry:1", "-F", f"archive=@{archive}", "-F", "dry_run=true")
     status, job = running.curl(*fields, "/push?wait=30")
-    assert (status, [each["state"] for each in job["images"]]) == (200, ["planned"]), job
+    assert (status, [item["state"] for item in job["images"]]) == (200, ["planned"]), job
     assert begun(registry, "early/dry") >= 2
     place = registry.storage / "docker/registry/v2/repositories/early/dry"
     assert [*place.glob("_layers/**/link"), *place.glob("_manifests/**/link")] == []

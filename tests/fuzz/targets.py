@@ -238,7 +238,7 @@ def _damaged(data: bytes, kind: str, here: int, there: int) -> bytes:
     match kind:
         case "bit":
             at = here % max(1, len(data))
-            return data[:at] + bytes(each ^ 1 << there % 8 for each in data[at : at + 1]) + data[at + 1 :]
+            return data[:at] + bytes(item ^ 1 << there % 8 for item in data[at : at + 1]) + data[at + 1 :]
         case "swap":
             pieces[one], pieces[other] = pieces[other], pieces[one]
         case "again":

@@ -99,9 +99,9 @@ def layout_with_chain(node: Node) -> bytes:
     """As `oci_layout`, without its recursion."""
     held: dict[str, bytes] = {}
     waiting = [node]
-    for each in waiting:
-        held |= dict(each.blobs) | {each.digest: each.raw}
-        waiting.extend(each.children[:1])
+    for item in waiting:
+        held |= dict(item.blobs) | {item.digest: item.raw}
+        waiting.extend(item.children[:1])
     return _with_blobs(listing(named(node.descriptor)), held)
 
 

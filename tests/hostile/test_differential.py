@@ -76,8 +76,8 @@ def unquoted(name: str) -> str:
 
 def held(index: TarIndex) -> tuple[Counter[tuple[str, int]], set[str]]:
     every = [member for members in index.members.values() for member in members]
-    files = Counter((each.name, each.extent.size) for each in every if each.kind is MemberKind.FILE)
-    return files, {each.name for each in every if each.kind is not MemberKind.FILE}
+    files = Counter((item.name, item.extent.size) for item in every if item.kind is MemberKind.FILE)
+    return files, {item.name for item in every if item.kind is not MemberKind.FILE}
 
 
 # What describes the archive itself, GNU tar lists as members; it is no content.

@@ -166,7 +166,7 @@ def test_everybody_has_a_turn_and_nothing_is_left(asked: list[tuple[str, int, bo
                     task.cancel()
                 await asyncio.sleep(0)
 
-        await asyncio.gather(*(one(*each) for each in asked), return_exceptions=True)
+        await asyncio.gather(*(one(*item) for item in asked), return_exceptions=True)
         assert memory.used == 0
 
     asyncio.run(run())

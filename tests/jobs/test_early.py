@@ -703,7 +703,7 @@ async def test_two_large_blobs_that_want_the_last_lane_at_once_arrive_both(
     lanes = PushResources(transfers=2)  # one of them may follow
     async with at_work_early(bench, lanes=lanes) as service, asyncio.TaskGroup() as group:
         requests = [JobRequest(PushOptions(tag=f"team/{name}:1")) for name in ("one", "two")]
-        tasks = [group.create_task(pushed(service, at_once(FOLLOWED["podman"]), each)) for each in requests]
+        tasks = [group.create_task(pushed(service, at_once(FOLLOWED["podman"]), request)) for request in requests]
     assert [task.result().state for task in tasks] == [JobState.SUCCEEDED] * 2
     assert not lanes.following.locked()
 

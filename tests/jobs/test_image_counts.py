@@ -46,7 +46,7 @@ def of(*names: str, content: str = "") -> bytes:
 def check(job: Job, **counts: int) -> None:
     """The document counts as the images say, and as is wanted."""
     progress = job.document()["progress"]
-    states = [each.state for each in job.images]
+    states = [image.state for image in job.images]
     assert {name: progress[name] for name in STATES} == {name: states.count(state) for name, state in STATES.items()}
     wanted = dict.fromkeys(STATES, 0) | {f"images_{name}": count for name, count in counts.items()}
     assert {name: progress[name] for name in STATES} == wanted

@@ -69,7 +69,7 @@ def test_the_time_of_day_knows_its_zone() -> None:
 def test_an_id_is_128_random_bits() -> None:
     ids = {Job.new(JobState.QUEUED, NOON).id for _ in range(100)}
     assert len(ids) == 100
-    assert all(len(bytes.fromhex(each)) == 16 for each in ids)
+    assert all(len(bytes.fromhex(id_)) == 16 for id_ in ids)
 
 
 def test_the_document_is_the_contract_s() -> None:

@@ -95,7 +95,7 @@ async def test_many_pairs_at_once_end_with_the_later_one(tmp_path: Path) -> None
         pairs = []
         for number in range(25):
             request = replace(REQUEST, options=PushOptions(tag=f"team/app:{number}"))
-            pairs.append([await upload(service, each, request) for each in (OLD_TAR, NEW_TAR)])
+            pairs.append([await upload(service, item, request) for item in (OLD_TAR, NEW_TAR)])
         for job in (job for pair in pairs for job in pair):
             assert (await ended(service, job)).state is JobState.SUCCEEDED
     assert {str(digest) for digest in bench.registry.tags.values()} == {NEW.digest}

@@ -57,7 +57,7 @@ async def test_a_replica_tells_what_another_has_made_of_its_jobs_before_it_hears
     job = await stopped.add(Job.new(JobState.RUNNING, now))
     await other.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED, attempt=2, finished_at=now))
     assert (await stopped.get(job.id)).state is JobState.SUCCEEDED
-    assert [each.state for each in await stopped.page(JobQuery())] == [JobState.SUCCEEDED]
+    assert [item.state for item in await stopped.page(JobQuery())] == [JobState.SUCCEEDED]
 
 
 async def saved(ledger: JobTracker) -> None:
@@ -87,7 +87,7 @@ async def test_no_percent_is_told_that_is_not_stored(replicated: bool) -> None:
         await saved(ledger)
         assert (await coming).progress.percent == 40.0
     assert (await ledger.get(job.id)) == (await store.get(job.id))
-    assert [each.progress.percent for each in await ledger.page(JobQuery())] == [40.0]
+    assert [item.progress.percent for item in await ledger.page(JobQuery())] == [40.0]
 
 
 async def test_a_revision_is_a_stored_change_and_bears_its_time() -> None:

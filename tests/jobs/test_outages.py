@@ -144,7 +144,7 @@ def test_pauses_grow_from_seconds_to_an_hour() -> None:
     waits: list[timedelta] = []
     while (pause := schedule.pause(sum(waits, timedelta(0)))) is not None:
         waits.append(pause)
-    assert waits[:5] == [timedelta(seconds=each) for each in (5, 5, 10, 20, 40)]
+    assert waits[:5] == [timedelta(seconds=item) for item in (5, 5, 10, 20, 40)]
     assert waits[0] == FIRST_WAIT
     assert waits[-1] == LONGEST_WAIT
     assert len(waits) < 50

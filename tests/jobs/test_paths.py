@@ -192,7 +192,7 @@ async def test_server_files_whose_names_fail_still_tell_what_they_are_and_which_
     assert done.problem is not None
     assert done.problem.code == "missing_tag"
     assert " in nameless.tar has no name" in done.problem.detail
-    assert [each.format for each in done.archives] == ["docker-archive", "docker-archive"]
+    assert [archive.format for archive in done.archives] == ["docker-archive", "docker-archive"]
     assert bench.registry.calls == []
 
 

@@ -160,5 +160,5 @@ async def test_a_run_that_breaks_is_logged_and_makes_room() -> None:
         await queue.put("b")
         await turns()
     assert seen == ["a", "b"]
-    assert [each["job"] for each in logs] == ["a", "b"]
+    assert [log["job"] for log in logs] == ["a", "b"]
     await queue.stop(0)

@@ -40,11 +40,11 @@ async def test_a_job_that_ran_when_the_process_stopped_goes_on(bench: Bench) -> 
     assert (stored.state, stored.attempt, stored.starts) == (JobState.QUEUED, 2, 0), "a stop in order is no crash"
     bench.registry.gate = None
     async with bench.service() as service:
-        seen = [each async for each in service.subscribe(job.id)]
+        seen = [item async for item in service.subscribe(job.id)]
     assert seen[-1].state is JobState.SUCCEEDED
     assert seen[-1].attempt == 2
     assert seen[0].revision > before.revision, "a watcher that comes back is not told old news as new"
-    assert min(each.progress.percent for each in seen) >= stored.progress.percent
+    assert min(seen_item.progress.percent for seen_item in seen) >= stored.progress.percent
     assert bench.registry.manifest("team/app", "1")
 
 
@@ -249,7 +249,7 @@ async def test_old_jobs_that_cannot_be_deleted_stop_nothing(tmp_path: Path) -> N
     with capture_logs() as logs:
         async with Bench(tmp_path, Locked()).service() as service:
             assert (await ended(service, await upload(service))).state is JobState.SUCCEEDED
-    assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["old jobs are not deleted"]
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["old jobs are not deleted"]
 
 
 async def test_a_job_cancelled_before_its_run_begins_is_left_alone(bench: Bench) -> None:
@@ -285,7 +285,7 @@ async def test_an_archive_that_is_gone_from_the_spool_is_told(bench: Bench) -> N
     done = await service.get(job.id)
     assert done.problem is not None
     assert done.problem.code == "source_changed"
-    bare = replace(done, archives=tuple(replace(each, file=None) for each in done.archives))
+    bare = replace(done, archives=tuple(replace(archive, file=None) for archive in done.archives))
     heard: list[object] = []
     with pytest.raises(MissingContent, match="send it again"):
         async with PushPreparer(workshop.spool, workshop.limits).prepare(

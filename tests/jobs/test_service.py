@@ -129,7 +129,7 @@ async def test_a_job_that_fails_for_a_name_still_tells_what_its_archive_is(
             await upload(service, archive, JobRequest(options))
         (job,), _ = await service.page()
     assert job.state is JobState.FAILED
-    assert [each.format for each in job.archives] == ["docker-archive"]
+    assert [item.format for item in job.archives] == ["docker-archive"]
     assert bench.registry.calls == []
 
 
@@ -209,7 +209,7 @@ async def test_a_retry_pushes_what_is_missing(bench: Bench) -> None:
         bench.registry.calls.clear()
         again = await service.retry(failed.id)
         assert (again.state, again.attempt, again.problem) == (JobState.QUEUED, 2, None)
-        assert [(each.state, each.problem) for each in again.images] == [
+        assert [(item.state, item.problem) for item in again.images] == [
             (ImageState.PUSHED, None),
             (ImageState.PENDING, None),
         ]

@@ -49,7 +49,7 @@ def test_a_line_means_what_it_says_or_nothing(rest: str) -> None:
 
 def test_a_prefix_is_whole_components() -> None:
     submitter = Submitter("ci", "", (parse_prefix("team/*"),))
-    assert [submitter.may_use(each) for each in ("team", "team/x/y", "teams", "other/team")] == [
+    assert [submitter.may_use(item) for item in ("team", "team/x/y", "teams", "other/team")] == [
         True,
         True,
         False,
@@ -69,7 +69,7 @@ def test_every_token_is_compared_and_in_constant_time(monkeypatch: pytest.Monkey
         compare_digest = staticmethod(compare)
 
     monkeypatch.setattr(tokens, "hmac", Watched)
-    known = TokenSet(tuple(TokenHolder(f"n{each}", hashlib.sha256(b"%d" % each).digest()) for each in range(5)))
+    known = TokenSet(tuple(TokenHolder(f"n{number}", hashlib.sha256(b"%d" % number).digest()) for number in range(5)))
     for asked in (b"0", b"4", b"none"):
         compared.clear()
         known.find(asked)
@@ -115,7 +115,7 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.Captu
     assert run("create", "web", "--role", "read", *place) == 0
     assert run("list", *place, "--json") == 0
     listed = json.loads(capsys.readouterr().out.partition("\n")[2])
-    assert [(each["name"], each["roles"]) for each in listed] == [("ci", ["push"]), ("web", ["read"])]
+    assert [(item["name"], item["roles"]) for item in listed] == [("ci", ["push"]), ("web", ["read"])]
     assert run("revoke", "ci", *place) == 0
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     text = file.read_text()

@@ -216,7 +216,7 @@ async def test_the_directory_of_a_registrys_storage_is_one_archive(bench: Bench,
         place.write_bytes(member.data)
     listing = Folder(folder).scan()
     assert [drop.paths for drop in listing.drops] == [("disk",)]
-    assert len(listing.drops[0].files) == sum(1 for each in (folder / "disk").rglob("*") if each.is_file())
+    assert len(listing.drops[0].files) == sum(1 for path in (folder / "disk").rglob("*") if path.is_file())
 
 
 async def test_a_second_file_of_a_name_is_put_beside_the_first(bench: Bench, folder: Path) -> None:

@@ -59,7 +59,7 @@ async def told(hook: Webhook, job: Job) -> None:
 
 
 def now_of(place: Path) -> float:
-    return max(each.stat().st_mtime for each in place.iterdir())
+    return max(path.stat().st_mtime for path in place.iterdir())
 
 
 async def test_an_ended_job_is_told_with_its_document_and_a_signature(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_one_that_is_never_taken_does_not_hold_up_the_others(tmp_path: Pat
     await told(hook, bad)
     await told(hook, good)
     await hook.deliver(now_of(tmp_path))
-    assert sorted(json.loads(each.content)["type"] for each in receiver.got) == ["job.failed", "job.succeeded"]
+    assert sorted(json.loads(item.content)["type"] for item in receiver.got) == ["job.failed", "job.succeeded"]
     assert len(list(tmp_path.iterdir())) == 1
     await hook.close()
 

@@ -78,12 +78,12 @@ def cases() -> Iterator[Case]:
             yield Case(file, tool, refusal=REFUSED[file])
             continue
         images = (_OWN[file],) if file in _OWN else tuple(_images(entry["facts"]))
-        arguments = () if all(each.places for each in images) else NAMED_BY_CALLER.get(file, GIVEN)
+        arguments = () if all(image.places for image in images) else NAMED_BY_CALLER.get(file, GIVEN)
         yield Case(file, tool, arguments, images=tuple(_given(images, arguments)))
 
 
 def _given(images: tuple[Expected, ...], arguments: tuple[str, ...]) -> Iterator[Expected]:
-    names = [each.rpartition("=")[2] for each in arguments if not each.startswith("--")]
+    names = [argument.rpartition("=")[2] for argument in arguments if not argument.startswith("--")]
     for number, image in enumerate(images):
         places = (names[number],) if names else image.places
         yield Expected(places, image.digest, image.config, image.diff_ids, image.referrers)
@@ -93,7 +93,7 @@ def _images(facts: Mapping[str, Any]) -> Iterator[Expected]:
     if facts.get("formats") == ["mindthegap"]:
         yield from (Expected((place,), digest) for place, digest in _BUNDLED.items())
         return
-    docker = {each["config"]: each for each in facts.get("docker_images") or () if each.get("config")}
+    docker = {item["config"]: item for item in facts.get("docker_images") or () if item.get("config")}
     if "oci_index" not in facts:
         for image in docker.values():
             places = tuple(_place(tag) for tag in image["tags"] or ())

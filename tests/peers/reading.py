@@ -64,8 +64,8 @@ class Reader:
     def tagged(self) -> list[str]:
         """Every tag below the prefix, as the registry itself lists them."""
         listed = self.get("_catalog?n=1000")["repositories"]
-        below = [each.removeprefix(f"{self.prefix}/") for each in listed if each.startswith(f"{self.prefix}/")]
-        return [f"{each}:{tag}" for each in below for tag in self.get(f"{self.prefix}/{each}/tags/list")["tags"] or ()]
+        below = [item.removeprefix(f"{self.prefix}/") for item in listed if item.startswith(f"{self.prefix}/")]
+        return [f"{item}:{tag}" for item in below for tag in self.get(f"{self.prefix}/{item}/tags/list")["tags"] or ()]
 
     def get(self, path: str) -> dict[str, Any]:
         """A repository with blobs and without a manifest is listed and has no list of tags."""
@@ -113,7 +113,7 @@ def check_listed(reader: Reader, images: Iterable[Expected]) -> set[str]:
         for place in (image.places[0], *(f"{repository}@{referrer}" for referrer in image.referrers)):
             for digest, subject in subjects(reader, place):
                 tag = f"{repository}:{subject.replace(':', '-')}"
-                assert digest in {each["digest"] for each in json.loads(reader.raw(tag))["manifests"]}
+                assert digest in {load["digest"] for load in json.loads(reader.raw(tag))["manifests"]}
                 tags.add(tag)
     return tags
 

@@ -41,8 +41,8 @@ class Far:
         plan = make_plan([open_archive(index, source)], asked, Destination("default", "registry"))
         events: list[Event] = []
         await execute(plan, [source], self.registry, events.append)
-        changes = [each for each in events if isinstance(each, ImageChanged)]
-        return [[each for each in changes if each.image == number][-1] for number in range(len(plan.images))]
+        changes = [event for event in events if isinstance(event, ImageChanged)]
+        return [[change for change in changes if change.image == number][-1] for number in range(len(plan.images))]
 
     async def document(self, repository: str, reference: str) -> dict[str, Any]:
         stored = await self.registry.read_manifest(repository, reference)
@@ -78,12 +78,12 @@ async def test_the_referrers_of_an_archive_are_listed_under_the_fallback_tag(
     plan = make_plan([archive], PushOptions.parse({k: [v] for k, v in options.items()}), Destination("d", "r"))
     repository = plan.images[0].destinations[0].repository
     listed = await far.referrers(repository, str(ended.digest))
-    assert {each["digest"] for each in listed} == {str(each.digest) for each in wanted.referrers}
+    assert {item["digest"] for item in listed} == {str(referrer.digest) for referrer in wanted.referrers}
     assert wanted.referrers
-    for each in listed:
-        manifest = await far.document(repository, each["digest"])
+    for item in listed:
+        manifest = await far.document(repository, item["digest"])
         assert manifest["subject"]["digest"] == str(ended.digest)
-        assert each["artifactType"] == manifest.get("artifactType", manifest["config"]["mediaType"])
+        assert item["artifactType"] == manifest.get("artifactType", manifest["config"]["mediaType"])
     (again,) = await far.push(data, **options)
     assert again.state is ImageState.ALREADY_PRESENT
     assert await far.referrers(repository, str(ended.digest)) == listed
@@ -109,7 +109,7 @@ async def test_docker_archives_of_two_platforms_become_one_tag(far: Far) -> None
             (ended,) = await far.push(docker_save([sample]), on_existing_tag="merge-with-overwrite")
             assert ended.state is state, ended.problem
     listed = (await far.document("x/app", "1"))["manifests"]
-    assert [each["platform"]["architecture"] for each in listed] == ["amd64", "arm64"]
+    assert [item["platform"]["architecture"] for item in listed] == ["amd64", "arm64"]
 
 
 async def test_an_index_with_gaps_is_refused_cut_or_explained(far: Far) -> None:

@@ -20,8 +20,8 @@ from tests.support.storage_tree import helm_chart, images_yaml
 
 ARCHIVES = ("skopeo193-oci-all.tar", "oci-nested-index.tar", "oci-docker-list.tar", "crane-tarball-multi.tar")
 ACCEPTED = ", ".join(
-    f"application/vnd.{each}+json"
-    for each in (
+    f"application/vnd.{item}+json"
+    for item in (
         "oci.image.index.v1",
         "oci.image.manifest.v1",
         "docker.distribution.manifest.list.v2",

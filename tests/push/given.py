@@ -69,7 +69,7 @@ class Run:
         return [self.last(number).state for number in range(len(self.plan.images))]
 
     def last(self, number: int = 0) -> ImageChanged:
-        return [each for each in self.events if isinstance(each, ImageChanged) and each.image == number][-1]
+        return [event for event in self.events if isinstance(event, ImageChanged) and event.image == number][-1]
 
     def problem(self, number: int = 0) -> Problem:
         problem = self.last(number).problem
@@ -77,11 +77,11 @@ class Run:
         return problem
 
     def outcomes(self, outcome: Outcome) -> list[BlobDone]:
-        return [each for each in self.events if isinstance(each, BlobDone) and each.outcome is outcome]
+        return [event for event in self.events if isinstance(event, BlobDone) and event.outcome is outcome]
 
     @property
     def notices(self) -> list[str]:
-        return [each.text for each in self.events if isinstance(each, NoticeAdded)]
+        return [event.text for event in self.events if isinstance(event, NoticeAdded)]
 
     @property
     def progress(self) -> Progress:
@@ -95,7 +95,7 @@ class Run:
 
     @property
     def sent(self) -> list[BlobSent]:
-        return [each for each in self.events if isinstance(each, BlobSent)]
+        return [event for event in self.events if isinstance(event, BlobSent)]
 
 
 def prepared(*tars: bytes, destination: Destination = LOCAL, **options: str | Sequence[str]) -> Run:

@@ -45,7 +45,10 @@ BOTH = docker_save([tagged(APP, "a/b:1"), tagged(OTHER, "c/d:1")])
 
 def landed(*tars: bytes, **options: str | list[str]) -> list[list[str]]:
     images = planned(*tars, destination=LOCAL, **options).images
-    return [[str(each).removeprefix("registry.local:5000/") for each in image.destinations] for image in images]
+    return [
+        [str(destination).removeprefix("registry.local:5000/") for destination in image.destinations]
+        for image in images
+    ]
 
 
 async def arrives(data: bytes, **options: str | list[str]) -> FakeRegistry:
@@ -180,7 +183,7 @@ async def test_b25_two_names_of_one_digest_are_one_image_of_two_tags_and_its_blo
 
 def test_b26_before_anything_is_pushed_the_plan_maps_each_name_to_where_it_goes() -> None:
     images = planned(BOTH, rename=["a/b:1=x/y:2"], prefix="air").images
-    told = {image.entry.names: [str(each) for each in image.destinations] for image in images}
+    told = {image.entry.names: [str(destination) for destination in image.destinations] for image in images}
     assert told == {("a/b:1",): ["registry.local:5000/air/x/y:2"], ("c/d:1",): ["registry.local:5000/air/c/d:1"]}
 
 
@@ -242,7 +245,7 @@ def test_k95_cosigns_tags_travel_with_their_image() -> None:
     signature = oci_artifact(b"signature")
     tag = AMD.digest.replace(":", "-") + ".sig"
     (image,) = opened(oci_layout([entry(AMD, ref="a/b:1"), entry(signature, ref=tag)])).images
-    assert [(each.tag, str(each.root.digest)) for each in image.attached] == [(tag, signature.digest)]
+    assert [(item.tag, str(item.root.digest)) for item in image.attached] == [(tag, signature.digest)]
 
 
 def test_k96_that_a_docker_archive_cannot_give_back_a_digest_is_told() -> None:
@@ -255,7 +258,7 @@ def test_k_referrers_in_the_archive_belong_to_their_subject() -> None:
     referrer = oci_artifact(b"sbom", subject=AMD)
     (image,) = opened(oci_layout([entry(AMD, ref="a/b:1"), entry(referrer)])).images
     assert isinstance(image.root, Descriptor)
-    assert [str(each.digest) for each in image.referrers] == [referrer.digest]
+    assert [str(item.digest) for item in image.referrers] == [referrer.digest]
 
 
 # What is not about reading archives, and has its test where it belongs.

@@ -319,7 +319,7 @@ def reordered(style: archives.Style, order: Sequence[int], *more: Sequence[int])
     """A docker archive whose manifest.json lists the layers in another order; `more`: further entries of the image."""
     members = {member.name: member for member in docker_members([APP], style=style)}
     (listed,) = json.loads(members["manifest.json"].data)
-    entries = [{**listed, "Layers": [listed["Layers"][number] for number in each]} for each in (order, *more)]
+    entries = [{**listed, "Layers": [listed["Layers"][number] for number in item]} for item in (order, *more)]
     return tar({**members, "manifest.json": Member("manifest.json", to_json(entries))}.values())
 
 

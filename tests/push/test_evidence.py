@@ -33,7 +33,7 @@ def found_in(data: bytes) -> tuple[Evidence, ...]:
 )
 def test_attestations_of_buildkit_say_what_they_are_about(name: str, platforms: list[str]) -> None:
     found = found_in((CORPUS / name).read_bytes())
-    assert [(each.kind, each.type, each.platform) for each in found] == [
+    assert [(found_item.kind, found_item.type, found_item.platform) for found_item in found] == [
         (Kind.ATTESTATION, SLSA, platform) for platform in platforms
     ]
 

@@ -141,6 +141,6 @@ def test_what_is_told_of_many_archives_together_is_bounded(monkeypatch: pytest.M
     told = inspect_all([open_archive(index, source)] * 50, [source] * 50)
     assert len(told) == 50
     assert len(told[0]["images"]) > 0
-    assert [len(each["images"]) for each in told[1:]] == [0] * 49
+    assert [len(item["images"]) for item in told[1:]] == [0] * 49
     assert len(json.dumps(told)) < 30_000
     assert told[-1]["notices"] == ["only the first 0 of 1 images are told here"]

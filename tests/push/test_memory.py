@@ -34,7 +34,7 @@ class DictMemory:
     ) -> Mapping[Digest, KnownBlob]:
         assert registry == "registry.local:5000"
         self.asked += 1
-        return {each: self.found[each] for each in diff_ids if each in self.found}
+        return {id_: self.found[id_] for id_ in diff_ids if id_ in self.found}
 
     async def record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         assert registry == "registry.local:5000"
@@ -77,7 +77,7 @@ async def test_another_repository_has_known_layers_mounted() -> None:
     assert read_of(run) < len(LARGE) // 100
     assert len(run.outcomes(Outcome.MOUNTED)) == 3  # the config too, however small
     assert registry.count("push_blob") == 0
-    assert {each.repository for each in memory.found.values()} == {"other"}
+    assert {found_item.repository for found_item in memory.found.values()} == {"other"}
 
 
 STORED = random.Random(1).randbytes(100_000)

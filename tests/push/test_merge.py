@@ -62,7 +62,7 @@ def document(registry: FakeRegistry, tag: str = "1") -> dict[str, Any]:
 
 
 def listed(registry: FakeRegistry) -> list[str]:
-    return [each["digest"] for each in document(registry)["manifests"]]
+    return [item["digest"] for item in document(registry)["manifests"]]
 
 
 @pytest.mark.parametrize("how", [OVERWRITE, RETAIN])
@@ -160,7 +160,7 @@ async def test_docker_archives_of_two_platforms_become_one_index(registry: FakeR
     assert run.states == [ImageState.PUSHED]
     members = document(registry)
     assert members["mediaType"] == media_types.DOCKER_LIST
-    assert [each["platform"]["architecture"] for each in members["manifests"]] == ["amd64", "arm64"]
+    assert [member["platform"]["architecture"] for member in members["manifests"]] == ["amd64", "arm64"]
     for how in (OVERWRITE, RETAIN):
         registry.calls.clear()
         again = await push(registry, docker_save([DOCKER_ARM]), how)
@@ -331,7 +331,7 @@ def test_entries_without_a_platform_stay_once(retain: bool) -> None:
     unknown = {**windows(3, None), "platform": {"os": "unknown", "architecture": "unknown"}}
     there, ours = index_side(thing, unknown), index_side(thing, unknown, windows(1, None))
     merged = merge_sides(there, ours, retain=retain)
-    assert [str(each.digest) for each in merged.manifests] == [
+    assert [str(manifest.digest) for manifest in merged.manifests] == [
         thing["digest"],
         unknown["digest"],
         windows(1, None)["digest"],
@@ -383,7 +383,7 @@ async def test_two_archives_that_say_no_platform_become_one_index(
         run = await push(registry, without_platform(node, platform), how)
         assert run.states == [ImageState.PUSHED]
     assert listed(registry) == [AMD.digest, ARM.digest]
-    told = [each["platform"] for each in document(registry)["manifests"]]
+    told = [item["platform"] for item in document(registry)["manifests"]]
     assert told == [
         {"architecture": "amd64", "os": "linux"},
         {"architecture": "arm64", "os": "linux", "variant": "v8"},
@@ -402,7 +402,7 @@ async def test_an_index_that_is_made_says_the_platforms_that_the_one_of_the_arch
         child["platform"] = {}
     ours = replace(oci_index([AMD, ARM]), raw=to_json(members))
     await push(registry, archive(ours), how)
-    told = [each["platform"]["architecture"] for each in document(registry)["manifests"]]
+    told = [item["platform"]["architecture"] for item in document(registry)["manifests"]]
     assert told == ["s390x", "amd64", "arm64"]
     again = await push(registry, archive(ours), how)
     assert again.states == [ImageState.ALREADY_PRESENT]

@@ -27,7 +27,7 @@ ELSEWHERE = "sha256:" + "0" * 64
 
 def destinations(*tars: bytes, destination: Destination = LOCAL, **options: str | Sequence[str]) -> list[list[str]]:
     plan = planned(*tars, destination=destination, **options)
-    return [[str(each) for each in target.destinations] for target in plan.images]
+    return [[str(item) for item in target.destinations] for target in plan.images]
 
 
 def named(*names: str, sample: Image = APP) -> bytes:
@@ -215,5 +215,5 @@ async def test_a_docker_image_named_by_digest_is_pushed_by_the_digest_it_gets() 
     assert run.states == [ImageState.PUSHED, ImageState.PUSHED]
     assert registry.tags == {}
     assert registry.manifest("app", str(run.last().digest))
-    assert [str(each) for each in run.plan.images[0].destinations] == ["registry.local:5000/app"]
+    assert [str(destination) for destination in run.plan.images[0].destinations] == ["registry.local:5000/app"]
     assert any("docker archive" in note for note in run.plan.notes)

@@ -132,14 +132,14 @@ def test_an_image_with_nothing_else_has_no_name(text: str, writer: str) -> None:
         planned(data)
     assert not text.strip() or repr(text)[:300] in str(refused.value)
     (target,) = planned(data, tag="team/app:1").images
-    assert [str(each) for each in target.destinations] == ["registry.local:5000/team/app:1"]
+    assert [str(destination) for destination in target.destinations] == ["registry.local:5000/team/app:1"]
 
 
 @pytest.mark.parametrize("text", [text for text in PLACEHOLDERS if text.strip()])
 def test_it_can_be_renamed_and_picked(text: str) -> None:
     for writer in WRITERS.values():
         (target,) = planned(writer(text), rename=f"{text}=team/app:1").images
-        assert [str(each) for each in target.destinations] == ["registry.local:5000/team/app:1"]
+        assert [str(destination) for destination in target.destinations] == ["registry.local:5000/team/app:1"]
     assert planned(WRITERS["image.name"](text), tag="a/b:1", images=text.replace("[", "?")).images
 
 
@@ -163,7 +163,10 @@ def test_kaniko_s_placeholder_is_met_in_any_length() -> None:
 
 def landed(data: bytes, **options: Any) -> list[list[str]]:
     images = planned(data, **options).images
-    return [[str(each).removeprefix("registry.local:5000/") for each in target.destinations] for target in images]
+    return [
+        [str(destination).removeprefix("registry.local:5000/") for destination in target.destinations]
+        for target in images
+    ]
 
 
 def test_a_proper_name_beside_it_counts_alone() -> None:
@@ -207,7 +210,7 @@ def test_a_referrer_that_has_only_an_id_stays_a_referrer() -> None:
     signature = oci_artifact(b"signature", subject=NODE)
     data = oci_layout([entry(NODE, name="example.com/team/app:1"), entry(signature, name=f"sha256:{HEX}")])
     (found,) = opened(data).images
-    assert [str(each.digest) for each in found.referrers] == [signature.digest]
+    assert [str(referrer.digest) for referrer in found.referrers] == [signature.digest]
 
 
 def test_blobs_go_early_by_proper_names_alone() -> None:

@@ -101,7 +101,7 @@ def test_what_is_wrong_with_one_of_several_archives_is_told_with_its_file(
         options = {"rename": (("a:1", "a:1"), *options["rename"])}
     with pytest.raises(RequestError) as refused:
         make_plan(tars, PushOptions(**options), LOCAL, ["a.tar", "b.tar"])
-    assert all(each in str(refused.value) for each in words), str(refused.value)
+    assert all(word in str(refused.value) for word in words), str(refused.value)
 
 
 def test_what_one_of_several_archives_lacks_or_does_not_hold_is_told_with_its_file() -> None:
@@ -187,7 +187,7 @@ def test_a_child_that_is_not_in_the_archive_is_left_out_and_a_root_is_missed() -
     root = archive.images[0].root
     assert isinstance(root, Descriptor)
     alone = replace(archive, manifests={root.digest: archive.manifests[root.digest]})
-    assert [each.descriptor.digest for each in manifest_tree(alone, root)] == [root.digest]
+    assert [item.descriptor.digest for item in manifest_tree(alone, root)] == [root.digest]
     assert manifest_tree(replace(archive, manifests={}), root) == ()
     with pytest.raises(MissingContent, match=str(root.digest)):
         make_plan([replace(archive, manifests={})], PushOptions(), LOCAL)

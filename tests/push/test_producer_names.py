@@ -165,7 +165,10 @@ def test_what_a_program_calls_its_images_is_where_they_go(row: Row) -> None:
     archive = opened(data)
     if row.landed:
         images = make_plan([archive], PushOptions(), LOCAL).images
-        found = [[str(each).removeprefix("registry.local:5000/") for each in image.destinations] for image in images]
+        found = [
+            [str(destination).removeprefix("registry.local:5000/") for destination in image.destinations]
+            for image in images
+        ]
         assert found == [landed.split() for landed in row.landed]
         return
     assert [(image.names, image.paths, image.bare_tags) for image in archive.images] == [((), (), t) for t in row.tags]
@@ -187,4 +190,6 @@ def test_what_needs_a_name_lands_once_it_is_given_one() -> None:
     for row in nameless:
         data = (CORPUS / row.archive).read_bytes() if isinstance(row.archive, str) else row.archive
         (image,) = make_plan([opened(data)], PushOptions(tag="team/app:1"), LOCAL).images
-        assert [str(each) for each in image.destinations] == ["registry.local:5000/team/app:1"], row.producer
+        assert [str(destination) for destination in image.destinations] == ["registry.local:5000/team/app:1"], (
+            row.producer
+        )

@@ -33,7 +33,7 @@ LAYER = PLAN.blobs[0]
 
 
 def test_the_fields_are_those_of_the_contract() -> None:
-    assert [each.name for each in fields(Progress)] == [
+    assert [field.name for field in fields(Progress)] == [
         *("bytes_received", "bytes_expected", "bytes_total", "bytes_done", "bytes_sent"),
         *("blobs_total", "blobs_done", "blobs_reused", "images_total", "images_done"),
         *("images_pushed", "images_present", "images_skipped", "images_failed"),

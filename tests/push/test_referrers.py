@@ -55,7 +55,7 @@ def listed(registry: FakeRegistry, tag: str = TAG) -> list[dict[str, Any]]:
 
 
 def digests(registry: FakeRegistry, tag: str = TAG) -> list[str]:
-    return [each["digest"] for each in listed(registry, tag)]
+    return [item["digest"] for item in listed(registry, tag)]
 
 
 async def test_a_registry_without_a_list_gets_one_with_what_a_referrer_is(registry: FakeRegistry) -> None:
@@ -147,19 +147,19 @@ async def test_a_subject_may_stand_in_an_index_and_in_an_image_that_has_a_name(r
     run = await pushed(registry, tar)
     assert run.states == [ImageState.PUSHED, ImageState.PUSHED]
     assert set(digests(registry)) == {index.digest, patch.digest}
-    config = next(each for each in listed(registry) if each["digest"] == patch.digest)
+    config = next(item for item in listed(registry) if item["digest"] == patch.digest)
     assert config["artifactType"] == media_types.OCI_CONFIG
-    assert "artifactType" not in next(each for each in listed(registry) if each["digest"] == index.digest)
+    assert "artifactType" not in next(item for item in listed(registry) if item["digest"] == index.digest)
 
 
 async def test_pushes_at_once_lose_no_referrer(registry: FakeRegistry) -> None:
     lanes = PushResources()
     artifacts = [oci_artifact(b"%d" % number, subject=NODE) for number in range(6)]
-    runs = [prepared(oci_layout([NAMED, entry(each)])) for each in artifacts]
+    runs = [prepared(oci_layout([NAMED, entry(artifact)])) for artifact in artifacts]
     async with asyncio.TaskGroup() as group:
         for run in runs:
             group.create_task(execute(run.plan, run.sources, registry, run.events.append, lanes=lanes))
-    assert set(digests(registry)) == {each.digest for each in artifacts}
+    assert set(digests(registry)) == {artifact.digest for artifact in artifacts}
 
 
 async def test_what_is_merged_with_a_subject_gets_no_list_where_the_registry_keeps_one() -> None:

@@ -20,7 +20,7 @@ def moved(names: list[str], *renames: str) -> list[str]:
     """What the names of one image become, without the registry."""
     tar = docker_save([tagged(image({"a": b"1"}), *names)])
     (target,) = planned(tar, rename=list(renames)).images
-    return [str(each).removeprefix("registry.local:5000/") for each in target.destinations]
+    return [str(destination).removeprefix("registry.local:5000/") for destination in target.destinations]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,9 @@ def test_a_move_that_takes_the_whole_name_away_moves_nothing() -> None:
 def test_a_name_with_a_digest_keeps_it() -> None:
     tar = oci_layout([entry(NODE, ref=f"quay.io/foo/app@{NODE.digest}")])
     (target,) = planned(tar, rename=["quay.io/foo/*=mirror/*"]).images
-    assert [str(each) for each in target.destinations] == [f"registry.local:5000/mirror/app@{NODE.digest}"]
+    assert [str(destination) for destination in target.destinations] == [
+        f"registry.local:5000/mirror/app@{NODE.digest}"
+    ]
 
 
 def test_tags_alone_are_moved_to_a_repository() -> None:
@@ -95,7 +97,7 @@ def test_the_path_of_a_registrys_storage_is_moved_as_it_stands(rename: list[str]
     archive = opened(oci_layout([entry(NODE)]))
     stored = replace(archive, images=(replace(archive.images[0], paths=("team/app:1",)),))
     (target,) = make_plan([stored], PushOptions.parse({"rename": rename}), LOCAL).images
-    assert [str(each) for each in target.destinations] == [f"registry.local:5000/{wanted}"]
+    assert [str(destination) for destination in target.destinations] == [f"registry.local:5000/{wanted}"]
 
 
 def test_moves_of_all_names_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ BOTH = oci_layout([entry(FIRST, ref="a.b/first:1"), entry(SECOND, ref="a.b/secon
 
 def sizes(node: Node) -> dict[str, int]:
     document = json.loads(node.raw)
-    return {each["digest"]: each["size"] for each in (document["config"], *document["layers"])}
+    return {item["digest"]: item["size"] for item in (document["config"], *document["layers"])}
 
 
 ALL = sum(sizes(FIRST).values())
@@ -57,4 +57,4 @@ async def test_after_the_registry_was_asked_it_is_told_what_is_there() -> None:
     assert found == (TransferSize(0, ALL), TransferSize(REST, there))
     (told,) = with_registry_state([inspect(archive, source)], plan, found)
     assert (told["to_send"], told["at_registry"]) == (REST, ALL + there)
-    assert [each["at_registry"] for each in told["images"]] == [ALL, there]
+    assert [item["at_registry"] for item in told["images"]] == [ALL, there]

@@ -113,7 +113,7 @@ def policy(place: Path, key: Private = EC, *destinations: str) -> SignaturePolic
 
 
 def checked(archives: list[bytes], *policies: SignaturePolicy, **options: Any) -> tuple[str, ...]:
-    taken = [taken_in(each) for each in archives]
+    taken = [taken_in(item) for item in archives]
     pairs = [(open_archive(index, source), source) for index, source in taken]
     chosen = PushOptions.parse({name: [value] for name, value in options.items()})
     plan = make_plan([archive for archive, _ in pairs], chosen, Destination("default", "registry.test"))

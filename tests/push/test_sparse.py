@@ -82,7 +82,7 @@ async def test_the_platforms_that_are_there_can_be_picked() -> None:
     registry = FakeRegistry()
     run = await pushed(registry, sparse(), platforms="linux/amd64")
     assert run.states == [ImageState.PUSHED]
-    listed = [each["digest"] for each in json.loads(registry.manifest("app", "1"))["manifests"]]
+    listed = [load["digest"] for load in json.loads(registry.manifest("app", "1"))["manifests"]]
     assert listed == [AMD.digest, attestation(AMD).digest]
 
 

@@ -36,7 +36,7 @@ NAMES = {
 }
 PORTS = (80, 443, 8080)
 WRITTEN = (
-    *(f"[{each}]" if ":" in each else each for each in INNER),
+    *(f"[{item}]" if ":" in item else item for item in INNER),
     *(name for name in NAMES if name != "public.test"),
     "localhost", "a.localhost", "localhost.", "127.1", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "0.0.0.0", "[::]",
     "10.66.1", "[::ffff:10.66.0.1]", "[::ffff:169.254.169.254]", "[64:ff9b::a42:1]", "[2002:a42:1::]",

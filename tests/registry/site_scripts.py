@@ -147,7 +147,7 @@ async def main() -> None:
     async with services.listening():
         for registry, realm in CASES:
             said, *done = await attempt(registry, f"http://{realm}:{PORT}/token")
-            found.append([registry, realm, sorted({each[0] for each in services.asked}), said, done])
+            found.append([registry, realm, sorted({item[0] for item in services.asked}), said, done])
             others = [target for _, target in services.asked if not target.startswith("/token")]
             assert others == [], others
             services.asked.clear()

@@ -50,19 +50,19 @@ async def push_all(registry: Registry, contents: list[BytesContent]) -> None:
 @pytest.mark.parametrize("known", [True, False])
 async def test_over_a_line_that_cuts_one_in_a_hundred_pieces_little_is_sent_again(known: bool) -> None:
     memory, chance = MemoryRegistry(), random.Random(3)
-    contents = [BytesContent(each.data, known=known) for each in blobs(8, 4 * MIB)]
+    contents = [BytesContent(blob.data, known=known) for blob in blobs(8, 4 * MIB)]
     async with (
         ScriptedRegistry(route=lambda seen: served(memory)) as server,
         BadLine(server.port, cuts=lambda: chance.random() < 0.01) as line,
         open_at(line.url) as registry,
     ):
         await push_all(registry, contents)
-    total = sum(len(each.data) for each in contents)
+    total = sum(len(content.data) for content in contents)
     assert line.cut > 2
     assert line.received < total * 1.05
     stored = memory.repositories["team/app"].blobs
     assert {digest: len(data) for digest, data in stored.items()} == {
-        str(Digest.of(each.data)): len(each.data) for each in contents
+        str(Digest.of(content.data)): len(content.data) for content in contents
     }
     assert memory.sessions == {}
 
@@ -77,7 +77,7 @@ async def test_over_a_line_that_cuts_a_registry_that_cannot_resume_gets_everythi
     ):
         await push_all(registry, contents)
     assert line.cut
-    assert set(memory.repositories["team/app"].blobs) == {str(Digest.of(each.data)) for each in contents}
+    assert set(memory.repositories["team/app"].blobs) == {str(Digest.of(content.data)) for content in contents}
     assert memory.sessions == {}
 
 
@@ -119,7 +119,7 @@ async def test_docker_registry_behind_a_proxy_that_takes_no_large_body(tmp_path:
     """nginx refuses a body of more than 1 MB: chunks that are small enough are found, and remembered."""
     with DockerRegistry(tmp_path / "registry") as server, Nginx(tmp_path / "nginx", server.port, "1m") as proxy:
         async with open_at(proxy.url) as registry:
-            first, second = (BytesContent(each.data, known=known) for each in blobs(2, 3 * MIB))
+            first, second = (BytesContent(blob.data, known=known) for blob in blobs(2, 3 * MIB))
             await registry.push_blob("team/app", first)
             refused = proxy.answers().count(413)
             await registry.push_blob("team/app", second)

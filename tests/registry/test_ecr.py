@@ -106,7 +106,7 @@ class EcrRegistry(MemoryRegistry):
         if request.method == "POST":
             found = await asyncio.to_thread(self.api.describe_repositories)
             self.manners = replace(
-                self.manners, created=frozenset(each["repositoryName"] for each in found["repositories"])
+                self.manners, created=frozenset(found_item["repositoryName"] for found_item in found["repositories"])
             )
         return await super()._answer(request, query)
 
@@ -167,7 +167,7 @@ async def test_a_policy_that_aws_does_not_take_is_a_notice_and_one_that_cannot_b
     told: list[str] = []
     with collect_warnings(told.append):
         await ecr.create_repository("noticed/app")
-    assert ["noticed/app" in each and "lifecycle policy" in each for each in told] == [True]
+    assert ["noticed/app" in item and "lifecycle policy" in item for item in told] == [True]
     await EcrCredentials(EcrEndpoint(endpoint=moto)).create_repository("noticed/app")  # that exists already
     for content in (b"\xff", b" " * 40_000):
         policy.write_bytes(content)

@@ -19,7 +19,7 @@ from tests.support.namespace import run_in_namespace
 
 
 def test_nothing_a_registry_says_makes_a_connection_to_an_inner_address(tmp_path: Path) -> None:
-    addresses = (*(each for each in INNER if each not in {"127.0.0.1", "::1"}), PUBLIC)
+    addresses = (*(item for item in INNER if item not in {"127.0.0.1", "::1"}), PUBLIC)
     told = json.loads(run_in_namespace("tests.registry.egress_scripts", tmp_path, addresses, NAMES))
     # a token service at another port of a registry on loopback is of its own site (`site_scripts`)
     assert told["inner"].pop("realm").keys() == {"127.0.0.1"}
@@ -125,7 +125,7 @@ async def test_connecting_that_is_cancelled_leaves_no_socket_open(monkeypatch: p
         for _ in range(5):
             await asyncio.sleep(0)
     assert made
-    assert all(each.fileno() == -1 for each in made)
+    assert all(item.fileno() == -1 for item in made)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ async def test_every_kind_of_registry_is_told_with_its_reason_by_the_service_and
         assert (await check("basic-wrong"))[0] == 1
     assert failed == 1
     for found in (listed, json.loads(documents)):
-        assert {each["name"]: (each["problem"] or {}).get("code") for each in found} == {
+        assert {found_item["name"]: (found_item["problem"] or {}).get("code") for found_item in found} == {
             name: code for name, (code, _) in EXPECTED.items()
         }
     told = dict(line.split(": ", 1) for line in lines.splitlines())

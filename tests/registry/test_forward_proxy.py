@@ -104,4 +104,4 @@ async def test_the_egress_rule_holds_behind_a_proxy_for_what_is_written() -> Non
         async with HttpRegistry(chosen) as registry:
             with pytest.raises(RegistryRejected, match="allowed_origins"):
                 await registry.push_blob("a", BytesContent(b"layer"))
-    assert not [each for each in proxy.asked if "10.0.0.1" in each]
+    assert not [item for item in proxy.asked if "10.0.0.1" in item]

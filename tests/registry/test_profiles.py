@@ -51,9 +51,9 @@ async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_
     file = CapabilityFile(tmp_path / "profiles.json", lambda: now)
     for now, name in enumerate(("a", "b", "c"), 1000):  # noqa: B007
         await file.record(name, LEARNT)
-    assert [await file.lookup(each) for each in ("a", "b", "c")] == [UploadCapabilities(), LEARNT, LEARNT]
+    assert [await file.lookup(item) for item in ("a", "b", "c")] == [UploadCapabilities(), LEARNT, LEARNT]
     now += GOOD_FOR - 1
-    assert [await file.lookup(each) for each in ("b", "c")] == [UploadCapabilities(), LEARNT]
+    assert [await file.lookup(item) for item in ("b", "c")] == [UploadCapabilities(), LEARNT]
     now += 1
     assert await file.lookup("c") == UploadCapabilities()
 

@@ -39,7 +39,7 @@ async def pushed(memory: MemoryRegistry, content: BytesContent, cuts: Sequence[i
 
 
 def blob(size: int = 300 * KIB, *, known: bool = True) -> BytesContent:
-    return BytesContent(bytes(each % 251 for each in range(size)), known=known, cut=70_001)
+    return BytesContent(bytes(number % 251 for number in range(size)), known=known, cut=70_001)
 
 
 WAYS = {

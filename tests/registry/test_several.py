@@ -48,7 +48,7 @@ async def test_each_keeps_its_own_limits_and_those_at_one_host_keep_them_togethe
     assert fastly.waits == []
     assert slowly.now >= 4, "two pushes of a ping, a POST and a PUT, a second between each"
     assert 3 < narrowly.now < 6, "50,000 bytes"
-    assert [len(each.repositories["team/app"].blobs) for each in (slow, fast, narrow)] == [2, 1, 1]
+    assert [len(item.repositories["team/app"].blobs) for item in (slow, fast, narrow)] == [2, 1, 1]
 
 
 async def test_a_secret_that_a_registry_puts_into_its_server_header_is_not_in_the_list(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ TABLE: tuple[tuple[str, tuple[str, ...] | str, tuple[str, ...] | str, str, str, 
 DAY = datetime.timedelta(days=1)
 NAMES = (
     x509.DNSName("localhost"),
-    *(x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1", "10.66.0.1")),
+    *(x509.IPAddress(ipaddress.ip_address(item)) for item in ("127.0.0.1", "::1", "10.66.0.1")),
 )
 
 

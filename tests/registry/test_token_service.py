@@ -55,7 +55,7 @@ async def test_blobs_mounts_and_manifests_go_with_a_token_for_each_set_of_scopes
         assert await registry.mount_blob("team/two", digests[0], "team/one")
         assert await registry.blob_exists("team/two", digests[0])
     assert (examination.authentication, examination.authenticated) == ("bearer", True)
-    asked = [" ".join(each) for each in scopes(tokens)]
+    asked = [" ".join(scope) for scope in scopes(tokens)]
     assert asked == [
         "repository:team/one:pull,push",
         "repository:team/two:pull,push repository:team/one:pull",

@@ -61,7 +61,7 @@ async def methods(manners: Manners, *contents: BytesContent) -> list[list[str]]:
 
 
 def blob(size: int = 300 * KIB, *, known: bool = True, start: int = 0) -> BytesContent:
-    return BytesContent(bytes((start + each) % 251 for each in range(size)), known=known, cut=70_001)
+    return BytesContent(bytes((start + number) % 251 for number in range(size)), known=known, cut=70_001)
 
 
 REFUSED = ["POST", "PUT"]

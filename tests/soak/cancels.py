@@ -128,7 +128,9 @@ def _told(registry: DockerRegistry, sessions: frozenset[str]) -> str:
     """With what was asked of each, and how much it holds."""
     asked = registry.requests()
     sizes = {path.parent.name: path.stat().st_size for path in registry.storage.glob("**/_uploads/*/data")}
-    return "; ".join(f"{each}: {sizes.get(each)} bytes, {[m for m, uri in asked if each in uri]}" for each in sessions)
+    return "; ".join(
+        f"{session}: {sizes.get(session)} bytes, {[m for m, uri in asked if session in uri]}" for session in sessions
+    )
 
 
 def _is_tagged(registry: DockerRegistry, tag: str) -> bool:

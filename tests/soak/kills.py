@@ -136,7 +136,7 @@ def _recover(service: Tarmac, sent: list[Sent], report: Report) -> None:
     """Start it again; the time counts until a job of the killed process runs, or has been run to its end."""
     began = time.monotonic()
     service.start()
-    accepted = [each.job for each in sent if each.job is not None]
+    accepted = [item.job for item in sent if item.job is not None]
     report.jobs += len(accepted)
     first = [service.ask("GET", f"/jobs/{job}")[1] for job in accepted]
     moved = [document for document in first if document["attempt"] > 1 or document["state"] not in ENDED]

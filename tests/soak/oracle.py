@@ -43,7 +43,7 @@ def tag_at(registry: DockerRegistry, repository: str, tag: str) -> str | None:
 
 def losses(service: Tarmac, registry: DockerRegistry, sent: list[Sent]) -> Iterator[str]:
     """Everything that is not as promised, in words."""
-    documents = {each.job: service.job(each.job) for each in sent if each.job is not None}
+    documents = {item.job: service.job(item.job) for item in sent if item.job is not None}
     for push in sent:
         yield from _of_job(push, documents.get(push.job) if push.job else None, registry)
     yield from _of_shared_tags(sent, documents, registry)
@@ -78,7 +78,7 @@ def _of_shared_tags(
     """Pushed one after the other: the last that was accepted stands there, or one of which nobody knows if it was."""
     for repository in {push.repository for push in sent if push.tag == SHARED}:
         allowed: set[str | None] = {None}
-        for push in (each for each in sent if each.repository == repository and each.tag == SHARED):
+        for push in (item for item in sent if item.repository == repository and item.tag == SHARED):
             document = documents.get(push.job) if push.job else None
             certain = document is not None and document["state"] == "succeeded"
             allowed = {push.digest} if certain else allowed | {push.digest}

@@ -80,8 +80,8 @@ def _rounds(
         "TARMAC_SWEEP_AGE": f"{SWEEP_SECONDS}s",
     }
     pair = [Tarmac(folder / "data", environ) for _ in range(2)]
-    for each in pair:
-        each.start()
+    for item in pair:
+        item.start()
     try:
         for _ in range(min(FRESH_AFTER, orders.rounds - report.rounds)):
             chance.shuffle(pair)
@@ -96,8 +96,8 @@ def _rounds(
             report.rounds += 1
             print("\n".join(found) if found else "." * (report.rounds % 20 == 0), end="", flush=True)
     finally:
-        for each in pair:
-            each.kill()
+        for item in pair:
+            item.kill()
 
 
 def _round(pair: Pair, registry: DockerRegistry, task: tuple[Path, Report], chance: random.Random) -> list[str]:
@@ -154,11 +154,11 @@ def _kept(postgres: Postgres, database: str) -> set[str]:
 
 
 def _ended_at(service: Tarmac, sent: list[Sent], report: Report, began: float) -> list[str]:
-    accepted = [each for each in sent if each.job is not None]
+    accepted = [item for item in sent if item.job is not None]
     report.jobs += len(accepted)
-    open_at_first = [each for each in accepted if service.ask("GET", f"/jobs/{each.job}")[1]["state"] not in ENDED]
+    open_at_first = [item for item in accepted if service.ask("GET", f"/jobs/{item.job}")[1]["state"] not in ENDED]
     report.killed_under_way += len(open_at_first)
-    found = [f"job {each.job} has not ended" for each in accepted if not _ends(service, each)]
+    found = [f"job {item.job} has not ended" for item in accepted if not _ends(service, item)]
     if open_at_first:
         report.recoveries.append(time.monotonic() - began)
         if report.recoveries[-1] > LONGEST_TAKEOVER:
@@ -191,6 +191,6 @@ def _of_registry(service: Tarmac, registry: DockerRegistry, sent: list[Sent]) ->
 def _differences(pair: Pair, sent: list[Sent]) -> Iterator[str]:
     """Both tell the same of every job."""
     for push in sent:
-        told = [each.ask("GET", f"/jobs/{push.job}")[1] for each in pair] if push.job else []
+        told = [item.ask("GET", f"/jobs/{push.job}")[1] for item in pair] if push.job else []
         if told and told[0] != told[1]:
             yield f"the replicas differ on job {push.job}: {told[0]['state']}, {told[1]['state']}"

@@ -65,7 +65,7 @@ def spool(tmp_path: Path, environ: None) -> S3Spool:
 
 def keys(storage: int) -> list[str]:
     text = ask(storage, "GET", "/spool?list-type=2").decode()
-    return [each.partition("</Key>")[0] for each in text.split("<Key>")[1:]]
+    return [part.partition("</Key>")[0] for part in text.split("<Key>")[1:]]
 
 
 async def saved(spool: S3Spool, size: int = 2 * OBJECT + 5, name: str = "x-0") -> tuple[SpooledFile, bytes]:
@@ -135,7 +135,7 @@ async def test_archives_are_known_and_removed_by_their_names(spool: S3Spool, sto
     open_store(URL).delete("part-0/complete")
     assert await spool.names() == {"kept-0", "lost-0", "part-0"}
     await spool.remove({"lost-0", "part-0", "never-0"})
-    assert {each.split("/")[1] for each in keys(storage)} == {"kept-0"}
+    assert {item.split("/")[1] for item in keys(storage)} == {"kept-0"}
 
 
 async def test_what_no_job_knows_and_what_is_not_complete_is_swept(spool: S3Spool, storage: int) -> None:
@@ -145,7 +145,7 @@ async def test_what_no_job_knows_and_what_is_not_complete_is_swept(spool: S3Spoo
     open_store(URL).delete("part-0/complete")
     known = {"s3:kept-0", "s3:part-0"}
     assert await spool.sweep(known) == 2
-    assert {each.split("/")[1] for each in keys(storage)} == {"kept-0"}
+    assert {item.split("/")[1] for item in keys(storage)} == {"kept-0"}
     assert spool.open(kept).read_at(0, 9) == content[:9]
 
 

@@ -74,8 +74,8 @@ class BadLine:
             pass  # either side went away; the other is told below
         finally:
             back.cancel()
-            for each in (writer, far_writer):
-                each.transport.abort()
+            for item in (writer, far_writer):
+                item.transport.abort()
 
     async def _pace(self, count: int) -> None:
         if self._rate is not None:

@@ -73,16 +73,16 @@ def _artifact(config_type: str, config: bytes, layer: Mapping[str, object], cont
 def haul(store: Sequence[Held | Stored], *, prefix: str = CURRENT, containerd: bool = False) -> bytes:
     """`containerd`: without oci-layout, as with --containerd."""
     ordered = sorted(store, key=lambda each: isinstance(each, Held) and "image" not in each.kind)
-    members = {member.name: member for member in oci_members([each.entry(prefix) for each in ordered])}
+    members = {member.name: member for member in oci_members([item.entry(prefix) for item in ordered])}
     index = json.loads(members["index.json"].data)
     members["index.json"] = replace(members["index.json"], data=to_json(index))
     if containerd:
         del members["oci-layout"]
     exports = [
-        {"Config": name, "RepoTags": [each.name.removeprefix("index.docker.io/library/")], "Layers": layers}
-        for each in ordered
-        if isinstance(each, Held) and each.kind == "image"
-        for name, layers in [_export(each.node)]
+        {"Config": name, "RepoTags": [item.name.removeprefix("index.docker.io/library/")], "Layers": layers}
+        for item in ordered
+        if isinstance(item, Held) and item.kind == "image"
+        for name, layers in [_export(item.node)]
     ]
     members["manifest.json"] = Member("manifest.json", to_json(exports) + b"\n")
     blobs = [Member("blobs", directory=True), Member("blobs/sha256", directory=True)]
@@ -91,5 +91,5 @@ def haul(store: Sequence[Held | Stored], *, prefix: str = CURRENT, containerd: b
 
 def _export(node: Node) -> tuple[str, list[str]]:
     members = json.loads(node.raw)
-    names = ["blobs/" + each["digest"].replace(":", "/") for each in (members["config"], *members["layers"])]
+    names = ["blobs/" + member["digest"].replace(":", "/") for member in (members["config"], *members["layers"])]
     return names[0], names[1:]

@@ -336,7 +336,7 @@ class MemoryRegistry:
         if document.get("mediaType", media_type) != media_type:
             raise Refused(400, "MANIFEST_INVALID", "media types differ")
         blobs = [document["config"], *document.get("layers", ())] if "config" in document else []
-        missing = [each["digest"] for each in blobs if each["digest"] not in repository.blobs]
+        missing = [blob["digest"] for blob in blobs if blob["digest"] not in repository.blobs]
         missing += [c["digest"] for c in document.get("manifests", ()) if c["digest"] not in repository.manifests]
         if missing:
             raise Refused(400, "MANIFEST_BLOB_UNKNOWN", f"not here: {missing[0]}", missing)

@@ -62,7 +62,7 @@ class UploadMetadata:
     def parse(cls, raw: str) -> UploadMetadata:
         """Raises InvalidRequest."""
         values: dict[str, str] = {}
-        for pair in filter(None, (each.strip() for each in raw.split(","))):
+        for pair in filter(None, (part.strip() for part in raw.split(","))):
             key, _, encoded = pair.partition(" ")
             if key in values or len(values) >= MAX_METADATA_KEYS:
                 raise InvalidRequest(f"Upload-Metadata has the key {key!r:.40} twice, or more than {MAX_METADATA_KEYS}")

@@ -100,10 +100,10 @@ async def list_audit_entries(request: Request, context: Context, listing: Annota
     following = found[-1].cursor if found else listing.cursor
     headers = {"Cache-Control": "no-store"}
     if listing.format == "jsonl" or (listing.format is None and JSON_LINES in request.headers.get("accept", "")):
-        lines = "".join(json.dumps(each.entry, separators=(",", ":")) + "\n" for each in found)
+        lines = "".join(json.dumps(found_item.entry, separators=(",", ":")) + "\n" for found_item in found)
         return Response(lines, headers=headers | {NEXT_CURSOR: following or ""}, media_type=JSON_LINES)
     return NewlineJSONResponse(
-        {"entries": [dict(each.entry) for each in found], "next_cursor": following}, headers=headers
+        {"entries": [dict(found_item.entry) for found_item in found], "next_cursor": following}, headers=headers
     )
 
 

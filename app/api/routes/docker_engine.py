@@ -50,7 +50,7 @@ _WORDS: dict[int | str, str] = {
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of errors as Docker's clients read them."""
     told: tuple[int | str, ...] = (*statuses, "default")
-    return {each: {"description": _WORDS[each], "model": DockerError} for each in told}
+    return {item: {"description": _WORDS[item], "model": DockerError} for item in told}
 
 
 router = APIRouter(tags=["docker"])
@@ -186,7 +186,7 @@ async def _told(context: ApiContext, job: Job, quiet: bool) -> AsyncIterator[byt
         if context.stopping.is_set() and not job.ended:
             yield error_line(f"the service stops; job {job.id} goes on when it is back: GET /jobs/{job.id}")
             return
-        fresh = [] if quiet else [each for each in progress_lines(job) if each not in seen]
+        fresh = [] if quiet else [line for line in progress_lines(job) if line not in seen]
         seen.update(fresh)
         yield b"".join(fresh) or b"\n"  # white space between objects: the client sees that somebody is there
     yield b"".join(final_lines(job))
@@ -237,5 +237,5 @@ def _default(context: ApiContext) -> ConfiguredRegistry:
 
 
 async def _each(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
-    for each in lines:
-        yield each
+    for line in lines:
+        yield line

@@ -110,7 +110,7 @@ def _is_replaceable(manifest: Manifest) -> bool:
     """Not where it has annotations, a subject or the like, which a new manifest would not have."""
     members = strict_json(manifest.raw, what="manifest", limit=MAX_MANIFEST_BYTES)
     described = (*manifest.layers, *([] if manifest.config is None else [manifest.config]))
-    return _PLAIN_MEMBERS.issuperset(members) and not any(each.annotations or each.urls for each in described)
+    return _PLAIN_MEMBERS.issuperset(members) and not any(item.annotations or item.urls for item in described)
 
 
 def _plain_layers(contents: ArchiveReader, graph: ManifestGraph, manifest: Manifest) -> tuple[DockerLayer, ...]:

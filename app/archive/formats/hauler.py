@@ -37,21 +37,21 @@ class HaulerHaul:
         if extent is None or extent.size > contents.limits.docker_manifest_bytes:
             return False
         raw = contents.read(INDEX, extent.size) or b""
-        return any(mark in raw for mark in _MARKS) and any(_kind(each) for each in list_layout(contents))
+        return any(mark in raw for mark in _MARKS) and any(_kind(item) for item in list_layout(contents))
 
     def read(self, contents: ArchiveReader) -> Archive:
         if contents.extent(MARKER) is not None:
             check_version(contents)
         listed = list_layout(contents)
-        left_out = [each for each in listed if _UNNAMEABLE.match(_reference(each))]
-        archive = read_layout(contents, self.name, list(_named([each for each in listed if each not in left_out])))
-        referrers = {each.digest: each for each in listed if _kind(each) == _REFERRERS}
+        left_out = [item for item in listed if _UNNAMEABLE.match(_reference(item))]
+        archive = read_layout(contents, self.name, list(_named([item for item in listed if item not in left_out])))
+        referrers = {item.digest: item for item in listed if _kind(item) == _REFERRERS}
         images = tuple(_with_digest(entry, referrers) for entry in archive.images)
         return replace(archive, images=images, notes=(*archive.notes, *_note(left_out)))
 
 
 def _note(left_out: list[Descriptor]) -> tuple[str, ...]:
-    names = join_limited([_reference(each) for each in left_out])
+    names = join_limited([_reference(item) for item in left_out])
     return (f"files whose names no repository can have are not pushed: {names}",) if left_out else ()
 
 
@@ -71,17 +71,17 @@ def _reference(descriptor: Descriptor) -> str:
 def _named(listed: list[Descriptor]) -> Iterator[Descriptor]:
     """Images under their names. What hangs on one has the image's own name in a haul; it gets the tag alone that ties
     it to the image, as cosign makes it, or for referrers nothing: their `subject` says it."""
-    images = {_reference(each): each.digest for each in listed if _kind(each) in _IMAGES}
-    for each in listed:
-        suffix = _COSIGN.get(_kind(each))
-        image = images.get(_reference(each))
+    images = {_reference(item): item.digest for item in listed if _kind(item) in _IMAGES}
+    for item in listed:
+        suffix = _COSIGN.get(_kind(item))
+        image = images.get(_reference(item))
         if suffix is not None:
-            name = f"{_repository(each)}@{each.digest}" if image is None else _tie(image, suffix)
-            yield _under(each, {ANNOTATION_REF_NAME: name})
-        elif _kind(each) == _REFERRERS:
-            yield _under(each, {})
+            name = f"{_repository(item)}@{item.digest}" if image is None else _tie(image, suffix)
+            yield _under(item, {ANNOTATION_REF_NAME: name})
+        elif _kind(item) == _REFERRERS:
+            yield _under(item, {})
         else:
-            yield each
+            yield item
 
 
 def _tie(image: Digest, suffix: str) -> str:

@@ -44,7 +44,7 @@ class Imgpkg:
 
 def _holds_images(value: object) -> TypeGuard[list[dict[str, Any]]]:
     """Whether `value` is imgpkg's list. One of nothing is docker's."""
-    return isinstance(value, list) and any(isinstance(each, dict) and set(_KINDS) & each.keys() for each in value)
+    return isinstance(value, list) and any(isinstance(item, dict) and set(_KINDS) & item.keys() for item in value)
 
 
 def _list(value: object) -> list[dict[str, Any]]:
@@ -184,7 +184,7 @@ def _objects(value: dict[str, Any], key: str, what: str) -> list[dict[str, Any]]
     listed = value.get(key)
     if not isinstance(listed, list | None):  # Go writes an empty list as null
         raise MalformedArchive(f"`{key}` of {what} are no list")
-    return [_object(each, what) for each in listed or ()]
+    return [_object(item, what) for item in listed or ()]
 
 
 def _text(value: dict[str, Any], key: str, what: str) -> bytes:

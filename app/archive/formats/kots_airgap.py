@@ -66,12 +66,12 @@ def _read_storage(contents: ArchiveReader, saved: Sequence[str]) -> Archive:
     there = list(tags(contents))
     repositories = {repository for repository, _ in there} | set(_untagged(contents))
     wanted = [_wanted(name, repositories) for name in saved]
-    listed = {(each.repository, each.tag) for each in wanted}
+    listed = {(wanted_item.repository, wanted_item.tag) for wanted_item in wanted}
     others = [(repository, tag) for repository, tag in there if (repository, tag) not in listed]
     wanted += [TagRequest(repository, tag, path=f"{repository}:{tag}") for repository, tag in others]
     found, absent = resolve_tags(contents, wanted)
     lacks = Fault(MissingContent, f"{AIRGAP} lists it, and the airgap bundle does not hold it; download it again")
-    return read_archive(contents, KotsAirgap.name, (*found, *(unusable(each, lacks) for each in absent)), ())
+    return read_archive(contents, KotsAirgap.name, (*found, *(unusable(item, lacks) for item in absent)), ())
 
 
 def _untagged(contents: ArchiveReader) -> Iterator[str]:

@@ -26,13 +26,13 @@ class MindthegapBundle:
         listing = read_bundle_listing(contents)
         found, absent = resolve_tags(contents, listing.wanted)
         lacks = Fault(MissingContent, f"{IMAGES} or {CHARTS} lists it, and the bundle does not hold it; make it again")
-        found = (*found, *(unusable(each, lacks) for each in absent))
+        found = (*found, *(unusable(item, lacks) for item in absent))
         notes = (*listing.notes, *_unlisted(contents, listing.wanted))
         return read_archive(contents, self.name, found, notes)
 
 
 def _unlisted(contents: ArchiveReader, wanted: Sequence[TagRequest]) -> Iterator[str]:
-    listed = {(each.repository, each.tag) for each in wanted}
+    listed = {(wanted_item.repository, wanted_item.tag) for wanted_item in wanted}
     others = [f"{repository}:{tag}" for repository, tag in tags(contents) if (repository, tag) not in listed]
     if others:
         yield f"the bundle holds tags that {IMAGES} and {CHARTS} do not list and that are not pushed: " + join_limited(

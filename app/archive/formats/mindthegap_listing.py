@@ -129,7 +129,10 @@ def _urls(raw: bytes) -> Iterator[str]:
 def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
     """A bundle keeps repositories without their registry, so the last one that was put in has won."""
     first: dict[tuple[str, str], TagRequest] = {}
-    pairs = ((first.setdefault((each.repository, each.tag), each), each) for each in wanted)
+    pairs = (
+        (first.setdefault((wanted_item.repository, wanted_item.tag), wanted_item), wanted_item)
+        for wanted_item in wanted
+    )
     shared = [f"{other} and {each}" for other, each in pairs if other is not each]
     if shared:
         yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {join_limited(shared)}"
@@ -154,7 +157,7 @@ def _texts(value: Node, what: str) -> list[str]:
     if value is None:
         return []
     if isinstance(value, list):
-        texts = [each for each in value if isinstance(each, str)]
+        texts = [item for item in value if isinstance(item, str)]
         if len(texts) == len(value):
             return texts
     raise MalformedArchive(f"{what} is no list of texts")

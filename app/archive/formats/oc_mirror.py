@@ -85,4 +85,4 @@ def has_last_part(contents: ArchiveReader) -> bool:
 
 
 def list_absent(absent: Sequence[TagRequest]) -> str:
-    return join_limited([str(each) for each in absent])
+    return join_limited([str(item) for item in absent])

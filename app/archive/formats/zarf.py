@@ -36,7 +36,7 @@ class ZarfPackage:
                 raise TruncatedArchive("the zarf package has no end, and no images; bring it over again")
             return Archive(self.name, (), {}, {}, (ONLY_IMAGES,))
         check_version(images)
-        archive = read_layout(images, self.name, [_named(each) for each in list_layout(images)])
+        archive = read_layout(images, self.name, [_named(item) for item in list_layout(images)])
         return replace(archive, notes=(ONLY_IMAGES, *archive.notes))
 
 

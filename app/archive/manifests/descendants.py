@@ -32,10 +32,10 @@ def replace_root(image: ImageEntry, root: Manifest, manifests: Mapping[Digest, M
             referrers.append(referrer)
             held.update(descendants(manifests[referrer.digest], manifests))
     attached = []
-    for each in image.attached:
-        if each.subject in held:
-            attached.append(each)
-            held.update(descendants(manifests[each.root.digest], manifests))
+    for item in image.attached:
+        if item.subject in held:
+            attached.append(item)
+            held.update(descendants(manifests[item.root.digest], manifests))
     gone = len(image.referrers) - len(referrers) + len(image.attached) - len(attached)
     changed = replace(image, root=root.descriptor, referrers=tuple(referrers), attached=tuple(attached))
     return changed, gone

@@ -60,7 +60,7 @@ class FairQueue:
         for priority in sorted(self._lines, reverse=True):
             shares = (share for share in self._lines[priority] if not (of_idle and running[share]))
             for share in sorted(shares, key=lambda share: (running[share], self._served.get(share, -1))):
-                job_id = next((each for each in self._lines[priority][share] if each not in busy), None)
+                job_id = next((line for line in self._lines[priority][share] if line not in busy), None)
                 if job_id is not None:
                     self.discard(job_id)
                     self._running[job_id] = share

@@ -84,7 +84,9 @@ class QueueTable:
         )
 
     async def claim(self, entrypoints: Collection[str]) -> QueueRow | None:
-        wanted = {QueueEntrypoint(each): EntrypointExecutionParameter(concurrency_limit=0) for each in entrypoints}
+        wanted = {
+            QueueEntrypoint(entrypoint): EntrypointExecutionParameter(concurrency_limit=0) for entrypoint in entrypoints
+        }
         taken = await self._queries.dequeue(1, wanted, self._replica, None, self._timeout)
         return QueueRow(taken[0].id, (taken[0].payload or b"").decode()) if taken else None
 
@@ -146,7 +148,7 @@ class QueueTable:
             list(rows),
             self._replica,
         )
-        return frozenset(each["id"] for each in kept)
+        return frozenset(item["id"] for item in kept)
 
     async def finish(self, row: QueueRow) -> None:
         """Its run has ended; where it was put in again meanwhile, it waits."""
@@ -223,7 +225,7 @@ class QueueTable:
             WHERE jobs.state IN ('queued', 'running') AND row.id IS NULL ORDER BY jobs.created_at LIMIT $1""",
             most,
         )
-        return tuple((each["id"], _turn(each)) for each in found)
+        return tuple((found_item["id"], _turn(found_item)) for found_item in found)
 
     async def terminate_stalled_sessions(self, after: timedelta) -> int:
         """End the sessions of replicas that hold locks and have stopped in the middle of a command for `after`. Between
@@ -259,7 +261,7 @@ def cancelled_rows(payload: str) -> frozenset[int]:
     except ValueError:
         return frozenset()
     ids = message.get("ids") if isinstance(message, dict) and message.get("type") == "cancellation_event" else None
-    return frozenset(each for each in ids or () if isinstance(each, int))
+    return frozenset(id_ for id_ in ids or () if isinstance(id_, int))
 
 
 def _turn(found: Any) -> QueueSchedule:

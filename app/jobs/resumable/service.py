@@ -195,7 +195,7 @@ class ResumableUploads:
         async with upload.turns.acquire():
             job = await self._job_of(upload.state)
             files = job.archives if job is not None else ()
-            kept = upload.state.complete and upload.state.hold and all(each.file is not None for each in files)
+            kept = upload.state.complete and upload.state.hold and all(file.file is not None for file in files)
             if not files or not kept or (job is not None and job.state is JobState.RECEIVING):
                 raise Conflict(
                     "the archive of this upload is not held: it is not complete, or was begun without `hold`"

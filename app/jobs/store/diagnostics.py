@@ -54,7 +54,7 @@ def _look(connection: Connection, ids: tuple[str, ...]) -> DatabaseReport:
     revision = MigrationContext.configure(connection).get_current_revision()
     if revision is None:
         return DatabaseReport(None, frozenset(ids))
-    known = {each for each in ids if connection.execute(select(JOBS.c.id).where(JOBS.c.id == each)).first()}
+    known = {id_ for id_ in ids if connection.execute(select(JOBS.c.id).where(JOBS.c.id == id_)).first()}
     return DatabaseReport(revision, frozenset(ids) - known)
 
 

@@ -74,7 +74,7 @@ class ReplicaIdentity:
 
     def location_of(self, job: Job) -> str:
         """Where the files of the job lie; "" where none is in a spool."""
-        owned = [each.file for each in job.archives if each.file is not None and each.file.owned]
+        owned = [archive.file for archive in job.archives if archive.file is not None and archive.file.owned]
         if not owned:
             return ""
         return self.storage if all(map(is_stored, owned)) else self.place

@@ -146,7 +146,7 @@ class EarlyPushes:
 
     def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
         """The job may be run by another replica, or not at all."""
-        left = [each for each in self._under_way.pop(job_id, ()) if each.task is not task]
+        left = [item for item in self._under_way.pop(job_id, ()) if item.task is not task]
         if left:
             self._under_way[job_id] = left
         while len(self._sent) > MOST_COUNTED:

@@ -230,7 +230,7 @@ class StreamedUpload:
     async def _told(
         self, archive: JobArchive, chunks: AsyncIterable[bytes], expected: int | None
     ) -> AsyncIterator[bytes]:
-        before = sum(each.size for each in self._archives)
+        before = sum(item.size for item in self._archives)
         size, told = 0, -SHOWN_BYTES
         self._is_whole = False
         try:

@@ -57,7 +57,7 @@ class DroppedArchive:
         return (self.name,) if self.files[0].startswith(f"{self.name}/") else self.files
 
     def side_file(self, suffix: str) -> str | None:
-        return next((each for each in self.beside if each.endswith(suffix)), None)
+        return next((item for item in self.beside if item.endswith(suffix)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,14 @@ class Folder:
         unpacked: tuple[str, ...] = ()
         for directory, directories, names in os.walk(self._root):
             below = "" if directory == str(self._root) else directory.removeprefix(f"{self._root}/")
-            inside = next((each for each in unpacked if below == each or below.startswith(f"{each}/")), None)
+            inside = next((item for item in unpacked if below == item or below.startswith(f"{item}/")), None)
             if inside is None and below and self._is_unpacked(below, names):
                 inside = below
                 unpacked += (below,)
             is_hidden = _never if inside is not None else _is_hidden
             deep = below.count("/") >= (MAX_DEPTH if inside is None else MAX_DEPTH_INSIDE)
-            directories[:] = () if deep else sorted(each for each in directories if not is_hidden(each))
-            for name in sorted(each for each in names if not is_hidden(each)):
+            directories[:] = () if deep else sorted(item for item in directories if not is_hidden(item))
+            for name in sorted(item for item in names if not is_hidden(item)):
                 count += 1
                 if count > MAX_ENTRIES:
                     return
@@ -130,7 +130,7 @@ class Folder:
         """Whether that directory is an archive's, or a registry's own storage; through no link."""
         steps = accumulate(STORAGE, Path.joinpath, initial=self._root / below)
         return not set(DIRECTORY_MARKERS).isdisjoint(names) or all(
-            each.is_dir() and not each.is_symlink() for each in steps
+            step.is_dir() and not step.is_symlink() for step in steps
         )
 
     def _entry(self, path: str) -> _Entry | None:
@@ -142,7 +142,7 @@ class Folder:
 
     def paths(self, drop: DroppedArchive) -> tuple[str, ...]:
         """The absolute paths that a job of it is given."""
-        return tuple(str(self._root / each) for each in drop.paths)
+        return tuple(str(self._root / path) for path in drop.paths)
 
     def is_same(self, drop: DroppedArchive) -> bool:
         """Return whether it is still there, and nothing of it was written, renamed or replaced."""

@@ -56,7 +56,7 @@ class SqliteBlobInfoCache:
                 return found
             with self._open() as database:
                 for start in range(0, len(diff_ids), AT_ONCE):
-                    keys = [str(each) for each in diff_ids[start : start + AT_ONCE]]
+                    keys = [str(id_) for id_ in diff_ids[start : start + AT_ONCE]]
                     found |= _read(database, (registry, compression.value), keys)
         except (sqlite3.Error, OSError, ArchiveError) as error:
             self._forget(error)

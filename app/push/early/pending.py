@@ -59,8 +59,8 @@ class PendingBlobs:
     def commit_wanted(self, wanted: frozenset[Mark]) -> None:
         """Those that are `wanted` are given the word, also those begun later; the tasks of the others are cancelled."""
         self._wanted = wanted
-        for each in self._begun:
-            each.decide(wanted)
+        for item in self._begun:
+            item.decide(wanted)
 
     @contextmanager
     def word(self, marks: frozenset[Mark]) -> Iterator[CommitSignal]:

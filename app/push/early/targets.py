@@ -35,7 +35,7 @@ def repository_from_names(names: Iterable[str], options: PushOptions, destinatio
         return None
     try:
         below = {Reference.parse(name).repository for name in names}
-        found = {parse_repository("/".join(filter(None, (destination.path, options.prefix, each)))) for each in below}
+        found = {parse_repository("/".join(filter(None, (destination.path, options.prefix, item)))) for item in below}
     except InvalidReference:
         return None
     return found.pop() if len(found) == 1 else None

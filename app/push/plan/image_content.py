@@ -112,4 +112,4 @@ def _described(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[
 
 def repositories(destinations: tuple[Reference, ...]) -> tuple[str, ...]:
     """The repositories of `destinations`, each once, in order."""
-    return tuple(dict.fromkeys(each.repository for each in destinations))
+    return tuple(dict.fromkeys(destination.repository for destination in destinations))

@@ -120,9 +120,9 @@ class _NameResolver:
             raise MissingTag(self._unnamed(image))
         yield from renamed
         for name, wanted in named:
-            yield from (self._whole(each, name, entry) for each in wanted or (None,))
+            yield from (self._whole(wanted_item, name, entry) for wanted_item in wanted or (None,))
         for path, wanted in paths:
-            yield from (self._at_path(each, path) for each in wanted or (None,))
+            yield from (self._at_path(wanted_item, path) for wanted_item in wanted or (None,))
 
     def _unnamed(self, image: ImageTarget) -> str:
         where = f" in {self.told.which(image.archive)}" if self.told.count > 1 else ""

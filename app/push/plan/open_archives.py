@@ -58,7 +58,7 @@ class ArchiveSet:
 
 def join_storage_parts(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> ArchiveSet:
     """Blocks. Raises ArchiveError."""
-    archives = [ArchiveReader(*each, limits) for each in zip(indexes, files, strict=True)]
+    archives = [ArchiveReader(*item, limits) for item in zip(indexes, files, strict=True)]
     parts, join, whole = parts_of_storage(archives), join_indexes, "one storage"
     if not parts:
         parts, join, whole = parts_of_charts(archives), join_charts, "charts with their provenance"

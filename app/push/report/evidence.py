@@ -61,23 +61,23 @@ def _all(archive: Archive, entry: ImageEntry) -> Iterator[Evidence]:
     for attached in entry.attached:
         kind = _TAGS.get(attached.tag.rpartition(".")[2], Kind.OTHER)
         yield Evidence(kind, attached.tag, None, str(attached.root.digest))
-    for each in entry.referrers:
-        found = archive.manifests.get(each.digest)
-        stated = (each if found is None else referrer(found)).artifact_type or ""
-        yield Evidence(kind_of(stated), stated, None, str(each.digest))
+    for item in entry.referrers:
+        found = archive.manifests.get(item.digest)
+        stated = (item if found is None else referrer(found)).artifact_type or ""
+        yield Evidence(kind_of(stated), stated, None, str(item.digest))
     if not isinstance(entry.root, DockerImage):
         for manifest in manifests(archive, entry):
             yield from _within(archive, manifest)
 
 
 def _within(archive: Archive, index: Manifest) -> Iterator[Evidence]:
-    about = {str(each.digest): each.platform for each in index.manifests}
-    for each in index.manifests:
-        if each.annotations.get(_REFERENCE) == "attestation-manifest":
-            platform = about.get(each.annotations.get(_SUBJECT, ""))
-            for predicate in _predicates(archive, each):
+    about = {str(manifest.digest): manifest.platform for manifest in index.manifests}
+    for manifest in index.manifests:
+        if manifest.annotations.get(_REFERENCE) == "attestation-manifest":
+            platform = about.get(manifest.annotations.get(_SUBJECT, ""))
+            for predicate in _predicates(archive, manifest):
                 yield Evidence(
-                    kind_of(predicate), predicate, None if platform is None else str(platform), str(each.digest)
+                    kind_of(predicate), predicate, None if platform is None else str(platform), str(manifest.digest)
                 )
 
 

@@ -128,7 +128,7 @@ def _weights(share: TransferSize) -> dict[str, int | None]:
 
 def _sums(shares: Sequence[TransferSize]) -> dict[str, int | None]:
     """None where nobody has asked, or where it cannot be told for one of them."""
-    told = {"to_send": [each.to_send for each in shares], "at_registry": [each.at_registry for each in shares]}
+    told = {"to_send": [share.to_send for share in shares], "at_registry": [share.at_registry for share in shares]}
     return {name: None if None in sizes else sum(filter(None, sizes)) for name, sizes in told.items()}
 
 
@@ -182,9 +182,9 @@ def _image(archive: Archive, entry: ImageEntry, configs: _Configs) -> dict[str, 
         "created": configs.created(entry),
         "size": sum(layer["size"] for layer in layers),
         "layers": layers,
-        "referrers": [str(each.digest) for each in entry.referrers],
-        "attached": [each.tag for each in entry.attached],
-        "evidence": [asdict(each) for each in evidence_of(archive, entry)],
+        "referrers": [str(referrer.digest) for referrer in entry.referrers],
+        "attached": [item.tag for item in entry.attached],
+        "evidence": [asdict(item) for item in evidence_of(archive, entry)],
         "problem": None if entry.fault is None else _problem(entry.fault.error.problem),
     }
 

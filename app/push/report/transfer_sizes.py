@@ -42,9 +42,9 @@ def _share(archive: Archive, entry: ImageEntry, counted: set[Key]) -> TransferSi
 
 
 def _new_bytes(found: tuple[ImageBlob, ...], counted: set[Key]) -> int:
-    new = [each for each in found if key_of(each) not in counted]
+    new = [found_item for found_item in found if key_of(found_item) not in counted]
     counted.update(map(key_of, new))
-    return sum(each.extent.size for each in new)
+    return sum(item.extent.size for item in new)
 
 
 def transfer_sizes_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> tuple[TransferSize, ...]:
@@ -56,7 +56,9 @@ def transfer_sizes_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> 
             shares.append(TransferSize())
             continue
         found = image_blobs(plan.archives[target.archive], target.entry)
-        wanted = tuple(each for each in found if key_of(each) in to_send)
-        there = sum(each.extent.size for each in found) - sum(each.extent.size for each in wanted)
+        wanted = tuple(found_item for found_item in found if key_of(found_item) in to_send)
+        there = sum(found_item.extent.size for found_item in found) - sum(
+            wanted_item.extent.size for wanted_item in wanted
+        )
         shares.append(TransferSize(_new_bytes(wanted, counted), there))
     return tuple(shares)

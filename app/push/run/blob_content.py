@@ -273,8 +273,8 @@ class BlobUpload(BlobContent):
     async def _chunks(
         self, earlier: tuple[AsyncGenerator[object, None], ...], reader: AsyncGenerator[Chunk, None]
     ) -> AsyncGenerator[bytes, None]:
-        for each in earlier:
-            await each.aclose()  # a further attempt: what the last one had in memory goes
+        for item in earlier:
+            await item.aclose()  # a further attempt: what the last one had in memory goes
         await self._waits.berth.acquire()
         async for piece in reader:
             yield piece.data

@@ -61,7 +61,9 @@ class _BlobSurvey:
         for number, presence in self._images.presence.items():
             target = self._plan.images[number]
             found = image_blobs(self._plan.archives[target.archive], target.entry)
-            (held if presence.held else keys).update((each.key, each.layer is not None) for each in found)
+            (held if presence.held else keys).update(
+                (found_item.key, found_item.layer is not None) for found_item in found
+            )
         return tuple(step for step in self._plan.blobs if (step.key, step.layer is not None) in keys - held)
 
     async def ask(self, step: BlobStep) -> None:

@@ -163,8 +163,8 @@ class _PushRun:
     def _fail(self, landing: BlobTransfer, repository: str, error: TarmacError) -> None:
         """A registry may refuse one repository only; wrong content is wrong everywhere."""
         refused = (repository,) if isinstance(error, RegistryError) else tuple(landing.waiting)
-        for each in refused:
-            for number in landing.waiting[each]:
+        for item in refused:
+            for number in landing.waiting[item]:
                 self._images.fail(number, error)
 
     def _publish(self, number: int) -> None:

@@ -75,12 +75,12 @@ class ManifestPusher:
             await self._hang(archive, target.entry, repository)
         if root is not None:
             return root.descriptor
-        return next((self._root(target, presence, each).descriptor for each in presence.held), None)
+        return next((self._root(target, presence, held_item).descriptor for held_item in presence.held), None)
 
     def forget_repositories(self, repositories: Iterable[str]) -> None:
         """Manifests there are to be stored again."""
         lost = frozenset(repositories)
-        self._stored = {each for each in self._stored if each[0] not in lost}
+        self._stored = {item for item in self._stored if item[0] not in lost}
 
     def _explained(self, error: RegistryError, target: ImageTarget) -> RegistryError:
         archive = self._plan.archives[target.archive]
@@ -156,9 +156,9 @@ class ManifestPusher:
 
     async def _hang(self, archive: Archive, entry: ImageEntry, repository: str) -> None:
         """What the image's referrers refer to is there by now."""
-        lists = [each for each in entry.attached if is_referrers_tag_index(each, archive.manifests[each.root.digest])]
-        listed = {child.digest for each in lists for child in archive.manifests[each.root.digest].manifests}
-        tagged = {each.root.digest for each in entry.attached}
+        lists = [item for item in entry.attached if is_referrers_tag_index(item, archive.manifests[item.root.digest])]
+        listed = {child.digest for list_ in lists for child in archive.manifests[list_.root.digest].manifests}
+        tagged = {item.root.digest for item in entry.attached}
         untagged = [one for one in referrers(archive, entry) if one.descriptor.digest not in tagged]
         await self._store_referrers(repository, untagged, listed)
         for attached in entry.attached:

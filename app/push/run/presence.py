@@ -47,7 +47,7 @@ class DestinationState:
     @property
     def to_fill(self) -> tuple[str, ...]:
         """The repositories that manifests, and the blobs they need, have to go to."""
-        wanted = (each for each in repositories(self.missing) if each not in self.held)
+        wanted = (repository for repository in repositories(self.missing) if repository not in self.held)
         return tuple(dict.fromkeys((*wanted, *self.bare)))
 
     @property

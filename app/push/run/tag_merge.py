@@ -70,7 +70,7 @@ def _overwritten(there: MergeSide, ours: MergeSide) -> list[Entry]:
     staying = [
         entry
         for entry in there.entries
-        if entry["digest"] in ours.digests or not any(_is_same_platform(entry, each) for each in ours.entries)
+        if entry["digest"] in ours.digests or not any(_is_same_platform(entry, item) for item in ours.entries)
     ]
     known = {entry["digest"] for entry in staying}
     merged = [*staying, *(entry for entry in ours.entries if entry["digest"] not in known)]
@@ -81,7 +81,7 @@ def _retained(there: MergeSide, ours: MergeSide) -> list[Entry]:
     added = [
         entry
         for entry in ours.entries
-        if entry["digest"] not in there.digests and not any(_is_same_platform(entry, each) for each in there.entries)
+        if entry["digest"] not in there.digests and not any(_is_same_platform(entry, item) for item in there.entries)
     ]
     return _without_orphans([*there.entries, *added], ours.digests - there.digests)
 

@@ -41,8 +41,8 @@ class UnsentContent:
 
     def _wanted(self, target: ImageTarget) -> Iterator[ImageBlob]:
         archive, entry = self.plan.archives[target.archive], target.entry
-        configs = {each.config.digest for each in manifests(archive, entry) if each.config is not None}
-        configs |= {each.config.digest for each in referrers(archive, entry) if each.config is not None}
+        configs = {manifest.config.digest for manifest in manifests(archive, entry) if manifest.config is not None}
+        configs |= {referrer.config.digest for referrer in referrers(archive, entry) if referrer.config is not None}
         if isinstance(entry.root, DockerImage):
             configs.add(entry.root.config.digest)
         for content in image_blobs(archive, entry):

@@ -179,7 +179,7 @@ class _Check:
             return False
         manifest = self._plan.archives[image.archive].manifests[root.digest]
         beside = manifests_beside(self._plan.archives[image.archive], image.entry)
-        if not all(self._is_attestation(image, each) for each in (manifest, *beside)):
+        if not all(self._is_attestation(image, item) for item in (manifest, *beside)):
             return False
         return any(subject in self._signed_by(policy) for subject in _subjects(manifest, image))
 
@@ -260,15 +260,17 @@ def _bundled(text: bytes) -> Iterator[_SignedPayload]:
         return
     if not isinstance(signatures, list) or not isinstance(subjects, list):
         return
-    digests = {f"sha256:{_within(each, 'digest').get('sha256')}" for each in subjects if isinstance(each, dict)}
+    digests = {
+        f"sha256:{_within(subject, 'digest').get('sha256')}" for subject in subjects if isinstance(subject, dict)
+    }
     # the pre-authentication encoding of DSSE 1.0
     message = b"DSSEv1 %d %s %d %s" % (len(IN_TOTO), IN_TOTO.encode(), len(payload), payload)
-    for each in signatures:
-        yield from _one(digests, message, each.get("sig") if isinstance(each, dict) else None)
+    for signature in signatures:
+        yield from _one(digests, message, signature.get("sig") if isinstance(signature, dict) else None)
 
 
 def _one(digests: set[Any], message: bytes, signature: object) -> Iterator[_SignedPayload]:
-    hexes = frozenset(each.removeprefix("sha256:") for each in digests if isinstance(each, str))
+    hexes = frozenset(digest.removeprefix("sha256:") for digest in digests if isinstance(digest, str))
     decoded = _decoded(signature)
     if hexes and decoded:
         yield _SignedPayload(hexes, message, decoded)

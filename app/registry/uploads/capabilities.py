@@ -83,7 +83,7 @@ class UploadCapabilities:
 
     def merge(self, other: UploadCapabilities) -> UploadCapabilities:
         """What both have learnt."""
-        limits = [each.most for each in (self, other) if each.most is not None]
+        limits = [item.most for item in (self, other) if item.most is not None]
         return UploadCapabilities(
             ask=self.ask and other.ask,
             mount=self.mount and other.mount,

@@ -40,9 +40,9 @@ def read(file: str) -> bytes:
 
 
 def walk(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for each in listed:
-        yield each
-        yield from walk(each.get("manifests", []))
+    for item in listed:
+        yield item
+        yield from walk(item.get("manifests", []))
 
 
 def root_digest(image: ImageEntry) -> str:
@@ -118,7 +118,7 @@ def test_an_image_of_docker_25_with_plain_layers_is_read_the_docker_way(file: st
 
 
 def distinct(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({each["digest"]: each for each in listed}.values())
+    return list({item["digest"]: item for item in listed}.values())
 
 
 @pytest.mark.parametrize("file", ["oci-referrer.tar", "oras-backup-referrers.tar"])

@@ -112,7 +112,7 @@ def test_an_image_with_referrers_keeps_its_manifest() -> None:
     archive = opened(oci_layout([entry(PLAIN, ref="a/b:1"), entry(signature)], hybrid=[ONE]))
     image = only(archive)
     assert isinstance(image.root, Descriptor)
-    assert [str(each.digest) for each in image.referrers] == [signature.digest]
+    assert [str(referrer.digest) for referrer in image.referrers] == [signature.digest]
 
 
 def test_a_config_too_large_to_read_leaves_the_image_as_it_is() -> None:
@@ -134,7 +134,9 @@ def test_a_config_in_its_descriptor_leaves_the_image_as_it_is() -> None:
 def test_a_changed_config_is_refused() -> None:
     name = archives.blob_name(ONE.config_digest)
     other = ONE.config.replace(b"amd64", b"arm64")
-    members = [Member(name, other) if each.name == name else each for each in oci_members([entry(PLAIN)], hybrid=[ONE])]
+    members = [
+        Member(name, other) if member.name == name else member for member in oci_members([entry(PLAIN)], hybrid=[ONE])
+    ]
     with pytest.raises(DigestMismatch, match="config"):
         opened(tar(members))
 

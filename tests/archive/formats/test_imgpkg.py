@@ -69,7 +69,7 @@ def test_an_index_is_read_with_all_that_is_below() -> None:
     (entry,) = archive.images
     assert entry.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
     assert {str(digest) for digest in archive.manifests} == {
-        each.digest for each in (INDEX, APP, ARM, INDEX.children[1])
+        item.digest for item in (INDEX, APP, ARM, INDEX.children[1])
     }
 
 

@@ -39,7 +39,12 @@ CLUSTER += "      - registry.k8s.io/pause:3.9\n"
 def places(data: bytes, options: PushOptions | None = None) -> list[str]:
     plan = make_plan([opened(data)], options or PushOptions(), Destination("default", "registry.test"))
     found = [each for image in plan.images for each in image.destinations]
-    return sorted(f"{each.repository}:{each.tag}" if each.tag else f"{each.repository}@{each.digest}" for each in found)
+    return sorted(
+        f"{found_item.repository}:{found_item.tag}"
+        if found_item.tag
+        else f"{found_item.repository}@{found_item.digest}"
+        for found_item in found
+    )
 
 
 @pytest.mark.parametrize(

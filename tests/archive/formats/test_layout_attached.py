@@ -16,17 +16,17 @@ def hung(node: Node, suffix: str = "") -> str:
 
 
 def tags(entry_: ImageEntry) -> list[str]:
-    return [each.tag for each in entry_.attached]
+    return [item.tag for item in entry_.attached]
 
 
 def bare(archive: Archive) -> list[tuple[str, ...]]:
-    return [each.bare_tags for each in archive.images]
+    return [image.bare_tags for image in archive.images]
 
 
 def test_a_tag_that_names_an_image_of_the_layout_is_no_image_of_its_own() -> None:
     archive = opened(oci_layout([entry(ONE, ref="v1"), entry(TWO, ref="v2"), entry(THING, ref=hung(ONE, ".sig"))]))
     assert bare(archive) == [("v1",), ("v2",)]
-    assert [tags(each) for each in archive.images] == [[hung(ONE, ".sig")], []]
+    assert [tags(image) for image in archive.images] == [[hung(ONE, ".sig")], []]
 
 
 def test_what_belongs_to_nothing_in_the_layout_stands_for_itself() -> None:
@@ -38,14 +38,14 @@ def test_what_belongs_to_nothing_in_the_layout_stands_for_itself() -> None:
 def test_a_name_of_its_own_stays_beside_the_tie() -> None:
     listed = [entry(ONE, ref="v1"), entry(THING, ref=hung(ONE, ".sig")), entry(THING, ref="a/b:thing")]
     archive = opened(oci_layout(listed))
-    assert [each.names for each in archive.images] == [(), ("a/b:thing",)]
+    assert [image.names for image in archive.images] == [(), ("a/b:thing",)]
     assert tags(archive.images[0]) == [hung(ONE, ".sig")]
 
 
 def test_one_thing_may_be_tied_to_two_images() -> None:
     listed = [entry(ONE, ref="v1"), entry(TWO, ref="v2")]
     archive = opened(oci_layout([*listed, *(entry(THING, ref=hung(node, ".sbom")) for node in (ONE, TWO))]))
-    assert [tags(each) for each in archive.images] == [[hung(ONE, ".sbom")], [hung(TWO, ".sbom")]]
+    assert [tags(image) for image in archive.images] == [[hung(ONE, ".sbom")], [hung(TWO, ".sbom")]]
 
 
 def test_ties_lead_over_referrers_and_lists_to_the_image() -> None:
@@ -69,7 +69,7 @@ def test_things_tied_to_one_another_in_a_circle_stand_for_themselves() -> None:
     listed = [entry(THING, ref=hung(other, ".sig")), entry(other, ref=hung(THING, ".sig")), entry(ONE, ref="v1")]
     archive = opened(oci_layout(listed))
     assert bare(archive) == [(hung(other, ".sig"),), (hung(THING, ".sig"),), ("v1",)]
-    assert [tags(each) for each in archive.images] == [[], [], []]
+    assert [tags(image) for image in archive.images] == [[], [], []]
 
 
 def test_a_hybrid_image_that_something_is_tied_to_keeps_its_manifest() -> None:

@@ -61,7 +61,7 @@ async def test_it_is_pushed_under_the_given_name_byte_for_byte() -> None:
 async def test_it_can_be_cut_to_a_platform() -> None:
     registry = FakeRegistry()
     await pushed(registry, oci_layout(BOTH), tag="team/app:1", platforms="linux/arm64")
-    assert [each["digest"] for each in json.loads(registry.manifest("team/app", "1"))["manifests"]] == [ARM.digest]
+    assert [load["digest"] for load in json.loads(registry.manifest("team/app", "1"))["manifests"]] == [ARM.digest]
 
 
 def test_a_list_that_holds_a_signature_too_is_no_image() -> None:
@@ -92,7 +92,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     members = json.loads(index_of(BOTH))
     change(members)
     index = Member("index.json", to_json(members))
-    return tar(index if each.name == "index.json" else each for each in oci_members(BOTH))
+    return tar(index if member.name == "index.json" else member for member in oci_members(BOTH))
 
 
 def test_an_index_json_that_no_registry_would_take_is_a_list_of_images() -> None:

@@ -44,7 +44,12 @@ MODEL = "application/vnd.docker.ai.model.config.v0.1+json"
 def places(data: bytes, options: PushOptions | None = None) -> list[str]:
     plan = make_plan([opened(data)], options or PushOptions(), Destination("default", "registry.test"))
     found = [each for image in plan.images for each in image.destinations]
-    return sorted(f"{each.repository}:{each.tag}" if each.tag else f"{each.repository}@{each.digest}" for each in found)
+    return sorted(
+        f"{found_item.repository}:{found_item.tag}"
+        if found_item.tag
+        else f"{found_item.repository}@{found_item.digest}"
+        for found_item in found
+    )
 
 
 @pytest.mark.parametrize("links", ["links", "hardlinks", "copies"])

@@ -87,10 +87,10 @@ def rewritten(members: dict[str, bytes], name: str, raw: bytes) -> dict[str, byt
     """`members` with other bytes in one of them, which is renamed by its digest, and so is all that leads to it."""
     before, new = members[name], archives.blob_name(archives.sha256(raw)) if name.startswith("blobs/") else name
     changed = {(new if each == name else each): (raw if each == name else data) for each, data in members.items()}
-    for each in [each for each in changed if each != new != name]:
-        linked = relinked(changed.get(each, b""), before, raw)
-        if each in changed and linked != changed[each]:
-            changed = rewritten(changed, each, linked)
+    for item in [item for item in changed if item != new != name]:
+        linked = relinked(changed.get(item, b""), before, raw)
+        if item in changed and linked != changed[item]:
+            changed = rewritten(changed, item, linked)
     return changed
 
 

@@ -132,7 +132,9 @@ def test_sha512_is_a_digest_like_another() -> None:
 
 def test_a_blob_may_be_a_link_within_the_archive() -> None:
     name = archives.blob_name(archives.sha256(ONE.config))
-    members = [Member(name, link="../../stash/config") if each.name == name else each for each in oci_members([NAMED])]
+    members = [
+        Member(name, link="../../stash/config") if member.name == name else member for member in oci_members([NAMED])
+    ]
     data = tar([*members, Member("stash/config", ONE.config)])
     assert content(data) == NODE.content
 
@@ -210,8 +212,8 @@ def test_an_untagged_referrer_belongs_to_every_image_that_holds_its_subject() ->
     whole = archives.oci_artifact(b"whole", subject=index)
     data = oci_layout([entry(signature), entry(index, ref="a/b:1"), entry(whole), entry(other, ref="a/b:2")])
     first, second = opened(data).images
-    assert [str(each.digest) for each in first.referrers] == [signature.digest, whole.digest]
-    assert [str(each.digest) for each in second.referrers] == [signature.digest]
+    assert [str(referrer.digest) for referrer in first.referrers] == [signature.digest, whole.digest]
+    assert [str(referrer.digest) for referrer in second.referrers] == [signature.digest]
     assert content(data) == index.content | other.content | signature.content | whole.content
 
 
@@ -219,7 +221,7 @@ def test_referrers_of_referrers_belong_to_the_image() -> None:
     sbom = archives.oci_artifact(b"sbom", subject=NODE)
     signature = archives.oci_artifact(b"signature of the sbom", subject=sbom)
     (image,) = opened(oci_layout([NAMED, entry(signature), entry(sbom)])).images
-    assert {str(each.digest) for each in image.referrers} == {sbom.digest, signature.digest}
+    assert {str(referrer.digest) for referrer in image.referrers} == {sbom.digest, signature.digest}
 
 
 def test_a_referrer_with_a_name_is_an_image() -> None:
@@ -293,7 +295,9 @@ def test_a_layer_of_an_unknown_type_travels_as_a_blob() -> None:
 
 @pytest.mark.parametrize("marker", [b"", b"[]", b"{}", b'{"imageLayoutVersion":"2.0.0"}', b'{"imageLayoutVersion":1}'])
 def test_an_unreadable_oci_layout_file_is_refused(marker: bytes) -> None:
-    members = [Member("oci-layout", marker) if each.name == "oci-layout" else each for each in oci_members([NAMED])]
+    members = [
+        Member("oci-layout", marker) if member.name == "oci-layout" else member for member in oci_members([NAMED])
+    ]
     with pytest.raises(MalformedArchive, match="oci-layout"):
         opened(tar(members))
 
@@ -301,7 +305,7 @@ def test_an_unreadable_oci_layout_file_is_refused(marker: bytes) -> None:
 @pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "1.0"])
 def test_every_layout_version_1_is_read(version: str) -> None:
     marker = Member("oci-layout", archives.to_json({"imageLayoutVersion": version, "more": 1}))
-    assert opened(tar([marker if each.name == "oci-layout" else each for each in oci_members([NAMED])])).images
+    assert opened(tar([marker if member.name == "oci-layout" else member for member in oci_members([NAMED])])).images
 
 
 @pytest.mark.parametrize(
@@ -392,7 +396,7 @@ def test_a_manifest_of_another_size_than_its_descriptor_says_is_refused() -> Non
 def test_a_manifest_that_was_changed_is_refused() -> None:
     name = archives.blob_name(NODE.digest)
     changed = NODE.raw.replace(b'"schemaVersion":2', b'"schemaVersion":3')
-    members = [Member(name, changed) if each.name == name else each for each in oci_members([NAMED])]
+    members = [Member(name, changed) if member.name == name else member for member in oci_members([NAMED])]
     with pytest.raises(DigestMismatch, match=NODE.digest):
         opened(tar(members))
 
@@ -436,7 +440,7 @@ def test_an_index_of_many_diamonds_is_read_in_no_time() -> None:
     node = NODE
     for _ in range(30):  # two ways down at each level: 2**30 ways in all
         sides = [oci_index([node], annotations={"side": side}) for side in "ab"]
-        node = Node(oci_index(sides).raw, archives.OCI_INDEX, {each.digest: each.raw for each in sides}, (node,))
+        node = Node(oci_index(sides).raw, archives.OCI_INDEX, {item.digest: item.raw for item in sides}, (node,))
     assert opened(oci_layout([entry(node)]), Limits(depth=100)).images
     with pytest.raises(LimitExceeded, match="deeper"):
         opened(oci_layout([entry(node)]))
@@ -445,7 +449,7 @@ def test_an_index_of_many_diamonds_is_read_in_no_time() -> None:
 def test_an_index_that_lists_itself_is_refused() -> None:
     name = archives.blob_name(NODE.digest)
     raw = archives.to_json({"schemaVersion": 2, "mediaType": archives.OCI_MANIFEST, "manifests": [NODE.descriptor]})
-    members = [Member(name, raw) if each.name == name else each for each in oci_members([NAMED])]
+    members = [Member(name, raw) if member.name == name else member for member in oci_members([NAMED])]
     with pytest.raises((DigestMismatch, SizeMismatch)):
         opened(tar(members))
 

@@ -160,7 +160,7 @@ def test_a_platform_without_os_or_architecture_is_none(platform: dict[str, Any],
         ]
         data = archives.tar(members)
     archive = opened(data)
-    assert [str(each) for each in archive.images[0].platforms] == ["linux/arm64/v8"]
+    assert [str(item) for item in archive.images[0].platforms] == ["linux/arm64/v8"]
     assert archive.notes == ()
     assert len(planned(data, platforms="linux/arm64").images) == 1
 

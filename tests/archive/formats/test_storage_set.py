@@ -23,11 +23,11 @@ STORAGE = tar(tree(STORED))
 
 
 def contents(*data: bytes) -> list[ArchiveReader]:
-    return [ArchiveReader(*taken_in(each)) for each in data]
+    return [ArchiveReader(*taken_in(item)) for item in data]
 
 
 def joined(*data: bytes) -> tuple[TarIndex, ReadAt]:
-    taken = [taken_in(each) for each in data]
+    taken = [taken_in(item) for item in data]
     return join_indexes([index for index, _ in taken]), Memory(b"".join(data))
 
 

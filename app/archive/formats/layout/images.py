@@ -73,17 +73,17 @@ def build_images(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits:
     standing, attached = split_tagged_referrers(top_levels, graph)
     images: dict[Digest, IndexEntry] = {}
     referring: dict[Digest, IndexEntry] = {}
-    for each in standing:
-        subject = graph.subject(each.digest)
-        if each.is_named or (each.digest not in graph.parents and (subject is None or subject.digest not in graph)):
-            images[each.digest] = each
-        elif each.digest not in graph.parents:
-            referring[each.digest] = each
+    for item in standing:
+        subject = graph.subject(item.digest)
+        if item.is_named or (item.digest not in graph.parents and (subject is None or subject.digest not in graph)):
+            images[item.digest] = item
+        elif item.digest not in graph.parents:
+            referring[item.digest] = item
     ownership = _ReferrerOwners(graph, images, (referring, attached), limits)
     referrers, hanging = ownership.referrers(), ownership.attached()
     if len({each for held in hanging.values() for each in held}) < len(set(attached)):
         # tags that tie things to one another in a circle: each stands for itself
-        return build_images([replace(each, ties=False) for each in top_levels], graph, limits)
+        return build_images([replace(level, ties=False) for level in top_levels], graph, limits)
     platforms = graph.platforms(images)
     return tuple(
         ImageEntry(
@@ -114,8 +114,8 @@ class _ReferrerOwners:
         self._images = images
         self._referring, self._attached = hanging
         self._tied: dict[Digest, list[Digest]] = {}
-        for each in self._attached:
-            self._tied.setdefault(each.root.digest, []).append(each.subject)
+        for item in self._attached:
+            self._tied.setdefault(item.root.digest, []).append(item.subject)
         self._limit = limits.nodes * limits.depth
         self._steps = 0
 

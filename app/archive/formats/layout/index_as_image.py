@@ -45,14 +45,14 @@ def _is_artifact(raw: bytes) -> bool:
 
 
 def _is_one_image(listed: Sequence[Descriptor]) -> bool:
-    digests = {str(each.digest) for each in listed}
+    digests = {str(item.digest) for item in listed}
     platforms = []
-    for each in listed:
-        if each.media_type in INDEXES or each.platform is None:
+    for item in listed:
+        if item.media_type in INDEXES or item.platform is None:
             return False
-        if each.platform.known:
-            platforms.append(each.platform)
-        elif each.annotations.get(ANNOTATION_DOCKER_SUBJECT) not in digests:
+        if item.platform.known:
+            platforms.append(item.platform)
+        elif item.annotations.get(ANNOTATION_DOCKER_SUBJECT) not in digests:
             return False
     return 1 < len(platforms) == len(set(platforms)) and len(digests) == len(listed)
 

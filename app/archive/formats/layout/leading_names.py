@@ -17,7 +17,7 @@ def read_image_names(document: str, raw: bytes) -> tuple[str, ...]:
     value = strict_json(raw, what=document, limit=MAX_DOCUMENT_BYTES)
     if holds_docker_images(value):
         tags = [split_names(entry.tags)[0] for entry in parse_entries(value, DEFAULT_LIMITS)]
-        return tuple(tag for each in tags for tag in each) if all(tags) else ()
+        return tuple(tag for item in tags for tag in item) if all(tags) else ()
     listed = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(listed, list):
         return ()

@@ -22,12 +22,12 @@ def split_tagged_referrers(
     cannot be read stands for itself, so that the image that it belongs to may be whole."""
     standing: list[IndexEntry] = []
     found: list[TaggedReferrer] = []
-    for each in top_levels:
-        tied = {tag: subject for tag in each.bare_tags if (subject := _subject(tag, each, graph)) is not None}
-        found.extend(TaggedReferrer(tag, each.descriptor, subject) for tag, subject in tied.items())
-        tags = tuple(tag for tag in each.bare_tags if tag not in tied)
-        if each.names or each.paths or tags or not tied:
-            standing.append(replace(each, bare_tags=tags))
+    for level in top_levels:
+        tied = {tag: subject for tag in level.bare_tags if (subject := _subject(tag, level, graph)) is not None}
+        found.extend(TaggedReferrer(tag, level.descriptor, subject) for tag, subject in tied.items())
+        tags = tuple(tag for tag in level.bare_tags if tag not in tied)
+        if level.names or level.paths or tags or not tied:
+            standing.append(replace(level, bare_tags=tags))
     return tuple(standing), tuple(found)
 
 

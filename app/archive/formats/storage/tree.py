@@ -97,18 +97,18 @@ def resolve_tags(
         raise LimitExceeded(f"the storage has {len(wanted)} tags to push; at most {contents.limits.nodes} are read")
     roots = _TagRoots(contents)
     found, absent = [], []
-    for each in wanted:
+    for wanted_item in wanted:
         try:
-            root = roots.of(each)
-            fault = _fault_of_name(each) if root is None else None
+            root = roots.of(wanted_item)
+            fault = _fault_of_name(wanted_item) if root is None else None
         except UNUSABLE as error:
-            root, fault = None, _fault_of_name(each) or Fault.of(error)
+            root, fault = None, _fault_of_name(wanted_item) or Fault.of(error)
         if root is not None:
-            found.append(ResolvedTag(each, root))
+            found.append(ResolvedTag(wanted_item, root))
         elif fault is not None:
-            found.append(unusable(each, fault))
+            found.append(unusable(wanted_item, fault))
         else:
-            absent.append(each)
+            absent.append(wanted_item)
     return tuple(found), tuple(absent)
 
 
@@ -200,13 +200,13 @@ def read_archive(contents: ArchiveReader, name: str, found: Sequence[ResolvedTag
 
     Raises what `read_graph` raises, and LimitExceeded."""
     roots: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
-    faults = {each.root.digest: each.fault for each in found}
-    for each in found:
-        _, names, paths = roots.setdefault(each.root.digest, (each.root, {}, {}))
-        names.update(dict.fromkeys(filter(None, [each.wanted.name])))
-        paths.update(dict.fromkeys(filter(None, [each.wanted.path])))
+    faults = {found_item.root.digest: found_item.fault for found_item in found}
+    for found_item in found:
+        _, names, paths = roots.setdefault(found_item.root.digest, (found_item.root, {}, {}))
+        names.update(dict.fromkeys(filter(None, [found_item.wanted.name])))
+        paths.update(dict.fromkeys(filter(None, [found_item.wanted.path])))
         if len(names) + len(paths) > contents.limits.tags:
-            raise LimitExceeded(f"image {each.root.digest} has more than {contents.limits.tags} names")
+            raise LimitExceeded(f"image {found_item.root.digest} has more than {contents.limits.tags} names")
     readable = [root for digest, (root, _, _) in roots.items() if faults[digest] is None]
     graph = read_graph(replace(contents, place=blob_path), readable)
     platforms = graph.platforms(roots)
