@@ -1,18 +1,27 @@
-"""Tarmac: where image tarballs land.
+"""Tarmac pushes container image archives to a registry.
 
-The map, from the inside out. A package imports only packages above it in this list; names on one line do not
-know each other (held by import-linter).
+The packages from the inside out. A package imports only packages above it in this list (held by import-linter).
 
-    errors, threads           the one exception tree, every class with its stable code; the threads of the process
-    oci                       the words of image-spec and distribution-spec: digest, descriptor, manifest, reference
-    archive registry spool    tar bytes -> Archive; the five verbs against a destination; bytes that outlive a crash
-    push                      Archive + destination -> PushPlan -> Events
-    jobs                      a push that is stored, queued, watched, cancelled and tried again
-    api                       HTTP in front of jobs
-    destinations, main        the composition root: which adapters there are
-    cli, __main__             the command line
+    errors      the exception tree; each class has a stable code
+    threads     the executors of the process
+    docs        the pages of the guide
+    oci         terms of image-spec and distribution-spec as values
+    net         hardened outbound HTTP
+    archive     tar bytes -> Archive
+    registry    the Registry port and its adapters
+    spool       archives on disk or in S3
+    push        Archive + destination -> PushPlan -> events
+    config      settings
+    auth        callers, roles, quotas, tokens
+    jobs        a push that is stored, queued, watched, cancelled and retried
+    telemetry   logs, metrics, traces
+    api         HTTP in front of jobs
+    server      uvicorn, sockets, TLS
+    bootstrap   adapters from settings
+    main        the composition root
+    cli         the command line; __main__ runs it
 
-`oci archive registry spool push` are a library: they run without FastAPI and without a database.
+`oci net archive registry spool push` are a library: they run without FastAPI and without a database.
 """
 
 __version__ = "0.1.0"

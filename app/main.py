@@ -1,4 +1,5 @@
-"""The composition root: Settings -> adapters -> the application. It and `app.bootstrap.registries` alone name adapters."""
+"""The composition root: Settings -> adapters -> the application. It and `app.bootstrap.registries` alone name
+adapters."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from app.net.addresses import share_of
 from app.server import connections as door_module
-from app.server.connections import LEAST_SHARE, MAX_HANDSHAKES, Accepted, Door, Listening, share_of
+from app.server.connections import LEAST_SHARE, MAX_HANDSHAKES, Accepted, Door, Listening
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ COMPLEXITY = 10
 NESTING = 3
 PARAMETERS = 5
 FILE_LINES = 400
+DIRECTORY_FILES = 20
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "base", "misc"}
 
 # Where anything may come up and one bad job or request must not end the service: file, function -> why.
@@ -35,7 +37,7 @@ BROAD_EXCEPTS: dict[tuple[str, str], str] = {
     ): "the queue begins anew, for a replica without one would look alive",
     (
         "app/jobs/watch/watcher.py",
-        "carry",
+        "process",
     ): "one file that breaks in an unforeseen way does not stop the folder's others",
     ("app/api/problems.py", "*"): "a client gets a problem document, never a traceback",
 }
@@ -266,3 +268,22 @@ def test_the_library_runs_without_the_web_framework_and_the_database() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT, timeout=50
     )
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def test_every_package_docstring_lists_every_module_of_the_package() -> None:
+    missing = []
+    for package in (file for file in APP if file.name == "__init__.py" and "versions" not in file.parts):
+        docstring = ast.get_docstring(tree_of(package)) or ""
+        modules = [file.stem for file in package.parent.glob("*.py") if file.stem != "__init__"]
+        packages = [folder.parent.name for folder in package.parent.glob("*/__init__.py")]
+        missing += [
+            f"{name_of(package)}: {name}"
+            for name in (*modules, *packages)
+            if not re.search(rf"^ *\b{name}\b", docstring, re.MULTILINE) and not re.search(rf"\b{name}\b", docstring)
+        ]
+    assert not missing
+
+
+def test_no_directory_holds_more_files_than_the_style_card_allows() -> None:
+    counts = Counter(file.parent for file in APP)
+    assert not {name_of(folder): count for folder, count in counts.items() if count > DIRECTORY_FILES}

@@ -1,4 +1,20 @@
-"""HTTP in front of jobs. `new_application` puts the routes together; `app.main` says what they work with."""
+"""HTTP in front of jobs. `new_application` puts the routes together; `app.main` says what they work with.
+
+base_path         the path below which a client sees the service
+context           ApiContext, restricted to the caller of a request
+job_events        server-sent events of a job
+job_response      a job as an HTTP response
+json_response     JSON with a final newline
+probe             one question to a registry for all who ask at once
+problems          the only table of HTTP statuses
+schemas           documents of the contract
+upload_responses  responses of tus and of the IETF draft
+middleware        middleware, one per file
+openapi           what OpenAPI needs beyond the routes
+requests          what a request carries: body, options, headers
+routes            the routes, one module per resource
+web               the web page, the API page and the guide
+"""
 
 from __future__ import annotations
 
@@ -20,8 +36,7 @@ from app.api.middleware.proxy import Proxy
 from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
 from app.api.openapi.document import finish_openapi
-from app.api.routes import audit, health, jobs, push, uploads
-from app.api.routes import docker_engine as docker_doors
+from app.api.routes import audit, docker_engine, health, jobs, push, uploads
 from app.api.web.api_docs import docs_router
 from app.api.web.front_page import front_router
 from app.api.web.guide import guide_router
@@ -52,17 +67,9 @@ def new_application(
         default_response_class=NewlineJSONResponse,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
-    for router in (
-        push.router,
-        uploads.router,
-        jobs.router,
-        audit.router,
-        health.router,
-        docker_doors.router,
-        front_router(),
-        guide_router(),  # before the files of /docs, which take any name
-        docs_router(),
-    ):
+    resources = (push.router, uploads.router, jobs.router, audit.router, health.router, docker_engine.router)
+    pages = (front_router(), guide_router(), docs_router())  # the last one takes any name below /docs
+    for router in (*resources, *pages):
         app.include_router(router)
     problems.install_error_handlers(app)
     most = {**MOST, LongRequest.UPLOADS: max_uploads}

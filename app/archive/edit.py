@@ -1,4 +1,5 @@
-"""Archive -> Archive: less of it (`pick_images`, `pick_platforms`), or more as it was (`keep_original_manifests`); pure."""
+"""Archive -> Archive: less of it (`pick_images`, `pick_platforms`), or more as it was (`keep_original_manifests`);
+pure."""
 
 from __future__ import annotations
 

@@ -1,1 +1,17 @@
-"""The commands behind `tarmac`, each in its own file; they stand beside `main` at the outer edge."""
+"""The commands behind `tarmac`, each in its own file; they stand beside `main` at the outer edge.
+
+archive_loader  files and standard input -> archives of a job
+check           `tarmac check`
+display         line output
+doctor          `tarmac doctor`
+guide           `tarmac guide [TOPIC]`
+inspect         `tarmac inspect`
+live_display    progress bars on a terminal
+openapi         `tarmac openapi`
+options         arguments -> PushOptions, Settings
+parser          the argparse tree
+push            `tarmac push`
+serve           `tarmac serve`
+token           `tarmac token`
+version         `tarmac version`
+"""

@@ -1,5 +1,5 @@
-"""The guide: Markdown pages as package data, in the order of `index.md`. `app.api.web.guide` serves them, `tarmac guide`
-prints them.
+"""The guide: Markdown pages as package data, in the order of `index.md`. `app.api.web.guide` serves them, `tarmac
+guide` prints them.
 
 Modules: `__init__` (the pages and the search in them).
 """

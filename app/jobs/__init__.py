@@ -1,10 +1,33 @@
 """A push that is stored, queued, watched, cancelled and tried again: the face of the package.
 
-job        Job, JobState, TRANSITIONS; pure        request   what is asked for
-service    the user's verbs                        upload, replay, paths   the ways in
-runner     runs one job                            opening, archives   from files to a plan
-ledger     the present state of every job          store, queue   ports and their adapters
-lifetime   start, recovery, housekeeping, stop     workshop, registries   what jobs are done with
+audit            entries of the audit trail
+audit_retention  deletes old entries, if the operator set a limit
+authorization    AuthorizedJobs: the service for one caller
+bounds           limits of stored and shown text and lists
+heartbeat        ReplicaHeartbeat port
+image_outcomes   events and problems -> images of a job; pure
+image_page       a page of the images of a job
+leases           TagLeases port: one writer per tag
+lifecycle        start-up recovery, retention, shutdown
+model            Job, JobState, TRANSITIONS; pure
+outage           pause, resume and requeue rules
+preparation      files of a job -> plan
+registries       ConfiguredRegistry
+request          JobRequest, fingerprint, idempotency key
+runner           run one job
+runtime          JobRuntime: the dependencies of the job layer
+serialization    Job <-> stored JSON
+service          JobService: one method per user action
+stored_bytes     bytes that each token stores
+queue            JobQueue port and its adapters
+resumable        resumable uploads: tus 1.0 and the IETF draft
+retention        what expires, and by which age
+sources          archives on the server: paths, patterns, split files
+store            JobStore port and its adapters
+tracking         the current state of jobs, and who follows it
+uploads          archives in the body of a request
+watch            the watched folder
+webhook          a message about each job that ends
 """
 
 from app.jobs.lifecycle import run_job_service

@@ -43,8 +43,8 @@ FAIL_AT_ONCE = RetrySchedule()
 
 
 def is_outage(problem: Problem) -> bool:
-    """What passes by itself, as `app.registry.distribution.classification` says it: the registry cannot be reached, is overloaded,
-    or asks to slow down. A refusal may be retryable, and is not waited for."""
+    """What passes by itself, as `app.registry.distribution.classification` says it: the registry cannot be reached,
+    is overloaded, or asks to slow down. A refusal may be retryable, and is not waited for."""
     return problem.outage
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 
 from app.net.urls import is_loopback
 
@@ -50,3 +51,16 @@ def is_public(address: Address) -> bool:
     is_odd = address.is_multicast or address.is_reserved or getattr(address, "is_site_local", False)
     # RFC 6052's own prefix is "reserved" by Python's table, and in use
     return address.is_global and (not is_odd or address in _NAT64) and address != _METADATA
+
+
+@lru_cache(maxsize=4096)
+def share_of(address: str) -> str:
+    """Return by what an address is counted: IPv4 as it is, of IPv6 the network of 64 bits, which one site has."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        mapped = parsed.ipv4_mapped
+        return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

@@ -22,12 +22,12 @@ from app.net.certificate_advice import Certificate, error_of_certificate, has_de
 from app.net.connection import IdleConnectionClosed
 from app.net.egress import EgressPolicy, InnerAddressError, advise, check_target
 from app.net.proxies import DIRECT, Proxies
+from app.net.same_site import Site
 from app.net.tls import TlsContexts, TlsFiles
 from app.net.transport import NoCookies
 from app.net.transport import Transport as Sockets
 from app.net.urls import Origin, RegistryUrl, join_url
 from app.registry.auth import ANONYMOUS, CredentialSource
-from app.registry.auth.same_site import Site
 from app.registry.distribution.exchange_errors import certificate_cause, error_of_exchange
 from app.registry.distribution.hints import with_hint
 from app.registry.distribution.rate_limit import UNLIMITED, RateLimits

@@ -5,8 +5,8 @@ firewall (CVE-2026-48978, CVE-2026-50151, go-containerregistry#2243), and with t
 registry's own private address is refused (mindthegap#1046). Allowed are the registry's own host and port, the origins
 that its operator lists, public addresses, and token services of the registry's own site (`site`).
 
-The rule is held twice. `check_target` looks at what is written, before anything is sent. `EgressPolicy` looks at the address
-that is about to be connected to, because a name may mean any address (go-containerregistry#2440)."""
+The rule is held twice. `check_target` looks at what is written, before anything is sent. `EgressPolicy` looks at the
+address that is about to be connected to, because a name may mean any address (go-containerregistry#2440)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from app.errors import InvalidRequest, RegistryRejected
 from app.net.addresses import is_internal
+from app.net.same_site import Site
 from app.net.urls import Origin
-from app.registry.auth.same_site import Site
 
 
 class InnerAddressError(RegistryRejected):

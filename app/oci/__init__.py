@@ -1,4 +1,12 @@
-"""The words of image-spec and distribution-spec as frozen values. No I/O; an illegal value cannot exist."""
+"""The words of image-spec and distribution-spec as frozen values. No I/O; an illegal value cannot exist.
+
+descriptor   Descriptor, Platform
+digest       Digest, Hasher
+manifest     Manifest: image manifest, image index, artifact
+media_types  media types of image-spec and Docker schema 2
+reference    Reference: parse, normalize, print
+strict_json  the only JSON reader for untrusted bytes
+"""
 
 from app.oci.descriptor import Descriptor, Platform
 from app.oci.digest import Digest, Hasher

@@ -1,10 +1,13 @@
-"""Archives + options + destination -> PushPlan -> Events -> Progress. The order of things; no HTTP, no files.
+"""Archives + options + destination -> PushPlan -> Events -> Progress. No HTTP, no files.
 
-options  what the caller may ask for          asserted, naming, graph, planning   make_plan(), pure
-plan     what goes where                      presence  what is there   landing  a blob gets to a repository
-events   what a running push tells            publish   manifests and names, last
-progress events folded                        execute, survey           the run, and the dry one
-content, pieces, compress   a blob's bytes, verified and compressed while they pass
+decoder_memory  memory of all decompression in the process
+options         PushOptions, Destination
+blob_cache      which blob a plain layer became
+early           blobs are pushed while their archive is received
+plan            archives + options -> plan
+report          events, progress, inspection
+run             the execution of a plan
+signatures      signature policies
 """
 
 from app.push.options import FORMATS, ON_EXISTING_TAG, Destination, PushOptions

@@ -1,5 +1,11 @@
-"""Destinations: the verbs a push needs, and what speaks them (`http`: any distribution-spec registry; `layout`: an OCI
-image layout on disk)."""
+"""The Registry port: the five verbs that a push needs, and the adapters that implement it.
+
+auth          authentication at registries
+distribution  the distribution-spec over HTTP
+oci_layout    the image store
+uploads       blob uploads to a registry
+wrappers      registries around registries
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from app.errors import ArchiveError, RegistryFault
-from app.net import import_guards as _lean  # noqa: F401 - before any module here imports httpx
 from app.oci import Descriptor, Digest, verify
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import time
@@ -10,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EMFILE, ENFILE
-from functools import lru_cache
 from typing import Any
 
 import structlog
+
+from app.net.addresses import share_of
 
 SHARE_OF_ONE = 4  # one address may hold a quarter of the connections
 LEAST_SHARE = 16
@@ -22,19 +22,6 @@ HANDSHAKE_SECONDS = 5.0
 LOG_SECONDS = 1.0  # between two lines about connections that were not taken
 
 _log = structlog.get_logger(__name__)
-
-
-@lru_cache(maxsize=4096)
-def share_of(address: str) -> str:
-    """Return by what an address is counted: IPv4 as it is, of IPv6 the network of 64 bits, which one site has."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 class Door:
@@ -174,4 +161,4 @@ def _spare() -> int:
         return -1
 
 
-__all__ = ["Accepted", "Door", "Listening", "share_of"]
+__all__ = ["Accepted", "Door", "Listening"]

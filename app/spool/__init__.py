@@ -1,4 +1,17 @@
-"""Bytes that outlive a crash: the plain tar of every accepted archive, one file each."""
+"""Bytes that outlive a crash: the plain tar of every accepted archive, one file each.
+
+batches            how much of an upload a thread writes at once
+concatenated_file  ConcatenatedFile: parts as one file
+directory_tar      a directory read as the tar it would become
+disk               DiskSpool
+partial_file       PartialFile: a file that is still written
+reservation        free space promised to uploads
+s3                 S3Spool
+upload_files       bytes and state files of resumable uploads
+verified_file      VerifiedFile: identity is checked
+visibility         is a file accessible on this replica
+writeback          writes pages back while they come
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,6 @@
-"""Logs, metrics and traces."""
+"""Logs, metrics and traces.
+
+logging  structlog set-up
+metrics  Prometheus metrics
+tracing  OpenTelemetry spans of ended jobs
+"""

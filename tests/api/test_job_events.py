@@ -83,10 +83,10 @@ def test_what_changes_follows_the_document() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda job: job.to(JobState.QUEUED),
-        lambda job: job.but(attempt=2),
-        lambda job: job.but(images=()),
-        lambda job: job.but(images=(*job.images, image(9))),
+        lambda job: job.transition_to(JobState.QUEUED),
+        lambda job: job.evolve(attempt=2),
+        lambda job: job.evolve(images=()),
+        lambda job: job.evolve(images=(*job.images, image(9))),
     ],
 )
 def test_the_document_comes_again_when_it_is_another(change: Any) -> None:

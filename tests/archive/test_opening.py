@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.archive import IngestStream, index_file, open_archive
+from app.archive.tar import indexer as module
 from app.archive.tar.header import BLOCK, Header, parse_header
-from app.archive.tar.indexer import indexer as module
 from tests.bench.opening import SAMPLES
 from tests.support.opening import Memory
 

@@ -289,7 +289,7 @@ async def test_no_fault_ends_the_work(shared: Shared, monkeypatch: pytest.Monkey
         return await take(rows, entrypoints)
 
     monkeypatch.setattr(pgqueuer, "AGAIN_SECONDS", 0.0)
-    monkeypatch.setattr(QueueTable, "take", taken)
+    monkeypatch.setattr(QueueTable, "claim", taken)
     job_id = await shared.job(state=JobState.QUEUED)
     async with shared.replica() as queue:
         work = Work()

@@ -119,8 +119,9 @@ async def test_what_a_registry_has_read_is_told_at_once_and_once() -> None:
     job = await ledger.add(Job.new(JobState.RUNNING, utc_now()))
     for size in (10, 10, 30, 25):
         ledger.update_progress(
-            job.id, lambda job, size=size: replace(job, progress=replace(job.progress, bytes_sent=size))
-        )  # type: ignore[misc]
+            job.id,
+            lambda job, size=size: replace(job, progress=replace(job.progress, bytes_sent=size)),  # type: ignore[misc]
+        )
     await saved(ledger)
     await ledger.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED))
     assert told == [10, 20, -5]

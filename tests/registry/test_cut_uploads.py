@@ -153,13 +153,13 @@ async def test_after_a_cut_the_blob_goes_by_patch_and_an_empty_put_and_is_looked
 PUSH = """
 import asyncio, sys
 from pathlib import Path
-from app.net.client import HttpSettings
+from app.net.client import HttpClientSettings
 from app.registry.distribution.registry import HttpRegistry
 from app.net.urls import parse_registry_url
 from tests.registry.test_cut_uploads import DATA, Blob
 
 async def push():
-    settings = HttpSettings(parse_registry_url(sys.argv[1], "url"), unproven_dir=Path(sys.argv[2]))
+    settings = HttpClientSettings(parse_registry_url(sys.argv[1], "url"), unproven_dir=Path(sys.argv[2]))
     async with HttpRegistry(settings) as registry:
         await registry.push_blob("a", Blob(DATA, asked=False))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.net.same_site import PRIVATE_SUFFIXES, Reached, Site, are_siblings, site_of
 from app.net.urls import Origin
-from app.registry.auth.same_site import PRIVATE_SUFFIXES, Reached, Site, are_siblings, site_of
 from tests.registry.site_scripts import ADDRESSES, CASES, NAMES, PORT
 from tests.support.namespace import run_in_namespace
 

@@ -23,7 +23,7 @@ from app.api.problems import problem_response
 from app.auth.model import Caller, Submitter
 from app.auth.token_file import TokenHolder
 from app.errors import Forbidden, RateLimited, TarmacError, Unauthorized, Unavailable
-from app.server.connections import share_of
+from app.net.addresses import share_of
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LAPSE_SECONDS = 5.0  # between two looks at the token of a request that lasts

@@ -21,7 +21,7 @@ from app.api.middleware.limits import MOST, LongRequest, classify_request
 from app.api.problems import problem_response
 from app.auth.model import EVERYBODY, Caller, is_too_many
 from app.errors import Busy, RateLimited
-from app.server.connections import share_of
+from app.net.addresses import share_of
 from app.telemetry.metrics import Metrics
 
 MAX_SHARES = 10_000  # of one kind; those that asked least recently are forgotten

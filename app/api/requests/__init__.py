@@ -1,1 +1,13 @@
-"""What a request carries: body, options, header fields."""
+"""What a request carries: body, options, header fields.
+
+body                 bounded bodies
+body_type            archive, form or JSON: by type and first bytes
+byte_range           the Range header
+content_disposition  file names in Content-Disposition
+digest_headers       Content-Digest, Repr-Digest (RFC 9530)
+multipart            streaming multipart/form-data
+options              options from query, form, JSON
+query                unknown query parameters are refused
+split_upload         split archives inside a form
+upload_headers       headers of tus and of the IETF draft
+"""

@@ -1,1 +1,12 @@
-"""The routes, one module per resource."""
+"""The routes, one module per resource.
+
+audit                    /audit
+distribution             /v2/: the pull part of the distribution-spec
+docker_engine            /images/load and friends
+docker_engine_documents  Docker Engine's documents
+docker_engine_stream     Docker Engine's progress stream
+health                   /healthz, /readyz, /metrics, /registries
+jobs                     /jobs
+push                     POST /push, PUT /push/{filename}
+uploads                  /uploads: tus 1.0 and the IETF draft
+"""

@@ -1,4 +1,28 @@
-"""Formats: what an archive is, told by its content alone. A new format is one file and one line in FORMATS."""
+"""Formats: what an archive is, told by its content alone. A new format is one file and one line in FORMATS.
+
+docker_archive      docker-archive
+docker_manifest     its manifest.json
+docker_oci          an OCI layout that is a docker archive as well
+hauler              hauler stores
+helm_chart          packaged Helm charts -> OCI artifacts
+imgpkg              imgpkg tars
+kitops              the local storage of KitOps
+kots_airgap         KOTS airgap bundles
+mindthegap          mindthegap bundles
+mindthegap_listing  images.yaml and charts.yaml
+nested_layouts      layouts in directories of an archive
+oc_image_mirror     mirrors of oc and oc-mirror v1
+oc_mirror           oc-mirror v2
+oci_artifact        a lone OCI manifest
+oci_layout          oci-archive
+registry_storage    a tar of a registry's storage
+uds_packages        packages that hold archives
+unknown             the error unknown_format with a hint
+zarf                zarf packages
+layout              parts of the reader of OCI layouts
+reading             what the readers of several formats share
+storage             the storage tree of a registry
+"""
 
 from __future__ import annotations
 

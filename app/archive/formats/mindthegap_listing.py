@@ -135,7 +135,8 @@ def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
     )
     shared = [f"{other} and {each}" for other, each in pairs if other is not each]
     if shared:
-        yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {join_limited(shared)}"
+        names = join_limited(shared)
+        yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {names}"
 
 
 def _mapping(value: Node, what: str) -> Mapping[str, Node]:

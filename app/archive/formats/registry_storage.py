@@ -31,7 +31,8 @@ class RegistryStorage:
         remedy = f"if this is the first of several parts that oc-mirror wrote, {JOIN}"
         if absent and not found:
             raise MissingContent(
-                f"the archive lacks the manifests of all its tags: {list_absent(absent)}; save the storage again; {remedy}"
+                f"the archive lacks the manifests of all its tags: {list_absent(absent)}; save the storage again; "
+                f"{remedy}"
             )
         notes = ["a registry's storage without a list of what is wanted: every tag in it is pushed"]
         if absent:

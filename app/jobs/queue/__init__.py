@@ -1,4 +1,10 @@
-"""Who runs jobs, when: the JobQueue port. `local`: this process."""
+"""Who runs jobs, when: the JobQueue port. `local`: this process.
+
+fair_queue     priority, fair share, FIFO; pure
+local          LocalJobQueue
+pgqueuer       PgQueuerJobQueue
+pgqueuer_rows  its SQL
+"""
 
 from __future__ import annotations
 

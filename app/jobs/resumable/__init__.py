@@ -1,13 +1,16 @@
 """Uploads that go on after an interruption: the face of the package. The protocols that speak of them are the API's.
 
-state      what is known of an upload, as its file has it; pure
-words      what is asked and answered, what can be wrong; pure
-turns      who may write now: one request at a time, the newest goes first
-upload     every upload that is known, its state and its turns
-tally      hashing and indexing while the bytes arrive
-uploads    ResumableUploads: a method per thing that a client may do
-settling   from the last byte to the job
-sweeping   what is over, or too old, goes
+append         append the bytes of one request
+authorization  AuthorizedUploads
+expiry         remove finished and expired uploads
+finalize       from the last byte to a queued job
+indexer        hash and index while bytes arrive
+lock           UploadLock: the newest writer wins
+model          UploadState
+progress       report the progress of an upload
+requests       AppendRequest, UploadStatus, errors
+service        ResumableUploads: one method per client action
+table          active uploads by id
 """
 
 from app.jobs.resumable.append import HASHES

@@ -1,1 +1,6 @@
-"""What expires, and by which age."""
+"""What expires, and by which age.
+
+idle         what was left alone for long enough
+service_age  how long the service has run
+sweeping     files that dead replicas left
+"""

@@ -1,4 +1,19 @@
-"""Where jobs are kept: the JobStore port. `sql`: SQLite (and what SQLAlchemy speaks besides); `memory`: its twin."""
+"""Where jobs are kept: the JobStore port. `sql`: SQLite (and what SQLAlchemy speaks besides); `memory`: its twin.
+
+age            the age of the service as a row
+audit          the audit table
+diagnostics    read-only report for `tarmac doctor`
+engine         engines and pragmas
+heartbeat      PostgresHeartbeat
+images         images of jobs as rows
+memory         MemoryJobStore
+migrate        run the Alembic migrations
+notifications  LISTEN/NOTIFY
+read_pool      SQLite read connections
+sql            SqlJobStore (SQLite, PostgreSQL)
+tag_leases     PostgresTagLeases
+migrations     the Alembic migrations
+"""
 
 from __future__ import annotations
 

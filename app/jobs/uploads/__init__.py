@@ -1,1 +1,6 @@
-"""Archives that come in the body of a request."""
+"""Archives that come in the body of a request.
+
+early_pushes     early pushes of uploads in progress
+replayed_upload  an upload with a known idempotency key
+streamed_upload  StreamedUpload: form and raw bodies
+"""

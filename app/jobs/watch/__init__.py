@@ -1,7 +1,10 @@
 """The watched folder: what is put into it becomes a job, and is put away with a report when the job has ended.
 
-folder       what lies there, and where it goes     settling   what of it is complete
-unfinished   what is still being written            watcher    from drop to report
+filing      move to done/ and failed/, through no link
+folder      scan the folder, files beside an archive
+stability   files that have not changed for a while
+unfinished  files that are still written or end early
+watcher     FolderWatch: from a dropped file to its report
 """
 
 from app.jobs.watch.folder import Folder

@@ -1,6 +1,8 @@
 """Telling another service that a job has ended: at least once, signed, tried again for a day.
 
-signature  who sent it, and when; pure     outbox   what is still to be told, on disk     delivery   telling it
+delivery  attempts and their retries
+outbox    the durable outbox
+signing   Standard Webhooks signatures
 """
 
 from app.jobs.webhook.delivery import Webhook, WebhookSettings, run_webhook

@@ -1,1 +1,15 @@
-"""Archives and options -> a plan."""
+"""Archives and options -> a plan.
+
+attached_manifests  referrers and tagged artifacts beside an image
+completeness        are the wanted images whole? pure
+docker_manifest     the manifest of a docker archive's image
+format_check        the option `format`
+image_content       manifests and blobs of one image
+naming              embedded names + options -> destinations
+open_archives       open the archives of one request
+planning            make_plan()
+refusals            images of a plan that cannot be pushed
+renames             the option `rename`
+sparse_index        indexes that lack children
+values              PushPlan and its parts
+"""

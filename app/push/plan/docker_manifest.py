@@ -20,9 +20,9 @@ _OCI_LAYERS = {
 
 
 def make_manifest(image: DockerImage, blobs: Sequence[Blob], wanted: Compression, *, oci: bool = False) -> Manifest:
-    """`blobs` are (digest, size) of the layers in the order of the image, compressed as `stored_compression` says. The same
-    input gives the same bytes. Docker's media types, as docker itself pushes, unless zstd (which Docker's schema has
-    no type for), the archive's own manifest or `oci` asks for those of OCI."""
+    """`blobs` are (digest, size) of the layers in the order of the image, compressed as `stored_compression` says.
+    The same input gives the same bytes. Docker's media types, as docker itself pushes, unless zstd (which Docker's
+    schema has no type for), the archive's own manifest or `oci` asks for those of OCI."""
     compressions = [stored_compression(layer, wanted) for layer in image.layers]
     oci = oci or image.oci or Compression.ZSTD in compressions
     types = _OCI_LAYERS if oci else _DOCKER_LAYERS

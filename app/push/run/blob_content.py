@@ -1,7 +1,7 @@
 """The bytes of blobs as what a registry takes (registry.BlobContent): in threads, reported, verified.
 
-`iterate_in_threads` is the one place where blocking work leaves the event loop. It runs one piece ahead, so that reading,
-hashing and compressing overlap with sending, and never more than two pieces of a blob are in memory."""
+`iterate_in_threads` is the one place where blocking work leaves the event loop. It runs one piece ahead, so that
+reading, hashing and compressing overlap with sending, and never more than two pieces of a blob are in memory."""
 
 from __future__ import annotations
 

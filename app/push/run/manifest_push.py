@@ -146,8 +146,8 @@ class ManifestPusher:
             if not root.is_index or target.entry.referrers or target.entry.attached:
                 pushes.insert(0, (str(root.descriptor.digest), root))
             self._tell(
-                f"{place}: {display_name(target.entry)} ({root.descriptor.digest}) was merged with what stood there; the tag "
-                f"has the new index {merged.descriptor.digest}"
+                f"{place}: {display_name(target.entry)} ({root.descriptor.digest}) was merged with what stood "
+                f"there; the tag has the new index {merged.descriptor.digest}"
             )
         for reference, manifest in pushes:
             if not await self._put(repository, reference, manifest, is_listed=True):

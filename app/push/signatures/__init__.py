@@ -1,1 +1,5 @@
-"""Signature policies and keys."""
+"""Signature policies and keys.
+
+policy       cosign signature policies
+public_keys  key parsing and verification
+"""

@@ -1,4 +1,14 @@
-"""Who we are to a registry: credentials, where they come from, and how they become an Authorization header."""
+"""Who we are to a registry: credentials, where they come from, and how they become an Authorization header.
+
+authorization  the Authorization header per repository
+basic          Basic authentication
+bearer         token service
+challenge      WWW-Authenticate
+ecr            Amazon ECR
+keychain       docker and podman config files, credential helpers
+password_file  a password that is read from a file
+same_site      token services of the registry's own site; pure
+"""
 
 from __future__ import annotations
 

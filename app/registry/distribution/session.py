@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
 from app.net.client import HttpClient, HttpClientSettings, Request
 from app.net.egress import check_target
+from app.net.same_site import Site, site_of
 from app.net.urls import Origin
 from app.net.warnings import record_warning_header
 from app.registry.auth import Credentials
 from app.registry.auth.authorization import Authorizations, Refusal, Trial
 from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
-from app.registry.auth.same_site import Site, site_of
 from app.registry.distribution.exchange_errors import certificate_cause
 from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.responses import (

@@ -2,7 +2,8 @@
 
 A runtime takes layer number i of a manifest for diff_id number i of its config, unpacks it as its media type says, and
 runs what the config says it is for. Manifests of the archive keep their bytes: they get a notice. What Tarmac makes
-itself is made right, or refused (`app.archive.formats.layout.agreement`, `app.archive.manifests.media_type_conversion`)."""
+itself is made right, or refused (`app.archive.formats.layout.agreement`,
+`app.archive.manifests.media_type_conversion`)."""
 
 from __future__ import annotations
 

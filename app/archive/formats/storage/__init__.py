@@ -1,1 +1,4 @@
-"""The storage tree of a registry."""
+"""The storage tree of a registry.
+
+parts  several tars that hold one storage
+"""

@@ -1,0 +1,5 @@
+"""migrations
+
+env       What Alembic runs: the migrations, on the connection it is given
+versions  versions
+"""
