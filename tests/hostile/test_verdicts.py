@@ -84,7 +84,8 @@ async def test_a_hostile_archive_comes_to_its_verdict(name: str, request: pytest
     found = await decided(case, case.build(), request)
     assert_verdict(case.verdict, found.landed)
     assert all(len(words) < MAX_WORDS for words in found.landed.words)
-    assert found.seconds < allowed(case.seconds), f"{found.seconds:.2f} s of processor time"
+    within = found.seconds < case.seconds or found.seconds < allowed(case.seconds)
+    assert within, f"{found.seconds:.2f} s of processor time"
     assert found.grown < ALLOWED, f"{found.grown} KiB of memory"
 
 
