@@ -16,6 +16,7 @@ from tests.support.peers import peer
 
 WAIT_MILLISECONDS = 20_000
 # A script that runs although the policy forbids it, or a policy that had to stop one, is told here.
+REFUSED_PORTS = "1719,1720,1723,2049,3659,4045,5060,5061,6000,6566,6665,6666,6667,6668,6669,6697,10080"  # by Chromium
 _REPORTS = """
 window.reports = [];
 document.addEventListener("securitypolicyviolation", (event) => window.reports.push(event.violatedDirective));
@@ -41,7 +42,8 @@ def browser() -> Iterator[Browser]:
     program = peer("chromium")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"]
-        started = playwright.chromium.launch(executable_path=program, args=arguments)
+        ports = f"--explicitly-allowed-ports={REFUSED_PORTS}"  # the kernel may give any port to a service
+        started = playwright.chromium.launch(executable_path=program, args=[*arguments, ports])
         yield started
         started.close()
 

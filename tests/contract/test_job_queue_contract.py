@@ -206,6 +206,9 @@ async def test_a_replica_cancels_what_another_one_runs(shared: Shared, monkeypat
         await work.until(job_id)
         begun = asyncio.get_running_loop().time()
         await other.cancel(job_id)
+        async with asyncio.timeout(SOON):
+            while not work.cancelled:
+                await asyncio.to_thread(int)  # the loop runs meanwhile
         assert work.cancelled == [job_id]
         assert asyncio.get_running_loop().time() - begun < SOON
         await one.stop(0)
