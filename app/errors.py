@@ -229,13 +229,15 @@ class SourceChanged(ArchiveError):
 
 
 class RegistryError(TarmacError):
-    """`failure` is that of the class unless another one is given. Whether it is retryable and an outage follows."""
+    """`failure` is that of the class unless another one is given. Whether it is retryable and an outage follows.
+    `silence`: seconds without a byte from the server that ended the request."""
 
     origin = ErrorOrigin.REGISTRY
     failure: Failure = Failure.REFUSED
 
-    def __init__(self, message: str, *, failure: Failure | None = None) -> None:
+    def __init__(self, message: str, *, failure: Failure | None = None, silence: float = 0.0) -> None:
         super().__init__(message)
+        self.silence = silence
         self.failure = failure or self.failure
         self.retryable = self.failure is not Failure.REFUSED
         self.outage = self.failure in OUTAGES

@@ -191,7 +191,9 @@ class HttpClient:
             there = Origin.of(hop.url, "the URL")
             if there == home:
                 raise
-            raise RegistryUnreachable(f"{error}. {home} leads there", failure=Failure.ELSEWHERE) from error
+            raise RegistryUnreachable(
+                f"{error}. {home} leads there", failure=Failure.ELSEWHERE, silence=error.silence
+            ) from error
 
     async def _send_once(self, call: Request) -> Response:
         origin = Origin.of(call.url, "the URL")

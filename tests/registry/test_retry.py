@@ -277,6 +277,26 @@ async def test_the_last_try_of_a_name_that_does_not_resolve_ends_in_time() -> No
     assert lapse.now <= seconds + PROBATION_SECONDS
 
 
+@pytest.mark.parametrize("silence", [60.0, 300.0])
+async def test_a_host_that_is_silent_elsewhere_is_asked_once(silence: float) -> None:
+    lapse = Lapse()
+    flaky = Refusing(lambda: RegistryUnreachable("no", failure=Failure.ELSEWHERE, silence=silence), lapse, silence)
+    registry = RetryingRegistry(flaky, pause=lapse.pause, is_answering=Probe(True))  # type: ignore[arg-type]
+    with pytest.raises(RegistryUnreachable) as caught:
+        await registry.push_manifest("a", "1", MANIFEST)
+    assert (caught.value.outage, len(flaky.calls), lapse.now) == (False, 1, silence)
+
+
+async def test_a_silence_of_some_seconds_is_met_again_within_the_minute() -> None:
+    lapse = Lapse()
+    flaky = Refusing(lambda: RegistryUnreachable("no", failure=Failure.ELSEWHERE, silence=20.0), lapse, 20.0)
+    registry = RetryingRegistry(flaky, pause=lapse.pause, is_answering=Probe(True))  # type: ignore[arg-type]
+    with pytest.raises(RegistryUnreachable):
+        await registry.push_manifest("a", "1", MANIFEST)
+    assert len(flaky.calls) >= 2
+    assert lapse.now <= 20.0 + PROBATION_SECONDS
+
+
 async def test_what_a_registry_asks_to_wait_is_not_counted() -> None:
     lapse = Lapse()
     errors = iter(

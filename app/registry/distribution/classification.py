@@ -144,12 +144,13 @@ def failure_of(method: str, status: int, code: str = "") -> Failure:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A request that fails again and again. Times in seconds; `elapsed` since its first failure, without what the
-    registry itself asked to wait."""
+    """A request that fails again and again. Times in seconds; `elapsed` since its first failure, or since the server
+    fell silent before that, without what the registry itself asked to wait. `silence`: of the last try."""
 
     tries: int
     elapsed: float
     patience_over: bool  # the policy allows no further try
+    silence: float = 0.0
 
 
 def is_over(rule: Rule, course: Course) -> bool:
@@ -158,5 +159,6 @@ def is_over(rule: Rule, course: Course) -> bool:
         return True
     if rule.verdict is Verdict.OUTAGE:
         return course.patience_over
-    is_late = course.tries >= 2 and course.elapsed >= PROBATION_SECONDS
+    is_known = course.tries >= 2 or course.silence >= PROBATION_SECONDS
+    is_late = is_known and course.elapsed >= PROBATION_SECONDS
     return is_late or (rule.again is Again.TRIES and course.patience_over)

@@ -24,7 +24,9 @@ _ECR = (  # aws/containers-roadmap#1970
 def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, has_content: bool) -> RegistryError:
     """Return the error of a request with or without content. `way` names `origin` and the proxy that leads there."""
     if isinstance(error, httpx.TimeoutException):
-        return RegistryUnreachable(f"{way} timed out ({_phase(error)}); check the network and the registry")
+        return RegistryUnreachable(
+            f"{way} timed out ({_phase(error)}); check the network and the registry", silence=_silence(error)
+        )
     cause = tls_cause(error)
     if cause is not None and (isinstance(error, httpx.ConnectError) or "ALERT" in (cause.reason or "")):
         return _tls_error(origin, cause)  # later than the handshake, but for an alert, it is the line that breaks
@@ -88,6 +90,11 @@ def _proxy_error(text: str, origin: Origin, way: str) -> RegistryError:
     if not 400 <= status < 500 or status in OVERLOADED:
         return RegistryUnreachable(f"{message}; check the proxy")
     return RegistryRejected(with_hint(message, BY_STATUS.get(status, f"Add {origin.host} to NO_PROXY, or allow it")))
+
+
+def _silence(error: httpx.TimeoutException) -> float:
+    limits = error.request.extensions.get("timeout", {})
+    return float(limits.get("read") or 0.0) if isinstance(error, httpx.ReadTimeout) else 0.0
 
 
 def _phase(error: httpx.TimeoutException) -> str:

@@ -84,7 +84,7 @@ class SessionProgress:
                     raise error
                 return reply
             except RegistryError as broken:
-                if not broken.retryable or number >= DEFAULT_POLICY.tries:
+                if not broken.retryable or broken.silence or number >= DEFAULT_POLICY.tries:
                     raise
                 wait = delay_after(broken, number, DEFAULT_POLICY, self._pause.chance())
                 self._endpoint.report_retry(broken, wait)

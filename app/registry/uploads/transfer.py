@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.errors import Internal, RegistryError
+from app.errors import Failure, Internal, RegistryError
 from app.net.cancellation import finish_or_cancel
 from app.net.client import Body, Request
 from app.net.urls import with_digest
@@ -56,7 +56,7 @@ class Transfer:
             try:
                 return await self._send(session, way)
             except RegistryError as error:
-                if not error.retryable or self._reading.furthest < WORTH_ASKING:
+                if not error.retryable or self._reading.furthest < WORTH_ASKING or _is_silent_elsewhere(error):
                     raise
                 held = await self._progress.ask(self._repository, session, self._reading)
                 if held is None:
@@ -200,3 +200,8 @@ def blob_of(content: BlobContent) -> Blob:
 def _may_pass(reply: Response) -> bool:
     """Whether the same request may succeed later; 501 is a refusal of this kind of request."""
     return reply.status >= 400 and reply.status != 501 and to_registry_error(reply, datetime.now(UTC)).retryable
+
+
+def _is_silent_elsewhere(error: RegistryError) -> bool:
+    """Whether the session lies on another host, which gave no response in its time: it is not asked for its state."""
+    return error.failure is Failure.ELSEWHERE and error.silence > 0

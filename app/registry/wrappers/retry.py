@@ -82,15 +82,18 @@ class RetryingRegistry(ForwardingRegistry):
     async def _wait_after(self, error: RegistryError, failures: _Failures, *, is_brief: bool) -> float:
         """Return the seconds to the next try. Raises `error` if there is none."""
         rule, now = self._rule_for(error, failures.name), self._pause.now()
-        failures.since = failures.since if failures.tries else now
+        failures.since = failures.since if failures.tries else now - error.silence
         failures.tries += 1
-        # the next try is to be over in time if it takes as long as this one, which may have found no connection
-        elapsed = now - failures.since - failures.honoured + min(now - failures.began, CONNECT_SECONDS)
+        # the next try is to be over in time if it takes as long as this one, which found no connection or silence
+        expected = max(min(now - failures.began, CONNECT_SECONDS), error.silence)
+        elapsed = now - failures.since - failures.honoured + expected
         wait = delay_after(error, failures.tries, self._policy, self._pause.chance())
         if rule.again is Again.MINUTE:
             wait = min(wait, max(PROBATION_SECONDS - elapsed, 0.0))
         patience_over = failures.tries >= self._policy.tries or failures.waited + wait > self._policy.patience
-        is_last = is_over(rule, Course(failures.tries, elapsed, patience_over)) or (is_brief and patience_over)
+        is_last = is_over(rule, Course(failures.tries, elapsed, patience_over, error.silence)) or (
+            is_brief and patience_over
+        )
         if is_last or (rule.again is Again.MINUTE and patience_over):
             await self._judge(error, rule.verdict)
             if is_last and not error.outage and not is_brief:
