@@ -48,9 +48,9 @@ class RegistryView:
 class ApiContext:
     """`check_room` raises SpoolFull where so many bytes do not fit (blocks); `max_upload_bytes` bounds one request's
     body. `count_jobs`: how many jobs are in each state. `stopping` is set
-    when the service is about to stop: nobody waits or watches any longer. `caller`: of the request; a route's context
-    has the jobs and uploads of its caller alone. `lapse` returns when the token of the request is no longer what it
-    was."""
+    when the service is about to stop; waits and event streams end then. `caller` sends the request; the context of a
+    route gives access to the jobs and uploads of that caller only. `lapse` returns when the token of the request was
+    revoked or changed."""
 
     service: JobService
     registries: Mapping[str, RegistryView]

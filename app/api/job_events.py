@@ -6,8 +6,8 @@
     progress   the members of the document that changed, images left out; after the events of images
     end        the job has ended
 
-Only `job` and `end` have an id. Whoever comes back while the job goes on gets the document again, so that no event has
-to be repeated. Of what comes while a reader is slow, the newest state alone is kept."""
+Only `job` and `end` have an id. A client that reconnects before the job has ended gets the document again, so no
+event has to be repeated. While a reader is slow, only the newest state is kept."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse
 
 from app.api.base_path import address_of
 from app.api.json_response import NewlineJSONResponse
-from app.api.web.static_asset import StaticAsset
+from app.api.web.static_asset import StaticAsset, add_files, add_page
 
 _PAGE = Path(__file__).parents[1] / "page"
 _SWAGGER = _PAGE / "vendor" / "swagger-ui"
@@ -34,10 +34,7 @@ def docs_router() -> APIRouter:
     assets = {name: StaticAsset.read(file, _POLICY) for name, file in _FILES.items()}
     router = APIRouter(include_in_schema=False)
 
-    @router.head("/docs")
-    @router.get("/docs")
-    async def docs(request: Request) -> Response:
-        return page.response(request)
+    add_page(router, "/docs", page)
 
     @router.head("/openapi.json")
     @router.get("/openapi.json")
@@ -49,12 +46,5 @@ def docs_router() -> APIRouter:
     async def docs_below() -> Response:
         return RedirectResponse("/docs", 308)  # the page's links are relative to this
 
-    @router.head("/docs/{name}")
-    @router.get("/docs/{name}")
-    async def docs_file(request: Request, name: str) -> Response:
-        asset = assets.get(name)
-        if asset is None:
-            return Response("no such file of this page; see /docs\n", 404, media_type="text/plain")
-        return asset.response(request)
-
+    add_files(router, "/docs", assets)
     return router

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 
-from app.api.web.static_asset import StaticAsset
+from app.api.web.static_asset import StaticAsset, add_files, add_page
 
 _PAGE = Path(__file__).parents[1] / "page"
 _STATION = _PAGE / "station"
@@ -27,17 +27,6 @@ def front_router() -> APIRouter:
     assets = {path.name: StaticAsset.read(path, _POLICY) for path in (*files, _TUS)}
     router = APIRouter(include_in_schema=False)
 
-    @router.head("/")
-    @router.get("/")
-    async def show_page(request: Request) -> Response:
-        return page.response(request)
-
-    @router.head("/page/{name}")
-    @router.get("/page/{name}")
-    async def show_file(request: Request, name: str) -> Response:
-        asset = assets.get(name)
-        if asset is None:
-            return Response("no such file of this page\n", 404, media_type="text/plain")
-        return asset.response(request)
-
+    add_page(router, "/", page)
+    add_files(router, "/page", assets)
     return router

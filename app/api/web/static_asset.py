@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -43,3 +44,23 @@ class StaticAsset:
         if self.etag in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers=headers)
         return Response(self.content, media_type=self.media_type, headers=headers)
+
+
+def add_page(router: APIRouter, path: str, page: StaticAsset) -> None:
+    """Answer GET and HEAD of `path` with `page`."""
+
+    @router.head(path)
+    @router.get(path)
+    async def show_page(request: Request) -> Response:
+        return page.response(request)
+
+
+def add_files(router: APIRouter, path: str, files: Mapping[str, StaticAsset]) -> None:
+    """Answer GET and HEAD of `path`/NAME with the file of that name; 404 if there is none."""
+
+    @router.head(f"{path}/{{name}}")
+    @router.get(f"{path}/{{name}}")
+    async def show_file(request: Request, name: str) -> Response:
+        if name not in files:
+            return Response(f"{path}/ has no such file\n", 404, media_type="text/plain")
+        return files[name].response(request)
