@@ -21,11 +21,21 @@ codes are not known here (`app.api.problems` maps them).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 MAX_DETAIL = 2_048  # characters of a message that is kept; what an archive or a registry says is part of it
+MAX_LISTED = 10  # names, digests or other texts that one message lists
+MAX_LISTED_CHARACTERS = 400  # of each of them
+
+
+def join_limited(texts: Sequence[str], limit: int = MAX_LISTED) -> str:
+    """Return `texts` as a list for a message, which must not grow with what comes from outside."""
+    more = len(texts) - limit
+    shown = ", ".join(text[:MAX_LISTED_CHARACTERS] for text in texts[:limit])
+    return shown + (f" and {more} more" if more > 0 else "")
 
 
 class ErrorOrigin(StrEnum):

@@ -13,7 +13,7 @@ from app.archive.manifests.descendants import replace_root
 from app.archive.manifests.layer_types import mislabelled_layers, pushed_mislabelled
 from app.archive.model import Archive, DockerImage, Fault, ImageEntry
 from app.archive.placeholders import id_forms
-from app.errors import InvalidReference, InvalidRequest
+from app.errors import InvalidReference, InvalidRequest, join_limited
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, Reference, new_manifest, strict_json
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT
 
@@ -34,8 +34,8 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
     wanted = Globs(globs, "option `images`")
     images = tuple(picked for image in archive.images if (picked := _pick(image, wanted)) is not None)
     if not images:
-        held = _enumerated([name for image in archive.images for name in _called(image)]) or "nothing"
-        raise InvalidRequest(f"option `images` ({_enumerated(globs)}) matches nothing; the archive holds: {held}")
+        held = join_limited([name for image in archive.images for name in _called(image)]) or "nothing"
+        raise InvalidRequest(f"option `images` ({join_limited(globs)}) matches nothing; the archive holds: {held}")
     return replace(archive, images=images)
 
 
@@ -67,11 +67,6 @@ def _title(image: ImageEntry) -> str:
     return _called(image)[0][:MAX_CHARACTERS]
 
 
-def _enumerated(texts: Sequence[str]) -> str:
-    more = len(texts) - MAX_SHOWN
-    return ", ".join(text[:MAX_CHARACTERS] for text in texts[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
 def pick_platforms(archive: Archive, platforms: Sequence[Platform]) -> Archive:
     """Only the children of indexes that are for one of `platforms`, in nested indexes too, with the attestations of
     what stays. What tells no platform (artifacts) stays. An index that loses nothing keeps its bytes; else a new one
@@ -94,7 +89,7 @@ class _PlatformFilter:
 
     def image(self, image: ImageEntry) -> ImageEntry:
         name = _title(image)
-        has = _enumerated([str(platform) for platform in image.platforms]) or "none that it tells"
+        has = join_limited([str(platform) for platform in image.platforms]) or "none that it tells"
         wanted = ", ".join(map(str, self._wanted))
         if image.fault is not None or (isinstance(image.root, Descriptor) and image.root.digest not in self.manifests):
             return image

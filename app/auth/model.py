@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.errors import Forbidden
+from app.errors import Forbidden, join_limited
 from app.oci import Reference
 
 STORED_PER_JOB = 4  # an archive as it was sent, the plain tar of it, and what earlier jobs kept
@@ -52,11 +52,9 @@ class Submitter:
         refused = [str(destination) for destination in destinations if not self.may_use(destination.repository)]
         if not refused:
             return
-        shown = ", ".join(refused[:MAX_REFUSED_SHOWN])
-        more = f" and {len(refused) - MAX_REFUSED_SHOWN} more" if len(refused) > MAX_REFUSED_SHOWN else ""
         raise Forbidden(
-            f"the token of {self.name} may push below {', '.join(self.repositories)} only, and not to {shown}{more}; "
-            "pass `prefix`, `rename` or `tag`"
+            f"the token of {self.name} may push below {', '.join(self.repositories)} only, and not to "
+            f"{join_limited(refused, MAX_REFUSED_SHOWN)}; pass `prefix`, `rename` or `tag`"
         )
 
     def may_use(self, repository: str) -> bool:

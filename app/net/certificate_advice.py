@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from app.errors import RegistryError, RegistryTLS
+from app.errors import RegistryError, RegistryTLS, join_limited
 from app.net.dial import dial
 from app.net.egress import EgressPolicy
 from app.net.urls import Origin, printable
@@ -68,10 +68,8 @@ def error_of_certificate(
 
 
 def _names_in(certificate: Certificate) -> str:
-    names = [str(name) for _, name in certificate.get("subjectAltName", ())]
-    shown = ", ".join(printable(name, 100) for name in names[:MAX_NAMES])
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return (shown or "no name at all") + more
+    names = [printable(str(name), 100) for _, name in certificate.get("subjectAltName", ())]
+    return join_limited(names, MAX_NAMES) or "no name at all"
 
 
 def _moment(certificate: Certificate, member: str) -> str:

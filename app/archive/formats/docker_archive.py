@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.formats.docker_manifest import DockerEntry, holds_docker_images, parse_entries
-from app.archive.formats.reading.reader import ArchiveReader, is_known_platform, join_limited
+from app.archive.formats.reading.reader import ArchiveReader, is_known_platform
 from app.archive.model import Archive, Compression, DockerImage, DockerLayer, Extent, Fault, ImageEntry
-from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, MissingContent
+from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, MissingContent, join_limited
 from app.oci import Descriptor, Digest, Platform, refuse_lookalikes, strict_json
 from app.oci.manifest import MAX_REFERENCES
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG

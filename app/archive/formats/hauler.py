@@ -12,9 +12,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.formats.oci_layout import INDEX, MARKER, check_version, list_layout, read_layout
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive, ImageEntry
-from app.errors import InvalidReference
+from app.errors import InvalidReference, join_limited
 from app.oci import Descriptor, Digest, Reference
 from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME
 

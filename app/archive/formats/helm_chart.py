@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.helm.go_values import to_json
 from app.archive.helm.metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetadata, read_metadata
 from app.archive.helm.package import (
@@ -32,7 +32,7 @@ from app.archive.model import Archive, Compression, Extent, ImageEntry
 from app.archive.tar.index import Member
 from app.archive.tar.indexer import MAX_PROVENANCE_BYTES
 from app.archive.yaml import Node, read_members
-from app.errors import MalformedArchive
+from app.errors import MalformedArchive, join_limited
 from app.oci import Descriptor, Digest, Manifest, new_manifest
 from app.oci.media_types import OCI_MANIFEST
 

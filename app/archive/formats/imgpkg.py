@@ -10,9 +10,9 @@ from typing import Any, TypeGuard
 
 from app.archive.formats.docker_archive import MANIFEST, read_manifest
 from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive, Extent, Fault, ImageEntry
-from app.errors import InvalidReference, LimitExceeded, MalformedArchive
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive, join_limited
 from app.oci import Descriptor, Digest, Manifest, Platform, Reference, parse_manifest, strict_json, verify
 from app.oci.media_types import DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, OCI_MANIFEST
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.formats.oci_layout import check_version, is_layout, list_layout, read_layout
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive
-from app.errors import InvalidReference, MalformedArchive
+from app.errors import InvalidReference, MalformedArchive, join_limited
 from app.oci import Descriptor, Reference, strict_json
 from app.oci.media_types import ANNOTATION_REF_NAME
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from app.archive.formats.mindthegap_listing import CHARTS, IMAGES, read_bundle_listing
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.storage.tree import TagRequest, holds_tree, read_archive, resolve_tags, tags, unusable
 from app.archive.model import Archive, Fault
-from app.errors import MissingContent
+from app.errors import MissingContent, join_limited
 
 
 class MindthegapBundle:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.storage.tree import TagRequest
 from app.archive.yaml import MAX_BYTES, Node, read_yaml
-from app.errors import InvalidReference, LimitExceeded, MalformedArchive
+from app.errors import InvalidReference, LimitExceeded, MalformedArchive, join_limited
 from app.oci import Reference
 
 MAX_LINES = 60_000  # of the plain form, an image or a URL on each

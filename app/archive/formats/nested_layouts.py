@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from app.archive.formats.layout.names import Listed
 from app.archive.formats.oci_layout import MARKER, Layout, check_version, is_layout, list_layout, read_layouts
 from app.archive.formats.reading.addressed_members import TEMPORARY, place_anywhere
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive, DockerImage
-from app.errors import InvalidReference, LimitExceeded
+from app.errors import InvalidReference, LimitExceeded, join_limited
 from app.oci import parse_repository
 
 MAX_LAYOUTS = 10_000  # each takes the reading of two documents; a registry with as many repositories is a large one

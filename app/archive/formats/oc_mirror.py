@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.storage.tree import (
     TagRequest,
     count_stray,
@@ -20,7 +20,7 @@ from app.archive.formats.storage.tree import (
     tags,
 )
 from app.archive.model import Archive
-from app.errors import MissingContent
+from app.errors import MissingContent, join_limited
 
 _WORKING_DIRECTORY = "working-dir"
 _IMAGE_SET = "isc_"  # + the time of the run

@@ -16,9 +16,9 @@ from app.archive.formats.layout.index_as_image import NOTE as WHOLE
 from app.archive.formats.layout.index_as_image import index_as_image, read_index_as_image
 from app.archive.formats.layout.names import Listed
 from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph, read_graph
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive, Fault, ImageEntry
-from app.errors import LimitExceeded, MalformedArchive
+from app.errors import LimitExceeded, MalformedArchive, join_limited
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json
 from app.oci.media_types import INDEXES, OCI_MANIFEST, is_manifest
 

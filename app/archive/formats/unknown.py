@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from app.archive.formats.docker_archive import read_manifest
 from app.archive.formats.reading.inner_hint import archives_within
-from app.archive.formats.reading.reader import ArchiveReader, join_limited
+from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.tar.indexer import PROVENANCE
-from app.errors import UnknownFormat
+from app.errors import UnknownFormat, join_limited
 
 _ROOT_FILE_SYSTEM = frozenset({"bin", "dev", "etc", "lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var"})
 _INNER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tzst", ".txz")

@@ -14,7 +14,7 @@ from app.archive.manifests.descendants import replace_root
 from app.archive.manifests.index_rewriting import list_anew
 from app.archive.manifests.layer_types import stated_compression, with_compression
 from app.archive.model import Archive, Compression, DockerImage, ImageEntry
-from app.errors import InvalidRequest
+from app.errors import InvalidRequest, join_limited
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, media_types, new_manifest, strict_json
 
 MAX_SHOWN = 10  # digests in one note
@@ -62,8 +62,7 @@ class _Converter:
     def notes(self) -> list[str]:
         if not self._left:
             return self._notes
-        more = len(self._left) - MAX_SHOWN
-        shown = ", ".join(map(str, list(self._left)[:MAX_SHOWN])) + (f" and {more} more" if more > 0 else "")
+        shown = join_limited([str(name) for name in self._left])
         return [*self._notes, f"media_types={self._wanted}: left as they are, for they are no plain images: {shown}"]
 
     def image(self, image: ImageEntry, compression: Compression) -> ImageEntry:

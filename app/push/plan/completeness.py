@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from app.archive.model import Archive, DockerImage, Fault, ImageEntry
-from app.errors import DigestMismatch, MissingContent, SizeMismatch
+from app.errors import DigestMismatch, MissingContent, SizeMismatch, join_limited
 from app.oci import Descriptor, Manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
 from app.push.plan.image_content import display_name, manifests, referrers
@@ -86,7 +86,7 @@ def lacking(archive: Archive, entry: ImageEntry, *, allow_missing: bool = False)
 def _fault(archive: Archive, entry: ImageEntry, lacks: Lacks) -> Fault:
     reasons = [fault.message for fault in lacks.unusable]
     if lacks.missing:
-        reasons.append(f"the archive lacks {enumerated(list(lacks.missing))}")
+        reasons.append(f"the archive lacks {join_limited(list(lacks.missing))}")
     is_index = any(manifest.is_index for manifest in manifests(archive, entry))
     there = ", ".join(_whole_platforms(archive, entry)) or "no whole platform"
     holds, remedy = (f"; it holds {there}", _CHOOSE) if is_index else ("", archive.advice or _SAVE)
@@ -138,8 +138,3 @@ def _absent(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[Fau
 
 def _why(archive: Archive, descriptor: Descriptor, what: str) -> Fault | str:
     return archive.faults.get(descriptor.digest, what)
-
-
-def enumerated(texts: list[str]) -> str:
-    more = len(texts) - MAX_SHOWN
-    return ", ".join(texts[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.archive.placeholders import id_forms
-from app.errors import InvalidReference, InvalidRequest, LimitExceeded
+from app.errors import InvalidReference, InvalidRequest, LimitExceeded, join_limited
 from app.oci import Reference, parse_repository
 
-MAX_NAMES_SHOWN = 10
 MAX_COMPARED = 5_000_000  # names times moves, 1 s
 OPTION = "option `rename`"
 
@@ -104,11 +103,10 @@ class RenameRules:
 
     def unused(self, names: Sequence[str]) -> Iterator[InvalidRequest]:
         """Pairs that matched none of the `names` there are."""
-        known = ", ".join(names[:MAX_NAMES_SHOWN]) or "none"
-        more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+        known = join_limited(names) or "none"
         for text in self._texts:
             if text not in self._used:
-                yield InvalidRequest(f"`rename` {text!r} matches no image; the names are: {known}{more}")
+                yield InvalidRequest(f"`rename` {text!r} matches no image; the names are: {known}")
 
 
 def _canonical(name: str) -> Reference | str:

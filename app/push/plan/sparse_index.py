@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.archive.model import Archive
+from app.errors import join_limited
 from app.oci import Descriptor
-from app.push.plan.completeness import Lacks, absent_blobs, enumerated, lacking
+from app.push.plan.completeness import Lacks, absent_blobs, lacking
 
 
 def drop_incomplete_children(archive: Archive) -> Archive:
@@ -20,7 +21,7 @@ def drop_incomplete_children(archive: Archive) -> Archive:
         lacks.unusable.update(found.unusable)
     if lacks.is_nothing:
         return archive
-    told = enumerated([*lacks.missing, *(fault.message for fault in lacks.unusable)])
+    told = join_limited([*lacks.missing, *(fault.message for fault in lacks.unusable)])
     note = f"pushed as it stands, without what the archive lacks: {told}"
     roots = {image.root.digest for image in archive.images if isinstance(image.root, Descriptor)}
     kept = {digest: held for digest, held in archive.manifests.items() if digest in roots or digest not in broken}

@@ -12,7 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import ArchiveError, DigestMismatch, RegistryFault, RegistryLost, RegistryRejected, SizeMismatch
+from app.errors import (
+    ArchiveError,
+    DigestMismatch,
+    RegistryFault,
+    RegistryLost,
+    RegistryRejected,
+    SizeMismatch,
+    join_limited,
+)
 from app.oci import (
     MAX_MANIFEST_BYTES,
     Descriptor,
@@ -241,10 +249,9 @@ class LayoutRegistry:
             elif size is not None and reference.digest in optional:
                 held.add(reference.digest)
         if missing:
-            more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
             raise RegistryRejected(
                 f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_BLOB_UNKNOWN, it "
-                f"refers to {', '.join(missing[:MAX_NAMED])}{more}, which is not there; push that first"
+                f"refers to {join_limited(missing, MAX_NAMED)}, which is not there; push that first"
             )
         return frozenset(held)
 

@@ -42,8 +42,8 @@ class UploadBody:
         pieces = self._pieces(0, None)
         try:
             while not self._stopped and (piece := await self._piece_of(pieces)):
-                yield piece
                 self.count(len(piece))
+                yield piece
         except (TarmacError, OSError) as error:
             self.failure = error
         finally:
@@ -77,8 +77,8 @@ class UploadBody:
         pieces = self._pieces(start, end)
         try:
             async for piece in pieces:
+                self.count(len(piece))  # if the connection breaks while it is written, how much was read is not known
                 yield piece
-                self.count(len(piece))  # whoever asks for the next piece has written this one
         finally:
             await pieces.aclose()
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 from app.archive.formats.layout.names import IndexEntry, Listed, canonical
 from app.archive.formats.layout.tagged_referrers import split_tagged_referrers
 from app.archive.formats.reading.manifest_graph import ManifestGraph
-from app.archive.formats.reading.reader import join_limited
 from app.archive.model import ImageEntry, Limits, TaggedReferrer
 from app.archive.placeholders import is_name, split_names
-from app.errors import LimitExceeded
+from app.errors import LimitExceeded, join_limited
 from app.oci import Descriptor, Digest
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from app.archive.formats.reading.reader import ArchiveReader, is_known_platform, join_limited
+from app.archive.formats.reading.reader import ArchiveReader, is_known_platform
 from app.archive.formats.uds_packages import may_be_package, read_package
 from app.archive.model import NO_FAULTS, Extent, Fault
-from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, SizeMismatch
+from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArchive, SizeMismatch, join_limited
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, is_manifest
 

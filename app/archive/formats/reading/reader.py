@@ -12,8 +12,6 @@ from app.errors import LimitExceeded
 from app.oci import Digest, Platform, count_values
 
 _HEAD = 512  # one tar block: holds every magic number, that of tar at byte 257 too
-MAX_SHOWN = 10  # names or digests in one message
-MAX_CHARACTERS = 400  # of each of them
 MAX_PLATFORM = 100  # characters of os/architecture/variant; real ones have below 20
 
 
@@ -119,9 +117,3 @@ class ArchiveReader:
 def is_known_platform(platform: Platform | None) -> bool:
     """Whether this is a platform to be shown and chosen by."""
     return platform is not None and platform.known and len(str(platform)) <= MAX_PLATFORM
-
-
-def join_limited(things: list[str]) -> str:
-    """At most MAX_SHOWN of `things` for a message, which must not grow with the archive."""
-    more = len(things) - MAX_SHOWN
-    return ", ".join(thing[:MAX_CHARACTERS] for thing in things[:MAX_SHOWN]) + (f" and {more} more" if more > 0 else "")
