@@ -38,6 +38,11 @@ def join_limited(texts: Sequence[str], limit: int = MAX_LISTED) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
+def with_hint(message: str, hint: str) -> str:
+    """Return `message` with `hint` as its last sentence, if there is one."""
+    return f"{message.rstrip('. ')}. {hint}" if hint else message
+
+
 class ErrorOrigin(StrEnum):
     """Who has to act: the caller, the maker of the archive, the registry's operator, or ours."""
 

@@ -12,20 +12,20 @@ from pathlib import Path
 from app import __version__
 from app.config.settings import DEFAULT_REGISTRY, RegistrySettings, Settings
 from app.jobs.registries import ConfiguredRegistry
-from app.net.client import HttpClientSettings
 from app.net.egress import parse_allowed_origin
 from app.net.proxies import Proxies
 from app.net.tls import certificate_folders
 from app.net.urls import RegistryUrl, parse_registry_url
 from app.push import Destination
 from app.registry.auth import Credentials, CredentialSource, FixedCredentials
-from app.registry.auth.ecr import EcrCredentials
+from app.registry.auth.ecr import UNANSWERED_HINT, EcrCredentials
 from app.registry.auth.keychain import Keychain
 from app.registry.auth.password_file import PasswordFile
 from app.registry.distribution.probe import RegistryReport
 from app.registry.distribution.push_right import PushRight
 from app.registry.distribution.rate_limit import RateLimits, RequestThrottle
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.oci_layout.registry import LayoutRegistry
 from app.registry.uploads.capability_file import CapabilityFile
 from app.registry.wrappers.redact import RedactingRegistry
@@ -114,9 +114,9 @@ async def _remote(
     return ActiveRegistry(configured, lambda: discreet.redacted(registry.check), check_push)
 
 
-def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpClientSettings:
+def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpRegistrySettings:
     ecr = _ecr(settings)
-    return HttpClientSettings(
+    return HttpRegistrySettings(
         url=url,
         credentials=_credentials(settings, ecr),
         create_repository=ecr.create_repository if ecr and settings.ecr_create_repositories else None,
@@ -127,6 +127,7 @@ def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpClientSe
         certificate_folders=certificate_folders(os.environ),
         allowed_origins=frozenset(map(parse_allowed_origin, settings.allowed_origins)),
         proxies=Proxies.of(os.environ),
+        unanswered_hint=UNANSWERED_HINT if ecr else "",
         limits=RateLimits(settings.max_requests_per_second, settings.max_bytes_per_second),
         chunk_bytes=settings.chunk_bytes,
     )

@@ -34,12 +34,12 @@ from app.jobs.runtime import JobRuntime
 from app.jobs.sources.server_archives import nothing_quoted, prepare_archive
 from app.jobs.tracking.retry_reporter import RetryReporter
 from app.jobs.tracking.tracker import Change
+from app.net.retry_observer import observe_retries
 from app.net.warnings import collect_warnings
 from app.push import Event, NoticeAdded, PushPlan, apply_event, dry_run, execute, start_progress, with_rate
 from app.push.options import MERGES
 from app.push.plan.open_archives import prefix_errors_with
 from app.push.report.inspection import inspect_all, with_registry_state
-from app.registry.distribution.retry_observer import observe_retries
 from app.registry.wrappers.fence import FencedRegistry
 from app.registry.wrappers.verify import reads_content, with_verification
 from app.threads import hash_in_thread

@@ -8,9 +8,12 @@ client              HTTP client: redirects, limits, time-outs, error mapping ove
 connection          httpcore network backend that reads early responses
 dial                resolve, check and connect (Happy Eyeballs, no DNS rebinding)
 egress              EgressPolicy: addresses that a registry may send us to
+exchange_errors     which error an exchange without a response is
 import_guards       modules that httpx and httpcore would import for nothing
 proxies             HTTP(S)_PROXY, ALL_PROXY, NO_PROXY
+response            Response
 response_head       where the head of a response ends; pure
+retry_observer      report to a job that its requests fail, wait or succeed
 same_site           token services of the registry's own site; pure
 tls                 client TLS contexts, certs.d, client certificates
 transport           httpx transport over our sockets

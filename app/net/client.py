@@ -1,5 +1,7 @@
-"""HTTP/1.1 to a registry, its token service and its storage. Besides this module `transport` and `exchange_errors` know
-httpx."""
+"""HTTP/1.1 client for a registry, its token service and its storage.
+
+Only this module, `transport` and `exchange_errors` import httpx.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +19,19 @@ from urllib.parse import urlsplit
 import httpx
 
 from app import __version__
-from app.errors import Failure, RegistryRejected, RegistryUnreachable
+from app.errors import Failure, RegistryRejected, RegistryUnreachable, with_hint
 from app.net.certificate_advice import Certificate, error_of_certificate, has_details, read_certificate
 from app.net.connection import IdleConnectionClosed
 from app.net.egress import EgressPolicy, InnerAddressError, advise, check_target
+from app.net.exchange_errors import certificate_cause, error_of_exchange
 from app.net.proxies import DIRECT, Proxies
+from app.net.response import ERROR_BYTES, Response
+from app.net.retry_observer import report_delay
 from app.net.same_site import Site
 from app.net.tls import TlsContexts, TlsFiles
 from app.net.transport import NoCookies
 from app.net.transport import Transport as Sockets
 from app.net.urls import Origin, RegistryUrl, join_url
-from app.registry.auth import ANONYMOUS, CredentialSource
-from app.registry.distribution.exchange_errors import certificate_cause, error_of_exchange
-from app.registry.distribution.hints import with_hint
-from app.registry.distribution.rate_limit import UNLIMITED, RateLimits
-from app.registry.distribution.responses import ERROR_BYTES, Response
-from app.registry.distribution.retry_observer import report_delay
-from app.registry.uploads.capabilities import DEFAULT_CHUNK
-from app.registry.uploads.capability_file import CapabilityFile
 
 MAX_REDIRECTS = 5
 MOST_IDLE_CLOSED = 2  # connections in a row that may turn out to have been closed while idle
@@ -66,13 +63,13 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class HttpClientSettings:
-    """How a registry is reached. The files are as TlsFiles has them. `allowed_origins`: where the registry may send us,
-    besides its own host and port and public addresses. `create_repository`: makes one that the registry says it does
-    not have, by its whole name. `profiles`: where what is learnt of uploading is kept. `unproven_dir`: where blobs are
-    marked while they are sent."""
+    """How a server is reached.
+
+    `allowed_origins` lists the origins that its responses may lead to, apart from its own host and port and public
+    addresses. `unanswered_hint` says what else it may mean that it closes a connection without a response.
+    """
 
     url: RegistryUrl
-    credentials: CredentialSource = ANONYMOUS
     ca_file: Path | None = None
     skip_verify: bool = False
     client_cert: Path | None = None
@@ -81,11 +78,7 @@ class HttpClientSettings:
     allowed_origins: frozenset[Origin] = frozenset()
     proxies: Proxies = DIRECT
     timeouts: Timeouts = Timeouts()
-    limits: RateLimits = UNLIMITED
-    chunk_bytes: int = DEFAULT_CHUNK  # of one request, where a blob has to go in several
-    profiles: CapabilityFile | None = None
-    unproven_dir: Path | None = None
-    create_repository: Callable[[str], Awaitable[None]] | None = None
+    unanswered_hint: str = ""
 
     @property
     def tls(self) -> TlsFiles:
@@ -205,7 +198,8 @@ class HttpClient:
                 raise error_of_certificate(
                     origin, cause, await self._certificate(cause, origin, call.site), datetime.now(UTC)
                 ) from error
-            raise error_of_exchange(error, origin, way, has_content=bool(call.body)) from error
+            hint = self._settings.unanswered_hint if origin in self._settings.url.origins() else ""
+            raise error_of_exchange(error, origin, way, has_content=bool(call.body), unanswered_hint=hint) from error
         except InnerAddressError as error:
             raise RegistryRejected(with_hint(str(error), advise(origin))) from error
 

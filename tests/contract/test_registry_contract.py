@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import DigestMismatch, RegistryError, RegistryRejected, SizeMismatch
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, Registry
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.oci_layout.registry import LayoutRegistry
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
@@ -43,7 +43,7 @@ async def memory(folder: Path) -> AsyncIterator[Registry]:
 @asynccontextmanager
 async def docker(folder: Path) -> AsyncIterator[Registry]:
     with DockerRegistry(folder) as server:
-        async with HttpRegistry(HttpClientSettings(parse_registry_url(server.address, "url"))) as registry:
+        async with HttpRegistry(HttpRegistrySettings(parse_registry_url(server.address, "url"))) as registry:
             yield registry
 
 
@@ -64,7 +64,7 @@ async def scripted(folder: Path) -> AsyncIterator[Registry]:
     faithful = MemoryRegistry()
     async with (
         ScriptedRegistry(route=lambda seen: served(faithful)) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"))) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"))) as registry,
     ):
         yield VerifyingRegistry(registry, Verification.BLOBS)
 

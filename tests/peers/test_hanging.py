@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from app.archive.formats import open_archive
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest
 from app.push import Destination, Event, ImageChanged, ImageState, PushOptions, execute, make_plan
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.archives import docker_save, entry, image, oci_artifact, oci_image, oci_index, oci_layout, tagged
 from tests.support.docker_registry import DockerRegistry
@@ -58,7 +58,7 @@ class Far:
 @pytest.fixture
 async def far(tmp_path: Path) -> AsyncIterator[Far]:
     with DockerRegistry(tmp_path / "registry") as server:
-        async with HttpRegistry(HttpClientSettings(parse_registry_url(server.address, "url"))) as registry:
+        async with HttpRegistry(HttpRegistrySettings(parse_registry_url(server.address, "url"))) as registry:
             yield Far(RetryingRegistry(registry))
 
 

@@ -13,11 +13,11 @@ from unittest.mock import patch
 
 from app.errors import RegistryError
 from app.net.backoff import TimeSource
-from app.net.client import HttpClientSettings
 from app.net.urls import Origin, parse_registry_url
 from app.oci import Descriptor, Digest
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
 
@@ -116,7 +116,7 @@ async def no_wait(seconds: float) -> None:
 
 async def use(server: ScriptedRegistry, *, host: str = "127.0.0.1", allowed: str = "") -> list[str]:
     """Every verb once, with credentials; the codes of the errors."""
-    settings = HttpClientSettings(
+    settings = HttpRegistrySettings(
         parse_registry_url(f"http://{host}:{server.port}", "url"),
         FixedCredentials(Credentials("user", "password")),
         allowed_origins=frozenset({Origin.of(allowed, "it")}) if allowed else frozenset(),

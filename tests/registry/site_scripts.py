@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from app.errors import RegistryError
 from app.net.backoff import TimeSource
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
 
@@ -128,7 +128,7 @@ async def attempt(host: str, realm: str) -> tuple[str, int, int]:
     """What `check` says, and how many blobs could be reached and sent at the token service."""
     async with _registry(realm) as server:
         url = parse_registry_url(f"http://{host}:{server.port}", "url")
-        settings = HttpClientSettings(url, FixedCredentials(Credentials("user", "password")))
+        settings = HttpRegistrySettings(url, credentials=FixedCredentials(Credentials("user", "password")))
         async with HttpRegistry(settings, pause=TimeSource(sleep=_no_wait)) as registry:
             said, done = await _said(registry), [0, 0]
             for number, verb in enumerate(

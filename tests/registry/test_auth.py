@@ -9,7 +9,6 @@ from urllib.parse import parse_qs
 import pytest
 
 from app.errors import RegistryAuth, RegistryFault, RegistryRejected
-from app.net.client import HttpClientSettings
 from app.net.urls import Origin, RegistryUrl, parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, FixedCredentials, bearer
@@ -17,6 +16,7 @@ from app.registry.auth.bearer import BearerAuthenticator, TokenRequest, read_tok
 from app.registry.auth.challenge import Challenge
 from app.registry.auth.password_file import PasswordFile
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
 from tests.support.memory_registry import IDENTITY_TOKEN, Manners, MemoryRegistry, basic
@@ -28,7 +28,7 @@ TOKEN = FixedCredentials(Credentials(identity_token=IDENTITY_TOKEN))
 
 
 def server_client(url: str) -> HttpRegistry:
-    return HttpRegistry(HttpClientSettings(parse_registry_url(url, "url"), RIGHT))
+    return HttpRegistry(HttpRegistrySettings(parse_registry_url(url, "url"), credentials=RIGHT))
 
 
 def test_credentials_show_no_secret() -> None:
@@ -38,7 +38,7 @@ def test_credentials_show_no_secret() -> None:
 @pytest.mark.parametrize("credentials", [RIGHT, WRONG, ANONYMOUS])
 async def test_basic_against_a_real_registry(tmp_path: Path, credentials: FixedCredentials) -> None:
     with DockerRegistry(tmp_path / "registry", Options(basic=True)) as server:
-        settings = HttpClientSettings(parse_registry_url(server.address, "url"), credentials)
+        settings = HttpRegistrySettings(parse_registry_url(server.address, "url"), credentials=credentials)
         async with HttpRegistry(settings) as registry:
             if credentials is RIGHT:
                 await registry.check()
@@ -296,7 +296,9 @@ async def test_credentials_in_a_body_are_not_redirected() -> None:
 
         async with ScriptedRegistry(route=route) as server:
             listed = frozenset({Origin.of(other.url, "it")})
-            settings = HttpClientSettings(parse_registry_url(server.address, "url"), TOKEN, allowed_origins=listed)
+            settings = HttpRegistrySettings(
+                parse_registry_url(server.address, "url"), credentials=TOKEN, allowed_origins=listed
+            )
             async with HttpRegistry(settings) as registry:
                 with pytest.raises(RegistryRejected, match="redirects credentials"):
                     await registry.check()

@@ -11,13 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.errors import RegistryAuth, RegistryDenied, RegistryRejected
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource, FixedCredentials
 from app.registry.auth.authorization import scopes_in
 from app.registry.auth.challenge import Challenge
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent
 from tests.support.scripted_registry import Connection, ScriptedRegistry, Seen, Step, answer
 
@@ -32,7 +32,7 @@ async def serving(
     route: Route, credentials: CredentialSource = RIGHT
 ) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry]]:
     async with ScriptedRegistry(route=route, ping=True) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"), credentials)
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"), credentials=credentials)
         async with HttpRegistry(settings) as registry:
             yield server, registry
 

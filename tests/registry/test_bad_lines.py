@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from app.net.client import HttpClientSettings, Timeouts
+from app.net.client import Timeouts
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry import Registry
 from app.registry.distribution.rate_limit import RateLimits
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.bad_line import BadLine
 from tests.support.blob_content import BytesContent
@@ -31,7 +32,7 @@ MIB = 1 << 20
 @asynccontextmanager
 async def open_at(url: str, **settings: object) -> AsyncIterator[Registry]:
     pause = Lapse().pause
-    parsed = HttpClientSettings(parse_registry_url(url, "url"), **settings)  # type: ignore[arg-type]
+    parsed = HttpRegistrySettings(parse_registry_url(url, "url"), **settings)  # type: ignore[arg-type]
     async with HttpRegistry(parsed, pause=pause) as registry:
         yield RetryingRegistry(registry, pause=pause)
 
@@ -99,7 +100,7 @@ async def test_a_limit_of_bytes_per_second_is_kept_for_all_blobs_together() -> N
     memory, lapse = MemoryRegistry(), Lapse()
     async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
         url = parse_registry_url(server.url, "url")
-        settings = HttpClientSettings(url, limits=RateLimits(bytes_per_second=100_000))
+        settings = HttpRegistrySettings(url, limits=RateLimits(bytes_per_second=100_000))
         async with HttpRegistry(settings, pause=lapse.pause) as registry:
             await push_all(registry, blobs(3, 100_000))
     assert 2.5 < lapse.now < 3.5

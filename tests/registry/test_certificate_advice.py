@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from app.errors import RegistryTLS
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.scripted_registry import ScriptedRegistry, answer
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -78,7 +78,9 @@ def told(*words: str) -> Iterator[None]:
 
 async def check(server: ScriptedRegistry, authority: Authority | None) -> None:
     """As the service does it, with a second connection for what the certificate says."""
-    settings = HttpClientSettings(parse_registry_url(server.url, "url"), ca_file=authority.file if authority else None)
+    settings = HttpRegistrySettings(
+        parse_registry_url(server.url, "url"), ca_file=authority.file if authority else None
+    )
     async with HttpRegistry(settings) as registry:
         await registry.check()
 

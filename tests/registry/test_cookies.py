@@ -23,12 +23,12 @@ from app.auth.oidc import OidcSettings, OidcTokens, parse_roles
 from app.errors import RegistryError, UnknownFormat
 from app.jobs import Job, JobState, utc_now
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.auth.ecr import EcrCredentials, EcrEndpoint
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.spool.s3 import open_store
 from app.telemetry.tracing import JobTracer
 from tests.support.blob_content import BytesContent
@@ -80,7 +80,7 @@ async def test_neither_registry_nor_token_service_nor_storage_gets_a_cookie_back
 
     async with ScriptedRegistry(route=route) as server:
         url = parse_registry_url(server.url, "url")
-        settings = HttpClientSettings(url, FixedCredentials(Credentials(USER, PASSWORD)))
+        settings = HttpRegistrySettings(url, credentials=FixedCredentials(Credentials(USER, PASSWORD)))
         async with HttpRegistry(settings) as registry:
             await registry.check()
             for number in range(3):

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import RegistryError, RegistryLost
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest
 from app.registry import Registry
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.unverified_blobs import Doubt, UnprovenBlobs
 from app.registry.wrappers.retry import RetryingRegistry
 from tests.registry.keeping_registry import Keeping, KeepingRegistry
@@ -60,7 +60,7 @@ class Blob(BytesContent):
 async def registry_at(url: str, folder: Path | None) -> AsyncIterator[Registry]:
     """As a process has it that uses the directory."""
     lapse = Lapse()
-    settings = HttpClientSettings(parse_registry_url(url, "url"), unproven_dir=folder)
+    settings = HttpRegistrySettings(parse_registry_url(url, "url"), unproven_dir=folder)
     async with HttpRegistry(settings, pause=lapse.pause) as http:
         yield RetryingRegistry(http, pause=lapse.pause)
 
@@ -153,13 +153,13 @@ async def test_after_a_cut_the_blob_goes_by_patch_and_an_empty_put_and_is_looked
 PUSH = """
 import asyncio, sys
 from pathlib import Path
-from app.net.client import HttpClientSettings
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.distribution.registry import HttpRegistry
 from app.net.urls import parse_registry_url
 from tests.registry.test_cut_uploads import DATA, Blob
 
 async def push():
-    settings = HttpClientSettings(parse_registry_url(sys.argv[1], "url"), unproven_dir=Path(sys.argv[2]))
+    settings = HttpRegistrySettings(parse_registry_url(sys.argv[1], "url"), unproven_dir=Path(sys.argv[2]))
     async with HttpRegistry(settings) as registry:
         await registry.push_blob("a", Blob(DATA, asked=False))
 

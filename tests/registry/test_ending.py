@@ -10,10 +10,10 @@ import pytest
 
 from app.errors import DigestMismatch, RegistryRejected
 from app.net.cancellation import finish_or_cancel
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.lapse import Lapse
@@ -37,7 +37,7 @@ class HaltingContent(BytesContent):
 
 
 def opened(url: str) -> HttpRegistry:
-    return HttpRegistry(HttpClientSettings(parse_registry_url(url, "url")), pause=Lapse().pause)
+    return HttpRegistry(HttpRegistrySettings(parse_registry_url(url, "url")), pause=Lapse().pause)
 
 
 async def cancelled_in_the_middle(registry: HttpRegistry, content: HaltingContent) -> None:

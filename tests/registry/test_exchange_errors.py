@@ -8,11 +8,11 @@ import httpx
 import pytest
 
 from app.errors import Failure, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.net.client import HttpClientSettings
+from app.net.exchange_errors import error_of_exchange
 from app.net.proxies import Proxies
 from app.net.urls import Origin, parse_registry_url
-from app.registry.distribution.exchange_errors import error_of_exchange
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.certificates import Certificates
 from tests.support.scripted_registry import ScriptedRegistry, Step, answer, raw
 
@@ -34,7 +34,7 @@ ORIGIN = Origin("https", "registry.test", 443)
 async def test_a_proxy_that_opens_no_tunnel_is_named(step: Step, kind: type[RegistryError], words: str) -> None:
     async with ScriptedRegistry(route=lambda seen: step) as proxy:
         url = parse_registry_url("https://registry.test", "url")
-        async with HttpRegistry(HttpClientSettings(url, proxies=Proxies(https=proxy.url))) as registry:
+        async with HttpRegistry(HttpRegistrySettings(url, proxies=Proxies(https=proxy.url))) as registry:
             with pytest.raises(kind, match="the proxy answered") as caught:
                 await registry.check()
     assert words in str(caught.value)
@@ -56,7 +56,7 @@ async def test_a_proxy_that_opens_no_tunnel_is_named(step: Step, kind: type[Regi
 async def test_a_registry_that_speaks_https_where_http_is_written_is_named(step: Step) -> None:
     async with (
         ScriptedRegistry(route=lambda seen: step) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"))) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"))) as registry,
     ):
         with pytest.raises(RegistryRejected, match="write https://"):
             await registry.check()
@@ -67,7 +67,7 @@ async def test_a_server_with_a_certificate_that_is_spoken_to_by_http_is_named(ce
     context.load_cert_chain(certificates.certificate, certificates.key)
     async with ScriptedRegistry(route=lambda seen: answer(200), tls=context) as server:
         url = parse_registry_url(f"http://{server.address}", "url")
-        async with HttpRegistry(HttpClientSettings(url)) as registry:
+        async with HttpRegistry(HttpRegistrySettings(url)) as registry:
             with pytest.raises(RegistryError) as caught:
                 await registry.check()
     assert caught.value.code in {"registry_rejected", "registry_unreachable"}
@@ -97,3 +97,10 @@ def test_a_handshake_that_fails_and_a_missing_client_certificate_are_of_tls(
     error: httpx.TransportError, reason: str
 ) -> None:
     assert type(broken(error, reason)) is RegistryTLS
+
+
+@pytest.mark.parametrize("has_content", [True, False])
+def test_the_hint_is_added_if_a_request_without_content_gets_no_response(has_content: bool) -> None:
+    error = httpx.RemoteProtocolError("Server disconnected without sending a response.")
+    found = error_of_exchange(error, ORIGIN, str(ORIGIN), has_content=has_content, unanswered_hint="Create it")
+    assert str(found).endswith(". Create it") is not has_content

@@ -7,11 +7,11 @@ import ssl
 import pytest
 
 from app.errors import RegistryError, RegistryRejected
-from app.net.client import HttpClientSettings
 from app.net.proxies import Proxies
 from app.net.urls import parse_registry_url
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.redact import RedactingRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.certificates import Certificates
@@ -23,11 +23,11 @@ LOGIN = ("proxy-user", "proxy pass/wörd@")
 WRONG = ("proxy-user", "wrong-password")
 
 
-def settings(url: str, proxies: Proxies, **more: object) -> HttpClientSettings:
-    return HttpClientSettings(parse_registry_url(url, "url"), proxies=proxies, **more)  # type: ignore[arg-type]
+def settings(url: str, proxies: Proxies, **more: object) -> HttpRegistrySettings:
+    return HttpRegistrySettings(parse_registry_url(url, "url"), proxies=proxies, **more)  # type: ignore[arg-type]
 
 
-async def push(chosen: HttpClientSettings) -> None:
+async def push(chosen: HttpRegistrySettings) -> None:
     async with HttpRegistry(chosen) as opened:
         registry = RedactingRegistry(opened, opened.secrets)
         for known in (True, False):

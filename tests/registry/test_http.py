@@ -24,11 +24,11 @@ from app.errors import (
     RegistryUnreachable,
     SizeMismatch,
 )
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
 from tests.support.memory_registry import Manners, MemoryRegistry, Receive, Send, basic
 from tests.support.scripted_registry import (
@@ -58,7 +58,7 @@ pytestmark = pytest.mark.leaping
 async def scripted(*steps: Step) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry]]:
     async with (
         ScriptedRegistry(steps) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"))) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"))) as registry,
     ):
         yield server, registry
 
@@ -144,7 +144,8 @@ async def test_absolute_and_relative_locations_are_followed(absolute: bool) -> N
 
 async def test_the_name_is_the_one_references_show() -> None:
     assert (
-        HttpRegistry(HttpClientSettings(parse_registry_url("https://r.local:5000/team", "url"))).name == "r.local:5000"
+        HttpRegistry(HttpRegistrySettings(parse_registry_url("https://r.local:5000/team", "url"))).name
+        == "r.local:5000"
     )
 
 
@@ -205,7 +206,7 @@ async def test_credentials_stay_with_the_origin_they_belong_to(by: str) -> None:
         await send({"type": "http.response.start", "status": status, "headers": answers})
         await send({"type": "http.response.body"})
 
-    settings = HttpClientSettings(
+    settings = HttpRegistrySettings(
         parse_registry_url("http://registry.test", "url"), FixedCredentials(Credentials("u", "p"))
     )
     async with HttpRegistry(settings, httpx.ASGITransport(app=app)) as registry:
@@ -323,7 +324,7 @@ async def test_a_mount_that_breaks_off_is_not_fatal_either() -> None:
 async def test_a_ping_that_fails_is_told_and_tried_anew_by_the_next_call() -> None:
     steps = [answer(500), answer(200), answer(200)]
     async with ScriptedRegistry(steps, ping=True) as server:
-        registry = HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url")))
+        registry = HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url")))
         async with registry:
             with pytest.raises(RegistryFault, match="500"):
                 await registry.check()
@@ -595,7 +596,7 @@ async def test_a_registry_that_redirects_to_https_is_named_so(target: str) -> No
 
     async with (
         ScriptedRegistry(route=route) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"))) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"))) as registry,
     ):
         for verb in (registry.check(), registry.push_manifest("a", "1", (INDEX, RAW))):
             with pytest.raises(RegistryRejected, match=r"it speaks https\. Write https://127\.0\.0\.1") as caught:
@@ -632,7 +633,7 @@ async def test_an_answer_that_drips_has_an_end() -> None:
 
 @pytest.mark.parametrize("host", ["xn--a", "a..b", "a" * 70 + ".local"])
 async def test_a_host_that_is_no_name_is_refused(host: str) -> None:
-    async with HttpRegistry(HttpClientSettings(parse_registry_url(f"http://{host}", "url"))) as registry:
+    async with HttpRegistry(HttpRegistrySettings(parse_registry_url(f"http://{host}", "url"))) as registry:
         with pytest.raises((RegistryRejected, RegistryUnreachable)):
             await registry.check()
 
@@ -661,7 +662,7 @@ async def test_content_may_be_any_iterator() -> None:
 
 async def test_a_client_that_is_not_open_says_so() -> None:
     with pytest.raises(RuntimeError, match="not open"):
-        await HttpRegistry(HttpClientSettings(parse_registry_url("r.local", "url"))).check()
+        await HttpRegistry(HttpRegistrySettings(parse_registry_url("r.local", "url"))).check()
 
 
 async def test_closing_twice_is_no_error() -> None:
@@ -682,7 +683,7 @@ async def test_a_connection_closed_under_us_is_replaced_without_a_word(step: Ste
 async def test_a_new_connection_that_is_closed_is_an_error() -> None:
     async with (
         ScriptedRegistry([close(), answer(200)], ping=True) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"))) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"))) as registry,
     ):
         with pytest.raises(RegistryUnreachable):
             await registry.blob_exists("a", DIGEST)

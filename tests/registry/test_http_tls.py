@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent
 from tests.support.certificates import Certificates
 from tests.support.docker_registry import DockerRegistry, Options, free_port
 from tests.support.scripted_registry import ScriptedRegistry, answer, reset_after
 
 
-def settings(url: str, **more: Path | bool) -> HttpClientSettings:
-    return HttpClientSettings(parse_registry_url(url, "url"), **more)  # type: ignore[arg-type]
+def settings(url: str, **more: Path | bool) -> HttpRegistrySettings:
+    return HttpRegistrySettings(parse_registry_url(url, "url"), **more)  # type: ignore[arg-type]
 
 
-async def push_through(chosen: HttpClientSettings) -> None:
+async def push_through(chosen: HttpRegistrySettings) -> None:
     async with HttpRegistry(chosen) as registry:
         digest, _ = await registry.push_blob("team/app", BytesContent(b"layer"))
         assert await registry.blob_exists("team/app", digest)

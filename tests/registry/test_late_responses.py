@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from app.errors import RegistryError
-from app.net.client import LATE_SECONDS, HttpClientSettings
+from app.net.client import LATE_SECONDS
+from app.net.retry_observer import observe_retries
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.distribution.retry_observer import observe_retries
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.registry.faults.line import late
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry
@@ -37,7 +38,7 @@ class Observing:
 async def test_a_response_that_is_late_is_reported_and_that_it_came(seconds: float) -> None:
     registry, observer = MemoryRegistry(), Observing()
     async with ScriptedRegistry(route=lambda seen: late(seconds)(registry), ping=True) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings) as http:
             with observe_retries(observer):
                 assert await http.find_manifest("team/app", "1") is None

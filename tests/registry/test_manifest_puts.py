@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from app.errors import RegistryRejected
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.push import Event, ImageChanged, ImageState, execute
@@ -18,6 +17,7 @@ from app.registry import Registry
 from app.registry.distribution.manifest_push import MOST_IN_VAIN, SETTLING_SECONDS
 from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.push.given import Memory, planned
@@ -84,7 +84,7 @@ async def opened(
     async with ScriptedRegistry(route=route) as server, AsyncExitStack() as stack:
         registries: list[Registry] = []
         for _ in range(names):
-            settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+            settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
             http = await stack.enter_async_context(HttpRegistry(settings, gate=gate, pause=lapse.pause))
             registries.append(VerifyingRegistry(RetryingRegistry(http, pause=lapse.pause), Verification.TAG))
         yield server, registries, lapse
@@ -176,7 +176,7 @@ async def test_a_manifest_that_is_refused_for_itself_is_sent_once(status: int, c
 
     async with (
         ScriptedRegistry(route=route) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url")), pause=Lapse().pause) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url")), pause=Lapse().pause) as registry,
     ):
         with pytest.raises(Exception, match=str(status)):
             await registry.push_manifest("a", "1", INDEX)

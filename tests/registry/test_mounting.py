@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.push import Event, ImageChanged, ImageState, execute
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.capability_file import CapabilityFile
 from app.registry.uploads.mount import PASSED_OVER
@@ -37,7 +37,7 @@ def is_mount(seen: Seen) -> bool:
 
 async def pushed(server: ScriptedRegistry, lapse: Lapse, profiles: CapabilityFile | None = None) -> ImageState:
     events: list[Event] = []
-    settings = HttpClientSettings(parse_registry_url(server.url, "url"), profiles=profiles)
+    settings = HttpRegistrySettings(parse_registry_url(server.url, "url"), profiles=profiles)
     async with HttpRegistry(settings, pause=lapse.pause) as http:
         registry = RetryingRegistry(http, pause=lapse.pause)
         await execute(planned(TAR), [Memory(TAR)], registry, events.append)
@@ -85,7 +85,7 @@ async def test_a_registry_that_mounts_again_after_it_failed_is_asked_again() -> 
         return answer(503) if is_mount(seen) and failing else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=lapse.pause) as registry:
             digest, _ = await registry.push_blob("team/one", BytesContent(b"layer"))
             for _ in range(3):
@@ -100,7 +100,7 @@ async def test_a_mount_that_is_not_possible_for_one_blob_says_nothing_of_others(
     """The holder may have lost it, or this account may not read there."""
     memory = MemoryRegistry()
     async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             for number in range(5):
                 assert not await registry.mount_blob("team/two", Digest.of(b"%d" % number), "team/one")
@@ -120,7 +120,7 @@ async def test_a_session_that_nobody_took_is_cancelled_and_nobody_waits_for_that
         return step if seen.method == "DELETE" else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             with SpareSession() as spare:
                 assert not await registry.mount_blob("team/two", Digest.of(b"x"), "team/one", 1, spare)
@@ -142,7 +142,7 @@ async def test_a_mount_that_is_cancelled_leaves_no_session() -> None:
         return step if is_mount(seen) else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             mounting = asyncio.create_task(registry.mount_blob("team/two", Digest.of(b"x"), "team/one", 1))
             await arrived.wait()
@@ -162,7 +162,7 @@ async def test_cleaning_up_does_not_hold_up_the_push() -> None:
         return hang() if seen.method == "DELETE" else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             began = asyncio.get_running_loop().time()
             await registry.push_blob("a", BytesContent(b"layer"))

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from app.errors import Failure, RegistryError, RegistryFault, RegistryRateLimited, RegistryUnreachable
-from app.net.client import HttpClientSettings
+from app.net.response import Response
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.distribution.endpoints import DistributionEndpoints
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.distribution.responses import Response
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.capability_file import CapabilityFile
 from app.registry.uploads.start import UploadStarter, Wanted
@@ -125,7 +125,7 @@ async def test_a_registry_that_fails_at_the_question_gets_its_blobs(
     blobs = [BytesContent(b"blob %d" % number) for number in range(5)]
     profiles = CapabilityFile(tmp_path / "profiles.json")
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"), profiles=profiles)
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"), profiles=profiles)
         async with HttpRegistry(settings, pause=lapse.pause) as http:
             registry = RetryingRegistry(http, pause=lapse.pause)
             for blob in blobs:

@@ -12,9 +12,9 @@ import pytest
 
 from app.bootstrap.registries import configured_registries
 from app.config.settings import RegistrySettings, Settings
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.capability_file import GOOD_FOR, LONGEST_SKEW, MAX_FILE, CapabilityFile
 from tests.support.blob_content import BytesContent
@@ -73,7 +73,7 @@ async def test_uploads_that_begin_at_once_all_know_what_was_remembered(tmp_path:
     memory, profiles = MemoryRegistry(), CapabilityFile(tmp_path / "profiles.json")
     async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
         await profiles.record(server.address, UploadCapabilities(put=False))
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"), profiles=profiles)
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"), profiles=profiles)
         async with HttpRegistry(settings) as registry, asyncio.TaskGroup() as group:
             for number in range(8):
                 group.create_task(registry.push_blob("a", BytesContent(b"%d" % number)))

@@ -10,11 +10,11 @@ import pytest
 
 from app.__main__ import main
 from app.errors import RegistryAuth, RegistryDenied, RegistryError
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.auth import CredentialSource
 from app.registry.distribution.push_right import OTHER, PROBE, PushRight
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.registry.vendors import VENDORS
 from tests.registry.vendors.pushing import Ground, opened
 from tests.registry.vendors.vendor import GUEST, Fault, Vendor
@@ -78,7 +78,7 @@ async def test_a_token_service_that_fails_says_nothing_of_the_right() -> None:
         return answer(401, {"WWW-Authenticate": f'Bearer realm="http://{seen.headers["host"]}/token",service="s"'})
 
     async with ScriptedRegistry(route=route, ping=True) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings) as registry:
             found = await registry.find_push_right(PROBE)
     assert (found.push, "500" in found.remark) == (None, True)

@@ -14,10 +14,10 @@ from app.errors import (
     RegistryRateLimited,
     RegistryRejected,
 )
+from app.net.response import Response
 from app.net.urls import WORDS, printable
 from app.registry.distribution.responses import (
     ErrorDetail,
-    Response,
     is_page,
     is_version_check,
     read_complaint,

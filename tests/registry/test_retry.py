@@ -16,11 +16,11 @@ from app.errors import (
     RegistryUnreachable,
     TarmacError,
 )
+from app.net.retry_observer import observe_retries
 from app.oci import Descriptor, Digest
 from app.registry import BlobContent, StoredManifest
 from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Verdict
 from app.registry.distribution.rate_limit import RequestThrottle
-from app.registry.distribution.retry_observer import observe_retries
 from app.registry.wrappers.retry import DEFAULT_POLICY, REMEMBERED_SECONDS, RetryingRegistry, RetryPolicy, TimeSource
 from tests.support.blob_content import BytesContent, UndecidedContent
 from tests.support.lapse import Lapse

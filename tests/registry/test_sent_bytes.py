@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.transfer import WORTH_ASKING
 from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.blob_content import BytesContent, UndecidedContent
@@ -32,7 +32,9 @@ async def pushed(memory: MemoryRegistry, content: BytesContent, cuts: Sequence[i
         return steps.pop(0) if steps and seen.method in {"PUT", "PATCH"} else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"), CREDENTIALS, chunk_bytes=CHUNK)
+        settings = HttpRegistrySettings(
+            parse_registry_url(server.url, "url"), credentials=CREDENTIALS, chunk_bytes=CHUNK
+        )
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             await RetryingRegistry(registry, pause=Lapse().pause).push_blob("a", content)
     assert memory.repositories["a"].blobs[str(Digest.of(content.data))] == content.data

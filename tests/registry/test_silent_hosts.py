@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from app.errors import RegistryUnreachable
-from app.net.client import HttpClientSettings
 from app.net.urls import Origin, parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.retry import RetryingRegistry
 from tests.support.blob_content import BytesContent
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, hang
@@ -38,7 +38,7 @@ async def test_an_image_ends_in_time_if_its_blob_goes_to_a_host_that_is_silent(b
             return answer(307, elsewhere)
 
         async with ScriptedRegistry(route=leads, ping=True) as server:
-            settings = HttpClientSettings(
+            settings = HttpRegistrySettings(
                 parse_registry_url(server.url, "url"), allowed_origins=frozenset({Origin.of(silent.url, "url")})
             )
             async with HttpRegistry(settings) as http:

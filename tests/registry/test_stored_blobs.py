@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from app.errors import RegistryFault, RegistryLost
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.net.warnings import collect_warnings
 from app.oci import Descriptor, Digest
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import DockerRegistry
 from tests.support.lapse import Lapse
@@ -31,7 +31,7 @@ Storage = Callable[[Seen], Step]
 async def at(route: Storage) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry]]:
     async with (
         ScriptedRegistry(route=lambda seen: None if seen.path == "/v2/" else route(seen)) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url")), pause=Lapse().pause) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url")), pause=Lapse().pause) as registry,
     ):
         yield server, registry
 
@@ -200,7 +200,7 @@ async def test_a_registry_that_answers_403_for_what_is_not_there_is_asked_by_get
 
 async def test_a_file_that_is_damaged_at_a_real_registry_is_found(tmp_path: Path) -> None:
     with DockerRegistry(tmp_path / "registry") as server:
-        async with HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"))) as registry:
+        async with HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"))) as registry:
             await registry.push_blob("a", BytesContent(DATA))
             await registry.verify_blob("a", BLOB, read=False)
             await registry.verify_blob("a", BLOB, read=True)

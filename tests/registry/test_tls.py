@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest, RegistryTLS
-from app.net.client import HttpClientSettings
 from app.net.tls import MOST_FILES, TlsContexts, TlsFiles, certificate_folders
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
 from tests.support.scripted_registry import ScriptedRegistry
 
@@ -36,7 +36,7 @@ async def test_the_directory_of_a_registry_holds_its_authority_and_our_certifica
         (folder / "client.key").write_bytes(certificates.key.read_bytes())
         url = parse_registry_url(server.url, "url")
         folders = (tmp_path / "absent", tmp_path / "certs.d")
-        async with HttpRegistry(HttpClientSettings(url, certificate_folders=folders)) as registry:
+        async with HttpRegistry(HttpRegistrySettings(url, certificate_folders=folders)) as registry:
             await registry.check()
 
 
@@ -47,7 +47,7 @@ async def test_an_authority_is_trusted_that_python_since_3_13_finds_wanting(
     as_strict_as_python_3_13(monkeypatch)
     async with ScriptedRegistry(tls=context) as server:
         url = parse_registry_url(server.url, "url")
-        async with HttpRegistry(HttpClientSettings(url, ca_file=certificates.ca)) as registry:
+        async with HttpRegistry(HttpRegistrySettings(url, ca_file=certificates.ca)) as registry:
             await registry.check()
 
 
@@ -59,7 +59,7 @@ async def test_an_authority_that_changes_on_disk_is_used_by_the_next_connection(
     file.write_bytes(other.ca.read_bytes())
     async with (
         ScriptedRegistry(tls=server_context(certificates)) as server,
-        HttpRegistry(HttpClientSettings(parse_registry_url(server.url, "url"), ca_file=file)) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"), ca_file=file)) as registry,
     ):
         with pytest.raises(RegistryTLS, match="not trusted"):
             await registry.check()

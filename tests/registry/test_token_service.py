@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from app.errors import RegistryAuth
-from app.net.client import HttpClientSettings
 from app.net.urls import Origin, parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource, FixedCredentials
 from app.registry.auth.authorization import Trial
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry, Options
 from tests.support.token_server import REFRESH_TOKEN, SECONDS, TokenServer
@@ -35,7 +35,7 @@ def opened(tokens: TokenServer, tmp_path: Path) -> Iterator[Opened]:
         def open_with(credentials: CredentialSource, *, listed: bool = True) -> HttpRegistry:
             allowed = frozenset({Origin.of(tokens.realm, "it")}) if listed else frozenset[Origin]()
             url = parse_registry_url(server.url, "url")
-            return HttpRegistry(HttpClientSettings(url, credentials, allowed_origins=allowed))
+            return HttpRegistry(HttpRegistrySettings(url, credentials=credentials, allowed_origins=allowed))
 
         yield open_with
 

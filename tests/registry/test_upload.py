@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from app.errors import RegistryFault, RegistryRejected
-from app.net.client import HttpClientSettings
+from app.net.response import Response
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.distribution.registry import HttpRegistry
-from app.registry.distribution.responses import Response
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.capabilities import (
     GHCR_CHUNK,
     LARGEST_CHUNK,
@@ -41,7 +41,7 @@ async def faithful(
 ) -> AsyncIterator[tuple[ScriptedRegistry, HttpRegistry, MemoryRegistry]]:
     memory = MemoryRegistry(manners)
     async with ScriptedRegistry(route=lambda seen: served(memory)) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"), chunk_bytes=CHUNK)
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"), chunk_bytes=CHUNK)
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             yield server, registry, memory
 
@@ -155,7 +155,7 @@ async def test_a_blob_goes_on_where_the_connection_broke(known: bool) -> None:
 
     content = blob(600 * KIB, known=known)
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             await registry.push_blob("a", content)
     if known:
@@ -175,7 +175,7 @@ async def test_what_was_stored_before_its_answer_was_lost_is_not_sent_again() ->
         return deaf.pop() if deaf and seen.method == "PUT" else served(memory)
 
     async with ScriptedRegistry(route=route) as server:
-        settings = HttpClientSettings(parse_registry_url(server.url, "url"))
+        settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
         async with HttpRegistry(settings, pause=Lapse().pause) as registry:
             await registry.push_blob("a", blob())
     assert [seen.method for seen in server.requests][1:] == ["POST", "PUT", "GET", "HEAD"]

@@ -13,9 +13,9 @@ from itertools import product
 from pathlib import Path
 
 from app.errors import RegistryError
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 
 FOLDER = Path(os.environ.get("HOSTS", "/nonexistent/hosts")).parent
 SCHEMES = ("", "http://", "https://")
@@ -55,7 +55,7 @@ def _context(name: str) -> ssl.SSLContext | None:
 
 
 async def _outcome(url: str, trust: str) -> str:
-    settings = HttpClientSettings(
+    settings = HttpRegistrySettings(
         parse_registry_url(url, "url"),
         ca_file=FOLDER / "ca.pem" if trust == "ca_file" else None,
         skip_verify=trust == "skip",

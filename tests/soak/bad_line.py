@@ -6,10 +6,10 @@ import asyncio
 import random
 
 from app.errors import RegistryError
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.retry import RetryingRegistry
 from tests.soak import Orders, Report
 from tests.support.bad_line import BadLine
@@ -46,7 +46,7 @@ async def _round(report: Report, chance: random.Random, *, resumes: bool) -> tup
     async with (
         ScriptedRegistry(route=lambda seen: served(memory)) as server,
         BadLine(server.port, cuts=lambda: chance.random() < 0.01) as line,
-        HttpRegistry(HttpClientSettings(parse_registry_url(line.url, "url")), pause=pause) as registry,
+        HttpRegistry(HttpRegistrySettings(parse_registry_url(line.url, "url")), pause=pause) as registry,
     ):
         pushed = [RetryingRegistry(registry, pause=pause).push_blob("team/app", content) for content in contents]
         outcomes = await asyncio.gather(*pushed, return_exceptions=True)

@@ -19,11 +19,11 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.oci import Digest
 from app.registry.auth import ANONYMOUS, CredentialSource
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -108,7 +108,7 @@ class MemoryRegistry:
         self._count = 0
 
     def client(self, credentials: CredentialSource = ANONYMOUS, url: str = "http://registry.test/") -> HttpRegistry:
-        settings = HttpClientSettings(parse_registry_url(url, "url"), credentials)
+        settings = HttpRegistrySettings(parse_registry_url(url, "url"), credentials=credentials)
         return HttpRegistry(settings, httpx.ASGITransport(app=self))
 
     def repository(self, name: str) -> Repository:

@@ -9,7 +9,7 @@ from app.errors import RegistryError
 from app.jobs.model import Job
 from app.jobs.tracking.tracker import JobTracker
 from app.jobs.tracking.waiting_for import WaitingFor
-from app.registry.distribution.retry_observer import RetryObserver
+from app.net.retry_observer import RetryObserver
 
 
 class RetryReporter(RetryObserver):

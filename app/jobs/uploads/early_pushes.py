@@ -12,11 +12,11 @@ from app.jobs.model import Job
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.tracking.retry_reporter import RetryReporter
 from app.jobs.tracking.tracker import JobTracker
+from app.net.retry_observer import observe_retries
 from app.push import Progress, PushOptions, PushPlan, PushResources, SentEarly
 from app.push.early.early_push import EarlyPush, EarlyTarget
 from app.push.early.pending import Mark, required_blob_keys
 from app.push.early.targets import can_push_early, early_repository, repository_from_names
-from app.registry.distribution.retry_observer import observe_retries
 from app.registry.wrappers.fence import FencedRegistry
 from app.spool import OpenFile
 from app.threads import hash_in_thread

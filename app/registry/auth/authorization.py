@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.errors import RegistryAuth, RegistryRejected
-from app.net.client import HttpClientSettings
+from app.net.response import Response
 from app.net.urls import Origin
 from app.registry.auth import Authenticator, Credentials
 from app.registry.auth.basic import BasicAuthenticator
 from app.registry.auth.bearer import BearerAuthenticator, FetchToken
 from app.registry.auth.challenge import Challenge, parse_challenges
-from app.registry.distribution.responses import Response, has_expired
+from app.registry.distribution.responses import has_expired
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.redact import SecretScrubber
 
 MAX_KEPT = 1000  # repositories of which a challenge is kept; a service that runs for months sees any number
@@ -52,7 +53,7 @@ class Authorizations:
     """Those of one registry."""
 
     def __init__(
-        self, settings: HttpClientSettings, fetch: FetchToken, secrets: SecretScrubber, clock: Callable[[], float]
+        self, settings: HttpRegistrySettings, fetch: FetchToken, secrets: SecretScrubber, clock: Callable[[], float]
     ) -> None:
         self._settings, self._fetch, self._secrets, self.clock = settings, fetch, secrets, clock
         self._first: Challenge | None = None

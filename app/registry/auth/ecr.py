@@ -44,6 +44,11 @@ _THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsExc
 # Codes whose words are shown. Others, as that of a wrong signature, may quote the request with its session token.
 _OPEN_WORDS = frozenset({"AccessDeniedException", "AccessDenied", "LimitExceededException"})
 
+UNANSWERED_HINT = (  # aws/containers-roadmap#1970
+    "ECR also does this if the repository is missing or the account may not push to it; create it, or set "
+    "ecr_create_repositories"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EcrEndpoint:

@@ -3,7 +3,6 @@
 classification   outage or refusal: the decision table; pure
 digest_headers   digests in response headers
 endpoints        URLs, scopes, clean-up of upload sessions
-exchange_errors  httpx's exceptions as our errors
 hints            what to do about a refusal; pure
 manifest_lock    one manifest at a time per repository
 manifest_push    requests that store manifests
@@ -11,8 +10,8 @@ probe            reachability and capabilities, for `check` and GET /registries
 push_right       may the account push to a repository?
 rate_limit       RequestThrottle: concurrency, rates, Retry-After
 registry         HttpRegistry
-responses        Response, error documents -> RegistryError
-retry_observer   reports retries to the job that waits
+responses        error documents -> RegistryError
 rights           credentials refused, or a right missing
 session          ping, scheme fallback, requests with authorization
+settings         HttpRegistrySettings
 """

@@ -12,10 +12,10 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from app.errors import Failure
+from app.net.response import OVERLOADED
 
 PROBATION_SECONDS = 60.0  # after its first failure a request that may be refused is not sent again
 SERVER_ERRORS = frozenset(range(500, 600))
-OVERLOADED = frozenset({408, 425, 499, 502, 503, 504, 521, 522, 523, 524})  # proxies and Cloudflare included
 _BROKEN_INSIDE = frozenset({"CONNECTIONRESET", "REQUESTCANCELED"})  # GitLab's registry, of its storage
 _BUSY = frozenset({"RENAME_IN_PROGRESS"})  # the same, of the project
 CONTENT_METHODS = frozenset({"PUT", "PATCH"})

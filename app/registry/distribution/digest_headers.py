@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from app.errors import MalformedArchive, RegistryFault
+from app.net.response import Response
 from app.oci import Digest
-from app.registry.distribution.responses import Response
 
 
 class WrongDigest(RegistryFault):

@@ -10,14 +10,16 @@ from urllib.parse import quote, urlsplit
 
 from app.errors import RegistryError, RegistryFault, RegistryRejected
 from app.net.backoff import DEFAULT_POLICY, REAL, TimeSource
-from app.net.client import HttpClientSettings, Request
+from app.net.client import Request
 from app.net.egress import check_target
+from app.net.response import Response
+from app.net.retry_observer import report_failure
 from app.net.urls import Origin, resolve_location
 from app.oci import Digest
 from app.registry.distribution.digest_headers import compare
-from app.registry.distribution.responses import Response, is_page, read_complaint, to_registry_error
-from app.registry.distribution.retry_observer import report_failure
+from app.registry.distribution.responses import is_page, read_complaint, to_registry_error
 from app.registry.distribution.session import AuthSession
+from app.registry.distribution.settings import HttpRegistrySettings
 
 DELETE_TRIES = 4  # for one upload session, within the time for cleaning up
 _SILENT = frozenset({403, 405})  # to a HEAD: Artifactory answers 403 for what is not there (RTFACT-13797)
@@ -25,7 +27,7 @@ _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 class DistributionEndpoints:
-    def __init__(self, settings: HttpClientSettings, session: AuthSession, pause: TimeSource = REAL) -> None:
+    def __init__(self, settings: HttpRegistrySettings, session: AuthSession, pause: TimeSource = REAL) -> None:
         self.settings = settings
         self._pause = pause
         self._session = session

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from app.errors import ArchiveError
+from app.net.exchange_errors import PROXY_LOGIN
 from app.net.urls import HUB_API
 from app.oci import Descriptor, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
@@ -38,7 +39,7 @@ SCHEMA_1 = "Few registries still take manifests of schema 1; pull the image with
 
 BY_STATUS: Mapping[int, str] = MappingProxyType(
     {
-        407: "A proxy asks for a user name and password; write them into HTTPS_PROXY or HTTP_PROXY",
+        407: PROXY_LOGIN,
         413: "The registry, or a proxy before it, limits the size of a request",
         421: "The server does not serve this host name; check the registry's address and the proxy before it",
         426: "The server wants another protocol; if the registry's address begins with http://, write https://",
@@ -53,10 +54,6 @@ _LOCKED_WORDS = re.compile(r"\bdisallowed\b", re.IGNORECASE)  # ACR: one respons
 _NAME = re.compile(r"/v2/(.+)/(?:blobs|manifests|tags|referrers)/")
 _HTTPS_WORDS = re.compile(r"\bhttp request (?:was sent )?to (?:an )?https (?:server|port)", re.IGNORECASE)
 _READ_ONLY_WORDS = re.compile(r"read.?only mode|\bis (?:\w+ ){0,3}read.?only|\bmaintenance\b", re.IGNORECASE)
-
-
-def with_hint(message: str, hint: str) -> str:
-    return f"{message.rstrip('. ')}. {hint}" if hint else message
 
 
 def wants_https(status: int, words: str) -> bool:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from app.errors import ArchiveError, RegistryFault, RegistryRejected
+from app.errors import ArchiveError, RegistryFault, RegistryRejected, with_hint
 from app.net.backoff import TimeSource
 from app.net.cancellation import finish_or_cancel
 from app.net.client import Request
+from app.net.response import Response
 from app.oci import Descriptor, parse_manifest
 from app.oci.media_types import NON_DISTRIBUTABLE
 from app.registry.distribution.digest_headers import compare
 from app.registry.distribution.endpoints import expect
-from app.registry.distribution.hints import hint_of_manifest, with_hint
+from app.registry.distribution.hints import hint_of_manifest
 from app.registry.distribution.manifest_lock import ManifestTurn, ManifestTurns
-from app.registry.distribution.responses import Response, read_complaint, to_registry_error
+from app.registry.distribution.responses import read_complaint, to_registry_error
 from app.registry.uploads.stored_blobs import StoredBlobs
 
 SETTLING_SECONDS = 0.5  # and up to as long again, before a manifest is sent again that lacks what the registry has

@@ -9,11 +9,12 @@ from typing import TypeVar
 
 from app.errors import RegistryError, RegistryUnreachable
 from app.net.client import Request
+from app.net.response import Response
 from app.net.urls import RegistryUrl, printable
 from app.oci import Digest, media_types
 from app.registry.distribution.endpoints import expect
 from app.registry.distribution.push_right import PROBE
-from app.registry.distribution.responses import Response, read_complaint
+from app.registry.distribution.responses import read_complaint
 from app.registry.distribution.session import AuthSession
 from app.registry.wrappers.redact import SecretScrubber
 

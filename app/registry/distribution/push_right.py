@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from uuid import uuid4
 
-from app.errors import RegistryAuth, RegistryDenied, RegistryFault, RegistryRateLimited
+from app.errors import RegistryAuth, RegistryDenied, RegistryFault, RegistryRateLimited, with_hint
 from app.net.client import Request
+from app.net.response import Response
 from app.net.urls import with_digest
 from app.oci import Digest
 from app.registry.distribution.endpoints import DistributionEndpoints, refuse_page
-from app.registry.distribution.hints import with_hint
-from app.registry.distribution.responses import Response, read_complaint, to_registry_error
+from app.registry.distribution.responses import read_complaint, to_registry_error
 from app.registry.uploads.body import NO_BODY
 
 PROBE = "tarmac-check"  # the repository below the configured path that is asked about if none is named

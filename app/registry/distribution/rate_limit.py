@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from app.errors import RegistryRateLimited
 from app.net.backoff import LONGEST_RETRY_AFTER, REAL, TimeSource
+from app.net.retry_observer import report_hold
 from app.registry.distribution.manifest_lock import ManifestTurns
-from app.registry.distribution.retry_observer import report_hold
 
 WIDEST = 32  # requests at once; the pushes of a service have fewer under way
 NARROWEST = 2  # a blob that takes an hour does not stop the small requests

@@ -8,7 +8,7 @@ from typing import Self
 
 from app.errors import RegistryFault, RegistryRejected
 from app.net.backoff import REAL, TimeSource
-from app.net.client import HttpClient, HttpClientSettings, Request, Transport
+from app.net.client import HttpClient, Request, Transport
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_types
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
 from app.registry.distribution.digest_headers import digest_header, digest_with_algorithm_of
@@ -19,6 +19,7 @@ from app.registry.distribution.push_right import PushRight, advise_other, find_p
 from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.rights import tells_rights
 from app.registry.distribution.session import AuthSession
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.blob_upload import BlobUploader
 from app.registry.uploads.body import OCTETS
 from app.registry.uploads.mount import Mounts
@@ -39,7 +40,7 @@ class HttpRegistry:
 
     def __init__(
         self,
-        settings: HttpClientSettings,
+        settings: HttpRegistrySettings,
         transport: Transport | None = None,
         *,
         gate: RequestThrottle | None = None,

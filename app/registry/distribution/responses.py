@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from app.errors import (
     RegistryRateLimited,
     RegistryRejected,
 )
+from app.net.response import ERROR_BYTES, Response
 from app.net.urls import parse_retry_after, printable
 from app.oci import strict_json
 from app.registry.auth.challenge import parse_challenges
@@ -26,7 +27,6 @@ from app.registry.distribution import hints
 from app.registry.distribution.classification import failure_of
 from app.registry.distribution.hints import BY_STATUS, is_read_only, speaks_of_csrf, wants_https, with_hint
 
-ERROR_BYTES = 64 << 10  # of an error body are read; the rest is not looked at
 _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
 MAX_NAMED = 1000  # blobs a registry may name as missing
 _RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
@@ -37,25 +37,6 @@ _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _PAGE_BEGINS = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _REGISTRY_FIELDS = ("docker-", "oci-")  # how the names of the fields begin that only registries send
 _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]{0,1000}>", re.DOTALL | re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Status, headers (names in lower case, every value kept), the body as far as it was read, the URL that answered,
-    after redirects, and the address it answered from (None if that is not known, as behind a proxy). `remark`: what is
-    known of the credentials that it refused."""
-
-    method: str
-    url: str
-    status: int
-    headers: Mapping[str, tuple[str, ...]]
-    body: bytes = b""
-    peer: str | None = None
-    remark: str = ""
-
-    def header(self, name: str) -> str | None:
-        values = self.headers.get(name)
-        return values[0] if values else None
 
 
 def is_page(reply: Response) -> bool:

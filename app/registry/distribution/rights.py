@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from app.errors import Failure, RegistryAuth, RegistryDenied, RegistryError
+from app.errors import Failure, RegistryAuth, RegistryDenied, RegistryError, with_hint
 from app.registry.distribution import hints
 from app.registry.distribution.session import AuthSession
 
@@ -44,4 +44,4 @@ async def _explained(error: RegistryAuth, session: AuthSession, repository: str)
     if error.failure is not Failure.REFUSED or not await session.accepts_credentials(repository):
         return error
     told = str(error).removesuffix(hints.CREDENTIALS)
-    return RegistryDenied(hints.with_hint(told, hints.NO_RIGHT.format(repository)))
+    return RegistryDenied(with_hint(told, hints.NO_RIGHT.format(repository)))

@@ -10,23 +10,19 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from app.errors import Failure, RegistryAuth, RegistryError, RegistryRejected, RegistryTLS, RegistryUnreachable
-from app.net.client import HttpClient, HttpClientSettings, Request
+from app.net.client import HttpClient, Request
 from app.net.egress import check_target
+from app.net.exchange_errors import certificate_cause
+from app.net.response import Response
 from app.net.same_site import Site, site_of
 from app.net.urls import Origin
 from app.net.warnings import record_warning_header
 from app.registry.auth import Credentials
 from app.registry.auth.authorization import Authorizations, Refusal, Trial
 from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
-from app.registry.distribution.exchange_errors import certificate_cause
 from app.registry.distribution.rate_limit import RequestThrottle
-from app.registry.distribution.responses import (
-    Response,
-    has_expired,
-    is_version_check,
-    throttle_from,
-    to_registry_error,
-)
+from app.registry.distribution.responses import has_expired, is_version_check, throttle_from, to_registry_error
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.redact import SecretScrubber
 
 PROBE_SECONDS = 5.0  # for the answer to the question whether a registry that fails is well otherwise
@@ -38,7 +34,7 @@ class AuthSession:
 
     def __init__(
         self,
-        settings: HttpClientSettings,
+        settings: HttpRegistrySettings,
         client: HttpClient,
         gate: RequestThrottle | None = None,
         clock: Callable[[], float] = time.monotonic,

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from app.errors import RegistryError, RegistryFault, RegistryRejected
 from app.net.backoff import TimeSource
+from app.net.response import Response
 from app.registry import BlobContent
 from app.registry.distribution.rate_limit import RequestThrottle
-from app.registry.distribution.responses import Response
 from app.registry.uploads.body import UploadBody
 from app.registry.uploads.capabilities import (
     UploadCapabilities,

@@ -8,9 +8,10 @@ from http import HTTPStatus
 
 from app.errors import SizeMismatch, TarmacError
 from app.net.client import Body
+from app.net.response import Response
 from app.registry import BlobContent
 from app.registry.distribution.rate_limit import RequestThrottle
-from app.registry.distribution.responses import Response, read_complaint
+from app.registry.distribution.responses import read_complaint
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")

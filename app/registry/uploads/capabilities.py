@@ -17,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from app.registry.distribution.responses import Response, details_of, read_complaint
+from app.net.response import Response
+from app.registry.distribution.responses import details_of, read_complaint
 
 DEFAULT_CHUNK = 5 << 20  # bytes; ECR takes no smaller part but the last
 LARGEST_CHUNK = 95 << 20  # tried first where a request was too large: Cloudflare takes 100 MB

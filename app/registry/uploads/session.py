@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from app.errors import RegistryError, RegistryFault
 from app.net.backoff import DEFAULT_POLICY, TimeSource, delay_after
 from app.net.client import Request
+from app.net.response import Response
 from app.net.urls import parse_range_header
 from app.registry.distribution.endpoints import DistributionEndpoints
-from app.registry.distribution.responses import Response, to_registry_error
+from app.registry.distribution.responses import to_registry_error
 from app.registry.uploads.body import UploadBody
 
 SETTLING = 0.2  # seconds at most between asking a session twice

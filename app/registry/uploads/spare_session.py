@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from app.registry.distribution.responses import Response
+from app.net.response import Response
 
 
 class SpareSession:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from app.errors import Failure, RegistryError, RegistryRejected
-from app.registry.distribution.responses import Response
+from app.net.response import Response
 from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 

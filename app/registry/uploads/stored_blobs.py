@@ -11,10 +11,11 @@ from http import HTTPStatus
 
 from app.errors import RegistryError, RegistryLost
 from app.net.client import Request
+from app.net.response import Response
 from app.net.warnings import add_notice
 from app.oci import Digest
 from app.registry.distribution.endpoints import DistributionEndpoints, expect, is_not_found, refuse_page
-from app.registry.distribution.responses import Response, to_registry_error
+from app.registry.distribution.responses import to_registry_error
 from app.registry.uploads.unverified_blobs import Doubt, UnprovenBlobs
 
 READ_AT_ONCE = 4  # blobs of one registry that are read back; each holds some MiB

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from app.errors import Failure, Internal, RegistryError
 from app.net.cancellation import finish_or_cancel
 from app.net.client import Body, Request
+from app.net.response import Response
 from app.net.urls import with_digest
 from app.registry import BlobContent
 from app.registry.distribution.digest_headers import WrongDigest, compare
 from app.registry.distribution.endpoints import refuse_page
-from app.registry.distribution.responses import Response, to_registry_error
+from app.registry.distribution.responses import to_registry_error
 from app.registry.uploads.body import NO_BODY, OCTETS, UploadBody, full_body, range_body, range_headers
 from app.registry.uploads.capabilities import UploadAttempt, UploadCapabilities, UploadMethod, is_too_large
 from app.registry.uploads.session import RangeRefused, SessionProgress, UploadSession

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from app.errors import RegistryError
 from app.net.backoff import DEFAULT_POLICY, REAL, RetryPolicy, TimeSource, delay_after, honoured_wait
+from app.net.retry_observer import report_failure, report_success
 from app.registry import BlobContent, Registry
 from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
-from app.registry.distribution.retry_observer import report_failure, report_success
 from app.registry.wrappers.forwarding import ForwardingRegistry
 
 CONNECT_SECONDS = 10.0  # until a try without a connection has failed (`client.Timeouts`); content may take hours

@@ -11,12 +11,12 @@ import re
 import socket
 from typing import Any
 
-from app.net.client import HttpClientSettings
 from app.net.urls import parse_registry_url
 from app.net.warnings import collect_warnings
 from app.push import Destination, Event, ImageChanged, NoticeAdded, PushOptions, execute, make_plan
 from app.registry.auth import Credentials, FixedCredentials
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import VerifyingRegistry
 from tests.push.given import Memory, opened
@@ -50,7 +50,7 @@ async def push_against(fault: Fault, registry: MemoryRegistry) -> tuple[list[Eve
     plan = make_plan([opened(TAR)], PushOptions.parse({}), Destination("default", "r.local"))
     script = Script(fault, registry)
     async with ScriptedRegistry(route=script, drops=fault.drops) as server:
-        settings = HttpClientSettings(
+        settings = HttpRegistrySettings(
             parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD))
         )
         async with HttpRegistry(settings, pause=lapse.pause) as http:

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from app.archive import open_archive
 from app.archive.model import Compression
-from app.net.client import HttpClientSettings
 from app.net.egress import parse_allowed_origin
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, Manifest, parse_manifest
@@ -28,6 +27,7 @@ from app.registry.auth import CredentialSource
 from app.registry.distribution.probe import RegistryReport
 from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.registry import HttpRegistry
+from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.redact import RedactingRegistry
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
@@ -118,7 +118,9 @@ class Ground:
         """The registry as Tarmac speaks to it, to be used in `async with`."""
         url = parse_registry_url(f"{self.vendor.url}/{self.vendor.home}", "url")
         storage = frozenset({parse_allowed_origin(self.vendor.storage)} if self.vendor.storage_beside else ())
-        settings = HttpClientSettings(url, credentials or self.vendor.credentials(), allowed_origins=storage)
+        settings = HttpRegistrySettings(
+            url, credentials=credentials or self.vendor.credentials(), allowed_origins=storage
+        )
         return HttpRegistry(settings, gate=RequestThrottle(settings.limits, self.lapse.pause), pause=self.lapse.pause)
 
     async def check(self, credentials: CredentialSource | None = None) -> RegistryReport:

@@ -6,23 +6,32 @@ import ssl
 
 import httpx
 
-from app.errors import Failure, RegistryError, RegistryFault, RegistryRejected, RegistryTLS, RegistryUnreachable
+from app.errors import (
+    Failure,
+    RegistryError,
+    RegistryFault,
+    RegistryRejected,
+    RegistryTLS,
+    RegistryUnreachable,
+    with_hint,
+)
+from app.net.response import OVERLOADED
 from app.net.response_head import CUT_HEAD, TLS_ALERT
 from app.net.urls import Origin, printable
-from app.registry.auth.ecr import ecr_endpoint
-from app.registry.distribution.classification import OVERLOADED
-from app.registry.distribution.hints import BY_STATUS, with_hint
 
 _NO_RESPONSE = "Server disconnected"  # httpcore's words for a connection that ended before a response began
 _CUT = ("peer closed connection", CUT_HEAD)  # h11's words for a body, ours for a head
-_ECR = (  # aws/containers-roadmap#1970
-    "ECR also does this if the repository is missing or the account may not push to it; create it, or set "
-    "ecr_create_repositories"
-)
+PROXY_LOGIN = "A proxy asks for a user name and password; write them into HTTPS_PROXY or HTTP_PROXY"
 
 
-def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, has_content: bool) -> RegistryError:
-    """Return the error of a request with or without content. `way` names `origin` and the proxy that leads there."""
+def error_of_exchange(
+    error: httpx.TransportError, origin: Origin, way: str, *, has_content: bool, unanswered_hint: str = ""
+) -> RegistryError:
+    """Return the error of a request with or without content.
+
+    `way` names `origin` and the proxy before it. `unanswered_hint` says what else it may mean that `origin` closes a
+    connection without a response.
+    """
     if isinstance(error, httpx.TimeoutException):
         return RegistryUnreachable(
             f"{way} timed out ({_phase(error)}); check the network and the registry", silence=_silence(error)
@@ -33,9 +42,7 @@ def error_of_exchange(error: httpx.TransportError, origin: Origin, way: str, *, 
     broken = _broken(error, origin, way)
     if has_content or not _is_unanswered(error):
         return broken
-    return RegistryUnreachable(
-        with_hint(str(broken), _ECR if ecr_endpoint(origin.host) else ""), failure=Failure.UNANSWERED
-    )
+    return RegistryUnreachable(with_hint(str(broken), unanswered_hint), failure=Failure.UNANSWERED)
 
 
 def _is_unanswered(error: httpx.TransportError) -> bool:
@@ -89,7 +96,9 @@ def _proxy_error(text: str, origin: Origin, way: str) -> RegistryError:
     status = int(text[:3]) if text[:3].isdigit() else 0
     if not 400 <= status < 500 or status in OVERLOADED:
         return RegistryUnreachable(f"{message}; check the proxy")
-    return RegistryRejected(with_hint(message, BY_STATUS.get(status, f"Add {origin.host} to NO_PROXY, or allow it")))
+    return RegistryRejected(
+        with_hint(message, PROXY_LOGIN if status == 407 else f"Add {origin.host} to NO_PROXY, or allow it")
+    )
 
 
 def _silence(error: httpx.TimeoutException) -> float:
