@@ -118,7 +118,7 @@ async def use(server: ScriptedRegistry, *, host: str = "127.0.0.1", allowed: str
     """Every verb once, with credentials; the codes of the errors."""
     settings = HttpRegistrySettings(
         parse_registry_url(f"http://{host}:{server.port}", "url"),
-        FixedCredentials(Credentials("user", "password")),
+        credentials=FixedCredentials(Credentials("user", "password")),
         allowed_origins=frozenset({Origin.of(allowed, "it")}) if allowed else frozenset(),
     )
     codes = []

@@ -207,7 +207,7 @@ async def test_credentials_stay_with_the_origin_they_belong_to(by: str) -> None:
         await send({"type": "http.response.body"})
 
     settings = HttpRegistrySettings(
-        parse_registry_url("http://registry.test", "url"), FixedCredentials(Credentials("u", "p"))
+        parse_registry_url("http://registry.test", "url"), credentials=FixedCredentials(Credentials("u", "p"))
     )
     async with HttpRegistry(settings, httpx.ASGITransport(app=app)) as registry:
         if by == "redirect":

@@ -18,6 +18,7 @@ from app.errors import (
     RegistryFault,
     RegistryRateLimited,
     RegistryRejected,
+    with_hint,
 )
 from app.net.response import ERROR_BYTES, Response
 from app.net.urls import parse_retry_after, printable
@@ -25,7 +26,7 @@ from app.oci import strict_json
 from app.registry.auth.challenge import parse_challenges
 from app.registry.distribution import hints
 from app.registry.distribution.classification import failure_of
-from app.registry.distribution.hints import BY_STATUS, is_read_only, speaks_of_csrf, wants_https, with_hint
+from app.registry.distribution.hints import BY_STATUS, is_read_only, speaks_of_csrf, wants_https
 
 _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
 MAX_NAMED = 1000  # blobs a registry may name as missing

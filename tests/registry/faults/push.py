@@ -51,7 +51,7 @@ async def push_against(fault: Fault, registry: MemoryRegistry) -> tuple[list[Eve
     script = Script(fault, registry)
     async with ScriptedRegistry(route=script, drops=fault.drops) as server:
         settings = HttpRegistrySettings(
-            parse_registry_url(server.url, "url"), FixedCredentials(Credentials(USER, PASSWORD))
+            parse_registry_url(server.url, "url"), credentials=FixedCredentials(Credentials(USER, PASSWORD))
         )
         async with HttpRegistry(settings, pause=lapse.pause) as http:
             retrying = RetryingRegistry(http, pause=lapse.pause, is_answering=http.is_answering)
