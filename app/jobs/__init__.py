@@ -1,4 +1,4 @@
-"""A push that is stored, queued, watched, cancelled and tried again: the face of the package.
+"""A push that is stored, queued, watched, cancelled and retried: the public names of the package.
 
 audit            entries of the audit trail
 audit_retention  deletes old entries, if the operator set a limit
@@ -24,7 +24,7 @@ resumable        resumable uploads: tus 1.0 and the IETF draft
 retention        what expires, and by which age
 sources          archives on the server: paths, patterns, split files
 store            JobStore port and its adapters
-tracking         the current state of jobs, and who follows it
+tracking         the current state of jobs, and subscriptions to it
 uploads          archives in the body of a request
 watch            the watched folder
 webhook          a message about each job that ends

@@ -1,9 +1,11 @@
-"""The audit trail: an entry for every end of a job. Who (the token's name), from where, what archives, which images
-went where under which digests, when, with what outcome.
+"""The audit trail: one entry for every job that ends.
 
-An entry is written in the transaction that ends the job (`SqlJobStore.save`), so that neither is there without the
-other, whatever happens in between, and of several replicas the one that ended it writes one entry. It is only added to:
-the database itself refuses to change an entry, and to delete one unless `AuditRetention` does."""
+An entry records who (the name of the token), from which address, which archives, which images with their digests and
+destinations, when, and the outcome.
+
+It is written in the transaction that ends the job (`SqlJobStore.save`), so a crash leaves either both or none. With
+several replicas, the one that ended the job writes the entry. Entries are append-only: the database refuses to change
+one, and to delete one unless `AuditRetention` does."""
 
 from __future__ import annotations
 
@@ -20,16 +22,16 @@ from app.jobs.bounds import MAX_PATH, shorten, within
 from app.jobs.model import Job, JobArchive, JobImage
 from app.push import ImageState
 
-MAX_ENTRIES = 500  # of one page
-MAX_ARCHIVES_BYTES = 32 << 10  # of the archives of one entry; 100 usual ones have 25 KiB
-MAX_IMAGES_BYTES = 96 << 10  # of the images of one entry; 300 usual ones have 70 KiB
-MAX_DESTINATIONS = 20  # of one image
+MAX_ENTRIES = 500  # in one page
+MAX_ARCHIVES_BYTES = 32 << 10  # limit for the archives of one entry; 100 typical ones take 25 KiB
+MAX_IMAGES_BYTES = 96 << 10  # limit for the images of one entry; 300 typical ones take 70 KiB
+MAX_DESTINATIONS = 20  # limit for one image
 UNTOUCHED = frozenset({ImageState.PENDING, ImageState.PUSHING, ImageState.CANCELLED})  # no tag was set for these
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """`number` grows in the order of writing; `entry` are its JSON members."""
+    """One entry of the trail. `number` increases in the order of writing; `entry` contains the JSON members."""
 
     number: int
     entry: Mapping[str, Any]
@@ -41,7 +43,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditSize:
-    """How many entries there are, and their bytes as JSON."""
+    """Number of entries and their total size as JSON, in bytes."""
 
     entries: int
     size: int
@@ -51,17 +53,19 @@ EMPTY = AuditSize(0, 0)
 
 
 class AuditTrail(Protocol):
+    """Read access to the audit trail."""
+
     async def entries(self, since: datetime | None, after: int, limit: int) -> tuple[AuditEntry, ...]:
-        """Oldest first: those written at `since` or later with a number above `after`. Raises Unavailable."""
+        """Return entries written at `since` or later with a number above `after`, oldest first. Raises Unavailable."""
         ...
 
     async def audit_size(self) -> AuditSize:
-        """Raises Unavailable."""
+        """Return the size of the trail. Raises Unavailable."""
         ...
 
 
 def parse_audit_cursor(cursor: str | None) -> int:
-    """Raises InvalidRequest."""
+    """Return the number in a cursor; 0 if there is none. Raises InvalidRequest."""
     if cursor is None:
         return 0
     try:
@@ -75,8 +79,9 @@ def parse_audit_cursor(cursor: str | None) -> int:
 
 
 def audit_members(job: Job) -> dict[str, Any]:
-    """What is kept of the end of a job: below 140 KiB, whatever the job is. Images that it did not get to are counted
-    alone."""
+    """Return the JSON members of the entry for a job that ended, below 140 KiB for any job.
+
+    Images that the job did not reach are only counted."""
     touched = (image for image in job.images if image.state not in UNTOUCHED)
     accepted = job.accepted_at or job.created_at
     return {
@@ -87,7 +92,7 @@ def audit_members(job: Job) -> dict[str, Any]:
         "code": job.problem.code if job.problem else None,
         "token": job.submitter.name or None,
         "address": shorten(job.submitter.address) or None,
-        # of jobs that came after one of a clock that was ahead, it says the order alone
+        # min(): if the clock was ahead at an earlier job, accepted_at gives only the order of acceptance
         "accepted_at": _time(min(accepted, job.finished_at or accepted)),
         "registry": job.registry,
         "dry_run": job.options.dry_run,

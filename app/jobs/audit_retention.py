@@ -1,4 +1,4 @@
-"""AuditRetention: deletes the oldest entries of the audit trail, if the operator has set a bound."""
+"""AuditRetention: deletes the oldest entries of the audit trail, if the operator has set a limit."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AuditBounds:
-    """`oldest`: the age of the service since which the entries that are kept were written; both it and the clock must
-    say that an entry is old, so that a clock that is wrong deletes nothing. None: no bound."""
+    """Limits of the trail; None means unlimited.
+
+    `oldest` is the service age at which the oldest entries to be kept were written. Both it and the clock must say that
+    an entry is old, so that a wrong clock deletes nothing."""
 
     now: datetime
     keep: timedelta | None = None
@@ -23,7 +25,9 @@ class AuditBounds:
     max_bytes: int | None = None
 
     def is_beyond(self, at: datetime, age: float, size: int) -> bool:
-        """Whether an entry of `at` and `age` goes, if all that are left with it have `size` bytes."""
+        """Return whether an entry of `at` and `age` is beyond the limits.
+
+        `size` is the size in bytes of the entry and all newer ones."""
         if self.max_bytes is not None and size > self.max_bytes:
             return True
         if self.keep is None:
@@ -32,9 +36,10 @@ class AuditBounds:
 
 
 class AuditEntries(Protocol):
+    """The part of the job store that deletes audit entries."""
+
     async def delete_entries(self, bounds: AuditBounds) -> int:
-        """Delete the oldest entries that are beyond `bounds`, some at a time. Return how many went. Raises
-        Unavailable."""
+        """Delete a batch of the oldest entries beyond `bounds` and return their number. Raises Unavailable."""
         ...
 
 
@@ -43,8 +48,9 @@ def _ignore(count: int) -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class AuditRetention:
-    """`keep`: the age at which entries go; `max_bytes`: of all of them as JSON; None: no bound. `deleted` is called
-    with the number of entries that went."""
+    """Applies the limits: `keep` is the maximum age, `max_bytes` the maximum total size as JSON; None means unlimited.
+
+    `deleted` is called with the number of deleted entries."""
 
     trail: AuditEntries
     keep: timedelta | None = None
@@ -52,7 +58,7 @@ class AuditRetention:
     deleted: Callable[[int], None] = _ignore
 
     async def apply(self, now: datetime, service_age: float) -> int:
-        """Return how many entries went. Raises Unavailable."""
+        """Delete the entries beyond the limits and return their number. Raises Unavailable."""
         if self.keep is None and self.max_bytes is None:
             return 0
         oldest = 0.0 if self.keep is None else service_age - self.keep.total_seconds()

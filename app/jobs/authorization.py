@@ -1,6 +1,7 @@
-"""Jobs for one caller: those of other tokens are not there, unless it may see them; what it submits bears its name.
+"""AuthorizedJobs: JobService restricted to the jobs of one caller.
 
-The same verbs over the same state, as a subclass that shares what the service has."""
+Jobs of other tokens appear not to exist, unless the caller may see them. Submitted jobs record the caller's name. It is
+a subclass with the same methods, and shares the state of the service."""
 
 from __future__ import annotations
 
@@ -24,11 +25,11 @@ from app.jobs.uploads.streamed_upload import ArchiveUpload
 from app.oci import Reference
 
 _UNDER_WAY = frozenset({JobState.RECEIVING, JobState.QUEUED, JobState.RUNNING})
-_DOORS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by the name of a token
+_DOORS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by token name
 
 
 class AuthorizedJobs(JobService):
-    """A job that the caller may not see: NotFound, as one that never was; that it may only see: Forbidden."""
+    """JobService for one caller. Raises NotFound for a job it may not see, Forbidden for one it may only see."""
 
     def __init__(self, service: JobService, caller: Caller) -> None:
         vars(self).update(vars(service))
@@ -88,7 +89,7 @@ class AuthorizedJobs(JobService):
         await super().delete(job_id)
 
     async def check_stored(self, size: int = 1) -> None:
-        """Raises QuotaExceeded if the token has no room for `size` more bytes."""
+        """Raise QuotaExceeded if the token has no space for `size` more bytes."""
         workshop, share, most = self._workshop, self._caller.name, self._caller.quota.most_stored
         workshop.stored.allow(share, most)
         if most is not None and workshop.fellows is not None and 2 * workshop.stored.used(share) > most:
@@ -97,8 +98,9 @@ class AuthorizedJobs(JobService):
 
     @asynccontextmanager
     async def within_quota(self) -> AsyncIterator[None]:
-        """One submission of a token at a time, so that its quota is not passed by many at once. Of several replicas
-        each looks for itself. Raises QuotaExceeded."""
+        """Serialize the submissions of a token, so that concurrent ones cannot exceed its quota.
+
+        Each replica checks for itself. Raises QuotaExceeded."""
         most = self._caller.quota.jobs
         if most is None:
             yield
@@ -117,7 +119,9 @@ class AuthorizedJobs(JobService):
         return self._caller.name or self._caller.submitter.address
 
     def _allowed(self, job: Job) -> Job:
-        """The rights of the caller decide, not those that the submitter had: a token may have been narrowed since."""
+        """Return the job with the caller's repositories.
+
+        The rights of the caller decide, not those of the submitter: a token may have been restricted since."""
         bounds = self._caller.submitter.repositories
         shown = pick_registry(self._workshop.registries, job.registry).destination.host
         destinations = (destination for image in job.images for destination in image.destinations)
@@ -135,13 +139,13 @@ class AuthorizedJobs(JobService):
 
 
 def _reference(destination: str, registry: str) -> Reference:
-    """Return a destination of a job document, `registry/repository[:tag][@digest]`, as a value."""
+    """Parse a destination of a job document, `registry/repository[:tag][@digest]`."""
     repository = destination.removeprefix(f"{registry}/").partition("@")[0].partition(":")[0]
     return Reference(registry, repository)
 
 
 def with_upload_limit(workshop: JobRuntime, caller: Caller) -> JobRuntime:
-    """With the caller's own bound of an upload, where that is the lower one."""
+    """Return the runtime with the caller's upload limit, if that is the lower one."""
     bounds = [item for item in (workshop.max_archive_bytes, caller.quota.upload_bytes) if item is not None]
     return replace(workshop, max_archive_bytes=min(bounds, default=None))
 

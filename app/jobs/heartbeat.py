@@ -1,4 +1,4 @@
-"""The replicas of one service: the Fellows port."""
+"""ReplicaHeartbeat: port for the replicas of one service."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class SweepSchedule:
-    """How often the spool that replicas share is swept, and how long ago a job must have ended whose leftovers go."""
+    """When the shared spool is swept.
+
+    `age` is the minimum time since the end of a job whose leftover files are deleted."""
 
     interval: timedelta = timedelta(minutes=10)
     age: timedelta = timedelta(hours=1)
 
 
 class ReplicaHeartbeat(Protocol):
-    """Who else is at work. Raises Unavailable."""
+    """The heartbeat of this replica, and the detection of dead ones. Every method raises Unavailable."""
 
     @property
     def beat_seconds(self) -> float: ...
 
     async def heartbeat(self) -> tuple[str, ...]:
-        """A sign of life of this replica; the ids of jobs whose uploads died with a replica that gives none."""
+        """Record a heartbeat; return the ids of jobs whose uploads were received by a replica that is now dead."""
         ...
 
     async def leave(self) -> None:
-        """This replica stops in order."""
+        """Sign off: this replica shuts down."""
         ...
 
 

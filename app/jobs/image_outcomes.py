@@ -1,4 +1,4 @@
-"""What events and problems make of the images of a job. Pure."""
+"""Applies events and problems to the images of a job. Pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from app.push.report.progress import ENDED
 
 
 def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:
-    """How many of how many failed, with the first one's words, or those of the first outage. It is worth a retry when
-    one of them is."""
+    """Return the problem of a job whose images failed: the counts, and the detail of the first failure.
+
+    An outage has precedence over other failures. The problem is retryable if that of any image is."""
     problems = [image.problem for image in images if image.state is ImageState.FAILED and image.problem is not None]
     if not problems:
         return None
@@ -29,10 +30,12 @@ def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:
 
 
 def failed(image: JobImage, problem: Problem) -> JobImage:
+    """Return the image as failed with `problem`, unless it has ended already."""
     return image if image.state in ENDED else replace(image, state=ImageState.FAILED, problem=problem)
 
 
 def told(job: Job, event: Event) -> Job:
+    """Return the job after `event`."""
     match event:
         case ImageChanged():
             image = job.images[event.image]

@@ -13,8 +13,9 @@ from app.jobs.model import JobImage, shown_images
 
 @dataclass(frozen=True, slots=True)
 class ImagePage:
-    """`first`: the number of the first of `images` in the job; `total`: how many the job has; `next_cursor`: None if
-    there are no more."""
+    """One page. `first` is the number of its first image in the job, `total` the number of images in the job.
+
+    `next_cursor` is None on the last page."""
 
     first: int
     images: tuple[JobImage, ...]
@@ -23,14 +24,14 @@ class ImagePage:
 
 
 def page_of(images: Sequence[JobImage], first: int, total: int) -> ImagePage:
-    """Return the page of as many of `images` as one answer has."""
+    """Return a page with as many of `images` as one response may contain."""
     fitting = shown_images(images)
     following = first + len(fitting)
     return ImagePage(first, fitting, total, _cursor(following) if fitting and following < total else None)
 
 
 def parse_image_cursor(cursor: str) -> int:
-    """Raises InvalidRequest."""
+    """Return the image number in a cursor. Raises InvalidRequest."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
     except (binascii.Error, ValueError):

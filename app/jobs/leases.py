@@ -1,4 +1,4 @@
-"""Who may write a tag: one job at a time, and of two that want the same, the one accepted later has the last word."""
+"""Leases of tags: one job writes a tag at a time; of two jobs for one tag, the one accepted later wins."""
 
 from __future__ import annotations
 
@@ -12,36 +12,40 @@ from app.jobs.model import Clock, Job
 from app.push import ImageState
 
 LANDED = frozenset({ImageState.PUSHED, ImageState.ALREADY_PRESENT})
-Claim = tuple[datetime, str]  # when a job was accepted, and its id for two of one microsecond
+Claim = tuple[datetime, str]  # time at which a job was accepted, and its id to order two of the same microsecond
 _TICK = timedelta(microseconds=1)
 
 
 class TagsLeasedError(Exception):
-    """The tags are another replica's for longer than a run may wait: its job may be one that died there, and goes on
-    only when a run has ended here."""
+    """Another replica has leased the tags for longer than a run may wait.
+
+    The job with the lease may be one that died there; it resumes only when a run ends here."""
 
 
 class TagLeases(Protocol):
-    """Shared by everything that pushes. A name is a destination as the document has it, `registry/repository:tag`."""
+    """Leases shared by all pushes. A name is a destination as in the job document, `registry/repository:tag`."""
 
     def lease(self, job: Job, names: Collection[str]) -> AbstractAsyncContextManager[frozenset[str]]:
-        """Waits until no other job has any of `names`, and holds them for as long as the block lasts. Gives those that
-        a job accepted later has written already: they are not this job's to write any more. Raises TagsHeldError."""
+        """Wait until no other job has a lease on any of `names`, and lease them for the duration of the block.
+
+        The context returns the names that a job accepted later has already written; this job must not write them.
+        Raises TagsLeasedError."""
         ...
 
     async def record_pushed(self, job: Job, names: Collection[str]) -> None:
-        """`job` has written `names`, or found its image there; called while they are leased. What it outdates is not
-        written any more, not after a restart either. Also called at the start of the service for jobs that ended while
-        an older one still waits."""
+        """Record that `job` has written `names`, or found its image there. Called while they are leased.
+
+        Jobs accepted earlier then no longer write these names, even after a restart. At service start this is also
+        called for jobs that ended while an older one still waits."""
         ...
 
     async def forget(self, before: datetime | None) -> None:
-        """No job accepted before that (None: no job at all) still waits or runs: what landed earlier outdates none."""
+        """Forget pushed tags of jobs accepted before `before`, because no older job waits or runs; None: forget all."""
         ...
 
 
 class LocalTagLeases:
-    """Between the jobs of this process."""
+    """Leases between the jobs of one process."""
 
     def __init__(self) -> None:
         self._held: set[str] = set()
@@ -49,14 +53,14 @@ class LocalTagLeases:
         self._landed: dict[str, Claim] = {}
 
     def __len__(self) -> int:
-        """How many names it has in memory."""
+        """Return the number of names in memory."""
         return len(self._landed)
 
     @asynccontextmanager
     async def lease(self, job: Job, names: Collection[str]) -> AsyncIterator[frozenset[str]]:
         wanted = frozenset(names)
         async with self._freed:
-            # all at once: two jobs that each held what the other waits for would wait for ever
+            # all names at once: two jobs that each leased a name the other waits for would deadlock
             await self._freed.wait_for(lambda: not wanted & self._held)
             self._held |= wanted
         try:
@@ -83,27 +87,29 @@ class LocalTagLeases:
 
 
 class AcceptanceClock:
-    """The moments at which jobs are accepted: each later than the one before, also after the clock was set back, and
-    after a restart. They say in which order jobs came, and the time of day as long as no clock was ahead."""
+    """Gives strictly increasing acceptance times, also after the clock was set back and after a restart.
+
+    They define the order of acceptance. They are the time of day unless the clock was ahead at an earlier job."""
 
     def __init__(self) -> None:
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def next(self, clock: Clock) -> datetime:
+        """Return the next acceptance time."""
         self._last = max(clock(), self._last + _TICK)
         return self._last
 
     def is_ahead(self, now: datetime) -> bool:
-        """Return whether a moment later than `now` has been given."""
+        """Return whether a time later than `now` has been given."""
         return self._last > now
 
     def observe(self, job: Job) -> None:
-        """Take note of a job that was accepted before a restart, or by another replica."""
+        """Take note of a job that was accepted before a restart or by another replica."""
         self._last = max(self._last, acceptance_key(job)[0])
 
 
 def pushed_tags(job: Job) -> frozenset[str]:
-    """The destinations that have the job's images."""
+    """Return the destinations to which the job has pushed its images, or found them there."""
     done = (image for image in job.images if image.state in LANDED)
     return frozenset(name for image in done for name in image.destinations)
 

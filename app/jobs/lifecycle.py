@@ -1,4 +1,4 @@
-"""The job service from its start to its stop: what a crash left is set right, ended jobs go when they are old."""
+"""Start and stop of the job service: recovery after a crash, retention of ended jobs, shutdown."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from app.jobs.service import JobService
 from app.jobs.store import JobQuery, key_of, timestamp_key
 from app.spool import SpooledFile
 
-GRACE_SECONDS = 30.0  # what runs may end within this when the service stops; the rest goes on after the next start
+GRACE_SECONDS = 30.0  # runs may end within this time at shutdown; the others resume after the next start
 HOUSEKEEPING_SECONDS = 600.0
-LONGEST_UPLOAD = timedelta(hours=1)  # a job accepted after another may have been begun so much earlier
+LONGEST_UPLOAD = timedelta(hours=1)  # maximum difference between the creation and the acceptance of a job
 _BATCH = 200
-_NEWEST = 50  # jobs that are looked at for the moment that the last one was accepted
+_NEWEST = 50  # newest jobs that are read to find the latest acceptance time
 _ENDED = frozenset(state for state in JobState if state.ended)
 
 _log = structlog.get_logger(__name__)
@@ -40,13 +40,14 @@ async def run_job_service(
     grace_seconds: float = GRACE_SECONDS,
     arriving: Set[str] = frozenset(),
 ) -> AsyncIterator[JobService]:
-    """Jobs are taken and run within this block. `keep`: the age at which ended jobs go; `keep_bytes`:
-    of the archives that they have in the spool. `arriving`: jobs whose uploads
-    may go on."""
+    """Accept and run jobs within this block.
+
+    `keep`: ended jobs older than this are deleted. `keep_bytes`: total size of their archives in the spool. `arriving`:
+    jobs whose uploads may be resumed."""
     service = JobService(workshop)
     await workshop.ledger.age.advance()
     await see_newest(workshop, _NEWEST)
-    # of several replicas the others may be at work on what looks left behind; the queue knows what is
+    # with several replicas, others may be running what looks abandoned; the queue knows
     for job in await recover_jobs(workshop, arriving) if workshop.fellows is None else ():
         await workshop.queue.put(job.id, job.schedule)
     ledger = workshop.ledger
@@ -80,13 +81,15 @@ async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]
                 for task in tasks:
                     task.cancel()
     except BaseExceptionGroup as errors:
-        # what broke in the block, or one of the two, is the error; that they run in a group is nobody's business
+        # raise the error itself, not the group of the background tasks
         raise errors.exceptions[0] from None
 
 
 async def recover_jobs(workshop: JobRuntime, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
-    """Set right what a crash, or a stop, left: uploads have failed, runs begin again (those that seem to kill the
-    process do not), files of no job go. The jobs that wait to be run, oldest first, without their images."""
+    """Recover from a crash or stop, and return the queued jobs, oldest first, without their images.
+
+    Uploads in progress fail. Running jobs are requeued, except those that repeatedly crashed the process. Spooled files
+    that belong to no job are deleted."""
     waiting: list[Job] = []
     spooled: set[str] = set()
     async for job in _jobs(workshop, frozenset(JobState) - {JobState.SUCCEEDED}):
@@ -115,19 +118,19 @@ async def recover_jobs(workshop: JobRuntime, arriving: Set[str] = frozenset()) -
 
 
 async def _is_damaged(workshop: JobRuntime, job: Job) -> bool:
-    """As `Job.damaged`, of a job that may lack its images. Nothing is kept of one that is."""
+    """Return `has_damaged_content` of a job that may lack its images. Nothing of a damaged job is kept."""
     return job.has_damaged_content and (await workshop.ledger.get(job.id)).has_damaged_content
 
 
 async def see_newest(workshop: JobRuntime, count: int) -> None:
-    """Whatever is accepted from now on comes after the newest jobs in the store, even if a clock was ahead then."""
+    """Ensure that jobs accepted from now on follow the `count` newest ones, even if the clock was ahead then."""
     for job in await workshop.ledger.page(JobQuery(limit=count)):
         workshop.arrivals.observe(job)
 
 
 async def _remember_landed(workshop: JobRuntime, oldest: datetime) -> None:
-    """What jobs accepted after the oldest that waits have written is not written over by it."""
-    is_ordered = not workshop.arrivals.is_ahead(workshop.clock())  # else times of creation say nothing of the order
+    """Record the tags written by jobs accepted after the oldest waiting one, so that it does not overwrite them."""
+    is_ordered = not workshop.arrivals.is_ahead(workshop.clock())  # otherwise creation times do not give the order
     async for job in _jobs(workshop, _ENDED):
         if is_ordered and job.created_at < oldest - LONGEST_UPLOAD:
             return
@@ -144,19 +147,19 @@ async def _forget_landed(workshop: JobRuntime) -> None:
 
 
 async def _hand_back(workshop: JobRuntime, runner: Runner) -> None:
-    """What still ran has been cancelled by the stop: that is no crash."""
+    """Requeue the runs that the shutdown cancelled; they did not crash."""
     for job_id in filter(workshop.ledger.is_live, runner.cut_off):
         try:
             job = await workshop.ledger.transition(job_id, requeue_on_shutdown)
         except (Conflict, NotFound, Unavailable):
-            continue  # cancelled by its user; or it goes on after the next start as it is
-        await workshop.queue.put(job_id, job.schedule)  # another replica need not wait for this one's to be dead
+            continue  # its user cancelled it, or it resumes as it is after the next start
+        await workshop.queue.put(job_id, job.schedule)  # another replica can claim it before this one counts as dead
     if workshop.fellows is not None:
         await workshop.fellows.leave()
 
 
 async def _keep_alive(workshop: JobRuntime) -> None:
-    """What was received by a replica that died is received no more."""
+    """Send heartbeats, and fail the uploads that a dead replica was receiving."""
     while workshop.fellows is not None:
         try:
             for job_id in await workshop.fellows.heartbeat():
@@ -170,9 +173,9 @@ async def _keep_alive(workshop: JobRuntime) -> None:
 
 
 async def delete_older(service: JobService, workshop: JobRuntime, keep: timedelta) -> int:
-    """Delete jobs that ended longer than `keep` ago, and their files. Return how many went.
+    """Delete jobs that ended longer than `keep` ago, and their files. Return how many were deleted.
 
-    The service must have run for so long since: a clock that is wrong deletes nothing."""
+    The service must have run for `keep` since, so that a wrong clock deletes nothing."""
     now = workshop.clock()
     limit, oldest = now - keep, workshop.ledger.age.now() - keep.total_seconds()
     count = 0
@@ -182,13 +185,13 @@ async def delete_older(service: JobService, workshop: JobRuntime, keep: timedelt
             try:
                 await service.delete(job.id)
             except (Conflict, NotFound):
-                continue  # retried, or deleted, a moment ago
+                continue  # retried or deleted a moment ago
             count += 1
     return count
 
 
 async def _ended_before(workshop: JobRuntime, limit: datetime) -> AsyncIterator[Job]:
-    """Ended jobs that were created before `limit`, or by a clock that was ahead."""
+    """Yield ended jobs that were created before `limit`, or with a clock that was ahead."""
     now = workshop.clock()
     async for job in _jobs(workshop, _ENDED):
         if job.created_at <= now:
@@ -206,9 +209,10 @@ async def _count_time(workshop: JobRuntime) -> None:
 
 
 async def delete_over_quota(service: JobService, workshop: JobRuntime, keep_bytes: int) -> int:
-    """Delete ended jobs that have more archives than that in the spool, the oldest of those tokens first that have
-    more than their share. Return how many went. Jobs that succeeded have none."""
-    kept: dict[str, list[tuple[str, int]]] = {}  # newest first, by token
+    """Delete ended jobs if their archives in the spool exceed `keep_bytes`, and return how many were deleted.
+
+    The oldest jobs of the tokens above their fair share are deleted first. Jobs that succeeded have no archives."""
+    kept: dict[str, list[tuple[str, int]]] = {}  # by token; newest first
     async for job in _jobs(workshop, frozenset({JobState.FAILED, JobState.CANCELLED})):
         if own := sum(file.size for file in owned_files(job)):
             kept.setdefault(job.share, []).append((job.id, own))
@@ -218,13 +222,13 @@ async def delete_over_quota(service: JobService, workshop: JobRuntime, keep_byte
         try:
             await service.delete(job_id)
         except (Conflict, NotFound):
-            continue  # retried, or deleted, a moment ago
+            continue  # retried or deleted a moment ago
         count += 1
     return count
 
 
 def fair_share(sizes: Sequence[int], total: int) -> int:
-    """Return what each may have, so that those with more share what those with less leave of `total`."""
+    """Return the limit for each token: the larger ones share equally what the smaller ones leave of `total`."""
     left = total
     for number, size in enumerate(sorted(sizes)):
         share = left // (len(sizes) - number)
@@ -235,7 +239,7 @@ def fair_share(sizes: Sequence[int], total: int) -> int:
 
 
 def _beyond(jobs: Sequence[tuple[str, int]], most: int) -> Iterator[str]:
-    """Yield the jobs from the one on with which the sizes are more than `most`."""
+    """Yield the jobs from the first with which the total size exceeds `most`."""
     size = 0
     for job_id, own in jobs:
         size += own
@@ -262,7 +266,7 @@ async def _keep_house(service: JobService, workshop: JobRuntime, keep: tuple[tim
 async def _jobs(
     workshop: JobRuntime, states: frozenset[JobState], before: tuple[str, str] | None = None
 ) -> AsyncIterator[Job]:
-    """Newest first, a batch at a time, without their images."""
+    """Yield the jobs newest first, in batches, without their images."""
     while True:
         jobs = await workshop.ledger.page(JobQuery(states=states, before=before, limit=_BATCH))
         for job in jobs:
@@ -273,20 +277,20 @@ async def _jobs(
 
 
 def _counted(job: Job, workshop: JobRuntime) -> Iterator[str]:
-    """Yield the names of what a job has in the spool, counted as stored by its token."""
+    """Yield the names of the job's files in the spool, and count them as stored by its token."""
     for file in owned_files(job):
         workshop.stored.put(job.share, file.name, file.size)
         yield file.name
 
 
 def owned_files(job: Job) -> tuple[SpooledFile, ...]:
-    """Return what a job has in the spool."""
+    """Return the files that a job has in the spool."""
     files = (archive.file for archive in job.archives if archive.file is not None)
     return tuple(file for file in files if file.owned)
 
 
 def _broken_off(job: Job, workshop: JobRuntime) -> Job:
-    """Failed, unless its replica, which was taken for dead, has accepted it meanwhile."""
+    """Return the job as failed, unless its replica, which was taken for dead, has accepted it meanwhile."""
     if job.state is not JobState.RECEIVING:
         return job
     error = UploadIncomplete("the service stopped while the archive was being received; send it again")

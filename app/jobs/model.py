@@ -1,4 +1,4 @@
-"""Job: a push that is stored, as a frozen value; what may become of it stands in TRANSITIONS. Pure."""
+"""Job: a stored push as a frozen value. TRANSITIONS lists the permitted changes of its state. Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from app.push import ImageState, Progress, PushOptions
 from app.push.report.progress import with_images
 from app.spool import SpooledFile
 
-MAX_IMAGES = 1_000  # of one document, and of one page
-MAX_IMAGES_BYTES = 1 << 20  # of them as JSON, roughly; 1,000 usual ones have half of it
-MAX_ARCHIVES_BYTES = 512 << 10  # of the archives of one document, roughly; 1,000 usual ones have as much
-BRIEF_ARCHIVES = BRIEF_NOTICES = 20  # of a job in a list
-_JOB_BYTES, _MEMBERS_BYTES = 2_000, 400  # of a job, an archive and an image without their texts
+MAX_IMAGES = 1_000  # in one document and in one page
+MAX_IMAGES_BYTES = 1 << 20  # their approximate size as JSON; 1,000 typical ones take half of it
+MAX_ARCHIVES_BYTES = 512 << 10  # approximate size of the archives in one document; 1,000 typical ones take as much
+BRIEF_ARCHIVES = BRIEF_NOTICES = 20  # for one job in a list
+_JOB_BYTES, _MEMBERS_BYTES = 2_000, 400  # base sizes of a job, and of an archive or image, without their texts
 
 DAMAGED = DigestMismatch.code
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -63,7 +63,7 @@ TRANSITIONS: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
     {
         JobState.RECEIVING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
         JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
-        # back to QUEUED: the process died, or stopped, while the job ran
+        # back to QUEUED: the process died or stopped while the job ran
         JobState.RUNNING: frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.QUEUED}),
         JobState.SUCCEEDED: frozenset(),
         JobState.FAILED: frozenset({JobState.QUEUED}),  # retry
@@ -80,10 +80,11 @@ class ArchiveSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobArchive:
-    """An archive of the job. `size` (bytes) and `digest` are those of the archive as it was sent; the digest of a
-    server file is not taken, unless it has to be compared. `file`: where its plain tar lies; for a server file not yet
-    looked at (`compression` None) where the archive itself lies. `expected`: the digest it must have, still to be
-    compared. `path`: below its root or watched folder, or as a form has it."""
+    """An archive of the job. `size` (bytes) and `digest` are of the archive as it was sent.
+
+    The digest of a server file is computed only if it is compared. `file` is its plain tar; for a server file that has
+    not been examined yet (`compression` is None), the archive itself. `expected` is the required digest until it has
+    been compared. `path` is relative to its root or watched folder, or the path that a form gives."""
 
     name: str
     source: ArchiveSource
@@ -98,7 +99,7 @@ class JobArchive:
 
 @dataclass(frozen=True, slots=True)
 class JobImage:
-    """An image of the job. `names` as the archive has them, `destinations` as `registry/repository:tag`."""
+    """An image of the job. `names` are those in the archive, `destinations` have the form `registry/repository:tag`."""
 
     archive: str
     names: tuple[str, ...]
@@ -111,7 +112,7 @@ class JobImage:
 
 
 class ProblemRenderer(Protocol):
-    """Turns a problem into its object in the document; the API adds its `type` and `status`."""
+    """Renders a problem as its object in the document; the API adds its `type` and `status`."""
 
     def __call__(self, problem: Problem) -> Mapping[str, Any]: ...
 
@@ -127,15 +128,17 @@ def plain_problem(problem: Problem) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job at one moment. `revision` counts the changes that were stored, and `updated_at` is when the latest was.
-    `inspection`: of a dry run, what is in each archive, as JSON members.
+    """A job at one moment.
 
-    `accepted_at`: when the request was answered, or the job was tried again by hand: of two jobs for one tag the one
-    accepted later wins. `next_attempt_at`: while it is QUEUED after an outage of the registry, when it goes on;
-    `paused_at`: when that outage began for it; `waited`: how much of the patience with it is used up. `waiting_for`:
-    None while the registry answers. `starts`: runs that were begun and not ended in order, as when the process is
-    killed. `ended_age`: the age of the service when the job ended, in seconds. `priority` and `share` as in
-    `app.jobs.queue.QueueSchedule`. `submitter`: who sent it."""
+    `revision` counts stored changes; `updated_at` is the time of the latest. `inspection`: for a dry run, the content
+    of each archive as JSON members.
+
+    `accepted_at`: time of the response to the request, or of a retry by hand; of two jobs for one tag the one accepted
+    later wins. `next_attempt_at`: time at which a job resumes that is QUEUED after an outage; `paused_at`: start of
+    that outage; `waited`: the part of the patience that is used up. `waiting_for`: None while the registry responds.
+    `starts`: runs that began and did not end in order, for example because the process was killed. `ended_age`: the age
+    of the service at the end of the job, in seconds. `priority` and `share`: see `app.jobs.queue.QueueSchedule`.
+    `submitter`: who sent the job."""
 
     id: str
     state: JobState
@@ -169,20 +172,21 @@ class Job:
 
     @classmethod
     def new(cls, state: JobState, now: datetime, idempotency_key: str | None = None) -> Job:
-        """With an identity of 128 random bits, so that nobody guesses it."""
+        """Return a job with a new id of 128 random bits, which cannot be guessed."""
         return cls(id=secrets.token_hex(16), state=state, created_at=now, idempotency_key=idempotency_key)
 
     def evolve(self, **changes: Any) -> Job:
-        """The next revision, in the same state."""
+        """Return the next revision in the same state."""
         return replace(self, revision=self.revision + 1, **changes)
 
     def brief(self) -> Job:
-        """Return the job as lists have it: its images are counted alone. It is not to be stored."""
+        """Return the job without images and inspection, for lists. Do not store it."""
         return replace(self, images=(), inspection=())
 
     def transition_to(self, state: JobState, **changes: Any) -> Job:
-        """The next revision, in another state; images that are given are counted. Raises Conflict where TRANSITIONS has
-        no such way."""
+        """Return the next revision in another state, with the image counts of `images` if they are given.
+
+        Raises Conflict if TRANSITIONS does not permit the change."""
         if state not in TRANSITIONS[self.state]:
             raise Conflict(f"job {self.id} is {self.state} and cannot become {state}")
         if "images" in changes:
@@ -198,7 +202,7 @@ class Job:
 
     @property
     def has_damaged_content(self) -> bool:
-        """Whether all that failed of it failed because its content is not what its digest says, at every attempt."""
+        """Return whether all failures of the job are digest mismatches, which no retry can fix."""
         problems = [image.problem for image in self.images if image.state is ImageState.FAILED]
         found = problems or [self.problem]
         return self.state is JobState.FAILED and all(
@@ -207,12 +211,13 @@ class Job:
 
     @property
     def schedule(self) -> QueueSchedule:
-        """When it is to run, while it is QUEUED."""
+        """Return when a QUEUED job runs."""
         return QueueSchedule(self.next_attempt_at, self.priority, self.share)
 
     def document(self, describe: ProblemRenderer = plain_problem, *, whole: bool = False) -> dict[str, Any]:
-        """The job as JSON members, as the contract has it; never where the spool lies, never the idempotency key. Below
-        5 MiB: the first archives, images and notices, unless it is to be `whole`."""
+        """Return the job as JSON members, without locations in the spool and without the idempotency key.
+
+        The document is below 5 MiB: it contains the first archives, images and notices, unless `whole`."""
         under_way = self.progress.blobs_under_way if self.state is JobState.RUNNING else ()
         archives = self.archives if whole else within(self.archives, MAX_ARCHIVES_BYTES, _archive_bytes)
         images = self.images if whole else shown_images(self.images)
@@ -242,23 +247,23 @@ class Job:
         }
 
     def brief_document(self, describe: ProblemRenderer = plain_problem) -> dict[str, Any]:
-        """The job as lists have it: without its images and inspection, and with the first archives and notices."""
+        """Return the job for lists: without images and inspection, with the first archives and notices."""
         brief = replace(self, archives=self.archives[:BRIEF_ARCHIVES], notices=self.notices[:BRIEF_NOTICES])
         return brief.brief().document(describe) | {"archives_total": len(self.archives)}
 
 
 def shown_images(images: Sequence[JobImage]) -> tuple[JobImage, ...]:
-    """Return as many of `images`, from the first on, as one document has; one at the least."""
+    """Return as many of `images` as one document contains; at least one."""
     return tuple(within(images[:MAX_IMAGES], MAX_IMAGES_BYTES, _image_bytes)) or tuple(images[:1])
 
 
 def images_document(images: Iterable[JobImage], describe: ProblemRenderer, first: int = 0) -> list[dict[str, Any]]:
-    """`first`: the number of the first of `images` in the job."""
+    """Return the images as JSON members. `first` is the number of the first one in the job."""
     return [{"index": number, **_image(image, describe)} for number, image in enumerate(images, first)]
 
 
 def brief_bytes(job: Job) -> int:
-    """Return how long `brief_document` is as JSON, roughly."""
+    """Return the approximate length of `brief_document` as JSON."""
     archives, notices = job.archives[:BRIEF_ARCHIVES], job.notices[:BRIEF_NOTICES]
     return _JOB_BYTES + sum(map(_archive_bytes, archives)) + sum(map(len, notices))
 
@@ -268,7 +273,7 @@ def _archive_bytes(archive: JobArchive) -> int:
 
 
 def _image_bytes(image: JobImage) -> int:
-    """Counting is quicker than writing."""
+    """Return the approximate length of the image as JSON. Counting is faster than serializing."""
     texts = (*image.names, *image.destinations, *image.platforms)
     problem = 0 if image.problem is None else len(image.problem.detail) + len(image.problem.title)
     return _MEMBERS_BYTES + len(image.archive) + sum(map(len, texts)) + problem

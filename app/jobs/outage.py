@@ -1,4 +1,4 @@
-"""Outages of a registry: the job goes back to the queue, with a time to go on. Pure but for `PausedJobs`."""
+"""Outages of a registry: pause, resume and requeue a job. Pure, except for `PausedJobs`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from app.jobs.tracking.waiting_for import WaitingFor
 from app.push import ImageState
 from app.push.report.progress import LOST
 
-FIRST_WAIT = timedelta(seconds=5)  # the requests themselves were tried again for about half a minute before
+FIRST_WAIT = timedelta(seconds=5)  # before that, the requests were retried for about half a minute
 LONGEST_WAIT = LONGEST_DELAY
 SHORTEST_WAIT = timedelta(seconds=1)
-MOST_STARTS = 3  # a job that was there each time the process died is not given a fourth chance to kill it
+MOST_STARTS = 3  # a job that was running at three crashes of the process is not started a fourth time
 
 
 @dataclass(frozen=True, slots=True)
 class RetrySchedule:
-    """`patience`: how long an outage is waited for; none at all by default, then jobs fail at once. It is compared with
-    the sum of what was waited, so that a clock that is set does not end it."""
+    """How long a job waits for a registry that is out of service.
+
+    `patience` is the longest outage that is waited for; by default none, and jobs fail at once. It is compared with the
+    sum of the pauses, so a change of the system clock does not end the wait."""
 
     patience: timedelta = timedelta(0)
     chance: Callable[[], float] = random.random
 
     def pause(self, waited: timedelta) -> timedelta | None:
-        """Return the pause before the next attempt, after `waited` of the outage; None if it is given up. The pause is
-        at most as long as what was waited, at random (full jitter): jobs that were stopped together do not come back
+        """Return the pause before the next attempt, after `waited` of the outage; None if the job is given up.
+
+        The pause is random, up to the time waited so far (full jitter), so that jobs stopped together do not retry
         together."""
         bound = min(max(waited, FIRST_WAIT), LONGEST_WAIT)
         pause = max(bound * self.chance(), SHORTEST_WAIT)
@@ -43,13 +46,14 @@ FAIL_AT_ONCE = RetrySchedule()
 
 
 def is_outage(problem: Problem) -> bool:
-    """What passes by itself, as `app.registry.distribution.classification` says it: the registry cannot be reached,
-    is overloaded, or asks to slow down. A refusal may be retryable, and is not waited for."""
+    """Return whether the problem is temporary: the registry is unreachable, overloaded, or asks to slow down.
+
+    `app.registry.distribution.classification` decides that. A refusal may be retryable, but is not an outage."""
     return problem.outage
 
 
 def is_outage_failure(job: Job, problem: Problem | None, images: Collection[JobImage]) -> bool:
-    """Whether what failed may succeed when the registry is well again. A dry run is asked for what is there now."""
+    """Return whether the failure is due to an outage. A dry run reports the present state and never waits."""
     if job.options.dry_run:
         return False
     problems = [problem, *(image.problem for image in images if image.state is ImageState.FAILED)]
@@ -57,23 +61,24 @@ def is_outage_failure(job: Job, problem: Problem | None, images: Collection[JobI
 
 
 def is_refused(image: JobImage) -> bool:
-    """Whether the image failed in a way that no waiting mends: it stays failed until somebody retries the job."""
+    """Return whether the image failed for a reason that waiting does not fix. Only a retry by hand tries it again."""
     return image.state is ImageState.FAILED and image.problem is not None and not is_outage(image.problem)
 
 
 def refused_images(job: Job) -> Mapping[int, Problem]:
-    """Return the problems of the images that an earlier attempt could not push, by number."""
+    """Return the problems of the images that earlier attempts could not push, by image number."""
     return {number: image.problem for number, image in enumerate(job.images) if is_refused(image) and image.problem}
 
 
 def waited(job: Job, took: timedelta) -> timedelta:
-    """Return what was waited for the registry of a job whose present attempt took `took` so far. The outage began when
-    the first attempt ended that met it."""
+    """Return how long the job has waited for its registry, if its present attempt has taken `took`.
+
+    The outage began at the end of the first attempt that failed because of it."""
     return job.waited + took if job.paused_at else timedelta(0)
 
 
 def pause_for_outage(job: Job, problem: Problem, now: datetime, pause: timedelta) -> Job:
-    """Back in the queue, to go on after `pause`, which counts as waited. Its problem stays to be seen."""
+    """Return the job, queued again to resume after `pause`, which counts as waited. Its problem remains visible."""
     at = now + pause
     waiting_for = (job.waiting_for or WaitingFor.begin(job.registry, now)).after(problem, now, at)
     told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
@@ -93,14 +98,16 @@ def pause_for_outage(job: Job, problem: Problem, now: datetime, pause: timedelta
 
 
 def reset_failed_images(images: Collection[JobImage]) -> tuple[JobImage, ...]:
-    """Those that were lost are to be pushed once more."""
+    """Return the images with the failed and cancelled ones pending again."""
     return tuple(
         replace(image, state=ImageState.PENDING, problem=None) if image.state in LOST else image for image in images
     )
 
 
 def resumed(job: Job, now: datetime) -> Job:
-    """The outage is over, or somebody wants to know: at once. The rest of the pause was not waited."""
+    """Return the job due at once, because the registry is back or a user asks for it.
+
+    The rest of the pause is not counted as waited."""
     if job.state is not JobState.QUEUED:
         return job
     waited = max(job.waited - job.schedule.delay(now), timedelta(0))
@@ -108,17 +115,17 @@ def resumed(job: Job, now: datetime) -> Job:
 
 
 def asked_now(job: Job) -> WaitingFor | None:
-    """What the job waits for when its requests are sent again without further delay."""
+    """Return `waiting_for` of a job whose requests are sent again without further delay."""
     return job.waiting_for and replace(job.waiting_for, next_at=None)
 
 
 def ended_as(job: Job, state: JobState, now: datetime, **changes: Any) -> Job:
-    """A RUNNING job that has ended: what was waited for its registry is forgotten."""
+    """Return a RUNNING job as ended; the time waited for its registry is reset."""
     return job.transition_to(state, finished_at=now, paused_at=None, waited=timedelta(0), starts=0, **changes)
 
 
 def recover_running(job: Job, now: datetime) -> Job:
-    """A RUNNING job whose process died: QUEUED again, or FAILED where it has been so too often."""
+    """Return a job that was RUNNING when its process died: QUEUED, or FAILED after `MOST_STARTS` crashes."""
     if job.starts < MOST_STARTS:
         return job.transition_to(JobState.QUEUED, attempt=job.attempt + 1)
     error = Interrupted(
@@ -135,22 +142,23 @@ def recover_running(job: Job, now: datetime) -> Job:
 
 
 def requeue_on_shutdown(job: Job) -> Job:
-    """A RUNNING job of a service that stops in order. Raises Conflict where it does not run."""
+    """Return a RUNNING job as queued, because the service shuts down. Raises Conflict if it is not RUNNING."""
     if job.state is not JobState.RUNNING:
         raise Conflict(f"job {job.id} is {job.state}")
     return job.transition_to(JobState.QUEUED, attempt=job.attempt + 1, starts=0)
 
 
 def requeue_for_leases(job: Job) -> Job:
-    """A RUNNING job that has to wait, and lets others run meanwhile: no new attempt. Raises Conflict where it does not
-    run."""
+    """Return a RUNNING job as queued while other jobs write its tags; the attempt stays the same.
+
+    Raises Conflict if it is not RUNNING."""
     if job.state is not JobState.RUNNING:
         raise Conflict(f"job {job.id} is {job.state}")
     return job.transition_to(JobState.QUEUED, starts=0)
 
 
 class PausedJobs:
-    """The jobs of this process that wait for their registry, by its name."""
+    """The jobs of this process that wait for a registry, by the registry's name."""
 
     def __init__(self) -> None:
         self._ids: dict[str, set[str]] = {}
@@ -159,7 +167,7 @@ class PausedJobs:
         self._ids.setdefault(job.registry, set()).add(job.id)
 
     def take(self, registry: str) -> frozenset[str]:
-        """All that wait for this registry; they are no longer known here."""
+        """Remove and return the jobs that wait for this registry."""
         return frozenset(self._ids.pop(registry, ()))
 
 

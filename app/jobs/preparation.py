@@ -1,4 +1,4 @@
-"""From the files of a job to its plan: every archive opened and understood before anything is pushed."""
+"""Prepares a push: opens all archives of a job and plans, before anything is pushed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from app.threads import hashing, plan_in_thread
 
 @dataclass(frozen=True, slots=True)
 class OpenedArchives:
-    """The archives of a job. `job_archives`: as the job has them, their formats known. `files`, one per archive, are
-    closed by `close`."""
+    """The opened archives of a job.
+
+    `job_archives` have their formats set. `files` has one file per archive; `close` closes them."""
 
     job_archives: tuple[JobArchive, ...]
     archives: tuple[Archive, ...]
@@ -40,7 +41,7 @@ class OpenedArchives:
 
 @dataclass(frozen=True, slots=True)
 class PreparedPush:
-    """A job ready to be pushed. Images that cannot be are failed from the start."""
+    """A job that is ready to be pushed. Images that cannot be pushed have failed already."""
 
     job_archives: tuple[JobArchive, ...]
     plan: PushPlan
@@ -61,14 +62,14 @@ class PreparedPush:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What is known of a job before its plan. `images`: of a request that is refused for some of them."""
+    """What is known of a job before it is planned. `images` are set if the request is refused because of some."""
 
     archives: tuple[JobArchive, ...]
     images: tuple[JobImage, ...] = ()
 
 
 def with_findings(job: Job, found: Findings) -> Job:
-    """Return the next revision of the job; the images that it knows stay until others are found."""
+    """Return the next revision of the job; its present images stay unless others were found."""
     return job.evolve(archives=found.archives, images=found.images or job.images)
 
 
@@ -77,8 +78,10 @@ Tell = Callable[[Findings], None]
 
 @dataclass(frozen=True, slots=True)
 class PushPreparer:
-    """`signatures`: what has to be signed, and by whom. `check` raises Forbidden for destinations that the submitter of
-    a job may not push to."""
+    """Opens and plans the archives of a job.
+
+    `signatures` are the signature policies. `check` raises Forbidden for destinations to which the submitter may not
+    push."""
 
     spool: Spool
     limits: Limits
@@ -95,10 +98,12 @@ class PushPreparer:
         *,
         reads_all: bool = False,
     ) -> AsyncIterator[PreparedPush]:
-        """`tell` is given the archives once it is known what they are, whatever comes of their names, and the images of
-        a request that is refused for some of them. `indexes`, where the archives were indexed while they came in.
-        `reads_all`: as `PushPlan.verify_layers`. Raises ArchiveError for a bad archive and RequestError where the
-        options do not fit what is in it, or its submitter may not push there."""
+        """Open and plan the archives for the duration of the block.
+
+        `tell` is called with the archives once their formats are known, and with the images of a request that is
+        refused because of some of them. `indexes` are given if the archives were indexed during the upload.
+        `reads_all`: see `PushPlan.verify_layers`. Raises ArchiveError for a bad archive, and RequestError if the
+        options do not match its content or the submitter may not push there."""
         work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, indexes)
         try:
             understood = await asyncio.shield(work)
@@ -119,7 +124,7 @@ class PushPreparer:
 
     async def _plan(self, job: Job, destination: Destination, understood: OpenedArchives) -> PushPlan:
         names = [archive.name for archive in job.archives]
-        # pure: if the job is cancelled, it reads none of the files that are closed then
+        # planning reads no files, so those may be closed if the job is cancelled meanwhile
         plan = await plan_in_thread(job.share, draft_plan, understood.archives, job.options, destination, names)
         plan = without_images(plan, dict(self._forbidden(job.submitter, plan)))
         return await self._signed(plan, understood.files)
@@ -138,7 +143,7 @@ class PushPreparer:
         try:
             notices, unsigned = await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.wait([work])  # it reads files that are closed next; it takes a second at the most
+            await asyncio.wait([work])  # the thread reads files that are closed next; it takes at most a second
             raise
         return replace(without_images(plan, unsigned), notes=(*plan.notes, *notices))
 
@@ -169,13 +174,13 @@ class PushPreparer:
 
 
 def _close_late(work: asyncio.Future[OpenedArchives]) -> None:
-    """The caller was cancelled while the thread went on opening."""
+    """Close the archives that the thread opened after its caller was cancelled."""
     if not work.cancelled() and work.exception() is None:
         work.result().close()
 
 
 def _with_others(images: tuple[JobImage, ...], problem: Problem) -> tuple[JobImage, ...]:
-    """The others fail, too: nothing of the request is pushed."""
+    """Return the images with the other ones failed too, because nothing of the request is pushed."""
     refused = sum(image.state is ImageState.FAILED for image in images)
     if refused == len(images):
         return images

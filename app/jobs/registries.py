@@ -1,4 +1,4 @@
-"""The destinations jobs may name."""
+"""ConfiguredRegistry: a registry that jobs may name."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from app.oci import Reference
 from app.push import Destination
 from app.registry import Registry
 
-OWN_DIGITS = 16  # of the SHA-256 of a token's name, which may have characters that no repository has
+OWN_DIGITS = 16  # of the SHA-256 of a token's name, which may contain characters that no repository name has
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredRegistry:
-    """A registry by the `name` requests call it; `url` is for display and holds no secret. `staging_repository`: where
-    blobs wait whose repository is not known yet; none if it is empty.
+    """A registry. Requests refer to it by `name`; `url` is for display and contains no secret.
 
-    A token that is bound to repositories has a staging repository of its own below that one. What is in another one
-    came from others: that a blob is there does not show that the token has its bytes."""
+    `staging_repository` receives blobs whose repository is not known yet; an empty name turns staging off. A token that
+    is bound to repositories has a separate staging repository below it. Blobs in another staging repository are from
+    other submitters: their existence does not prove that the token has their bytes."""
 
     name: str
     url: str
@@ -30,7 +30,7 @@ class ConfiguredRegistry:
     staging_repository: str = ""
 
     def staging_of(self, submitter: Submitter) -> str:
-        """Return the repository in which blobs of `submitter` wait; "" if it may not stage."""
+        """Return the staging repository for blobs of `submitter`; "" if it may not stage."""
         if not self.staging_repository or not submitter.may_use(self.staging_repository):
             return ""
         if not submitter.repositories:
@@ -49,7 +49,7 @@ class ConfiguredRegistry:
         return submitter.may_use(repository)
 
     def check(self, submitter: Submitter, destinations: tuple[Reference, ...]) -> None:
-        """Raises Forbidden if `submitter` may not push to one of them."""
+        """Raise Forbidden if `submitter` may not push to one of `destinations`."""
         submitter.check(destinations)
         if submitter.repositories and any(self.is_staging(destination.repository) for destination in destinations):
             raise Forbidden(
@@ -59,7 +59,7 @@ class ConfiguredRegistry:
 
 
 def pick_registry(registries: Mapping[str, ConfiguredRegistry], name: str) -> ConfiguredRegistry:
-    """Raises UnknownRegistry, naming those there are."""
+    """Return the registry named `name`. Raises UnknownRegistry, which lists the configured names."""
     if name in registries:
         return registries[name]
     known = ", ".join(sorted(registries)) or "none"

@@ -1,4 +1,4 @@
-"""What is asked for, and how two requests are told to be the same. Pure."""
+"""JobRequest: what a client asks for, and the fingerprint by which two requests are compared. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from app.jobs.serialization import options_members
 from app.oci import Digest
 from app.push import PushOptions
 
-MAX_LABELS = 64  # they stand in every document and in an index
+MAX_LABELS = 64  # every document and an index contain them
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MAX_LABEL_VALUE = 256
 MAX_IDEMPOTENCY_KEY = 255
-MOST_PRIORITY = 10  # and least, below 0; enough to tell a night's mirror from a fix that is waited for
+MOST_PRIORITY = 10  # and the minimum, negated; enough to separate a nightly mirror from an urgent fix
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """`checksum`: `sha256:<hex>` of the one archive as sent; `paths`: patterns on the server. Raises InvalidRequest."""
+    """A request. `checksum`: `sha256:<hex>` of its only archive as sent; `paths`: patterns on the server.
+
+    Raises InvalidRequest."""
 
     options: PushOptions
     registry: str = "default"
@@ -47,7 +49,7 @@ class JobRequest:
         self.expected()
 
     def expected(self) -> Digest | None:
-        """The checksum as a digest."""
+        """Return the checksum as a digest. Raises InvalidRequest."""
         if self.checksum is None:
             return None
         try:
@@ -59,8 +61,9 @@ class JobRequest:
         return digest
 
     def fingerprint(self, digests: Sequence[Digest] = ()) -> str:
-        """The same for the same request with the same archives (`digests` of them as sent). The names of files do not
-        count: the images are the same under any."""
+        """Return a hash of the request and of the `digests` of its archives as sent.
+
+        File names do not count, because the images do not depend on them."""
         members = {
             "options": options_members(self.options),
             "registry": self.registry,
@@ -74,13 +77,13 @@ class JobRequest:
 
 
 def check_idempotency_key(key: str | None) -> None:
-    """Raises InvalidRequest."""
+    """Raise InvalidRequest for a malformed Idempotency-Key."""
     if key is not None and not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
         raise InvalidRequest(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
 
 
 def parse_label(text: str) -> tuple[str, str]:
-    """`key=value` of a filter. Raises InvalidRequest."""
+    """Parse `key=value` of a filter. Raises InvalidRequest."""
     key, equals, value = text.partition("=")
     if not equals or not _LABEL_KEY.fullmatch(key):
         raise InvalidRequest(f"label {text!r:.100} must be of the form key=value")

@@ -1,4 +1,4 @@
-"""Runs one job: its files become a plan, the plan is executed, what happens is told and stored."""
+"""Runner: run one job. Plan its files, execute the plan, publish and store what happens."""
 
 from __future__ import annotations
 
@@ -44,13 +44,15 @@ from app.registry.wrappers.fence import FencedRegistry
 from app.registry.wrappers.verify import reads_content, with_verification
 from app.threads import hash_in_thread
 
-ASIDE = timedelta(seconds=2)  # after which a job looks again whether its tags are free
-PATIENCE_SECONDS = 1.0  # between attempts to store how a job ended, while the database does not take it
+ASIDE = timedelta(seconds=2)  # delay before a job tries again to lease its tags
+PATIENCE_SECONDS = 1.0  # between attempts to store the end of a job while the database is unavailable
 
 _log = structlog.get_logger(__name__)
 
 
 class Runner:
+    """Runs the jobs that the queue passes to it."""
+
     def __init__(self, workshop: JobRuntime, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._workshop = workshop
         self._ledger = workshop.ledger
@@ -58,8 +60,10 @@ class Runner:
         self.cut_off: set[str] = set()  # jobs whose run was cancelled
 
     async def run(self, job_id: str) -> None:
-        """QUEUED to its end. Cancelled: the job stays RUNNING; whoever cancelled it says what becomes of it. Nothing
-        else is raised."""
+        """Run a QUEUED job to its end.
+
+        If the run is cancelled, the job stays RUNNING and the canceller decides what follows. Raises nothing but the
+        cancellation."""
         try:
             await self._run(job_id)
         except asyncio.CancelledError:
@@ -70,9 +74,9 @@ class Runner:
         try:
             job = await self._record(job_id, self._begun)
         except (Conflict, NotFound):
-            return  # cancelled, or deleted, while it waited
+            return  # cancelled or deleted while it waited
         if job.ended:
-            return  # it has been there too often when the process that ran it died
+            return  # the job was running at too many crashes of its process
         self.cut_off.discard(job_id)
         began = self._workshop.elapsed()
         try:
@@ -94,7 +98,7 @@ class Runner:
             await self._discard(ended)
 
     async def _step_aside(self, begun: Job) -> None:
-        """Behind others, to wait for its tags once more."""
+        """Requeue the job behind others, because another job has leased its tags."""
         try:
             job = await self._record(begun.id, lambda present: requeue_for_leases(_same_run(present, begun)))
         except (Conflict, NotFound):
@@ -102,23 +106,24 @@ class Runner:
         await self._workshop.queue.put(job.id, replace(job.schedule, not_before=self._workshop.clock() + ASIDE))
 
     async def _pause(self, job: Job) -> None:
-        """In this order: a job that is resumed before it is queued waits out its time, one the other way round does
-        not."""
+        """Queue the job, then register it as paused.
+
+        In the opposite order a resume before the queueing would be lost, and the job would wait out its pause."""
         await self._workshop.queue.put(job.id, job.schedule)
         self._workshop.paused.add(job)
 
     async def _resume(self, registry: str) -> None:
-        """This job got through to it, so what waits for it need not wait on."""
+        """Resume the jobs that wait for `registry`, because this job reached it."""
         for job_id in self._workshop.paused.take(registry):
             try:
                 job = await self._ledger.transition(job_id, lambda job: resumed(job, self._workshop.clock()))
             except (NotFound, Unavailable):
-                continue  # deleted meanwhile; or it goes on when its time comes
+                continue  # deleted meanwhile; or it resumes at its time
             if job.state is JobState.QUEUED:
                 await self._workshop.queue.put(job_id, job.schedule)
 
     async def _problem_of(self, job: Job) -> Problem | None:
-        """None where the push was gone through; images may have failed."""
+        """Push the job and return its problem; None if the plan was executed, even if images failed."""
         try:
             with nothing_quoted(job.archives):
                 await self._push(job)
@@ -127,7 +132,7 @@ class Runner:
         except TarmacError as error:
             return error.problem
         except Exception:  # noqa: BLE001 - see below
-            # the boundary: whatever breaks, this job has failed and the others go on
+            # boundary: after any unexpected error this job has failed and the others continue
             _log.exception("a job broke", job=job.id)
             return Internal("the service met an error it does not know; its log has more, under this job's id").problem
         return None
@@ -161,8 +166,9 @@ class Runner:
                         await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
 
     async def _look_at_all(self, job: Job) -> tuple[JobArchive, ...]:
-        """Return the archives as they are after a look at those on the server. What is found belongs to the job at
-        once, whatever comes after."""
+        """Examine the archives on the server, and return all archives as they are afterwards.
+
+        Findings are recorded in the job at once."""
         archives = list(job.archives)
 
         def show(number: int, archive: JobArchive) -> None:
@@ -172,7 +178,7 @@ class Runner:
 
         for number, archive in enumerate(job.archives):
             with prefix_errors_with(archive.name, several=len(job.archives) > 1):
-                # a replica that died at an earlier attempt may have left a part of it
+                # a replica that died in an earlier attempt may have left a partial file
                 spooled_as = f"{job.id}-{number}" + (f"-attempt{job.attempt}" if job.attempt > 1 else "")
                 looked_at = await prepare_archive(archive, spooled_as, self._workshop, job.share, partial(show, number))
                 show(number, looked_at)
@@ -180,11 +186,11 @@ class Runner:
 
     @asynccontextmanager
     async def _leased(self, job: Job, opened: PreparedPush) -> AsyncIterator[PushPlan]:
-        """The plan, while no other job writes its tags; without those that a later job has written."""
+        """Acquire the leases of the job's tags. Yield the plan without tags that a later job has written."""
         leases = self._workshop.leases
         names = frozenset(name for image in opened.images if image.problem is None for name in image.destinations)
         async with leases.lease(job, names) as overtaken:
-            merges = opened.plan.on_existing_tag in MERGES  # each adds to what the others have brought
+            merges = opened.plan.on_existing_tag in MERGES  # each such job adds to the images of the others
             left = frozenset[str]() if merges else overtaken
             plan = replace(opened.plan, left=left, refused={**refused_images(job), **opened.plan.refused})
             try:
@@ -221,7 +227,7 @@ class Runner:
         return emit
 
     async def _record(self, job_id: str, change: Change) -> Job:
-        """How a job began or ended is not lost for a database that is full or locked: it is tried until it is taken."""
+        """Change the state of a job. Retry while the database is full or locked, so that no change is lost."""
         while True:
             try:
                 return await self._ledger.transition(job_id, change)
@@ -230,12 +236,12 @@ class Runner:
                 await asyncio.sleep(self._patience)
 
     async def _check_held(self, job: Job) -> None:
-        """Before a tag: a replica that was stopped, and goes on when another one has its job, writes none."""
+        """Raise Conflict if another replica has taken the job over, so that a suspended replica writes no tag."""
         if not await self._ledger.still_owns(job):
             raise _lost(job)
 
     def _begun(self, job: Job) -> Job:
-        if job.state is JobState.RUNNING:  # of a replica that died; the queue has given it to this one
+        if job.state is JobState.RUNNING:  # its replica died, and the queue gave the job to this one
             job = recover_running(job, self._workshop.clock())
             if job.ended:
                 return job
@@ -268,7 +274,7 @@ class Runner:
 
 
 def _same_run(present: Job, begun: Job) -> Job:
-    """Raises Conflict."""
+    """Return `present` if it is the attempt that `begun` began. Raises Conflict."""
     if present.attempt != begun.attempt:
         raise _lost(begun)
     return present

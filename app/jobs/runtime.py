@@ -1,4 +1,4 @@
-"""What jobs are done with, as one value: the composition root fills it."""
+"""JobRuntime: the dependencies of the job layer, filled in by the composition root."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from app.spool import Spool, SpooledFile, StreamFilter
 
 @dataclass(frozen=True, slots=True)
 class JobRuntime:
-    """`clock` is the time of day; `elapsed`: seconds that only grow.
+    """The dependencies of the job layer.
 
-    `max_archive_bytes` bounds one archive as it is sent; `lanes` are shared by all jobs that run; `schedule` says
-    how long the outage of a registry is waited for; `fellows` are there where several replicas are one service, and
-    then `sweeps` says when what dead ones left in the spool is deleted; `early`: what is pushed while its archive
-    still comes in. `audit`: what deletes old entries of the audit trail."""
+    `clock` is the time of day; `elapsed` is monotonic, in seconds. `max_archive_bytes` limits one archive as sent.
+    `lanes` are the push resources that all running jobs share. `schedule` says how long an outage of a registry is
+    waited for. `fellows` is set if several replicas form one service; `sweeps` then says when files of dead ones are
+    deleted from the spool. `early` pushes archives during their upload. `audit` deletes old entries of the audit
+    trail."""
 
     ledger: JobTracker
     spool: Spool
@@ -58,8 +59,9 @@ class JobRuntime:
     async def save(
         self, share: str, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
     ) -> SpooledFile:
-        """Save in the spool, and count it as stored for the token `share`. Raises QuotaExceeded, and what the spool
-        does."""
+        """Save in the spool, and count the bytes as stored for the token `share`.
+
+        Raises QuotaExceeded and what the spool raises."""
         try:
             self.stored.check(share, expected_bytes)
             return await self.spool.save(name, chunks, self.stored.counted(share, name, tap), expected_bytes)
@@ -68,7 +70,7 @@ class JobRuntime:
             raise
 
     async def discard(self, file: SpooledFile) -> None:
-        """Delete an owned file from the spool, and count it no more."""
+        """Delete an owned file from the spool and from the count of its token."""
         await self.spool.discard(file)
         if file.owned:
             self.stored.forget(file.name)

@@ -23,7 +23,7 @@ Members = Mapping[str, Any]
 
 
 def dump_job(job: Job) -> dict[str, Any]:
-    """Everything but the secrets there are none of: a job never holds credentials."""
+    """Return the members of the row. They contain no secret, because a job has no credentials."""
     return {
         "id": job.id,
         "state": job.state.value,
@@ -123,7 +123,10 @@ def _digest(text: str | None) -> Digest | None:
 
 
 def options_members(options: PushOptions) -> dict[str, Any]:
-    """What release 0.1.0 does not know is left out unless it is given, so that its idempotency keys still match."""
+    """Return the options as JSON members.
+
+    An option that release 0.1.0 does not know is omitted unless it is set, so that idempotency keys of that release
+    still match."""
     members = {field.name: getattr(options, field.name) for field in fields(PushOptions)}
     if not options.keep_going:
         del members["keep_going"]
@@ -242,5 +245,5 @@ def _problem_in(members: Members | None) -> Problem | None:
     if members is None:
         return None
     origin = ErrorOrigin(members["origin"])
-    was_outage = origin is ErrorOrigin.REGISTRY and members["retryable"]  # as 0.1.0 took it, which stored no `outage`
+    was_outage = origin is ErrorOrigin.REGISTRY and members["retryable"]  # 0.1.0 stored no `outage` and derived it so
     return Problem(**{"outage": was_outage, **members, "origin": origin})

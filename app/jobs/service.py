@@ -1,17 +1,16 @@
-"""JobService: one method per thing a user can do with jobs.
+"""JobService: one method per user action.
 
-How an upload goes, form and raw body alike (when anything breaks, leaving the block abandons it):
+An upload, as a form or a raw body (leaving the block on an error abandons the upload):
 
     async with await service.begin(source="upload", idempotency_key=key) as upload:
         for each archive of the request:
             await upload.receive(name, chunks, expected_bytes)
         job = await upload.submit(request)
 
-`upload.job` is the job, from the first byte on. `upload.replay` is True where the idempotency key is known already:
-then `receive` only hashes what comes, and `submit` compares it with the first request: the same job comes back, or
-InvalidRequest where it is another request. Fifty equal posts at once make one job. A first upload that broke off, or
-was cancelled while it was received, leaves its key free.
-"""
+`upload.job` is the job, from the first byte on. `upload.replay` is True if the idempotency key is known: `receive` then
+only hashes the bytes, and `submit` compares the request with the first one. It returns the same job, or raises
+InvalidRequest for a different request. Fifty equal concurrent requests make one job. A first upload that broke off, or
+was cancelled during the upload, releases its key."""
 
 from __future__ import annotations
 
@@ -41,28 +40,31 @@ from app.push.report.progress import ENDED
 from app.spool import SpooledFile
 from app.threads import plan_in_thread
 
-MAX_PAGE = 500  # documents of one answer
-MAX_PAGE_BYTES = 4 << 20  # of them as JSON, roughly; 500 usual ones have a quarter of it
-PAGE_BATCH = 50  # jobs that are read at once
-REPLAY_SECONDS = 60.0  # how long a replay, itself complete, waits for the first request to be
+MAX_PAGE = 500  # jobs in one response
+MAX_PAGE_BYTES = 4 << 20  # their approximate size as JSON; 500 typical ones take a quarter of it
+PAGE_BATCH = 50  # jobs read at once
+REPLAY_SECONDS = 60.0  # maximum time that a complete replay waits for the end of the first upload
 
 
 class JobService:
-    """The verbs. Unknown job: NotFound. Every returned Job is durable, but for progress, which may be ahead."""
+    """The user actions. Each raises NotFound for an unknown job.
+
+    Every returned Job is durable, except for its progress, which may be ahead of the stored one."""
 
     def __init__(self, workshop: JobRuntime) -> None:
         self._workshop = workshop
         self._ledger = workshop.ledger
         self._uploads: dict[str, StreamedUpload] = {}
         self._stops: dict[str, Callable[[], None]] = {}
-        self._submitter: str | None = None  # where it is set, only jobs of this token are listed
+        self._submitter: str | None = None  # if set, only jobs of this token are listed
 
     @property
     def has_uploads(self) -> bool:
-        """Whether an upload is under way."""
+        """Return whether an upload is in progress."""
         return bool(self._uploads)
 
     async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> ArchiveUpload:
+        """Begin an upload: a new job, or the replay of a request with the same key. Raises InvalidRequest."""
         check_idempotency_key(idempotency_key)
         job = self._new(JobState.RECEIVING, idempotency_key)
         stored = await self._ledger.add(job)
@@ -75,9 +77,11 @@ class JobService:
     async def submit_paths(
         self, request: JobRequest, idempotency_key: str | None = None, *, watched: AllowedRoots | None = None
     ) -> Job:
-        """A queued job, or the one that the same request with the same key made before. Raises PathNotAllowed,
-        PathNotFound, UnknownRegistry, MissingContent (of a split archive). What is in the files is looked at when the
-        job runs. `watched`: they are of a watched folder, and below it instead of the roots for requests."""
+        """Return a queued job, or the job that the same request with the same key created before.
+
+        The files are examined when the job runs. `watched` is given if they are in a watched folder; they must then be
+        below it instead of the allowed roots. Raises PathNotAllowed, PathNotFound, UnknownRegistry, and MissingContent
+        for a split archive."""
         check_idempotency_key(idempotency_key)
         pick_registry(self._workshop.registries, request.registry)
         files = await plan_in_thread(self.share, self._find, request.paths, watched or self._workshop.roots)
@@ -101,7 +105,7 @@ class JobService:
         return job
 
     async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
-        """A queued job of archives that lie here already, and stay. Raises UnknownRegistry."""
+        """Return a queued job for archives that are already on the server and stay there. Raises UnknownRegistry."""
         pick_registry(self._workshop.registries, request.registry)
         job = replace(
             self._new(JobState.QUEUED),
@@ -117,11 +121,11 @@ class JobService:
         return job
 
     def on_cancel(self, job_id: str, stop: Callable[[], None]) -> None:
-        """`stop` is called when the job, which a resumable upload is received for, was cancelled."""
+        """Call `stop` if the job of a resumable upload is cancelled."""
         self._stops[job_id] = stop
 
     def attach_upload(self, job: Job) -> StreamedUpload:
-        """The upload of a job whose archive has arrived in pieces; until `let_go`."""
+        """Return the upload of a job whose archive arrived in pieces, until `detach_upload`."""
         self._uploads[job.id] = StreamedUpload(
             self._workshop, job, ArchiveSource.UPLOAD, lambda: self.detach_upload(job.id)
         )
@@ -136,11 +140,11 @@ class JobService:
             return join_parts(roots.find(patterns), self._workshop.spool.open)
 
     async def get(self, job_id: str) -> Job:
-        """With as many of its images as a document shows."""
+        """Return the job with as many images as a document shows."""
         return await self._ledger.look(job_id, MAX_IMAGES)
 
     async def images(self, job_id: str, *, limit: int, cursor: str | None = None) -> ImagePage:
-        """Images of a job in their order. Raises InvalidRequest for a cursor of something else."""
+        """Return a page of the images of a job, in order. Raises InvalidRequest for a cursor of another kind."""
         if not 1 <= limit <= MAX_IMAGES:
             raise InvalidRequest(f"limit is {limit}; it must be from 1 to {MAX_IMAGES}")
         first = 0 if cursor is None else parse_image_cursor(cursor)
@@ -150,7 +154,7 @@ class JobService:
     async def page(
         self, *, state: JobState | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
     ) -> tuple[tuple[Job, ...], str | None]:
-        """Newest first, and the cursor of the next page where there is one. `label` is `key=value`."""
+        """Return jobs, newest first, and the cursor of the next page, None on the last. `label` is `key=value`."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidRequest(f"limit is {limit}; it must be from 1 to {MAX_PAGE}")
         query = JobQuery(
@@ -163,8 +167,9 @@ class JobService:
         return jobs, None if is_last else cursor_of(jobs[-1])
 
     async def _brief_jobs(self, query: JobQuery, limit: int) -> tuple[tuple[Job, ...], bool]:
-        """Return up to `limit` jobs, and whether there are no more. A page of jobs with long lists of archives ends
-        early, and is never read as a whole before that is known."""
+        """Return up to `limit` jobs, and whether there are no more.
+
+        Jobs are read in batches, and a page of jobs with long lists of archives ends early."""
         jobs: tuple[Job, ...] = ()
         while True:
             most = min(PAGE_BATCH, limit + 1 - len(jobs))
@@ -176,8 +181,9 @@ class JobService:
             query = replace(query, before=key_of(jobs[-1]))
 
     async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
-        """The job when it has ended, or as it is when the time is up. `for_answer`: also where it waits for its
-        registry for longer than that."""
+        """Return the job when it has ended, or its present state after `seconds`.
+
+        `for_answer`: return early if it waits for its registry for longer than that."""
         clock, elapsed = self._workshop.clock, self._workshop.elapsed
         until = elapsed() + seconds
         job = await self._ledger.look(job_id, MAX_IMAGES)
@@ -191,8 +197,10 @@ class JobService:
         return job
 
     async def subscribe(self, job_id: str) -> AsyncGenerator[Job, None]:
-        """The present state and every newest one from then on, the last one ended. A slow reader misses states, never
-        the newest. Of a job that another replica runs only the first images are told."""
+        """Yield the present state and newer ones until the job has ended.
+
+        A slow reader skips states but gets the newest. For a job that another replica runs, only the first images are
+        included."""
         with self._ledger.subscribe(job_id) as news:
             job = await self._ledger.look(job_id, MAX_IMAGES)
             yield job
@@ -203,13 +211,13 @@ class JobService:
                     yield job
 
     async def cancel(self, job_id: str) -> Job:
-        """At whatever stage; nothing is pushed any more when this returns. Raises Conflict when it has ended."""
+        """Cancel a job at any stage; nothing is pushed after this returns. Raises Conflict if it has ended."""
         job = await self._ledger.get(job_id)
         if not job.ended:
             await self._workshop.queue.cancel(job_id)
             await self._workshop.early.cancel(job_id)
         job = await self._ledger.transition(job_id, self._cancelled)
-        await self._workshop.queue.cancel(job_id)  # it may have come to the queue while the first call was waiting
+        await self._workshop.queue.cancel(job_id)  # it may have been queued during the first call
         await self._workshop.early.cancel(job_id)
         upload = self._uploads.get(job_id)
         if upload is not None:
@@ -219,7 +227,7 @@ class JobService:
         return job
 
     async def retry(self, job_id: str) -> Job:
-        """Failed and cancelled jobs again: what was pushed is found present. Raises Conflict."""
+        """Run a failed or cancelled job again; blobs already pushed are found present. Raises Conflict."""
         now = self._workshop.clock()
         accepted_at = self._workshop.arrivals.next(self._workshop.clock)
         job = await self._ledger.transition(job_id, lambda job: self._allowed(_again(job, accepted_at, now)))
@@ -227,7 +235,7 @@ class JobService:
         return job
 
     async def delete(self, job_id: str) -> None:
-        """An ended job and what it has in the spool. Raises Conflict."""
+        """Delete an ended job and its files in the spool. Raises Conflict."""
         job = await self._ledger.delete(job_id, _check_ended)
         for archive in job.archives:
             if archive.file is not None:
@@ -235,18 +243,18 @@ class JobService:
 
     @property
     def share(self) -> str:
-        """By whom the threads of the service are shared: the name of a token."""
+        """Return the name by which the threads of the service are shared fairly: that of a token."""
         return ""
 
     def _allowed(self, job: Job) -> Job:
-        """Return `job` as whoever retries it may push it. Raises Forbidden."""
+        """Return `job` with the repositories that the caller of a retry may push to. Raises Forbidden."""
         return job
 
     def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
         return Job.new(state, self._workshop.clock(), idempotency_key)
 
     async def _received(self, job_id: str) -> Job:
-        """The job as soon as it is no longer being received."""
+        """Return the job as soon as its upload has ended, or after `REPLAY_SECONDS`."""
         job = await self._ledger.get(job_id)
         try:
             async with asyncio.timeout(REPLAY_SECONDS), aclosing(self.subscribe(job_id)) as states:
@@ -275,7 +283,7 @@ class JobService:
         )
         if job.state is not JobState.RECEIVING:
             return cancelled
-        # its upload discards what came so far, and the key is free for another try
+        # its upload discards the received bytes, and the key is free again
         bare = tuple(replace(archive, file=None) for archive in job.archives)
         return replace(cancelled, archives=bare, idempotency_key=None)
 

@@ -1,4 +1,4 @@
-"""How many bytes the archives of each token take: in the spool, and among the uploads that go on."""
+"""StoredBytes: how many bytes each token stores, in the spool and in resumable uploads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from app.spool import StreamFilter
 
 
 class StoredBytes:
-    """The size of each file by its name in the spool, or by the id of its upload. A share is the name of a token; what
-    has none is not counted. Thread-safe. Of several replicas each counts what came to it."""
+    """The size of each file, by its name in the spool or by the id of its upload.
+
+    A share is the name of a token; files without a token are not counted. Thread-safe. Each replica counts only what it
+    received."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,14 +26,14 @@ class StoredBytes:
         return self._used[share]
 
     def allow(self, share: str, limit: int | None) -> None:
-        """Let `share` store `limit` bytes from now on. None: any number."""
+        """Set the limit of `share` in bytes. None: unlimited."""
         if limit is None:
             self._limits.pop(share, None)
         else:
             self._limits[share] = limit
 
     def check(self, share: str, size: int) -> None:
-        """Raises QuotaExceeded if `share` cannot store `size` more bytes."""
+        """Raise QuotaExceeded if `share` cannot store `size` more bytes."""
         limit = self._limits.get(share)
         if limit is not None and self._used[share] + size > limit:
             raise QuotaExceeded(
@@ -47,7 +49,7 @@ class StoredBytes:
                 self._set(share, name, self._files.get(name, (share, 0))[1] + size)
 
     def put(self, share: str, name: str, size: int) -> None:
-        """Count a file that is there, whatever is allowed."""
+        """Set the size of an existing file, regardless of the limit."""
         if share:
             with self._lock:
                 self._set(share, name, size)
@@ -56,17 +58,17 @@ class StoredBytes:
         with self._lock:
             share, size = self._files.pop(name, ("", 0))
             self._used[share] -= size
-            self._used += Counter()  # without zeros
+            self._used += Counter()  # drop zero counts
 
     def keep_spooled(self, names: Set[str]) -> None:
-        """Forget what is no longer in the spool, where other replicas delete, too. Uploads have no dash in their id."""
+        """Forget files that other replicas have deleted from the spool. Upload ids contain no dash."""
         with self._lock:
             gone = [name for name in self._files if "-" in name and name not in names]
         for name in gone:
             self.forget(name)
 
     def counted(self, share: str, name: str, tap: StreamFilter) -> StreamFilter:
-        """Return a tap that counts what `tap` makes of the bytes."""
+        """Return a filter that counts the output of `tap`."""
         return _Counted(self, share, name, tap) if share else tap
 
     def _set(self, share: str, name: str, size: int) -> None:

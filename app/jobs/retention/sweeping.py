@@ -1,4 +1,4 @@
-"""Deletes what replicas that died left in the spool that all share."""
+"""Deletes the files that dead replicas left in the shared spool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def keep_sweeping(workshop: JobRuntime) -> None:
-    """Sweep again and again until cancelled. A process alone sweeps its spool when it starts."""
+    """Sweep at intervals until cancelled. A single process sweeps its spool at start instead."""
     while workshop.fellows is not None:
         try:
             await sweep_shared_spool(workshop)
@@ -25,14 +25,15 @@ async def keep_sweeping(workshop: JobRuntime) -> None:
 
 
 async def sweep_shared_spool(workshop: JobRuntime) -> int:
-    """Delete the files of jobs that are deleted, or that ended a while ago and keep none by that name. Return how many
-    jobs' archives went. What is of a job that has not ended may be in use by any replica."""
+    """Delete the files of deleted jobs, and of jobs that ended a while ago and do not keep them. Return their number.
+
+    Files of a job that has not ended may be in use by any replica."""
     lost = set()
     for name in await workshop.spool.names():
         try:
             job = await workshop.ledger.get(name.partition("-")[0])
         except NotFound:
-            lost.add(name)  # a job is stored before the first byte of its archive is taken
+            lost.add(name)  # a job is stored before the first byte of its archive is received
             continue
         if _ended_before(job, workshop.clock(), workshop.sweeps.age) and name not in _kept(job):
             lost.add(name)
@@ -43,12 +44,12 @@ async def sweep_shared_spool(workshop: JobRuntime) -> int:
 
 
 def _ended_before(job: Job, now: datetime, age: timedelta) -> bool:
-    """Also a job that ended while the clock was ahead."""
+    """Return whether the job ended before the last `age`; also if it ended while the clock was ahead."""
     return job.ended and job.finished_at is not None and not now - age < job.finished_at <= now
 
 
 def _kept(job: Job) -> frozenset[str]:
-    """The names in the spool of what an ended job may be retried with."""
+    """Return the names in the spool of the files with which an ended job may be retried."""
     if job.state is JobState.SUCCEEDED or job.has_damaged_content:
         return frozenset()
     owned = (archive.file for archive in job.archives if archive.file is not None and archive.file.owned)

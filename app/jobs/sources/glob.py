@@ -1,8 +1,8 @@
-"""Shell patterns below a directory, as `glob` reads them, at a bounded price.
+"""Shell patterns below a directory, as the module `glob` interprets them, at bounded cost.
 
-`glob` follows links at `**`, so that three links to the directory they lie in make 3**40 ways through it, and it walks
-a directory once for every way that a pattern with several `**` leads there. Here every directory is read once for all
-patterns of a request, and the comparisons of names are counted."""
+`glob` follows links at `**`, so three links to their own directory make 3**40 paths through it. It also reads a
+directory once for each way in which a pattern with several `**` reaches it. This module reads each directory once for
+all patterns of a request, and counts the comparisons of names."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import NamedTuple
 from app.errors import LimitExceeded
 from app.jobs.sources.openat2 import open_beneath
 
-MAX_ENTRIES = 200_000  # of directories that are read for one request; 0.3 s
-MAX_COMPARED = 2_000_000  # entries that are compared with a part of a pattern, for one request; 2 s
+MAX_ENTRIES = 200_000  # directory entries read for one request; 0.3 s
+MAX_COMPARED = 2_000_000  # comparisons of an entry with a part of a pattern, for one request; 2 s
 _MAGIC = frozenset("*?[")
 
 
@@ -25,7 +25,7 @@ def has_magic(pattern: str) -> bool:
 
 
 def _parts(pattern: str) -> list[str]:
-    """Two `**` in a row are one; at the end it stands for everything below."""
+    """Split a pattern into parts. Adjacent `**` are merged; a final `**` matches everything below."""
     parts: list[str] = []
     for part in pattern.split("/"):
         if part != "**" or parts[-1:] != ["**"]:
@@ -40,13 +40,13 @@ class _Entry(NamedTuple):
 
 
 class Effort:
-    """What one request has cost so far, over all its patterns and roots."""
+    """The cost of one request so far, over all its patterns and roots."""
 
     def __init__(self) -> None:
         self.entries = self.compared = 0
 
     def read(self, entries: int) -> None:
-        """Raises LimitExceeded."""
+        """Count entries that were read. Raises LimitExceeded."""
         self.entries += entries
         if self.entries > MAX_ENTRIES:
             raise LimitExceeded(
@@ -54,7 +54,7 @@ class Effort:
             )
 
     def compare(self, entries: int) -> None:
-        """Raises LimitExceeded."""
+        """Count entries that were compared. Raises LimitExceeded."""
         self.compared += entries
         if self.compared > MAX_COMPARED:
             raise LimitExceeded(
@@ -63,15 +63,17 @@ class Effort:
 
 
 class Search:
-    """Patterns below one open directory. Blocks."""
+    """Matches patterns below one open directory. Blocks."""
 
     def __init__(self, directory: int, effort: Effort) -> None:
         self._directory, self._effort = directory, effort
         self._known: dict[str, list[_Entry]] = {}
 
     def matches(self, pattern: str) -> list[str]:
-        """Return the names below the directory that `pattern` stands for, sorted. `**` is any depth; links are not
-        followed there; what begins with a point has to be named. No directory outside is read. Raises LimitExceeded."""
+        """Return the names below the directory that match `pattern`, sorted. Raises LimitExceeded.
+
+        `**` matches any depth, without following links. A name that begins with a dot must be written in the pattern.
+        No directory outside is read."""
         found = [""]
         *parents, last = _parts(pattern)
         for part in parents:
@@ -79,7 +81,7 @@ class Search:
         return sorted(dict.fromkeys(self.step(found, last, directories=False)))
 
     def step(self, starts: Iterable[str], part: str, *, directories: bool) -> Iterator[str]:
-        """What `part` leads to from each of the directories."""
+        """Yield the names that `part` matches in each of the directories."""
         if part == "**":
             for start in starts:
                 yield from self._below(start)
@@ -110,7 +112,7 @@ class Search:
             self._effort.read(1)
             try:
                 listed = self._read(name)
-            except OSError:  # no directory, none that may be read, or one outside
+            except OSError:  # not a directory, not readable, or outside
                 listed = []
             self._effort.read(len(listed))
             self._known[name] = listed
@@ -132,5 +134,5 @@ class Search:
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle
+    except OSError:  # a cycle of links
         return False

@@ -1,4 +1,4 @@
-"""Opening a file below a directory so that no link, no `..` and no race leads out of it (openat2(2), Linux 5.6)."""
+"""open_beneath(): open a file below a directory; no link, `..` or race leads outside (openat2(2), Linux 5.6)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import os
 
 from app.spool.verified_file import OPEN_FLAGS
 
-_OPENAT2 = 437  # the number is the same on every Linux architecture but alpha
+_OPENAT2 = 437  # the same number on every Linux architecture except alpha
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_BENEATH = 0x02, 0x08
-_AGAIN = 16  # a rename somewhere in the path during the walk gives EAGAIN; more than a few in a row is an attack
-_ABSENT = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})  # old kernel, or a seccomp filter that does not know it
+_AGAIN = 16  # a rename in the path during the walk causes EAGAIN; more than a few in a row are an attack
+_ABSENT = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL})  # old kernel, or a seccomp filter without this call
 
 
 class _OpenHow(ctypes.Structure):
@@ -22,8 +22,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def open_beneath(directory: int, name: str) -> int:
-    """A descriptor of `name` below `directory`. Links may be followed as long as they stay below it; where the kernel
-    has no openat2 every link is refused. Raises OSError."""
+    """Return a descriptor of `name` below `directory`. Raises OSError.
+
+    Links are followed as long as they stay below it; without openat2 in the kernel every link is refused."""
     try:
         return open_by_kernel(directory, name)
     except OSError as error:
@@ -52,7 +53,7 @@ def open_by_kernel(directory: int, name: str) -> int:
 
 
 def open_by_steps(directory: int, name: str) -> int:
-    """One component after the other, none of them a link."""
+    """Open one component after the other, and refuse links."""
     *parents, last = name.split("/")
     if not {"", ".", ".."}.isdisjoint((*parents, last)):
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)

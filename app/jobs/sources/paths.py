@@ -1,8 +1,7 @@
-"""Server paths: patterns below the allowed roots, resolved so that nothing outside a root is ever opened.
+"""Server paths: patterns below the allowed roots; nothing outside a root is ever opened.
 
-Whether a path outside the roots exists must not be told (an oracle for strangers), so a missing file and one outside
-get the same words.
-"""
+Errors must not reveal whether a path outside the roots exists, so a missing file and one outside get the same
+message."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from app.spool import SpooledFile
 from app.spool.directory_tar import list_directory
 from app.spool.verified_file import file_identity
 
-MAX_FILES = 1_000  # archives of one request; each is opened before the first is pushed
+MAX_FILES = 1_000  # archives in one request; each is opened before the first is pushed
 DIRECTORY_MARKERS = (
     "oci-layout",
     "index.json",
@@ -31,19 +30,21 @@ DIRECTORY_MARKERS = (
     "airgap.yaml",
 )
 STORAGE = ("docker", "registry", "v2")
-MAX_LOOKED_AT = 10_000  # files and directories of one that is named, until an archive is found in it
+MAX_LOOKED_AT = 10_000  # files and directories examined below a named directory until an archive is found
 
 
 class AllowedRoots:
-    """The directories of `TARMAC_PATH_ROOTS`; none: server paths are off."""
+    """The directories of `TARMAC_PATH_ROOTS`. Without any, server paths are disabled."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = tuple(Path(os.path.normpath(root.absolute())) for root in roots)
 
     def find(self, patterns: Sequence[str]) -> tuple[SpooledFile, ...]:
-        """The regular files that match, and the directories that hold an unpacked archive (then without what is in
-        them), sorted within each pattern, none twice. `**` stands for any depth.
-        Blocks. Raises PathNotAllowed, PathNotFound (also where one of several patterns matches nothing)."""
+        """Return the matching regular files, and the directories that contain an unpacked archive.
+
+        They are sorted within each pattern, without duplicates and without the content of these directories. `**`
+        matches any depth. Blocks. Raises PathNotAllowed, and PathNotFound also if one of several patterns matches
+        nothing."""
         if not self._roots:
             raise PathNotAllowed("paths are off: set TARMAC_PATH_ROOTS to the directories archives may be taken from")
         with ExitStack() as stack:
@@ -58,8 +59,9 @@ class AllowedRoots:
         return self._split(path)[1]
 
     def _split(self, pattern: str) -> tuple[Path, str]:
-        """The root a pattern lies below and the rest of it. Only its literal text counts: `..` is resolved, links are
-        not, those are refused when the file is opened."""
+        """Return the root above a pattern, and the rest of the pattern.
+
+        Only the literal text counts: `..` is resolved here; links are checked when the file is opened."""
         if "\0" in pattern or not pattern.startswith("/") or not _is_text(pattern):
             raise PathNotAllowed(f"{pattern[:300]!r} is not an absolute path; give it from / on, below an allowed root")
         path = os.path.normpath(pattern)
@@ -82,12 +84,12 @@ def _open_root(root: Path) -> int:
 
 
 def _is_text(path: str) -> bool:
-    """Other bytes come out of the file system as lone surrogates, which no JSON document can hold."""
+    """Return whether the path is UTF-8. Other bytes are decoded to lone surrogates, which JSON cannot represent."""
     return path.isascii() or not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 class _Finder:
-    """The files of one request. Each name is opened once, however many patterns match it."""
+    """Finds the files of one request. Each name is opened once, even if several patterns match it."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.found: dict[str, SpooledFile] = {}
@@ -96,8 +98,9 @@ class _Finder:
         self._taken: dict[tuple[Path, str, bool], _MatchedFile | None] = {}
 
     def find(self, root: Path, below: str) -> bool:
-        """Take what matches; return whether anything does. What is in a directory that was taken is a part of it: its
-        name sorts later than the directory's. Raises PathNotFound, LimitExceeded."""
+        """Add the matches and return whether there are any. Raises PathNotFound, LimitExceeded.
+
+        The content of a directory that matched belongs to its archive; its names sort after the directory's."""
         directories: tuple[str, ...] = ()
         has_found = False
         for name in self._names(root, below):
@@ -112,7 +115,7 @@ class _Finder:
         return has_found
 
     def _names(self, root: Path, below: str) -> list[str]:
-        """Names relative to the root. A pattern's text is taken as a name first, so that `b[1].tar` is found."""
+        """Return the matching names relative to the root. A pattern may also be a literal name, as `b[1].tar`."""
         if not has_magic(below) or os.path.lexists(root / below):
             return [below]
         names = self._at(root)[1].matches(below)
@@ -141,8 +144,9 @@ class _MatchedFile(NamedTuple):
 
 
 def _take(directory: int, root: Path, name: str, *, is_named: bool) -> _MatchedFile | None:
-    """None for what is neither a regular file nor the directory of an archive, cannot be read, or lies outside behind a
-    link. `is_named`: by its own name, not by a pattern."""
+    """Return the file or archive directory `name`; None if it is neither, not readable, or outside behind a link.
+
+    `is_named`: the request names it, without a pattern."""
     try:
         descriptor = open_beneath(directory, name)
     except OSError:
@@ -161,7 +165,7 @@ def _take(directory: int, root: Path, name: str, *, is_named: bool) -> _MatchedF
 
 
 def _take_directory(descriptor: int, path: str, *, is_named: bool) -> _MatchedFile | None:
-    """A pattern finds each archive where it lies; a directory that is named may hold its archive deeper."""
+    """Return the directory if it is an archive; a named directory may contain its archive at any depth."""
     is_archive = any(_exists(descriptor, marker) for marker in DIRECTORY_MARKERS) or _holds_storage(descriptor)
     if not (is_archive or (is_named and _holds_archive_below(descriptor))):
         return None
@@ -171,7 +175,7 @@ def _take_directory(descriptor: int, path: str, *, is_named: bool) -> _MatchedFi
 
 
 def _holds_storage(directory: int) -> bool:
-    """A registry's own storage; links are not gone through, as they may lead out."""
+    """Return whether the directory is the storage of a registry. Links are not followed, as they may lead outside."""
     with ExitStack() as stack:
         for name in STORAGE:
             try:
@@ -183,7 +187,7 @@ def _holds_storage(directory: int) -> bool:
 
 
 def _holds_archive_below(directory: int) -> bool:
-    """Whether image layouts, storage, or mirrors of oc lie in directories; links are not gone through."""
+    """Return whether image layouts, registry storage or oc mirrors are below the directory. Ignore links."""
     count = 0
     for path, directories, files, _ in os.fwalk(".", dir_fd=directory):
         parts = PurePosixPath(path).parts

@@ -1,4 +1,4 @@
-"""What is done with the archives of a job, whichever way they came."""
+"""Archives of a job: their names, checksums and decompression, for server files and uploads."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from app.threads import hash_in_thread
 
 CHUNK_BYTES = 1 << 20
 NAMELESS = "archive"
-MAX_NAME = 255  # as file systems have it
+MAX_NAME = 255  # the limit of file systems
 
 Refused = Callable[[IngestStream], None]
 """Takes what was found of an archive until it was refused."""
 
 
 def unique_name(name: str, taken: Set[str]) -> str:
-    """Within one job a name means one archive: `x.tar`, `x.tar (2)`."""
+    """Return a name that is unique within the job: `x.tar`, `x.tar (2)`."""
     short = shorten(name, MAX_NAME) or NAMELESS
     number = 1
     unique = short
@@ -45,7 +45,7 @@ def unique_name(name: str, taken: Set[str]) -> str:
 def path_archives(
     files: tuple[SpooledFile, ...], request: JobRequest, source: ArchiveSource, roots: AllowedRoots
 ) -> tuple[JobArchive, ...]:
-    """Named by their last component; where several have the same, `x.tar (2)`."""
+    """Return the archives of `files`, named by their last component; equal names are numbered, `x.tar (2)`."""
     expected = request.expected()
     if expected is not None and len(files) > 1:
         raise InvalidRequest(f"option `checksum` is of one archive; the paths match {len(files)}")
@@ -58,13 +58,13 @@ def path_archives(
 
 
 def quotes_nothing(archives: Sequence[JobArchive]) -> bool:
-    """Whether errors may quote nothing that the archives hold: whoever may name a file may not read it."""
+    """Return whether errors must not quote the content: a caller may name a file that it may not read."""
     return any(archive.source is not ArchiveSource.UPLOAD for archive in archives)
 
 
 @contextmanager
 def nothing_quoted(archives: Sequence[JobArchive] | None = None) -> Iterator[None]:
-    """An error of files that were named by path, as all are without `archives`, quotes nothing that they hold."""
+    """Remove quoted content from errors of files that were named by path (all files if `archives` is None)."""
     try:
         yield
     except ArchiveError as error:
@@ -74,7 +74,7 @@ def nothing_quoted(archives: Sequence[JobArchive] | None = None) -> Iterator[Non
 
 
 def compare_checksum(archive: JobArchive, expected: Digest) -> None:
-    """Raises ChecksumMismatch."""
+    """Raise ChecksumMismatch if the archive has another digest."""
     if archive.digest != expected:
         raise ChecksumMismatch(
             f"{archive.name} has the checksum {archive.digest}, but {expected} was given; "
@@ -85,9 +85,10 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
 async def prepare_archive(
     archive: JobArchive, spooled_as: str, workshop: JobRuntime, share: str, refused: Callable[[JobArchive], None]
 ) -> JobArchive:
-    """A server file that no one has looked at: it stays where it is when it is a plain tar, else it is unwrapped into
-    the spool. Its checksum is compared where there is one to compare with. `refused` is called with its digest, if that
-    is known, before SourceChanged, ArchiveError, SpoolFull, ChecksumMismatch is raised."""
+    """Examine a server file: leave a plain tar in place, decompress any other into the spool, compare the checksum.
+
+    `refused` is called with the digest, if known, before SourceChanged, ArchiveError, SpoolFull or ChecksumMismatch is
+    raised."""
 
     def note(digest: Digest) -> None:
         refused(replace(archive, digest=digest))
@@ -115,8 +116,9 @@ async def prepare_archive(
 async def unwrap(
     file: OpenFile, spooled_as: str, workshop: JobRuntime, share: str, refused: Refused
 ) -> tuple[IngestStream, SpooledFile]:
-    """Save the plain tar of `file`, as soon as there is memory for its decoder. Before it raises ArchiveError or
-    SpoolFull, `refused` is called."""
+    """Save the plain tar of `file` in the spool, as soon as there is memory for its decoder.
+
+    Calls `refused` before it raises ArchiveError or SpoolFull."""
     memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
     async with workshop.decoders.turn(share, memory):
         intake = IngestStream(workshop.limits, memory=memory or MOST_MEMORY)
@@ -142,7 +144,7 @@ async def _compare(archive: JobArchive, expected: Digest, workshop: JobRuntime, 
 
 
 async def begun(chunks: AsyncIterable[bytes]) -> tuple[int, AsyncIterator[bytes]]:
-    """Return the memory that a decoder of `chunks` takes, and all chunks, as soon as enough of them have come."""
+    """Read enough chunks to detect the compression. Return the memory its decoder takes, and all chunks."""
     iterator = aiter(chunks)
     first: list[bytes] = []
     head = b""
@@ -162,7 +164,7 @@ async def begun(chunks: AsyncIterable[bytes]) -> tuple[int, AsyncIterator[bytes]
 
 
 async def read_chunks(file: OpenFile) -> AsyncIterator[bytes]:
-    """All of it, read in threads."""
+    """Yield the whole file in chunks, read in threads."""
     for offset in range(0, file.size, CHUNK_BYTES):
         yield await asyncio.to_thread(file.read_at, offset, min(CHUNK_BYTES, file.size - offset))
 

@@ -1,4 +1,4 @@
-"""Server files that are parts of one archive become one."""
+"""Joins server files that are parts of a split archive."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class _Part:
 
 
 def join_parts(files: Sequence[SpooledFile], open_file: Opener) -> tuple[SpooledFile, ...]:
-    """`files` in order, the parts of a split archive as one file that is called as the whole was, at the place of the
-    first of them. Blocks; opens what is called as a part is.
+    """Return `files` in order, with the parts of each split archive joined at the position of the first part.
 
-    Raises MissingContent where one is lacking in between, MalformedArchive, SourceChanged."""
+    The joined file has the name of the whole. Blocks; opens files whose name is that of a part. Raises MissingContent
+    if a part between others is missing, MalformedArchive, SourceChanged."""
     found: dict[str, list[_Part]] = {}
     for file in files:
         directory, _, name = file.path.rpartition("/")

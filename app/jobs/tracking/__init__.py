@@ -1,4 +1,4 @@
-"""The current state of jobs, and who follows it.
+"""The current state of jobs, and subscriptions to it.
 
 live_job        a job that this process receives or runs
 notifications   port: changes that other replicas make

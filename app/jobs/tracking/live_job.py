@@ -1,4 +1,4 @@
-"""A job that this process receives or runs, and what of it may be shown."""
+"""A job that this process receives or runs, and the part of its state that may be shown."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from app.jobs.model import Job
 
 @dataclass(slots=True)
 class LiveJob:
-    """`job` is its newest state, `stored` the one that was stored last."""
+    """`job` is the newest state, `stored` the state that was stored last."""
 
     job: Job
     stored: Job
 
     def shown(self) -> Job:
-        """Return the newest state with the stored percent: when this process dies, the next one knows no higher one.
-        A revision is of what is stored."""
+        """Return the newest state with the stored percent, revision and time of update.
+
+        After a crash the next process knows only the stored percent, which must not be lower than one shown before."""
         progress = replace(self.job.progress, percent=self.stored.progress.percent)
         return replace(self.job, progress=progress, revision=self.stored.revision, updated_at=self.stored.updated_at)

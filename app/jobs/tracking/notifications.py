@@ -1,4 +1,4 @@
-"""What other replicas did to jobs: the Announcements port."""
+"""JobNotifications: port for changes of jobs by other replicas."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ Told = Callable[[str | None], None]
 
 
 class JobNotifications(Protocol):
-    """How a change of a job by one replica reaches the others."""
+    """Notifies this replica of changes that others make to jobs."""
 
     async def subscribe(self, told: Told) -> None:
-        """Until cancelled: call `told` with the id of every job that another replica has written, and with None where
-        some may have been missed. Raises nothing of its own: what is out of reach is tried again."""
+        """Call `told` with the id of each job that another replica has written, until cancelled.
+
+        Call it with None if notifications may have been missed. Connection errors are retried, not raised."""
         ...
 
 

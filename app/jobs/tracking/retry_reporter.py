@@ -1,4 +1,4 @@
-"""Shows in a job that requests to its registry fail and are sent again."""
+"""Shows in a job that requests to its registry fail and are retried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.net.retry_observer import RetryObserver
 
 
 class RetryReporter(RetryObserver):
-    """Of one job. `job` as it was when its requests began."""
+    """Reports the retries of one job. `job` is its state before its requests began."""
 
     def __init__(self, ledger: JobTracker, job: Job, registry: str) -> None:
         self._ledger, self._job_id, self._registry = ledger, job.id, registry
@@ -36,7 +36,7 @@ class RetryReporter(RetryObserver):
 
         def waiting(job: Job) -> Job:
             before = job.waiting_for or WaitingFor.begin(self._registry, now)
-            next_at = now + timedelta(seconds=wait) if wait else None  # under way
+            next_at = now + timedelta(seconds=wait) if wait else None  # a request is under way
             return replace(job, waiting_for=before.after(error.problem, now, next_at, is_attempt=is_attempt))
 
         self._ledger.update_progress(self._job_id, waiting)

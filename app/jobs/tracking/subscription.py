@@ -9,19 +9,19 @@ from app.jobs.model import Job
 
 
 class News:
-    """The newest state of one job for one watcher; what came in between is left out, so a slow one costs nothing."""
+    """The newest state of one job for one watcher. States in between are dropped, so a slow watcher costs nothing."""
 
     def __init__(self) -> None:
         self._job: Job | None = None
         self._arrived = asyncio.Event()
 
     def tell(self, job: Job | None) -> None:
-        """None: another replica has deleted it."""
+        """Publish `job`; None if another replica has deleted it."""
         self._job = job
         self._arrived.set()
 
     async def next(self) -> Job:
-        """Raises NotFound."""
+        """Wait for a newer state and return it. Raises NotFound if the job has been deleted."""
         await self._arrived.wait()
         self._arrived.clear()
         if self._job is None:

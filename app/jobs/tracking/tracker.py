@@ -1,10 +1,12 @@
-"""Ledger: what every job is at this moment. State changes are stored before anybody is told of them, progress is stored
-and told a few times a second.
+"""JobTracker: the current state of each job, durable transitions and subscriptions.
 
-The process that receives or runs a job holds its newest state, which is ahead of what is stored. Of several replicas
-each shows what is stored, so that all say the same, whichever is asked. A process alone shows the newest state, but
-the stored percent: no process that takes over then shows a lower one. Every write says over which state and attempt it
-goes (`JobStore.save`), so a replica that was thought dead finds out when it writes, and changes nothing."""
+A transition is stored before it is published. Progress is published after it is stored, a few times a second.
+
+The process that receives or runs a job has its newest state, which is ahead of the stored one. With several replicas
+each shows the stored state, so that all give the same answer. A single process shows the newest state, but the stored
+percent: a process that takes over then never shows a lower one. Every write is conditional on the state and attempt it
+replaces (compare-and-swap, `JobStore.save`), so a replica that was wrongly thought dead finds out at its next write and
+changes nothing."""
 
 from __future__ import annotations
 
@@ -25,18 +27,22 @@ from app.jobs.tracking.live_job import LiveJob
 from app.jobs.tracking.notifications import JobNotifications
 from app.jobs.tracking.subscription import News
 
-SAVE_SECONDS = 0.25  # four rows a second for a job: one costs 1.2 ms
-LOOK_SECONDS = 2.0  # what is watched of other replicas is looked up so often, whether or not they were heard
-RACES = 20  # a change that others were faster than is made anew so often
+SAVE_SECONDS = 0.25  # at most four writes a second for a job: one write takes 1.2 ms
+LOOK_SECONDS = 2.0  # interval of looking up watched jobs of other replicas, with or without notifications
+RACES = 20  # retries of a transition that lost a race
 
 Change = Callable[[Job], Job]
 Sent = Callable[[int], None]
 
-_LIVE = frozenset({JobState.RECEIVING, JobState.RUNNING})  # these change faster than they are stored
+_LIVE = frozenset({JobState.RECEIVING, JobState.RUNNING})  # jobs in these states change more often than they are stored
 _log = structlog.get_logger(__name__)
 
 
 class JobTracker:
+    """Current state of jobs, durable transitions and subscriptions.
+
+    `age` is the age of the service; a job keeps its value at the end of the job."""
+
     def __init__(
         self,
         store: JobStore,
@@ -46,7 +52,6 @@ class JobTracker:
         age: ServiceAge | None = None,
         clock: Clock = utc_now,
     ) -> None:
-        """`age`: of the service; a job keeps the age at its end."""
         self._store, self.age = store, age or LocalServiceAge()
         self._announcements = announcements
         self._save_seconds = save_seconds
@@ -62,36 +67,38 @@ class JobTracker:
         self._sent_observers: list[Sent] = []
 
     def on_job_ended(self, ended: Callable[[Job], None]) -> None:
-        """`ended` is called with every job that ends here, once it is stored; it must neither wait nor raise."""
+        """Call `ended` with each job that ends in this process, after it is stored. It must neither wait nor raise."""
         self._observers.append(ended)
 
     def observe_sent(self, sent: Sent) -> None:
-        """`sent` is called with the bytes that a registry read more for a job of this replica, at once; they may be
-        negative, as in `push.BlobSent`. It must neither wait nor raise."""
+        """Call `sent` at once with the number of bytes that a registry has read for a job of this replica.
+
+        The number may be negative, as in `push.BlobSent`. `sent` must neither wait nor raise."""
         self._sent_observers.append(sent)
 
     async def add(self, job: Job) -> Job:
-        """Store a new job, or find the one that has its idempotency key."""
+        """Store a new job. Return it, or the existing job with the same idempotency key."""
         stored = await self._store.add(job)
         if stored.id == job.id:
             self._publish(job)
         return stored
 
     def track(self, job: Job) -> None:
-        """A job that was under way when the process before this one ended, and goes on."""
+        """Resume tracking of a job that was in progress when the previous process ended."""
         self._publish(job)
 
     async def get(self, job_id: str) -> Job:
-        """Return the job as all may see it. If there are other replicas that is what is stored; else the newest state,
-        whose percent is the stored one. Raises NotFound."""
+        """Return the job as every client may see it. Raises NotFound.
+
+        With several replicas that is the stored state; otherwise the newest state with the stored percent."""
         return await self._get(job_id)
 
     async def look(self, job_id: str, images: int) -> Job:
-        """Return the job as `get` does, to be shown: with its first `images` images at least. Raises NotFound."""
+        """Return the job as `get` does, for display, with at least its first `images` images. Raises NotFound."""
         return await self._get(job_id, images)
 
     async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
-        """Return `count` images of a job from number `first` on, as `get` has them."""
+        """Return `count` images of a job from number `first` on, in the state that `get` returns."""
         if (live := self._ahead(job_id)) is not None:
             return live.job.images[first : first + count]
         return await self._store.images(job_id, first, count)
@@ -105,26 +112,31 @@ class JobTracker:
         return stored
 
     async def newest(self, job_id: str) -> Job:
-        """Return the newest state of a job that is received or run here; of another one what `get` returns. Not to be
-        shown. Raises NotFound."""
+        """Return the newest state of a job that this process receives or runs; of any other the result of `get`.
+
+        Do not show it to clients. Raises NotFound."""
         live = self._live.get(job_id)
         return await self.get(job_id) if live is None else live.job
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
-        """As `get` has them, without images and inspections."""
+        """Return jobs in the state that `get` returns, without images and inspections."""
         stored = await self._store.page(query)
         return tuple(job if (live := self._ahead(job.id)) is None else live.shown().brief() for job in stored)
 
     async def transition(self, job_id: str, make: Change) -> Job:
-        """The one way to another state: what `make` gives of the present job is stored, then told. One change of a job
-        at a time; a caller that is cancelled does not break it in the middle. Raises NotFound, what `make` raises."""
+        """Store what `make` returns for the present job, then publish it: the only way to change the state of a job.
+
+        Changes of one job are serialized. Cancelling the caller does not interrupt a change. Raises NotFound and what
+        `make` raises."""
         task = asyncio.create_task(self._change(job_id, make))
         self._changes.add(task)
         task.add_done_callback(self._changed)
         return await asyncio.shield(task)
 
     def update_progress(self, job_id: str, make: Change) -> None:
-        """Progress: stored soon, and told then. Nothing happens to a job that is not under way, or is being changed."""
+        """Update the progress of a job, which is soon stored and then published.
+
+        Ignore a job that is neither received nor run here, or whose state is being changed."""
         live = self._live.get(job_id)
         if live is not None and job_id not in self._changing:
             before, live.job = live.job, make(live.job)
@@ -133,7 +145,7 @@ class JobTracker:
             self._shown.set()
 
     async def delete(self, job_id: str, check: Callable[[Job], None]) -> Job:
-        """Raises NotFound, what `check` raises."""
+        """Delete a job and return it. Raises NotFound and what `check` raises."""
         async with self._lock(job_id):
             job = await self.get(job_id)
             check(job)
@@ -152,7 +164,7 @@ class JobTracker:
                 del self._watchers[job_id]
 
     async def run_saver(self) -> None:
-        """Store what is shown, until cancelled."""
+        """Store updated progress until cancelled."""
         while True:
             await self._shown.wait()
             self._shown.clear()
@@ -161,7 +173,7 @@ class JobTracker:
             await asyncio.sleep(self._save_seconds)
 
     async def run_listener(self) -> None:
-        """Hear what other replicas do to the jobs that are watched or under way here, until cancelled."""
+        """Listen to changes by other replicas of the jobs that are watched, received or run here, until cancelled."""
         if self._announcements is None:
             return
         heard: set[str] = set()
@@ -186,25 +198,25 @@ class JobTracker:
                     await self._look_up(heard.pop())
 
     def is_live(self, job_id: str) -> bool:
-        """Whether it is received or run here."""
+        """Return whether the job is received or run by this process."""
         return job_id in self._live
 
     async def still_owns(self, job: Job) -> bool:
-        """Whether the stored job still is in the state and attempt of `job`: asked before what cannot be undone."""
+        """Return whether the stored job still has the state and attempt of `job`. For use before irreversible steps."""
         if self._announcements is None:
             return True
         stored = await self._store.get(job.id, 0)
         return stored is not None and _is_same(stored, job)
 
     async def drain(self) -> None:
-        """Until every change under way is stored."""
+        """Wait until every transition under way is stored."""
         while self._changes:
             await asyncio.wait(self._changes)
 
     def _changed(self, task: asyncio.Task[Job]) -> None:
         self._changes.discard(task)
         if not task.cancelled():
-            task.exception()  # the caller was told, or was cancelled and asks no more: nobody else misses it
+            task.exception()  # the caller received the error, or was cancelled; this marks it as retrieved
 
     async def _change(self, job_id: str, make: Change) -> Job:
         async with self._lock(job_id):
@@ -221,7 +233,7 @@ class JobTracker:
             return job
 
     async def _store_change(self, job_id: str, make: Change) -> tuple[Job, Job]:
-        """The job before and after; the same one if nothing is to change."""
+        """Return the job before and after; the same value twice if nothing changes."""
         for _ in range(RACES):
             live = self._live.get(job_id)
             present = await self.get(job_id) if live is None else live.job
@@ -253,11 +265,11 @@ class JobTracker:
                 else:
                     await self._give_way(live)
             except Unavailable as error:
-                # progress may be late; the state change that follows is not given up so easily
+                # progress may be late; only a transition insists on being stored
                 _log.warning("progress is not stored", job=job_id, reason=str(error))
 
     async def _give_way(self, live: LiveJob) -> None:
-        """What was stored meanwhile goes on from there, unless it is another replica's by now."""
+        """Continue from the state that was stored meanwhile, or stop tracking a job that another replica now owns."""
         stored = await self._store.get(live.job.id)
         if stored is None or not _is_same(stored, live.job):
             self._live.pop(live.job.id, None)
@@ -265,7 +277,7 @@ class JobTracker:
             live.stored = stored
 
     def _stamped(self, job: Job, stored: Job) -> Job:
-        """`job` as it follows `stored`: revisions count what is stored."""
+        """Return `job` with the revision and time that follow `stored`; revisions count stored states."""
         return replace(job, revision=stored.revision + 1, updated_at=self.clock())
 
     def _count_sent(self, before: Job, job: Job) -> None:
@@ -277,12 +289,12 @@ class JobTracker:
         return self._watchers.keys() | self._live.keys()
 
     async def _look_up(self, job_id: str) -> None:
-        """What another replica has stored is told to those who watch here; what it has taken over is ours no more."""
+        """Publish the state that another replica has stored, and stop tracking a job that it has taken over."""
         async with self._lock(job_id):
             try:
                 stored = await self._store.get(job_id, MAX_IMAGES)
             except Unavailable:
-                return  # the next look is a moment away
+                return  # the next look-up is at most LOOK_SECONDS away
             live = self._live.get(job_id)
             if live is not None and stored is not None and _is_same(stored, live.job):
                 return
@@ -291,11 +303,11 @@ class JobTracker:
                 watcher.tell(stored)
 
     def _ahead(self, job_id: str) -> LiveJob | None:
-        """What may be shown before it is stored."""
+        """Return the job if its newest state may be shown before it is stored, which is so for a single process."""
         return self._live.get(job_id) if self._announcements is None else None
 
     def _publish(self, job: Job) -> None:
-        """A job that was stored."""
+        """Publish a stored job, and track it as long as it changes often."""
         if job.state in _LIVE:
             self._live[job.id] = LiveJob(job, job)
         else:

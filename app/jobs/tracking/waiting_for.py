@@ -1,4 +1,4 @@
-"""What a job waits for while its registry does not answer: the `waiting_for` of the job document."""
+"""What a job waits for during an outage of its registry: `waiting_for` of the job document."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from app.errors import Problem
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """`registry` is the name of a configured registry. `since`: when the first request failed or was held back;
-    `attempts`: requests that have failed since then; `last_error`: code and message of the latest failure; `next_at`:
-    when the next request follows, None if one is under way."""
+    """The outage that a job waits for. `registry` is the name of a configured registry.
+
+    `since`: time at which the first request failed or was delayed. `attempts`: failed requests since then.
+    `last_error`: code and message of the latest failure. `next_at`: time of the next request; None while one is under
+    way."""
 
     registry: str
     since: datetime
@@ -26,8 +28,9 @@ class WaitingFor:
         return cls(registry, now, 0, "")
 
     def after(self, problem: Problem, now: datetime, next_at: datetime | None, *, is_attempt: bool = True) -> Self:
-        """Return the state after `problem` with one more request, the next try of which follows at `next_at`. Several
-        requests may wait at the same time: the first of them counts. `is_attempt`: the request was sent."""
+        """Return the state after `problem`, whose request is retried at `next_at`.
+
+        Several requests may wait at once; the earliest counts. `is_attempt` says whether the request was sent."""
         pending = [at for at in (self.next_at, next_at) if at is not None and at > now]
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Archives that come in the body of a request.
+"""Archives in the body of a request.
 
 early_pushes     early pushes of uploads in progress
 replayed_upload  an upload with a known idempotency key

@@ -1,4 +1,4 @@
-"""The early pushes of uploads under way, each until the run of its job takes over."""
+"""The early pushes of uploads in progress, each until the run of its job takes over."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from app.registry.wrappers.fence import FencedRegistry
 from app.spool import OpenFile
 from app.threads import hash_in_thread
 
-MOST_COUNTED = 1_000  # jobs of which it is known what was sent early; another replica may run them
+MOST_COUNTED = 1_000  # jobs whose early bytes are remembered; another replica may run them
 
 
 @dataclass(frozen=True, slots=True)
 class PartialArchive:
-    """An archive that is coming in: which one of its job, and `peek` opens it as far as it has come."""
+    """An archive that is being received: its number in the job, and `peek`, which opens the part received so far."""
 
     number: int
     peek: Callable[[], OpenFile]
@@ -37,10 +37,10 @@ class _EarlyPushTask:
     push: EarlyPush
     task: asyncio.Task[None]
     registry: ConfiguredRegistry
-    archive: int  # which one of its job
+    archive: int  # number in its job
 
     def wanted_by(self, job: Job, plan: PushPlan) -> frozenset[Mark]:
-        """What the job wants where the blobs went."""
+        """Return the keys of the pushed blobs that the job needs in the repository they were sent to."""
         place = self.push.place
         if place is None or job.registry != self.registry.name or not can_push_early(job.options):
             return frozenset()
@@ -51,7 +51,9 @@ class _EarlyPushTask:
 
 
 class EarlyPushes:
-    """`lanes` as for all pushes; without them nothing goes early. `ledger`: where jobs show what is sent for them."""
+    """Early pushes, by job. `lanes` are the shared push resources; without them there are no early pushes.
+
+    `ledger` shows the sent bytes in the job."""
 
     def __init__(self, lanes: PushResources | None = None, ledger: JobTracker | None = None) -> None:
         self._lanes = lanes
@@ -63,7 +65,8 @@ class EarlyPushes:
     def start(
         self, job: Job, options: PushOptions, registry: ConfiguredRegistry, archive: PartialArchive
     ) -> EarlyPush | None:
-        """`options` as far as they are known. None where it can be told already that nothing may go early."""
+        """Start an early push with the options known so far. Return None if it is already clear that none is
+        permitted."""
 
         def place_at(repository: str | None) -> EarlyTarget | None:
             if repository is None or not job.submitter.may_use(repository):
@@ -87,7 +90,7 @@ class EarlyPushes:
         return push
 
     async def commit_wanted(self, job: Job, plan: PushPlan) -> None:
-        """The job is known as a whole: what it wants becomes blobs, the rest is taken back."""
+        """Commit the blobs that the completely known job needs, and cancel the rest."""
         unwanted = []
         for early in self._under_way.get(job.id, ()):
             wanted = await hash_in_thread(early.wanted_by, job, plan)
@@ -97,7 +100,7 @@ class EarlyPushes:
         await _cancel(unwanted)
 
     def counted(self, job: Job) -> Progress:
-        """Return the progress of `job` with all that was sent for it early."""
+        """Return the progress of `job` including all bytes sent early."""
         sent, progress = self._sent.get(job.id, SentEarly()), job.progress
         return replace(
             progress,
@@ -106,11 +109,11 @@ class EarlyPushes:
         )
 
     def follow(self, job_id: str, emit: Callable[[SentEarly], None]) -> None:
-        """Give what is sent from now on to the run of the job, which counts it; until `settle`."""
+        """Report further early bytes to `emit` of the job's run, until the pushes are done."""
         self._runs[job_id] = emit
 
     async def wait_until_done(self, job_id: str) -> None:
-        """Until what is under way for a job has ended; where this is cancelled, so is that."""
+        """Wait until the early pushes of a job have ended; cancel them if this is cancelled."""
         tasks = self._take(job_id)
         try:
             if tasks:
@@ -120,7 +123,7 @@ class EarlyPushes:
             self._forget(job_id)
 
     async def cancel(self, job_id: str) -> None:
-        """Nothing is sent any more when this returns, and nothing waits at the registry."""
+        """Cancel the early pushes of a job. Nothing is sent after this returns, and no upload session is left open."""
         await _cancel(self._take(job_id))
         self._forget(job_id)
 
@@ -145,7 +148,7 @@ class EarlyPushes:
         return [early.task for early in self._under_way.pop(job_id, ())]
 
     def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
-        """The job may be run by another replica, or not at all."""
+        """Remove an ended task. The job may be run by another replica or not at all, so limit the remembered sizes."""
         left = [item for item in self._under_way.pop(job_id, ()) if item.task is not task]
         if left:
             self._under_way[job_id] = left

@@ -1,4 +1,4 @@
-"""A request whose idempotency key was used before: read to its end and compared, never stored, never pushed twice."""
+"""ReplayedUpload: a request whose idempotency key was used before. It is read and compared, never stored or pushed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.threads import hash_in_thread
 
 
 class ReplayedUpload:
-    """`job` is that of the first request; `settled` gives it once it is no longer being received."""
+    """A replay. `job` is that of the first request; `settled` returns it when its upload has ended."""
 
     replay = True
 
@@ -31,10 +31,10 @@ class ReplayedUpload:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """There is nothing to give up."""
+        """Do nothing: a replay stores nothing that could be abandoned."""
 
     def set_expected_request(self, request: JobRequest) -> None:
-        """Nothing is pushed for a replay."""
+        """Ignore the request: nothing is pushed for a replay."""
 
     async def receive(
         self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
@@ -51,8 +51,10 @@ class ReplayedUpload:
 
 
 def check_same_request(job: Job, fingerprint: str) -> None:
-    """Raises Conflict while the first request is still coming in, UploadIncomplete where it broke off, InvalidRequest
-    where it was another one."""
+    """Compare a replayed request with the first one.
+
+    Raises Conflict while the first is still being received, UploadIncomplete if it broke off, InvalidRequest if it
+    differs."""
     if job.state is JobState.RECEIVING:
         raise Conflict(
             f"the first request with this Idempotency-Key is still being received as job {job.id}; try later"

@@ -1,4 +1,4 @@
-"""Uploads under way: the first with an idempotency key (or without one), and its replays."""
+"""StreamedUpload: form and raw bodies that are received into the spool."""
 
 from __future__ import annotations
 
@@ -33,39 +33,43 @@ from app.push.early.early_push import EarlyPush, notify_early_push
 from app.push.plan.open_archives import prefix_errors_with
 from app.spool import PartialReads, SpooledFile
 
-SHOWN_BYTES = 1 << 20  # progress is told once per MiB: a thousand times a second at full speed
+SHOWN_BYTES = 1 << 20  # progress is updated once per MiB: at full speed a thousand times a second
 
 
 class ArchiveUpload(Protocol):
-    """An upload under way. One task uses it. Leaving its `async with` before `submit` gave a job abandons it."""
+    """An upload in progress, used by one task. Leaving its `async with` before `submit` returns abandons it."""
 
     @property
     def job(self) -> Job:
-        """The job as it was when this upload began."""
+        """Return the job as it was when the upload began."""
         ...
 
     @property
     def replay(self) -> bool: ...
 
     def set_expected_request(self, request: JobRequest) -> None:
-        """What is known of the request before its archive: enough, maybe, to begin with what is in it. What `submit` is
-        given counts: where it is another, what was begun is taken back."""
+        """Set what is known of the request before its archive, so that an early push may begin.
+
+        The request given to `submit` decides: if it differs, the early push is undone."""
         ...
 
     async def receive(
         self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
     ) -> None:
-        """Take one archive. `path`: as its form has it. Raises SpoolFull, ArchiveError, Conflict (cancelled meanwhile),
-        what `chunks` raises."""
+        """Receive one archive. `path` is the path that its form gives.
+
+        Raises SpoolFull, ArchiveError, Conflict if the job was cancelled meanwhile, and what `chunks` raises."""
         ...
 
     async def submit(self, request: JobRequest) -> Job:
-        """All archives are there: compare the checksum, open them, plan, queue. A bad archive, name or checksum is
-        raised, and the job is FAILED with that problem. Returns a queued job (or, replayed, the first one)."""
+        """Check the checksum, open and plan the received archives, and queue the job.
+
+        Return the queued job (for a replay, the first one). For a bad archive, name or checksum the job fails, and the
+        problem is raised."""
         ...
 
     async def abandon(self, error: TarmacError) -> Job:
-        """The upload broke: FAILED with `error`, nothing left in the spool, the idempotency key free again."""
+        """Fail the job with `error`, delete its files from the spool, and release its idempotency key."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -75,7 +79,7 @@ class ArchiveUpload(Protocol):
 
 
 class StreamedUpload:
-    """`left` is called when it is over, whatever came of it."""
+    """An upload that is stored. `left` is called when it ends, successfully or not."""
 
     replay = False
 
@@ -84,9 +88,9 @@ class StreamedUpload:
         self._workshop, self._source, self._left = workshop, source, left
         self._archives: list[JobArchive] = []
         self._indexes: list[TarIndex] = []
-        self._images: tuple[JobImage, ...] = ()  # of a request that is refused for some of them
-        self._coming: JobArchive | None = None  # what is known of the archive that is being received
-        self._is_whole = False  # all bytes of that have come
+        self._images: tuple[JobImage, ...] = ()  # of a request that is refused because of some of them
+        self._coming: JobArchive | None = None  # the archive that is being received
+        self._is_whole = False  # all its bytes have been received
         self._scope: asyncio.Timeout | None = None
         self._submitted = False
         self._foreseen: JobRequest | None = None
@@ -113,7 +117,7 @@ class StreamedUpload:
         archive = self._coming = JobArchive(self._unique(name), self._source, path=path)
         if expected_bytes is not None:
             await asyncio.to_thread(self._workshop.spool.check_space, expected_bytes)
-        await self._check()  # last: whoever cancels it from here on finds what there is to stop
+        await self._check()  # last: a cancellation from here on finds something to stop
         spooled_as = f"{self.job.id}-{len(self._archives)}"
         try:
             async with asyncio.timeout(None) as self._scope:
@@ -135,7 +139,7 @@ class StreamedUpload:
     async def _save(
         self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
     ) -> tuple[IngestStream, SpooledFile]:
-        """Decompress what comes in if there is memory for that; else store it as it comes, and decompress the file."""
+        """Decompress the bytes as they arrive if memory allows; otherwise store them, then decompress the file."""
         memory, chunks = await begun(chunks)
         decoders, share = self._workshop.decoders, self.job.share
         if not decoders.is_free(share, memory):
@@ -169,12 +173,12 @@ class StreamedUpload:
             await workshop.discard(sent)
 
     def _note_digest(self, intake: IngestStream) -> None:
-        """Keep the digest of an archive that came whole and was refused."""
+        """Keep the digest of an archive that was received completely and then refused."""
         if self._coming is not None and self._is_whole and intake.received == self._coming.size:
             self._coming = replace(self._coming, digest=intake.digest)
 
     def add_spooled(self, archive: JobArchive, index: TarIndex) -> None:
-        """Instead of `receive`: an archive that is in the spool already."""
+        """Add an archive that is in the spool already, instead of `receive`."""
         self._archives.append(archive)
         self._indexes.append(index)
 
@@ -197,11 +201,13 @@ class StreamedUpload:
         return job
 
     async def _fails(self, error: TarmacError, fingerprint: str) -> bool:
-        """Return whether the job fails because of `error`. If it had ended before, because this replica was taken for
-        dead, its archives were deleted then, and `error` says nothing of them. Raises Conflict if it was cancelled."""
+        """Return whether the job fails because of `error`. Raises Conflict if it was cancelled.
+
+        If this replica was taken for dead, the job ended earlier and its archives were deleted; `error` is then only a
+        consequence."""
         try:
             job = await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
-        except Conflict:  # it is another replica's now
+        except Conflict:  # another replica has taken it over
             job = await self._workshop.ledger.get(self.job.id)
         if job.state is not JobState.FAILED:
             _check_receiving(job)
@@ -211,12 +217,12 @@ class StreamedUpload:
         return await self._fail(error, None, None)
 
     def stop(self) -> None:
-        """The job was cancelled: interrupt what is being received."""
+        """Interrupt the reception, because the job was cancelled."""
         if self._scope is not None:
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     def _early(self, spooled_as: str) -> EarlyPush | None:
-        """Not where a signature is to be looked at first: no byte of what has none shall leave."""
+        """Start an early push, unless signatures are checked: no byte of an unsigned image may leave."""
         spool, asked = self._workshop.spool, self._foreseen
         if asked is None or self._workshop.signatures or not isinstance(spool, PartialReads):
             return None
@@ -260,7 +266,7 @@ class StreamedUpload:
         try:
             self._compare(request.expected())
         except TarmacError:
-            with suppress(TarmacError):  # what it is belongs to the record of what failed
+            with suppress(TarmacError):  # the formats and names belong to the record of the failure
                 async with opener.prepare(asked, registry.destination, self._understood, self._indexes):
                     pass
             raise
@@ -278,7 +284,7 @@ class StreamedUpload:
             }
 
         def queued(job: Job) -> Job:
-            _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, not by its upload
+            _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, but not by its upload
             return job.transition_to(JobState.QUEUED, **known)
 
         return await self._workshop.ledger.transition(self.job.id, queued), opened.plan
@@ -294,7 +300,7 @@ class StreamedUpload:
         compare_checksum(self._archives[0], expected)
 
     async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
-        """FAILED, unless the job has ended meanwhile; nothing of it is left in the spool."""
+        """Fail the job, unless it has ended meanwhile, and delete its files from the spool."""
         self._submitted = True
         await self._workshop.early.cancel(self.job.id)
         archives = (*self._archives, *([] if self._coming is None else [self._coming]))
