@@ -1,4 +1,4 @@
-"""Who runs jobs, when: the JobQueue port. `local`: this process.
+"""JobQueue: port that decides when jobs run. `local` runs them in this process.
 
 fair_queue     priority, fair share, FIFO; pure
 local          LocalJobQueue
@@ -14,23 +14,26 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 Run = Callable[[str], Awaitable[None]]
-LONGEST_DELAY = timedelta(hours=1)  # no turn is put off for longer
+LONGEST_DELAY = timedelta(hours=1)  # maximum delay of a job
 _NO_DELAY = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSchedule:
-    """When a waiting job is to run: not before `not_before` (None: at once); then the highest `priority` first; within
-    one priority the shares take turns, so that who sends a thousand jobs does not keep out who sends one; within a
-    share first in, first out."""
+    """When a waiting job runs.
+
+    It runs not before `not_before` (None: at once). Jobs of the highest `priority` run first. Within a priority the
+    shares alternate, so that a client with a thousand jobs does not delay one with a single job. Within a share the
+    order is first in, first out."""
 
     not_before: datetime | None = None
     priority: int = 0
     share: str = ""
 
     def delay(self, now: datetime) -> timedelta:
-        """Return how long the turn is put off at `now`. A moment further away than LONGEST_DELAY was stored while the
-        clock was ahead; the turn has come."""
+        """Return the remaining delay at `now`.
+
+        A time further away than LONGEST_DELAY was stored while the clock was ahead; such a job is due."""
         delay = _NO_DELAY if self.not_before is None else self.not_before - now
         return delay if _NO_DELAY < delay <= LONGEST_DELAY else _NO_DELAY
 
@@ -39,24 +42,26 @@ AT_ONCE = QueueSchedule()
 
 
 class JobQueue(Protocol):
-    """A bounded number at a time, each when its turn has come. What is queued is not kept here: the job store has it,
-    and whoever starts the queue puts it in again."""
+    """Runs a bounded number of jobs at a time, each according to its schedule.
+
+    The queue is not durable: the job store is, and the service puts waiting jobs in again at start."""
 
     async def start(self, run: Run) -> None:
-        """From now on call `run` with job ids. It handles its own errors; it is cancelled by `cancel` and `stop`."""
+        """Begin to call `run` with job ids. `run` handles its own errors; `cancel` and `stop` cancel it."""
         ...
 
     async def put(self, job_id: str, turn: QueueSchedule = AT_ONCE) -> None:
-        """An id that is waiting already is not taken twice: the newer turn counts. One that runs begins anew when that
-        run has ended, as its turn says."""
+        """Add a job. If it waits already, the newer schedule replaces the old one.
+
+        A job that is running runs again after its present run has ended, according to `turn`."""
         ...
 
     async def cancel(self, job_id: str) -> None:
-        """Take it out, or cancel its run and wait until it has ended (a few seconds at most)."""
+        """Remove a waiting job, or cancel its run and wait until that has ended (a few seconds at most)."""
         ...
 
     async def stop(self, grace_seconds: float) -> None:
-        """Begin nothing more; let what runs end within the grace, then cancel it. Waiting ids are forgotten."""
+        """Start nothing more, let runs end within the grace period, then cancel them. Waiting ids are dropped."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Which of the waiting jobs is next: by time, priority, fair share, order of coming. Pure."""
+"""FairQueue: the order of waiting jobs, by time, priority, fair share and arrival. Pure."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from itertools import count
 
 from app.jobs.queue import QueueSchedule
 
-Line = dict[str, None]  # ids in order, and quick to take out of
+Line = dict[str, None]  # ids in order, with fast removal
 
 
 class FairQueue:
-    """Of the shares of one priority the one with the fewest running jobs is next; of equals, the one that has waited
-    longest since it was. Taking one of 100,000 that wait costs a step for each share, not for each job. Moments are
-    seconds of a clock that never goes back."""
+    """Waiting jobs in fair order.
+
+    Within a priority the share with the fewest running jobs is next; among equals, the one served least recently.
+    Removing one of 100,000 jobs costs a step per share, not per job. Times are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._turns: dict[str, QueueSchedule] = {}
-        self._due: dict[str, float] = {}  # of those that wait for their time
+        self._due: dict[str, float] = {}  # for jobs that are not due yet
         self._lines: dict[int, dict[str, Line]] = {}  # priority -> share -> ids
         self._later: list[tuple[float, int, str]] = []
         self._order = count()
         self._running: dict[str, str] = {}  # id -> share
-        self._served: dict[str, int] = {}  # share -> when one of it was last taken
+        self._served: dict[str, int] = {}  # share -> order number of its last removal
 
     def put(self, job_id: str, turn: QueueSchedule, due: float = 0.0) -> None:
-        """`due`: when a turn that has a `not_before` comes."""
+        """Add a job, or replace its schedule. `due`: time at which a job with a `not_before` is due."""
         if self._turns.get(job_id) == turn:
             return
         self.discard(job_id)
@@ -53,8 +54,9 @@ class FairQueue:
         self._later.clear()
 
     def pop(self, now: float, busy: Container[str], *, of_idle: bool = False) -> str | None:
-        """The next id that is not `busy`; it counts as running until `ended`. `of_idle`: only of shares of which none
-        runs."""
+        """Remove and return the next id that is not `busy`; it counts as running until `release`.
+
+        `of_idle`: consider only shares without a running job."""
         self._wake(now)
         running = Counter(self._running.values())
         for priority in sorted(self._lines, reverse=True):
@@ -74,7 +76,7 @@ class FairQueue:
             self._served.pop(share, None)
 
     def seconds_to_next(self, now: float) -> float | None:
-        """Until the next turn that waits for its time comes; None where there is none."""
+        """Return the seconds until the next delayed job is due; None if there is none."""
         self._drop_stale()
         return self._later[0][0] - now if self._later else None
 
@@ -87,7 +89,7 @@ class FairQueue:
             self._drop_stale()
 
     def _drop_stale(self) -> None:
-        """What was taken out, or got another turn, while it waited for its time."""
+        """Drop delayed entries that were removed or rescheduled."""
         while self._later and not self._is_current(*self._later[0]):
             heapq.heappop(self._later)
 

@@ -1,4 +1,4 @@
-"""LocalJobQueue: jobs run in this process, as tasks."""
+"""LocalJobQueue: runs jobs in this process as tasks."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from app.jobs.model import Clock, utc_now
 from app.jobs.queue import AT_ONCE, QueueSchedule, Run
 from app.jobs.queue.fair_queue import FairQueue
 
-CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
-STOP_SECONDS = 5.0  # closing an upload session is one request
+CANCEL_SECONDS = 0.4  # a cancel waits twice, and must not hang with a registry; the cleanup continues later
+STOP_SECONDS = 5.0  # closing an upload session takes one request
 
 _log = structlog.get_logger(__name__)
 
 
 class LocalJobQueue:
-    """At most `max_running` jobs at a time, and if that is several one more if none of its share runs: however long the
-    jobs of one token take, another token begins. `clock` says how long a turn is put off; from then on `elapsed`,
-    seconds that only grow, says when it has come."""
+    """Runs at most `max_running` jobs at a time.
+
+    If that is more than one, one additional job may run if no other job of its share does: however long the jobs of one
+    token take, another token can start. `clock` gives the delay of a job; the monotonic `elapsed`, in seconds, measures
+    it."""
 
     def __init__(self, max_running: int, clock: Clock = utc_now, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._max_running = max_running
-        self._max_places = max_running + (max_running > 1)  # who asks for one at a time gets one at a time
+        self._max_places = max_running + (max_running > 1)  # one job at a time has no additional one
         self._clock, self._elapsed = clock, elapsed
         self._waiting = FairQueue()
         self._running: dict[str, asyncio.Future[None]] = {}
@@ -63,7 +65,7 @@ class LocalJobQueue:
     def _fill(self) -> None:
         while self._run is not None and len(self._running) < self._max_places:
             now, is_full = self._elapsed(), len(self._running) >= self._max_running
-            # a job that was cancelled and is tried again waits for the end of its earlier run
+            # a retried job waits for the end of its cancelled run
             job_id = self._waiting.pop(now, self._running, of_idle=is_full)
             if job_id is None:
                 self._sleep(self._waiting.seconds_to_next(now))

@@ -1,10 +1,9 @@
-"""PgQueuerJobQueue: replicas share the work through PgQueuer's table in PostgreSQL.
+"""PgQueuerJobQueue: replicas share jobs through PgQueuer's table in PostgreSQL.
 
-A replica takes a row when it has room for a job, beats its heart while the job runs, and takes what the heart of
-another has not beaten for. PgQueuer's QueueManager is not used: with one it takes no new work after a lost connection
-until all that runs has ended, cannot run fewer than two jobs at a time, and a replica that was stopped and continued
-would prolong, or delete, the row that its successor has.
-"""
+A replica claims a row if it has a free slot, sends heartbeats while the job runs, and claims rows of other replicas
+whose heartbeat is too old. PgQueuer's QueueManager is not used. With it a replica claims nothing after a lost
+connection until all its runs have ended, and cannot run fewer than two jobs at a time. A replica that was suspended and
+resumed would also prolong, or delete, the row that its successor has claimed."""
 
 from __future__ import annotations
 
@@ -34,9 +33,9 @@ from app.jobs.queue.pgqueuer_rows import (
 from app.jobs.store.engine import COMMAND_SECONDS, CONNECT_SECONDS, IDLE_SECONDS, SESSION, plain_dsn
 from app.jobs.store.notifications import BROKEN, listen
 
-CANCEL_SECONDS = 0.4  # a registry that hangs must not hang a cancel, which asks twice; what is cleaned up goes on
-STOP_SECONDS = 5.0  # closing an upload session is one request
-ELSEWHERE_SECONDS = 0.8  # another replica ends its run in this time, or it is dead and its job is taken from it
+CANCEL_SECONDS = 0.4  # a cancel waits twice, and must not hang with a registry; the cleanup continues later
+STOP_SECONDS = 5.0  # closing an upload session takes one request
+ELSEWHERE_SECONDS = 0.8  # another replica ends its run within this time, or it is dead and its row is removed
 AGAIN_SECONDS = 1.0
 _ASK_SECONDS = 0.02
 _MOST_STRAYS = 500
@@ -46,10 +45,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """`id`: new with every start. `place`: the identity of the spool it reads; `home`: of its data directory;
-    `storage`: the identity of the storage where it has archives besides. `sees`: whether the server files of a job are
-    there for it. `timeout_seconds`: so long after its last sign of life it is dead to the others; every quarter of it
-    gives one."""
+    """A replica. `id` is new at every start.
+
+    `place` identifies its spool, `home` its data directory, `storage` its object storage, if it uses one. `sees`
+    returns whether the server files of a job are accessible here. After `timeout_seconds` without a heartbeat the
+    others consider it dead; it sends a heartbeat every quarter of that time."""
 
     id: UUID
     place: str
@@ -64,7 +64,7 @@ class Replica:
 
 
 class PgQueuerJobQueue:
-    """At most `max_running` jobs at a time in this process. Made by `open`."""
+    """Runs at most `max_running` jobs at a time in this process. Created by `open`."""
 
     def __init__(self, dsn: str, rows: QueueTable, replica: Replica, max_running: int) -> None:
         self._dsn, self._rows, self._replica, self._max_running = dsn, rows, replica, max_running
@@ -79,7 +79,7 @@ class PgQueuerJobQueue:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, replica: Replica, max_running: int) -> AsyncIterator[PgQueuerJobQueue]:
-        """The tables are made where they are missing. Raises Unavailable."""
+        """Open the queue, creating missing tables. Raises Unavailable."""
         dsn = plain_dsn(url)
         try:
             await install_schema(dsn, CONNECT_SECONDS)
@@ -108,7 +108,7 @@ class PgQueuerJobQueue:
         try:
             await self._rows.put(job_id, turn, running=job_id in self._running)
         except BROKEN as error:
-            # the job is stored, and every replica looks for jobs that are not in the queue
+            # the job is stored, and every replica looks for stored jobs that are not queued
             _log.warning("a job is put in the queue a little later", job=job_id, reason=type(error).__name__)
         self._wake.set()
 
@@ -157,7 +157,7 @@ class PgQueuerJobQueue:
             try:
                 await self._work_together()
             except Exception:  # noqa: BLE001 - see below
-                # the boundary: whatever breaks, a replica that looks alive and takes no work would be worse
+                # boundary: after any error, a replica that looks alive but claims nothing would be worse
                 _log.exception("the queue broke, and begins anew")
                 await asyncio.sleep(AGAIN_SECONDS)
 
@@ -173,7 +173,7 @@ class PgQueuerJobQueue:
     async def _every(
         self, seconds: float, work: Callable[[], Awaitable[None]], wake: asyncio.Event | None = None
     ) -> None:
-        """A database that is away for a while is waited for."""
+        """Call `work` at intervals, or when `wake` is set. Retry while the database is unavailable."""
         soon = wake or asyncio.Event()
         while True:
             try:
@@ -200,7 +200,7 @@ class PgQueuerJobQueue:
         if rows:
             kept = await self._rows.heartbeat(rows.keys())
             for row_id in rows.keys() - kept:
-                rows[row_id].cancel()  # another replica has it, or somebody has cancelled it
+                rows[row_id].cancel()  # another replica has claimed it, or a user cancelled it
 
     async def _take_in_strays(self) -> None:
         for job_id, turn in await self._rows.find_unqueued(_MOST_STRAYS):
@@ -216,14 +216,14 @@ class PgQueuerJobQueue:
             row = await self._rows.claim(self._entrypoints)
             if row is None:
                 return
-            # one that runs already has come back to us, because its heart beat too late
+            # a row whose run is still active was claimed again, because its heartbeat was late
             if row.job_id not in self._running and await self._is_for_us(row) and self._run is not None:
                 task = asyncio.ensure_future(self._run(row.job_id))
                 self._running[row.job_id] = (row, task)
                 task.add_done_callback(partial(self._free, row))
 
     async def _is_for_us(self, row: QueueRow) -> bool:
-        """Else it is passed on."""
+        """Return whether this replica can run the job; otherwise requeue it for another one."""
         known = await self._rows.place_and_home(row.job_id)
         if known is None:
             await self._rows.remove(row.id)
@@ -242,7 +242,8 @@ class PgQueuerJobQueue:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("a run broke", job=row.job_id, exc_info=error)
-        # cancelled by a stop, its row is left: it is put in again when the job is handed back, or goes by its heart
+        # after a cancellation by a stop its row is left: it is requeued at shutdown, or claimed when its heartbeat is
+        # too old
         if self._run is not None or not task.cancelled():
             ending = asyncio.create_task(self._finish(row))
             self._ending.add(ending)

@@ -1,9 +1,8 @@
-"""The rows of PgQueuer's table, each for a job of ours: what `PgQueuerJobQueue` asks of the database.
+"""QueueTable: SQL for PgQueuer's table; each row is a job.
 
-PgQueuer's own queries hand out rows (in order of priority, past locked ones, again when their heartbeat is old), put
-them in and tell of changes. Those here are the ones that PgQueuer does without asking who has the row: a replica that
-was stopped, and goes on after another one has its job, must not prolong or delete what is no longer its own.
-"""
+PgQueuer's queries claim rows (by priority, skipping locked ones, again if their heartbeat is old), insert them, and
+notify about changes. The queries here replace those that PgQueuer runs without checking the owner of the row: a replica
+that was suspended, and resumes after another one has claimed its job, must not prolong or delete that row."""
 
 from __future__ import annotations
 
@@ -27,9 +26,9 @@ from app.jobs.store.engine import SESSION
 
 TABLE = "tarmac_pgqueuer"
 QUEUE_CHANNEL = "tarmac_ch_pgqueuer"
-ANYWHERE = "tarmac"  # the entrypoint of jobs that need no spool
-_SHARES = 10_000  # places of one priority, so that shares take turns within it
-_TURN = 0x7461726D6171  # of PostgreSQL's advisory locks: replicas that start at once install one by one
+ANYWHERE = "tarmac"  # the entrypoint of jobs without files in a spool
+_SHARES = 10_000  # positions within one priority, so that shares alternate
+_TURN = 0x7461726D6171  # a PostgreSQL advisory lock: replicas that start at once install the schema one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class QueueRow:
 
 
 def names() -> DBSettings:
-    """Said in full: PgQueuer reads what is not from variables as general as CHANNEL and FUNCTION."""
+    """Return all names explicitly: their defaults are read from environment variables as general as CHANNEL."""
     return DBSettings(
         prefix="tarmac_",
         channel=QUEUE_CHANNEL,
@@ -54,7 +53,7 @@ def names() -> DBSettings:
 
 
 async def install_schema(dsn: str, seconds: float) -> None:
-    """PgQueuer's tables, as this release of it has them; a replica that starts at the same time waits."""
+    """Create or upgrade PgQueuer's tables. Replicas that start at the same time wait for each other."""
     connection = await asyncpg.connect(dsn, timeout=seconds)
     try:
         async with connection.transaction():
@@ -71,7 +70,7 @@ async def install_schema(dsn: str, seconds: float) -> None:
 
 
 class QueueTable:
-    """`replica`: who takes rows. A row is stale, and anybody's, when its heartbeat is older than `timeout`."""
+    """The queue table for `replica`. Any replica may claim a row whose heartbeat is older than `timeout`."""
 
     def __init__(self, pool: Any, replica: UUID, timeout: timedelta) -> None:
         self._pool, self._replica, self._timeout = pool, QueueManagerId(replica), timeout
@@ -91,7 +90,7 @@ class QueueTable:
         return QueueRow(taken[0].id, (taken[0].payload or b"").decode()) if taken else None
 
     async def put(self, job_id: str, turn: QueueSchedule, running: bool) -> None:
-        """`running`: here, at this moment."""
+        """Add a job, or replace its schedule. `running`: this replica is running it now."""
         delay = turn.delay(datetime.now(UTC))
         place = await self._pool.fetchval("SELECT place FROM jobs WHERE id = $1", job_id)
         priority = turn.priority * _SHARES - await self._ahead(job_id, turn)
@@ -109,15 +108,16 @@ class QueueTable:
                 return
 
     async def _ahead(self, job_id: str, turn: QueueSchedule) -> int:
-        """How many of its share are in the line already: the second of one comes after the first of every other."""
+        """Return the number of queued jobs of its share: the second job of a share follows the first of every other."""
         counted = await self._pool.fetchval(
             "SELECT count(*) FROM tarmac_pgqueuer WHERE headers->>'share' = $1 AND dedupe_key <> $2", turn.share, job_id
         )
         return min(int(counted), _SHARES - 1)
 
     async def _put_again(self, job_id: str, priority: int, delay: timedelta, running: bool) -> bool:
-        """A row that waits gets the newer turn; one that is taken is put in again when its run has ended. False where
-        there is none any more."""
+        """Give a waiting row the newer schedule, and mark a claimed one to be queued again after its run.
+
+        Return False if the row does not exist any more."""
         done = await self._pool.execute(
             """WITH known AS (
                 SELECT id, status = 'queued' OR (queue_manager_id = $4 AND NOT $5) AS idle
@@ -141,7 +141,7 @@ class QueueTable:
         return bool(done != "UPDATE 0")
 
     async def heartbeat(self, rows: Collection[int]) -> frozenset[int]:
-        """Those of `rows` that are still this replica's: they stay so for another while."""
+        """Refresh the heartbeat of `rows`, and return those that this replica still owns."""
         kept = await self._pool.fetch(
             "UPDATE tarmac_pgqueuer SET heartbeat = now() "
             "WHERE id = ANY($1::bigint[]) AND queue_manager_id = $2 RETURNING id",
@@ -151,7 +151,7 @@ class QueueTable:
         return frozenset(item["id"] for item in kept)
 
     async def finish(self, row: QueueRow) -> None:
-        """Its run has ended; where it was put in again meanwhile, it waits."""
+        """Delete the row of a finished run, or requeue it if it was enqueued again in the meantime."""
         gone = "DELETE FROM tarmac_pgqueuer WHERE id = $1 AND queue_manager_id = $2 AND NOT headers ? 'again'"
         if await self._pool.execute(gone, row.id, self._replica) == "DELETE 0":
             await self._pool.execute(
@@ -163,7 +163,7 @@ class QueueTable:
             )
 
     async def requeue_for(self, row: QueueRow, entrypoint: str) -> None:
-        """For another replica: of those that take `entrypoint`."""
+        """Requeue a row for a replica that claims `entrypoint`."""
         await self._pool.execute(
             """UPDATE tarmac_pgqueuer SET status = 'queued', queue_manager_id = NULL, updated = now(),
             entrypoint = $3 WHERE id = $1 AND queue_manager_id = $2""",
@@ -173,7 +173,7 @@ class QueueTable:
         )
 
     async def release_pinned(self) -> None:
-        """What waits in vain for the replica that accepted it is offered to all again: one may see its files."""
+        """Release rows pinned to a replica that does not claim them, so that others with access to the files can."""
         await self._pool.execute(
             """UPDATE tarmac_pgqueuer SET entrypoint = $1
             WHERE status = 'queued' AND entrypoint LIKE $1 || '@%' AND updated < now() - $2::interval""",
@@ -182,8 +182,10 @@ class QueueTable:
         )
 
     async def mend_times(self) -> None:
-        """Correct what was written while the database's clock was ahead. A row that was written later than now is put
-        off for as long as it was then; no row is put off for longer than LONGEST_DELAY, and no heartbeat is to come."""
+        """Correct times that were written while the database's clock was ahead.
+
+        A row written later than now keeps its delay. No delay exceeds LONGEST_DELAY, and no heartbeat is in the
+        future."""
         await self._pool.execute(
             """UPDATE tarmac_pgqueuer SET
                 execute_after = CASE
@@ -202,7 +204,7 @@ class QueueTable:
         return (found["place"], found["home"]) if found else None
 
     async def cancel_waiting(self, job_id: str) -> int | None:
-        """Takes a waiting row out, and tells who has one to stop. Its id, where another replica has it."""
+        """Delete a waiting row; notify the replica that runs the job, if any, and return the id of its row."""
         await self._pool.execute("DELETE FROM tarmac_pgqueuer WHERE dedupe_key = $1 AND status = 'queued'", job_id)
         row = await self.find(job_id)
         if row is not None:
@@ -214,11 +216,11 @@ class QueueTable:
         return None if found is None else int(found)
 
     async def remove(self, row_id: int) -> None:
-        """Whoever has it: the next beat tells them."""
+        """Delete a row, regardless of its owner, which notices at its next heartbeat."""
         await self._pool.execute("DELETE FROM tarmac_pgqueuer WHERE id = $1", row_id)
 
     async def find_unqueued(self, most: int) -> tuple[tuple[str, QueueSchedule], ...]:
-        """Jobs to be run that are not in the queue: whoever was to put them in died before."""
+        """Return queued and running jobs that have no row, because the replica that should have added them died."""
         found = await self._pool.fetch(
             """SELECT jobs.id, document->>'priority' AS priority, document->>'share' AS share,
             document->>'next_attempt_at' AS later FROM jobs LEFT JOIN tarmac_pgqueuer AS row ON row.dedupe_key = jobs.id
@@ -228,9 +230,10 @@ class QueueTable:
         return tuple((found_item["id"], _turn(found_item)) for found_item in found)
 
     async def terminate_stalled_sessions(self, after: timedelta) -> int:
-        """End the sessions of replicas that hold locks and have stopped in the middle of a command for `after`. Between
-        commands the server does so by itself (`engine.SESSION`); before PostgreSQL 17 nothing else ends these, and all
-        that the others write would wait for them. How many there were."""
+        """Terminate sessions of replicas suspended in a command for longer than `after`. Return their number.
+
+        Between commands the server does so by itself (`engine.SESSION`). Before PostgreSQL 17 nothing else ends these
+        sessions, and their locks block all writes of the others."""
         ended = await self._pool.fetch(
             """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
             WHERE datname = current_database() AND usename = current_user AND application_name = $1
@@ -241,7 +244,7 @@ class QueueTable:
         return len(ended)
 
     async def truncate_log(self) -> None:
-        """PgQueuer writes down every step of every row, for statistics that nobody here asks for."""
+        """Delete PgQueuer's log of every step of every row; its statistics are not used."""
         await self._pool.execute("DELETE FROM tarmac_pgqueuer_log")
 
 
@@ -250,12 +253,12 @@ def entrypoint_of(place: str) -> str:
 
 
 def accepted_by(home: str) -> str:
-    """The entrypoint of jobs whose files a replica did not see."""
+    """Return the entrypoint of jobs whose files another replica could not access."""
     return f"{ANYWHERE}@{home}"
 
 
 def cancelled_rows(payload: str) -> frozenset[int]:
-    """Of a message on PgQueuer's channel, the rows that are to stop."""
+    """Return the rows to cancel that a message on PgQueuer's channel names."""
     try:
         message = json.loads(payload)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Uploads that go on after an interruption: the face of the package. The protocols that speak of them are the API's.
+"""Resumable uploads, independent of the protocols of the API: the public names of the package.
 
 append         append the bytes of one request
 authorization  AuthorizedUploads

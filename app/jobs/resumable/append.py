@@ -1,4 +1,4 @@
-"""The bytes of one request on their way to the end of their file, and what of them is pushed early."""
+"""Appends the bytes of one request to the file of an upload, and starts early pushes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.spool.batches import BATCHES
 from app.spool.upload_files import AppendFile
 from app.threads import hash_in_thread, hashing
 
-HASHES = ("sha1", "sha256", "sha512", "md5")  # the first is what tus asks every server for
+HASHES = ("sha1", "sha256", "sha512", "md5")  # tus asks every server for the first
 
 
 class UploadAppender:
@@ -32,8 +32,10 @@ class UploadAppender:
     async def receive(
         self, upload: ActiveUpload, patch: AppendRequest, chunks: AsyncIterable[bytes], check: Callable[[int], None]
     ) -> int:
-        """The offset after all of it, durable. `check` is given the length that bytes would make, and raises where that
-        is too much. Raises ProofMismatch, what `chunks` raises, and what `Receiving.pump` does."""
+        """Append all chunks and return the new offset, which is durable.
+
+        `check` is called with the length that the bytes would give, and raises if it is too large. Raises
+        UploadChecksumMismatch, what `chunks` raises, and what `AppendStream.write_in_batches` raises."""
         if patch.proof is not None:
             await self._uploads.change(upload, trusted=patch.offset)
         file = await asyncio.to_thread(self._files.writing, upload.state.id)
@@ -56,45 +58,47 @@ class UploadAppender:
             await asyncio.to_thread(file.end)
             await self._uploads.count(upload)
             if upload.early is not None:
-                upload.early.on_data(upload.tally)  # the next request may be long in coming
+                upload.early.on_data(upload.tally)  # the next request may be delayed
             if patch.proof is not None:
                 await self._uploads.change(upload, trusted=None)
             await self._bound_indexes()
         return file.size
 
     async def _bound_indexes(self) -> None:
-        """Without its index, nothing more of an upload is pushed early."""
+        """Drop the largest idle indexes and cancel the early pushes of their uploads, which need them."""
         for upload in self._uploads.without_index():
             await self._workshop.early.cancel(upload.state.job)
             upload.early = None
 
     def _take_room(self, upload: ActiveUpload, size: int) -> None:
-        """Raises SpoolFull, QuotaExceeded."""
+        """Reserve `size` bytes. Raises SpoolFull, QuotaExceeded."""
         self._workshop.spool.check_space(size)
         self._workshop.stored.grow(upload.state.submitter, upload.state.id, size)
 
     async def _early(self, upload: ActiveUpload, offset: int) -> EarlyPush | None:
-        """Begun with the first byte; not where the archive is to be looked at first."""
+        """Return the early push, started with the first byte; None if signatures are checked first."""
         state, workshop = upload.state, self._workshop
         begins = offset == 0 and upload.early is None
         if begins and not (state.is_part or state.hold or workshop.signatures):
             job = await workshop.ledger.get(state.job)
             registry = pick_registry(workshop.registries, job.registry)
-            if job.state is JobState.RECEIVING:  # else nobody would end it
+            if job.state is JobState.RECEIVING:  # after the end of the job nothing would stop the early push
                 arriving = PartialArchive(0, partial(self._files.open_partial, state.id))
                 upload.early = workshop.early.start(job, job.options, registry, arriving)
         return upload.early
 
     async def _take_back(self, upload: ActiveUpload, file: AppendFile, offset: int) -> None:
-        """What came from `offset` on, and with it all that was made of it."""
+        """Delete the bytes from `offset` on, and everything derived from them."""
         await self._workshop.early.cancel(upload.state.job)
         upload.early, upload.tally = None, StreamingIndexer(self._workshop.limits)
         await asyncio.to_thread(file.truncate, offset)
 
 
 class AppendStream:
-    """`count`: bytes taken from the client. `take_room` is given the size of every batch before it is written, and
-    raises SpoolFull, QuotaExceeded; `told` is given `count` after it."""
+    """Writes the chunks of one request to a file. `count`: bytes received from the client.
+
+    `take_room` is called with the size of each batch before it is written, and raises SpoolFull or QuotaExceeded.
+    `told` is called with the size of the file after each batch."""
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class AppendStream:
         self._proof: UploadChecksum | None = None
 
     def expect_checksum(self, proof: UploadChecksum | None) -> None:
-        """These bytes must have it; `proven` says whether they do."""
+        """Set the checksum that the bytes must have; see `checksum_matches`."""
         self._proof = proof
         self._hash = None if proof is None else hashlib.new(proof.algorithm, usedforsecurity=False)
 
@@ -117,8 +121,9 @@ class AppendStream:
         return self._proof is None or self._hash is None or self._hash.digest() == self._proof.digest
 
     async def write_in_batches(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
-        """To the end of `chunks`. Whatever breaks, what came until then is written: the client need not send it again.
-        `check` is given the count before bytes are taken, and raises where they are too many."""
+        """Write all `chunks`. On any error the bytes received so far are written, so the client need not resend them.
+
+        `check` is called with the count before bytes are accepted, and raises if there are too many."""
         with BATCHES.upload():
             await self._pump(chunks, check)
 

@@ -1,4 +1,4 @@
-"""Resumable uploads for one caller: those that another token began are not there. As `app.jobs.authorization`."""
+"""AuthorizedUploads: resumable uploads for one caller, as `app.jobs.authorization`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from app.jobs.resumable.service import MAX_UPLOADS, ResumableUploads
 
 
 class AuthorizedUploads(ResumableUploads):
+    """ResumableUploads in which uploads of other tokens appear not to exist."""
+
     def __init__(self, uploads: ResumableUploads, caller: Caller, jobs: AuthorizedJobs) -> None:
         vars(self).update(vars(uploads))
         self._caller, self._held = caller, jobs
@@ -24,7 +26,7 @@ class AuthorizedUploads(ResumableUploads):
         self._workshop = with_upload_limit(uploads._workshop, caller)
 
     async def begin(self, new: NewUpload) -> UploadState:
-        """Raises QuotaExceeded, Busy."""
+        """Begin an upload. Raises QuotaExceeded, Busy and what the base method raises."""
         self._check_count()
         return await super().begin(new)
 
@@ -61,7 +63,7 @@ class AuthorizedUploads(ResumableUploads):
         return await super().push_held(upload_id, request)
 
     def _check_count(self) -> None:
-        """A part of a concatenation, and an archive that is held, have no job that would count."""
+        """Raise if the token has too many uploads. Parts and retained archives have no job that would be counted."""
         name, most = self._caller.name, self._caller.quota.jobs
         if not name:
             return

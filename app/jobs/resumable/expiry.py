@@ -1,4 +1,4 @@
-"""What is over, or too old, goes."""
+"""Removes finished and expired uploads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class UploadExpirer:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Expire uploads at intervals, and when woken, until cancelled."""
         while True:
             try:
                 await self.expire_uploads(datetime.now(UTC))
@@ -44,19 +44,19 @@ class UploadExpirer:
             self._woken.clear()
 
     async def expire_uploads(self, now: datetime) -> int:
-        """How many uploads went."""
+        """Remove uploads that have ended or expired, and return their number."""
         count = 0
         self._idle.keep({upload.state.id for upload in self._uploads.all()})
         for upload in self._uploads.all():
             if await self._is_over(upload, now):
-                if not upload.state.complete:  # a replica that cancels it cannot end what is sent early here
+                if not upload.state.complete:  # another replica cannot end the early push here when it cancels the job
                     await self._workshop.early.cancel(upload.state.job)
                 await self._uploads.drop(upload.state.id)
                 count += 1
         return count
 
     async def check_unused(self, state: UploadState) -> None:
-        """Raises Conflict where a job still reads what is held."""
+        """Raise Conflict if a job still reads the retained archive."""
         for job_id in (state.job, *state.pushes) if state.complete and state.hold else ():
             if await self._state_of(job_id) in (JobState.QUEUED, JobState.RUNNING):
                 raise Conflict(f"job {job_id} still reads the archive of this upload; cancel it first, or wait")

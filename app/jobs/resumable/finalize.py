@@ -1,4 +1,4 @@
-"""From the last byte of an upload to its queued job. Also after a crash in the middle of it."""
+"""Finalizes an upload: from its last byte to its queued job, also after a crash in between."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from app.jobs.sources.server_archives import Refused, compare_checksum, read_chu
 from app.spool import OpenFile, SpooledFile
 from app.threads import hash_in_thread
 
-ANSWER_SECONDS = 20.0  # proxies give up at 60; whoever is not told by then finds it in the job
+ANSWER_SECONDS = 20.0  # proxies time out after 60; later results are in the job
 
 _log = structlog.get_logger(__name__)
 
 
 class UploadFinalizer:
-    """Its tasks end with `stop`; what they did not come to is begun again at the next start."""
+    """Finalizes uploads in tasks. What `stop` interrupts is repeated at the next start."""
 
     def __init__(self, workshop: JobRuntime, service: JobService, uploads: UploadTable) -> None:
         self._workshop, self._service, self._uploads = workshop, service, uploads
@@ -42,7 +42,7 @@ class UploadFinalizer:
             self._tasks[upload.state.id] = asyncio.create_task(self._settle(upload))
 
     async def outcome(self, upload: ActiveUpload) -> TarmacError | None:
-        """What is wrong with the archive, as far as it is known within ANSWER_SECONDS."""
+        """Return the problem of the archive, if it is known within ANSWER_SECONDS."""
         task = self._tasks.get(upload.state.id)
         if task is None:
             return None
@@ -60,7 +60,7 @@ class UploadFinalizer:
             await asyncio.wait(self._tasks.values())
 
     async def fail_upload(self, upload: ActiveUpload, error: TarmacError) -> None:
-        """The job has failed with `error`, and the upload goes."""
+        """Fail the job with `error`, and delete the upload."""
         size = await asyncio.to_thread(self._files.offset, upload.state.id)
         self._show(upload.state, archive_of(upload.state, size or 0))
         if upload.tally.intake is not None:
@@ -105,7 +105,9 @@ class UploadFinalizer:
             self._service.detach_upload(job.id)
 
     async def _queue_held(self, job: Job, archive: JobArchive, checksum: str | None) -> None:
-        """It is opened when the job runs: where a name is missing, the archive is still here to be given one."""
+        """Queue a job whose archive is retained.
+
+        It is opened when the job runs: if it lacks a name, the archive is still here for another push."""
         expected = JobRequest(job.options, checksum=checksum).expected()
         if expected is not None:
             compare_checksum(archive, expected)
@@ -118,7 +120,7 @@ class UploadFinalizer:
         await self._workshop.queue.put(present.id, present.schedule)
 
     async def _archive(self, job: Job, upload: ActiveUpload) -> tuple[JobArchive, TarIndex]:
-        """The plain tar of it where it is to lie, hashed and indexed."""
+        """Move the plain tar to its final place, and return it hashed and indexed."""
         state, spooled_as = upload.state, f"{job.id}-0"
         size = await asyncio.to_thread(self._files.offset, state.id)
         try:
@@ -139,7 +141,7 @@ class UploadFinalizer:
         return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
 
     def _note_digest(self, state: UploadState, intake: IngestStream) -> None:
-        """Keep the digest of an archive that was refused, if all of it was read."""
+        """Keep the digest of a refused archive that was read completely."""
         if intake.received == state.length:
             self._show(state, replace(archive_of(state, intake.received), digest=intake.digest))
 
@@ -147,7 +149,7 @@ class UploadFinalizer:
         self._workshop.ledger.update_progress(state.job, lambda job: job.evolve(archives=(archive,)))
 
     async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[IngestStream, SpooledFile]:
-        """From its beginning: a plain tar to hash and index it, another to decompress it into the spool."""
+        """Read the archive from its beginning: hash and index a plain tar, decompress any other into the spool."""
         refused = partial(self._note_digest, state)
         moved = await asyncio.to_thread(self._files.find_moved, state.id, spooled_as)
         is_moved = moved is not None and await asyncio.to_thread(self._files.offset, state.id) is None

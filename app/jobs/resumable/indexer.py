@@ -1,4 +1,4 @@
-"""Hashing and indexing while the bytes arrive, so that the last of them is soon followed by the job."""
+"""StreamingIndexer: hashes and indexes an archive during its upload, so that the job follows the last byte quickly."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from app.archive.tar.index import Member
 
 
 class StreamingIndexer:
-    """`count` bytes have been through it, from the first one on. A wrapped archive is read again at its end, when it is
-    unwrapped into the spool. What is no tar is refused at its first header. Blocks; raises what Intake raises."""
+    """Indexes an archive while it is received. `count`: bytes seen so far.
+
+    A compressed archive is read a second time when it is complete, while it is decompressed into the spool. A file that
+    is not a tar is refused at its first header. Blocks; raises what IngestStream raises."""
 
     def __init__(self, limits: Limits) -> None:
         self.count = 0
@@ -21,8 +23,9 @@ class StreamingIndexer:
         self._sniffed = False
 
     def feed(self, offset: int, chunk: bytes) -> None:
-        """`offset`: of the chunk. What does not follow is passed over, and with it all that comes after it: the
-        service was started anew, or bytes were taken back."""
+        """Add the chunk at `offset`. Ignore it, and all later ones, if it does not follow the previous one.
+
+        That happens if the service was restarted, or if bytes were taken back."""
         if offset != self.count:
             return
         self.count += len(chunk)
@@ -40,24 +43,26 @@ class StreamingIndexer:
 
     @property
     def memory(self) -> int:
-        """Return about how many bytes the members of the archive take."""
+        """Return the approximate memory used by the members of the archive, in bytes."""
         return 0 if self._intake is None else self._intake.memory
 
     def let_go(self) -> None:
-        """Forget everything, and pass over what comes: the archive is read again at its end."""
+        """Forget everything and ignore further chunks; the archive is read again when it is complete."""
         self.count, self._head, self._intake = -1, b"", None
 
     def files_since(self, number: int) -> list[Member]:
-        """As `IngestStream` has it; none of a wrapped archive."""
+        """Return the members from `number` on, as `IngestStream` does; none for a compressed archive."""
         return [] if self._intake is None else self._intake.files_since(number)
 
     @property
     def intake(self) -> IngestStream | None:
-        """What a plain tar goes through."""
+        """Return the stream that a plain tar is fed to."""
         return self._intake
 
     def finish(self, size: int) -> IngestStream | None:
-        """With digest and index, where all `size` bytes of a plain tar went through. Raises what Intake raises."""
+        """Return the stream with digest and index, if all `size` bytes of a plain tar were fed; otherwise None.
+
+        Raises what IngestStream raises."""
         if self._intake is None or self.count != size:
             return None
         for _ in self._intake.finish():

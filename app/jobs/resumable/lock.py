@@ -1,5 +1,7 @@
-"""Who may write to an upload now. A client whose connection broke comes back while its first request still seems to
-go on here; so the newest request goes first, and the one before it ends where it is."""
+"""UploadLock: one request at a time writes to an upload, and the newest wins.
+
+A client whose connection broke returns while its first request still seems to be active here. The newest request
+therefore interrupts the one before it."""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from app.errors import Conflict
 
-TAKEOVER_SECONDS = 20.0  # one write of 1 MiB and a sync to the disk, when it is very busy
+TAKEOVER_SECONDS = 20.0  # seconds for one write of 1 MiB and a sync on a very busy disk
 
 
 class UploadLocked(Conflict):
@@ -17,7 +19,7 @@ class UploadLocked(Conflict):
 
 
 class UploadLock:
-    """Of one upload."""
+    """The lock of one upload."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -30,8 +32,9 @@ class UploadLock:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[None]:
-        """Waits until the request before has let go. Raises TurnTaken where a newer one came meanwhile, or that one
-        does not let go."""
+        """Wait until the previous request has released the lock, and keep it for the block.
+
+        Raises UploadLocked if a newer request arrived meanwhile, or if the previous one does not release the lock."""
         self._newest += 1
         mine = self._newest
         self.interrupt()
@@ -49,7 +52,7 @@ class UploadLock:
 
     @asynccontextmanager
     async def interruptible(self) -> AsyncIterator[None]:
-        """Within a turn: what waits for the client. Raises TurnTaken when a newer request wants the turn."""
+        """Mark code within the lock that waits for the client. Raises UploadLocked if a newer request arrives."""
         scope = asyncio.timeout(None)
         try:
             async with scope:
@@ -63,7 +66,7 @@ class UploadLock:
             self._scope = None
 
     def interrupt(self) -> None:
-        """End what waits for the client. May be called again before that has ended."""
+        """Interrupt the code that waits for the client. May be called again before that has ended."""
         scope, self._scope = self._scope, None
         if scope is not None:
             scope.reschedule(asyncio.get_running_loop().time())

@@ -1,4 +1,4 @@
-"""What is known of a resumable upload besides its bytes, as a value and as the JSON of its file. Pure."""
+"""UploadState: what is known of a resumable upload except its bytes, as a value and as the JSON of its file. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-EMPTY_LIFETIME = timedelta(hours=1)  # of an upload without a byte, which takes the place of another
-LIFETIME = timedelta(hours=24)  # from the last byte; whoever carries a disk across may need the night
+EMPTY_LIFETIME = timedelta(hours=1)  # for an upload without a byte, which blocks a slot
+LIFETIME = timedelta(hours=24)  # since the last byte; carrying a disk across may take a night
 
 
 @dataclass(frozen=True, slots=True)
 class UploadChecksum:
-    """What the bytes of one request must have: the name of an algorithm of hashlib, and the digest."""
+    """The required checksum of the bytes of one request: the name of a hashlib algorithm, and the digest."""
 
     algorithm: str
     digest: bytes
@@ -22,13 +22,14 @@ class UploadChecksum:
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """`job`: the job that the upload is of; "" for a part of a concatenation. `length`: None until it is known.
-    `metadata` and `concat`: the client's own words, told back to it. `checksum`: what the whole must have. `explicit`:
-    the client itself says when it is complete, whatever the length. `hold`: the archive stays when its job has ended,
-    so that another can push it. `trusted`: while bytes come in that have still to be proven, where they begin.
-    `complete`: the last byte is here. `pushes`: further jobs that read the archive that is held.
-    `submitter`: the name of the token that began it. `path`: of the file on the client's side, "" if it
-    does not say."""
+    """The state of an upload.
+
+    `job`: the job of the upload; "" for a part of a concatenation. `length`: None until it is known. `metadata` and
+    `concat`: text of the client, returned to it unchanged. `checksum`: required checksum of the whole. `explicit`: the
+    client signals completion itself, regardless of the length. `hold`: the archive is retained after its job, so that
+    another job can push it. `trusted`: while bytes arrive whose checksum is not verified yet, their start. `complete`:
+    the last byte has been received. `pushes`: further jobs that read the retained archive. `submitter`: the name of the
+    token that began it. `path`: of the file on the client's side, "" if unknown."""
 
     id: str
     job: str
@@ -47,7 +48,9 @@ class UploadState:
 
     @classmethod
     def read(cls, raw: bytes) -> Self:
-        """Our own file: an unknown member is of a later release and is left out. Raises ValueError, TypeError."""
+        """Parse the JSON of a state file. Unknown members are from a later release and are ignored.
+
+        Raises ValueError, TypeError."""
         members: dict[str, Any] = json.loads(raw)
         known = {name: members[name] for name in cls.__dataclass_fields__ if name in members}
         return cls(**{**known, "pushes": tuple(known.get("pushes", ()))})
@@ -57,7 +60,7 @@ class UploadState:
 
     @property
     def takes_room(self) -> bool:
-        """Whether its bytes are here, and no job's."""
+        """Return whether its bytes are stored here and do not belong to a job."""
         return not self.complete or self.is_part or self.hold
 
     @property
@@ -66,5 +69,5 @@ class UploadState:
 
 
 def new_id() -> str:
-    """128 random bits: who knows an upload's address may write to it."""
+    """Return 128 random bits in hex: a client that knows the address of an upload may write to it."""
     return secrets.token_hex(16)

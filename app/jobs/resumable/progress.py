@@ -1,4 +1,4 @@
-"""The job of an upload: made with it, and told how far it is."""
+"""The job of a resumable upload, and its progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.push import with_received
 
 
 class UploadProgressReporter:
-    """Tells the job how far its upload is; called in the thread that writes."""
+    """Updates the progress of the job; called in the thread that writes."""
 
     def __init__(self, workshop: JobRuntime, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
         self._workshop, self._state, self._loop = workshop, state, loop
@@ -34,7 +34,7 @@ class UploadProgressReporter:
 
 
 def archive_of(upload: UploadState | NewUpload, size: int) -> JobArchive:
-    """Return the archive of an upload of which `size` bytes have come."""
+    """Return the archive of an upload with `size` received bytes."""
     return JobArchive(upload.name, ArchiveSource.UPLOAD, size=size, path=upload.path or None)
 
 

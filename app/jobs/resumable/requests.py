@@ -1,4 +1,4 @@
-"""What is asked of a resumable upload, what is answered, and what can be wrong with it. Pure."""
+"""Requests to resumable uploads, their results and errors. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.jobs.resumable.model import UploadChecksum, UploadState
 
 
 class OffsetMismatch(Conflict):
-    """The bytes do not begin where those that are here end."""
+    """The bytes do not begin at the end of the stored ones."""
 
     def __init__(self, expected: int, provided: int) -> None:
         super().__init__(f"the upload goes on at byte {expected}, and the request begins at byte {provided}")
@@ -21,21 +21,22 @@ class OffsetMismatch(Conflict):
 
 
 class LengthMismatch(InvalidRequest):
-    """More bytes than were announced, or another length than before."""
+    """More bytes than announced, or another length than before."""
 
 
 class UploadChecksumMismatch(ChecksumMismatch):
-    """The bytes of this request are not those that its checksum is of; they were left out."""
+    """The bytes of this request do not match its checksum; they were discarded."""
 
 
 class UploadAlreadyComplete(Conflict):
-    """Nothing can be appended to an upload that is complete."""
+    """Nothing can be appended to a complete upload."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """`explicit`: the client says itself when the upload is complete, whatever the length. `path`: of the file on the
-    client's side, "" if it does not say."""
+    """`explicit`: the client signals completion itself, regardless of the length.
+
+    `path`: of the file on the client's side, "" if unknown."""
 
     name: str
     request: JobRequest
@@ -50,7 +51,7 @@ class NewUpload:
 
 @dataclass(frozen=True, slots=True)
 class AppendRequest:
-    """`size`: of the body, where it is known. `completes`: the last byte is in it; None: as the length says."""
+    """`size`: of the body, if known. `completes`: the body contains the last byte; None: the length decides."""
 
     offset: int
     size: int | None = None
@@ -61,7 +62,7 @@ class AppendRequest:
 
 @dataclass(frozen=True, slots=True)
 class UploadStatus:
-    """`job`: as it is now; None for a part of a concatenation, or where it was deleted."""
+    """`job` is its present state; None for a part of a concatenation, or if the job was deleted."""
 
     state: UploadState
     offset: int
@@ -71,7 +72,7 @@ class UploadStatus:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """`fault`: what was found wrong with the archive when it was complete."""
+    """`fault`: the problem of the archive that was found when the upload was complete."""
 
     shown: UploadStatus
     fault: TarmacError | None = None

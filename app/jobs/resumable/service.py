@@ -1,4 +1,4 @@
-"""ResumableUploads: a method per thing that a client may do with an upload that goes on after an interruption."""
+"""ResumableUploads: one method per client action on a resumable upload."""
 
 from __future__ import annotations
 
@@ -42,15 +42,17 @@ from app.jobs.resumable.table import ActiveUpload, UploadTable
 from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
 
-MAX_UPLOADS = 1_000  # at once; each is a file, and a row among the jobs
-MAX_PARTS = 100  # of a concatenation
-MAX_PUSHES = 100  # of one archive that is held
+MAX_UPLOADS = 1_000  # at once; each is a file, and a row in the job store
+MAX_PARTS = 100  # in a concatenation
+MAX_PUSHES = 100  # of one retained archive
 
 _log = structlog.get_logger(__name__)
 
 
 class ResumableUploads:
-    """An unknown upload: NotFound. Concurrent calls are fine; of two for one upload the newer goes first."""
+    """Actions on resumable uploads. Each raises NotFound for an unknown upload.
+
+    Supports concurrent calls; of two for one upload, the newer one interrupts the other."""
 
     def __init__(self, workshop: JobRuntime, service: JobService, uploads: UploadTable) -> None:
         self._workshop, self._service, self._uploads = workshop, service, uploads
@@ -60,7 +62,7 @@ class ResumableUploads:
         self.sweeper = UploadExpirer(workshop, uploads)
 
     async def resume(self) -> None:
-        """After a start: what was complete before it becomes a job, cancelling works again."""
+        """Continue after a start: finalize complete uploads, and make jobs cancellable again."""
         for upload in self._uploads.all():
             if upload.state.job:
                 self._listen(upload)
@@ -69,7 +71,7 @@ class ResumableUploads:
                 self._settler.start(upload)
 
     def interrupt(self) -> None:
-        """The service is about to stop: what has come is kept, and goes on after the next start."""
+        """Interrupt all requests before shutdown. Uploads keep their bytes and can be resumed after the next start."""
         for upload in self._uploads.all():
             upload.turns.interrupt()
 
@@ -77,7 +79,7 @@ class ResumableUploads:
         await self._settler.stop()
 
     async def begin(self, new: NewUpload) -> UploadState:
-        """The upload and its job are durable. Raises UnknownRegistry, TooLarge, SpoolFull, Busy."""
+        """Create an upload and its job, both durable. Raises UnknownRegistry, TooLarge, SpoolFull, Busy."""
         return await self._begin(new)
 
     async def _begin(self, new: NewUpload) -> UploadState:
@@ -100,7 +102,7 @@ class ResumableUploads:
             submitter=new.submitter.name,
             path=new.path,
         )
-        # the file first: a job without an upload would be received for ever, an upload without a job is swept away
+        # the file first: without an upload a job would be RECEIVING for ever; an upload without a job expires
         await asyncio.to_thread(self._files.create, state.id, state.write())
         upload = self._uploads.add(state, self._workshop.limits)
         await self._uploads.count(upload)
@@ -111,12 +113,14 @@ class ResumableUploads:
         return upload.state
 
     async def append(self, upload_id: str, patch: AppendRequest, chunks: AsyncIterable[bytes]) -> AppendResult:
-        """What came before anything broke stays. Raises OffsetMismatch, LengthMismatch, ProofMismatch, UploadEnded,
-        TurnTaken, TooLarge, SpoolFull, ArchiveError (then the upload has ended), what `chunks` raises."""
+        """Append the bytes of a request; bytes received before an error are kept.
+
+        Raises OffsetMismatch, LengthMismatch, UploadChecksumMismatch, UploadAlreadyComplete, UploadLocked, TooLarge,
+        SpoolFull, ArchiveError (the upload has then ended), and what `chunks` raises."""
         upload = self._uploads.find(upload_id)
         async with upload.turns.acquire():
             if upload.state.complete and patch.size == 0:
-                return await self._appended(upload)  # the answer to the last request was lost
+                return await self._appended(upload)  # the response to the last request was lost
             offset = await self._check(upload, patch)
             await self._learn_length(upload, patch, offset)
             try:
@@ -132,14 +136,14 @@ class ResumableUploads:
         return await self._appended(upload)
 
     async def abandon(self, upload_id: str, error: TarmacError) -> None:
-        """End an upload whose client cannot know its address, as its creation broke: the job fails with `error`."""
-        with suppress(NotFound):  # what was no archive has ended by itself
+        """End an upload whose creation failed, as its client cannot know its address. Its job fails with `error`."""
+        with suppress(NotFound):  # an upload that is not an archive has ended already
             upload = self._uploads.find(upload_id)
             async with upload.turns.acquire():
                 await self._settler.fail_upload(upload, error)
 
     async def concatenate(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
-        """One upload of several that are parts, which go. Raises InvalidRequest, what `begin` raises."""
+        """Create one upload from several parts, which are deleted. Raises InvalidRequest and what `begin` raises."""
         if not 0 < len(parts) <= MAX_PARTS:
             raise InvalidRequest(f"an upload is put together of 1 to {MAX_PARTS} parts, and {len(parts)} are given")
         if len(set(parts)) < len(parts):
@@ -156,14 +160,14 @@ class ResumableUploads:
         if not all(upload.state.complete for upload in found):
             raise InvalidRequest("a part is not complete; send the rest of it first")
         sizes = [await self._offset(part) for part in parts]
-        state = await self._begin(replace(new, length=sum(sizes), explicit=True))  # whose parts go with it
+        state = await self._begin(replace(new, length=sum(sizes), explicit=True))  # its parts are deleted with it
         upload = self._uploads.find(state.id)
         async with upload.turns.acquire():
             try:
                 await asyncio.to_thread(self._files.join, state.id, parts)
                 await self._uploads.count(upload)
                 await self._complete(upload, sum(sizes))
-            except BaseException as error:  # also cancelled: its job must not wait for bytes that never come
+            except BaseException as error:  # also if cancelled: the job must not wait for bytes that never arrive
                 await asyncio.shield(self._settler.fail_upload(upload, _not_joined(error)))
                 raise
         for part in parts:
@@ -171,7 +175,7 @@ class ResumableUploads:
         return upload.state
 
     async def show(self, upload_id: str) -> UploadStatus:
-        """The offset told is durable, and holds: a request that still writes ends first."""
+        """Return the status. The offset is durable and final, because a request that is still writing ends first."""
         upload = self._uploads.find(upload_id)
         async with upload.turns.acquire():
             await self._check_job(upload)
@@ -179,8 +183,9 @@ class ResumableUploads:
             return await self._shown(upload)
 
     async def cancel(self, upload_id: str) -> None:
-        """The upload goes, its job is cancelled where it was still being received. Raises Conflict where a job reads
-        what is held."""
+        """Delete an upload; cancel its job if that is still being received.
+
+        Raises Conflict if a job reads the retained archive."""
         upload = self._uploads.find(upload_id)
         async with upload.turns.acquire():
             await self.sweeper.check_unused(upload.state)
@@ -190,7 +195,7 @@ class ResumableUploads:
             await self._uploads.drop(upload_id)
 
     async def push_held(self, upload_id: str, request: JobRequest) -> Job:
-        """Another job of the archive that is held. Raises Conflict where none is, UnknownRegistry."""
+        """Create another job for the retained archive. Raises Conflict if there is none, UnknownRegistry."""
         upload = self._uploads.find(upload_id)
         async with upload.turns.acquire():
             job = await self._job_of(upload.state)
@@ -246,7 +251,7 @@ class ResumableUploads:
             raise LengthMismatch(f"more bytes came than the {announced} that were announced; the rest was left out")
 
     async def _complete_by_length(self, upload: ActiveUpload) -> None:
-        """All bytes are here, and the client need not say so once more: it would take the upload for complete."""
+        """Complete an upload whose bytes are all here. Its client need not ask: it may take it for complete."""
         state = upload.state
         if state.complete or state.explicit or state.length is None:
             return
@@ -298,7 +303,7 @@ def _not_joined(error: BaseException) -> TarmacError:
 async def resumable_uploads(
     workshop: JobRuntime, service: JobService, uploads: UploadTable
 ) -> AsyncIterator[ResumableUploads]:
-    """`uploads` were loaded before the service began to work."""
+    """Run the service of resumable uploads within the block. `uploads` were loaded before the job service started."""
     resumable = ResumableUploads(workshop, service, uploads)
     await resumable.resume()
     sweeping = asyncio.create_task(resumable.sweeper.run())

@@ -1,4 +1,4 @@
-"""Every upload that is known here: its state, who writes to it, how far it is hashed, what of it is pushed early."""
+"""UploadTable: active uploads by id, with their state, lock, index and early push."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.jobs.stored_bytes import StoredBytes
 from app.push.early.early_push import EarlyPush
 from app.spool.upload_files import UploadFiles
 
-MAX_INDEX_BYTES = 48 << 20  # of the indexes of all uploads; one archive may have 30 MiB
+MAX_INDEX_BYTES = 48 << 20  # for the indexes of all uploads; one archive may need 30 MiB
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ class ActiveUpload:
 
 
 class UploadTable:
-    """By id. What is changed here is durable first."""
+    """Active uploads by id. A change is durable before it is visible here."""
 
     def __init__(self, files: UploadFiles, stored: StoredBytes | None = None) -> None:
         self.files = files
@@ -41,7 +41,7 @@ class UploadTable:
 
     @classmethod
     async def load(cls, files: UploadFiles, limits: Limits, stored: StoredBytes | None = None) -> Self:
-        """What is there from before. Bytes that were not proven yet when the process ended go."""
+        """Load the uploads of the previous process. Bytes whose checksum was not verified yet are deleted."""
         uploads = cls(files, stored)
         for name, raw in await asyncio.to_thread(lambda: tuple(files.states())):
             try:
@@ -59,7 +59,7 @@ class UploadTable:
 
     @property
     def jobs(self) -> frozenset[str]:
-        """Jobs that are not broken off because the service was started anew."""
+        """Return the jobs whose uploads can be resumed after a restart."""
         return frozenset(upload.state.job for upload in self._known.values() if upload.state.job)
 
     def add(self, state: UploadState, limits: Limits) -> ActiveUpload:
@@ -76,8 +76,7 @@ class UploadTable:
         return tuple(self._known.values())
 
     def without_index(self) -> Iterator[ActiveUpload]:
-        """Let go of the largest indexes of uploads that nobody writes to, until all have at most MAX_INDEX_BYTES. Yield
-        these uploads."""
+        """Drop the largest indexes of idle uploads until all have at most MAX_INDEX_BYTES. Yield these uploads."""
         known = sorted(filter(_has_index, self._known.values()), key=lambda upload: upload.tally.memory)
         total = sum(upload.tally.memory for upload in known)
         idle = [upload for upload in known if not (upload.turns.is_taken or upload.state.complete)]
@@ -88,11 +87,11 @@ class UploadTable:
             yield upload
 
     def taking_room(self) -> tuple[ActiveUpload, ...]:
-        """Return all but those whose archive has gone over to a job."""
+        """Return all uploads except those whose archive belongs to a job now."""
         return tuple(upload for upload in self._known.values() if upload.state.takes_room)
 
     async def count(self, upload: ActiveUpload) -> None:
-        """Count as stored what an upload has on the disk."""
+        """Count the bytes of an upload on disk as stored."""
         size = await asyncio.to_thread(self.files.size, upload.state.id)
         self.stored.put(upload.state.submitter, upload.state.id, size)
 

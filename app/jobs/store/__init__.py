@@ -1,4 +1,4 @@
-"""Where jobs are kept: the JobStore port. `sql`: SQLite (and what SQLAlchemy speaks besides); `memory`: its twin.
+"""JobStore: port for stored jobs. `sql` supports SQLite and PostgreSQL; `memory` is the in-memory implementation.
 
 age            the age of the service as a row
 audit          the audit table
@@ -32,8 +32,9 @@ Key = tuple[str, str]  # created_at as sortable text, id
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs, newest first. `label` is (key, value); `before`: only those older than this key; `submitter`:
-    only those that this token sent."""
+    """Selects jobs, newest first.
+
+    `label` is (key, value). `before`: only jobs older than this key. `submitter`: only jobs that this token sent."""
 
     states: frozenset[JobState] = frozenset(JobState)
     label: tuple[str, str] | None = None
@@ -43,22 +44,24 @@ class JobQuery:
 
 
 class JobStore(Protocol):
-    """Jobs by id. Concurrent calls are fine. What a call has taken is durable when it returns. Raises Unavailable where
-    the database is locked, full or gone."""
+    """Jobs by id. Supports concurrent calls. A change is durable when its call returns.
+
+    Every method raises Unavailable if the database is locked, full or unreachable."""
 
     async def add(self, job: Job) -> Job:
-        """Store a new job. Where a job with its idempotency key exists, nothing is stored and that one is returned."""
+        """Store a new job. If a job with its idempotency key exists, store nothing and return that job."""
         ...
 
     async def save(self, job: Job, over: Job | None = None) -> bool:
-        """Store a newer revision of a job that still is in the state and the attempt of `over`, which is the job as it
-        was stored last: images that are the same are not written again. None: of `job` itself. False, and nothing is
-        stored, where it is not, was deleted, or has a revision as new: whoever was given a job, and was thought dead
-        meanwhile, writes nothing over the work of its successor."""
+        """Store a newer revision of a job, and return whether it was stored.
+
+        `over` is the job as it was stored last; None means `job` itself. The stored job must still have the state and
+        attempt of `over`, and an older revision; otherwise nothing is stored. A replica that was wrongly thought dead
+        thus overwrites nothing of its successor. Images equal to those of `over` are not written again."""
         ...
 
     async def get(self, job_id: str, images: int | None = None) -> Job | None:
-        """`images`: the first so many are enough. Such a job is to be shown, and never to be changed."""
+        """Return a job, or None. With only its first `images` images it is for display and must not be changed."""
         ...
 
     async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
@@ -66,20 +69,20 @@ class JobStore(Protocol):
         ...
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
-        """Without their images and inspections: to be shown in a list, and never to be changed."""
+        """Return jobs without their images and inspections, for lists. They must not be changed."""
         ...
 
     async def delete(self, job_id: str) -> None:
-        """Not an error when it is gone."""
+        """Delete a job. Ignore a missing one."""
         ...
 
     async def count(self) -> Mapping[JobState, int]:
-        """How many jobs are in each state; of a running one as it was stored last."""
+        """Return the number of jobs in each state."""
         ...
 
 
 def key_of(job: Job) -> Key:
-    """Newest first is the descending order of keys; the id settles jobs of one microsecond."""
+    """Return the sort key of a job: descending keys are newest first. The id orders jobs of one microsecond."""
     return timestamp_key(job.created_at), job.id
 
 
@@ -92,7 +95,7 @@ def cursor_of(job: Job) -> str:
 
 
 def parse_cursor(cursor: str) -> Key:
-    """Raises InvalidRequest."""
+    """Return the key in a cursor. Raises InvalidRequest."""
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""SqlServiceAge: the age of the service as a row of the database, which replicas share."""
+"""SqlServiceAge: the age of the service as a row of the database, shared by all replicas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVICE_AGE = Table(
     Column("clock", String),
     Column("gap", Float, nullable=False),
 )
-_ONLY = 1  # the id of the one row
+_ONLY = 1  # the id of the only row
 
 
 class SqlServiceAge:

@@ -1,8 +1,8 @@
-"""The audit trail as a table beside the jobs.
+"""The audit trail as a table of the job database.
 
-Triggers refuse every UPDATE, and every DELETE but that of the oldest entries up to a number that the same transaction
-has set: on PostgreSQL as `tarmac.audit_delete_through`, on SQLite as the one row of `audit_deletion`, which no other
-transaction ever sees."""
+Triggers refuse every UPDATE. They refuse every DELETE except that of the oldest entries up to a number set by the same
+transaction: on PostgreSQL as `tarmac.audit_delete_through`, on SQLite as the only row of `audit_deletion`, which no
+other transaction ever sees."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from app.jobs.bounds import within
 from app.jobs.model import Job, utc_now
 from app.jobs.store import timestamp_key
 
-_TURN = 0x7461726D6175  # of PostgreSQL's advisory locks
+_TURN = 0x7461726D6175  # a PostgreSQL advisory lock
 
 _METADATA = MetaData()
-# `size` of the entry as JSON, in bytes; `age` of the service when it was written, in seconds
+# `size`: bytes of the entry as JSON; `age`: age of the service in seconds when it was written
 AUDIT = Table(
     "audit",
     _METADATA,
@@ -35,14 +35,14 @@ AUDIT = Table(
     Index("audit_by_size", "number", "size"),
 )
 _DELETION = Table("audit_deletion", _METADATA, Column("through", Integer, nullable=False))
-PAGE_BYTES = 4 << 20  # of the entries of one page; the cursor leads to the rest
-DELETED_AT_ONCE = 1_000  # entries of one transaction
+PAGE_BYTES = 4 << 20  # limit for the entries of one page; the cursor leads to the rest
+DELETED_AT_ONCE = 1_000  # entries in one transaction
 
 
 async def write_entry(connection: AsyncConnection, job: Job) -> None:
-    """Within the transaction that ends `job`."""
+    """Write the entry of `job` within the transaction that ends it."""
     if connection.dialect.name == "postgresql":
-        # numbers are given before they are committed: a reader that goes on by number must not pass over a slow one
+        # numbers are assigned before commit: a reader that continues by number must not skip a slow transaction
         await connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
     at, entry = timestamp_key(job.finished_at or utc_now()), audit_members(job)
     row = {"at": at, "job": job.id, "entry": entry, "size": len(json.dumps(entry)), "age": job.ended_age}
@@ -52,7 +52,7 @@ async def write_entry(connection: AsyncConnection, job: Job) -> None:
 async def read_entries(
     connection: AsyncConnection, since: datetime | None, after: int, limit: int
 ) -> tuple[AuditEntry, ...]:
-    """As `AuditTrail.entries`."""
+    """Return entries as `AuditTrail.entries` does."""
     wanted = [AUDIT.c.number > after]
     if since is not None:
         wanted.append(AUDIT.c.at >= timestamp_key(since.astimezone(UTC)))
@@ -72,7 +72,7 @@ async def audit_size(connection: AsyncConnection) -> AuditSize:
 
 
 async def delete_oldest(connection: AsyncConnection, bounds: AuditBounds) -> int:
-    """Delete the oldest entries that are beyond `bounds`, DELETED_AT_ONCE at the most. Return how many went."""
+    """Delete the oldest entries beyond `bounds`, at most DELETED_AT_ONCE, and return their number."""
     size = (await audit_size(connection)).size
     oldest = select(AUDIT.c.number, AUDIT.c.at, AUDIT.c.age, AUDIT.c.size).order_by(AUDIT.c.number)
     through = count = 0

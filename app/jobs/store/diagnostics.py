@@ -1,4 +1,4 @@
-"""A look at the database that changes nothing: for `tarmac doctor`, also while the service runs."""
+"""Read-only report on the database for `tarmac doctor`, also while the service runs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from app.jobs.store.sql import JOBS
 
 @dataclass(frozen=True, slots=True)
 class DatabaseReport:
-    """`schema`: its revision, None where it was never used. `unknown`: of the ids that were asked for, those that no
-    job has."""
+    """`schema` is its revision, None for an unused database. `unknown` are the requested ids without a job."""
 
     schema: str | None
     unknown: frozenset[str] = frozenset()
 
 
 async def diagnose(url: str, ids: Collection[str]) -> DatabaseReport:
-    """Raises InvalidSettings, Unavailable where it is damaged or cannot be reached."""
+    """Return a report. Raises InvalidSettings, and Unavailable if the database is damaged or unreachable."""
     if not await asyncio.to_thread(_is_there, url):
         return DatabaseReport(None, frozenset(ids))
     engine = make_engine(url)
@@ -42,7 +41,7 @@ async def diagnose(url: str, ids: Collection[str]) -> DatabaseReport:
 
 
 def _is_there(url: str) -> bool:
-    """Connecting would make an empty file."""
+    """Return whether the database exists. Connecting would create an empty SQLite file."""
     return is_postgres(url) or Path(make_url(url).database or "").exists()
 
 

@@ -1,4 +1,4 @@
-"""The database behind a URL: SQLite as we want it set up, PostgreSQL over asyncpg."""
+"""Database engines for a URL: SQLite with the pragmas of the service, PostgreSQL over asyncpg."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.errors import InvalidSettings, Unavailable
 
-BUSY_SECONDS = 5  # a backup tool holds the write lock for moments; after that the client is told to come again
+BUSY_SECONDS = 5  # a backup tool locks the database for moments; after this time the client is asked to retry
 CONNECT_SECONDS = 10.0
-COMMAND_SECONDS = 30.0  # a server that was stopped, or is gone without a word, must not hold a request for ever
-# A replica that is stopped within a transaction, or whose machine is gone, keeps its locks: the server ends it.
+COMMAND_SECONDS = 30.0  # a suspended or unreachable server must not block a request for ever
+# the server ends the session of a replica that is suspended within a transaction, or whose machine failed, to release
+# its locks
 IDLE_SECONDS = 2
 SESSION = {
     "application_name": "tarmac",
@@ -28,7 +29,7 @@ _ASYNCPG = "postgresql+asyncpg"
 
 
 def make_engine(text: str) -> AsyncEngine:
-    """Raises InvalidSettings for a URL of no use, Unavailable where a file cannot be made."""
+    """Return an engine for a URL. Raises InvalidSettings, and Unavailable if the file cannot be created."""
     try:
         url = make_url(text)
         if is_postgres(text):
@@ -47,7 +48,7 @@ def make_engine(text: str) -> AsyncEngine:
 
 
 def make_reading_engine(engine: AsyncEngine) -> Engine | None:
-    """The same database for threads; None where it is PostgreSQL, or a SQLite that is no file."""
+    """Return an engine for reading in threads; None for PostgreSQL and for an in-memory SQLite."""
     url = engine.url
     if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
         return None
@@ -55,7 +56,7 @@ def make_reading_engine(engine: AsyncEngine) -> Engine | None:
 
 
 def is_postgres(text: str) -> bool:
-    """Raises InvalidSettings for a URL of neither database."""
+    """Return whether the URL is of PostgreSQL. Raises InvalidSettings if it is of neither database."""
     try:
         name = make_url(text).get_backend_name()
     except ArgumentError:
@@ -68,7 +69,7 @@ def is_postgres(text: str) -> bool:
 
 
 def plain_dsn(text: str) -> str:
-    """As asyncpg itself, and libpq, read it: without the name of a driver."""
+    """Return the URL without a driver name, as asyncpg and libpq expect it."""
     return make_url(text).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -80,7 +81,7 @@ def _postgres(url: URL) -> AsyncEngine:
 
 
 def _own_file(url: URL) -> None:
-    """The rows tell who pushes what: for this user alone. SQLite gives its other files the same mode."""
+    """Create the file readable by this user only, because the rows show who pushes what. SQLite copies its mode."""
     if url.database and url.database != ":memory:":
         os.close(os.open(url.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
@@ -92,7 +93,7 @@ def _set(engine: Engine) -> Engine:
 
 
 def _set_up(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # the driver's own transactions leave schema changes outside
+    connection.isolation_level = None  # the driver's own transactions exclude schema changes
     cursor = connection.cursor()
     for pragma in (f"busy_timeout = {BUSY_SECONDS * 1000}", "journal_mode = WAL", "synchronous = FULL"):
         cursor.execute(f"PRAGMA {pragma}")

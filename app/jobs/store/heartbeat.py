@@ -1,7 +1,7 @@
-"""PostgresFellows: a row for every replica, with its last sign of life.
+"""PostgresHeartbeat: a row for every replica, with the time of its last heartbeat.
 
-No clock of the database or of another machine decides who is dead: a replica is, when the row of it has stayed the same
-for the timeout, as this process measures it."""
+The clocks of the database and of other machines are not used. A replica is dead if its row has not changed for the
+timeout, as measured by this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ REPLICAS = Table(
 
 
 class PostgresHeartbeat:
-    """`holder` as in `ReplicaIdentity`; without a sign of life for `timeout_seconds` a replica is dead."""
+    """Heartbeats in the database. A replica without one for `timeout_seconds` is dead.
+
+    `holder`: see `ReplicaIdentity`."""
 
     def __init__(
         self,
@@ -33,7 +35,7 @@ class PostgresHeartbeat:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._holder, self._timeout, self._elapsed = store, holder, timeout_seconds, elapsed
-        self._signs: dict[str, tuple[datetime, float]] = {}  # by replica: its last sign, and when it was seen first
+        self._signs: dict[str, tuple[datetime, float]] = {}  # by replica: last heartbeat, and when it was first seen
         self._looked = 0.0
 
     @property
@@ -56,8 +58,10 @@ class PostgresHeartbeat:
             await connection.execute(REPLICAS.delete().where(REPLICAS.c.id == self._holder))
 
     def _silent(self, signs: Mapping[str, datetime]) -> frozenset[str]:
-        """Return the replicas of `signs` that have given no other sign for the timeout. After a while without a look,
-        as when the database was away for all, it begins anew for each."""
+        """Return the replicas without a new heartbeat for the timeout.
+
+        After a longer time without a look, as in an outage of the database, the measurement restarts for each
+        replica."""
         now = self._elapsed()
         if now - self._looked > self._timeout / 2:
             self._signs = {}

@@ -1,12 +1,12 @@
-"""The images of jobs as rows of their own, so that progress of one image writes one row.
+"""The images of jobs as rows, so that progress of one image writes one row.
 
 - A job is one row of `jobs` and a row of `job_images` for each image, by its number in the job. Both are written in one
   transaction, so that fencing, revisions and takeover are those of the row in `jobs`.
-- A save writes the images that differ from those that were stored last, and no others.
-- A list reads `jobs` alone. A document reads the first images, a page of images those that follow a number.
-- A reader reads the row in `jobs` first: the images may then be newer than its revision, and are never older. A change
-  that is made of such a state goes over an old revision and is refused.
-- What an inspection found stands in a column of its own, which lists do not read either."""
+- A save writes only the images that differ from those stored last.
+- A list reads `jobs` alone. A document reads the first images; a page of images reads those from a number on.
+- A reader reads the row in `jobs` first: the images may then be newer than its revision, but never older. A change
+  based on such a state replaces an old revision and is refused.
+- The inspection of a dry run is in a separate column, which lists do not read either."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from app.jobs.model import Job, JobImage
 from app.jobs.serialization import image_from_members, image_members
 
 Row = dict[str, Any]
-WRITTEN_AT_ONCE = 1_000  # rows of one statement
+WRITTEN_AT_ONCE = 1_000  # rows in one statement
 
 
 def images_table(metadata: MetaData) -> Table:
-    """`document`: the members of the image as JSON."""
+    """Return the table. `document` contains the members of the image as JSON."""
     return Table(
         "job_images",
         metadata,
@@ -35,7 +35,7 @@ def images_table(metadata: MetaData) -> Table:
 
 
 def changed_rows(job: Job, stored: Job | None) -> tuple[Row, ...]:
-    """Return the rows of the images of `job` that differ from those of `stored`; all of them if it is None."""
+    """Return the rows of the images of `job` that differ from those of `stored`; all rows if it is None."""
     before: Sequence[JobImage] = () if stored is None else stored.images
     return tuple(
         {"job": job.id, "number": number, "document": _text(image)}
@@ -50,7 +50,7 @@ def parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def read_images(connection: Connection, images: Table, job_id: str, first: int, count: int | None) -> list[str]:
-    """Return the documents of `count` images of a job from number `first` on; None: of all."""
+    """Return the documents of `count` images of a job from number `first` on; None: of all images."""
     wanted = select(images.c.document).where(images.c.job == bindparam("id"), images.c.number >= first)
     found = connection.scalars(wanted.order_by(images.c.number).limit(count), {"id": job_id})
     return list(found)

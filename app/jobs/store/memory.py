@@ -1,4 +1,4 @@
-"""MemoryJobStore: jobs of this process alone, for tests and for programs that keep no jobs."""
+"""MemoryJobStore: jobs in the memory of this process, for tests and for programs that keep no jobs."""
 
 from __future__ import annotations
 

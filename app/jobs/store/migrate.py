@@ -1,4 +1,4 @@
-"""The database's schema through the releases: Alembic, run from here, in the transaction of the caller."""
+"""Runs the Alembic migrations in the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from app.errors import Unavailable
 
-TURN = 0x7461726D6163  # of PostgreSQL's advisory locks: replicas that start at once bring the tables up one by one
+TURN = 0x7461726D6163  # a PostgreSQL advisory lock: replicas that start at once migrate the tables one by one
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -17,15 +17,15 @@ _VERSION = table("alembic_version", column("version_num"))
 
 
 def newest() -> str:
-    """The schema of this release: files of migrations are called `vNNNN_words.py`, by their revision."""
+    """Return the newest schema revision. Migration files are named `vNNNN_words.py`, with their revision."""
     return max(path.name[1:5] for path in (_MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py"))
 
 
 def migrate(connection: Connection) -> None:
-    """Bring the tables up to date. Raises Unavailable where a newer release wrote them."""
+    """Upgrade the tables to the newest schema. Raises Unavailable if a newer release wrote them."""
     has_version = connection.dialect.has_table(connection, _VERSION.name)
     if has_version and connection.scalars(select(_VERSION.c.version_num)).all() == [newest()]:
-        return  # as at every start but the first: Alembic alone takes as long to load as a tenth of the service
+        return  # the usual case; loading Alembic takes a tenth of the service's start
     _upgrade(connection)
 
 

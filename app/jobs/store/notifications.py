@@ -1,4 +1,4 @@
-"""PostgreSQL's LISTEN, on a connection of its own that is made anew when it is lost."""
+"""PostgreSQL LISTEN on a separate connection, which is reopened when it is lost."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from app.jobs.store.engine import CONNECT_SECONDS, plain_dsn
 from app.jobs.store.sql import CHANNEL
 from app.jobs.tracking.notifications import Told
 
-AGAIN_SECONDS = 1.0  # until a connection that was lost is tried again
-PROBE_SECONDS = 5.0  # a connection that died without a word is found out by a question
+AGAIN_SECONDS = 1.0  # delay before a lost connection is reopened
+PROBE_SECONDS = 5.0  # interval of a query that detects a connection that died silently
 
-# What asyncpg raises where the database, or the way to it, is out of order; the last where a connection broke at a bad
-# moment ("another operation is in progress"), and is derived from none of the others.
+# What asyncpg raises if the database or the connection fails. The last one is raised if a connection broke during
+# another operation ("another operation is in progress"), and is not derived from the others.
 BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _log = structlog.get_logger(__name__)
 
 
 async def listen(dsn: str, channel: str, heard: Callable[[str | None], None]) -> None:
-    """Until cancelled: what is told on `channel`, and None with every new connection, for what was missed."""
+    """Call `heard` with the payload of each notification on `channel`, until cancelled.
+
+    Call it with None after each new connection, because notifications may have been missed."""
     while True:
         try:
             await _listen_once(dsn, channel, heard)
@@ -48,7 +50,7 @@ async def _listen_once(dsn: str, channel: str, heard: Callable[[str | None], Non
 
 
 class PostgresNotifications:
-    """`holder`: whose own announcements are passed over, as in `ReplicaIdentity`."""
+    """JobNotifications over NOTIFY. Notifications by `holder` itself are ignored; see `ReplicaIdentity`."""
 
     def __init__(self, url: str, holder: str) -> None:
         self._dsn = plain_dsn(url)

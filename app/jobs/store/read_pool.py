@@ -1,8 +1,8 @@
-"""Reading the job database: one question, one call in a thread.
+"""ReadPool: reads the job database with one call in a thread.
 
-aiosqlite hands every step of a transaction (begin, execute, fetch, commit) to its thread and back, six turns of the
-event loop for a page of jobs. While eight uploads come in a turn takes 10 ms and more, so a status answer took the
-tenth part of a second."""
+aiosqlite passes every step of a transaction (begin, execute, fetch, commit) to its thread and back: six turns of the
+event loop for a page of jobs. During eight uploads a turn takes 10 ms and more, so a status response took a tenth of a
+second."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
-AT_ONCE = 2  # a list of 500 jobs takes a while, and the short question behind it should not wait for it
+AT_ONCE = 2  # a list of 500 jobs takes a while, and a short query should not wait for it
 
 
 class ReadPool:
-    """For SQLite alone: what is read is what was committed."""
+    """Threads with read connections, for SQLite only. They see committed data."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # not the threads that write uploads: those are all busy at times
+        # not the upload threads, which are all busy at times
         self._threads = ThreadPoolExecutor(AT_ONCE, "read-jobs")
 
     async def run(self, question: Callable[[Connection], T]) -> T:
-        """Raises what SQLAlchemy raises."""
+        """Run `question` in a thread and return its result. Raises what SQLAlchemy raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, question)
 
     def _ask(self, question: Callable[[Connection], T]) -> T:
@@ -34,7 +34,7 @@ class ReadPool:
             return question(connection)
 
     async def close(self) -> None:
-        """Also where the caller is cancelled no thread is left behind."""
+        """Close the connections. No thread remains, even if the caller is cancelled."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

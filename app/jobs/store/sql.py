@@ -1,9 +1,8 @@
-"""SqlJobStore: jobs and their images as two tables, over SQLAlchemy Core, one code for SQLite (in WAL mode, the
-default) and PostgreSQL.
+"""SqlJobStore: jobs and their images as two tables, over SQLAlchemy Core.
 
-Every commit is synced to the disk (synchronous FULL; 3,375 a second measured), because an answer that was given must
-survive a power cut. A job's progress is therefore saved a few times a second at most: that is the ledger's business.
-"""
+The same code is used for SQLite (in WAL mode, the default) and PostgreSQL. Every commit is synced to disk (synchronous
+FULL; 3,375 a second measured), because an acknowledged change must survive a power failure. `JobTracker` therefore
+saves the progress of a job at most a few times a second."""
 
 from __future__ import annotations
 
@@ -33,7 +32,7 @@ from app.jobs.store.migrate import migrate
 from app.jobs.store.read_pool import ReadPool
 from app.spool.s3 import is_stored
 
-CHANNEL = "tarmac_jobs"  # of PostgreSQL's NOTIFY: `replica id` of every job that was written
+CHANNEL = "tarmac_jobs"  # PostgreSQL NOTIFY channel; payload: `replica id` and the id of the written job
 
 T = TypeVar("T")
 METADATA = MetaData()
@@ -58,14 +57,16 @@ JOBS = Table(
     Index("jobs_by_submitter", "submitter", "created_at", "id"),
 )
 IMAGES = images_table(METADATA)
-_MANY = 500  # images of a job, the JSON of which is made in a thread
+_MANY = 500  # number of images above which their JSON is made in a thread
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaIdentity:
-    """What the replica leaves on the rows it writes. `home`: on a job it accepts, where it can be found again after a
-    restart; `place`: on one whose files it puts into its spool, the identity of that; `storage`: the same of one whose
-    files it puts there; `holder`: on every one it writes, its own, new with every start."""
+    """What a replica writes into the rows of jobs.
+
+    `home`: on a job it accepts, its data directory, by which the job is found again after a restart. `place`: on a job
+    with files in its spool, the identity of that spool; `storage`: likewise for its object storage. `holder`: on every
+    row it writes, its id, new at every start."""
 
     home: str = ""
     place: str = ""
@@ -73,7 +74,7 @@ class ReplicaIdentity:
     storage: str = ""
 
     def location_of(self, job: Job) -> str:
-        """Where the files of the job lie; "" where none is in a spool."""
+        """Return the identity of the spool or storage with the job's files; "" if it has none."""
         owned = [archive.file for archive in job.archives if archive.file is not None and archive.file.owned]
         if not owned:
             return ""
@@ -81,7 +82,7 @@ class ReplicaIdentity:
 
 
 class SqlJobStore:
-    """Made by `open`; whoever opened it closes it."""
+    """Jobs in a database. Created by `open`; the caller closes it."""
 
     def __init__(self, engine: AsyncEngine, marks: ReplicaIdentity = ReplicaIdentity()) -> None:
         self._engine = engine
@@ -94,9 +95,10 @@ class SqlJobStore:
 
     @classmethod
     async def open(cls, url: str, marks: ReplicaIdentity = ReplicaIdentity()) -> SqlJobStore:
-        """Connect and bring the tables up to date, in one transaction. Raises InvalidSettings for a `url` of no use,
-        and Unavailable, with one clear line, where the database is garbage, newer than this program, or out of reach;
-        it is left as it was."""
+        """Connect, and migrate the tables in one transaction.
+
+        Raises InvalidSettings for an unusable `url`, and Unavailable if the database is damaged, written by a newer
+        release or unreachable; it is then unchanged."""
         engine = make_engine(url)
         store = cls(engine, marks)
         try:
@@ -147,7 +149,7 @@ class SqlJobStore:
 
     async def get(self, job_id: str, images: int | None = None) -> Job | None:
         if "\0" in job_id:
-            return None  # PostgreSQL refuses such a text even as a question
+            return None  # PostgreSQL refuses such text even in a query
         return await self._ask(lambda connection: _job(connection, job_id, images))
 
     async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
@@ -199,12 +201,12 @@ class SqlJobStore:
             await connection.execute(written, part)
 
     async def _announce(self, connection: AsyncConnection, job_id: str) -> None:
-        """Told when the transaction is committed, and only then."""
+        """Send a notification, which takes effect when the transaction is committed."""
         if self._is_postgres:
             await connection.execute(select(func.pg_notify(CHANNEL, f"{self._marks.holder} {job_id}")))
 
     async def _ask(self, question: Callable[[Connection], T]) -> T:
-        """Reading alone. The question may be asked in a thread."""
+        """Run a read-only query, which may run in a thread."""
         if self._questions is not None:
             with _told(self._faults):
                 return await self._questions.run(question)
@@ -213,7 +215,7 @@ class SqlJobStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Committed at its end. What goes wrong with the database is raised as Unavailable."""
+        """Open a transaction that is committed at the end of the block. Database errors are raised as Unavailable."""
         with _told(self._faults):
             async with self._engine.begin() as connection:
                 yield connection
@@ -262,13 +264,13 @@ def _told(unreached: tuple[type[Exception], ...]) -> Iterator[None]:
 
 
 def _faults_of_asyncpg() -> tuple[type[Exception], ...]:
-    """Which SQLAlchemy does not know as errors of the database: of a connection that broke at a bad moment."""
+    """Return the errors of a connection that broke at a bad moment, which SQLAlchemy does not wrap."""
     import asyncpg  # type: ignore[import-untyped]
 
     return (asyncpg.InternalClientError,)
 
 
 def _postgres_insert() -> Any:
-    from sqlalchemy.dialects import postgresql  # loads asyncpg, too: not where SQLite is used
+    from sqlalchemy.dialects import postgresql  # importing this loads asyncpg, which SQLite does not need
 
     return postgresql.insert

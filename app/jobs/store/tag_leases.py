@@ -1,4 +1,4 @@
-"""PostgresTagLeases: the TagLeases of several replicas, a row for every tag that is being written or was of late."""
+"""PostgresTagLeases: TagLeases for several replicas, a row for every tag that is being written or was recently."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from app.jobs.model import Job, JobState
 from app.jobs.store import timestamp_key
 from app.jobs.store.sql import JOBS, METADATA, SqlJobStore
 
-WAIT_SECONDS = 0.25  # between two looks at tags that a job of another replica has
-LONGEST_SECONDS = 5.0  # that a run waits for them
-PATIENCE_SECONDS = 1.0  # while the database does not answer
+WAIT_SECONDS = 0.25  # interval of looking for tags that a job of another replica has leased
+LONGEST_SECONDS = 5.0  # maximum wait of a run for them
+PATIENCE_SECONDS = 1.0  # between attempts while the database is unavailable
 
-# `job` has the tag for as long as that `attempt` runs, so that nothing is left of one that died; `landed` is the claim
-# of the job that wrote it last, as text that sorts.
+# `job` has the lease while that `attempt` runs, so a dead replica leaves no lease behind. `landed` is the acceptance
+# key of the job that wrote the tag last, as sortable text.
 TAGS = Table(
     "tags",
     METADATA,
@@ -41,7 +41,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PostgresTagLeases:
-    """Between the jobs of all replicas. A database that does not answer is waited for."""
+    """Leases between the jobs of all replicas. It waits for a database that is unavailable."""
 
     def __init__(
         self,
@@ -53,17 +53,17 @@ class PostgresTagLeases:
     ) -> None:
         self._store, self._wait, self._patience = store, wait_seconds, patience_seconds
         self._longest = longest_seconds
-        self._local = LocalTagLeases()  # the jobs of one replica need not look again and again
+        self._local = LocalTagLeases()  # jobs of one replica wait without polling
 
     @asynccontextmanager
     async def lease(self, job: Job, names: Collection[str]) -> AsyncIterator[frozenset[str]]:
-        wanted = sorted(set(names))  # in one order everywhere: rows are locked in it
+        wanted = sorted(set(names))  # the same order everywhere, because rows are locked in it
         async with self._local.lease(job, wanted):
             overtaken = await self._taken(job, wanted)
             try:
                 yield overtaken
             finally:
-                with suppress(Unavailable):  # it ends with the run
+                with suppress(Unavailable):  # the lease ends with the run
                     await self._give_back(job, wanted)
 
     async def record_pushed(self, job: Job, names: Collection[str]) -> None:
@@ -88,7 +88,7 @@ class PostgresTagLeases:
             await asyncio.sleep(self._wait)
 
     async def _take(self, job: Job, names: Sequence[str]) -> frozenset[str] | None:
-        """All of them or, where a job that runs has one, none: then None."""
+        """Acquire leases on all names; return None and acquire none if a running job has one of them."""
         entered = self._store.insert(TAGS).from_select(["name"], select(func.unnest(_array(names))))
         locked = select(TAGS, _HELD.label("held")).where(_among(names))
         taken = TAGS.update().where(_among(names)).values(job=job.id, attempt=job.attempt)
@@ -102,7 +102,7 @@ class PostgresTagLeases:
         return frozenset(row.name for row in rows if row.landed > claim)
 
     async def _give_back(self, job: Job, names: Sequence[str]) -> None:
-        own = (TAGS.c.job == job.id, TAGS.c.attempt == job.attempt)  # not what a later attempt has taken
+        own = (TAGS.c.job == job.id, TAGS.c.attempt == job.attempt)  # not the leases of a later attempt
         async with self._store.transaction() as connection:
             await connection.execute(TAGS.update().where(_among(names), *own).values(job=""))
 

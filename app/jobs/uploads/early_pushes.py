@@ -51,7 +51,7 @@ class _EarlyPushTask:
 
 
 class EarlyPushes:
-    """Early pushes, by job. `lanes` are the shared push resources; without them there are no early pushes.
+    """Early pushes, by job. `lanes` are the shared push resources; without them nothing is pushed early.
 
     `ledger` shows the sent bytes in the job."""
 

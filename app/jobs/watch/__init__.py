@@ -1,7 +1,7 @@
-"""The watched folder: what is put into it becomes a job, and is put away with a report when the job has ended.
+"""The watched folder: files in it become jobs, and are moved with a report when their job has ended.
 
 filing      move to done/ and failed/, through no link
-folder      scan the folder, files beside an archive
+folder      scan the folder, side files of an archive
 stability   files that have not changed for a while
 unfinished  files that are still written or end early
 watcher     FolderWatch: from a dropped file to its report

@@ -1,5 +1,6 @@
-"""Moves what was dealt with out of the way, through no link: whoever may write to the watched folder could otherwise
-have the service write wherever it may."""
+"""Moves processed files to done/ and failed/, through no link.
+
+Otherwise a user with write access to the watched folder could make the service write to any place it may write to."""
 
 from __future__ import annotations
 
@@ -11,22 +12,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 _NOREPLACE = 1
-_ABSENT = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM})  # old kernel, or a file system that does not know it
+_ABSENT = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM})  # old kernel, or a file system without this call
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Filing:
-    """Files below `root`, which itself may be a link: the operator chose it."""
+    """Moves files below `root`, which itself may be a link, because the operator chose it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def file(self, name: str, paths: Sequence[str], kind: str, report: tuple[str, bytes]) -> None:
-        """Move `paths` to the directory `kind` of the file system that they are on, called `name`, with a report beside
-        it: `report` is the ending of its name and its text. The report is there first. All are relative to `root`.
-        Raises OSError if something is in the way: then nothing was moved, and the report is in `kind` of `root` if
-        that can be written."""
+        """Move `paths` to the directory `kind` on their file system, as `name`, with a report next to it.
+
+        `report` is the suffix of the report's name and its text; it is written first. All paths are relative to `root`.
+        Raises OSError if something is in the way. Then nothing was moved, and the report is in `kind` of `root` if that
+        is writable."""
         ending, text = report
         wanted = PurePosixPath(name)
         try:
@@ -43,7 +45,7 @@ class Filing:
             raise
 
     def _disk_of(self, path: str) -> tuple[str, ...]:
-        """The uppermost directory on the way to `path` that is on its file system."""
+        """Return the topmost directory above `path` on the same file system."""
         parts = PurePosixPath(path).parts[:-1]
         devices = []
         for depth in range(len(parts) + 1):
@@ -56,7 +58,7 @@ class Filing:
 
     @contextmanager
     def _directory(self, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
-        """Open a directory below the root, one component after the other, none of them a link. Raises OSError."""
+        """Open a directory below the root, one component after the other, refusing links. Raises OSError."""
         directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in parts:
@@ -72,7 +74,7 @@ class Filing:
 
 
 def rename_new(source: int, name: str, target: int, new: str) -> None:
-    """Rename between directories, over nothing that is there (renameat2(2)). Raises OSError."""
+    """Rename between directories without replacing a file (renameat2(2)). Raises OSError."""
     done = _libc.renameat2(source, os.fsencode(name), target, os.fsencode(new), _NOREPLACE) if _HAS_RENAMEAT2 else -1
     if done == 0:
         return
@@ -102,7 +104,7 @@ def _exists(directory: int, name: str) -> bool:
 
 
 def _write(directory: int, name: str, text: bytes) -> None:
-    """Raises OSError. A leftover of a crash is replaced, a link among them is removed and never followed."""
+    """Write a file atomically. Raises OSError. A leftover of a crash is replaced; a link is removed, never followed."""
     unfinished = f".{name}.part"
     with suppress(FileNotFoundError):
         os.unlink(unfinished, dir_fd=directory)

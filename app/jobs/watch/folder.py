@@ -1,4 +1,4 @@
-"""What lies in a watched folder, and where it goes when it has been dealt with. Blocks; nothing here is async."""
+"""Folder: the archives in a watched folder, their side files, and moving them when they are processed. Blocks."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from app.jobs.watch.unfinished import ends_early, is_written
 DONE, FAILED = "done", "failed"
 OPTIONS, CHECKSUM, REPORT = ".json", ".sha256", ".report.json"
 FOLDER_OPTIONS = ".tarmac.json"
-MAX_DROPS = 10_000  # of one look: the others come when these are gone
-MAX_ENTRIES = 100_000  # names read in one look; an unpacked layout of 300 images has about 3,000
+MAX_DROPS = 10_000  # in one scan; the others follow when these are processed
+MAX_ENTRIES = 100_000  # names read in one scan; an unpacked layout of 300 images has about 3,000
 MAX_DEPTH = 8  # directories below the folder; the disk of a release has one to three
-MAX_DEPTH_INSIDE = 64  # of an unpacked archive; a registry's storage has 12 and the slashes of its repositories
-MAX_SIDE_BYTES = 1 << 20  # of a side file: renames of a thousand images have a tenth of it
+MAX_DEPTH_INSIDE = 64  # within an unpacked archive; a registry's storage has 12, and the slashes of its repositories
+MAX_SIDE_BYTES = 1 << 20  # for a side file; renames for a thousand images take a tenth of it
 _GROWING = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 _BESIDE = (OPTIONS, CHECKSUM)
 _CUT_OFF = frozenset({TruncatedArchive.code, MissingContent.code})
@@ -41,9 +41,10 @@ _CUT_OFF = frozenset({TruncatedArchive.code, MissingContent.code})
 
 @dataclass(frozen=True, slots=True)
 class DroppedArchive:
-    """An archive in the folder: one file, the parts of a split one, or the directory of an unpacked one. `name` and
-    `files` are paths relative to the folder; `name` is what the whole is called. `state` is another one as soon as
-    anything of it was written, renamed or replaced."""
+    """An archive in the folder: one file, the parts of a split one, or the directory of an unpacked one.
+
+    `name` (of the whole) and `files` are paths relative to the folder. `state` changes as soon as anything of it is
+    written, renamed or replaced."""
 
     name: str
     files: tuple[str, ...]
@@ -53,7 +54,7 @@ class DroppedArchive:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """What a job is given, and what is put away: the files, or the directory as one."""
+        """Return the paths for a job and for moving: the files, or the directory as one."""
         return (self.name,) if self.files[0].startswith(f"{self.name}/") else self.files
 
     def side_file(self, suffix: str) -> str | None:
@@ -62,7 +63,7 @@ class DroppedArchive:
 
 @dataclass(frozen=True, slots=True)
 class FolderScan:
-    """`growing`: the inodes of what is called as an unfinished file is (`x.tar.part`)."""
+    """The result of a scan. `growing`: inodes of files whose name marks them as unfinished (`x.tar.part`)."""
 
     drops: tuple[DroppedArchive, ...]
     growing: frozenset[int]
@@ -75,7 +76,7 @@ class _Entry:
 
     @property
     def mark(self) -> str:
-        """The time of the last change of the inode counts too: a file that was taken out and put back is a new one."""
+        """Return the identity of the file. Due to the inode change time, a file moved out and back is a new one."""
         is_of = self.status
         return f"{self.path}\0{is_of.st_ino}\0{is_of.st_size}\0{is_of.st_mtime_ns}\0{is_of.st_ctime_ns}"
 
@@ -89,8 +90,9 @@ class Folder:
         self.root = AllowedRoots((root,))
 
     def scan(self) -> FolderScan:
-        """Archives, sorted by name. What is hidden, unfinished, put away, a link or a side file is none. Raises OSError
-        where the folder itself cannot be read."""
+        """Return the archives, sorted by name. Raises OSError if the folder itself cannot be read.
+
+        Hidden, unfinished and processed files, links and side files are ignored."""
         os.close(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         groups: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
         beside: dict[str, _Entry] = {}
@@ -106,7 +108,7 @@ class Folder:
         return FolderScan(tuple(drops), frozenset(growing))
 
     def _entries(self) -> Iterator[tuple[tuple[str, str], _Entry]]:
-        """(what the whole is called, and the series where it has parts; an entry of it)."""
+        """Yield ((name of the whole, its series if it has parts), an entry of it)."""
         count = 0
         unpacked: tuple[str, ...] = ()
         for directory, directories, names in os.walk(self._root):
@@ -127,7 +129,7 @@ class Folder:
                     yield (inside, "") if inside is not None else _whole(entry.path), entry
 
     def _is_unpacked(self, below: str, names: list[str]) -> bool:
-        """Whether that directory is an archive's, or a registry's own storage; through no link."""
+        """Return whether the directory is an unpacked archive or a registry's storage, without following links."""
         steps = accumulate(STORAGE, Path.joinpath, initial=self._root / below)
         return not set(DIRECTORY_MARKERS).isdisjoint(names) or all(
             step.is_dir() and not step.is_symlink() for step in steps
@@ -137,33 +139,33 @@ class Folder:
         try:
             status = os.lstat(self._root / path)
         except OSError:
-            return None  # gone since it was listed
+            return None  # deleted since it was listed
         return _Entry(path, status) if stat.S_ISREG(status.st_mode) else None
 
     def paths(self, drop: DroppedArchive) -> tuple[str, ...]:
-        """The absolute paths that a job of it is given."""
+        """Return the absolute paths for a job."""
         return tuple(str(self._root / path) for path in drop.paths)
 
     def is_same(self, drop: DroppedArchive) -> bool:
-        """Return whether it is still there, and nothing of it was written, renamed or replaced."""
+        """Return whether it still exists, and nothing of it was written, renamed or replaced."""
         entries = [self._entry(path) for path in (*drop.files, *drop.beside)]
         return None not in entries and _state([entry for entry in entries if entry is not None]) == drop.state
 
     def is_written(self, drop: DroppedArchive) -> bool:
-        """Return whether a process has it open for writing, as far as that can be told."""
+        """Return whether a process has it open for writing, as far as that can be determined."""
         return is_written(self._root, drop.files)
 
     def is_cut_off(self, drop: DroppedArchive, problem: Problem) -> bool:
-        """Return whether `problem` is what becomes of an archive that is not all there yet."""
+        """Return whether `problem` can be due to an archive that is not complete yet."""
         may_be = problem.origin is ErrorOrigin.ARCHIVE or problem.code == ChecksumMismatch.code
         return problem.code in _CUT_OFF or (may_be and ends_early(self._root, drop.files))
 
     def options(self, drop: DroppedArchive) -> bytes | None:
-        """The text of `x.tar.json`, else of the folder's own `.tarmac.json`. Raises InvalidRequest."""
+        """Return the text of `x.tar.json`, or of the folder's `.tarmac.json`. Raises InvalidRequest."""
         return self._read(drop.side_file(OPTIONS) or FOLDER_OPTIONS)
 
     def checksum(self, drop: DroppedArchive) -> str | None:
-        """`sha256:…` out of `x.tar.sha256`, as sha256sum writes it. Raises ChecksumMismatch where it holds none."""
+        """Return `sha256:…` from `x.tar.sha256`, in the format of sha256sum. Raises ChecksumMismatch if it has none."""
         beside = drop.side_file(CHECKSUM)
         text = None if beside is None else self._read(beside)
         if text is None:
@@ -191,7 +193,7 @@ class Folder:
         return text
 
     def put_away(self, drop: DroppedArchive, kind: str, report: bytes) -> None:
-        """Move it to `done/` or `failed/` of the file system it is on, with a report beside it. Raises OSError."""
+        """Move it to `done/` or `failed/` on its file system, with a report next to it. Raises OSError."""
         self._filing.file(drop.name, (*drop.paths, *drop.beside), kind, (REPORT, report))
 
 

@@ -1,4 +1,4 @@
-"""Which archives of a folder are complete: those that were renamed when they were, and those at rest. Pure."""
+"""Finds the complete archives of a folder: those renamed when complete, and those unchanged for a while. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from app.jobs.watch.folder import DroppedArchive, FolderScan
 
-LONGEST_REST = 300.0  # seconds; an archive that was cut off again and again has to be at rest for so long
-FIRST_STAY, LONGEST_STAY = 900.0, 4 * 3600.0  # seconds that an archive that is cut off may stay as it is
+LONGEST_REST = 300.0  # seconds without change that are required of an archive that was truncated several times
+FIRST_STAY, LONGEST_STAY = 900.0, 4 * 3600.0  # seconds that a truncated archive may stay
 
 
 @dataclass(frozen=True, slots=True)
 class _CutOff:
-    """How often an archive was found cut off, the last time in `state` at `since`."""
+    """How often an archive was found truncated, the last time in `state` at `since`."""
 
     count: int
     state: str
@@ -20,9 +20,11 @@ class _CutOff:
 
 
 class StabilityFilter:
-    """Fed with every look at the folder. `seconds`: how long an archive has to stay as it is. A copy over a slow line
-    that stops for longer than that is taken too early: the archive is found cut off. It is taken again when it has
-    changed and is at rest, each time for twice as long; if it does not change, only after a stay of minutes."""
+    """Receives every scan of the folder. `seconds`: how long an archive must be unchanged.
+
+    A copy over a slow line that pauses for longer is taken too early, and the archive is found truncated. It is taken
+    again when it has changed and then rested, each time for twice as long. If it does not change, it is taken only
+    after minutes."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -31,25 +33,25 @@ class StabilityFilter:
         self._cut_off: dict[str, _CutOff] = {}  # by name
 
     def stable_archives(self, listing: FolderScan, now: float) -> tuple[DroppedArchive, ...]:
-        """Those that are complete at `now` (seconds of a clock that never goes back)."""
+        """Return the archives that are complete at `now` (seconds of a monotonic clock)."""
         self._since = {drop.state: self._since.get(drop.state, now) for drop in listing.drops}
         names = {drop.name for drop in listing.drops}
         self._cut_off = {name: known for name, known in self._cut_off.items() if name in names}
         complete = tuple(drop for drop in listing.drops if self._is_complete(drop, now))
         present = frozenset(inode for drop in listing.drops for inode in drop.inodes)
-        # an inode stays known as one that grew until its file has gone: a look in between must not forget it
+        # remember a growing inode until its file is deleted: it must survive a scan in between
         self._growing = listing.growing | (self._growing & present)
         return complete
 
     def note_cut_off(self, drop: DroppedArchive, now: float) -> float:
-        """Return the seconds that `drop`, which was found cut off, may stay as it is."""
+        """Return the seconds that `drop`, which was found truncated, may stay."""
         known = self._cut_off.get(drop.name)
         count = 1 if known is None else known.count + 1
         self._cut_off[drop.name] = _CutOff(count, drop.state, now)
         return _stay(count)
 
     def has_stayed(self, drop: DroppedArchive) -> bool:
-        """Return whether `drop` was found cut off before, and has not changed since."""
+        """Return whether `drop` was found truncated before and has not changed since."""
         known = self._cut_off.get(drop.name)
         return known is not None and known.state == drop.state
 

@@ -1,8 +1,7 @@
-"""What of a watched folder is not finished yet: files that a process has open for writing, archives that end too early.
-Blocks.
+"""Detects unfinished files in a watched folder: files open for writing, and archives that end early. Blocks.
 
-A process on another machine that writes over a network share cannot be seen; of its files the content alone can tell.
-"""
+A process on another machine that writes over a network share is invisible; only the content of its files shows their
+state."""
 
 from __future__ import annotations
 
@@ -20,17 +19,17 @@ from app.jobs.sources.openat2 import open_beneath
 from app.spool.verified_file import VerifiedFile, file_identity
 
 PROCESSES = Path("/proc")
-END_BYTES = 1024  # of a tar: two blocks of zeros
+END_BYTES = 1024  # end of a tar: two blocks of zeros
 _MAGIC, _MAGIC_AT = b"ustar", 257
 _LEASED = frozenset(
     {errno.EAGAIN, errno.EWOULDBLOCK}
-)  # a writer has it; a file server has lent it to one of its clients
+)  # a writer has it open, or a file server has leased it to a client
 _WRITING = os.O_WRONLY | os.O_RDWR
 Inode = tuple[int, int]  # device, inode
 
 
 def is_written(root: Path, names: Iterable[str]) -> bool:
-    """Return whether a process has one of the files below `root` open for writing, as far as that can be told."""
+    """Return whether a process has one of the files below `root` open for writing, as far as that can be determined."""
     unknown: set[Inode] = set()
     for descriptor in _opened(root, names):
         if descriptor is None:
@@ -45,8 +44,9 @@ def is_written(root: Path, names: Iterable[str]) -> bool:
 
 
 def ends_early(root: Path, names: Sequence[str]) -> bool:
-    """Return whether one of the files is plainly not all there: it is empty or has holes, or it is the only one and a
-    tar without an end."""
+    """Return whether one of the files is clearly incomplete.
+
+    It is empty or has holes, or it is the only file and a tar without an end."""
     for descriptor in _opened(root, names):
         if descriptor is not None and (_has_gaps(descriptor) or (len(names) == 1 and _is_endless(descriptor))):
             return True
@@ -54,7 +54,7 @@ def ends_early(root: Path, names: Sequence[str]) -> bool:
 
 
 def written_by_processes() -> Iterator[Inode]:
-    """Yield the files that a process of this machine has open for writing, as far as this one may look."""
+    """Yield the files that a process of this machine has open for writing, as far as this process may see them."""
     for process in _numbers(PROCESSES):
         for descriptor in _numbers(process / "fd"):
             inode = _written(process, descriptor)
@@ -68,19 +68,18 @@ def _written(process: Path, descriptor: Path) -> Inode | None:
         status = descriptor.stat()
         return (status.st_dev, status.st_ino) if int(flags, 8) & _WRITING else None
     except (OSError, ValueError, IndexError):
-        return None  # closed, or ended, meanwhile
+        return None  # closed or ended meanwhile
 
 
 def _numbers(directory: Path) -> Collection[Path]:
     try:
         return [path for path in directory.iterdir() if path.name.isdigit()]
     except OSError:
-        return ()  # of another user, or not there: no /proc, no such process any more
+        return ()  # another user's process, or it does not exist (any more)
 
 
 def _opened(root: Path, names: Iterable[str]) -> Iterator[int | None]:
-    """Yield a descriptor of each file, which is closed then; None for one that is lent to a writer. What is gone is
-    left out."""
+    """Yield a descriptor of each file, then close it; None for a file leased to a writer. Skip missing files."""
     try:
         directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -106,10 +105,12 @@ def _closing(descriptor: int) -> Iterator[None]:
 
 
 def _is_free(descriptor: int) -> bool | None:
-    """Return whether nobody has the file open for writing; None if the kernel does not say: the file is another user's,
-    or its file system has no leases. A read lease is given on that condition alone (fcntl(2), F_SETLEASE)."""
+    """Return whether the file is not open for writing; None if the kernel does not say.
+
+    It does not for a file of another user or a file system without leases. A read lease is granted only if the file is
+    not open for writing (fcntl(2), F_SETLEASE)."""
     try:
-        # one who opens it for writing in this very moment has a signal sent to us, which would end the process
+        # if a process opens it for writing at this moment, we get a signal, which by default would end the process
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -123,7 +124,7 @@ def _has_gaps(descriptor: int) -> bool:
     try:
         return size == 0 or os.lseek(descriptor, 0, os.SEEK_HOLE) < size
     except OSError:
-        return False  # a file system that knows of no holes
+        return False  # a file system without support for holes
 
 
 def _is_endless(descriptor: int) -> bool:

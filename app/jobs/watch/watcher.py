@@ -1,9 +1,8 @@
-"""FolderWatch: looks at the folder, makes a job of whatever is complete, and puts it away when the job has ended.
+"""FolderWatch: scans the folder, creates a job for each complete archive, and moves it when the job has ended.
 
-What is known is in the folder and in the job store: the same file gives the same job (by an idempotency key of its
-name and state), so a restart, a second replica on the same folder, or a disk that was pulled out and put back, push
-nothing twice and lose nothing.
-"""
+The state is in the folder and in the job store: the same file gives the same job (by an idempotency key of its name and
+state). A restart, a second replica on the same folder, or a disk that was unplugged and reconnected pushes nothing
+twice and loses nothing."""
 
 from __future__ import annotations
 
@@ -25,9 +24,9 @@ from app.jobs.watch.folder import DONE, FAILED, MAX_SIDE_BYTES, DroppedArchive, 
 from app.jobs.watch.stability import StabilityFilter
 from app.oci import strict_json
 
-LOOK_SECONDS = 2.0  # between two looks: a network share tells nobody of changes, so it is looked at
-MAX_UNDER_WAY = 1_000  # jobs of the folder that wait or run
-MAX_ATTEMPTS = 10  # for a disk that comes and goes
+LOOK_SECONDS = 2.0  # interval of scans: a network share sends no notifications
+MAX_UNDER_WAY = 1_000  # waiting and running jobs of the folder
+MAX_ATTEMPTS = 10  # for a disk that is repeatedly unplugged
 _GONE = frozenset({SourceChanged.code, PathNotFound.code})
 
 ReadOptions = Callable[[Mapping[str, Any]], JobRequest]
@@ -35,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class FolderWatch:
-    """`read_options`: the members of a side file, and `paths`, as a request; raises InvalidRequest."""
+    """Watches one folder. `read_options` parses the members of a side file and `paths`; it raises InvalidRequest."""
 
     def __init__(
         self,
@@ -51,14 +50,14 @@ class FolderWatch:
         self._read_options = read_options
         self._settling = StabilityFilter(settle_seconds)
         self._describe = describe
-        self._now = 0.0  # of the last look
+        self._now = 0.0  # time of the last scan
         self._under_way: set[str] = set()  # states of drops
-        self._left: set[str] = set()  # dealt with, and on a disk that cannot be written
-        self._written: set[str] = set()  # complete, but for a process that has them open
+        self._left: set[str] = set()  # processed, but on a disk that cannot be written
+        self._written: set[str] = set()  # complete, but a process has them open
         self._complaint: str | None = None
 
     async def run(self, look_seconds: float = LOOK_SECONDS) -> None:
-        """Until cancelled; what is under way then goes on after the next start."""
+        """Watch the folder until cancelled. Unfinished work is resumed after the next start."""
         async with asyncio.TaskGroup() as group:
             while True:
                 for drop in await self.ready_archives(time.monotonic()):
@@ -68,7 +67,7 @@ class FolderWatch:
                 await asyncio.sleep(look_seconds)
 
     async def ready_archives(self, now: float) -> tuple[DroppedArchive, ...]:
-        """What is complete, not under way and not being written."""
+        """Return the archives that are complete, not in progress and not being written."""
         self._now = now
         try:
             listing = await asyncio.to_thread(self._folder.scan)
@@ -82,7 +81,7 @@ class FolderWatch:
         return await asyncio.to_thread(self._at_rest, complete)
 
     def _at_rest(self, drops: Sequence[DroppedArchive]) -> tuple[DroppedArchive, ...]:
-        """Return those that no process has open for writing. Blocks."""
+        """Return the archives that no process has open for writing. Blocks."""
         written = {drop.state for drop in drops if self._folder.is_written(drop)}
         for drop in drops:
             if drop.state in written - self._written:
@@ -91,8 +90,10 @@ class FolderWatch:
         return tuple(drop for drop in drops if drop.state not in written)
 
     async def process(self, drop: DroppedArchive) -> None:
-        """From a drop to its report. What has gone or changed meanwhile, or was found cut off, is left for another
-        look; all is while the database is gone."""
+        """Push an archive and move it with its report.
+
+        An archive that changed, disappeared or was found truncated is left for a later scan. If the database is
+        unavailable, every archive is."""
         try:
             problem, report = await self._outcome(drop)
             if await asyncio.to_thread(self._folder.is_same, drop) and not await self._stays(drop, problem):
@@ -116,7 +117,7 @@ class FolderWatch:
         return job.problem, job.document(self._describe)
 
     async def _stays(self, drop: DroppedArchive, problem: Problem | None) -> bool:
-        """Return whether the drop stays where it is, because it may still be being copied."""
+        """Return whether the archive stays in the folder, because it may still be being copied."""
         if problem is None or self._settling.has_stayed(drop):
             return False
         if not await asyncio.to_thread(self._folder.is_cut_off, drop, problem):
@@ -158,7 +159,7 @@ class FolderWatch:
 
 @asynccontextmanager
 async def run_watcher(watch: FolderWatch | None) -> AsyncIterator[None]:
-    """The folder is watched within this block, if there is one to watch."""
+    """Watch the folder within this block, if one is configured."""
     if watch is None:
         yield
         return
@@ -183,7 +184,7 @@ def _members(text: bytes | None) -> dict[str, Any]:
 
 
 def _was_lost(job: Job) -> bool:
-    """Whether the job failed because its file was away; the file that was submitted now is the very same."""
+    """Return whether the job failed because its file was absent; the file submitted now is identical."""
     return (
         job.state is JobState.FAILED
         and job.problem is not None

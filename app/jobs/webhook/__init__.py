@@ -1,4 +1,4 @@
-"""Telling another service that a job has ended: at least once, signed, tried again for a day.
+"""The webhook: posts a message for each ended job, at least once, signed, with retries for a day.
 
 delivery  attempts and their retries
 outbox    the durable outbox

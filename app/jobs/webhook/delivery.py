@@ -1,8 +1,7 @@
-"""Webhook: posts the documents of ended jobs to one address that the operator has named.
+"""Webhook: posts the documents of ended jobs to the configured URL.
 
-The address is the operator's own word, so it may be a private one; where it leads to is nobody's: redirects are not
-followed. What the receiver answers is not read, only its status.
-"""
+The operator configures the URL, so it may be a private address. Redirects are not followed, because their target is not
+configured. Only the status of the response is used; its body is not read."""
 
 from __future__ import annotations
 
@@ -31,16 +30,16 @@ from app.net.transport import NoCookies, Transport
 from app.net.urls import Origin, parse_registry_url
 
 ANSWER_SECONDS = 10.0
-FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between two tries
+FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between two attempts
 PATIENCE = timedelta(days=1)
-MAX_HELD_BYTES = 32 << 20  # of bodies in memory, while what waits is tried; that takes ten seconds for each at most
+MAX_HELD_BYTES = 32 << 20  # for bodies in memory while an attempt is made, which takes at most ten seconds per message
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSettings:
-    """`url`: where to post. Without a `secret` nothing is signed."""
+    """`url`: the receiver. Without a `secret` messages are not signed."""
 
     url: str
     secret: str | None = field(default=None, repr=False)
@@ -51,10 +50,12 @@ class WebhookSettings:
 @dataclass(slots=True)
 class _RetryState:
     count: int = 0
-    due: float = 0.0  # of the clock that never goes back
+    due: float = 0.0  # of the monotonic clock
 
 
 class Webhook:
+    """Delivers messages about ended jobs from a durable outbox."""
+
     def __init__(
         self,
         settings: WebhookSettings,
@@ -75,10 +76,10 @@ class Webhook:
         self._tries: dict[str, _RetryState] = {}
         self._idle = Idle(pause.now)
         self._ended: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()  # names and bodies
-        self._bytes = 0  # of these
+        self._bytes = 0  # total size of these bodies
 
     def enqueue(self, job: Job) -> None:
-        """An observer of the ledger: to be told soon."""
+        """Enqueue a message about an ended job; an observer of the tracker."""
         document = {"type": f"job.{job.state.value}", "data": job.document(self._describe)}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         if self._bytes + len(body) > MAX_HELD_BYTES:
@@ -88,7 +89,7 @@ class Webhook:
         self._ended.put_nowait((f"{job.id}-{job.attempt}", body))
 
     async def run(self) -> None:
-        """Until cancelled. What is in the outbox then is told after the next start."""
+        """Deliver messages until cancelled. Messages in the outbox are delivered after the next start."""
         while True:
             await self.write_outbox()
             wait = await self.deliver(time.time())
@@ -99,7 +100,7 @@ class Webhook:
                 continue
 
     async def write_outbox(self) -> None:
-        """What has ended goes to the outbox."""
+        """Write the messages in memory to the outbox."""
         while not self._ended.empty():
             name, body = self._ended.get_nowait()
             self._bytes -= len(body)
@@ -112,8 +113,9 @@ class Webhook:
                 _log.error("an ended job is not told: too many wait to be told", letter=name)
 
     async def deliver(self, now: float) -> float | None:
-        """Try all that is due once. `now`: the time of day in seconds since 1970. Return the seconds until the next is
-        due, None if none waits."""
+        """Attempt each due message once, and return the seconds until the next is due, None without messages.
+
+        `now` is the time of day in seconds since 1970."""
         waiting = await asyncio.to_thread(self._outbox.waiting)
         self._idle.keep({letter.name for letter in waiting})
         self._tries = {letter.name: self._tries.get(letter.name, _RetryState()) for letter in waiting}
@@ -139,7 +141,7 @@ class Webhook:
         del self._tries[letter.name]
 
     async def _post(self, letter: OutboxEntry, moment: int) -> str | None:
-        """Why it was not taken; None where it was, or there is nothing to tell."""
+        """Post a message. Return the reason for a failure; None if it was delivered or does not exist any more."""
         body = await asyncio.to_thread(self._outbox.read, letter)
         if body is None:
             return None
@@ -160,7 +162,7 @@ class Webhook:
 
 @asynccontextmanager
 async def run_webhook(webhook: Webhook | None) -> AsyncIterator[None]:
-    """Ended jobs are told within this block, if there is anybody to tell."""
+    """Deliver messages about ended jobs within this block, if a webhook is configured."""
     if webhook is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Outbox: one file for each thing that is still to be told, so that a restart forgets none. Blocks."""
+"""Outbox: a file for each undelivered message, so that a restart loses none. Blocks."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-MAX_WAITING = 10_000  # a receiver that is gone for a day, and seven jobs a minute
-MAX_WAITING_BYTES = 256 << 20  # of them together; 10,000 usual ones have a tenth of it
+MAX_WAITING = 10_000  # seven jobs a minute, for a receiver that is unavailable for a day
+MAX_WAITING_BYTES = 256 << 20  # their total size; 10,000 typical ones take a tenth of it
 _SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """`name` is unique, and the same for every try; `written` in seconds since 1970."""
+    """A message. `name` is unique and the same in every attempt; `written` is in seconds since 1970."""
 
     name: str
     written: float
 
 
 class Outbox:
-    """A directory of this user alone."""
+    """Messages in a directory that only this user can read."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def put(self, name: str, body: bytes) -> bool:
-        """Durable when it returns. False where too many wait already. Raises OSError."""
+        """Store a message durably. Return False if too many are waiting. Raises OSError."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.scandir(self._root) as entries:
             sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries]
@@ -41,17 +41,17 @@ class Outbox:
         return True
 
     def waiting(self) -> tuple[OutboxEntry, ...]:
-        """Oldest first."""
+        """Return the messages, oldest first."""
         letters = []
         for place in self._root.glob(f"*{_SUFFIX}"):
             try:
                 letters.append(OutboxEntry(place.stem, place.stat().st_mtime))
             except FileNotFoundError:
-                continue  # told a moment ago
+                continue  # delivered a moment ago
         return tuple(sorted(letters, key=lambda letter: (letter.written, letter.name)))
 
     def read(self, letter: OutboxEntry) -> bytes | None:
-        """None where it is gone."""
+        """Return the body; None if the message does not exist any more."""
         try:
             return (self._root / f"{letter.name}{_SUFFIX}").read_bytes()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks 1.0 has them: HMAC-SHA256 over `id.timestamp.body`. Pure."""
+"""Signatures of Standard Webhooks 1.0: HMAC-SHA256 over `id.timestamp.body`. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ _PREFIX = "whsec_"
 
 
 def sign(secret: str, message: str, moment: int, body: bytes) -> Mapping[str, str]:
-    """The headers of one delivery. `message` is the same for every try, `moment` (seconds since 1970) is of this one,
-    so that a receiver can refuse what is old."""
+    """Return the headers of one attempt.
+
+    `message` is the same in every attempt. `moment` (seconds since 1970) is the time of this one, so that a receiver
+    can refuse old messages."""
     mac = hmac.new(_key(secret), f"{message}.{moment}.".encode() + body, hashlib.sha256).digest()
     return {
         "webhook-id": message,
@@ -23,7 +25,7 @@ def sign(secret: str, message: str, moment: int, body: bytes) -> Mapping[str, st
 
 
 def _key(secret: str) -> bytes:
-    """`whsec_` and base64, as libraries of receivers write it; any other text is taken as it is."""
+    """Decode `whsec_` and base64, as the receivers' libraries write it; use any other text literally."""
     if secret.startswith(_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)

@@ -1,5 +1,5 @@
-"""migrations
+"""The Alembic migrations.
 
-env       What Alembic runs: the migrations, on the connection it is given
-versions  versions
+env       runs the migrations on the given connection; executed by Alembic
+versions  the migrations, by revision
 """

@@ -1,8 +1,8 @@
-"""What Alembic runs: the migrations, on the connection it is given."""
+"""Runs the migrations on the given connection; executed by Alembic."""
 
 from alembic import context
 
-# SQLite rolls schema changes back as well as any: an upgrade that is cut off leaves the database as it was
+# SQLite can roll back schema changes: an interrupted upgrade leaves the database unchanged
 context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
 with context.begin_transaction():
     context.run_migrations()

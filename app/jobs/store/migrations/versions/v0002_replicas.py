@@ -1,4 +1,4 @@
-"""What replicas need to know of a job: its attempt, where its archives lie, who accepted it and who wrote it last."""
+"""Columns for replicas: the attempt of a job, the place of its archives, who accepted it and who wrote it last."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Whose a job is, and what became of every job, for good."""
+"""The submitter of a job, and the audit trail."""
 
 import sqlalchemy as sa
 from alembic import op

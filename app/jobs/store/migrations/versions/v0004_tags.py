@@ -1,4 +1,4 @@
-"""Who may write a tag, and whose it was last: what replicas have to agree on."""
+"""Leases of tags shared by replicas, and the job that wrote a tag last."""
 
 import sqlalchemy as sa
 from alembic import op

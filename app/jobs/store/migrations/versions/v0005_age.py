@@ -1,4 +1,4 @@
-"""How long the service has run: what is kept for some days is counted by it, and not by a clock that may be wrong."""
+"""The age of the service, by which retention is measured instead of a clock that may be wrong."""
 
 import sqlalchemy as sa
 from alembic import op

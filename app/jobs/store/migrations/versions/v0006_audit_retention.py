@@ -1,4 +1,4 @@
-"""What the retention of the audit trail needs: the size of entries, the age of the service, a way past the guard."""
+"""Retention of the audit trail: size of entries, age of the service, and deletion past the guard."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
-# As in `app.jobs.store.audit`: of all that write, the retention alone names the entry up to which it deletes.
+# As in `app.jobs.store.audit`: only the retention writes the number of the entry up to which it deletes.
 _SQLITE_UPDATE = """CREATE TRIGGER audit_no_UPDATE BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit trail is only added to'); END"""
 _SQLITE_DELETE = """CREATE TRIGGER audit_no_DELETE BEFORE DELETE ON audit

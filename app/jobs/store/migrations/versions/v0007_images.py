@@ -1,4 +1,4 @@
-"""Images as rows of their own, and what a dry run found in a column: neither is read where jobs are listed."""
+"""Images as rows, and the inspection of a dry run as a column; lists of jobs read neither."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-_AT_ONCE = 50  # jobs that are held in memory; one of 0.1.0 has up to some MB
+_AT_ONCE = 50  # jobs in memory; one of release 0.1.0 has up to some MB
 _COUNTED = {
     "images_pushed": "pushed",
     "images_present": "already_present",
@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("job", sa.String, primary_key=True),
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("document", sa.Text, nullable=False),
-        sqlite_with_rowid=False,  # rows lie in the order of the key, which is stored once
+        sqlite_with_rowid=False,  # rows are stored in the order of the key, which is stored once
     )
     op.add_column("jobs", sa.Column("inspection", sa.JSON, nullable=False, server_default="[]"))
     jobs = sa.table("jobs", sa.column("id"), sa.column("document", sa.JSON), sa.column("inspection", sa.JSON))
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def _count(progress: dict[str, object], states: list[str]) -> None:
-    """Release 0.1.0 did not count the images by state, nor those of a job that had not run."""
+    """Count the images by state. Release 0.1.0 did not, and it counted no images of a job that had not run."""
     counted = Counter(states)
     progress["images_total"] = progress.get("images_total") or len(states)
     for name, state in _COUNTED.items():
