@@ -1,9 +1,8 @@
-"""Settings: what the operator decides, read once at the start from a TOML file and the environment (which wins).
+"""Settings of the operator, read once at start from a TOML file and the environment, which wins.
 
-The environment's names are TARMAC_ and the field's name; the file has the same names in lower case without the prefix.
-`TARMAC_REGISTRY_…` describes the registry called `default`; more of them are tables `[registries.NAME]`.
-A name that is not known is refused: a misspelt setting must not be a setting silently left out.
-"""
+The name of an environment variable is TARMAC_ and the field's name; the file uses the same names in lower case without
+the prefix. `TARMAC_REGISTRY_…` describes the registry named `default`; further registries are tables
+`[registries.NAME]`. An unknown name is an error, so that a misspelt setting is not silently ignored."""
 
 from __future__ import annotations
 
@@ -51,15 +50,15 @@ from app.registry.wrappers.verify import Verification
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
 DEFAULT_REGISTRY = "default"
-MAX_CONFIG_BYTES = 1 << 20  # a file of a thousand registries has a tenth of it
+MAX_CONFIG_BYTES = 1 << 20  # a file with a thousand registries takes a tenth of it
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62})")
-# Kubernetes puts these into every container beside a Service that is called `tarmac`.
+# Kubernetes sets these variables in every container near a Service named `tarmac`.
 _KUBERNETES = re.compile(r"TARMAC_(?:SERVICE_(?:HOST|PORT)|PORT_[0-9]+_(?:TCP|UDP|SCTP)).*")
 
 
 class RegistrySettings(BaseModel):
-    """One registry. Without credentials those of docker's and podman's configuration files are used."""
+    """One registry. Without credentials, those of docker's and podman's configuration files are used."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -104,13 +103,13 @@ class RegistrySettings(BaseModel):
 
     @property
     def ecr(self) -> EcrEndpoint | None:
-        """Where AWS is asked for credentials and repositories; None for a registry that is not ECR."""
+        """Return the AWS endpoint for credentials and repositories; None for a registry that is not ECR."""
         parts = urlsplit(self.url if "://" in self.url else f"//{self.url}")
         return ecr_endpoint(parts.hostname or "", self.ecr_endpoint)
 
 
 class SignatureSettings(BaseModel):
-    """What has to be signed: globs over `host/repository`, and the files of public keys of which one is enough."""
+    """What must be signed: globs over `host/repository`, and files of public keys, one of which suffices."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -119,13 +118,13 @@ class SignatureSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """Everything that can be set. (Not pydantic-settings: it passes over TARMAC_ variables it does not know.)"""
+    """All settings. (Not pydantic-settings, which ignores unknown TARMAC_ variables.)"""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: any free one
-    socket: Path | None = None  # in place of host and port
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080  # 0: any free port
+    socket: Path | None = None  # instead of host and port
     base_path: BasePath = ""
     trusted_proxies: Networks = ()
     cors_origins: PageOrigins = ()
@@ -162,7 +161,7 @@ class Settings(BaseModel):
     rate_jobs: Annotated[float, Field(ge=0)] = 20
     rate_pulls: Annotated[float, Field(ge=0)] = 1_000
     rate_failures: Annotated[float, Field(ge=0)] = 1
-    max_uploads: Annotated[int, Field(ge=1, le=4096)] = 1_500  # each holds a connection, a file and some MiB
+    max_uploads: Annotated[int, Field(ge=1, le=4096)] = 1_500  # each needs a connection, a file and some MiB
     max_running_jobs: Annotated[int, Field(ge=1, le=256)] = 4
     replica_timeout: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(minutes=10))] = timedelta(seconds=8)
     sweep_interval: Annotated[Age, Field(ge=timedelta(seconds=1))] = timedelta(minutes=10)
@@ -214,12 +213,12 @@ class Settings(BaseModel):
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether everybody who can connect may do everything."""
+        """Return whether every client that can connect may do everything."""
         return self.tokens_file is None and self.oidc_issuer is None
 
     @property
     def is_loopback(self) -> bool:
-        """Whether nobody on another machine can connect."""
+        """Return whether clients on other machines cannot connect."""
         if self.socket is not None:
             return True
         try:
@@ -229,7 +228,7 @@ class Settings(BaseModel):
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """From the file `config` (else the one TARMAC_CONFIG names) and `environ`. Raises InvalidSettings."""
+    """Return the settings from `config` (default: the file in TARMAC_CONFIG) and `environ`. Raises InvalidSettings."""
     named = environ.get(f"{_PREFIX}CONFIG")
     file = config or (Path(named) if named else None)
     values = _read_file(file) if file else {}
@@ -237,7 +236,7 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
     try:
         return Settings(**values)
     except ValidationError as error:
-        # Neither the rejected value nor the chained error is shown: both may be a secret.
+        # The rejected value and the chained error are omitted: either may contain a secret.
         lines = [f"{_key(item['loc'])}: {_words(item['type'], item['msg'])}" for item in error.errors()]
         raise InvalidSettings("\n".join(lines)) from None
 
@@ -257,7 +256,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """An empty variable counts as not set, as `docker compose` passes on what is not there."""
+    """Return the values of TARMAC_ variables. `docker compose` passes unset ones as empty; these are ignored."""
     values: dict[str, Any] = {}
     for name, value in environ.items():
         is_ours = name.startswith(_PREFIX) and name != f"{_PREFIX}CONFIG" and value
@@ -267,7 +266,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _fold_registry(values: dict[str, Any]) -> dict[str, Any]:
-    """`registry_url` and the like become keys of the registry `default`."""
+    """Move `registry_url` and similar keys to the registry `default`."""
     flat = {key: values.pop(key) for key in tuple(values) if key.startswith(_REGISTRY_PREFIX)}
     if flat:
         keys = {key.removeprefix(_REGISTRY_PREFIX): value for key, value in flat.items()}
@@ -290,7 +289,7 @@ def _words(kind: str, message: str) -> str:
 
 
 def _key(location: tuple[int | str, ...]) -> str:
-    """Both spellings of a key, so that the one who reads the message finds it wherever it was set."""
+    """Return both spellings of a key, for the environment and the file."""
     table, name, key = (*map(str, location), "", "", "")[:3]
     if table == "registries" and name == DEFAULT_REGISTRY:
         return f"{_PREFIX}REGISTRY_{key.upper()} ([registries.{name}] {key})" if key else f"{_PREFIX}REGISTRY_…"

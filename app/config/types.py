@@ -1,4 +1,4 @@
-"""The values of settings as an operator writes them: sizes and ages with units, lists, files, addresses."""
+"""Value types of settings: sizes and ages with units, lists, files, addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 MAX_PORT = 65535
 ANY_ORIGIN = "*"
-UNIX_PEER = "unix"  # among trusted networks: whoever may open TARMAC_SOCKET
+UNIX_PEER = "unix"  # among trusted networks: every process that may open TARMAC_SOCKET
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _OF_CONTAINER_TOOLS = re.compile(r"/(?:v2|_ping|version|images|v1\.[0-9]+)(?:/|$)")
 _PAGE_ORIGIN = re.compile(
@@ -47,8 +47,9 @@ def _amount(value: object, units: Mapping[str, int], example: str) -> object:
 
 
 def is_open_to_others(directory: Path) -> bool:
-    """Return whether users other than the owner may replace files in `directory`. A sticky bit does not help: the
-    owner of the directory still trusts what lies there."""
+    """Return whether users other than the owner may replace files in `directory`.
+
+    A sticky bit does not help, because the service trusts the existing files there."""
     return bool(directory.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
@@ -85,7 +86,7 @@ def _check_repository(text: str) -> str:
 
 
 def _check_url(url: str) -> str:
-    """`host[:port][/path]`, with or without http:// or https://. Its text is not quoted: it may hold a password."""
+    """Check `host[:port][/path]`, with or without a scheme. Errors do not quote it: it may contain a password."""
     try:
         parts = urlsplit(url if "://" in url else f"//{url}")
         port_is_valid = parts.port is None or parts.port > 0
@@ -100,7 +101,7 @@ def _check_url(url: str) -> str:
 
 
 def _check_webhook(url: str) -> str:
-    """An absolute URL, with path and query as the receiver wants them. Its text is not quoted: it may hold a secret."""
+    """Check an absolute URL, with any path and query. Errors do not quote it: it may contain a secret."""
     try:
         Origin.of(url, "the webhook's address")
     except RegistryRejected:
@@ -148,7 +149,7 @@ def _check_network(text: str) -> str:
 
 
 def _check_page_origin(text: str) -> str:
-    """As browsers write it: lower case, and without the port that the scheme has anyway."""
+    """Normalize an origin as browsers do: lower case, without the default port of the scheme."""
     match = _PAGE_ORIGIN.fullmatch(text.lower())
     if text == ANY_ORIGIN:
         return text

@@ -1,4 +1,4 @@
-"""Logs of the service: structlog for everybody, the standard library's loggers included."""
+"""Set-up of logs: structlog, including the loggers of the standard library."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 
 import structlog
 
-# Both of structlog's own ways of writing an exception write the values of local variables: passwords, tokens.
+# Both exception formatters of structlog would print the values of local variables: passwords, tokens.
 _NO_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 
 
 def configure_logging(*, pretty: bool) -> None:
-    """structlog for everybody, the standard library's loggers included: JSON lines, or colours for a person."""
+    """Configure structlog and the standard library's loggers, as JSON lines or coloured text."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""What Prometheus may scrape. Counted where it happens; one registry per application, so that tests do not meet."""
+"""Prometheus metrics. One registry per application, so that tests do not share counters."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ _SECONDS = (
     900,
     3600,
     14400,
-)  # an image that was there, to a release over a slow line
+)  # from an image that is already present to a release over a slow line
 
 
 class Metrics:
+    """The metrics of one application."""
+
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.bytes_received = Counter(
@@ -61,7 +63,7 @@ class Metrics:
         )
 
     def count_ended(self, job: Job) -> None:
-        """Once for each end of a job; one that is tried again ends again."""
+        """Count a job that ended. A retried job ends again and is counted again."""
         self._ended.labels(job.state.value, job.problem.code if job.problem else "").inc()
         for image in job.images:
             self._images.labels(image.state.value).inc()
@@ -69,7 +71,7 @@ class Metrics:
             self._seconds.observe((job.finished_at - job.started_at).total_seconds())
 
     def count_sent(self, size: int) -> None:
-        """`size` more bytes. Negative: so many of those before were not read, which those that follow make up for."""
+        """Count `size` more bytes. Negative: these bytes were not read after all; later bytes make up for them."""
         self._unread -= size
         if self._unread < 0:
             self._sent.inc(-self._unread)
@@ -79,7 +81,7 @@ class Metrics:
         self._deleted_audit.inc(entries)
 
     def render(self, jobs: Mapping[JobState, int], audit: AuditSize = EMPTY) -> bytes:
-        """In the text format; `jobs`: how many are in each state; `audit`: the size of the audit trail."""
+        """Return the metrics in the text format. `jobs`: number in each state; `audit`: size of the audit trail."""
         self._audit_entries.set(audit.entries)
         self._audit_bytes.set(audit.size)
         for state, count in jobs.items():

@@ -1,8 +1,8 @@
-"""Traces for OpenTelemetry: each run of a job, as it ends, is told to a collector by OTLP over HTTP.
+"""OpenTelemetry traces: each ended job is exported to a collector by OTLP over HTTP.
 
-Off unless `TARMAC_OTEL_ENDPOINT` is set, and then nothing of OpenTelemetry is loaded. The trace of a job has the job's
-id, so that one leads to the other. Spans are made of what the job itself tells: nothing is measured while bytes pass,
-and a collector that is slow or gone costs a queue of a fixed length.
+Without `TARMAC_OTEL_ENDPOINT` nothing of OpenTelemetry is loaded. The id of a trace is the id of its job. Spans are
+built from the job itself: nothing is measured during transfers, and a slow or unreachable collector costs a queue of
+fixed length.
 
     tarmac.job                  from its first byte, or its request, to its end
     ├── tarmac.receive          until it was accepted
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 MOST_WAITING = 2048  # spans that wait for the collector; more are dropped
-EXPORT_SECONDS = 5.0  # of one request to the collector, and so of a stop
-MOST_IMAGES = 1000  # events of one span
+EXPORT_SECONDS = 5.0  # for one request to the collector, and so for a stop
+MOST_IMAGES = 1000  # events in one span
 
 
 class JobTracer:
-    """Made by `open`; `close` blocks, for as long as the collector takes and EXPORT_SECONDS at most."""
+    """Exports traces. Created by `open`; `close` blocks while the collector responds, at most EXPORT_SECONDS."""
 
     def __init__(self, provider: Any, ids: Any) -> None:
         self._provider, self._ids = provider, ids
@@ -36,7 +36,7 @@ class JobTracer:
 
     @classmethod
     def open(cls, endpoint: str) -> JobTracer:
-        """Raises InvalidSettings where the packages are missing."""
+        """Open the exporter. Raises InvalidSettings if the packages are missing."""
         try:
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource
@@ -70,7 +70,7 @@ class JobTracer:
         return cls(provider, ids)
 
     def record_job(self, job: Job) -> None:
-        """A job that has ended. Neither waits nor raises."""
+        """Record a job that has ended. It neither waits nor raises."""
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
         self._ids.job = int(job.id, 16)
@@ -122,5 +122,5 @@ def _tell_images(span: Span, job: Job) -> None:
 
 
 def _ns(moment: datetime | None) -> int | None:
-    """Since 1970; None, which is now."""
+    """Return nanoseconds since 1970; None means now."""
     return None if moment is None else int(moment.timestamp() * 1_000_000) * 1000
