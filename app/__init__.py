@@ -1,6 +1,6 @@
 """Tarmac pushes container image archives to a registry.
 
-The packages from the inside out. A package imports only packages above it in this list (held by import-linter).
+The packages, from the inside out. A package imports only packages above it in this list (import-linter checks this).
 
     errors      the exception tree; each class has a stable code
     threads     the executors of the process

@@ -1,4 +1,4 @@
-"""The command `tarmac`: serve | push | inspect | version. `python -m app` is the same."""
+"""The command `tarmac`, for example `tarmac serve` or `tarmac push`. `python -m app` is the same."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import sys
 from app.cli.parser import parse
 from app.errors import ErrorOrigin, TarmacError
 
-CANCELLED = 130  # as a shell has it for a program that Ctrl-C ended
+CANCELLED = 130  # as in a shell, for a program that Ctrl-C ended
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; its exit status: 0 all went well, 1 something failed, 2 the command cannot be carried out as
-    it was given."""
+    """Run one command and return its exit status.
+
+    0: success; 1: something failed; 2: the command cannot be carried out as given."""
     parsed = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         status: int = parsed.run(parsed)
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tarmac: cancelled", file=sys.stderr)
         return CANCELLED
-    except BrokenPipeError:  # `tarmac inspect x.tar | head` is no failure to be told
+    except BrokenPipeError:  # `tarmac inspect x.tar | head` is not an error
         sys.stderr.close()
         return 1
     return status

@@ -1,5 +1,4 @@
-"""The composition root: Settings -> adapters -> the application. It and `app.bootstrap.registries` alone name
-adapters."""
+"""The composition root: Settings -> adapters -> the application. Only it and `app.bootstrap` name adapters."""
 
 from __future__ import annotations
 
@@ -63,15 +62,15 @@ from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import JobTracer
 from app.threads import use_io_threads
 
-GRACE_SECONDS = 30  # for requests and pushes under way when the service is told to stop
-RESERVE_BYTES = 64 << 20  # of the spool's file system, left free for the job store
-SWITCH_SECONDS = 0.001  # that the event loop waits for a thread at work in Python; 5 ms is Python's own
-REFUSABLE = 16  # connections beyond all that are served, so that the next ones are answered 503
-DRAIN_SECONDS = 0.05  # between two looks whether the last upload is in
+GRACE_SECONDS = 30  # for requests and pushes in progress at shutdown
+RESERVE_BYTES = 64 << 20  # in the spool's file system, left free for the job store
+SWITCH_SECONDS = 0.001  # maximum wait of the event loop for a thread that runs Python code; Python's default is 5 ms
+REFUSABLE = 16  # connections beyond the limit that are answered 503
+DRAIN_SECONDS = 0.05  # interval of checks for unfinished uploads
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application; nothing runs before its lifespan does. Raises InvalidSettings."""
+    """Return the application, which starts nothing before its lifespan. Raises InvalidSettings."""
     layout = None if settings.registries else embedded_layout(settings)
     metrics = Metrics()
 
@@ -152,7 +151,7 @@ def _at_work(settings: Settings, workshop: JobRuntime, uploads: UploadTable) -> 
 def _workshop(
     settings: Settings, backed: Persistence, spool: Spool, registries: Mapping[str, ActiveRegistry]
 ) -> JobRuntime:
-    """Blocks: keys are read."""
+    """Return the dependencies of the job layer. Blocks, because it reads keys."""
     decoders = DecoderMemory(settings.decoder_memory)
     lanes = PushResources(memory=SqliteBlobInfoCache(backed.own_dir / "layers.sqlite"), decoders=decoders)
     return JobRuntime(
@@ -204,13 +203,13 @@ def _webhook(settings: Settings, outbox: Outbox) -> Webhook | None:
 
 
 def openapi_document() -> dict[str, Any]:
-    """The API of a service with default settings."""
+    """Return the OpenAPI document of a service with default settings."""
     with TemporaryDirectory() as place:
         return create_app(Settings(data_dir=Path(place))).openapi()
 
 
 def serve(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
+    """Run the service until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
     tune_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
     configure_logging(pretty=sys.stderr.isatty())
@@ -242,8 +241,9 @@ def serve(settings: Settings) -> None:
 
 
 def _told_once(app: FastAPI) -> ASGIApp:
-    """Without the traceback that Starlette gives uvicorn to log where the start failed for a reason we know: `serve`
-    raises that."""
+    """Suppress the traceback that Starlette lets uvicorn log if the start failed for a known reason.
+
+    `serve` raises the reason."""
 
     async def told(scope: Scope, receive: Receive, send: Send) -> None:
         async def tell(message: Message) -> None:
@@ -256,26 +256,26 @@ def _told_once(app: FastAPI) -> ASGIApp:
 
 
 class _UvicornServer(uvicorn.Server):
-    """Tells those who wait and watch that the service stops; they would hold it up for as long as it is patient."""
+    """Ends waiting requests and event streams at shutdown, which would otherwise delay it until their timeout."""
 
     application: FastAPI
     words: dict[str, str]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Raises what the start failed for; where that is no error of ours, the log has it."""
+        """Start, or raise the error of the application's start. An unexpected error is in the log."""
         try:
             await super().startup(sockets)
         except SystemExit:
             raise getattr(
                 self.application.state, "fault", Unavailable("the service could not start; its log says why")
             ) from None
-        gc.freeze()  # what is there by now stays: no collection looks through it again, which stopped all for 50 ms
+        gc.freeze()  # exclude existing objects from garbage collection; scanning them stopped the process for 50 ms
         structlog.get_logger().info("serving", **self.words)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """uvicorn's own raises the signal once more at the end, so that a stop as asked for looks like a crash."""
+        """Stop on a signal, without raising it again afterwards as uvicorn does, which would look like a crash."""
         self.force_exit = self.should_exit
-        if self.force_exit:  # what is cut off now is no fault, and uvicorn would write a traceback for each of it
+        if self.force_exit:  # interrupting requests is intended, and uvicorn would log a traceback for each
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self.should_exit = True
 
@@ -288,15 +288,17 @@ class _UvicornServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _drain(self, context: ApiContext) -> None:
-        """Uploads under way go on while new work is answered 503; uvicorn would close the door first."""
+        """Wait for uploads in progress while new work is answered 503; uvicorn would close the socket first."""
         until = time.monotonic() + GRACE_SECONDS
         while context.service.has_uploads and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110 - a flag that a signal sets
             await asyncio.sleep(DRAIN_SECONDS)
 
 
 def _own(data_dir: Path, *, shared: bool = False) -> BinaryIO:
-    """A lock that is held until it is closed, or the process ends. A second service on the same directory would take
-    the uploads of the first for what a crash left, and sweep them away; replicas of one database (`shared`) do not."""
+    """Acquire the lock of the data directory until it is closed or the process ends. Raises InvalidSettings.
+
+    A second service on the same directory would take the uploads of the first for leftovers of a crash and delete them.
+    Replicas of one database (`shared`) do not."""
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data_dir / "lock").open("wb")

@@ -1,4 +1,4 @@
-"""The composition of adapters from settings, shared by the service and the command line.
+"""Composition of adapters from settings, shared by the service and the command line.
 
 access       token file, OIDC, allowed hosts and TLS from settings
 embedded     the image store of the command line

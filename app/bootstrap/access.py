@@ -1,4 +1,4 @@
-"""Who is let in, as the settings say: the part of the composition root that knows tokens, names and certificates."""
+"""Access control from the settings: tokens, OIDC, host names and certificates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.server.tls import CertificateFiles, ServerCertificate
 
 
 def access_of(settings: Settings) -> AccessPolicy:
-    """Raises InvalidSettings."""
+    """Return the access policy. Raises InvalidSettings."""
     return AccessPolicy(
         find=token_lookup(settings),
         hosts=allowed_hosts(settings),
@@ -29,7 +29,7 @@ def access_of(settings: Settings) -> AccessPolicy:
 
 
 def token_lookup(settings: Settings) -> FindHolder | None:
-    """Raises InvalidSettings."""
+    """Return a function that finds the caller of a token; None without tokens. Raises InvalidSettings."""
     file, issuer = _tokens(settings.tokens_file), _issuer(settings)
     if file is None or issuer is None:
         return file or issuer
@@ -69,14 +69,16 @@ def _tokens(file: Path | None) -> FindHolder | None:
 
 
 def allowed_hosts(settings: Settings) -> AllowedHosts | None:
-    """Where there are no tokens, or on loopback, the name is what keeps pages of others out."""
+    """Return the allowed host names; None for any.
+
+    Without tokens, or on loopback, only the name prevents access by foreign web pages."""
     if not (settings.is_anonymous or settings.is_loopback or settings.allowed_hosts):
         return None
     return AllowedHosts(frozenset((settings.host.lower(), *settings.allowed_hosts)))
 
 
 def server_certificate(settings: Settings) -> ServerCertificate | None:
-    """Raises InvalidSettings."""
+    """Return the certificate; None without TLS. Raises InvalidSettings."""
     if settings.tls_cert is None:
         return None
     return ServerCertificate(CertificateFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))

@@ -1,4 +1,4 @@
-"""Destinations for the command line."""
+"""Destinations of the command line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from app.jobs.registries import ConfiguredRegistry
 
 @asynccontextmanager
 async def open_destinations(settings: Settings) -> AsyncIterator[Mapping[str, ConfiguredRegistry]]:
-    """By name. Raises InvalidSettings."""
+    """Open all registries, by name. Raises InvalidSettings."""
     async with configured_registries(settings) as opened:
         yield {name: each.configured for name, each in opened.items()}

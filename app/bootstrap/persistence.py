@@ -1,4 +1,4 @@
-"""What differs where several replicas are one service: the store and the queue in PostgreSQL, a place for each."""
+"""Job store, queue, leases and heartbeat: SQLite for one process, PostgreSQL for several replicas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.spool.visibility import is_accessible_here
 
 @dataclass(frozen=True, slots=True)
 class Persistence:
-    """`own_dir`: of the data directory, what no other process uses."""
+    """The persistence adapters. `own_dir` is the part of the data directory that only this process uses."""
 
     store: SqlJobStore
     ledger: JobTracker
@@ -41,13 +41,13 @@ class Persistence:
 
 
 def is_replicated(settings: Settings) -> bool:
-    """Whether other replicas may use the same database and data directory. Raises InvalidSettings."""
+    """Return whether other replicas may use the same database and data directory. Raises InvalidSettings."""
     return settings.database_url is not None and is_postgres(settings.database_url.get_secret_value())
 
 
 @asynccontextmanager
 async def open_persistence(settings: Settings) -> AsyncIterator[Persistence]:
-    """Raises InvalidSettings, Unavailable."""
+    """Open the adapters. Raises InvalidSettings, Unavailable."""
     if is_replicated(settings):
         async with _shared(settings) as shared:
             yield shared
@@ -94,7 +94,7 @@ async def _shared(settings: Settings) -> AsyncIterator[Persistence]:
 
 
 class _FileVisibility:
-    """Whether this replica sees the server files of a job, as they were when it was accepted."""
+    """Returns whether this replica can access the server files of a job, unchanged since it was accepted."""
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
@@ -115,13 +115,13 @@ def _sqlite_url(settings: Settings) -> str:
 
 
 def _identity(data_dir: Path) -> str:
-    """Of a data directory: the same for all who share it, and after every start."""
+    """Return the identity of a data directory, creating it once. All replicas that use the directory share it."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     file, made = data_dir / "identity", data_dir / f"identity-{uuid4().hex}"
     if not file.exists():
         made.write_text(uuid4().hex)
         try:
-            os.link(made, file)  # whole, and once: of two that start at once one wins
+            os.link(made, file)  # atomic: of two that start at once, one wins
         except FileExistsError:
             pass
         finally:
@@ -130,13 +130,13 @@ def _identity(data_dir: Path) -> str:
 
 
 def _storage(settings: Settings) -> str:
-    """Of the storage that archives are spooled in: the same for all who use it."""
+    """Return the identity of the object storage for archives; the same for all replicas that use it."""
     return "" if settings.spool_url is None else hashlib.sha256(settings.spool_url.encode()).hexdigest()[:32]
 
 
 @contextmanager
 def _own_dir(parent: Path) -> Iterator[Path]:
-    """The first directory of this host that no other process has; after a restart the same again."""
+    """Lock and yield the first directory of this host without an owner; the same after a restart."""
     for number in count(1):
         own = parent / f"{socket.gethostname()}-{number}"
         own.mkdir(mode=0o700, parents=True, exist_ok=True)

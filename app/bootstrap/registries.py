@@ -1,5 +1,6 @@
-"""The destinations of the settings, opened: the part of the composition root that the command line shares. It knows
-neither the web framework nor the database, so that `tarmac push` starts in a third of the time."""
+"""The configured registries, opened: the part of the composition root that the command line shares.
+
+It loads neither the web framework nor the database, so that `tarmac push` starts in a third of the time."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ Gates = dict[tuple[str, int | None], RequestThrottle]
 
 @dataclass(frozen=True, slots=True)
 class _RegistryResources:
-    """By all registries of one process."""
+    """Resources shared by all registries of one process."""
 
     gates: Gates
     profiles: CapabilityFile
@@ -47,8 +48,9 @@ class _RegistryResources:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRegistry:
-    """A destination ready for use. `check` raises RegistryError where it cannot be used now. `check_push` raises it if
-    the account may not push to a repository below the configured path."""
+    """A destination ready for use. `check` raises RegistryError if it cannot be used now.
+
+    `check_push` raises it if the account may not push to a repository below the configured path."""
 
     configured: ConfiguredRegistry
     check: Callable[[], Awaitable[RegistryReport]]
@@ -57,7 +59,7 @@ class ActiveRegistry:
 
 @asynccontextmanager
 async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str, ActiveRegistry]]:
-    """Every destination that can be named, by name; the embedded one where none is configured."""
+    """Open all registries, by name; without configuration only the embedded one."""
     if not settings.registries:
         yield {DEFAULT_REGISTRY: _embedded(settings, embedded_layout(settings))}
         return
@@ -73,7 +75,7 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
 
 
 def embedded_layout(settings: Settings) -> LayoutRegistry:
-    """The embedded destination's own directory."""
+    """Return the registry of the embedded image store."""
     return LayoutRegistry(settings.data_dir / "images")
 
 

@@ -1,4 +1,4 @@
-"""Connections counted from the moment they are accepted: before a TLS handshake, and before any protocol has them."""
+"""Counts connections from their acceptance on, before the TLS handshake and before any protocol handles them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import structlog
 
 from app.net.addresses import share_of
 
-SHARE_OF_ONE = 4  # one address may hold a quarter of the connections
+SHARE_OF_ONE = 4  # one address may use a quarter of the connections
 LEAST_SHARE = 16
-MAX_HANDSHAKES = 256  # connections whose TLS handshake has not ended
+MAX_HANDSHAKES = 256  # connections with an unfinished TLS handshake
 HANDSHAKE_SECONDS = 5.0
-LOG_SECONDS = 1.0  # between two lines about connections that were not taken
+LOG_SECONDS = 1.0  # interval between two log entries about refused connections
 
 _log = structlog.get_logger(__name__)
 
 
 class Door:
-    """What is let in. `most`: connections at once; `is_exempt`: addresses that have no share, as trusted proxies."""
+    """Limits connections. `most`: at once; `is_exempt`: addresses without a share, such as trusted proxies."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class Door:
     ) -> None:
         self._most, self._is_exempt, self._clock = most, is_exempt, clock
         self._handshakes = handshakes
-        self._open: dict[int, str] = {}  # descriptor -> share; "" for one that has none
+        self._open: dict[int, str] = {}  # descriptor -> share; "" for an exempt one
         self._by_share: Counter[str] = Counter()
-        self._pending: dict[int, tuple[Accepted, float]] = {}  # in order of their coming
+        self._pending: dict[int, tuple[Accepted, float]] = {}  # oldest first
         self._refused = 0
         self._logged = float("-inf")
 
@@ -48,7 +48,7 @@ class Door:
         return len(self._open)
 
     def let_in(self, connection: Accepted, address: str) -> bool:
-        """Count a connection; return False if it has to go."""
+        """Count a connection; return False if it must be closed."""
         share = "" if not address or self._is_exempt(address) else share_of(address)
         limit = max(LEAST_SHARE, self._most // SHARE_OF_ONE)
         if len(self._open) >= self._most or (share and self._by_share[share] >= limit):
@@ -62,7 +62,7 @@ class Door:
         return True
 
     def shaken_hands(self, descriptor: int) -> None:
-        """The handshake of a connection has ended well."""
+        """Take note of a completed TLS handshake."""
         self._pending.pop(descriptor, None)
 
     def let_out(self, descriptor: int) -> None:
@@ -77,7 +77,7 @@ class Door:
         self._refuse()
 
     def _end_handshakes(self) -> None:
-        """The oldest go: an honest one takes milliseconds."""
+        """Close the oldest connections with an unfinished handshake; a regular handshake takes milliseconds."""
         now = self._clock()
         for descriptor, (connection, since) in tuple(self._pending.items()):
             if len(self._pending) < MAX_HANDSHAKES and now - since < HANDSHAKE_SECONDS:
@@ -107,23 +107,23 @@ class Accepted(socket.socket):
 
 
 class Listening(socket.socket):
-    """A listening socket whose connections go through `door`."""
+    """A listening socket whose connections are limited by `door`."""
 
     door: Door | None = None
     _spare = -1
 
     @classmethod
     def taking(cls, listener: socket.socket, door: Door) -> Listening:
-        """Take over `listener`, which is no longer to be used."""
+        """Take over `listener`, which must not be used afterwards."""
         made = cls(listener.family, listener.type, listener.proto, fileno=listener.detach())
         made.door = door
         made._spare = _spare()
         return made
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Raises ConnectionAbortedError for a connection that was not let in, so that the event loop goes on."""
+        """Accept a connection. Raises ConnectionAbortedError for a refused one, so that the event loop continues."""
         try:
-            descriptor, address = self._accept()  # type: ignore[attr-defined]  # what socket.accept is made of
+            descriptor, address = self._accept()  # type: ignore[attr-defined]  # used by socket.accept
         except OSError as error:
             if error.errno not in (EMFILE, ENFILE):
                 raise
@@ -138,7 +138,7 @@ class Listening(socket.socket):
         return connection, address
 
     def _drop_one(self) -> None:
-        """Without a descriptor the waiting connection could not even be refused, and would be reported for ever."""
+        """Accept and close a connection with the spare descriptor, so that the event loop stops reporting it."""
         if self.door is not None:
             self.door.refuse_for_files()
         if self._spare >= 0:

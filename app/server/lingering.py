@@ -1,7 +1,7 @@
-"""A transport that reads on for a moment when it is closed in the middle of a request.
+"""A transport that reads on for a moment if it is closed during a request.
 
-The kernel answers bytes that come after a close with a reset, and a reset takes the response away from a client that
-has not read it yet: who sends an archive that is refused would hear of a broken connection instead of the reason."""
+The kernel answers bytes that arrive after a close with a reset, and a reset discards a response that the client has not
+read yet. A client whose archive is refused would then see a broken connection instead of the reason."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ LINGER_SECONDS = 5.0  # as nginx; a client that reads closes at once
 
 
 class LingeringTransport:
-    """In front of `transport`, which does all but `close`. `has_unread` says whether a part of the request that was
-    answered has not come yet. `lingers`: what comes from now on is to be dropped."""
+    """Wraps `transport` and changes only `close`.
+
+    `has_unread` returns whether a part of an answered request has not arrived yet. If `lingers`, incoming bytes are
+    dropped."""
 
     def __init__(
         self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, has_unread: Callable[[], bool]
@@ -34,17 +36,17 @@ class LingeringTransport:
         return self.lingers or self._transport.is_closing()
 
     def linger(self) -> None:
-        """Send what is written, then read for LINGER_SECONDS or until the client closes."""
+        """Send pending data, then read for LINGER_SECONDS or until the client closes."""
         if self.is_closing():
             return
         self._end = self._loop.call_later(LINGER_SECONDS, self._transport.close)
-        with suppress(OSError):  # the client has gone meanwhile
+        with suppress(OSError):  # the client has disconnected meanwhile
             if self._transport.can_write_eof():
                 self._transport.write_eof()
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """At once if nothing is unread, or if it lingers already."""
+        """Close at once if nothing is unread or it lingers already; otherwise linger."""
         if not self.is_closing() and self._has_unread():
             self.linger()
             return

@@ -1,16 +1,16 @@
-"""The HTTP protocol of a connection: uvicorn's own, with what it lacks.
+"""The HTTP protocol of a connection: that of uvicorn, with limits.
 
 - Limits of time: uvicorn waits for ever for a first byte, for the rest of a head, and for a client that reads nothing.
   Each limit is a timer of the connection, started and stopped by calls that the protocol gets anyway: a thousand idle
   connections cost a thousand timers and no task.
-- Limits of size: uvicorn holds heads and pipelined requests of any size. A head has MAX_HEAD_BYTES and MAX_FIELDS, all
-  heads that are under way MAX_HEADS_BYTES, and at most MAX_PIPELINED requests wait behind another.
-- When there are as many connections as may be, one that is idle is closed for a new one, of the address that has the
-  most. If none is idle, RESERVED more are there for probes alone.
-- Everything that came: uvicorn forgets what was not yet asked for when a client leaves, and so an archive that was
-  sent whole.
+- Limits of size: uvicorn accepts heads and pipelined requests of any size. A head has at most MAX_HEAD_BYTES and
+  MAX_FIELDS, all unfinished heads together MAX_HEADS_BYTES, and at most MAX_PIPELINED requests wait behind another.
+- If all connections are in use, an idle one of the address with the most connections is closed for a new one. If none
+  is idle, RESERVED further ones are accepted for probes only.
+- Complete bodies: when a client disconnects, uvicorn drops bytes that were not read yet, and so a completely sent
+  archive.
 - Offers to change the protocol are ignored (RFC 9110 7.8). The parser drops the body behind one.
-- HTTP/1.0: no chunks, no interim response, and a connection that is kept if the client asks for it.
+- HTTP/1.0: no chunks, no interim response, and a persistent connection if the client asks for it.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ if TYPE_CHECKING:
     )
 
 HEAD_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the end of the head
-UNREAD_SECONDS = 60.0  # with more to send than the buffers take, and nothing taken
+UNREAD_SECONDS = 60.0  # while the send buffers are full and the client reads nothing
 MAX_CONNECTIONS = 4096
-RESERVED = 16  # connections beyond these, which only PROBES may use
+RESERVED = 16  # further connections, for PROBES only
 PROBES = (b"/healthz", b"/readyz")
-MAX_HEAD_BYTES = 64 << 10  # of one head, also of a field that does not end
+MAX_HEAD_BYTES = 64 << 10  # in one head, also of an unfinished field
 MAX_FIELDS = 100
-MAX_HEADS_BYTES = 16 << 20  # of all heads that have begun and not ended
-MAX_PIPELINED = 16  # requests behind one that is under way; browsers and curl send none
-OWN_FILES = 256  # descriptors that are not a connection's: database, spool, registries, the interpreter
-FILES_EACH = 2  # a connection that uploads has a file in the spool besides
-MOST_FILES = 65536  # more than this the service does not ask for
+MAX_HEADS_BYTES = 16 << 20  # in all unfinished heads
+MAX_PIPELINED = 16  # requests behind the current one; browsers and curl send none
+OWN_FILES = 256  # descriptors for other uses: database, spool, registries, the interpreter
+FILES_EACH = 2  # a connection with an upload also has a file in the spool
+MOST_FILES = 65536  # maximum that the service requests
 _OF_AN_OFFER = frozenset({b"upgrade", b"http2-settings"})  # fields, and tokens of Connection
 
 
 def raise_file_limit() -> int:
-    """As many connections as the process may have files for; the soft limit of most systems, 1,024, is raised."""
+    """Raise the soft limit of open files, 1,024 on most systems, and return the number of connections it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -68,7 +68,7 @@ def raise_file_limit() -> int:
 
 
 class _TooMuchError(Exception):
-    """More than the parser shall read; `status` answers it."""
+    """More input than the parser may read; `status` is the response."""
 
     def __init__(self, status: HTTPStatus) -> None:
         super().__init__(status.phrase)
@@ -77,8 +77,10 @@ class _TooMuchError(Exception):
 
 @dataclass(slots=True)
 class Limits:
-    """Limits that the connections of one server share. `most`: connections at once; `door`: counts connections before
-    they have a protocol; `heads_bytes`: size of all heads that have begun and not ended."""
+    """Limits shared by the connections of one server.
+
+    `most`: connections at once; `door`: counts connections before they have a protocol; `heads_bytes`: size of all
+    unfinished heads."""
 
     most: int = MAX_CONNECTIONS
     door: Door | None = None
@@ -95,7 +97,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._head_bytes = self._field_bytes = 0
         self._only_probes = False
-        self._is_deaf = False  # to what comes behind a request that was malformed
+        self._is_deaf = False  # ignores input behind a malformed request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self._lingering = LingeringTransport(transport, self.loop, self._has_unread)
@@ -110,7 +112,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._await_head()
 
     def _close_idle(self) -> bool:
-        """Close one connection that waits for a further request; return whether there was one."""
+        """Close one idle connection; return whether there was one."""
         idle = [other for other in self.connections if isinstance(other, LimitedHttpProtocol) and other.is_idle]
         if not idle:
             return False
@@ -120,7 +122,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether a response was sent and nothing of another request has come."""
+        """Return whether a response was sent and nothing of a further request has arrived."""
         is_answered = self.cycle is not None and self.cycle.response_complete
         return is_answered and self._head is None and not self.transport.is_closing()
 
@@ -159,7 +161,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._refuse_request(_fault_of(error))
 
     def _count_head(self, size: int) -> None:
-        """Raises _TooMuchError. What is read at once counts as a whole; the rest of it may be the body."""
+        """Count received bytes of a head. Raises _TooMuchError.
+
+        A read counts as a whole; the rest of it may belong to the body."""
         if self._head_bytes > MAX_HEAD_BYTES:
             raise _TooMuchError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         self._limits.heads_bytes += size
@@ -183,7 +187,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser. A request with an offer is read again without it, by a parser that never saw one."""
+        """Feed the parser. A request with an offer is parsed again without it, by a new parser."""
         while True:
             try:
                 self.parser.feed_data(data)
@@ -216,7 +220,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = _asks_to_be_kept(self.headers)
 
     def _check_place(self) -> None:
-        """Raises _TooMuchError for a request that has no place."""
+        """Raise _TooMuchError if the request exceeds the connection limits."""
         if self._only_probes and not self.url.partition(b"?")[0].endswith(PROBES):
             raise _TooMuchError(HTTPStatus.SERVICE_UNAVAILABLE)
         if len(self.pipeline) >= MAX_PIPELINED:
@@ -254,8 +258,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _refuse_request(self, error: TarmacError) -> None:
-        """With a problem document. If requests before it are not answered yet, the connection ends after their
-        responses; if its own response has begun, at once."""
+        """Respond with a problem document.
+
+        If earlier requests are not answered yet, the connection is closed after their responses. If its own response
+        has begun, the connection is closed at once."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if not cycle.more_body:
@@ -266,7 +272,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 self._stop()
                 self.transport.close()
                 return
-            cycle.disconnected = True  # what the application would send is dropped
+            cycle.disconnected = True  # drops what the application would send
             cycle.message_event.set()
         response = problem_response(error)
         fields = (f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers)
@@ -286,7 +292,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 def _with_what_came(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
-    """Before `app` hears that its client has left it gets what had come by then."""
+    """Pass the bytes received so far to `app` before it is notified that the client has disconnected."""
 
     async def run(scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         async def received() -> ASGIReceiveEvent:
@@ -302,8 +308,10 @@ def _with_what_came(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3
 
 
 def _without_chunks(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
-    """For HTTP/1.0: a body without a length ends with the connection (RFC 9112 6.3), in place of the chunks that
-    uvicorn would send; after one with a length the connection is kept where the client asked for it."""
+    """Change the responses for HTTP/1.0.
+
+    A body without a length ends with the connection (RFC 9112 6.3), instead of the chunks that uvicorn would send.
+    After a body with a length the connection stays open if the client asked for it."""
 
     ends_with_connection = False
 
@@ -319,7 +327,7 @@ def _without_chunks(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3
                 elif cycle.keep_alive and b"connection" not in names:
                     event = {**event, "headers": [*event["headers"], (b"connection", b"keep-alive")]}
             elif event["type"] == "http.response.body" and ends_with_connection:
-                cycle.expected_content_length = len(event.get("body", b""))  # uvicorn takes it off again
+                cycle.expected_content_length = len(event.get("body", b""))  # uvicorn subtracts it again
             await send(event)
 
         await app(scope, receive, sent)
@@ -328,7 +336,7 @@ def _without_chunks(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3
 
 
 def _without_offer(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    """The fields of a head but those that make the offer."""
+    """Yield the fields of a head without those of the offer."""
     for name, value in headers:
         if name == b"connection":
             kept = (token for token in map(bytes.strip, value.split(b",")) if token.lower() not in _OF_AN_OFFER)
@@ -338,13 +346,13 @@ def _without_offer(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[byt
 
 
 def _asks_to_be_kept(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Of a client of HTTP/1.0, whose connections end with the response otherwise."""
+    """Return whether an HTTP/1.0 client asks for a persistent connection; by default it ends with the response."""
     tokens = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
     return b"keep-alive" in tokens and b"close" not in tokens
 
 
 def _fault_of(error: httptools.HttpParserError) -> TarmacError:
-    if "Content-Length overflow" in str(error):  # the parser's words; it has no class of its own for this
+    if "Content-Length overflow" in str(error):  # text of the parser, which has no separate class for it
         return TooLarge("Content-Length is larger than anything that is taken here (TARMAC_MAX_UPLOAD_BYTES)")
     return MalformedRequest(f"this is no request of HTTP/1.1: {error}")
 

@@ -1,4 +1,4 @@
-"""The socket that the service listens on: TARMAC_HOST and TARMAC_PORT, or TARMAC_SOCKET."""
+"""The listening socket: TARMAC_HOST and TARMAC_PORT, or TARMAC_SOCKET."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from app.config.settings import Settings
 from app.errors import InvalidSettings
 
-BACKLOG = 256  # connections that wait to be accepted; the event loop accepts as many before it does anything else
+BACKLOG = 256  # connections that wait to be accepted; the event loop accepts as many in one turn
 SOCKET_MODE = 0o660
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """`port`: the one that was free where any was asked for; `address`: for the log."""
+    """`port` is the bound port, also if any free one was requested; `address` is for the log."""
 
     socket: socket.socket
     port: int
@@ -29,7 +29,7 @@ class Listener:
 
 @contextmanager
 def listening(settings: Settings) -> Iterator[Listener]:
-    """Raises InvalidSettings."""
+    """Open the listening socket. Raises InvalidSettings."""
     if settings.socket is not None:
         with _listening_at(settings.socket) as listener:
             yield Listener(listener, settings.port, f"unix:{settings.socket}")
@@ -43,11 +43,12 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
-        # inherited by what is accepted; without it the body of an answer waits 40 ms for the client's ACK of its head
+        # inherited by accepted connections; without it the body of a response waits 40 ms for the client's ACK of its
+        # head
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (while")[0]  # the address, a second time
+        reason = (error.strerror or str(error)).partition(" (while")[0]  # removes a repetition of the address
         hint = "; stop what listens there, or set another TARMAC_PORT" if error.errno == errno.EADDRINUSE else ""
         raise InvalidSettings(
             f"TARMAC_HOST and TARMAC_PORT: cannot listen on {settings.host}:{settings.port}: {reason}{hint}"
@@ -56,12 +57,12 @@ def _listen(settings: Settings) -> socket.socket:
 
 @contextmanager
 def _listening_at(path: Path) -> Iterator[socket.socket]:
-    """What a service that died left there is taken away first."""
+    """Listen on a Unix socket. Remove the leftover of a service that died first."""
     with closing(socket.socket(socket.AF_UNIX)) as listener:
         try:
             if _is_left_over(path):
                 path.unlink()
-            before = os.umask(0o777 & ~SOCKET_MODE)  # no moment in which others may open it
+            before = os.umask(0o777 & ~SOCKET_MODE)  # other users must not open it even for a moment
             try:
                 listener.bind(str(path))
             finally:
@@ -79,7 +80,7 @@ def _listening_at(path: Path) -> Iterator[socket.socket]:
 
 
 def _is_left_over(path: Path) -> bool:
-    """Whether a socket is there that nobody listens at. Raises InvalidSettings for one in use, and for a file."""
+    """Return whether a socket without a listener exists. Raises InvalidSettings for a socket in use, and for a file."""
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The service's own certificate, from files that may be renewed while it runs."""
+"""The server certificate, reloaded from its files when they change."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ import structlog
 
 from app.errors import InvalidSettings
 
-LOOK_SECONDS = 1.0  # between two looks whether a file has changed
+LOOK_SECONDS = 1.0  # minimum interval between two checks of the files
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """PEM. `certificate` with those between it and the authority; `key` where it does not stand in the same file;
-    `client_authority`: whoever connects has to show a certificate that it signed."""
+    """PEM files. `certificate` includes the intermediate certificates; `key` is needed if it is in another file.
+
+    If `client_authority` is set, clients must present a certificate signed by it."""
 
     certificate: Path
     key: Path | None = None
     client_authority: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """TLS 1.2 and 1.3 with the library's own choice of ciphers. Raises OSError, ValueError."""
+        """Return a context for TLS 1.2 and 1.3 with the library's default ciphers. Raises OSError, ValueError."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        # without a password an encrypted key would ask for one at the terminal
+        # without a password, OpenSSL would ask for that of an encrypted key at the terminal
         context.load_cert_chain(self.certificate, self.key, password="")
         if self.client_authority is not None:
             context.load_verify_locations(self.client_authority)
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # see app.net.tls: closed networks' own authorities
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # see app.net.tls: authorities of closed networks
             context.verify_mode = ssl.CERT_REQUIRED
         return context
 
@@ -45,11 +46,13 @@ class CertificateFiles:
 
 
 class ServerCertificate:
-    """The context to listen with. Each handshake uses the files as they are then: looking costs three calls a second
-    at most, and needs no task. Files of which one is not yet renewed leave everything as it was."""
+    """The TLS context of the server. Each handshake uses the current files.
+
+    A check costs three system calls, at most once a second, and needs no task. If only one of the files is renewed yet,
+    the previous context stays in use."""
 
     def __init__(self, files: CertificateFiles, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises InvalidSettings."""
+        """Load the files. Raises InvalidSettings."""
         self._files, self._clock = files, clock
         try:
             self._stamp = files.stamp()
