@@ -1,4 +1,4 @@
-"""The words of image-spec and distribution-spec as frozen values. No I/O; an illegal value cannot exist.
+"""The vocabulary of image-spec and distribution-spec as frozen values. No I/O; an illegal value cannot exist.
 
 descriptor   Descriptor, Platform
 digest       Digest, Hasher

@@ -22,7 +22,9 @@ NO_ANNOTATIONS: Mapping[str, str] = MappingProxyType({})
 
 
 def parse_media_type(text: object, what: str) -> str:
-    """RFC 6838 type/subtype without parameters: it becomes a header, so nothing else may pass."""
+    """Return `text` if it is an RFC 6838 type/subtype without parameters. Raises MalformedArchive.
+
+    A media type is sent as a header, so no other form is accepted."""
     if isinstance(text, str) and _MEDIA_TYPE.fullmatch(text):
         return text
     raise MalformedArchive(f"{what} has a media type that is not of the form type/subtype", content=f"{text!r:.100}")
@@ -33,11 +35,11 @@ class Platform:
     os: str
     architecture: str
     variant: str = ""
-    os_version: str = field(default="", compare=False)  # of Windows; nobody chooses by it
+    os_version: str = field(default="", compare=False)  # of Windows; not used for selection
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """`linux/amd64`, `linux/arm64/v8`. Raises InvalidRequest (it comes from an option)."""
+        """Parse `linux/amd64` or `linux/arm64/v8`. Raises InvalidRequest, because the text is an option's value."""
         parts = text.split("/")
         if len(parts) not in {2, 3} or not all(re.fullmatch(r"[a-z0-9_.]+", part) for part in parts):
             raise InvalidRequest(
@@ -47,7 +49,7 @@ class Platform:
 
     @classmethod
     def of(cls, members: Mapping[str, Any]) -> Platform:
-        """From a `platform` object or an image config; absent or odd members become `unknown`."""
+        """Read a `platform` object or an image config. Absent or invalid members become `unknown`."""
 
         def text(key: str, default: str) -> str:
             value = members.get(key)
@@ -58,16 +60,16 @@ class Platform:
 
     @property
     def known(self) -> bool:
-        """False for BuildKit's attestation manifests, which say unknown/unknown."""
+        """Return False for BuildKit's attestation manifests, whose platform is unknown/unknown."""
         return self.os != "unknown" or self.architecture != "unknown"
 
     @property
     def complete(self) -> bool:
-        """Whether os and architecture are both there: one alone is nothing that a runtime could choose by."""
+        """Return whether os and architecture are both known; a runtime cannot select by one alone."""
         return "unknown" not in {self.os, self.architecture}
 
     def matches(self, wanted: Platform) -> bool:
-        """`linux/arm64` as a wish takes every variant."""
+        """Return whether an image for this platform satisfies `wanted`. `linux/arm64` matches every variant."""
         return (self.os, self.architecture) == (wanted.os, wanted.architecture) and wanted.variant in {
             "",
             self.variant,
@@ -79,7 +81,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """What content is: media type, digest and size in bytes; the rest is as it stood."""
+    """Media type, digest and size in bytes of some content; the other fields are as in the document."""
 
     media_type: str
     digest: Digest
@@ -92,7 +94,7 @@ class Descriptor:
 
     @classmethod
     def parse(cls, members: object, what: str) -> Descriptor:
-        """From a JSON object. `what` names it in messages. Raises MalformedArchive."""
+        """Read a descriptor from a JSON object. `what` names it in messages. Raises MalformedArchive."""
         if not isinstance(members, dict):
             raise MalformedArchive(f"{what} is not a descriptor object")
         size = members.get("size")
@@ -131,12 +133,14 @@ def _strings(value: object, what: str) -> tuple[str, ...]:
 
 
 def _inline(value: object, content: tuple[Digest, int], what: str) -> bytes | None:
-    """`data` is a copy of the content (image-spec descriptor.md); a reader that takes it must get the same bytes."""
+    """Decode `data`, an inline copy of the content (image-spec descriptor.md), and verify it against digest and size.
+
+    Raises MalformedArchive, DigestMismatch."""
     if value is None:
         return None
     try:
         data = base64.b64decode(value, validate=True) if isinstance(value, str) else None
-    except ValueError:  # binascii.Error, and characters beyond ASCII
+    except ValueError:  # binascii.Error, and characters outside ASCII
         data = None
     if data is None:
         raise MalformedArchive(f"the inline data of {what} is not base64")

@@ -14,7 +14,7 @@ _HEX = re.compile(r"[a-f0-9]+")
 
 
 class Hasher(Protocol):
-    """What hashlib gives; bytes in, hex out."""
+    """The part of hashlib's interface that is used: bytes in, hex out."""
 
     def update(self, data: bytes | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -22,8 +22,9 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
-    """`algorithm:encoded`. Only a registered algorithm and hex of its exact length can exist as a value, so a Digest
-    is safe in a path, a URL or a key (CVE-2024-3727 was a digest that was none of these)."""
+    """`algorithm:encoded`. Only a registered algorithm and hex of its exact length can exist as a value.
+
+    A Digest is therefore safe in a path, a URL or a key (CVE-2024-3727: an unchecked digest)."""
 
     algorithm: str
     encoded: str
@@ -34,7 +35,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: object) -> Digest:
-        """`sha256:<64 hex>` or `sha512:<128 hex>` in lower case. Raises MalformedArchive."""
+        """Parse `sha256:<64 hex>` or `sha512:<128 hex>` in lower case. Raises MalformedArchive."""
         if not isinstance(text, str) or ":" not in text:
             raise _no_digest(text)
         algorithm, _, encoded = text.partition(":")
@@ -42,12 +43,11 @@ class Digest:
 
     @classmethod
     def of(cls, content: bytes) -> Digest:
-        """The canonical (sha256) digest of `content`."""
+        """Return the canonical (sha256) digest of `content`."""
         return cls("sha256", hashlib.sha256(content).hexdigest())
 
     def is_same(self, other: Digest | None, content: bytes) -> bool:
-        """Return whether `other` is a digest of `content`, as this one is. A registry may have hashed it by an
-        algorithm of its own."""
+        """Return whether `other` is a digest of `content`, as this one is. A registry may use a different algorithm."""
         if other is None or other.algorithm == self.algorithm:
             return other == self
         hasher = other.hasher()
@@ -55,7 +55,7 @@ class Digest:
         return hasher.hexdigest() == other.encoded
 
     def hasher(self) -> Hasher:
-        """A fresh hash of this digest's algorithm."""
+        """Return a new hash object of this digest's algorithm."""
         return hashlib.new(self.algorithm)
 
     def __str__(self) -> str:

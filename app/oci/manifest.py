@@ -1,5 +1,7 @@
-"""Manifest: an image manifest, image index or artifact, with its bytes as they stand (image-spec manifest.md,
-image-index.md; Docker's image manifest v2 schema 2). The bytes are never written anew, so a digest survives."""
+"""Manifest: an image manifest, image index or artifact, with its unchanged bytes.
+
+Sources: image-spec manifest.md, image-index.md; Docker's image manifest v2 schema 2. The bytes are never serialized
+again, so the digest does not change."""
 
 from __future__ import annotations
 
@@ -13,16 +15,18 @@ from app.oci.descriptor import Descriptor, parse_annotations, parse_media_type
 from app.oci.digest import Digest
 from app.oci.strict_json import refuse_lookalikes, strict_json
 
-MAX_MANIFEST_BYTES = 4 << 20  # distribution-spec: registries take at least 4 MiB; distribution refuses more
+MAX_MANIFEST_BYTES = 4 << 20  # distribution-spec: registries accept at least 4 MiB; distribution rejects more
 _FIELDS = ("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations")
-MAX_REFERENCES = 20_000  # descriptors in one manifest; honest indexes hold below 100, images below 200
+MAX_REFERENCES = 20_000  # descriptors in one manifest; real indexes have below 100, images below 200
 _Plain = tuple[str, str, int]  # media type, digest, size
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`blobs` are config and layers, `manifests` the children of an index; both in document order. `carried`: blobs
-    that go where it goes although its document does not list them."""
+    """A verified manifest: its bytes and what they refer to.
+
+    `blobs` are config and layers, `manifests` the children of an index; both are in document order. `carried` are blobs
+    that are pushed with the manifest although its document does not list them."""
 
     descriptor: Descriptor
     raw: bytes
@@ -39,11 +43,11 @@ class Manifest:
 
     @property
     def children(self) -> tuple[Descriptor, ...]:
-        """Return what an index lists, or the manifests among the layers, as bundles of packages have them (UDS)."""
+        """Return the entries of an index, or the manifests among the layers (bundles of packages, UDS)."""
         return self.manifests or tuple(layer for layer in self.layers if media_types.is_manifest(layer.media_type))
 
     def has_digest(self, digest: Digest | None) -> bool:
-        """Return whether `digest` is one of the manifest, by whatever algorithm."""
+        """Return whether `digest` is a digest of this manifest, in any algorithm."""
         return self.descriptor.digest.is_same(digest, self.raw)
 
     @property
@@ -67,13 +71,13 @@ def parse_manifest(raw: bytes, descriptor: Descriptor) -> Manifest:
     if stated is not None and parse_media_type(stated, what) != descriptor.media_type:
         raise MalformedArchive(f"{what} calls itself {stated}, its descriptor says {descriptor.media_type}")
     if "manifests" in members and ("layers" in members or "config" in members):
-        # CVE-2021-41190: one document that is an index to one reader and an image to the other
+        # CVE-2021-41190: one document is an index for one reader and an image for another
         raise MalformedArchive(f"{what} holds both `manifests` and `layers` or `config`")
     return _read(members, raw, descriptor, what)
 
 
 def verify(raw: bytes, descriptor: Descriptor, what: str) -> None:
-    """Raises SizeMismatch or DigestMismatch when `raw` is not what `descriptor` says."""
+    """Raise SizeMismatch or DigestMismatch if `raw` does not match `descriptor`."""
     if len(raw) != descriptor.size:
         raise SizeMismatch(f"{what} has {len(raw)} bytes where its descriptor says {descriptor.size}")
     hasher = descriptor.digest.hasher()
@@ -114,7 +118,9 @@ def _descriptors(value: object, what: str) -> tuple[Descriptor, ...]:
 
 
 def _descriptor(entry: object, what: str, known: dict[_Plain, Descriptor]) -> Descriptor:
-    """Equal ones are read once and are one value: 100,000 times the same layer took 0.8 s and 30 MB otherwise."""
+    """Parse a descriptor; equal descriptors are parsed once and share one value.
+
+    Without `known`, 100,000 entries for the same layer took 0.8 s and 30 MB."""
     plain = _plain(entry)
     if plain is None:
         return Descriptor.parse(entry, what)
@@ -125,7 +131,7 @@ def _descriptor(entry: object, what: str, known: dict[_Plain, Descriptor]) -> De
 
 
 def _plain(entry: object) -> _Plain | None:
-    """What tells descriptors of these three members apart; None for others, and for what is none."""
+    """Return the key of a descriptor that has exactly these three members, or None for any other entry."""
     if not isinstance(entry, dict) or len(entry) != 3:
         return None
     plain = entry.get("mediaType"), entry.get("digest"), entry.get("size")
@@ -133,7 +139,7 @@ def _plain(entry: object) -> _Plain | None:
 
 
 def media_type_of(members: Mapping[str, Any]) -> str:
-    """What a manifest without `mediaType` is, by its shape (image-spec: the field is optional)."""
+    """Return the stated media type, or the one implied by the members (image-spec: `mediaType` is optional)."""
     stated = members.get("mediaType")
     if isinstance(stated, str):
         return stated
@@ -141,13 +147,14 @@ def media_type_of(members: Mapping[str, Any]) -> str:
 
 
 def new_manifest(raw: bytes, media_type: str) -> Manifest:
-    """A manifest that we made: its descriptor follows from its bytes."""
+    """Return a manifest that Tarmac made: its descriptor is computed from its bytes."""
     return parse_manifest(raw, Descriptor(media_type, Digest.of(raw), len(raw)))
 
 
 def referrer(manifest: Manifest) -> Descriptor:
-    """The descriptor by which a list of referrers tells of `manifest` (distribution-spec "Listing Referrers"): with its
-    annotations and its artifactType, which is the config's media type where it says none."""
+    """Return the descriptor that lists `manifest` as a referrer (distribution-spec "Listing Referrers").
+
+    It has the manifest's annotations and artifactType. Without an artifactType, it has the media type of the config."""
     stated = strict_json(manifest.raw, what="manifest", limit=MAX_MANIFEST_BYTES).get("artifactType")
     kind = stated if isinstance(stated, str) and stated else None
     if kind is None and manifest.config is not None:

@@ -1,4 +1,4 @@
-"""Media types of image-spec and of Docker's image manifest v2 schema 2, and what they mean."""
+"""Media types of image-spec and of Docker's image manifest v2 schema 2, in groups by meaning."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ ANNOTATION_DOCKER_SUBJECT = "vnd.docker.reference.digest"  # on BuildKit's attes
 
 
 def is_manifest(media_type: str) -> bool:
-    """A document that a registry takes at /manifests/ and that refers to other content."""
+    """Return whether content of this type is pushed to /manifests/ and refers to other content."""
     return media_type in MANIFESTS or media_type in INDEXES

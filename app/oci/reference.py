@@ -1,4 +1,4 @@
-"""Reference: where an image lives (distribution-spec, "Pulling manifests"; Docker's normalisation of short names)."""
+"""Reference: the name of an image (distribution-spec, "Pulling manifests"; Docker's normalization of short names)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _BARE_DIGEST = re.compile(r"(?:sha256:)?[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 )
-MAX_REFERENCE = 1024  # host, repository, tag and digest at their longest, with room
+MAX_REFERENCE = 1024  # the maximum lengths of host, repository, tag and digest together, rounded up
 MAX_REPOSITORY = 255  # distribution-spec: many clients limit host and name together to 255 characters
 DOCKER_HUB = "docker.io"
 _HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 def parse_repository(text: str) -> str:
-    """A repository path such as `library/nginx`. Raises InvalidReference with a hint."""
+    """Return `text` if it is a repository path such as `library/nginx`. Raises InvalidReference with a hint."""
     if len(text) > MAX_REPOSITORY:
         raise InvalidReference(
             f"repository {text[:80]!r}… has {len(text)} characters; at most {MAX_REPOSITORY} are allowed"
@@ -34,7 +34,7 @@ def parse_repository(text: str) -> str:
 
 
 def parse_tag(text: str) -> str:
-    """Raises InvalidReference."""
+    """Return `text` if it is a tag. Raises InvalidReference."""
     if _TAG.fullmatch(text):
         return text
     raise InvalidReference(
@@ -44,7 +44,7 @@ def parse_tag(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`registry/repository[:tag][@digest]`. The registry is kept for display; a push never follows it."""
+    """`registry/repository[:tag][@digest]`. The registry is for display only; a push never connects to it."""
 
     registry: str
     repository: str
@@ -53,14 +53,16 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Every form tools write: `nginx`, `nginx:1.25`, `org/app:1`, `host:5000/a/b:v1`, `repo@sha256:…`,
-        `repo:tag@sha256:…`. Docker Hub short names are completed (`nginx` is docker.io/library/nginx).
-        Neither tag nor digest: the tag is `latest`, as every tool has it. Raises InvalidReference."""
+        """Parse every form that tools write. Raises InvalidReference.
+
+        Forms: `nginx`, `nginx:1.25`, `org/app:1`, `host:5000/a/b:v1`, `repo@sha256:…`, `repo:tag@sha256:…`. Docker Hub
+        short names are completed (`nginx` is docker.io/library/nginx). If tag and digest are both absent, the tag is
+        `latest`, as in other tools."""
         if len(text) > MAX_REFERENCE:
             raise InvalidReference(
                 f"the image name {text[:80]!r}… has {len(text)} characters; nothing can be called that"
             )
-        if _BARE_DIGEST.fullmatch(text):  # Docker, too, takes these for identifiers and never for names
+        if _BARE_DIGEST.fullmatch(text):  # Docker, too, reads these as identifiers and never as names
             raise InvalidReference(f"{text!r} is a digest without a repository")
         name, at, digest_text = text.partition("@")
         try:
@@ -77,8 +79,9 @@ class Reference:
 
     @classmethod
     def parse_destination(cls, text: str, option: str) -> Reference:
-        """`repo:tag` exactly as the caller wrote it: no host, no `library/`, no default tag. The registry is empty.
-        Raises InvalidReference naming `option`."""
+        """Parse `repo:tag` as written: no host, no `library/`, no default tag. The registry is empty.
+
+        Raises InvalidReference that names `option`."""
         repository, colon, tag = text.rpartition(":")
         if "@" in text or not colon or "/" in tag:
             raise InvalidReference(f"{option} {text!r:.300} must be of the form repo:tag, as team/app:1.2")
@@ -89,8 +92,9 @@ class Reference:
 
     @classmethod
     def parse_path(cls, text: str) -> Reference:
-        """A name of a registry's own storage, `repository:tag` or `repository@digest`, exactly as it stands. Raises
-        InvalidReference."""
+        """Parse a name in a registry's storage: `repository:tag` or `repository@digest`, used unchanged.
+
+        Raises InvalidReference."""
         repository, at, digest = text.partition("@")
         if not at:
             return cls.parse_destination(text, "the name")
@@ -100,12 +104,12 @@ class Reference:
             raise InvalidReference(f"the name {text!r:.300} is not valid: {error}") from None
 
     def at(self, registry: str, repository: str) -> Reference:
-        """The same tag or digest somewhere else."""
+        """Return the same tag or digest in another registry and repository."""
         return replace(self, registry=registry, repository=repository)
 
     @property
     def familiar(self) -> str:
-        """The short form people type: `nginx:1.25` for docker.io/library/nginx:1.25."""
+        """Return the short form that people type: `nginx:1.25` for docker.io/library/nginx:1.25."""
         if self.registry != DOCKER_HUB:
             return str(self)
         short = self.repository.removeprefix("library/")
@@ -118,7 +122,9 @@ class Reference:
 
 
 def _split_registry(name: str) -> tuple[str, str]:
-    """Docker's rule: the first component is a host when it holds `.` or `:`, is `localhost`, or has upper case."""
+    """Split off the registry by Docker's rule.
+
+    The first component is a host if it contains `.` or `:`, is `localhost`, or has upper-case letters."""
     first, slash, rest = name.partition("/")
     if slash and (first == "localhost" or any(char in ".:" for char in first) or first != first.lower()):
         if not _HOST.fullmatch(first):

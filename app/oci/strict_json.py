@@ -1,7 +1,7 @@
-"""The only JSON reader for bytes from outside.
+"""The only JSON reader for untrusted bytes.
 
-`json.loads` as it stands accepts NaN, UTF-16, duplicate keys (last wins, so two readers differ) and lone surrogates,
-and answers deep nesting with RecursionError and long numbers with ValueError. Here each of these is MalformedArchive.
+`json.loads` alone accepts NaN, UTF-16, duplicate keys (the last one wins, so readers differ) and lone surrogates. It
+raises RecursionError for deep nesting and ValueError for long numbers. Here each of these is MalformedArchive.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _real(text: str) -> float:
 
 
 def count_values(raw: bytes) -> int:
-    """At least as many as there are values in a JSON document; told without parsing it."""
+    """Return an upper bound of the number of values in a JSON document, without parsing it."""
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{") + 1
 
 
@@ -65,7 +65,7 @@ def strict_json(raw: bytes, *, what: str, limit: int, values: int = MAX_VALUES) 
             parse_float=_real,
             object_pairs_hook=_refuse_duplicates,
         )
-        if "\\u" in text:  # the only way a lone surrogate can come out of valid UTF-8
+        if "\\u" in text:  # valid UTF-8 can contain a lone surrogate only as an escape
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedArchive(f"{what} is not valid JSON: it is not UTF-8 at byte {error.start}") from None
@@ -74,14 +74,15 @@ def strict_json(raw: bytes, *, what: str, limit: int, values: int = MAX_VALUES) 
     return value
 
 
-@lru_cache(maxsize=64)  # one for each kind of object; 100,000 descriptors ask
+@lru_cache(maxsize=64)  # one entry per kind of object; 100,000 descriptors use it
 def _exactly(fields: tuple[str, ...]) -> frozenset[str]:
     return frozenset(fields)
 
 
 def refuse_lookalikes(members: Mapping[str, Any], fields: tuple[str, ...], what: str) -> None:
-    """Raises MalformedArchive where a key is one of `fields` in other letters: Go's reader, which registries and most
-    tools have, takes `Layers` for `layers`, and the last of the two counts."""
+    """Raise MalformedArchive if a key differs from one of `fields` only in letter case.
+
+    Go's JSON reader, which registries and most tools use, reads `Layers` as `layers`; the last of the two wins."""
     if members.keys() <= _exactly(fields):
         return
     known = {field.casefold(): field for field in fields}
