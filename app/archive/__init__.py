@@ -1,17 +1,17 @@
-"""Tar bytes become an Archive. Feed-style; no network, no threads, no I/O of its own but `ReadAt`.
+"""Tar bytes become an Archive. Feed-style; no network, no threads; `ReadAt` is the only I/O.
 
-compression   detect and decompress gzip, zstd, xz, bzip2 with limits
-edit          pick images and platforms
-file_type     what a file that is no tar seems to be
-globs         shell patterns with bounded work; pure
+compression   detect and decompress gzip, zstd, xz, bzip2, with limits
+edit          select images and platforms
+file_type     description of files that are not tars
+globs         shell patterns with a cost limit; pure
 ingest        IngestStream: hash, decompress and index in one pass
 leftovers     blobs that no image refers to
 model         Archive, ImageEntry, DockerImage, Extent, Limits, ReadAt
-placeholders  what programs write if an image has no name; pure
-producer      which program wrote an archive, for display only
-sizes         sizes as people read them
-split         which files are parts of one archive
-window        memory that a decompression needs
+placeholders  texts that programs write if an image has no name; pure
+producer      the program that wrote an archive, for display only
+sizes         sizes for people
+split         detect the parts of one archive
+window        memory that decompression needs
 yaml          the only YAML reader for untrusted bytes
 formats       the Format port and its readers, one per file
 helm          packaged Helm charts

@@ -1,6 +1,6 @@
-"""What an archive is wrapped in, told by its first bytes, and taking that off while the bytes arrive.
+"""Detect the compression of an archive from its first bytes, and decompress it while it is received.
 
-Every call into a codec has a bound on its output: unbounded, 16 KiB of zstd became 495 MiB in one call.
+Every call into a codec limits the output: without a limit, one call turned 16 KiB of zstd into 495 MiB.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ else:
     from backports import zstd
 
 SNIFF_BYTES = 10
-PIECE = 1 << 20  # plain bytes given at once
-FIRST_STEP = 4 << 10  # input for a new member; doubles. A codec copies what lies beyond its member's end
-MAX_MEMBERS = 1 << 20  # of one stream; bgzip writes one per 64 KiB, which makes 64 GiB
-FREE_MEMBERS = 20_000  # and one more for every
+PIECE = 1 << 20  # plain bytes per piece
+FIRST_STEP = 4 << 10  # input for a new member; doubles. A codec copies the input that follows its member's end
+MAX_MEMBERS = 1 << 20  # in one stream; bgzip writes one per 64 KiB, which allows 64 GiB
+FREE_MEMBERS = 20_000  # allowed without a condition, plus one for every
 BYTES_PER_MEMBER = (
-    64  # received. Each costs 24 µs to open; estargz and zstd:chunked, with one per file, have 150 and more
+    64  # received. Each takes 24 µs to open; estargz and zstd:chunked, with one per file, have 150 bytes and more
 )
 XZ_MEMORY = 68 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
-ZSTD_WINDOW_LOG = 26  # 64 MiB; 2**27 (`--long`, `--ultra -22`) cost 132 MiB for as long as the bytes come
-MOST_MEMORY = XZ_MEMORY  # of any decoder
+ZSTD_WINDOW_LOG = 26  # 64 MiB; 2**27 (`--long`, `--ultra -22`) needs 132 MiB for the whole transfer
+MOST_MEMORY = XZ_MEMORY  # of any decoder, in bytes
 MAX_GZIP_HEADER = 128 << 10  # 64 KiB of extra field, a name and a comment
 REMEDIES = {
     Compression.ZSTD: "its window is above 64 MiB: unpack it by `zstd -d --long=31` and send the plain tar, or "
@@ -43,25 +43,25 @@ REMEDIES = {
 _GZIP_HEADER = b"\x1f\x8b\x08" + bytes(7)
 
 
-_ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # its stub has an instance for the class
+_ISAL_ERROR = cast("type[Exception]", igzip_lib.IsalError)  # the stub declares an instance instead of the class
 
 
 class Decompressor(Protocol):
-    """Wrapped bytes in, plain bytes out. Read what `feed` gives to its end before the next call.
+    """Compressed bytes in, plain bytes out. Consume the iterator from `feed` before the next call.
 
-    Both raise MalformedArchive, TruncatedArchive and LimitExceeded."""
+    Both methods raise MalformedArchive, TruncatedArchive and LimitExceeded."""
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Pieces of at most 1 MiB (for what is not wrapped: the chunk)."""
+        """Yield the plain bytes in pieces of at most 1 MiB (without compression: the chunk)."""
         ...
 
     def finish(self) -> None:
-        """After the last byte. Raises TruncatedArchive where the stream is not complete."""
+        """Finish after the last byte. Raises TruncatedArchive if the stream is not complete."""
         ...
 
 
 class _Codec(Protocol):
-    """What bz2, lzma, zstd and isal have in common: one member (frame, stream) and then `eof`."""
+    """The common interface of bz2, lzma, zstd and isal: one member (frame, stream), then `eof`."""
 
     @property
     def eof(self) -> bool: ...
@@ -73,8 +73,10 @@ class _Codec(Protocol):
 
 
 class _Gzip:
-    """isal's decompressor behind a header reader of our own: isal passes over reserved flags, and headers with several
-    optional fields, or with a checksum, it takes for damaged where they come in pieces."""
+    """isal's decompressor, with our own reader for the header.
+
+    isal ignores reserved flags. It also reports some valid headers as corrupt if they are received in pieces: those
+    with several optional fields or with a checksum."""
 
     def __init__(self) -> None:
         self._isal = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
@@ -105,7 +107,7 @@ class _Gzip:
 
 
 def _gzip_header(data: bytes) -> int:
-    """The length of the header that `data` starts with (RFC 1952 2.3); 0 while it is not complete."""
+    """Return the length of the header at the start of `data` (RFC 1952 2.3); 0 if it is not complete yet."""
     if data[:3] != _GZIP_HEADER[: len(data[:3])]:
         raise _ISAL_ERROR("no gzip header")
     if len(data) < 10:
@@ -130,7 +132,7 @@ def _gzip_header(data: bytes) -> int:
 @dataclass(frozen=True, slots=True)
 class _CodecSpec:
     magic: tuple[bytes, ...]
-    make: Callable[[int], _Codec]  # with the bytes that it may hold
+    make: Callable[[int], _Codec]  # takes the maximum memory in bytes
     error: type[Exception]
 
 
@@ -149,7 +151,7 @@ _KINDS = {
         lzma.LZMAError,
     ),
     Compression.BZIP2: _CodecSpec(
-        tuple(  # a level, then the start of a block, or of the end where there is no block
+        tuple(  # a level, then the start of a block, or the end marker of an empty stream
             b"BZh%d" % level + block for level in range(1, 10) for block in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")
         ),
         lambda _: bz2.BZ2Decompressor(),
@@ -159,7 +161,7 @@ _KINDS = {
 
 
 def sniff(head: bytes) -> Compression:
-    """By the first SNIFF_BYTES bytes, or all where there are fewer."""
+    """Detect the compression from the first SNIFF_BYTES bytes, or from all bytes if there are fewer."""
     for compression, kind in _KINDS.items():
         if head.startswith(kind.magic):
             return compression
@@ -167,7 +169,7 @@ def sniff(head: bytes) -> Compression:
 
 
 def decompressor(compression: Compression, limits: Limits = DEFAULT_LIMITS, memory: int = MOST_MEMORY) -> Decompressor:
-    """`memory`: bytes that it may hold, as `window.decoder_memory` tells them for the start of the stream."""
+    """Return a decompressor. `memory` limits its memory in bytes; see `window.decoder_memory`."""
     return _PassThrough(limits) if compression is Compression.NONE else _CompressedStream(compression, limits, memory)
 
 
@@ -183,11 +185,13 @@ class _PassThrough:
         yield chunk
 
     def finish(self) -> None:
-        """There is no end that could be missing."""
+        """Accept any end: plain data has no end marker."""
 
 
 class _CompressedStream:
-    """One member after another, then perhaps zeros (padding of tapes and block devices; gzip passes over them too)."""
+    """Decompress member after member. Zeros may follow the last one.
+
+    They are the padding of tapes and block devices; gzip ignores them too."""
 
     def __init__(self, compression: Compression, limits: Limits, memory: int) -> None:
         self._memory = memory
@@ -225,7 +229,7 @@ class _CompressedStream:
             )
 
     def _open(self, first: int, position: int) -> _Codec | None:
-        """The codec for the next member, which begins with `first` at `position`; None where padding begins."""
+        """Return the codec for a member that starts with `first` at `position`; None if padding starts there."""
         if self._members and first == 0:
             self._padding = True
             return None
@@ -266,7 +270,7 @@ class _CompressedStream:
             )
 
     def _fault(self, error: Exception) -> MalformedArchive | LimitExceeded:
-        if "memory" in str(error).lower():  # both lzma and zstd have one error class and tell it by its words alone
+        if "memory" in str(error).lower():  # lzma and zstd each have one error class; only the message names memory
             return LimitExceeded(
                 f"the {self._compression} data needs too much memory to be unpacked ({error}); "
                 f"{REMEDIES[self._compression]}"

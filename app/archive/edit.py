@@ -1,5 +1,4 @@
-"""Archive -> Archive: less of it (`pick_images`, `pick_platforms`), or more as it was (`keep_original_manifests`);
-pure."""
+"""Archive -> Archive: select images or platforms, or restore the original manifests; pure."""
 
 from __future__ import annotations
 
@@ -18,17 +17,18 @@ from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, 
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT
 
 MAX_SHOWN = 10  # names or platforms in one message
-MAX_CHARACTERS = 300  # of each; a valid name is shorter
+MAX_CHARACTERS = 300  # of one name; a valid name is shorter
 
 
 def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
-    """Only the images, and of each only the names, that match one of `globs` (shell patterns, in full length).
+    """Return the archive with only the images and names that match one of `globs` (shell patterns over the whole name).
 
-    A name is matched in every form: as it stands, `docker.io/library/nginx:1.25`, `nginx:1.25`. A path of a registry's
-    storage and a tag alone are matched as they stand; an image without any name by its digest, so by `*` too. What
-    stands in the place of a name, such as an id, means the image with all its names. No globs: everything.
+    A name is matched in three forms: as written, `docker.io/library/nginx:1.25`, `nginx:1.25`. A path in a registry's
+    storage and a bare tag are matched as written. An image without a name is matched by its digest, so `*` matches it.
+    A placeholder, such as an id, selects the image with all its names. Without globs, the archive is unchanged.
 
-    Raises InvalidRequest with what there is when nothing matches, LimitExceeded for patterns that cost too much."""
+    Raises InvalidRequest with the names in the archive if nothing matches, and LimitExceeded if the patterns are too
+    expensive."""
     if not globs:
         return archive
     wanted = Globs(globs, "option `images`")
@@ -68,11 +68,14 @@ def _title(image: ImageEntry) -> str:
 
 
 def pick_platforms(archive: Archive, platforms: Sequence[Platform]) -> Archive:
-    """Only the children of indexes that are for one of `platforms`, in nested indexes too, with the attestations of
-    what stays. What tells no platform (artifacts) stays. An index that loses nothing keeps its bytes; else a new one
-    is made of the rest, whose digest is another, and a note says so. An image outside of an index stays, with a note.
+    """Return the archive with only the children of indexes that are for one of `platforms`, and their attestations.
 
-    No platforms: everything. An index that has none of these gets the fault InvalidRequest, with those that it has."""
+    Nested indexes are filtered too. Children without a platform (artifacts) are kept. An index that loses no child
+    keeps its bytes. Any other index is rewritten, and a note names its new digest. An image that is not in an index is
+    kept, with a note.
+
+    Without platforms, the archive is unchanged. An index that has none of the platforms gets the fault InvalidRequest,
+    which lists the platforms that it has."""
     if not platforms:
         return archive
     cutter = _PlatformFilter(archive, platforms)
@@ -117,9 +120,9 @@ class _PlatformFilter:
         return replace(changed, platforms=tuple(platform for platform in image.platforms if self._is_wanted(platform)))
 
     def _index(self, index: Manifest) -> Manifest | None:
-        """The index itself, what is left of it, or None where nothing in it is wanted."""
+        """Return the index itself, what remains of it, or None if it has none of the platforms."""
         digest = index.descriptor.digest
-        if digest not in self._cut:  # by digest: an index may be listed in many places
+        if digest not in self._cut:  # by digest: several indexes may list the same index
             self._cut[digest] = self._cut_index(index)
         return self._cut[digest]
 
@@ -138,7 +141,9 @@ class _PlatformFilter:
         return made
 
     def _children(self, index: Manifest) -> tuple[dict[int, Digest], bool]:
-        """By place: the digests that stay, those of nested indexes maybe new; and whether anything wanted is there."""
+        """Return the digests to keep by position, and whether one of the platforms was found.
+
+        The digest of a nested index that was rewritten is the new one."""
         found = False
         kept: dict[int, Digest] = {}
         for number, child in enumerate(index.manifests):
@@ -155,7 +160,9 @@ class _PlatformFilter:
         return dict(self._without_orphans(index, kept)), found
 
     def _without_orphans(self, index: Manifest, kept: dict[int, Digest]) -> Iterator[tuple[int, Digest]]:
-        """BuildKit's attestations name by annotation the image beside them that they are about."""
+        """Yield the entries to keep without attestations of removed images.
+
+        BuildKit's attestations name their image, an entry of the same index, in an annotation."""
         beside = {str(child.digest) for child in index.manifests}
         staying = {str(digest) for digest in kept.values()}
         for number, digest in kept.items():
@@ -170,7 +177,7 @@ class _PlatformFilter:
         return {**members, "digest": str(digest), "size": manifest.descriptor.size}
 
     def _platform(self, child: Descriptor) -> Platform | None:
-        """As the index says, else as the image's config says; None for artifacts and attestations."""
+        """Return the platform from the index, or from the image's config; None for artifacts and attestations."""
         manifest = self.manifests.get(child.digest)
         described = (child, *([] if manifest is None else [manifest.descriptor]))
         known = [one.platform for one in described if one.platform is not None and one.platform.known]
@@ -181,8 +188,9 @@ class _PlatformFilter:
 
 
 def keep_original_manifests(archive: Archive) -> Archive:
-    """The images of docker >= 25 as the manifests that lie in the archive, with their plain layers as they are: what
-    is to be pushed where layers are not to be compressed. A note tells of those that no longer get true media types."""
+    """Return the archive with the original manifests of docker >= 25, whose layers are stored uncompressed.
+
+    These are pushed if layers are not to be compressed. A note lists the images whose media types are then wrong."""
     wrong = {
         pushed_mislabelled(_title(image), found): None
         for image in archive.images

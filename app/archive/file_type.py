@@ -1,4 +1,4 @@
-"""What a file that is no tar may be, and what to do about it, so that the message can say it."""
+"""Describe a file that is not a tar, and the remedy, for the error message."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ _MAGIC = (
 )
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF_8 = b"\xef\xbb\xbf"
-_REPLACED = b"\xef\xbf\xbd"  # U+FFFD, which a decoder puts for what is no text
-MIN_CHARACTERS = 16  # different ones in 60 of base64; a run of one letter is none
+_REPLACED = b"\xef\xbf\xbd"  # U+FFFD, which a decoder writes for invalid bytes
+MIN_CHARACTERS = 16  # distinct ones in 60 of base64; fewer, such as a run of one letter, are not base64
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{60,}={0,2}\r?\n?")
 
 
 def describe_file_type(head: bytes) -> tuple[str, str] | None:
-    """Return a noun phrase for what starts with `head`, and what to do; None if that is not known."""
+    """Return a noun phrase for a file that starts with `head`, and the remedy; None if the type is not known."""
     if head.startswith(_UTF_16):
         return "a text in UTF-16", _then(POWERSHELL)
     if was_text(head[:16]) or (head.startswith(_UTF_8) and b"\0" in head):
@@ -74,16 +74,16 @@ def _then(remedy: str) -> str:
 
 
 def was_text(data: bytes) -> bool:
-    """Whether bytes of `data` were replaced by a program that took it for a text."""
+    """Return whether a program that read `data` as text replaced some of its bytes."""
     return _REPLACED in data
 
 
 def shown(head: bytes) -> str:
-    """The first bytes of it."""
+    """Return a description of the first bytes."""
     return f"it starts with {_text(head[:16])}" if head else ""
 
 
 def _text(head: bytes) -> str:
-    """As text where it is some, else in hex."""
+    """Return the bytes as text if they are printable ASCII, and in hex if not."""
     text = head.decode("ascii", "replace")
     return repr(text) if text.isprintable() and text.isascii() else f"the bytes {head.hex(' ')}"

@@ -1,4 +1,4 @@
-"""Shell patterns over names, at a bounded price for all patterns and names of a request together; pure."""
+"""Shell patterns over names, with a cost limit for all patterns and names of a request together; pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fnmatch import translate
 from app.errors import LimitExceeded
 
 MAX_GLOB_CHARACTERS = 32 << 10  # of all patterns of a request together; compiling them takes 0.2 s
-MAX_STEPS = 200_000_000  # characters of a name times characters of the patterns, 1 s at the most
+MAX_STEPS = 200_000_000  # length of a name times length of the patterns; takes at most 1 s
 _MAGIC = frozenset("*?[")
 
 
 class Globs:
-    """Matches names against any of several patterns. Texts without `*`, `?` or `[` are looked up and cost nothing."""
+    """Matches names against several patterns. Texts without `*`, `?` or `[` are looked up and are not limited."""
 
     def __init__(self, globs: Sequence[str], option: str) -> None:
-        """Raises LimitExceeded if the patterns are too long together."""
+        """Compile the patterns. Raises LimitExceeded if they are too long together."""
         self._option = option
         self._texts = frozenset(globs)
         patterns = [glob for glob in self._texts if _MAGIC & set(glob)]
@@ -31,7 +31,7 @@ class Globs:
         self._matches = re.compile("|".join(map(translate, patterns))).match if patterns else None
 
     def match(self, text: str) -> bool:
-        """Raises LimitExceeded once all names together have cost too much."""
+        """Return whether a pattern matches `text`. Raises LimitExceeded if all calls together cost too much."""
         if text in self._texts:
             return True
         if self._matches is None:

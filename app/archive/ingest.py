@@ -1,7 +1,7 @@
-"""Intake: what received bytes pass through, once, on their way to the spool: hash, unwrap, index.
+"""Hash, decompress and index received bytes in one pass, on their way to the spool.
 
-A packaged Helm chart is the exception: its layer at the registry is the file as it was sent, so that is what the spool
-gets, as the one member of a tar."""
+A packaged Helm chart is an exception: its layer in the registry is the file exactly as sent. The spool therefore gets
+that file as the only member of a tar."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from app.oci import Digest
 
 
 class IngestStream:
-    """A `spool.Tap`: raw bytes in, the plain tar out. Read what each call gives to its end before the next call.
+    """A `spool.Tap`: raw bytes in, the plain tar out. Consume the iterator of each call before the next call.
 
-    `received` and `digest` are of the raw bytes so far, `compression` and `index` are there after `finish`. What is no
-    tar is refused at its first header. Raises TooLarge, UnknownFormat, MalformedArchive, TruncatedArchive and
-    LimitExceeded. Comparing with a checksum that the sender gave is left to the caller."""
+    `received` and `digest` describe the raw bytes so far; `compression` and `index` are available after `finish`. Data
+    that is not a tar is rejected at its first header. Raises TooLarge, UnknownFormat, MalformedArchive,
+    TruncatedArchive and LimitExceeded. The caller compares the digest with a checksum from the sender."""
 
     def __init__(
         self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None, memory: int = MOST_MEMORY
     ) -> None:
-        """`memory`: bytes that a decoder may hold."""
+        """Start an upload. `memory`: bytes that a decoder may use; `max_bytes`: the limit of the raw bytes."""
         self._memory = memory
         self.received = 0
         self.compression = Compression.NONE
         self._limits = limits
         self._max_bytes = max_bytes
         self._hash = hashlib.sha256()
-        self._head = b""  # until there is enough of it to know the compression
+        self._head = b""  # until there are enough bytes to detect the compression
         self._decompressor: Decompressor | None = None
         self._indexer = TarIndexer(limits)
         self._index: TarIndex | None = None
-        self._held: HelmChartBuffer | None = None  # as long as this may be a chart
+        self._held: HelmChartBuffer | None = None  # while this may be a chart
 
     @property
     def digest(self) -> Digest:
@@ -50,11 +50,11 @@ class IngestStream:
 
     @property
     def memory(self) -> int:
-        """Return about how many bytes are held for the members of the archive."""
+        """Return the approximate memory in bytes that the members of the archive use."""
         return self._indexer.memory
 
     def files_since(self, number: int) -> list[Member]:
-        """As `TarIndexer` has it, of the plain tar so far."""
+        """Return the files of the plain tar so far from that number on, like `TarIndexer.files_since`."""
         return self._indexer.files_since(number)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
@@ -107,7 +107,7 @@ class IngestStream:
 
 
 class RawIntake:
-    """A `spool.Tap` that keeps received bytes as they are. Raises TooLarge."""
+    """A `spool.Tap` that stores received bytes unchanged. Raises TooLarge."""
 
     def __init__(self, max_bytes: int | None = None) -> None:
         self.received = 0
@@ -123,13 +123,13 @@ class RawIntake:
 
 
 def check_size(received: int, max_bytes: int | None) -> None:
-    """Raises TooLarge."""
+    """Raise TooLarge if more than `max_bytes` were received."""
     if max_bytes is not None and received > max_bytes:
         raise TooLarge(f"the upload has more than {max_bytes} bytes, which is the limit of this service")
 
 
 def sniff_file(source: ReadAt, size: int) -> Compression:
-    """How a file of `size` bytes is wrapped. Blocks."""
+    """Detect the compression of a file of `size` bytes. Blocks."""
     return sniff(source.read_at(0, min(size, SNIFF_BYTES)))
 
 

@@ -1,9 +1,8 @@
-"""Blobs that no image of an archive refers to: what a reader did not find its way to is counted, never dropped in
-silence. Pure but for `ReadAt`.
+"""Blobs that no image of an archive refers to: they are counted and reported. Pure except for `ReadAt`.
 
-A blob is a member whose name states a digest, in whatever directory it lies: `blobs/sha256/<hex>`, `…/<hex>/data`,
-`sha256:<hex>`, `sha256-<hex>.tar.gz`, `<hex>.tar`, `<hex>/layer.tar`, `<hex>.json`. A reader has nothing to do for it;
-one whose blobs are called in another way adds the name to `stated_digest`."""
+A blob is a member whose name states a digest, in any directory: `blobs/sha256/<hex>`, `…/<hex>/data`, `sha256:<hex>`,
+`sha256-<hex>.tar.gz`, `<hex>.tar`, `<hex>/layer.tar`, `<hex>.json`. Readers need no code for it. For a format that
+names its blobs differently, extend `stated_digest`."""
 
 from __future__ import annotations
 
@@ -18,9 +17,9 @@ from app.errors import MalformedArchive
 from app.oci import strict_json
 
 _BLOB = re.compile(r"(?:[a-z0-9]+[:-])?(?P<hex>[0-9a-f]{64}(?:[0-9a-f]{64})?)(?:\.(?:json|tar|tar\.gz|tar\.zst))?")
-_INSIDE = frozenset({"data", "layer.tar"})  # of a directory that has the blob's name
-MAX_DOCUMENT_BYTES = 64 << 10  # docker's description of a layer has below 2 KiB
-MAX_DOCUMENTS = 2_000  # that are read; the rest counts without a look
+_INSIDE = frozenset({"data", "layer.tar"})  # in a directory that has the blob's name
+MAX_DOCUMENT_BYTES = 64 << 10  # docker's description of a layer has less than 2 KiB
+MAX_DOCUMENTS = 2_000  # that are read; all further ones are counted without being read
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Leftovers:
 
 
 def stated_digest(name: str) -> str | None:
-    """Return the hex digits of the digest that the name of a blob states; None if it is no blob's name."""
+    """Return the hex digits of the digest in a blob's name; None if it is not a blob's name."""
     directory, _, component = name.rpartition("/")
     if component in _INSIDE:
         component = directory.rpartition("/")[2]
@@ -49,8 +48,10 @@ def stated_digest(name: str) -> str | None:
 
 
 def find_leftovers(index: TarIndex, source: ReadAt, archive: Archive) -> Leftovers | None:
-    """Return what `archive`, which was read from `index`, does not refer to; None if that is nothing, or only what
-    docker 25 writes for docker 1.9 beside each layer. A blob that is there twice counts once. Blocks."""
+    """Return the blobs in `index` that `archive` does not refer to, or None. Blocks.
+
+    Ignored are the JSON files that docker 25 writes for docker 1.9 next to each layer. A blob that occurs twice is
+    counted once."""
     found: dict[str, Member] = {}
     extents = _extents(archive)
     digests = {digest.encoded for digest in (*archive.manifests, *archive.blobs)}
@@ -74,7 +75,7 @@ def _without_descriptions(members: Iterable[Member], source: ReadAt) -> Iterator
 
 
 def _is_description(extent: Extent, source: ReadAt) -> bool:
-    """Whether it is the JSON object by which docker 1.9 knew a layer: it has an `id`, and no layers of its own."""
+    """Return whether the member is the JSON object in which docker 1.9 described a layer: `id`, but no layers."""
     if extent.size > MAX_DOCUMENT_BYTES:
         return False
     raw = source.read_at(extent.offset, extent.size)

@@ -1,7 +1,7 @@
-"""What programs write in the place of a name where an image has none; pure.
+"""Texts that programs write in the place of a name if an image has none; pure.
 
-The table in `app/docs/naming.md` has the same. A program is on it only if nobody who names images would write the same:
-`bazel/app:image`, `ko.local/app-<md5>` and a project's name and version are names, made up as they are."""
+`app/docs/naming.md` has the same table. It lists a text only if people would not choose it as a name. Generated names
+such as `bazel/app:image`, `ko.local/app-<md5>` and a project's name and version are names."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _HUB = r"(?:(?:index\.)?docker\.io/(?:library/)?)?"
 _DANGLING = "moby-dangling|untagged|(?:fuse-)?overlayfs|native|stargz|soci|nydus|overlaybd|btrfs|zfs|devmapper|erofs"
 _PLACEHOLDERS = re.compile(
     rf"\s*"
-    rf"|{_HUB}(?:{_ID})"  # CRI keeps the id of every image as a name of it
-    rf"|.*<none>.*"  # docker images, docker save of long ago
+    rf"|{_HUB}(?:{_ID})"  # CRI stores the id of every image as a name
+    rf"|.*<none>.*"  # docker images, old versions of docker save
     rf"|{_AT_DIGEST}"
     rf"|{_HUB}import-[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_AT_DIGEST}"  # ctr images import, kind load
     rf"|{_HUB}(?:{_DANGLING}){_AT_DIGEST}"
@@ -27,12 +27,12 @@ _PLACEHOLDERS = re.compile(
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` can be the name that somebody gave an image. It may be invalid all the same."""
+    """Return whether `text` is a chosen name, and not a placeholder. The name may still be invalid."""
     return _PLACEHOLDERS.fullmatch(text) is None
 
 
 def split_names(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names among `texts`, and the placeholders; empty ones are neither."""
+    """Return the names and the placeholders among `texts`, without empty ones."""
     names, placeholders = [], []
     for text in texts:
         if is_name(text):
@@ -43,7 +43,7 @@ def split_names(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def id_forms(text: str) -> tuple[str, ...]:
-    """Return the ways in which the same placeholder is written: an id with and without its algorithm."""
+    """Return the spellings of a placeholder: an id with and without its algorithm."""
     if re.fullmatch(r"[a-f0-9]{64}", text):
         return (text, f"sha256:{text}")
     if re.fullmatch(r"sha256:[a-f0-9]{64}", text):

@@ -1,6 +1,6 @@
-"""Which program wrote an archive, where its marks tell; for people, nothing depends on it. Pure.
+"""The program that wrote an archive, detected from marks in it; for display only. Pure.
 
-The marks were seen in archives that the programs made. Where several programs leave the same, all are named."""
+The marks were seen in archives that the programs wrote. If several programs leave the same mark, all are named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CREATED = "org.opencontainers.image.created"
 _BASE_NAME = "org.opencontainers.image.base.name"
 _IMAGE_NAME = "io.containerd.image.name"
 _SHORT_TAG = "io.deckhouse.image.short_tag"
-_ZOT = frozenset({"cache.db", "_trivy"})  # beside its repositories
+_ZOT = frozenset({"cache.db", "_trivy"})  # next to its repositories
 _HEX = r"[0-9a-f]{64}"
 _CRANE_CONFIG = re.compile(rf"sha256:{_HEX}")
 _LAYER_FILE = re.compile(rf"{_HEX}\.tar")
@@ -38,7 +38,7 @@ _FORMATS = {
 
 
 def producer_of(index: TarIndex, archive: Archive) -> str:
-    """A name such as `docker save (25 or newer)`; empty where nothing tells."""
+    """Return a name such as `docker save (25 or newer)`; empty if the archive has no mark."""
     if archive.format == "docker-archive":
         return _of_docker_archive(index)
     if archive.format == "oci-archive" and not _ZOT.isdisjoint(index.roots):
@@ -58,12 +58,12 @@ def _of_docker_archive(index: TarIndex) -> str:
             for name, members in index.members.items()
         )
         return PODMAN if linked else ""
-    # crane --format=legacy writes the same files, and no members for their directories
+    # crane --format=legacy writes the same files, but no members for their directories
     return DOCKER_OLD if any(_LAYER_DIRECTORY.fullmatch(name) and name[:64] in index.members for name in files) else ""
 
 
 def _annotated(archive: Archive) -> Iterator[Descriptor]:
-    """The entries of index.json that are images."""
+    """Yield the entries of index.json that are images."""
     for image in archive.images:
         root = image.root if isinstance(image.root, Descriptor) else image.original
         if root is not None:

@@ -1,10 +1,10 @@
-"""Sizes as people read them; pure."""
+"""Sizes for people; pure."""
 
 from __future__ import annotations
 
 
 def size_of(count: float) -> str:
-    """Bytes for a person: `12.3 MB`."""
+    """Return a size in bytes in a readable unit: `12.3 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

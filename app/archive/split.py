@@ -1,8 +1,8 @@
-"""Archives that were split to fit a disk: which files are parts of one, told by their names and their ends; pure.
+"""Archives that were split to fit a disk: detect the parts of one archive by their names and ends; pure.
 
-`x.tar.000`, `x.tar.001` … (also from 1 on: hauler, 7-Zip), `x.tar.part0` …, `x.tar.part000` … (zarf, whose first part
-is a JSON object about the others), `x.tar.aa`, `x.taraa`, `x.tar.partab` … (split), `x.tar.0000.chunk` … (Deckhouse),
-`x_0.tar.zst` … (hauler). Files that are called so and are archives of their own stay alone.
+Supported names: `x.tar.000`, `x.tar.001` … (hauler and 7-Zip start at 1); `x.tar.part0` …; `x.tar.part000` … (zarf; the
+first part is a JSON object that describes the others); `x.tar.aa`, `x.taraa`, `x.tar.partab` … (split);
+`x.tar.0000.chunk` … (Deckhouse); `x_0.tar.zst` … (hauler). Complete archives with such names are not joined.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from app.archive.tar.header import BLOCK, is_header
 from app.errors import MalformedArchive, MissingContent
 from app.oci import strict_json
 
-HEAD_BYTES = 4096  # of a part: a tar header, or the whole of zarf's first part, which has about 120
-TAIL_BYTES = 2 * BLOCK  # what a tar ends with
+HEAD_BYTES = 4096  # of a part: a tar header, or the whole first part of zarf, which has about 120
+TAIL_BYTES = 2 * BLOCK  # the end-of-archive marker
 _EXTENSION = r"\.(?:tar|t[gx]z|tzst|tbz2?|gz|zst|xz|bz2)"
 _NUMBERED = tuple(
     re.compile(pattern)
@@ -30,14 +30,15 @@ _NUMBERED = tuple(
     )
 )
 _PART_EXTENSIONS = (".chunk", ".part", ".split")
-_NO_NUMBERS = frozenset({"gz", "xz", "bz", "ip"})  # x.tar.gz is no part of x.tar, nor is x.gzip
+_NO_NUMBERS = frozenset({"gz", "xz", "bz", "ip"})  # x.tar.gz is not a part of x.tar, and x.gzip is not one of x
 _DESCRIPTION = frozenset({"Sha256Sum", "Bytes", "Count"})
 
 
 @dataclass(frozen=True, slots=True)
 class PartName:
-    """`before`, the number in its own spelling (decimal digits, or letters from `aa` on) and `after` are the file's
-    name; `stem` is what the whole is called."""
+    """The name of a part: `before`, the number in its spelling, `after`. `stem` names the whole archive.
+
+    The number is written in decimal digits, or in letters from `aa` on."""
 
     stem: str
     before: str
@@ -48,7 +49,7 @@ class PartName:
 
     @classmethod
     def parse(cls, name: str) -> PartName | None:
-        """None where `name` is not that of a part."""
+        """Return the parsed name, or None if it is not the name of a part."""
         match = next(filter(None, (pattern.fullmatch(name) for pattern in _NUMBERED)), None)
         if match is None or match["number"] in _NO_NUMBERS:
             return None
@@ -58,7 +59,7 @@ class PartName:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether archives of their own are often called so, as `app-1.tar` and `app-2.tar`."""
+        """Return whether complete archives often have such names, for example `app-1.tar` and `app-2.tar`."""
         return self.after not in {"", *_PART_EXTENSIONS}
 
     @property
@@ -74,7 +75,7 @@ class PartName:
         return replace(self, number=self.number - 1)
 
     def continues(self, earlier: PartName) -> bool:
-        """Whether both are of one series, wherever in it."""
+        """Return whether both names belong to one series, at any position."""
         return (self.before, self.letters, self.after) == (earlier.before, earlier.letters, earlier.after)
 
     def __str__(self) -> str:
@@ -101,7 +102,7 @@ def _letters(number: int, width: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileEnds:
-    """The first HEAD_BYTES and the last TAIL_BYTES of a file, or all where it has fewer, and its size."""
+    """The first HEAD_BYTES and the last TAIL_BYTES of a file, or all its bytes if it has fewer, and its size."""
 
     head: bytes
     tail: bytes
@@ -113,11 +114,11 @@ class FileEnds:
 
 
 def starts_new_archive(first: FileEnds, last: FileEnds, following: FileEnds, name: PartName) -> bool:
-    """Whether `following`, called `name`, is an archive of its own, and no part after `last` of what began with
-    `first`.
+    """Return whether `following`, named `name`, is a complete archive instead of the part after `last`.
 
-    The start of a tar, or of compressed data, may by chance stand at the start of a part: in a tar that is not at its
-    end it does not count. A plain tar ends with zeros, which nothing but its end is likely to have before a header."""
+    `first` is the first part of the series. A part may start by chance with the bytes of a tar or of compressed data.
+    Within a plain tar such a start counts only after the end of the tar: zeros before a header are likely only there.
+    """
     if not following.starts_an_archive:
         return False
     if name.is_ambiguous:
@@ -132,7 +133,7 @@ def _is_tar(head: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PartSeries:
-    """Parts of one archive so far. `count` and `size` (bytes of the whole) where a description says them."""
+    """The parts of one archive so far. `count` and `size` (bytes of the whole) are set if a description states them."""
 
     last: PartName
     count: int | None = None
@@ -140,17 +141,17 @@ class PartSeries:
 
     @property
     def described(self) -> bool:
-        """Whether the part that was seen says what follows, and is no part of the archive."""
+        """Return whether the first part describes the others and does not belong to the archive."""
         return self.count is not None
 
     def append(self, part: PartName) -> PartSeries:
-        """The series with `part`. Raises MissingContent where another one has to come before."""
+        """Return the series with `part`. Raises MissingContent if another part is missing before it."""
         if part.number != self.last.number + 1:
             raise missing_part(self.last.next, part)
         return replace(self, last=part)
 
     def end(self, size: int) -> None:
-        """After the last part, with `size` bytes of them all. Raises MissingContent where one is lacking."""
+        """Finish after the last part; `size`: bytes of all parts. Raises MissingContent if a part is missing."""
         if self.count is not None and self.last.number < self.count:
             raise missing_part(self.last.next)
         if self.size is not None and self.size != size:
@@ -161,7 +162,7 @@ class PartSeries:
 
 
 def start_series(name: PartName, ends: FileEnds) -> PartSeries:
-    """With the first part. Raises MalformedArchive where it is a description that cannot be."""
+    """Return the series of a first part. Raises MalformedArchive if it is an invalid description."""
     if name.number or ends.size > HEAD_BYTES or not ends.head.startswith(b"{"):
         return PartSeries(name)
     members = strict_json(ends.head, what=f"{name}", limit=HEAD_BYTES)
@@ -176,7 +177,7 @@ def start_series(name: PartName, ends: FileEnds) -> PartSeries:
 
 
 def missing_part(missing: PartName, before: PartName | None = None) -> MissingContent:
-    """The error that names a part, and the one that it has to come before."""
+    """Return the error for a missing part. `before`: the part that was received instead."""
     where = "" if before is None else f"; it has to come right before {str(before)!r:.200}"
     return MissingContent(
         f"part {str(missing)!r:.200} of the split archive {missing.stem!r:.200} is missing{where}; "

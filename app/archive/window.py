@@ -1,30 +1,32 @@
-"""The memory that decompressing a stream takes, read from its first bytes: the window of zstd (RFC 8878 3.1.1), the
-dictionary of xz (its file format, 3.1). Pure."""
+"""Memory that the decompression of a stream needs, read from its first bytes. Pure.
+
+It follows from the window of zstd (RFC 8878 3.1.1) or the dictionary of xz (its file format, 3.1)."""
 
 from __future__ import annotations
 
 from app.archive.compression import SNIFF_BYTES, XZ_MEMORY, ZSTD_WINDOW_LOG, sniff
 from app.archive.model import Compression
 
-HEAD_BYTES = 4 << 10  # the header of a block of xz has at most 1 KiB, before it 12 bytes
-LEAST_ZSTD = 8 << 20  # bytes; what zstd takes up to level 19, so that later frames of a stream may have it too
+HEAD_BYTES = 4 << 10  # the header of an xz block has at most 1 KiB; 12 bytes precede it
+LEAST_ZSTD = 8 << 20  # bytes; zstd needs them up to level 19, so later frames of a stream may need them too
 MOST_ZSTD = 1 << ZSTD_WINDOW_LOG
-BZIP2_MEMORY = 4 << 20  # 900 kB blocks take 3.7 MB
+BZIP2_MEMORY = 4 << 20  # 900 kB blocks need 3.7 MB
 _OVERHEAD = 1 << 20
 _ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 _LZMA2 = 0x21
 
 
 def is_told(head: bytes) -> bool:
-    """Return whether `head` is enough for `decoder_memory`."""
+    """Return whether `head` is sufficient for `decoder_memory`."""
     if len(head) < SNIFF_BYTES:
         return False
     return len(head) >= HEAD_BYTES or sniff(head) not in {Compression.ZSTD, Compression.XZ}
 
 
 def decoder_memory(head: bytes) -> int:
-    """Return the bytes that a decoder of the stream holds; 0 for what is not compressed and for gzip (64 KiB). `head`:
-    its first HEAD_BYTES bytes, or all if there are fewer. If they do not tell, the most that is allowed is returned."""
+    """Return the memory in bytes that decompressing the stream takes. `head`: its first HEAD_BYTES, or all its bytes.
+
+    Returns 0 for plain data and for gzip (64 KiB). If `head` is not sufficient, the maximum is returned."""
     compression = sniff(head)
     if compression is Compression.ZSTD:
         return _power_of_two(max(LEAST_ZSTD, min(_zstd_window(head), MOST_ZSTD)))
@@ -50,16 +52,16 @@ def _zstd_window(head: bytes) -> int:
         exponent, mantissa = head[at] >> 3, head[at] & 7
         base = 1 << (10 + exponent)
         return base + (base >> 3) * mantissa
-    at += (0, 1, 2, 4)[descriptor & 3]  # the identity of a dictionary
+    at += (0, 1, 2, 4)[descriptor & 3]  # a dictionary ID
     size = (1, 2, 4, 8)[descriptor >> 6]
     content = int.from_bytes(head[at : at + size], "little") + (256 if size == 2 else 0)
     return content if at + size <= len(head) else MOST_ZSTD
 
 
 def _xz_dictionary(head: bytes) -> int:
-    """The dictionary of the first block; 0 for a stream without one."""
+    """Return the size of the first block's dictionary; 0 for a stream without blocks."""
     try:
-        if head[12] == 0:  # the index follows at once
+        if head[12] == 0:  # the index follows immediately
             return 0
         flags, at = head[13], 14
         for bit in (0x40, 0x80):
@@ -81,7 +83,7 @@ def _dictionary(properties: int) -> int:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A multibyte integer (1.2) and the place behind it. Raises IndexError."""
+    """Return a multibyte integer (1.2) and the position after it. Raises IndexError."""
     number = shift = 0
     while True:
         byte, at = data[at], at + 1

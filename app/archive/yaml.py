@@ -1,8 +1,8 @@
-"""YAML from outside, read from the events of libyaml's parser (PyYAML), which go-yaml is a port of.
+"""The only YAML reader for untrusted bytes. It uses the events of libyaml's parser (PyYAML), the origin of go-yaml.
 
-Aliases, tags, merge keys, several documents and deep nesting are refused: with them small files grow large, and two
-readers differ in what they see. A scalar without quotes is a `Plain`, text as it stands (`1.10` is no number); only
-null, `~` and nothing at all are None. Measured: 0.9 µs a node; `yaml.CSafeLoader` takes four times as long.
+Aliases, tags, merge keys, several documents and deep nesting are rejected: they make small files large, or readers
+differ on them. A scalar without quotes is a `Plain`, the text as written (`1.10` is not a number). Only null, `~` and
+an empty scalar are None. Measured: 0.9 µs per node; `yaml.CSafeLoader` takes four times as long.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from yaml.reader import ReaderError
 from app.errors import LimitExceeded, MalformedArchive
 
 MAX_BYTES = 1 << 20  # the list of 20,000 images has about as many
-MAX_NODES = 120_000  # 20,000 images in as many repositories, and what stands between them
+MAX_NODES = 120_000  # 20,000 images in as many repositories, and the nodes between them
 MAX_DEPTH = 16  # charts.yaml has five levels. libyaml's time grows with the square of the depth of `[[[…`
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _MERGE = "<<"
@@ -26,14 +26,15 @@ Node: TypeAlias = "dict[str, Node] | list[Node] | str | None"
 
 
 class Plain(str):
-    """A scalar that stands without quotes: text that its reader may take for a number or a boolean."""
+    """A scalar without quotes: text that its reader may interpret as a number or a boolean."""
 
     __slots__ = ()
 
 
 def read_yaml(raw: bytes, *, what: str, limit: int = MAX_BYTES) -> Node:
-    """Parse the one document `raw` of at most `limit` bytes. `what` names it in messages. Raises LimitExceeded,
-    MalformedArchive."""
+    """Parse the single document `raw` of at most `limit` bytes. `what` names it in messages.
+
+    Raises LimitExceeded, MalformedArchive."""
     reader = _Reader(raw, what, limit)
     node = reader.document()
     if reader.problems:
@@ -42,16 +43,16 @@ def read_yaml(raw: bytes, *, what: str, limit: int = MAX_BYTES) -> Node:
 
 
 def read_members(raw: bytes, *, what: str, limit: int = MAX_BYTES) -> tuple[dict[str, Node], tuple[str, ...]]:
-    """Return the members of the mapping `raw` that can be read, and what is wrong with the others.
+    """Return the members of the mapping `raw` that can be read, and the problems of the others.
 
-    As in Go, the last of several equal keys counts, and what follows the first document is ignored. Raises
-    LimitExceeded and MalformedArchive only if `raw` is too large or no mapping."""
+    As in Go, the last of several equal keys wins, and only the first document is read. Raises LimitExceeded if `raw` is
+    too large, and MalformedArchive if it is not a mapping."""
     reader = _Reader(raw, what, limit, is_lenient=True)
     return reader.members(), tuple(reader.problems)
 
 
 class _Reader:
-    """Problems that do not end the parsing are collected in `problems`."""
+    """Collects problems that do not end the parsing in `problems`."""
 
     def __init__(self, raw: bytes, what: str, limit: int, *, is_lenient: bool = False) -> None:
         if len(raw) > limit:
@@ -88,7 +89,7 @@ class _Reader:
         return members
 
     def _start(self) -> bool:
-        """Whether there is a document."""
+        """Return whether there is a document."""
         self._next()  # the start of the stream
         return isinstance(self._next(), DocumentStartEvent)
 
@@ -102,7 +103,7 @@ class _Reader:
             raise MalformedArchive(f"{line}{self._what} is no YAML: {error.problem}") from None
         except YAMLError:
             raise MalformedArchive(f"{self._what} is no YAML") from None
-        assert event is not None  # but after the end of the stream
+        assert event is not None  # except after the end of the stream
         return event
 
     def _node(self, event: Event, depth: int) -> Node:
@@ -150,7 +151,7 @@ class _Reader:
         return None
 
     def _add_problem(self, event: Event, why: str) -> None:
-        """Without the value: it may be a password, as in what such files are made from."""
+        """Record a problem without the value, which may be a password in the files such documents are made from."""
         if not self.problems or self._is_lenient:
             self.problems.append(f"{self._where(event)} {why}")
 

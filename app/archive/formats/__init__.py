@@ -1,8 +1,8 @@
-"""Formats: what an archive is, told by its content alone. A new format is one file and one line in FORMATS.
+"""Formats: archives are recognized by content alone. A new format is one file and one line in FORMATS.
 
 docker_archive      docker-archive
 docker_manifest     its manifest.json
-docker_oci          an OCI layout that is a docker archive as well
+docker_oci          an OCI layout that is also a docker archive
 hauler              hauler stores
 helm_chart          packaged Helm charts -> OCI artifacts
 imgpkg              imgpkg tars
@@ -13,14 +13,14 @@ mindthegap_listing  images.yaml and charts.yaml
 nested_layouts      layouts in directories of an archive
 oc_image_mirror     mirrors of oc and oc-mirror v1
 oc_mirror           oc-mirror v2
-oci_artifact        a lone OCI manifest
+oci_artifact        a single OCI manifest
 oci_layout          oci-archive
 registry_storage    a tar of a registry's storage
-uds_packages        packages that hold archives
+uds_packages        packages that contain archives
 unknown             the error unknown_format with a hint
 zarf                zarf packages
 layout              parts of the reader of OCI layouts
-reading             what the readers of several formats share
+reading             code that the readers of several formats share
 storage             the storage tree of a registry
 """
 
@@ -64,28 +64,28 @@ NO_LIST = "nothing in it lists what it holds: it may have been cut off anywhere;
 
 
 class Format(Protocol):
-    """A kind of archive. Both verbs block, read by `contents` only, and raise ArchiveError for what is wrong."""
+    """A format of archives. Both methods block, read only through `contents`, and raise ArchiveError."""
 
     @property
     def name(self) -> str:
-        """As the contract calls it: the option `format`, `Archive.format`."""
+        """Return the name in the contract: the option `format`, `Archive.format`."""
         ...
 
     @property
     def lists_content(self) -> bool:
-        """Whether documents in the archive list all that is in it: what is cut off such a one is missed."""
+        """Return whether documents in the archive list all its content, so that missing content is noticed."""
         ...
 
     def recognises(self, contents: ArchiveReader) -> bool:
-        """By what lies at the root, wherever in the tar it stands; never by a file's name or the order of members."""
+        """Return whether the root has the marks of this format, in any order of members and under any file name."""
         ...
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """Every manifest in memory and verified; no blob read. Only after `recognises`."""
+        """Read and verify all manifests, without reading blobs. Call `recognises` first."""
         ...
 
 
-# the first that recognises an archive reads it
+# the first format that recognises an archive reads it
 FORMATS: tuple[Format, ...] = (
     MindthegapBundle(),
     HaulerHaul(),
@@ -106,7 +106,7 @@ FORMATS: tuple[Format, ...] = (
 
 
 def _without_placeholders(archive: Archive) -> Archive:
-    """What is no name is none in any format. The paths of a registry's storage are what images were pushed as."""
+    """Move placeholders out of the names, in every format. Paths of a registry's storage are never placeholders."""
     return replace(archive, images=tuple(map(_with_names_only, archive.images)))
 
 
@@ -119,8 +119,7 @@ def _with_names_only(image: ImageEntry) -> ImageEntry:
 
 
 def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMITS) -> Archive:
-    """Understand a tar that was indexed. Blocks. Raises UnknownFormat with what was found, or what is wrong with it as
-    another ArchiveError."""
+    """Parse an indexed tar. Blocks. Raises UnknownFormat with a description of it, or another ArchiveError."""
     contents = ArchiveReader(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):

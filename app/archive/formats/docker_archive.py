@@ -1,7 +1,7 @@
-"""docker-archive: what docker save (before 25), podman, skopeo, buildah, crane, jib, kaniko and bazel write.
+"""docker-archive: archives of docker save (before 25), podman, skopeo, buildah, crane, jib, kaniko and bazel.
 
-`manifest.json` is a list of {Config, RepoTags, Layers}; layer number i has the i-th of the config's
-`rootfs.diff_ids`. There is no manifest in it: one is made when the layers have become blobs."""
+`manifest.json` is a list of {Config, RepoTags, Layers}. Layer number i has the i-th of the config's `rootfs.diff_ids`.
+The archive has no image manifest: one is made when the blobs of the layers are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 _DIGEST_NAME = re.compile(r"(?:blobs/sha256/|sha256:)?([a-f0-9]{64})(?:\.json)?")
 _LAYER_NAME = re.compile(r"(?:blobs/sha256/)?([a-f0-9]{64})(?:\.tar)?")
 _BAD_CONFIG = (MalformedArchive, DigestMismatch, MissingContent)
-_LAYER_COMPRESSIONS = frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD})  # what runtimes unpack
+_LAYER_COMPRESSIONS = frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD})  # runtimes unpack these
 
 
 class DockerArchive:
@@ -39,7 +39,7 @@ class DockerArchive:
 
 
 def read_manifest(contents: ArchiveReader) -> object:
-    """manifest.json as a value, None where there is none. Raises LimitExceeded, MalformedArchive."""
+    """Return the value of manifest.json, None if it is absent. Raises LimitExceeded, MalformedArchive."""
     raw = contents.read(MANIFEST, contents.limits.docker_manifest_bytes)
     if raw is None:
         return None
@@ -50,11 +50,10 @@ def read_manifest(contents: ArchiveReader) -> object:
 def read_images(
     contents: ArchiveReader, entries: Sequence[DockerEntry], *, oci: bool = False
 ) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
-    """The images of `entries`, their config blobs, and notes. Entries with one config are one image with the names of
-    all. `oci`: the manifests that will be made are to have OCI media types. An image that lacks something, or whose
-    config cannot be used, has a fault.
+    """Return the images of `entries`, their config blobs, and notes. Raises LimitExceeded.
 
-    Raises LimitExceeded."""
+    Entries with the same config are one image with the names of all. If `oci` is true, the manifests to be made have
+    OCI media types. An image with missing content or an unusable config gets a fault."""
     reading = _DockerArchiveReader(contents, oci)
     for entry in entries:
         reading.add(entry)
@@ -72,7 +71,7 @@ class _DockerArchiveReader:
     def __init__(self, contents: ArchiveReader, oci: bool) -> None:
         self._contents = contents
         self._oci = oci
-        self._configs: dict[Extent, _Config] = {}  # by place: thousands of names may be links to one large config
+        self._configs: dict[Extent, _Config] = {}  # by extent: thousands of names may be links to one large config
         self._images: dict[Digest, ImageEntry] = {}
         self._names: dict[Digest, dict[str, None]] = {}
         self._blobs: dict[Digest, Extent] = {}
@@ -109,7 +108,7 @@ class _DockerArchiveReader:
         )
 
     def _config(self, entry: DockerEntry) -> _Config:
-        """Raises MissingContent, DigestMismatch, LimitExceeded, MalformedArchive."""
+        """Read and check the config. Raises MissingContent, DigestMismatch, LimitExceeded, MalformedArchive."""
         extent = self._contents.extent(entry.config)
         if extent is None:
             raise MissingContent(f"the archive lacks the config {entry.config!r:.200} of {entry.what}; save it again")
@@ -138,7 +137,7 @@ class _DockerArchiveReader:
     def _layers(
         self, entry: DockerEntry, diff_ids: tuple[Digest, ...], faults: list[ArchiveError]
     ) -> Iterator[DockerLayer]:
-        """Those that are there; `faults` gets what is wrong with the others."""
+        """Yield the layers in the archive, and append the errors of the others to `faults`."""
         self._references += len(diff_ids)
         if self._references > self._contents.limits.references or len(diff_ids) > MAX_REFERENCES:
             raise LimitExceeded(
@@ -155,7 +154,7 @@ class _DockerArchiveReader:
                 faults.append(error)
 
     def _layer(self, entry: DockerEntry, name: str, diff_id: Digest) -> DockerLayer:
-        """Raises MissingContent, MalformedArchive."""
+        """Find a layer. Raises MissingContent, MalformedArchive."""
         extent = self._contents.extent(name)
         if extent is None:
             foreign = "a foreign layer, " if diff_id in entry.foreign else ""
@@ -165,7 +164,9 @@ class _DockerArchiveReader:
         return DockerLayer(diff_id, extent, self._layer_compression(extent, name, entry))
 
     def _layer_compression(self, extent: Extent, name: str, entry: DockerEntry) -> Compression:
-        """Of each layer, as some writers mix them (go-containerregistry looks at the first only: its #284)."""
+        """Return the compression of one layer: some writers mix them.
+
+        go-containerregistry checks only the first layer (its #284)."""
         compression = self._contents.compression(extent)
         if compression in _LAYER_COMPRESSIONS:
             return compression
@@ -180,9 +181,10 @@ class _DockerArchiveReader:
 
 
 def _refuse_order(entry: DockerEntry, name: str, layer: DockerLayer, known: frozenset[str]) -> None:
-    """Raise DigestMismatch for a layer that is called by another diff_id of the same config, as podman, skopeo and
-    docker >= 25 call them: every runtime refuses the image. Other names say nothing; the bytes are verified when they
-    pass."""
+    """Raise DigestMismatch for a layer that is named by another diff_id of the same config.
+
+    Podman, skopeo and docker >= 25 name layers by diff_id, and every runtime rejects such an image. Other names mean
+    nothing; the bytes are verified when they are read."""
     named = _LAYER_NAME.fullmatch(name)
     if named is None or layer.compression is not Compression.NONE or named[1] == layer.diff_id.encoded:
         return
@@ -195,18 +197,18 @@ def _refuse_order(entry: DockerEntry, name: str, layer: DockerLayer, known: froz
 
 
 def _stand_in(entry: DockerEntry) -> Descriptor:
-    """For a config that cannot be used: what the image is told apart by."""
+    """Return a descriptor that identifies an image whose config cannot be used."""
     return Descriptor(DOCKER_CONFIG, named_digest(entry.config) or Digest.of(f"{entry.what} {entry}".encode()), 0)
 
 
 def named_digest(config: str) -> Digest | None:
-    """The digest that the name of a config member states, where it states one."""
+    """Return the digest that the name of a config member states, or None."""
     named = _DIGEST_NAME.fullmatch(config)
     return None if named is None else Digest("sha256", named[1])
 
 
 def parse_diff_ids(config: object, what: str) -> tuple[Digest, ...]:
-    """`rootfs.diff_ids` of an image config. Raises MalformedArchive."""
+    """Return `rootfs.diff_ids` of an image config. Raises MalformedArchive."""
     members: dict[str, object] = config if isinstance(config, dict) else {}
     rootfs = members.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None

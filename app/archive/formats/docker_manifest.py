@@ -1,4 +1,4 @@
-"""manifest.json of a docker archive: its shape, nothing else."""
+"""The shape of manifest.json in a docker archive."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ _FIELDS = ("Config", "RepoTags", "Layers", "LayerSources")
 
 @dataclass(frozen=True, slots=True)
 class DockerEntry:
-    """config and layers are names of members; `tags` as they stand. `foreign`: layers whose bytes come from a URL.
-    `what` names the entry in messages."""
+    """An entry of manifest.json. `config` and `layers` are names of members; `tags` are as written.
+
+    `foreign`: layers whose bytes are downloaded from a URL. `what` names the entry in messages."""
 
     config: str
     tags: tuple[str, ...]
@@ -27,15 +28,16 @@ class DockerEntry:
 
 
 def holds_docker_images(value: object) -> TypeGuard[list[object]]:
-    """Whether `value` is docker's list, maybe of nothing, and not something else that is called manifest.json (a
-    manifest of skopeo's dir:, imgpkg's list, a browser extension). Errors in it are for `parse_entries`."""
+    """Return whether `value` is docker's list, which may be empty; its errors are left to `parse_entries`.
+
+    Other files are named manifest.json too: a manifest of skopeo's dir:, imgpkg's list, a browser extension."""
     if not isinstance(value, list):
         return False
     return not value or any(isinstance(entry, dict) and {"Config", "Layers"} & entry.keys() for entry in value)
 
 
 def parse_entries(value: list[object], limits: Limits) -> tuple[DockerEntry, ...]:
-    """Raises MalformedArchive, LimitExceeded."""
+    """Parse docker's list. Raises MalformedArchive, LimitExceeded."""
     if len(value) > limits.nodes:
         raise LimitExceeded(f"manifest.json lists {len(value)} images; at most {limits.nodes} are read")
     return tuple(_entry(entry, f"image {number} of manifest.json") for number, entry in enumerate(value, 1))
@@ -62,7 +64,7 @@ def _entry(value: object, what: str) -> DockerEntry:
 
 def _strings(members: dict[str, object], key: str, what: str, *, or_empty: bool = False) -> tuple[str, ...]:
     value = members.get(key)
-    if value is None:  # Go writes an empty list so
+    if value is None:  # Go writes an empty list as null
         return ()
     if isinstance(value, list) and all(isinstance(text, str) and (text or or_empty) for text in value):
         return tuple(value)
@@ -70,8 +72,9 @@ def _strings(members: dict[str, object], key: str, what: str, *, or_empty: bool 
 
 
 def _foreign(sources: dict[str, object]) -> Iterator[Digest]:
-    """Docker 25 describes all of its layers here; foreign are only those with URLs or of a type that says so
-    (google/go-containerregistry#1870)."""
+    """Yield the foreign layers: those with URLs or with a non-distributable media type.
+
+    Docker 25 describes all layers here (google/go-containerregistry#1870)."""
     for diff_id, source in sources.items():
         if isinstance(source, dict) and (source.get("urls") or source.get("mediaType") in tuple(NON_DISTRIBUTABLE)):
             yield Digest.parse(diff_id)

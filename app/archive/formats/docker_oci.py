@@ -1,7 +1,8 @@
-"""Archives that are an image layout and a docker archive at once: docker >= 25, containerd, regctl, buildx type=docker.
+"""Archives that are both an image layout and a docker archive: docker >= 25, containerd, regctl, buildx type=docker.
 
-The layout counts: it keeps indexes and digests. But docker's graph drivers write plain layers, which nobody wants in a
-registry; an image that has only such layers is read as in a docker archive, so that they are compressed on their way.
+The layout takes precedence: it preserves indexes and digests. But docker's graph drivers write uncompressed layers,
+which are too large for a registry. An image with only such layers is read as in a docker archive, and its layers are
+compressed during the push.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ _PLAIN_MEMBERS = frozenset({"schemaVersion", "mediaType", "config", "layers"})
 
 @dataclass(frozen=True, slots=True)
 class DockerManifestInfo:
-    """What manifest.json says beside index.json.
+    """The content of a manifest.json next to an index.json.
 
-    contents   the layout that it lies in
-    repo_tags  by the digest of the config of an image that index.json leads to
-    listed     the entries of these images, likewise
-    unlisted   images that it does not lead to: docker leaves those out that have no tag"""
+    contents   the layout that contains it
+    repo_tags  by the digest of the config, for images reachable from index.json
+    listed     the entries of these images, by the same digest
+    unlisted   images that index.json does not list: docker omits those without a tag"""
 
     contents: ArchiveReader
     repo_tags: Mapping[Digest, tuple[str, ...]]
@@ -40,8 +41,9 @@ class DockerManifestInfo:
 
 
 def read_docker_manifest(contents: ArchiveReader, graph: ManifestGraph) -> DockerManifestInfo:
-    """Nothing where manifest.json is absent or something else: a layout may hold any file. Raises what `read_manifest`
-    and `parse_entries` raise."""
+    """Read manifest.json. The result is empty if it is absent or another kind of file, which a layout may contain.
+
+    Raises what `read_manifest` and `parse_entries` raise."""
     value = read_manifest(contents)
     if not holds_docker_images(value):
         return DockerManifestInfo(contents, {}, {})
@@ -68,7 +70,7 @@ def read_docker_manifest(contents: ArchiveReader, graph: ManifestGraph) -> Docke
 
 
 def repo_tags_of(beside: Sequence[DockerManifestInfo]) -> Mapping[Digest, tuple[str, ...]]:
-    """Return the names that several documents have, by the digest of the config."""
+    """Return the names in several documents, by the digest of the config."""
     if len(beside) == 1:
         return beside[0].repo_tags
     found: dict[Digest, dict[str, None]] = {}
@@ -81,10 +83,10 @@ def repo_tags_of(beside: Sequence[DockerManifestInfo]) -> Mapping[Digest, tuple[
 def read_as_docker_archive(
     contents: ArchiveReader, graph: ManifestGraph, entry: ImageEntry, repo_tags: Mapping[Digest, tuple[str, ...]]
 ) -> ImageEntry:
-    """`entry` with a DockerImage as its root, and its manifest as `original`, where it is an image that manifest.json
-    lists, all of its layers are plain tar, and no more is lost by a new manifest than the old one's digest.
+    """Return `entry` with a DockerImage as its root, and its manifest as `original`, if that loses only the digest.
 
-    Raises DigestMismatch for its config."""
+    The image must be listed in manifest.json, and all its layers must be plain tar. Raises DigestMismatch for its
+    config."""
     if not isinstance(entry.root, Descriptor) or entry.referrers or entry.attached:
         return entry
     manifest = graph.manifests[entry.root.digest]
@@ -107,15 +109,17 @@ def read_as_docker_archive(
 
 
 def _is_replaceable(manifest: Manifest) -> bool:
-    """Not where it has annotations, a subject or the like, which a new manifest would not have."""
+    """Return False if the manifest has annotations, a subject or other members that a new manifest would not have."""
     members = strict_json(manifest.raw, what="manifest", limit=MAX_MANIFEST_BYTES)
     described = (*manifest.layers, *([] if manifest.config is None else [manifest.config]))
     return _PLAIN_MEMBERS.issuperset(members) and not any(item.annotations or item.urls for item in described)
 
 
 def _plain_layers(contents: ArchiveReader, graph: ManifestGraph, manifest: Manifest) -> tuple[DockerLayer, ...]:
-    """Empty where one of them is something else. The bytes are asked, not the media type: some writers call plain
-    layers gzip (containers/image#1270). The digest of a plain layer is its DiffID."""
+    """Return the layers if all are plain tar, and nothing if one is not.
+
+    The bytes are inspected, because some writers use the gzip media type for plain layers (containers/image#1270). The
+    digest of a plain layer is its DiffID."""
     layers = []
     for layer in manifest.layers:
         extent = graph.blobs.get(layer.digest)

@@ -1,8 +1,9 @@
-"""hauler: a haul of `hauler store save`. It is an OCI image layout whose index.json says of each entry by the
-annotation `kind` what it is: an image or index, a chart or file (both of the kind image), or what hangs on the image of
-the same reference: signatures, attestations and SBOMs of cosign, and referrers (hauler, pkg/store and pkg/consts).
+"""hauler: the output of `hauler store save`, an OCI image layout (hauler, pkg/store and pkg/consts).
 
-With --containerd there is no oci-layout. The manifest.json beside it is for docker alone, and lists no more."""
+The annotation `kind` of each entry in index.json states its type: an image or index; a chart or file (of the kind
+image); or an artifact of the image with the same reference: cosign signatures, attestations and SBOMs, and referrers.
+
+With --containerd the file oci-layout is absent. The manifest.json is for docker only and lists no further images."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from app.oci import Descriptor, Digest, Reference
 from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME
 
 ANNOTATION_KIND = "kind"
-_PREFIXES = ("dev.hauler/", "dev.cosignproject.cosign/")  # the second is that of before hauler 1.3
+_PREFIXES = ("dev.hauler/", "dev.cosignproject.cosign/")  # the second prefix was used before hauler 1.3
 _MARKS = tuple(f'"{prefix}'.encode() for prefix in _PREFIXES)
 _IMAGES = frozenset({"image", "imageIndex"})
 _COSIGN = {"sigs": ".sig", "atts": ".att", "sboms": ".sbom"}
 _REFERRERS = "referrers"
 _NAMES = frozenset({ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME})
-_UNNAMEABLE = re.compile(r"hauler/[._-]")  # files that no repository can be called after; hauler leaves them out, too
+_UNNAMEABLE = re.compile(r"hauler/[._-]")  # files whose names are invalid as repositories; hauler omits them too
 
 
 class HaulerHaul:
@@ -56,7 +57,7 @@ def _note(left_out: list[Descriptor]) -> tuple[str, ...]:
 
 
 def _kind(descriptor: Descriptor) -> str:
-    """`image`, `sigs`, …; of a referrer without its digest. Empty where hauler says none."""
+    """Return `image`, `sigs`, …; for a referrer without its digest. Empty if the annotation is absent."""
     text = descriptor.annotations.get(ANNOTATION_KIND, "")
     for prefix in _PREFIXES:
         if text.startswith(prefix):
@@ -69,8 +70,10 @@ def _reference(descriptor: Descriptor) -> str:
 
 
 def _named(listed: list[Descriptor]) -> Iterator[Descriptor]:
-    """Images under their names. What hangs on one has the image's own name in a haul; it gets the tag alone that ties
-    it to the image, as cosign makes it, or for referrers nothing: their `subject` says it."""
+    """Yield the entries with their final names. An artifact has the name of its image in the archive.
+
+    An artifact of cosign gets the tag that cosign would use; referrers get no name, because they state their `subject`.
+    """
     images = {_reference(item): item.digest for item in listed if _kind(item) in _IMAGES}
     for item in listed:
         suffix = _COSIGN.get(_kind(item))
@@ -94,7 +97,7 @@ def _under(descriptor: Descriptor, names: Mapping[str, str]) -> Descriptor:
 
 
 def _repository(descriptor: Descriptor) -> str:
-    """With the registry; what is no reference as it stands, so that it is the image that is refused."""
+    """Return registry and repository; an invalid name is returned unchanged, so that only its image is rejected."""
     name = descriptor.annotations.get(ANNOTATION_IMAGE_NAME) or _reference(descriptor)
     try:
         reference = Reference.parse(name)
@@ -104,7 +107,7 @@ def _repository(descriptor: Descriptor) -> str:
 
 
 def _with_digest(entry: ImageEntry, referrers: Mapping[Digest, Descriptor]) -> ImageEntry:
-    """A referrer to what is not in the haul has no image that it travels with: it goes alone, by its digest."""
+    """Name a referrer by its own digest if its subject is not in the archive, so that it is pushed alone."""
     if not isinstance(entry.root, Descriptor) or entry.names or entry.root.digest not in referrers:
         return entry
     return replace(entry, names=(f"{_repository(referrers[entry.root.digest])}@{entry.root.digest}",))

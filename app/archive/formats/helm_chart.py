@@ -1,11 +1,12 @@
-"""helm-chart: charts as `helm package` writes them. They reach us as members of a tar: of one that Intake makes of a
-chart that was sent alone, or of somebody's own, with provenance files and index.yaml beside them.
+"""helm-chart: charts from `helm package`, as members of a tar.
 
-Pushed as `helm push` does (helm, pkg/registry/client.go): the metadata as the config, the file as it was sent as a
-layer, its provenance as another, the version as the tag with `_` for `+`. The one difference is when it was created:
-`helm push` writes when the .tgz was written (version 4) or changed in any way (version 3), in the local time zone, so
-that its digest differs from machine to machine. Here it is the time that `helm package` wrote into the chart, in UTC:
-the same chart always has the same digest.
+`IngestStream` makes such a tar for a chart that is sent alone. Users make others, with provenance files and index.yaml.
+
+The push is that of `helm push` (helm, pkg/registry/client.go): the config is the metadata, one layer is the unchanged
+file, another is its provenance; the tag is the version with `_` for `+`. Only the creation time differs: `helm push`
+writes the time of the .tgz (version 4: of writing, version 3: of any change) in the local time zone, so its digest
+differs between machines. Here it is the time that `helm package` wrote into the chart, in UTC. The same chart always
+has the same digest.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ from app.oci.media_types import OCI_MANIFEST
 CHART_CONFIG = "application/vnd.cncf.helm.config.v1+json"
 CHART_LAYER = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 PROVENANCE_LAYER = "application/vnd.cncf.helm.chart.provenance.v1.prov"
-PROVENANCE = ".prov"  # what `helm package --sign` appends to the name of the chart
-INDEX = "index.yaml"  # of a chart repository; a registry needs none
+PROVENANCE = ".prov"  # `helm package --sign` appends it to the name of the chart
+INDEX = "index.yaml"  # of a chart repository; not needed in a registry
 MAX_CHARTS = 1_000  # in one tar
-MAX_FILES = 4_000  # and what stands beside them
-MAX_TOTAL_BYTES = 512 << 20  # of all of them unpacked, which takes about a second
+MAX_FILES = 4_000  # charts and all other files
+MAX_TOTAL_BYTES = 512 << 20  # of all charts decompressed, which takes about a second
 
 
 _BESIDE = frozenset({"", ".asc", ".json", ".md", PROVENANCE, ".sha256", ".sig", ".txt", ".yaml", ".yml"})  # suffixes
@@ -54,7 +55,7 @@ class HelmChart:
     lists_content = False
 
     def recognises(self, contents: ArchiveReader) -> bool:
-        """If there are charts, and beside them only what describes them: no other archive, no unpacked chart."""
+        """Return whether all files are charts or describe charts: no other archive, and no unpacked chart."""
         files = list(islice(contents.index.files(), MAX_FILES + 1))
         charts = [member for member in files if not _is_beside(member)]
         return (
@@ -103,7 +104,7 @@ def _read_provenances(contents: ArchiveReader) -> dict[str, bytes]:
 
 
 def _beside(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, bytes]) -> Iterator[str]:
-    """What is not pushed; `signed`: the provenance files that belong to no chart."""
+    """Yield a note about files that are not pushed. `signed`: provenance files without a chart."""
     names = {chart.name for chart in charts}
     others = [
         member.name
@@ -118,7 +119,7 @@ def _beside(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class _Chart:
-    """`place`: what the chart is called; `blobs`: its layers; `provenance`: the name of that file, or empty."""
+    """A chart. `place`: its path; `blobs`: its layers; `provenance`: the name of that file, or empty."""
 
     files: ChartFiles
     manifest: Manifest
@@ -145,8 +146,9 @@ def _read(contents: ArchiveReader, member: Member, left: int, signed: Mapping[st
 
 
 def _provenance_of(chart: str, digest: Digest, signed: Mapping[str, bytes]) -> str:
-    """Return the file that is called after the chart, as `helm push` takes it, else the one that states its digest;
-    empty if there is none."""
+    """Return the name of the chart's provenance file, or empty.
+
+    As in `helm push`, the file named after the chart is preferred to a file that states its digest."""
     if chart + PROVENANCE in signed:
         return chart + PROVENANCE
     stated = str(digest).encode()
@@ -154,7 +156,7 @@ def _provenance_of(chart: str, digest: Digest, signed: Mapping[str, bytes]) -> s
 
 
 def _metadata(files: ChartFiles, what: str) -> tuple[ChartMetadata, tuple[str, ...]]:
-    """The metadata, and a note if a member had to be left out. Raises LimitExceeded, MalformedArchive."""
+    """Return the metadata, and a note if a member was omitted. Raises LimitExceeded, MalformedArchive."""
     documents: list[Mapping[str, Node]] = []
     problems: list[str] = []
     for name, raw in {CHART_YAML: files.chart_yaml, REQUIREMENTS_YAML: files.requirements}.items():
@@ -174,12 +176,12 @@ def _metadata(files: ChartFiles, what: str) -> tuple[ChartMetadata, tuple[str, .
 def _time(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):  # beyond the year 9999
+    except (ValueError, OverflowError, OSError):  # after the year 9999
         return ""
 
 
 def _manifest(metadata: ChartMetadata, layers: list[Descriptor], created: str) -> Manifest:
-    """As ocispec.Manifest is written, whose `mediaType` Helm leaves empty."""
+    """Return a manifest like ocispec.Manifest, whose `mediaType` Helm leaves empty."""
     config = metadata.config
     described = _described(CHART_CONFIG, config)
     members = {

@@ -1,6 +1,7 @@
-"""imgpkg: what `imgpkg copy --to-tar` writes. `manifest.json` is a list of objects with an `Image` or an `ImageIndex`,
-in which manifests, indexes and configs stand as texts; each layer is a member `sha256-<hex>.tar.gz`, whatever is in it
-(imgpkg, pkg/imgpkg/imagedesc and pkg/imgpkg/imagetar)."""
+"""imgpkg: the output of `imgpkg copy --to-tar` (imgpkg, pkg/imgpkg/imagedesc and pkg/imgpkg/imagetar).
+
+`manifest.json` is a list of objects with an `Image` or an `ImageIndex`, which contain manifests, indexes and configs as
+texts. Each layer is a member `sha256-<hex>.tar.gz`, in any compression."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ class Imgpkg:
 
 
 def _holds_images(value: object) -> TypeGuard[list[dict[str, Any]]]:
-    """Whether `value` is imgpkg's list. One of nothing is docker's."""
+    """Return whether `value` is imgpkg's list. An empty list is docker's."""
     return isinstance(value, list) and any(isinstance(item, dict) and set(_KINDS) & item.keys() for item in value)
 
 
@@ -60,7 +61,7 @@ class _Root:
 
 @dataclass(slots=True)
 class _ImgpkgReader:
-    """Manifests by digest, as the walk over the list meets them."""
+    """Reads the list, and collects manifests by digest."""
 
     contents: ArchiveReader
     manifests: dict[Digest, Manifest] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class _ImgpkgReader:
     absent: dict[str, None] = field(default_factory=dict)
 
     def root(self, value: object, what: str) -> _Root:
-        """What is wrong with its manifests and configs is its fault. Raises MalformedArchive, LimitExceeded."""
+        """Read one entry; invalid manifests and configs become its fault. Raises MalformedArchive, LimitExceeded."""
         members = _object(value, what)
         given = [kind for kind in _KINDS if members.get(kind) is not None]
         if len(given) != 1:
@@ -100,7 +101,7 @@ class _ImgpkgReader:
             raise MalformedArchive(f"{what} is called an image, but its manifest is an index")
         raw = _text(_object(value.get("Config"), what), "Raw", what)
         verify(raw, config, f"the config of {what}")
-        # the text is all there is of it: it stands in no member of its own
+        # this text is the only copy: no member contains it
         held = replace(manifest, config=replace(config, data=raw), descriptor=_with_platform(manifest, raw, what))
         self.manifests[manifest.descriptor.digest] = held
         for layer in manifest.layers:
@@ -150,13 +151,13 @@ def _with_platform(manifest: Manifest, config: bytes, what: str) -> Descriptor:
         return manifest.descriptor
     try:
         members = strict_json(config, what=what, limit=len(config))
-    except MalformedArchive:  # for display only; it travels as it is
+    except MalformedArchive:  # for display only; the config is pushed unchanged
         return manifest.descriptor
     return replace(manifest.descriptor, platform=Platform.of(members) if isinstance(members, dict) else None)
 
 
 def _names(value: dict[str, Any], what: str) -> Iterator[str]:
-    """Its references are by digest; where it was copied by a tag, that stands beside them."""
+    """Yield the names: references are digests, and `Tag` is the tag from which an image was copied, if any."""
     references, tag = value.get("Refs"), value.get("Tag")
     if not isinstance(references, list | None) or not isinstance(tag, str | None):
         raise MalformedArchive(f"`Refs` of {what} are no list, or its `Tag` is no text")
@@ -169,7 +170,7 @@ def _names(value: dict[str, Any], what: str) -> Iterator[str]:
 def _tagged(text: str, tag: str) -> str:
     try:
         reference = Reference.parse(text)
-    except InvalidReference:  # told when the images are named
+    except InvalidReference:  # reported when the images are named
         return text
     return f"{reference.registry}/{reference.repository}:{tag}"
 

@@ -1,6 +1,7 @@
-"""oci-archive: the local storage of KitOps (kitops, pkg/lib/repo/local), in which `kit pack` and `kit pull` put models:
-an image layout whose index.json has no tags. The tags of a repository lie beside it in a file that is called after the
-repository, in base64: tag -> descriptor."""
+"""oci-archive: the local storage of KitOps, in which `kit pack` and `kit pull` store models.
+
+It is an image layout whose index.json has no tags (kitops, pkg/lib/repo/local). The tags of a repository are in a file
+next to it, named by the repository in base64: tag -> descriptor."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ _TAGS = re.compile(r"((?:[A-Za-z0-9_-]{4})+|(?:[A-Za-z0-9_-]{4})*[A-Za-z0-9_-]{2
 
 class KitOpsStorage:
     name = "oci-archive"
-    lists_content = False  # the tags of each repository are in a file of their own
+    lists_content = False  # the tags of each repository are in a separate file
 
     def recognises(self, contents: ArchiveReader) -> bool:
         return is_layout(contents) and any(_repositories(contents))
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """What has a tag. Raises MalformedArchive, MissingContent, LimitExceeded."""
+        """Return the tagged content. Raises MalformedArchive, MissingContent, LimitExceeded."""
         check_version(contents)
         tagged = [
             descriptor
@@ -45,7 +46,7 @@ class KitOpsStorage:
 
 
 def _repositories(contents: ArchiveReader) -> Iterator[tuple[str, str]]:
-    """Yield the files of tags and the repositories, with their registries, that they are called after."""
+    """Yield each file of tags, and the registry and repository in its name."""
     for file in contents.index.roots:
         found = _TAGS.fullmatch(file)
         if found is None:
@@ -53,7 +54,7 @@ def _repositories(contents: ArchiveReader) -> Iterator[tuple[str, str]]:
         try:
             repository = base64.urlsafe_b64decode(found[1]).decode("ascii")
             Reference.parse(repository)
-        except (ValueError, InvalidReference):  # a file of somebody else's
+        except (ValueError, InvalidReference):  # not a file of KitOps
             continue
         yield file, repository
 

@@ -1,10 +1,11 @@
-"""kots-airgap: the `.airgap` of a release of Replicated's KOTS (replicatedhq/kots, pkg/image/airgap.go). `airgap.yaml`
-says in `spec.format` how the images lie in images/:
+"""kots-airgap: the `.airgap` of a release of Replicated's KOTS (replicatedhq/kots, pkg/image/airgap.go).
 
-    docker-registry   images/docker/registry/v2, a registry's storage; KOTS asks it for the last part of a name alone
-    docker-archive    images/docker-archive/<host>/<repository>/<tag>, a docker archive each; …/sha256/<hex> by digest
+`spec.format` in `airgap.yaml` selects the form of images/:
 
-`spec.savedImages` has the full names of the first kind. An embedded cluster has a storage and a list of its own."""
+    docker-registry   images/docker/registry/v2, a registry's storage; KOTS uses only the last component of a name
+    docker-archive    images/docker-archive/<host>/<repository>/<tag>, one docker archive each; …/sha256/<hex> by digest
+
+`spec.savedImages` has the full names for the first form. An embedded cluster has its own storage and list."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ class KotsAirgap:
         return _KIND.encode() in raw and _is_airgap(_document(raw))
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """Every tag of every storage, and every archive in images/. Raises LimitExceeded."""
+        """Return every tag of every storage, and every archive in images/. Raises LimitExceeded."""
         spec = _mapping(_document(contents.read(AIRGAP, MAX_BYTES) or b"").get("spec"))
         cluster = _mapping(_mapping(spec.get("embeddedClusterArtifacts")).get("registry"))
         lists = {f"{_text(cluster.get('dir')).strip('/')}/": _texts(cluster.get("savedImages"))}
@@ -54,7 +55,7 @@ class KotsAirgap:
 
 
 def _document(raw: bytes) -> dict[str, Node]:
-    """What can be read of it: notes of a release are free text."""
+    """Return the readable members: release notes are free text."""
     return read_members(raw, what=AIRGAP)[0]
 
 
@@ -75,7 +76,7 @@ def _read_storage(contents: ArchiveReader, saved: Sequence[str]) -> Archive:
 
 
 def _untagged(contents: ArchiveReader) -> Iterator[str]:
-    """Yield the repositories that have manifests, whether they have tags or not."""
+    """Yield the repositories that have manifests, with or without tags."""
     for name in contents.names():
         repository, manifests, _ = name.removeprefix(f"{ROOT}/repositories/").partition("/_manifests/")
         if manifests and name.startswith(f"{ROOT}/repositories/"):
@@ -83,8 +84,10 @@ def _untagged(contents: ArchiveReader) -> Iterator[str]:
 
 
 def _wanted(name: str, repositories: set[str]) -> TagRequest:
-    """KOTS itself looks for the last part of the name; a storage that has more of it is read, too. What is no name is
-    not there."""
+    """Return the tag to look up for a saved image.
+
+    KOTS looks for the last component of the name; a storage with more components is supported too. An invalid name is
+    reported as missing."""
     try:
         reference = Reference.parse(name)
     except InvalidReference:
@@ -101,7 +104,7 @@ def _wanted(name: str, repositories: set[str]) -> TagRequest:
 def _read_archives(contents: ArchiveReader, directories: Sequence[str]) -> Iterator[Archive]:
     inner = InnerArchives(contents)
     for member in contents.index.files():
-        _, _, path = member.name.removeprefix(IMAGES).partition("/")  # behind images/docker-archive/
+        _, _, path = member.name.removeprefix(IMAGES).partition("/")  # after images/docker-archive/
         if not member.name.startswith(IMAGES) or not path or member.name.startswith(_places(directories)):
             continue
         try:
@@ -114,7 +117,7 @@ def _read_archives(contents: ArchiveReader, directories: Sequence[str]) -> Itera
 
 
 def _unusable(path: str, fault: Fault) -> ImageEntry:
-    """An archive that cannot be read, under the name that its path is."""
+    """Return an entry for an archive that cannot be read, named by its path."""
     return _named(ImageEntry(Descriptor(OCI_MANIFEST, Digest.of(path.encode()), 0), fault=fault), path)
 
 
@@ -123,7 +126,7 @@ def _places(directories: Sequence[str]) -> tuple[str, ...]:
 
 
 def _named(image: ImageEntry, path: str) -> ImageEntry:
-    """Return `image` under the name that its path is; under its own if that is none."""
+    """Return `image` with its path as the name; unchanged if the path is not a valid name."""
     parts = path.split("/")
     is_digest = len(parts) > 2 and parts[-2] == "sha256"
     name = f"{'/'.join(parts[:-2])}@sha256:{parts[-1]}" if is_digest else f"{'/'.join(parts[:-1])}:{parts[-1]}"

@@ -1,5 +1,7 @@
-"""mindthegap-bundle: a registry's storage with images.yaml or charts.yaml that say what is in it (create bundle of
-mesosphere/mindthegap). The root's order is random: its writer walks a Go map."""
+"""mindthegap-bundle: a registry's storage with images.yaml or charts.yaml that list its content.
+
+`create bundle` of mesosphere/mindthegap writes it. The order of the root is random, because the writer walks a Go map.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,14 @@ class MindthegapBundle:
     lists_content = True
 
     def recognises(self, contents: ArchiveReader) -> bool:
-        """Whatever else stands at the root: makers of bundles leave oci-layout and manifest.json there by accident."""
+        """Return whether a listing and a storage exist.
+
+        Stray oci-layout and manifest.json files at the root are common."""
         has_config = any(contents.extent(name) is not None for name in (IMAGES, CHARTS))
         return has_config and holds_tree(contents)
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """What is listed, under the names it is listed by; other tags of the tree stay where they are."""
+        """Return the listed images under the listed names; other tags of the tree are not pushed."""
         listing = read_bundle_listing(contents)
         found, absent = resolve_tags(contents, listing.wanted)
         lacks = Fault(MissingContent, f"{IMAGES} or {CHARTS} lists it, and the bundle does not hold it; make it again")

@@ -1,5 +1,6 @@
-"""images.yaml and charts.yaml of a mindthegap bundle (its config/images_config.go and helm_charts_config.go): what is
-in the bundle and what it was called."""
+"""images.yaml and charts.yaml of a mindthegap bundle: the images in it, and their names.
+
+Their formats are in mindthegap's config/images_config.go and helm_charts_config.go."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from app.archive.yaml import MAX_BYTES, Node, read_yaml
 from app.errors import InvalidReference, LimitExceeded, MalformedArchive, join_limited
 from app.oci import Reference
 
-MAX_LINES = 60_000  # of the plain form, an image or a URL on each
+MAX_LINES = 60_000  # of the plain form, with one image or URL per line
 IMAGES = "images.yaml"
 CHARTS = "charts.yaml"
-_CHARTS_PREFIX = "charts/"  # in the bundle only; at the destination a chart has no prefix
+_CHARTS_PREFIX = "charts/"  # in the bundle only; in the destination a chart has no prefix
 _REGISTRY_KEYS = frozenset({"images", "tlsVerify", "credentials"})
 _CHARTS_KEYS = frozenset({"repositories", "chartURLs"})
 _REPOSITORY_KEYS = frozenset({"repoURL", "username", "password", "tlsVerify", "charts"})
@@ -28,7 +29,7 @@ class BundleListing:
 
 
 def read_bundle_listing(contents: ArchiveReader) -> BundleListing:
-    """What both files list, each once. Raises LimitExceeded, MalformedArchive."""
+    """Return the entries of both files, without repeats. Raises LimitExceeded, MalformedArchive."""
     images = contents.read(IMAGES, MAX_BYTES) or b""
     charts = contents.read(CHARTS, MAX_BYTES) or b""
     wanted = tuple(dict.fromkeys((*_images(images), *_charts(charts))))
@@ -38,7 +39,7 @@ def read_bundle_listing(contents: ArchiveReader) -> BundleListing:
 
 
 def _images(raw: bytes) -> Iterator[TagRequest]:
-    """Registry host -> `images` -> repository -> tags; or one image a line."""
+    """Yield the images from registry host -> `images` -> repository -> tags, or from one image per line."""
     lines = _lines(raw, IMAGES)
     if not _is_yaml(lines):
         yield from _plain_images(lines)
@@ -52,8 +53,9 @@ def _images(raw: bytes) -> Iterator[TagRequest]:
 
 
 def _lines(raw: bytes, what: str) -> list[str]:
-    """Raises LimitExceeded, and MalformedArchive for control characters and for what only some readers take for the end
-    of a line."""
+    """Split a file into lines. Raises LimitExceeded, MalformedArchive.
+
+    Control characters are rejected, and line separators that only some readers recognize."""
     if raw.count(b"\n") > MAX_LINES:
         raise LimitExceeded(f"{what} has {raw.count(10)} lines; at most {MAX_LINES} are read")
     try:
@@ -67,7 +69,7 @@ def _lines(raw: bytes, what: str) -> list[str]:
 
 
 def _is_yaml(lines: Sequence[str]) -> bool:
-    """No image name holds a colon before a space or the end of its line; every YAML mapping does."""
+    """Return whether the lines are YAML: a mapping has a colon before a space or a line end, an image name never."""
     text = [line.strip(" ") for line in lines]
     return any(
         line in {"---", "{}", "null", "~"} or line.endswith(":") or ": " in line
@@ -84,7 +86,7 @@ def _plain_images(lines: Sequence[str]) -> Iterator[TagRequest]:
                 reference = Reference.parse(text)
             except InvalidReference as error:
                 raise MalformedArchive(f"line {number} of {IMAGES} is no image name", content=str(error)) from None
-            tag = reference.tag or "latest"  # of name and digest, a bundle keeps the name
+            tag = reference.tag or "latest"  # if a name has tag and digest, a bundle keeps the tag
             yield _image(reference.registry, reference.repository, tag)
 
 
@@ -95,7 +97,7 @@ def _image(registry: str, repository: str, tag: str) -> TagRequest:
         is_whole = Reference.parse(name).repository == repository
     except InvalidReference:
         is_whole = False
-    # `alpine` of docker.io means library/alpine to everybody but the maker of bundles, who keeps it as it is
+    # `alpine` of docker.io means library/alpine everywhere except in mindthegap, which keeps it unchanged
     return TagRequest(repository, tag, name=name) if is_whole else TagRequest(repository, tag, path=path)
 
 
@@ -106,19 +108,21 @@ def _charts(raw: bytes) -> Iterator[TagRequest]:
         listed = _members(members, _REPOSITORY_KEYS, where).get("charts")
         for chart, versions in _mapping(listed, f"`charts` of {where}").items():
             for version in _texts(versions, f"{chart!r:.300} of {where}"):
-                tag = version.replace("+", "_")  # as helm pushes it: a tag has no plus sign
+                tag = version.replace("+", "_")  # as in `helm push`: a tag has no plus sign
                 yield TagRequest(_CHARTS_PREFIX + chart, tag, path=f"{chart}:{tag}")
 
 
 def _charts_members(raw: bytes) -> Mapping[str, Node]:
-    """Nothing for the plain form, which is a list of URLs."""
+    """Return the members of charts.yaml; empty for the plain form, a list of URLs."""
     if not _is_yaml(_lines(raw, CHARTS)):
         return {}
     return _members(read_yaml(raw, what=CHARTS), _CHARTS_KEYS, CHARTS)
 
 
 def _urls(raw: bytes) -> Iterator[str]:
-    """A URL does not tell what the chart is called in the bundle, whose maker lists such charts by name as well."""
+    """Yield a note about charts that are listed by URL only: a URL does not contain the chart's name in the bundle.
+
+    The tool lists such charts by name as well."""
     lines = _lines(raw, CHARTS)
     plain = [text for line in lines if (text := line.strip(" ")) and not text.startswith("#")]
     urls = _texts(_charts_members(raw).get("chartURLs"), "chartURLs") if _is_yaml(lines) else plain
@@ -127,7 +131,9 @@ def _urls(raw: bytes) -> Iterator[str]:
 
 
 def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
-    """A bundle keeps repositories without their registry, so the last one that was put in has won."""
+    """Yield a note about images that share a repository and tag in the bundle.
+
+    A bundle stores repositories without the registry, so the last image replaces the others."""
     first: dict[tuple[str, str], TagRequest] = {}
     pairs = (
         (first.setdefault((wanted_item.repository, wanted_item.tag), wanted_item), wanted_item)

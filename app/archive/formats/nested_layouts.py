@@ -1,9 +1,10 @@
-"""oci-archive: image layouts in directories, each with its own `oci-layout` and `index.json`: Deckhouse's
-`d8 mirror pull` (the root is one of them), the artifact of KubeKey, and the storage of zot.
+"""oci-archive: image layouts in directories, each with its own `oci-layout` and `index.json`.
 
-Names are those of the annotations. A tag alone is a tag of the repository that the directory names, as zot has it; if
-no repository can be called so, it stays a tag alone. The blobs of a layout lie below its own directory, or in that of
-another: content is the same wherever it lies."""
+Writers are Deckhouse's `d8 mirror pull` (the root is a layout too), KubeKey's artifact, and zot's storage.
+
+Names are read from annotations. A bare tag belongs to the repository that the directory names (zot); if the directory
+is not a valid repository, the tag remains bare. The blobs of a layout are below its directory or another layout's:
+digests identify them anywhere."""
 
 from __future__ import annotations
 
@@ -19,24 +20,24 @@ from app.archive.model import Archive, DockerImage
 from app.errors import InvalidReference, LimitExceeded, join_limited
 from app.oci import parse_repository
 
-MAX_LAYOUTS = 10_000  # each takes the reading of two documents; a registry with as many repositories is a large one
+MAX_LAYOUTS = 10_000  # each takes the reading of two documents; only a large registry has as many repositories
 _ZOT_ROOT = re.compile(r"(?:^|/)(?:cache\.db|meta\.db|_trivy|_restore_complete)(?:/|$)")
 _ZOT_REPOSITORY = re.compile(r"/\.uploads(?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class NestedLayouts:
-    """`root`: whether the root is a layout, too. Without one, what lies at the root may tell another format."""
+    """`root`: whether the root is a layout too. If not, the root may have the marks of another format."""
 
     root: bool
     name: str = "oci-archive"
-    lists_content: bool = False  # nothing says how many layouts there are
+    lists_content: bool = False  # no document states how many layouts there are
 
     def recognises(self, contents: ArchiveReader) -> bool:
         return is_layout(contents) is self.root and any(_directories(contents))
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """All layouts as one. Raises LimitExceeded."""
+        """Read all layouts as one archive. Raises LimitExceeded."""
         directories = list(_directories(contents))
         if len(directories) > MAX_LAYOUTS:
             raise LimitExceeded(f"the archive holds {len(directories)} image layouts; at most {MAX_LAYOUTS} are read")
@@ -53,7 +54,7 @@ class NestedLayouts:
 
 
 def _directories(contents: ArchiveReader) -> Iterator[str]:
-    """Yield the directories of all layouts: empty for the root, else with a slash at the end."""
+    """Yield the directories of all layouts: empty for the root, with a slash at the end for others."""
     for name in contents.names():
         if name == MARKER or (name.endswith(f"/{MARKER}") and not TEMPORARY.search(name)):
             directory = name.removesuffix(MARKER)
@@ -76,7 +77,7 @@ def _repository(directory: str) -> str:
 
 
 def _root_of_zot(contents: ArchiveReader, directories: Sequence[str]) -> str | None:
-    """Return the directory whose layouts are zot's repositories; None if nothing shows that they are zot's."""
+    """Return the directory that contains zot's repositories; None if the layouts have no mark of zot."""
     above = {name[: found.start()] for name in contents.names() if (found := _ZOT_ROOT.search(name))}
     for directory in sorted(above, key=len):
         root = directory and f"{directory}/"
@@ -86,8 +87,9 @@ def _root_of_zot(contents: ArchiveReader, directories: Sequence[str]) -> str | N
 
 
 def _tagged(archive: Archive) -> Archive:
-    """Return `archive` without the images that were pushed to zot by digest, and a note of them: a registry keeps them
-    as long as something refers to them, and nothing here does."""
+    """Return `archive` without images that were pushed to zot by digest, and with a note about them.
+
+    A registry keeps such manifests while others refer to them, and here none does."""
     images = tuple(image for image in archive.images if image.called)
     roots = [image.root.config if isinstance(image.root, DockerImage) else image.root for image in archive.images]
     untagged = [str(root.digest) for root, image in zip(roots, archive.images, strict=True) if not image.called]

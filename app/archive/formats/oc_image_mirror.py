@@ -1,12 +1,14 @@
-"""oc-image-mirror: what `oc image mirror … file://…` and `oc adm release mirror --to-dir` write (openshift/oc,
-pkg/cli/image/imagesource/file.go), and the image sets of oc-mirror v1 (openshift/oc-mirror, v1/pkg/archive).
+"""oc-image-mirror: mirrors that oc writes, and the image sets of oc-mirror v1.
 
-    [DIRECTORY/]v2/<repository>/blobs/sha256:<hex>       content, manifests too; a link if another repository has it
+The commands are `oc image mirror … file://…` and `oc adm release mirror --to-dir` (openshift/oc,
+pkg/cli/image/imagesource/file.go); for oc-mirror v1 see openshift/oc-mirror, v1/pkg/archive.
+
+    [DIRECTORY/]v2/<repository>/blobs/sha256:<hex>       content, with manifests; a link to another repository's copy
     [DIRECTORY/]v2/<repository>/manifests/sha256:<hex>   a hard link to the manifest among the blobs
-    [DIRECTORY/]v2/<repository>/manifests/<tag>          a symbolic link to the one above
-    blobs/sha256:<hex>                                   the blobs of all repositories, as oc-mirror v1 has them
+    [DIRECTORY/]v2/<repository>/manifests/<tag>          a symbolic link to the file above
+    blobs/sha256:<hex>                                   the blobs of all repositories (oc-mirror v1)
 
-On Windows there is a `-` for the `:`. A tag may also be a copy of the manifest: a copied directory has no links."""
+On Windows, names have `-` instead of `:`. A tag may also be a copy of the manifest: a copied directory has no links."""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ _MANIFEST = re.compile(r"(?:.*?/)?v2/(?P<repository>.+)/manifests/(?P<name>[^/]+
 _DIGEST = re.compile(r"(?P<algorithm>sha256|sha512)[:-](?P<encoded>[0-9a-f]{64,128})")
 _CONTENT = re.compile(r"(?:^|/)v2/.+/(?:blobs|manifests)/sha(?:256|512)[:-][0-9a-f]{64,128}$")
 _ROOT_BLOB = re.compile(r"blobs/sha(?:256|512)[:-][0-9a-f]{64,128}")
-_UNFINISHED = ".download"  # what oc was writing
+_UNFINISHED = ".download"  # an unfinished download of oc
 _PARTS = (
     "if this is one of several files of oc-mirror, send all of them in one request, and those of earlier runs before"
 )
@@ -37,8 +39,7 @@ _PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A manifest of a repository and what it is called there: a tag, or None for its digest alone. `fault`: why it
-    cannot be used."""
+    """A manifest in a repository, and its tag, or None if it has only a digest. `fault`: why it is unusable."""
 
     repository: str
     tag: str | None
@@ -54,7 +55,7 @@ class OcImageMirror:
         return any(map(_CONTENT.search, contents.names()))
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """Every tag, and every manifest without one that no index of its repository lists. Raises LimitExceeded."""
+        """Return every tag, and every untagged manifest that no index of its repository lists. Raises LimitExceeded."""
         placed = replace(contents, place=place_anywhere(contents))
         manifests = _Manifests(placed)
         found = list(manifests.find())
@@ -71,13 +72,13 @@ class OcImageMirror:
 
 
 def is_part(contents: ArchiveReader) -> bool:
-    """Return whether this is a file of a set of oc-mirror v1, which may be blobs alone."""
+    """Return whether this file belongs to a set of oc-mirror v1; it may contain only blobs."""
     names = list(contents.names())
     return any(map(_ROOT_BLOB.fullmatch, names)) or (METADATA in names and any(map(_CONTENT.search, names)))
 
 
 class _Manifests:
-    """The manifests of the repositories, each read once."""
+    """The manifests of the repositories; each one is read once."""
 
     def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
@@ -97,7 +98,7 @@ class _Manifests:
                 yield found
 
     def _found(self, name: str, repository: str, called: str) -> _Found | None:
-        # the newest of several runs, as it would be unpacked
+        # the newest of several runs, as if the archive were unpacked
         member = self._contents.index.members[self._contents.directory + name][-1]
         is_link = member.kind is MemberKind.SYMLINK
         stated = None if is_link or self._is_referrers_tag(name, called) else _digest(called)
@@ -115,13 +116,13 @@ class _Manifests:
         return _Found(repository, tag, descriptor)
 
     def _is_referrers_tag(self, name: str, called: str) -> bool:
-        """Whether `sha256-<hex>` is the tag of a list of referrers, and not the name of a manifest on Windows."""
+        """Return whether `sha256-<hex>` is a referrers tag, and not the name of a manifest on Windows."""
         digest = None if ":" in called else _digest(called)
         raw = None if digest is None else self._contents.read(name, MAX_MANIFEST_BYTES)
         return digest is not None and raw is not None and not digest.is_same(Digest.of(raw), raw)
 
     def _describe(self, name: str, digest: Digest | None) -> Descriptor | None:
-        """None if it is not there."""
+        """Return the descriptor of a manifest, None if it is absent."""
         if digest is None or digest not in self._known:
             place = name if digest is None else self._contents.place(digest)
             raw = self._contents.read(place, MAX_MANIFEST_BYTES)
@@ -134,7 +135,7 @@ class _Manifests:
 
 
 def _stand_in(digest: Digest | None, name: str) -> Descriptor:
-    """For a manifest that cannot be used: what the image is told apart by."""
+    """Return a descriptor that identifies an image whose manifest cannot be used."""
     return Descriptor(OCI_MANIFEST, digest or Digest.of(name.encode()), 0)
 
 

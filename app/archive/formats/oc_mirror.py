@@ -1,8 +1,8 @@
-"""oc-mirror: what oc-mirror v2 writes (its internal/pkg/archive), a registry's storage with its working directory.
+"""oc-mirror: the output of oc-mirror v2 (its internal/pkg/archive), a registry's storage with a working directory.
 
-It writes mirror_000001.tar and, where that would be larger than `archiveSize`, mirror_000002.tar and so on: all of
-repositories/ first, then the blobs, working-dir/, and the file isc_<time> at the very end. Directories are not written.
-Blobs that an earlier archive of the same workspace had are left out, but the tags are all there."""
+It writes mirror_000001.tar and, above `archiveSize`, mirror_000002.tar and so on. The order is: all of repositories/,
+the blobs, working-dir/, and the file isc_<time> at the very end. Directories are not written. Blobs in an earlier
+archive of the same workspace are omitted, but all tags are present."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class OcMirror:
     lists_content = False
 
     def recognises(self, contents: ArchiveReader) -> bool:
-        """The last part of a set may have no storage any more."""
+        """Return whether the marks of a set are there. The last part of a set may have no storage."""
         marks = _has_working_directory(contents) + has_last_part(contents)
         return marks == 2 or (marks == 1 and holds_tree(contents))
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """Every tag whose manifest is there. Raises MissingContent for a part of a set."""
+        """Return every tag whose manifest is in the archive. Raises MissingContent for a part of a set."""
         wanted = all_tags(contents)
         if not has_last_part(contents):
             raise MissingContent(
@@ -52,7 +52,7 @@ class OcMirror:
         archive = read_archive(contents, self.name, found, notes)
         archive = replace(archive, advice=f"{_EARLIER}; if this is one of several parts, {JOIN}")
         stray = 0 if absent else count_stray(contents, archive)
-        if stray:  # oc-mirror takes no blob along that none of its tags needs
+        if stray:  # oc-mirror writes no blob that none of its tags needs
             raise MissingContent(
                 f"{stray} blobs belong to no tag here: their repositories are in another part of the set; {JOIN}"
             )
@@ -60,7 +60,7 @@ class OcMirror:
 
 
 def all_tags(contents: ArchiveReader) -> list[TagRequest]:
-    """Under their paths. Raises MissingContent where there is no repository at all."""
+    """Return all tags with their paths. Raises MissingContent if the archive has no repositories."""
     if not holds_repositories(contents):
         raise MissingContent(
             "the archive holds no repositories, as the second and later parts of what oc-mirror writes; "
@@ -70,7 +70,9 @@ def all_tags(contents: ArchiveReader) -> list[TagRequest]:
 
 
 def _wanted(repository: str, tag: str) -> TagRequest:
-    """No repository of a registry has a colon; modctl puts the registry of a model, with its port, in front."""
+    """Return the tag to look up. modctl prefixes a model's repository with registry and port.
+
+    Only such a repository has a colon."""
     called = f"{repository}:{tag}"
     is_full = ":" in repository.partition("/")[0]
     return TagRequest(repository, tag, name=called) if is_full else TagRequest(repository, tag, path=called)

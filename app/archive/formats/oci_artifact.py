@@ -1,4 +1,5 @@
-"""oci-artifact: a `manifest.json` that is an OCI manifest or index itself, with its content in `blobs/sha256/<hex>`, as
+"""oci-artifact: a `manifest.json` that is an OCI manifest or index, with its content in `blobs/sha256/<hex>`.
+
 `docker model package` writes it (docker/model-runner, pkg/distribution/tarball/target.go). It has no name."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from app.archive.model import Archive, ImageEntry
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of
 from app.oci.media_types import is_manifest
 
-_SKOPEO = "version"  # a directory of skopeo's dir: transport has this file, and blobs of other names
+_SKOPEO = "version"  # skopeo's dir: transport writes this file, and names its blobs differently
 
 
 class OciArtifact:

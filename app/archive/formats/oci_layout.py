@@ -1,5 +1,7 @@
-"""oci-archive: an OCI image layout in a tar (image-spec image-layout.md): skopeo, podman, buildah, buildx, crane,
-regctl, oras, umoci. Also docker >= 25 and containerd, which put docker's manifest.json beside it."""
+"""oci-archive: an OCI image layout in a tar (image-spec image-layout.md).
+
+Writers are skopeo, podman, buildah, buildx, crane, regctl, oras, umoci; and docker >= 25 and containerd, which add
+docker's manifest.json."""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from app.oci.media_types import INDEXES, OCI_MANIFEST, is_manifest
 
 MARKER = "oci-layout"
 INDEX = "index.json"
-MAX_MARKER_BYTES = 4096  # the document of the specification has 30
+MAX_MARKER_BYTES = 4096  # the specification's document has 30
 MAX_PATH = 300  # characters of a name in a message
 _VERSION = re.compile(r"1(?:\.[0-9]{1,9}){1,2}")
 
@@ -47,19 +49,19 @@ def is_layout(contents: ArchiveReader) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An image layout in the directory of `contents`, and what its index.json lists."""
+    """An image layout in the directory of `contents`, and the entries of its index.json."""
 
     contents: ArchiveReader
     listed: Sequence[Listed]
 
 
 def read_layout(contents: ArchiveReader, name: str, listed: Sequence[Descriptor]) -> Archive:
-    """The images that `listed`, the descriptors of index.json, lead to, as an archive of the format `name`."""
+    """Return the images of `listed`, the descriptors of index.json, as an archive of the format `name`."""
     return read_layouts(contents, name, [Layout(contents, [Listed(descriptor) for descriptor in listed])])
 
 
 def read_layouts(contents: ArchiveReader, name: str, layouts: Sequence[Layout]) -> Archive:
-    """The images of `layouts`, whose blobs lie where `contents.place` says, as one archive of the format `name`."""
+    """Return the images of `layouts` as one archive of the format `name`. `contents.place` locates their blobs."""
     listed = [entry for layout in layouts for entry in layout.listed]
     listed_manifests = [entry for entry in listed if is_manifest(entry.descriptor.media_type)]
     graph = read_graph(contents, [entry.descriptor for entry in listed_manifests])
@@ -121,8 +123,9 @@ def check_version(contents: ArchiveReader) -> None:
 
 
 def list_layout(contents: ArchiveReader, blobs: ArchiveReader | None = None) -> list[Descriptor]:
-    """The descriptors of index.json; `blobs`, if the content that it leads to is looked up elsewhere. Raises
-    MalformedArchive, LimitExceeded."""
+    """Return the descriptors of index.json. `blobs` locates their content if it is in another directory.
+
+    Raises MalformedArchive, LimitExceeded."""
     what = f"{contents.directory}{INDEX}"[-MAX_PATH:]
     raw = contents.read(INDEX, contents.limits.docker_manifest_bytes) or b""
     members = strict_json(raw, what=what, limit=contents.limits.docker_manifest_bytes)
@@ -141,8 +144,9 @@ def list_layout(contents: ArchiveReader, blobs: ArchiveReader | None = None) -> 
 
 
 def _descriptor(contents: ArchiveReader, members: Any, what: str) -> Descriptor:
-    """A media type that is left out is told by the content: some writers leave it out at this place. What cannot be
-    read is taken for a manifest, so that it is one image that is bad."""
+    """Parse an entry of index.json. A missing media type, which some writers omit, is detected from the content.
+
+    Unreadable content counts as a manifest, so that only this image is rejected."""
     if not isinstance(members, dict) or members.get("mediaType"):
         return Descriptor.parse(members, what)
     digest = Digest.parse(members.get("digest"))
@@ -156,8 +160,9 @@ def _descriptor(contents: ArchiveReader, members: Any, what: str) -> Descriptor:
 
 
 def _present(listed: Sequence[Listed], graph: ManifestGraph) -> Iterator[Listed]:
-    """What is an image, be it whole or not. oras lists the children of an index here, too; what is missing of those is
-    the index's affair, unless one has a name of its own."""
+    """Yield the entries that are images, even incomplete ones.
+
+    oras also lists the children of an index here. A missing child is a problem of its index, unless it has a name."""
     for entry in listed:
         digest, name = entry.descriptor.digest, entry.name
         is_called = name.full or name.path or name.bare_tag or name.placeholder
@@ -166,7 +171,9 @@ def _present(listed: Sequence[Listed], graph: ManifestGraph) -> Iterator[Listed]
 
 
 def _unknown(listed: Sequence[Listed]) -> tuple[str, ...]:
-    """Told, as image-spec forbids to fail: without a manifest there is no name under which it could be pushed."""
+    """Return a note about entries that are not manifests: they have no name to be pushed to.
+
+    image-spec forbids an error for unknown media types."""
     descriptors = [entry.descriptor for entry in listed if not is_manifest(entry.descriptor.media_type)]
     unknown = [f"{descriptor.digest} ({descriptor.media_type})" for descriptor in descriptors]
     return (f"index.json lists what is no manifest and is not pushed: {join_limited(unknown)}",) if unknown else ()

@@ -1,5 +1,6 @@
-"""registry-storage: what a registry of CNCF distribution (registry:2, registry:3) keeps on disk, in a tar: at the root,
-or in any directory, as `tar czf backup.tgz /var/lib/registry` makes it."""
+"""registry-storage: a tar of the storage of CNCF distribution (registry:2, registry:3).
+
+The storage is at the root or in any directory, as in `tar czf backup.tgz /var/lib/registry`."""
 
 from __future__ import annotations
 
@@ -21,12 +22,12 @@ class RegistryStorage:
         return bool(storages(contents))
 
     def read(self, contents: ArchiveReader) -> Archive:
-        """Every tag of every storage."""
+        """Return every tag of every storage."""
         archives = [self._read(contents.below(directory)) for directory in storages(contents)]
         return unite(archives, contents.limits)
 
     def _read(self, contents: ArchiveReader) -> Archive:
-        """Every tag whose manifest is there: a registry keeps the tags of manifests that were deleted."""
+        """Return every tag whose manifest exists: a registry keeps the tags of deleted manifests."""
         found, absent = resolve_tags(contents, all_tags(contents))
         remedy = f"if this is the first of several parts that oc-mirror wrote, {JOIN}"
         if absent and not found:

@@ -1,5 +1,7 @@
-"""Packages in a bundle: zarf packages of a UDS bundle, whose manifests the bundle lists as files of its own (uds-cli,
-packageManifestLayerDescriptor). Nothing but the content tells them from the other files, which have a title."""
+"""Zarf packages in a UDS bundle, which lists their manifests as its own files.
+
+See uds-cli, packageManifestLayerDescriptor. Only their content distinguishes them from other files, which have a title.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def may_be_package(layer: Descriptor) -> bool:
 
 
 def read_package(contents: ArchiveReader, layer: Descriptor) -> Manifest | None:
-    """Return the manifest that `layer` is; None for anything else. Raises LimitExceeded."""
+    """Return the manifest in `layer`, or None. Raises LimitExceeded."""
     extent = contents.extent(contents.place(layer.digest))
     if extent is None or extent.size != layer.size:
         return None
@@ -27,5 +29,5 @@ def read_package(contents: ArchiveReader, layer: Descriptor) -> Manifest | None:
         if not isinstance(members, dict) or media_type_of(members) != OCI_MANIFEST:
             return None
         return parse_manifest(raw, Descriptor(OCI_MANIFEST, layer.digest, layer.size))
-    except ArchiveError:  # its bytes are verified when they are pushed
+    except ArchiveError:  # its bytes are verified during the push
         return None

@@ -1,4 +1,4 @@
-"""What an archive of no known format seems to be, and what to do about it."""
+"""Describe an archive of no known format, and the remedy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_NAME = 100  # characters of a name in a message; NKP has members of 64
 
 
 def unknown_format_error(contents: ArchiveReader, supported: Sequence[str]) -> UnknownFormat:
-    """The error for an archive that no format recognises."""
+    """Return the error for an archive that no format recognises."""
     roots = contents.index.roots
     found = f"its root holds {_enumerated(roots)}" if roots else "it is a tar without a single member"
     hint = _hint(contents)

@@ -1,5 +1,7 @@
-"""zarf: a package of `zarf package create`. Beside zarf.yaml, checksums.txt and a tar for each component lies, where
-there are images, an OCI image layout in `images/` (zarf, src/pkg/packager/layout and src/pkg/images)."""
+"""zarf: a package of `zarf package create`. Images are in `images/`, an OCI image layout.
+
+The root also contains zarf.yaml, checksums.txt and a tar per component (zarf, src/pkg/packager/layout and
+src/pkg/images)."""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from app.oci.media_types import ANNOTATION_REF_NAME
 PACKAGE = "zarf.yaml"
 CHECKSUMS = "checksums.txt"
 IMAGES = "images"
-ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"  # where packages of before 2025 have the name alone
+ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"  # packages from before 2025 have the name only here
 ONLY_IMAGES = "the images of the zarf package are pushed; its components (charts, manifests, files) are not"
 
 

@@ -1,5 +1,7 @@
-"""Values as Go reads and writes them, for what Go programs write of YAML: the types of plain scalars (go-yaml v2,
-resolve.go), their texts (sigs.k8s.io/yaml, yaml.go) and JSON (encoding/json). Pure."""
+"""Values as Go programs read them from YAML and write them. Pure.
+
+Covered are the types of plain scalars (go-yaml v2, resolve.go), their texts (sigs.k8s.io/yaml, yaml.go) and JSON
+(encoding/json)."""
 
 from __future__ import annotations
 
@@ -25,14 +27,14 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ].*)?")
 _INTEGER = re.compile(r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|([1-9][0-9]*|0))")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _SEPARATED = re.compile(r"(?<=[0-9])_(?=[0-9])")
-_MAX_DIGITS = 400  # of a number; Python's `int` takes a time that grows with the square
-_SINGLE_DIGITS = 9  # tell any two numbers of single precision apart
-_EXPONENTS = range(-4, 6)  # of numbers that are written without one
+_MAX_DIGITS = 400  # of a number; the time of Python's `int` grows with the square
+_SINGLE_DIGITS = 9  # distinguish any two numbers of single precision
+_EXPONENTS = range(-4, 6)  # of numbers that are written without an exponent
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
 
 def resolve_scalar(text: str) -> bool | int | float | str:
-    """Return what go-yaml takes the plain scalar `text` for: `yes` is true, `010` is 8, `1:30` and dates are texts."""
+    """Return go-yaml's value of the plain scalar `text`: `yes` is true, `010` is 8, `1:30` and dates are texts."""
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
     if text in _SPECIAL:
@@ -55,20 +57,21 @@ def _integer(plain: str) -> int | None:
     sign, *digits = found.groups()
     base, text = next((base, text) for base, text in zip((16, 2, 8, 10), digits, strict=True) if text)
     number = int(sign + text, base)
-    # what fits into neither int64 nor, without a sign, uint64 is read as a float, if it has the form of one
+    # a number outside int64 and, without a sign, uint64 is read as a float, if it has the form of one
     return number if -(1 << 63) <= number < (1 << 63 if sign else 1 << 64) else None
 
 
 def text_of(value: bool | int | float | str) -> str:
-    """Return what a field of type string has of a resolved scalar: `1.10` is `1.1`, since floats go through single
-    precision."""
+    """Return the text of a resolved scalar in a field of type string.
+
+    Floats are converted to single precision: `1.10` is `1.1`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return _single(value) if isinstance(value, float) else str(value)
 
 
 def _single(number: float) -> str:
-    """strconv.FormatFloat(number, 'g', -1, 32)."""
+    """Return strconv.FormatFloat(number, 'g', -1, 32)."""
     if math.isnan(number):
         return "NaN"
     try:
@@ -86,6 +89,7 @@ def _single(number: float) -> str:
 
 
 def to_json(value: Any) -> bytes:
-    """Return what json.Marshal makes of lists, texts, booleans, integers and structs, which are dictionaries here. A Go
-    map, whose keys it sorts, has to be sorted before."""
+    """Return json.Marshal of lists, texts, booleans, integers and structs (dictionaries here).
+
+    json.Marshal sorts the keys of a Go map; the caller must sort those."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES).encode()

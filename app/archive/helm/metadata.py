@@ -1,4 +1,4 @@
-"""The metadata of a Helm chart: Chart.yaml as Helm reads it into chart.Metadata, and what `helm push` writes of that.
+"""The metadata of a Helm chart: Chart.yaml as Helm reads it into chart.Metadata, and the output of `helm push`.
 
 Members are read as sigs.k8s.io/yaml does for the types of the fields (helm, pkg/chart/v2/metadata.go, dependency.go).
 The config blob is json.Marshal of the struct; the annotations are those of pkg/registry/chart.go. Pure.
@@ -30,7 +30,7 @@ class UnfitNode(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChartMetadata:
-    """`members` are those of the struct that are not empty, in its order."""
+    """`members` are the members of the struct that are not empty, in its order."""
 
     members: Mapping[str, Any] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class ChartMetadata:
         return to_json(self.members)
 
     def annotations(self, created: str) -> dict[str, str]:
-        """What `helm push` annotates the manifest with, sorted. `created`: RFC 3339, empty if it is not known."""
+        """Return the manifest annotations of `helm push`, sorted. `created`: RFC 3339, empty if it is not known."""
         members = self.members
         own = {
             "description": members.get("description", ""),
@@ -70,8 +70,9 @@ def _author(maintainer: Mapping[str, str]) -> str:
 
 
 def read_metadata(*documents: Mapping[str, Node]) -> tuple[ChartMetadata, tuple[str, ...]]:
-    """Return the metadata in `documents`, of which later ones go before earlier ones, and the members that are left out
-    because Helm could not read them."""
+    """Return the merged metadata of `documents`, and the members that are omitted because Helm cannot read them.
+
+    Later documents override earlier ones."""
     reader = _StructReader(_METADATA)
     for document in documents:
         reader.add(document)
@@ -83,15 +84,17 @@ Reader = Callable[[Node], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """`read` raises UnfitNode. `empty` is written for an empty value; if it is None, the member is left out."""
+    """`read` raises UnfitNode. `empty` is written for an empty value; if it is None, the member is omitted."""
 
     read: Reader
     empty: str | None = None
 
 
 class _StructReader:
-    """Collects the members of a struct. encoding/json takes a key for a field by its name, or by its name in other
-    case; of several keys, which it has in sorted order, the last counts."""
+    """Collects the members of a struct.
+
+    encoding/json matches a key with a field by name, ignoring case. It reads keys in sorted order, and the last one
+    wins."""
 
     def __init__(self, fields: Mapping[str, _Field]) -> None:
         self.unfit: dict[str, None] = {}
@@ -123,7 +126,8 @@ def _read_text(node: Node) -> str:
 
 
 def _read_line(node: Node) -> str:
-    """A text as Helm's sanitizeString leaves it: each kind of space is a space, what cannot be printed is left out."""
+    """Return a text as Helm's sanitizeString does: each kind of space becomes a space, unprintable characters are
+    removed."""
     spaced = (" " if character in _SPACES else character for character in _read_text(node))
     return "".join(character for character in spaced if unicodedata.category(character) not in _UNPRINTABLE)
 
@@ -136,7 +140,7 @@ def _read_flag(node: Node) -> bool:
 
 
 def _read_any(node: Node) -> Any:
-    """What Go reads into an interface{}."""
+    """Return the value that Go reads into an interface{}."""
     if isinstance(node, dict):
         return {key: _read_any(node[key]) for key in sorted(node)}
     if isinstance(node, list):

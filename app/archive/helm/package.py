@@ -1,4 +1,4 @@
-"""Packaged Helm charts: gzip over a tar of one directory with Chart.yaml in it, which `helm package` puts first."""
+"""Packaged Helm charts: gzip over a tar of one directory with Chart.yaml, which `helm package` writes first."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from app.archive.tar.indexer import TarIndexer
 from app.archive.yaml import MAX_BYTES
 from app.errors import ArchiveError, LimitExceeded, MalformedArchive
 
-MAX_CHART_BYTES = 20 << 20  # as sent; it is held in memory while it is received. Helm itself cannot install 1 MiB
-MAX_UNPACKED_BYTES = 100 << 20  # what Helm reads of a chart at most
-MAX_AHEAD = 4 << 20  # unpacked bytes among which Chart.yaml has to begin, if a chart is sent alone
-HEAD_BYTES = 64 << 10  # of a chart in a tar, to see whether it is one
-MAX_HEAD_UNPACKED = 1 << 20  # which that unpacks to at most
-_SEPARATOR = re.compile(r"[/\\]")  # Helm reads charts that were packed on Windows
+MAX_CHART_BYTES = 20 << 20  # as sent; stored in memory while it is received. Helm itself cannot install 1 MiB
+MAX_UNPACKED_BYTES = 100 << 20  # the most that Helm reads of a chart
+MAX_AHEAD = 4 << 20  # decompressed bytes within which Chart.yaml must begin, if a chart is sent alone
+HEAD_BYTES = 64 << 10  # of a chart in a tar, to detect it
+MAX_HEAD_UNPACKED = 1 << 20  # the decompressed size of these bytes at most
+_SEPARATOR = re.compile(r"[/\\]")  # Helm also reads charts that were packaged on Windows
 
 
 class _Judge:
-    """Tells from the files that were indexed so far whether this is a chart: True, False, or None as long as that is
-    not known."""
+    """Decides from the files indexed so far whether this is a chart: True, False, or None if not known yet."""
 
     def __init__(self, indexer: TarIndexer) -> None:
         self.root: str | None = None
@@ -46,7 +45,7 @@ class _Judge:
 
 
 class HelmChartBuffer:
-    """Holds what is received as long as it may be a chart."""
+    """Buffers received bytes while they may be a chart."""
 
     def __init__(self, indexer: TarIndexer) -> None:
         self.is_chart = False
@@ -57,15 +56,16 @@ class HelmChartBuffer:
         self._size = 0
 
     def feed(self, chunk: bytes) -> None:
-        """As it came. Raises LimitExceeded for a chart that is too large."""
+        """Add raw bytes. Raises LimitExceeded for a chart that is too large."""
         self._raw.append(chunk)
         self._size += len(chunk)
         if self.is_chart and self._size > MAX_CHART_BYTES:
             raise LimitExceeded(f"the Helm chart has more than {MAX_CHART_BYTES} bytes")
 
     def might_be_chart(self, piece: bytes) -> bool:
-        """After `piece` was indexed. False if it is no chart; then `plain` has all that was unpacked so far. Raises
-        LimitExceeded."""
+        """Return whether this may be a chart, after `piece` was indexed. Raises LimitExceeded.
+
+        If not, `plain` has all bytes that were decompressed so far."""
         if self.is_chart:
             if self._indexer.position > MAX_UNPACKED_BYTES:
                 raise LimitExceeded(f"the Helm chart unpacks to more than {MAX_UNPACKED_BYTES} bytes")
@@ -78,7 +78,7 @@ class HelmChartBuffer:
         return self.is_chart or (verdict is None and sum(map(len, self.plain)) <= MAX_AHEAD)
 
     def finish(self) -> Iterator[bytes]:
-        """What goes to the spool after the last byte: a tar of the chart as it was sent, or what was held."""
+        """Yield the bytes for the spool after the last byte: a tar of the unchanged chart, or the buffered bytes."""
         if not self.is_chart:
             yield from self.plain
             return
@@ -90,7 +90,7 @@ class HelmChartBuffer:
 
 
 def looks_like_chart(head: bytes, limits: Limits) -> bool:
-    """Whether what starts with `head` is a packaged chart, as far as its first MAX_HEAD_UNPACKED bytes tell."""
+    """Return whether data that starts with `head` is a packaged chart, judged by MAX_HEAD_UNPACKED bytes."""
     indexer = TarIndexer(limits)
     judge = _Judge(indexer)
     try:
@@ -105,10 +105,12 @@ def looks_like_chart(head: bytes, limits: Limits) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ChartFiles:
-    """chart_yaml    of a packaged chart, as it stands
-    requirements  requirements.yaml, empty if there is none
+    """Content of a packaged chart.
+
+    chart_yaml    the unchanged file
+    requirements  requirements.yaml, empty if absent
     packaged_at   seconds since 1970 in the header of Chart.yaml
-    unpacked      bytes that the chart unpacks to"""
+    unpacked      decompressed size in bytes"""
 
     chart_yaml: bytes
     requirements: bytes
@@ -117,8 +119,9 @@ class ChartFiles:
 
 
 def read_chart(raw: bytes, limits: Limits) -> ChartFiles:
-    """Read the packaged chart `raw`. All of it is unpacked, to see that it is whole. Raises UnknownFormat,
-    MalformedArchive, TruncatedArchive, LimitExceeded."""
+    """Read the packaged chart `raw`. All of it is decompressed, to verify that it is complete.
+
+    Raises UnknownFormat, MalformedArchive, TruncatedArchive, LimitExceeded."""
     indexer = TarIndexer(limits)
     unwrap = decompressor(Compression.GZIP, limits)
     for piece in unwrap.feed(raw):
@@ -139,7 +142,7 @@ def read_chart(raw: bytes, limits: Limits) -> ChartFiles:
 
 
 def _cut(raw: bytes, limits: Limits, extents: Sequence[Extent]) -> list[bytes]:
-    """What `raw` has at `extents` when it is unpacked; no more of it is held."""
+    """Return the bytes at `extents` in decompressed `raw`, without storing the rest."""
     pieces = [bytearray() for _ in extents]
     end, position = max(extent.offset + extent.size for extent in extents), 0
     for plain in decompressor(Compression.GZIP, limits).feed(raw):

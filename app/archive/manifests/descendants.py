@@ -1,4 +1,4 @@
-"""What hangs on an image (referrers, and what is tied to it by a tag) when the image becomes another one; pure."""
+"""Referrers and tagged referrers of an image whose root is replaced; pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.oci import Digest, Manifest
 
 
 def descendants(root: Manifest, manifests: Mapping[Digest, Manifest]) -> list[Digest]:
-    """The digest of `root` and of everything below it that `manifests` holds."""
+    """Return the digest of `root` and of all manifests below it in `manifests`."""
     found = {root.descriptor.digest: None}
     waiting = [root]
     for manifest in waiting:
@@ -22,8 +22,9 @@ def descendants(root: Manifest, manifests: Mapping[Digest, Manifest]) -> list[Di
 
 
 def replace_root(image: ImageEntry, root: Manifest, manifests: Mapping[Digest, Manifest]) -> tuple[ImageEntry, int]:
-    """`image` with another root, and how many no longer hang on it: what refers to content that it does not hold any
-    more, such as the signature of the whole index, would refer to nothing."""
+    """Return `image` with another root, and the number of referrers that were dropped.
+
+    A referrer is dropped if its subject, such as a signed index, no longer exists in the image."""
     held = set(descendants(root, manifests))
     referrers = []
     for referrer in image.referrers:

@@ -1,4 +1,4 @@
-"""What a container runtime reads in the config of an image (image-spec config.md), as far as it can be compared."""
+"""The parts of an image config that a container runtime reads (image-spec config.md)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from app.errors import ArchiveError
 from app.oci import Platform, count_values, strict_json
 from app.oci.manifest import MAX_REFERENCES
 
-MAX_SPARE_VALUES = 4_000_000  # of the configs that are read for notices alone; 10,000 usual ones have 3 million, 0.6 s
+MAX_SPARE_VALUES = 4_000_000  # of configs that are read only for notices; 10,000 typical ones have 3 million, 0.6 s
 
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """`diff_ids` are as they stand; None if there is no list of them: then it is not the config of an image."""
+    """`diff_ids` are as written; None without a list of them: then it is not an image config."""
 
     platform: Platform
     diff_ids: tuple[str, ...] | None
 
 
 def parse_image_config(raw: bytes, limit: int) -> ImageConfig | None:
-    """Return None for what cannot be read: such a config travels as it is."""
+    """Parse a config; None if it cannot be read, as such a config is pushed unchanged."""
     try:
         members = strict_json(raw, what="config", limit=limit)
     except ArchiveError:
@@ -47,7 +47,7 @@ def _diff_ids(members: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 @dataclass(slots=True)
 class ImageConfigs:
-    """The configs of an archive that were read, by where they lie: 20,000 images may share one config of 8 MiB."""
+    """The configs of an archive by extent: 20,000 images may share one config of 8 MiB."""
 
     limits: Limits = DEFAULT_LIMITS
     _known: dict[Extent, ImageConfig | None] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class ImageConfigs:
         return self._known[extent]
 
     def add(self, extent: Extent, raw: bytes) -> None:
-        """Beyond `Limits.references` diff_ids in all, no further ones are held in memory."""
+        """Parse and store a config. Once all have `Limits.references` diff_ids, further diff_ids are not stored."""
         config = parse_image_config(raw, self.limits.config_bytes)
         if config is not None and config.diff_ids is not None:
             self._diff_ids += len(config.diff_ids)
@@ -71,11 +71,11 @@ class ImageConfigs:
         self._known[extent] = config
 
     def has_room(self, size: int) -> bool:
-        """Return whether one more config of `size` bytes may be read for notices alone."""
+        """Return whether one more config of `size` bytes may be read only for notices."""
         return self._values < MAX_SPARE_VALUES and self._bytes + size <= self.limits.documents_bytes
 
     def add_spare(self, extent: Extent, raw: bytes) -> None:
-        """Add a config that was read for notices alone."""
+        """Add a config that was read only for notices."""
         self._bytes += len(raw)
         self._values += count_values(raw)
         self.add(extent, raw)

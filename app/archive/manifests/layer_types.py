@@ -1,4 +1,4 @@
-"""Media types of layers: which compression each of them says (image-spec layer.md; Docker's schema 2); pure."""
+"""Media types of layers and the compression that each states (image-spec layer.md; Docker's schema 2); pure."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ _STATED = {text: (plain, how) for plain, family in _FAMILIES.items() for how, te
 
 
 def is_layer(media_type: str) -> bool:
-    """Return whether it is a layer of a file system, be it encrypted or of a compression that we do not know."""
+    """Return whether it is a file system layer, even an encrypted one or one of an unknown compression."""
     return media_type in _STATED or media_type.startswith(tuple(_FAMILIES))
 
 
 def stated_compression(media_type: str) -> Compression | None:
-    """Return what a known media type says; None for others."""
+    """Return the compression that a known media type states; None for others."""
     stated = _STATED.get(media_type)
     return None if stated is None else stated[1]
 
 
 def with_compression(media_type: str, compression: Compression) -> str | None:
-    """Return the media type of the same family for layers that are compressed so; None if there is none."""
+    """Return the media type of the same family for that compression, or None."""
     stated = _STATED.get(media_type)
     return None if stated is None else _FAMILIES[stated[0]].get(compression)
 
 
 def mislabelled_layers(layers: Iterable[Descriptor], stored: Mapping[Digest, Compression]) -> dict[Digest, str]:
-    """Return what is wrong with each layer that is not compressed as its media type says. `stored`: how layers are
-    compressed, as far as it is known."""
+    """Return the problem of each layer whose compression differs from its media type.
+
+    `stored`: the known compression of layers."""
     found: dict[Digest, str] = {}
     for layer in layers:
         compression, stated = stored.get(layer.digest), stated_compression(layer.media_type)
@@ -50,7 +51,7 @@ def mislabelled_layers(layers: Iterable[Descriptor], stored: Mapping[Digest, Com
 
 
 def pushed_mislabelled(title: str, wrong: Mapping[Digest, str]) -> str:
-    """Return the notice for an image whose manifest is pushed as it stands."""
+    """Return the notice for an image whose manifest is pushed unchanged."""
     more = len(wrong) - MAX_SHOWN
     told = "; ".join(list(wrong.values())[:MAX_SHOWN]) + (f"; and so {more} more" if more > 0 else "")
     return f"{title}: {told}. It is pushed as it stands; some container runtimes refuse it"

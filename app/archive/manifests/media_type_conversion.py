@@ -1,7 +1,7 @@
-"""Archive -> Archive with the media types of OCI, or those of Docker's schema 2 (option `media_types`); pure.
+"""Archive -> Archive with the media types of OCI or of Docker's schema 2 (option `media_types`); pure.
 
-Only manifests and indexes change, and so their digests; configs and layers keep their bytes. A manifest that is made
-says of each layer how it is compressed, whatever the one before it said."""
+Only manifests and indexes change, and so do their digests; configs and layers keep their bytes. A new manifest states
+the actual compression of each layer, even if the old one did not."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _ZSTD = (
 
 
 def convert(archive: Archive, wanted: str, compression: Compression) -> Archive:
-    """`wanted` is `oci`, `docker`, or `keep`: as it is. `compression` is what plain layers will be wrapped in.
+    """Convert to `wanted`: `oci`, `docker`, or `keep` (unchanged). `compression` is applied to plain layers.
 
-    What is no image that both families can describe (artifacts, unknown types) is left as it is, with a note. Raises
-    InvalidRequest where layers in zstd are to have Docker's types."""
+    Content that one of the families cannot describe (artifacts, unknown types) is unchanged, with a note. Raises
+    InvalidRequest if layers in zstd would need Docker's types."""
     if wanted == "keep":
         return archive
     converter = _Converter(archive, wanted)
@@ -84,7 +84,7 @@ class _Converter:
         return changed
 
     def _docker(self, image: DockerImage, compression: Compression, name: str) -> DockerImage:
-        """Its manifest is yet to be made."""
+        """Set the family of a manifest that is not made yet."""
         if self._wanted == "oci":
             return replace(image, oci=True)
         for layer in image.layers:

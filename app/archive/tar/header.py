@@ -1,7 +1,7 @@
-"""Tar headers: what 512 bytes say (POSIX pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
+"""Tar headers of 512 bytes (POSIX pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
 
-`tarfile` is not used on bytes from outside: on Python 3.11 ten small files keep it busy for more than ten seconds
-(CVE-2024-6232, CVE-2025-8194), and it takes spellings such as `3_0` for a size. Here five fields are read, strictly.
+`tarfile` is not used on untrusted bytes: on Python 3.11 ten small files keep it busy for more than ten seconds
+(CVE-2024-6232, CVE-2025-8194), and it accepts sizes such as `3_0`. Here five fields are read, strictly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIELDS = {b"path": "path", b"linkpath": "linkpath", b"size": "size"}
 
 
 class Header(NamedTuple):
-    """The fields as they stand; `name` and `target` not yet normalised, `size` in bytes."""
+    """The fields as written; `name` and `target` are not normalized yet, `size` is in bytes."""
 
     type: bytes
     name: str
@@ -32,14 +32,15 @@ class Header(NamedTuple):
 
 
 def is_header(block: bytes) -> bool:
-    """Whether `block` has a magic of ours and its checksum is right, counted in unsigned or signed bytes: old tools did
-    the latter, and GNU tar accepts both."""
+    """Return whether `block` has a known magic and the right checksum, over unsigned or signed bytes.
+
+    Old tools sum signed bytes; GNU tar accepts both."""
     if block[257:263] != _POSIX_MAGIC and block[257:265] not in {_GNU_MAGIC, _NO_MAGIC}:
         return False
     digits = block[148:156].strip(b" \0")
     if not digits.isdigit():
         return False
-    # Adler's low half is the plain sum, exact up to 256 bytes (255 * 256 < 65521): 0.4 µs where sum() takes 3
+    # the low half of Adler-32 is the plain sum, exact up to 256 bytes (255 * 256 < 65521): 0.4 µs; sum() takes 3
     total = (adler32(block[:256], 0) & 0xFFFF) + (adler32(block[256:], 0) & 0xFFFF)
     total += 8 * 0x20 - (adler32(block[148:156], 0) & 0xFFFF)
     stated = octal(digits)
@@ -47,7 +48,7 @@ def is_header(block: bytes) -> bool:
 
 
 def octal(digits: bytes) -> int | None:
-    """Octal digits and nothing else; None where it is something else."""
+    """Return the value of octal digits; None if there is any other character."""
     try:
         return int(digits, 8) if digits.isdigit() else None
     except ValueError:  # an 8 or a 9
@@ -55,7 +56,7 @@ def octal(digits: bytes) -> int | None:
 
 
 def parse_header(block: bytes, offset: int) -> Header:
-    """Read a block that `is_header` took. Raises MalformedArchive naming `offset`, where the block stands."""
+    """Parse a block that `is_header` accepts. Raises MalformedArchive that names `offset`, the block's position."""
     owner = block[100:124] if block[257:265] == _NO_MAGIC else block[100:124] + block[329:345]
     if not (_are_numbers(owner, 8) and _are_numbers(block[136:148], 12)):
         raise MalformedArchive(
@@ -63,7 +64,7 @@ def parse_header(block: bytes, offset: int) -> Header:
             "others stop there"
         )
     name = block[:100].partition(b"\0")[0]
-    if block[257:263] == _POSIX_MAGIC and block[345]:  # GNU's own header keeps times where POSIX has the prefix
+    if block[257:263] == _POSIX_MAGIC and block[345]:  # GNU headers have times in place of the prefix
         name = block[345:500].partition(b"\0")[0] + b"/" + name
     type_ = block[156:157]
     target = block[157:257].partition(b"\0")[0] if type_ in b"12" else b""
@@ -71,7 +72,7 @@ def parse_header(block: bytes, offset: int) -> Header:
 
 
 def _number(field: bytes) -> int | None:
-    """Octal digits among blanks, or base-256 with the topmost bit set; None where it is neither."""
+    """Return the value of octal digits among blanks, or of base-256 with the top bit set; None for other fields."""
     if field[0] in {0x80, 0xFF}:
         return int.from_bytes(field[1:], "big") - (field[0] > 0x80) * (1 << 8 * (len(field) - 1))
     digits = field.strip(b" \0")
@@ -85,7 +86,7 @@ def _are_numbers(fields: bytes, width: int) -> bool:
 
 def _size(field: bytes, offset: int) -> int:
     size = _number(field)
-    if size is None or not 0 <= size < 1 << 63:  # a negative one turned readers back for ever (CVE-2025-8194)
+    if size is None or not 0 <= size < 1 << 63:  # a negative one made readers seek back forever (CVE-2025-8194)
         raise MalformedArchive(
             f"the header at byte {offset} has a size that is not a count of bytes", content=f"{field!r:.100}"
         )
@@ -93,14 +94,16 @@ def _size(field: bytes, offset: int) -> int:
 
 
 def text(name: bytes) -> str:
-    """A name as a key that can be printed. Bytes that are not UTF-8 become `\\xff`; should two names so become one, the
-    rule for repeated names decides."""
+    """Decode a name into a printable key. Bytes that are not UTF-8 become `\\xff`.
+
+    If two names become equal, the rule for repeated names applies."""
     return name.decode("utf-8", "backslashreplace")
 
 
 class Extensions:
-    """What PAX and GNU extension headers say about the member that follows them. Each field may be given once: where
-    two headers speak, tools differ on which one counts."""
+    """The fields of PAX and GNU extension headers for the member that follows.
+
+    A field may be set only once: if two headers set it, tools differ on which one counts."""
 
     __slots__ = ("_given", "count", "linkpath", "path", "size")
 
@@ -112,7 +115,7 @@ class Extensions:
         self._given: set[str] = set()
 
     def add(self, type_: bytes, content: bytes, offset: int) -> None:
-        """Take the content of the extension header at `offset`. Raises MalformedArchive."""
+        """Read the content of the extension header at `offset`. Raises MalformedArchive."""
         where = f"the extension header at byte {offset}"
         if type_ in {PAX, PAX_GLOBAL}:
             if type_ == PAX:
@@ -131,9 +134,10 @@ class Extensions:
             self.linkpath = name
 
     def apply(self, header: Header) -> tuple[str, str, int]:
-        """Name, target and size of the member that has `header`. Raises MalformedArchive where the sizes differ: a
-        writer leaves the header's own field 0 only where the size does not fit its eleven octal digits, and a reader
-        that goes by the other one reads payload as headers (CVE-2025-62518)."""
+        """Return name, target and size of the member with `header`. Raises MalformedArchive if the sizes differ.
+
+        A writer leaves the header's size 0 only if the size does not fit into eleven octal digits. A reader that uses
+        the other size reads payload as headers (CVE-2025-62518)."""
         name = header.name if self.path is None else self.path
         size = header.size if self.size is None else self.size
         if size != header.size and (header.size or size < 1 << 33):
@@ -167,13 +171,13 @@ class Extensions:
 
 
 def _records(content: bytes, where: str) -> list[tuple[bytes, bytes]]:
-    """PAX records, `length key=value\\n`, where the length counts the whole record."""
+    """Parse PAX records, `length key=value\\n`. The length counts the whole record."""
     records: list[tuple[bytes, bytes]] = []
     at = 0
     while at < len(content):
         if len(records) == MAX_RECORDS:
             raise LimitExceeded(f"{where} has more than {MAX_RECORDS} PAX records")
-        match = _RECORD.match(content, at, at + 1024)  # no key is longer; bounds the search
+        match = _RECORD.match(content, at, at + 1024)  # no valid key is longer; limits the search
         end = at + int(match[1]) if match else 0
         if not match or end > len(content) or end <= match.end() or content[end - 1] != 0x0A:
             raise MalformedArchive(f"{where} is not a list of PAX records from its byte {at} on")

@@ -1,5 +1,6 @@
-"""TarIndex: which names a tar holds and where their bytes lie. Nothing is ever extracted; names are keys only, and
-links lead to other keys."""
+"""TarIndex: the names in a tar and the extents of their bytes.
+
+Nothing is extracted: names are only keys, and links refer to other keys."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class MemberKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`name` is normalised; `target` is as it stands, empty but for links; the extent of all but files is empty."""
+    """`name` is normalized; `target` is as written, empty except for links; `extent` is empty except for files."""
 
     name: str
     kind: MemberKind
@@ -35,9 +36,10 @@ class Member:
 
 
 def normalise(name: str) -> str:
-    """`./a//b/` is `a/b`; the root itself is empty. Raises MalformedArchive for absolute names and for `..`: GNU tar
-    takes the slash away, others look for the name as it stands, so the two would see different archives. No tool that
-    writes image archives makes such names."""
+    """Return the normalized name: `./a//b/` is `a/b`; the root is empty. Raises MalformedArchive.
+
+    Absolute names and `..` are rejected. GNU tar removes the leading slash and other readers do not, so they would see
+    different archives. No tool that writes image archives makes such names."""
     path = name.removesuffix("/")
     if not _UNEVEN.search(path):
         return path
@@ -48,8 +50,9 @@ def normalise(name: str) -> str:
 
 
 def resolve_target(link: Member) -> str:
-    """The name a link leads to: from its own directory, or for a hard link from the root (POSIX). Raises
-    MalformedArchive where that is outside of the archive."""
+    """Return the name that a link refers to. Raises MalformedArchive if it is outside the archive.
+
+    A symbolic link is relative to its directory, a hard link to the root (POSIX)."""
     found = link.name.split("/")[:-1] if link.kind is MemberKind.SYMLINK else []
     outside = not link.target or link.target.startswith("/")
     for part in link.target.split("/"):
@@ -65,10 +68,12 @@ def resolve_target(link: Member) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TarIndex:
-    """members     by normalised name, in archive order; several where a name occurs more than once
+    """The members of a plain tar by name.
+
+    members     by normalized name, in archive order; several if a name occurs more than once
     size        bytes of the plain tar
-    compressed  how the files are compressed, by their offsets; what is not compressed is not in it
-    ended       whether the archive has an end: without one it may have been cut off behind any member"""
+    compressed  compression of files, by their offsets; only of compressed ones
+    ended       whether the end marker was seen; without one the archive may have been cut off after any member"""
 
     members: Mapping[str, tuple[Member, ...]]
     size: int
@@ -78,32 +83,33 @@ class TarIndex:
 
     @property
     def roots(self) -> tuple[str, ...]:
-        """The names at the root, in archive order."""
+        """Return the names at the root, in archive order."""
         return tuple(dict.fromkeys(name.partition("/")[0] for name in self.members))
 
     def files(self) -> Iterator[Member]:
-        """The regular files in archive order of their names; links are left out."""
+        """Yield the regular files in archive order of their names, without links."""
         for members in self.members.values():
             for member in members:
                 if member.kind is MemberKind.FILE:
                     yield member
 
     def compression(self, extent: Extent) -> Compression:
-        """Return how the content of a file is compressed, as its first bytes tell."""
+        """Return the compression of a file's content, detected from its first bytes."""
         return self.compressed.get(extent.offset, Compression.NONE)
 
     def extent(self, name: str) -> Extent | None:
-        """Where the bytes of `name` lie, links followed; None where no file has that name.
+        """Return the extent of `name`, links followed; None if no file has that name. Raises MalformedArchive.
 
-        Where a name occurs more than once the first is given, and all have one size. That is enough for what is named
-        by its digest; use `read` for anything else. Raises MalformedArchive."""
+        If a name occurs more than once, the first extent is returned; all have one size. This is sufficient for a file
+        that is named by its digest; use `read` for any other."""
         extents = self._extents(name)
         return extents[0] if extents else None
 
     def read(self, name: str, source: ReadAt, limit: int) -> bytes | None:
-        """The bytes of a small file, None where there is none. Raises LimitExceeded above `limit` bytes, and
-        MalformedArchive where the name occurs more than once with different bytes: some readers take the first, some
-        the last."""
+        """Return the bytes of a small file; None if no such file exists.
+
+        Raises LimitExceeded above `limit` bytes. Raises MalformedArchive if the name occurs more than once with
+        different bytes: some readers use the first, some the last."""
         content: bytes | None = None
         for extent in self._extents(name):
             if extent.size > limit:
@@ -115,8 +121,9 @@ class TarIndex:
         return content
 
     def _extents(self, name: str) -> tuple[Extent, ...]:
-        """Every extent that a reader could take for `name`. Level by level over names, so links that are repeated or
-        meet again cost nothing."""
+        """Return every extent that a reader could use for `name`.
+
+        Links are followed level by level over distinct names, so repeated links add no cost."""
         extents: dict[Extent, None] = {}
         directory = False
         level = {name: self.members.get(name, ())}

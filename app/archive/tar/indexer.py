@@ -1,8 +1,9 @@
-"""TarIndexer: tar bytes in, TarIndex out, in pieces of any size and without keeping a payload byte. Of each file it
-keeps how the content is compressed, which the first bytes tell, so that nobody has to read them for that later.
+"""TarIndexer: tar bytes in, TarIndex out, in pieces of any size, without storing payload.
 
-Where two tar readers would disagree about an archive, it is refused: what one of them scanned is else not what the
-other one pushes (CVE-2025-62518).
+It records the compression of each file from its first bytes, so they are not read again for that.
+
+If tar readers would disagree about an archive, it is rejected. Otherwise a scanner could read other content than Tarmac
+pushes (CVE-2025-62518).
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from app.archive.tar.header import (
 from app.archive.tar.index import MAX_REPEATS, Member, MemberKind, TarIndex, normalise
 from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
 
-READ_AHEAD = 4 << 10  # index_file: small files and their headers come in one read, large ones cost one page
+READ_AHEAD = 4 << 10  # index_file: one read covers small files and their headers; a large file costs one page
 TAIL_READ = 1 << 20
-MAX_NAME = 4096  # no file system takes a longer path (PATH_MAX)
+MAX_NAME = 4096  # no file system supports a longer path (PATH_MAX)
 MAX_TAIL = 64 << 20  # zeros after the end; tar pads to its blocking factor, at most 1 MiB in practice
 _ZERO = bytes(BLOCK)
 _EXTENSIONS = frozenset({GNU_NAME, GNU_TARGET, PAX, PAX_GLOBAL})
 _KINDS = {
     b"\0": MemberKind.FILE,
     b"0": MemberKind.FILE,
-    b"7": MemberKind.FILE,  # contiguous; POSIX has it read as a file
+    b"7": MemberKind.FILE,  # contiguous; POSIX requires it to be read as a file
     b"1": MemberKind.HARDLINK,
     b"2": MemberKind.SYMLINK,
     b"5": MemberKind.DIRECTORY,
@@ -47,37 +48,38 @@ _REFUSED = {
     b"S": "a sparse file",
     b"M": "the rest of a file of another volume (tar --multi-volume); make one tar of all volumes",
 }
-_NOTHING = frozenset({b"D", b"V"})  # what GNU tar says for itself: the names in a directory, the label of the volume
+_NOTHING = frozenset({b"D", b"V"})  # metadata of GNU tar: the names in a directory, the label of the volume
 
 
-PROVENANCE = "provenance.prov"  # the one member of a provenance file that is sent by itself
+PROVENANCE = "provenance.prov"  # the only member of a provenance file that is sent alone
 PROVENANCE_START = b"-----BEGIN PGP SIGNED MESSAGE-----"
-MAX_PROVENANCE_BYTES = 1 << 20  # it holds Chart.yaml and a signature
+MAX_PROVENANCE_BYTES = 1 << 20  # it contains Chart.yaml and a signature
 
-MEMBER_BYTES = 300  # that one member takes besides its name, measured with 99,000
+MEMBER_BYTES = 300  # memory of one member without its name, measured with 99,000
 
 
 class TarIndexer:
-    """Feed it the whole plain tar, in order, then `finish`. Not thread-safe; of no use after it raised. A provenance
-    file of a Helm chart is taken for a tar of itself.
+    """Indexes a plain tar: `feed` all its bytes in order, then call `finish`.
 
-    Raises UnknownFormat where the first header is none, else MalformedArchive, TruncatedArchive, LimitExceeded."""
+    Not thread-safe; unusable after an error. A provenance file of a Helm chart is indexed as a tar with one member.
+
+    Raises UnknownFormat if the data does not start with a header, MalformedArchive, TruncatedArchive, LimitExceeded."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._members: dict[str, tuple[Member, ...]] = {}
-        self._count = 0  # members, counted also where a name repeats
+        self._count = 0  # members, with those whose name repeats
         self._header_bytes = 0
         self._name_bytes = 0
         self._received = 0
-        self._at = 0  # where the next block to be looked at stands, and how long it is
+        self._at = 0  # offset of the next block to read, and its length
         self._wanted = BLOCK
-        self._partial = bytearray()  # what is there of it already
-        self._extension: bytes | None = None  # type of the extension header whose content is wanted
+        self._partial = bytearray()  # the part of it that was received
+        self._extension: bytes | None = None  # type of the extension header whose content is next
         self._extension_size = 0
         self._extensions = Extensions()
         self._last = ""  # name of the last member, for messages
-        self.first_file: str | None = None  # name of the first regular file, once it was met
+        self.first_file: str | None = None  # name of the first regular file, if one was read
         self._files: list[Member] = []
         self._payload: Extent | None = None  # of the file whose first bytes are the next block
         self._compressed: dict[int, Compression] = {}
@@ -87,22 +89,23 @@ class TarIndexer:
 
     @property
     def position(self) -> int:
-        """Bytes that were fed or skipped."""
+        """Return the number of bytes that were fed or skipped."""
         return self._received
 
     @property
     def memory(self) -> int:
-        """Return about how many bytes are held for the members that were met."""
+        """Return the approximate memory in bytes that the members use."""
         return MEMBER_BYTES * self._count + self._name_bytes
 
     @property
     def ended(self) -> bool:
-        """Whether the end of the archive was seen; only zeros may follow."""
+        """Return whether the end marker was read; only zeros may follow."""
         return self._zeros == 2
 
     def files_since(self, number: int) -> list[Member]:
-        """The regular files from that one on, as their headers were met; their bytes may be still to come. May be asked
-        by another thread than the one that feeds."""
+        """Return the regular files from that number on, in the order of their headers. Thread-safe.
+
+        The payload of the last one may not be received yet."""
         return self._files[number:]
 
     def feed(self, chunk: bytes) -> None:
@@ -121,13 +124,13 @@ class TarIndexer:
         return None
 
     def skip(self, size: int) -> int:
-        """Go over payload that need not be fed, up to `size` bytes; how many these are."""
+        """Skip payload that need not be fed, at most `size` bytes. Return the number of skipped bytes."""
         skipped = max(0, min(self._at + len(self._partial) - self._received, size))
         self._received += skipped
         return skipped
 
     def finish(self) -> TarIndex:
-        """After the last byte. GNU tar takes an archive without its two last blocks, and so does this."""
+        """Return the index after the last byte. As in GNU tar, the two final blocks may be missing."""
         if not self._received:
             raise UnknownFormat("the archive is empty: there is not one byte in it")
         if self._is_provenance or (not self._at and self._partial.startswith(PROVENANCE_START)):
@@ -164,7 +167,7 @@ class TarIndexer:
             raise LimitExceeded(f"more than {MAX_TAIL} zero bytes follow the end of the archive at byte {self._end}")
 
     def _take(self, block: bytes) -> None:
-        """One block: the first bytes of a file, the content of an extension header, zeros, or a header."""
+        """Process a block: the first bytes of a file, the content of an extension header, zeros, or a header."""
         if self._payload is not None:
             return self._take_first_bytes(block, self._payload)
         at, self._at = self._at, self._at + len(block)
@@ -227,7 +230,7 @@ class TarIndexer:
                 f"the extension header at byte {at} has {header.size} bytes; "
                 f"at most {self._limits.extension_bytes} are read"
             )
-        self._extensions.count += header.type != PAX_GLOBAL  # a global one belongs to no member
+        self._extensions.count += header.type != PAX_GLOBAL  # a global header belongs to no member
         if self._extensions.count > self._limits.extensions_per_member:
             raise LimitExceeded(
                 f"more than {self._limits.extensions_per_member} extension headers before one member, at byte {at}"
@@ -280,7 +283,7 @@ class TarIndexer:
 
 
 def index_file(source: ReadAt, size: int, limits: Limits = DEFAULT_LIMITS) -> TarIndex:
-    """Index a plain tar of `size` bytes by going from header to header; the same rules as TarIndexer. Blocks."""
+    """Index a plain tar of `size` bytes from header to header, by the rules of TarIndexer. Blocks."""
     indexer = TarIndexer(limits)
     while indexer.position < size:
         ahead = TAIL_READ if indexer.ended else READ_AHEAD
@@ -294,7 +297,7 @@ def _blocks(size: int) -> int:
 
 
 def _end(payload: Extent) -> int:
-    """Return where the next header stands."""
+    """Return the offset of the next header."""
     return payload.offset + _blocks(payload.size)
 
 
@@ -304,7 +307,7 @@ def _kind(type_: bytes, name: str) -> MemberKind:
         what = _REFUSED.get(type_, f"of the unknown type {type_!r}")
         raise MalformedArchive(f"member {name!r:.300} is {what}; an image archive holds files, directories and links")
     if kind is MemberKind.FILE and name.endswith("/"):
-        return MemberKind.DIRECTORY  # as the oldest tars wrote them
+        return MemberKind.DIRECTORY  # the oldest tars mark directories this way
     return kind
 
 

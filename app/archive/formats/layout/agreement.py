@@ -1,8 +1,8 @@
-"""Images of a layout whose manifests contradict their configs, put right by docker's manifest.json beside it.
+"""Replacement of layout manifests that contradict their configs, with the layers from docker's manifest.json.
 
-docker 25.0.0 writes the layers of its OCI manifests in random order, a release candidate of it wrote none at all
-(moby/moby#47150, #47065); manifest.json has them as they are. What it says counts if its layers have the diff_ids of
-the config. If nothing in the archive agrees with a config, its manifest is never pushed."""
+docker 25.0.0 writes the layers of its OCI manifests in random order, and one of its release candidates wrote none
+(moby/moby#47150, #47065); manifest.json has the right ones. They are used if their diff_ids are those of the config. If
+no content of the archive matches a config, its manifest is never pushed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, new_manife
 from app.oci.digest import HEX_LENGTHS
 from app.oci.media_types import DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER
 
-PIECE = 1 << 20  # bytes of a layer that are read at once
-MAX_ENTRIES = 16  # of manifest.json for one config that are looked at; docker writes one
+PIECE = 1 << 20  # bytes of a layer per read
+MAX_ENTRIES = 16  # entries of manifest.json that are checked per config; docker writes one
 SAVE_AGAIN = "nothing in the archive agrees with the config; save the image again, with docker 25.0.1 or newer"
 
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """`graph` holds the manifests as they were, and those that were made."""
+    """The result. `graph` has the original manifests and the new ones."""
 
     graph: ManifestGraph
     entries: tuple[ImageEntry, ...]
@@ -46,8 +46,9 @@ class Agreed:
 def agree(
     contents: ArchiveReader, graph: ManifestGraph, entries: Sequence[ImageEntry], beside: Sequence[DockerManifestInfo]
 ) -> Agreed:
-    """Make the manifests of `entries` agree with their configs. A layout without a manifest.json is left as it is.
-    Layers are unpacked only for images of which manifest.json says something else than the manifest. Blocks."""
+    """Make the manifests of `entries` agree with their configs. Without a manifest.json nothing changes. Blocks.
+
+    Layers are decompressed only for images whose manifest differs from manifest.json."""
     if not any(documents.listed or documents.unlisted for documents in beside):
         return Agreed(graph, tuple(entries), {}, ())
     agreement = _Agreement(contents, graph, beside)
@@ -62,7 +63,7 @@ def agree(
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A layer as it lies in the archive. `stated`: the digest by which it is called, if it is."""
+    """A layer in the archive. `stated`: the digest in its name, if any."""
 
     extent: Extent
     stated: Digest | None
@@ -102,7 +103,7 @@ class _Agreement:
         return changed
 
     def _agreed(self, manifest: Manifest, title: str) -> Manifest:
-        """Limits.depth bounds the recursion."""
+        """Return the manifest or its replacement. Limits.depth bounds the recursion."""
         digest = manifest.descriptor.digest
         if digest not in self._done:
             if manifest.is_index:
@@ -142,7 +143,7 @@ class _Agreement:
         return self._resolved(manifest, read.diff_ids, (own, others), (title, found))
 
     def _listed(self, config: Digest) -> Sequence[_Layers]:
-        """Return the layers that manifest.json has for the config, in each order once."""
+        """Return the lists of layers in manifest.json for the config, without repeats."""
         if config not in self._orders:
             found: dict[_Layers, None] = {}
             for documents in self._beside:
@@ -159,7 +160,9 @@ class _Agreement:
         layers: tuple[_Layers, Sequence[_Layers]],
         why: tuple[str, str],
     ) -> Manifest:
-        """`why`: the title of the image, and in what its manifest contradicts its config, if that could be seen."""
+        """Return the manifest, or a new one with matching layers.
+
+        `why`: the title of the image, and the visible contradiction between manifest and config, if any."""
         (own, others), (title, found), digest = layers, why, manifest.descriptor.digest
         found = found or self._digests.difference(own, diff_ids)
         if not found or is_artifact(manifest):
@@ -190,7 +193,7 @@ class _Agreement:
         return self._made(manifest, {**members, "layers": written})
 
     def _described(self, layer: _Stored, diff_id: str, docker: bool) -> dict[str, Any]:
-        """A descriptor of a layer that the manifest does not list."""
+        """Return a descriptor of a layer that the manifest does not list."""
         digest = layer.stated
         if digest is None:
             is_plain = self._contents.compression(layer.extent) is Compression.NONE
@@ -213,14 +216,14 @@ class _Agreement:
 
 
 class _LayerDigests:
-    """The digests of layers without their compression, each found once."""
+    """The digests of decompressed layers; each is computed once."""
 
     def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
         self._known: dict[tuple[Extent, str, Compression], str] = {}
 
     def difference(self, layers: _Layers, diff_ids: Sequence[str]) -> str:
-        """Return in what `layers` are not those of the config; empty if they are."""
+        """Return how `layers` differ from those of the config; empty if they do not."""
         if len(layers) != len(diff_ids):
             return f"it lists {len(layers)} layers, its config has {len(diff_ids)} diff_ids"
         for number, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True), 1):
@@ -230,11 +233,13 @@ class _LayerDigests:
         return ""
 
     def stored(self, extent: Extent) -> str:
-        """Return the digest of a layer as it lies in the archive."""
+        """Return the digest of a layer as stored in the archive."""
         return self._once(extent, "sha256", Compression.NONE)
 
     def _plain(self, layer: _Stored, algorithm: str) -> str:
-        """Of a layer that is not compressed the name says it, which is verified when the bytes pass."""
+        """Return the digest of the decompressed layer.
+
+        If it is stored uncompressed, that is the digest in its name, which is verified when the bytes are read."""
         compression = self._contents.compression(layer.extent)
         if compression is Compression.NONE and layer.stated is not None and layer.stated.algorithm == algorithm:
             return str(layer.stated)
@@ -263,7 +268,7 @@ class _LayerDigests:
 
 
 def _layers_of(entry: DockerEntry, contents: ArchiveReader) -> _Layers | None:
-    """Return None for an entry whose layers are not all there."""
+    """Return the layers of an entry, or None if one is missing."""
     found = []
     for name in entry.layers:
         try:

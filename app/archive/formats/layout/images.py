@@ -1,4 +1,4 @@
-"""From the descriptors of index.json to images: one per digest, referrers with what they refer to."""
+"""Build images from the descriptors of index.json: one per digest, with referrers at their subjects."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from app.oci import Descriptor, Digest
 
 
 def collect_entries(entries: Iterable[Listed], limits: Limits) -> tuple[IndexEntry, ...]:
-    """In order of first appearance. A tag alone is dropped where another descriptor of the same content has the full
-    name with that tag. Raises LimitExceeded."""
+    """Merge the entries of equal digests, in order of first appearance. Raises LimitExceeded.
+
+    A bare tag is dropped if another descriptor of the same content has the full name with that tag."""
     found: dict[Digest, tuple[Descriptor, tuple[dict[str, None], ...]]] = {}
     for entry in entries:
         digest, name = entry.descriptor.digest, entry.name
@@ -35,9 +36,10 @@ def collect_entries(entries: Iterable[Listed], limits: Limits) -> tuple[IndexEnt
 def name_by_repo_tags(
     top_levels: Sequence[IndexEntry], graph: ManifestGraph, repo_tags: Mapping[Digest, tuple[str, ...]]
 ) -> tuple[tuple[IndexEntry, ...], tuple[str, ...]]:
-    """Give those that have no full name the RepoTags of the same image (`repo_tags` is by config digest; for an index
-    docker and containerd list one of its images). Where both name an image, index.json counts; a note tells of names
-    that only manifest.json has."""
+    """Name the entries without a full name by the RepoTags of the same image, and return them with notes.
+
+    `repo_tags` is by config digest; for an index, docker and containerd list one of its images. If both documents name
+    an image, index.json takes precedence. A note lists names that are only in manifest.json."""
     nameless = [
         image.digest for image in top_levels if not (image.names or image.paths) and image.digest not in graph.parents
     ]
@@ -58,7 +60,7 @@ def name_by_repo_tags(
 
 
 def _with_names(image: IndexEntry, found: tuple[tuple[str, ...], tuple[str, ...]]) -> IndexEntry:
-    """A tag alone gives way to a name."""
+    """Add the names that were found; they replace bare tags."""
     names, placeholders = found
     if placeholders:
         image = replace(image, placeholders=tuple(dict.fromkeys((*image.placeholders, *placeholders))))
@@ -66,9 +68,10 @@ def _with_names(image: IndexEntry, found: tuple[tuple[str, ...], tuple[str, ...]
 
 
 def build_images(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits: Limits) -> tuple[ImageEntry, ...]:
-    """Every top-level is an image of its own, but for what has no name and either lies in an index that is listed too
-    (oras lists children) or refers to something in the archive by `subject`, and for what a tag ties to something in
-    the archive. Raises LimitExceeded."""
+    """Return one image per entry of index.json. Raises LimitExceeded.
+
+    No image is made for an unnamed entry that is in a listed index (oras lists children) or has a `subject` in the
+    archive. The same applies to an entry that a tag ties to other content of the archive."""
     standing, attached = split_tagged_referrers(top_levels, graph)
     images: dict[Digest, IndexEntry] = {}
     referring: dict[Digest, IndexEntry] = {}
@@ -81,7 +84,7 @@ def build_images(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits:
     ownership = _ReferrerOwners(graph, images, (referring, attached), limits)
     referrers, hanging = ownership.referrers(), ownership.attached()
     if len({each for held in hanging.values() for each in held}) < len(set(attached)):
-        # tags that tie things to one another in a circle: each stands for itself
+        # the tags tie entries to one another in a circle: each entry becomes an image
         return build_images([replace(level, ties=False) for level in top_levels], graph, limits)
     platforms = graph.platforms(images)
     return tuple(
@@ -100,7 +103,7 @@ def build_images(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits:
 
 
 class _ReferrerOwners:
-    """Which images a referrer belongs to: all that hold its subject, or on which its subject hangs."""
+    """Finds the images of a referrer: all that contain its subject, or to which its subject belongs."""
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
-"""A layout whose index.json is itself the image: it lists one manifest for each platform and names none of them, as
-paketo's `pack` writes it (containers/skopeo#2463), or it has an `artifactType`."""
+"""Layouts whose index.json is the image itself.
+
+Either it lists one manifest per platform without names (paketo's `pack`, containers/skopeo#2463), or it has an
+`artifactType`."""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ NOTE = (
 def read_index_as_image(
     contents: ArchiveReader, listed: Sequence[Descriptor], images: Sequence[ImageEntry]
 ) -> Manifest | None:
-    """index.json as the manifest that it is; None where it lists anything that might be an image of its own."""
+    """Return index.json as a manifest; None if one of its entries may be a separate image."""
     extent = contents.extent(INDEX)
     if extent is None or extent.size > MAX_MANIFEST_BYTES or any(image.names for image in images):
         return None
@@ -32,13 +34,13 @@ def read_index_as_image(
             return None
     try:
         return parse_manifest(raw, Descriptor(OCI_INDEX, Digest.of(raw), len(raw)))
-    except ArchiveError:  # good enough for a layout, but no index that a registry would take
+    except ArchiveError:  # valid for a layout, but no registry accepts it as an index
         return None
 
 
 def _is_artifact(raw: bytes) -> bool:
-    """Whether index.json says what it is an index of, as a UDS bundle does (uds-cli, oci.NewBundleIndex)."""
-    if b'"artifactType"' not in raw:  # descriptors may have one, too
+    """Return whether index.json has an artifactType, as in a UDS bundle (uds-cli, oci.NewBundleIndex)."""
+    if b'"artifactType"' not in raw:  # descriptors may have one too
         return False
     members = strict_json(raw, what=INDEX, limit=MAX_MANIFEST_BYTES)
     return isinstance(members, dict) and isinstance(members.get("artifactType"), str) and bool(members["artifactType"])
@@ -58,6 +60,6 @@ def _is_one_image(listed: Sequence[Descriptor]) -> bool:
 
 
 def index_as_image(index: Manifest, images: Sequence[ImageEntry]) -> ImageEntry:
-    """One image instead of `images`, the children."""
+    """Return one image instead of `images`, the children."""
     platforms = dict.fromkeys(platform for image in images for platform in image.platforms)
     return ImageEntry(root=index.descriptor, platforms=tuple(platforms))

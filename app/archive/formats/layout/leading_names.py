@@ -1,4 +1,4 @@
-"""The names of images where an archive begins with them, as those of regctl do: read before the rest of it is there."""
+"""Image names from the documents at the start of an archive (regctl), read before the rest is received."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from app.archive.placeholders import split_names
 from app.oci import Descriptor, strict_json
 
 DOCUMENTS = ("index.json", "manifest.json")
-MAX_DOCUMENT_BYTES = 4 << 20  # what is larger names more than one repository
+MAX_DOCUMENT_BYTES = 4 << 20  # larger ones name several repositories
 
 
 def read_image_names(document: str, raw: bytes) -> tuple[str, ...]:
-    """The full names in one of DOCUMENTS; none where an image of it has none. Raises ArchiveError."""
+    """Return the full names in one of DOCUMENTS; nothing if one of its images has no name. Raises ArchiveError."""
     value = strict_json(raw, what=document, limit=MAX_DOCUMENT_BYTES)
     if holds_docker_images(value):
         tags = [split_names(entry.tags)[0] for entry in parse_entries(value, DEFAULT_LIMITS)]

@@ -1,4 +1,4 @@
-"""What the descriptors of an image layout's index.json are called."""
+"""Names of the descriptors in an image layout's index.json."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNO
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedName:
-    """One of them is set, or none: `full` names a repository, `bare_tag` is a tag alone, `path` is such a tag and the
-    repository that the directory of its layout names, and `placeholder` stands where there is no name."""
+    """The name of a descriptor; at most one field is set.
+
+    `full` names a repository. `bare_tag` has no repository. `path` is a bare tag with the repository that the layout's
+    directory names. `placeholder` is a text in the place of a name."""
 
     full: str | None = None
     bare_tag: str | None = None
@@ -23,8 +25,9 @@ class EmbeddedName:
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """A digest that index.json lists, with the names of all descriptors that have it. `ties`: a tag of it may tie it to
-    something else."""
+    """A digest in index.json, with the names of all its descriptors.
+
+    `ties`: whether a tag may tie it to other content."""
 
     descriptor: Descriptor
     names: tuple[str, ...] = ()
@@ -44,8 +47,10 @@ class IndexEntry:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An entry of an index.json. `repository`: what the directory of its layout names; empty at the root, or if no
-    repository can be called so."""
+    """An entry of an index.json.
+
+    `repository` is named by the directory of its layout; it is empty at the root, or if the directory is not a valid
+    name."""
 
     descriptor: Descriptor
     repository: str = ""
@@ -59,9 +64,11 @@ class Listed:
 
 
 def embedded_name(descriptor: Descriptor) -> EmbeddedName:
-    """io.containerd.image.name is the full name where it is given; buildx, docker and ctr then have in ref.name the
-    tag alone. Else ref.name, to which image-spec gives no meaning but that of a string: skopeo and podman write what
-    the user typed, umoci and oras a tag."""
+    """Return the name in a descriptor's annotations.
+
+    io.containerd.image.name is the full name; with it, ref.name is only the tag (buildx, docker, ctr). Without it,
+    ref.name is used, which image-spec defines only as a string: skopeo and podman write the user's text, umoci and oras
+    a tag."""
     annotations = descriptor.annotations
     name, ref_name = annotations.get(ANNOTATION_IMAGE_NAME, ""), annotations.get(ANNOTATION_REF_NAME, "")
     if is_name(name):
@@ -72,14 +79,14 @@ def embedded_name(descriptor: Descriptor) -> EmbeddedName:
         return EmbeddedName(full=ref_name)
     for key, repositories in annotations.items():
         registry = key.removeprefix(ANNOTATION_SOURCE_PREFIX)
-        repository = repositories.partition(",")[0]  # containerd lists every repository it saw the content in
+        repository = repositories.partition(",")[0]  # containerd lists every repository in which it saw the content
         if registry not in {key, ""} and repository:
             return EmbeddedName(full=f"{registry}/{repository}:{ref_name}")
     return EmbeddedName(bare_tag=ref_name)
 
 
 def canonical(name: str) -> str:
-    """To compare names that different tools write in different lengths; an invalid one stays as it is."""
+    """Return the full form of a name, to compare names of different tools. An invalid name is returned unchanged."""
     try:
         return str(Reference.parse(name))
     except InvalidReference:

@@ -1,5 +1,7 @@
-"""Tags that say by their name what they belong to: cosign's `sha256-<hex>.sig`, `.att`, `.sbom`, and the lists of
-referrers `sha256-<hex>` (distribution-spec "Referrers Tag Schema"), which regctl, oras and cosign keep in layouts."""
+"""Tags that tie an artifact to an image by their name.
+
+They are cosign's `sha256-<hex>.sig`, `.att`, `.sbom`, and the referrers tags `sha256-<hex>` (distribution-spec
+"Referrers Tag Schema"), which regctl, oras and cosign write into layouts."""
 
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ _TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")
 def split_tagged_referrers(
     top_levels: Sequence[IndexEntry], graph: ManifestGraph
 ) -> tuple[tuple[IndexEntry, ...], tuple[TaggedReferrer, ...]]:
-    """What stands for itself, and what hangs on something else in the layout. A name of its own stays with each. What
-    cannot be read stands for itself, so that the image that it belongs to may be whole."""
+    """Split the entries into independent ones and tagged referrers of content in the layout.
+
+    An entry with another name is in both lists. An unreadable entry is independent, so that its subject is not
+    affected."""
     standing: list[IndexEntry] = []
     found: list[TaggedReferrer] = []
     for level in top_levels:

@@ -1,4 +1,4 @@
-"""Archives inside an archive, read where they lie: nothing is unpacked, so each has to be a plain tar."""
+"""Archives inside an archive, read in place: nothing is unpacked, so each must be a plain tar."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class _Part:
 
 
 class InnerArchives:
-    """All that are read of one archive together have as many members as it may have."""
+    """Opens inner archives. All of one archive together may have as many members as that archive."""
 
     def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
         self._left = contents.limits.members
 
     def open(self, name: str, extent: Extent) -> Archive:
-        """Return what the member `name` is as an archive: its extents are those of the archive that it lies in.
+        """Return the member `name` as an archive, with extents of the outer archive.
 
-        Raises UnknownFormat for what is no plain tar of images, with what to do, and what the readers raise."""
+        Raises UnknownFormat with the remedy if it is not a plain tar of images, and what the readers raise."""
         shown = f"{name!r:.{MAX_NAME}}"
         compression = self._contents.compression(extent)
         if compression is not Compression.NONE:
@@ -66,9 +66,7 @@ class InnerArchives:
             source=source,
             directory="",
             place=blob_name,
-            configs=ImageConfigs(
-                self._contents.limits
-            ),  # known by their extents, which are those of this archive alone
+            configs=ImageConfigs(self._contents.limits),  # keyed by extent, so valid for this archive only
             inner={},
         )
         readers = (OCILayout(), DockerArchive())

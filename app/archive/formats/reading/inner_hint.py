@@ -1,5 +1,6 @@
-"""Which members of an archive that no format recognises are archives of images or charts themselves, told by how they
-begin."""
+"""Members that are archives of images or charts, in an archive of no known format.
+
+They are detected from their first bytes."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from app.archive.tar.indexer import TarIndexer
 from app.errors import ArchiveError
 
 MAX_FILES = 2_000  # whose first block is read
-MAX_ARCHIVES = 20  # that are looked into
-HEAD_BYTES = 128 << 10  # of each of them; the first header of an image archive is enough
+MAX_ARCHIVES = 20  # that are searched
+HEAD_BYTES = 128 << 10  # of each archive; the first header of an image archive is sufficient
 _IMAGE = re.compile(
     r"(?:\./)?(?:index\.json|manifest\.json|repositories|airgap\.yaml"
     r"|(?:.*/)?(?:oci-layout|blobs/sha256/.*|docker/registry/v2/.*|v2/.+/(?:blobs|manifests)/.*)"
@@ -25,7 +26,7 @@ _CHART = re.compile(r"(?:\./)?[^/]+/Chart\.yaml")
 
 
 def archives_within(contents: ArchiveReader) -> tuple[list[str], list[str]]:
-    """Return the names of members that hold images, and of those that are charts."""
+    """Return the names of members that contain images, and of those that are charts."""
     images, charts = [], []
     for member in _archives(contents):
         names = _first_names(contents, member.extent)
@@ -37,7 +38,7 @@ def archives_within(contents: ArchiveReader) -> tuple[list[str], list[str]]:
 
 
 def _archives(contents: ArchiveReader) -> Iterator[Member]:
-    """Yield the members that begin as an archive, the largest first."""
+    """Yield the members that start as an archive, the largest first."""
     files = sorted(contents.index.files(), key=lambda member: -member.extent.size)[:MAX_FILES]
     count = 0
     for member in files:

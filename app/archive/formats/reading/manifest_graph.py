@@ -1,4 +1,4 @@
-"""Graph: every manifest that descriptors lead to, read and verified, and where the blobs lie."""
+"""The graph of every manifest reachable from descriptors, read and verified, with the extents of the blobs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from app.errors import ArchiveError, DigestMismatch, LimitExceeded, MalformedArc
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, parse_manifest
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, NON_DISTRIBUTABLE, OCI_CONFIG, is_manifest
 
-# what is wrong with one manifest or config, and not with the archive
+# problems of one manifest or config, not of the archive
 UNUSABLE: tuple[type[ArchiveError], ...] = (MalformedArchive, DigestMismatch, SizeMismatch)
-MAX_PLATFORMS = 100  # told of one image; Docker's largest official images have below 20
+MAX_PLATFORMS = 100  # listed for one image; Docker's largest official images have fewer than 20
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestGraph:
-    """manifests  verified against digest and size; the platform of an image is in its `descriptor`, taken from its
-               config where the descriptor says none
-    blobs      every config, layer and child of an unknown type that is there; neither size nor digest is verified yet
+    """The manifests and blobs that an archive's descriptors refer to.
+
+    manifests  verified against digest and size; `descriptor` has the platform of an image, from its config if the
+               descriptor states none
+    blobs      every config, layer and child of an unknown type in the archive; size and digest are not verified yet
     parents    of a manifest: the indexes that list it, and the manifests that have it as a layer
-    notes      what is absent and may be
-    faults     why a manifest or blob that is there cannot be used"""
+    notes      content that is absent and optional
+    faults     why a manifest or blob in the archive cannot be used"""
 
     manifests: Mapping[Digest, Manifest]
     blobs: Mapping[Digest, Extent]
@@ -38,13 +40,14 @@ class ManifestGraph:
         return digest in self.manifests
 
     def subject(self, digest: Digest) -> Descriptor | None:
-        """Return what the manifest refers to; None if that is nothing, or the manifest is not there."""
+        """Return the subject of the manifest; None if it has none or is absent."""
         manifest = self.manifests.get(digest)
         return None if manifest is None else manifest.subject
 
     def platforms(self, roots: Iterable[Digest]) -> dict[Digest, tuple[Platform, ...]]:
-        """Of an image, or of the images below an index, each once, MAX_PLATFORMS at most; those of attestations are
-        left out."""
+        """Return the platforms of each image, or of the images below an index, without attestations.
+
+        Each platform is listed once, at most MAX_PLATFORMS of them."""
         found: dict[Digest, tuple[Platform, ...]] = {}
         return {root: self._platforms(root, found) for root in roots}
 
@@ -65,7 +68,7 @@ class ManifestGraph:
         return found[digest]
 
     def first_owners(self, roots: Iterable[Digest]) -> Mapping[Digest, Digest]:
-        """For every manifest at or below `roots`: the first of them above it."""
+        """Return for every manifest at or below `roots` the first of them that contains it."""
         owners: dict[Digest, Digest] = {}
         for root in roots:
             waiting = [root]
@@ -77,10 +80,10 @@ class ManifestGraph:
 
 
 def read_graph(contents: ArchiveReader, roots: Iterable[Descriptor]) -> ManifestGraph:
-    """Follow `roots` down to the last blob. What is missing is not in the graph, and what cannot be used has its reason
-    in `faults`: whether an image is whole is a question for the push, which knows what of it is wanted.
+    """Follow `roots` down to the last blob. Raises LimitExceeded, and what `ReadAt` raises.
 
-    Raises LimitExceeded, and what `ReadAt` raises."""
+    Missing content is not in the graph, and unusable content has its reason in `faults`. The push decides whether an
+    image is complete, because it knows which parts are selected."""
     reading = _ManifestGraphBuilder(contents)
     waiting = deque((root, 1) for root in roots)
     reading.asked.update(root.digest for root, _ in waiting)
@@ -94,7 +97,7 @@ def read_graph(contents: ArchiveReader, roots: Iterable[Descriptor]) -> Manifest
             if is_manifest(child.media_type):
                 reading.expect(child.digest, manifest)
                 waiting.append((child, depth + 1))
-            else:  # image-spec: an index may list what no reader knows; it travels as it is
+            else:  # image-spec: an index may list unknown types; they are pushed unchanged
                 reading.blob(child, descriptor.digest)
         for blob in manifest.blobs:
             reading.blob(blob, descriptor.digest)
@@ -104,8 +107,10 @@ def read_graph(contents: ArchiveReader, roots: Iterable[Descriptor]) -> Manifest
 
 
 class _ManifestGraphBuilder:
-    """A graph while it is read. A true digest cannot lie on a circle; depth and the set of what was seen bound the
-    walk all the same (GHSA of other clients: an index that lists itself was followed for ever)."""
+    """A graph while it is read.
+
+    True digests cannot form a circle. Depth and the set of seen digests bound the walk anyway (GHSA of other clients:
+    an index that lists itself was followed forever)."""
 
     def __init__(self, contents: ArchiveReader) -> None:
         self.contents = contents
@@ -119,12 +124,14 @@ class _ManifestGraphBuilder:
         self._absent: dict[Digest, None] = {}
         self._bytes = 0
         self._references = 0
-        self.asked: set[Digest] = set()  # roots and children of indexes: others are known as layers alone
-        self._carried: dict[Digest, dict[Digest, Descriptor]] = {}  # by the manifest that they go with
+        self.asked: set[Digest] = set()  # roots and children of indexes: all others are known only as layers
+        self._carried: dict[Digest, dict[Digest, Descriptor]] = {}  # by the manifest that they are pushed with
 
     def manifest(self, descriptor: Descriptor, depth: int) -> Manifest | None:
-        """None where it is missing or cannot be used, or was read at this depth or below already. One that comes up
-        again further down is followed again, so that `depth` is that of the longest way: later walks may rely on it."""
+        """Return a manifest to be followed; None if it is missing, unusable, or was read at this depth or deeper.
+
+        A manifest that occurs again at a greater depth is followed again, so `depth` is that of the longest path. Later
+        walks rely on it."""
         if depth > self.limits.depth:
             raise LimitExceeded(f"manifest {descriptor.digest} lies deeper than {self.limits.depth} indexes")
         if self._depths.get(descriptor.digest, 0) >= depth:
@@ -136,7 +143,7 @@ class _ManifestGraphBuilder:
         return known if known is not None else self._read(descriptor)
 
     def carry(self, package: Manifest | None, parents: Iterable[Digest]) -> None:
-        """What the archive holds of `package` goes with `parents`, which have its manifest as a layer."""
+        """Push the blobs of `package` that are in the archive with `parents`, which have its manifest as a layer."""
         if package is None:
             return
         self.charge(package)
@@ -149,8 +156,9 @@ class _ManifestGraphBuilder:
                 self._carried.setdefault(parent, {})[blob.digest] = blob
 
     def expect(self, child: Digest, parent: Manifest) -> None:
-        """An index lists it, or a manifest among its layers. Too many are refused by the lists, before one of them is
-        read."""
+        """Record that an index lists the child, or that a manifest has it as a layer.
+
+        Too many manifests are rejected by these lists, before any of them is read."""
         self.parents.setdefault(child, {})[parent.descriptor.digest] = None
         if parent.is_index:
             self.asked.add(child)
@@ -158,13 +166,13 @@ class _ManifestGraphBuilder:
             raise LimitExceeded(f"the indexes of the archive list more than {self.limits.nodes} manifests; split it")
 
     def charge(self, manifest: Manifest) -> None:
-        """Counted also where it is followed again: on many levels that costs many times as much."""
+        """Count the references of a manifest, again each time it is followed: many levels multiply the cost."""
         self._references += 1 + len(manifest.layers) + len(manifest.manifests)
         if self._references > self.limits.references:
             raise LimitExceeded(f"the manifests of the archive refer to more than {self.limits.references} things")
 
     def _same(self, known: Manifest | None, descriptor: Descriptor) -> None:
-        """One digest described in two ways would be one thing to us and another to the next reader."""
+        """Record a fault if one digest has two different descriptors: readers would differ on it."""
         if known is None:
             return
         digest = descriptor.digest
@@ -200,7 +208,7 @@ class _ManifestGraphBuilder:
         return manifest
 
     def _with_platform(self, manifest: Manifest) -> Manifest:
-        """A platform without os or architecture is none: the config says it."""
+        """Take the platform from the config if the descriptor's has no os or architecture."""
         descriptor, config = manifest.descriptor, manifest.config
         if is_stated(descriptor) or config is None or config.media_type not in {OCI_CONFIG, DOCKER_CONFIG}:
             return manifest
@@ -226,7 +234,7 @@ class _ManifestGraphBuilder:
         return descriptor.digest in self._blobs
 
     def _extent(self, digest: Digest) -> Extent | None:
-        """None where no file has the content; where a link leads nowhere, or files differ, that is its fault."""
+        """Return the extent of content, None if it is absent. A broken link or differing files become its fault."""
         try:
             return self.contents.extent(self.contents.place(digest))
         except MalformedArchive as error:
@@ -244,9 +252,10 @@ class _ManifestGraphBuilder:
         return ManifestGraph(manifests, self._blobs, parents, tuple(notes), self._faults)
 
     def _leave_packages(self) -> Iterator[str]:
-        """A bundle may leave optional parts of a package out: its manifest, which a registry would refuse, is then a
-        layer as any, and what is there of it goes with the bundle. So is what is listed as a layer alone, and is no
-        manifest that can be read."""
+        """Push incomplete and unreadable manifests that are listed only as layers as layers.
+
+        A bundle may omit optional parts of a package. A registry would reject the package's manifest, so the manifest
+        becomes an ordinary layer, and its blobs in the archive are pushed with the bundle."""
         unreadable = (digest for digest, fault in self._faults.items() if fault.kind is MalformedArchive)
         unusable = (*self._incomplete, *unreadable)
         opaque = [digest for digest in dict.fromkeys(unusable) if digest in self.parents and digest not in self.asked]
@@ -262,8 +271,7 @@ class _ManifestGraphBuilder:
 
 
 def is_stated(descriptor: Descriptor) -> bool:
-    """Return whether `descriptor` says the platform of its image, or is one of BuildKit's attestations, which have
-    none."""
+    """Return whether `descriptor` has the platform of its image, or is a BuildKit attestation, which has none."""
     if ANNOTATION_DOCKER_SUBJECT in descriptor.annotations:
         return True
     return descriptor.platform is not None and descriptor.platform.complete

@@ -1,4 +1,4 @@
-"""Contents: a tar that was indexed, to be read by name. What the readers of the formats share."""
+"""ArchiveReader: an indexed tar, read by member name, for the readers of all formats."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from app.archive.tar.index import TarIndex, normalise
 from app.errors import LimitExceeded
 from app.oci import Digest, Platform, count_values
 
-_HEAD = 512  # one tar block: holds every magic number, that of tar at byte 257 too
-MAX_PLATFORM = 100  # characters of os/architecture/variant; real ones have below 20
+_HEAD = 512  # one tar block: contains every magic number, even that of tar at byte 257
+MAX_PLATFORM = 100  # characters of os/architecture/variant; real ones have fewer than 20
 
 
 def blob_name(digest: Digest) -> str:
-    """Where an OCI image layout keeps content (image-spec image-layout.md)."""
+    """Return the member of an OCI image layout that has the content (image-spec image-layout.md)."""
     return f"blobs/{digest.algorithm}/{digest.encoded}"
 
 
 @dataclass(slots=True)
 class _ReadBudget:
-    """What was read of one archive so far."""
+    """The amount that was read of one archive so far."""
 
     size: int = 0
     values: int = 0
@@ -30,9 +30,11 @@ class _ReadBudget:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveReader:
-    """`read` and `extent` follow links within the archive and give None where there is no such file; `place` tells the
-    name under which this kind of archive keeps content. All names are relative to `directory`, which is empty or ends
-    with a slash; links are not, they may lead out of it."""
+    """Reads documents of an indexed tar by name.
+
+    `read` and `extent` follow links within the archive, and return None if the file does not exist. `place` returns the
+    member of a digest in this format. All names are relative to `directory`, which is empty or ends with a slash; links
+    may point outside it."""
 
     index: TarIndex
     source: ReadAt
@@ -44,7 +46,7 @@ class ArchiveReader:
     _read: _ReadBudget = field(default_factory=_ReadBudget, repr=False)
 
     def below(self, directory: str) -> ArchiveReader:
-        """Return what lies in `directory`, which is empty or ends with a slash, as if it were the root."""
+        """Return a reader with `directory`, which is empty or ends with a slash, as its root."""
         return replace(self, directory=self.directory + directory)
 
     def names(self) -> Iterator[str]:
@@ -58,16 +60,16 @@ class ArchiveReader:
                 yield name[start:]
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """A document. Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
+        """Read a document. Raises LimitExceeded, MalformedArchive, and what `ReadAt` raises."""
         raw = self.index.read(normalise(self.directory + name), self.source, limit)
         return None if raw is None else self._charged(raw)
 
     def read_extent(self, extent: Extent) -> bytes:
-        """A document whose size the caller has bounded. Raises LimitExceeded, and what `ReadAt` raises."""
+        """Read a document whose size the caller has checked. Raises LimitExceeded, and what `ReadAt` raises."""
         return self._charged(self.source.read_at(extent.offset, extent.size))
 
     def extent(self, name: str) -> Extent | None:
-        """Raises MalformedArchive."""
+        """Return the extent of a file, or None. Raises MalformedArchive."""
         return self.index.extent(normalise(self.directory + name))
 
     def config(self, extent: Extent) -> ImageConfig | None:
@@ -79,7 +81,8 @@ class ArchiveReader:
         return self.configs[extent]
 
     def spare_config(self, extent: Extent) -> ImageConfig | None:
-        """As `config`, for what can do without it: beyond the limits None, and nothing that counts for other documents.
+        """Return an image config that is optional: None beyond the limits, and its bytes are counted separately.
+
         Raises what `ReadAt` raises."""
         if extent.size > self.limits.config_bytes:
             return None
@@ -90,11 +93,11 @@ class ArchiveReader:
         return self.configs[extent]
 
     def compression(self, extent: Extent) -> Compression:
-        """Return how the bytes are compressed, as the first of them tell. Nothing is read for it."""
+        """Return the compression of the bytes, which the index has. Nothing is read."""
         return self.inner.get(extent.offset) or self.index.compression(extent)
 
     def is_plain_tar(self, extent: Extent) -> bool:
-        """Also true for the tar of nothing, which is all zeros."""
+        """Return whether the bytes are a tar; an empty tar, which is all zeros, is one too."""
         if self.compression(extent) is not Compression.NONE:
             return False
         head = self._head(extent)
@@ -115,5 +118,5 @@ class ArchiveReader:
 
 
 def is_known_platform(platform: Platform | None) -> bool:
-    """Whether this is a platform to be shown and chosen by."""
+    """Return whether the platform is shown and may be selected."""
     return platform is not None and platform.known and len(str(platform)) <= MAX_PLATFORM

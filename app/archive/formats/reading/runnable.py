@@ -1,8 +1,8 @@
-"""What a container runtime would find wrong with an image, as far as it can be seen without unpacking a layer.
+"""Problems that a container runtime would report for an image, found without decompressing layers.
 
-A runtime takes layer number i of a manifest for diff_id number i of its config, unpacks it as its media type says, and
-runs what the config says it is for. Manifests of the archive keep their bytes: they get a notice. What Tarmac makes
-itself is made right, or refused (`app.archive.formats.layout.agreement`,
+A runtime matches layer number i of a manifest with diff_id number i of its config, unpacks it as its media type states,
+and checks the config's platform. Manifests of the archive are pushed unchanged and get a notice. Manifests that Tarmac
+makes are correct, or the image is rejected (`app.archive.formats.layout.agreement`,
 `app.archive.manifests.media_type_conversion`)."""
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, Platform, 
 from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, DOCKER_CONFIG, OCI_CONFIG
 
 MAX_NOTES = 10  # on images of one archive
-MAX_SHOWN = 2  # layers in one of them
+MAX_SHOWN = 2  # layers in one note
 _CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 _ARCHITECTURES = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """How the layers of an archive are stored. None: it does not hold the bytes."""
+    """The stored compression of layers; None if the archive does not have the bytes."""
 
     contents: ArchiveReader
     blobs: Mapping[Digest, Extent]
@@ -35,12 +35,12 @@ class Layers:
         return None if extent is None else self.contents.compression(extent)
 
     def is_plain(self, layer: Descriptor) -> bool:
-        """Return whether its digest is a diff_id: of bytes that are not there the media type says it."""
+        """Return whether the layer's digest is a diff_id. For absent bytes the media type decides."""
         return (self.compression(layer) or stated_compression(layer.media_type)) is Compression.NONE
 
 
 def is_image(manifest: Manifest) -> bool:
-    """Return whether a runtime would unpack it: artifacts and attestations have another config or other layers."""
+    """Return whether a runtime would unpack it. Artifacts and attestations have other configs or layers."""
     config = manifest.config
     if config is None or config.media_type not in _CONFIGS:
         return False
@@ -48,7 +48,7 @@ def is_image(manifest: Manifest) -> bool:
 
 
 def contradiction(manifest: Manifest, config: ImageConfig, layers: Layers) -> str:
-    """Return in what the manifest of an image contradicts its config; empty if it does not, as far as can be seen."""
+    """Return how the manifest of an image contradicts its config; empty if no contradiction is visible."""
     diff_ids = config.diff_ids
     if diff_ids is None:
         return ""
@@ -63,7 +63,7 @@ def contradiction(manifest: Manifest, config: ImageConfig, layers: Layers) -> st
 
 
 def _may_be(layer: Descriptor, diff_id: str) -> bool:
-    """Two algorithms cannot be compared."""
+    """Return whether the layer may have that diff_id. Digests of two algorithms cannot be compared."""
     digest = layer.digest
     return str(digest) == diff_id or not diff_id.startswith(f"{digest.algorithm}:")
 
@@ -74,8 +74,9 @@ def _joined(texts: list[str]) -> str:
 
 
 def check_runnable(archive: Archive, contents: ArchiveReader) -> Archive:
-    """Return `archive` with notices about images that no runtime, or not every one, would run, and with platforms as
-    the configs have them. Manifests that will be refused (`Archive.contradictions`) get none."""
+    """Return `archive` with notices about images that some or all runtimes reject, and with platforms of the configs.
+
+    Manifests that will be rejected (`Archive.contradictions`) get no notice."""
     check = _Check(archive, contents)
     images = tuple(check.image(entry) for entry in archive.images)
     notes = (*archive.notes, *check.notices())
@@ -93,9 +94,9 @@ class _Check:
     _unread: set[Digest] = field(default_factory=set)
 
     def image(self, entry: ImageEntry) -> ImageEntry:
-        """Return the entry with the platform of its config. What was seen with an earlier image is not told again."""
+        """Return the entry with the platform of its config. Problems seen with an earlier image are not repeated."""
         if not isinstance(entry.root, Descriptor):
-            if entry.original is not None:  # pushed instead if the layers are to stay as they are
+            if entry.original is not None:  # pushed instead if layers are stored unchanged
                 self._mislabelled(self.archive.manifests[entry.original.digest])
             return entry
         title = entry.called[0] if entry.called else str(entry.root.digest)
@@ -160,7 +161,7 @@ class _Check:
                 )
 
     def _with_platform(self, entry: ImageEntry, title: str) -> ImageEntry:
-        """The descriptor of index.json is not pushed: what the config says counts."""
+        """Replace the platform of index.json's descriptor, which is not pushed, by that of the config."""
         root = self.archive.manifests.get(entry.root.digest) if isinstance(entry.root, Descriptor) else None
         config = self._config(root)
         if root is None or config is None or _is_same(root.descriptor, config):
@@ -185,7 +186,7 @@ class _Check:
 
 
 def _is_same(descriptor: Descriptor, config: ImageConfig) -> bool:
-    """Return whether they agree on os and architecture, or one of them does not say it. Variants are often left out."""
+    """Return whether they have the same os and architecture, or one of them lacks these. Variants are often omitted."""
     stated = descriptor.platform
     if stated is None or not (stated.complete and config.platform.complete):
         return True
@@ -195,12 +196,12 @@ def _is_same(descriptor: Descriptor, config: ImageConfig) -> bool:
 
 
 def _normalised(platform: Platform) -> tuple[str, str]:
-    """As containerd reads what it is given (its package platforms)."""
+    """Return os and architecture as containerd normalizes them (its package platforms)."""
     os, architecture = platform.os.lower(), platform.architecture.lower()
     return ("darwin" if os == "macos" else os, _ARCHITECTURES.get(architecture, architecture))
 
 
 def is_artifact(manifest: Manifest) -> bool:
-    """Return whether it says so itself, whatever its config and layers are called."""
+    """Return whether the manifest has an artifactType, with any config and layers."""
     members = strict_json(manifest.raw, what="manifest", limit=MAX_MANIFEST_BYTES)
     return bool(members.get("artifactType"))

@@ -1,4 +1,4 @@
-"""How much there is to push: an archive of a few kilobytes may share one index among thousands of images."""
+"""Limits on the size of a push: a few kilobytes may share one index among thousands of images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from app.oci import Descriptor, Digest
 
 
 def check_total_size(archive: Archive, limits: Limits) -> Archive:
-    """The archive itself. Raises LimitExceeded where its images have too many names, or, what they share counted for
-    each of them, consist of too much: each image may go to a repository of its own, which has to be given everything.
-    """
+    """Return the archive itself. Raises LimitExceeded if its images have too many names or too much content.
+
+    Shared content counts once per image: each image may be pushed to a different repository, which needs all its
+    content."""
     names = sum(len(image.called) for image in archive.images)
     if names > limits.names:
         raise LimitExceeded(f"the images of the archive have {names} names; at most {limits.names} are read")
@@ -35,7 +36,7 @@ def check_total_size(archive: Archive, limits: Limits) -> Archive:
 
 
 def _followed(archive: Archive, image: ImageEntry) -> Iterator[int]:
-    """What each manifest refers to, once per image."""
+    """Yield the number of references of each manifest, once per image."""
     if isinstance(image.root, DockerImage):
         yield 1 + len(image.root.layers)
     seen: set[Digest] = set()

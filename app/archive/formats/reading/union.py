@@ -1,4 +1,4 @@
-"""Several Archives out of one file as the one that they are: storages side by side, archives inside an archive."""
+"""Merge several Archives from one file: storages in several directories, archives inside an archive."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from app.oci import Digest, Manifest
 
 
 def unite(archives: Sequence[Archive], limits: Limits) -> Archive:
-    """Return everything that `archives` hold, in order, in the format of the first; the same image in several has the
-    names of all. Raises LimitExceeded."""
+    """Return the content of all `archives`, in order, in the format of the first. Raises LimitExceeded.
+
+    An image in several of them has the names of all."""
     if len(archives) == 1:
         return archives[0]
     images: dict[object, ImageEntry] = {}
@@ -50,7 +51,7 @@ def _key(image: ImageEntry) -> object:
 
 
 def _merged(image: ImageEntry, other: ImageEntry) -> ImageEntry:
-    """The names of both, and the content of one that can be pushed."""
+    """Return the names of both, and the content of the one that can be pushed."""
     return replace(
         image if image.fault is None else other,
         names=tuple(dict.fromkeys((*image.names, *other.names))),

@@ -1,5 +1,7 @@
-"""Several archives of one request that are read as one: the numbered files of oc-mirror, which hold one registry's
-storage between them, and charts with their provenance files."""
+"""Several archives of one request that are read as one.
+
+These are the numbered files of oc-mirror, which contain one registry's storage together, and charts with their
+provenance files."""
 
 from __future__ import annotations
 
@@ -18,35 +20,36 @@ from app.archive.tar.indexer import PROVENANCE
 
 
 def parts_of_storage(archives: Sequence[ArchiveReader]) -> tuple[int, ...]:
-    """The places in `archives` of those that are parts of one storage; none where each is whole or of another kind.
+    """Return the positions in `archives` of the parts of one storage; nothing if none is a part.
 
-    A part tells by what it lacks: repositories, which the first has, or the image set configuration, which the last
-    has. Where one is a part all are joined: the same is pushed as if whole ones among them were read by themselves."""
+    A part lacks either the repositories, which the first one has, or the image set configuration, which the last one
+    has. If one is a part, all storages are joined: the result is the same as if the complete ones were read separately.
+    """
     parts = [number for number, each in enumerate(archives) if _is_storage(each)]
     ends = {has_last_part(archives[number]) for number in parts}
     are_parts = len(ends) > 1 or not all(holds_repositories(archives[number]) for number in parts)
     if are_parts and len(parts) > 1:
         return tuple(parts)
-    # of v1; what an earlier run of it had is left out in the files of a later one
+    # oc-mirror v1: files of a later run omit content of earlier runs
     mirrors = [number for number, archive in enumerate(archives) if is_part(archive)]
     return tuple(mirrors) if len(mirrors) > 1 else ()
 
 
 def _is_storage(contents: ArchiveReader) -> bool:
-    """A storage with a list beside it is a bundle, and whole."""
+    """Return whether this is a storage without a listing. With a listing it is a complete bundle."""
     is_storage = holds_tree(contents) or OcMirror().recognises(contents)
     return is_storage and not MindthegapBundle().recognises(contents)
 
 
 def parts_of_charts(archives: Sequence[ArchiveReader]) -> tuple[int, ...]:
-    """The places of charts and of provenance files in `archives`, charts first; none if either is missing."""
+    """Return the positions of charts and provenance files in `archives`, charts first; nothing without both."""
     signed = [number for number, contents in enumerate(archives) if contents.index.roots == (PROVENANCE,)]
     charts = [number for number, contents in enumerate(archives) if signed and HelmChart().recognises(contents)]
     return (*charts, *signed) if charts else ()
 
 
 def join_charts(indexes: Sequence[TarIndex]) -> TarIndex:
-    """As `join_indexes`, for archives that have members of the same name: each gets a directory."""
+    """Join indexes whose members may have equal names: each archive gets a directory. See `join_indexes`."""
     return join_indexes([_below(f"{number}/", index) for number, index in enumerate(indexes)])
 
 
@@ -59,7 +62,7 @@ def _below(directory: str, index: TarIndex) -> TarIndex:
 
 
 def join_indexes(indexes: Sequence[TarIndex]) -> TarIndex:
-    """As if the bytes of the tars, which all have the same limits, stood one after another."""
+    """Return the index of the concatenated tars, which all have the same limits."""
     members: dict[str, tuple[Member, ...]] = {}
     compressed: dict[int, Compression] = {}
     start = 0

@@ -1,11 +1,10 @@
-"""The storage of a registry: what CNCF distribution keeps on disk (registry/storage/paths.go), as several writers put
-it into a tar.
+"""The storage of a registry: the files of CNCF distribution (registry/storage/paths.go), in tars of several writers.
 
     docker/registry/v2/blobs/sha256/<hh>/<hex>/data                          layers, configs, manifests, indexes
-    docker/registry/v2/repositories/<path>/_manifests/tags/<tag>/current/link    what a tag points to
+    docker/registry/v2/repositories/<path>/_manifests/tags/<tag>/current/link    the digest of a tag
     docker/registry/v2/repositories/<path>/_manifests/revisions/sha256/<hex>/link    manifests of that repository
 
-A link holds a digest and nothing else. Media types are not kept; a manifest tells its own.
+A link contains only a digest. Media types are not stored; a manifest states its own.
 """
 
 from __future__ import annotations
@@ -29,14 +28,15 @@ _DATA = "/data"
 _TAG = re.compile(rf"{_REPOSITORIES}/(?P<repository>.+)/_manifests/tags/(?P<tag>[^/]+){_CURRENT}")
 _STORAGE = re.compile(
     rf"(?P<slash>^|/){ROOT}(?:/(?P<part>[^/]*)|$)"
-)  # the first one: a repository may be called so, too
+)  # the first match: a repository may have such a name too
 MAX_LINK_BYTES = 256  # sha512:<128 hex> has 135
 
 
 @dataclass(frozen=True, slots=True)
 class TagRequest:
-    """A tag of the tree that is to be pushed, or with `digest` a manifest: under `name`, where the registry that it
-    came from is known, else under its `path`. One of the two is set."""
+    """A tag of the tree to be pushed, or a manifest if `digest` is set.
+
+    It is pushed under `name` if its original registry is known, and under `path` if not. One of the two is set."""
 
     repository: str
     tag: str
@@ -50,7 +50,7 @@ class TagRequest:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTag:
-    """A wanted tag and the manifest that it points to, whose bytes were checked; or why that cannot be used."""
+    """A requested tag and its manifest, whose bytes were verified; or the fault of the manifest."""
 
     wanted: TagRequest
     root: Descriptor
@@ -66,8 +66,9 @@ def holds_tree(contents: ArchiveReader) -> bool:
 
 
 def storages(contents: ArchiveReader) -> tuple[str, ...]:
-    """The directories in which a storage lies: empty for the root, else with a slash at the end. If one of them is
-    whole, with repositories and blobs, those that are not do not count."""
+    """Return the directories that contain a storage: empty for the root, with a slash at the end for others.
+
+    If one of them is complete, with repositories and blobs, incomplete ones are ignored."""
     found: dict[str, set[str]] = {}
     for name in contents.names():
         if match := _STORAGE.search(name):
@@ -81,7 +82,7 @@ def holds_repositories(contents: ArchiveReader) -> bool:
 
 
 def tags(contents: ArchiveReader) -> Iterator[tuple[str, str]]:
-    """Repository and tag of every tag in the tree, in archive order."""
+    """Yield repository and tag of every tag in the tree, in archive order."""
     for name in contents.names():
         if name.endswith(_CURRENT) and (found := _TAG.fullmatch(name)):
             yield found["repository"], found["tag"]
@@ -90,7 +91,7 @@ def tags(contents: ArchiveReader) -> Iterator[tuple[str, str]]:
 def resolve_tags(
     contents: ArchiveReader, wanted: Sequence[TagRequest]
 ) -> tuple[tuple[ResolvedTag, ...], tuple[TagRequest, ...]]:
-    """What is wanted and there, and what is wanted and absent, as a registry over this tree would answer.
+    """Return the requested tags that exist and those that are absent, like a registry over this tree.
 
     Raises LimitExceeded."""
     if len(wanted) > contents.limits.nodes:
@@ -113,7 +114,7 @@ def resolve_tags(
 
 
 def _fault_of_name(wanted: TagRequest) -> Fault | None:
-    """Of what is absent: whether it is because no registry could hold that name."""
+    """Return a fault if the tag is absent because its name is invalid in every registry."""
     if wanted.digest is not None:
         return None
     try:
@@ -124,13 +125,14 @@ def _fault_of_name(wanted: TagRequest) -> Fault | None:
 
 
 def unusable(wanted: TagRequest, fault: Fault) -> ResolvedTag:
-    """Return a tag that leads to no manifest; a descriptor of nothing tells it apart from others."""
+    """Return a tag without a usable manifest; its descriptor only identifies it."""
     return ResolvedTag(wanted, Descriptor(OCI_MANIFEST, Digest.of(str(wanted).encode()), 0), fault)
 
 
 class _TagRoots:
-    """The manifests that tags point to, each read once. A digest is verified before anything else is done with the
-    bytes, so that many names cannot be links to the same ones."""
+    """The manifests of tags; each is read once.
+
+    Its digest is verified first, so that many names cannot be links to the same bytes."""
 
     def __init__(self, contents: ArchiveReader) -> None:
         self._contents = contents
@@ -143,7 +145,7 @@ class _TagRoots:
         if digest is None:
             return None
         revision = self._link(f"{manifests}/revisions/{digest.algorithm}/{digest.encoded}/link")
-        if revision is None:  # deleted; the registry, too, then says that there is no such manifest
+        if revision is None:  # deleted; the registry then also reports that the manifest does not exist
             return None
         if revision != digest:
             raise MalformedArchive(f"the link of revision {digest} in {wanted.repository} says {revision}")
@@ -173,8 +175,9 @@ class _TagRoots:
 
 
 def describe(raw: bytes, digest: Digest) -> Descriptor:
-    """Return the descriptor of a manifest, whose media type is kept nowhere else. Raises DigestMismatch,
-    MalformedArchive."""
+    """Return the descriptor of a manifest, whose bytes are the only source of its media type.
+
+    Raises DigestMismatch, MalformedArchive."""
     what = f"manifest {digest}"
     descriptor = Descriptor("", digest, len(raw))
     verify(raw, descriptor, what)
@@ -189,14 +192,14 @@ def describe(raw: bytes, digest: Digest) -> Descriptor:
 
 
 def count_stray(contents: ArchiveReader, archive: Archive) -> int:
-    """How many blobs of the tree nothing in `archive`, which was read from it, leads to."""
+    """Return the number of blobs in the tree that `archive`, which was read from it, does not refer to."""
     reached = {blob_path(digest) for digest in (*archive.manifests, *archive.blobs)}
     blobs = (name for name in contents.names() if name.startswith(_BLOBS) and name.endswith(_DATA))
     return sum(name not in reached for name in blobs)
 
 
 def read_archive(contents: ArchiveReader, name: str, found: Sequence[ResolvedTag], notes: Sequence[str]) -> Archive:
-    """The Archive of the format `name` that holds what was found; one image per digest, with all of its names.
+    """Return an Archive of the format `name` with the resolved tags; one image per digest, with all its names.
 
     Raises what `read_graph` raises, and LimitExceeded."""
     roots: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
