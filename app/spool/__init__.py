@@ -1,6 +1,6 @@
-"""Bytes that outlive a crash: the plain tar of every accepted archive, one file each.
+"""Archives that survive a crash: the plain tar of every accepted archive, one file each.
 
-batches            how much of an upload a thread writes at once
+batches            amount of an upload that a thread writes at once
 concatenated_file  ConcatenatedFile: parts as one file
 directory_tar      a directory read as the tar it would become
 disk               DiskSpool
@@ -10,7 +10,7 @@ s3                 S3Spool
 upload_files       bytes and state files of resumable uploads
 verified_file      VerifiedFile: identity is checked
 visibility         is a file accessible on this replica
-writeback          writes pages back while they come
+writeback          writes pages back while data is received
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Protocol, runtime_checkable
 
 
 class StreamFilter(Protocol):
-    """What received bytes pass through on their way to the disk: raw in, plain out. Called in a thread, in order."""
+    """A filter for received bytes on their way to the disk: raw in, plain out. Called in a thread, in order."""
 
     def feed(self, chunk: bytes) -> Iterable[bytes]: ...
     def finish(self) -> Iterable[bytes]:
-        """After the last byte. Raises where the stream is not complete."""
+        """Yield the rest after the last byte. Raises if the stream is not complete."""
         ...
 
 
@@ -40,11 +40,12 @@ class OpenFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SpooledFile:
-    """A plain tar that will still be there after a crash.
+    """A plain tar that survives a crash.
 
-    `owned`: made by us, deleted with its job; else a file or directory of somebody else's that is read where it stands
-    (`identity` = device, inode, size, mtime_ns when it was adopted; of a directory: device, inode, size of its tar, and
-    what stands for all that is in it). `parts`: in order, where it is split over several files; nothing has `path`."""
+    `owned`: created by Tarmac and deleted with its job. Otherwise it is a server file or directory that is read in
+    place. `identity`: device, inode, size and mtime_ns at adoption; of a directory: device, inode, size of its tar, and
+    a fingerprint of its entries. `parts`: in order, if the archive is split over several files; `path` is then unused.
+    """
 
     path: str
     size: int
@@ -54,58 +55,59 @@ class SpooledFile:
 
     @property
     def name(self) -> str:
-        """Return the name that an owned file was saved by."""
+        """Return the name under which an owned file was saved."""
         return self.path.rpartition("/")[2].rpartition(":")[2].removesuffix(".tar")
 
 
 class Spool(Protocol):
-    """Where archives wait. Concurrent calls are fine."""
+    """Storage of waiting archives. Safe for concurrent calls."""
 
     async def save(
         self, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
     ) -> SpooledFile:
-        """Write what `tap` gives for `chunks` to the one file called `name`, durably. On any error nothing is left.
-        Room for `expected_bytes` is this upload's alone until it is over. Raises SpoolFull, and what `chunks` and
-        `tap` raise."""
+        """Write the output of `tap` for `chunks` durably to the file `name`. On any error, nothing remains.
+
+        `expected_bytes` of free space are reserved for this upload until it ends. Raises SpoolFull, and what `chunks`
+        and `tap` raise."""
         ...
 
     async def reference_file(self, path: str) -> SpooledFile:
-        """Take a plain tar, or a directory that is to be read as one, where it stands. Raises PathNotFound,
-        LimitExceeded."""
+        """Adopt a plain tar, or a directory that is read as one, in place. Raises PathNotFound, LimitExceeded."""
         ...
 
     def open(self, file: SpooledFile) -> OpenFile:
-        """Raises SourceChanged when it no longer is the file that was saved or adopted."""
+        """Open a file. Raises SourceChanged if it is not the file that was saved or adopted."""
         ...
 
     async def discard(self, file: SpooledFile) -> None:
-        """Delete an owned file; nothing for an adopted one. Not an error when it is gone."""
+        """Delete an owned file; do nothing for an adopted one, or if the file is already deleted."""
         ...
 
     def check_space(self, size: int) -> None:
-        """Raises SpoolFull where `size` more bytes do not fit; asked before the first byte of an upload is taken."""
+        """Raise SpoolFull if `size` more bytes do not fit. Called before the first byte of an upload is read."""
         ...
 
     async def sweep(self, keep: Set[str]) -> int:
-        """Delete what no job knows: every unfinished file, and every finished one whose name is not in `keep`.
-        For the start, while nothing is being saved. How many files went."""
+        """Delete every unfinished file, and every finished one whose name is not in `keep`. Return their number.
+
+        Call it at start, while no file is being saved."""
         ...
 
     async def names(self) -> frozenset[str]:
-        """Of all that is there, finished or not, as `save` was given them."""
+        """Return the names of all files, finished or not, as passed to `save`."""
         ...
 
     async def remove(self, names: Set[str]) -> None:
-        """Delete these, finished or not. Not an error where one is gone."""
+        """Delete these files, finished or not. Missing files are ignored."""
         ...
 
 
 @runtime_checkable
 class PartialReads(Protocol):
-    """What a spool may offer besides: a look at a file that is being saved."""
+    """Optional ability of a spool: read a file while it is being saved."""
 
     def open_partial(self, name: str) -> OpenFile:
-        """What has been written of it. Raises SourceChanged where it is no longer being saved."""
+        """Open the bytes written so far. Raises SourceChanged if it is no longer being saved."""
         ...
 
 

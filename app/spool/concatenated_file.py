@@ -1,4 +1,4 @@
-"""An archive in several files, read as one: the parts of what somebody split to fit a disk."""
+"""An archive in several files, read as one: the parts of an archive that was split to fit a disk."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ class ConcatenatedFile:
         return content
 
     def close(self) -> None:
-        """Any number of times."""
+        """Close all parts. May be called repeatedly."""
         for part in self._parts:
             part.close()

@@ -1,8 +1,8 @@
-"""A directory as the tar that would be made of it, so that everything above reads it as it reads any other archive.
+"""A directory as the tar that would be made of it, so that it is read like any other archive.
 
-Nothing is packed: headers are made from the directory's listing, payloads are read from its files where they stand. A
-symbolic link becomes a member that is a link, which the reader of the tar follows within the archive or refuses; the
-file system is never asked to follow one, so no name in the directory leads out of it.
+No tar is written: headers are made from the directory's listing, and payloads are read from its files in place. A
+symbolic link becomes a link member, which the tar reader follows within the archive or rejects. The file system never
+follows one, so no name in the directory leads outside it.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from app.spool.verified_file import (
     read_from,
 )
 
-MAX_ENTRIES = 100_000  # files and directories; as many as an archive may have members
-MAX_DEPTH = 32  # directories within directories, each an open descriptor during the listing
+MAX_ENTRIES = 100_000  # files and directories; the same limit as for members of an archive
+MAX_DEPTH = 32  # nested directories; each is an open descriptor during the listing
 _BLOCK = 512
-_END = 2 * _BLOCK  # zeros, with which a tar ends
-_FINGERPRINT_BYTES = 7  # a count that every database takes
+_END = 2 * _BLOCK  # zeros at the end of a tar
+_FINGERPRINT_BYTES = 7  # an integer that fits into every database
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TYPES = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
     stat.S_IFLNK: tarfile.SYMTYPE,
-    stat.S_IFIFO: tarfile.FIFOTYPE,  # as these three, the reader of the tar refuses it, and says why
+    stat.S_IFIFO: tarfile.FIFOTYPE,  # the tar reader rejects these three types with a reason
     stat.S_IFCHR: tarfile.CHRTYPE,
     stat.S_IFBLK: tarfile.BLKTYPE,
-}  # a socket is no part of a tar
+}  # a tar has no sockets
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """What lies in the directory under `name` (relative, `/` between components). `target`: of a link, as it stands."""
+    """An entry of the directory. `name`: relative, `/` between components; `target`: of a link, unchanged."""
 
     name: str
     type: bytes
@@ -54,8 +54,9 @@ class DirectoryEntry:
     target: str
 
     def header(self) -> bytes:
-        """As GNU tar writes it: long names in an extension header, large sizes in base 256. Owner and time are left
-        out, so the tar depends on the content alone."""
+        """Return the header as GNU tar writes it: long names in an extension header, large sizes in base 256.
+
+        Owner and time are omitted, so the tar depends only on the content."""
         info = tarfile.TarInfo(self.name)
         info.type, info.size, info.linkname = self.type, self.size, self.target
         return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
@@ -63,8 +64,9 @@ class DirectoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class _TarSegment:
-    """A header, or the payload of a file, at a place in the tar. Headers are made anew when they are read: kept, those
-    of 100,000 entries would take 50 MB."""
+    """A header, or the payload of a file, at an offset in the tar.
+
+    Headers are built on each read: stored, those of 100,000 entries would take 50 MB."""
 
     start: int
     size: int
@@ -73,7 +75,7 @@ class _TarSegment:
 
 
 def open_directory(path: str, missing: type[PathNotFound | SourceChanged]) -> DirectoryFile:
-    """Blocks. Raises `missing` where it or something in it cannot be read, LimitExceeded."""
+    """List the directory. Blocks. Raises LimitExceeded, and `missing` if any of it cannot be read."""
     try:
         descriptor = os.open(path, _DIRECTORY_FLAGS)
     except OSError as error:
@@ -85,7 +87,7 @@ def open_directory(path: str, missing: type[PathNotFound | SourceChanged]) -> Di
 
 
 def list_directory(descriptor: int, path: str, missing: type[PathNotFound | SourceChanged]) -> DirectoryFile:
-    """`descriptor` stays the caller's; `path` is for messages. Raises as `open_directory` does."""
+    """List an open directory. The caller keeps `descriptor`; `path` is for messages. Raises like `open_directory`."""
     try:
         return DirectoryFile(os.dup(descriptor), tuple(_list(descriptor, "", 1)))
     except OSError as error:
@@ -93,7 +95,7 @@ def list_directory(descriptor: int, path: str, missing: type[PathNotFound | Sour
 
 
 def _list(directory: int, above: str, depth: int, count: int = 0) -> Iterator[DirectoryEntry]:
-    """Sorted by name, a directory before what is in it."""
+    """Yield the entries sorted by name, a directory before its content."""
     if depth > MAX_DEPTH:
         raise LimitExceeded(f"the directory holds directories more than {MAX_DEPTH} levels deep")
     with os.scandir(directory) as scan:
@@ -134,8 +136,10 @@ def _entry(directory: int, above: str, name: str) -> DirectoryEntry | None:
 
 
 class DirectoryFile:
-    """An OpenFile. Owns `descriptor`, the directory's. Every read opens its file anew, one component after the other
-    and none of them a link, and compares what it is with what was listed."""
+    """An OpenFile over a directory. Owns `descriptor`, the directory's.
+
+    Every read opens its file again, component by component and without following links, and compares it with the
+    listing."""
 
     def __init__(self, descriptor: int, entries: tuple[DirectoryEntry, ...]) -> None:
         self._shared = SharedDescriptor(descriptor)
@@ -146,7 +150,8 @@ class DirectoryFile:
 
     @property
     def identity(self) -> Identity:
-        """The directory's device and inode, the size of its tar, and instead of a time what stands for all entries."""
+        """Return the directory's device and inode, the size of its tar, and a fingerprint of all entries instead of a
+        time."""
         return self._identity
 
     @property
@@ -162,11 +167,11 @@ class DirectoryFile:
             return self._gather(descriptor, max(number, 0), offset, size)
 
     def close(self) -> None:
-        """Any number of times."""
+        """Close the directory. May be called repeatedly."""
         self._shared.close()
 
     def _gather(self, descriptor: int, number: int, offset: int, size: int) -> bytes:
-        """Over several pieces and the zeros between them."""
+        """Read over several segments and the zeros between them."""
         content = bytearray(size)
         for piece in islice(self._pieces, number, None):
             begin, end = max(piece.start, offset), min(piece.start + piece.size, offset + size)

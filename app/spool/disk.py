@@ -1,4 +1,4 @@
-"""DiskSpool: one file per archive in one directory, complete and durable or not there."""
+"""DiskSpool: one file per archive in one directory, complete and durable or absent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.spool.verified_file import CHANGED, VerifiedFile, file_identity, open_r
 from app.spool.writeback import Writeback
 from app.threads import hashing
 
-WRITE_BYTES = 1 << 20  # plain bytes written at once
+WRITE_BYTES = 1 << 20  # plain bytes per write
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PART, _DONE = ".part", ".tar"
 _VECTOR = 1024  # IOV_MAX of Linux
@@ -33,8 +33,9 @@ _log = structlog.get_logger(__name__)
 
 
 class DiskSpool:
-    """`root` becomes a directory of this user alone. `reserve_bytes` of its file system are left free, for the job
-    store and for others."""
+    """Stores archives in `root`, which only this user may access.
+
+    `reserve_bytes` of its file system are kept free, for the job store and other programs."""
 
     def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
         self._root = root.absolute()
@@ -113,13 +114,14 @@ class DiskSpool:
                 _remove(self._root / f"{name}{suffix}")
 
     def _place(self, file: SpooledFile) -> Path:
-        """An owned file is always looked for in this directory: it may have been moved, and a path from a row is not
-        trusted with deleting."""
+        """Return the path of a file. An owned file is always in this directory.
+
+        The directory may have been moved, and a path from the database must not decide what is deleted."""
         return self._root / Path(file.path).name if file.owned else Path(file.path)
 
 
 def stat_server_file(path: str) -> SpooledFile:
-    """What `DiskSpool.adopt` gives. Blocks."""
+    """Return the file or directory as `DiskSpool.reference_file` does. Blocks."""
     if os.path.isdir(path):
         directory = open_directory(path, PathNotFound)
         directory.close()
@@ -141,7 +143,7 @@ def _open_adopted_directory(file: SpooledFile) -> OpenFile:
 
 
 class _DiskWriter:
-    """A file being written, by one thread at a time; `close` without `keep` leaves nothing.
+    """A file being written, by one thread at a time; `close` without `keep` deletes it.
 
     A cancelled task leaves its thread call running, so every step takes the lock and does nothing after `close`."""
 
@@ -178,7 +180,7 @@ class _DiskWriter:
                 identity = file_identity(os.fstat(self._file))
                 self._part.rename(self._done)
                 _sync_directory(self._done.parent)
-            except FileNotFoundError as error:  # this replica was taken for dead, and another one has swept
+            except FileNotFoundError as error:  # other replicas considered this one dead, and one deleted the file
                 raise Unavailable(
                     "the archive was deleted from the spool while it was written, because its job was given up; "
                     "send it again"
@@ -201,7 +203,7 @@ class _DiskWriter:
                     _remove(self._done)
 
     def _store(self, pieces: Iterable[bytes]) -> None:
-        """Never more than about 1 MiB at once: a compressed batch may unpack to a hundred times its size."""
+        """Write the pieces, about 1 MiB at a time: a compressed batch may decompress to a hundred times its size."""
         waiting: list[bytes] = []
         size = 0
         for piece in pieces:
@@ -218,7 +220,7 @@ class _DiskWriter:
         self._held.consume(size)
         try:
             written = os.writev(self._file, pieces)
-            if written < size:  # a signal, or the last block of a full disk: the next call tells which
+            if written < size:  # a signal, or the last block of a full disk: the next call shows which
                 rest = memoryview(b"".join(pieces))[written:]
                 while rest:
                     rest = rest[os.write(self._file, rest) :]
@@ -238,7 +240,7 @@ class _DiskWriter:
 
 
 async def write_in_batches(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
-    """Collect one batch while the one before it is written in a thread."""
+    """Collect a batch while the previous one is written in a thread."""
     loop = asyncio.get_running_loop()
     flying: asyncio.Future[None] = loop.create_future()
     flying.set_result(None)
@@ -251,7 +253,7 @@ async def write_in_batches(chunks: AsyncIterable[bytes], write: Callable[[list[b
     finally:
         await asyncio.wait([flying])
         if not flying.cancelled():
-            flying.exception()  # told already, or less telling than what broke the loop
+            flying.exception()  # already raised, or less important than the error of the loop
 
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], None]:
@@ -268,7 +270,7 @@ async def _batches(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], 
 
 
 def _remove(path: Path) -> None:
-    """What cannot be deleted now is swept at the next start; it changes nothing of what the job came to."""
+    """Delete a file, or log the error: it is deleted at the next start, and the job's result is unaffected."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The room of the spool, as uploads that come in at once share it: what one was promised is not given to another."""
+"""Free space of the spool, shared by concurrent uploads: space reserved for one is not given to another."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from app.errors import SpoolFull
 
 
 class SpaceReservations:
-    """The free space of the file system of `root`, less `reserve_bytes`. Thread-safe."""
+    """The free space of the file system of `root`, minus `reserve_bytes`. Thread-safe."""
 
     def __init__(self, root: Path, reserve_bytes: int) -> None:
         self._root, self._reserve = root, reserve_bytes
         self._lock = threading.Lock()
-        self._held = 0  # promised to uploads under way, and not written yet
+        self._held = 0  # reserved for running uploads, and not written yet
 
     def check(self, size: int) -> None:
-        """Raises SpoolFull where `size` more bytes do not fit besides what is promised. Blocks."""
+        """Raise SpoolFull if `size` more bytes do not fit in addition to the reservations. Blocks."""
         with self._lock:
             self._check(size)
 
     def reserve(self, size: int) -> SpaceReservation:
-        """Room for `size` bytes until it is closed. Raises SpoolFull. Blocks."""
+        """Reserve `size` bytes until the reservation is closed. Raises SpoolFull. Blocks."""
         with self._lock:
             self._check(size)
             self._held += size
         return SpaceReservation(self, size)
 
     def adjust(self, held: int, beyond: int) -> None:
-        """So much less (negative) is promised; `beyond` bytes are to be written that were not."""
+        """Change the reserved amount by `held` bytes. `beyond` bytes will be written that were not reserved."""
         with self._lock:
             if beyond:
-                self._check(beyond)  # besides what was promised, which is about to be written too
+                self._check(beyond)  # in addition to the reserved bytes, which are written too
             self._held += held
 
     def _check(self, size: int) -> None:
@@ -47,19 +47,20 @@ class SpaceReservations:
 
 
 class SpaceReservation:
-    """What one upload was promised; one thread at a time."""
+    """The reservation of one upload; for one thread at a time."""
 
     def __init__(self, room: SpaceReservations, size: int) -> None:
         self._room, self._left = room, size
 
     def consume(self, size: int) -> None:
-        """Before so many bytes are written. Raises SpoolFull where they are more than was promised and do not fit: a
-        compressed archive becomes larger, and the size of a form's parts is not known."""
+        """Take `size` bytes from the reservation before they are written. Raises SpoolFull.
+
+        More bytes than reserved are possible: a compressed archive grows, and the size of a form's parts is unknown."""
         mine = min(size, self._left)
         self._room.adjust(-mine, size - mine)
         self._left -= mine
 
     def close(self) -> None:
-        """Any number of times."""
+        """Return the rest of the reservation. May be called repeatedly."""
         left, self._left = self._left, 0
         self._room.adjust(-left, 0)

@@ -1,9 +1,9 @@
-"""S3Spool: archives in S3-compatible storage, which replicas share that have no directory in common.
+"""S3Spool: archives in S3-compatible storage, for replicas without a shared directory.
 
-An archive is numbered objects below its name, all of one size but the last, and at the end the object that says so:
-`NAME/00000001`, `NAME/00000002`, …, `NAME/complete`. Without that one the archive is not there. (Not one object by a
-multipart put: one that is broken off is left dangling in the storage, where nobody sees it and everybody pays for it.)
-Files of somebody else's are adopted and opened where they stand, on the machine's own disk.
+An archive is numbered objects under its name, all of one size except the last, and a final object that marks it as
+complete: `NAME/00000001`, `NAME/00000002`, …, `NAME/complete`. Without that object the archive does not exist. A single
+object by multipart upload is not used: an aborted upload remains in the storage, invisible but billed. Server files are
+adopted and opened in place, on the local disk.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from app.spool.verified_file import CHANGED, check_range
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-OBJECT_BYTES = 16 << 20  # of which every upload that comes in holds one in memory
-BLOCK_BYTES = 1 << 20  # read at once: what asks reads 512 KiB after 512 KiB, and storage is milliseconds away
+OBJECT_BYTES = 16 << 20  # every running upload has one object in memory
+BLOCK_BYTES = 1 << 20  # per read: readers request 512 KiB after 512 KiB, and storage has a latency of milliseconds
 MOST_BLOCKS = 8  # of one archive in memory: four blobs are read at a time
 SCHEME = "s3:"
 _COMPLETE = "complete"
@@ -40,8 +40,9 @@ _log = structlog.get_logger(__name__)
 
 
 def open_store(url: str) -> S3Store:
-    """The bucket behind `s3://bucket/prefix`; endpoint, region and credentials as the AWS_ variables say. Blocks: it
-    is asked for something. Raises InvalidSettings, Unavailable."""
+    """Open the bucket of `s3://bucket/prefix`; the AWS_ variables set endpoint, region and credentials.
+
+    Blocks: a request verifies that the bucket can be listed. Raises InvalidSettings, Unavailable."""
     try:
         from obstore.exceptions import BaseError
         from obstore.store import S3Store
@@ -63,7 +64,7 @@ def open_store(url: str) -> S3Store:
 
 
 class S3Spool:
-    """`disk` has what is not in the storage: files of others, and archives that came in pieces."""
+    """Stores archives in the bucket. `disk` has the other files: server files, and archives received in pieces."""
 
     def __init__(self, store: S3Store, disk: Spool, object_bytes: int = OBJECT_BYTES) -> None:
         self._store, self._disk, self._object_bytes = store, disk, object_bytes
@@ -96,7 +97,7 @@ class S3Spool:
             _log.warning("an archive cannot be deleted from the spool", file=file.path, reason=str(error))
 
     def check_space(self, size: int) -> None:
-        """There is no end to it that could be asked for."""
+        """Accept any size: the storage has no known limit."""
 
     async def sweep(self, keep: Set[str]) -> int:
         known = {name.removeprefix(SCHEME) for name in keep}
@@ -128,12 +129,12 @@ class S3Spool:
 
 
 def is_stored(file: SpooledFile) -> bool:
-    """Whether it is in the storage, and so for every replica that uses the same."""
+    """Return whether the file is in the storage, and so accessible to every replica that uses the same storage."""
     return file.path.startswith(SCHEME)
 
 
 class _S3Writer:
-    """An archive on its way into the storage; `close` without `keep` leaves nothing. As that of the disk's spool."""
+    """An archive being written to the storage; `close` without `keep` deletes it. Locks like the disk's writer."""
 
     def __init__(self, store: S3Store, name: str, tap: StreamFilter, object_bytes: int) -> None:
         self._store, self._name, self._tap, self._object_bytes = store, name, tap, object_bytes
@@ -189,7 +190,7 @@ class _S3Writer:
 
 
 class _S3File:
-    """Thread-safe. The last blocks that were read are kept."""
+    """An archive in the storage. Thread-safe. The blocks read last are cached."""
 
     def __init__(self, store: S3Store, file: SpooledFile) -> None:
         self._store, self._name = store, _name_of(file)
@@ -216,7 +217,7 @@ class _S3File:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Any number of times."""
+        """Close the file. May be called repeatedly."""
         with self._lock:
             self._closed = True
             self._blocks.clear()
@@ -261,7 +262,7 @@ def _keys(store: S3Store, prefix: str) -> Iterator[str]:
 
 
 def _delete(store: S3Store, name: str) -> None:
-    """What says that it is complete goes first: the rest is swept after a crash in between."""
+    """Delete an archive, its completion mark first, so that a crash leaves only parts, which `sweep` deletes."""
     keys = [key for key in _keys(store, f"{name}/") if not key.endswith(_COMPLETE)]
     with _told("be emptied"):
         for gone in ([f"{name}/{_COMPLETE}"], keys):
@@ -270,7 +271,7 @@ def _delete(store: S3Store, name: str) -> None:
 
 @contextmanager
 def _told(verb: str, *, reading: bool = False) -> Iterator[None]:
-    """What the storage says is not passed on: it may hold addresses and keys."""
+    """Convert errors of the storage. Its messages are not shown: they may contain addresses and keys."""
     from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 
     try:

@@ -1,8 +1,7 @@
-"""Files that arrive in pieces: the raw bytes of a resumable upload and what is known of it, side by side.
+"""Files that are received in pieces: the raw bytes and the state of each resumable upload.
 
-`ID.part` has the bytes as they were sent, and its size is the offset: there is no count beside it that could be wrong
-after a crash. `ID.json` says what the upload is; it is replaced whole. `ID.tar` is a plain tar that is kept for several
-jobs. Everything here blocks.
+`ID.part` has the bytes as sent. Its size is the offset, so no separate count can be wrong after a crash. `ID.json` is
+the state of the upload; it is replaced atomically. `ID.tar` is a plain tar retained for several jobs. All calls block.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from app.spool import SpooledFile
 from app.spool.partial_file import PartialFile
 from app.spool.verified_file import VerifiedFile, file_identity, open_regular
 
-MAX_STATE_BYTES = 1 << 20  # of ID.json: a header of 32 KiB and what we add to it
-SYNC_BYTES = 64 << 20  # written back as we go, so that the sync before an answer has little left to do
+MAX_STATE_BYTES = 1 << 20  # of ID.json: a header of 32 KiB and our additions
+SYNC_BYTES = 64 << 20  # written back during the upload, so that the sync before a response is short
 _NAME = re.compile(r"[0-9a-f]{32}")
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PART, _STATE, _KEPT = ".part", ".json", ".tar"
@@ -29,8 +28,10 @@ _COPY_BYTES = 64 << 20
 
 
 class UploadFiles:
-    """`root` becomes a directory of this user alone; it has to be on the file system of the spool, so that a file goes
-    over by its name. A name from outside that is no id of ours is never looked for."""
+    """Stores uploads in `root`, which only this user may access.
+
+    It must be on the spool's file system, so that a file is moved by a rename. Only names that are valid ids are looked
+    up."""
 
     def __init__(self, root: Path, spool: Path) -> None:
         self._root, self._spool = root.absolute(), spool.absolute()
@@ -38,7 +39,7 @@ class UploadFiles:
         self._root.chmod(0o700)
 
     def create(self, name: str, state: bytes) -> None:
-        """Durable when this returns. Raises SpoolFull."""
+        """Create an upload durably. Raises SpoolFull."""
         try:
             os.close(os.open(self._place(name, _PART), _CREATE, 0o600))
             self.write_state(name, state)
@@ -59,7 +60,7 @@ class UploadFiles:
             raise _failure(error) from error
 
     def states(self) -> Iterator[tuple[str, bytes]]:
-        """Every upload there is; what a crash left of others goes."""
+        """Yield every upload; delete what a crash left of others."""
         names = {path.name.partition(".")[0] for path in self._root.iterdir()}
         for name in sorted(names):
             place = self._root / f"{name}{_STATE}"
@@ -69,7 +70,7 @@ class UploadFiles:
                 self._remove(name)
 
     def offset(self, name: str) -> int | None:
-        """Bytes that are there; None where there is no such file any more."""
+        """Return the number of bytes received; None if the file does not exist."""
         try:
             return self._place(name, _PART).stat().st_size
         except OSError:
@@ -80,7 +81,7 @@ class UploadFiles:
         return sum(_size(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT))
 
     def touched_at(self, name: str) -> float:
-        """Seconds since 1970 of the last byte or change; 0 where there is nothing."""
+        """Return the time of the last change in seconds since 1970; 0 without files."""
         return max((_mtime(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT)), default=0.0)
 
     def writing(self, name: str) -> AppendFile:
@@ -94,7 +95,7 @@ class UploadFiles:
             file.truncate(size)
 
     def join(self, name: str, parts: Sequence[str]) -> None:
-        """Make the empty file `name` of the bytes of the parts, in order."""
+        """Fill the empty file `name` with the bytes of the parts, in order."""
         with self.writing(name) as file:
             for part in parts:
                 with self._place(part, _PART).open("rb") as source:
@@ -105,36 +106,36 @@ class UploadFiles:
         return VerifiedFile(descriptor, file_identity(os.fstat(descriptor)), same_device=True)
 
     def open_partial(self, name: str) -> PartialFile:
-        """What has come of it. Raises SourceChanged where there is no such upload any more."""
+        """Open the bytes received so far. Raises SourceChanged if the upload does not exist."""
         return PartialFile(open_regular(str(self._place(name, _PART)), SourceChanged))
 
     def retain(self, name: str) -> SpooledFile:
-        """The bytes are a plain tar, and stay here for several jobs."""
+        """Retain the bytes, which are a plain tar, here for several jobs."""
         return self._move(self._place(name, _PART), self._place(name, _KEPT), owned=False)
 
     def retain_spooled(self, name: str, file: SpooledFile) -> SpooledFile:
-        """The plain tar of it was made in the spool, and comes here for several jobs."""
+        """Retain the plain tar, which was made in the spool, here for several jobs."""
         return self._move(self._spool / Path(file.path).name, self._place(name, _KEPT), owned=False)
 
     def move_to_spool(self, name: str, spooled_as: str) -> SpooledFile:
-        """The bytes are a plain tar, and become a file of the spool."""
+        """Move the bytes, which are a plain tar, into the spool."""
         return self._move(self._place(name, _PART), self._spool / f"{spooled_as}{_KEPT}", owned=True)
 
     def find_moved(self, name: str, spooled_as: str) -> SpooledFile | None:
-        """What one of the three above made before a crash."""
+        """Return the file that one of the three methods above moved before a crash, or None."""
         for place, owned in ((self._place(name, _KEPT), False), (self._spool / f"{spooled_as}{_KEPT}", True)):
             if place.is_file():
                 return _spooled(place, owned=owned)
         return None
 
     def drop_bytes(self, name: str, *, kept: bool = False) -> None:
-        """As they were sent; with `kept` also the plain tar that was kept."""
+        """Delete the bytes as sent; with `kept` also the retained plain tar."""
         self._place(name, _PART).unlink(missing_ok=True)
         if kept:
             self._place(name, _KEPT).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        self._place(name, _STATE).unlink(missing_ok=True)  # first: without it the rest goes at the next start
+        self._place(name, _STATE).unlink(missing_ok=True)  # first: without it, the rest is deleted at the next start
         self._remove(name)
 
     def _remove(self, name: str) -> None:
@@ -163,7 +164,7 @@ class UploadFiles:
 
 
 class AppendFile:
-    """The end of one file, written by one thread at a time."""
+    """Appends to one file; for one thread at a time."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -171,7 +172,7 @@ class AppendFile:
         self.size = os.lseek(descriptor, 0, os.SEEK_END)
 
     def write(self, chunks: Sequence[bytes]) -> None:
-        """Raises SpoolFull; what was written until then stays, and counts."""
+        """Append the chunks. Raises SpoolFull; bytes written before that are kept and counted."""
         try:
             for chunk in chunks:
                 rest = memoryview(chunk)
@@ -197,7 +198,7 @@ class AppendFile:
         self.size = os.lseek(self._descriptor, size, os.SEEK_SET)
 
     def sync(self) -> None:
-        """What is written outlives the machine's power from here on; an offset is told after this alone."""
+        """Make the written bytes durable. An offset is reported only after this."""
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:

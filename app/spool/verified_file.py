@@ -1,4 +1,4 @@
-"""An open archive: positioned reads of a regular file that is still the one it was."""
+"""An open archive: positioned reads of a regular file, with a check that it has not changed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from app.errors import PathNotFound, SourceChanged, SourceUnreadable, TruncatedA
 Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns
 CHANGED = "the archive was changed while it was being pushed; leave it alone and push it again"
 
-# These say that what was named is not there (any more), or not for us; others, that it cannot be had at the moment.
+# These mean that the file does not exist or may not be read; all others, that it cannot be read at the moment.
 _GONE = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENAMETOOLONG}
 )
 
-# A FIFO must not block the open, a terminal must not become ours; both are refused once they are open.
+# Opening a FIFO must not block, and a terminal must not become the controlling one; both are rejected after opening.
 OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -28,7 +28,7 @@ def file_identity(status: os.stat_result) -> Identity:
 
 
 def open_regular(path: str, missing: type[PathNotFound | SourceChanged]) -> int:
-    """A descriptor of a regular file. Raises `missing` for anything else, SourceUnreadable."""
+    """Open a regular file and return its descriptor. Raises SourceUnreadable, and `missing` for any other kind."""
     try:
         descriptor = os.open(path, OPEN_FLAGS)
     except OSError as error:
@@ -44,8 +44,9 @@ def open_regular(path: str, missing: type[PathNotFound | SourceChanged]) -> int:
 
 
 class SharedDescriptor:
-    """A descriptor that is closed when its owner and every read under way are done with it: one that is closed too
-    early names another file."""
+    """A descriptor that is closed when its owner and all running reads have finished.
+
+    A descriptor closed earlier could refer to another file."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -55,7 +56,7 @@ class SharedDescriptor:
 
     @contextmanager
     def use(self) -> Iterator[int]:
-        """Raises SourceChanged after `close`."""
+        """Use the descriptor. Raises SourceChanged after `close`."""
         with self._lock:
             if self._closed:
                 raise SourceChanged("the archive has been closed")
@@ -66,7 +67,7 @@ class SharedDescriptor:
             self._leave()
 
     def close(self) -> None:
-        """Any number of times."""
+        """Close the descriptor after all reads. May be called repeatedly."""
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
@@ -81,8 +82,10 @@ class SharedDescriptor:
 
 
 class VerifiedFile:
-    """Owns `descriptor`. Every read is checked against `expected`, so whoever changes a server file while it is pushed
-    cannot get a mixture pushed. The device is left out for files of the spool: its number may change with a reboot."""
+    """A regular file that must stay unchanged. Owns `descriptor`.
+
+    Every read is compared with `expected`, so a server file that changes during a push cannot be pushed as a mixture.
+    The device is not compared for files of the spool: its number may change at a reboot."""
 
     def __init__(self, descriptor: int, expected: Identity, *, same_device: bool) -> None:
         self._shared = SharedDescriptor(descriptor)
@@ -103,12 +106,12 @@ class VerifiedFile:
         return content
 
     def check(self) -> None:
-        """Raises SourceChanged when the file no longer is what it was."""
+        """Raise SourceChanged if the file has changed."""
         with self._shared.use() as descriptor:
             self._compare(descriptor)
 
     def close(self) -> None:
-        """Any number of times."""
+        """Close the file. May be called repeatedly."""
         self._shared.close()
 
     def _compare(self, descriptor: int) -> None:
@@ -118,17 +121,18 @@ class VerifiedFile:
 
 
 def check_range(offset: int, size: int, end: int) -> None:
-    """Raises TruncatedArchive."""
+    """Raise TruncatedArchive if the range is not within the file."""
     if offset + size > end:
         raise TruncatedArchive(f"bytes {offset} to {offset + size} lie beyond the archive's end at {end}")
 
 
 def read_from(descriptor: int, offset: int, size: int) -> bytes:
-    """Fewer than `size` bytes at the end of the file. Raises SourceUnreadable: a disk that fails, or a file server
-    that is gone, says nothing of the content."""
+    """Read `size` bytes, fewer at the end of the file.
+
+    Raises SourceUnreadable, because a failing disk or file server says nothing about the content."""
     try:
         content = os.pread(descriptor, size, offset)
-        while 0 < len(content) < size:  # Linux gives at most 2 GiB at once
+        while 0 < len(content) < size:  # Linux returns at most 2 GiB per call
             more = os.pread(descriptor, size - len(content), offset + len(content))
             if not more:
                 break

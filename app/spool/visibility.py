@@ -1,4 +1,4 @@
-"""Whether a file of somebody else's, adopted on one machine, is there on this one too."""
+"""Check whether a server file that another replica adopted is accessible on this one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from app.spool import SpooledFile
 
 
 def is_accessible_here(file: SpooledFile) -> bool:
-    """By device, inode, size and time, as it is opened; a directory by its device and inode, its content is compared
-    when it is opened. Blocks."""
+    """Return whether device, inode, size and time match, as when the file is opened. Blocks.
+
+    For a directory only device and inode are compared; its content is compared when it is opened."""
     if file.parts:
         return all(is_accessible_here(part) for part in file.parts)
     try:
