@@ -1,4 +1,4 @@
-"""Who asks: the name, the roles and the bounds of a token, and what a job keeps of them. Pure."""
+"""Callers: the name, roles and quotas of a token, and what a job stores of its submitter. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from enum import StrEnum
 from app.errors import Forbidden, join_limited
 from app.oci import Reference
 
-STORED_PER_JOB = 4  # an archive as it was sent, the plain tar of it, and what earlier jobs kept
-MAX_REFUSED_SHOWN = 5  # destinations that one message names
+STORED_PER_JOB = 4  # the archive as sent, its plain tar, and archives of earlier jobs
+MAX_REFUSED_SHOWN = 5  # destinations named in one message
 
 
 class Role(StrEnum):
-    """What a token may do. `push`: send archives, and see and steer what it sent. `read`: see everything, change
-    nothing. `admin`: everything."""
+    """The permissions of a token.
+
+    `push`: send archives, and read and control its own jobs. `read`: read everything, change nothing. `admin`:
+    everything."""
 
     READ = "read"
     PUSH = "push"
@@ -23,8 +25,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """`jobs`: that are received, queued or run at once. `upload_bytes`: of one upload. `stored_bytes`: of all its
-    archives that lie here. None: no bound of its own."""
+    """The limits of a token; None: no limit for this token.
+
+    `jobs`: received, queued or running at the same time. `upload_bytes`: of one upload. `stored_bytes`: of all its
+    archives on disk."""
 
     jobs: int | None = None
     upload_bytes: int | None = None
@@ -32,7 +36,7 @@ class Quota:
 
     @property
     def most_stored(self) -> int | None:
-        """Return the bound of what lies here; if none is given, it follows from the other two."""
+        """Return the limit of stored bytes; if it is not set, it is derived from the other two."""
         if self.stored_bytes is not None or self.jobs is None or self.upload_bytes is None:
             return self.stored_bytes
         return STORED_PER_JOB * self.jobs * self.upload_bytes
@@ -40,15 +44,17 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """What a job keeps of who sent it. `name` of the token, "" where there are none; `address` it came from, as the
-    socket has it; `repositories` it may be pushed to, none: all."""
+    """What a job stores of its sender.
+
+    `name`: of the token, "" without tokens. `address`: of the client's socket. `repositories`: prefixes it may push to;
+    empty: all."""
 
     name: str = ""
     address: str = ""
     repositories: tuple[str, ...] = ()
 
     def check(self, destinations: tuple[Reference, ...]) -> None:
-        """Raises Forbidden where one of them lies outside."""
+        """Raise Forbidden if a destination is outside the permitted repositories."""
         refused = [str(destination) for destination in destinations if not self.may_use(destination.repository)]
         if not refused:
             return
@@ -58,14 +64,14 @@ class Submitter:
         )
 
     def may_use(self, repository: str) -> bool:
-        """Whole components count: `team` allows `team` and `team/x`, not `teams`."""
+        """Return whether the repository is permitted. `team` permits `team` and `team/x`, not `teams`."""
         return not self.repositories or any(
             repository == prefix or repository.startswith(f"{prefix}/") for prefix in self.repositories
         )
 
 
 def is_too_many(own: int, others: int, most: int) -> bool:
-    """Return whether one token with `own` of `most` places has more than half of those that the others have left."""
+    """Return whether a token with `own` of `most` slots has more than half of those not used by others."""
     return 2 * own > most - others + 1
 
 
@@ -75,7 +81,7 @@ NOBODY = Submitter()
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One request's. Where there are no tokens, everybody is an administrator without a name."""
+    """The sender of one request. Without tokens, every caller is an administrator without a name."""
 
     submitter: Submitter = NOBODY
     roles: frozenset[Role] = frozenset({Role.ADMIN})
@@ -95,7 +101,7 @@ class Caller:
 
     @property
     def is_bound(self) -> bool:
-        """Whether it is to see nothing of what others do."""
+        """Return whether the caller may not see the jobs of others."""
         return bool(self.submitter.repositories) and not self.sees_all
 
     @property
@@ -103,7 +109,9 @@ class Caller:
         return self.is_admin or Role.PUSH in self.roles
 
     def namespaced_key(self, key: str | None) -> str | None:
-        """An idempotency key as it is stored: two tokens with the same one do not meet. A key has no line break."""
+        """Return an idempotency key as stored: it includes the token's name, so equal keys of two tokens differ.
+
+        A key contains no line break."""
         return key if key is None or not self.name else f"{self.name}\n{key}"
 
 

@@ -1,9 +1,9 @@
-"""Bearer tokens of an OpenID Connect issuer beside those of the tokens file (OpenID Connect Core 3.1.3.7, Discovery 4).
+"""Bearer tokens of an OpenID Connect issuer, in addition to the tokens file (OpenID Connect Core 3.1.3.7, Discovery 4).
 
-Only signatures of the issuer's public keys count: what a token's head says of its algorithm is looked up among ours,
-and a key is used with the algorithm it is for, so that neither `none` nor a public key taken for a shared secret opens
-anything. The issuer is asked by the rule of `app.net.egress`; what it answers leads to inner addresses only at its
-own host and port."""
+Only signatures by the issuer's public keys are accepted. The algorithm in a token's header must be in ALGORITHMS, and a
+key is used only with its own type of algorithm. Therefore neither `none` nor a public key used as a shared secret is
+accepted. The issuer is contacted under the egress policy (`app.net.egress`). URLs in its responses may refer to
+internal addresses only at its own host and port."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from app.net.proxies import DIRECT, Proxies
 from app.net.urls import Origin, parse_registry_url
 from app.oci import strict_json
 
-MAX_TOKEN_BYTES = 16 << 10  # with hundreds of groups it has ten; a longer one is not looked at
+MAX_TOKEN_BYTES = 16 << 10  # a token with hundreds of groups has ten; longer ones are rejected unread
 MAX_ANSWER_BYTES = 1 << 20
 MAX_KEYS = 100
-KEEP_SECONDS = 3600.0  # a key that the issuer has given up is taken no longer than that
-AGAIN_SECONDS = 60.0  # between two questions to the issuer, answered or not: anybody can make up a key's name
-ASK_SECONDS = 5.0  # for both answers of the issuer together; requests with unknown keys wait for them
-LEEWAY_SECONDS = 30.0  # between its clock and ours
+KEEP_SECONDS = 3600.0  # a revoked key of the issuer is accepted at most this long
+AGAIN_SECONDS = 60.0  # between two requests to the issuer, even failed ones: a client can invent key names
+ASK_SECONDS = 5.0  # for both responses of the issuer together; requests with unknown keys wait for them
+LEEWAY_SECONDS = 30.0  # tolerated difference between the issuer's clock and ours
 ALGORITHMS: Mapping[str, str] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
     **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
@@ -42,8 +42,9 @@ _SUBJECT = re.compile(r"[!-~]{1,200}")
 
 @dataclass(frozen=True, slots=True)
 class OidcSettings:
-    """`roles`: what a value of `claim` (dots lead into it, as `realm_access.roles`) gives. `repositories`: the claim
-    that bounds a token to repositories, None: no token is bound."""
+    """`roles`: the role for each value of `claim`, a path with dots such as `realm_access.roles`.
+
+    `repositories`: the claim that limits a token to repositories; None: tokens are not limited."""
 
     issuer: str
     audience: str
@@ -55,19 +56,20 @@ class OidcSettings:
 
 
 class OidcTokens:
-    """`clock`: monotonic seconds, for what is kept."""
+    """Validates tokens of the issuer. `clock`: monotonic seconds, for the age of the keys."""
 
     def __init__(self, settings: OidcSettings, clock: Callable[[], float]) -> None:
         self._settings, self._clock = settings, clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._fetched = float("-inf")  # when the keys came
-        self._asked = float("-inf")  # when the issuer was asked last, with or without success
+        self._fetched = float("-inf")  # time at which the keys were received
+        self._asked = float("-inf")  # time of the last request to the issuer, successful or not
         self._asking = asyncio.Lock()
         self._failure = ""
 
     async def authenticate(self, token: bytes) -> TokenHolder | None:
-        """None for what is no JWT. Raises Unauthorized, Forbidden for one that gives no role, Unavailable where the
-        issuer cannot be asked."""
+        """Return the caller of a token; None if it is not a JWT.
+
+        Raises Unauthorized, Forbidden for a token without a role, and Unavailable if the issuer cannot be reached."""
         if len(token) > MAX_TOKEN_BYTES or token.count(b".") != 2:
             return None
         try:
@@ -101,7 +103,9 @@ class OidcTokens:
         return TokenHolder(f"oidc:{subject}", b"", roles, self._repositories(claims, subject))
 
     def _repositories(self, claims: Mapping[str, Any], subject: str) -> tuple[str, ...]:
-        """Raises Forbidden if the claim is asked for and bounds nothing: a token without it must not have all."""
+        """Return the prefixes in the claim.
+
+        Raises Forbidden if the configured claim is missing: it must not permit all."""
         claim = self._settings.repositories
         if claim is None:
             return ()
@@ -129,8 +133,9 @@ class OidcTokens:
         return self._clock() - self._fetched >= KEEP_SECONDS
 
     async def _refresh(self, name: str) -> None:
-        """Ask for the keys, at most once in AGAIN_SECONDS. Keys that are known and not expired never wait for this.
-        Raises Unavailable if all that are known are expired."""
+        """Fetch the keys, at most once in AGAIN_SECONDS. Raises Unavailable if all known keys are expired.
+
+        A request with a known key that is not expired never waits for this."""
         async with self._asking:
             is_wanted = self._is_expired() or name not in self._keys
             if is_wanted and self._clock() - self._asked >= AGAIN_SECONDS:
@@ -175,7 +180,7 @@ async def _document(client: HttpClient, url: str, origin: Origin) -> Mapping[str
 
 
 def _values(claims: Mapping[str, Any], claim: str) -> list[Any]:
-    """Return the values of a claim; dots lead into it."""
+    """Return the values of a claim, a path with dots."""
     value: Any = claims
     for part in claim.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -189,11 +194,11 @@ def _keys(document: Mapping[str, Any]) -> Iterator[tuple[str, jwt.PyJWK]]:
             try:
                 yield str(item.get("kid", "")), jwt.PyJWK.from_dict(item)
             except jwt.PyJWTError:
-                continue  # of a kind that this library does not know; the others count
+                continue  # of an unsupported type; the other keys are used
 
 
 def parse_roles(texts: tuple[str, ...]) -> Mapping[str, Role]:
-    """`value=role`. Raises InvalidSettings."""
+    """Parse `value=role`. Raises InvalidSettings."""
     found = {}
     for text in texts:
         value, _, role = text.rpartition("=")

@@ -1,8 +1,8 @@
-"""The tokens file: who holds which token, and what it is good for.
+"""The tokens file: names, hashes, roles and quotas of tokens.
 
-One line for each: `name:sha256-of-token[:roles[:repositories[:quotas]]]`, the lists divided by commas; quotas are
-`jobs=4`, `bytes=10GiB` and `stored=100GiB`. Only the SHA-256 is kept. That is enough: a token has 256 random bits, so
-that nobody finds it by trying, however fast the hash is; slow hashes and salts are for what people think up.
+One line per token: `name:sha256-of-token[:roles[:repositories[:quotas]]]`. Lists are separated by commas; quotas are
+`jobs=4`, `bytes=10GiB` and `stored=100GiB`. Only an unsalted SHA-256 is stored. This is sufficient: a token has 256
+random bits, so guessing fails at any hash speed. Slow hashes and salts protect passwords that people choose.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from app.config.types import parse_bytes
 from app.errors import InvalidReference
 from app.oci import parse_repository
 
-MAX_TOKENS = 10_000  # each costs 0.15 µs of every request, wherever it stands
+MAX_TOKENS = 10_000  # each takes 0.15 µs of every request, at any position
 MAX_FILE_BYTES = 8 << 20
 MAX_REPOSITORIES = 100
-LOOK_SECONDS = 1.0  # between two looks whether the file has changed
-START = "tarmac_"  # of a token, so that what searches for secrets that leaked finds it
+LOOK_SECONDS = 1.0  # between two checks for a changed file
+START = "tarmac_"  # of a token, so that secret scanners find leaked ones
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _FORM = "name:<sha256 of the token, 64 hex>[:push|read|admin[:repositories[:jobs=N,bytes=N,stored=N]]]"
@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TokenHolder:
-    """`digest`: SHA-256 of the token."""
+    """A token's caller. `digest`: SHA-256 of the token."""
 
     name: str
     digest: bytes
@@ -47,7 +47,7 @@ class TokenHolder:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """Raises ValueError."""
+        """Parse a line. Raises ValueError."""
         name, digest, roles, repositories, quotas, *more = (*line.split(":"), *[""] * 3)
         if any(more) or not NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
             raise ValueError(f"must be {_FORM}")
@@ -69,13 +69,13 @@ class TokenHolder:
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """Every holder, as the file has them at one moment."""
+    """All tokens of the file at one time."""
 
     holders: tuple[TokenHolder, ...]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Empty lines and those that begin with `#` say nothing. Raises ValueError naming the line."""
+        """Parse the file, ignoring empty lines and lines with `#`. Raises ValueError that names the line."""
         holders = []
         for number, line in enumerate(text.splitlines(), 1):
             if line.strip() and not line.startswith("#"):
@@ -88,7 +88,7 @@ class TokenSet:
         return cls(tuple(holders))
 
     def find(self, token: bytes) -> TokenHolder | None:
-        """Takes the same time wherever the token stands, and where it does not."""
+        """Return the caller of a token, or None. The time does not depend on the position of a match."""
         digest = hashlib.sha256(token).digest()
         found = None
         for holder in self.holders:
@@ -98,11 +98,13 @@ class TokenSet:
 
 
 class TokenFile:
-    """The tokens of a file that may change while the service runs. One that cannot be read any more, or is not
-    understood, changes nothing and is told of in the log: half an edit must not lock everybody out."""
+    """The tokens of a file that may change while the service runs.
+
+    If the new file is unreadable or invalid, the previous tokens remain valid and an error is logged: an incomplete
+    edit must not lock all callers out."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        """Raises OSError, ValueError."""
+        """Read the file. Raises OSError, ValueError."""
         self._path, self._clock = path, clock
         self._stamp = _stamp(path)
         self._tokens = TokenSet.parse(read_text(path))
@@ -127,7 +129,7 @@ class TokenFile:
 
 
 def read_text(path: Path) -> str:
-    """Raises OSError, ValueError."""
+    """Return the content of the file. Raises OSError, ValueError."""
     with path.open("rb") as file:
         raw = file.read(MAX_FILE_BYTES + 1)
     if len(raw) > MAX_FILE_BYTES:
@@ -140,7 +142,7 @@ def new_token() -> str:
 
 
 def parse_role(text: str) -> Role:
-    """Raises ValueError."""
+    """Parse a role. Raises ValueError."""
     try:
         return Role(text.strip())
     except ValueError:
@@ -148,7 +150,7 @@ def parse_role(text: str) -> Role:
 
 
 def parse_prefix(text: str) -> str:
-    """`team/x`, also written `team/x/` and `team/x/*`. Raises ValueError."""
+    """Parse a repository prefix, `team/x`, also written `team/x/` and `team/x/*`. Raises ValueError."""
     try:
         return parse_repository(text.strip().removesuffix("*").rstrip("/"))
     except InvalidReference as error:
@@ -156,7 +158,7 @@ def parse_prefix(text: str) -> str:
 
 
 def parse_quota(text: str) -> Quota:
-    """`jobs=4,bytes=10GiB,stored=100GiB`. Raises ValueError."""
+    """Parse `jobs=4,bytes=10GiB,stored=100GiB`. Raises ValueError."""
     given: dict[str, int] = {}
     for part in _parts(text):
         name, _, amount = part.partition("=")
@@ -168,7 +170,7 @@ def parse_quota(text: str) -> Quota:
 
 
 def _parts(text: str) -> list[str]:
-    """Return what the commas divide. An empty part is kept and so refused: `,` bounds nothing, and was meant to."""
+    """Split at commas. Empty parts are kept and rejected later: `,` sets no limit although one was intended."""
     return text.split(",") if text else []
 
 

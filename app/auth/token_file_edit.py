@@ -1,4 +1,4 @@
-"""The tokens file as `tarmac token` changes it: one line more or less, all others as they are."""
+"""Changes of the tokens file by `tarmac token`: one line is added or removed, all others are unchanged."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from app.errors import InvalidRequest, NotFound
 
 
 def holders_of(path: Path) -> tuple[TokenHolder, ...]:
-    """Raises InvalidRequest."""
+    """Return the tokens of the file. Raises InvalidRequest."""
     return _parsed(path, _read(path))
 
 
 def add_holder(path: Path, holder: TokenHolder) -> None:
-    """Makes the file where there is none. Raises InvalidRequest where the name is taken."""
+    """Add a line; create the file if it does not exist. Raises InvalidRequest if the name exists."""
     with _alone(path):
         text = _read(path) if path.exists() else ""
         if text and any(item.name == holder.name for item in _parsed(path, text)):
@@ -28,7 +28,7 @@ def add_holder(path: Path, holder: TokenHolder) -> None:
 
 
 def remove_holder(path: Path, name: str) -> None:
-    """Raises NotFound, InvalidRequest."""
+    """Remove the line of a name. Raises NotFound, InvalidRequest."""
     with _alone(path):
         text = _read(path)
         if not any(item.name == name for item in _parsed(path, text)):
@@ -63,7 +63,7 @@ def _told(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Two that change the file at once must not lose the line of one. The directory is locked: the file is replaced."""
+    """Lock the file against concurrent changes. The directory is locked, because the file is replaced."""
     with _told(path):
         directory = os.open(path.resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -80,8 +80,9 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all; of the owner and the mode of the one before: the service has to go on reading it when
-    somebody else has changed it."""
+    """Replace the file atomically, with the owner and mode of the old one.
+
+    The service must still be able to read it after another user's change."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
