@@ -1,22 +1,22 @@
-"""Everything that can go wrong, as one tree. The `code` of a class is part of the public contract.
+"""All errors as one tree. The `code` of a class is part of the public contract.
 
     TarmacError
-    ├── RequestError    the caller asked for something that cannot be done as asked
+    ├── RequestError    the request cannot be carried out as sent
     │   ├── InvalidSettings · InvalidRequest · FormatMismatch · MissingTag · InvalidReference · DestinationConflict
     │   ├── SingleImageRequired · UnknownRegistry · PathNotAllowed · PathNotFound · UploadIncomplete
     │   ├── ChecksumMismatch · TooLarge · QuotaExceeded · RateLimited · Unauthorized · Forbidden · NotFound · Conflict
     │   └── TagExists
-    ├── ArchiveError    the bytes that came are not what they should be
+    ├── ArchiveError    the received bytes are invalid
     │   ├── UnknownFormat · MalformedArchive · TruncatedArchive · LimitExceeded
     │   └── DigestMismatch · SizeMismatch · SignatureRequired · MissingContent · SourceChanged
-    ├── RegistryError   the destination refused, or could not be reached
+    ├── RegistryError   the destination rejected the request, or could not be reached
     │   ├── RegistryUnreachable · RegistryTLS · RegistryAuth · RegistryDenied
     │   └── RegistryRejected · RegistryRateLimited · RegistryFault · RegistryLost
-    └── ServiceError    our side
+    └── ServiceError    the service failed
         └── SpoolFull · SourceUnreadable · Busy · Unavailable · Interrupted · Internal
 
-A message says what happened, where, and what to do about it; it never holds a secret or a traceback. HTTP status
-codes are not known here (`app.api.problems` maps them).
+A message states what happened, its place, and the remedy. It never contains a secret or a traceback. HTTP status codes
+are not known here (`app.api.problems` maps them).
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-MAX_DETAIL = 2_048  # characters of a message that is kept; what an archive or a registry says is part of it
+MAX_DETAIL = 2_048  # characters of a stored message, including quotes of an archive or a registry
 MAX_LISTED = 10  # names, digests or other texts that one message lists
-MAX_LISTED_CHARACTERS = 400  # of each of them
+MAX_LISTED_CHARACTERS = 400  # of each text
 
 
 def join_limited(texts: Sequence[str], limit: int = MAX_LISTED) -> str:
-    """Return `texts` as a list for a message, which must not grow with what comes from outside."""
+    """Return `texts` as a list for a message, whose length must not grow with the input."""
     more = len(texts) - limit
     shown = ", ".join(text[:MAX_LISTED_CHARACTERS] for text in texts[:limit])
     return shown + (f" and {more} more" if more > 0 else "")
 
 
 def with_hint(message: str, hint: str) -> str:
-    """Return `message` with `hint` as its last sentence, if there is one."""
+    """Return `message` with `hint` as its last sentence, if `hint` is not empty."""
     return f"{message.rstrip('. ')}. {hint}" if hint else message
 
 
 class ErrorOrigin(StrEnum):
-    """Who has to act: the caller, the maker of the archive, the registry's operator, or ours."""
+    """Who must act: the caller, the author of the archive, the registry's operator, or the operator of the service."""
 
     REQUEST = "request"
     ARCHIVE = "archive"
@@ -53,7 +53,7 @@ class ErrorOrigin(StrEnum):
 
 
 class Failure(StrEnum):
-    """How a request to a registry failed. `app.registry.distribution.classification` says what follows from each."""
+    """How a request to a registry failed. `app.registry.distribution.classification` defines the consequences."""
 
     UNREACHABLE = "unreachable"
     UNANSWERED = "unanswered"
@@ -74,8 +74,9 @@ OUTAGES = frozenset({Failure.UNREACHABLE, Failure.OVERLOADED, Failure.RATE_LIMIT
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as a value: what a job, an image and an HTTP answer carry. `outage`: a job waits until the registry is
-    well again."""
+    """An error as a value, for a job, an image or an HTTP response.
+
+    If `outage` is set, the job waits until the registry is available again."""
 
     code: str
     title: str
@@ -106,7 +107,7 @@ class RequestError(TarmacError):
 
 
 class InvalidSettings(RequestError):
-    """One line per key. Only ever seen by the one who starts the service."""
+    """One line per key. Shown only to the operator who starts the service."""
 
     code, title = "invalid_settings", "The settings do not allow a start"
 
@@ -195,7 +196,7 @@ class Conflict(RequestError):
 
 
 class ArchiveError(TarmacError):
-    """`content`: what of the archive the message quotes at its end; taken away where the reader may not see it."""
+    """`content`: quoted text of the archive at the end of the message; removed if the reader may not see it."""
 
     origin = ErrorOrigin.ARCHIVE
 
@@ -244,8 +245,9 @@ class SourceChanged(ArchiveError):
 
 
 class RegistryError(TarmacError):
-    """`failure` is that of the class unless another one is given. Whether it is retryable and an outage follows.
-    `silence`: seconds without a byte from the server that ended the request."""
+    """`failure` defaults to that of the class; `retryable` and `outage` follow from it.
+
+    `silence`: seconds without a byte from the server, after which the request was ended."""
 
     origin = ErrorOrigin.REGISTRY
     failure: Failure = Failure.REFUSED
@@ -287,8 +289,8 @@ class RegistryRejected(RegistryError):
         missing: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, failure=failure)
-        self.missing = missing  # digests of what it does not have of a manifest, as it named them
-        self.media_type_refused = media_type_refused  # of a manifest: with another one it might be taken
+        self.missing = missing  # digests that the registry reports as missing from a manifest
+        self.media_type_refused = media_type_refused  # of a manifest: another media type may be accepted
 
 
 class RegistryRateLimited(RegistryError):
@@ -297,7 +299,7 @@ class RegistryRateLimited(RegistryError):
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after  # seconds, as the registry asked
+        self.retry_after = retry_after  # seconds, as the registry requested
 
 
 class RegistryFault(RegistryError):
@@ -311,7 +313,7 @@ class RegistryLost(RegistryError):
 
     def __init__(self, message: str, *, blobs: tuple[str, ...] = ()) -> None:
         super().__init__(message)
-        self.blobs = blobs  # digests that it misses, as it named them
+        self.blobs = blobs  # digests that the registry reports as missing
 
 
 class ServiceError(TarmacError):

@@ -1,12 +1,12 @@
-"""The threads of the process, apart by what they do, so that one kind of work never stops another.
+"""The thread pools of the process, separated by kind of work, so that one kind never blocks another.
 
-    default executor   reads and writes of files and databases; short, and everything waits for it
+    default executor   short reads and writes of files and databases, which everything waits for
     hashing            archives and layers written, read, hashed and decompressed
-    planning           what the text of a request costs: names, patterns, paths; limits bound one request to seconds
-    resolving          names of hosts; a name server may say nothing for a minute, so each name has a thread of its own,
-                       and the end of the process waits for none of them
+    planning           request texts: names, patterns, paths; limits bound one request to seconds
+    resolving          host names; a name server may be silent for a minute, so each name has its own thread,
+                       and the process does not wait for these threads at exit
 
-Blocks of layers are compressed by the executor of `app.push.run.compress`, one thread a core.
+Blocks of layers are compressed by the executor of `app.push.run.compress`, one thread per core.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 IO_THREADS = 16
-HASHING_THREADS = 12  # more than the blobs that are sent at once, with room for as many uploads
+HASHING_THREADS = 12  # more than the concurrently sent blobs, with spare threads for as many uploads
 PLANNING_THREADS = 2
 
 _SHARES: WeakValueDictionary[tuple[asyncio.AbstractEventLoop, str], asyncio.Lock] = WeakValueDictionary()
@@ -41,7 +41,7 @@ def _settle(future: Future[T], work: Callable[[], T]) -> None:
     if future.set_running_or_notify_cancel():
         try:
             future.set_result(work())
-        except (OSError, ValueError) as error:  # gaierror, UnicodeError: no such name, and no name at all
+        except (OSError, ValueError) as error:  # gaierror, UnicodeError: unknown name, and invalid name
             future.set_exception(error)
 
 
@@ -61,13 +61,15 @@ def planning() -> ThreadPoolExecutor:
 
 
 def use_io_threads() -> None:
-    """Bound the default executor of the running loop, whose size otherwise follows the number of cores."""
+    """Limit the default executor of the running loop, whose size otherwise depends on the number of cores."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(IO_THREADS, "io"))
 
 
 async def plan_in_thread(share: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what `work` returns. At most one thread works for a `share` (the name of a token) at any time, so no
-    token keeps the others waiting. If the caller is cancelled before a thread is free, `work` is never begun."""
+    """Return the result of `work`, run in a thread.
+
+    At most one thread works for a `share` (the name of a token) at a time, so no token delays the others. If the caller
+    is cancelled before a thread is free, `work` is never started."""
     async with _SHARES.setdefault((asyncio.get_running_loop(), share), asyncio.Lock()):
         return await asyncio.get_running_loop().run_in_executor(planning(), partial(work, *args, **kwargs))
 
