@@ -1,4 +1,4 @@
-"""Which addresses are public, however they are written. Pure."""
+"""Classification of addresses as public or internal, in every notation that resolvers accept. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from app.net.urls import is_loopback
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
-_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291 2.5.5.1, deprecated, and still routed by some
-_METADATA = ipaddress.ip_address("168.63.129.16")  # Azure's, the one such service at a public address
+_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291 2.5.5.1, deprecated, but some systems still route it
+_METADATA = ipaddress.ip_address("168.63.129.16")  # Azure's metadata service, the only one with a public address
 
 
 def is_internal(host: str) -> bool:
-    """Whether `host` is written as an address, in any of the ways a resolver understands, that is not a public one; or
-    is a name of this machine."""
+    """Return whether `host` is a name of this machine or an address that is not public.
+
+    Every notation that a resolver accepts counts as an address.
+    """
     if is_loopback(host.rstrip(".")):
         return True
     address = address_of(host.rstrip("."))
@@ -29,14 +31,14 @@ def address_of(host: str) -> Address | None:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         pass
-    try:  # 127.1, 0x7f000001 and 2130706433 are addresses to every resolver
+    try:  # resolvers accept 127.1, 0x7f000001 and 2130706433 as addresses
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except (OSError, ValueError):
         return None
 
 
 def meanings(address: Address) -> tuple[Address, ...]:
-    """The address, and the IPv4 addresses that the ways from IPv6 to IPv4 find inside it."""
+    """Return the address and the IPv4 addresses embedded in it by the IPv6 transition mechanisms."""
     if isinstance(address, ipaddress.IPv4Address):
         return (address,)
     if address.ipv4_mapped is not None:
@@ -49,13 +51,16 @@ def meanings(address: Address) -> tuple[Address, ...]:
 
 def is_public(address: Address) -> bool:
     is_odd = address.is_multicast or address.is_reserved or getattr(address, "is_site_local", False)
-    # RFC 6052's own prefix is "reserved" by Python's table, and in use
+    # Python's table lists RFC 6052's own prefix as reserved, but it is in use
     return address.is_global and (not is_odd or address in _NAT64) and address != _METADATA
 
 
 @lru_cache(maxsize=4096)
 def share_of(address: str) -> str:
-    """Return by what an address is counted: IPv4 as it is, of IPv6 the network of 64 bits, which one site has."""
+    """Return the key under which an address is counted.
+
+    It is an IPv4 address itself, or the /64 network of an IPv6 address, because one site has all of it.
+    """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

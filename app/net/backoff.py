@@ -1,4 +1,4 @@
-"""How long to wait before trying again, and what waiting needs of the world. Pure but for `TimeSource`."""
+"""Delays between retries, and the clock they depend on. Pure, except for `TimeSource`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from dataclasses import dataclass
 
 from app.errors import RegistryError, RegistryRateLimited
 
-LONGEST_RETRY_AFTER = 300.0  # seconds; what asks for more gets this, and another try
+LONGEST_RETRY_AFTER = 300.0  # seconds; a longer Retry-After is cut to this, and the request is retried
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Times in seconds. Between two tries a random part of `first_wait`, doubled with each try (full jitter: workers
-    that failed together do not come back together), on top of a registry's Retry-After."""
+    """Limits of retries; times in seconds.
+
+    The wait between two attempts is a random part of `first_wait`, doubled with each attempt, plus the registry's
+    Retry-After. Full jitter spreads the retries of workers that failed together.
+    """
 
     tries: int = 6
-    patience: float = 600.0  # of waiting in all; what the tries take is not counted, a large blob may need an hour
+    patience: float = 600.0  # total wait; the attempts are not counted, because a large blob may need an hour
     first_wait: float = 0.5
     longest_wait: float = 30.0
     longest_retry_after: float = LONGEST_RETRY_AFTER
@@ -30,7 +33,7 @@ DEFAULT_POLICY = RetryPolicy()
 
 @dataclass(frozen=True, slots=True)
 class TimeSource:
-    """What waiting needs of the world; tests bring their own."""
+    """Clock, sleep and random numbers; tests replace them."""
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
@@ -41,7 +44,7 @@ REAL = TimeSource()
 
 
 def delay_after(error: RegistryError, number: int, policy: RetryPolicy, chance: float) -> float:
-    """Seconds between try `number` (from 1), which failed with `error`, and the next."""
+    """Return the seconds between attempt `number` (from 1), which failed with `error`, and the next one."""
     wait = min(policy.longest_wait, policy.first_wait * 2.0 ** (number - 1)) * chance
     return wait + honoured_wait(error, policy)
 

@@ -1,4 +1,4 @@
-"""Requests that are brought to their end although nobody wants their answer any more."""
+"""Requests that may finish after their caller was cancelled."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ T = TypeVar("T")
 
 
 async def finish_or_cancel(request: Coroutine[Any, Any, T], wind_up: Callable[[], bool], seconds: float) -> T:
-    """Return what `request` returns. When cancelled it is broken off; but if `wind_up` says that its end can be brought
-    about, it has `seconds` to get there first: a session is cancelled only when nothing is under way in it. To be
-    cancelled again meanwhile shortens nothing: a task group cancels all of its tasks, also one that is ending."""
+    """Return the result of `request`, or cancel it if the caller is cancelled.
+
+    If `wind_up` then returns True, the request can finish and has `seconds` to do so: an upload session may only be
+    cancelled while no request runs in it.
+
+    Further cancellations do not shorten that time, because a task group cancels all of its tasks, also those that are
+    ending.
+    """
     task = asyncio.create_task(request)
     try:
         return await asyncio.shield(task)
@@ -26,7 +31,7 @@ async def finish_or_cancel(request: Coroutine[Any, Any, T], wind_up: Callable[[]
             task.cancel()
             await asyncio.wait((task,))
         if not task.cancelled():
-            task.exception()  # nobody else asks for it
+            task.exception()  # mark the exception as retrieved
 
 
 async def _wait_for(task: asyncio.Task[Any], seconds: float) -> None:

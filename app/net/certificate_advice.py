@@ -1,4 +1,4 @@
-"""Why the certificate of a registry is not accepted, and what to do about that cause."""
+"""Reasons why the certificate of a registry is rejected, and what to do about each."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from app.net.dial import dial
 from app.net.egress import EgressPolicy
 from app.net.urls import Origin, printable
 
-MAX_NAMES = 10  # of a certificate that are shown
+MAX_NAMES = 10  # shown of one certificate
 _NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_… of OpenSSL
 _OTHER_NAME = frozenset({62, 64})
 _WITH_DETAILS = frozenset({_NOT_YET_VALID, _EXPIRED, *_OTHER_NAME})
 
 Certificate = Mapping[str, Any]
-"""As ssl.SSLSocket.getpeercert gives it."""
+"""A certificate as ssl.SSLSocket.getpeercert returns it."""
 
 
 def has_details(cause: ssl.SSLCertVerificationError) -> bool:
-    """Whether what the certificate says of itself helps."""
+    """Return whether the content of the certificate explains the error."""
     return cause.verify_code in _WITH_DETAILS
 
 
 async def read_certificate(
     origin: Origin, context: ssl.SSLContext, reach: EgressPolicy, seconds: float
 ) -> Certificate | None:
-    """What the certificate of `origin` says, over a connection that is used for nothing else; None if it cannot be
-    read. `context` checks who issued it, and neither name nor time."""
+    """Return the certificate of `origin`, read over a separate connection, or None if it cannot be read.
+
+    `context` verifies the issuer, but neither the name nor the validity period.
+    """
     try:
         async with asyncio.timeout(seconds):
             sock = await dial(origin.host, origin.port, reach)
             _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=origin.host)
-    except (OSError, UnicodeError, TimeoutError, RegistryError):  # ssl.SSLError is an OSError
+    except (OSError, UnicodeError, TimeoutError, RegistryError):  # ssl.SSLError is a subclass of OSError
         return None
     try:
         found: Certificate = writer.get_extra_info("peercert") or {}
@@ -48,7 +50,7 @@ async def read_certificate(
 def error_of_certificate(
     origin: Origin, cause: ssl.SSLCertVerificationError, certificate: Certificate | None, now: datetime
 ) -> RegistryTLS:
-    """`certificate`: None if it could not be read."""
+    """Return the error for a rejected certificate. `certificate` is None if it could not be read."""
     message = f"{origin}: its certificate is not trusted ({cause.verify_message})"
     if certificate is not None and cause.verify_code in _OTHER_NAME:
         return RegistryTLS(

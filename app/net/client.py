@@ -34,29 +34,29 @@ from app.net.transport import Transport as Sockets
 from app.net.urls import Origin, RegistryUrl, join_url
 
 MAX_REDIRECTS = 5
-MOST_IDLE_CLOSED = 2  # connections in a row that may turn out to have been closed while idle
-ANSWER_SECONDS = 300.0  # for a whole answer's body, which has at most 4 MiB: a drip must not hold a push for ever
-SILENT_SECONDS = 15.0  # in the middle of a body: what is promised and does not come is no slow line
-LATE_SECONDS = 5.0  # without a response, then the job says what it waits for
-WORDS_SECONDS = 10.0  # for a body that only explains a status
+MOST_IDLE_CLOSED = 2  # retries in a row after a connection was closed while idle
+ANSWER_SECONDS = 300.0  # limit for a whole response body, at most 4 MiB: a slow drip must not block a push
+SILENT_SECONDS = 15.0  # limit between two pieces of a body; a longer gap is a failure, not a slow line
+LATE_SECONDS = 5.0  # without a response; then the job reports what it waits for
+WORDS_SECONDS = 10.0  # limit for the body of an error response
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _REPEATS = {"GET": {301, 302, 303, 307, 308}, "HEAD": {301, 302, 303, 307, 308}}
-_SAME_REQUEST = {307, 308}  # the others would turn a PUT into a GET
+_SAME_REQUEST = {307, 308}  # the other statuses would turn a PUT into a GET
 
 Transport = httpx.AsyncBaseTransport
 Body = Callable[[], AsyncGenerator[bytes, None]]
-"""Gives the body from its start, each time it is called."""
+"""Return the body from its start, each time it is called."""
 Take = Callable[[bytes], Awaitable[bool]]
-"""Takes one more chunk of an answer's body. False: no more is wanted."""
+"""Receive one more chunk of a response body. Return False to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. No limit on a whole transfer: it may take its time while bytes flow."""
+    """Timeouts in seconds. A whole transfer has no limit: it may take any time while bytes move."""
 
     connect: float = 10.0
-    write: float = 30.0  # without the far end taking a byte
-    read: float = 60.0  # without an answer, after the last byte was sent
+    write: float = 30.0  # without the peer accepting a byte
+    read: float = 60.0  # without a response, after the last byte was sent
     manifest: float = 300.0  # the same for a manifest: Harbor is slow at it under load (goharbor/harbor#19902)
     cleanup: float = 5.0  # for cancelling an upload session
 
@@ -92,9 +92,14 @@ class HttpClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. `authorization` is sent to `origin` and nowhere else, wherever redirects lead; so is a body that is
-    secret. `limit`: bytes of a good response's body, which is needed whole; None: it is not needed. With `take` it goes
-    there, whatever its size. `site`: a token request to that site, whose redirects are not followed."""
+    """A request.
+
+    `authorization` and a secret body are sent to `origin` only, even after redirects.
+
+    `limit`: maximum bytes of the body of a successful response, which is read whole; None: the body is not needed.
+    `take` receives that body instead, in chunks and of any size. `site`: the request is a token request to that site,
+    and its redirects are not followed.
+    """
 
     method: str
     url: str
@@ -110,16 +115,16 @@ class Request:
 
 
 class HttpClient:
-    """Open before the first `send`, close after the last."""
+    """HTTP client for one registry. Call `open` before the first `send`, and `close` after the last."""
 
     def __init__(self, settings: HttpClientSettings, transport: Transport | None = None) -> None:
         self._settings, self._transport = settings, transport
         self._trust = TlsContexts(settings.tls, settings.url)
-        # token requests to a site have connections of their own, which nothing else may use
+        # token requests to a site use separate connections, which no other request may use
         self._clients: dict[Site | None, httpx.AsyncClient] = {}
 
     async def open(self) -> None:
-        """Raises InvalidRequest where a certificate file cannot be used."""
+        """Load the TLS contexts. Raises InvalidRequest if a certificate file cannot be used."""
         if self._settings.url.scheme != "http" or self._settings.ca_file or self._settings.client_cert:
             await asyncio.to_thread(self._trust.load)
         self._clients[None] = self._new_client(None)
@@ -142,9 +147,10 @@ class HttpClient:
             await client.aclose()
 
     async def send(self, call: Request, registry: Origin) -> Response:
-        """The answer, whatever its status, after at most 5 redirects that `registry` may ask for.
+        """Send a request and return the response with any status, after at most 5 permitted redirects.
 
-        Raises RegistryUnreachable, RegistryTLS, RegistryRejected, and what the body raises, unchanged."""
+        Raises RegistryUnreachable, RegistryTLS and RegistryRejected. Exceptions of the body pass unchanged.
+        """
         hop = call
         for _ in range(MAX_REDIRECTS + 1):
             reply = await self._send_hop(hop, call.origin or registry)
@@ -161,7 +167,7 @@ class HttpClient:
         )
 
     def _check_redirect(self, hop: Request, target: str, registry: Origin) -> None:
-        """Raises RegistryRejected if `target` is not followed."""
+        """Check one redirect. Raises RegistryRejected if `target` must not be followed."""
         here, there = Origin.of(hop.url, "the URL"), Origin.of(target, "the redirect")
         is_same = here.host == there.host and urlsplit(hop.url).path == urlsplit(target).path
         if is_same and (here.scheme, there.scheme) == ("http", "https"):
@@ -177,7 +183,10 @@ class HttpClient:
             raise RegistryRejected(f"{here} redirects credentials to {there}; it is not followed")
 
     async def _send_hop(self, hop: Request, home: Origin) -> Response:
-        """Where `home` leads elsewhere, and nobody is there, `home` itself may be well."""
+        """Send the request of one hop.
+
+        If a target that `home` redirected to is unreachable, say so in the error: `home` itself may be healthy.
+        """
         try:
             return await self._send_once(hop)
         except RegistryUnreachable as error:
@@ -204,8 +213,11 @@ class HttpClient:
             raise RegistryRejected(with_hint(str(error), advise(origin))) from error
 
     async def _watched(self, call: Request, origin: Origin) -> Response:
-        """Report it if no response comes in time after all has been sent. How long content takes says nothing; a
-        clean-up is nobody's concern."""
+        """Report a late response, counted from the end of the request.
+
+        Downloads and DELETEs are not watched: the duration of a download means nothing, and a cleanup concerns no
+        job.
+        """
         if call.take is not None or call.method == "DELETE":
             return await self._sent(call, origin)
         told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; its time is not up yet"
@@ -218,7 +230,7 @@ class HttpClient:
     async def _certificate(
         self, cause: ssl.SSLCertVerificationError, origin: Origin, site: Site | None
     ) -> Certificate | None:
-        """The certificate that was refused, if it says more and can be read."""
+        """Return the rejected certificate, if its content helps and it can be read."""
         if not has_details(cause) or self._transport is not None or self._settings.proxies.proxy_for(origin):
             return None
         context = await asyncio.to_thread(self._trust.lenient)
@@ -226,8 +238,10 @@ class HttpClient:
         return await read_certificate(origin, context, reach, self._settings.timeouts.connect)
 
     async def _sent(self, call: Request, origin: Origin) -> Response:
-        """A connection that was closed while it was idle has taken nothing; the request goes over another one, unless
-        its body would have to be read again or a part of it may have been added to what is there."""
+        """Send a request, and repeat it if an idle connection turns out to be closed: the server received nothing.
+
+        Do not repeat it if the body would be read again, or if the server may have stored a part of it.
+        """
         client = self._opened(call.site)
         for _ in range(MOST_IDLE_CLOSED):
             try:
@@ -261,14 +275,14 @@ async def _told_at_end(body: Body, tell: Callable[[], None]) -> AsyncGenerator[b
 
 
 async def _exchange(client: httpx.AsyncClient, call: Request, origin: Origin) -> tuple[Response, str | None]:
-    """The response, and the address that it came from."""
+    """Return the response and the address of the peer."""
     headers = dict(call.headers)
     if call.authorization is not None and origin == call.origin:
         headers["Authorization"] = call.authorization
     try:
         url = httpx.URL(call.url)
-        _ = url.host  # decoded only when it is asked for, which is where it fails
-    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name
+        _ = url.host  # raises for an invalid host, which httpx decodes lazily
+    except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: the host is not an IDNA name
         raise RegistryRejected(f"{origin.authority} is not a valid host or URL: {error}") from error
     source = call.body() if callable(call.body) else call.body
     request = client.build_request(call.method, url, headers=headers, content=source)
@@ -303,8 +317,10 @@ async def _read(response: httpx.Response, call: Request) -> Response:
 
 
 async def _words(response: httpx.Response) -> bytes:
-    """Return what comes of a body that only explains the status, however it breaks off: the head says all that counts.
-    Nobody asked for a Content-Encoding, so none is undone."""
+    """Return the body of an error response, as much of it as arrives: the status is what counts.
+
+    The body is not decoded, because the request did not ask for a Content-Encoding.
+    """
     body = bytearray()
     with contextlib.suppress(TimeoutError, httpx.TransportError):
         async with asyncio.timeout(WORDS_SECONDS):
@@ -316,7 +332,7 @@ async def _words(response: httpx.Response) -> bytes:
 
 
 async def _whole(response: httpx.Response, method: str, limit: int) -> bytes:
-    """Raises RegistryUnreachable, RegistryRejected if it is larger than `limit`."""
+    """Return the whole body. Raises RegistryUnreachable, or RegistryRejected if it is larger than `limit`."""
     body, loop, host = bytearray(), asyncio.get_running_loop(), response.url.host
     until = loop.time() + ANSWER_SECONDS
     try:

@@ -1,9 +1,10 @@
-"""Sockets for httpcore that hear an answer while the request is still being sent.
+"""Sockets for httpcore that notice a response while the request is still being sent.
 
-A registry or a proxy that refuses a blob (413, 401, 507) answers after its first bytes and closes; httpcore's own
-streams do not read while they write, so the reset that follows throws the answer away, and a far end that stops
-reading costs a time-out. Here bytes are read as they come, and a write fails at once when an answer has begun; httpcore
-then reads that answer. Time limits are for standing still: a slow registry may take its time."""
+A registry or a proxy that rejects a blob (413, 401, 507) responds after the first bytes and closes the connection.
+httpcore's own streams do not read while they write, so the reset that follows discards the response, and a peer that
+stops reading costs a timeout. Here bytes are read as they arrive, and a write fails at once if a response has begun;
+httpcore then reads that response. Timeouts count time without progress: a slow registry may take its time.
+"""
 
 from __future__ import annotations
 
@@ -32,21 +33,23 @@ from app.net.response_head import (
 )
 from app.net.tls import TlsContexts
 
-SLICE = 128 << 10  # bytes written under one time limit: 30 s without progress, not 30 s for a chunk of 1 MiB
-LOOKS = 8  # within a time limit, at what moves
-MOST_UNREAD = 1 << 20  # bytes held before the socket is left alone
+SLICE = 128 << 10  # bytes written under one timeout: 30 s without progress, not 30 s for a chunk of 1 MiB
+LOOKS = 8  # progress checks within one timeout
+MOST_UNREAD = 1 << 20  # bytes buffered before reading from the socket pauses
 
 
 class IdleConnectionClosed(httpcore.ReadError):
-    """A connection that had served before ended without a single byte of an answer: it was closed while idle, and the
-    request may be sent anew."""
+    """A reused connection ended without a single byte of a response: it was closed while idle.
+
+    The request may be sent again.
+    """
 
 
 ContextFor = Callable[[str], Awaitable[ssl.SSLContext]]
 
 
 class _StreamProtocol(asyncio.Protocol):
-    """Collects what comes; `changed` wakes the one reader or writer whenever anything happens."""
+    """Buffer of received bytes. `changed` wakes the one reader or writer after every event."""
 
     def __init__(self) -> None:
         self.unread = bytearray()
@@ -79,12 +82,15 @@ class _StreamProtocol(asyncio.Protocol):
         self.changed.set()
 
     def _salvage(self) -> None:
-        """A write that met the reset closes the transport, though the answer before the reset still lies in the
-        kernel. Of a plain connection it can be had; the socket is open until connection_lost has returned."""
+        """Read the response that is still in the kernel after a reset.
+
+        A write that meets the reset closes the transport before the response was read. On a plain connection it can
+        still be read, because the socket is open until connection_lost returns.
+        """
         transport = self.transport
         if transport is None or transport.get_extra_info("sslcontext") is not None:
             return
-        with contextlib.suppress(OSError):  # nothing there, or the error that closed it
+        with contextlib.suppress(OSError):  # nothing to read, or the error that closed the connection
             while data := os.read(transport.get_extra_info("socket").fileno(), MOST_UNREAD):
                 self.unread += data
 
@@ -97,21 +103,21 @@ class _StreamProtocol(asyncio.Protocol):
 
     @property
     def answered(self) -> bool:
-        """Whether a final answer has begun; 1xx is none."""
+        """Return whether a final response has begun; 1xx does not count."""
         return is_final_begun(self.unread)
 
 
 class Stream(httpcore.AsyncNetworkStream):
-    """One connection, plain or TLS. `context_for` gives the TLS context for a server's name."""
+    """One connection, plain or TLS. `context_for` returns the TLS context for a server name."""
 
     def __init__(
         self, wire: _StreamProtocol, transport: asyncio.Transport, context_for: ContextFor | None = None
     ) -> None:
         self._wire, self._transport, self._context_for = wire, transport, context_for
-        self._answers = 0  # begun so far
-        self._heard = False  # whether a byte has come since the request began
-        self._interim = 0  # responses before the final one
-        self._response: ResponseEnd | None = None  # to the request that was sent last
+        self._answers = 0  # responses begun so far
+        self._heard = False  # whether a byte was received since the request began
+        self._interim = 0  # number of responses before the final one
+        self._response: ResponseEnd | None = None  # end of the response to the last request
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's port
         wire = self._wire
@@ -138,8 +144,11 @@ class Stream(httpcore.AsyncNetworkStream):
             raise httpcore.ReadTimeout
 
     async def _drop_interim(self, seconds: float | None) -> None:
-        """httpcore would read interim responses without end. Here their number is limited, and they give no more time
-        to wait for the final one."""
+        """Drop interim responses.
+
+        Their number is limited, and they do not extend the timeout for the final response; httpcore would read them
+        without limit.
+        """
         wire, loop = self._wire, asyncio.get_running_loop()
         until = None if seconds is None else loop.time() + seconds
         while (length := interim_length(wire.unread)) != 0:
@@ -156,7 +165,7 @@ class Stream(httpcore.AsyncNetworkStream):
                 await self._await_byte(left, beyond=len(wire.unread))
 
     def _check_end(self) -> None:
-        """Nothing more comes. Raises unless that is the end of a body."""
+        """Raise unless the end of the connection is the end of a body."""
         if self._answers and not self._heard and not self._interim:
             raise IdleConnectionClosed("the connection was closed while it was idle") from self._wire.lost
         if self._wire.lost is not None:
@@ -172,7 +181,7 @@ class Stream(httpcore.AsyncNetworkStream):
             self._response = ResponseEnd(is_to_head=buffer.startswith(b"HEAD "))
         view = memoryview(buffer)
         for start in range(0, len(view), SLICE):
-            await asyncio.sleep(0)  # what has come is taken before more is written
+            await asyncio.sleep(0)  # receive pending data before writing more
             self._check_writable()
             self._transport.write(view[start : start + SLICE])
             await self._drain(timeout)
@@ -187,10 +196,13 @@ class Stream(httpcore.AsyncNetworkStream):
             raise httpcore.WriteTimeout
 
     async def _wait(self, done: Callable[[], bool], seconds: float | None) -> bool:
-        """False when nothing moved for `seconds`: neither did anything happen, nor did the far end take a byte of what
-        is on its way to it. A slow line still has much to send when everything has been written.
+        """Wait until `done`, or return False after `seconds` without progress.
 
-        It is looked at several times, because what was written last is acknowledged after the wait has begun."""
+        Progress is any event, and each byte that the peer accepts: on a slow line much is still in transit when
+        everything has been written.
+
+        Progress is checked several times, because the last bytes written are acknowledged after the wait has begun.
+        """
         wire, still = self._wire, 0
         while not done():
             wire.changed.clear()
@@ -207,7 +219,7 @@ class Stream(httpcore.AsyncNetworkStream):
         return True
 
     def _on_the_way(self) -> int:
-        """Bytes written and not yet taken by the far end, as far as this system tells."""
+        """Return the bytes written and not yet accepted by the peer, as far as the system knows."""
         waiting = self._transport.get_write_buffer_size()
         with contextlib.suppress(OSError):
             answer = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
@@ -215,7 +227,7 @@ class Stream(httpcore.AsyncNetworkStream):
         return waiting
 
     def _check_writable(self) -> None:
-        """httpcore takes a WriteError for the sign to read the answer."""
+        """Raise WriteError if a response has begun or the connection ended. httpcore then reads the response."""
         if self._wire.answered:
             raise httpcore.WriteError("the answer came before the request was sent")
         if self._wire.ended:
@@ -223,7 +235,7 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         if not self._wire.closed.is_set():
-            self._transport.abort()  # what is not sent yet must not be: a body that broke off stays incomplete
+            self._transport.abort()  # do not send what is still buffered: an interrupted body must stay incomplete
             await self._wire.closed.wait()
 
     async def start_tls(
@@ -243,7 +255,7 @@ class Stream(httpcore.AsyncNetworkStream):
         except TimeoutError as error:
             self._give_up()
             raise httpcore.ConnectTimeout from error
-        except OSError as error:  # ssl.SSLError is one
+        except OSError as error:  # ssl.SSLError is a subclass
             self._give_up()
             raise httpcore.ConnectError(str(error) or "closed during the TLS handshake") from error
         except BaseException:  # cancelled, or no context: httpcore would leave the connection open
@@ -254,18 +266,21 @@ class Stream(httpcore.AsyncNetworkStream):
         return Stream(self._wire, secured, self._context_for)
 
     def _give_up(self) -> None:
-        """After a handshake that failed asyncio tells nobody that the connection is gone."""
+        """Abort the transport and mark it as closed: asyncio does not call connection_lost after a failed handshake."""
         self._transport.abort()
         self._wire.closed.set()
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # asked of an idle connection: then it is of no more use
+        if info == "is_readable":  # httpcore asks this of an idle connection; True means that it cannot be reused
             return bool(self._wire.unread) or self._wire.ended
         return self._transport.get_extra_info(info)
 
 
 class Backend(httpcore.AsyncNetworkBackend):
-    """Opens Streams, where `reach` goes (None: anywhere, which is for a proxy), with the TLS contexts of `trust`."""
+    """Network backend that opens Streams to the addresses that `reach` permits, with the TLS contexts of `trust`.
+
+    `reach` is None for a proxy: any address is permitted.
+    """
 
     def __init__(self, reach: EgressPolicy | None = None, trust: TlsContexts | None = None) -> None:
         self._reach, self._trust = reach, trust
@@ -285,7 +300,7 @@ class Backend(httpcore.AsyncNetworkBackend):
                 transport, wire = await loop.create_connection(_StreamProtocol, sock=sock)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
-        except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no IDNA name
+        except (OSError, UnicodeError) as error:  # UnicodeError: the host is not an IDNA name
             raise httpcore.ConnectError(str(error)) from error
         return Stream(wire, transport, self._context_for(port if self._reach is not None else None))
 

@@ -1,8 +1,9 @@
-"""From a name to a connected socket: resolve, check the addresses, connect to one of these very addresses.
+"""Connections by name: resolve, check the addresses, and connect to one of exactly these addresses.
 
-Looking at the addresses and leaving it to the connecting to resolve the name once more would check one answer of the
-name server and use another (DNS rebinding). Connecting is our own for a second reason: the event loop's own race of
-addresses loses the winner's socket when it is cancelled at that moment."""
+If the name were resolved again for the connection, the check and the connection could use different answers of the name
+server (DNS rebinding). There is a second reason for our own connect: if the event loop's own Happy Eyeballs is
+cancelled at the moment of success, it leaks the winner's socket.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +14,18 @@ from functools import partial
 from app.net.egress import EgressPolicy
 from app.threads import resolving
 
-HEAD_START = 0.25  # seconds before the next address is tried beside the one under way (RFC 8305)
-MOST_ADDRESSES = 8  # of one name are tried; a name server may send any number
+HEAD_START = 0.25  # seconds before the next address is tried concurrently (RFC 8305)
+MOST_ADDRESSES = 8  # tried per name; a name server may send any number
 
 Place = tuple[socket.AddressFamily, tuple[object, ...]]
 
 
 async def dial(host: str, port: int, reach: EgressPolicy | None) -> socket.socket:
-    """A connected, non-blocking socket. Raises OSError, UnicodeError for a host that is no IDNA name, and
-    RegistryRejected where `reach` does not go to what `host` means."""
+    """Return a connected, non-blocking socket.
+
+    Raises OSError, UnicodeError if the host is not an IDNA name, and RegistryRejected if `reach` does not permit an
+    address of `host`.
+    """
     resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     found = await asyncio.get_running_loop().run_in_executor(resolving(), resolve)
     places = tuple(dict.fromkeys((family, address) for family, _, _, _, address in found))
@@ -31,7 +35,10 @@ async def dial(host: str, port: int, reach: EgressPolicy | None) -> socket.socke
 
 
 def _mixed(places: tuple[Place, ...]) -> list[Place]:
-    """The families in turn, the resolver's order otherwise: where IPv6 leads nowhere, IPv4 is the second try."""
+    """Return the addresses with alternating families, otherwise in the resolver's order.
+
+    If IPv6 does not work, IPv4 is tried second.
+    """
     first = [place for place in places if place[0] == places[0][0]]
     other = [place for place in places if place[0] != places[0][0]]
     count = max(len(first), len(other))
@@ -39,7 +46,7 @@ def _mixed(places: tuple[Place, ...]) -> list[Place]:
 
 
 async def _first(places: list[Place]) -> socket.socket:
-    """Of the first that connects; the others are given up."""
+    """Return the socket of the first address that connects, and cancel the other attempts."""
     tasks: list[asyncio.Task[socket.socket]] = []
     winner: asyncio.Task[socket.socket] | None = None
     try:
@@ -57,7 +64,7 @@ async def _first(places: list[Place]) -> socket.socket:
 
 
 async def _race(tasks: list[asyncio.Task[socket.socket]], seconds: float | None) -> asyncio.Task[socket.socket] | None:
-    """The first to succeed; None when `seconds` are over or all have failed."""
+    """Return the first task that succeeds, or None if `seconds` are over or all tasks have failed."""
     loop = asyncio.get_running_loop()
     until = None if seconds is None else loop.time() + seconds
     while waiting := [task for task in tasks if not task.done()]:
@@ -73,7 +80,7 @@ async def _race(tasks: list[asyncio.Task[socket.socket]], seconds: float | None)
 
 async def _connected(place: Place) -> socket.socket:
     family, address = place
-    # the event loop sets TCP_NODELAY only where the protocol is named; without it each request waits 40 ms for an ACK
+    # the event loop sets TCP_NODELAY only if the protocol is named; without it each request waits 40 ms for an ACK
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
@@ -85,6 +92,6 @@ async def _connected(place: Place) -> socket.socket:
 
 
 def _close(task: asyncio.Task[socket.socket]) -> None:
-    """Of one that was given up and had connected all the same."""
+    """Close the socket of a cancelled attempt that connected nevertheless."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()

@@ -1,12 +1,13 @@
-"""Where a registry may send us: one rule for the realm of a challenge, a Location and a redirect.
+"""Egress policy: which addresses a registry may send us to by a challenge's realm, a Location or a redirect.
 
-A registry's answer is foreign input; without a rule it makes us call the metadata service or a neighbour behind the
-firewall (CVE-2026-48978, CVE-2026-50151, go-containerregistry#2243), and with too hard a rule a token service at the
-registry's own private address is refused (mindthegap#1046). Allowed are the registry's own host and port, the origins
-that its operator lists, public addresses, and token services of the registry's own site (`site`).
+The response of a registry is untrusted input. Without a policy it could make us call the metadata service or a host
+behind the firewall (CVE-2026-48978, CVE-2026-50151, go-containerregistry#2243). A policy that is too strict rejects a
+token service at the registry's own private address (mindthegap#1046). Allowed are the registry's own host and port, the
+origins that the operator lists, public addresses, and token services of the registry's own site (`site`).
 
-The rule is held twice. `check_target` looks at what is written, before anything is sent. `EgressPolicy` looks at the
-address that is about to be connected to, because a name may mean any address (go-containerregistry#2440)."""
+The policy is applied twice. `check_target` checks the URL before anything is sent. `EgressPolicy` checks the address
+before the connection, because a name may resolve to any address (go-containerregistry#2440).
+"""
 
 from __future__ import annotations
 
@@ -21,24 +22,32 @@ from app.net.urls import Origin
 
 
 class InnerAddressError(RegistryRejected):
-    """A name means an address that nothing may be connected to. Who knows the whole URL says what to set."""
+    """A name resolves to an address that must not be connected to.
+
+    The caller, which knows the whole URL, adds the setting.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class EgressPolicy:
-    """The connections that may be opened: to anything at `places` (host and port: the registry's own, and what the
-    operator lists), else to public addresses, and to those that `site` permits its token services."""
+    """The connections that may be opened.
+
+    Permitted are all addresses at `places`, public addresses, and the addresses that `site` permits for its token
+    services. `places` are pairs of host and port: the registry's own, and those the operator lists.
+    """
 
     places: frozenset[tuple[str, int]]
     site: Site | None = None
 
     def is_trusted(self, host: str, port: int) -> bool:
-        """Whether any address will do."""
+        """Return whether any address is permitted for `host` and `port`."""
         return (host.lower(), port) in self.places
 
     def check(self, host: str, port: int, addresses: Collection[str]) -> None:
-        """Raises InnerAddressError unless every one of `addresses`, which `host` means, may be connected to. One inner
-        address among public ones is no accident."""
+        """Check the `addresses` of `host`.
+
+        Raises InnerAddressError unless every one is permitted: one internal address among public ones is suspicious.
+        """
         if self.is_trusted(host, port):
             return
         for address in addresses:
@@ -47,7 +56,10 @@ class EgressPolicy:
 
 
 def check_target(target: Origin, registry: Origin, what: str, allowed: Collection[Origin] = ()) -> None:
-    """Raises RegistryRejected, saying `what` was refused, unless `target` may be called on the registry's word."""
+    """Check the target of `what`, a label for the message.
+
+    Raises RegistryRejected if the registry may not send us there.
+    """
     if target in allowed:
         return
     if target.scheme == "http" and registry.scheme != "http":
@@ -73,7 +85,7 @@ def advise(origin: Origin) -> str:
 
 
 def parse_allowed_origin(text: str) -> Origin:
-    """`https://host[:port]`; without a scheme it is https. Raises InvalidRequest."""
+    """Parse `https://host[:port]`; the scheme defaults to https. Raises InvalidRequest."""
     written = text.strip()
     url = written if "://" in written else f"https://{written}"
     try:

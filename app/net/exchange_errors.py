@@ -1,4 +1,4 @@
-"""Which error an exchange is that ended without a response: httpx's exceptions, in our words."""
+"""Conversion of httpx's exceptions, for exchanges that ended without a response, to RegistryErrors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from app.net.response import OVERLOADED
 from app.net.response_head import CUT_HEAD, TLS_ALERT
 from app.net.urls import Origin, printable
 
-_NO_RESPONSE = "Server disconnected"  # httpcore's words for a connection that ended before a response began
-_CUT = ("peer closed connection", CUT_HEAD)  # h11's words for a body, ours for a head
+_NO_RESPONSE = "Server disconnected"  # httpcore's message for a connection that ended before a response began
+_CUT = ("peer closed connection", CUT_HEAD)  # h11's message for a body, ours for a head
 PROXY_LOGIN = "A proxy asks for a user name and password; write them into HTTPS_PROXY or HTTP_PROXY"
 
 
@@ -29,7 +29,7 @@ def error_of_exchange(
 ) -> RegistryError:
     """Return the error of a request with or without content.
 
-    `way` names `origin` and the proxy before it. `unanswered_hint` says what else it may mean that `origin` closes a
+    `way` names `origin` and the proxy to it. `unanswered_hint` says what else it may mean that `origin` closes a
     connection without a response.
     """
     if isinstance(error, httpx.TimeoutException):
@@ -38,7 +38,7 @@ def error_of_exchange(
         )
     cause = tls_cause(error)
     if cause is not None and (isinstance(error, httpx.ConnectError) or "ALERT" in (cause.reason or "")):
-        return _tls_error(origin, cause)  # later than the handshake, but for an alert, it is the line that breaks
+        return _tls_error(origin, cause)  # after the handshake, an error other than an alert means a broken connection
     broken = _broken(error, origin, way)
     if has_content or not _is_unanswered(error):
         return broken
@@ -46,12 +46,12 @@ def error_of_exchange(
 
 
 def _is_unanswered(error: httpx.TransportError) -> bool:
-    """Whether there was a connection, and it ended before a response."""
+    """Return whether a connection existed and ended before a response."""
     return isinstance(error, httpx.ReadError | httpx.WriteError) or str(error).startswith(_NO_RESPONSE)
 
 
 def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
-    """The TLS error at the bottom of `error`, if that is what it is."""
+    """Return the TLS error among the causes of `error`, or None."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return error
@@ -60,7 +60,7 @@ def tls_cause(error: BaseException | None) -> ssl.SSLError | None:
 
 
 def certificate_cause(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    """TLS is spoken there; it is the certificate that is not accepted."""
+    """Return the certificate error among the causes of `error`, or None. If there is one, the server does speak TLS."""
     cause = tls_cause(error)
     return cause if isinstance(cause, ssl.SSLCertVerificationError) else None
 
@@ -91,7 +91,10 @@ def _broken(error: httpx.TransportError, origin: Origin, way: str) -> RegistryEr
 
 
 def _proxy_error(text: str, origin: Origin, way: str) -> RegistryError:
-    """A proxy that does not open a tunnel says so with a status: `407 Proxy Authentication Required`."""
+    """Return the error of a proxy that opens no tunnel.
+
+    It responds with a status: `407 Proxy Authentication Required`.
+    """
     message = f"{way}: the proxy answered {printable(text, 300)} to CONNECT"
     status = int(text[:3]) if text[:3].isdigit() else 0
     if not 400 <= status < 500 or status in OVERLOADED:

@@ -1,7 +1,8 @@
-"""Which proxy leads to an origin, as HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say. Pure.
+"""Choice of a proxy by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY; pure.
 
-Our own reader: httpx does not know networks (10.0.0.0/8) in NO_PROXY, which is how they are written where registries
-live at private addresses, and matches `good.example` within `notgood.example`."""
+httpx's own reader does not support networks (10.0.0.0/8) in NO_PROXY, the usual notation for registries at private
+addresses, and matches `good.example` within `notgood.example`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from app.net.urls import Origin, is_loopback
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """URLs of proxies; they may hold credentials, so they are not shown. `exceptions`: where no proxy is used."""
+    """URLs of proxies, hidden from `repr` because they may contain credentials.
+
+    `exceptions`: targets that use no proxy.
+    """
 
     http: str | None = field(default=None, repr=False)
     https: str | None = field(default=None, repr=False)
@@ -25,7 +29,10 @@ class Proxies:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
-        """Lower case goes before upper case, as with curl. Raises InvalidRequest for a proxy that is none."""
+        """Read the environment.
+
+        Lower case wins over upper case, as in curl. Raises InvalidRequest for an invalid proxy.
+        """
 
         def value(name: str) -> str:
             return environ.get(name) or environ.get(name.upper()) or ""
@@ -36,18 +43,21 @@ class Proxies:
         return cls(http, _proxy(value("https_proxy") or every, "HTTPS_PROXY"), exceptions)
 
     def describe_route(self, target: Origin) -> str:
-        """`target` as a message names it, with the proxy that leads there, without what its URL holds of secrets."""
+        """Return a label for messages: `target` and its proxy, without the credentials of the proxy's URL."""
         proxy = self.proxy_for(target)
         return f"{target} (through the proxy {urlsplit(proxy).netloc.rpartition('@')[2]})" if proxy else str(target)
 
     @property
     def credentials(self) -> tuple[tuple[str, str], ...]:
-        """User names and passwords that stand in the URLs."""
+        """Return the user names and passwords in the URLs."""
         parts = [urlsplit(url) for url in (self.http, self.https) if url]
         return tuple((unquote(part.username or ""), unquote(part.password or "")) for part in parts)
 
     def proxy_for(self, target: Origin) -> str | None:
-        """None: go there directly, as always to this machine's own loopback, which no proxy reaches."""
+        """Return the proxy for `target`, or None for a direct connection.
+
+        Loopback is always direct: no proxy can reach it.
+        """
         if is_loopback(target.host) or any(_covers(exception, target) for exception in self.exceptions):
             return None
         return self.https if target.scheme == "https" else self.http
@@ -76,7 +86,7 @@ def _covers(exception: str, target: Origin) -> bool:
     if "/" in exception:
         return _is_within(target.host, exception)
     bare = exception.removeprefix("[").removesuffix("]")
-    if bare == target.host:  # also an IPv6 address, whose colons are no port's
+    if bare == target.host:  # the colons of an IPv6 address do not separate a port
         return True
     name, colon, port = exception.rpartition(":")
     if colon and port.isdigit():
@@ -85,7 +95,10 @@ def _covers(exception: str, target: Origin) -> bool:
 
 
 def _matches(name: str, host: str) -> bool:
-    """`example.com` covers itself and what is below it; `.example.com` and `*.example.com` only what is below it."""
+    """Return whether `name` covers `host`.
+
+    `example.com` covers itself and its subdomains; `.example.com` and `*.example.com` cover the subdomains only.
+    """
     if name.startswith(("*.", ".")):
         return host.endswith(name.removeprefix("*"))
     return host == name or host.endswith(f".{name}")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-ERROR_BYTES = 64 << 10  # of the body of an error are read; the rest is ignored
-OVERLOADED = frozenset({408, 425, 499, 502, 503, 504, 521, 522, 523, 524})  # statuses; of proxies and Cloudflare too
+ERROR_BYTES = 64 << 10  # read of the body of an error; the rest is ignored
+OVERLOADED = frozenset({408, 425, 499, 502, 503, 504, 521, 522, 523, 524})  # including those of proxies and Cloudflare
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Status, headers (names in lower case, every value kept), the body as far as it was read, the URL that answered,
-    after redirects, and the address it answered from (None if that is not known, as behind a proxy). `remark`: what is
-    known of the credentials that it refused."""
+    """A response.
+
+    `headers`: names in lower case, with every value. `body`: the bytes that were read. `url`: the final one, after
+    redirects. `peer`: address of the server, None if unknown, as behind a proxy. `remark`: information about rejected
+    credentials.
+    """
 
     method: str
     url: str

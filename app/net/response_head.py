@@ -1,4 +1,4 @@
-"""Where a response ends, and its head, and the interim responses (1xx, RFC 9110 15.2) that may come before it. Pure."""
+"""End of a response, of its head and of interim responses (1xx, RFC 9110 15.2). Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 
 CUT_HEAD = "the connection ended in the middle of a response's head"
 TLS_ALERT = "a TLS alert came in place of a response"
-TLS_RECORD = b"\x15\x03"  # how it begins
-MAX_INTERIM = 100  # responses before the final one; honest servers send one or two
-MAX_HEAD_BYTES = 128 << 10  # h11 takes 100 KiB
-MAX_INTERIM_BYTES = 64 << 10  # of one interim head
-_STATUS = len(b"HTTP/1.1 ")  # where the status begins
+TLS_RECORD = b"\x15\x03"  # first bytes of an alert record
+MAX_INTERIM = 100  # per final response; well-behaved servers send one or two
+MAX_HEAD_BYTES = 128 << 10  # the limit of h11 is 100 KiB
+MAX_INTERIM_BYTES = 64 << 10  # per interim head
+_STATUS = len(b"HTTP/1.1 ")  # offset of the status
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1(?!01)[0-9]{2}")  # 101 is final: the protocol changes
 _END = re.compile(rb"\r?\n\r?\n")
 _FINAL = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
@@ -20,8 +20,10 @@ _CHUNKED = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 
 
 def interim_length(data: bytes | bytearray) -> int | None:
-    """Return how many bytes the interim response has that `data` begins with: 0 if it begins with anything else, None
-    if more has to come first."""
+    """Return the length of the interim response at the start of `data`.
+
+    Return 0 if there is none, and None if more bytes are needed.
+    """
     if not data.startswith(b"HTTP/1."[: len(data)]) or data[_STATUS : _STATUS + 1] not in (b"", b"1"):
         return 0
     if len(data) < _STATUS + 3:
@@ -33,7 +35,7 @@ def interim_length(data: bytes | bytearray) -> int | None:
 
 
 def is_final_begun(data: bytes | bytearray) -> bool:
-    """Whether the status of a final response has begun."""
+    """Return whether the status of a final response has begun."""
     rest = bytes(data)
     while length := interim_length(rest):
         rest = rest[length:]
@@ -41,11 +43,13 @@ def is_final_begun(data: bytes | bytearray) -> bool:
 
 
 class ResponseEnd:
-    """Finds the end of a response, in pieces of any size, so that what a server sends behind it is not taken for the
-    response to the next request. `is_to_head`: the request was a HEAD, whose response has no body.
+    """Finds the end of a response, in pieces of any size, so that surplus bytes are not read as the next response.
 
-    What is longer than a head may be counts as ended: h11 refuses it. `left`: the bytes that are still to come; None
-    if that is not known, as of a body in chunks, which h11 ends."""
+    `is_to_head`: the request was a HEAD, so the response has no body.
+
+    A head that exceeds the limit counts as ended: h11 rejects it. `left`: remaining bytes of the body; None if unknown,
+    as for a chunked body, whose end h11 finds.
+    """
 
     def __init__(self, *, is_to_head: bool) -> None:
         self.is_head_over = False
@@ -54,7 +58,7 @@ class ResponseEnd:
         self._head = bytearray()
 
     def take(self, data: bytes) -> int:
-        """Return how many bytes of `data`, which come next, belong to the response."""
+        """Return how many of the next bytes, `data`, belong to the response."""
         begins = 0 if self.is_head_over else self._take_head(data)
         if self.left is None:
             return len(data)
@@ -75,7 +79,7 @@ class ResponseEnd:
 
 
 def _body_length(head: bytes, *, is_to_head: bool) -> int | None:
-    """Return the bytes of the body (RFC 9112 6.3), None if the head does not say."""
+    """Return the length of the body in bytes (RFC 9112 6.3), or None if the head does not define it."""
     status = _FINAL.match(head)
     if is_to_head or (status and status[1] in _BODILESS):
         return 0

@@ -1,7 +1,8 @@
-"""Reports that requests fail and are sent again, or succeed, to the job that sends them.
+"""Reports of failed, repeated and successful requests to the job that sends them.
 
 Jobs that run at the same time share a registry. The observer therefore belongs to the context that the tasks of a job
-inherit, not to the registry. `registry.warnings` does the same."""
+inherit, not to the registry. `app.net.warnings` works the same way.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +16,17 @@ from app.errors import RegistryError
 
 
 class RetryObserver(Protocol):
-    """Called on the event loop; must neither wait nor raise."""
+    """Observer of requests, called on the event loop. Its methods must neither wait nor raise."""
 
     def request_failed(self, error: RegistryError, wait: float) -> None:
-        """A request failed with `error` and is sent again after `wait` seconds."""
+        """Record that a request failed with `error` and is sent again after `wait` seconds."""
         ...
 
     def request_held(self, error: RegistryError, wait: float) -> None:
-        """A request is not sent for `wait` seconds, because `error` was the answer to another one; or `error` says what
-        has not come yet of one that is under way."""
+        """Record that a request is delayed for `wait` seconds.
+
+        `error` is the response to another request, or describes what a running request still waits for.
+        """
         ...
 
     def request_succeeded(self) -> None: ...
@@ -34,7 +37,7 @@ _observer: ContextVar[RetryObserver | None] = ContextVar("_observer", default=No
 
 @contextmanager
 def observe_retries(observer: RetryObserver) -> Iterator[None]:
-    """Report to `observer` the requests that are sent within the block, and by tasks that are created within it."""
+    """Report to `observer` the requests of the block, and of tasks that are created within it."""
     token = _observer.set(observer)
     try:
         yield
@@ -43,21 +46,23 @@ def observe_retries(observer: RetryObserver) -> Iterator[None]:
 
 
 def report_failure(error: RegistryError, wait: float) -> None:
-    """Call before the wait that precedes the next try."""
+    """Report a failure. Call this before the wait that precedes the next attempt."""
     if (observer := _observer.get()) is not None:
         observer.request_failed(error, wait)
 
 
 def report_hold(error: RegistryError, wait: float) -> None:
-    """Call before the wait for a registry that asked not to be sent anything meanwhile."""
+    """Report a pause that the registry asked for. Call this before the wait."""
     if (observer := _observer.get()) is not None:
         observer.request_held(error, wait)
 
 
 @contextmanager
 def report_delay(seconds: float, error: Callable[[], RegistryError]) -> Iterator[Callable[[], None]]:
-    """Report what `error` returns if the block takes longer than `seconds` from the call of what it is given, and its
-    success afterwards."""
+    """Report `error()` if the block takes longer than `seconds`, and its success afterwards.
+
+    The time starts when the yielded function is called.
+    """
     timers: list[asyncio.TimerHandle] = []
     is_late = asyncio.Event()
 

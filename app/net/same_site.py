@@ -1,9 +1,17 @@
-"""Token services of a registry's own site: `https://gitlab.example.com/jwt/auth` for `registry.example.com:5050`, both
-at private addresses. They are asked without a setting, and nothing else is. Pure.
+"""Token services of a registry's own site; pure.
 
-A challenge is foreign input, so the rule is narrow. The name has to be the registry's own or one beside it, https is
-kept, the response that names it has to have come from a private address, and what the name means has to be private too:
-a registry on the internet leads nowhere inside. Only token requests go there, and their redirects are not followed."""
+An example is `https://gitlab.example.com/jwt/auth` for `registry.example.com:5050`, both at private addresses. Only
+these are asked without a setting.
+
+A challenge is untrusted input, so the rule is narrow:
+
+- the realm's name is the registry's own or a sibling of it;
+- https is not downgraded;
+- the response with the challenge was sent from a private address;
+- the realm resolves to private addresses too, so a registry on the internet cannot lead inside.
+
+Only token requests are sent there, and their redirects are not followed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +24,7 @@ from app.net.addresses import Address, address_of, is_public, meanings
 from app.net.urls import Origin
 
 PRIVATE_SUFFIXES = frozenset({"local", "lan", "corp", "internal", "intranet", "private", "home.arpa"})
-# Below these labels the registries of country domains sell names: `a.co.uk` and `b.co.uk` are strangers.
+# Country registries sell names below these labels: `a.co.uk` and `b.co.uk` belong to different owners.
 SECOND_LEVEL = frozenset(
     {"ac", "co", "com", "edu", "go", "gob", "gov", "gv", "id", "ltd", "me", "mil", "mod", "ne", "net", "nhs", "nom"}
     | {"or", "org", "plc", "police", "sch"}
@@ -26,7 +34,7 @@ _METADATA = tuple(map(ipaddress.ip_network, ("fd00:ec2::/32", "fd20:ce::/32", "f
 
 
 class Reached(StrEnum):
-    """At which kind of address a registry answered."""
+    """Kind of address from which a registry responded."""
 
     PRIVATE = "private"
     LOOPBACK = "loopback"
@@ -34,13 +42,13 @@ class Reached(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A registry and the kind of address at which it answered."""
+    """A registry and the kind of address from which it responded."""
 
     registry: Origin
     reached: Reached
 
     def has(self, realm: Origin) -> bool:
-        """Whether `realm`, as it is written, is a token service of this site."""
+        """Return whether `realm`, by its URL, is a token service of this site."""
         if realm.scheme != "https" and self.registry.scheme == "https":
             return False
         if _bare(realm.host) == _bare(self.registry.host):
@@ -48,7 +56,7 @@ class Site:
         return self.reached is Reached.PRIVATE and are_siblings(self.registry.host, realm.host)
 
     def permits(self, host: str, address: str) -> bool:
-        """Whether `host` of this site may mean `address`, which is no public one."""
+        """Return whether `host` of this site may resolve to the internal `address`."""
         found = address_of(address)
         if found is None:
             return False
@@ -58,8 +66,10 @@ class Site:
 
 
 def site_of(registry: Origin, peer: str | None) -> Site | None:
-    """Return the site of a registry that answered from the address `peer`; None if that is a public address, or one
-    that is not known, as behind a proxy."""
+    """Return the site of a registry that responded from `peer`.
+
+    Return None if that address is public or, as behind a proxy, unknown.
+    """
     address = None if peer is None else address_of(peer)
     if address is None:
         return None
@@ -69,8 +79,10 @@ def site_of(registry: Origin, peer: str | None) -> Site | None:
 
 
 def are_siblings(one: str, other: str) -> bool:
-    """Whether two names are in one domain: they share two labels at least, three below a country's `co`, `com` and the
-    like, one if that is a private suffix."""
+    """Return whether two names are in one domain.
+
+    They must share two labels, three below a country's `co`, `com` and the like, or one if that is a private suffix.
+    """
     if address_of(one) is not None or address_of(other) is not None:
         return False
     shared = list(_shared_labels(_bare(one), _bare(other)))
@@ -83,7 +95,7 @@ def are_siblings(one: str, other: str) -> bool:
 
 
 def _shared_labels(one: str, other: str) -> Iterator[str]:
-    """The last first."""
+    """Yield the common labels, the last one first."""
     for mine, theirs in zip(reversed(one.split(".")), reversed(other.split(".")), strict=False):
         if not mine or mine != theirs:
             return

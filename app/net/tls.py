@@ -1,4 +1,4 @@
-"""Whom we trust in TLS and which certificate we show, from files that may change while the service runs."""
+"""TLS trust and client certificates, read from files that may change while the service runs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from pathlib import Path
 from app.errors import InvalidRequest, RegistryTLS
 from app.net.urls import RegistryUrl
 
-MOST_FILES = 64  # in one directory of certificates; docker's own example has three
-NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python's ssl does not name
+MOST_FILES = 64  # per certificate directory; docker's own example has three
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python's ssl does not define
 Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files. `ca_file` is trusted besides the system's authorities; `client_cert` may hold the key too. `folders`:
-    certs.d directories, as docker (dockerd, "certificates") and podman (containers-certs.d(5)) have them; the first
-    with a directory named host[:port] counts. What is set explicitly goes before a client certificate found there."""
+    """PEM files for TLS.
+
+    `ca_file` is trusted in addition to the system's authorities; `client_cert` may contain the key.
+
+    `folders`: certs.d directories in the layout of docker (dockerd, "certificates") and podman (containers-certs.d(5)).
+    The first one with a directory named host[:port] is used. Explicit settings win over a client certificate found
+    there.
+    """
 
     ca_file: Path | None = None
     skip_verify: bool = False
@@ -31,29 +36,31 @@ class TlsFiles:
 
 
 def certificate_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Where the tools themselves look, the user's own directory first."""
+    """Return the directories that docker and podman read, the user's own first."""
     home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or "/nonexistent") / ".config")
     return home / "containers/certs.d", Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d")
 
 
 @dataclass(frozen=True, slots=True)
 class _TlsMaterial:
-    """What the files and directories of one registry come to at one moment."""
+    """The certificates of one registry at one moment."""
 
     authorities: tuple[Path, ...]
     client: tuple[Path, Path | None] | None
 
     @property
     def stamp(self) -> Stamp:
-        """Changes whenever a file is another one. Blocks."""
+        """Return a value that changes when a file is replaced. Blocks."""
         system = ssl.get_default_verify_paths().cafile
         files: list[Path | str | None] = [system, *self.authorities, *(self.client or ())]
         return tuple((str(file), *_identity(Path(file))) for file in files if file)
 
 
 class TlsContexts:
-    """The TLS contexts of one registry. They are made anew when a file has changed, so that a renewed authority or
-    client certificate is used by the next connection."""
+    """The TLS contexts of one registry.
+
+    They are rebuilt when a file has changed, so the next connection uses a renewed authority or client certificate.
+    """
 
     def __init__(self, files: TlsFiles, registry: RegistryUrl) -> None:
         self._files, self._registry = files, registry
@@ -61,23 +68,31 @@ class TlsContexts:
         self._kept: dict[bool, tuple[Stamp, ssl.SSLContext]] = {}
 
     async def context_for(self, host: str, port: int | None) -> ssl.SSLContext:
-        """For a connection to `host` and `port` (None: through a tunnel). The client certificate is shown to the
-        registry alone, for it says who we are. Raises RegistryTLS naming the file that cannot be used."""
+        """Return the context for a connection to `host` and `port` (None: through a tunnel).
+
+        Only the registry itself receives the client certificate, because it identifies us. Raises RegistryTLS with the
+        name of an unusable file.
+        """
         own = (host, port) in self._places or (port is None and host in {name for name, _ in self._places})
         try:
-            return await asyncio.to_thread(self.load, with_client=own)  # the system's authorities take some 20 ms
+            return await asyncio.to_thread(self.load, with_client=own)  # the system's authorities take about 20 ms
         except InvalidRequest as error:
             raise RegistryTLS(f"{self._registry.name}: {error}") from error
 
     def lenient(self) -> ssl.SSLContext:
-        """For a look at a certificate that was refused: its issuer is checked, and neither name nor time. Blocks."""
+        """Return a context for reading a rejected certificate: it verifies the issuer, but neither name nor time.
+        Blocks.
+        """
         context = _context(self._files, _look(self._files, self._registry.name), with_client=False)
         context.check_hostname = False
         context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
         return context
 
     def load(self, *, with_client: bool = True) -> ssl.SSLContext:
-        """Blocks. Raises InvalidRequest naming the file."""
+        """Return the cached context, or build it if a file has changed.
+
+        Blocks. Raises InvalidRequest with the name of the file.
+        """
         found = _look(self._files, self._registry.name)
         stamp = found.stamp
         kept = self._kept.get(with_client)
@@ -121,8 +136,8 @@ def _context(files: TlsFiles, found: _TlsMaterial, *, with_client: bool) -> ssl.
     if files.skip_verify and files.ca_file:
         raise InvalidRequest("skipping the verification of TLS and a CA file exclude each other; set one of them")
     context = ssl.create_default_context()
-    # From 3.13 on Python refuses authorities that lack an extension of RFC 5280, as those do that many a closed network
-    # made for itself; other clients of registries take them.
+    # Since 3.13 Python rejects authorities that lack an extension of RFC 5280. Many closed networks have such
+    # authorities of their making, and other registry clients accept them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols(["http/1.1"])
     if files.skip_verify:
@@ -135,7 +150,7 @@ def _context(files: TlsFiles, found: _TlsMaterial, *, with_client: bool) -> ssl.
             raise InvalidRequest(f"CA file {authority}: no certificate can be read from it ({error})") from error
     if found.client and with_client:
         try:
-            # without a password an encrypted key would ask for one at the terminal
+            # without a password argument an encrypted key would prompt at the terminal
             context.load_cert_chain(*found.client, password="")
         except (OSError, ssl.SSLError, ValueError) as error:
             raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""httpx's transport over our own sockets: egress rule, trust and proxies are applied where a connection is made."""
+"""An httpx transport over our own sockets, which applies egress policy, trust and proxies to each connection."""
 
 from __future__ import annotations
 
@@ -15,26 +15,30 @@ from app.net.proxies import Proxies
 from app.net.tls import TlsContexts
 from app.net.urls import Origin
 
-# a push bounds its own concurrency
+# a push limits its own concurrency
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=32)
 
 
 class NoCookies(CookieJar):
-    """A jar that keeps no cookie and sends none, for every httpx client that Tarmac makes.
+    """A cookie jar that stores and sends no cookies, for every httpx client of Tarmac.
 
-    Each request is complete in itself. Harbor answers 403 "CSRF token invalid" to a POST that brings back the cookie
-    which Harbor set."""
+    Each request is complete in itself. Harbor returns 403 "CSRF token invalid" for a POST that contains the cookie set
+    by Harbor.
+    """
 
     def extract_cookies(self, response: Any, request: Any) -> None:
         """Ignore the Set-Cookie fields of `response`."""
 
     def add_cookie_header(self, request: Any) -> None:
-        """Leave `request` as it is."""
+        """Leave `request` unchanged."""
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Directly, or by the proxy that leads to a URL's origin. A proxy resolves names itself, so there the addresses
-    they mean are for its own rules to refuse; what is connected to is the proxy, which the operator has named."""
+    """Connects directly or through the proxy for the URL's origin.
+
+    A proxy resolves names itself and applies its own rules to the addresses; the operator has named the address of the
+    proxy.
+    """
 
     def __init__(self, trust: TlsContexts, reach: EgressPolicy, proxies: Proxies) -> None:
         self._trust, self._reach, self._proxies = trust, reach, proxies
@@ -52,12 +56,12 @@ class Transport(httpx.AsyncBaseTransport):
             await transport.aclose()
 
     def _make(self, proxy: str | None) -> httpx.AsyncHTTPTransport:
-        # the context that counts is the one that Backend has from Trust, anew for each connection
+        # unused: Backend gets the actual context from TlsContexts for each connection
         unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             made = httpx.AsyncHTTPTransport(verify=unused, trust_env=False, limits=_LIMITS, proxy=proxy)
         except (httpx.InvalidURL, UnicodeError) as error:
             raise RegistryRejected("the proxy that the environment names is no valid URL") from error
         reach = self._reach if proxy is None else None
-        made._pool._network_backend = Backend(reach, self._trust)  # there is no parameter for it
+        made._pool._network_backend = Backend(reach, self._trust)  # httpx has no parameter for it
         return made

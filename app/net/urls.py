@@ -1,4 +1,4 @@
-"""What stands on the wire besides bodies: registry URLs, Location, Range, Retry-After. Pure."""
+"""Values from HTTP headers and settings: registry URLs, Location, Range, Retry-After. Pure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from urllib.parse import quote, urljoin, urlsplit
 from app.errors import Failure, InvalidReference, InvalidRequest, RegistryRejected
 from app.oci import DOCKER_HUB, Digest, parse_repository
 
-CUT = "…"  # where a long text ends early
-WORDS = 2 << 10  # characters of a registry's own words that are shown
+CUT = "…"  # marks a shortened text
+WORDS = 2 << 10  # characters shown of a registry's message
 MAX_URL = 16 << 10  # signed storage URLs have 2-8 KiB
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-HUB_API = "registry-1.docker.io"  # docker.io itself answers with a web page
+HUB_API = "registry-1.docker.io"  # docker.io itself serves a web page
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", HUB_API})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
 _VISIBLE = re.compile(r"[!-~]+")
 
 
 def printable(text: str, limit: int = WORDS) -> str:
-    """At most `limit` characters, with everything that could steer a terminal, a log or a page written as \\x…"""
+    """Return at most `limit` characters, and escape as \\x… what could control a terminal, a log or a page."""
     cut = text if len(text) <= limit else text[:limit] + CUT
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode() for char in cut
@@ -33,7 +33,7 @@ def printable(text: str, limit: int = WORDS) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port: what credentials are bound to. An IPv6 host stands without brackets."""
+    """Scheme, host and port, to which credentials are bound. An IPv6 host has no brackets."""
 
     scheme: str
     host: str
@@ -41,7 +41,7 @@ class Origin:
 
     @classmethod
     def of(cls, url: str, what: str) -> Origin:
-        """Of an absolute URL that came from outside; `what` names it. Raises RegistryRejected."""
+        """Return the origin of an untrusted absolute URL; `what` is its label. Raises RegistryRejected."""
         try:
             parts = urlsplit(url)
             scheme, host, port = parts.scheme, parts.hostname, parts.port
@@ -55,7 +55,7 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """host[:port] as it is written, without the default port."""
+        """Return host[:port], without the default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
@@ -65,8 +65,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class RegistryUrl:
-    """A registry as configured. `scheme` is None where none was written; `path` has no slash at its ends and is a
-    prefix of every repository there."""
+    """A registry as configured.
+
+    `scheme` is None if the setting has none. `path` is a prefix of every repository, without slashes at its ends.
+    """
 
     host: str
     port: int | None = None
@@ -75,7 +77,7 @@ class RegistryUrl:
 
     @property
     def name(self) -> str:
-        """host[:port], as image references show it."""
+        """Return host[:port], as in image references."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
@@ -88,7 +90,7 @@ class RegistryUrl:
         return self.host in _HUB_NAMES
 
     def origins(self) -> tuple[Origin, ...]:
-        """Where to try, best first. Only a loopback host without a scheme may be spoken to in plain http unasked."""
+        """Return the origins to try, best first. Plain http is tried only for a loopback host without a scheme."""
         if self.scheme is not None:
             schemes: tuple[str, ...] = (self.scheme,)
         else:
@@ -103,10 +105,13 @@ class RegistryUrl:
 
 
 def parse_registry_url(text: str, setting: str) -> RegistryUrl:
-    """`host[:port][/path]`, `http://…`, `https://…`. Raises InvalidRequest naming `setting`, quoting no secret."""
+    """Parse `host[:port][/path]`, `http://…` or `https://…`.
+
+    Raises InvalidRequest with the name of `setting`, without secrets.
+    """
     written = text.strip()
     scheme = written.partition("://")[0].lower() if "://" in written else None
-    if not _VISIBLE.fullmatch(written):  # urlsplit would drop line ends and tabs without a word
+    if not _VISIBLE.fullmatch(written):  # urlsplit would silently drop line ends and tabs
         raise InvalidRequest(f"{setting} is empty or holds spaces or control characters; use host[:port][/path]")
     if scheme not in {None, "http", "https"}:
         raise InvalidRequest(f"{setting} has the scheme {scheme!r:.40}; use host[:port][/path], http://… or https://…")
@@ -153,7 +158,7 @@ def is_loopback(host: str) -> bool:
 
 
 def join_url(base: str, reference: str, what: str) -> str:
-    """Raises RegistryRejected for what is no URL; `what` names it."""
+    """Return the absolute URL; `what` is a label for the error. Raises RegistryRejected."""
     try:
         return urljoin(base, reference)
     except ValueError:
@@ -161,10 +166,11 @@ def join_url(base: str, reference: str, what: str) -> str:
 
 
 def resolve_location(base: str, location: str, registry: Origin) -> str:
-    """The absolute URL a Location header means, its query kept (distribution-spec: it may be relative).
+    """Return the absolute URL of a Location header, which may be relative (distribution-spec), with its query.
 
-    A proxy that ends TLS without telling the registry makes it write http:// for its own name; the answer came over
-    https, so https it stays. Raises RegistryRejected."""
+    If a proxy terminates TLS and the registry does not know it, the registry writes http:// with its own name. The
+    response arrived over https, so https is kept. Raises RegistryRejected.
+    """
     if not _VISIBLE.fullmatch(location):
         raise _no_url("the Location", location)
     url = join_url(base, location, "the Location")
@@ -175,13 +181,14 @@ def resolve_location(base: str, location: str, registry: Origin) -> str:
 
 
 def with_digest(location: str, digest: Digest) -> str:
-    """The URL that closes an upload session: the session's own query stays byte for byte."""
+    """Return the URL that commits an upload session; the session's own query is unchanged, byte for byte."""
     return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe='')}"
 
 
 def parse_range_header(value: str | None) -> int | None:
-    """How many bytes a session holds by its Range header (`0-1299`: 1300), None where it does not tell. `0-0` is what
-    registries answer for an empty session too, so it counts as nothing."""
+    """Return how many bytes a session has by its Range header (`0-1299`: 1300), None if that is not readable. `0-0`
+    counts as 0, because registries also send it for an empty session.
+    """
     match = _RANGE.fullmatch(value.strip()) if value else None
     if match is None:
         return None
@@ -190,7 +197,7 @@ def parse_range_header(value: str | None) -> int | None:
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait, from seconds or an HTTP date; None where there is none that can be read."""
+    """Return the seconds to wait, from a number or an HTTP date, or None if the value is missing or unreadable."""
     if value is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}", value.strip()):

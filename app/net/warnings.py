@@ -1,7 +1,8 @@
-"""`Warning: 299 - "text"` headers: what a registry wants its users to read, told once to each job.
+"""`Warning: 299 - "text"` headers: messages of a registry to its users, reported once per job.
 
-Registries are shared by jobs that run at the same time. Who listens is therefore part of the context that a job's tasks
-inherit, not of the registry."""
+Jobs that run at the same time share a registry. The listener is therefore part of the context that the tasks of a job
+inherit, not of the registry.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from app.net.urls import printable
 
-MOST_TOLD = 20  # of one job
+MOST_TOLD = 20  # per job
 MAX_WARNING = 4096  # characters; distribution-spec's limit
 _WARNING = re.compile(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
 
@@ -34,7 +35,7 @@ _listener: ContextVar[_WarningCollector | None] = ContextVar("_listener", defaul
 
 @contextmanager
 def collect_warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Within, and in tasks begun within, `tell` gets each warning of a registry once."""
+    """Call `tell` once with each warning of a registry, in this context and in the tasks started in it."""
     token = _listener.set(_WarningCollector(tell))
     try:
         yield
@@ -43,7 +44,7 @@ def collect_warnings(tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def record_warning_header(registry: str, values: Iterable[str]) -> None:
-    """Tell whoever listens what Warning headers say."""
+    """Report the warnings in Warning headers to the listener."""
     listener = _listener.get()
     if listener is None:
         return
@@ -54,7 +55,7 @@ def record_warning_header(registry: str, values: Iterable[str]) -> None:
 
 
 def add_notice(text: str) -> None:
-    """Tell whoever listens, in our own words."""
+    """Report a text of Tarmac to the listener."""
     listener = _listener.get()
     if listener is not None:
         listener.add(text)
