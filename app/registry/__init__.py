@@ -1,4 +1,4 @@
-"""The Registry port: the five verbs that a push needs, and the adapters that implement it.
+"""The Registry port: the operations that a push needs, and the adapters that implement it.
 
 auth          authentication at registries
 distribution  the distribution-spec over HTTP
@@ -19,18 +19,19 @@ from app.oci import Descriptor, Digest, verify
 if TYPE_CHECKING:
     from app.registry.uploads.spare_session import SpareSession
 
-MAX_CONFIG_BYTES = 8 << 20  # the largest seen is below 200 KiB; it is held in memory
+MAX_CONFIG_BYTES = 8 << 20  # the largest config seen is below 200 KiB; it is read into memory
 
 
 class BlobContent(Protocol):
-    """The bytes of one blob, to be read from the start any number of times, one reader at a time.
+    """The bytes of one blob, readable from the start any number of times, by one reader at a time.
 
-    `digest` and `size` are known before reading, or both None (a layer that is compressed while it is sent); then they
-    are known once `chunks` has been read to its end. `chunks` verifies what it reads and raises ArchiveError before
-    its last chunk where the content is wrong, so wrong content never is complete at the far end.
+    `digest` and `size` are known before reading, or both are None (a layer that is compressed while it is sent); then
+    they are known once `chunks` has been read to its end. `chunks` verifies what it reads and raises ArchiveError
+    before its last chunk if the content is wrong, so wrong content is never complete at the registry.
 
-    What is sent before it is known whether it is wanted has `is_wanted` False until then. The registry gets its bytes,
-    and awaits `until_wanted` before the request that makes a blob of them; cancelled there, it leaves none.
+    If a blob may still turn out to be unnecessary, `is_commit_allowed` is False. The registry receives its bytes, and
+    awaits `wait_commit_allowed` before the request that commits the blob. If it is cancelled there, the blob is not
+    committed.
     """
 
     @property
@@ -38,44 +39,47 @@ class BlobContent(Protocol):
     @property
     def size(self) -> int | None: ...
     def chunks(self) -> AsyncIterator[bytes]:
-        """Chunks of about 1 MiB."""
+        """Yield chunks of about 1 MiB."""
         ...
 
     @property
     def might_exist(self) -> bool:
-        """The registry is to look before it takes it; with `digest` known."""
+        """Return whether the registry must check for the blob before it is sent; `digest` is known then."""
         return False
 
     def mark_existing(self) -> None:
-        """It is there, and was not sent."""
+        """Record that the blob exists and was not sent."""
         return
 
     def count_sent(self, size: int) -> None:
-        """Take the registry's report that it read `size` more bytes of this content; bytes that are sent again count
-        again. Negative: the registry did not read so many bytes of those that were reported before."""
+        """Record that the registry read `size` more bytes of this content.
+
+        Bytes that are sent again count again. A negative `size` corrects an earlier report that was too high.
+        """
         return
 
     @property
     def spare(self) -> SpareSession | None:
-        """It may hold an upload session that is to be used."""
+        """Return an object that may contain an open upload session, to be used for this blob."""
         return None
 
     @property
     def is_commit_allowed(self) -> bool:
+        """Return whether the blob may be committed already."""
         return True
 
     async def wait_commit_allowed(self) -> None:
-        """May be awaited again where what follows it failed."""
+        """Wait until the blob may be committed. May be awaited again after a later failure."""
         return
 
     async def rest(self) -> None:
-        """Release what others may use until `chunks` is read again: a request is sent again after a pause."""
+        """Release shared resources until `chunks` is read again: the request is repeated after a pause."""
         return
 
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """A manifest as the destination holds it."""
+    """A manifest as stored at the destination."""
 
     media_type: str
     digest: Digest
@@ -83,10 +87,10 @@ class StoredManifest:
 
 
 class Blobs(Protocol):
-    """The half of a Registry that holds configs and layers."""
+    """The operations of a Registry on configs and layers."""
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
-        """Return whether the blob is there. One of another size than `size` is not."""
+        """Return whether the blob exists. A blob with a size other than `size` does not count."""
         ...
 
     async def mount_blob(
@@ -97,55 +101,72 @@ class Blobs(Protocol):
         size: int | None = None,
         spare: SpareSession | None = None,
     ) -> bool:
-        """Make a blob of repository `source` present in `repository`. False: not possible here, send it; `spare` may
-        hold an upload session for that then."""
+        """Make a blob of repository `source` available in `repository`.
+
+        Return False if that is impossible and the blob must be sent; `spare` may then contain an upload session for
+        it.
+        """
         ...
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
-        """Send one blob, where it is not there already; its digest and size. Errors of `content` pass through
-        unchanged."""
+        """Send one blob unless it exists, and return its digest and size. Errors of `content` pass unchanged."""
         ...
 
     async def verify_blob(self, repository: str, blob: Descriptor, *, read: bool) -> None:
-        """Raise RegistryLost unless the destination has `blob`, with its size. `read`: read all of it back, and compare
-        its digest."""
+        """Raise RegistryLost unless the destination has `blob` with its size.
+
+        `read`: read all of it back, and compare its digest.
+        """
         ...
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
-        """The verified bytes of an image config, None where there are none. Raises RegistryRejected for one of more
-        than MAX_CONFIG_BYTES, and RegistryFault where it is not what `config` says."""
+        """Return the verified bytes of an image config, or None if it does not exist.
+
+        Raises RegistryRejected if it is larger than MAX_CONFIG_BYTES, and RegistryFault if it does not match
+        `config`.
+        """
         ...
 
 
 class Manifests(Protocol):
-    """The half of a Registry that holds manifests, indexes and tags."""
+    """The operations of a Registry on manifests, indexes and tags."""
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        """The digest under a tag or digest (HEAD), None where there is none or the registry will not say."""
+        """Return the digest of a tag or digest (HEAD), or None if it does not exist or the registry does not report
+        it.
+        """
         ...
 
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        """The verified bytes under a tag or digest (GET), None where there are none."""
+        """Return the verified bytes of a tag or digest (GET), or None if it does not exist."""
         ...
 
     async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
-        """Raise RegistryLost if a blob of `manifest` is not there. Which blobs are looked at, and how closely, is the
-        business of a wrapper (`proof`); an adapter alone looks at none."""
+        """Raise RegistryLost if a blob of `manifest` is missing.
+
+        A wrapper (`verify`) decides which blobs are checked, and how closely; an adapter alone checks none.
+        """
         ...
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        """Store exactly these bytes under a tag or digest. True where the destination has taken note of the manifest's
-        `subject`; else the list of its referrers is the client's to keep (distribution-spec, OCI-Subject)."""
+        """Store exactly these bytes under a tag or digest.
+
+        Return whether the destination processed the manifest's `subject`; if not, the client must maintain the list of
+        its referrers (distribution-spec, OCI-Subject).
+        """
         ...
 
 
 class Registry(Blobs, Manifests, Protocol):
-    """A destination. All verbs may be called concurrently; each raises a RegistryError of the one tree and leaves no
-    upload session behind. `repository` is the whole path below the host. Retrying is a wrapper's business (`retry`)."""
+    """A destination.
+
+    All operations may be called concurrently; each raises only RegistryErrors and leaves no upload session behind.
+    `repository` is the whole path below the host. Retries are the task of a wrapper (`retry`).
+    """
 
 
 def check_config(config: Descriptor, raw: bytes, where: str) -> bytes:
-    """`raw` once it is what `config` says. Raises RegistryFault."""
+    """Return `raw` if it matches `config`. Raises RegistryFault."""
     try:
         verify(raw, config, f"config {config.digest}")
     except ArchiveError as error:

@@ -1,4 +1,4 @@
-"""Who we are to a registry: credentials, where they come from, and how they become an Authorization header.
+"""Authentication at registries: credentials, their sources, and the Authorization header.
 
 authorization  the Authorization header per repository
 basic          Basic authentication
@@ -20,8 +20,12 @@ from app.net.urls import RegistryUrl
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name with its password, or an identity token (an OAuth2 refresh token). Never shown. `good_until`: when
-    they are to be looked up anew, by time.monotonic; None: when they are refused."""
+    """A user name with its password, or an identity token (an OAuth2 refresh token).
+
+    Hidden from `repr`.
+
+    `good_until`: the time.monotonic() value at which they are looked up again; None: only after a rejection.
+    """
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -30,28 +34,31 @@ class Credentials:
 
 
 class CredentialSource(Protocol):
-    """Where credentials are looked up. Called concurrently; may read files and run programs, not on the event loop."""
+    """A source of credentials.
+
+    It is called concurrently. It may read files and run programs, but not on the event loop.
+    """
 
     async def find(self, registry: RegistryUrl, repository: str) -> Credentials | None:
-        """What to use for `repository` ("" for the registry as a whole); None: go anonymously."""
+        """Return the credentials for `repository` ("" for the registry as a whole), or None for anonymous access."""
         ...
 
 
 class Authenticator(Protocol):
-    """One scheme of authentication with one set of credentials. Called concurrently."""
+    """One authentication scheme with one set of credentials. It is called concurrently."""
 
     async def authorization(self, scopes: tuple[str, ...]) -> str | None:
-        """The value of the Authorization header that opens `scopes`, None for none. Raises RegistryError."""
+        """Return the value of the Authorization header for `scopes`, or None for no header. Raises RegistryError."""
         ...
 
     def refused(self, value: str) -> None:
-        """The registry answered 401 to `value`: do not give it again where another can be had."""
+        """Record that the registry answered 401 to `value`, so it is not used again if another value is available."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FixedCredentials:
-    """The same credentials everywhere, as configured."""
+    """The same credentials for every repository, as configured."""
 
     credentials: Credentials | None = None
 

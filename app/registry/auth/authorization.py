@@ -1,8 +1,9 @@
-"""Who we are to each repository of a registry: what the registry asks for there, and the header that answers it.
+"""Authorization per repository of a registry: the challenges received, and the headers that answer them.
 
-A registry may ask for one thing at one repository and for another at the next: Artifactory has a token service for each
-of its repository keys. What a challenge teaches about a repository therefore counts for all whose path begins with the
-same component, until they say otherwise; before that the challenge to the first request counts."""
+A registry may use different challenges for different repositories: Artifactory has a token service for each of its
+repository keys. A challenge for one repository therefore applies to all whose path begins with the same component,
+until they send a challenge themselves. Before that, the challenge to the first request applies.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ from app.registry.distribution.responses import has_expired
 from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.redact import SecretScrubber
 
-MAX_KEPT = 1000  # repositories of which a challenge is kept; a service that runs for months sees any number
-MAX_SCOPES = 20  # of one challenge
-UNASKED = Challenge("basic", {})  # what is tried once if a registry refuses without saying what it wants
+MAX_KEPT = 1000  # repositories with a stored challenge; a service that runs for months sees any number
+MAX_SCOPES = 20  # per challenge
+UNASKED = Challenge("basic", {})  # tried once if a registry rejects a request without a challenge
 Scopes = tuple[str, ...]
 Service = tuple[str, str | None, str | None]
 
@@ -33,8 +34,10 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A 401, a 403 to what has expired, or a 403 to a request that had no authorization. `sent`: the header of the
-    request. `again`: the authorization was renewed for this request before."""
+    """A 401, a 403 to an expired authorization, or a 403 to a request without authorization.
+
+    `sent`: the header of the request. `again`: the authorization was already renewed for this request.
+    """
 
     reply: Response
     sent: str | None
@@ -43,48 +46,50 @@ class Refusal:
 
 @dataclass(slots=True)
 class Trial:
-    """Of one request: the `challenge` that it answers instead of the one that is known for its repository, which other
-    requests go on to answer until it is known that the new one helps."""
+    """The challenge that one request answers instead of the known one for its repository.
+
+    Other requests keep using the known challenge until the new one has succeeded.
+    """
 
     challenge: Challenge | None = None
 
 
 class Authorizations:
-    """Those of one registry."""
+    """The authorizations of one registry."""
 
     def __init__(
         self, settings: HttpRegistrySettings, fetch: FetchToken, secrets: SecretScrubber, clock: Callable[[], float]
     ) -> None:
         self._settings, self._fetch, self._secrets, self.clock = settings, fetch, secrets, clock
         self._first: Challenge | None = None
-        self._challenges: dict[str, Challenge] = {}  # by repository, and by the first component of its path
-        self._scopes: dict[tuple[str, Scopes], Scopes] = {}  # what a challenge asked for besides
+        self._challenges: dict[str, Challenge] = {}  # keys: repositories, and first components of their paths
+        self._scopes: dict[tuple[str, Scopes], Scopes] = {}  # additional scopes that a challenge asked for
         self._credentials: dict[str, Credentials | None] = {}
         self._authenticators: dict[tuple[Service, Credentials | None], Authenticator] = {}
         self._refused_unasked: dict[str, None] = {}
 
     @property
     def scheme(self) -> str:
-        """Of the authentication that is asked for; "none" before anything is known."""
+        """Return the authentication scheme of the registry, or "none" before a challenge was received."""
         challenge = self._first or next(iter(self._challenges.values()), None)
         return challenge.scheme if challenge else "none"
 
     @property
     def is_asked_for(self) -> bool:
-        """Whether the registry asks for authorization where no repository is asked for."""
+        """Return whether the registry asks for authorization at `/v2/`."""
         return self._first is not None
 
     def has_credentials(self, repository: str) -> bool:
-        """Whether they were found when they were last looked up."""
+        """Return whether the last lookup found credentials."""
         return self._credentials.get(repository) is not None
 
     def begin(self, reply: Response) -> None:
-        """Note the response to the first request, which has no authorization."""
+        """Record the response to the first request, which has no authorization."""
         if reply.status == 401:
             self._first = pick(reply)
 
     async def value(self, repository: str, scopes: Scopes, trial: Trial) -> str | None:
-        """The Authorization header for `scopes`, None for none. Raises RegistryError."""
+        """Return the Authorization header for `scopes`, or None. Raises RegistryError."""
         challenge = trial.challenge or self._challenge_of(repository)
         if challenge is None:
             return None
@@ -99,13 +104,15 @@ class Authorizations:
             authenticator = await self._authenticator(challenge, repository)
             if self._credentials[repository] == old:
                 raise
-            value = await authenticator.authorization(asked)  # a password that was changed meanwhile
+            value = await authenticator.authorization(asked)  # the password has changed since
         self._secrets.add_header(value)
         return value
 
     async def renew(self, refusal: Refusal, repository: str, scopes: Scopes, trial: Trial) -> str | None:
-        """The header to try next, that of the refused request if there is no other: what a challenge asks for may be
-        new, a token may have run out, and a credential helper may give new credentials."""
+        """Return the header to try next, or the one just sent if no other exists.
+
+        A challenge may be new, a token may have expired, and a credential helper may return new credentials.
+        """
         wanted, sent = pick(refusal.reply), refusal.sent
         if wanted is None and sent is None:
             return await self._unasked(repository, trial)
@@ -126,8 +133,11 @@ class Authorizations:
         return await self.value(repository, scopes, trial)
 
     def settle(self, reply: Response, repository: str, trial: Trial) -> str:
-        """Note how a request ended whose authorization was renewed; return what a refusal is to say of it. A challenge
-        that did not help is forgotten: Harbor answers Basic to whoever lacks a right."""
+        """Record the result of a request with a renewed authorization.
+
+        Return a remark for the error of a rejection. A challenge that did not help is discarded: Harbor sends Basic to
+        an account that lacks a right.
+        """
         is_refused = reply.status in {401, 403}
         if trial.challenge is UNASKED and is_refused:
             _keep(self._refused_unasked, repository, None)
@@ -142,8 +152,10 @@ class Authorizations:
         return known or self._first
 
     def _is_new(self, wanted: Challenge, known: Challenge | None, refusal: Refusal) -> bool:
-        """Whether another authentication is asked for. Harbor answers Basic to a token that has run out; then the token
-        is renewed first."""
+        """Return whether `wanted` asks for another authentication.
+
+        Harbor sends Basic if a token has expired; then the token is renewed first.
+        """
         if known is None or _service(known) == _service(wanted):
             return known is None
         return refusal.again or refusal.sent is None or (known.scheme, wanted.scheme) != ("bearer", "basic")
@@ -153,7 +165,7 @@ class Authorizations:
             _keep(self._challenges, name, challenge)
 
     def _learn_scopes(self, wanted: Challenge, repository: str, scopes: Scopes) -> bool:
-        """Whether the challenge asks for what was not asked for."""
+        """Record the scopes in a challenge, and return whether any of them is new."""
         known = self._scopes.get((repository, scopes), ())
         more = tuple(scope for scope in scopes_in(wanted) if scope not in {*known, *scopes})
         if more:
@@ -161,7 +173,7 @@ class Authorizations:
         return bool(more)
 
     async def _unasked(self, repository: str, trial: Trial) -> str | None:
-        """Basic, once, if there are credentials that nobody asked for."""
+        """Return a Basic header, once per repository, if there are credentials and the registry sent no challenge."""
         if repository in self._refused_unasked or await self._find(repository) is None:
             return None
         trial.challenge = UNASKED
@@ -183,7 +195,7 @@ class Authorizations:
         return self._authenticators[key]
 
     def _knows(self, repository: str) -> bool:
-        """Whether who we are there has been looked up, and still holds."""
+        """Return whether the credentials for `repository` have been looked up and are still valid."""
         found = self._credentials.get(repository)
         is_over = found is not None and found.good_until is not None and self.clock() >= found.good_until
         return repository in self._credentials and not is_over
@@ -195,17 +207,17 @@ class Authorizations:
 
 
 def pick(reply: Response) -> Challenge | None:
-    """The challenge to take up: Bearer before Basic, unless its realm is no address. None where there is neither."""
+    """Return the challenge to answer, or None. Bearer is preferred to Basic unless its realm is not a URL."""
     challenges = parse_challenges(reply.headers.get("www-authenticate", ()))
     bearers = [challenge for challenge in challenges if challenge.scheme == "bearer"]
     usable = next(filter(_is_usable, bearers), None)
     basic = next((challenge for challenge in challenges if challenge.scheme == "basic"), None)
     odd = next((challenge for challenge in bearers if challenge.parameters.get("realm")), None)
-    return usable or basic or odd  # the last one's realm is what the error is about
+    return usable or basic or odd  # the error names the realm of `odd`
 
 
 def scopes_in(challenge: Challenge) -> Scopes:
-    """The scopes that a challenge asks for, without actions in another order than `pull,push`."""
+    """Return the scopes of a challenge, with actions in the order `pull,push`."""
     texts = challenge.parameters.get("scope", "").split()[:MAX_SCOPES]
     return tuple(dict.fromkeys(map(_ordered, filter(str.isascii, texts))))
 
@@ -224,12 +236,12 @@ def _is_usable(challenge: Challenge) -> bool:
 
 
 def _service(challenge: Challenge) -> Service:
-    """What stays the same in the challenges of one token service; scope and error are about one request."""
+    """Return the parts that all challenges of one token service share; scope and error belong to one request."""
     return challenge.scheme, challenge.parameters.get("realm"), challenge.parameters.get("service")
 
 
 def _key(repository: str) -> str:
-    """What counts for all repositories whose path begins with the same component; no repository ends so."""
+    """Return the key for all repositories with the same first path component. It cannot be a repository name."""
     return f"{repository.partition('/')[0]}/"
 
 

@@ -1,4 +1,4 @@
-"""No authentication, and Basic (RFC 7617)."""
+"""Basic authentication (RFC 7617), or none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def basic_value(credentials: Credentials) -> str:
 
 
 class BasicAuthenticator:
-    """Without credentials no header is sent; the registry then says what it wants."""
+    """Sends no header without credentials; the registry then responds with a challenge."""
 
     def __init__(self, credentials: Credentials | None) -> None:
         self._value = basic_value(credentials) if credentials and credentials.username else None
@@ -22,4 +22,4 @@ class BasicAuthenticator:
         return self._value
 
     def refused(self, value: str) -> None:
-        """There is no other value."""
+        """Do nothing: there is only one value."""

@@ -1,4 +1,4 @@
-"""Bearer tokens from a token service (distribution's token and OAuth2 specifications)."""
+"""Bearer tokens from a token service (token and OAuth2 specifications of distribution)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
 from app.registry.auth.challenge import Challenge
 
-MAX_TOKEN_ANSWER = 1 << 20  # a token with hundreds of scopes has some 10 KiB
-_TOKEN = re.compile(r"[!-~]{1,65536}")  # visible ASCII: nothing that could end a header
-_DEFAULT = 60.0  # seconds, where the answer does not say how long a token is good (token specification)
-_MARGIN = 10.0  # seconds a token is given up before it expires, for the way to the registry and clocks that differ
-_LONGEST = 86400.0  # seconds; whoever says a token is good for a year is asked again after a day
-MOST_TOKENS = 1000  # kept; a service that runs for months sees any number of repositories
+MAX_TOKEN_ANSWER = 1 << 20  # a token with hundreds of scopes has about 10 KiB
+_TOKEN = re.compile(r"[!-~]{1,65536}")  # visible ASCII, so it cannot end a header
+_DEFAULT = 60.0  # lifetime in seconds if the response has none (token specification)
+_MARGIN = 10.0  # seconds before expiry at which a token is replaced, because of latency and clock differences
+_LONGEST = 86400.0  # seconds; a longer lifetime is cut to a day
+MOST_TOKENS = 1000  # cached; a service that runs for months sees any number of repositories
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """To the token service at `url`; `form` is the body of a POST, None means GET. `instead`: what to ask where the
-    service does not know this way of asking."""
+    """A request to the token service at `url`.
+
+    `form` is the body of a POST; None means GET. `instead`: the request to try if the service does not support this
+    one.
+    """
 
     url: str
     authorization: str | None = field(repr=False)
@@ -36,11 +39,11 @@ class TokenRequest:
 
 
 FetchToken = Callable[[TokenRequest], Awaitable[bytes]]
-"""Sends a TokenRequest; the body of a good answer. Raises RegistryError."""
+"""Send a TokenRequest and return the body of a successful response. Raises RegistryError."""
 
 
 class BearerAuthenticator:
-    """Tokens are kept for each set of scopes until they expire; one request at a time asks for each of them."""
+    """Caches tokens for each set of scopes until they expire. One request at a time asks for each set."""
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class BearerAuthenticator:
         async with self._locks.setdefault(scopes, asyncio.Lock()):
             value, good_until = self._tokens.get(scopes, ("", 0.0))
             if not value or self._clock() >= good_until:
-                asked = self._clock()  # the token's time runs from when it was made, not from when it came
+                asked = self._clock()  # a token's lifetime starts when it is issued, not when it is received
                 token, seconds = read_token(await self._fetch(self._request(scopes)), self._realm)
                 value = f"Bearer {token}"
                 self._keep(scopes, value, asked + seconds - min(_MARGIN, seconds / 2))
@@ -104,7 +107,10 @@ def _with_query(realm: str, query: list[tuple[str, str]]) -> str:
 
 
 def read_token(body: bytes, service: str = "") -> tuple[str, float]:
-    """The token and the seconds it is good for. `service`: its address. Raises RegistryFault, RegistryAuth."""
+    """Return the token and its lifetime in seconds.
+
+    `service` is the address for messages. Raises RegistryFault and RegistryAuth.
+    """
     what = f"the answer of the token service {printable(service, 200)}"
     try:
         members = strict_json(body, what=what, limit=MAX_TOKEN_ANSWER)

@@ -1,4 +1,7 @@
-"""WWW-Authenticate (RFC 9110 11.6.1): several challenges in one header or in several, quoted strings, odd spacing."""
+"""Parser for WWW-Authenticate (RFC 9110 11.6.1).
+
+It accepts several challenges in one or more headers, quoted strings and odd spacing.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-MAX_HEADER = 8 << 10  # honest challenges have below 500 characters
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - the grammar's word, not a secret
+MAX_HEADER = 8 << 10  # usual challenges have less than 500 characters
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - a term of the grammar, not a secret
 _PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))')
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=\s|,|$)")
 _TOKEN68 = re.compile(r"\s+[A-Za-z0-9._~+/-]+=*\s*(?=,|$)")
@@ -16,14 +19,17 @@ _TOKEN68 = re.compile(r"\s+[A-Za-z0-9._~+/-]+=*\s*(?=,|$)")
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """`scheme` and the names in `parameters` are lower case."""
+    """A challenge. `scheme` and the names in `parameters` are lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
-    """All challenges in the values of WWW-Authenticate headers, in order. What cannot be read ends its header."""
+    """Return all challenges in the values of WWW-Authenticate headers, in order.
+
+    Parsing of a header ends at its first error.
+    """
     return tuple(challenge for value in values for challenge in _parse(value[:MAX_HEADER]))
 
 

@@ -1,6 +1,7 @@
-"""Amazon's ECR: a password that AWS gives for twelve hours, and repositories that have to be made before a push.
+"""Amazon ECR: passwords that AWS issues for twelve hours, and repositories that must be created before a push.
 
-botocore is an extra, slow to import, and blocks: it is loaded when it is first needed, and used in threads alone."""
+botocore is an optional extra, slow to import, and blocking: it is imported on first use, and only called in threads.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +31,18 @@ from app.net.warnings import add_notice
 from app.registry.auth import ANONYMOUS, Credentials, CredentialSource
 
 MAX_POLICY = 30_720  # characters of a lifecycle policy (ECR's quota)
-CALL_SECONDS = 60.0  # of one question to AWS, with where its credentials come from: a program, a login service
+CALL_SECONDS = 60.0  # per request to AWS, including the source of its credentials: a program or a login service
 _CONNECT, _READ, _ATTEMPTS = 5, 20, 3
-_MARGIN = 600.0  # seconds a password is given up before it expires: ECR answers 403 to an expired one
-_MOST = 12 * 3600.0  # seconds it is good; a clock of ours that is behind does not make them more
-_LEAST = 60.0  # seconds it is used, also where by our clock it has expired already
-_JUST_NOW = 30.0  # seconds; whoever asks again for what is older has been refused with it
+_MARGIN = 600.0  # seconds before expiry at which a password is replaced: ECR responds 403 to an expired one
+_MOST = 12 * 3600.0  # maximum lifetime in seconds, in case our clock is behind
+_LEAST = 60.0  # minimum use in seconds, even if it has expired by our clock
+_JUST_NOW = 30.0  # seconds; a caller that asks again for an older password was rejected with it
 _HOST = re.compile(
     r"(?P<account>[0-9]{12})\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\."
     r"(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|(?P<dual>on\.aws|on\.amazonwebservices\.com\.cn))"
 )
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
-# Codes whose words are shown. Others, as that of a wrong signature, may quote the request with its session token.
+# Codes whose messages are shown. Others, such as a wrong signature, may quote the request with its session token.
 _OPEN_WORDS = frozenset({"AccessDeniedException", "AccessDenied", "LimitExceededException"})
 
 UNANSWERED_HINT = (  # aws/containers-roadmap#1970
@@ -52,8 +53,10 @@ UNANSWERED_HINT = (  # aws/containers-roadmap#1970
 
 @dataclass(frozen=True, slots=True)
 class EcrEndpoint:
-    """Where AWS is asked. `account` and `region` are None where the host does not tell; AWS's own configuration
-    does then."""
+    """The address of ECR.
+
+    `account` and `region` are None if the host does not contain them; AWS's own configuration then decides.
+    """
 
     account: str | None = None
     region: str | None = None
@@ -63,7 +66,7 @@ class EcrEndpoint:
 
 
 def ecr_endpoint(host: str, endpoint: str | None = None) -> EcrEndpoint | None:
-    """Of a registry's host name; with an `endpoint` any host is taken for ECR."""
+    """Return the endpoint for a registry's host name. With an `endpoint` any host counts as ECR."""
     match = _HOST.fullmatch(host.lower())
     if match is None:
         return EcrEndpoint(endpoint=endpoint) if endpoint else None
@@ -71,8 +74,11 @@ def ecr_endpoint(host: str, endpoint: str | None = None) -> EcrEndpoint | None:
 
 
 class EcrCredentials:
-    """A CredentialSource. The password is asked for once for all repositories, and again before it expires and after a
-    refusal. Where AWS gives none, `otherwise` is looked at, such as docker's files."""
+    """A CredentialSource for ECR.
+
+    One password serves all repositories. It is requested again before it expires and after a rejection. If AWS returns
+    none, `otherwise` is used, such as docker's files.
+    """
 
     def __init__(
         self,
@@ -90,7 +96,7 @@ class EcrCredentials:
         self._made: dict[str, float] = {}
 
     async def find(self, registry: RegistryUrl, repository: str) -> Credentials | None:
-        """Raises RegistryError."""
+        """Return the credentials of AWS, and those of `otherwise` if AWS issues none. Raises RegistryError."""
         try:
             async with self._lock:
                 return await self._current(repository)
@@ -101,7 +107,7 @@ class EcrCredentials:
             return found
 
     async def create_repository(self, name: str) -> None:
-        """With the lifecycle policy, if there is one. Raises RegistryError."""
+        """Create a repository, with the lifecycle policy if one is configured. Raises RegistryError."""
         async with self._lock:
             now = self._clock()
             self._made = {each: at for each, at in self._made.items() if now - at < _LEAST}
@@ -140,7 +146,7 @@ class EcrCredentials:
             raise RegistryUnreachable(f"AWS gave no answer to {operation} within {CALL_SECONDS:.0f} s") from None
 
     def _call(self, operation: str, members: Mapping[str, str]) -> Mapping[str, Any]:
-        """Blocks."""
+        """Call AWS and map its exceptions. Blocks."""
         exceptions = _load("botocore.exceptions")
         try:
             if self._client is None:
@@ -148,7 +154,7 @@ class EcrCredentials:
             answer: Mapping[str, Any] = getattr(self._client, operation)(**members)
             return answer
         except exceptions.ClientError as error:
-            self._client = None  # AWS's files may hold other credentials by now
+            self._client = None  # the files of AWS may contain other credentials by now
             raise _refusal(operation, error.response) from None
         except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
             raise RegistryUnreachable(
@@ -174,7 +180,7 @@ class EcrCredentials:
 
 
 class _ExistsError(Exception):
-    """Somebody else has made the repository meanwhile."""
+    """Another client has created the repository meanwhile."""
 
 
 def _load(module: str) -> Any:
@@ -215,7 +221,7 @@ def _refusal(operation: str, response: Mapping[str, Any]) -> Exception:
 
 
 def _credentials(answer: Mapping[str, Any], now: float) -> Credentials:
-    """`now` is the clock's, that the credentials' time is counted by."""
+    """Parse the response. `now` is the value of the clock that `good_until` refers to."""
     try:
         data = answer["authorizationData"][0]
         username, _, password = base64.b64decode(data["authorizationToken"], validate=True).decode().partition(":")
@@ -228,7 +234,7 @@ def _credentials(answer: Mapping[str, Any], now: float) -> Credentials:
 
 
 def _read_policy(file: Path) -> str:
-    """Blocks."""
+    """Read the lifecycle policy. Blocks."""
     try:
         with file.open(encoding="utf-8") as opened:
             text = opened.read(MAX_POLICY + 1)

@@ -1,4 +1,6 @@
-"""Credentials that docker, podman and their helpers keep (docker's config.json, containers-auth.json(5))."""
+"""Credentials in the files of docker and podman and in their helpers (docker's config.json,
+containers-auth.json(5)).
+"""
 
 from __future__ import annotations
 
@@ -19,26 +21,28 @@ from app.net.urls import RegistryUrl
 from app.oci import DOCKER_HUB, strict_json
 from app.registry.auth import Credentials
 
-MAX_FILE = 1 << 20  # a file of a thousand registries has a tenth of it
-HELPER_SECONDS = 30.0  # a cloud's helper asks its own token service
+MAX_FILE = 1 << 20  # a file with a thousand registries has a tenth of this
+HELPER_SECONDS = 30.0  # the helper of a cloud asks its token service
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_HUB_SERVER = "https://index.docker.io/v1/"  # what docker calls Docker Hub towards files and helpers
+_HUB_SERVER = "https://index.docker.io/v1/"  # the key of Docker Hub in files and for helpers
 _HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
-_TOKEN_USER = "<token>"  # noqa: S105 - a helper's sign that the secret is an identity token
+_TOKEN_USER = "<token>"  # noqa: S105 - a helper returns it if the secret is an identity token
 
 
 @dataclass(frozen=True, slots=True)
 class Keychain:
-    """Looks into every file each time: `docker login` works while the service runs. The first file that knows the
-    registry decides."""
+    """Reads the files on every lookup, so `docker login` works while the service runs.
+
+    The first file with an entry for the registry is used.
+    """
 
     files: tuple[Path, ...]
-    path: str = ""  # where helper programs are looked for
+    path: str = ""  # search path for helper programs
     seconds: float = HELPER_SECONDS
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
-        """The files the tools themselves would use, in the order of how explicitly they were named."""
+        """Return a Keychain of the files that docker and podman use, the most explicitly named first."""
         home = Path(environ.get("HOME") or "/nonexistent")
         files = [
             Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json",
@@ -51,7 +55,10 @@ class Keychain:
         return cls(tuple(files), environ.get("PATH", ""))
 
     async def find(self, registry: RegistryUrl, repository: str) -> Credentials | None:
-        """Raises RegistryAuth where a file or helper that should know cannot be used."""
+        """Return the credentials for `repository`.
+
+        Raises RegistryAuth if a file or helper with an entry cannot be used.
+        """
         host = DOCKER_HUB if registry.is_docker_hub else registry.name
         for file in self.files:
             document = await asyncio.to_thread(_read, file)
@@ -73,7 +80,7 @@ class Keychain:
         return await self._ask(str(store), host) if store else None
 
     async def _ask(self, helper: str, host: str) -> Credentials | None:
-        """The credential helpers' protocol: the server on stdin, JSON on stdout."""
+        """Run a credential helper and return its credentials. Protocol: the server on stdin, JSON on stdout."""
         program = f"docker-credential-{helper}"
         if not _HELPER.fullmatch(helper):
             raise RegistryAuth(f"{helper!r:.100} is not the name of a credential helper; check config.json")
@@ -85,7 +92,7 @@ class Keychain:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
                 env={**_without_ours(os.environ), "PATH": self.path},
-                start_new_session=True,  # so that it has no terminal to ask at, and ends with all it started
+                start_new_session=True,  # no terminal to prompt at, and one process group to kill
             )
         except OSError as error:
             raise RegistryAuth(
@@ -104,18 +111,18 @@ class Keychain:
             raise RegistryAuth(f"credential helper {program} gave no answer within {self.seconds:.0f} s") from None
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
 
 
 def _without_ours(environ: Mapping[str, str]) -> dict[str, str]:
-    """A helper has no business with Tarmac's own settings, among which are passwords."""
+    """Return `environ` without the settings of Tarmac, which include passwords."""
     return {name: value for name, value in environ.items() if not name.startswith("TARMAC_")}
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Blocks. An absent file knows nothing."""
+    """Return the content of a file, or an empty dict if it is missing. Blocks."""
     try:
         with file.open("rb") as opened:
             raw = opened.read(MAX_FILE + 1)
@@ -133,7 +140,10 @@ def _members(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _key(name: str) -> str:
-    """host[:port][/path] of what files write: `https://host/v1/`, `host/`, `index.docker.io`."""
+    """Normalize a server name to host[:port][/path].
+
+    Files contain `https://host/v1/`, `host/` and `index.docker.io`.
+    """
     bare = re.sub(r"^https?://", "", name).rstrip("/")
     bare = re.sub(r"/v[12]$", "", bare)
     host, slash, path = bare.partition("/")
@@ -141,7 +151,7 @@ def _key(name: str) -> str:
 
 
 def _keys(host: str, repository: str) -> Iterator[str]:
-    """The most specific first: host/a/b/c, host/a/b, host/a, host."""
+    """Return the keys to look up, the most specific first: host/a/b/c, host/a/b, host/a, host."""
     parts = [host, *filter(None, repository.split("/"))]
     return ("/".join(parts[:length]) for length in range(len(parts), 0, -1))
 
@@ -162,7 +172,7 @@ def _credentials(entry: object, file: Path) -> Credentials | None:
 
 def _from_helper(output: bytes, code: int | None, program: str, host: str) -> Credentials | None:
     if code != 0:
-        if b"credentials not found" in output:  # the protocol's words; the server is used anonymously
+        if b"credentials not found" in output:  # the protocol's message; the server is used anonymously
             return None
         raise RegistryAuth(f"credential helper {program} failed for {host} (exit status {code}); run it by hand")
     try:

@@ -1,4 +1,4 @@
-"""A password that lies in a file, as Docker and Kubernetes hand secrets out."""
+"""A password in a file, as Docker and Kubernetes provide secrets."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from app.errors import RegistryAuth
 from app.net.urls import RegistryUrl
 from app.registry.auth import Credentials
 
-MAX_PASSWORD = 64 << 10  # tokens that serve as passwords have up to some 10 KiB
+MAX_PASSWORD = 64 << 10  # tokens that serve as passwords have up to about 10 KiB
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordFile:
-    """The file is read whenever credentials are looked up: after a refusal a changed password is found."""
+    """Reads the file at each lookup, so a changed password is found after a rejection."""
 
     username: str
     file: Path
 
     async def find(self, registry: RegistryUrl, repository: str) -> Credentials | None:
-        """Raises RegistryAuth where the file cannot be used."""
+        """Return the credentials. Raises RegistryAuth if the file cannot be used."""
         return Credentials(self.username, await asyncio.to_thread(self._read))
 
     def _read(self) -> str:

@@ -1,8 +1,9 @@
-"""What follows from a request that failed: how long it is sent again, and whether the job waits for the registry. Pure.
+"""Classification of failed requests: how long a request is repeated, and whether the job waits for the registry. Pure.
 
-An *outage* passes by itself: the job goes back to the queue and waits. A *refusal* ends the image. A server error (5xx)
-tells neither by itself: a registry that answers `/v2/` properly meanwhile is well, and refuses what it was sent.
-`TABLE` is the contract. `app/docs/pushing.md` shows it, and a test compares the two."""
+An *outage* ends without action: the job is requeued and waits. A *refusal* ends the image. A server error (5xx) alone
+is ambiguous: if the registry answers `/v2/` properly meanwhile, it is healthy and refuses the content. `TABLE` is the
+contract. `app/docs/pushing.md` shows it, and a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +15,15 @@ from types import MappingProxyType
 from app.errors import Failure
 from app.net.response import OVERLOADED
 
-PROBATION_SECONDS = 60.0  # after its first failure a request that may be refused is not sent again
+PROBATION_SECONDS = 60.0  # after its first failure; then a request that may be a refusal is not repeated
 SERVER_ERRORS = frozenset(range(500, 600))
-_BROKEN_INSIDE = frozenset({"CONNECTIONRESET", "REQUESTCANCELED"})  # GitLab's registry, of its storage
-_BUSY = frozenset({"RENAME_IN_PROGRESS"})  # the same, of the project
+_BROKEN_INSIDE = frozenset({"CONNECTIONRESET", "REQUESTCANCELED"})  # GitLab's registry, about its storage
+_BUSY = frozenset({"RENAME_IN_PROGRESS"})  # GitLab's registry, about the project
 CONTENT_METHODS = frozenset({"PUT", "PATCH"})
 
 
 class Again(StrEnum):
-    """How long a request is sent again."""
+    """How long a request is repeated."""
 
     NEVER = "no"
     TRIES = "6 tries, some 15 s"
@@ -30,7 +31,7 @@ class Again(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a failure is that does not pass while the request is sent again."""
+    """Classification of a failure that persists while the request is repeated."""
 
     OUTAGE = "outage"
     REFUSAL = "refusal"
@@ -39,7 +40,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`responses`: which failures are meant. `codes`, `retryable`: as the problem says it."""
+    """A row of the table. `responses` describes the failures. `codes` and `retryable` are those of the problem."""
 
     responses: str
     again: Again
@@ -132,7 +133,7 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
 
 
 def failure_of(method: str, status: int, code: str = "") -> Failure:
-    """Return the class of a response whose status nobody expected. `code`: the registry's own."""
+    """Return the class of a response with an unexpected status. `code` is the registry's error code."""
     if status in OVERLOADED or (status == 400 and code in _BROKEN_INSIDE):
         return Failure.OVERLOADED
     if status in {421, 423, 511} or (status == 409 and code in _BUSY):
@@ -144,17 +145,20 @@ def failure_of(method: str, status: int, code: str = "") -> Failure:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """A request that fails again and again. Times in seconds; `elapsed` since its first failure, or since the server
-    fell silent before that, without what the registry itself asked to wait. `silence`: of the last try."""
+    """History of a request that fails repeatedly; times in seconds.
+
+    `elapsed`: since its first failure, or since the server became silent before that, without the waits that the
+    registry asked for. `silence`: of the last attempt.
+    """
 
     tries: int
     elapsed: float
-    patience_over: bool  # the policy allows no further try
+    patience_over: bool  # the policy allows no further attempt
     silence: float = 0.0
 
 
 def is_over(rule: Rule, course: Course) -> bool:
-    """Whether the request is not sent again."""
+    """Return whether the request is not repeated any more."""
     if rule.again is Again.NEVER:
         return True
     if rule.verdict is Verdict.OUTAGE:

@@ -1,4 +1,4 @@
-"""Digests as a registry states them, and digests of what it sent."""
+"""Digests in the headers of a registry, and digests of the bytes it sent."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from app.oci import Digest
 
 
 class WrongDigest(RegistryFault):
-    """The registry says that it has other content than it was sent or asked for."""
+    """The registry reports other content than it was sent or asked for."""
 
 
 def digest_header(reply: Response) -> Digest | None:
-    """Docker-Content-Digest, None where it is missing or not readable (distribution-spec made it optional)."""
+    """Return Docker-Content-Digest, or None if it is missing or unreadable (it is optional in the
+    distribution-spec).
+    """
     try:
         return Digest.parse(reply.header("docker-content-digest"))
     except MalformedArchive:
@@ -20,7 +22,7 @@ def digest_header(reply: Response) -> Digest | None:
 
 
 def digest_with_algorithm_of(wanted: Digest | None, raw: bytes) -> Digest:
-    """Of at most 4 MiB, which takes some 2 ms."""
+    """Return the digest of `raw` by the algorithm of `wanted`. At most 4 MiB, which takes about 2 ms."""
     if wanted is None:
         return Digest.of(raw)
     hasher = wanted.hasher()
@@ -29,8 +31,10 @@ def digest_with_algorithm_of(wanted: Digest | None, raw: bytes) -> Digest:
 
 
 def compare(reply: Response, digest: Digest, raw: bytes | None = None) -> None:
-    """Raises WrongDigest if the registry says it stored something else. `raw`: the bytes, to be hashed if the registry
-    names another algorithm; without them such a digest cannot be compared."""
+    """Raise WrongDigest if the registry reports other content.
+
+    `raw` is hashed if the registry uses another algorithm; without it such a digest is not compared.
+    """
     stated = digest_header(reply)
     if stated is None or (raw is None and stated.algorithm != digest.algorithm):
         return

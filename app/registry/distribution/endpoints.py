@@ -1,4 +1,4 @@
-"""The requests of one registry: URLs, scopes, upload Locations, and the cancelling of upload sessions."""
+"""Requests to one registry: URLs, scopes, upload Locations, and the cleanup of upload sessions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from app.registry.distribution.responses import is_page, read_complaint, to_regi
 from app.registry.distribution.session import AuthSession
 from app.registry.distribution.settings import HttpRegistrySettings
 
-DELETE_TRIES = 4  # for one upload session, within the time for cleaning up
-_SILENT = frozenset({403, 405})  # to a HEAD: Artifactory answers 403 for what is not there (RTFACT-13797)
+DELETE_TRIES = 4  # per upload session, within the cleanup timeout
+_SILENT = frozenset({403, 405})  # to a HEAD: Artifactory responds 403 for missing content (RTFACT-13797)
 _LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -35,14 +35,18 @@ class DistributionEndpoints:
 
     @property
     def name(self) -> str:
-        """host[:port], as image references show it."""
+        """Return host[:port], as in image references."""
         return self.settings.url.name
 
     async def url(self, repository: str, rest: str) -> str:
         return f"{await self._session.origin()}/v2/{repository}/{rest}"
 
     async def send(self, call: Request, repository: str, *more_scopes: str) -> Response:
-        """The answer, whatever its status. A repository that is missing is created where that is wanted."""
+        """Send a request and return the response with any status.
+
+        If the repository is missing and the registry is configured to create repositories, create it and send the
+        request again.
+        """
         scopes = (f"repository:{repository}:pull,push", *more_scopes)
         reply = await self._session.send(call, repository, scopes)
         create = self.settings.create_repository
@@ -52,7 +56,7 @@ class DistributionEndpoints:
         return await self._session.send(call, repository, scopes)
 
     async def location(self, reply: Response) -> str:
-        """Where the registry says an upload session goes on."""
+        """Return the URL at which an upload session continues."""
         origin = await self._session.origin()
         value = reply.header("location")
         if value is None:
@@ -65,13 +69,15 @@ class DistributionEndpoints:
         return location
 
     async def open_upload(self, repository: str, unless: Digest | None = None) -> Response | None:
-        """The answer that has the Location of a new upload session; None where the repository has the blob `unless`:
-        it is mounted from where it is. When cancelled, the session is too, as soon as it is known; nobody waits for
-        that."""
+        """Open an upload session and return the response with its Location.
+
+        Return None if the repository has the blob `unless`, which is tested by mounting it. On cancellation the session
+        is cancelled in the background, once it is known.
+        """
         query = "" if unless is None else f"?{mount_query(unless, repository)}"
         call = Request("POST", await self.url(repository, f"blobs/uploads/{query}"))
         reply = await self.send_opening(call, repository)
-        if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # it does not mount
+        if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # the registry does not support mounts
             raise RegistryRejected(str(to_registry_error(reply, datetime.now(UTC))))
         if unless is not None and reply.status == 201:
             compare(reply, unless)
@@ -80,7 +86,10 @@ class DistributionEndpoints:
         return reply
 
     async def send_opening(self, call: Request, repository: str, *more_scopes: str) -> Response:
-        """Send a request that may open an upload session. If this is cancelled, so is the session, once it is known."""
+        """Send a request that may open an upload session.
+
+        On cancellation the session is cancelled too, once it is known.
+        """
         opening = asyncio.create_task(self.send(call, repository, *more_scopes))
         try:
             return await asyncio.shield(opening)
@@ -89,20 +98,23 @@ class DistributionEndpoints:
             raise
 
     async def cancel_upload(self, repository: str, location: str) -> None:
-        """Cancel an upload session, even while being cancelled; whether that works is the registry's affair."""
+        """Cancel an upload session, even during a cancellation. Errors are ignored."""
         await asyncio.shield(self._clean_up(self._delete(repository, location)))
 
     def abandon_later(self, repository: str, location: str) -> None:
-        """The same, and nobody waits for it."""
+        """Cancel an upload session in the background."""
         self._clean_up(self._delete(repository, location))
 
     def report_retry(self, error: RegistryError, wait: float) -> None:
-        """Report that a request is sent again after `wait` seconds, from below the wrapper that hides secrets."""
+        """Report that a request is repeated after `wait` seconds.
+
+        Secrets are redacted here, because this runs below the wrapper that does so.
+        """
         self._session.secrets.scrub_error(error)
         report_failure(error, wait)
 
     async def wait_for_cleanup(self) -> None:
-        """Until every session is cancelled, or its time is up."""
+        """Wait until every session is cancelled or its timeout is over."""
         await asyncio.gather(*self._cleanups)
 
     def _clean_up(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -122,7 +134,7 @@ class DistributionEndpoints:
         await self._delete(repository, location)
 
     async def _delete(self, repository: str, location: str) -> None:
-        """Again if the registry fails, or asks for time; any other answer is its last word."""
+        """Delete a session. Repeat if the registry fails or asks to wait; any other response is final."""
         try:
             async with asyncio.timeout(self.settings.timeouts.cleanup):
                 for number in range(1, DELETE_TRIES + 1):
@@ -134,7 +146,7 @@ class DistributionEndpoints:
             return
 
     async def _deleted(self, repository: str, location: str) -> bool:
-        """Whether there is nothing more to be done."""
+        """Send a DELETE, and return whether the response is final."""
         try:
             reply = await self.send(Request("DELETE", location), repository)
         except RegistryError as error:
@@ -146,14 +158,14 @@ class DistributionEndpoints:
 
 
 def expect(reply: Response, good: frozenset[int]) -> None:
-    """Raises RegistryError unless a registry answered with one of `good`."""
+    """Raise RegistryError unless a registry responded with one of the statuses `good`."""
     if reply.status not in good:
         raise to_registry_error(reply, datetime.now(UTC))
     refuse_page(reply)
 
 
 def refuse_page(reply: Response) -> None:
-    """Raises RegistryFault for a web page, whatever its status."""
+    """Raise RegistryFault for a web page with any status."""
     if is_page(reply):
         there = urlsplit(reply.url)
         raise RegistryFault(
@@ -163,12 +175,15 @@ def refuse_page(reply: Response) -> None:
 
 
 def mount_query(digest: Digest, source: str) -> str:
-    """The query of a request for a blob of another repository, or of the same."""
+    """Return the query that mounts a blob of another repository, or of the same one."""
     return f"mount={quote(str(digest), safe='')}&from={quote(source, safe='')}"
 
 
 def is_not_found(reply: Response) -> bool:
-    """404, or a HEAD that is not answered for what is not there; but not a 403 that is a rate limit."""
+    """Return True for 404, and for the statuses that some registries send to a HEAD of missing content.
+
+    A 403 that is a rate limit does not count.
+    """
     if reply.status in _SILENT:
         return not to_registry_error(reply, datetime.now(UTC)).retryable
     return reply.status == 404

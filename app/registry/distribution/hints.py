@@ -1,4 +1,4 @@
-"""What to do about a refusal, if it is known: the last sentence of an error message. Pure."""
+"""Advice for known kinds of rejections: the last sentence of an error message. Pure."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ BY_STATUS: Mapping[int, str] = MappingProxyType(
 )
 _CSRF_WORDS = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)
 _OWN_CODE = re.compile(r"(?!UNSUPPORTED\b)[A-Z][A-Z_ ]+: ")
-_LOCKED_WORDS = re.compile(r"\bdisallowed\b", re.IGNORECASE)  # ACR: one response for locked and for full
+_LOCKED_WORDS = re.compile(r"\bdisallowed\b", re.IGNORECASE)  # ACR sends one response for both locked and full
 _NAME = re.compile(r"/v2/(.+)/(?:blobs|manifests|tags|referrers)/")
 _HTTPS_WORDS = re.compile(r"\bhttp request (?:was sent )?to (?:an )?https (?:server|port)", re.IGNORECASE)
 _READ_ONLY_WORDS = re.compile(r"read.?only mode|\bis (?:\w+ ){0,3}read.?only|\bmaintenance\b", re.IGNORECASE)
 
 
 def wants_https(status: int, words: str) -> bool:
-    """Go's server and nginx answer so to plain http at a port for https."""
+    """Return whether the message is the one of Go's server and nginx to plain http at an https port."""
     return status == 400 and _HTTPS_WORDS.search(words) is not None
 
 
@@ -66,29 +66,32 @@ def speaks_of_csrf(status: int, words: str) -> bool:
 
 
 def is_read_only(status: int, request: tuple[str, str], words: str) -> bool:
-    """Whether a registry refuses all pushes for now. `request`: method and target, with the query of a mount."""
+    """Return whether a registry currently rejects all pushes.
+
+    `request`: method and target, with the query of a mount.
+    """
     method, target = request
     opens = method == "POST" and "/blobs/uploads/" in target and "mount=" not in target
     tags = method == "PUT" and "/manifests/" in target
     writes = method in {"POST", "PUT", "PATCH"}
-    if status == 405:  # with another code than that of the method it is no matter of how a blob is sent
+    if status == 405:  # with a code other than the method's, it does not concern how a blob is sent
         return opens or tags or (writes and _OWN_CODE.match(words) is not None)
     return status in {400, 403} and writes and _READ_ONLY_WORDS.search(words) is not None
 
 
 def hint_for_now(words: str) -> str:
-    """Return why a registry that `is_read_only` may refuse pushes."""
+    """Return why a registry that `is_read_only` may reject pushes."""
     return LOCKED if _LOCKED_WORDS.search(words) else READ_ONLY
 
 
 def hint_of_name(host: str, path: str) -> str:
-    """Return what is wrong with the name of a repository that the account has no right to, "" if nothing is known."""
+    """Return what is wrong with the name of a repository to which the account has no right, or ""."""
     name = _NAME.match(path)
     return HUB_NAME if name and host == HUB_API and name[1].count("/") != 1 else ""
 
 
 def hint_of_manifest(descriptor: Descriptor, raw: bytes) -> str:
-    """Return why a registry may refuse this manifest, "" if nothing is known."""
+    """Return why a registry may reject this manifest, or ""."""
     if ".manifest.v1+" in descriptor.media_type and "docker" in descriptor.media_type:
         return SCHEMA_1
     try:

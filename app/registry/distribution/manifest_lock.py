@@ -1,4 +1,4 @@
-"""Whose turn it is to store a manifest in a repository."""
+"""Locks that serialize the storing of manifests per repository."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 
 class ManifestTurn:
-    """Of one repository."""
+    """The lock of one repository. `in_vain` counts futile repetitions in a row."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
@@ -15,13 +15,13 @@ class ManifestTurn:
 
 
 class ManifestTurns:
-    """Shared by all that speak to the same host."""
+    """The locks of one host, shared by all its users."""
 
     def __init__(self) -> None:
         self._turns: WeakValueDictionary[str, ManifestTurn] = WeakValueDictionary()
 
     def at(self, repository: str) -> ManifestTurn:
-        """Gone when nobody holds it or waits for it."""
+        """Return the lock of `repository`. It is discarded once it is neither locked nor awaited."""
         turn = self._turns.get(repository)
         if turn is None:
             turn = self._turns[repository] = ManifestTurn()

@@ -1,8 +1,9 @@
-"""The requests that store manifests: one at a time for each repository, over all jobs of the process.
+"""Requests that store manifests, one at a time per repository, across all jobs of the process.
 
-Pulp moves the blobs of a manifest from one place to another while it makes a tag. A manifest that shares some of them
-and comes meanwhile finds them in neither, and is refused; more than one tag at a time fills its queue of tasks. Other
-repositories go on beside it."""
+Pulp moves the blobs of a manifest while it creates a tag. A manifest that shares some of them and arrives meanwhile
+finds them in neither location and is rejected; and more than one tag at a time fills Pulp's task queue. Other
+repositories are not affected.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +23,19 @@ from app.registry.distribution.manifest_lock import ManifestTurn, ManifestTurns
 from app.registry.distribution.responses import read_complaint, to_registry_error
 from app.registry.uploads.stored_blobs import StoredBlobs
 
-SETTLING_SECONDS = 0.5  # and up to as long again, before a manifest is sent again that lacks what the registry has
-MOST_IN_VAIN = 3  # manifests of a repository in a row that it refused again; then its first answer is enough
+SETTLING_SECONDS = 0.5  # plus up to as long again, before a manifest is sent again although its blobs exist
+MOST_IN_VAIN = 3  # futile repetitions of a repository in a row; then the first response is final
 _LACKS = frozenset({"MANIFEST_INVALID", "BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN"})
 
 
 class ManifestPuts:
-    """To one registry."""
+    """Stores manifests in one registry."""
 
     def __init__(self, stored: StoredBlobs, turns: ManifestTurns, pause: TimeSource) -> None:
         self._stored, self._endpoint, self._turns, self._pause = stored, stored.endpoint, turns, pause
 
     async def put(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> Response:
-        """Return the answer of a registry that has taken the manifest. Raises RegistryError."""
+        """Store a manifest and return the successful response. Raises RegistryError."""
         descriptor, raw = manifest
         call = Request(
             "PUT",
@@ -61,14 +62,20 @@ class ManifestPuts:
         return reply
 
     async def _send(self, call: Request, repository: str) -> Response:
-        """Cut off, it may be carried out all the same, after somebody was told that nothing is pushed any more."""
+        """Send the request, and let it finish on cancellation.
+
+        If it were cut off, the registry might still execute it after the client was informed that pushing has ended.
+        """
         sending = self._endpoint.send(call, repository)
         return await finish_or_cancel(sending, lambda: True, self._endpoint.settings.timeouts.cleanup)
 
     async def _send_again(
         self, turn: ManifestTurn, call: Request, repository: str, refused: tuple[Response, tuple[Descriptor, bytes]]
     ) -> tuple[tuple[str, ...], Response]:
-        """After a pause, unless blobs are not there: these, and the answer that counts."""
+        """Send the manifest again after a pause, unless blobs are missing.
+
+        Return the missing blobs and the response that counts.
+        """
         reply, manifest = refused
         if turn.in_vain < MOST_IN_VAIN:
             await self._pause.sleep(SETTLING_SECONDS * (1 + self._pause.chance()))
@@ -80,7 +87,7 @@ class ManifestPuts:
         return (), reply
 
     async def _missing(self, repository: str, manifest: tuple[Descriptor, bytes]) -> tuple[str, ...]:
-        """The blobs that a registry lacks which may not name them."""
+        """Return the missing blobs of a manifest. The registry may not have named them."""
         try:
             parsed = parse_manifest(manifest[1], manifest[0])
         except ArchiveError:
@@ -92,7 +99,7 @@ class ManifestPuts:
 
 
 def _lacks_blobs(reply: Response) -> bool:
-    """Whether a manifest may have been refused because of its blobs, which were seen there just before."""
+    """Return whether a manifest may have been rejected because of its blobs, although they were seen just before."""
     if reply.status not in {400, 404} or read_complaint(reply.body).code not in _LACKS:
         return False
     error = to_registry_error(reply, datetime.now(UTC))

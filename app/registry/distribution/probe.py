@@ -1,4 +1,4 @@
-"""Whether a registry can be used now, and what it says about itself: what `GET /registries` and `tarmac check` tell."""
+"""Reachability and capabilities of a registry, for `GET /registries` and `tarmac check`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ from app.registry.distribution.responses import read_complaint
 from app.registry.distribution.session import AuthSession
 from app.registry.wrappers.redact import SecretScrubber
 
-CHECK_SECONDS = 5.0  # of one registry; the list of all must not hang on a dead one
-MOST_WORDS = 200  # characters of a header that are shown
-_NOBODY = Digest.of(b"")  # a subject that no manifest has; asking who refers to it changes nothing
+CHECK_SECONDS = 5.0  # per registry; an unreachable one must not block the list
+MOST_WORDS = 200  # characters shown of a header
+_NOBODY = Digest.of(b"")  # digest without a manifest; a query for its referrers changes nothing
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryReport:
-    """`address`: scheme, host and port that answered. `authentication`: none, basic or bearer. `authenticated`: with
-    credentials. `api` and `software`: as its headers say, None where they do not. `referrers`: whether it has the
-    referrers API; None where it will not tell for a repository that does not exist."""
+    """The result of a probe.
+
+    `address`: scheme, host and port that responded. `authentication`: none, basic or bearer. `authenticated`: with
+    credentials. `api` and `software`: from its headers, or None. `referrers`: whether it has the referrers API, None if
+    it does not answer that for a missing repository.
+    """
 
     address: str
     authentication: str = "none"
@@ -40,7 +43,7 @@ class RegistryReport:
 
 
 async def probe(session: AuthSession, url: RegistryUrl) -> RegistryReport:
-    """Raises RegistryError, saying why it cannot be used."""
+    """Probe a registry. Raises RegistryError with the reason if it cannot be used."""
     origin = await session.origin()
     reply = await session.send(Request("GET", f"{origin}/v2/"), url.path, ())
     expect(reply, frozenset({200}))
@@ -55,7 +58,7 @@ async def probe(session: AuthSession, url: RegistryUrl) -> RegistryReport:
 
 
 async def probe_with_timeout(url: str, check: Callable[[], Awaitable[T]], seconds: float) -> T | RegistryError:
-    """What `check` gives or raises, after at most `seconds`."""
+    """Return what `check` returns or raises, after at most `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             return await check()
@@ -75,7 +78,7 @@ async def _has_referrers(session: AuthSession, url: RegistryUrl) -> bool | None:
     call = Request("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
     try:
         reply = await session.send(call, repository, (f"repository:{repository}:pull",))
-    except RegistryError:  # a side question, which decides nothing: some token services fail for what is not there
+    except RegistryError:  # optional information: some token services fail for missing repositories
         return None
     if reply.status == 200:
         return (reply.header("content-type") or "").startswith(media_types.OCI_INDEX)

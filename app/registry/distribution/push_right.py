@@ -1,8 +1,9 @@
-"""Whether an account may push to a repository, found out without leaving anything there: what `tarmac check` asks.
+"""Check whether an account may push to a repository, without side effects, for `tarmac check`.
 
-Opening an upload session creates a repository at zot and Pulp. Therefore a session is opened, and ended, only in a
-repository that exists. In any other a session is closed that nobody has opened: a registry looks at the rights first,
-and answers that it does not know the session. Quay creates a repository when a token for pushing is asked for."""
+An upload session creates a repository in zot and Pulp. Therefore a session is opened, and cancelled, only in a
+repository that exists. Otherwise an invented session is committed: a registry checks the rights first, and then
+responds that it does not know the session. Quay creates a repository when a token for pushing is requested.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +25,17 @@ from app.registry.distribution.endpoints import DistributionEndpoints, refuse_pa
 from app.registry.distribution.responses import read_complaint, to_registry_error
 from app.registry.uploads.body import NO_BODY
 
-PROBE = "tarmac-check"  # the repository below the configured path that is asked about if none is named
+PROBE = "tarmac-check"  # repository below the configured path that is used if none is named
 OTHER = "If only this repository or its project is missing, name another one with --repository"
 _ABSENT = re.compile(r"not found|(?<!may )not exist|unknown (?:project|namespace)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class PushRight:
-    """`push`: whether the account may push to `repository`, None if the registry does not say; then `remark` says what
-    it said."""
+    """The right to push to `repository`.
+
+    `push` is None if the registry does not report it; `remark` is then its message.
+    """
 
     repository: str
     push: bool | None
@@ -40,11 +43,13 @@ class PushRight:
 
 
 async def find_push_right(endpoint: DistributionEndpoints, repository: str) -> PushRight:
-    """Return what the account may do, if it is not refused. Raises RegistryError if it is. `endpoint` must not create
-    repositories."""
+    """Return what the account may do.
+
+    Raises RegistryError if it is rejected. `endpoint` must not create repositories.
+    """
     try:
         return await _find(endpoint, repository)
-    except RegistryFault as error:  # Pulp's token service fails for a repository that cannot be
+    except RegistryFault as error:  # Pulp's token service fails for an impossible repository
         return PushRight(repository, push=None, remark=str(error))
 
 
@@ -56,7 +61,7 @@ async def _find(endpoint: DistributionEndpoints, repository: str) -> PushRight:
     headers, body = NO_BODY
     call = Request("PUT", with_digest(unknown, Digest.of(secrets.token_bytes())), headers, body=body)
     reply = await endpoint.send(call, repository)
-    if reply.status == HTTPStatus.NOT_FOUND and not read_complaint(reply.body).code:  # its sessions are elsewhere
+    if reply.status == HTTPStatus.NOT_FOUND and not read_complaint(reply.body).code:  # its sessions have other URLs
         return await _open_and_end(endpoint, repository)
     return _judge(reply, repository)
 
@@ -80,7 +85,7 @@ def _judge(reply: Response, repository: str) -> PushRight:
 
 
 def _is_absent(reply: Response) -> bool:
-    """Whether the refusal says that the repository, or the project that it would be in, does not exist."""
+    """Return whether the rejection says that the repository or its project does not exist."""
     complaint = read_complaint(reply.body)
     if reply.status == HTTPStatus.NOT_FOUND:
         return complaint.code == "NAME_UNKNOWN" or reply.method == "POST"
@@ -89,7 +94,7 @@ def _is_absent(reply: Response) -> bool:
 
 @contextmanager
 def advise_other() -> Iterator[None]:
-    """Let a refusal within the block say how another repository is asked about."""
+    """Add to a rejection within the block how to check another repository."""
     try:
         yield
     except (RegistryDenied, RegistryAuth) as error:

@@ -1,5 +1,4 @@
-"""What all who speak to one registry keep to, whatever job they work for: how many requests at once, how many a second,
-how many bytes, and when not to come at all."""
+"""Limits for all requests to one registry, across jobs: concurrency, requests and bytes per second, and pauses."""
 
 from __future__ import annotations
 
@@ -13,15 +12,15 @@ from app.net.backoff import LONGEST_RETRY_AFTER, REAL, TimeSource
 from app.net.retry_observer import report_hold
 from app.registry.distribution.manifest_lock import ManifestTurns
 
-WIDEST = 32  # requests at once; the pushes of a service have fewer under way
-NARROWEST = 2  # a blob that takes an hour does not stop the small requests
-SLICES = 4  # a limited body goes in slices of a quarter of a second, so that the line never is silent
+WIDEST = 32  # concurrent requests; the pushes of a service have fewer in progress
+NARROWEST = 2  # so that a blob that takes an hour does not stop the small requests
+SLICES = 4  # slices per second of a rate-limited body, so that the connection is never idle
 SMALLEST_SLICE = 4 << 10
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """What the operator allows; None: no limit."""
+    """Limits set by the operator; None: unlimited."""
 
     requests_per_second: float | None = None
     bytes_per_second: float | None = None
@@ -31,7 +30,7 @@ UNLIMITED = RateLimits()
 
 
 class RatePacer:
-    """Spreads what is spent evenly over the time."""
+    """Spreads spending evenly over time."""
 
     def __init__(self, rate: float | None, pause: TimeSource) -> None:
         self._rate, self._pause = rate, pause
@@ -42,14 +41,17 @@ class RatePacer:
             return
         now = self._pause.now()
         begins = max(now, self._free_at)
-        self._free_at = begins + amount / self._rate  # before waiting: whoever comes next waits behind
+        self._free_at = begins + amount / self._rate  # before waiting: the next caller waits for this one
         if begins > now:
             await self._pause.sleep(begins - now)
 
 
 class RequestThrottle:
-    """One for each registry host. A 429 or 503 halves how many are let in at once, every full round of good answers
-    lets in one more; a Retry-After shuts the gate for everybody."""
+    """The throttle of one registry host.
+
+    A 429 or 503 halves the concurrency, and each full round of successful responses raises it by one. A Retry-After
+    stops all requests.
+    """
 
     def __init__(self, limits: RateLimits = UNLIMITED, pause: TimeSource = REAL) -> None:
         self._limits, self._pause = limits, pause
@@ -65,13 +67,16 @@ class RequestThrottle:
 
     @property
     def byte_quantum(self) -> int | None:
-        """Bytes that may be spent at once; None: any number."""
+        """Return the bytes that may be spent at once, or None for any number."""
         rate = self._limits.bytes_per_second
         return None if rate is None else max(SMALLEST_SLICE, int(rate / SLICES))
 
     @asynccontextmanager
     async def slot(self, *, urgent: bool = False) -> AsyncIterator[int]:
-        """While a request is under way; the ticket is for `heard`. `urgent`: cleaning up, which does not wait."""
+        """Acquire a slot for one request.
+
+        The ticket is for `record_response`. `urgent`: a cleanup, which does not wait.
+        """
         if not urgent:
             await self._admitted()
         self._inside += 1
@@ -96,7 +101,10 @@ class RequestThrottle:
                 await self._changed.wait()
 
     def record_response(self, ticket: int, *, slow_down: bool, retry_after: float | None = None) -> None:
-        """What came of a request. Of those that were under way together only the first narrows the gate."""
+        """Record the result of a request.
+
+        If several concurrent requests report it, only the first lowers the concurrency.
+        """
         if slow_down:
             if ticket == self._cuts:
                 self.width = max(NARROWEST, min(self.width, self._inside) // 2)
@@ -112,5 +120,5 @@ class RequestThrottle:
             self._changed.set()
 
     async def spend(self, count: int) -> None:
-        """Before `count` bytes are sent."""
+        """Wait until `count` more bytes may be sent."""
         await self._bytes.spend(count)

@@ -1,4 +1,4 @@
-"""HttpRegistry: any registry that speaks the distribution-spec. A new blob costs POST and PUT."""
+"""HttpRegistry: any registry that implements the distribution-spec. A new blob costs POST and PUT."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ACCEPT = {
 
 
 class HttpRegistry:
-    """A `Registry` over HTTP. Open before use and close after it, or use it in `async with`."""
+    """A `Registry` over HTTP. Open it before use and close it afterwards, or use `async with`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class HttpRegistry:
         gate: RequestThrottle | None = None,
         pause: TimeSource = REAL,
     ) -> None:
-        """`gate` is shared by all that speak to the same host."""
+        """Create a registry. `gate` is shared by all registries with the same host."""
         self._settings, self._pause = settings, pause
         self._client = HttpClient(settings, transport)
         gate = gate or RequestThrottle(settings.limits, pause)
@@ -60,16 +60,18 @@ class HttpRegistry:
 
     @property
     def name(self) -> str:
-        """host[:port], as image references show it."""
+        """Return host[:port], as in image references."""
         return self._endpoint.name
 
     async def open(self) -> None:
-        """Nothing is sent yet. Raises InvalidRequest where a certificate file cannot be used."""
+        """Load the TLS files; nothing is sent yet. Raises InvalidRequest if a certificate file cannot be used."""
         await self._client.open()
 
     async def finish(self) -> None:
-        """Wait for what goes on after a call has returned: sessions are cancelled, each within a short time limit, and
-        notes of unproven blobs are written."""
+        """Wait for background work.
+
+        Sessions are cancelled, each within a short timeout, and markers of unproven blobs are written.
+        """
         await self._endpoint.wait_for_cleanup()
         await self._stored.unproven.finish()
 
@@ -92,19 +94,22 @@ class HttpRegistry:
 
     @property
     def secrets(self) -> SecretScrubber:
-        """What is known here and must not be shown."""
+        """Return the redactor with the secrets of this registry."""
         return self._session.secrets
 
     async def check(self) -> RegistryReport:
-        """Whether the registry is there and takes the credentials. Raises RegistryError, saying why not."""
+        """Probe the registry. Raises RegistryError if it is unreachable or rejects the credentials."""
         return await probe(self._session, self._settings.url)
 
     async def is_answering(self) -> bool:
-        """Whether the registry answers `/v2/` properly at the moment. Raises nothing."""
+        """Return whether the registry currently answers `/v2/` properly. Raises nothing."""
         return await self._session.is_answering()
 
     async def find_push_right(self, repository: str) -> PushRight:
-        """Whether the account may push to `repository`. Leaves nothing there. Raises RegistryError if it may not."""
+        """Return whether the account may push to `repository`, without side effects.
+
+        Raises RegistryError if it may not.
+        """
         with advise_other():
             return await self._find_push_right(repository)
 
@@ -143,7 +148,7 @@ class HttpRegistry:
         reply = await self._endpoint.send(call, repository)
         if is_not_found(reply):
             return None
-        if reply.status in {400, 401}:  # the refusal of a HEAD has no words; that of a GET has
+        if reply.status in {400, 401}:  # a rejected HEAD has no error message, a rejected GET has one
             await self.read_manifest(repository, reference)
         expect(reply, frozenset({200}))
         digest = digest_header(reply)

@@ -1,4 +1,4 @@
-"""What a registry answered, and which error that is. Pure."""
+"""Responses of a registry, and their conversion to errors. Pure."""
 
 from __future__ import annotations
 
@@ -29,20 +29,23 @@ from app.registry.distribution.classification import failure_of
 from app.registry.distribution.hints import BY_STATUS, is_read_only, speaks_of_csrf, wants_https
 
 _MEDIA_TYPE = re.compile(r"media.?type", re.IGNORECASE)
-MAX_NAMED = 1000  # blobs a registry may name as missing
+MAX_NAMED = 1000  # blobs that a registry may report as missing
 _RATE_WORDS = re.compile(r"rate.?limit|too many requests|abuse detection|slow down", re.IGNORECASE)
 _EXPIRED = re.compile(r"token has expired", re.IGNORECASE)
 _CHANGED_TYPE = re.compile(r"chang\w+ (?:manifest )?media.?type", re.IGNORECASE)
 _MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"})
 _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 _PAGE_BEGINS = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-_REGISTRY_FIELDS = ("docker-", "oci-")  # how the names of the fields begin that only registries send
+_REGISTRY_FIELDS = ("docker-", "oci-")  # prefixes of header names that only registries send
 _MARKUP = re.compile(r"<(?:style|script|head)\b.*?</(?:style|script|head)>|<[^>]{0,1000}>", re.DOTALL | re.IGNORECASE)
 
 
 def is_page(reply: Response) -> bool:
-    """Whether this is a web page. Registries written in Python (Quay, Pulp) call all that they send text/html, and so
-    does nginx for a 401 of its own; they are told apart by the fields that only a registry sends."""
+    """Return whether this is a web page.
+
+    Registries written in Python (Quay, Pulp) send everything as text/html, and nginx does so for its own 401; only
+    registries send the fields in `_REGISTRY_FIELDS`.
+    """
     kind = (reply.header("content-type") or "").partition(";")[0].strip().lower()
     is_html = kind in _PAGES or (not kind and _PAGE_BEGINS.match(reply.body) is not None)
     leads_on = "/v2/" in (reply.header("location") or "")
@@ -50,7 +53,7 @@ def is_page(reply: Response) -> bool:
 
 
 def is_version_check(reply: Response) -> bool:
-    """Whether a registry answered `/v2/` (distribution-spec "Determining Support"), and not a web server."""
+    """Return whether a registry, and not a web server, answered `/v2/` (distribution-spec "Determining Support")."""
     if urlsplit(reply.url).path.rstrip("/") != "/v2":  # a redirect to a login page
         return False
     challenged = reply.status == 401 and bool(parse_challenges(reply.headers.get("www-authenticate", ())))
@@ -59,7 +62,7 @@ def is_version_check(reply: Response) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetail:
-    """A registry's own code ("" where it gave none) and words, fit to be shown."""
+    """The registry's error code ("" if there is none) and message, printable."""
 
     code: str
     words: str
@@ -69,7 +72,7 @@ class ErrorDetail:
 
 
 def read_complaint(body: bytes) -> ErrorDetail:
-    """From distribution-spec's error list, the error objects of token services, or whatever else came."""
+    """Parse the error list of the distribution-spec, the error object of a token service, or any other text."""
     try:
         document = strict_json(body, what="the error", limit=ERROR_BYTES)
     except ArchiveError:
@@ -83,14 +86,14 @@ def read_complaint(body: bytes) -> ErrorDetail:
 
 
 def _words_of(text: str) -> str:
-    """Of a proxy's page what a person would read."""
+    """Return the visible text of a proxy's page."""
     if "<html" not in text[:1000].lower():
         return text.strip()
     return " ".join(_MARKUP.sub(" ", text).split())
 
 
 def missing_blobs(body: bytes) -> tuple[str, ...]:
-    """The digests that a registry names as unknown to it when it is given a manifest."""
+    """Return the digests that a registry reports as unknown when it receives a manifest."""
     found = []
     for code, detail in details_of(body):
         digest = detail.get("digest") if isinstance(detail, dict) else detail
@@ -100,7 +103,7 @@ def missing_blobs(body: bytes) -> tuple[str, ...]:
 
 
 def details_of(body: bytes) -> Iterator[tuple[str, Any]]:
-    """Yield code and detail of the errors in a list of the distribution-spec."""
+    """Yield code and detail of the errors in an error list of the distribution-spec."""
     try:
         document = strict_json(body, what="the error", limit=ERROR_BYTES)
     except ArchiveError:
@@ -120,13 +123,16 @@ def _complaint_of(members: dict[str, Any]) -> ErrorDetail:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The registry wants fewer requests, and for how many seconds none at all (None: it does not say)."""
+    """The registry asks for fewer requests, and for a pause of so many seconds (None: unknown)."""
 
     retry_after: float | None
 
 
 def throttle_from(reply: Response, now: datetime) -> Throttled | None:
-    """None where the answer does not ask to slow down. GHCR says so with 403 and "secondary rate limit"."""
+    """Return the Throttled of a response, or None if it does not ask to slow down.
+
+    GHCR does so with 403 and "secondary rate limit".
+    """
     retry_after = parse_retry_after(reply.header("retry-after"), now)
     limited = reply.status in {429, 503} and not _is_full(reply)
     if reply.status in {400, 403}:
@@ -138,16 +144,18 @@ def throttle_from(reply: Response, now: datetime) -> Throttled | None:
 
 
 def _is_full(reply: Response) -> bool:
-    """A 429 that names a limit and no time: zot has as many repositories as it may (`storage.maxRepos`)."""
+    """Return whether a 429 names a limit but no time: zot has reached its number of repositories
+    (`storage.maxRepos`).
+    """
     is_timeless = reply.status == 429 and reply.header("retry-after") is None
     return is_timeless and any(isinstance(detail, dict) and "limit" in detail for _, detail in details_of(reply.body))
 
 
 def to_registry_error(reply: Response, now: datetime) -> RegistryError:
-    """The error that an answer is which nobody expected."""
+    """Return the error for an unexpected response."""
     complaint = read_complaint(reply.body)
     parts = urlsplit(reply.url)
-    # without the query: it may hold the state of a session or a signature
+    # without the query, which may contain session state or a signature
     told = f"{parts.netloc} answered {reply.status} to {reply.method} {parts.path}"
     message = with_hint(f"{told}: {complaint}" if str(complaint) else told, reply.remark)
     brake = throttle_from(reply, now)
@@ -155,7 +163,7 @@ def to_registry_error(reply: Response, now: datetime) -> RegistryError:
         return RegistryRateLimited(message, retry_after=brake.retry_after)
     failure = failure_of(reply.method, reply.status, complaint.code)
     missing = missing_blobs(reply.body) if reply.method == "PUT" else ()
-    if reply.status >= 500 and missing:  # distribution 2 answers 500 if it lacks a layer among other faults
+    if reply.status >= 500 and missing:  # distribution 2 responds 500 if a missing layer is one of several errors
         return RegistryRejected(message, failure=failure, missing=missing)
     if reply.status >= 500 or failure is Failure.OVERLOADED:
         return RegistryFault(with_hint(message, BY_STATUS.get(reply.status, "")), failure=failure)
@@ -169,7 +177,7 @@ def to_registry_error(reply: Response, now: datetime) -> RegistryError:
 
 
 def _denial(reply: Response, complaint: ErrorDetail, message: str) -> RegistryError | None:
-    """Return the error of a response that is about who asks, or when; None for every other response."""
+    """Return the error of a response about the account or the time of the request; None for every other response."""
     parts, words = urlsplit(reply.url), str(complaint)
     if speaks_of_csrf(reply.status, words):
         return RegistryRejected(with_hint(message, hints.CSRF))
@@ -183,7 +191,7 @@ def _denial(reply: Response, complaint: ErrorDetail, message: str) -> RegistryEr
 
 
 def has_expired(reply: Response) -> bool:
-    """Whether the authorization was good before: ECR answers 403, not 401, to a password of yesterday."""
+    """Return whether the authorization has expired: ECR responds 403, not 401, to an expired password."""
     return reply.status == 403 and _EXPIRED.search(str(read_complaint(reply.body))) is not None
 
 
@@ -198,7 +206,10 @@ def _forbidden(message: str, status: int, words: str) -> RegistryError | None:
 
 
 def _unauthorized(reply: Response, message: str) -> RegistryError:
-    """A 401 with `insufficient_scope` (RFC 6750 3.1): the credentials are right, the account lacks a right."""
+    """Return the error of a 401.
+
+    With `insufficient_scope` (RFC 6750 3.1) the credentials are right, but the account lacks a right.
+    """
     for challenge in parse_challenges(reply.headers.get("www-authenticate", ())):
         if challenge.parameters.get("error") == "insufficient_scope":
             wanted = printable(challenge.parameters.get("scope", ""), 500)
@@ -210,7 +221,10 @@ def _unauthorized(reply: Response, message: str) -> RegistryError:
 
 
 def _is_about_media_types(reply: Response, complaint: ErrorDetail) -> bool:
-    """zot without its Docker compatibility answers 415, and 400 MANIFEST_INVALID in other versions."""
+    """Return whether the registry rejects the media type.
+
+    Without Docker compatibility zot responds 415, and in other versions 400 MANIFEST_INVALID.
+    """
     if reply.method != "PUT" or "/manifests/" not in urlsplit(reply.url).path:
         return False
     is_invalid = reply.status == 400 and complaint.code in {"MANIFEST_INVALID", "UNSUPPORTED"}

@@ -1,7 +1,8 @@
-"""What a refusal is about, if the registry does not say: the credentials, or a right of the account.
+"""Distinction between rejected credentials and a missing right, if the registry does not make it.
 
-Quay, Gitea and Nexus answer 401 to both. Harbor's token service gives nobody's token to whoever has a wrong password.
-Where no repository is asked for, the two differ: a registry answers `/v2/` to every account that it knows."""
+Quay, Gitea and Nexus respond 401 in both cases. Harbor's token service issues an anonymous token to a wrong password.
+Without a repository the cases differ: a registry answers `/v2/` to every account it knows.
+"""
 
 from __future__ import annotations
 

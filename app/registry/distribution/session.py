@@ -1,4 +1,4 @@
-"""What is known about one registry while it is in use: where it listens, what it asks for, who we are there."""
+"""State of one registry while it is used: its origin and its authorizations."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from app.registry.distribution.responses import has_expired, is_version_check, t
 from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.redact import SecretScrubber
 
-PROBE_SECONDS = 5.0  # for the answer to the question whether a registry that fails is well otherwise
+PROBE_SECONDS = 5.0  # limit for the check whether a failing registry is otherwise healthy
 FORM: Mapping[str, str] = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class AuthSession:
-    """Sends calls with the authorization their repository needs. The first one pings; the others wait for it."""
+    """Sends requests with the authorization of their repository. The first request pings; the others wait for it."""
 
     def __init__(
         self,
@@ -50,15 +50,17 @@ class AuthSession:
         self.authorizations = Authorizations(settings, self._fetch_token, self.secrets, clock)
 
     async def origin(self) -> Origin:
-        """Where the registry is spoken to. Raises RegistryError when it is not there."""
+        """Return the origin of the registry. Raises RegistryError if it is unreachable."""
         async with self._pinging:
             if self._origin is None:
                 self._origin = await self._find_origin()
             return self._origin
 
     async def send(self, call: Request, repository: str, scopes: tuple[str, ...]) -> Response:
-        """The answer to `call`, whatever its status. If it is refused for want of authorization, it is sent again with
-        another one, if there is any."""
+        """Send a request and return the response with any status.
+
+        If authorization is missing or rejected, send it again with another one, if possible.
+        """
         origin = await self.origin()
         call, trial = replace(call, origin=origin), Trial()
         reply, sent = await self._send_once(call, repository, scopes, trial)
@@ -76,7 +78,10 @@ class AuthSession:
     async def _send_once(
         self, call: Request, repository: str, scopes: tuple[str, ...], trial: Trial
     ) -> tuple[Response, str | None]:
-        """The answer, and the authorization that was used: the one that is good when the gate has opened."""
+        """Return the response and the authorization used.
+
+        The authorization is determined after the throttle has admitted the request.
+        """
         assert call.origin is not None
         async with self._gate.slot(urgent=call.method == "DELETE") as ticket:
             value = await self.authorizations.value(repository, scopes, trial)
@@ -100,7 +105,7 @@ class AuthSession:
             try:
                 return await self._ping(origin)
             except (RegistryTLS, RegistryUnreachable) as error:
-                if certificate_cause(error) is not None:  # it does speak TLS: plain http would be a downgrade
+                if certificate_cause(error) is not None:  # the server speaks TLS, so plain http would be a downgrade
                     raise
         return await self._ping(last)
 
@@ -135,7 +140,10 @@ class AuthSession:
         return reply
 
     async def is_answering(self) -> bool:
-        """Whether the registry answers `/v2/` properly at the moment, with or without authorization. Raises nothing."""
+        """Return whether the registry currently answers `/v2/` properly, with or without authorization.
+
+        Raises nothing.
+        """
         if self._origin is None:
             return False
         try:
@@ -146,7 +154,7 @@ class AuthSession:
             return False
 
     async def accepts_credentials(self, repository: str) -> bool:
-        """Whether the registry accepts what is configured for `repository` where none is asked for. Raises nothing."""
+        """Return whether `/v2/` accepts the credentials configured for `repository`. Raises nothing."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 reply = await self.send(Request("GET", f"{await self.origin()}/v2/"), repository, ())
@@ -175,13 +183,16 @@ class AuthSession:
         raise RegistryAuth(f"the token service of {registry} gives no token: {error}", failure=error.failure)
 
     def _is_beside(self, realm: Origin, registry: Origin) -> bool:
-        """Whether `realm` is asked because it is of the registry's own site."""
+        """Return whether `realm` is permitted only because it belongs to the registry's own site."""
         is_own = (realm.host, realm.port) == (registry.host, registry.port)
         return not is_own and realm not in self._settings.allowed_origins and bool(self._site and self._site.has(realm))
 
 
 def _is_refused(reply: Response, sent: str | None) -> bool:
-    """Whether another authorization may help: a 401, a 403 to what has expired, or one to a request without any."""
+    """Return whether another authorization may help.
+
+    That is so after a 401, a 403 to an expired one, and a 403 to a request without any.
+    """
     if reply.status != 403 or has_expired(reply):
         return reply.status in {401, 403}
     return sent is None and throttle_from(reply, datetime.now(UTC)) is None

@@ -18,7 +18,7 @@ class HttpRegistrySettings(HttpClientSettings):
     """How a registry is reached and used.
 
     `create_repository` creates a repository that the registry reports as missing; it takes the whole name.
-    `profiles` stores the upload methods that registries support. `unproven_dir` holds a mark for each blob that is
+    `profiles` stores the upload methods that registries support. `unproven_dir` contains a marker for each blob that is
     being sent.
     """
 

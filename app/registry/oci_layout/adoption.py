@@ -1,7 +1,7 @@
-"""Marks the entries of index.json that something else than this version wrote: version 0.1.0, or another tool.
+"""Adoption of entries in index.json that were not written by this version, but by version 0.1.0 or another tool.
 
-Such an entry lists the top of an image only, and says nothing about which content its repository has. What it leads to
-at this moment becomes the content of its repository; what another repository gets later does not. Pure but for `Look`.
+Such an entry lists only the top of an image, and not which content its repository has. All it currently refers to
+becomes content of its repository; content that another repository receives later does not. Pure, except for `Look`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ MAX_WALKED = 10_000  # manifests read below one entry
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What adoption reads of the layout. `parsed` returns None for a manifest that is not there, and raises
-    RegistryFault for a damaged one; `blob_size` returns None for a blob that is not there."""
+    """Read access to the layout.
+
+    `parsed` returns None for a missing manifest, and raises RegistryFault for a damaged one; `blob_size` returns None
+    for a missing blob.
+    """
 
     parsed: Callable[[Descriptor], Manifest | None]
     blob_size: Callable[[Digest], int | None]
@@ -28,24 +31,26 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A manifest of the layout and its optional content that is there."""
+    """A manifest of the layout, and its optional content that exists."""
 
     manifest: Manifest
     held: frozenset[Digest]
 
 
 def optional_content(manifest: Manifest) -> Iterator[Descriptor]:
-    """Yield what a manifest may lack: foreign layers with addresses, and children of an index that are no manifests.
+    """Yield what a manifest may lack: foreign layers with URLs, and children of an index that are not manifests.
 
-    A child that is a manifest is content of the repository only as an entry of its own."""
+    A child that is a manifest is content of the repository only if it has an entry itself.
+    """
     yield from (layer for layer in manifest.layers if layer.urls and layer.media_type in NON_DISTRIBUTABLE)
     yield from (child for child in manifest.manifests if not is_manifest(child.media_type))
 
 
 def adopt(index: LayoutIndex, layout: Look) -> LayoutIndex:
-    """Return `index` with every readable entry marked, and an entry for each manifest below one that was not.
+    """Return `index` with every readable entry marked, and an entry for each manifest below an unmarked one.
 
-    An entry whose manifest is damaged or missing stays as it is. Blocks."""
+    An entry whose manifest is damaged or missing is unchanged. Blocks.
+    """
     for repository, entries in list(index.repositories.items()):
         for key, root in [(key, root) for key, root in entries.items() if root.held is None]:
             index = _adopt_one(index, (repository, None if ":" in key else key), root, layout)

@@ -1,5 +1,8 @@
-"""The files of an OCI image layout on disk: blobs that appear whole or not at all, an index.json that is replaced in
-one step. Everything here blocks; `layout` calls it in threads."""
+"""The files of an OCI image layout on disk.
+
+Blobs appear atomically, and index.json is replaced atomically. Everything here blocks; `registry` calls it in
+threads.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,15 @@ from app.oci.digest import HEX_LENGTHS
 from app.registry.oci_layout.index import EMPTY_INDEX, MAX_INDEX_BYTES
 
 _INCOMING = ".incoming"
-PIECE = 1 << 20  # bytes that are read at once
-LOCK_WAIT = 30  # seconds; honest writers hold the lock for milliseconds, a stopped process for ever
+PIECE = 1 << 20  # bytes read at once
+LOCK_WAIT = 30  # seconds; normal writers keep the lock for milliseconds, a stopped process for ever
 _LOCK_STEP = 0.01
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
 class IndexVersion:
-    """Which index.json it was: each is a new file, so equal stamps mean equal content."""
+    """Identity of an index.json: each one is a new file, so equal versions mean equal content."""
 
     device: int
     inode: int
@@ -43,7 +46,7 @@ class IndexVersion:
 
 @contextmanager
 def disk_errors(doing: str) -> Iterator[None]:
-    """Turn an OSError into a RegistryFault that says what to do. `doing`: `store a blob`."""
+    """Convert an OSError to a RegistryFault with advice. `doing` completes its sentence: `store a blob`."""
     try:
         yield
     except OSError as error:
@@ -60,14 +63,14 @@ def disk_errors(doing: str) -> Iterator[None]:
 
 
 class LayoutFiles:
-    """One layout below `root`. Several threads and several processes may work in it at once."""
+    """One layout below `root`. Several threads and several processes may use it concurrently."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._incoming = root / _INCOMING
 
     def prepare(self) -> None:
-        """Make what is missing and clear what a crash left behind. Raises RegistryFault."""
+        """Create missing files and delete the leftovers of a crash. Raises RegistryFault."""
         with disk_errors("open its directory"):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (_INCOMING, "blobs", *(f"blobs/{algorithm}" for algorithm in HEX_LENGTHS)):
@@ -81,10 +84,10 @@ class LayoutFiles:
 
     def _clear_incoming(self) -> None:
         for path in self._incoming.iterdir():
-            with suppress(FileNotFoundError):  # its writer may have finished just now
+            with suppress(FileNotFoundError):  # its writer may just have finished
                 descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
                 try:
-                    if _locks(descriptor):  # else its writer is alive, in this process or another
+                    if _locks(descriptor):  # otherwise its writer is alive, in this process or another
                         path.unlink()
                 finally:
                     os.close(descriptor)
@@ -93,7 +96,7 @@ class LayoutFiles:
         return self.root / "blobs" / digest.algorithm / digest.encoded
 
     def blob_size(self, digest: Digest) -> int | None:
-        """Bytes; None where there is no such blob."""
+        """Return the size in bytes, or None if the blob does not exist."""
         with disk_errors("look for a blob"):
             try:
                 return self.blob_path(digest).stat().st_size
@@ -101,13 +104,19 @@ class LayoutFiles:
                 return None
 
     def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
-        """At most `size` bytes from `offset`. Opened anew each time: blobs never change under their name, and a reader
-        that goes away leaves no file open."""
+        """Return at most `size` bytes from `offset`.
+
+        The file is opened for each call: blobs never change under their name, and a reader that disappears leaves no
+        file open.
+        """
         with disk_errors("read a blob"), self.blob_path(digest).open("rb", buffering=0) as file:
             return os.pread(file.fileno(), size, offset)
 
     def fault_of(self, digest: Digest, size: int, *, read: bool) -> str | None:
-        """Return what is wrong with the file of a blob, None if it has `size` bytes; `read`: and its digest."""
+        """Return what is wrong with the file of a blob, or None if it has `size` bytes.
+
+        `read`: also compare its digest.
+        """
         found = self.blob_size(digest)
         if found != size:
             return "is not there" if found is None else f"has {found} of {size} bytes"
@@ -128,7 +137,10 @@ class LayoutFiles:
             return IndexVersion.of(os.fstat(file.fileno())), file.read(MAX_INDEX_BYTES + 1)
 
     def replace_index(self, raw: bytes) -> IndexVersion:
-        """Blobs are made durable under their names first: an index never outlives what it names. Call it locked."""
+        """Replace index.json.
+
+        Blobs are made durable first, so an index never names missing ones. The caller must have locked.
+        """
         with disk_errors("write its index.json"):
             for algorithm in HEX_LENGTHS:
                 _sync_directory(self.root / "blobs" / algorithm)
@@ -143,7 +155,7 @@ class LayoutFiles:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One writer of index.json at a time, over all threads and processes; a dead one holds nothing."""
+        """Lock index.json for one writer, across threads and processes. A killed process releases the lock."""
         with disk_errors("lock itself"):
             descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -161,15 +173,18 @@ class LayoutFiles:
             file.discard()
 
     def new_blob(self, algorithm: str, size: int | None) -> BlobWriter:
-        """`size` in bytes, where it is known beforehand."""
+        """Return a writer; `size` in bytes, if known."""
         return BlobWriter(self, IncomingFile(self._incoming), (algorithm, size))
 
 
 class IncomingFile:
-    """A file that has no name in the layout yet. Its lock tells a living writer's file from a dead one's.
+    """A file without a name in the layout yet.
 
-    The mutex is for cancellation: a cancelled task discards the file while its last write may still run in a thread,
-    and a closed descriptor's number may by then be another file's."""
+    Its lock shows whether its writer is alive.
+
+    The mutex is for cancellation: a cancelled task discards the file while its last write may still run in a thread.
+    The number of a closed descriptor may by then belong to another file.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -186,7 +201,7 @@ class IncomingFile:
                 view = view[os.write(descriptor, view) :]
 
     def rename(self, path: Path) -> IndexVersion:
-        """Make the bytes durable, then give them their name."""
+        """Make the bytes durable, then rename the file."""
         with self._mutex:
             descriptor = self._open()
             os.fsync(descriptor)
@@ -197,7 +212,7 @@ class IncomingFile:
             return stamp
 
     def discard(self) -> None:
-        """Leave nothing of a file that was not renamed. May be called at any time, and again."""
+        """Delete the file unless it was renamed. May be called at any time, and repeatedly."""
         with self._mutex:
             self._discarded = True
             if self._descriptor is not None:
@@ -214,13 +229,13 @@ class IncomingFile:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             if _locks(descriptor) and os.fstat(descriptor).st_nlink:
                 self._path, self._descriptor = path, descriptor
-            else:  # somebody who is just opening the layout took it for a leftover before it was locked
+            else:  # a process that is opening the layout deleted it as a leftover before it was locked
                 os.close(descriptor)
         return self._descriptor
 
 
 class BlobWriter:
-    """A blob on its way in: hashed while it is written, named by its digest at the end."""
+    """A blob that is being received: hashed while it is written, and named by its digest at the end."""
 
     def __init__(self, files: LayoutFiles, file: IncomingFile, announced: tuple[str, int | None]) -> None:
         self._files = files
@@ -230,7 +245,7 @@ class BlobWriter:
         self._size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Raises SizeMismatch at the first byte too many."""
+        """Write a chunk. Raises SizeMismatch at the first surplus byte."""
         self._hasher.update(chunk)
         self._size += len(chunk)
         if self._announced is not None and self._size > self._announced:
@@ -239,7 +254,7 @@ class BlobWriter:
             self._file.write(chunk)
 
     def finish(self, digest: Digest | None) -> tuple[Digest, int]:
-        """Store it, if it is what was announced. Raises SizeMismatch, DigestMismatch."""
+        """Store the blob if it matches the announced size and digest. Raises SizeMismatch and DigestMismatch."""
         found = Digest(self._algorithm, self._hasher.hexdigest())
         if self._announced not in {None, self._size}:
             raise SizeMismatch(f"blob {found} has {self._size} bytes where {self._announced} were announced")

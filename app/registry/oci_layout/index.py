@@ -1,14 +1,14 @@
-"""LayoutIndex: what the index.json of our OCI image layout says, by repository (image-spec image-layout.md). Pure.
+"""LayoutIndex: the content of index.json in our OCI image layout, by repository (image-spec image-layout.md). Pure.
 
-One layout holds many repositories. A tagged manifest is an entry whose `org.opencontainers.image.ref.name` is
-`repository:tag`, which `skopeo copy oci:ROOT:repository:tag …` finds as it stands (skopeo 1.9 passes over entries of
-Docker's media types, so those are pulled through `/v2/` alone). A manifest that has no tag is an entry of ours with
-the annotation `tarmac.repository`; so is one whose tag has moved on, because a registry keeps it. Entries of other
-tools that name no repository are kept as they are and shown to nobody.
+One layout contains many repositories. A tagged manifest is an entry whose `org.opencontainers.image.ref.name` is
+`repository:tag`, so `skopeo copy oci:ROOT:repository:tag …` finds it. (skopeo 1.9 ignores entries with Docker's media
+types, so those can only be pulled through `/v2/`.) An untagged manifest is an entry with the annotation
+`tarmac.repository`. So is one whose tag has moved, because a registry keeps it. Entries of other tools without a
+repository are preserved and hidden.
 
-The annotation `tarmac.held` marks an entry whose content was checked when it was pushed, and lists the optional content
-(foreign layers, children that are no manifests) that had been pushed to the repository by then. `layout_adoption` marks
-the entries that other tools and version 0.1.0 wrote.
+The annotation `tarmac.held` marks an entry whose content was checked when it was pushed. It lists the optional content
+(foreign layers, children that are not manifests) that the repository had by then. `adoption` marks the entries that
+other tools and version 0.1.0 wrote.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ from app.oci.media_types import ANNOTATION_REF_NAME, OCI_INDEX, is_manifest
 ANNOTATION_REPOSITORY = "tarmac.repository"
 ANNOTATION_SUBJECT = "tarmac.subject"  # so that referrers are found without opening every manifest
 ANNOTATION_HELD = "tarmac.held"  # digests, separated by spaces; may be empty
-MAX_INDEX_BYTES = 64 << 20  # some 200,000 entries; a larger file is not one that we wrote
+MAX_INDEX_BYTES = 64 << 20  # about 200,000 entries; a larger file was not written by Tarmac
 EMPTY_INDEX = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}'.encode()
 
 
 @dataclass(frozen=True, slots=True)
 class IndexRoot:
-    """A manifest that index.json names. `text` is its entry as JSON, kept so that writing the file is one join. `held`
-    is the optional content that its repository has; None if nothing has checked the content of the entry yet."""
+    """A manifest named in index.json.
+
+    `text` is its entry as JSON, stored so that writing the file is one join. `held` is the optional content that its
+    repository has; None if the content of the entry has not been checked yet.
+    """
 
     media_type: str
     digest: Digest
@@ -49,7 +52,7 @@ class IndexRoot:
         name: tuple[str, str | None],
         held: Collection[Digest] | None = None,
     ) -> IndexRoot:
-        """Return the entry of `manifest` (with the digest of its subject) under `name` (repository, tag if any)."""
+        """Return the entry of `manifest` (with the digest of its subject) under `name` (repository, and tag if any)."""
         descriptor, subject = manifest
         annotations = _annotations(*name) | ({ANNOTATION_SUBJECT: str(subject)} if subject else {})
         entry = {
@@ -81,8 +84,11 @@ def _annotations(repository: str, tag: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class LayoutIndex:
-    """`repositories`: repository -> tag, or digest as text for a manifest without a tag -> Root. `others` are the
-    entries that name no repository, `head` the other members of the document."""
+    """The document.
+
+    `repositories`: repository -> tag, or digest as text for an untagged manifest -> IndexRoot. `others` are the entries
+    without a repository, `head` the other members of the document.
+    """
 
     repositories: Mapping[str, Mapping[str, IndexRoot]]
     others: tuple[str, ...]
@@ -90,7 +96,7 @@ class LayoutIndex:
 
     @classmethod
     def parse(cls, raw: bytes) -> LayoutIndex:
-        """Raises MalformedArchive, LimitExceeded."""
+        """Parse the document. Raises MalformedArchive and LimitExceeded."""
         members = strict_json(raw, what="index.json", limit=MAX_INDEX_BYTES)
         if not isinstance(members, dict) or not isinstance(members.get("manifests"), list):
             raise MalformedArchive("index.json is not an image index")
@@ -107,7 +113,7 @@ class LayoutIndex:
         return cls(MappingProxyType(repositories), tuple(others), MappingProxyType(members))
 
     def dump(self) -> bytes:
-        """The document as it is written."""
+        """Return the document as bytes."""
         entries = [root.text for held in self.repositories.values() for root in held.values()]
         head = _dump(dict(self.head))[:-1]
         return f'{head}{"," if self.head else ""}"manifests":[{",".join([*entries, *self.others])}]}}'.encode()
@@ -116,7 +122,7 @@ class LayoutIndex:
         return sorted(key for key in self.repositories.get(repository, {}) if ":" not in key)
 
     def roots(self, repository: str) -> Iterator[IndexRoot]:
-        """Each manifest that the repository names, once or more."""
+        """Yield each manifest that the repository names, once per name."""
         yield from self.repositories.get(repository, {}).values()
 
     def find(self, repository: str, reference: str) -> IndexRoot | None:
@@ -125,7 +131,7 @@ class LayoutIndex:
         root = found.get(reference)
         if root is None and ":" in reference:
             algorithm, _, encoded = reference.partition(":")
-            # compares two strings for each entry: 0.3 ms for 6,000 of them
+            # compares two strings per entry: 0.3 ms for 6,000 of them
             return next(
                 (r for r in found.values() if (r.digest.encoded, r.digest.algorithm) == (encoded, algorithm)), None
             )
@@ -138,8 +144,10 @@ class LayoutIndex:
         manifest: tuple[Descriptor, Digest | None],
         held: Collection[Digest] = (),
     ) -> LayoutIndex:
-        """Return this index with a manifest (and the digest of its subject) in `repository`, under `tag` if there is
-        one. `held` is the optional content that the repository has. Return the same object if nothing changes."""
+        """Return this index with a manifest (and the digest of its subject) in `repository`, under `tag` if given.
+
+        `held` is the optional content that the repository has. Return the same object if nothing changes.
+        """
         former = self.find(repository, str(manifest[0].digest) if tag is None else tag)
         if former is not None and former.digest == manifest[0].digest:
             return self._with_held(repository, former, held)
@@ -168,7 +176,7 @@ class LayoutIndex:
 
 def _read(entry: object, text: str) -> tuple[str, str, IndexRoot]:
     descriptor = Descriptor.parse(entry, "an entry of index.json")
-    if not is_manifest(descriptor.media_type):  # image-spec lets an entry be anything
+    if not is_manifest(descriptor.media_type):  # the image-spec permits entries of any type
         raise MalformedArchive(f"{descriptor.media_type} is not a manifest")
     subject = descriptor.annotations.get(ANNOTATION_SUBJECT)
     held = descriptor.annotations.get(ANNOTATION_HELD)

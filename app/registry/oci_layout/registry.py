@@ -1,7 +1,8 @@
-"""The embedded destination: the Registry port over one OCI image layout on disk, and its read side for pulling.
+"""The embedded destination: the Registry port over one OCI image layout on disk, and read access for pulls.
 
-Blobs lie once for all repositories of the layout, so `mount_blob` costs a look at the disk. A repository has what was
-pushed or mounted to it (`layout_holdings`): whoever may use one repository learns nothing of what the others hold.
+Each blob is stored once for all repositories of the layout, so `mount_blob` costs one check on disk. A repository has
+what was pushed or mounted to it (`repository_blobs`): a caller with access to one repository learns nothing about the
+others.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ from app.registry.oci_layout.index import LayoutIndex
 from app.registry.oci_layout.repository_blobs import Held, RepositoryBlobs
 from app.registry.uploads.spare_session import SpareSession
 
-MAX_NAMED = 3  # missing digests that one message names
+MAX_NAMED = 3  # missing digests in one message
 
 
 @dataclass(slots=True, eq=False)
 class _PendingEntry:
-    """A manifest that waits for its line in index.json."""
+    """A manifest that waits to be written to index.json."""
 
     repository: str
     tag: str | None
@@ -56,8 +57,10 @@ class _PendingEntry:
 
 
 class LayoutRegistry:
-    """Registry port over the layout at `root`, which is made if it is not there. Several instances, also in several
-    processes, may share one. Raises RegistryFault where the directory cannot be used."""
+    """Registry port over the layout at `root`, which is created if it is missing.
+
+    Several instances, also in several processes, may share one. Raises RegistryFault if the directory is not usable.
+    """
 
     def __init__(self, root: Path) -> None:
         self._files = LayoutFiles(root)
@@ -124,12 +127,15 @@ class LayoutRegistry:
         return check_config(config, raw, "the embedded destination")
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        """Raises RegistryRejected where the bytes are not what `reference` or the descriptor says, or refer to content
-        that is not here. A `subject` may be missing (distribution-spec, "Pushing Manifests with Subject"), and so
-        may children of an index: nothing but a job pushes here, and its plan refuses what nobody allowed to lack."""
+        """Store a manifest.
+
+        Raises RegistryRejected if the bytes do not match `reference` or the descriptor, or refer to missing content. A
+        `subject` may be missing (distribution-spec, "Pushing Manifests with Subject"). So may children of an index:
+        only jobs push here, and their plan refuses an incomplete index unless the submitter permits it.
+        """
         tag = _tag_of(reference, manifest[0])
         change = await asyncio.to_thread(self._store, parse_repository(repository), tag, manifest)
-        # index.json is one file: whoever's turn it is writes the lines of all who wait
+        # index.json is one file, so the task with the lock writes the entries of all waiting tasks
         self._waiting.append(change)
         try:
             async with self._turn:
@@ -143,25 +149,27 @@ class LayoutRegistry:
         return change.manifest[1] is not None
 
     async def repositories(self) -> list[str]:
-        """Sorted."""
+        """Return the names of all repositories, sorted."""
         return sorted((await asyncio.to_thread(self._index)).repositories)
 
     async def tags(self, repository: str) -> list[str] | None:
-        """Sorted by code point; None where there is no such repository."""
+        """Return the tags, sorted by code point, or None if the repository does not exist."""
         index = await asyncio.to_thread(self._index)
         return index.tags(repository) if repository in index.repositories else None
 
     async def blob_size(self, repository: str, digest: Digest) -> int | None:
-        """Bytes; None where the repository does not have the blob."""
+        """Return the size in bytes, or None if the repository does not have the blob."""
         return await asyncio.to_thread(self._blob_size, repository, digest)
 
     async def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
-        """At most `size` bytes from `offset`; its digest was verified when it came. Raises RegistryFault."""
+        """Return at most `size` bytes from `offset`; the digest was verified on arrival. Raises RegistryFault."""
         return await asyncio.to_thread(self._files.read_blob, digest, offset, size)
 
     async def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
-        """The manifests of `repository` whose subject is `digest`, as distribution-spec lists them: with artifactType
-        and annotations of the manifest."""
+        """Return the manifests of `repository` whose subject is `digest`, as in the distribution-spec.
+
+        Each has the artifactType and annotations of the manifest.
+        """
         return await asyncio.to_thread(self._referrers, repository, digest)
 
     def _load(self) -> tuple[IndexVersion, LayoutIndex]:
@@ -191,7 +199,7 @@ class LayoutRegistry:
         return self._holdings.has(repository, digest, self._index().roots(repository))
 
     def _parsed(self, descriptor: Descriptor) -> Manifest | None:
-        """None where it is not there, as image-spec allows what a layout refers to."""
+        """Return the manifest, or None if it is missing, which the image-spec permits."""
         if self._files.blob_size(descriptor.digest) is None:
             return None
         with _damage():
@@ -234,7 +242,7 @@ class LayoutRegistry:
         return _PendingEntry(repository, tag, (descriptor, subject), blobs, held)
 
     def _check_references(self, repository: str, manifest: Manifest) -> frozenset[Digest]:
-        """Return the optional content that the repository has. Raises RegistryRejected if it lacks other content."""
+        """Return the optional content that the repository has. Raises RegistryRejected if it lacks required content."""
         optional = {content.digest for content in optional_content(manifest)}
         missing, held = [], set[Digest]()
         for reference in (*manifest.blobs, *manifest.manifests):
@@ -256,7 +264,7 @@ class LayoutRegistry:
         return frozenset(held)
 
     def _find(self, repository: str, reference: str) -> Descriptor | None:
-        """Return what `reference` names in `repository`, if its bytes are here."""
+        """Return the manifest under `reference` in `repository`, if its bytes exist."""
         root = self._index().find(repository, reference)
         return None if root is None or self._files.blob_size(root.digest) is None else root.descriptor
 
@@ -279,14 +287,17 @@ class LayoutRegistry:
 
 
 async def _written(content: BlobContent, writer: BlobWriter) -> None:
-    """A function of its own: nothing holds the last chunk when it returns, and many blobs may wait then."""
+    """Write all chunks.
+
+    A separate function: after its return nothing keeps the last chunk in memory, and many blobs may wait then.
+    """
     async for chunk in content.chunks():
         await asyncio.to_thread(writer.write, chunk)
         content.count_sent(len(chunk))
 
 
 def _tag_of(reference: str, descriptor: Descriptor) -> str | None:
-    """The tag that `reference` is; None where it is the digest of `descriptor`."""
+    """Return `reference` if it is a tag, or None if it is the digest of `descriptor`."""
     if ":" not in reference:
         return parse_tag(reference)
     if reference != str(descriptor.digest):

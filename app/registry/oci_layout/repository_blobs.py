@@ -1,7 +1,8 @@
-"""Which blobs each repository of a layout has, though all of them lie in one place.
+"""The blobs of each repository in a layout that stores all of them in one directory.
 
-A repository has what was pushed or mounted to it. A reference in a manifest gives it nothing: whoever knows a digest of
-another repository could read it otherwise."""
+A repository has what was pushed or mounted to it. A reference in a manifest grants nothing: otherwise a caller who
+knows a digest of another repository could read it.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ MAX_REMEMBERED = 200_000  # digests, about 30 MB; beyond that manifests are read
 
 
 class RepositoryBlobs:
-    """Knows the blobs of repositories. `parsed` reads a manifest of the layout: None if it is not there; it raises
-    RegistryFault for a damaged one."""
+    """Determines the blobs of repositories.
+
+    `parsed` returns a manifest of the layout, or None if it is missing; it raises RegistryFault for a damaged one.
+    """
 
     def __init__(self, parsed: Callable[[Descriptor], Manifest | None]) -> None:
         self._parsed = parsed
@@ -28,11 +31,11 @@ class RepositoryBlobs:
         self._remembered = 0
 
     def add_unreferenced(self, repository: str, digest: Digest) -> None:
-        """Note a blob that came with this process and to which no manifest of the repository refers yet."""
+        """Record a blob that this process received and that no manifest of the repository refers to yet."""
         self._arrived.add((repository, digest))
 
     def mark_referenced(self, held: Iterable[Held]) -> None:
-        """Forget blobs to which a manifest of the repository now refers."""
+        """Drop blobs that a manifest of the repository now refers to."""
         self._arrived.difference_update(held)
 
     def has(self, repository: str, digest: Digest, roots: Iterable[IndexRoot]) -> bool:
@@ -42,13 +45,13 @@ class RepositoryBlobs:
         return any(digest == root.digest or digest in self._content_of(root) for root in roots)
 
     def _content_of(self, root: IndexRoot) -> frozenset[Digest]:
-        if root.held is None:  # nothing has been able to read it
+        if root.held is None:  # its content could not be read
             return frozenset()
         required = self._required_of(root.descriptor)
         return required | root.held if root.held else required
 
     def _required_of(self, descriptor: Descriptor) -> frozenset[Digest]:
-        """Return config and layers of a manifest that it cannot lack; nothing of one that is damaged or not there."""
+        """Return the required config and layers of a manifest, or nothing if it is damaged or missing."""
         known = self._required.get(descriptor.digest)
         if known is not None:
             return known

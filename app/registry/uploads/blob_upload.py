@@ -1,4 +1,4 @@
-"""One blob on its way to a registry: the ladder of `profile`."""
+"""Upload of one blob to a registry, with the fallbacks of `capabilities`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 from app.registry.uploads.transfer import RefusedError, Transfer, blob_of
 from app.registry.uploads.unverified_blobs import MARKED_SIZE, Doubt
 
-PULP = "x-registry-supports-signatures"  # Pulp says so in every answer; it keeps whatever a PUT with a body brings
+PULP = "x-registry-supports-signatures"  # sent by Pulp, which stores even a part of a PUT's body
 
 
 class BlobUploader:
-    """Sends blobs to one registry, and remembers what that teaches."""
+    """Sends blobs to one registry, and learns its capabilities."""
 
     def __init__(self, stored: StoredBlobs, gate: RequestThrottle, pause: TimeSource) -> None:
         self.stored, self.gate = stored, gate
@@ -39,7 +39,7 @@ class BlobUploader:
         self.learnt = LearnedCapabilities(stored.endpoint.name, stored.endpoint.settings.profiles)
 
     async def push(self, repository: str, content: BlobContent) -> Blob:
-        """Send one blob; its digest and size. Raises RegistryError and what the content raises."""
+        """Send one blob, and return its digest and size. Raises RegistryError and the errors of the content."""
         profile = await self.learnt.current()
         reading = UploadBody(content, self.gate)
         try:
@@ -77,8 +77,11 @@ class _Upload:
             return blob
 
     def _way(self) -> UploadMethod | None:
-        """If content may turn out not to be wanted, its bytes go before the request that makes a blob of them. So they
-        do if there is a doubt about the blob: that request has its digest compared with what came."""
+        """Choose the upload method, or return None if none is left.
+
+        If the blob may still be discarded, its bytes are sent before the request that commits it. So they are if the
+        blob is in doubt: the committing request verifies the digest.
+        """
         size, profile = self._content.size, self._profile
         apart = profile
         if not self._content.is_commit_allowed:
@@ -88,14 +91,14 @@ class _Upload:
         return apart.choose_method(size) or profile.choose_method(size)
 
     def _too_large(self) -> RegistryRejected:
-        """As an earlier blob has taught."""
+        """Return the error for a size limit that an earlier blob has revealed."""
         return RegistryRejected(
             f"{self._endpoint.name} takes no request of more than {self._profile.most} bytes, and no upload in chunks; "
             f"{self._content.digest} has {self._content.size}. Raise the limit of the proxy before it"
         )
 
     def _learn(self, refusal: RefusedError) -> None:
-        """What to do otherwise. Raises what the refusal is, where that is nothing."""
+        """Update the capabilities after a rejected request. Raise the rejection if no other upload method is left."""
         reply = refusal.reply
         if is_session_lost(reply, refusal.tried):
             raise RegistryFault(f"{refusal.error}; the registry has lost the upload session") from None
@@ -105,10 +108,10 @@ class _Upload:
             return
         if not is_invalid(reply) or self._was_invalid:
             raise refusal.error from None
-        self._was_invalid = True  # damaged on the way, or stored by another push meanwhile: once more
+        self._was_invalid = True  # damaged in transit, or committed by another push meanwhile: try once more
 
     async def _attempt(self, way: UploadMethod) -> Blob:
-        """In a session of its own, which is closed or cancelled in the end."""
+        """Send the blob in a new session, which is committed or cancelled at the end."""
         stored = self._uploader.stored
         started = await self._open()
         if started is None:
@@ -131,14 +134,17 @@ class _Upload:
         return blob
 
     async def _doubt_of_sent(self, blob: Blob, started: Response) -> Doubt | None:
-        """Pulp has one blob of a digest for all repositories, and keeps the first, though it is a part that another
-        client left: what is sent later is taken and changes nothing."""
+        """Return a doubt about a blob just sent to Pulp.
+
+        Pulp stores one blob per digest for all repositories and keeps the first, even an incomplete one of another
+        client; later uploads are accepted and ignored.
+        """
         digest, size = blob
         is_shared = started.header(PULP) is not None and size >= MARKED_SIZE
         return await self._uploader.stored.unproven.doubt_of(digest) or (Doubt.CUT if is_shared else None)
 
     async def _open(self) -> Response | None:
-        """The answer that has a session; None if the blob is there."""
+        """Return the response with a new session, or None if the blob exists."""
         unproven, digest = self._uploader.stored.unproven, self._content.digest
         self._doubt = None if digest is None else await unproven.doubt_of(digest)
         if (spare := self._content.spare) is not None and (opened := spare.take()) is not None:
@@ -153,7 +159,7 @@ class _Upload:
         return started
 
     async def _heed(self, started: Response) -> None:
-        """Learn from the answer that opened the session. This may wait, so the session has to be known by now."""
+        """Learn from the response that opened the session. This may wait, so the session must be recorded before."""
         digest = self._content.digest
         if digest is not None:
             self._doubt = await self._uploader.stored.unproven.doubt_of(digest)

@@ -1,4 +1,4 @@
-"""A blob's content as the bodies of one or several requests."""
+"""The content of a blob as the bodies of one or more requests."""
 
 from __future__ import annotations
 
@@ -19,26 +19,32 @@ _OF_CONTENT = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 
 
 class UploadBody:
-    """Goes on where the last part ended; for any other place the content is read from its start and passed over up to
-    there, so that it still verifies all of its bytes."""
+    """Reads the content of a blob as request bodies.
+
+    A body that starts at the current position continues the read; any other rereads the content from its start, so that
+    the content still verifies all of its bytes.
+    """
 
     def __init__(self, content: BlobContent, gate: RequestThrottle) -> None:
         self.content, self._gate = content, gate
         self._chunks: AsyncIterator[bytes] | None = None
         self._held = b""
         self._position = 0
-        self.furthest = 0  # bytes that have been given to anybody
-        self.counted = 0  # bytes of request bodies that the registry read, as far as is known; resent ones again
-        self._counted_before = 0  # the latest body
-        self._has_length = True  # the latest body
-        self.failure: TarmacError | OSError | None = None  # what ended a stream early
+        self.furthest = 0  # bytes that have been passed to a request
+        self.counted = 0  # bytes of request bodies that the registry is known to have read; resent ones count again
+        self._counted_before = 0  # `counted` before the latest body
+        self._has_length = True  # whether the latest body had a Content-Length
+        self.failure: TarmacError | OSError | None = None  # the error that ended a stream early
         self._stopped = False
         self._waiting: asyncio.Task[object] | None = None
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """All of the content. Where it fails or is to `stop`, the stream ends there and ends well, so that the registry
-        answers: distribution 2 cancels no session whose request broke off ("upload resumed at wrong offset"). What
-        failed stands in `failure`."""
+        """Yield all of the content.
+
+        On failure or `stop`, the stream ends early but regularly, so that the registry responds: distribution 2 does
+        not cancel a session whose request broke off ("upload resumed at wrong offset"). The error is stored in
+        `failure`.
+        """
         self._counted_before, self._has_length = self.counted, False
         pieces = self._pieces(0, None)
         try:
@@ -51,20 +57,20 @@ class UploadBody:
             await pieces.aclose()
 
     def stop(self) -> None:
-        """End the stream after what has been given."""
+        """End the stream after the piece just sent."""
         self._stopped = True
         if self._waiting is not None:
             self._waiting.cancel()
 
     async def _piece_of(self, pieces: AsyncGenerator[bytes, None]) -> bytes:
-        """None of them is empty but the one after the last."""
+        """Return the next piece, or b"" at the end; no other piece is empty."""
         self._waiting = asyncio.current_task()
         try:
             return await anext(pieces, b"")
         except asyncio.CancelledError:
             if not self._stopped or self._waiting is None:
                 raise
-            self._waiting.uncancel()  # it was meant for the content, not for the request
+            self._waiting.uncancel()  # the cancellation was meant for the content, not for the request
             return b""
         finally:
             self._waiting = None
@@ -72,20 +78,23 @@ class UploadBody:
     async def part(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from `start` to `end` as the body of a request; None: to the content's end.
 
-        If the content is longer or shorter than its size, the part breaks off before its last byte, so that a
-        registry never sees a body that ends well. Raises SizeMismatch and what the content raises."""
+        If the content is longer or shorter than its size, the part breaks off before its last byte, so that a registry
+        never receives a complete body. Raises SizeMismatch and the errors of the content.
+        """
         self._counted_before, self._has_length = self.counted, True
         pieces = self._pieces(start, end)
         try:
             async for piece in pieces:
-                self.count(len(piece))  # if the connection breaks while it is written, how much was read is not known
+                self.count(len(piece))  # before it is written: if that fails, the number of bytes read is unknown
                 yield piece
         finally:
             await pieces.aclose()
 
     def count(self, size: int) -> None:
-        """Report `size` bytes of a request body that the registry read. Negative: bytes reported before that it did
-        not read."""
+        """Report that the registry read `size` bytes of a request body.
+
+        A negative `size` corrects an earlier report.
+        """
         self.counted += size
         self.content.count_sent(size)
 
@@ -94,8 +103,11 @@ class UploadBody:
         self.count(self._counted_before - self.counted)
 
     def count_refusal(self, reply: Response) -> None:
-        """Report what the registry read of a body that it refused. Content is refused when it has been read; what is
-        wrong with the request itself, such as its method, stated length or rights, is known before."""
+        """Report what the registry read of a body that it rejected.
+
+        It read all of it if it rejected the content. It read nothing if it rejected the request itself, by its method,
+        length or rights.
+        """
         is_of_request = 400 <= reply.status < 500 or reply.status == 501
         if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not self._has_length:
             return
@@ -123,7 +135,7 @@ class UploadBody:
         return b"".join([piece async for piece in self.part(start, start + count)])
 
     async def measure(self) -> None:
-        """Read all of it, for the digest and the size that it has then."""
+        """Read all of the content, after which its digest and size are known."""
         await self._begin(0)
         while await self._next():
             pass
@@ -151,7 +163,10 @@ class UploadBody:
         return False
 
     async def _check_end(self, position: int, left: int) -> None:
-        """Before the last byte is given: that it is the last, which also lets the content finish its own checks."""
+        """Check before the last byte is yielded that the content ends there.
+
+        This also lets the content finish its own checks.
+        """
         size = self.content.size
         if size is None or position < size:
             return

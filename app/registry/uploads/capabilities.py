@@ -1,14 +1,14 @@
-"""What has been learnt about how a registry takes blobs, and what follows from a refusal. Pure.
+"""Upload methods that a registry supports, and conclusions from rejections. Pure.
 
-The cheapest way is tried first; each way that a registry refuses leads to the next, and is not tried there again:
+The cheapest method is tried first. A rejected method leads to the next one, and is not tried again at that registry:
 
-    may be there     POST with a mount from where it would be: 201 where it is there, else the session
+    may exist        POST with a mount from the repository itself: 201 if it exists, otherwise a session
                      HEAD, then POST
     digest known     one PUT        two requests       GAR needs it
                      one PATCH      three              Artifactory, old pulp
-                     chunks         behind a proxy that limits a request's size (nginx 1 MB, Cloudflare 100 MB)
-    digest unknown   one stream, chunked transfer      ACR refuses it
-                     chunks of known length            ECR, GAR refuse the second
+                     chunks         behind a proxy that limits the request size (nginx 1 MB, Cloudflare 100 MB)
+    digest unknown   one stream, chunked transfer      ACR rejects it
+                     chunks of known length            ECR, GAR reject the second
                      read once for its digest, then as above
 """
 
@@ -20,14 +20,14 @@ from enum import StrEnum
 from app.net.response import Response
 from app.registry.distribution.responses import details_of, read_complaint
 
-DEFAULT_CHUNK = 5 << 20  # bytes; ECR takes no smaller part but the last
-LARGEST_CHUNK = 95 << 20  # tried first where a request was too large: Cloudflare takes 100 MB
-GHCR_CHUNK = 4 << 20  # tried first where a chunk was answered 416 with "too large"
-SMALLEST_CHUNK = 64 << 10  # no proxy limits requests to less; a refusal of this is no matter of size
-MOST_CHUNK_MIN = 1 << 30  # an OCI-Chunk-Min-Length above is nonsense
+DEFAULT_CHUNK = 5 << 20  # bytes; ECR accepts no smaller part except the last
+LARGEST_CHUNK = 95 << 20  # tried first after a request was too large: Cloudflare accepts 100 MB
+GHCR_CHUNK = 4 << 20  # tried first after a chunk was answered 416 with "too large"
+SMALLEST_CHUNK = 64 << 10  # no proxy has a lower limit; a rejection of this is not about size
+MOST_CHUNK_MIN = 1 << 30  # a higher OCI-Chunk-Min-Length is invalid
 _NO_SUCH_WAY = frozenset({404, 405, 411, 501})
 _NO_SUCH_WAY_CODES = frozenset({"UNSUPPORTED", "CONTENT_LENGTH_INVALID"})
-_PLAIN_405 = frozenset({"", "UNSUPPORTED"})  # ACR answers 405 with a code of its own for a full or locked registry
+_PLAIN_405 = frozenset({"", "UNSUPPORTED"})  # ACR responds 405 with another code for a full or locked registry
 _OTHER_404 = frozenset({"NAME_UNKNOWN", "NAME_INVALID", "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
 
@@ -41,8 +41,11 @@ class UploadMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UploadCapabilities:
-    """The ways that have not been refused, and `most` bytes of a request's body that a size limit lets through. `ask`:
-    the request that opens a session may ask for the blob, too. `mount`: blobs are mounted from other repositories."""
+    """The upload methods that have not been rejected.
+
+    `most`: the largest request body that a size limit permits. `ask`: the request that opens a session may also test
+    for the blob. `mount`: blobs are mounted from other repositories.
+    """
 
     ask: bool = True
     mount: bool = True
@@ -53,7 +56,7 @@ class UploadCapabilities:
     most: int | None = None
 
     def choose_method(self, size: int | None) -> UploadMethod | None:
-        """The best way for a blob of `size` bytes (None: not known yet); None where none is left."""
+        """Return the best method for a blob of `size` bytes (None: unknown), or None if no method is left."""
         whole = self.most is None or (size is not None and size <= self.most)
         if size is None:
             ways = (
@@ -70,20 +73,25 @@ class UploadCapabilities:
         return next((way for way, open_ in ways if open_), None)
 
     def resume_method(self, size: int | None, offset: int) -> UploadMethod:
-        """How a session that holds `offset` bytes already is gone on with: where that can be, with a Content-Range, so
-        that bytes of the broken request that come late are found out."""
+        """Choose how to resume a session at `offset`.
+
+        Use a Content-Range if possible, so that late bytes of the broken request are detected.
+        """
         if size is None:
             return UploadMethod.CHUNKS if self.chunks else UploadMethod.STREAM
         return UploadMethod.PATCH if self.most is None or size - offset <= self.most else UploadMethod.CHUNKS
 
     def chunk(self, size: int | None, usual: int, least: int) -> int:
-        """Bytes of one chunk: of a blob of known size as many as are let through (it is not held in memory), otherwise
-        the `usual` number; never below what the registry asks for at `least`."""
+        """Return the size of one chunk.
+
+        A blob of known size is not buffered, so its chunks have the permitted maximum, others the `usual` size. It is
+        at least `least`, the registry's minimum.
+        """
         wanted = usual if self.most is None or size is None else self.most
         return max(least, min(wanted, self.most or wanted))
 
     def merge(self, other: UploadCapabilities) -> UploadCapabilities:
-        """What both have learnt."""
+        """Return the combination of what both have learned."""
         limits = [item.most for item in (self, other) if item.most is not None]
         return UploadCapabilities(
             ask=self.ask and other.ask,
@@ -98,14 +106,14 @@ class UploadCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class UploadAttempt:
-    """A request of an upload: which way, how many bytes its body has (or had so far)."""
+    """A request of an upload: its method, and the size of its body (or the part sent so far)."""
 
     way: UploadMethod
     size: int
 
 
 def next_capabilities(profile: UploadCapabilities, tried: UploadAttempt, reply: Response) -> UploadCapabilities | None:
-    """What is to be tried next; None where the refusal is not about the way."""
+    """Return the capabilities to try next, or None if the rejection is not about the upload method."""
     code = read_complaint(reply.body).code
     if is_too_large(reply):
         most = _smaller(tried.size, reply.status)
@@ -114,12 +122,12 @@ def next_capabilities(profile: UploadCapabilities, tried: UploadAttempt, reply: 
     if refused or (reply.status == 400 and code in _NO_SUCH_WAY_CODES):
         return replace(profile, **{tried.way.value: False})
     if tried.way is UploadMethod.CHUNKS and code in {"DIGEST_INVALID", "SIZE_INVALID"}:
-        return replace(profile, chunks=False)  # ECR loses all but the first (aws/containers-roadmap#2831)
+        return replace(profile, chunks=False)  # ECR loses all but the first chunk (aws/containers-roadmap#2831)
     return None
 
 
 def _means_another(status: int, code: str) -> bool:
-    """Whether a refusal is about the repository, the session or the registry, and not about the request's form."""
+    """Return whether a rejection concerns the repository, session or registry, not the form of the request."""
     return (status == 404 and code in _OTHER_404) or (status == 405 and code not in _PLAIN_405)
 
 
@@ -128,8 +136,10 @@ def is_too_large(reply: Response) -> bool:
 
 
 def is_session_lost(reply: Response, tried: UploadAttempt) -> bool:
-    """The upload session is not there any more: expired, or another replica answered. A registry that has taken the
-    bytes does not mean the way by a 404 to the request that ends it, whatever words it has."""
+    """Return whether the upload session no longer exists: it has expired, or another replica responded.
+
+    If the registry has accepted the bytes, a 404 to the committing request does not concern the method.
+    """
     code = read_complaint(reply.body).code
     if is_invalid(reply):
         return False
@@ -140,8 +150,10 @@ def is_session_lost(reply: Response, tried: UploadAttempt) -> bool:
 
 
 def is_invalid(reply: Response) -> bool:
-    """The registry does not take this content. Nexus says so with the code of a session that is gone, and with a
-    detail; by the others content may be meant that was damaged on the way."""
+    """Return whether the registry rejects the content, which may have been damaged in transit.
+
+    Nexus uses the code of a lost session for this, with a detail.
+    """
     code = read_complaint(reply.body).code
     if code == "BLOB_UPLOAD_INVALID":
         return reply.status == 400 and any(detail for _, detail in details_of(reply.body))
@@ -154,7 +166,7 @@ def _smaller(refused: int, status: int) -> int:
 
 
 def chunk_min_length(value: str | None) -> int:
-    """OCI-Chunk-Min-Length, 0 where there is none that makes sense."""
+    """Return OCI-Chunk-Min-Length, or 0 if it is missing or invalid."""
     if value is None or not value.isascii() or not value.isdigit() or len(value) > 12:
         return 0
     return min(int(value), MOST_CHUNK_MIN)

@@ -1,5 +1,7 @@
-"""What registries have taught, kept over restarts in a small file. It may be lost at any time, and costs some refused
-requests once more."""
+"""Learned capabilities of registries, stored in a small file across restarts.
+
+If it is lost, some rejected requests are repeated.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,20 @@ from app.errors import ArchiveError
 from app.oci import strict_json
 from app.registry.uploads.capabilities import SMALLEST_CHUNK, UploadCapabilities
 
-MOST_PROFILES = 1_000  # registries; those that taught something longest ago go
-MAX_FILE = 1 << 20  # bytes; a thousand profiles have a fifth of it
-LONGEST_SKEW = 86_400.0  # seconds; what was learnt later than that was learnt while the clock was ahead
-GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised, a registry renewed: then everything is tried again
+MOST_PROFILES = 1_000  # registries; those learned longest ago are dropped
+MAX_FILE = 1 << 20  # bytes; a thousand entries have a fifth of it
+LONGEST_SKEW = 86_400.0  # seconds; a later entry was written while the clock was ahead
+GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised or a registry updated, so everything is tried again
 _WAYS = ("ask", "put", "patch", "chunks", "stream")
 _MEMBERS = frozenset({*_WAYS, "most", "learnt"})
-_LATER_WAYS = ("mount",)  # files of 0.1.0 have none of them
+_LATER_WAYS = ("mount",)  # missing in files of 0.1.0
 _log = logging.getLogger(__name__)
 
 Entry = Mapping[str, Any]
 
 
 class CapabilityFile:
-    """Profiles by registry (host[:port]). Never fails: what cannot be read or kept is learnt again."""
+    """Capabilities by registry (host[:port]). Never fails: unreadable or unwritable entries are learned again."""
 
     def __init__(self, file: Path, now: Callable[[], float] = time.time) -> None:
         self._file, self._now = file, now
@@ -47,7 +49,7 @@ class CapabilityFile:
             await asyncio.to_thread(self._keep, registry, profile)
 
     def _read(self) -> dict[str, Entry]:
-        """Those that are whole and not too old."""
+        """Return the entries that are complete and not too old."""
         try:
             with self._file.open("rb") as opened:
                 document = strict_json(opened.read(MAX_FILE + 1), what=str(self._file), limit=MAX_FILE)
@@ -76,7 +78,7 @@ class CapabilityFile:
 
 
 class LearnedCapabilities:
-    """The profile of one registry while it is in use; `file` keeps it (None: nothing does)."""
+    """The capabilities of one registry while it is used. `file` stores them (None: they are not stored)."""
 
     def __init__(self, registry: str, file: CapabilityFile | None) -> None:
         self.known = UploadCapabilities()
@@ -85,7 +87,7 @@ class LearnedCapabilities:
         self._is_recalled = file is None
 
     async def current(self) -> UploadCapabilities:
-        """Return what is known. All who ask wait until the file has been read once."""
+        """Return the known capabilities. All callers wait until the file has been read once."""
         if not self._is_recalled:
             async with self._recalling:
                 if self._file is not None and not self._is_recalled:
@@ -94,7 +96,7 @@ class LearnedCapabilities:
         return self.known
 
     async def learn(self, profile: UploadCapabilities) -> None:
-        """What has been found to lead to a blob that is stored."""
+        """Add the capabilities that led to a stored blob."""
         joined = self.known.merge(profile)
         if joined == self.known:
             return
@@ -104,7 +106,7 @@ class LearnedCapabilities:
 
 
 def _is_whole(entry: object) -> bool:
-    """Whether it is what `_keep` writes; a file of another version is no error."""
+    """Return whether an entry has the form that `_keep` writes; a file of another version is not an error."""
     if not isinstance(entry, dict) or set(entry) - {*_LATER_WAYS} != _MEMBERS:
         return False
     if not isinstance(entry["learnt"], int | float):

@@ -1,4 +1,4 @@
-"""Blobs that are made present in one repository from another one, at a registry that can."""
+"""Cross-repository blob mounts, at registries that support them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from app.registry.uploads.capability_file import LearnedCapabilities
 from app.registry.uploads.spare_session import SpareSession
 from app.registry.uploads.stored_blobs import StoredBlobs
 
-MOST_REFUSED = 2  # in a row, of blobs that the registry is known to have where they were to be mounted from
+MOST_REFUSED = 2  # in a row, for blobs that the source is known to have
 MOST_FAILED = 2  # in a row, with 5xx
-PASSED_OVER = 20  # mounts that are not asked for then: the registry may be away, or fail at mounts alone
+PASSED_OVER = 20  # mounts that are skipped then: the registry may be down, or fail at mounts only
 _REFUSALS = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
 class Mounts:
-    """At one registry. One that refuses to mount what it is known to have is not asked again, nor whether it has a blob
-    by the request that would mount it."""
+    """Mounts at one registry.
+
+    A registry that refuses to mount blobs it is known to have is not asked again. Its upload POST is then not used to
+    test for a blob either.
+    """
 
     def __init__(self, stored: StoredBlobs, learnt: LearnedCapabilities) -> None:
         self._stored, self._endpoint, self._learnt = stored, stored.endpoint, learnt
@@ -32,8 +35,10 @@ class Mounts:
     async def mount(
         self, repository: str, digest: Digest, source: str, size: int | None, spare: SpareSession | None
     ) -> bool:
-        """Return whether the blob is there now. A session that the registry opens instead goes to `spare`. No refusal
-        is fatal."""
+        """Return whether the blob exists now.
+
+        If the registry opens a session instead, it is stored in `spare`. No rejection is fatal.
+        """
         if not await self._is_possible():
             return False
         call = Request("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mount_query(digest, source)}"))
@@ -60,7 +65,7 @@ class Mounts:
         return (await self._learnt.current()).mount
 
     async def _learn(self, status: int, *, is_there: bool) -> None:
-        """`is_there`: whether the registry is known to have the blob where it was to be mounted from."""
+        """Learn from a response. `is_there`: whether the source is known to have the blob."""
         is_answer = status < HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.NOT_IMPLEMENTED
         self._failed = 0 if is_answer else self._failed + 1
         if status == HTTPStatus.CREATED:

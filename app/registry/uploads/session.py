@@ -1,4 +1,4 @@
-"""An open upload session, and how much of the upload it holds by the registry's own word."""
+"""Open upload sessions, and the number of bytes that the registry reports for them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ from app.registry.distribution.endpoints import DistributionEndpoints
 from app.registry.distribution.responses import to_registry_error
 from app.registry.uploads.body import UploadBody
 
-SETTLING = 0.2  # seconds at most between asking a session twice
-MOST_UNSETTLED = 8  # times a session may say something else than before
+SETTLING = 0.2  # maximum seconds between two status requests
+MOST_UNSETTLED = 8  # times that a session may change its answer
 _TOLD = frozenset({200, 201, 202, 204})
 
 
 class RangeRefused(RegistryFault):
-    """416 to a part of an upload: the session holds more or less than we think, and can be asked."""
+    """The registry answered 416 to a part of an upload.
+
+    Its session has an unexpected offset, which can be requested.
+    """
 
 
 @dataclass(slots=True)
 class UploadSession:
-    """Where an upload goes on, the bytes that the registry holds of it, and the smallest chunk that it takes."""
+    """An upload session: its URL, the registry's offset, and the smallest chunk that the registry accepts."""
 
     location: str
     least: int
@@ -34,16 +37,21 @@ class UploadSession:
 
 
 class SessionProgress:
-    """Asks the sessions of one registry. Some registries (Quay, Gitea) state the number of bytes as the last byte of
-    the Range, which is one more than RFC 9110 has it; that is learnt from what they refuse."""
+    """Requests the offset of sessions at one registry.
+
+    Some registries (Quay, Gitea) state the number of bytes instead of the last byte in Range, which is one too many by
+    RFC 9110. That is learned from their rejections.
+    """
 
     def __init__(self, endpoint: DistributionEndpoints, pause: TimeSource) -> None:
         self._endpoint, self._pause = endpoint, pause
         self._excess = 0  # bytes that the registry states too many
 
     async def ask(self, repository: str, session: UploadSession, reading: UploadBody) -> int | None:
-        """Return how many bytes the session holds, None if it is gone or does not say. It is asked until it says the
-        same twice: bytes of the request that broke may still be on their way into it."""
+        """Return the offset of the session, or None if it is lost or not reported.
+
+        The request is repeated until two answers agree, because bytes of the broken request may still arrive.
+        """
         held = await self._ask_once(repository, session, reading)
         for _ in range(MOST_UNSETTLED):
             if held is None:
@@ -55,7 +63,7 @@ class SessionProgress:
         return held
 
     def correct(self, session: UploadSession, held: int) -> int:
-        """Return how many bytes the session holds that refused the part from `held` on, which is what it states."""
+        """Return the real offset of a session that states `held` but rejected the part from there on."""
         if self._excess or held != session.offset:
             return held
         self._excess = 1
@@ -66,7 +74,7 @@ class SessionProgress:
         held = parse_range_header(reply.header("range")) if reply.status in _TOLD else None
         if held == 0:
             reading.count_none()
-        if held == reading.furthest + 1:  # more than it was given
+        if held == reading.furthest + 1:  # more than was sent
             self._excess = 1
         held = held and held - self._excess
         if not held or held > reading.furthest:

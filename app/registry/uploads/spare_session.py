@@ -1,4 +1,4 @@
-"""An upload session that was opened where a blob was to be mounted."""
+"""An upload session that a rejected mount opened."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from app.net.response import Response
 
 
 class SpareSession:
-    """For the push of the blob that follows. Use it in `with`: at the end a session that was not taken is cancelled."""
+    """Passes a session to the push of the blob that follows.
+
+    Use it in `with`: a session that was not taken is cancelled.
+    """
 
     def __init__(self) -> None:
         self._held: tuple[Response, Callable[[], None]] | None = None
 
     def give(self, opened: Response, cancel: Callable[[], None]) -> None:
-        """Keep the answer that opened the session. `cancel` must not wait."""
+        """Store the response that opened the session. `cancel` must not wait."""
         self._end()
         self._held = opened, cancel
 
     def take(self) -> Response | None:
-        """Return the answer, once."""
+        """Return the response once, then None."""
         held, self._held = self._held, None
         return None if held is None else held[0]
 

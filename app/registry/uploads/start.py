@@ -1,4 +1,4 @@
-"""The request that opens an upload session, and asks by the way whether there is need of one."""
+"""The POST that opens an upload session, and tests at the same time whether the blob exists."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.net.response import Response
 from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 
-MOST_FAILURES = 2  # in a row; then it is the question that fails, not the registry
+MOST_FAILURES = 2  # in a row; then the test fails, not the registry
 _FAILURES = frozenset(
     {
         Failure.UNREACHABLE,
@@ -23,19 +23,22 @@ _FAILURES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A blob that may be there. `by_head`: an answer that does not state its size is not enough."""
+    """A blob that may exist. `by_head`: a response that does not state its size is not sufficient."""
 
     blob: Blob
     by_head: bool = False
 
 
 class UploadStarter:
-    """Those at one registry. A blob that may be there is mounted from where it would be: 201 if it is, else that was
-    the request for a session. A registry that does not take this is asked by HEAD first.
+    """Starts upload sessions at one registry.
 
-    A question that fails is sent again as any request. If it fails again, HEAD is the way on, and if it then fails for
-    another blob too, HEAD is the way from then on: else a registry that was away for a while would be taken for one
-    that does not answer this question."""
+    If the blob may exist, the POST tries to mount it from the repository itself: 201 means that it exists, 202 opened a
+    session. If a registry rejects that, the blob is tested by HEAD.
+
+    A failed test is repeated like any request. After MOST_FAILURES in a row, HEAD is used for that blob. Only if the
+    test then fails for another blob too, HEAD becomes permanent. Otherwise a temporary outage would be mistaken for a
+    registry that does not support the test.
+    """
 
     def __init__(self, stored: StoredBlobs) -> None:
         self._stored, self._endpoint = stored, stored.endpoint
@@ -45,8 +48,10 @@ class UploadStarter:
     async def open(
         self, repository: str, wanted: Wanted | None, profile: UploadCapabilities
     ) -> tuple[Response | None, UploadCapabilities]:
-        """Return the answer that has the session's Location, None if the blob `wanted` is there; and the profile that
-        proves right if the blob is stored. Raises RegistryError."""
+        """Return the response with the session's Location, or None if the blob `wanted` exists.
+
+        Also return the capabilities to record once the blob is stored. Raises RegistryError.
+        """
         if wanted is None:
             return await self._endpoint.open_upload(repository), profile
         if profile.ask and not wanted.by_head and self._failures < MOST_FAILURES:
@@ -55,7 +60,7 @@ class UploadStarter:
             except RegistryError as error:
                 if error.retryable and not isinstance(error, RegistryRejected):
                     raise
-                profile = replace(profile, ask=False)  # if that was it; else the next request says so
+                profile = replace(profile, ask=False)  # if that was the cause; otherwise the next request reports it
             else:
                 if reply is not None or await self._stored.confirm(repository, wanted.blob):
                     return reply, profile
@@ -74,7 +79,7 @@ class UploadStarter:
         return reply
 
     def _learnt(self, profile: UploadCapabilities) -> UploadCapabilities:
-        """After a question by HEAD that was answered."""
+        """Return the capabilities after a successful HEAD."""
         if self._failures < MOST_FAILURES:
             return profile
         if self._is_doubtful:
@@ -87,5 +92,5 @@ class UploadStarter:
             return await self._stored.has(repository, *blob)
         except RegistryError as error:
             if error.retryable:
-                self._failures = 0  # it was the registry that was away: when it is back it is asked as before
+                self._failures = 0  # the registry was down: when it is back, the test is used as before
             raise

@@ -1,5 +1,8 @@
-"""What a registry says of the blobs that it has, and how far it is believed. Presence is not integrity: a registry may
-keep what arrived of a request that was cut off, under the digest of the whole."""
+"""Existence, size and digest of blobs at a registry, and how far its statements are trusted.
+
+Presence is not integrity: a registry may store the part that it received of an interrupted request under the digest of
+the whole.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ from app.registry.distribution.endpoints import DistributionEndpoints, expect, i
 from app.registry.distribution.responses import to_registry_error
 from app.registry.uploads.unverified_blobs import Doubt, UnprovenBlobs
 
-READ_AT_ONCE = 4  # blobs of one registry that are read back; each holds some MiB
-MAX_PROVED = 10_000  # blobs that are remembered to be whole
-PIECE = 1 << 20  # bytes that are hashed at once, in a thread
+READ_AT_ONCE = 4  # blobs of one registry read back concurrently; each needs some MiB
+MAX_PROVED = 10_000  # blobs remembered as complete
+PIECE = 1 << 20  # bytes hashed at once, in a thread
 _FIRST_BYTE = {"Range": "bytes=0-0"}
 _CONTENT_RANGE = re.compile(r"bytes (?:\d{1,19}-\d{1,19}|\*)/(\d{1,19})")
 
@@ -29,8 +32,10 @@ Blob = tuple[Digest, int]
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """`is_there`: None if the registry does not say. `size` in bytes: None if it does not say. `digest`: that of its
-    bytes, if they were read."""
+    """The registry's statement about a blob; each field is None if unknown.
+
+    `size` in bytes. `digest`: that of its bytes, if they were read.
+    """
 
     is_there: bool | None
     size: int | None = None
@@ -41,22 +46,25 @@ ABSENT = Stated(False)
 
 
 class StoredBlobs:
-    """Those of one registry."""
+    """The blobs of one registry."""
 
     def __init__(self, endpoint: DistributionEndpoints, unproven: UnprovenBlobs) -> None:
         self.endpoint, self.unproven = endpoint, unproven
-        self._proved: dict[Digest, set[str]] = {}  # in which repositories
+        self._proved: dict[Digest, set[str]] = {}  # values: repositories
         self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
     async def has(self, repository: str, digest: Digest, size: int | None = None) -> bool:
-        """Return whether a push may rely on the blob. One of another size than `size` is not there. One whose size the
-        registry does not state is, unless a request of ours with its bytes was cut off."""
+        """Return whether a push may rely on the blob.
+
+        A blob with another size does not count. If the registry does not state the size, the blob counts unless a
+        request of this service with its bytes was interrupted.
+        """
         doubt = None if size is None else await self.unproven.doubt_of(digest)
         if doubt is Doubt.LOST:
             return False
         stated = await self._state(repository, digest)
         if stated.is_there and size and (stated.size == 0 or (doubt and stated.size is None)):
-            stated = await self._measure(repository, digest)  # 0: what some servers say of the body of every HEAD
+            stated = await self._measure(repository, digest)  # 0: some servers state this for the body of every HEAD
         if not stated.is_there or size is None:
             return bool(stated.is_there)
         if stated.size is not None and stated.size != size:
@@ -67,27 +75,31 @@ class StoredBlobs:
         return stated.size == size or doubt is None
 
     def is_proved(self, repository: str, digest: Digest) -> bool:
-        """Return whether the blob was seen there, or sent there, by this process."""
+        """Return whether this process has seen the blob in `repository` or sent it there."""
         return repository in self._proved.get(digest, ())
 
     async def confirm(self, repository: str, blob: Blob) -> bool:
-        """Return whether the blob is there, after an answer that says so and does not state its size."""
+        """Return whether the blob exists, after a response that confirms it without its size."""
         if blob[0] not in self._proved:
             return await self.has(repository, *blob)
         self._prove(repository, blob[0])
         return True
 
     async def check_sent(self, repository: str, blob: Blob, doubt: Doubt | None) -> None:
-        """The registry has taken `blob`. If there was a `doubt` about what it has under the digest, look at it. Raises
-        RegistryLost."""
+        """Check a blob that the registry has accepted, if there was a `doubt` about the stored one.
+
+        Raises RegistryLost.
+        """
         if doubt is not None:
             await self.verify(repository, blob, read=doubt is Doubt.LOST, is_certain=True)
         self._prove(repository, blob[0])
 
     async def verify(self, repository: str, blob: Blob, *, read: bool, is_certain: bool = False) -> None:
-        """Raise RegistryLost unless the registry has `blob`, with its size; with `read`, read it back and compare the
-        digest. `is_certain`: also if the registry does not state its size. A notice says so if the registry does not
-        let us see."""
+        """Raise RegistryLost unless the registry has `blob` with its size.
+
+        `read`: read it back and compare the digest. `is_certain`: do so also if the registry does not state its size.
+        If the registry denies access, add a notice.
+        """
         digest, size = blob
         stated = await self._read_back(repository, blob) if read else await self._size_of(repository, blob)
         if is_certain and stated == Stated(True):
@@ -115,8 +127,10 @@ class StoredBlobs:
             del self._proved[next(iter(self._proved))]
 
     async def _state(self, repository: str, digest: Digest, *, is_proof: bool = False) -> Stated:
-        """Ask by HEAD. A storage that the registry redirects to may take signed GETs alone, so it is asked again by
-        GET. So is a registry, for a proof: some refuse a HEAD for what is not there."""
+        """Ask by HEAD, and then by GET if the registry redirects: its storage may accept only signed GETs.
+
+        For a proof GET is always the second request, because some registries reject a HEAD for missing blobs.
+        """
         url = await self._url(repository, digest)
         reply = await self.endpoint.send(Request("HEAD", url), repository)
         if reply.status == 200:
@@ -126,13 +140,13 @@ class StoredBlobs:
             return ABSENT
         if is_proof or reply.url != url:
             return await self._measure(repository, digest)
-        if is_not_found(reply):  # then the POST's answer says in words what is wrong
+        if is_not_found(reply):  # then the response to the POST explains the error
             return ABSENT
         expect(reply, frozenset({200}))
         return ABSENT
 
     async def _measure(self, repository: str, digest: Digest) -> Stated:
-        """Ask by GET for the first byte, and read no more if all of them come."""
+        """Ask by GET for the first byte, and stop reading if the whole blob is sent."""
 
         async def take(chunk: bytes) -> bool:
             return len(chunk) <= 1
@@ -161,7 +175,7 @@ class StoredBlobs:
 
 
 class _Hashing:
-    """Takes a blob as it comes in, one byte more than it should have at the most."""
+    """Hashes a blob as it arrives, up to one byte more than its size."""
 
     def __init__(self, blob: Blob) -> None:
         self._digest, self._most = blob
@@ -194,7 +208,7 @@ def _loss(repository: str, blob: Blob, stated: Stated) -> str:
 
 
 def _unread(reply: Response) -> Stated:
-    """What follows from an answer that has no bytes. Raises what may pass by itself."""
+    """Return the meaning of a response without content. Raises an error that may be temporary."""
     if reply.status == 404:
         return ABSENT
     error: RegistryError = to_registry_error(reply, datetime.now(UTC))

@@ -1,4 +1,4 @@
-"""The bytes of one blob on their way into one upload session, also after a connection broke."""
+"""Transfer of one blob into one upload session, with resumption after broken connections."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from app.registry.uploads.session import RangeRefused, SessionProgress, UploadSe
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 from app.registry.uploads.unverified_blobs import Doubt
 
-WORTH_ASKING = 128 << 10  # bytes given to a session; what has less is sent anew for the price of asking
-MOST_FRUITLESS = 2  # times a session is gone on with that has not gained WORTH_ASKING bytes since
-_TAKEN = frozenset({200, 201, 202, 204})  # a PATCH: ECR says 201, others 204
+WORTH_ASKING = 128 << 10  # bytes; below this, restarting costs no more than asking for the offset
+MOST_FRUITLESS = 2  # resumptions in a row that gained less than WORTH_ASKING bytes
+_TAKEN = frozenset({200, 201, 202, 204})  # responses to a PATCH: ECR sends 201, others 204
 _STORED = frozenset({200, 201, 204})
 
 
 class RefusedError(Exception):
-    """The registry does not take this request, and asking again would not change its mind."""
+    """The registry rejects this request, and would reject it again."""
 
     def __init__(self, reply: Response, error: RegistryError, tried: UploadAttempt) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class RefusedError(Exception):
 
 
 class Transfer:
-    """Into one session at a time. `profile` as far as it is known when the transfer begins."""
+    """A transfer into one session at a time. `profile`: the capabilities known when it begins."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Transfer:
                     return await self._stored_after_all(error)
                 if isinstance(error, RangeRefused):
                     held = self._progress.correct(session, held)
-                # its own word of what it read, where the connection broke with bytes on their way
+                # the registry's own count of bytes read, after a connection broke with bytes in transit
                 self._reading.count(max(held - began, 0) - (self._reading.counted - counted))
                 fruitless += held - began < WORTH_ASKING
                 if fruitless > MOST_FRUITLESS:
@@ -73,7 +73,7 @@ class Transfer:
                 way = self._profile.resume_method(self._content.size, held)
 
     async def _send(self, session: UploadSession, way: UploadMethod) -> Blob:
-        """From what the session holds to its end."""
+        """Send the rest of the blob from the session's offset, and commit it."""
         size = self._content.size
         if way is UploadMethod.PUT and size is not None:
             return await self._close(session, way, size)
@@ -88,7 +88,7 @@ class Transfer:
             headers["Content-Length"] = str(size - start)
             if session.resumed:
                 headers["Content-Range"] = f"{start}-{size - 1}"
-        self._streamed = size is None and start == 0  # also when the size is known before all of it is sent
+        self._streamed = size is None and start == 0  # even if the size becomes known before all of it is sent
         body = self._reading.stream if self._streamed else lambda: self._reading.part(start, size)
         try:
             await self._patch(session, headers, body, way)
@@ -97,7 +97,10 @@ class Transfer:
         session.offset = self._content.size or self._reading.furthest
 
     async def _send_chunks(self, session: UploadSession) -> None:
-        """A chunk of content whose size is not known yet is held in memory, for its length must be said first."""
+        """Send the rest in chunks.
+
+        If the size is unknown, each chunk is buffered, because its length must be sent first.
+        """
         size = self._content.size
         most = self._profile.chunk(size, self._endpoint.settings.chunk_bytes, session.least)
         while size is None or session.offset < size:
@@ -131,7 +134,7 @@ class Transfer:
         self._take(reply, _TAKEN, UploadAttempt(way, self._reading.furthest if length is None else int(length)))
 
     def _wind_up(self) -> bool:
-        """Whether the request under way can be brought to its end: its body is a stream, or has been given."""
+        """Return whether the current request can finish: its body is a stream, or has been sent."""
         size, given = self._content.size, self._reading.furthest
         if size is not None and not self._streamed:
             return given >= size
@@ -140,7 +143,7 @@ class Transfer:
         return given > 0
 
     async def _close(self, session: UploadSession, way: UploadMethod, size: int) -> Blob:
-        """Close the session with the PUT; `size` is that of its body: all of the content, or nothing."""
+        """Commit the blob with a PUT. `size` is that of its body: all of the content, or 0."""
         await self._content.wait_commit_allowed()
         blob = blob_of(self._content)
         headers, body = NO_BODY if way is not UploadMethod.PUT else full_body(self._reading, size)
@@ -155,8 +158,11 @@ class Transfer:
         return blob
 
     async def _sent_whole(self, call: Request, blob: Blob) -> Response:
-        """If the request is cut off, what the registry has under the digest proves nothing: some keep what has come of
-        it. So does a proxy that answers for a registry which it has sent a part."""
+        """Send the PUT with all of the content.
+
+        If it is cut off, the blob's presence is not proof: some registries store the part they received. The same is
+        true if a proxy answers after it has sent the registry a part.
+        """
         unproven, is_cut = self._stored.unproven, True
         await unproven.begin(*blob)
         try:
@@ -177,12 +183,15 @@ class Transfer:
         error = to_registry_error(reply, datetime.now(UTC))
         if reply.status in {401, 403} or _may_pass(reply):
             raise error
-        if reply.status == 416 and not is_too_large(reply):  # it holds more or less than we think: it can be asked
+        if reply.status == 416 and not is_too_large(reply):  # unexpected offset, which can be requested
             raise RangeRefused(f"{error}; the registry holds another part of the upload than was sent")
         raise RefusedError(reply, error, tried)
 
     async def _stored_after_all(self, error: RegistryError) -> Blob:
-        """A session that is gone may have been closed by the very request whose answer was lost."""
+        """Return the blob if it is stored.
+
+        A lost session may have been committed by the request whose response was lost.
+        """
         digest, size = self._content.digest, self._content.size
         all_given = digest is not None and size is not None and self._reading.furthest >= size
         if all_given and await self._stored.has(self._repository, *blob_of(self._content)):
@@ -199,10 +208,10 @@ def blob_of(content: BlobContent) -> Blob:
 
 
 def _may_pass(reply: Response) -> bool:
-    """Whether the same request may succeed later; 501 is a refusal of this kind of request."""
+    """Return whether the same request may succeed later; 501 rejects this kind of request."""
     return reply.status >= 400 and reply.status != 501 and to_registry_error(reply, datetime.now(UTC)).retryable
 
 
 def _is_silent_elsewhere(error: RegistryError) -> bool:
-    """Whether the session lies on another host, which gave no response in its time: it is not asked for its state."""
+    """Return whether the session is on another host that timed out; its offset is then not requested."""
     return error.failure is Failure.ELSEWHERE and error.silence > 0

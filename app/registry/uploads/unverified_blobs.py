@@ -1,8 +1,11 @@
-"""Blobs of one registry whose presence proves nothing: a request of ours with their bytes was cut off, or they were
-found missing or damaged. A registry may keep a part of a blob under the digest of the whole, and say that it has it.
+"""Blobs of one registry whose presence is not proof.
 
-A file marks each blob while a request with all of its bytes is under way. The files outlive a process that is killed,
-and are read by other processes that share the directory."""
+One of our requests with their bytes was cut off, or they were found missing or damaged. A registry may store a part of
+a blob under the digest of the whole, and report it as present.
+
+A marker file exists for each blob while a request with all of its bytes is sent. The files outlive a killed process,
+and are read by other processes that share the directory.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +23,29 @@ from app.errors import MalformedArchive
 from app.net.backoff import REAL, TimeSource
 from app.oci import Digest
 
-MARKED_SIZE = 64 << 10  # bytes; what is smaller is in the hands of the system when the request begins
-FRESH_SECONDS = 1.0  # after which the files of other processes are looked for again
+MARKED_SIZE = 64 << 10  # bytes; smaller bodies are already in the kernel's buffers when the request begins
+FRESH_SECONDS = 1.0  # after which the files of other processes are read again
 MAX_MARKS = 10_000
-MAX_AGE_SECONDS = 30 * 86_400.0  # of a file; until then its blob has been sent again, or nobody wants it
+MAX_AGE_SECONDS = 30 * 86_400.0  # of a file; by then its blob has been sent again or is not needed
 _log = logging.getLogger(__name__)
 
 
 class Doubt(StrEnum):
-    """CUT: a request was cut off; the blob is there if it has its size. LOST: it was found missing or damaged; it is
-    there when it has been sent again and read back."""
+    """Why a blob is in doubt.
+
+    CUT: a request was cut off; the blob is good if its size is right. LOST: it was found missing or damaged; it is good
+    after it was sent again and read back.
+    """
 
     CUT = "cut"
     LOST = "lost"
 
 
 class UnprovenBlobs:
-    """`folder` is made with the first mark. None: nothing outlives this process."""
+    """The blobs in doubt at one registry.
+
+    `folder` is created with the first marker. None: nothing outlives this process.
+    """
 
     def __init__(
         self, folder: Path | None, registry: str, pause: TimeSource = REAL, now: Callable[[], float] = time.time
@@ -44,28 +53,28 @@ class UnprovenBlobs:
         self._folder, self._pause, self._now = folder, pause, now
         self._prefix = hashlib.sha256(registry.encode()).hexdigest()[:16]
         self._own: dict[Digest, Doubt] = {}
-        self._marked: Mapping[Digest, Doubt] = {}  # by others, or before this process began
+        self._marked: Mapping[Digest, Doubt] = {}  # by other processes, or before this process started
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
         self._under_way: Counter[Digest] = Counter()
-        self._sent: set[Digest] = set()  # those under way since it was looked for marks of others
+        self._sent: set[Digest] = set()  # sent since the markers of others were read
         self._writing: dict[Digest, asyncio.Task[None]] = {}
 
     async def doubt_of(self, digest: Digest) -> Doubt | None:
-        """Return why the blob is not believed to be there, None if it is."""
+        """Return why the blob is in doubt, or None."""
         await self._look()
         return self._own.get(digest) or self._marked.get(digest)
 
     async def begin(self, digest: Digest, size: int) -> None:
-        """A request with all bytes of the blob is about to be sent; call `end` when it has ended."""
+        """Mark a blob before a request with all of its bytes is sent. Call `end` when the request has ended."""
         self._under_way[digest] += 1
         self._sent.add(digest)
         if self._folder is not None and size >= MARKED_SIZE:
-            # others wait for the same write: a push that is cancelled must not cancel it
+            # others wait for the same write: a cancelled push must not cancel it
             await asyncio.shield(self._write(self._mark, digest, Doubt.CUT))
 
     def end(self, digest: Digest, size: int, *, is_cut: bool) -> None:
-        """`is_cut`: the registry may have read a part of the request."""
+        """Record the end of a request. `is_cut`: the registry may have read a part of it."""
         self._under_way[digest] -= 1
         if self._under_way[digest] <= 0:
             del self._under_way[digest]
@@ -86,7 +95,7 @@ class UnprovenBlobs:
             self._write(self._mark, digest, doubt)
 
     def remove(self, digest: Digest) -> None:
-        """The blob is proved to be there."""
+        """Remove the doubt: the blob is proved to exist."""
         if self._own.pop(digest, None) is None and digest not in self._marked:
             return
         self._marked = {other: doubt for other, doubt in self._marked.items() if other != digest}
@@ -94,12 +103,12 @@ class UnprovenBlobs:
             self._write(self._unmark, digest)
 
     async def finish(self) -> None:
-        """Wait until all marks are written. They are, also if the one who waits is cancelled."""
+        """Wait until all markers are written. They are written even if the caller is cancelled."""
         if self._writing:
             await asyncio.wait(tuple(self._writing.values()))
 
     def _write(self, change: Callable[..., None], digest: Digest, *arguments: Doubt) -> asyncio.Task[None]:
-        """In a thread, after what was written before for the same blob. Nobody has to wait for it."""
+        """Write in a thread, after earlier writes for the same blob. Waiting for the task is optional."""
         earlier = self._writing.get(digest)
 
         async def write() -> None:

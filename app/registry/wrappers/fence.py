@@ -1,4 +1,4 @@
-"""A registry as one job may use it."""
+"""A registry restricted to what one job may do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from app.registry.wrappers.forwarding import ForwardingRegistry
 
 
 class FencedRegistry(ForwardingRegistry):
-    """`check` is asked before every tag, and raises where the job has been taken away. Blobs and manifests without a
-    tag do no harm: they are what their digests say, whoever pushes them.
+    """Calls `check` before every tag; it raises if the job was taken over by another worker.
 
-    Nothing is mounted from a repository that `may_use` denies: who knows a digest alone, and has an archive that claims
-    to hold it, would come to read what others have pushed."""
+    Blobs and untagged manifests are harmless, because they match their digests.
+
+    Nothing is mounted from a repository that `may_use` denies. Otherwise a caller who knows a digest could read the
+    blobs of others, by an archive that claims to contain them.
+    """
 
     def __init__(
         self, registry: Registry, check: Callable[[], Awaitable[None]], may_use: Callable[[str], bool]

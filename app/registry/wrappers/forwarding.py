@@ -1,4 +1,4 @@
-"""A Registry that passes every verb on. A wrapper inherits from it, and names only the verbs that it changes."""
+"""A Registry that forwards every operation. A wrapper inherits from it and overrides the operations that it changes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ T = TypeVar("T")
 
 
 class ForwardingRegistry:
-    """Does what `registry` does. A wrapper overrides the verbs that it changes, or `_forward`, which sends all of them
-    on."""
+    """Forwards to `registry`. A wrapper overrides single operations, or `_forward`, through which all of them pass."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     async def _forward(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
-        """Carry out `verb`, which is called `name`. It may be called again. `content`: what it sends, if it is a
-        blob."""
+        """Execute the operation `verb` with the name `name`; it may be called repeatedly.
+
+        `content`: the blob that it sends.
+        """
         return await verb()
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:

@@ -1,7 +1,8 @@
-"""What must never be shown, taken out of what is shown.
+"""Removal of secrets from error messages.
 
-A registry or token service may repeat in an error what it was sent: a debugging proxy that echoes headers, a page that
-quotes the request. Such words end in the job's document, the log and the database."""
+A registry or token service may repeat in an error what it received: a debugging proxy that echoes headers, or a page
+that quotes the request. Such messages appear in the job's document, the log and the database.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +23,16 @@ from app.registry.wrappers.forwarding import ForwardingRegistry
 T = TypeVar("T")
 
 HIDDEN = "[hidden]"
-SHORTEST = 3  # characters; taking shorter ones out would leave no sentence whole and hide nothing
-LONGEST_CUT = 8 << 10  # characters before a cut that are looked at; nothing that is shown is that long
-MOST_KEPT = 1000  # tokens that registries gave; they live for minutes, so the oldest are of no more use
+SHORTEST = 3  # characters; shorter secrets are not redacted, because that would destroy every sentence and hide nothing
+LONGEST_CUT = 8 << 10  # characters before a cut that are searched; nothing shown is that long
+MOST_KEPT = 1000  # issued tokens; they live for minutes, so the oldest are useless
 
 
 class SecretScrubber:
-    """The secrets of one registry in every form in which they are sent. Configured credentials are never forgotten;
-    of the tokens that registries gave the last MOST_KEPT are known."""
+    """The secrets of one registry in every form in which they are sent.
+
+    Configured credentials are kept for ever; of the issued tokens the last MOST_KEPT are kept.
+    """
 
     def __init__(self) -> None:
         self._configured: set[str] = set()
@@ -47,12 +50,12 @@ class SecretScrubber:
                 self._keep_configured(form)
 
     def add_header(self, value: str | None) -> None:
-        """Of an Authorization header."""
+        """Add the secret of an Authorization header."""
         if value is not None:
             self._keep_given(value.partition(" ")[2])
 
     def scrub(self, text: str) -> str:
-        for form in sorted(self._forms(), key=len, reverse=True):  # the longest first: one may be within another
+        for form in sorted(self._forms(), key=len, reverse=True):  # the longest first: one may contain another
             text = text.replace(form, HIDDEN)
         whole, *rest = text.split(CUT)
         for part in rest:
@@ -60,11 +63,11 @@ class SecretScrubber:
         return whole
 
     def scrub_error(self, error: RegistryError) -> None:
-        """Remove the secrets from what `error` says."""
+        """Remove the secrets from the message of `error`."""
         error.args = tuple(self.scrub(str(arg)) for arg in error.args)
 
     def _without_begun(self, text: str) -> str:
-        """Without the start of a secret at its end, where a long text was cut."""
+        """Remove the beginning of a secret at the end of `text`, which was cut there."""
         begins = max(0, len(text) - LONGEST_CUT)
         found = [place for form in self._forms() if (place := _begun(form, text, begins)) is not None]
         return text[: min(found)] + HIDDEN if found else text
@@ -87,7 +90,9 @@ class SecretScrubber:
 
 
 def _begun(form: str, text: str, place: int) -> int | None:
-    """From `place` on, where `text` ends with the start of `form`."""
+    """Return the position, from `place` on, at which `text` ends with the beginning of `form`; None if there is
+    none.
+    """
     while (place := text.find(form[:SHORTEST], place)) >= 0:
         if form.startswith(text[place:]):
             return place
@@ -96,7 +101,7 @@ def _begun(form: str, text: str, place: int) -> int | None:
 
 
 class RedactingRegistry(ForwardingRegistry):
-    """A Registry whose errors never hold what `secrets` knows."""
+    """A Registry whose errors never contain one of the `secrets`."""
 
     def __init__(self, registry: Registry, secrets: SecretScrubber) -> None:
         super().__init__(registry)

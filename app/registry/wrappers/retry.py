@@ -1,7 +1,9 @@
-"""The same verbs with backoff: a wrapper, so that no adapter knows about sending a request again.
+"""Retries with backoff: a wrapper, so that no adapter handles them.
 
-What is sent again, for how long, and what the last failure means stands in `classification.TABLE`. The loop is our own:
-stamina's clock and sleep cannot be given, and its time-out counts the hours a good upload took."""
+`classification.TABLE` defines what is retried, for how long, and what the last failure means. The loop is our own,
+because stamina accepts neither a clock nor a sleep function, and its timeout includes the hours of a successful
+upload.
+"""
 
 from __future__ import annotations
 
@@ -16,35 +18,37 @@ from app.registry import BlobContent, Registry
 from app.registry.distribution.classification import PROBATION_SECONDS, TABLE, Again, Course, Rule, Verdict, is_over
 from app.registry.wrappers.forwarding import ForwardingRegistry
 
-CONNECT_SECONDS = 10.0  # until a try without a connection has failed (`client.Timeouts`); content may take hours
-REMEMBERED_SECONDS = 300.0  # for which a verb that was refused is refused sooner
+CONNECT_SECONDS = 10.0  # until an attempt without a connection fails (`client.Timeouts`); content may take hours
+REMEMBERED_SECONDS = 300.0  # for which a refused operation is refused sooner
 
 T = TypeVar("T")
 Probe = Callable[[], Awaitable[bool]]
-"""Tells whether the registry answers `/v2/` properly at the moment. Raises nothing."""
+"""Return whether the registry currently answers `/v2/` properly. Raises nothing."""
 
 
 async def never_answers() -> bool:
-    """A probe where none can be made: server errors are outages then."""
+    """Return False: a probe for registries that cannot be probed, whose server errors then count as outages."""
     return False
 
 
 @dataclass(slots=True)
 class _Failures:
-    """Of one request so far. Times in seconds, by the pause's clock."""
+    """Failures of one request so far; times in seconds, by the clock of `pause`."""
 
-    name: str  # of the verb
+    name: str  # of the operation
     tries: int = 0
-    began: float = 0.0  # the last try
+    began: float = 0.0  # start of the last attempt
     since: float = 0.0
     waited: float = 0.0
-    honoured: float = 0.0  # of the time waited, what the registry asked for
+    honoured: float = 0.0  # the part of `waited` that the registry asked for
 
 
 class RetryingRegistry(ForwardingRegistry):
-    """Sends again what failed, as `classification.TABLE` says. The last error is raised; its `outage` says whether the
-    job is to wait. Content is read from its start each time. Errors of content, and cancelling, pass through at
-    once."""
+    """Repeats failed requests by `classification.TABLE`.
+
+    The last error is raised; its `outage` says whether the job waits. Content is read from its start each time. Errors
+    of content and cancellations pass immediately.
+    """
 
     def __init__(
         self,
@@ -57,11 +61,14 @@ class RetryingRegistry(ForwardingRegistry):
         super().__init__(registry)
         self._policy, self._pause = policy, pause
         self._is_answering = is_answering
-        self._refused: dict[str, float] = {}  # when a verb was refused last, after all its tries
+        self._refused: dict[str, float] = {}  # time at which an operation was last refused after all its attempts
 
     async def _forward(self, name: str, verb: Callable[[], Awaitable[T]], content: BlobContent | None = None) -> T:
-        """`content` that may turn out not to be wanted is sent again by somebody else later, so the tries of the policy
-        are enough for it."""
+        """Run `verb` until it succeeds or is final.
+
+        For `content` that may still be discarded, the attempts of the policy are enough, because another task sends it
+        again later.
+        """
         failures = _Failures(name)
         while True:
             failures.began = self._pause.now()
@@ -80,11 +87,12 @@ class RetryingRegistry(ForwardingRegistry):
             await self._pause.sleep(wait)
 
     async def _wait_after(self, error: RegistryError, failures: _Failures, *, is_brief: bool) -> float:
-        """Return the seconds to the next try. Raises `error` if there is none."""
+        """Return the seconds to the next attempt. Raises `error` if there is none."""
         rule, now = self._rule_for(error, failures.name), self._pause.now()
         failures.since = failures.since if failures.tries else now - error.silence
         failures.tries += 1
-        # the next try is to be over in time if it takes as long as this one, which found no connection or silence
+        # the next attempt must end in time, assuming that it takes as long as this one, which found no connection or
+        # silence
         expected = max(min(now - failures.began, CONNECT_SECONDS), error.silence)
         elapsed = now - failures.since - failures.honoured + expected
         wait = delay_after(error, failures.tries, self._policy, self._pause.chance())
@@ -105,7 +113,11 @@ class RetryingRegistry(ForwardingRegistry):
         return wait
 
     def _rule_for(self, error: RegistryError, name: str) -> Rule:
-        """What has just been refused for a minute is refused sooner the next time: of 100 images none waits so long."""
+        """Return the rule for an error.
+
+        What was just refused after a minute is refused sooner the next time, so that not every one of 100 images waits
+        for a minute.
+        """
         rule = TABLE[error.failure]
         is_known = self._pause.now() - self._refused.get(name, -REMEMBERED_SECONDS) < REMEMBERED_SECONDS
         return replace(rule, again=Again.TRIES) if is_known and rule.again is Again.MINUTE else rule

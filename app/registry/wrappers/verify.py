@@ -1,4 +1,7 @@
-"""Proof after the push: a registry that said 201 is asked for what it took. A wrapper, outside of retrying."""
+"""Verification after a push: a registry that responded 201 is asked for what it accepted.
+
+A wrapper, outside of retries.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,15 @@ from app.oci.media_types import NON_DISTRIBUTABLE
 from app.registry import Registry
 from app.registry.wrappers.forwarding import ForwardingRegistry
 
-SETTLING = 1.0  # seconds at most before a tag that is not there is asked for again: some stores list late
+SETTLING = 1.0  # maximum seconds before a missing tag is requested again: some stores list late
 
 
 class Verification(StrEnum):
-    """What is asked for when an image has been pushed, or was there: where its tag leads; also the existence and size
-    of its blobs; also their content, which is read back."""
+    """What is verified after an image has been pushed or was found present.
+
+    TAG: the digest of its tag. BLOBS: also the existence and size of its blobs. CONTENT: also their content, which is
+    read back.
+    """
 
     TAG = "tag"
     BLOBS = "blobs"
@@ -28,9 +34,11 @@ class Verification(StrEnum):
 
 
 class VerifyingRegistry(ForwardingRegistry):
-    """Raises RegistryLost if a tag does not lead to the manifest that was just stored under it; with BLOBS and CONTENT
-    also if a manifest's blobs are not there. Looks at a blob of a repository once: use a registry of its own for each
-    push."""
+    """Raises RegistryLost if a tag does not point to the manifest just stored under it.
+
+    With BLOBS and CONTENT it also does so if the manifest's blobs are missing. Each blob of a repository is verified
+    once, so use a new instance for each push.
+    """
 
     def __init__(self, registry: Registry, verification: Verification, pause: TimeSource = REAL) -> None:
         super().__init__(registry)
@@ -38,7 +46,7 @@ class VerifyingRegistry(ForwardingRegistry):
         self._verified: set[tuple[str, Digest]] = set()
 
     def with_level(self, verification: Verification | None) -> VerifyingRegistry:
-        """The same registry, as one push wants it; None: as it is set for this one."""
+        """Return the same registry with the level of one push; None: with the level of this one."""
         return VerifyingRegistry(self._registry, verification or self._verification, self._pause)
 
     @property
@@ -70,7 +78,7 @@ class VerifyingRegistry(ForwardingRegistry):
             )
 
     async def _find(self, repository: str, tag: str) -> Digest | None:
-        """A registry that does not answer HEAD may answer GET."""
+        """Return the digest of a tag, by HEAD and then by GET, because some registries do not answer HEAD."""
         found = await self._registry.find_manifest(repository, tag)
         if found is None:
             stored = await self._registry.read_manifest(repository, tag)
@@ -93,7 +101,7 @@ class VerifyingRegistry(ForwardingRegistry):
 
 
 def _blobs_of(descriptor: Descriptor, raw: bytes) -> Iterator[Descriptor]:
-    """Those that a registry has to have; none if it is no manifest whose blobs we know."""
+    """Yield the blobs that a registry must have; none if the manifest's type is unknown."""
     try:
         manifest = parse_manifest(raw, descriptor)
     except ArchiveError:
@@ -104,7 +112,7 @@ def _blobs_of(descriptor: Descriptor, raw: bytes) -> Iterator[Descriptor]:
 async def _find_lost(
     verify: Callable[[Descriptor], Awaitable[None]], blobs: Iterable[Descriptor]
 ) -> RegistryLost | None:
-    """Return one error for all of `blobs` that `verify` finds lost. All are looked at."""
+    """Return one error for all of `blobs` that `verify` finds lost, after checking all of them."""
     lost: list[RegistryLost] = []
 
     async def look(blob: Descriptor) -> None:
@@ -125,13 +133,15 @@ async def _find_lost(
 
 
 def with_verification(registry: Registry, wanted: Verification | None) -> Registry:
-    """Return the registry as one push asks for it. One that has no settings of its own, such as the embedded one, needs
-    no proof but of its blobs, if they are asked for."""
+    """Return the registry with the level of one push.
+
+    A registry without a level, such as the embedded one, only needs verification of its blobs, on request.
+    """
     if isinstance(registry, VerifyingRegistry):
         return registry.with_level(wanted)
     return VerifyingRegistry(registry, wanted) if wanted in {Verification.BLOBS, Verification.CONTENT} else registry
 
 
 def reads_content(registry: Registry) -> bool:
-    """Return whether a push to `registry` verifies content, as `with_verification` returned it."""
+    """Return whether a push to `registry`, as returned by `with_verification`, verifies content."""
     return isinstance(registry, VerifyingRegistry) and registry.reads_content
