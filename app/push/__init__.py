@@ -1,9 +1,9 @@
 """Archives + options + destination -> PushPlan -> Events -> Progress. No HTTP, no files.
 
-decoder_memory  memory of all decompression in the process
+decoder_memory  memory limit of all decompression in the process
 options         PushOptions, Destination
-blob_cache      which blob a plain layer became
-early           blobs are pushed while their archive is received
+blob_cache      which blob an uncompressed layer became
+early           push of blobs while their archive is received
 plan            archives + options -> plan
 report          events, progress, inspection
 run             the execution of a plan

@@ -1,4 +1,4 @@
-"""What all decompression in the process may hold together: windows of zstd, dictionaries of xz."""
+"""Memory limit of all decompression in the process: windows of zstd, dictionaries of xz."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-DECODER_BYTES = 64 << 20  # beside it one decoder at a time may run whatever it needs, so at most 132 MiB
-SHARE_OF_ONE = 2  # a token may hold the half of it
+DECODER_BYTES = 64 << 20  # in addition one decoder at a time may use any amount, so at most 132 MiB
+SHARE_OF_ONE = 2  # a token may use half of it
 
 
 class DecoderMemory:
-    """Bytes of `total` are lent to decoders.
+    """Lends `total` bytes to decoders.
 
-    A decoder that waits for a client is lent memory only if it is free: what it would decompress is stored as it came
-    and decompressed from there. A decoder that reads a file waits in line. One of these may always run, so slow
-    clients cannot keep it waiting. `share` is the name of a token; "" where there are none."""
+    A decoder that waits for a client is lent memory only if it is free; otherwise its input is stored as received and
+    decompressed from there. A decoder that reads a file waits in a queue. One of these may always run, so slow clients
+    cannot block it. `share` is the name of a token, or "" without tokens.
+    """
 
     def __init__(self, total: int = DECODER_BYTES) -> None:
         self._total = total
         self._used = 0
         self._by_share: Counter[str] = Counter()  # bytes
-        self._reading: Counter[str] = Counter()  # decoders that read files now
-        self._waiting: list[tuple[str, int, asyncio.Future[None]]] = []  # in order
+        self._reading: Counter[str] = Counter()  # decoders that currently read files
+        self._waiting: list[tuple[str, int, asyncio.Future[None]]] = []  # in order of arrival
 
     @property
     def used(self) -> int:
         return self._used
 
     def is_free(self, share: str, size: int) -> bool:
-        """Return whether a decoder that waits for a client of `share` may hold `size` bytes now."""
+        """Return whether a decoder that waits for a client of `share` may use `size` bytes now."""
         most = self._total // SHARE_OF_ONE if share else self._total
         return self._used + size <= self._total and self._by_share[share] + size <= most
 
     @contextmanager
     def lent(self, share: str, size: int) -> Iterator[None]:
-        """Hold `size` bytes, which `is_free` has said are there."""
+        """Reserve `size` bytes, which `is_free` has reported as available."""
         self._take(share, size)
         try:
             yield
@@ -45,8 +46,10 @@ class DecoderMemory:
 
     @asynccontextmanager
     async def turn(self, share: str, size: int) -> AsyncIterator[None]:
-        """Hold `size` bytes for a decoder that reads a file, as soon as it is its turn: the share that has the fewest
-        goes first, of equals the one that came first."""
+        """Reserve `size` bytes for a decoder that reads a file, waiting if necessary.
+
+        The share with the fewest running decoders is served first; among equals, the first to wait.
+        """
         if not size:
             yield
             return
@@ -66,13 +69,13 @@ class DecoderMemory:
             if entry in self._waiting:
                 self._waiting.remove(entry)
                 self._call()  # another may fit now
-            else:  # its turn came in the same moment
+            else:  # admitted at the same moment
                 self._end(share, size)
             raise
 
     def _call(self) -> None:
-        """Let those in whose turn it is. One that is large is not overtaken by smaller ones."""
-        self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]  # without cancelled ones
+        """Admit waiting decoders. A large one is not overtaken by smaller ones."""
+        self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]  # drop cancelled ones
         while self._waiting:
             entry = min(self._waiting, key=lambda waiting: self._reading[waiting[0]])
             share, size, turn = entry
@@ -85,7 +88,7 @@ class DecoderMemory:
 
     def _end(self, share: str, size: int) -> None:
         self._reading[share] -= 1
-        self._reading += Counter()  # without zeros
+        self._reading += Counter()  # remove zeros
         self._give_back(share, size)
 
     def _take(self, share: str, size: int) -> None:

@@ -1,4 +1,4 @@
-"""What the caller may ask for (PushOptions) and where it goes (Destination); parsed strictly, pure."""
+"""The options of a push (PushOptions) and its destination (Destination); parsed strictly, pure."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ MEDIA_TYPES = ("keep", "oci", "docker")
 _COMPRESSIONS = (Compression.GZIP, Compression.ZSTD, Compression.NONE)
 _TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 MAX_VALUES = 1_000  # renames and globs of one request; each is compared with every name
-MAX_VALUE_LENGTH = 1_024  # two full references of 255 characters, a tag and a digest each, fit twice
+MAX_VALUE_LENGTH = 1_024  # twice the length of two full references with 255 characters, a tag and a digest each
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A configured registry: its `name`, the `host` as it is shown (`registry.local:5000`), and the repository `path`
-    that everything at it lies below (may be empty)."""
+    """A configured registry.
+
+    `host` is the displayed one (`registry.local:5000`); `path` is the prefix of all repositories.
+    """
 
     name: str
     host: str
@@ -48,7 +50,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """The options of one push, as the contract names them. `rename` holds (embedded name, `repo:tag`) pairs."""
+    """The options of one push, named as in the contract. `rename` contains pairs (embedded name, `repo:tag`)."""
 
     tag: str | None = None
     rename: tuple[tuple[str, str], ...] = ()
@@ -62,14 +64,15 @@ class PushOptions:
     media_types: str = "keep"
     allow_missing: bool = False
     keep_going: bool = False
-    verify: Verification | None = None  # None: as the registry's settings say
+    verify: Verification | None = None  # None: the setting of the registry
 
     @classmethod
     def parse(cls, values: Mapping[str, Sequence[str]]) -> PushOptions:
-        """From option name -> every value that was given for it, as text.
+        """Parse a mapping of option names to all values given for each, as text.
 
         Only `rename` and `images` may have several different values. Raises InvalidRequest or InvalidReference, each
-        naming the option; an unknown option is InvalidRequest."""
+        with the name of the option; an unknown option is an InvalidRequest.
+        """
         unknown = sorted(set(values) - set(_READERS))
         if unknown:
             raise InvalidRequest(f"unknown option `{unknown[0]:.100}`; known are {', '.join(_READERS)}")

@@ -1,5 +1,5 @@
-"""Which blob a plain layer became, and where it was seen.
+"""Which blob an uncompressed layer became, and the repository in which it was seen.
 
-cache   BlobInfoCache port and what a plan asks of it
+cache   BlobInfoCache port, and its use by a plan
 sqlite  SqliteBlobInfoCache
 """

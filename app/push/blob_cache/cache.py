@@ -1,9 +1,9 @@
-"""What was learnt of blobs: which repository of a registry they came to last, and of layers that are compressed before
-they are stored, which blob a DiffID became.
+"""Cache of blobs: the repository of a registry in which each was last seen, and the blob that each DiffID became.
 
-A digest cannot be known without compressing, so this is what spares a second push the reading; and a blob that is in
-another repository can be mounted. It is believed in one thing only, that the blob holds that layer; whether a registry
-has it is asked of the registry each time."""
+The digest of a compressed layer is only known after compressing, so the cache spares a second push the reading. A blob
+in another repository can be mounted. The cache is trusted only for the relation of DiffID and blob; whether the blob
+exists is asked of the registry each time.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from app.oci import Digest
 from app.push.plan.values import BlobStep, PushPlan
 from app.push.run.blob_content import needs_compression
 
-FLUSH_BYTES = 64 << 20  # of layers compressed: what a crash may lose of the knowledge, half a second's work
+FLUSH_BYTES = 64 << 20  # of layers compressed: a crash loses at most this, half a second of work
 FLUSH_COUNT = 100
 Key = tuple[Compression, Digest]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownBlob:
-    """The blob that a layer was stored as, and the repository that it came to last."""
+    """The blob that a layer was stored as, and the repository in which it was last seen."""
 
     digest: Digest
     size: int
@@ -31,7 +31,10 @@ class KnownBlob:
 
 
 class BlobInfoCache(Protocol):
-    """By registry (host[:port]), DiffID and compression. Never fails: what cannot be read or kept is forgotten."""
+    """A cache by registry (host[:port]), DiffID and compression.
+
+    Never fails: unreadable or unwritable entries are dropped.
+    """
 
     async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
@@ -41,7 +44,7 @@ class BlobInfoCache(Protocol):
 
 
 class NoBlobInfoCache:
-    """Every layer is new."""
+    """A cache that knows nothing."""
 
     async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
@@ -53,8 +56,10 @@ class NoBlobInfoCache:
 
 
 class PlanBlobCache:
-    """The memory as one push uses it: asked once, told in batches. A blob that is stored as it is has its own digest
-    for a DiffID, and no compression."""
+    """The cache as one push uses it: read once, written in batches.
+
+    The key of a blob that is stored unchanged is its own digest and no compression.
+    """
 
     def __init__(self, memory: BlobInfoCache, compression: Compression, registry: str) -> None:
         self._memory, self._compression, self._registry = memory, compression, registry
@@ -68,7 +73,7 @@ class PlanBlobCache:
         return cls(memory, plan.layer_compression, registry)
 
     async def ask(self, steps: Iterable[BlobStep]) -> None:
-        """For what is known of them."""
+        """Look up the blobs of the steps."""
         wanted = [key for step in steps if (key := self._key(step)) is not None]
         for compression, digests in _by_compression(wanted).items():
             found = await self._memory.lookup(self._registry, compression, digests)
@@ -81,7 +86,7 @@ class PlanBlobCache:
         return None if is_another else found
 
     async def of_blob(self, step: BlobStep, digest: Digest) -> KnownBlob | None:
-        """Ask about a layer that is stored as it is: its digest is known only after its bytes have been read."""
+        """Look up a layer that is stored unchanged: its digest is known only after its bytes have been read."""
         if self._key(step) is not None:
             return None
         key = (Compression.NONE, digest)
@@ -91,7 +96,7 @@ class PlanBlobCache:
         return self._known.get(key)
 
     async def learn(self, step: BlobStep, blob: tuple[Digest, int], repository: str) -> None:
-        """The content of the step has come to `repository` as `blob`."""
+        """Record that the content of the step is stored in `repository` as `blob`."""
         key, found = self._key(step) or (Compression.NONE, blob[0]), KnownBlob(*blob, repository)
         if self._known.get(key) == found:
             return
@@ -107,7 +112,7 @@ class PlanBlobCache:
             await self._memory.record(self._registry, compression, found)
 
     def _key(self, step: BlobStep) -> Key | None:
-        """None if the blob of the layer is not known before its bytes have been read."""
+        """Return the key, or None if the blob of the layer is unknown before its bytes have been read."""
         if step.layer is None:
             return Compression.NONE, step.key
         return (self._compression, step.key) if needs_compression(step.layer, self._compression) else None

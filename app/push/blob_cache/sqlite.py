@@ -1,5 +1,7 @@
-"""The Memory in a SQLite file of its own: beside the jobs, or in the user's cache directory. It needs no server, no
-schema's history and no durability: it may be lost at any time, and costs compressing once more."""
+"""The BlobInfoCache in a separate SQLite file: next to the jobs, or in the user's cache directory.
+
+It needs no server, no migrations and no durability: if it is lost, layers are compressed once more.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from app.push.blob_cache.cache import KnownBlob
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_ROWS = 200_000  # layers, of some 300 bytes each; the ones that were learnt first go
-PATIENCE_SECONDS = 2.0  # for another process that writes to it
-AT_ONCE = 500  # DiffIDs in one question; SQLite takes 32,766
+MOST_ROWS = 200_000  # layers, about 300 bytes each; the oldest entries are deleted
+PATIENCE_SECONDS = 2.0  # maximum wait for another process that writes to it
+AT_ONCE = 500  # DiffIDs per query; SQLite accepts 32,766
 _TABLE = """create table if not exists layers_1 (
     registry text not null, diff_id text not null, compression text not null,
     digest text not null, size integer not null, repository text not null,
@@ -33,11 +35,11 @@ _log = logging.getLogger(__name__)
 
 
 class SqliteBlobInfoCache:
-    """`file` and its directory come to be with the first layer that is remembered."""
+    """A cache in `file`. The file and its directory are created when the first layer is recorded."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._lock = threading.Lock()  # so that only other processes are waited for
+        self._lock = threading.Lock()  # so that the timeout only concerns other processes
 
     async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
@@ -80,18 +82,20 @@ class SqliteBlobInfoCache:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Without a write-ahead log: two connections that both turn it on do not wait for one another, but one of them
-        fails at once, whatever its timeout."""
+        """Open the database without a write-ahead log.
+
+        If two connections both enable it, they do not wait for each other: one fails at once, despite its timeout.
+        """
         with self._lock, closing(sqlite3.connect(self._file, timeout=PATIENCE_SECONDS)) as database:
             database.execute("pragma synchronous = off")
             database.execute(_TABLE)
             yield database
 
     def _forget(self, error: Exception) -> None:
-        """Nothing is worth failing a push for; what is damaged is begun anew."""
+        """Log the error, and delete a damaged file. No error here is worth failing a push."""
         _log.warning("what was learnt of layers cannot be used: %s: %s", self._file, error)
         if isinstance(error, sqlite3.OperationalError | OSError):
-            return  # locked, full, not ours to write
+            return  # locked, full or not writable
         for ending in ("", "-wal", "-shm"):
             Path(f"{self._file}{ending}").unlink(missing_ok=True)
 
@@ -99,7 +103,7 @@ class SqliteBlobInfoCache:
 def _read(database: sqlite3.Connection, scope: tuple[str, str], keys: list[str]) -> Mapping[Digest, KnownBlob]:
     places = ", ".join("?" * len(keys))
     rows = database.execute(
-        "select diff_id, digest, size, repository from layers_1 "  # noqa: S608 - only question marks are put in
+        "select diff_id, digest, size, repository from layers_1 "  # noqa: S608 - only question marks are inserted
         f"where registry = ? and compression = ? and diff_id in ({places})",
         (*scope, *keys),
     )
@@ -110,7 +114,7 @@ def _read(database: sqlite3.Connection, scope: tuple[str, str], keys: list[str])
 
 
 def cache_file() -> Path:
-    """For what runs without a data directory of its own: below $XDG_CACHE_HOME, as its specification has it."""
+    """Return the cache file for use without a data directory: below $XDG_CACHE_HOME, as its specification requires."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     below = Path(given) if os.path.isabs(given) else Path("~/.cache").expanduser()
     return below / "tarmac" / "layers.sqlite"

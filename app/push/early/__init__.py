@@ -1,4 +1,4 @@
-"""Pushing blobs while their archive is being received.
+"""Push of blobs while their archive is being received.
 
 early_push  EarlyPush
 pending     PendingBlobs: uploaded, not committed

@@ -1,11 +1,13 @@
-"""Blobs that are sent while their archive is still coming in: after its last byte there is less to do.
+"""Push of blobs while their archive is still being received, so that less work is left after its last byte.
 
-The blobs of an OCI layout are called by their digests, so each can be sent, verified as ever, when its own last byte is
-there; a large one is followed, sent as fast as it comes. The plain layers of a docker archive are compressed and sent,
-and what they became is remembered as ever.
-None of it becomes a blob at the registry before the whole request is known and its archives are understood: until then
-it waits in upload sessions, which are cancelled where anything turns out otherwise. The push that follows finds what it
-needs present."""
+The blobs of an OCI layout are named by their digests. Each can be sent and verified as soon as its own last byte has
+arrived; a large one is sent as fast as it arrives. The uncompressed layers of a docker archive are compressed and sent,
+and the cache records the resulting blobs as usual.
+
+No blob is committed before the whole request is known and its archives are parsed. Until then the bytes wait in upload
+sessions, which are cancelled if the blob is not needed after all. The push that follows finds the committed blobs
+present.
+"""
 
 from __future__ import annotations
 
@@ -40,26 +42,26 @@ from app.registry import Registry
 from app.spool import OpenFile
 from app.threads import hash_in_thread
 
-SMALLEST = 256 << 10  # bytes; what is smaller takes no time at the end, and may be a manifest, which is no blob
-FOLLOWED = 32 << 20  # bytes; what is smaller is sent in a tenth of a second when it is whole
-LOOK_AHEAD = 24 << 20  # bytes that may be read beyond what has been sent: blocks in the encoders, a piece
-STALL_SECONDS = 2.0  # for the next piece; a request to the registry waits no longer for it, nor is a lane held for it
-AT_ONCE = 2  # blobs of one archive that are read and sent; an upload that comes in keeps the cores busy enough
+SMALLEST = 256 << 10  # bytes; a smaller file takes no time at the end, and may be a manifest, which is not a blob
+FOLLOWED = 32 << 20  # bytes; a smaller blob is sent within a tenth of a second once it is complete
+LOOK_AHEAD = 24 << 20  # bytes that may be read ahead of the bytes sent: blocks in the encoders, and a chunk
+STALL_SECONDS = 2.0  # for the next chunk; after that neither a request nor a slot waits any longer
+AT_ONCE = 2  # blobs of one archive that are read and sent concurrently; receiving the upload keeps the cores busy too
 MOST_WAITING = 128  # upload sessions of one archive; each is a file at the registry, or here
 _DIGEST = "([0-9a-f]{64})"
-_BLOB = re.compile(  # of a layout and of a registry's storage in any directory, of crane and imgpkg
+_BLOB = re.compile(  # blobs of layouts and registry storages in any directory, and of crane and imgpkg
     f"(?:.*/)?(?:blobs/sha256/{_DIGEST}|docker/registry/v2/blobs/sha256/../{_DIGEST}/data)"
     f"|(?:sha256-)?{_DIGEST}\\.tar\\.gz"
 )
 _ROOTS = frozenset({"blobs", "docker"})  # of a layout and of a storage at the root
-_LAYER = re.compile(f"{_DIGEST}\\.tar|[^/]+/layer\\.tar")  # skopeo's and podman's is called by its DiffID
+_LAYER = re.compile(f"{_DIGEST}\\.tar|[^/]+/layer\\.tar")  # skopeo and podman name it by its DiffID
 _LAYOUT = re.compile(r"(?:^|/)(?:index\.json$|docker/registry/v2/)")
 _COMPRESSED = frozenset({Compression.GZIP, Compression.ZSTD})
 
 
 @dataclass(frozen=True, slots=True)
 class EarlyTarget:
-    """Where the blobs go: `host` as references show it, and how plain layers are to be stored there."""
+    """The target of early blobs: `host` as in references, and how uncompressed layers are stored there."""
 
     registry: Registry
     host: str
@@ -68,15 +70,18 @@ class EarlyTarget:
 
 
 class IndexingProgress(Protocol):
-    """What is coming in, as `archive.intake.Intake`."""
+    """The members received so far; implemented by `archive.intake.Intake`."""
 
     def files_since(self, number: int) -> list[Member]: ...
 
 
 class EarlyPush:
-    """One archive's. `peek` opens what has been written of it. `place` is known, or `find` tells it from the names of
-    images where the archive begins with them. `emit` is given what is sent. What goes wrong is left to the push that
-    follows, which does the work again and says what is the matter."""
+    """The early push of one archive.
+
+    `peek` opens the part that has been written. `place` is the target, if known; otherwise `find` derives it from the
+    image names, if the archive begins with them. `emit` receives the progress. Errors are ignored here: the push that
+    follows repeats the work and reports them.
+    """
 
     def __init__(
         self,
@@ -103,11 +108,11 @@ class EarlyPush:
         self._is_slow = False
 
     def on_data(self, indexing: IndexingProgress) -> None:
-        """More has come of the archive; `indexing` knows which files it begins or brings."""
+        """Process newly received data. `indexing` knows which files begin in it."""
         met = indexing.files_since(self._heard)
         self._heard += len(met)
         for member in met:
-            # an index before the blobs: no docker wrote this, so a plain layer is to stay as it is
+            # an index before the blobs: docker did not write this, so uncompressed layers stay unchanged
             self._is_layout = self._is_layout or _LAYOUT.search(member.name) is not None
             if member.name in DOCUMENTS and self.place is None and member.extent.size <= MAX_DOCUMENT_BYTES:
                 self._documents.append(member)
@@ -118,13 +123,17 @@ class EarlyPush:
         self._tell_grown()
 
     def _is_blob(self, name: str) -> bool:
-        """Not what lies in a directory, if the place was found by the names at the root: it may belong elsewhere."""
+        """Return whether the member is a blob.
+
+        If the target was found by the names at the root, blobs in directories do not count, because they may have
+        another target.
+        """
         if not self._is_given and name.partition("/")[0] not in _ROOTS and "/" in name:
             return _LAYER.fullmatch(name) is not None
         return _BLOB.fullmatch(name) is not None or _LAYER.fullmatch(name) is not None
 
     def end(self) -> None:
-        """No blob is begun any more; `run` ends with those that are under way."""
+        """Start no further blob; `run` ends when the started ones are done."""
         self._over = True
         self._news.set()
         self._tell_grown()
@@ -134,13 +143,13 @@ class EarlyPush:
         grown.set()
 
     async def run(self) -> None:
-        """Until all that was begun is at the registry, for which it has to be decided."""
+        """Run until all started blobs are at the registry, which requires the decision about each."""
         room = asyncio.Semaphore(MOST_WAITING)
         try:
             async with asyncio.TaskGroup() as group:
                 while (member := await self._next()) is not None and self.place is not None:
                     await self._sending.acquire()
-                    self._sending.release()  # another one is begun when it would be read at once, not before
+                    self._sending.release()  # wait until the next blob can be read at once
                     await room.acquire()
                     task = group.create_task(self._send(member, self.place))
                     task.add_done_callback(lambda _: room.release())
@@ -148,10 +157,10 @@ class EarlyPush:
             self._close()
 
     async def _next(self) -> Member | None:
-        """The next blob that is whole, or to be followed, when it is known where it goes."""
+        """Return the next blob that is complete or can be followed, once its target is known."""
         try:
             return await self._found()
-        except TarmacError:  # no such file any more: all of it has come before a look at it, or it was given up
+        except TarmacError:  # the file no longer exists: the upload was complete before this, or was aborted
             return None
 
     async def _found(self) -> Member | None:
@@ -166,23 +175,29 @@ class EarlyPush:
         return None
 
     async def _has(self, member: Member, first: int | None = None) -> bool:
-        """All of it, or its `first` bytes."""
-        # when it is open this is an fstat, and does not wait for threads that are all at work
+        """Return whether all of the member, or its `first` bytes, has arrived."""
+        # for an open file this is an fstat, which does not wait for busy threads
         file = self._file if self._file is not None else await asyncio.to_thread(self._open)
         return member.extent.offset + min(member.extent.size, first or member.extent.size) <= file.size
 
     async def _can_begin(self, member: Member) -> bool:
-        """An upload that was slow once is not followed again, and none while others are."""
+        """Return whether the blob can be started.
+
+        After a slow upload none is followed any more, and their number is limited.
+        """
         is_long = member.extent.size >= FOLLOWED and not (self._is_slow or self._lanes.following.locked())
         follows = is_long and (_stated_digest(_BLOB, member) or _stated_digest(_LAYER, member)) is not None
         return await self._has(member, LOOK_AHEAD if follows else None)
 
     async def _until_there(self, member: Member, position: int) -> None:
-        """Until it can be read on from `position`. Raises UploadIncomplete where that takes long, or never comes."""
+        """Wait until the member can be read from `position`.
+
+        Raises UploadIncomplete if that takes long or cannot happen.
+        """
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 while True:
-                    grown, over = self._grown, self._over  # as they were before the look
+                    grown, over = self._grown, self._over  # their values before the check
                     if await self._has(member, position + LOOK_AHEAD):
                         return
                     if over:
@@ -193,7 +208,10 @@ class EarlyPush:
             raise UploadIncomplete("the upload is slow, or stands still") from None
 
     def _open(self) -> OpenFile:
-        """In a thread, which goes on where its task is cancelled: what is opened too late is closed here."""
+        """Open the file.
+
+        This runs in a thread, which continues if its task is cancelled: a file opened too late is closed here.
+        """
         if self._file is None:
             self._file = self._peek()
             if self._is_closed:
@@ -208,9 +226,9 @@ class EarlyPush:
     async def _look_into(self, document: Member) -> None:
         raw = await asyncio.to_thread(self._open().read_at, document.extent.offset, document.extent.size)
         try:
-            names = await hash_in_thread(read_image_names, document.name, raw)  # 20,000 of them take half a second
+            names = await hash_in_thread(read_image_names, document.name, raw)  # 20,000 names take half a second
         except ArchiveError:
-            return  # the push says so
+            return  # the push reports this
         if names and self.place is None:
             self.place = await hash_in_thread(self._find, names)
 
@@ -220,7 +238,7 @@ class EarlyPush:
                 step = await self._step(member, place)
             if step is not None:
                 await self._carry(step, member, place)
-        except UploadIncomplete:  # when it is whole
+        except UploadIncomplete:  # retry when it is complete
             self._blobs.appendleft(member)
             self._news.set()
         except TarmacError:
@@ -242,14 +260,14 @@ class EarlyPush:
         await recollection.flush()
 
     def _hear_sent(self, event: Event) -> None:
-        """The rest of the progress is counted when the push has begun."""
+        """Emit the bytes and blobs sent. The other progress is counted by the push."""
         if isinstance(event, BlobSent) and event.sent:
             self._emit(SentEarly(size=event.sent))
         elif isinstance(event, BlobDone) and event.outcome is Outcome.PUSHED:
             self._emit(SentEarly(blobs=1))
 
     async def _step(self, member: Member, place: EarlyTarget) -> BlobStep | None:
-        """None for what the push that follows may want otherwise."""
+        """Return the step for a member, or None if the push may treat it differently."""
         file = self._open()
         head = await asyncio.to_thread(file.read_at, member.extent.offset, BLOCK)
         stated, where = _stated_digest(_BLOB, member), (place.repository,)
@@ -272,7 +290,7 @@ def _stated_digest(pattern: re.Pattern[str], member: Member) -> Digest | None:
 async def notify_early_push(
     chunks: AsyncIterable[bytes], indexing: IndexingProgress, early: EarlyPush | None
 ) -> AsyncIterator[bytes]:
-    """The chunks as they are; `early` hears what has come with those before."""
+    """Yield `chunks` unchanged; notify `early` before each, about the chunks before it."""
     async for chunk in chunks:
         if early is not None:
             early.on_data(indexing)

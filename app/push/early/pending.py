@@ -1,4 +1,4 @@
-"""Which of the blobs that were sent before their archive was understood it turns out to want."""
+"""Blobs that were sent before their archive was parsed, and the decision whether each is needed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from app.push.run.blob_content import needs_compression
 from app.push.run.slots import CommitSignal
 
 Mark = tuple[Digest | Extent, bool]
-"""What tells a blob, or where it lies in its archive; and whether it comes to be by compressing."""
+"""A digest or extent that identifies a blob, and whether the blob is produced by compression."""
 
 
 def blob_keys(step: BlobStep, compression: Compression) -> frozenset[Mark]:
-    """A layer that lies compressed in a docker archive goes by its DiffID or by the digest of its file, as it is known
-    from one or the other; where it lies is the same."""
+    """Return the keys of a blob: its digest or DiffID, and its extent.
+
+    A compressed layer of a docker archive may be known by its DiffID or by its file's digest; its extent is the same in
+    both cases.
+    """
     is_anew = step.layer is not None and needs_compression(step.layer, compression)
     return frozenset({(step.key, is_anew), (step.extent, is_anew)})
 
 
 def required_blob_keys(plan: PushPlan, archive: int, repository: str | None) -> frozenset[Mark]:
-    """Of the blobs that the plan has for `repository`, for any where it is None; of those in other archives by their
-    digests alone."""
+    """Return the keys of the blobs that the plan needs in `repository` (None: in any).
+
+    Blobs of other archives are identified by digest only.
+    """
     found = set[Mark]()
     for step in plan.blobs:
         if repository is None or repository in step.repositories:
@@ -50,21 +55,21 @@ class _PendingBlob:
 
 
 class PendingBlobs:
-    """The blobs of one archive on their way."""
+    """The uncommitted blobs of one archive."""
 
     def __init__(self) -> None:
         self._begun: set[_PendingBlob] = set()
         self._wanted: frozenset[Mark] | None = None
 
     def commit_wanted(self, wanted: frozenset[Mark]) -> None:
-        """Those that are `wanted` are given the word, also those begun later; the tasks of the others are cancelled."""
+        """Permit the commit of the blobs in `wanted`, also of those started later. Cancel the tasks of the others."""
         self._wanted = wanted
         for item in self._begun:
             item.decide(wanted)
 
     @contextmanager
     def word(self, marks: frozenset[Mark]) -> Iterator[CommitSignal]:
-        """For the blob of this task."""
+        """Yield the commit signal for the blob of the current task."""
         task = asyncio.current_task()
         assert task is not None
         begun = _PendingBlob(marks, CommitSignal(), task)

@@ -1,4 +1,4 @@
-"""Where blobs can go before their archive is understood; pure."""
+"""The repository of blobs whose archive is not yet parsed; pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from app.push.options import Destination, PushOptions
 
 
 def can_push_early(options: PushOptions) -> bool:
-    """Whether all that an archive holds is pushed, whatever stands at the registry."""
+    """Return whether every image of an archive will be pushed, independent of the content of the registry."""
     return not (options.dry_run or options.images or options.platforms or options.on_existing_tag != "overwrite")
 
 
 def early_repository(options: PushOptions, destination: Destination, staging: str = "") -> str | None:
-    """Where blobs can go before anything of the archive is known: the options say it, or there is a `staging`
-    repository, from which they are mounted then."""
+    """Return the repository for blobs before anything of the archive is known, or None.
+
+    It follows from the options, or is the `staging` repository, from which the blobs are mounted later.
+    """
     if not can_push_early(options):
         return None
     if options.tag is None:
@@ -25,12 +27,14 @@ def early_repository(options: PushOptions, destination: Destination, staging: st
         tag = Reference.parse_destination(options.tag, "option `tag`")
         return parse_repository("/".join(filter(None, (destination.path, options.prefix, tag.repository))))
     except InvalidReference:
-        return None  # the push says so
+        return None  # the push reports this
 
 
 def repository_from_names(names: Iterable[str], options: PushOptions, destination: Destination) -> str | None:
-    """The one repository that an archive with images of these names goes to; None where they are several: blobs of one
-    would lie open in another."""
+    """Return the only repository for images of these names.
+
+    Return None if there are several, because blobs of one would become readable in another.
+    """
     if not can_push_early(options) or options.tag is not None or options.rename:
         return None
     try:

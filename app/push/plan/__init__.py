@@ -1,7 +1,7 @@
 """Archives and options -> a plan.
 
-attached_manifests  referrers and tagged artifacts beside an image
-completeness        are the wanted images whole? pure
+attached_manifests  referrers and tagged artifacts of an image
+completeness        are the selected images complete? pure
 docker_manifest     the manifest of a docker archive's image
 format_check        the option `format`
 image_content       manifests and blobs of one image

@@ -1,4 +1,4 @@
-"""The manifests that are pushed beside an image: its referrers and what is tied to it by a tag; pure."""
+"""The manifests that are pushed with an image: its referrers and tagged referrers; pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Whether the images that are wanted are whole: judged for each, after `images` and `platforms` were applied; pure.
+"""Completeness of the selected images, checked for each after `images` and `platforms` were applied; pure.
 
-An image lacks something if a manifest or blob that it refers to is not in the archive (image-spec lets a layout lack
-what it refers to), or is there and cannot be used."""
+An image is incomplete if a manifest or blob that it refers to is missing from the archive (the image-spec permits
+that), or exists and is unusable.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from app.oci import Descriptor, Manifest
 from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
 from app.push.plan.image_content import display_name, manifests, referrers
 
-MAX_SHOWN = 10  # things that one message names
+MAX_SHOWN = 10  # items in one message
 MAX_NAME = 300  # characters of a name in a message; a valid one is shorter
 _SAVE = "save it again with all of its content"
 _CHOOSE = (
@@ -24,8 +25,10 @@ _CHOOSE = (
 
 
 def with_faults(archive: Archive, where: str = "", *, allow_missing: bool = False) -> Archive:
-    """Return the archive with a fault for each image that is not whole; the message begins with `where` and the name of
-    the image. `allow_missing`: an index may lack children."""
+    """Return the archive with a fault for each incomplete image.
+
+    The message begins with `where` and the name of the image. `allow_missing`: an index may lack children.
+    """
     return replace(archive, images=tuple(_judged(archive, entry, where, allow_missing) for entry in archive.images))
 
 
@@ -45,7 +48,7 @@ def _judged(archive: Archive, entry: ImageEntry, where: str, allow_missing: bool
 
 @dataclass(frozen=True, slots=True)
 class Lacks:
-    """What is missing, and why what is there cannot be used."""
+    """What is missing, and why existing content is unusable."""
 
     missing: dict[str, None] = field(default_factory=dict)
     unusable: dict[Fault, None] = field(default_factory=dict)
@@ -68,7 +71,7 @@ def contradictions_of(archive: Archive, entry: ImageEntry) -> list[str]:
 
 
 def lacking(archive: Archive, entry: ImageEntry, *, allow_missing: bool = False) -> Lacks:
-    """Return everything that the image, and what is pushed with it, refers to and the archive does not hold."""
+    """Return all content that the image, and what is pushed with it, refers to and the archive lacks."""
     lacks = Lacks()
     roots = () if isinstance(entry.root, DockerImage) else (entry.root,)
     for root in (*roots, *entry.referrers, *(attached.root for attached in entry.attached)):
@@ -118,7 +121,7 @@ def _children(archive: Archive, manifest: Manifest) -> Iterator[Fault | str]:
 
 
 def absent_blobs(archive: Archive, manifest: Manifest) -> Iterator[Fault | str]:
-    """Yield each blob of the manifest that is not in the archive as it is described."""
+    """Yield each blob of the manifest that the archive lacks, or has with another size."""
     for blob in manifest.blobs:
         yield from _absent(archive, blob, f"blob {blob.digest} of manifest {manifest.descriptor.digest}")
 

@@ -1,4 +1,4 @@
-"""The manifest of a docker archive's image, made when the blobs of its layers are known; pure."""
+"""The manifest of a docker archive's image, generated when the blobs of its layers are known; pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ _OCI_LAYERS = {
 
 
 def make_manifest(image: DockerImage, blobs: Sequence[Blob], wanted: Compression, *, oci: bool = False) -> Manifest:
-    """`blobs` are (digest, size) of the layers in the order of the image, compressed as `stored_compression` says.
-    The same input gives the same bytes. Docker's media types, as docker itself pushes, unless zstd (which Docker's
-    schema has no type for), the archive's own manifest or `oci` asks for those of OCI."""
+    """Return the manifest.
+
+    `blobs` are (digest, size) of the layers in the order of the image, compressed by `stored_compression`. Equal input
+    produces equal bytes.
+
+    Docker's media types are used, as docker itself does. Those of OCI are used for zstd (which Docker's schema has no
+    type for), or if the archive's own manifest or `oci` requires them.
+    """
     compressions = [stored_compression(layer, wanted) for layer in image.layers]
     oci = oci or image.oci or Compression.ZSTD in compressions
     types = _OCI_LAYERS if oci else _DOCKER_LAYERS

@@ -1,4 +1,4 @@
-"""The option `format`: whether the archives are what the caller says, and how messages call each of them; pure."""
+"""The option `format`: check of the archives, and their names in messages; pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_NAME = 200  # characters of a file's name in a message
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLabels:
-    """How many archives a request holds, and the names of their files where these are known."""
+    """The number of archives in a request, and the names of their files if known."""
 
     count: int
     names: tuple[str, ...] = ()
@@ -42,17 +42,17 @@ class ArchiveLabels:
         return f"archive {number + 1} of {self.count}" if self.count > 1 else "the archive"
 
     def prefix(self, number: int) -> str:
-        """What a message about one of several archives begins with."""
+        """Return the beginning of a message about one of several archives."""
         return f"{self.which(number)}: " if self.count > 1 else ""
 
 
 def assert_format(archives: Sequence[Archive], wanted: str | None, told: ArchiveLabels) -> None:
-    """Raises FormatMismatch, which says what the archive is and what to pass."""
+    """Check the format of the archives. Raises FormatMismatch with the actual format and the option to pass."""
     if wanted is None:
         return
     formats = {archive.format for archive in archives}
     for number, archive in enumerate(archives):
-        if archive.format and archive.format != wanted:  # one that cannot be read is refused for that
+        if archive.format and archive.format != wanted:  # an unreadable archive is refused for that reason
             hint = _HINTS.get((archive.format, wanted), "")
             raise FormatMismatch(
                 f"{told.which(number)} is {_KINDS[archive.format]}{hint}, and not {_KINDS[wanted]} as "

@@ -1,4 +1,4 @@
-"""What one image consists of: its manifests, children first, and the blobs that they refer to; pure."""
+"""The content of one image: its manifests, children first, and the blobs that they refer to; pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
 
 @dataclass(frozen=True, slots=True)
 class ImageBlob:
-    """A blob of an image. `what` names it in messages; `inline`: its bytes stood in its descriptor, not in the tar."""
+    """A blob of an image.
+
+    `what` is its label in messages. `inline`: its bytes, if they were in its descriptor and not in the tar.
+    """
 
     key: Digest
     extent: Extent
@@ -23,18 +26,20 @@ class ImageBlob:
 
 
 def image_identity(entry: ImageEntry) -> Digest:
-    """What makes an image this image: the digest of its root, or of its config where a manifest has yet to be made."""
+    """Return the identity of an image: the digest of its root, or of its config if it has no manifest yet."""
     return entry.root.config.digest if isinstance(entry.root, DockerImage) else entry.root.digest
 
 
 def display_name(entry: ImageEntry) -> str:
-    """What a person calls the image: `nginx:1.25`, a tag, or its digest."""
+    """Return the name of an image for people: `nginx:1.25`, a tag, or its digest."""
     return entry.called[0] if entry.called else str(image_identity(entry))
 
 
 def manifest_tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:
-    """The manifest of `root` and all below it that is in the archive, each once, children before parents: image-spec
-    allows sparse indexes."""
+    """Return the manifest of `root` and all below it in the archive, each once, children before parents.
+
+    The image-spec permits sparse indexes.
+    """
     found: dict[Digest, Manifest] = {}
     if root.digest in archive.manifests:
         _walk(archive, root.digest, found)
@@ -42,7 +47,7 @@ def manifest_tree(archive: Archive, root: Descriptor) -> tuple[Manifest, ...]:
 
 
 def _walk(archive: Archive, digest: Digest, found: dict[Digest, Manifest]) -> None:
-    # as deep as Limits.depth allows; a cycle cannot be, as a digest would have to hold itself
+    # as deep as Limits.depth permits; a cycle is impossible, because a digest cannot contain itself
     manifest = archive.manifests[digest]
     for child in manifest.children:
         if child.digest not in found and child.digest in archive.manifests:
@@ -51,23 +56,24 @@ def _walk(archive: Archive, digest: Digest, found: dict[Digest, Manifest]) -> No
 
 
 def referrers(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
-    """The manifests that hang on the image, by `subject` or by the name of a tag, with what is below them, children
-    first."""
+    """Return the referrers and tagged referrers of the image with everything below them, children first."""
     roots = (*entry.referrers, *(attached.root for attached in entry.attached))
     found = {each.descriptor.digest: each for root in roots for each in manifest_tree(archive, root)}
     return tuple(found.values())
 
 
 def manifests(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
-    """The manifests of the image that the archive holds, children first, the root last; none for a docker image."""
+    """Return the manifests of the image in the archive, children first, the root last; none for a docker image."""
     return () if isinstance(entry.root, DockerImage) else manifest_tree(archive, entry.root)
 
 
 def image_blobs(archive: Archive, entry: ImageEntry) -> tuple[ImageBlob, ...]:
-    """Every blob that the image and its referrers need, each once, the largest first: the longest work starts first,
-    so that none is left alone at the end. Absent foreign layers are left out.
+    """Return every blob that the image and its referrers need, each once, the largest first.
 
-    Raises the fault of the image, MissingContent, SizeMismatch."""
+    The longest transfer starts first, so that it does not run alone at the end. Absent foreign layers are omitted.
+
+    Raises the fault of the image, MissingContent and SizeMismatch.
+    """
     if entry.fault is not None:
         raise entry.fault.error
     found: dict[tuple[Digest, bool], ImageBlob] = {}
@@ -111,5 +117,5 @@ def _described(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[
 
 
 def repositories(destinations: tuple[Reference, ...]) -> tuple[str, ...]:
-    """The repositories of `destinations`, each once, in order."""
+    """Return the repositories of `destinations`, each once, in order."""
     return tuple(dict.fromkeys(destination.repository for destination in destinations))

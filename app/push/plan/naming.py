@@ -1,6 +1,7 @@
-"""Which image goes where: embedded names, options and a destination -> every destination of every image; pure.
+"""Names: embedded names, options and a destination -> all destinations of every image; pure.
 
-All problems of a request are found before one is told, so that the caller mends them in one go."""
+All problems of a request are collected before they are reported, so that the caller can fix them at once.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +37,12 @@ class NamedImages:
 def name_images(
     archives: Sequence[Archive], options: PushOptions, destination: Destination, told: ArchiveLabels
 ) -> NamedImages:
-    """Every distinct image of `archives` with its destinations, in order. `told` is how messages call the archives. An
-    image that cannot be named so gets a fault: MissingTag, InvalidReference or DestinationConflict.
+    """Return every distinct image of `archives` with its destinations, in order.
 
-    Raises SingleImageRequired, or InvalidRequest for a rename that matches nothing; the message lists the faults, too.
+    `told` contains the labels of the archives. An image that cannot be named gets a fault: MissingTag, InvalidReference
+    or DestinationConflict.
+
+    Raises SingleImageRequired, or InvalidRequest for a rename without a match; the message also lists the faults.
     """
     images = _distinct(archives)
     if options.tag is not None and len(images) != 1:
@@ -58,7 +61,9 @@ def name_images(
 
 
 def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
-    """The same image in two archives, or twice in one, is one image with the names of both."""
+    """Return the images, merged by identity: the same image in two archives, or twice in one, gets the names of
+    both.
+    """
     found: dict[object, ImageTarget] = {}
     for number, archive in enumerate(archives):
         for entry in archive.images:
@@ -72,7 +77,7 @@ def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
 
 
 def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
-    """Whichever is whole, of the one and the other."""
+    """Return `target` with the names of `entry` added; the caller passes the complete one of the two as `target`."""
     names = tuple(dict.fromkeys((*target.entry.names, *entry.names)))
     paths = tuple(dict.fromkeys((*target.entry.paths, *entry.paths)))
     tags = tuple(dict.fromkeys((*target.entry.bare_tags, *entry.bare_tags)))
@@ -81,7 +86,7 @@ def _merged(target: ImageTarget, entry: ImageEntry) -> ImageTarget:
 
 
 class _NameResolver:
-    """One request's naming as it goes on: notes gather here."""
+    """Names the images of one request, and collects notices."""
 
     def __init__(
         self, options: PushOptions, destination: Destination, renames: RenameRules, told: ArchiveLabels, images: int
@@ -94,7 +99,7 @@ class _NameResolver:
         self.notes: list[str] = []
 
     def target(self, image: ImageTarget) -> ImageTarget:
-        """The image with its destinations, as many as can be told; one that is not whole keeps its own fault."""
+        """Return the image with the destinations that can be determined. An incomplete image keeps its own fault."""
         found: dict[Reference, None] = {}
         try:
             for reference in self._references(image):
@@ -106,7 +111,7 @@ class _NameResolver:
         return replace(image, destinations=tuple(found))
 
     def _references(self, image: ImageTarget) -> Iterator[Reference]:
-        """What the image is to be called below the destination's path and prefix."""
+        """Yield the names of the image below the destination's path and prefix."""
         entry = image.entry
         renamed = [wanted for tag in entry.bare_tags for wanted in self.renames.of_tag(tag)]
         for placeholder in dict.fromkeys((str(image_identity(entry)), *entry.placeholders)):
@@ -139,14 +144,14 @@ class _NameResolver:
         return f"image {digest}{where} {has}; pass `rename` (rename={digest}={example}), or pick others with `images`"
 
     def _whole(self, wanted: Reference | None, name: str, entry: ImageEntry) -> Reference:
-        """What was moved without a tag keeps the digest that it is called by."""
+        """Return the new reference. A rename without a tag keeps the digest of the embedded name."""
         if wanted is not None and wanted.tag is not None:
             return wanted
         embedded = self._embedded(name, entry)
         return embedded if wanted is None else replace(embedded, repository=wanted.repository)
 
     def _at_path(self, wanted: Reference | None, path: str) -> Reference:
-        """What was moved without a tag keeps the digest that its path ends with."""
+        """Return the new reference. A rename without a tag keeps the digest at the end of the path."""
         if wanted is not None and wanted.tag is not None:
             return wanted
         with _advised():
@@ -172,7 +177,9 @@ class _NameResolver:
 
 @contextmanager
 def _advised() -> Iterator[None]:
-    """A name of the archive's that is not valid can be replaced; one that the caller gave is to be mended."""
+    """Add advice to errors about a name in the archive: it can be replaced, whereas the caller must fix a given
+    name.
+    """
     try:
         yield
     except InvalidReference as error:
@@ -184,8 +191,10 @@ def _own_digest(entry: ImageEntry) -> Digest | None:
 
 
 def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
-    """Return the image with `error` as the reason why it cannot be pushed, unless it has another one. The message names
-    the image."""
+    """Return the image with `error` as the reason why it cannot be pushed, unless it has another one.
+
+    The message names the image.
+    """
     entry, fault = target.entry, Fault.of(error)
     if entry.fault is not None:
         return target
@@ -195,7 +204,7 @@ def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
 
 
 def _without_conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> Iterator[ImageTarget]:
-    """All images; where different ones of those that can be pushed go to one destination, none of them is."""
+    """Yield all images. If different pushable images share one destination, none of them is pushed."""
     conflicts = _conflicts([target for target in targets if target.entry.fault is None], told)
     for target in targets:
         error = conflicts.get(image_identity(target.entry))
@@ -225,7 +234,7 @@ def _called(target: ImageTarget, told: ArchiveLabels) -> str:
 
 
 def raise_together(problems: Sequence[TarmacError]) -> None:
-    """Raise all of them as one: of the class of the first."""
+    """Raise all problems as one error of the class of the first."""
     first = problems[0]
     if len(problems) == 1:
         raise first

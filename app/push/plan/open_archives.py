@@ -1,5 +1,7 @@
-"""From indexed files to Archives, one for each; the parts of one storage are understood together, and charts with their
-provenance files."""
+"""Opening of indexed files as Archives.
+
+The parts of one storage are parsed together, and so are charts with their provenance files.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from app.spool.concatenated_file import ConcatenatedFile
 
 @contextmanager
 def prefix_errors_with(name: str, *, several: bool = True) -> Iterator[None]:
-    """What is wrong with one of several archives begins with its name."""
+    """Prefix the errors about one of several archives with its name."""
     try:
         yield
     except ArchiveError as error:
@@ -37,8 +39,11 @@ def prefix_errors_with(name: str, *, several: bool = True) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSet:
-    """The files of a request. `parts`: which of them, in order, are parts of `whole`, a storage or a set of charts.
-    What all of them hold is then the first one's, and `files` has for it the file that joins them."""
+    """The files of a request.
+
+    `parts`: the files, in order, that are parts of `whole`, a storage or a set of charts. Their joint content then
+    belongs to the first one, whose entry in `files` is the file that joins them.
+    """
 
     indexes: tuple[TarIndex, ...]
     files: tuple[OpenFile, ...]
@@ -46,7 +51,7 @@ class ArchiveSet:
     whole: str = ""
 
     def open(self, number: int, limits: Limits) -> Archive:
-        """Of a later part: an archive of nothing, with a note. Blocks. Raises ArchiveError."""
+        """Open one archive. A later part becomes an empty archive with a notice. Blocks. Raises ArchiveError."""
         if number not in self.parts[1:]:
             return open_archive(self.indexes[number], self.files[number], limits)
         place = self.parts.index(number) + 1
@@ -57,7 +62,7 @@ class ArchiveSet:
 
 
 def join_storage_parts(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> ArchiveSet:
-    """Blocks. Raises ArchiveError."""
+    """Find the parts of a storage or set of charts and join them. Blocks. Raises ArchiveError."""
     archives = [ArchiveReader(*item, limits) for item in zip(indexes, files, strict=True)]
     parts, join, whole = parts_of_storage(archives), join_indexes, "one storage"
     if not parts:
@@ -71,7 +76,7 @@ def join_storage_parts(indexes: Sequence[TarIndex], files: Sequence[OpenFile], l
 
 
 def unquoted(archive: Archive) -> Archive:
-    """Return `archive` with faults that quote nothing of what it holds."""
+    """Return `archive` with faults that quote none of its content."""
     images = (image if image.fault is None else replace(image, fault=image.fault.unquoted) for image in archive.images)
     faults = {digest: fault.unquoted for digest, fault in archive.faults.items()}
     return replace(archive, images=tuple(images), faults=faults)
@@ -85,8 +90,11 @@ def open_archives(
     *,
     keep_going: bool = False,
 ) -> tuple[list[Archive], list[OpenFile]]:
-    """The Archives, and for each the file that its extents lie in. `names` are for messages. `keep_going`: one of
-    several that cannot be read is an image that cannot be pushed. Blocks. Raises ArchiveError."""
+    """Return the Archives, and for each the file of its extents.
+
+    `names` are for messages. `keep_going`: if one of several is unreadable, it becomes an image that cannot be pushed.
+    Blocks. Raises ArchiveError.
+    """
     together = join_storage_parts(indexes, files, limits)
     opened = []
     for number, name in enumerate(names):

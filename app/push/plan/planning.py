@@ -20,24 +20,29 @@ from app.push.plan.sparse_index import drop_incomplete_children
 from app.push.plan.values import BlobStep, ImageTarget, PushPlan
 
 NO_IMAGES = "no images found"
-MAX_REFUSALS = 10  # archives that one message tells of
+MAX_REFUSALS = 10  # archives in one message
 
 
 def make_plan(
     archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
 ) -> PushPlan:
-    """Everything that will be done, or the reason why not, before the first byte is sent: as `draft_plan`, and raises
-    what is wrong with images unless the options say to keep going."""
+    """Return the plan of everything that will be done, before the first byte is sent.
+
+    It is that of `draft_plan`. Unless the options say to keep going, the faults of images are raised.
+    """
     return settled(draft_plan(archives, options, destination, names), keep_going=options.keep_going)
 
 
 def draft_plan(
     archives: Sequence[Archive], options: PushOptions, destination: Destination, names: Sequence[str] = ()
 ) -> PushPlan:
-    """Everything that can be done; images that cannot be pushed are in it as `refused`. `names` are those of the
-    archives' files, for messages. Archives without images give an empty plan with a note.
+    """Return the plan of everything that can be done, with images that cannot be pushed as `refused`.
 
-    Raises FormatMismatch, and what `pick_images`, `convert` and `name_images` raise."""
+    `names` are those of the archives' files, for messages. Archives without images result in an empty plan with a
+    notice.
+
+    Raises FormatMismatch and the errors of `pick_images`, `convert` and `name_images`.
+    """
     told = ArchiveLabels(len(archives), tuple(names))
     assert_format(archives, options.format, told)
     picked = enumerate(_picked(archives, options.images, told))
@@ -56,7 +61,7 @@ def draft_plan(
 
 
 def without_images(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPlan:
-    """Return the plan with the images that `errors` names by number refused, and nothing sent for them."""
+    """Return the plan without blobs for the images that `errors` names by number, which are refused."""
     if not errors:
         return plan
     plan = with_refusals(plan, errors)
@@ -64,7 +69,10 @@ def without_images(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPla
 
 
 def _picked(archives: Sequence[Archive], globs: Sequence[str], told: ArchiveLabels) -> Iterator[Archive]:
-    """The globs have to match something in the request, not in every archive of it."""
+    """Yield the archives with the images that match a glob.
+
+    The globs must match in the request, not in every archive of it.
+    """
     refusals: list[str] = []
     for number, archive in enumerate(archives):
         try:

@@ -11,7 +11,7 @@ from app.push.plan.naming import with_fault
 from app.push.plan.values import ImageTarget, PushPlan
 
 MAX_TOLD = 6_000  # characters about all images in one message; each image has its own problem in the job
-MAX_REASON = 400  # characters of one reason; a longer one stands whole with its image
+MAX_REASON = 400  # characters of one reason; a longer one is complete in the problem of its image
 
 
 def with_refusals(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPlan:
@@ -24,12 +24,14 @@ def with_refusals(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPlan
 
 
 def refusal(plan: PushPlan) -> TarmacError | None:
-    """Return the error that refuses the request for all images of it that cannot be pushed; None if all can. It is of
-    the class of the first."""
+    """Return the error that refuses the request because of all images that cannot be pushed, or None if all can.
+
+    Its class is that of the first.
+    """
     refused = [plan.images[number] for number in sorted(plan.refused)]
     if not refused:
         return None
-    errors = {str(error): error for error in map(_error, refused)}  # a clash of two images is one problem
+    errors = {str(error): error for error in map(_error, refused)}  # a conflict of two images is one problem
     first = next(iter(errors.values()))
     others = len(plan.images) - len(refused)
     if len(errors) > 1:
@@ -59,7 +61,7 @@ def _reasons(refused: Sequence[ImageTarget]) -> Iterator[str]:
 
 
 def settled(plan: PushPlan, *, keep_going: bool) -> PushPlan:
-    """Return the plan. Unless it is to keep going, raises what `refusal` returns."""
+    """Return the plan. Unless `keep_going`, raise the error of `refusal`."""
     error = None if keep_going else refusal(plan)
     if error is not None:
         raise error

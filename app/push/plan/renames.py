@@ -9,12 +9,15 @@ from app.archive.placeholders import id_forms
 from app.errors import InvalidReference, InvalidRequest, LimitExceeded, join_limited
 from app.oci import Reference, parse_repository
 
-MAX_COMPARED = 5_000_000  # names times moves, 1 s
+MAX_COMPARED = 5_000_000  # names times prefix renames, 1 s
 OPTION = "option `rename`"
 
 
 def check_rename(embedded: str, wanted: str) -> None:
-    """A `*` at the end of both moves all names that begin so. Raises InvalidRequest, InvalidReference."""
+    """Check one pair.
+
+    A `*` at the end of both halves renames all names with that prefix. Raises InvalidRequest and InvalidReference.
+    """
     if "*" not in embedded + wanted:
         Reference.parse_destination(wanted, OPTION)
         return
@@ -29,7 +32,7 @@ def check_rename(embedded: str, wanted: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _PrefixRename:
-    """`start` of a name becomes `wanted`; `text` is the pair's first half as it was given."""
+    """Replaces the prefix `start` of a name by `wanted`. `text` is the first half of the pair as given."""
 
     start: str
     wanted: str
@@ -37,13 +40,16 @@ class _PrefixRename:
 
 
 class RenameRules:
-    """A name is met in any form that means the same; a path, a bare tag and the digest of an image, which have only one
-    form, as they are written. Whole names go before moves, and of these the longest start."""
+    """The rules of one request.
+
+    A name matches in every equivalent form; a path, a bare tag and the digest of an image have only one form and match
+    literally. Full names win over prefixes, and longer prefixes over shorter ones.
+    """
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
         self._texts = tuple(dict.fromkeys(text for text, _ in pairs))
         self._used: set[str] = set()
-        # looked up, as thousands of names are asked for, and as many pairs may have been given
+        # dictionaries, because thousands of names and pairs are possible
         self._exact: dict[object, list[tuple[str, Reference]]] = {}
         self._meant: dict[object, list[tuple[str, Reference]]] = {}
         self._moves: list[_PrefixRename] = []
@@ -58,7 +64,10 @@ class RenameRules:
         self._moves.sort(key=lambda move: -len(move.start))
 
     def of(self, name: str) -> tuple[Reference, ...]:
-        """A name with a digest alone is moved to a repository alone, with neither tag nor digest."""
+        """Return the new references for a name.
+
+        If the name has only a digest, a rename to a repository has neither tag nor digest.
+        """
         found = self._meant.get(_canonical(name))
         return self._taken(found) if found else self._moved(_forms(name))
 
@@ -66,18 +75,18 @@ class RenameRules:
         return self._taken(self._exact.get(text, ()))
 
     def of_placeholder(self, text: str) -> tuple[Reference, ...]:
-        """Only a pair for exactly this: a `*` moves names."""
+        """Return the new references for exactly this text: a `*` does not match placeholders."""
         for form in id_forms(text):
             if found := self._meant.get(_canonical(form)):
                 return self._taken(found)
         return ()
 
     def of_path(self, path: str) -> tuple[Reference, ...]:
-        """One with a digest is moved to a repository alone, as `of` has it."""
+        """Return the new references for a path; for one with a digest see `of`."""
         return self.exactly(path) or self._moved((path.partition("@")[0],))
 
     def of_tag(self, tag: str) -> tuple[Reference, ...]:
-        """A move of a tag alone has to say the repository."""
+        """Return the new references for a bare tag. A rename by prefix must contain the repository."""
         return self.exactly(tag) or self._moved((tag,), is_tag=True)
 
     def _taken(self, pairs: Sequence[tuple[str, Reference]]) -> tuple[Reference, ...]:
@@ -102,7 +111,7 @@ class RenameRules:
         return ()
 
     def unused(self, names: Sequence[str]) -> Iterator[InvalidRequest]:
-        """Pairs that matched none of the `names` there are."""
+        """Yield an error for each pair that matched none of the `names`."""
         known = join_limited(names) or "none"
         for text in self._texts:
             if text not in self._used:
@@ -118,7 +127,7 @@ def _canonical(name: str) -> Reference | str:
 
 
 def _forms(name: str) -> tuple[str, ...]:
-    """Without the registry, as `*` alone means it; in full; short; without a digest."""
+    """Return the forms of a name: without the registry, as `*` alone matches it; in full; short; without a digest."""
     reference = _canonical(name)
     if isinstance(reference, str):
         return (name,)

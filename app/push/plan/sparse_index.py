@@ -1,4 +1,4 @@
-"""Sparse indexes: pushed without what the archive lacks of them (option `allow_missing`); pure."""
+"""Sparse indexes: pushed without the children that the archive lacks (option `allow_missing`); pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from app.push.plan.completeness import Lacks, absent_blobs, lacking
 
 
 def drop_incomplete_children(archive: Archive) -> Archive:
-    """The archive without those children of indexes that lack content: no registry takes the manifest of such a child,
-    but it may take the index."""
+    """Return the archive without index children that lack content.
+
+    A registry rejects the manifest of such a child, but may accept the index.
+    """
     broken = {digest for digest, held in archive.manifests.items() if any(absent_blobs(archive, held))}
     lacks = Lacks()
     for image in archive.images:

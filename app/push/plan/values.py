@@ -1,4 +1,4 @@
-"""PushPlan: what goes where, in what order; values only (`planning` makes them)."""
+"""PushPlan: content, destinations and order; values only (`planning` creates them)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ NONE_REFUSED: Mapping[int, Problem] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ImageTarget:
-    """One image of one archive and every destination it is to have.
+    """One image of one archive with all of its destinations.
 
-    A destination's `registry` is what is shown (host[:port]); its `repository` is the whole path at the registry. One
-    with a digest and no tag is pushed by digest alone, one with neither by the digest its manifest gets (a docker
-    archive cannot know it before)."""
+    A destination's `registry` is the displayed one (host[:port]); its `repository` is the whole path at the registry.
+    With a digest and no tag it is pushed by digest. With neither, it is pushed by the digest its manifest gets, which
+    is unknown before for a docker archive.
+    """
 
     archive: int
     entry: ImageEntry
@@ -28,11 +29,14 @@ class ImageTarget:
 
 @dataclass(frozen=True, slots=True)
 class BlobStep:
-    """One piece of content and the repositories that need it; the first is its home, the others are mounted from it.
+    """One blob and the repositories that need it.
 
-    `key` is the blob's digest, or for a layer of a docker archive (`layer` set) its DiffID: its blob comes to be by
-    compressing it to the plan's `layer_compression`, or as it stands where it is stored compressed already. `what`
-    names it in messages; `inline` are its bytes where they stood in a descriptor and not in the tar."""
+    It is sent to the first, and mounted into the others from there.
+
+    `key` is the blob's digest, or the DiffID for a layer of a docker archive (`layer` set). The blob of such a layer is
+    produced by compression with the plan's `layer_compression`, or is the stored one if that is compressed already.
+    `what` is a label for messages; `inline` are its bytes if they were in a descriptor and not in the tar.
+    """
 
     key: Digest
     archive: int
@@ -45,9 +49,13 @@ class BlobStep:
 
 @dataclass(frozen=True, slots=True)
 class PushPlan:
-    """`left`: destinations, as text, that stay as they are whatever stands there; nobody asks. `refused`: images, by
-    number, that cannot be pushed, or that an earlier run could not push; they fail without a request. `verify_layers`:
-    layers of images that are present or skipped are read and verified, as configs always are."""
+    """Everything that a push does.
+
+    `left`: destinations, as text, that stay unchanged and are not checked.
+
+    `refused`: images, by number, that cannot be pushed, or that an earlier run could not push; they fail without a
+    request. `verify_layers`: layers of present and skipped images are read and verified, as configs always are.
+    """
 
     archives: tuple[Archive, ...]
     images: tuple[ImageTarget, ...]

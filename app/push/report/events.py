@@ -1,4 +1,4 @@
-"""What a running push tells, as values. Positions are absolute, so that a retry does not count twice."""
+"""The events of a running push, as values. Positions are absolute, so that a retry does not count twice."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ class ImageState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BlobSent:
-    """`position` bytes of the blob's source have been read in this attempt; it stays 0 if the same content has been
-    counted at another repository already. `sent`: payload bytes that the registry read since the last event, also
-    those that it was sent again. Negative: it did not read so many of those reported before."""
+    """A blob is being sent.
+
+    `position`: bytes of its source read in this attempt; 0 if the same content has already been counted at another
+    repository. `sent`: payload bytes that the registry read since the last event, including resent ones. A negative
+    value corrects an earlier report.
+    """
 
     repository: str
     key: Digest
@@ -42,8 +45,11 @@ class BlobSent:
 
 @dataclass(frozen=True, slots=True)
 class BlobDone:
-    """The blob is at `repository`. `size` bytes of its source count as done by this (0 if the same content has been
-    counted at another repository already)."""
+    """The blob is at `repository`.
+
+    `size`: bytes of its source that count as done by this event (0 if the same content has already been counted at
+    another repository).
+    """
 
     repository: str
     key: Digest
@@ -53,8 +59,10 @@ class BlobDone:
 
 @dataclass(frozen=True, slots=True)
 class SentEarly:
-    """Before the run began, or beside its start, the registry read `size` more bytes of blobs, and `blobs` more blobs
-    came to be there. The run finds these present."""
+    """The early push made progress: the registry read `size` more bytes, and `blobs` more blobs were committed.
+
+    The run finds these blobs present.
+    """
 
     size: int = 0
     blobs: int = 0
@@ -62,8 +70,10 @@ class SentEarly:
 
 @dataclass(frozen=True, slots=True)
 class ImageChanged:
-    """Image number `image` of the plan came to `state`. `digest` and `media_type` are those of its root manifest, once
-    known; `problem` where it failed."""
+    """Image number `image` of the plan entered `state`.
+
+    `digest` and `media_type` are those of its root manifest, once known; `problem` is set if it failed.
+    """
 
     image: int
     state: ImageState
@@ -74,7 +84,7 @@ class ImageChanged:
 
 @dataclass(frozen=True, slots=True)
 class NoticeAdded:
-    """Something the user should know that is no failure."""
+    """A notice for the user that is not a failure."""
 
     text: str
 

@@ -1,7 +1,8 @@
-"""What an image brings along that says something of it: signatures, lists of what is in it, attestations; pure.
+"""Evidence about an image in its archive: signatures, SBOMs, attestations; pure.
 
-Told by what names it, never by reading it: the tags of cosign, the artifactType of a referrer, and in an index of
-BuildKit the annotations of its attestation manifests."""
+It is recognised by names, never by content: the tags of cosign, the artifactType of a referrer, and in an index of
+BuildKit the annotations of its attestation manifests.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from app.oci import Descriptor, Manifest
 from app.oci.manifest import referrer
 from app.push.plan.image_content import manifests
 
-MOST = 200  # of one image that are told
+MOST = 200  # reported per image
 _REFERENCE, _SUBJECT = "vnd.docker.reference.type", "vnd.docker.reference.digest"
 _PREDICATE = "in-toto.io/predicate-type"
 
@@ -37,8 +38,11 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`type`: the predicate, the artifactType or the tag that says what it is; `platform`: of what it is about, where
-    that is one of several; `digest`: of its manifest."""
+    """One piece of evidence.
+
+    `type`: the predicate, artifactType or tag that identifies it. `platform`: that of its subject, if the subject is
+    one of several. `digest`: that of its manifest.
+    """
 
     kind: Kind
     type: str
@@ -47,12 +51,12 @@ class Evidence:
 
 
 def evidence_of(archive: Archive, entry: ImageEntry) -> tuple[Evidence, ...]:
-    """The first MOST."""
+    """Return the first MOST pieces of evidence."""
     return tuple(islice(_all(archive, entry), MOST))
 
 
 def kind_of(text: str) -> Kind:
-    """Of a predicate or an artifactType."""
+    """Return the kind of a predicate or an artifactType."""
     low = text.lower()
     return next((kind for kind, words in _WORDS if any(word in low for word in words)), Kind.OTHER)
 

@@ -1,4 +1,4 @@
-"""What a person wants to know of an archive before pushing it, as JSON members: for `tarmac inspect` and dry runs."""
+"""Information about an archive before a push, as JSON members, for `tarmac inspect` and dry runs."""
 
 from __future__ import annotations
 
@@ -37,17 +37,19 @@ NEW_DIGESTS = (
     "came from cannot be restored"
 )
 MAX_TOLD = 1_000  # images of one archive in a job's document; 300 usual ones are 300 KB of JSON
-MAX_BYTES = 1 << 20  # of what a document says of all archives
-MAX_NOTICES, MAX_NOTICE = 20, 1_000  # of one archive in a document, characters of one
-MAX_CONFIGS = 1_000  # read to tell when images were made; each costs a read of the file
-MAX_CONFIG_BYTES = 1 << 20  # of one of them; the largest seen is below 200 KiB
+MAX_BYTES = 1 << 20  # about all archives in one document
+MAX_NOTICES, MAX_NOTICE = 20, 1_000  # per archive in a document; characters of each
+MAX_CONFIGS = 1_000  # read for the creation time of images; each costs a read of the file
+MAX_CONFIG_BYTES = 1 << 20  # per config; the largest seen is below 200 KiB
 MAX_CREATED = 64  # characters; RFC 3339 with nanoseconds and an offset has 35
 
 
 def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
-    """`format` and `why` it was taken for that, `producer` (empty where nothing tells), `images` in order, `notices`.
-    Sizes are bytes as they lie in the archive; `to_send` is what a registry that has nothing is sent. Blocks. Raises
-    what `source` raises."""
+    """Return `format` and `why` it was recognised, `producer` (empty if unknown), `images` in order, and `notices`.
+
+    Sizes are bytes in the archive; `to_send` is what an empty registry would need. Blocks. Raises the errors of
+    `source`.
+    """
     configs = _Configs(archive, source)
     shares = transfer_sizes(archive)
     readable = [entry for entry in archive.images if entry.fault is None]
@@ -72,15 +74,18 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
 
 
 def _refused(archive: Archive) -> Iterator[str]:
-    """Yield what is not among the problems of the images yet."""
+    """Yield the refusals that are not yet among the problems of the images."""
     for entry in archive.images if archive.contradictions else ():
         if entry.fault is None:
             yield from (f"would be refused: {text}" for text in contradictions_of(archive, entry))
 
 
 def inspect_all(archives: Sequence[Archive], sources: Sequence[ReadAt]) -> tuple[dict[str, Any], ...]:
-    """For a document that is sent often: of each archive the first MAX_TOLD images, of all together below MAX_BYTES as
-    JSON; a notice where there are more."""
+    """Return the inspection for a document that is sent often.
+
+    It has the first MAX_TOLD images of each archive, together below MAX_BYTES of JSON, and a notice if there are
+    more.
+    """
     left, found = MAX_BYTES, []
     for archive, source in zip(archives, sources, strict=True):
         told = _inspect_some(archive, source, left)
@@ -106,8 +111,10 @@ def _inspect_some(archive: Archive, source: ReadAt, left: int) -> dict[str, Any]
 def with_registry_state(
     inspection: Sequence[Mapping[str, Any]], plan: PushPlan, found: Sequence[TransferSize]
 ) -> tuple[dict[str, Any], ...]:
-    """`inspection` of the archives of `plan`, and what a survey found for each image of it: `to_send` is what is left,
-    `at_registry` what is there."""
+    """Return the `inspection` of the archives of `plan` with the results of a dry run for each image.
+
+    `to_send` is what the registry lacks, `at_registry` what it has.
+    """
     answers: dict[object, TransferSize] = {}
     for target, share in zip(plan.images, found, strict=True):
         answers.setdefault((target.archive, image_identity(target.entry)), share)
@@ -127,7 +134,7 @@ def _weights(share: TransferSize) -> dict[str, int | None]:
 
 
 def _sums(shares: Sequence[TransferSize]) -> dict[str, int | None]:
-    """None where nobody has asked, or where it cannot be told for one of them."""
+    """Return the sums; None if the registry was not asked, or if the size of one is unknown."""
     told = {"to_send": [share.to_send for share in shares], "at_registry": [share.at_registry for share in shares]}
     return {name: None if None in sizes else sum(filter(None, sizes)) for name, sizes in told.items()}
 
@@ -139,7 +146,7 @@ class _Configs:
         self._left = MAX_CONFIGS
 
     def created(self, entry: ImageEntry) -> str | None:
-        """As the first config that says it has it; for display, so it is not verified."""
+        """Return the creation time in the first config that has one; for display, so the config is not verified."""
         for config in _configs(self._archive, entry):
             if self._left == 0:
                 return None
@@ -194,7 +201,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 
 def _layers(archive: Archive, entry: ImageEntry) -> Iterator[dict[str, Any]]:
-    """Each layer once, however many platforms share it. A docker archive knows its layers by their DiffIDs."""
+    """Yield each layer once, even if platforms share it. A docker archive identifies its layers by DiffID."""
     if isinstance(entry.root, DockerImage):
         for plain in dict.fromkeys(entry.root.layers):
             stored = str(plain.compression)

@@ -1,9 +1,9 @@
-"""How far a push is, folded from its events; pure, the time comes from outside.
+"""The progress of a push, folded from its events; pure, the time is a parameter.
 
-meter = begin(progress, plan)     totals known, nothing done
-meter = fold(meter, event)        for every event
-meter = timed(meter, now)         about once a second: rate and remaining time
-meter.progress                    what is shown
+meter = start_progress(progress, plan)   totals known, nothing done
+meter = apply_event(meter, event)        for every event
+meter = with_rate(meter, now)            about once a second: rate and remaining time
+meter.progress                           the displayed value
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from app.push.report.events import BlobDone, BlobSent, Event, ImageChanged, Imag
 
 ENDED = frozenset(ImageState) - {ImageState.PENDING, ImageState.PUSHING}
 LOST = frozenset({ImageState.FAILED, ImageState.CANCELLED})
-RECEIVING_SHARE = 50.0  # percent that receiving an upload counts for; the push counts for the rest
-ALMOST = 99.9  # 100 is said only when every image has landed: a retry of what has not must have somewhere to go
-SMOOTHING = 0.3  # weight of the latest second in the rate: it follows a change within some seconds
-MIN_INTERVAL = 0.5  # seconds; a rate over less would jump
+RECEIVING_SHARE = 50.0  # percent for receiving an upload; the push counts for the rest
+ALMOST = 99.9  # 100 requires that every image was pushed: a retry of the others needs room to progress
+SMOOTHING = 0.3  # weight of the latest second in the rate, which follows a change within some seconds
+MIN_INTERVAL = 0.5  # seconds; a rate over less would fluctuate
 
 
 @dataclass(frozen=True, slots=True)
 class BlobProgress:
-    """A blob on its way to `repository`. `digest` is that of its content in the archive (the DiffID of a docker
-    archive's layer), `bytes_done` how much of that has been read, of `bytes_total`."""
+    """A blob that is being sent to `repository`.
+
+    `digest` is that of its content in the archive (the DiffID of a docker archive's layer), `bytes_done` the number of
+    its bytes read, out of `bytes_total`.
+    """
 
     repository: str
     digest: str
@@ -40,16 +43,16 @@ class BlobProgress:
 class Progress:
     """The `progress` of the job document.
 
-    bytes_total, bytes_done   source bytes of every content once, however many repositories need it; content that was
-                              there already or is mounted counts as done at once
-    bytes_sent                payload bytes of blobs that the registry read for this job, at every attempt, resent ones
-                              again; manifests are left out
-    blobs_*                   (blob, repository) pairs; reused = there without having been sent for this job: present
-                              already, or mounted
-    blobs_sent                blobs that came to the registry by being sent for this job, at every attempt
+    bytes_total, bytes_done   source bytes of all content, each counted once even if several repositories need it;
+                              content that is present or mounted counts as done at once
+    bytes_sent                payload bytes of blobs that the registry read for this job, in all attempts, including
+                              resent ones; without manifests
+    blobs_*                   (blob, repository) pairs; reused = available without being sent for this job: present
+                              or mounted
+    blobs_sent                blobs that were sent for this job, in all attempts
     images_*                  done = all that have ended; pushed, present, skipped, failed: those in that state
-    bytes_per_second, eta_seconds   of the source bytes that had to be read
-    blobs_under_way           those that are being sent, in the order in which they were begun
+    bytes_per_second, eta_seconds   of the source bytes that must be read
+    blobs_under_way           blobs that are being sent, in the order of their start
     """
 
     bytes_received: int = 0
@@ -88,15 +91,15 @@ _NO_SIZES: Mapping[Digest, int] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ProgressTracker:
-    """A Progress and what has to be remembered to fold the next event into it.
+    """A Progress, and the state needed to fold the next event into it.
 
     sizes       source bytes of every content
     under_way   blobs that are not done: bytes read of their source
-    base        percent at which the push began
-    moved       source bytes that had to be read: what the rate is of
-    marked      the time of the last rate and `moved` then
+    base        percent at the start of the push
+    moved       source bytes that required reading, the basis of the rate
+    marked      the time of the last rate, and `moved` then
     lost        images that failed or were cancelled
-    found       blobs that were there, or were mounted, of which `sent_before` were sent by this job before
+    found       blobs that were present or mounted, of which this job had sent `sent_before` before
     """
 
     progress: Progress
@@ -111,14 +114,14 @@ class ProgressTracker:
 
 
 def with_received(progress: Progress, count: int, expected: int | None) -> Progress:
-    """While an upload comes in: `count` bytes so far, of `expected` where the sender said so."""
+    """Return the progress of an upload: `count` bytes received, of `expected` if the client announced it."""
     share = RECEIVING_SHARE * min(count, expected) / expected if expected else 0.0
     percent = max(progress.percent, round(share, 1))
     return replace(progress, bytes_received=count, bytes_expected=expected, percent=percent)
 
 
 def start_progress(progress: Progress, plan: PushPlan) -> ProgressTracker:
-    """At the start of a push, also of a further attempt: the totals of `plan`, nothing done, percent as it was."""
+    """Return the tracker at the start of an attempt: the totals of `plan`, nothing done, percent unchanged."""
     sizes = {step.key: step.extent.size for step in plan.blobs}
     places = {(step.key, repository) for step in plan.blobs for repository in step.repositories}
     base = max(progress.percent, RECEIVING_SHARE if progress.bytes_received else 0.0)
@@ -136,7 +139,7 @@ def start_progress(progress: Progress, plan: PushPlan) -> ProgressTracker:
 
 
 def apply_event(meter: ProgressTracker, event: Event) -> ProgressTracker:
-    """The meter after one more event. `percent` never falls."""
+    """Return the tracker after one more event. `percent` never falls."""
     match event:
         case BlobSent():
             return _sent(meter, event)
@@ -187,7 +190,7 @@ def _sent(meter: ProgressTracker, event: BlobSent) -> ProgressTracker:
 
 
 def _counted(meter: ProgressTracker, key: Digest) -> int:
-    """Source bytes of unfinished content that count already, at whatever repository they were read for."""
+    """Return the source bytes of unfinished content that already count, at any repository."""
     return max((position for (_, other), position in meter.under_way.items() if other == key), default=0)
 
 
@@ -207,13 +210,16 @@ def _done(meter: ProgressTracker, event: BlobDone) -> ProgressTracker:
 
 
 def _reused(meter: ProgressTracker) -> ProgressTracker:
-    """What this job sent itself, before the run or at an earlier attempt, is found there too and is not reused."""
+    """Count reused blobs.
+
+    Blobs that this job sent itself, early or in an earlier attempt, are found present and do not count.
+    """
     reused = max(meter.progress.blobs_reused, meter.found - meter.sent_before)
     return replace(meter, progress=replace(meter.progress, blobs_reused=reused))
 
 
 def _shown(meter: ProgressTracker, progress: Progress) -> ProgressTracker:
-    """`progress` with its percent and what is under way, and 0 seconds left when every image has ended."""
+    """Return the tracker with percent and running blobs updated, and 0 seconds left when every image has ended."""
     is_over = progress.images_done >= progress.images_total
     shown = replace(
         progress,
@@ -238,7 +244,7 @@ def _under_way(meter: ProgressTracker) -> Iterator[BlobProgress]:
 
 
 def with_rate(meter: ProgressTracker, now: float) -> ProgressTracker:
-    """The same with rate and remaining time as of `now`, in seconds of a monotonic clock."""
+    """Return the tracker with rate and remaining time at `now`, in seconds of a monotonic clock."""
     if meter.marked is None:
         return replace(meter, marked=(now, meter.moved))
     since, moved = meter.marked

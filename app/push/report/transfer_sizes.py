@@ -1,4 +1,4 @@
-"""How many bytes each image takes: what several share is sent once, and counts for the first of them; pure."""
+"""Bytes to send per image: shared content is sent once, and counts for the first image; pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from app.oci import Digest
 from app.push.plan.image_content import ImageBlob, image_blobs
 from app.push.plan.values import PushPlan
 
-Key = tuple[Digest, bool]  # of a blob; of a docker archive's layer, which has a DiffID instead, with True
+Key = tuple[Digest, bool]  # of a blob: its digest and False; of a docker archive's layer: its DiffID and True
 
 
 @dataclass(frozen=True, slots=True)
 class TransferSize:
-    """Bytes as they lie in the archive, manifests left out. `to_send`: to be sent for this image and for none before
-    it, None where its content is not all there. `at_registry`: None where nobody has asked."""
+    """Bytes in the archive, without manifests.
+
+    `to_send`: to be sent for this image and for none before it; None if its content is incomplete. `at_registry`: None
+    if the registry was not asked.
+    """
 
     to_send: int | None = None
     at_registry: int | None = None
@@ -28,7 +31,7 @@ def key_of(content: ImageBlob) -> Key:
 
 
 def transfer_sizes(archive: Archive) -> tuple[TransferSize, ...]:
-    """As if a registry had nothing of it."""
+    """Return the sizes for an empty registry."""
     counted: set[Key] = set()
     return tuple(_share(archive, entry, counted) for entry in archive.images)
 
@@ -36,7 +39,7 @@ def transfer_sizes(archive: Archive) -> tuple[TransferSize, ...]:
 def _share(archive: Archive, entry: ImageEntry, counted: set[Key]) -> TransferSize:
     try:
         found = image_blobs(archive, entry)
-    except ArchiveError:  # the push says what is missing; the rest can be told all the same
+    except ArchiveError:  # the push reports what is missing; the other sizes are still known
         return TransferSize()
     return TransferSize(_new_bytes(found, counted))
 
@@ -48,7 +51,10 @@ def _new_bytes(found: tuple[ImageBlob, ...], counted: set[Key]) -> int:
 
 
 def transfer_sizes_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> tuple[TransferSize, ...]:
-    """For each image of `plan`; `asked`: those that the registry has answered for; `to_send`: blobs it has not."""
+    """Return the sizes for each image of `plan`.
+
+    `asked`: the images that the registry was asked about; `to_send`: blobs that it lacks.
+    """
     counted: set[Key] = set()
     shares = []
     for number, target in enumerate(plan.images):

@@ -6,10 +6,10 @@ chunks           the bytes of a blob in chunks
 compress         parallel gzip and zstd
 dry_run          dry_run(): ask the registry, push nothing
 execute          execute(): the run, image by image
-existing_tag     what a tag has already
+existing_tag     the current content of a tag
 image_states     the state of every image
 manifest_push    push manifests, tags and referrers
-presence         what the destination has already
+presence         the current content of the destination
 referrers_check  are the referrers present?
 referrers_tag    the referrers tag schema
 slots            slots and the signal to commit

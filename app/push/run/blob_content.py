@@ -1,7 +1,8 @@
-"""The bytes of blobs as what a registry takes (registry.BlobContent): in threads, reported, verified.
+"""The bytes of blobs for a registry (registry.BlobContent): read in threads, reported, verified.
 
-`iterate_in_threads` is the one place where blocking work leaves the event loop. It runs one piece ahead, so that
-reading, hashing and compressing overlap with sending, and never more than two pieces of a blob are in memory."""
+`iterate_in_threads` is the only function that moves blocking work off the event loop. It runs one chunk ahead, so that
+reading, hashing and compressing overlap with sending. At most two chunks of a blob are in memory.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +24,13 @@ from app.registry import BlobContent
 from app.registry.uploads.spare_session import SpareSession
 from app.threads import hash_in_thread, hashing
 
-SMALL = 8 << 20  # plain bytes of a layer that is compressed in memory first, so that the registry can be asked for it
+SMALL = 8 << 20  # uncompressed bytes; such a layer is compressed in memory, so that the registry can be asked for it
 _SMALL_DECODERS = frozenset({Compression.NONE, Compression.GZIP})
-_KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes know no other wrapping of layers
+_KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes support no others
 
 
 class BlobReader(Protocol):
-    """What can be sent: BlobContent before threads and reporting come to it."""
+    """The chunks of a blob, without the threads and reports of BlobContent."""
 
     @property
     def digest(self) -> Digest | None: ...
@@ -40,7 +41,7 @@ class BlobReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArchivedBlob:
-    """A blob that is sent as it stands in the archive."""
+    """A blob that is sent unchanged from the archive."""
 
     source: BlobExtent
     digest: Digest
@@ -55,7 +56,7 @@ class ArchivedBlob:
 
 @dataclass(frozen=True, slots=True)
 class MemoryBlob:
-    """A small layer that has been compressed already; `position` is the size of its source."""
+    """A small layer that is already compressed; `position` is the size of its source."""
 
     data: bytes
     digest: Digest
@@ -73,7 +74,7 @@ class MemoryBlob:
 
 @dataclass(slots=True)
 class CompressedLayer:
-    """A layer that is compressed while it is sent: digest and size are known when it has been read once."""
+    """A layer that is compressed while it is sent. Digest and size are known after it has been read once."""
 
     source: BlobExtent
     layer: DockerLayer
@@ -83,7 +84,7 @@ class CompressedLayer:
 
     def pieces(self) -> Pieces:
         hasher, size = hashlib.sha256(), 0
-        held = Chunk(b"", 0)  # one piece behind: the last is given when all of it is known to be right
+        held = Chunk(b"", 0)  # one chunk behind: the last is yielded after all of it was verified
         for piece in read_compressed(self.source, self.layer, self.compression):
             if held.data:
                 yield held
@@ -100,7 +101,10 @@ class CompressedLayer:
 
 @dataclass(slots=True)
 class _DiffIdCheck:
-    """One pass over a layer that is stored compressed: its plain bytes against the DiffID, its stored bytes hashed."""
+    """Reads a layer that is stored compressed.
+
+    Compares its uncompressed bytes with the DiffID, and hashes the stored bytes.
+    """
 
     source: BlobExtent
     layer: DockerLayer
@@ -113,7 +117,7 @@ class _DiffIdCheck:
 
     @property
     def digest(self) -> Digest:
-        """Of the stored bytes, when `pieces` has been read to its end."""
+        """Return the digest of the stored bytes, after `pieces` has been read to its end."""
         return Digest("sha256", self.hasher.hexdigest())
 
 
@@ -129,17 +133,17 @@ class _HashingReader:
 
 
 def stored_compression(layer: DockerLayer, wanted: Compression) -> Compression:
-    """How the layer will lie at the registry: gzip and zstd stay as they are, all else becomes `wanted`."""
+    """Return the compression of the layer at the registry: gzip and zstd are kept, all others become `wanted`."""
     return layer.compression if layer.compression in _KEPT else wanted
 
 
 def needs_compression(layer: DockerLayer, wanted: Compression) -> bool:
-    """Whether its blob comes to be by compressing: no digest is known before."""
+    """Return whether the blob of the layer is produced by compression, so that its digest is unknown before."""
     return layer.compression not in _KEPT and wanted is not Compression.NONE
 
 
 async def memory_of(source: BlobExtent, layer: DockerLayer | None) -> int:
-    """Return the bytes that decompressing a layer takes."""
+    """Return the bytes of memory that decompressing a layer needs."""
     if layer is None or layer.compression in _SMALL_DECODERS:
         return 0
     head = min(HEAD_BYTES, source.extent.size)
@@ -153,8 +157,10 @@ async def open_layer(
     small: int = SMALL,
     decoders: DecoderMemory | None = None,
 ) -> BlobReader:
-    """A layer of a docker archive, verified against its DiffID before or while it is sent. Where it has no more than
-    `small` plain bytes, it is held in memory and its digest is known at once."""
+    """Open a layer of a docker archive, verified against its DiffID before or while it is sent.
+
+    A layer with at most `small` uncompressed bytes is read into memory, and its digest is known at once.
+    """
     if layer.compression in _KEPT:
         check = _DiffIdCheck(source, layer)
         async with (decoders or DecoderMemory()).turn("", await memory_of(source, layer)):
@@ -170,14 +176,17 @@ async def open_layer(
 
 
 async def read_whole(pieces: Pieces, *, keep: bool = False, ready: Ready | None = None) -> list[bytes]:
-    """Read to the end, and return the bytes if they are to be kept. `ready` as `iterate_in_threads` has it."""
+    """Read to the end, and return the bytes if `keep`. `ready` is as in `iterate_in_threads`."""
     async with aclosing(iterate_in_threads(pieces, ready)) as reader:
         return [piece.data async for piece in reader if keep]
 
 
 async def iterate_in_threads(pieces: Pieces, ready: Ready | None = None) -> AsyncGenerator[Chunk, None]:
-    """Each step in a thread, one ahead where all of the source is there. Whatever ends it, also cancellation: by then
-    the thread has left the source."""
+    """Run each step in a thread.
+
+    Without `ready` run one step ahead; with it await it before each step, because the source is still being received.
+    When the iteration ends, even by cancellation, the thread no longer uses the source.
+    """
     loop = asyncio.get_running_loop()
 
     def step() -> asyncio.Future[Chunk | None]:
@@ -188,7 +197,7 @@ async def iterate_in_threads(pieces: Pieces, ready: Ready | None = None) -> Asyn
     ahead = step()
     try:
         while True:
-            await asyncio.wait((ahead,))  # unlike `await ahead` this does not lose the thread when it is cancelled
+            await asyncio.wait((ahead,))  # unlike `await ahead` this does not lose the thread on cancellation
             piece = ahead.result()
             if piece is None:
                 return
@@ -202,14 +211,16 @@ async def iterate_in_threads(pieces: Pieces, ready: Ready | None = None) -> Asyn
     finally:
         if not ahead.done():
             await asyncio.wait((ahead,))
-        ahead.exception()  # an error that nobody will ask for any more counts as seen
+        ahead.exception()  # mark the exception as retrieved
         pieces.close()
 
 
 class BlobUpload(BlobContent):
-    """A blob on its way. It calls `report(position, sent)` for each piece that is read: how far the source has been
-    read, and how many more bytes of the blob the registry read since. `release` when the registry is done with it,
-    however that came."""
+    """A blob being uploaded.
+
+    It calls `report(position, sent)` after every chunk: the position in the source, and the number of further bytes
+    that the registry read. Call `release()` when the upload has ended, successfully or not.
+    """
 
     def __init__(
         self,
@@ -274,16 +285,19 @@ class BlobUpload(BlobContent):
         self, earlier: tuple[AsyncGenerator[object, None], ...], reader: AsyncGenerator[Chunk, None]
     ) -> AsyncGenerator[bytes, None]:
         for item in earlier:
-            await item.aclose()  # a further attempt: what the last one had in memory goes
+            await item.aclose()  # a further attempt: free the memory of the last one
         await self._waits.berth.acquire()
         async for piece in reader:
             yield piece.data
             self._position = piece.position
             self._tell(max(self._unreported, 0))
-        self._waits.berth.release()  # to wait for the response needs no place: a silent registry holds up no other
+        self._waits.berth.release()  # waiting for a response needs no slot: a silent registry blocks no others
 
     def _tell(self, sent: int) -> None:
-        """Bytes that turned out not to be read are made up for by those that are sent in their place."""
+        """Report the position.
+
+        Bytes that the registry turned out not to have read are offset by those sent in their place.
+        """
         self._unreported -= sent
         self._report(self._position, sent)
 
@@ -292,7 +306,7 @@ class BlobUpload(BlobContent):
             await reader.aclose()
 
     async def release(self) -> None:
-        """A reader that was given up half-way is closed here and not when it is collected, so no thread reads on."""
+        """Close the readers, so that no thread reads on, and report the remaining bytes."""
         await self._close_readers()
         if self._unreported:
             self._tell(self._unreported)

@@ -1,4 +1,6 @@
-"""Where each blob of a plan is, who waits for it, and how it gets to one more repository."""
+"""Transfer of each blob of a plan: its location, the images that wait for it, and its upload to further
+repositories.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +23,21 @@ from app.registry import Registry
 from app.registry.uploads.spare_session import SpareSession
 
 Key = tuple[Digest, bool]
-MAX_NAMED = 3  # digests that one message names
-MAX_CHECKED_BYTES = 64 << 10  # nearly every config; it is read faster than the registry answers
+MAX_NAMED = 3  # digests in one message
+MAX_CHECKED_BYTES = 64 << 10  # nearly every config; reading it is faster than the registry's response
 
 
 @dataclass(slots=True)
 class BlobTransfer:
-    """One BlobStep in the course of a run.
+    """One BlobStep during a run.
 
     waiting     repository -> the images that need it there
-    placed      repository -> the blob as it is known to be there
-    under_way   the repositories that it is being brought to
-    resent      repository -> the step of the run at which it had been sent again, None until then
-    counted     its source bytes are in the progress already
-    checked     its bytes in the archive have been read and are right, or it is too large to be read for that alone
-    lost        a registry said that it has this blob and then that it has not: it is sent, and nobody is asked
+    placed      repository -> the blob as it is known there
+    under_way   the repositories that it is being sent to
+    resent      repository -> the step of the run at which it was sent again, None until then
+    counted     its source bytes are already in the progress
+    checked     its bytes in the archive have been verified, or it is too large for a read without sending
+    lost        a registry reported this blob as present and then as missing: it is sent without asking
     """
 
     step: BlobStep
@@ -54,36 +56,42 @@ class BlobTransfer:
 
     @property
     def mount_source(self) -> tuple[str, Blob] | None:
-        """A repository that has it."""
+        """Return a repository that has the blob."""
         return next(iter(self.placed.items()), None)
 
 
 def missing_digests(error: TarmacError) -> frozenset[str] | None:
-    """The digests that a registry has lost of what it took (none: it has lost the manifest); None for other errors."""
+    """Return the digests that a registry has lost (empty: it has lost the manifest), or None for other errors."""
     if isinstance(error, RegistryLost):
         return frozenset(error.blobs)
     return frozenset(error.missing) if isinstance(error, RegistryRejected) and error.missing else None
 
 
 def as_lost(error: RegistryRejected) -> RegistryLost:
-    """What it is if the registry took the blobs that it misses, twice."""
+    """Return the error for blobs that the registry accepted twice and still misses."""
     names = ", ".join(error.missing[:MAX_NAMED])
     return RegistryLost(f"{error}. The registry took {names} twice and does not have it", blobs=error.missing)
 
 
 def blob_transfers(plan: PushPlan) -> dict[Key, BlobTransfer]:
-    """By key, and whether it is a docker layer: its key is a DiffID, which may be the digest of a plain blob, too."""
+    """Return the transfers by key and kind.
+
+    The key of a docker layer is a DiffID, which may also be the digest of an uncompressed blob.
+    """
     return {(step.key, step.layer is not None): BlobTransfer(step) for step in plan.blobs}
 
 
 def mark_present_blobs(
     landings: Mapping[Key, BlobTransfer], keys: Sequence[Key], target: ImageTarget, presence: DestinationState
 ) -> None:
-    """A repository that holds the image holds its blobs `keys`, as registries take no manifest without them."""
+    """Record the blobs `keys` as present in repositories that have the image.
+
+    Registries accept no manifest without its blobs.
+    """
     root = target.entry.root
     for repository, manifest in presence.held.items():
         if repository in presence.bare:
-            continue  # of its referrers' blobs nothing is known
+            continue  # the blobs of its referrers are unknown
         layers: dict[Digest, Blob] = {}
         if isinstance(root, DockerImage) and manifest is not None:
             layers = {layer.diff_id: blob for layer, blob in zip(root.layers, layer_descriptors(manifest), strict=True)}
@@ -94,9 +102,11 @@ def mark_present_blobs(
 
 @dataclass(frozen=True, slots=True)
 class BlobSources:
-    """Where the bytes of a plan's blobs come from, and what is known of them. `lanes` are held while one is read and
-    sent; with a `word` none becomes a blob before it is given, and none is held in memory until then. `ready` as
-    `in_threads` has it."""
+    """The sources of a plan's blobs, and the knowledge about them.
+
+    `lanes` are acquired while a blob is read and sent. With a `word`, no blob is committed before it is set, and none
+    is kept in memory until then. `ready` is as in `iterate_in_threads`.
+    """
 
     plan: PushPlan
     sources: Sequence[ReadAt]
@@ -117,7 +127,7 @@ class BlobSources:
 
 
 class BlobPusher:
-    """Gets blobs into repositories by the cheapest way: there already, mounted, sent."""
+    """Makes blobs available in repositories in the cheapest way: present, mounted, or sent."""
 
     def __init__(self, supply: BlobSources, registry: Registry, emit: Callable[[Event], None]) -> None:
         self._supply = supply
@@ -125,7 +135,7 @@ class BlobPusher:
         self._emit = emit
 
     async def ensure_present(self, landing: BlobTransfer, repository: str) -> None:
-        """Make the blob present. Raises what the archive and the registry raise; `landing` then is as before."""
+        """Make the blob present. Raises the errors of the archive and the registry; `landing` is then unchanged."""
         with SpareSession() as spare:
             outcome, blob = await self._without_sending(landing, repository, spare)
             if outcome is None:
@@ -138,13 +148,15 @@ class BlobPusher:
         landing.checked = True
         landing.placed[repository] = blob
         await self._supply.recollection.learn(landing.step, blob, repository)
-        if landing.lost is None:  # else it has been told already
+        if landing.lost is None:  # otherwise it was already reported
             self.report(landing, repository, outcome)
 
     async def _without_sending(
         self, landing: BlobTransfer, repository: str, spare: SpareSession
     ) -> tuple[Outcome | None, Blob | None]:
-        """No outcome: it has to be sent; the blob that was asked for in vain, if one was."""
+        """Return the outcome and the blob, or no outcome if it must be sent, with the blob that was not found, if
+        any.
+        """
         if landing.lost is not None:
             return None, None
         there = landing.mount_source
@@ -157,22 +169,26 @@ class BlobPusher:
         return await self._reuse(repository, known.repository, blob, spare), blob
 
     async def _check_small(self, step: BlobStep) -> None:
-        """Raise DigestMismatch if a small blob is wrong in the archive, though the registry has the right one.
+        """Raise DigestMismatch if a small blob is wrong in the archive, even if the registry has the right one.
 
-        What comes of such an archive then does not depend on what the registry has already."""
+        The result for such an archive then does not depend on the content of the registry.
+        """
         if step.layer is None and step.extent.size <= MAX_CHECKED_BYTES:
             await read_whole((await self._supply.open(step)).pieces(), ready=self._supply.ready)
 
     def report(self, landing: BlobTransfer, repository: str, outcome: Outcome) -> None:
-        """Say that the blob is there; its source counts once."""
+        """Report the blob as present; its source counts once."""
         size = 0 if landing.counted else landing.step.extent.size
         landing.counted = True
         self._emit(BlobDone(repository, landing.step.key, outcome, size))
 
     async def _reuse(self, repository: str, holder: str, blob: Blob, spare: SpareSession) -> Outcome | None:
-        """One request where mounting works. None: it has to be sent; `spare` may hold a session for that."""
+        """Reuse a stored blob, by one request if mounts work.
+
+        Return None if it must be sent; `spare` may then contain a session.
+        """
         if holder != repository and self._supply.word is not None:
-            await self._supply.word.wait()  # a mount makes a blob there
+            await self._supply.word.wait()  # a mount commits the blob
         if holder != repository and await self._registry.mount_blob(repository, blob[0], holder, blob[1], spare):
             return Outcome.MOUNTED
         return Outcome.EXISTS if await self._registry.blob_exists(repository, *blob) else None
@@ -180,7 +196,7 @@ class BlobPusher:
     async def _reuse_stored(
         self, step: BlobStep, repository: str, content: BlobReader, berth: SlotLease, spare: SpareSession
     ) -> Outcome | None:
-        """As `_reuse`, for a layer whose digest is known now that it is open."""
+        """Reuse a stored blob like `_reuse`, for a layer whose digest is known now that it is open."""
         known = await self._supply.recollection.of_blob(step, _blob_of(content)[0])
         if known is None or known.repository == repository:
             return None
@@ -191,7 +207,7 @@ class BlobPusher:
     async def _send(
         self, landing: BlobTransfer, repository: str, absent: Digest | None, berth: SlotLease, spare: SpareSession
     ) -> tuple[Outcome, Blob]:
-        """`absent` is known not to be there."""
+        """Send a blob; `absent` is known to be missing there."""
         content = await self._supply.open(landing.step)
         key = landing.step.key
         if content.digest not in {None, absent}:

@@ -1,6 +1,7 @@
-"""Reading a blob from the archive: verified while it passes, unwrapped and compressed on the way.
+"""Reading of a blob from the archive, with verification, decompression and compression on the way.
 
-Plain generators of pieces: they block, and know nothing of threads (`content.in_threads` runs them)."""
+Plain generators of chunks: they block, and know nothing of threads (`iterate_in_threads` runs them).
+"""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from app.errors import ArchiveError, DigestMismatch
 from app.oci import Digest
 from app.push.run.compress import block_size, encode
 
-MOST_READ = 8 << 20  # bytes of the source for one piece, however well they compress
-PIECE = 512 << 10  # httpx over TLS: 0.4-0.6 GB/s with 64 KiB, 0.8-0.96 with 1 MiB, which cost the memory of two
+MOST_READ = 8 << 20  # bytes of the source per chunk, even if they compress well
+PIECE = 512 << 10  # httpx over TLS: 0.4-0.6 GB/s with 64 KiB, 0.8-0.96 with 1 MiB, which needed twice the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Bytes to send, and how far the source has been read for them."""
+    """Bytes to send, and the position in the source after them."""
 
     data: bytes
     position: int
@@ -31,7 +32,7 @@ Pieces = Generator[Chunk, None, None]
 
 @dataclass(frozen=True, slots=True)
 class BlobExtent:
-    """Where the bytes of a blob are. `what` names it in messages."""
+    """The location of a blob's bytes. `what` is a label for messages."""
 
     reader: ReadAt
     extent: Extent
@@ -47,7 +48,7 @@ class BlobExtent:
 
 @dataclass(frozen=True, slots=True)
 class InlineBytes:
-    """Bytes in memory as a ReadAt: content that stood in its descriptor."""
+    """Bytes in memory as a ReadAt: content from a descriptor."""
 
     data: bytes
 
@@ -56,7 +57,7 @@ class InlineBytes:
 
 
 def read_verified(source: BlobExtent, digest: Digest) -> Pieces:
-    """The bytes as they stand. Raises DigestMismatch before the last piece is given."""
+    """Yield the bytes unchanged. Raises DigestMismatch before the last chunk."""
     hasher = digest.hasher()
     for piece in source.pieces():
         hasher.update(piece.data)
@@ -75,8 +76,10 @@ def _match(encoded: str, digest: Digest, what: str) -> None:
 
 
 def read_uncompressed(source: BlobExtent, layer: DockerLayer, size: int = PIECE) -> Pieces:
-    """The plain tar of a layer in blocks of `size` bytes (the last may be shorter). Raises DigestMismatch at its end
-    where it is not the layer's DiffID, and what the decompressor raises."""
+    """Yield the uncompressed tar of a layer in blocks of `size` bytes (the last may be shorter).
+
+    Raises DigestMismatch at its end if the DiffID does not match, and the errors of the decompressor.
+    """
     hasher = layer.diff_id.hasher()
     for block in _blocks(_unwrapped(source, layer.compression), size):
         hasher.update(block.data)
@@ -114,7 +117,7 @@ def _blocks(pieces: Iterator[Chunk], size: int) -> Iterator[Chunk]:
 
 
 def read_compressed(source: BlobExtent, layer: DockerLayer, compression: Compression) -> Pieces:
-    """A layer compressed anew, in pieces of about PIECE bytes. Raises DigestMismatch before the last one."""
+    """Yield a layer, compressed, in chunks of about PIECE bytes. Raises DigestMismatch before the last one."""
     pending: list[bytes] = []
     count = position = told = 0
     blocks = ((block.data, block.position) for block in read_uncompressed(source, layer, block_size(compression)))

@@ -1,4 +1,4 @@
-"""A dry run: what is at the destination, and what a push would send."""
+"""Dry run: the content of the destination, and the bytes that a push would send."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ async def dry_run(
     *,
     lanes: PushResources | None = None,
 ) -> tuple[TransferSize, ...]:
-    """Ask, and change nothing. An image ends PLANNED, or ALREADY_PRESENT, SKIPPED or FAILED as it would in a push; a
-    notice says how many bytes would be sent, what is given back says it for each image. Blobs whose digest is only
-    known after compressing count as to be sent."""
+    """Check the destination without changes.
+
+    An image ends as PLANNED, or as ALREADY_PRESENT, SKIPPED or FAILED as in a push. A notice contains the total number
+    of bytes to send; the return value has it per image. Blobs whose digest is only known after compression count as to
+    be sent.
+    """
     lanes = lanes or PushResources()
     images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
     asked = _BlobSurvey(plan, images, registry, emit)
@@ -55,7 +58,10 @@ class _BlobSurvey:
         self._to_send: dict[Key, int] = {}
 
     def needed(self) -> tuple[BlobStep, ...]:
-        """Blobs of images that are nowhere yet: what an image that is somewhere has can be mounted from there."""
+        """Return the blobs of images that are at no destination yet.
+
+        The blobs of an image at one destination can be mounted from there.
+        """
         keys: set[object] = set()
         held: set[object] = set()
         for number, presence in self._images.presence.items():

@@ -1,8 +1,10 @@
-"""A PushPlan becomes Events: the order of everything that is done at the destination.
+"""Execution of a PushPlan as Events: the order of all operations at the destination.
 
-1. every image: is it there already? Then it ends, and what it holds can be mounted from there
-2. every blob that is still needed: sent to the first repository that needs it, mounted into the others
-3. an image whose blobs are all there: its manifests, its names; it ends
+1. Every image: is it present? Then it ends, and its blobs can be mounted from there.
+
+2. Every blob that is still needed: sent to the first repository that needs it, mounted into the others.
+
+3. An image whose blobs are all present: its manifests, then its tags; it ends.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from app.push.run.task_pool import Bounded, PushResources, TaskPool, TaskPriorit
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
-MOST_PUBLISHED = 3  # images of one repository at once: while a manifest of one is stored, others are looked at
+MOST_PUBLISHED = 3  # images of one repository at once: while a manifest of one is stored, others are checked
 
 
 async def execute(
@@ -44,11 +46,13 @@ async def execute(
     *,
     lanes: PushResources | None = None,
 ) -> None:
-    """Push everything. `sources` are the archives of the plan, in order; `emit` is called on the event loop and must
-    not block.
+    """Push everything.
 
-    Every image ends with an ImageChanged, also when this is cancelled (CANCELLED, then CancelledError goes on): an
-    error of the archive or the registry ends the images that need what failed. What is raised is a bug."""
+    `sources` are the archives of the plan, in order. `emit` is called on the event loop and must not block.
+
+    Every image ends with an ImageChanged, also on cancellation (CANCELLED, then CancelledError is raised again). An
+    error of the archive or the registry ends the images that need the failed content. Any other exception is a bug.
+    """
     lanes = lanes or PushResources()
     images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
     landings = blob_transfers(plan)
@@ -86,8 +90,8 @@ class _PushRun:
         self._carrier = carrier
         self._publisher = publisher
         self._landings = landings
-        self._left = [0] * len(plan.images)  # places that an image still waits for
-        self._step = 0  # counts what tells whether a blob was sent again before or after an image was published
+        self._left = [0] * len(plan.images)  # blobs times repositories that an image still waits for
+        self._step = 0  # logical clock: was a blob sent again before or after an image was published?
         self._published_at = [0] * len(plan.images)
         self._stored_again: set[int] = set()  # images whose manifests are stored again
 
@@ -125,8 +129,10 @@ class _PushRun:
             self._publish(number)
 
     def _dispatch(self, landing: BlobTransfer) -> None:
-        """Send the blob to its first repository alone; then mount it into the others. Never two at once for the same
-        repository."""
+        """Send the blob to its first repository alone, then mount it into the others.
+
+        Never run two transfers for one repository.
+        """
         repositories = [place for place in landing.waiting if self._wanted(landing, place)]
         rank = TaskPriority.MOUNT if landing.placed else TaskPriority.TRANSFER
         for repository in repositories if landing.placed else repositories[:1]:
@@ -161,14 +167,17 @@ class _PushRun:
                 self._publish(number)
 
     def _fail(self, landing: BlobTransfer, repository: str, error: TarmacError) -> None:
-        """A registry may refuse one repository only; wrong content is wrong everywhere."""
+        """Fail the waiting images. A registry may reject one repository only; wrong content is wrong everywhere."""
         refused = (repository,) if isinstance(error, RegistryError) else tuple(landing.waiting)
         for item in refused:
             for number in landing.waiting[item]:
                 self._images.fail(number, error)
 
     def _publish(self, number: int) -> None:
-        """Manifests of one repository are stored one after the other; other repositories do not wait for them."""
+        """Queue the image.
+
+        Manifests of one repository are stored one after the other; other repositories do not wait.
+        """
         repository = self._plan.images[number].destinations[0].repository
         self._publishing.add(repository, partial(self._finish, number))
 
@@ -181,7 +190,7 @@ class _PushRun:
         except TarmacError as error:
             lost = missing_digests(error)
             gone = [] if lost is None else self._gone(number, lost)
-            if lost is None or (lost and not gone):  # not what this push has brought
+            if lost is None or (lost and not gone):  # not sent by this push
                 self._images.fail(number, error)
             elif not self._send_again(number, gone):
                 self._images.fail(number, as_lost(error) if isinstance(error, RegistryRejected) else error)
@@ -189,7 +198,10 @@ class _PushRun:
             self._images.end(number, state_of(presence), root)
 
     def _gone(self, number: int, lost: frozenset[str]) -> list[tuple[BlobTransfer, str]]:
-        """The blobs of the image that the registry has lost, and where; also those that others found lost."""
+        """Return the blobs of the image that the registry has lost, with their repositories.
+
+        Those that other images found lost are included.
+        """
         presence = self._images.presence[number]
         places = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
         landings = [self._landings[key] for key in self._keys(number)]
@@ -201,8 +213,11 @@ class _PushRun:
         ]
 
     def _send_again(self, number: int, gone: Sequence[tuple[BlobTransfer, str]]) -> bool:
-        """Whether the image is published once more, when those of its blobs that are `gone` are there again. A blob is
-        sent again to a repository once, whichever images miss it there; so are manifests, if no blob is gone."""
+        """Send the blobs in `gone` again, and return whether the image is then published once more.
+
+        A blob is sent again to a repository once, for all images that miss it there. If `gone` is empty, the manifests
+        are stored again once.
+        """
         began = self._published_at[number]
         if any((landing.resent.get(place) or began) < began for landing, place in gone):
             return False

@@ -1,4 +1,4 @@
-"""What stands under a tag that an image is to be merged into, and what is to stand there afterwards."""
+"""The current content of a tag into which an image is merged, and the result of the merge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.registry import MAX_CONFIG_BYTES, Registry, StoredManifest
 
 @dataclass(frozen=True, slots=True)
 class ExistingTag:
-    """`side` is None for what cannot be merged with anything: it is no index, and tells no platform."""
+    """The content of a tag. `side` is None if it cannot be merged: it is not an index, and has no platform."""
 
     digest: Digest
     manifest: Manifest | None
@@ -22,7 +22,10 @@ class ExistingTag:
 
 
 async def read_existing_tag(registry: Registry, repository: str, tag: str) -> ExistingTag | None:
-    """None where there is no such tag. A request, and one more where the platform has to be read from a config."""
+    """Return the content of a tag, or None if it does not exist.
+
+    Costs one request, and one more if the platform must be read from a config.
+    """
     stored = await registry.read_manifest(repository, tag)
     if stored is None:
         return None
@@ -34,8 +37,11 @@ async def read_existing_tag(registry: Registry, repository: str, tag: str) -> Ex
 
 
 def read_stored(stored: StoredManifest) -> Manifest | None:
-    """Return None for what we cannot read, such as schema 1. The manifest's own `mediaType` counts before the
-    Content-Type: zot (6d19b445) keeps the one that a tag had first."""
+    """Parse a stored manifest.
+
+    Return None if it is unsupported, such as schema 1. The manifest's own `mediaType` wins over the Content-Type: zot
+    (6d19b445) keeps the first one that a tag had.
+    """
     try:
         members = strict_json(stored.raw, what=f"manifest {stored.digest}", limit=MAX_MANIFEST_BYTES)
         stated = members.get("mediaType") if isinstance(members, dict) else None
@@ -58,13 +64,15 @@ async def _platform(registry: Registry, repository: str, manifest: Manifest) -> 
 
 
 def platform_of(entry: ImageEntry) -> Platform | None:
-    """Of an image that is no index."""
+    """Return the platform of an image that is not an index."""
     return entry.platforms[0] if len(entry.platforms) == 1 else None
 
 
 def our_side(archive: Archive, entry: ImageEntry, manifest: Manifest) -> MergeSide | None:
-    """Return our side of a merge. If an index of the archive says no platform of an image, the one that is made says
-    that of the config."""
+    """Return our side of a merge.
+
+    If an index of the archive states no platform for an image, the platform of the config is used.
+    """
     side = side_of(manifest, platform_of(entry))
     if side is None or not manifest.is_index:
         return side
@@ -81,7 +89,7 @@ def _with_platform(entry: Entry, manifest: Manifest | None) -> Entry:
 
 
 def obstacle(standing: ExistingTag, platform_is_known: bool) -> str:
-    """Return why nothing can be merged; empty if it can."""
+    """Return the reason why a merge is impossible, or ""."""
     if standing.manifest is None:
         return "what the tag has cannot be read"
     if standing.side is None:
@@ -92,7 +100,10 @@ def obstacle(standing: ExistingTag, platform_is_known: bool) -> str:
 def merge_into_existing(
     standing: ExistingTag, ours: tuple[Manifest, MergeSide | None], *, retain: bool
 ) -> Manifest | None:
-    """What the tag is to have; None: it stays as it is. What cannot be merged is replaced, or retained."""
+    """Return the new content of the tag, or None if it stays unchanged.
+
+    If a merge is impossible, the existing content is replaced or retained.
+    """
     manifest, side = ours
     if standing.side is None or side is None:
         return None if retain else manifest

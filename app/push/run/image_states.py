@@ -1,4 +1,4 @@
-"""The images of a run: what the destination had of each, its state, told as it changes."""
+"""The images of a run: what the destination had of each, and its state, reported on every change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OPEN = frozenset({ImageState.PENDING, ImageState.PUSHING})
 
 
 class ImageStates:
-    """Every image ends once: later news of it are not told."""
+    """The state of each image. Every image ends once; later changes are ignored."""
 
     def __init__(self, plan: PushPlan, emit: Callable[[Event], None], unsent: UnsentContent) -> None:
         self._plan = plan
@@ -54,9 +54,11 @@ class ImageStates:
         self._emit(event)
 
     async def check_destination(self, number: int, registry: Registry) -> None:
-        """Ask what is there. The image ends here where there is nothing left to do, or where asking fails, or if its
-        content is damaged. When a registry could not be reached for one image, it is not waited for again for every
-        other."""
+        """Check the destination.
+
+        The image ends here if nothing is left to do, if the check fails, or if its content is damaged. After a
+        connection failure for one image, the others fail without a request.
+        """
         target = self._plan.images[number]
         try:
             if self._unreachable is not None:
@@ -82,14 +84,14 @@ class ImageStates:
 
 
 def state_of(presence: DestinationState) -> ImageState:
-    """How the image ends when all goes well."""
+    """Return the state in which the image ends if all succeeds."""
     if not presence.complete:
         return ImageState.PUSHED
     return ImageState.SKIPPED if presence.skipped else ImageState.ALREADY_PRESENT
 
 
 def known_root(target: ImageTarget, presence: DestinationState) -> Descriptor | None:
-    """The root manifest as far as it is known without pushing."""
+    """Return the root manifest if it is known without a push."""
     if isinstance(target.entry.root, Descriptor):
         return target.entry.root
     return next((manifest.descriptor for manifest in presence.held.values() if manifest is not None), None)

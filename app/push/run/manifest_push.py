@@ -1,5 +1,7 @@
-"""The last step of an image: its manifests, children before parents, its names when all else is there, and then what
-hangs on it."""
+"""The last step of an image.
+
+It pushes the manifests, children before parents, then the tags, and then the referrers and tagged referrers.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +44,15 @@ class ManifestPusher:
         self._turns = turns
         self._emit = emit
         self._lists = ReferrersTags(registry, turns)
-        self._stored: set[tuple[str, Digest]] = set()  # what images share goes to a repository once
-        self._as_oci = False  # the registry has refused Docker's media types
+        self._stored: set[tuple[str, Digest]] = set()  # shared manifests are stored once per repository
+        self._as_oci = False  # the registry has rejected Docker's media types
 
     async def push_image(self, target: ImageTarget, presence: DestinationState) -> Descriptor | None:
-        """Store and tag; the descriptor of what the names have now. Nothing is tagged before everything that the image
-        refers to is stored at every repository. Raises what the registry raises."""
+        """Store and tag the image, and return the descriptor of its tags.
+
+        Nothing is tagged before everything that the image refers to is stored in every repository. Raises the errors of
+        the registry.
+        """
         tried_oci = self._as_oci
         try:
             return await self._publish(target, presence)
@@ -78,7 +83,7 @@ class ManifestPusher:
         return next((self._root(target, presence, held_item).descriptor for held_item in presence.held), None)
 
     def forget_repositories(self, repositories: Iterable[str]) -> None:
-        """Manifests there are to be stored again."""
+        """Mark the manifests of these repositories to be stored again."""
         lost = frozenset(repositories)
         self._stored = {item for item in self._stored if item[0] not in lost}
 
@@ -97,14 +102,18 @@ class ManifestPusher:
         return RegistryRejected(f"{error}: {hint}")
 
     async def _store(self, repository: str, manifest: Manifest) -> None:
-        """By digest."""
+        """Store a manifest by digest, once per repository."""
         digest = manifest.descriptor.digest
         if (repository, digest) not in self._stored:
             await self._put(repository, str(digest), manifest)
             self._stored.add((repository, digest))
 
     async def _put(self, repository: str, reference: str, manifest: Manifest, *, is_listed: bool = False) -> bool:
-        """False where the list of referrers that this may belong to is still to be kept, as `is_listed` has it."""
+        """Push a manifest.
+
+        Return False if the registry does not maintain its referrers: the referrers tag must then be updated, which is
+        done here unless `is_listed`.
+        """
         taken_note = await self._registry.push_manifest(repository, reference, (manifest.descriptor, manifest.raw))
         if not taken_note and not is_listed:
             await self._list(repository, [manifest])
@@ -119,12 +128,12 @@ class ManifestPusher:
             self._emit(NoticeAdded(text))
 
     async def _name(self, target: ImageTarget, destination: Reference, root: Manifest) -> Manifest:
-        """What the destination has now."""
+        """Tag the image, and return the manifest that the tag has now."""
         if destination.tag is not None and self._plan.on_existing_tag in MERGES:
             unlisted: list[Manifest] = []
             async with self._turns.lock(destination.repository, destination.tag):
                 merged = await self._merge(target, (destination, destination.tag), root, unlisted)
-            # not before the turn is over: a tag may be called as the list of its own subject
+            # after the lock is released: a tag may equal the referrers tag of its subject
             await self._list(destination.repository, unlisted)
             return merged
         await self._put(destination.repository, destination.tag or str(root.descriptor.digest), root)
@@ -138,7 +147,7 @@ class ManifestPusher:
         retain = self._plan.on_existing_tag == MERGE_WITH_RETAIN
         ours = (root, our_side(self._plan.archives[target.archive], target.entry, root))
         merged = root if standing is None else merge_into_existing(standing, ours, retain=retain)
-        if merged is None:  # what was pushed to it meanwhile has all of this image, or is to stay
+        if merged is None:  # a concurrent push has added all of this image, or the tag stays unchanged
             await self._registry.verify_manifest(repository, (root.descriptor, root.raw))
             return root
         pushes = [(tag, merged)]
@@ -155,7 +164,7 @@ class ManifestPusher:
         return merged
 
     async def _hang(self, archive: Archive, entry: ImageEntry, repository: str) -> None:
-        """What the image's referrers refer to is there by now."""
+        """Push the referrers and tagged referrers. Everything they refer to is stored by now."""
         lists = [item for item in entry.attached if is_referrers_tag_index(item, archive.manifests[item.root.digest])]
         listed = {child.digest for list_ in lists for child in archive.manifests[list_.root.digest].manifests}
         tagged = {item.root.digest for item in entry.attached}
@@ -169,7 +178,10 @@ class ManifestPusher:
                 await self._attach(repository, attached, manifest)
 
     async def _store_referrers(self, repository: str, manifests: Sequence[Manifest], listed: set[Digest]) -> None:
-        """By digest, and then in the lists of their subjects. `listed`: those that a list of the archive has."""
+        """Store referrers by digest, then add them to the referrers tags.
+
+        `listed`: those already in a referrers tag of the archive.
+        """
         missing = [manifest for manifest in manifests if (repository, manifest.descriptor.digest) not in self._stored]
         unlisted: list[Manifest] = []
         for manifest in missing:
@@ -180,7 +192,10 @@ class ManifestPusher:
         self._stored.update((repository, manifest.descriptor.digest) for manifest in missing)
 
     async def _attach(self, repository: str, attached: TaggedReferrer, manifest: Manifest) -> None:
-        """Under its own tag. Where another stands there the request's `on_existing_tag` counts; it is never merged."""
+        """Push a tagged referrer.
+
+        If the tag exists with other content, `on_existing_tag` decides; it is never merged.
+        """
         there = await self._registry.find_manifest(repository, attached.tag)
         if manifest.has_digest(there):
             return
@@ -204,5 +219,5 @@ class ManifestPusher:
         blobs = tuple(self._landings[layer.diff_id, True].placed[repository] for layer in image.layers)
         for manifest in presence.held.values():
             if manifest is not None and layer_descriptors(manifest) == blobs:
-                return manifest  # the bytes it has elsewhere: one image, one digest
+                return manifest  # the same bytes as elsewhere: one image, one digest
         return make_manifest(image, blobs, self._plan.layer_compression, oci=self._as_oci)

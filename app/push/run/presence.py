@@ -1,4 +1,4 @@
-"""What the destination has of an image already, asked with as few requests as can be: one for each tag."""
+"""The content of the destination for an image, found with as few requests as possible: one per tag."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ from app.registry import Registry, StoredManifest
 
 @dataclass(frozen=True, slots=True)
 class DestinationState:
-    """held       repository -> the manifest of the image there (for an OCI image None: it is the archive's)
-    missing    destinations that are to be written
-    skipped    destinations where another image stands and is to stay
-    bare       repositories where the image stands but not all that hangs on it
-    unlisted   repositories where all is there, but its referrers may not be listed as such
-    unmerged   destinations where a merge was asked for and cannot be made, and why
+    """What the destination has of an image.
+
+    held       repository -> the manifest of the image there (for an OCI image None: it is the archive's)
+    missing    destinations to write
+    skipped    destinations with another image, which stays
+    bare       repositories that have the image, but not all of its referrers
+    unlisted   repositories that have everything, but may not list its referrers
+    unmerged   destinations at which a requested merge is impossible, and why
     """
 
     held: Mapping[str, Manifest | None]
@@ -46,20 +48,22 @@ class DestinationState:
 
     @property
     def to_fill(self) -> tuple[str, ...]:
-        """The repositories that manifests, and the blobs they need, have to go to."""
+        """Return the repositories that need manifests, and the blobs of those."""
         wanted = (repository for repository in repositories(self.missing) if repository not in self.held)
         return tuple(dict.fromkeys((*wanted, *self.bare)))
 
     @property
     def complete(self) -> bool:
-        """Nothing is to be pushed."""
+        """Return whether nothing needs a push."""
         return not self.missing and not self.to_fill
 
 
 async def check_destination(plan: PushPlan, target: ImageTarget, registry: Registry) -> DestinationState:
-    """Ask for every destination of one image. If the push verifies blobs, the image is there only with its blobs.
-    Raises TagExists if another image has the tag and the request says `on_existing_tag=error`, and what the registry
-    raises."""
+    """Check every destination of one image.
+
+    If the push verifies blobs, the image counts as present only with its blobs. Raises TagExists if another image has
+    the tag and the request says `on_existing_tag=error`, and the errors of the registry.
+    """
     held: dict[str, Manifest | None] = {}
     missing: list[Reference] = []
     skipped: list[Reference] = []
@@ -96,7 +100,7 @@ async def check_destination(plan: PushPlan, target: ImageTarget, registry: Regis
 async def _is_whole(
     plan: PushPlan, target: ImageTarget, there: tuple[str, Manifest | None], registry: Registry
 ) -> bool:
-    """Whether an image that is there can be relied on, as far as the push verifies blobs."""
+    """Return whether a present image is complete, as far as the push verifies blobs."""
     repository, manifest = there
     stored = manifests(plan.archives[target.archive], target.entry) if manifest is None else (manifest,)
     return await _have_blobs(repository, stored, registry)
@@ -121,8 +125,10 @@ async def _have_blobs(repository: str, stored: Sequence[Manifest], registry: Reg
 
 @dataclass(frozen=True, slots=True)
 class _TagState:
-    """What stands at one destination: the same image, another one (`taken`, and `stays` where merging leaves it as it
-    is), or nothing. `obstacle`: why the other one cannot be merged with."""
+    """The content of one destination: the same image, another one (`taken`), or nothing.
+
+    `stays`: a merge leaves the other one unchanged. `obstacle`: why a merge is impossible.
+    """
 
     same: bool = False
     taken: bool = False
@@ -154,8 +160,11 @@ def _of_docker(plan: PushPlan, image: DockerImage, stored: StoredManifest | None
 
 
 def _is_of(manifest: Manifest, image: DockerImage, plan: PushPlan) -> bool:
-    """The config digest is the image: it names the DiffIDs. The layers must be wrapped as this request wants them, and
-    the manifest of the family that it asks for."""
+    """Return whether a manifest is the image.
+
+    The config digest identifies it, because the config names the DiffIDs. The layers must have the compression, and the
+    manifest the media type, that this request asks for.
+    """
     if manifest.config is None or manifest.config.digest != image.config.digest:
         return False
     expected = [stored_compression(layer, plan.layer_compression) for layer in image.layers]
@@ -174,7 +183,7 @@ def _compression_of(media_type: str) -> Compression | None:
 async def _find_merged(
     plan: PushPlan, target: ImageTarget, there: tuple[str, ExistingTag], registry: Registry
 ) -> _TagState:
-    """Whether what stands there holds the image already, or stays whatever comes."""
+    """Return whether the existing content contains the image already, or stays unchanged in any case."""
     (_, standing), entry = there, target.entry
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
     if isinstance(entry.root, DockerImage):
@@ -193,7 +202,10 @@ async def _find_merged(
 async def _find_docker_child(
     plan: PushPlan, target: ImageTarget, there: tuple[str, ExistingTag], registry: Registry
 ) -> _TagState:
-    """The manifest of a docker archive's image is not made yet; that of the same platform may be of the same image."""
+    """Find the image of a docker archive in an existing tag.
+
+    Its manifest does not exist yet, but one for the same platform may be of the same image.
+    """
     (repository, standing), image = there, target.entry.root
     platform = platform_of(target.entry)
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN

@@ -1,4 +1,4 @@
-"""What hangs on an image at the destination: its referrers, and what is tied to it by a tag."""
+"""Presence of an image's referrers and tagged referrers at the destination."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.registry import Registry
 
 class ReferrersState(Enum):
     THERE = "there"
-    UNLISTED = "unlisted"  # all manifests are there; whether the referrers are listed, only pushing them again tells
+    UNLISTED = "unlisted"  # all manifests exist; only another push shows whether the referrers are listed
     MISSING = "missing"
 
 
@@ -22,7 +22,10 @@ def is_referrers_tag_index(attached: TaggedReferrer, manifest: Manifest) -> bool
 
 
 async def check_referrers(archive: Archive, entry: ImageEntry, repository: str, registry: Registry) -> ReferrersState:
-    """How much of it is at `repository`. A request for each, and one more for each referrer."""
+    """Check whether the referrers and tagged referrers of an image are in `repository`.
+
+    Costs one request for each, and one more per referrer.
+    """
     for referrer in entry.referrers:
         if await registry.find_manifest(repository, str(referrer.digest)) is None:
             return ReferrersState.MISSING

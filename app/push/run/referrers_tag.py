@@ -1,5 +1,7 @@
-"""The list of an image's referrers where the registry keeps none itself: an index under the tag `<algorithm>-<hex>` of
-the subject (distribution-spec "Referrers Tag Schema")."""
+"""The referrers of an image at a registry without the referrers API.
+
+They are in an index under the tag `<algorithm>-<hex>` of the subject (distribution-spec "Referrers Tag Schema").
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _EMPTY: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests
 
 
 def referrers_tag(subject: Digest) -> str:
-    """The algorithm is cut to 32 characters, the encoded part to 64, as the specification says."""
+    """Return the referrers tag: the algorithm is cut to 32 characters, the encoded part to 64, as specified."""
     return _ILLEGAL.sub("-", f"{subject.algorithm[:32]}-{subject.encoded[:64]}")
 
 
@@ -29,7 +31,7 @@ class ReferrersTags:
         self._turns = turns
 
     async def contains(self, repository: str, manifest: Manifest) -> bool:
-        """Whether `manifest` is in the list of its subject's referrers, if it has one."""
+        """Return whether the referrers tag of its subject lists `manifest`; True if it has no subject."""
         if manifest.subject is None:
             return True
         there = await self._registry.read_manifest(repository, referrers_tag(manifest.subject.digest))
@@ -37,8 +39,11 @@ class ReferrersTags:
         return members is not None and str(manifest.descriptor.digest) in _digests(members["manifests"])
 
     async def add(self, repository: str, manifests: Sequence[Manifest]) -> list[str]:
-        """Add `manifests` to the lists of their subjects' referrers and return the notices. Each list is written once:
-        a registry with immutable tags takes it no second time. Raises what the registry raises."""
+        """Add `manifests` to the referrers tags of their subjects, and return the notices.
+
+        Each tag is written once, because a registry with immutable tags accepts no second write. Raises the errors of
+        the registry.
+        """
         entries: dict[str, list[dict[str, Any]]] = {}
         for manifest in manifests:
             if manifest.subject is not None:
@@ -50,8 +55,11 @@ class ReferrersTags:
     async def merge(
         self, repository: str, tag: str, entries: Sequence[dict[str, Any]], whole: Manifest | None = None
     ) -> str | None:
-        """The same for entries that are made; `whole` is the list that they are from, pushed as it is where there is
-        none. What stands there and is no list is told of and left as it is."""
+        """Add entries to a referrers tag.
+
+        `whole` is the index that contains them, which is pushed unchanged if the tag is missing. If the tag is not an
+        index, leave it and return a notice.
+        """
         async with self._turns.lock(repository, tag):
             there = await self._registry.read_manifest(repository, tag)
             if there is None and whole is not None:
@@ -73,7 +81,7 @@ class ReferrersTags:
 
 
 def referrer_descriptor(descriptor: Descriptor) -> dict[str, Any]:
-    """A descriptor as JSON members, those that are told of a referrer."""
+    """Return the members of a referrer's descriptor as JSON."""
     members: dict[str, Any] = {
         "mediaType": descriptor.media_type,
         "digest": str(descriptor.digest),
@@ -87,7 +95,7 @@ def referrer_descriptor(descriptor: Descriptor) -> dict[str, Any]:
 
 
 def _members(there: StoredManifest) -> dict[str, Any] | None:
-    """None where it is no image index, of which nothing would be known but that it is not ours to change."""
+    """Return the members of an image index, or None for other content, which must not be changed."""
     if there.media_type != OCI_INDEX:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What is sent before it is known whether it is wanted: where its bytes wait, and for which word."""
+"""Slots for transfers, and the signal to commit blobs that are sent before the whole request is known."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from app.errors import UploadIncomplete
 
 
 class CommitSignal:
-    """Whether a blob is wanted by the whole request. It is given once, and means yes: where the answer is no, whoever
-    waits for it is cancelled."""
+    """Permission to commit a blob.
+
+    It is set at most once; if the blob is not needed, the waiting task is cancelled instead.
+    """
 
     def __init__(self) -> None:
         self._given = asyncio.Event()
@@ -30,19 +32,21 @@ class CommitSignal:
 
 
 Ready = Callable[[int], Awaitable[None]]
-"""Awaited before more is read of a source that is still coming in, and of which so many bytes have been read."""
+"""Await this before each read of a source that is still being received; the argument is the number of bytes read."""
 
 
 class SemaphoreLike(Protocol):
-    """As asyncio.Semaphore."""
+    """A lock with the interface of asyncio.Semaphore."""
 
     async def acquire(self) -> object: ...
     def release(self) -> None: ...
 
 
 class NonBlockingSemaphore:
-    """A place in `lane` where there is one. Nobody waits for it: it may be held by uploads that take hours. Raises
-    UploadIncomplete."""
+    """Acquires a slot of `lane` without waiting, because it may be used for hours by slow uploads.
+
+    Raises UploadIncomplete if none is free.
+    """
 
     def __init__(self, lane: asyncio.Semaphore) -> None:
         self._lane = lane
@@ -57,15 +61,18 @@ class NonBlockingSemaphore:
 
 
 class SlotLease:
-    """A place in each of `lanes`: held while a blob is read and sent, left while it waits for the word. One task uses
-    it; `async with` takes and leaves it."""
+    """One slot of each of `lanes`.
+
+    They are used while a blob is read and sent, and released while it waits for the commit signal. For a single task;
+    `async with` acquires and releases it.
+    """
 
     def __init__(self, *lanes: SemaphoreLike) -> None:
         self._lanes = lanes
         self._held: list[SemaphoreLike] = []
 
     async def acquire(self) -> None:
-        """Nothing where it is held already."""
+        """Acquire the slots that are not acquired yet."""
         try:
             for lane in self._lanes[len(self._held) :]:
                 await lane.acquire()
@@ -75,7 +82,7 @@ class SlotLease:
             raise
 
     def release(self) -> None:
-        """Any number of times."""
+        """Release all slots. May be called repeatedly."""
         while self._held:
             self._held.pop().release()
 
@@ -91,7 +98,7 @@ class SlotLease:
 
 @dataclass(frozen=True, slots=True)
 class SendConditions:
-    """What the sending of a blob may have to wait for, and the berth that others use meanwhile."""
+    """What the transfer of a blob waits for, and the slots that others use meanwhile."""
 
     berth: SlotLease = field(default_factory=SlotLease)
     word: CommitSignal | None = None

@@ -1,4 +1,4 @@
-"""One at a time: changes that read what stands under a tag and write it back with more in it."""
+"""Locks for changes that read the content of a tag and write it back extended."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from weakref import WeakValueDictionary
 
 
 class TagLocks:
-    """Shared by every push of a process: two that each added to the same list would else lose what the other added.
-    Against other processes there is no help, as registries have no compare-and-swap."""
+    """The locks of all pushes in a process: two that add to the same index would otherwise lose an addition.
+
+    It does not protect against other processes, because registries have no compare-and-swap.
+    """
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, repository: str, tag: str) -> asyncio.Lock:
-        """To be held while what stands under `tag` is read and written; gone when nobody holds it or waits."""
+        """Return the lock of `tag`, to be acquired for reading and writing its content. It is discarded when unused."""
         lock = self._locks.get((repository, tag))
         if lock is None:
             lock = self._locks[repository, tag] = asyncio.Lock()

@@ -1,7 +1,8 @@
-"""Two images under one tag become one index (`on_existing_tag=merge-with-…`); pure.
+"""Merge of two images under one tag into one index (`on_existing_tag=merge-with-…`); pure.
 
-Children are matched by platform: os, architecture and variant as they are written, and os.version where both tell one.
-BuildKit's attestations go where the image goes that they are about. What tells no platform stays, once."""
+Children are matched by platform: os, architecture and variant as written, and os.version if both state one. BuildKit's
+attestations follow their image. Entries without a platform are kept, once.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class MergeSide:
-    """An image and the entries that an index has of it: those that it lists, or one of itself."""
+    """An image and its entries for an index: those that it lists, or one for itself."""
 
     manifest: Manifest
     entries: tuple[Entry, ...]
@@ -29,7 +30,10 @@ class MergeSide:
 
 
 def side_of(manifest: Manifest, platform: Platform | None) -> MergeSide | None:
-    """`platform` is that of an image that is no index; None for one that tells none: it cannot be merged."""
+    """Return the side of a merge, or None if it cannot be merged.
+
+    `platform` is that of an image that is not an index, None if it is unknown.
+    """
     if manifest.is_index:
         return MergeSide(manifest, entries_of(manifest))
     if platform is None or not platform.known:
@@ -42,11 +46,14 @@ def entries_of(index: Manifest) -> tuple[Entry, ...]:
 
 
 def merge_sides(there: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
-    """What the tag is to have: `there.manifest` where nothing changes, `ours.manifest` where nothing of the other
-    stays, else a new index. Of two for one platform `ours` goes in, or with `retain` the other stays. The media type,
-    annotations and order are those of the index that stands there, if it is one.
+    """Return the new content of the tag.
 
-    Raises LimitExceeded where the index grows beyond what registries take."""
+    It is `there.manifest` if nothing changes, `ours.manifest` if nothing else remains, otherwise a new index. If both
+    have a platform, `ours` wins, or with `retain` the existing one. Media type, annotations and order are those of the
+    existing index, if it is one.
+
+    Raises LimitExceeded if the index becomes larger than registries accept.
+    """
     entries = _retained(there, ours) if retain else _overwritten(there, ours)
     if entries == list(there.entries):
         return there.manifest
@@ -61,7 +68,7 @@ def merge_sides(there: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
 
 
 def conflicting_platforms(there: MergeSide, platform: Platform) -> tuple[Entry, ...]:
-    """The entries that are for the same platform as an image for `platform`."""
+    """Return the entries with the same platform as an image for `platform`."""
     ours = {"platform": platform_members(platform)}
     return tuple(entry for entry in there.entries if _is_same_platform(entry, ours))
 
@@ -87,7 +94,7 @@ def _retained(there: MergeSide, ours: MergeSide) -> list[Entry]:
 
 
 def _without_orphans(entries: Sequence[Entry], gone: frozenset[str]) -> list[Entry]:
-    """`gone`: the digests that, where they are not in `entries`, were taken out of the index just now."""
+    """Drop attestations of removed images. `gone`: the digests that were just removed, if they are not in `entries`."""
     held = {entry["digest"] for entry in entries}
     return [entry for entry in entries if _about(entry) not in gone - held]
 

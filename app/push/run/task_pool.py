@@ -1,4 +1,4 @@
-"""The only concurrency of the push: a fixed number of workers with one queue, and lanes that pushes share."""
+"""The only concurrency of the push: a fixed number of workers with one queue, and slots that pushes share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Job = Callable[[], Awaitable[None]]
 
 
 class TaskPriority(IntEnum):
-    """What is taken first: finishing an image frees a name; a mount is one request; a transfer is the long work."""
+    """Order of execution. Finishing an image completes a tag; a mount is one request; a transfer takes long."""
 
     IMAGE = 0
     MOUNT = 1
@@ -26,8 +26,11 @@ class TaskPriority(IntEnum):
 
 
 class PushResources:
-    """How much is done at once. Give the same Lanes to every push of a process: each blob under way holds some MiB, so
-    it is their number over all pushes that bounds the memory."""
+    """Limits of concurrency.
+
+    All pushes of a process must share one instance: each running blob needs some MiB, so their total number limits the
+    memory.
+    """
 
     def __init__(
         self,
@@ -36,16 +39,19 @@ class PushResources:
         memory: BlobInfoCache | None = None,
         decoders: DecoderMemory | None = None,
     ) -> None:
-        self.workers = workers  # of one push; requests that carry no blob are bounded by these alone
+        self.workers = workers  # per push; requests without a blob are limited by these alone
         self.memory = memory or NoBlobInfoCache()
-        self.decoders = decoders or DecoderMemory()  # which all decompression in the process shares
+        self.decoders = decoders or DecoderMemory()  # shared by all decompression in the process
         self.turns = TagLocks()
-        self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; two cores are full at 4
-        self.following = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still coming in
+        self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; 4 saturate two cores
+        self.following = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still being received
 
 
 class TaskPool:
-    """Jobs may add jobs. A job handles its own expected errors; anything else ends the whole crew."""
+    """A queue of jobs and its workers.
+
+    Jobs may add jobs. A job handles its own expected errors; any other error ends the pool.
+    """
 
     def __init__(self) -> None:
         self._queue: asyncio.PriorityQueue[tuple[TaskPriority, int, Job]] = asyncio.PriorityQueue()
@@ -55,7 +61,7 @@ class TaskPool:
         self._queue.put_nowait((rank, next(self._order), job))
 
     async def idle(self) -> None:
-        """Until every job, also those that jobs added, is done."""
+        """Wait until every job is done, including those added by jobs."""
         await self._queue.join()
 
     async def work(self) -> None:
@@ -67,13 +73,14 @@ class TaskPool:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
-                # nobody cancelled this worker: without an error it would end unnoticed, and `idle` wait for ever
+                # an external cancellation: without an error the worker would end unnoticed, and `idle` would wait for
+                # ever
                 raise RuntimeError("a job of the push waited for something that was cancelled") from error
             self._queue.task_done()
 
 
 class Bounded:
-    """Gives jobs to a crew, at most `most` of one key at once. The others wait for them and hold no worker."""
+    """Adds jobs to a pool, at most `most` of one key at once. The others wait without a worker."""
 
     def __init__(self, crew: TaskPool, rank: TaskPriority, most: int) -> None:
         self._crew, self._rank, self._most = crew, rank, most
@@ -96,7 +103,7 @@ class Bounded:
 
 @asynccontextmanager
 async def task_pool(workers: int) -> AsyncIterator[TaskPool]:
-    """A crew at work. Leaving waits for nothing: jobs still running are cancelled."""
+    """Run a pool. Leaving does not wait: running jobs are cancelled."""
     crew = TaskPool()
     try:
         async with asyncio.TaskGroup() as group:
@@ -105,5 +112,5 @@ async def task_pool(workers: int) -> AsyncIterator[TaskPool]:
             for task in tasks:
                 task.cancel()
     except BaseExceptionGroup as errors:
-        # one broken job is the error; that it ran in a group is nobody's business
+        # raise the failed job's error without its group
         raise errors.exceptions[0] from None

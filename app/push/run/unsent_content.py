@@ -1,7 +1,8 @@
-"""Content of images that are present or skipped: it is not sent, and is verified all the same.
+"""Verification of content that is not sent, because its image is present or skipped.
 
-What is sent is verified while it passes. Without this an archive whose images need not be pushed would count as whole
-though nobody has read it. Manifests are verified when the archive is opened."""
+Content that is sent is verified on the way. Without this check, an archive whose images need no push would count as
+valid although it was never read. Manifests are verified when the archive is opened.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +21,10 @@ from app.push.run.task_pool import PushResources
 
 @dataclass(frozen=True, slots=True)
 class UnsentContent:
-    """Of one run. `sources` are the archives of the plan, in order; `lanes` bound how many blobs are read at once by
-    all pushes."""
+    """Verifies the unsent content of one run.
+
+    `sources` are the archives of the plan, in order; `lanes` limit how many blobs all pushes read at once.
+    """
 
     plan: PushPlan
     sources: Sequence[ReadAt]
@@ -30,8 +33,10 @@ class UnsentContent:
     _verified: set[Key] = field(default_factory=set)
 
     async def verify(self, target: ImageTarget) -> None:
-        """Verify the configs of an image and, if the plan says so, its layers; content that images share once. Raises
-        ArchiveError."""
+        """Verify the configs of an image and, if the plan says so, its layers; shared content once.
+
+        Raises ArchiveError.
+        """
         for content in self._wanted(target):
             key = (content.key, content.layer is not None)
             async with self._locks.setdefault(key, asyncio.Lock()):

@@ -1,13 +1,12 @@
-"""Who signed what: cosign's signatures by key, found anywhere in the archives of a push, checked before anything is
-pushed.
+"""Signature policies: cosign signatures by key, anywhere in the archives of a push, verified before anything is pushed.
 
-Two forms are read: "simple signing" (layers of `application/vnd.dev.cosign.simplesigning.v1+json`, the signature in an
-annotation) and sigstore's bundle (a DSSE envelope around an in-toto statement), which cosign 3 writes. What counts is
-the digest that was signed, not where the signature is stored. No transparency log is asked: behind an air gap there is
+Two forms are supported: "simple signing" (layers of `application/vnd.dev.cosign.simplesigning.v1+json`, with the
+signature in an annotation) and sigstore's bundle (a DSSE envelope around an in-toto statement), which cosign 3 writes.
+The signed digest counts, not the location of the signature. No transparency log is queried: behind an air gap there is
 none.
 
 A signature, attestation or SBOM of a signed image needs no signature itself. It is recognised by its content, never by
-its tag: a tag such as `sha256-<hex>.sig` can hold anything.
+its tag: a tag such as `sha256-<hex>.sig` can have any content.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ from app.push.plan.values import ImageTarget, PushPlan
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle"
 SIGNATURE = "dev.cosignproject.cosign/signature"
-MAX_SIGNATURES = 10_000  # of one push; each costs about 0.1 ms
-MAX_SIGNED_BYTES = 256 << 10  # of one payload or bundle; real ones have 250 bytes and 10 KiB
-SIGNED_TYPES = frozenset(  # `critical.type` of a payload of simple signing: cosign 1 and 2, cosign 3, podman
+MAX_SIGNATURES = 10_000  # per push; each costs about 0.1 ms
+MAX_SIGNED_BYTES = 256 << 10  # per payload or bundle; real ones have 250 bytes and 10 KiB
+SIGNED_TYPES = frozenset(  # `critical.type` of a simple signing payload: cosign 1 and 2, cosign 3, podman
     {
         "cosign container image signature",
         "https://sigstore.dev/cosign/sign/v1",
@@ -43,8 +42,8 @@ SIGNED_TYPES = frozenset(  # `critical.type` of a payload of simple signing: cos
     }
 )
 IN_TOTO = "application/vnd.in-toto+json"
-SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"  # any other predicate states something else of the image
-_START = 512  # bytes looked at: a tar has NUL bytes there
+SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"  # any other predicate is a different statement about the image
+_START = 512  # bytes checked: a tar has NUL bytes there
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
 ATTESTATION_LAYERS = frozenset(
     {
@@ -66,7 +65,7 @@ ATTESTATION_LAYERS = frozenset(
 
 
 class VerificationKey(Protocol):
-    """A public key. `name` is shown."""
+    """A public key. `name` is displayed."""
 
     @property
     def name(self) -> str: ...
@@ -76,8 +75,10 @@ class VerificationKey(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignaturePolicy:
-    """Images whose destination (`host/repository`) matches one of `destinations` (globs, `*` also for `/`) need a
-    signature by one of `keys`."""
+    """Images whose destination matches one of `destinations` require a signature by one of `keys`.
+
+    Destinations are `host/repository`; the patterns are globs, and `*` also matches `/`.
+    """
 
     destinations: tuple[str, ...]
     keys: tuple[VerificationKey, ...]
@@ -89,7 +90,7 @@ class SignaturePolicy:
 
 @dataclass(frozen=True, slots=True)
 class _SignedPayload:
-    """`digests` as hex: what the message says is signed."""
+    """A signed message. `digests`, in hex, are what it declares as signed."""
 
     digests: frozenset[str]
     message: bytes
@@ -99,8 +100,10 @@ class _SignedPayload:
 def check_signatures(
     plan: PushPlan, files: Sequence[ReadAt], policies: Sequence[SignaturePolicy]
 ) -> tuple[tuple[str, ...], dict[int, SignatureRequired]]:
-    """Return a notice for each image that had to be signed, with the name of the key, and by number the images without
-    a signature that counts. `files`: one for each archive of the plan. Blocks."""
+    """Return the notices of signed images, and by number the errors of images that lack a required signature.
+
+    A notice has the name of the key. `files`: one for each archive of the plan. Blocks.
+    """
     wanted = [(number, image) for number, image in enumerate(plan.images) if number not in plan.refused]
     covered = [(number, image, policy) for number, image in wanted for policy in policies if policy.covers(image)]
     if not covered:
@@ -128,7 +131,7 @@ class _Check:
         self._by_policy: dict[int, frozenset[Digest]] = {}  # by the identity of the policy
 
     def image(self, image: ImageTarget, policy: SignaturePolicy) -> str | None:
-        """Return the notice; None for an attestation of a signed image. Raises SignatureRequired."""
+        """Return the notice, or None for an attestation of a signed image. Raises SignatureRequired."""
         name = ", ".join(str(reference) for reference in image.destinations[:3])
         if self._is_attestation_of_signed(image, policy):
             return None
@@ -211,7 +214,7 @@ def _attests(archive: Archive, file: ReadAt, layer: Descriptor) -> bool:
 
 
 def _subjects(manifest: Manifest, image: ImageTarget) -> Iterator[Digest]:
-    """Yield what an attestation is about: its subject, and the digest in tags as cosign makes them."""
+    """Yield the subjects of an attestation: its subject, and the digest in a tag of cosign."""
     if manifest.subject is not None:
         yield manifest.subject.digest
     for reference in image.destinations:
@@ -240,7 +243,7 @@ def _content(archive: Archive, file: ReadAt, layer: Descriptor) -> bytes:
     if extent.size != layer.size:
         return b""
     content = file.read_at(extent.offset, extent.size)
-    # what is said to be signed is believed only of the very bytes that the digest names
+    # the declaration is only trusted if the bytes match the digest
     return content if hashlib.new(layer.digest.algorithm, content).hexdigest() == layer.digest.encoded else b""
 
 
@@ -299,8 +302,10 @@ def _decoded(text: object) -> bytes:
 
 
 def load_key(file: Path) -> VerificationKey:
-    """A public key in PEM, as `cosign generate-key-pair` writes it: ECDSA, Ed25519 or RSA. Blocks. Raises
-    InvalidSettings."""
+    """Load a public key in PEM, as `cosign generate-key-pair` writes it.
+
+    It is ECDSA, Ed25519 or RSA. Blocks. Raises InvalidSettings.
+    """
     try:
         from app.push.signatures.public_keys import parse_key
     except ImportError:

@@ -1,4 +1,4 @@
-"""Public keys, over `cryptography` (the extra `verify`): imported only where signatures are asked for."""
+"""Public keys, based on `cryptography` (the extra `verify`), which is imported only if signatures are required."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Public = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """Signatures as cosign makes them: over SHA-256, RSA with PKCS #1 v1.5."""
+    """A key that verifies signatures of cosign: over SHA-256, RSA with PKCS #1 v1.5."""
 
     name: str
     key: _Public
@@ -38,7 +38,7 @@ class PublicKey:
 
 
 def parse_key(name: str, pem: bytes) -> PublicKey:
-    """Raises ValueError."""
+    """Parse a key. Raises ValueError."""
     try:
         key = load_pem_public_key(pem)
     except UnsupportedAlgorithm as error:
