@@ -13,9 +13,10 @@ from app.errors import Forbidden, MissingContent, Problem, TarmacError
 from app.jobs.bounds import add_notices, shorten
 from app.jobs.model import Job, JobArchive, JobImage
 from app.jobs.sources.server_archives import quotes_nothing
+from app.jobs.uploads.kept_plans import PlannedArchives
 from app.oci import Descriptor, Reference
 from app.push import Destination, ImageState, PushPlan
-from app.push.plan.open_archives import open_archives, prefix_errors_with, unquoted
+from app.push.plan.open_archives import join_files, open_archives, prefix_errors_with, unquoted
 from app.push.plan.planning import draft_plan, without_images
 from app.push.plan.refusals import refusal
 from app.push.plan.values import ImageTarget
@@ -33,6 +34,7 @@ class OpenedArchives:
     job_archives: tuple[JobArchive, ...]
     archives: tuple[Archive, ...]
     files: tuple[OpenFile, ...]
+    parts: tuple[int, ...] = ()  # see ArchiveSet
 
     def close(self) -> None:
         for file in self.files:
@@ -46,6 +48,11 @@ class PreparedPush:
     job_archives: tuple[JobArchive, ...]
     plan: PushPlan
     files: tuple[OpenFile, ...]
+    parts: tuple[int, ...] = ()  # see ArchiveSet
+
+    @property
+    def planned(self) -> PlannedArchives:
+        return PlannedArchives(self.job_archives, self.plan, self.parts)
 
     @property
     def images(self) -> tuple[JobImage, ...]:
@@ -94,17 +101,18 @@ class PushPreparer:
         job: Job,
         destination: Destination,
         tell: Tell,
-        indexes: Sequence[TarIndex] = (),
+        known: Sequence[TarIndex] | PlannedArchives = (),
         *,
         reads_all: bool = False,
     ) -> AsyncIterator[PreparedPush]:
         """Open and plan the archives for the duration of the block.
 
         `tell` is called with the archives once their formats are known, and with the images of a request that is
-        refused because of some of them. `indexes` are given if the archives were indexed during the upload.
+        refused because of some of them. `known` has the indexes of archives that were indexed during the upload,
+        or the plan that was made before for the same job.
         `reads_all`: see `PushPlan.verify_layers`. Raises ArchiveError for a bad archive, and RequestError if the
         options do not match its content or the submitter may not push there."""
-        work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, indexes)
+        work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, known)
         try:
             understood = await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -112,8 +120,9 @@ class PushPreparer:
             raise
         try:
             tell(Findings(understood.job_archives))
-            plan = await self._plan(job, destination, understood)
-            opened = PreparedPush(understood.job_archives, replace(plan, verify_layers=reads_all), understood.files)
+            plan = known.plan if isinstance(known, PlannedArchives) else await self._plan(job, destination, understood)
+            plan = replace(plan, verify_layers=reads_all)
+            opened = PreparedPush(understood.job_archives, plan, understood.files, understood.parts)
             error = None if job.options.keep_going else refusal(plan)
             if error is not None:
                 tell(Findings(understood.job_archives, _with_others(opened.images, error.problem)))
@@ -147,21 +156,28 @@ class PushPreparer:
             raise
         return replace(without_images(plan, unsigned), notes=(*plan.notes, *notices))
 
-    def _understand(self, job: Job, indexes: Sequence[TarIndex]) -> OpenedArchives:
+    def _understand(self, job: Job, known: Sequence[TarIndex] | PlannedArchives) -> OpenedArchives:
         with ExitStack() as stack:
             files = []
             for archive in job.archives:
                 files.append(self._file(archive))
                 stack.callback(files[-1].close)
-            names = [archive.name for archive in job.archives]
-            indexed = indexes or [self._index(*item, len(names) > 1) for item in zip(names, files, strict=True)]
-            archives, sources = open_archives(indexed, files, self.limits, names, keep_going=job.options.keep_going)
+            if isinstance(known, PlannedArchives):
+                found = _opened_again(known, files)
+            else:
+                found = self._opened(job, known, files)
             stack.pop_all()
+            return found
+
+    def _opened(self, job: Job, indexes: Sequence[TarIndex], files: Sequence[OpenFile]) -> OpenedArchives:
+        names = [archive.name for archive in job.archives]
+        indexed = indexes or [self._index(*item, len(names) > 1) for item in zip(names, files, strict=True)]
+        archives, together = open_archives(indexed, files, self.limits, names, keep_going=job.options.keep_going)
         if quotes_nothing(job.archives):
             archives = [unquoted(archive) for archive in archives]
-        named = zip(job.archives, archives, strict=True)
-        known = tuple(replace(each, format=archive.format or None) for each, archive in named)
-        return OpenedArchives(known, tuple(archives), tuple(sources))
+        pairs = zip(job.archives, archives, strict=True)
+        known = tuple(replace(item, format=archive.format or None) for item, archive in pairs)
+        return OpenedArchives(known, tuple(archives), together.files, together.parts)
 
     def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:
         with prefix_errors_with(name, several=several):
@@ -171,6 +187,10 @@ class PushPreparer:
         if archive.file is None:
             raise MissingContent(f"{archive.name} is not in the spool any more; send it again")
         return self.spool.open(archive.file)
+
+
+def _opened_again(planned: PlannedArchives, files: Sequence[OpenFile]) -> OpenedArchives:
+    return OpenedArchives(planned.job_archives, planned.plan.archives, join_files(files, planned.parts), planned.parts)
 
 
 def _close_late(work: asyncio.Future[OpenedArchives]) -> None:

@@ -149,7 +149,8 @@ class Runner:
 
         looked_at = replace(job, archives=archives)
         reads_all = reads_content(proved) or any(archive.source is ArchiveSource.WATCH for archive in archives)
-        async with opener.prepare(looked_at, configured.destination, understood, reads_all=reads_all) as opened:
+        known = self._workshop.plans.take(looked_at) or ()
+        async with opener.prepare(looked_at, configured.destination, understood, known, reads_all=reads_all) as opened:
             emit = self._teller(job, opened)
             await self._workshop.early.wait_until_done(job.id)
             reporter = RetryReporter(self._ledger, await self._ledger.newest(job.id), job.registry)

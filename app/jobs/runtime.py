@@ -18,6 +18,7 @@ from app.jobs.sources.paths import AllowedRoots
 from app.jobs.stored_bytes import StoredBytes
 from app.jobs.tracking.tracker import JobTracker
 from app.jobs.uploads.early_pushes import EarlyPushes
+from app.jobs.uploads.kept_plans import KeptPlans
 from app.push import PushResources
 from app.push.decoder_memory import DecoderMemory
 from app.push.signatures.policy import SignaturePolicy
@@ -52,6 +53,7 @@ class JobRuntime:
     sweeps: SweepSchedule = field(default_factory=SweepSchedule)
     signatures: tuple[SignaturePolicy, ...] = ()
     early: EarlyPushes = field(default_factory=EarlyPushes)
+    plans: KeptPlans = field(default_factory=KeptPlans)
     decoders: DecoderMemory = field(default_factory=DecoderMemory)
     stored: StoredBytes = field(default_factory=StoredBytes)
     audit: AuditRetention | None = None

@@ -287,7 +287,9 @@ class StreamedUpload:
             _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, but not by its upload
             return job.transition_to(JobState.QUEUED, **known)
 
-        return await self._workshop.ledger.transition(self.job.id, queued), opened.plan
+        present = await self._workshop.ledger.transition(self.job.id, queued)
+        self._workshop.plans.keep(present, opened.planned)
+        return present, opened.plan
 
     def _understood(self, found: Findings) -> None:
         self._archives, self._images = list(found.archives), found.images

@@ -61,6 +61,14 @@ class ArchiveSet:
         return Archive(found, (), {}, {}, (note,))
 
 
+def join_files(files: Sequence[OpenFile], parts: Sequence[int]) -> tuple[OpenFile, ...]:
+    """Return `files`, in which the first of `parts` is replaced by the file that joins all of them."""
+    sources = list(files)
+    if parts:
+        sources[parts[0]] = ConcatenatedFile(tuple(files[part] for part in parts))
+    return tuple(sources)
+
+
 def join_storage_parts(indexes: Sequence[TarIndex], files: Sequence[OpenFile], limits: Limits) -> ArchiveSet:
     """Find the parts of a storage or set of charts and join them. Blocks. Raises ArchiveError."""
     archives = [ArchiveReader(*item, limits) for item in zip(indexes, files, strict=True)]
@@ -69,10 +77,9 @@ def join_storage_parts(indexes: Sequence[TarIndex], files: Sequence[OpenFile], l
         parts, join, whole = parts_of_charts(archives), join_charts, "charts with their provenance"
     if not parts:
         return ArchiveSet(tuple(indexes), tuple(files), ())
-    every, sources = list(indexes), list(files)
+    every = list(indexes)
     every[parts[0]] = join([indexes[part] for part in parts])
-    sources[parts[0]] = ConcatenatedFile(tuple(files[part] for part in parts))
-    return ArchiveSet(tuple(every), tuple(sources), parts, whole)
+    return ArchiveSet(tuple(every), join_files(files, parts), parts, whole)
 
 
 def unquoted(archive: Archive) -> Archive:
@@ -89,11 +96,11 @@ def open_archives(
     names: Sequence[str],
     *,
     keep_going: bool = False,
-) -> tuple[list[Archive], list[OpenFile]]:
-    """Return the Archives, and for each the file of its extents.
+) -> tuple[list[Archive], ArchiveSet]:
+    """Return the Archives, and the set with the file of each.
 
-    `names` are for messages. `keep_going`: if one of several is unreadable, it becomes an image that cannot be pushed.
-    Blocks. Raises ArchiveError.
+    `names` are for messages. With `keep_going`, one of several archives that cannot be read becomes an image that
+    cannot be pushed. Blocks. Raises ArchiveError.
     """
     together = join_storage_parts(indexes, files, limits)
     opened = []
@@ -105,7 +112,7 @@ def open_archives(
             if not keep_going or len(names) == 1:
                 raise
             opened.append(_unreadable(error))
-    return opened, list(together.files)
+    return opened, together
 
 
 def _unreadable(error: ArchiveError) -> Archive:
