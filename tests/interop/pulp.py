@@ -186,7 +186,7 @@ def _prepare(folder: Path, database: str, ways: Ways) -> dict[str, str]:
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(folder),
         "PULP_SETTINGS": str(path),
-        "DJANGO_SETTINGS_MODULE": "pulpcore.app.config.settings",
+        "DJANGO_SETTINGS_MODULE": "pulpcore.app.settings",
     }
 
 
