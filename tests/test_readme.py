@@ -39,11 +39,11 @@ from app.docs import INDEX, pages
 from app.jobs import JobState
 from app.jobs.audit import MAX_ENTRIES
 from app.jobs.bounds import MAX_NOTICE, MAX_NOTICES
+from app.jobs.listing.pages import MAX_PAGE_BYTES
 from app.jobs.model import MAX_IMAGES, MAX_IMAGES_BYTES, ArchiveSource, Job, utc_now
 from app.jobs.request import MAX_LABELS
 from app.jobs.resumable import EMPTY_LIFETIME, LIFETIME
 from app.jobs.resumable.service import MAX_PARTS, MAX_PUSHES, MAX_UPLOADS
-from app.jobs.service import MAX_PAGE_BYTES
 from app.jobs.sources.paths import MAX_FILES
 from app.jobs.store.audit import PAGE_BYTES
 from app.net.urls import parse_registry_url

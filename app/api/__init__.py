@@ -29,6 +29,7 @@ from app.api import problems
 from app.api.context import ApiContext, RegistryView
 from app.api.json_response import NewlineJSONResponse
 from app.api.middleware.auth import AccessPolicy, AuthMiddleware
+from app.api.middleware.compression import JsonCompression
 from app.api.middleware.cors import Cors
 from app.api.middleware.error_format import ErrorFormatMiddleware
 from app.api.middleware.limits import MOST, LongRequest, RequestLimitsMiddleware
@@ -36,7 +37,7 @@ from app.api.middleware.proxy import Proxy
 from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
 from app.api.openapi.document import finish_openapi
-from app.api.routes import audit, docker_engine, health, jobs, push, uploads
+from app.api.routes import audit, docker_engine, events, health, jobs, push, uploads, whoami
 from app.api.web.api_docs import docs_router
 from app.api.web.front_page import front_router
 from app.api.web.guide import guide_router
@@ -67,13 +68,14 @@ def new_application(
         default_response_class=NewlineJSONResponse,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
-    resources = (push.router, uploads.router, jobs.router, audit.router, health.router, docker_engine.router)
+    resources = (push, uploads, jobs, events, whoami, audit, health, docker_engine)
     pages = (front_router(), guide_router(), docs_router())  # the last one takes any name below /docs
-    for router in (*resources, *pages):
+    for router in (*(resource.router for resource in resources), *pages):
         app.include_router(router)
     problems.install_error_handlers(app)
     most = {**MOST, LongRequest.UPLOADS: max_uploads}
     buckets = buckets or Buckets()
+    app.add_middleware(JsonCompression)
     app.add_middleware(Rates, buckets=buckets, most=most)
     app.add_middleware(AuthMiddleware, access=access, buckets=buckets)
     app.add_middleware(RequestLimitsMiddleware, most=most)

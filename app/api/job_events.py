@@ -21,6 +21,10 @@ from app.api.problems import problem_document
 from app.jobs import Job, JobImage
 from app.jobs.model import shown_images
 
+KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for 30 or 60
+RECONNECT_MILLISECONDS = 1_000
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
 
 class JobEvents:
     """For one reader. `after`: the id of the last event that it has, None if it has none."""
@@ -33,7 +37,7 @@ class JobEvents:
     def of(self, job: Job) -> bytes:
         """Return the events that lead from what was sent to `job`."""
         before, members = self._job, self._members
-        self._job, self._members = job, replace(job, images=()).document(problem_document)
+        self._job, self._members = job, job_response.job_document(replace(job, images=()))
         if before is None:
             return b"" if job.ended and job.revision == self._after else _document(job)
         if _outline(before) != _outline(job):
@@ -77,4 +81,4 @@ def _state(image: JobImage) -> tuple[Any, ...]:
     return image.state, image.problem, image.digest
 
 
-__all__ = ["JobEvents", "end", "event"]
+__all__ = ["KEEP_ALIVE_SECONDS", "RECONNECT_MILLISECONDS", "STREAM_HEADERS", "JobEvents", "end", "event"]

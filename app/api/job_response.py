@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from app.api.base_path import address_of
 from app.api.json_response import NewlineJSONResponse
 from app.api.problems import failed_job_response, problem_document, problem_response
 from app.errors import Conflict
@@ -15,11 +16,24 @@ from app.jobs.model import images_document
 
 
 def job_document(job: Job) -> dict[str, Any]:
-    return job.document(problem_document)
+    return job.document(problem_document) | {"links": links(job)}
 
 
 def brief(job: Job) -> dict[str, Any]:
-    return job.brief_document(problem_document)
+    return job.brief_document(problem_document) | {"links": links(job)}
+
+
+def links(job: Job) -> dict[str, str | None]:
+    """Return where the job is, and what may be asked of it in its present state."""
+    itself = address_of(f"/jobs/{job.id}")
+    return {
+        "self": itself,
+        "events": f"{itself}/events",
+        "images": f"{itself}/images",
+        "cancel": None if job.ended else f"{itself}/cancel",
+        "retry": f"{itself}/retry" if job.can_retry else None,
+        "delivery": None if job.delivery is None else address_of(f"/deliveries/{job.delivery}"),
+    }
 
 
 def images(page: ImagePage) -> dict[str, Any]:

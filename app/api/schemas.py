@@ -32,11 +32,17 @@ class ArchiveDocument(BaseModel):
     compression: Literal["none", "gzip", "zstd", "xz", "bzip2"] | None
 
 
+class TargetDocument(BaseModel):
+    name: str | None = Field(description="As the archive has it; null if several names lead to this destination.")
+    destination: str
+
+
 class ImageDocument(BaseModel):
     index: int = Field(description="Of all images of the job, from 0.")
     archive: str
     names: list[str] = Field(description="As the archive has them.")
     destinations: list[str]
+    targets: list[TargetDocument] = Field(description="Each of `destinations`, with the name that leads to it.")
     digest: str | None = Field(description="Of the image's root manifest at the registry.")
     media_type: str | None
     platforms: list[str]
@@ -128,6 +134,35 @@ class ArchiveInspection(BaseModel):
     notices: list[str]
 
 
+class OptionsDocument(BaseModel):
+    """The options of a push as they were understood."""
+
+    tag: str | None
+    rename: list[list[str]] = Field(description="Pairs of embedded name and `repo:tag`.")
+    prefix: str
+    images: list[str]
+    platforms: list[str]
+    layer_compression: Literal["gzip", "zstd", "none"]
+    format: str | None
+    dry_run: bool
+    on_existing_tag: str
+    media_types: str
+    allow_missing: bool
+    keep_going: bool
+    verify: str | None = Field(description="Null: as the settings of the registry say.")
+
+
+class LinksDocument(BaseModel):
+    """Paths of the service, below its base path."""
+
+    self: str
+    events: str
+    images: str
+    cancel: str | None = Field(description="Null if the job has ended.")
+    retry: str | None = Field(description="Null if the job cannot be tried again.")
+    delivery: str | None
+
+
 class JobDocument(BaseModel):
     id: str
     state: Literal["receiving", "queued", "running", "succeeded", "failed", "cancelled"]
@@ -148,7 +183,10 @@ class JobDocument(BaseModel):
     priority: int = Field(description="Of the jobs that wait, those with the highest run first.")
     labels: dict[str, str]
     registry: str
+    submitted_by: str | None = Field(description="Name of the token that sent it; null where none was needed.")
+    delivery: str | None = Field(description="Id of the delivery it belongs to.")
     dry_run: bool = Field(description="Nothing is pushed: it says what would be.")
+    options: OptionsDocument
     archives: list[ArchiveDocument] = Field(description="The first of them, 512 KiB at the most.")
     archives_total: int = Field(description="How many archives the job has.")
     images: list[ImageDocument] = Field(
@@ -162,6 +200,7 @@ class JobDocument(BaseModel):
         default=None, description="Of a dry run: each archive, in order. Null in a list of jobs."
     )
     problem: ProblemDocument | None
+    links: LinksDocument
 
 
 class JobProblemDocument(ProblemDocument):

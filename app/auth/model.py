@@ -81,11 +81,14 @@ NOBODY = Submitter()
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of one request. Without tokens, every caller is an administrator without a name."""
+    """The sender of one request. Without tokens, every caller is an administrator without a name.
+
+    `default_prefix`: the option `prefix` of a request that does not name it."""
 
     submitter: Submitter = NOBODY
     roles: frozenset[Role] = frozenset({Role.ADMIN})
     quota: Quota = NO_QUOTA
+    default_prefix: str = ""
 
     @property
     def name(self) -> str:

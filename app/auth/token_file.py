@@ -1,8 +1,9 @@
 """The tokens file: names, hashes, roles and quotas of tokens.
 
-One line per token: `name:sha256-of-token[:roles[:repositories[:quotas]]]`. Lists are separated by commas; quotas are
-`jobs=4`, `bytes=10GiB` and `stored=100GiB`. Only an unsalted SHA-256 is stored. This is sufficient: a token has 256
-random bits, so guessing fails at any hash speed. Slow hashes and salts protect passwords that people choose.
+One line per token: `name:sha256-of-token[:roles[:repositories[:quotas[:prefix]]]]`. Lists are separated by commas;
+quotas are `jobs=4`, `bytes=10GiB` and `stored=100GiB`; `prefix` is the default of that option. Only an unsalted
+SHA-256 is stored. This is sufficient: a token has 256 random bits, so guessing fails at any hash speed. Slow hashes and
+salts protect passwords that people choose.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ LOOK_SECONDS = 1.0  # between two checks for a changed file
 START = "tarmac_"  # of a token, so that secret scanners find leaked ones
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_FORM = "name:<sha256 of the token, 64 hex>[:push|read|admin[:repositories[:jobs=N,bytes=N,stored=N]]]"
+_FORM = "name:<sha256 of the token, 64 hex>[:push|read|admin[:repositories[:jobs=N,bytes=N,stored=N[:prefix]]]]"
 _log = structlog.get_logger(__name__)
 
 
@@ -44,11 +45,12 @@ class TokenHolder:
     roles: frozenset[Role] = frozenset({Role.PUSH})
     repositories: tuple[str, ...] = ()
     quota: Quota = NO_QUOTA
+    default_prefix: str = ""
 
     @classmethod
     def parse(cls, line: str) -> Self:
         """Parse a line. Raises ValueError."""
-        name, digest, roles, repositories, quotas, *more = (*line.split(":"), *[""] * 3)
+        name, digest, roles, repositories, quotas, prefix, *more = (*line.split(":"), *[""] * 4)
         if any(more) or not NAME.fullmatch(name) or not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
             raise ValueError(f"must be {_FORM}")
         return cls(
@@ -57,6 +59,7 @@ class TokenHolder:
             frozenset(parse_role(role) for role in (roles or Role.PUSH).split(",")),
             tuple(parse_prefix(text) for text in _parts(repositories)),
             parse_quota(quotas),
+            parse_prefix(prefix) if prefix else "",
         )
 
     def __str__(self) -> str:
@@ -64,7 +67,8 @@ class TokenHolder:
         amounts = (("jobs", quota.jobs), ("bytes", quota.upload_bytes), ("stored", quota.stored_bytes))
         quotas = ",".join(f"{name}={amount}" for name, amount in amounts if amount is not None)
         roles = ",".join(sorted(self.roles))
-        return ":".join((self.name, self.digest.hex(), roles, ",".join(self.repositories), quotas)).rstrip(":")
+        fields = (self.name, self.digest.hex(), roles, ",".join(self.repositories), quotas, self.default_prefix)
+        return ":".join(fields).rstrip(":")
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--repository", action="append", metavar="PREFIX", help="push below this repository only; repeatable"
     )
+    parser.add_argument("--default-prefix", metavar="PREFIX", help="prefix of requests that name neither it nor a tag")
     parser.add_argument("--max-jobs", metavar="N", help="jobs that it may have under way at once")
     parser.add_argument("--max-upload-bytes", metavar="SIZE", help="largest upload, such as 10GiB")
     parser.add_argument("--max-stored-bytes", metavar="SIZE", help="all that is kept of it at once, such as 100GiB")

@@ -55,6 +55,7 @@ def _holder(arguments: argparse.Namespace, token: str) -> TokenHolder:
             frozenset(parse_role(role) for role in arguments.role or ("push",)),
             tuple(parse_prefix(prefix) for prefix in arguments.repository or ()),
             parse_quota(",".join(f"{name}={amount}" for name, amount in amounts if amount)),
+            parse_prefix(arguments.default_prefix) if arguments.default_prefix else "",
         )
     except ValueError as error:
         raise InvalidRequest(str(error)) from None

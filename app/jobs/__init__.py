@@ -19,6 +19,7 @@ runtime          JobRuntime: the dependencies of the job layer
 serialization    Job <-> stored JSON
 service          JobService: one method per user action
 stored_bytes     bytes that each token stores
+listing          filters, search and pages of jobs
 queue            JobQueue port and its adapters
 resumable        resumable uploads: tus 1.0 and the IETF draft
 retention        what expires, and by which age

@@ -115,6 +115,10 @@ class AuthorizedJobs(JobService):
             yield
 
     @property
+    def _name(self) -> str:
+        return self._caller.name
+
+    @property
     def share(self) -> str:
         return self._caller.name or self._caller.submitter.address
 

@@ -138,7 +138,7 @@ class Job:
     that outage; `waited`: the part of the patience that is used up. `waiting_for`: None while the registry responds.
     `starts`: runs that began and did not end in order, for example because the process was killed. `ended_age`: the age
     of the service at the end of the job, in seconds. `priority` and `share`: see `app.jobs.queue.QueueSchedule`.
-    `submitter`: who sent the job."""
+    `submitter`: who sent the job. `delivery`: the id of its delivery."""
 
     id: str
     state: JobState
@@ -169,6 +169,7 @@ class Job:
     submitter: Submitter = NOBODY
     updated_at: datetime | None = None
     waiting_for: WaitingFor | None = None
+    delivery: str | None = None
 
     @classmethod
     def new(cls, state: JobState, now: datetime, idempotency_key: str | None = None) -> Job:
@@ -210,6 +211,15 @@ class Job:
         )
 
     @property
+    def can_retry(self) -> bool:
+        """Return whether a retry may push what is missing: of an ended job whose archives are kept, or of one that
+        waits for its registry."""
+        if not self.ended:
+            return self.next_attempt_at is not None
+        is_kept = bool(self.archives) and all(archive.file is not None for archive in self.archives)
+        return self.state is not JobState.SUCCEEDED and is_kept and not self.has_damaged_content
+
+    @property
     def schedule(self) -> QueueSchedule:
         """Return when a QUEUED job runs."""
         return QueueSchedule(self.next_attempt_at, self.priority, self.share)
@@ -235,7 +245,10 @@ class Job:
             "priority": self.priority,
             "labels": dict(self.labels),
             "registry": self.registry,
+            "submitted_by": self.submitter.name or None,
+            "delivery": self.delivery,
             "dry_run": self.options.dry_run,
+            "options": self.options.members(),
             "archives": [_archive(archive) for archive in archives],
             "archives_total": len(self.archives),
             "images": images_document(images, describe),
@@ -304,9 +317,19 @@ def _image(image: JobImage, describe: ProblemRenderer) -> dict[str, Any]:
         "archive": image.archive,
         "names": list(image.names),
         "destinations": list(image.destinations),
+        "targets": _targets(image),
         "digest": image.digest and str(image.digest),
         "media_type": image.media_type,
         "platforms": list(image.platforms),
         "state": image.state.value,
         "problem": image.problem and dict(describe(image.problem)),
     }
+
+
+def _targets(image: JobImage) -> list[dict[str, Any]]:
+    """Return each destination with the embedded name that leads to it; null if several names lead to one."""
+    names: Sequence[str | None] = image.names
+    if len(names) != len(image.destinations):
+        names = [names[0] if len(names) == 1 else None] * len(image.destinations)
+    pairs = zip(names, image.destinations, strict=True)
+    return [{"name": name, "destination": destination} for name, destination in pairs]

@@ -54,6 +54,7 @@ def dump_job(job: Job) -> dict[str, Any]:
         "submitter": asdict(job.submitter),
         "updated_at": job.updated_at and job.updated_at.isoformat(),
         "waiting_for": job.waiting_for and _waiting_for_out(job.waiting_for),
+        "delivery": job.delivery,
     }
 
 
@@ -88,6 +89,7 @@ def load_job(members: Members) -> Job:
         submitter=_submitter_in(members.get("submitter", {})),
         updated_at=_time(members.get("updated_at")),
         waiting_for=_waiting_for_in(members.get("waiting_for")),
+        delivery=members.get("delivery"),
     )
 
 
@@ -127,16 +129,10 @@ def options_members(options: PushOptions) -> dict[str, Any]:
 
     An option that release 0.1.0 does not know is omitted unless it is set, so that idempotency keys of that release
     still match."""
-    members = {field.name: getattr(options, field.name) for field in fields(PushOptions)}
+    members = options.members()
     if not options.keep_going:
         del members["keep_going"]
-    return members | {
-        "rename": [list(pair) for pair in options.rename],
-        "images": list(options.images),
-        "platforms": [str(platform) for platform in options.platforms],
-        "layer_compression": options.layer_compression.value,
-        "verify": options.verify and options.verify.value,
-    }
+    return members
 
 
 def _options_in(members: Members) -> PushOptions:

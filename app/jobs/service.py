@@ -15,24 +15,26 @@ was cancelled during the upload, releases its key."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from app.errors import Conflict, InvalidRequest
-from app.jobs.bounds import within
 from app.jobs.image_page import ImagePage, page_of, parse_image_cursor
-from app.jobs.model import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState, brief_bytes
+from app.jobs.listing import JobFilters
+from app.jobs.listing.pages import MAX_PAGE, JobPages
+from app.jobs.model import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState
 from app.jobs.outage import reset_failed_images, resumed
 from app.jobs.registries import pick_registry
-from app.jobs.request import JobRequest, check_idempotency_key, parse_label
+from app.jobs.request import JobRequest, check_idempotency_key
 from app.jobs.runtime import JobRuntime
 from app.jobs.sources.paths import AllowedRoots
 from app.jobs.sources.server_archives import nothing_quoted, path_archives
 from app.jobs.sources.split_files import join_parts
-from app.jobs.store import JobQuery, cursor_of, key_of, parse_cursor
+from app.jobs.store import parse_cursor
+from app.jobs.tracking.feed import JobFeed
 from app.jobs.uploads.replayed_upload import ReplayedUpload, check_same_request
 from app.jobs.uploads.streamed_upload import ArchiveUpload, StreamedUpload
 from app.push import ImageState
@@ -40,9 +42,7 @@ from app.push.report.progress import ENDED
 from app.spool import SpooledFile
 from app.threads import plan_in_thread
 
-MAX_PAGE = 500  # jobs in one response
-MAX_PAGE_BYTES = 4 << 20  # their approximate size as JSON; 500 typical ones take a quarter of it
-PAGE_BATCH = 50  # jobs read at once
+ALL_JOBS = JobFilters()
 REPLAY_SECONDS = 60.0  # maximum time that a complete replay waits for the end of the first upload
 
 
@@ -152,33 +152,14 @@ class JobService:
         return page_of(await self._ledger.images(job_id, first, limit), first, total)
 
     async def page(
-        self, *, state: JobState | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
+        self, filters: JobFilters = ALL_JOBS, *, limit: int = 50, cursor: str | None = None
     ) -> tuple[tuple[Job, ...], str | None]:
-        """Return jobs, newest first, and the cursor of the next page, None on the last. `label` is `key=value`."""
+        """Return jobs, newest first, and the cursor of the next page, None on the last. Raises InvalidRequest."""
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidRequest(f"limit is {limit}; it must be from 1 to {MAX_PAGE}")
-        query = JobQuery(
-            states=frozenset(JobState) if state is None else frozenset({state}),
-            label=None if label is None else parse_label(label),
-            before=None if cursor is None else parse_cursor(cursor),
-            submitter=self._submitter,
-        )
-        jobs, is_last = await self._brief_jobs(query, limit)
-        return jobs, None if is_last else cursor_of(jobs[-1])
-
-    async def _brief_jobs(self, query: JobQuery, limit: int) -> tuple[tuple[Job, ...], bool]:
-        """Return up to `limit` jobs, and whether there are no more.
-
-        Jobs are read in batches, and a page of jobs with long lists of archives ends early."""
-        jobs: tuple[Job, ...] = ()
-        while True:
-            most = min(PAGE_BATCH, limit + 1 - len(jobs))
-            found = await self._ledger.page(replace(query, limit=most))
-            jobs += found
-            fitting = tuple(within(jobs, MAX_PAGE_BYTES, brief_bytes))[:limit] or jobs[:1]
-            if len(fitting) < len(jobs) or len(found) < most:
-                return fitting, len(fitting) == len(jobs)
-            query = replace(query, before=key_of(jobs[-1]))
+        before = None if cursor is None else parse_cursor(cursor)
+        query = replace(filters.query(), before=before, submitter=self._submitter)
+        return await JobPages(self._ledger, self._workshop.elapsed).page(query, limit)
 
     async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
         """Return the job when it has ended, or its present state after `seconds`.
@@ -210,6 +191,12 @@ class JobService:
                     job = newer
                     yield job
 
+    @contextmanager
+    def follow(self) -> Iterator[JobFeed]:
+        """Follow the changes of all jobs that the caller may see."""
+        with self._ledger.follow(self._submitter) as feed:
+            yield feed
+
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job at any stage; nothing is pushed after this returns. Raises Conflict if it has ended."""
         job = await self._ledger.get(job_id)
@@ -240,6 +227,17 @@ class JobService:
         for archive in job.archives:
             if archive.file is not None:
                 await self._workshop.discard(archive.file)
+
+    async def usage(self) -> tuple[int, int]:
+        """Return how many jobs of the caller are under way, and the bytes of its archives that are stored."""
+        counted = await self._ledger.count(self._name)
+        under_way = sum(number for state, number in counted.items() if not state.ended)
+        return under_way, self._workshop.stored.used(self._name)
+
+    @property
+    def _name(self) -> str:
+        """Name of the caller's token; "" where there are none."""
+        return ""
 
     @property
     def share(self) -> str:

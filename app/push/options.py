@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from app.archive.model import Compression
@@ -82,6 +82,16 @@ class PushOptions:
             if texts:
                 given[name] = _READERS[name](texts) if name in _REPEATABLE else _READERS[name](_single(name, texts))
         return cls(**given)
+
+    def members(self) -> dict[str, Any]:
+        """Return the options as JSON members."""
+        return {item.name: getattr(self, item.name) for item in fields(self)} | {
+            "rename": [list(pair) for pair in self.rename],
+            "images": list(self.images),
+            "platforms": [str(platform) for platform in self.platforms],
+            "layer_compression": self.layer_compression.value,
+            "verify": self.verify and self.verify.value,
+        }
 
 
 def _bound(name: str, texts: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from app.api import job_response
 from app.api.job_events import JobEvents
-from app.api.problems import problem_document
 from app.errors import RegistryDenied
 from app.jobs import Job, JobImage, JobState, utc_now
 from app.oci import Digest
@@ -64,7 +64,7 @@ class Reader:
                 self.document |= data
             elif data["index"] < len(self.document["images"]):
                 self.document["images"][data["index"]] |= data
-        assert self.document == json.loads(json.dumps(job.document(problem_document)))
+        assert self.document == json.loads(json.dumps(job_response.job_document(job)))
         return [name for name, _, _ in found]
 
 

@@ -12,8 +12,8 @@ from app.api.context import ApiContext
 from app.errors import RegistryDenied
 from app.jobs import ArchiveSource, Job, JobArchive, JobImage, JobService, JobState, utc_now
 from app.jobs.image_page import page_of
+from app.jobs.listing.pages import MAX_PAGE_BYTES
 from app.jobs.model import MAX_IMAGES, MAX_IMAGES_BYTES
-from app.jobs.service import MAX_PAGE_BYTES
 from app.push import ImageState
 from tests.api.conftest import Served
 

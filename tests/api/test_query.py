@@ -66,7 +66,6 @@ async def test_a_job_refuses_what_it_does_not_know(
 @pytest.mark.parametrize(
     "query",
     [
-        "state=failed&state=queued",
         "limit=1&limit=2",
         "label=a=b&label=a=c",
         "brief=true&brief=false",

@@ -26,6 +26,7 @@ from app.errors import (
     UploadIncomplete,
 )
 from app.jobs import Job, JobRequest, JobState
+from app.jobs.listing import JobFilters
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import APP, NAMELESS, REQUEST, TWO, Bench, broken_after, chunks_of, ended, until, upload
 from tests.support.archives import docker_save, image, sha256, tagged, wrap
@@ -370,12 +371,21 @@ async def test_jobs_are_listed_by_state_and_label(bench: Bench) -> None:
         await ended(service, await upload(service, APP, replace(REQUEST, labels={"run": "day"})))
         with pytest.raises(MissingTag):
             await upload(service, NAMELESS)
-        assert [job.id for job in (await service.page(label="run=night"))[0]] == [night.id]
-        assert len((await service.page(state=JobState.FAILED))[0]) == 1
-        assert (await service.page(label="run=dawn"))[0] == ()
+        assert [job.id for job in (await service.page(JobFilters(label="run=night")))[0]] == [night.id]
+        assert len((await service.page(JobFilters(states=frozenset({JobState.FAILED}))))[0]) == 1
+        assert (await service.page(JobFilters(label="run=dawn")))[0] == ()
 
 
-@pytest.mark.parametrize("arguments", [{"limit": 0}, {"limit": 501}, {"label": "x"}, {"label": '"=1'}, {"cursor": "%"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"limit": 0},
+        {"limit": 501},
+        {"filters": JobFilters(label="x")},
+        {"filters": JobFilters(label='"=1')},
+        {"cursor": "%"},
+    ],
+)
 async def test_a_page_that_cannot_be_is_refused(bench: Bench, arguments: dict[str, object]) -> None:
     async with bench.service() as service:
         with pytest.raises(InvalidRequest):

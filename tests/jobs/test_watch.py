@@ -14,6 +14,7 @@ from app.api.requests.options import parse_options
 from app.errors import PathNotFound
 from app.jobs import ArchiveSource, JobRequest, JobService, JobState
 from app.jobs.audit import audit_members
+from app.jobs.listing import JobFilters
 from app.jobs.store.memory import MemoryJobStore
 from app.jobs.watch import Folder, FolderWatch
 from app.push import PushOptions
@@ -154,7 +155,7 @@ async def test_options_are_of_the_file_beside_it_else_of_the_folder(bench: Bench
     (folder / "y.tar.json").write_text('{"tag": "mine:2"}')
     async with bench.service() as service:
         await carried(watch_of(service, folder))
-        jobs, _ = await service.page(label="site=b")
+        jobs, _ = await service.page(JobFilters(label="site=b"))
     assert [job.archives[0].name for job in jobs] == ["x.tar"]
     assert ("all/team/app", "1") in bench.registry.tags
     assert ("mine", "2") in bench.registry.tags

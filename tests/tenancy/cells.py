@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from tests.support.archives import entry, oci_layout
-from tests.tenancy.scene import HOME, STREAM, TUS, Scene, archive
+from tests.support.event_stream import reading
+from tests.tenancy.scene import HOME, STREAM, TOKENS, TUS, Scene, archive
 
 Cell = Callable[[Scene, str], Awaitable[str]]
 CELLS: dict[tuple[str, str], Cell] = {}
@@ -121,6 +122,31 @@ async def see_error(scene: Scene, caller: str) -> str:
 async def see_event(scene: Scene, caller: str) -> str:
     answer = await scene.ask(caller, "GET", f"{await scene.kept(('job', 'see'), Scene.pushed)}/events")
     return outcome(answer, is_listed="event: job" in answer.text)
+
+
+@cell("event of all jobs", "see")
+async def see_events_of_all(scene: Scene, caller: str) -> str:
+    """The owner's job comes before the caller's: once that is told, the other would have been."""
+    fields = {"Authorization": f"Bearer {TOKENS[caller]}"} if caller in TOKENS else {}
+    async with reading(scene.served.app, "/events", fields) as events:
+        if events.status != 200:
+            return CODES[events.status]
+        await scene.pushed("team/a/told:1")
+        if caller == "reader":
+            return "yes" if (await events.next("job"))[1]["submitted_by"] == "owner" else "hidden"
+        last = (await scene.push(caller, f"{HOME[caller]}/told:2")).json()["id"]
+        seen: set[str] = set()
+        while True:
+            _, job = await events.next("job")
+            seen.add(job["submitted_by"])
+            if job["id"] == last:
+                return "yes" if "owner" in seen else "hidden"
+
+
+@cell("own name and rights", "see")
+async def see_caller(scene: Scene, caller: str) -> str:
+    answer = await scene.ask(caller, "GET", "/whoami")
+    return outcome(answer, is_listed=answer.json().get("name") == "owner", other="own")
 
 
 @cell("audit entry", "see")

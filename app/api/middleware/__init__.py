@@ -6,6 +6,7 @@ rates        how much one token or address may ask: requests in time, and long o
 cors         pages of other origins that may read responses
 
     allowed_hosts  names that the service answers to
+    compression    gzip of JSON responses
     auth           tokens, roles, Origin and Host
     error_format   problems -> errors of registries and of Docker
     limits         header, body-rate and concurrency limits

@@ -115,7 +115,8 @@ class AuthMiddleware:
             if token is not None:  # a browser's first request has none
                 self._buckets.take(Kind.FAILURES, share_of(address))
             raise Unauthorized("send a token that TARMAC_TOKENS_FILE knows: Authorization: Bearer <token>")
-        caller = Caller(Submitter(holder.name, address, holder.repositories), holder.roles, holder.quota)
+        submitter = Submitter(holder.name, address, holder.repositories)
+        caller = Caller(submitter, holder.roles, holder.quota, holder.default_prefix)
         return caller, partial(_lapse, self._find, token, holder)
 
 

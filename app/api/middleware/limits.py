@@ -105,7 +105,9 @@ class RequestLimitsMiddleware:
 
 def classify_request(scope: Scope) -> LongRequest | None:
     path = scope.get("path", "")
-    if path.startswith("/jobs/") and (path.endswith("/events") or b"wait=" in scope.get("query_string", b"")):
+    if path == "/events" or (
+        path.startswith("/jobs/") and (path.endswith("/events") or b"wait=" in scope.get("query_string", b""))
+    ):
         return LongRequest.WATCHERS
     sends = scope.get("method") in ("POST", "PUT", "PATCH")
     if sends and (path.startswith(("/push", "/uploads")) or _LOADS.fullmatch(path)):

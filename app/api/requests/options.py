@@ -127,6 +127,8 @@ class Options:
                 f"the token of {caller.name} may not put a job before those of others: `priority` at most 0"
             )
         own = {name: values for name, values in self._values.items() if name not in _OURS}
+        if caller.default_prefix and not own.keys() & {"prefix", "tag"}:
+            own["prefix"] = [caller.default_prefix]
         return JobRequest(
             options=PushOptions.parse(own),
             registry=self.registry,

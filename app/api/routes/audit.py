@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field
 
 from app.api.context import Context
 from app.api.json_response import NewlineJSONResponse
+from app.api.requests.moments import in_utc
 from app.api.requests.query import takes
 from app.api.schemas import problems
-from app.errors import Forbidden, InvalidRequest, Unavailable
+from app.errors import Forbidden, Unavailable
 from app.jobs.audit import MAX_ENTRIES, parse_audit_cursor
 
 JSON_LINES = "application/jsonl"
@@ -96,7 +97,9 @@ async def list_audit_entries(request: Request, context: Context, listing: Annota
         raise Forbidden(f"the token of {context.caller.name} may not read the audit trail; it needs the role `read`")
     if context.audit is None:
         raise Unavailable("this service keeps no audit trail")
-    found = await context.audit.entries(_in_utc(listing.since), parse_audit_cursor(listing.cursor), listing.limit)
+    found = await context.audit.entries(
+        in_utc(listing.since, "since"), parse_audit_cursor(listing.cursor), listing.limit
+    )
     following = found[-1].cursor if found else listing.cursor
     headers = {"Cache-Control": "no-store"}
     if listing.format == "jsonl" or (listing.format is None and JSON_LINES in request.headers.get("accept", "")):
@@ -105,12 +108,3 @@ async def list_audit_entries(request: Request, context: Context, listing: Annota
     return NewlineJSONResponse(
         {"entries": [dict(found_item.entry) for found_item in found], "next_cursor": following}, headers=headers
     )
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    """Raises InvalidRequest."""
-    try:
-        aware = moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
-        return aware and aware.astimezone(UTC)
-    except OverflowError:
-        raise InvalidRequest("`since` lies outside of the years 1 to 9999") from None

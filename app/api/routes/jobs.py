@@ -13,18 +13,17 @@ from starlette.responses import StreamingResponse
 
 from app.api import job_response
 from app.api.context import ApiContext, Context
-from app.api.job_events import JobEvents, end
+from app.api.job_events import KEEP_ALIVE_SECONDS, RECONNECT_MILLISECONDS, STREAM_HEADERS, JobEvents, end
 from app.api.json_response import tagged_answer
+from app.api.requests.job_filters import REPEATABLE, JobFilterQuery
 from app.api.requests.options import parse_wait
 from app.api.requests.query import takes
 from app.api.schemas import ImagePageDocument, JobDocument, JobPage, problems
 from app.errors import InvalidRequest, Unauthorized
-from app.jobs import Job, JobState
+from app.jobs import Job
 from app.jobs.model import MAX_IMAGES
 
-KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for 30 or 60
 MAX_LIMIT = 500
-RECONNECT_MILLISECONDS = 1_000
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -41,11 +40,9 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "`If-None-
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
-class JobListQuery(BaseModel):
+class JobListQuery(JobFilterQuery):
     """Which jobs, and how much of each."""
 
-    state: JobState | None = None
-    label: str | None = Field(default=None, description="`key=value`", max_length=256)
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
     brief: bool = Field(default=True, description="Jobs are brief in any case.", deprecated=True)
@@ -58,21 +55,19 @@ class ImageListing(BaseModel):
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
 
 
-@router.head("", include_in_schema=False, dependencies=[takes(*JobListQuery.model_fields)])
+@router.head("", include_in_schema=False, dependencies=[takes(*JobListQuery.model_fields, repeatable=REPEATABLE)])
 @router.get(
     "",
     summary="List the jobs",
     response_model=JobPage,
     responses=NOT_MODIFIED | problems("invalid_request"),
-    dependencies=[takes(*JobListQuery.model_fields)],
+    dependencies=[takes(*JobListQuery.model_fields, repeatable=REPEATABLE)],
     operation_id="listJobs",
 )
 async def list_jobs(request: Request, context: Context, listing: Annotated[JobListQuery, Query()]) -> Response:
     """The jobs, newest first. They are brief: `images` is empty, `inspection` is null, and `archives` and `notices` are
-    the first 20. A page of more than 4 MiB ends earlier."""
-    jobs, following = await context.service.page(
-        state=listing.state, label=listing.label, limit=listing.limit, cursor=listing.cursor
-    )
+    the first 20. A page of more than 4 MiB ends earlier, and so does one with `q` for which one second has passed."""
+    jobs, following = await context.service.page(listing.filters(), limit=listing.limit, cursor=listing.cursor)
     content = {"jobs": [job_response.brief(job) for job in jobs], "next_cursor": following}
     return tagged_answer(request, content)
 
@@ -136,8 +131,7 @@ async def stream_job_events(job_id: str, request: Request, context: Context) -> 
         raise InvalidRequest("Last-Event-ID is not the id of an event of this job")
     await context.service.get(job_id)
     events = job_events(context, job_id, None if last is None else int(last))
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
 @router.post(

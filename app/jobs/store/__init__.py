@@ -10,6 +10,8 @@ memory         MemoryJobStore
 migrate        run the Alembic migrations
 notifications  LISTEN/NOTIFY
 read_pool      SQLite read connections
+queries        the statements of lists and searches
+search         the searched text of jobs as rows
 sql            SqlJobStore (SQLite, PostgreSQL)
 tag_leases     PostgresTagLeases
 migrations     the Alembic migrations
@@ -28,19 +30,29 @@ from app.errors import InvalidRequest
 from app.jobs.model import Job, JobImage, JobState
 
 Key = tuple[str, str]  # created_at as sortable text, id
+SEARCHED_AT_ONCE = 2_000  # jobs that one statement searches
 
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Selects jobs, newest first.
+    """Selects jobs that match all members, newest first. None matches any job.
 
-    `label` is (key, value). `before`: only jobs older than this key. `submitter`: only jobs that this token sent."""
+    `label` is (key, value). `before`: only jobs older than this key. `submitter`: only jobs that the caller may see;
+    `submitted_by`: only jobs that it asked for. `text`: a part of the text of the job
+    (`app.jobs.listing.search_text`), in lower case. `deliveries`: ids."""
 
     states: frozenset[JobState] = frozenset(JobState)
     label: tuple[str, str] | None = None
     before: Key | None = None
     submitter: str | None = None
     limit: int = 50
+    text: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    registry: str | None = None
+    source: str | None = None
+    submitted_by: str | None = None
+    deliveries: frozenset[str] | None = None
 
 
 class JobStore(Protocol):
@@ -72,12 +84,18 @@ class JobStore(Protocol):
         """Return jobs without their images and inspections, for lists. They must not be changed."""
         ...
 
+    async def search(self, query: JobQuery) -> tuple[tuple[Job, ...], Key | None]:
+        """Return the jobs of `page` whose text matches, among the next SEARCHED_AT_ONCE, and the key to continue from.
+
+        The key is None if there are no more jobs."""
+        ...
+
     async def delete(self, job_id: str) -> None:
         """Delete a job. Ignore a missing one."""
         ...
 
-    async def count(self) -> Mapping[JobState, int]:
-        """Return the number of jobs in each state."""
+    async def count(self, submitter: str | None = None) -> Mapping[JobState, int]:
+        """Return the number of jobs in each state. `submitter`: count only jobs that this token sent."""
         ...
 
 
@@ -91,7 +109,11 @@ def timestamp_key(moment: datetime) -> str:
 
 
 def cursor_of(job: Job) -> str:
-    return base64.urlsafe_b64encode("|".join(key_of(job)).encode()).decode().rstrip("=")
+    return encode_cursor(key_of(job))
+
+
+def encode_cursor(key: Key) -> str:
+    return base64.urlsafe_b64encode("|".join(key).encode()).decode().rstrip("=")
 
 
 def parse_cursor(cursor: str) -> Key:
@@ -106,4 +128,14 @@ def parse_cursor(cursor: str) -> Key:
     return moment, job_id
 
 
-__all__ = ["JobQuery", "JobStore", "Key", "cursor_of", "key_of", "parse_cursor", "timestamp_key"]
+__all__ = [
+    "SEARCHED_AT_ONCE",
+    "JobQuery",
+    "JobStore",
+    "Key",
+    "cursor_of",
+    "encode_cursor",
+    "key_of",
+    "parse_cursor",
+    "timestamp_key",
+]

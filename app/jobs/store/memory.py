@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from app.jobs.listing.search_text import search_parts, source_of
 from app.jobs.model import Job, JobImage, JobState
-from app.jobs.store import JobQuery, key_of
+from app.jobs.store import SEARCHED_AT_ONCE, JobQuery, Key, key_of
 
 
 class MemoryJobStore:
@@ -40,8 +42,16 @@ class MemoryJobStore:
         found = [job for job in newest if _fits(job, query)]
         return tuple(job.brief() for job in found[: query.limit])
 
-    async def count(self) -> Mapping[JobState, int]:
-        return {state: sum(job.state is state for job in self._jobs.values()) for state in JobState}
+    async def search(self, query: JobQuery) -> tuple[tuple[Job, ...], Key | None]:
+        window = await self.page(replace(query, text=None, limit=SEARCHED_AT_ONCE))
+        found = [job for job in window if _is_text_of(self._jobs[job.id], query.text or "")][: query.limit]
+        if len(found) == query.limit:
+            return tuple(found), key_of(found[-1])
+        return tuple(found), key_of(window[-1]) if len(window) == SEARCHED_AT_ONCE else None
+
+    async def count(self, submitter: str | None = None) -> Mapping[JobState, int]:
+        jobs = [job for job in self._jobs.values() if submitter in (None, job.submitter.name)]
+        return {state: sum(job.state is state for job in jobs) for state in JobState}
 
     async def delete(self, job_id: str) -> None:
         self._jobs.pop(job_id, None)
@@ -52,5 +62,16 @@ def _fits(job: Job, query: JobQuery) -> bool:
         job.state in query.states
         and (query.label is None or job.labels.get(query.label[0]) == query.label[1])
         and (query.submitter is None or job.submitter.name == query.submitter)
+        and (query.submitted_by is None or job.submitter.name == query.submitted_by)
         and (query.before is None or key_of(job) < query.before)
+        and (query.since is None or job.created_at >= query.since)
+        and (query.until is None or job.created_at <= query.until)
+        and (query.registry is None or job.registry == query.registry)
+        and (query.source is None or source_of(job) == query.source)
+        and (query.deliveries is None or job.delivery in query.deliveries)
+        and (query.text is None or _is_text_of(job, query.text))
     )
+
+
+def _is_text_of(job: Job, text: str) -> bool:
+    return any(text in part for part in search_parts(job))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Column, Connection, Index, Integer, MetaData, String, Table, func, select, tuple_
+from sqlalchemy import JSON, Column, Connection, Index, Integer, MetaData, String, Table, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,14 +22,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.errors import Unavailable
 from app.jobs.audit import AuditEntry, AuditSize
 from app.jobs.audit_retention import AuditBounds
+from app.jobs.listing.search_text import is_changed, source_of
 from app.jobs.model import Job, JobImage, JobState
 from app.jobs.serialization import dump_job, load_job
-from app.jobs.store import JobQuery, timestamp_key
+from app.jobs.store import JobQuery, Key, timestamp_key
 from app.jobs.store.audit import audit_size, delete_oldest, read_entries, write_entry
 from app.jobs.store.engine import make_engine, make_reading_engine
 from app.jobs.store.images import Row, changed_rows, images_table, parse_images, parts, read_images
 from app.jobs.store.migrate import migrate
+from app.jobs.store.queries import read_page, search_jobs
 from app.jobs.store.read_pool import ReadPool
+from app.jobs.store.search import search_table, write_search_text
 from app.spool.s3 import is_stored
 
 CHANNEL = "tarmac_jobs"  # PostgreSQL NOTIFY channel; payload: `replica id` and the id of the written job
@@ -52,11 +55,16 @@ JOBS = Table(
     Column("holder", String, nullable=False),
     Column("submitter", String, nullable=False),
     Column("inspection", JSON, nullable=False),
-    Index("jobs_newest", "created_at", "id"),
+    Column("registry", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("delivery", String, nullable=False),
+    Index("jobs_listed", "created_at", "id", "state", "submitter", "registry", "source", "delivery"),
+    Index("jobs_by_delivery", "delivery", "created_at", "id", "state"),
     Index("jobs_by_state", "state", "created_at", "id"),
     Index("jobs_by_submitter", "submitter", "created_at", "id"),
 )
 IMAGES = images_table(METADATA)
+SEARCH = search_table(METADATA)
 _MANY = 500  # number of images above which their JSON is made in a thread
 
 
@@ -120,6 +128,7 @@ class SqlJobStore:
         async with self.transaction() as connection:
             if (await connection.execute(insert)).rowcount:
                 await self._write_images(connection, changed_rows(job, None))
+                await write_search_text(connection, SEARCH, job)
                 await self._announce(connection, job.id)
                 return job
             first = select(JOBS.c.id).where(JOBS.c.idempotency_key == job.idempotency_key)
@@ -140,6 +149,8 @@ class SqlJobStore:
             if taken:
                 await self._write_images(connection, rows)
                 await self._announce(connection, job.id)
+            if taken and is_changed(job, over):
+                await write_search_text(connection, SEARCH, job)
             if taken and len(before.images) > len(job.images):
                 left = (IMAGES.c.job == job.id, IMAGES.c.number >= len(job.images))
                 await connection.execute(IMAGES.delete().where(*left))
@@ -158,16 +169,10 @@ class SqlJobStore:
         return await self._ask(lambda connection: parse_images(read_images(connection, IMAGES, job_id, first, count)))
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
-        wanted = select(JOBS.c.document).where(JOBS.c.state.in_(sorted(query.states)))
-        if query.label is not None:
-            key, value = query.label
-            wanted = wanted.where(JOBS.c.labels[key].as_string() == value)
-        if query.submitter is not None:
-            wanted = wanted.where(JOBS.c.submitter == query.submitter)
-        if query.before is not None:
-            wanted = wanted.where(tuple_(JOBS.c.created_at, JOBS.c.id) < tuple_(*query.before))
-        newest = wanted.order_by(JOBS.c.created_at.desc(), JOBS.c.id.desc()).limit(query.limit)
-        return await self._ask(lambda connection: tuple(map(load_job, connection.scalars(newest))))
+        return await self._ask(lambda connection: read_page(connection, JOBS, query))
+
+    async def search(self, query: JobQuery) -> tuple[tuple[Job, ...], Key | None]:
+        return await self._ask(lambda connection: search_jobs(connection, JOBS, SEARCH, query))
 
     async def entries(self, since: datetime | None, after: int, limit: int) -> tuple[AuditEntry, ...]:
         async with self.transaction() as connection:
@@ -181,15 +186,18 @@ class SqlJobStore:
         async with self.transaction() as connection:
             return await delete_oldest(connection, bounds)
 
-    async def count(self) -> Mapping[JobState, int]:
+    async def count(self, submitter: str | None = None) -> Mapping[JobState, int]:
         counted = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
+        if submitter is not None:
+            counted = counted.where(JOBS.c.submitter == submitter)
         found = await self._ask(lambda connection: {row[0]: row[1] for row in connection.execute(counted)})
         return {state: found.get(state.value, 0) for state in JobState}
 
     async def delete(self, job_id: str) -> None:
         async with self.transaction() as connection:
             await connection.execute(JOBS.delete().where(JOBS.c.id == job_id))
-            await connection.execute(IMAGES.delete().where(IMAGES.c.job == job_id))
+            for rows in (IMAGES, SEARCH):
+                await connection.execute(rows.delete().where(rows.c.job == job_id))
             await self._announce(connection, job_id)
 
     async def _write_images(self, connection: AsyncConnection, rows: Sequence[Row]) -> None:
@@ -236,6 +244,9 @@ class SqlJobStore:
             "document": dump_job(job.brief()),
             "attempt": job.attempt,
             "submitter": job.submitter.name,
+            "registry": job.registry,
+            "source": source_of(job),
+            "delivery": job.delivery or "",
             "holder": self._marks.holder,
         }
 

@@ -1,5 +1,6 @@
 """The current state of jobs, and subscriptions to it.
 
+feed            the changes of all jobs, for one reader
 live_job        a job that this process receives or runs
 notifications   port: changes that other replicas make
 retry_reporter  retries to a registry, shown in the job

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from weakref import WeakValueDictionary
@@ -22,7 +22,8 @@ import structlog
 from app.errors import Conflict, NotFound, Unavailable
 from app.jobs.model import MAX_IMAGES, Clock, Job, JobImage, JobState, utc_now
 from app.jobs.retention.service_age import LocalServiceAge, ServiceAge
-from app.jobs.store import JobQuery, JobStore
+from app.jobs.store import JobQuery, JobStore, Key
+from app.jobs.tracking.feed import JobFeed
 from app.jobs.tracking.live_job import LiveJob
 from app.jobs.tracking.notifications import JobNotifications
 from app.jobs.tracking.subscription import News
@@ -58,6 +59,7 @@ class JobTracker:
         self.clock = clock
         self._live: dict[str, LiveJob] = {}
         self._watchers: defaultdict[str, set[News]] = defaultdict(set)
+        self._feeds: set[JobFeed] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._changing: set[str] = set()
         self._changes: set[asyncio.Task[Job]] = set()
@@ -120,8 +122,19 @@ class JobTracker:
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
         """Return jobs in the state that `get` returns, without images and inspections."""
-        stored = await self._store.page(query)
-        return tuple(job if (live := self._ahead(job.id)) is None else live.shown().brief() for job in stored)
+        return tuple(self._newest(job) for job in await self._store.page(query))
+
+    async def search(self, query: JobQuery) -> tuple[tuple[Job, ...], Key | None]:
+        """Return what `JobStore.search` returns, with jobs in the state that `get` returns."""
+        stored, following = await self._store.search(query)
+        return tuple(self._newest(job) for job in stored), following
+
+    def _newest(self, stored: Job) -> Job:
+        return stored if (live := self._ahead(stored.id)) is None else live.shown().brief()
+
+    async def count(self, submitter: str | None = None) -> Mapping[JobState, int]:
+        """Return the number of jobs in each state."""
+        return await self._store.count(submitter)
 
     async def transition(self, job_id: str, make: Change) -> Job:
         """Store what `make` returns for the present job, then publish it: the only way to change the state of a job.
@@ -150,6 +163,8 @@ class JobTracker:
             job = await self.get(job_id)
             check(job)
             await self._store.delete(job_id)
+        for feed in self._feeds:
+            feed.put_deleted(job_id, job)
         return job
 
     @contextmanager
@@ -162,6 +177,16 @@ class JobTracker:
             self._watchers[job_id].discard(watcher)
             if not self._watchers[job_id]:
                 del self._watchers[job_id]
+
+    @contextmanager
+    def follow(self, submitter: str | None = None) -> Iterator[JobFeed]:
+        """Follow the changes of all jobs, or of those of one token."""
+        feed = JobFeed(submitter)
+        self._feeds.add(feed)
+        try:
+            yield feed
+        finally:
+            self._feeds.discard(feed)
 
     async def run_saver(self) -> None:
         """Store updated progress until cancelled."""
@@ -180,7 +205,11 @@ class JobTracker:
         arrived = asyncio.Event()
 
         def told(job_id: str | None) -> None:
-            ids = self._concerned() if job_id is None else {job_id} & self._concerned()
+            for feed in self._feeds if job_id is None else ():
+                feed.mark_incomplete()
+            look_up(self._concerned() if job_id is None else {job_id} if self._feeds else {job_id} & self._concerned())
+
+        def look_up(ids: set[str]) -> None:
             heard.update(ids)
             if ids:
                 arrived.set()
@@ -192,7 +221,7 @@ class JobTracker:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await arrived.wait()
                 except TimeoutError:
-                    told(None)
+                    look_up(self._concerned())
                 arrived.clear()
                 while heard:
                     await self._look_up(heard.pop())
@@ -292,7 +321,7 @@ class JobTracker:
         """Publish the state that another replica has stored, and stop tracking a job that it has taken over."""
         async with self._lock(job_id):
             try:
-                stored = await self._store.get(job_id, MAX_IMAGES)
+                stored = await self._store.get(job_id, MAX_IMAGES if job_id in self._watchers else 0)
             except Unavailable:
                 return  # the next look-up is at most LOOK_SECONDS away
             live = self._live.get(job_id)
@@ -301,6 +330,8 @@ class JobTracker:
             self._live.pop(job_id, None)
             for watcher in self._watchers.get(job_id, ()):
                 watcher.tell(stored)
+            for feed in self._feeds:
+                feed.put_deleted(job_id, None) if stored is None else feed.put(stored)
 
     def _ahead(self, job_id: str) -> LiveJob | None:
         """Return the job if its newest state may be shown before it is stored, which is so for a single process."""
@@ -317,6 +348,8 @@ class JobTracker:
     def _tell(self, job: Job) -> None:
         for watcher in self._watchers.get(job.id, ()):
             watcher.tell(job)
+        for feed in self._feeds:
+            feed.put(job)
 
     def _lock(self, job_id: str) -> asyncio.Lock:
         return self._locks.setdefault(job_id, asyncio.Lock())

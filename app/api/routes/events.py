@@ -1,0 +1,101 @@
+"""`GET /events`: the changes of all jobs that the caller may see, as server-sent events.
+
+    reset     list the jobs: first, and when changes were missed
+    job       a brief document: of a job whose state, attempt or delivery is another
+    progress  `id`, `revision`, `progress` and `waiting_for` of a job of which nothing else changed
+    deleted   `id` of a job that was deleted
+
+Events have no id: what happens while a client is away is not repeated, and `reset` says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter, Response
+from starlette.responses import StreamingResponse
+
+from app.api import job_response
+from app.api.context import ApiContext, Context
+from app.api.job_events import KEEP_ALIVE_SECONDS, RECONNECT_MILLISECONDS, STREAM_HEADERS, event
+from app.api.requests.query import takes
+from app.api.schemas import problems
+from app.jobs import Job
+from app.jobs.tracking.feed import JobChanges
+
+PAUSE_SECONDS = 0.5  # between two batches; what happens in between is coalesced
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Server-sent events. `reset` (no members): list the jobs; it is sent first, and when changes "
+        "were missed. `job`: a brief JobDocument. `progress`: the `id`, `revision`, `progress` and `waiting_for` of a "
+        "JobDocument. `deleted`: the `id` of a job. At most 100 jobs twice a second; a job that changes more often is "
+        "sent in its newest state. No event has an id.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get(
+    "/events",
+    summary="Watch all jobs",
+    response_class=StreamingResponse,
+    responses=_RESPONSES | problems("invalid_request"),
+    dependencies=[takes()],
+    operation_id="streamEvents",
+)
+async def stream_events(context: Context) -> Response:
+    """The changes of all jobs that the caller may see, for `EventSource` and `curl -N`."""
+    return StreamingResponse(all_events(context), media_type="text/event-stream", headers=STREAM_HEADERS)
+
+
+async def all_events(context: ApiContext) -> AsyncGenerator[bytes, None]:
+    """Yield the events until the service stops or the token lapses. A comment keeps a silent stream open."""
+    changes = _Changes()
+    ends = (asyncio.ensure_future(context.stopping.wait()), asyncio.ensure_future(context.lapse()))
+    with context.service.follow() as feed:
+        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode() + event("reset", {})
+        coming = asyncio.ensure_future(feed.next())
+        try:
+            while not any(reason.done() for reason in ends):
+                await asyncio.wait({coming, *ends}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    yield b": still here\n\n"
+                    continue
+                yield changes.of(coming.result())
+                await asyncio.wait(ends, timeout=PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                coming = asyncio.ensure_future(feed.next())
+        finally:
+            for task in (coming, *ends):
+                task.cancel()
+            await asyncio.wait((coming, *ends))
+
+
+class _Changes:
+    """Knows of which jobs that have not ended the document was sent."""
+
+    def __init__(self) -> None:
+        self._outlines: dict[str, tuple[Any, ...]] = {}
+
+    def of(self, changes: JobChanges) -> bytes:
+        if changes.is_incomplete:
+            self._outlines.clear()
+        reset = [event("reset", {})] if changes.is_incomplete else []
+        deleted = [event("deleted", {"id": job_id}) for job_id in changes.deleted]
+        return b"".join((*reset, *map(self._job, changes.jobs), *deleted))
+
+    def _job(self, job: Job) -> bytes:
+        outline = (job.state, job.attempt, job.delivery, job.next_attempt_at)
+        is_known = self._outlines.pop(job.id, None) == outline
+        if not job.ended:
+            self._outlines[job.id] = outline
+        document = job_response.brief(job)
+        if is_known:
+            return event("progress", {name: document[name] for name in ("id", "revision", "progress", "waiting_for")})
+        return event("job", document)
+
+
+__all__ = ["all_events"]
