@@ -24,6 +24,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import __version__
 from app.api import ApiContext, RegistryView, new_application
 from app.api.middleware.proxy import TrustedProxies
 from app.api.middleware.rates import Buckets, Kind, Rate, rates_of
@@ -33,8 +34,8 @@ from app.api.routes.distribution import add_distribution_routes
 from app.bootstrap.access import access_of, server_certificate
 from app.bootstrap.persistence import Persistence, is_replicated, open_persistence
 from app.bootstrap.registries import ActiveRegistry, configured_registries, embedded_layout
-from app.config.settings import Settings
-from app.config.types import is_open_to_others
+from app.config.settings import Settings, settings_in_use
+from app.config.types import LogFormat, is_open_to_others
 from app.errors import InvalidSettings, TarmacError, Unavailable
 from app.jobs import AllowedRoots, JobRuntime, JobService, run_job_service
 from app.jobs.audit_retention import AuditRetention
@@ -57,6 +58,7 @@ from app.spool import Spool
 from app.spool.disk import DiskSpool
 from app.spool.s3 import S3Spool, open_store
 from app.spool.upload_files import UploadFiles
+from app.telemetry.job_log import JobLog
 from app.telemetry.logging import configure_logging
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import JobTracer
@@ -67,6 +69,8 @@ RESERVE_BYTES = 64 << 20  # in the spool's file system, left free for the job st
 SWITCH_SECONDS = 0.001  # maximum wait of the event loop for a thread that runs Python code; Python's default is 5 ms
 REFUSABLE = 16  # connections beyond the limit that are answered 503
 DRAIN_SECONDS = 0.05  # interval of checks for unfinished uploads
+
+_log = structlog.get_logger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -85,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
             raise
 
     buckets = Buckets(_rates(settings), metrics=metrics)
-    app = new_application(lifespan, access_of(settings), settings.max_uploads, buckets)
+    app = new_application(lifespan, access_of(settings), settings.max_uploads, buckets, settings.access_log)
     if layout is not None:
         add_distribution_routes(app, layout)
     return app
@@ -102,6 +106,7 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored)
+        workshop.ledger.on_transition(JobLog().record)
         workshop.ledger.on_job_ended(metrics.count_ended)
         workshop.ledger.observe_sent(metrics.count_sent)
         if settings.otel_endpoint is not None:
@@ -212,7 +217,8 @@ def serve(settings: Settings) -> None:
     """Run the service until SIGTERM or SIGINT; a second signal does not wait. Raises InvalidSettings, Unavailable."""
     tune_memory()
     sys.setswitchinterval(SWITCH_SECONDS)
-    configure_logging(pretty=sys.stderr.isatty())
+    is_text = sys.stderr.isatty() if settings.log_format is None else settings.log_format is LogFormat.TEXT
+    configure_logging(settings.log_level.value, text=is_text)
     certificate = server_certificate(settings)
     most = raise_file_limit()
     proxies = TrustedProxies.parse(settings.trusted_proxies)
@@ -227,6 +233,7 @@ def serve(settings: Settings) -> None:
             ws="none",
             lifespan="on",
             log_config=None,
+            access_log=False,
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
@@ -235,7 +242,7 @@ def serve(settings: Settings) -> None:
         )
         server = _UvicornServer(config)
         server.application = app
-        server.words = {"url": listener.address, "data": str(settings.data_dir)}
+        server.url, server.settings = listener.address, settings
         with Listening.taking(listener.socket, door) as socket_:
             server.run(sockets=[socket_])
 
@@ -259,7 +266,8 @@ class _UvicornServer(uvicorn.Server):
     """Ends waiting requests and event streams at shutdown, which would otherwise delay it until their timeout."""
 
     application: FastAPI
-    words: dict[str, str]
+    url: str
+    settings: Settings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, or raise the error of the application's start. An unexpected error is in the log."""
@@ -270,7 +278,13 @@ class _UvicornServer(uvicorn.Server):
                 self.application.state, "fault", Unavailable("the service could not start; its log says why")
             ) from None
         gc.freeze()  # exclude existing objects from garbage collection; scanning them stopped the process for 50 ms
-        structlog.get_logger().info("serving", **self.words)
+        _log.info(
+            "service.started",
+            url=self.url,
+            version=__version__,
+            data_dir=str(self.settings.data_dir),
+            settings=settings_in_use(self.settings),
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal, without raising it again afterwards as uvicorn does, which would look like a crash."""
@@ -286,6 +300,7 @@ class _UvicornServer(uvicorn.Server):
             context.uploads.interrupt()
             await self._drain(context)
         await super().shutdown(sockets)
+        _log.info("service.stopped")
 
     async def _drain(self, context: ApiContext) -> None:
         """Wait for uploads in progress while new work is answered 503; uvicorn would close the socket first."""
@@ -305,9 +320,7 @@ def _own(data_dir: Path, *, shared: bool = False) -> BinaryIO:
     except OSError as error:
         raise InvalidSettings(f"TARMAC_DATA_DIR (data_dir): cannot use {data_dir}: {error.strerror}") from None
     if is_open_to_others(data_dir):
-        structlog.get_logger().warning(
-            "other users may write to the data directory", data=str(data_dir), remedy=f"chmod 700 {data_dir}"
-        )
+        _log.warning("data_dir.writable_by_others", data_dir=str(data_dir), remedy=f"chmod 700 {data_dir}")
     try:
         fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:

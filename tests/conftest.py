@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.support.peers import ASKED, REQUIRED, peer
 from tests.support.postgres import Postgres
@@ -46,6 +48,19 @@ def _turn_of(item: pytest.Item) -> int:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the command line learns in tests stays there."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _default_logging() -> Iterator[None]:
+    """Undo `configure_logging`, which commands call in this process."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root = logging.getLogger()
+        root.setLevel(logging.WARNING)
+        for handler in tuple(root.handlers):
+            if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
+                root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

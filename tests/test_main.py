@@ -6,7 +6,6 @@ import fcntl
 import json
 import logging
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,16 +20,6 @@ from app.main import create_app, serve
 from app.server.socket import listening
 from app.telemetry.logging import configure_logging
 from tests.support.docker_registry import free_port
-
-
-@pytest.fixture
-def logs() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +56,7 @@ def test_no_part_of_an_answer_waits_for_the_client_to_confirm_the_part_before(tm
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_a_port_that_is_taken_is_told_by_its_key(tmp_path: Path, logs: None) -> None:
+def test_a_port_that_is_taken_is_told_by_its_key(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(data_dir=tmp_path, port=taken.getsockname()[1])
         with pytest.raises(InvalidSettings) as refused:
@@ -78,13 +67,13 @@ def test_a_port_that_is_taken_is_told_by_its_key(tmp_path: Path, logs: None) -> 
     )
 
 
-def test_an_address_that_is_not_here_is_told(tmp_path: Path, logs: None) -> None:
+def test_an_address_that_is_not_here_is_told(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, host="192.0.2.1", port=0, allow_anonymous=True)
     with pytest.raises(InvalidSettings, match=r"Cannot assign requested address$"):
         serve(settings)
 
 
-def test_a_data_directory_has_one_service_at_a_time(tmp_path: Path, logs: None) -> None:
+def test_a_data_directory_has_one_service_at_a_time(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(InvalidSettings, match=r"TARMAC_DATA_DIR .* another Tarmac"):
@@ -93,7 +82,7 @@ def test_a_data_directory_has_one_service_at_a_time(tmp_path: Path, logs: None) 
 
 @pytest.mark.parametrize(("mode", "is_open"), [(0o777, True), (0o1777, True), (0o770, True), (0o755, False)])
 def test_a_data_directory_that_others_may_write_to_is_told(
-    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str], mode: int, is_open: bool
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: int, is_open: bool
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -106,7 +95,7 @@ def test_a_data_directory_that_others_may_write_to_is_told(
     assert (f"chmod 700 {data}" in told.out + told.err) == is_open
 
 
-def test_a_data_directory_that_cannot_be_is_told_by_its_key(tmp_path: Path, logs: None) -> None:
+def test_a_data_directory_that_cannot_be_is_told_by_its_key(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InvalidSettings, match="TARMAC_DATA_DIR"):
         serve(Settings(data_dir=tmp_path / "file", port=free_port()))
@@ -123,18 +112,18 @@ async def test_the_data_directory_is_made_for_its_owner_alone(tmp_path: Path) ->
     "url", ["no url", "nosuch://x", "postgresql+nodriver://u:geheim@h/x", "postgresql://u:geheim@h/x"]
 )
 def test_a_database_that_cannot_be_is_told_by_its_key(
-    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str], url: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     with pytest.raises(InvalidSettings, match=r"^TARMAC_DATABASE_URL \(database_url\): ") as refused:
         serve(Settings(data_dir=tmp_path, port=0, database_url=SecretStr(url)))
     written = capsys.readouterr().err + str(refused.value)
     assert "Traceback" not in written
-    assert '"serving"' not in written
+    assert '"service.started"' not in written
     assert "geheim" not in written
 
 
 def test_a_job_store_that_does_not_answer_is_told_in_one_line(
-    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "jobs.sqlite").write_bytes(b"no database " * 100)
     with pytest.raises(Unavailable, match="not a database"):
@@ -143,7 +132,7 @@ def test_a_job_store_that_does_not_answer_is_told_in_one_line(
 
 
 def test_a_start_that_fails_for_an_unknown_reason_is_told_in_the_log(
-    tmp_path: Path, logs: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_down(*_: object) -> None:
         raise RuntimeError("it broke")
@@ -154,30 +143,30 @@ def test_a_start_that_fails_for_an_unknown_reason_is_told_in_the_log(
     assert "it broke" in capsys.readouterr().err
 
 
-def test_logs_are_json_lines_with_control_characters_escaped(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(pretty=False)
-    structlog.get_logger("x").info("told", name="a\nb\x1b[31m")
-    logging.getLogger("uvicorn.error").info("%s began", "it")
+def test_logs_are_json_lines_with_control_characters_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(text=False)
+    structlog.get_logger("app.x").info("told", name="a\nb\x1b[31m")
+    logging.getLogger("uvicorn.error").warning("%s began", "it")
     first, second = capsys.readouterr().err.splitlines()
     assert json.loads(first)["name"] == "a\nb\x1b[31m"
-    assert json.loads(second)["event"] == "it began"
+    assert (json.loads(second)["event"], json.loads(second)["message"]) == ("library.message", "it began")
     assert "\x1b" not in first
 
 
-def test_logs_for_a_person_are_lines_too(logs: None, capsys: pytest.CaptureFixture[str]) -> None:
-    configure_logging(pretty=True)
-    structlog.get_logger("x").info("told", name="value")
+def test_logs_for_a_person_are_lines_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(text=True)
+    structlog.get_logger("app.x").info("told", name="value")
     assert "told" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("pretty", [True, False])
+@pytest.mark.parametrize("text", [True, False])
 def test_logs_tell_where_an_error_was_and_no_value_that_was_there(
-    logs: None, capsys: pytest.CaptureFixture[str], pretty: bool
+    capsys: pytest.CaptureFixture[str], text: bool
 ) -> None:
     def break_with(password: str) -> None:
         raise RuntimeError("it broke")
 
-    configure_logging(pretty=pretty)
+    configure_logging(text=text)
     try:
         break_with("".join(("gehe", "im")))
     except RuntimeError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config.settings import MAX_CONFIG_BYTES, RegistrySettings, Settings, load_settings
+from app.config.settings import MAX_CONFIG_BYTES, RegistrySettings, Settings, load_settings, settings_in_use
 from app.errors import InvalidSettings
 
 SECRET = "correct-horse-battery"
@@ -49,6 +49,35 @@ def test_the_single_registry_needs_no_file() -> None:
     assert (registry.username, secret_of(registry)) == ("me", SECRET)
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings.model_dump())
+
+
+def test_the_settings_in_use_are_those_that_were_given_without_secrets(tmp_path: Path) -> None:
+    text = f"""
+port = 1
+keep_jobs = "90s"
+path_roots = ["{tmp_path}"]
+webhook_url = "https://hooks.example:8443/{SECRET}?key={SECRET}"
+webhook_secret = "{SECRET}"
+database_url = "postgresql://u:{SECRET}@h/d"
+[registries.default]
+url = "r.example"
+username = "u"
+password = "{SECRET}"
+"""
+    assert settings_in_use(read(tmp_path, text, TARMAC_LOG_LEVEL="WARNING")) == {
+        "keep_jobs": "90s",
+        "log_level": "warning",
+        "path_roots": [str(tmp_path)],
+        "port": 1,
+        "registries": {"default": {"url": "r.example", "username": "u"}},
+        "webhook_url": "https://hooks.example:8443",
+    }
+    assert settings_in_use(Settings()) == {}
+
+
+@pytest.mark.parametrize("name", ["TARMAC_LOG_LEVEL", "TARMAC_LOG_FORMAT", "TARMAC_ACCESS_LOG"])
+def test_an_unknown_choice_for_the_logs_is_refused(tmp_path: Path, name: str) -> None:
+    assert refused(tmp_path, **{name: "loud"}).startswith(f"{name} ({name.removeprefix('TARMAC_').lower()}): ")
 
 
 def test_the_environment_wins_key_by_key(tmp_path: Path) -> None:

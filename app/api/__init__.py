@@ -28,6 +28,7 @@ from app import __version__
 from app.api import problems
 from app.api.context import ApiContext, RegistryView
 from app.api.json_response import NewlineJSONResponse
+from app.api.middleware.access_log import AccessLogMiddleware
 from app.api.middleware.auth import AccessPolicy, AuthMiddleware
 from app.api.middleware.compression import JsonCompression
 from app.api.middleware.cors import Cors
@@ -41,6 +42,7 @@ from app.api.routes import audit, docker_engine, events, health, jobs, push, upl
 from app.api.web.api_docs import docs_router
 from app.api.web.front_page import front_router
 from app.api.web.guide import guide_router
+from app.config.types import AccessLog
 from app.telemetry.metrics import Metrics
 
 _WORDS = """Takes container image archives and pushes every image in them to a registry, byte for byte.
@@ -55,6 +57,7 @@ def new_application(
     access: AccessPolicy,
     max_uploads: int = MOST[LongRequest.UPLOADS],
     buckets: Buckets | None = None,
+    access_log: AccessLog = AccessLog.ERRORS,
 ) -> FastAPI:
     """`lifespan` sets `state.context` to an ApiContext before the first request."""
     app = FastAPI(
@@ -80,6 +83,7 @@ def new_application(
     app.add_middleware(AuthMiddleware, access=access, buckets=buckets)
     app.add_middleware(RequestLimitsMiddleware, most=most)
     app.add_middleware(ErrorFormatMiddleware)
+    app.add_middleware(AccessLogMiddleware, mode=access_log)
     app.add_middleware(Proxy, trusted=access.proxies, base_path=access.base_path)
     app.add_middleware(Cors, origins=access.cors)
     app.add_middleware(RequestIds)

@@ -158,7 +158,7 @@ async def _answer_http(request: Request, error: Exception) -> Response:
 
 
 async def _answer_unforeseen(request: Request, error: Exception) -> Response:
-    structlog.get_logger().error("unforeseen", path=request.url.path, kind=type(error).__name__)
+    structlog.get_logger().error("request.crashed", path=request.url.path, kind=type(error).__name__)
     return problem_response(Internal("the service met an error it does not know; its log has more"), request_id_field())
 
 

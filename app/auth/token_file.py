@@ -127,9 +127,9 @@ class TokenFile:
                 return
             self._stamp = stamp
             self._tokens = TokenSet.parse(read_text(self._path))
-            _log.info("tokens read", file=str(self._path), tokens=len(self._tokens.holders))
+            _log.info("tokens.loaded", file=str(self._path), tokens=len(self._tokens.holders))
         except (OSError, ValueError) as error:
-            _log.error("the tokens file cannot be used; those known before hold", reason=str(error))
+            _log.error("tokens.invalid", file=str(self._path), reason=str(error))
 
 
 def read_text(path: Path) -> str:

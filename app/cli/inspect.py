@@ -31,6 +31,7 @@ from app.push.plan.open_archives import ArchiveSet, join_storage_parts
 from app.push.report.inspection import inspect
 from app.spool import OpenFile, Spool, SpooledFile
 from app.spool.disk import DiskSpool
+from app.telemetry.logging import configure_logging
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class InspectedArchive:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    configure_logging("warning", text=True)
     options, settings = push_options_from(arguments), settings_from(arguments)
     with tempfile.TemporaryDirectory(prefix="tarmac-") as folder:
         asked = settings.model_copy(update={"data_dir": Path(folder)})

@@ -33,6 +33,7 @@ from app.push.blob_cache.sqlite import SqliteBlobInfoCache, cache_file
 from app.push.plan.open_archives import prefix_errors_with
 from app.server.memory import tune_memory
 from app.spool.disk import DiskSpool
+from app.telemetry.logging import configure_logging
 
 SHOWN_SECONDS = 0.1  # between two states that the display is given
 CANCELLED = 130  # as a shell has it for a program that Ctrl-C ended
@@ -58,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings=settings_from(arguments),
     )
     tune_memory()
+    configure_logging("warning", text=True)
     began = time.monotonic()
     with make_display(sys.stderr if arguments.json else sys.stdout) as display:
         job = asyncio.run(_push(task, display))

@@ -27,12 +27,17 @@ from pydantic import (
 
 from app.config.types import (
     ANY_ORIGIN,
+    AccessLog,
+    AccessLogName,
     Age,
     BasePath,
     Bytes,
     ExistingDirectory,
     ExistingFile,
     HostNames,
+    LogFormatName,
+    LogLevel,
+    LogLevelName,
     Networks,
     Origins,
     PageOrigins,
@@ -50,6 +55,7 @@ from app.registry.wrappers.verify import Verification
 _PREFIX = "TARMAC_"
 _REGISTRY_PREFIX = "registry_"
 DEFAULT_REGISTRY = "default"
+_MAY_HOLD_SECRET = frozenset({"webhook_url", "otel_endpoint"})
 MAX_CONFIG_BYTES = 1 << 20  # a file with a thousand registries takes a tenth of it
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62})")
@@ -129,6 +135,9 @@ class Settings(BaseModel):
     trusted_proxies: Networks = ()
     cors_origins: PageOrigins = ()
     keep_alive: Annotated[Age, Field(ge=timedelta(seconds=1), le=timedelta(days=1))] = timedelta(seconds=95)
+    log_level: LogLevelName = LogLevel.INFO
+    log_format: LogFormatName | None = None  # None: text at a terminal, otherwise JSON
+    access_log: AccessLogName = AccessLog.ERRORS
     data_dir: Path = Path("data")
     path_roots: Roots = ()
     watch_dir: ExistingDirectory | None = None
@@ -241,6 +250,34 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
         raise InvalidSettings("\n".join(lines)) from None
 
 
+def settings_in_use(settings: BaseModel) -> dict[str, Any]:
+    """Return the settings that were given, without secrets. URLs that may contain one are cut after the host."""
+    given = {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
+    return {
+        name: _without_path(value) if name in _MAY_HOLD_SECRET else _shown(value)
+        for name, value in given.items()
+        if value is not None and not isinstance(value, SecretStr)
+    }
+
+
+def _shown(value: Any) -> Any:
+    """Return the value of a setting for a log line."""
+    if isinstance(value, BaseModel):
+        return settings_in_use(value)
+    if isinstance(value, Mapping):
+        return {name: _shown(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_shown(item) for item in value]
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():g}s"
+    return value if isinstance(value, bool | int | float) else str(value)
+
+
+def _without_path(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
@@ -298,4 +335,4 @@ def _key(location: tuple[int | str, ...]) -> str:
     return f"{_PREFIX}{table.upper()} ({table})" if table else "settings"
 
 
-__all__ = ["DEFAULT_REGISTRY", "InvalidSettings", "RegistrySettings", "Settings", "load_settings"]
+__all__ = ["DEFAULT_REGISTRY", "InvalidSettings", "RegistrySettings", "Settings", "load_settings", "settings_in_use"]

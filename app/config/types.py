@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Mapping
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -109,6 +110,10 @@ def _check_webhook(url: str) -> str:
     return url
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 def _parse_list(value: object) -> object:
     return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
@@ -159,6 +164,30 @@ def _check_page_origin(text: str) -> str:
     return text.lower().removesuffix(f":{match['port']}") if is_default else text.lower()
 
 
+class LogLevel(StrEnum):
+    """The least severe lines that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class AccessLog(StrEnum):
+    """The responses that are logged; `ERRORS` are those with a status of 400 or above."""
+
+    ALL = "all"
+    ERRORS = "errors"
+    NONE = "none"
+
+
+class LogFormat(StrEnum):
+    """JSON lines, or text for a person."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Repository = Annotated[str, AfterValidator(_check_repository)]
 Age = Annotated[timedelta, BeforeValidator(_parse_age)]
@@ -171,18 +200,27 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], B
 BasePath = Annotated[str, AfterValidator(_check_base_path)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_check_network)], ...], BeforeValidator(_parse_list)]
 PageOrigins = Annotated[tuple[Annotated[str, AfterValidator(_check_page_origin)], ...], BeforeValidator(_parse_list)]
+LogLevelName = Annotated[LogLevel, BeforeValidator(_lower)]
+LogFormatName = Annotated[LogFormat, BeforeValidator(_lower)]
+AccessLogName = Annotated[AccessLog, BeforeValidator(_lower)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_parse_list)]
 HostNames = Annotated[tuple[Annotated[str, AfterValidator(_check_host_name)], ...], BeforeValidator(_parse_list)]
 
 __all__ = [
     "ANY_ORIGIN",
     "UNIX_PEER",
+    "AccessLog",
+    "AccessLogName",
     "Age",
     "BasePath",
     "Bytes",
     "ExistingDirectory",
     "ExistingFile",
     "HostNames",
+    "LogFormat",
+    "LogFormatName",
+    "LogLevel",
+    "LogLevelName",
     "Networks",
     "Origins",
     "PageOrigins",

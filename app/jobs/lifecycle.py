@@ -110,7 +110,7 @@ async def recover_jobs(workshop: JobRuntime, arriving: Set[str] = frozenset()) -
             spooled.update(_counted(present, workshop))
     swept = await workshop.spool.sweep(spooled)
     if waiting or swept:
-        _log.info("took up where the service stopped", jobs=len(waiting), files_swept=swept)
+        _log.info("service.recovered", jobs=len(waiting), files_deleted=swept)
     waiting.sort(key=acceptance_key)
     if waiting:
         await _remember_landed(workshop, acceptance_key(waiting[0])[0])
@@ -168,7 +168,7 @@ async def _keep_alive(workshop: JobRuntime) -> None:
         except (Conflict, NotFound):
             continue  # another replica was faster
         except Unavailable as error:
-            _log.warning("no sign of life was given", reason=str(error))
+            _log.warning("replica.heartbeat_failed", reason=str(error))
         await asyncio.sleep(workshop.fellows.beat_seconds)
 
 
@@ -205,7 +205,7 @@ async def _count_time(workshop: JobRuntime) -> None:
     try:
         await workshop.ledger.age.advance()
     except Unavailable as error:
-        _log.warning("the time that the service ran is not stored", reason=str(error))
+        _log.warning("service.age_not_stored", reason=str(error))
 
 
 async def delete_over_quota(service: JobService, workshop: JobRuntime, keep_bytes: int) -> int:
@@ -259,7 +259,7 @@ async def _keep_house(service: JobService, workshop: JobRuntime, keep: tuple[tim
             if workshop.audit is not None:
                 await workshop.audit.apply(workshop.clock(), workshop.ledger.age.now())
         except Unavailable as error:
-            _log.warning("old jobs are not deleted", reason=str(error))
+            _log.warning("retention.failed", reason=str(error))
         await asyncio.sleep(min(HOUSEKEEPING_SECONDS, max(age.total_seconds(), 1.0)))
 
 

@@ -133,7 +133,7 @@ class Runner:
             return error.problem
         except Exception:  # noqa: BLE001 - see below
             # boundary: after any unexpected error this job has failed and the others continue
-            _log.exception("a job broke", job=job.id)
+            _log.exception("job.run_crashed", job=job.id)
             return Internal("the service met an error it does not know; its log has more, under this job's id").problem
         return None
 
@@ -233,7 +233,7 @@ class Runner:
             try:
                 return await self._ledger.transition(job_id, change)
             except Unavailable as error:
-                _log.warning("the state of a job is not stored; trying again", job=job_id, reason=str(error))
+                _log.warning("job.state_not_stored", job=job_id, reason=str(error))
                 await asyncio.sleep(self._patience)
 
     async def _check_held(self, job: Job) -> None:

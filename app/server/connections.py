@@ -90,7 +90,7 @@ class Door:
         self._refused += 1
         now = self._clock()
         if now - self._logged >= LOG_SECONDS:
-            _log.warning("connections refused", count=self._refused, open=len(self._open))
+            _log.warning("connections.refused", count=self._refused, open=len(self._open))
             self._logged, self._refused = now, 0
 
 

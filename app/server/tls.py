@@ -77,9 +77,9 @@ class ServerCertificate:
                 return
             self._present = self._files.context()
             self._stamp = stamp
-            _log.info("certificate read", file=str(self._files.certificate))
+            _log.info("certificate.loaded", file=str(self._files.certificate))
         except (OSError, ValueError) as error:
-            _log.error("the renewed certificate cannot be used; the one before stays", reason=str(error))
+            _log.error("certificate.invalid", file=str(self._files.certificate), reason=str(error))
 
 
 __all__ = ["CertificateFiles", "ServerCertificate"]

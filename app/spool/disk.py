@@ -274,7 +274,7 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        _log.warning("a file of the spool cannot be deleted", file=path.name, reason=error.strerror)
+        _log.warning("spool.delete_failed", file=path.name, reason=error.strerror)
 
 
 def _sync_directory(path: Path) -> None:

@@ -94,7 +94,7 @@ class S3Spool:
         try:
             await asyncio.to_thread(_delete, self._store, _name_of(file))
         except Unavailable as error:
-            _log.warning("an archive cannot be deleted from the spool", file=file.path, reason=str(error))
+            _log.warning("spool.delete_failed", file=file.path, reason=str(error))
 
     def check_space(self, size: int) -> None:
         """Accept any size: the storage has no known limit."""
@@ -173,7 +173,7 @@ class _S3Writer:
             try:
                 _delete(self._store, self._name)
             except Unavailable as error:
-                _log.warning("an archive that was given up stays in the spool", file=self._name, reason=str(error))
+                _log.warning("spool.delete_failed", file=self._name, reason=str(error))
 
     def _store_pieces(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:

@@ -78,7 +78,7 @@ def lay_out(root: Path, name: str) -> Path:
 
 @pytest.mark.parametrize("name", FILES)
 async def test_nothing_of_a_file_that_is_named_by_path_is_told(
-    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "in"
     root.mkdir()
@@ -92,7 +92,7 @@ async def test_nothing_of_a_file_that_is_named_by_path_is_told(
             assert_hidden((await served.client.get(path)).text)
         for job in (await served.client.get("/jobs")).json()["jobs"]:
             assert_hidden((await served.client.get(f"/jobs/{job['id']}/events")).text)
-    assert_hidden(caplog.text)
+    assert_hidden(caplog.text + "".join(capsys.readouterr()))
 
 
 def assert_hidden(text: str) -> None:

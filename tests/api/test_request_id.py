@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
-from app.telemetry.logging import configure_logging
 from tests.api.conftest import APP, Served
 
 MADE = re.compile(r"[0-9a-f]{32}")
-
-
-@pytest.fixture
-def logs() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    configure_logging(pretty=False)
-    yield
-    structlog.reset_defaults()
-    root.handlers = handlers
-    root.setLevel(level)
 
 
 @pytest.mark.parametrize("given", ["a", "A-z_0.9", "x" * 64, "0"])
@@ -61,16 +48,16 @@ async def test_every_response_has_an_id_of_its_own(served: Served) -> None:
 
 
 async def test_a_fault_of_the_service_has_it_in_its_response_and_its_log_line(
-    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, logs: None
+    served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def break_down(*_: Any) -> None:
         raise RuntimeError("it broke")
 
     monkeypatch.setattr("app.jobs.service.JobService.get", break_down)
-    answer = await served.client.get("/jobs/1", headers={"X-Request-Id": "of-a-fault"})
+    with capture_logs([merge_contextvars]) as lines:
+        answer = await served.client.get("/jobs/1", headers={"X-Request-Id": "of-a-fault"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "of-a-fault")
-    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
-    assert [line["request_id"] for line in lines if line["event"] == "unforeseen"] == ["of-a-fault"]
+    assert [line["request_id"] for line in lines if line["event"] == "request.crashed"] == ["of-a-fault"]
 
 
 async def test_a_push_has_it(served: Served) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.requests import ClientDisconnect
+from structlog.testing import capture_logs
 
 from app.errors import SpoolFull
 from app.jobs.resumable import table as upload_states
@@ -324,8 +325,13 @@ async def test_an_upload_to_which_no_byte_comes_for_a_day_goes(tmp_path: Path, m
     async with serving(tmp_path) as served:  # a start with a clock that is ahead looks the same
         assert (await served.client.head(upload, headers=TUS)).headers["upload-offset"] == str(HALF)
     monkeypatch.setattr("app.jobs.retention.idle.SEEN_FOR", timedelta(0))
+    with capture_logs() as logs:
+        async with serving(tmp_path) as served:
+            job = await job_of(served, path)
+    (expired,) = (line for line in logs if line["event"] == "upload.expired")
+    assert (expired["job"], expired["complete"]) == (job["id"], False)
+    assert upload.rpartition("/")[2].startswith(expired["upload"])
     async with serving(tmp_path) as served:
-        job = await job_of(served, path)
         assert (job["state"], job["problem"]["code"]) == ("failed", "upload_incomplete")
         (archive,) = job["archives"]
         assert (archive["name"], archive["path"], archive["size"]) == ("x.tar", "disk/one/x.tar", HALF)

@@ -379,3 +379,13 @@ def test_nothing_an_archive_or_a_file_is_called_steers_the_terminal(
         _, out, err = tarmac(command, file, *options, *as_json)
         assert all(char.isprintable() or char == "\n" for char in out + err)
         assert out
+
+
+def test_log_lines_go_to_standard_error(
+    tarmac: Tarmac, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    status, out, err = tarmac("push", archive, "--json")
+    assert (status, json.loads(out)["state"]) == (0, "succeeded")
+    assert "blob_cache.unusable" in err

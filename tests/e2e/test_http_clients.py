@@ -17,6 +17,7 @@ import pytest
 import requests
 from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 
+from app import __version__
 from tests.e2e.service import Service, curl, service
 from tests.support.archives import docker_save, image, tagged
 from tests.support.peers import peer
@@ -294,10 +295,14 @@ def test_an_idle_connection_is_kept_as_long_as_the_setting_says(tmp_path: Path) 
 
 def test_each_line_of_the_log_has_the_id_of_its_request(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with service(tmp_path / "data", None, None, log) as running:
+    environ = {"TARMAC_ACCESS_LOG": "all", "TARMAC_WEBHOOK_SECRET": "geheim", "TARMAC_LOG_FORMAT": "json"}
+    with service(tmp_path / "data", None, None, log, **environ) as running:
         for path in ("/jobs", "/nothing", "/v2/"):
             running.curl("-H", f"X-Request-Id: of.{path.strip('/')}", path)
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-    found = {line["request_id"]: line["event"] for line in lines if line["logger"] == "uvicorn.access"}
+    found = {line["request_id"]: (line["path"], line["status"]) for line in lines if line["event"] == "http.response"}
     assert [name for name in found if name.startswith("of.")] == ["of.jobs", "of.nothing", "of.v2"]
-    assert '"GET /nothing HTTP/1.1" 404' in found["of.nothing"]
+    assert found["of.nothing"] == ("/nothing", 404)
+    (started,) = (line for line in lines if line["event"] == "service.started")
+    assert (started["version"], started["settings"]["access_log"]) == (__version__, "all")
+    assert "geheim" not in log.read_text()

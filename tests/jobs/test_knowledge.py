@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.archive import Compression
 from app.oci import Digest
@@ -33,18 +34,17 @@ async def test_what_is_remembered_is_known_by_registry_and_compression_to_whoeve
     assert await recalled(SqliteBlobInfoCache(file), compression=Compression.ZSTD) == {}
 
 
-async def test_those_who_begin_a_file_at_once_wait_for_one_another(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_those_who_begin_a_file_at_once_wait_for_one_another(tmp_path: Path) -> None:
     """As several commands in one cache directory do; a service has a single one for all its jobs."""
     names = [f"r:{number}" for number in range(8)]
     for number in range(20):
         memories = [SqliteBlobInfoCache(tmp_path / f"{number}") for _ in names]
-        await asyncio.gather(
-            *(memory.record(name, Compression.GZIP, FOUND) for memory, name in zip(memories, names, strict=True)),
-            *map(recalled, memories),
-        )
-        assert not caplog.messages
+        with capture_logs() as logs:
+            await asyncio.gather(
+                *(memory.record(name, Compression.GZIP, FOUND) for memory, name in zip(memories, names, strict=True)),
+                *map(recalled, memories),
+            )
+        assert not logs
         assert [await recalled(memories[0], registry=name) for name in names] == [FOUND] * len(names)
 
 

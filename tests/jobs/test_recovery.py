@@ -249,7 +249,7 @@ async def test_old_jobs_that_cannot_be_deleted_stop_nothing(tmp_path: Path) -> N
     with capture_logs() as logs:
         async with Bench(tmp_path, Locked()).service() as service:
             assert (await ended(service, await upload(service))).state is JobState.SUCCEEDED
-    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["old jobs are not deleted"]
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["retention.failed"]
 
 
 async def test_a_job_cancelled_before_its_run_begins_is_left_alone(bench: Bench) -> None:

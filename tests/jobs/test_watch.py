@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.api.requests.options import parse_options
 from app.errors import PathNotFound
@@ -59,10 +60,15 @@ def below(folder: Path) -> list[str]:
 
 async def test_an_archive_lands_and_is_put_away_with_its_report(bench: Bench, folder: Path) -> None:
     (folder / "x.tar").write_bytes(APP)
-    async with bench.service() as service:
-        await carried(watch_of(service, folder))
-        (job,), _ = await service.page()
+    with capture_logs() as logs:
+        async with bench.service() as service:
+            await carried(watch_of(service, folder))
+            (job,), _ = await service.page()
     assert job.state is JobState.SUCCEEDED
+    taken, filed = (line for line in logs if line["event"].startswith("watch."))
+    assert (taken["event"], taken["file"], taken["job"]) == ("watch.file_taken", "x.tar", job.id)
+    assert (filed["event"], filed["file"], filed["job"]) == ("watch.file_filed", "x.tar", job.id)
+    assert (filed["outcome"], filed["code"]) == ("done", None)
     assert job.archives[0].source is ArchiveSource.WATCH
     assert ("team/app", "1") in bench.registry.tags
     assert below(folder) == ["done/x.tar", "done/x.tar.report.json"]
@@ -74,9 +80,11 @@ async def test_an_archive_that_cannot_be_pushed_lies_in_failed_and_the_report_sa
 ) -> None:
     (folder / "sub").mkdir()
     (folder / "sub/x.tar").write_bytes(NAMELESS)
-    async with bench.service() as service:
-        await carried(watch_of(service, folder))
-        (job,), _ = await service.page()
+    with capture_logs() as logs:
+        async with bench.service() as service:
+            await carried(watch_of(service, folder))
+            (job,), _ = await service.page()
+    assert (logs[-1]["event"], logs[-1]["outcome"], logs[-1]["code"]) == ("watch.file_filed", "failed", "missing_tag")
     assert below(folder) == ["failed/sub/x.tar", "failed/sub/x.tar.report.json"]
     assert report(folder / "failed/sub/x.tar.report.json")["problem"]["code"] == "missing_tag"
     (archive,) = report(folder / "failed/sub/x.tar.report.json")["archives"]
@@ -284,7 +292,10 @@ async def test_a_folder_that_is_gone_is_waited_for(bench: Bench, folder: Path) -
     async with bench.service() as service:
         watch = watch_of(service, folder)
         folder.rmdir()
-        assert await watch.ready_archives(0) == ()
+        with capture_logs() as logs:
+            assert await watch.ready_archives(0) == ()
+            assert await watch.ready_archives(0) == ()
+        assert [line["event"] for line in logs] == ["watch.folder_unreadable"]
         folder.mkdir()
         (folder / "x.tar").write_bytes(APP)
         assert await carried(watch, 1) == ["x.tar"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from app.errors import UnknownFormat
 from app.jobs import Job, JobState, utc_now
@@ -88,7 +89,9 @@ async def test_what_is_not_taken_is_told_again_and_no_redirect_is_followed(
     hook = webhook(tmp_path, receiver, lapse=lapse)
     await told(hook, ended())
     now = now_of(tmp_path)
-    assert await hook.deliver(now) == pytest.approx(1.0)
+    with capture_logs() as logs:
+        assert await hook.deliver(now) == pytest.approx(1.0)
+    assert [(line["event"], line["attempts"]) for line in logs] == [("webhook.delivery_failed", 1)]
     lapse.now += 0.5
     assert await hook.deliver(now) == pytest.approx(0.5), "not before its time"
     lapse.now += 0.5
@@ -104,9 +107,12 @@ async def test_the_waits_grow_to_five_minutes_and_end_after_a_day(tmp_path: Path
     await told(hook, ended())
     start = now_of(tmp_path)
     waits = []
-    while (wait := await hook.deliver(start + lapse.now)) is not None:
-        waits.append(wait)
-        lapse.now += wait
+    with capture_logs() as logs:
+        while (wait := await hook.deliver(start + lapse.now)) is not None:
+            waits.append(wait)
+            lapse.now += wait
+    assert {line["event"] for line in logs[:-1]} == {"webhook.delivery_failed"}
+    assert (logs[-1]["event"], logs[-1]["attempts"]) == ("webhook.delivery_abandoned", len(logs))
     assert waits[:3] == pytest.approx([1, 2, 4])
     assert max(waits) == pytest.approx(LONGEST_WAIT)
     assert lapse.now == pytest.approx(PATIENCE.total_seconds(), abs=LONGEST_WAIT)

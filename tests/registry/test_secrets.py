@@ -66,7 +66,7 @@ ANSWERS: dict[str, Callable[[Seen], Step]] = {
 @pytest.mark.parametrize("scheme", ["basic", "bearer"])
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_no_secret_is_in_documents_logs_or_files(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, scheme: str, name: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], scheme: str, name: str
 ) -> None:
     caplog.set_level(logging.INFO)  # as the service has it; httpcore's own DEBUG shows every header
 
@@ -98,7 +98,8 @@ async def test_no_secret_is_in_documents_logs_or_files(
                 await client.post(pushed.headers["location"] + "/cancel")
             shown = [pushed.text, job.text, (await client.get("/registries")).text, (await client.get("/metrics")).text]
     files = [file.read_bytes() for file in (tmp_path / "data").rglob("*") if file.is_file()]
-    everything = b"\0".join([*files, *(text.encode() for text in shown), caplog.text.encode()])
+    written = (*shown, caplog.text, *capsys.readouterr())
+    everything = b"\0".join([*files, *(text.encode() for text in written)])
     used = (TOKEN,) if scheme == "bearer" else ()
     begun = (PAIR[:6], TOKEN[:9]) if name.startswith("cut") else ()
     for secret in (SECRET, SECRET.encode("unicode_escape").decode(), PAIR, "canary%20secret", *used, *begun):

@@ -1,5 +1,6 @@
 """Layers around the routes, each pure ASGI.
 
+access_log   one line for each response, or for each error
 request_id   the id of each request, in its response and its log lines
 proxy        what a trusted proxy says of the client, and the path that the service is seen below
 rates        how much one token or address may ask: requests in time, and long ones at once

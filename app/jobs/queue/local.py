@@ -84,5 +84,5 @@ class LocalJobQueue:
         self._waiting.release(job_id)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            _log.error("a run broke", job=job_id, exc_info=error)
+            _log.error("queue.run_crashed", job=job_id, exc_info=error)
         self._fill()

@@ -109,7 +109,7 @@ class PgQueuerJobQueue:
             await self._rows.put(job_id, turn, running=job_id in self._running)
         except BROKEN as error:
             # the job is stored, and every replica looks for stored jobs that are not queued
-            _log.warning("a job is put in the queue a little later", job=job_id, reason=type(error).__name__)
+            _log.warning("queue.put_delayed", job=job_id, reason=type(error).__name__)
         self._wake.set()
 
     async def cancel(self, job_id: str) -> None:
@@ -158,7 +158,7 @@ class PgQueuerJobQueue:
                 await self._work_together()
             except Exception:  # noqa: BLE001 - see below
                 # boundary: after any error, a replica that looks alive but claims nothing would be worse
-                _log.exception("the queue broke, and begins anew")
+                _log.exception("queue.restarted")
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _work_together(self) -> None:
@@ -179,7 +179,7 @@ class PgQueuerJobQueue:
             try:
                 await work()
             except (*BROKEN, Unavailable) as error:
-                _log.warning("the queue does not answer", reason=type(error).__name__)
+                _log.warning("queue.unavailable", reason=type(error).__name__)
                 await asyncio.sleep(min(seconds, 1.0))
             try:
                 async with asyncio.timeout(seconds):
@@ -241,7 +241,7 @@ class PgQueuerJobQueue:
         del self._running[row.job_id]
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            _log.error("a run broke", job=row.job_id, exc_info=error)
+            _log.error("queue.run_crashed", job=row.job_id, exc_info=error)
         # after a cancellation by a stop its row is left: it is requeued at shutdown, or claimed when its heartbeat is
         # too old
         if self._run is not None or not task.cancelled():
@@ -254,4 +254,4 @@ class PgQueuerJobQueue:
         try:
             await self._rows.finish(row)
         except BROKEN as error:
-            _log.warning("a row of the queue is left to go by its age", job=row.job_id, reason=type(error).__name__)
+            _log.warning("queue.row_not_deleted", job=row.job_id, reason=type(error).__name__)

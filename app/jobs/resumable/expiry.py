@@ -35,7 +35,7 @@ class UploadExpirer:
             try:
                 await self.expire_uploads(datetime.now(UTC))
             except Unavailable as error:
-                _log.warning("old uploads are not deleted", reason=str(error))
+                _log.warning("upload.expiry_failed", reason=str(error))
             try:
                 async with asyncio.timeout(SWEEP_SECONDS):
                     await self._woken.wait()
@@ -83,7 +83,7 @@ class UploadExpirer:
                 await self._workshop.ledger.transition(state.job, lambda job: self._failed(job, archive, limit))
         except (Conflict, NotFound):
             return not state.complete
-        _log.info("an upload is too old, and goes", upload=state.id[:8], complete=state.complete)
+        _log.info("upload.expired", upload=state.id[:8], job=state.job or None, complete=state.complete)
         return True
 
     def _failed(self, job: Job, archive: JobArchive, limit: timedelta) -> Job:

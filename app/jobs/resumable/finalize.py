@@ -199,7 +199,7 @@ class UploadFinalizer:
             try:
                 await self._workshop.ledger.transition(state.job, failed)
             except NotFound:
-                _log.info("the job of an upload is gone", job=state.job)
+                _log.info("upload.job_missing", upload=state.id[:8], job=state.job)
 
 
 def _drain(step: Callable[..., Iterable[bytes]], *arguments: bytes) -> None:

@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import structlog
-
 from app.errors import (
     ArchiveError,
     Busy,
@@ -45,8 +43,6 @@ from app.jobs.service import JobService
 MAX_UPLOADS = 1_000  # at once; each is a file, and a row in the job store
 MAX_PARTS = 100  # in a concatenation
 MAX_PUSHES = 100  # of one retained archive
-
-_log = structlog.get_logger(__name__)
 
 
 class ResumableUploads:

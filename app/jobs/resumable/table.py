@@ -47,7 +47,7 @@ class UploadTable:
             try:
                 state = UploadState.read(raw)
             except (ValueError, TypeError):
-                _log.warning("an upload cannot be read, and goes", upload=name[:8])
+                _log.warning("upload.state_invalid", upload=name[:8])
                 await asyncio.to_thread(files.remove, name)
                 continue
             if state.trusted is not None:

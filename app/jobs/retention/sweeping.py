@@ -20,7 +20,7 @@ async def keep_sweeping(workshop: JobRuntime) -> None:
         try:
             await sweep_shared_spool(workshop)
         except Unavailable as error:
-            _log.warning("what replicas left behind is not swept", reason=str(error))
+            _log.warning("spool.sweep_failed", reason=str(error))
         await asyncio.sleep(workshop.sweeps.interval.total_seconds())
 
 
@@ -39,7 +39,7 @@ async def sweep_shared_spool(workshop: JobRuntime) -> int:
             lost.add(name)
     await workshop.spool.remove(lost)
     if lost:
-        _log.info("what replicas left behind is swept", files_swept=len(lost))
+        _log.info("spool.swept", files=len(lost))
     return len(lost)
 
 

@@ -29,7 +29,7 @@ async def listen(dsn: str, channel: str, heard: Callable[[str | None], None]) ->
         try:
             await _listen_once(dsn, channel, heard)
         except BROKEN as error:
-            _log.warning("no news from the database; looking every few seconds", reason=type(error).__name__)
+            _log.warning("database.notifications_lost", reason=type(error).__name__)
         await asyncio.sleep(AGAIN_SECONDS)
 
 

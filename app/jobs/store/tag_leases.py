@@ -117,7 +117,7 @@ class PostgresTagLeases:
             try:
                 return await ask()
             except Unavailable as error:
-                _log.warning("the tags of a job are not leased; trying again", reason=str(error))
+                _log.warning("lease.delayed", reason=str(error))
                 await asyncio.sleep(self._patience)
 
 

@@ -34,6 +34,7 @@ RACES = 20  # retries of a transition that lost a race
 
 Change = Callable[[Job], Job]
 Sent = Callable[[int], None]
+Transition = Callable[[Job | None, Job], None]
 
 _LIVE = frozenset({JobState.RECEIVING, JobState.RUNNING})  # jobs in these states change more often than they are stored
 _log = structlog.get_logger(__name__)
@@ -66,11 +67,18 @@ class JobTracker:
         self._unsaved: set[str] = set()
         self._shown = asyncio.Event()
         self._observers: list[Callable[[Job], None]] = []
+        self._transition_observers: list[Transition] = []
         self._sent_observers: list[Sent] = []
 
     def on_job_ended(self, ended: Callable[[Job], None]) -> None:
         """Call `ended` with each job that ends in this process, after it is stored. It must neither wait nor raise."""
         self._observers.append(ended)
+
+    def on_transition(self, changed: Transition) -> None:
+        """Call `changed` with each job before and after a stored change of its state, None before for a new job.
+
+        It must neither wait nor raise."""
+        self._transition_observers.append(changed)
 
     def observe_sent(self, sent: Sent) -> None:
         """Call `sent` at once with the number of bytes that a registry has read for a job of this replica.
@@ -83,6 +91,7 @@ class JobTracker:
         stored = await self._store.add(job)
         if stored.id == job.id:
             self._publish(job)
+            self._notify(None, job)
         return stored
 
     def track(self, job: Job) -> None:
@@ -257,9 +266,14 @@ class JobTracker:
             if job is before:
                 return job
             self._publish(job)
-            for observer in self._observers if job.ended else ():
-                observer(job)
+            self._notify(before, job)
             return job
+
+    def _notify(self, before: Job | None, job: Job) -> None:
+        for transition in self._transition_observers:
+            transition(before, job)
+        for observer in self._observers if before is not None and job.ended else ():
+            observer(job)
 
     async def _store_change(self, job_id: str, make: Change) -> tuple[Job, Job]:
         """Return the job before and after; the same value twice if nothing changes."""
@@ -295,7 +309,7 @@ class JobTracker:
                     await self._give_way(live)
             except Unavailable as error:
                 # progress may be late; only a transition insists on being stored
-                _log.warning("progress is not stored", job=job_id, reason=str(error))
+                _log.warning("job.progress_not_stored", job=job_id, reason=str(error))
 
     async def _give_way(self, live: LiveJob) -> None:
         """Continue from the state that was stored meanwhile, or stop tracking a job that another replica now owns."""

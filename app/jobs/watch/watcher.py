@@ -72,7 +72,7 @@ class FolderWatch:
         try:
             listing = await asyncio.to_thread(self._folder.scan)
         except OSError as error:
-            self._complain(f"the watched folder cannot be read: {error.strerror}")
+            self._report_unreadable(error.strerror or str(error))
             return ()
         self._complaint = None
         self._left &= {drop.state for drop in listing.drops}
@@ -99,10 +99,10 @@ class FolderWatch:
             if await asyncio.to_thread(self._folder.is_same, drop) and not await self._stays(drop, problem):
                 await self._put_away(drop, DONE if report.get("state") == JobState.SUCCEEDED else FAILED, report)
         except Unavailable as error:
-            _log.warning("a file of the watched folder waits", file=drop.name, reason=str(error))
+            _log.warning("watch.file_delayed", file=drop.name, reason=str(error))
         except Exception:  # noqa: BLE001 - the boundary: whatever breaks over one file, the others are carried on
             self._left.add(drop.state)
-            _log.exception("a file of the watched folder met an error that is not known", file=drop.name)
+            _log.exception("watch.file_crashed", file=drop.name)
         finally:
             self._under_way.discard(drop.state)
 
@@ -130,6 +130,7 @@ class FolderWatch:
         request = await asyncio.to_thread(self._request, drop)
         key = hashlib.sha256(f"{drop.state}{request.fingerprint()}".encode()).hexdigest()
         job = await self._service.submit_paths(request, f"watch:{key}", watched=self._folder.root)
+        _log.info("watch.file_taken", file=drop.name, job=job.id)
         if _was_lost(job):
             job = await self._service.retry(job.id)
         async with aclosing(self._service.subscribe(job.id)) as states:
@@ -149,12 +150,16 @@ class FolderWatch:
             await asyncio.to_thread(self._folder.put_away, drop, kind, text)
         except OSError as error:
             self._left.add(drop.state)
-            _log.warning("a file of the watched folder stays", file=drop.name, outcome=kind, reason=error.strerror)
+            _log.warning("watch.file_not_moved", file=drop.name, outcome=kind, reason=error.strerror)
+            return
+        code = (report["problem"] or {}).get("code")
+        _log.info("watch.file_filed", file=drop.name, outcome=kind, job=report.get("id"), code=code)
 
-    def _complain(self, words: str) -> None:
-        if words != self._complaint:
-            _log.warning(words)
-            self._complaint = words
+    def _report_unreadable(self, reason: str) -> None:
+        """Log that the folder cannot be read, once for each reason."""
+        if reason != self._complaint:
+            _log.warning("watch.folder_unreadable", reason=reason)
+            self._complaint = reason
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ class Webhook:
         document = {"type": f"job.{job.state.value}", "data": job.document(self._describe)}
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         if self._bytes + len(body) > MAX_HELD_BYTES:
-            _log.error("an ended job is not told: too many wait to be told", job=job.id)
+            _log.error("webhook.message_dropped", message=f"{job.id}-{job.attempt}", reason="too many bytes in memory")
             return
         self._bytes += len(body)
         self._ended.put_nowait((f"{job.id}-{job.attempt}", body))
@@ -107,10 +107,10 @@ class Webhook:
             try:
                 is_kept = await asyncio.to_thread(self._outbox.put, name, body)
             except OSError as error:
-                _log.error("an ended job is not told", letter=name, reason=error.strerror)
+                _log.error("webhook.message_dropped", message=name, reason=error.strerror)
                 continue
             if not is_kept:
-                _log.error("an ended job is not told: too many wait to be told", letter=name)
+                _log.error("webhook.message_dropped", message=name, reason="too many undelivered messages")
 
     async def deliver(self, now: float) -> float | None:
         """Attempt each due message once, and return the seconds until the next is due, None without messages.
@@ -133,10 +133,10 @@ class Webhook:
             tries.count += 1
             longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (tries.count - 1))
             tries.due = self._pause.now() + longest * (0.5 + self._pause.chance() / 2)
-            _log.warning("an ended job is not told yet", letter=letter.name, reason=reason, tries=tries.count)
+            _log.warning("webhook.delivery_failed", message=letter.name, reason=reason, attempts=tries.count)
             return
         if reason is not None:
-            _log.error("an ended job is never told: the receiver did not take it in a day", letter=letter.name)
+            _log.error("webhook.delivery_abandoned", message=letter.name, reason=reason, attempts=tries.count + 1)
         await asyncio.to_thread(self._outbox.remove, letter)
         del self._tries[letter.name]
 

@@ -6,7 +6,6 @@ It needs no server, no migrations and no durability: if it is lost, layers are c
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sqlite3
 import threading
@@ -14,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from app.archive.model import Compression
 from app.errors import ArchiveError
@@ -31,7 +32,7 @@ _TABLE = """create table if not exists layers_1 (
     digest text not null, size integer not null, repository text not null,
     primary key (registry, compression, diff_id)
 )"""
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class SqliteBlobInfoCache:
@@ -93,7 +94,7 @@ class SqliteBlobInfoCache:
 
     def _forget(self, error: Exception) -> None:
         """Log the error, and delete a damaged file. No error here is worth failing a push."""
-        _log.warning("what was learnt of layers cannot be used: %s: %s", self._file, error)
+        _log.warning("blob_cache.unusable", file=str(self._file), reason=str(error))
         if isinstance(error, sqlite3.OperationalError | OSError):
             return  # locked, full or not writable
         for ending in ("", "-wal", "-shm"):

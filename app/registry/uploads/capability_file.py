@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from app.errors import ArchiveError
 from app.oci import strict_json
@@ -26,7 +27,7 @@ GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised or a registry
 _WAYS = ("ask", "put", "patch", "chunks", "stream")
 _MEMBERS = frozenset({*_WAYS, "most", "learnt"})
 _LATER_WAYS = ("mount",)  # missing in files of 0.1.0
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 Entry = Mapping[str, Any]
 
@@ -56,7 +57,7 @@ class CapabilityFile:
         except FileNotFoundError:
             return {}
         except (OSError, ArchiveError) as error:
-            _log.warning("what was learnt of registries cannot be used: %s: %s", self._file, error)
+            _log.warning("registry.capabilities_unreadable", file=str(self._file), reason=str(error))
             return {}
         entries = document if isinstance(document, dict) else {}
         oldest, newest = self._now() - GOOD_FOR, self._now() + LONGEST_SKEW
@@ -74,7 +75,7 @@ class CapabilityFile:
             beside.write_text(json.dumps(dict(newest), indent=1), encoding="utf-8")
             beside.replace(self._file)
         except OSError as error:
-            _log.warning("what was learnt of registries cannot be kept: %s: %s", self._file, error)
+            _log.warning("registry.capabilities_not_stored", file=str(self._file), reason=str(error))
 
 
 class LearnedCapabilities:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
+
+import structlog
 
 from app.errors import MalformedArchive
 from app.net.backoff import REAL, TimeSource
@@ -27,7 +28,7 @@ MARKED_SIZE = 64 << 10  # bytes; smaller bodies are already in the kernel's buff
 FRESH_SECONDS = 1.0  # after which the files of other processes are read again
 MAX_MARKS = 10_000
 MAX_AGE_SECONDS = 30 * 86_400.0  # of a file; by then its blob has been sent again or is not needed
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 class Doubt(StrEnum):
@@ -179,4 +180,4 @@ class UnprovenBlobs:
         return self._folder / f"{self._prefix}-{digest.algorithm}-{digest.encoded}.{doubt}"
 
     def _report(self, error: OSError) -> None:
-        _log.warning("uploads under way cannot be marked: %s: %s", self._folder, error)
+        _log.warning("registry.upload_not_marked", directory=str(self._folder), reason=str(error))
