@@ -51,22 +51,19 @@ def error_of_certificate(
     origin: Origin, cause: ssl.SSLCertVerificationError, certificate: Certificate | None, now: datetime
 ) -> RegistryTLS:
     """Return the error for a rejected certificate. `certificate` is None if it could not be read."""
-    message = f"{origin}: its certificate is not trusted ({cause.verify_message})"
+    message = f"{origin}: the certificate is not trusted ({cause.verify_message})"
     if certificate is not None and cause.verify_code in _OTHER_NAME:
         return RegistryTLS(
-            f"{message}. It is for {_names_in(certificate)}, and not for {origin.host}. Write a name that it has as "
-            "the registry's address, or have one made for this name"
+            f"{message}. It is issued for {_names_in(certificate)}, not for {origin.host}. Use one of its names as "
+            "the registry's address, or issue a certificate for this name"
         )
     if certificate is not None and cause.verify_code in {_EXPIRED, _NOT_YET_VALID}:
         begins, ends = _moment(certificate, "notBefore"), _moment(certificate, "notAfter")
         return RegistryTLS(
-            f"{message}. It is valid from {begins} to {ends}, and the clock of this machine says {_second(now)}. Renew "
-            "it, or the one above it, at the registry, or set the clock right"
+            f"{message}. It is valid from {begins} to {ends}, and the time of this machine is {_second(now)}. Renew "
+            "the certificate, or the one that signed it, at the registry, or correct the time"
         )
-    return RegistryTLS(
-        f"{message}. Give the certificate of its authority with the setting ca_file, or switch "
-        "insecure_skip_tls_verify on"
-    )
+    return RegistryTLS(f"{message}. Set ca_file to the certificate of its authority, or set insecure_skip_tls_verify")
 
 
 def _names_in(certificate: Certificate) -> str:

@@ -162,7 +162,7 @@ class HttpClient:
             hop = replace(hop, url=target)
         raise RegistryRejected(
             f"{registry} redirects {call.method} {urlsplit(call.url).path} more than {MAX_REDIRECTS} times; check the "
-            "proxy before it",
+            "proxy in front of it",
             failure=Failure.BROKEN_RESPONSE,
         )
 
@@ -172,15 +172,17 @@ class HttpClient:
         is_same = here.host == there.host and urlsplit(hop.url).path == urlsplit(target).path
         if is_same and (here.scheme, there.scheme) == ("http", "https"):
             raise RegistryRejected(
-                f"{here} redirects to {there}: it speaks https. Write https://{there.authority} as the registry's "
+                f"{here} redirects to {there}, so it uses https; write https://{there.authority} as the registry's "
                 "address"
             )
         allowed = self._settings.allowed_origins
         if here.scheme == "https" and there.scheme == "http" and there not in allowed:
-            raise RegistryRejected(f"{here} redirects to plain http at {there.authority}; it is not followed")
+            raise RegistryRejected(
+                f"{here} redirects to plain http at {there.authority}; such a redirect is not followed"
+            )
         check_target(there, registry, "a redirect", allowed)
         if hop.body_is_secret and there != here:
-            raise RegistryRejected(f"{here} redirects credentials to {there}; it is not followed")
+            raise RegistryRejected(f"{here} redirects credentials to {there}; such a redirect is not followed")
 
     async def _send_hop(self, hop: Request, home: Origin) -> Response:
         """Send the request of one hop.
@@ -194,7 +196,7 @@ class HttpClient:
             if there == home:
                 raise
             raise RegistryUnreachable(
-                f"{error}. {home} leads there", failure=Failure.ELSEWHERE, silence=error.silence
+                f"{error}. {home} redirects there", failure=Failure.ELSEWHERE, silence=error.silence
             ) from error
 
     async def _send_once(self, call: Request) -> Response:
@@ -220,7 +222,7 @@ class HttpClient:
         """
         if call.take is not None or call.method == "DELETE":
             return await self._sent(call, origin)
-        told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; its time is not up yet"
+        told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; still waiting"
         with report_delay(LATE_SECONDS, lambda: RegistryUnreachable(told)) as begin:
             if callable(call.body):
                 return await self._sent(replace(call, body=partial(_told_at_end, call.body, begin)), origin)
@@ -341,15 +343,18 @@ async def _whole(response: httpx.Response, method: str, limit: int) -> bytes:
                 body += chunk
                 if len(body) > limit:
                     raise RegistryRejected(
-                        f"{host} answers {method} with more than {limit} bytes", failure=Failure.BROKEN_RESPONSE
+                        f"{host}: the response to {method} is too large; at most {limit} bytes are accepted",
+                        failure=Failure.BROKEN_RESPONSE,
                     )
                 silence.reschedule(min(loop.time() + SILENT_SECONDS, until))
     except TimeoutError:
         if loop.time() >= until:
-            raise RegistryUnreachable(f"{host} took more than {ANSWER_SECONDS:.0f} s for its answer") from None
+            raise RegistryUnreachable(
+                f"{host}: the response took more than {ANSWER_SECONDS:.0f} s; check the network and the registry"
+            ) from None
         raise RegistryUnreachable(
-            f"{host} sent {len(body)} bytes of its response to {method}, and then nothing for {SILENT_SECONDS:.0f} s; "
-            "check the network and the proxy before the registry",
+            f"{host} sent {len(body)} bytes of its response to {method}, then nothing for {SILENT_SECONDS:.0f} s; "
+            "check the network and the proxy in front of the registry",
             failure=Failure.CUT_RESPONSE,
         ) from None
     return bytes(body)

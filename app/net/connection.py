@@ -229,7 +229,7 @@ class Stream(httpcore.AsyncNetworkStream):
     def _check_writable(self) -> None:
         """Raise WriteError if a response has begun or the connection ended. httpcore then reads the response."""
         if self._wire.answered:
-            raise httpcore.WriteError("the answer came before the request was sent")
+            raise httpcore.WriteError("a response began before the request was sent")
         if self._wire.ended:
             raise httpcore.WriteError("the connection was closed") from self._wire.lost
 

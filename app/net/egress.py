@@ -52,7 +52,7 @@ class EgressPolicy:
             return
         for address in addresses:
             if is_internal(address) and not (self.site is not None and self.site.permits(host, address)):
-                raise InnerAddressError(f"the registry leads to {host}, which is {address}: {_INNER}")
+                raise InnerAddressError(f"the registry leads to {host}, which resolves to {address}: {_INNER}")
 
 
 def check_target(target: Origin, registry: Origin, what: str, allowed: Collection[Origin] = ()) -> None:
@@ -79,7 +79,7 @@ _INNER = "a private, loopback or link-local address other than the registry's ow
 def advise(origin: Origin) -> str:
     """Return which setting allows `origin`."""
     return (
-        f"If it is right, add {origin} to the setting allowed_origins of this registry "
+        f"If this is correct, add {origin} to the setting allowed_origins of this registry "
         f"(TARMAC_REGISTRY_ALLOWED_ORIGINS={origin})"
     )
 
@@ -94,5 +94,5 @@ def parse_allowed_origin(text: str) -> Origin:
         origin = None
     parts = urlsplit(url) if origin else None
     if origin is None or parts is None or parts.path.strip("/") or parts.query or parts.fragment:
-        raise InvalidRequest(f"{text!r:.200} is no origin; write https://host[:port] with nothing after it")
+        raise InvalidRequest(f"{text!r:.200} is not an origin; write https://host[:port] without a path")
     return origin

@@ -67,8 +67,8 @@ def certificate_cause(error: BaseException) -> ssl.SSLCertVerificationError | No
 
 def _tls_error(origin: Origin, cause: ssl.SSLError) -> RegistryTLS:
     return RegistryTLS(
-        f"{origin}: no TLS connection comes about ({cause.reason or cause}). If it speaks plain http, write its "
-        "address with http://; if it wants a client certificate, set client_cert and client_key"
+        f"{origin}: the TLS handshake failed ({cause.reason or cause}). If the server uses plain http, write its "
+        "address with http://; if it requires a client certificate, set client_cert and client_key"
     )
 
 
@@ -78,11 +78,11 @@ def _broken(error: httpx.TransportError, origin: Origin, way: str) -> RegistryEr
         return _proxy_error(text, origin, way)
     is_odd = isinstance(error, httpx.RemoteProtocolError | httpx.LocalProtocolError)
     if text == TLS_ALERT:
-        return RegistryRejected(f"{way} speaks TLS; write https://{origin.authority} as its address")
+        return RegistryRejected(f"{way} uses TLS; write https://{origin.authority} as its address")
     if is_odd and not text.startswith((_NO_RESPONSE, *_CUT)):
         return RegistryFault(
-            f"{way} does not answer in HTTP/1.1 ({printable(text, 300)}); check that a registry listens there, and the "
-            "proxy before it"
+            f"{way} does not respond in HTTP/1.1 ({printable(text, 300)}); check that a registry listens there, and "
+            "the proxy in front of it"
         )
     return RegistryUnreachable(
         f"{way} cannot be reached ({printable(text, 300)}); check its address, that it runs, and the network",
@@ -113,6 +113,6 @@ def _phase(error: httpx.TimeoutException) -> str:
     phases = {
         httpx.ConnectTimeout: "connecting",
         httpx.WriteTimeout: "sending",
-        httpx.ReadTimeout: "waiting for an answer",
+        httpx.ReadTimeout: "waiting for a response",
     }
     return phases.get(type(error), "waiting")

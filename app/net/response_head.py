@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 CUT_HEAD = "the connection ended in the middle of a response's head"
-TLS_ALERT = "a TLS alert came in place of a response"
+TLS_ALERT = "a TLS alert was sent instead of a response"
 TLS_RECORD = b"\x15\x03"  # first bytes of an alert record
 MAX_INTERIM = 100  # per final response; well-behaved servers send one or two
 MAX_HEAD_BYTES = 128 << 10  # the limit of h11 is 100 KiB

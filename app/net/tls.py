@@ -108,7 +108,9 @@ def _look(files: TlsFiles, name: str) -> _TlsMaterial:
     authorities = [file for file in inside if file.suffix == ".crt"]
     client = next(((file, file.with_suffix(".key")) for file in inside if file.suffix == ".cert"), None)
     if client and client[1] not in inside:
-        raise InvalidRequest(f"beside the client certificate {client[0]} there is no key {client[1].name}")
+        raise InvalidRequest(
+            f"the client certificate {client[0]} has no key; put {client[1].name} into the same directory"
+        )
     if files.client_cert:
         return _TlsMaterial((*filter(None, (files.ca_file,)), *authorities), (files.client_cert, files.client_key))
     return _TlsMaterial((*filter(None, (files.ca_file,)), *authorities), client)
@@ -118,9 +120,11 @@ def _listing(folder: Path) -> Iterator[Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise InvalidRequest(f"the certificates in {folder} cannot be read ({error.strerror})") from error
+        raise InvalidRequest(
+            f"the certificates in {folder} cannot be read ({error.strerror}); check its permissions"
+        ) from error
     if len(names) > MOST_FILES:
-        raise InvalidRequest(f"{folder} has {len(names)} files; certificates for one registry are at most {MOST_FILES}")
+        raise InvalidRequest(f"{folder} has {len(names)} files; at most {MOST_FILES} are read for one registry")
     return (folder / name for name in names)
 
 
@@ -134,7 +138,7 @@ def _identity(file: Path) -> tuple[int, int, int]:
 
 def _context(files: TlsFiles, found: _TlsMaterial, *, with_client: bool) -> ssl.SSLContext:
     if files.skip_verify and files.ca_file:
-        raise InvalidRequest("skipping the verification of TLS and a CA file exclude each other; set one of them")
+        raise InvalidRequest("TLS verification is disabled and a CA file is set; set only one of them")
     context = ssl.create_default_context()
     # Since 3.13 Python rejects authorities that lack an extension of RFC 5280. Many closed networks have such
     # authorities of their making, and other registry clients accept them.

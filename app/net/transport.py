@@ -61,7 +61,9 @@ class Transport(httpx.AsyncBaseTransport):
         try:
             made = httpx.AsyncHTTPTransport(verify=unused, trust_env=False, limits=_LIMITS, proxy=proxy)
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise RegistryRejected("the proxy that the environment names is no valid URL") from error
+            raise RegistryRejected(
+                "the proxy in the environment is not a valid URL; check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+            ) from error
         reach = self._reach if proxy is None else None
         made._pool._network_backend = Backend(reach, self._trust)  # httpx has no parameter for it
         return made

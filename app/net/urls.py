@@ -50,7 +50,7 @@ class Origin:
         if scheme not in _DEFAULT_PORTS or not host or len(url) > MAX_URL or not _VISIBLE.fullmatch(url):
             raise _no_url(what, url)
         if parts.username is not None or parts.password is not None:
-            raise RegistryRejected(f"{what} at {host} holds a user name or password; it is not followed")
+            raise RegistryRejected(f"{what} at {host} contains a user name or password; it is not followed")
         return cls(scheme, host.lower(), _DEFAULT_PORTS[scheme] if port is None else port)
 
     @property
@@ -112,7 +112,7 @@ def parse_registry_url(text: str, setting: str) -> RegistryUrl:
     written = text.strip()
     scheme = written.partition("://")[0].lower() if "://" in written else None
     if not _VISIBLE.fullmatch(written):  # urlsplit would silently drop line ends and tabs
-        raise InvalidRequest(f"{setting} is empty or holds spaces or control characters; use host[:port][/path]")
+        raise InvalidRequest(f"{setting} is empty or contains spaces or control characters; use host[:port][/path]")
     if scheme not in {None, "http", "https"}:
         raise InvalidRequest(f"{setting} has the scheme {scheme!r:.40}; use host[:port][/path], http://… or https://…")
     try:
@@ -121,11 +121,11 @@ def parse_registry_url(text: str, setting: str) -> RegistryUrl:
     except ValueError:
         raise InvalidRequest(f"{setting} is not of the form host[:port][/path]; check host and port") from None
     if "@" in parts.netloc:
-        raise InvalidRequest(f"{setting} holds a user name or password; give them by their own settings")
+        raise InvalidRequest(f"{setting} contains a user name or password; use the settings for credentials")
     if parts.query or parts.fragment:
-        raise InvalidRequest(f"{setting} holds a query or fragment; use host[:port][/path]")
+        raise InvalidRequest(f"{setting} contains a query or fragment; use host[:port][/path]")
     if not _HOST.fullmatch(parts.netloc.rpartition(":")[0] if port is not None else parts.netloc):
-        raise InvalidRequest(f"{setting} names no valid host; use host[:port][/path], as registry.local:5000/team")
+        raise InvalidRequest(f"{setting} has no valid host; use host[:port][/path], as registry.local:5000/team")
     return RegistryUrl(host.lower(), port, _parse_path(parts.path, setting), scheme)
 
 
@@ -135,15 +135,15 @@ def _parse_path(path: str, setting: str) -> str:
         return parse_repository(trimmed) if trimmed else ""
     except InvalidReference:
         raise InvalidRequest(
-            f"{setting} has the path {trimmed!r:.200}, which cannot start a repository name (lower case letters, "
-            "digits and separators, parts divided by single slashes)"
+            f"{setting} has the path {trimmed!r:.200}, which cannot start a repository name; use lower case letters, "
+            "digits and separators, in parts divided by single slashes"
         ) from None
 
 
 def _no_url(what: str, text: str) -> RegistryRejected:
     return RegistryRejected(
         f"{what} '{printable(text, 200)}' is not an http or https URL; check the registry's configuration, and the "
-        "proxy before it",
+        "proxy in front of it",
         failure=Failure.REFUSED_NOW,
     )
 

@@ -75,7 +75,7 @@ class PushOptions:
         """
         unknown = sorted(set(values) - set(_READERS))
         if unknown:
-            raise InvalidRequest(f"unknown option `{unknown[0]:.100}`; known are {', '.join(_READERS)}")
+            raise InvalidRequest(f"unknown option `{unknown[0]:.100}`; use one of {', '.join(_READERS)}")
         given: dict[str, Any] = {}
         for name, texts in values.items():
             _bound(name, texts)
@@ -96,15 +96,15 @@ class PushOptions:
 
 def _bound(name: str, texts: Sequence[str]) -> None:
     if len(texts) > MAX_VALUES:
-        raise InvalidRequest(f"option `{name}` is given {len(texts)} times; at most {MAX_VALUES} are read")
+        raise InvalidRequest(f"option `{name}` has {len(texts)} values; at most {MAX_VALUES} are accepted")
     longest = max(map(len, texts), default=0)
     if longest > MAX_VALUE_LENGTH:
-        raise InvalidRequest(f"option `{name}` has {longest} characters; at most {MAX_VALUE_LENGTH} are read")
+        raise InvalidRequest(f"option `{name}` has {longest} characters; at most {MAX_VALUE_LENGTH} are accepted")
 
 
 def _single(name: str, texts: Sequence[str]) -> str:
     if len(set(texts)) > 1:
-        raise InvalidRequest(f"option `{name}` is given with different values: {texts[0]!r}, {texts[1]!r}")
+        raise InvalidRequest(f"option `{name}` has different values: {texts[0]!r}, {texts[1]!r}; pass one")
     return texts[0]
 
 

@@ -170,7 +170,7 @@ def check_config(config: Descriptor, raw: bytes, where: str) -> bytes:
     try:
         verify(raw, config, f"config {config.digest}")
     except ArchiveError as error:
-        raise RegistryFault(f"{where} holds damaged content: {error}") from None
+        raise RegistryFault(f"{where} has damaged content: {error}") from None
     return raw
 
 

@@ -130,7 +130,7 @@ def test_a_document_does_not_grow_with_every_image(monkeypatch: pytest.MonkeyPat
     index, source = taken_in(layout)
     (told,) = inspect_all([open_archive(index, source)], [source])
     assert len(told["images"]) == 1
-    assert told["notices"] == ["only the first 1 of 2 images are told here"]
+    assert told["notices"] == ["only the first 1 of 2 images are listed here"]
 
 
 def test_what_is_told_of_many_archives_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,4 +143,4 @@ def test_what_is_told_of_many_archives_together_is_bounded(monkeypatch: pytest.M
     assert len(told[0]["images"]) > 0
     assert [len(item["images"]) for item in told[1:]] == [0] * 49
     assert len(json.dumps(told)) < 30_000
-    assert told[-1]["notices"] == ["only the first 0 of 1 images are told here"]
+    assert told[-1]["notices"] == ["only the first 0 of 1 images are listed here"]

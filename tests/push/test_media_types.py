@@ -63,8 +63,7 @@ async def test_what_tarmac_makes_is_made_again_where_dockers_types_are_refused()
     run = await pushed(registry, docker_save([ONE, TWO]))
     assert run.states == [ImageState.PUSHED, ImageState.PUSHED]
     assert media_type(registry) == media_type(registry, "other") == media_types.OCI_MANIFEST
-    (notice,) = run.notices
-    assert "refuses Docker's media types" in notice
+    assert len(run.notices) == 1
     again = await pushed(registry, docker_save([ONE, TWO]))
     assert again.states == [ImageState.ALREADY_PRESENT] * 2
 

@@ -143,7 +143,7 @@ def test_a_tag_alone_is_offered_in_the_message() -> None:
 
 
 def test_a_name_of_the_archive_that_is_not_valid_can_be_given_another() -> None:
-    with pytest.raises(InvalidReference, match=r"lower case; pass `tag` or `rename` to give another$"):
+    with pytest.raises(InvalidReference, match=r"lower case; pass `tag` or `rename`"):
         planned(named("Team/App:1"))
 
 

@@ -62,8 +62,8 @@ def test_the_message_says_what_each_format_is_and_what_to_pass_for_it(found: str
         with pytest.raises(FormatMismatch) as refused:
             make_plan([archive], PushOptions(format=wanted), LOCAL, ["x.tar"])
         words = str(refused.value)
-        assert re.match(r"x\.tar is an? [^,;]*, and not an? [^,;]* as format=", words), words
-        assert f"as format={wanted} says; pass format={found}, or leave `format` out" in words
+        assert re.match(r"x\.tar is an? [^,;]*, not an? [^,;]* \(format=", words), words
+        assert re.findall(r"format=([\w-]+)", words) == [wanted, found]
 
 
 def test_docker_save_of_today_is_told_to_be_an_image_layout_where_a_docker_archive_is_asserted() -> None:
@@ -77,7 +77,7 @@ def test_archives_of_several_formats_are_told_to_leave_the_format_out() -> None:
     with pytest.raises(FormatMismatch) as refused:
         make_plan(tars, PushOptions(format="docker-archive"), LOCAL, ["a.tar", "b.tar"])
     assert str(refused.value).startswith("b.tar is an OCI image archive")
-    assert "leave `format` out, as the archives of this request are of several formats" in str(refused.value)
+    assert str(refused.value).endswith(": docker-archive, oci-archive")
     assert "pass format=" not in str(refused.value)
 
 

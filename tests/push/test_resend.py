@@ -110,7 +110,7 @@ class Liar(FakeRegistry):
         blobs = {blob.digest for blob in parse_manifest(manifest[1], manifest[0]).blobs}
         missing = tuple(str(digest) for digest in blobs if (repository, digest) not in self.blobs)
         if missing and self.by_proof:
-            raise RegistryLost(f"the registry took {missing} and does not have it", blobs=missing)
+            raise RegistryLost(f"lost: {missing}", blobs=missing)
         if missing:
             raise RegistryRejected("MANIFEST_BLOB_UNKNOWN", missing=missing)
         return await super().push_manifest(repository, reference, manifest)

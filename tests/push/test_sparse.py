@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -42,13 +43,13 @@ def test_everything_that_is_missing_is_told_with_what_is_there() -> None:
     told = str(refused.value)
     assert f"blob {ARM_LAYER} of manifest {ARM.digest}" in told
     assert f"manifest {S390.digest} (linux/s390x)" in told
-    assert "it holds linux/amd64" in told
+    assert re.search(r"; [^;]* linux/amd64;", told)
     assert "allow_missing=true" in told
     assert "`platforms`" in told
 
 
 def test_an_archive_of_which_no_platform_is_whole_says_so() -> None:
-    with pytest.raises(MissingContent, match="no whole platform"):
+    with pytest.raises(MissingContent, match="no complete platform"):
         planned(sparse(AMD.digest, index=oci_index([AMD])))
 
 
@@ -70,7 +71,7 @@ def test_images_that_lack_nothing_are_not_told_of() -> None:
     )
     with pytest.raises(MissingContent) as refused:
         planned(tar)
-    assert "whole" not in str(refused.value).split(".  ")[0].replace("whole platform", "")
+    assert "example.com/whole" not in str(refused.value)
     assert planned(tar, images=["*/whole:*"]).images
 
 
@@ -106,8 +107,7 @@ async def test_a_sparse_index_is_pushed_as_it_stands_where_that_is_allowed() -> 
     assert registry.manifest("app", "1") == INDEX.raw
     digests = {str(digest) for _, digest in registry.manifests}
     assert digests == {INDEX.digest, AMD.digest, attestation(AMD).digest}
-    (note,) = [note for note in run.plan.notes if "without what the archive lacks" in note]
-    assert ARM_LAYER in note
+    (note,) = [note for note in run.plan.notes if ARM_LAYER in note]
     assert S390.digest in note
 
 

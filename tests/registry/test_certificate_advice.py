@@ -97,9 +97,9 @@ def shown(moment: datetime) -> str:
 @pytest.mark.parametrize(
     ("time", "names", "words"),
     [
-        (PAST, HERE, ("expired", shown(PAST[1]), "the clock of this machine says")),
-        (TO_COME, HERE, ("not yet valid", shown(TO_COME[0]), "the clock of this machine says")),
-        (VALID, ELSEWHERE, ("It is for registry.corp.example, 10.0.0.5, and not for 127.0.0.1",)),
+        (PAST, HERE, ("expired", shown(PAST[1]), "this machine")),
+        (TO_COME, HERE, ("not yet valid", shown(TO_COME[0]), "this machine")),
+        (VALID, ELSEWHERE, ("registry.corp.example, 10.0.0.5, not for 127.0.0.1",)),
         (VALID, (x509.DNSName("x.example"),) * 30, ("and 20 more",)),
     ],
 )

@@ -111,7 +111,7 @@ async def test_a_part_is_told_with_both_sizes_and_what_to_do() -> None:
         ScriptedRegistry(route=cuts_once(memory, lambda seen: memory.step(seen, CUT))) as server,
         registry_at(server.url, None) as registry,
     ):
-        with pytest.raises(RegistryLost, match=f"has {CUT} of {len(DATA)} bytes under {DIGEST}.* deleted") as lost:
+        with pytest.raises(RegistryLost, match=f"has {CUT} of {len(DATA)} bytes under {DIGEST}; delete it") as lost:
             await registry.push_blob("a", Blob(DATA))
     assert lost.value.blobs == (DIGEST,)
 
@@ -269,8 +269,9 @@ async def test_what_was_found_lost_is_sent_by_every_later_job_until_it_was_read_
     async with ScriptedRegistry(route=memory.step) as server:
         async with registry_at(server.url, tmp_path) as registry:
             assert await registry.blob_exists("a", blob.digest, blob.size)
-            with pytest.raises(RegistryLost, match="other bytes"):
+            with pytest.raises(RegistryLost) as lost:
                 await registry.verify_blob("a", blob, read=True)
+            assert lost.value.blobs == (str(blob.digest),)
         async with registry_at(server.url, tmp_path) as registry:
             assert not await registry.blob_exists("a", blob.digest, blob.size)
             assert await outcome(registry.push_blob("a", Blob(DATA)), memory) == "pushed"
@@ -326,7 +327,7 @@ async def test_a_part_that_somebody_left_in_another_repository_is_found_before_a
     async with ScriptedRegistry(route=as_pulp(memory)) as server:
         for _ in range(2):
             async with registry_at(server.url, None) as registry:
-                with pytest.raises(RegistryLost, match=f"has {CUT} of {len(DATA)} bytes under {DIGEST}.* deleted"):
+                with pytest.raises(RegistryLost, match=f"has {CUT} of {len(DATA)} bytes under {DIGEST}; delete it"):
                     await registry.push_blob("a", Blob(DATA))
 
 

@@ -59,7 +59,7 @@ def test_a_name_that_means_one_inner_address_among_public_ones_is_refused() -> N
     reach.check("R.local", 5000, ["169.254.169.254"])
     reach.check("storage.example", 443, ["8.8.8.8"])
     for host, port, addresses in (("s.example", 443, ["8.8.8.8", "10.0.0.1"]), ("r.local", 5001, ["10.0.0.1"])):
-        with pytest.raises(RegistryRejected, match=r"is 10\.0\.0\.1"):
+        with pytest.raises(RegistryRejected, match=r"10\.0\.0\.1"):
             reach.check(host, port, addresses)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from app.__main__ import main
+from app.registry.distribution.hints import BY_STATUS
 from tests.api.conftest import serving
 from tests.support.certificates import Certificates
 from tests.support.docker_registry import free_port
@@ -37,18 +38,18 @@ EXPECTED = {
     "absent": ("registry_unreachable", "cannot be reached"),
     "no-name": ("registry_unreachable", "cannot be reached"),
     "rude": ("registry_unreachable", "cannot be reached"),
-    "web-page": ("registry_rejected", "no registry at this address"),
+    "web-page": ("registry_rejected", "answers 404 to /v2/"),
     "failing": ("registry_error", "500"),
     "limited": ("registry_rate_limited", "429"),
     "page": ("registry_rejected", "with a web page"),
-    "login": ("registry_rejected", "there is no registry at this address"),
-    "upgrading": ("registry_rejected", "it speaks https. Write https://"),
+    "login": ("registry_rejected", "redirects /v2/ to"),
+    "upgrading": ("registry_rejected", "write https://"),
     "unasked": ("registry_auth", "did not ask for the configured credentials"),
-    "token-page": ("registry_error", "check that address, and the proxy before it"),
-    "token-nothing": ("registry_auth", "holds no usable token"),
+    "token-page": ("registry_error", "check that address, and the proxy"),
+    "token-nothing": ("registry_auth", "no usable token"),
     "token-elsewhere": ("registry_rejected", "TARMAC_REGISTRY_ALLOWED_ORIGINS=http://127.0.0.2:1"),
-    "no-http": ("registry_error", "does not answer in HTTP/1.1"),
-    "portal": ("registry_error", "asks for a login"),
+    "no-http": ("registry_error", "HTTP/1.1"),
+    "portal": ("registry_error", BY_STATUS[511]),
     "side-question-fails": (None, "is ready at http://"),
 }
 

@@ -27,6 +27,7 @@ from app.errors import (
 from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.registry.auth import Credentials, FixedCredentials
+from app.registry.distribution import hints
 from app.registry.distribution.registry import HttpRegistry
 from app.registry.distribution.settings import HttpRegistrySettings
 from tests.support.blob_content import BytesContent, EndlessContent, FailingContent, LyingContent
@@ -289,7 +290,7 @@ async def test_a_manifest_that_is_not_what_its_digest_says_is_refused(reference:
 
 async def test_an_endless_manifest_is_not_read_to_its_end() -> None:
     async with scripted(answer(200, body=bytes((4 << 20) + 1))) as (_, registry):
-        with pytest.raises(RegistryRejected, match="more than 4194304 bytes"):
+        with pytest.raises(RegistryRejected, match="4194304 bytes"):
             await registry.read_manifest("a", "1")
 
 
@@ -299,7 +300,7 @@ async def test_an_endless_manifest_is_not_read_to_its_end() -> None:
 async def test_a_project_that_does_not_exist_is_told_so() -> None:
     memory = MemoryRegistry(Manners(created=frozenset({"team/app"})))
     async with memory.client() as registry:
-        with pytest.raises(RegistryDenied, match="created at the registry first"):
+        with pytest.raises(RegistryDenied, match=hints.MISSING_REPOSITORY):
             await registry.push_blob("team/other", BytesContent(b"layer"))
 
 
@@ -572,7 +573,7 @@ async def test_a_body_that_stops_in_its_middle_has_an_end() -> None:
         await connection.reader.read()
 
     async with scripted(stop) as (_, registry):
-        with pytest.raises(RegistryUnreachable, match="and then nothing") as caught:
+        with pytest.raises(RegistryUnreachable, match="sent 1 bytes") as caught:
             await registry.read_manifest("a", "1")
     assert caught.value.failure is Failure.CUT_RESPONSE
 
@@ -599,7 +600,7 @@ async def test_a_registry_that_redirects_to_https_is_named_so(target: str) -> No
         HttpRegistry(HttpRegistrySettings(parse_registry_url(server.url, "url"))) as registry,
     ):
         for verb in (registry.check(), registry.push_manifest("a", "1", (INDEX, RAW))):
-            with pytest.raises(RegistryRejected, match=r"it speaks https\. Write https://127\.0\.0\.1") as caught:
+            with pytest.raises(RegistryRejected, match=r"write https://127\.0\.0\.1") as caught:
                 await verb
             assert not caught.value.retryable
 
@@ -627,7 +628,7 @@ async def test_an_answer_that_drips_has_an_end() -> None:
             await asyncio.wait((left,), timeout=10)
 
     async with scripted(drip) as (_, registry):
-        with pytest.raises(RegistryUnreachable, match="for its answer"):
+        with pytest.raises(RegistryUnreachable, match="300 s"):
             await registry.read_manifest("a", "1")
 
 

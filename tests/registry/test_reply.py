@@ -16,6 +16,7 @@ from app.errors import (
 )
 from app.net.response import Response
 from app.net.urls import WORDS, printable
+from app.registry.distribution import hints
 from app.registry.distribution.responses import (
     ErrorDetail,
     is_page,
@@ -124,7 +125,7 @@ def test_a_registry_that_takes_no_pushes_now_is_worth_a_retry(method: str, path:
     error = to_registry_error(Response(method, f"https://r.local{path}", 403 if words else 405, {}, body), NOW)
     assert type(error) is RegistryDenied
     assert (error.failure, error.retryable, error.outage) == (Failure.REFUSED_NOW, True, False)
-    assert "takes no pushes now" in str(error)
+    assert hints.READ_ONLY in str(error)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -44,7 +45,7 @@ async def test_an_image_ends_in_time_if_its_blob_goes_to_a_host_that_is_silent(b
             async with HttpRegistry(settings) as http:
                 registry = RetryingRegistry(http, is_answering=_answers)
                 began = asyncio.get_running_loop().time()
-                with pytest.raises(RegistryUnreachable, match="leads there") as caught:
+                with pytest.raises(RegistryUnreachable, match=re.escape(server.url)) as caught:
                     await registry.push_blob("a", BytesContent(bytes(size)))
                 took = asyncio.get_running_loop().time() - began
     assert not caught.value.outage

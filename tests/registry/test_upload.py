@@ -105,7 +105,7 @@ async def test_where_nothing_is_left_a_later_blob_is_told_the_limit() -> None:
         with pytest.raises(RegistryRejected):
             await registry.push_blob("a", blob())
         registry._uploader.learnt.known = UploadCapabilities(chunks=False, most=160 * KIB)
-        with pytest.raises(RegistryRejected, match="no request of more than 163840 bytes"):
+        with pytest.raises(RegistryRejected, match="requests of more than 163840 bytes"):
             await registry.push_blob("a", blob())
         await registry.push_blob("a", blob(100 * KIB))
 

@@ -198,7 +198,7 @@ async def test_an_index_may_lack_children_and_an_image_no_layers(layout: LayoutR
 
 async def test_a_message_names_the_first_missing_blobs_and_counts_the_rest(layout: LayoutRegistry) -> None:
     node = oci_image(image({"a": b"1"}, {"b": b"2"}, {"c": b"3"}, {"d": b"4"}))
-    with pytest.raises(RegistryRejected, match="and 2 more, which is not there; push that first"):
+    with pytest.raises(RegistryRejected, match="MANIFEST_BLOB_UNKNOWN.* and 2 more"):
         await layout.push_manifest("r", "1", described(node))
 
 
@@ -226,7 +226,7 @@ async def test_a_manifest_with_a_wrong_size_in_it_is_refused(layout: LayoutRegis
     await layout.push_blob("r", BytesContent(b"{}"))
     config = {"mediaType": media_types.OCI_CONFIG, "digest": digest_of(b"{}"), "size": 3}
     node = Node(to_json({"schemaVersion": 2, "config": config, "layers": []}), media_types.OCI_MANIFEST)
-    with pytest.raises(RegistryRejected, match=r"it says that .* has 3 bytes, but it has 2"):
+    with pytest.raises(RegistryRejected, match=rf"states 3 bytes for {digest_of(b'{}')}, which has 2"):
         await layout.push_manifest("r", "1", described(node))
 
 
@@ -309,14 +309,14 @@ async def test_a_damaged_index_of_another_tool_hides_its_children_and_nothing_el
     write_index(root, Node(b"[]", media_types.OCI_INDEX), "r:1")
     assert await layout.find_manifest("r", digest_of(b"wanted")) is None
     (root / "blobs/sha256" / digest_of(b"[]").partition(":")[2]).write_bytes(b"{}")
-    with pytest.raises(RegistryFault, match="holds damaged content"):
+    with pytest.raises(RegistryFault, match="damaged content"):
         await layout.read_manifest("r", "1")
 
 
 async def test_content_that_was_damaged_on_disk_is_never_served_as_a_manifest(layout: LayoutRegistry) -> None:
     await land(layout, "r", APP, "1")
     layout._files.blob_path(digest_named(APP)).write_bytes(APP.raw.replace(b"2", b"3", 1))
-    with pytest.raises(RegistryFault, match="holds damaged content"):
+    with pytest.raises(RegistryFault, match="damaged content"):
         await layout.read_manifest("r", "1")
 
 
@@ -399,7 +399,7 @@ async def test_a_referrer_whose_file_is_gone_is_left_out(layout: LayoutRegistry)
 def test_an_index_that_cannot_be_read_stops_the_start_with_words(root: Path) -> None:
     LayoutRegistry(root)
     (root / "index.json").write_bytes(b"{")
-    with pytest.raises(RegistryFault, match=r"mend index\.json or move its directory away"):
+    with pytest.raises(RegistryFault, match=r"fix index\.json"):
         LayoutRegistry(root)
 
 

@@ -201,11 +201,11 @@ class EarlyPush:
                     if await self._has(member, position + LOOK_AHEAD):
                         return
                     if over:
-                        raise UploadIncomplete("the upload has ended before this blob")
+                        raise UploadIncomplete("the upload ended before this blob")
                     await grown.wait()
         except TimeoutError:
             self._is_slow = True
-            raise UploadIncomplete("the upload is slow, or stands still") from None
+            raise UploadIncomplete("upload too slow or stalled") from None
 
     def _open(self) -> OpenFile:
         """Open the file.

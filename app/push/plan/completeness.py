@@ -19,8 +19,8 @@ MAX_SHOWN = 10  # items in one message
 MAX_NAME = 300  # characters of a name in a message; a valid one is shorter
 _SAVE = "save it again with all of its content"
 _CHOOSE = (
-    "save it again with all of its platforms, pick those that are there with `platforms`, or pass allow_missing=true "
-    "to push the index as it stands"
+    "save it again with all of its platforms, select the existing ones with `platforms`, or pass allow_missing=true "
+    "to push the incomplete index"
 )
 
 
@@ -91,8 +91,8 @@ def _fault(archive: Archive, entry: ImageEntry, lacks: Lacks) -> Fault:
     if lacks.missing:
         reasons.append(f"the archive lacks {join_limited(list(lacks.missing))}")
     is_index = any(manifest.is_index for manifest in manifests(archive, entry))
-    there = ", ".join(_whole_platforms(archive, entry)) or "no whole platform"
-    holds, remedy = (f"; it holds {there}", _CHOOSE) if is_index else ("", archive.advice or _SAVE)
+    there = ", ".join(_whole_platforms(archive, entry)) or "no complete platform"
+    holds, remedy = (f"; it has {there}", _CHOOSE) if is_index else ("", archive.advice or _SAVE)
     first = next(iter(lacks.unusable), Fault(MissingContent, ""))
     return replace(
         first, message=f"{display_name(entry)[:MAX_NAME]}: {'; '.join(reasons[:MAX_SHOWN])}{holds}; {remedy}"
@@ -135,7 +135,7 @@ def _absent(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[Fau
         if not may_be:
             yield what
     elif extent.size != descriptor.size:
-        sizes = f"has {extent.size} bytes in the archive where its descriptor says {descriptor.size}"
+        sizes = f"has {extent.size} bytes in the archive instead of the {descriptor.size} in its descriptor"
         yield Fault(SizeMismatch, f"{what} {sizes}")
 
 

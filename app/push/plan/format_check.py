@@ -55,14 +55,12 @@ def assert_format(archives: Sequence[Archive], wanted: str | None, told: Archive
         if archive.format and archive.format != wanted:  # an unreadable archive is refused for that reason
             hint = _HINTS.get((archive.format, wanted), "")
             raise FormatMismatch(
-                f"{told.which(number)} is {_KINDS[archive.format]}{hint}, and not {_KINDS[wanted]} as "
-                f"format={wanted} says; {_way(archive.format, formats)}"
+                f"{told.which(number)} is {_KINDS[archive.format]}{hint}, not {_KINDS[wanted]} (format={wanted}); "
+                f"{_way(archive.format, formats)}"
             )
 
 
 def _way(found: str, formats: set[str]) -> str:
     if len(formats) > 1:
-        return (
-            f"leave `format` out, as the archives of this request are of several formats: {', '.join(sorted(formats))}"
-        )
-    return f"pass format={found}, or leave `format` out: the content tells what it is"
+        return f"omit `format`, because the archives of this request have several formats: {', '.join(sorted(formats))}"
+    return f"pass format={found}, or omit `format` to detect it from the content"

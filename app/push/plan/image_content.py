@@ -107,13 +107,14 @@ def _described(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[
     if extent is not None:
         if extent.size != descriptor.size:
             raise SizeMismatch(
-                f"{what} ({descriptor.digest}) has {extent.size} bytes where its descriptor says {descriptor.size}"
+                f"{what} ({descriptor.digest}) has {extent.size} bytes instead of the {descriptor.size} in its "
+                "descriptor"
             )
         yield ImageBlob(descriptor.digest, extent, what)
     elif descriptor.data is not None:
         yield ImageBlob(descriptor.digest, Extent(0, len(descriptor.data)), what, inline=descriptor.data)
     elif not descriptor.urls and descriptor.media_type not in NON_DISTRIBUTABLE:
-        raise MissingContent(f"{what} ({descriptor.digest}) is not in the archive; make the archive anew")
+        raise MissingContent(f"{what} ({descriptor.digest}) is not in the archive; rebuild the archive")
 
 
 def repositories(destinations: tuple[Reference, ...]) -> tuple[str, ...]:

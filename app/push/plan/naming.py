@@ -47,8 +47,8 @@ def name_images(
     images = _distinct(archives)
     if options.tag is not None and len(images) != 1:
         raise SingleImageRequired(
-            f"`tag` names exactly one image, but the request holds {len(images)} in {len(archives)} archive(s); "
-            "use `rename` for several, or `images` to pick one"
+            f"`tag` names exactly one image, but the request has {len(images)} in {len(archives)} archive(s); use "
+            "`rename` for several, or `images` to select one"
         )
     work = _NameResolver(options, destination, RenameRules(options.rename), told, len(images))
     targets = [work.target(image) for image in images]
@@ -136,12 +136,12 @@ class _NameResolver:
             tag = image.entry.bare_tags[0]
             has, example = f"has only the tag {tag!r} and no repository", f"REPO:{tag}"
         elif image.entry.placeholders:
-            has, example = f"has only {image.entry.placeholders[0]!r:.300}, which is no name", "REPO:TAG"
+            has, example = f"has only {image.entry.placeholders[0]!r:.300}, which is not a name", "REPO:TAG"
         else:
             has, example = "has no name", "REPO:TAG"
         if self.images == 1:
             return f"image {digest}{where} {has}; pass `tag` (tag={example})"
-        return f"image {digest}{where} {has}; pass `rename` (rename={digest}={example}), or pick others with `images`"
+        return f"image {digest}{where} {has}; pass `rename` (rename={digest}={example}), or select others with `images`"
 
     def _whole(self, wanted: Reference | None, name: str, entry: ImageEntry) -> Reference:
         """Return the new reference. A rename without a tag keeps the digest of the embedded name."""
@@ -165,7 +165,7 @@ class _NameResolver:
             return replace(reference, digest=None)
         digest = _own_digest(entry)
         if digest is None:
-            self.notes.append(f"{name}: a docker archive does not keep digests; pushed by the digest that comes to be")
+            self.notes.append(f"{name}: a docker archive does not preserve digests; pushed by the new digest")
         elif digest != reference.digest:
             self.notes.append(f"{name}: the image in the archive is {digest}; pushed by that digest")
         return replace(reference, digest=digest)
@@ -183,7 +183,7 @@ def _advised() -> Iterator[None]:
     try:
         yield
     except InvalidReference as error:
-        raise InvalidReference(f"{error}; pass `tag` or `rename` to give another") from None
+        raise InvalidReference(f"{error}; pass `tag` or `rename` to use another") from None
 
 
 def _own_digest(entry: ImageEntry) -> Digest | None:
@@ -219,8 +219,8 @@ def _conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> dict[Dige
             other = taken.setdefault(reference, target)
             if reference.tag is not None and image_identity(other.entry) != image_identity(target.entry):
                 error = DestinationConflict(
-                    f"{_called(other, told)} and {_called(target, told)} are different images and both go to "
-                    f"{reference}; pass `rename` for one of them, or pick one with `images`"
+                    f"{_called(other, told)} and {_called(target, told)} are different images with the same "
+                    f"destination {reference}; pass `rename` for one of them, or select one with `images`"
                 )
                 found.setdefault(image_identity(other.entry), error)
                 found.setdefault(image_identity(target.entry), error)

@@ -55,7 +55,7 @@ class ArchiveSet:
         if number not in self.parts[1:]:
             return open_archive(self.indexes[number], self.files[number], limits)
         place = self.parts.index(number) + 1
-        note = f"part {place} of {len(self.parts)} of {self.whole}; what is in it stands with the first part"
+        note = f"part {place} of {len(self.parts)} of {self.whole}; its content is listed with the first part"
         first = ArchiveReader(self.indexes[self.parts[0]], self.files[self.parts[0]], limits)
         found = next(known.name for known in FORMATS if known.recognises(first))
         return Archive(found, (), {}, {}, (note,))

@@ -40,7 +40,7 @@ def refusal(plan: PushPlan) -> TarmacError | None:
         first = type(first)(f"{len(refused)} of {len(plan.images)} images cannot be pushed: {'; '.join(told)}{more}")
     if others:
         rest = "the other one" if others == 1 else f"the {others} others"
-        first.args = (f"{first.args[0]}. Leave out what is bad with `images`, or pass keep_going=true to push {rest}",)
+        first.args = (f"{first.args[0]}. Exclude the bad images with `images`, or pass keep_going=true to push {rest}",)
     return first
 
 

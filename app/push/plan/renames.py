@@ -23,8 +23,8 @@ def check_rename(embedded: str, wanted: str) -> None:
         return
     if not (embedded.endswith("*") and wanted.endswith("*") and (embedded + wanted).count("*") == 2):
         raise InvalidRequest(
-            f"{OPTION} {f'{embedded}={wanted}':.300} may have one `*` at the end of each side, which stands for the "
-            "same, as quay.io/team/*=mirror/*"
+            f"{OPTION} {f'{embedded}={wanted}':.300} may have one `*` at the end of each side, and both match the "
+            "same text, as quay.io/team/*=mirror/*"
         )
     start = wanted.removesuffix("*")
     Reference.parse_destination(f"{start}x" if ":" in start else f"{start}x:x", OPTION)
@@ -97,8 +97,8 @@ class RenameRules:
         self._compared += len(self._moves)
         if self._compared > MAX_COMPARED:
             raise LimitExceeded(
-                f"{OPTION} has {len(self._moves)} pairs with `*`, too many for the names in the archive; give fewer of "
-                "them, or whole names"
+                f"{OPTION} has {len(self._moves)} pairs with `*`, too many for the names in the archive; pass fewer "
+                "of them, or full names"
             )
         for move in self._moves:
             rest = next((form.removeprefix(move.start) for form in forms if form.startswith(move.start)), "")

@@ -19,22 +19,22 @@ from app.push.report.evidence import evidence_of
 from app.push.report.transfer_sizes import TransferSize, transfer_sizes
 
 WHY = {
-    "docker-archive": "manifest.json holds docker's list of images",
-    "oci-archive": "oci-layout and index.json lie at the root or in directories",
-    "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml lie at the root",
-    "oc-mirror": "docker/registry/v2 and working-dir or the image set configuration (isc_…) lie at the root",
-    "registry-storage": "docker/registry/v2 lies at the root or in a directory",
-    "imgpkg": "manifest.json holds imgpkg's list of images",
+    "docker-archive": "manifest.json contains docker's list of images",
+    "oci-archive": "oci-layout and index.json are at the root or in directories",
+    "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml are at the root",
+    "oc-mirror": "docker/registry/v2 and working-dir or the image set configuration (isc_…) are at the root",
+    "registry-storage": "docker/registry/v2 is at the root or in a directory",
+    "imgpkg": "manifest.json contains imgpkg's list of images",
     "hauler": "the entries of index.json have hauler's annotation kind",
-    "helm-chart": "Chart.yaml lies in the one directory of a packed chart",
+    "helm-chart": "Chart.yaml is in the only directory of a packaged chart",
     "kots-airgap": "airgap.yaml at the root has the kind Airgap of kots.io",
-    "oc-image-mirror": "v2/REPOSITORY holds blobs and manifests that are called by their digests",
+    "oc-image-mirror": "v2/REPOSITORY contains blobs and manifests named by their digests",
     "oci-artifact": "manifest.json at the root is itself an OCI manifest or index",
-    "zarf": "zarf.yaml lies at the root, with checksums.txt or an image layout in images/",
+    "zarf": "zarf.yaml is at the root, with checksums.txt or an image layout in images/",
 }
 NEW_DIGESTS = (
-    "a docker archive has no manifests: those of its images are made anew, so the digests that they had where they "
-    "came from cannot be restored"
+    "a docker archive has no manifests: those of its images are generated, so the digests that they had at their "
+    "source cannot be restored"
 )
 MAX_TOLD = 1_000  # images of one archive in a job's document; 300 usual ones are 300 KB of JSON
 MAX_BYTES = 1 << 20  # about all archives in one document
@@ -104,7 +104,7 @@ def _inspect_some(archive: Archive, source: ReadAt, left: int) -> dict[str, Any]
         images.append(image)
     notices = [text[:MAX_NOTICE] for text in told["notices"][: MAX_NOTICES if left > 0 else 0]]
     if len(images) < len(archive.images):
-        notices.append(f"only the first {len(images)} of {len(archive.images)} images are told here")
+        notices.append(f"only the first {len(images)} of {len(archive.images)} images are listed here")
     return {**told, "images": images, "notices": notices}
 
 

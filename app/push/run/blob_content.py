@@ -93,7 +93,9 @@ class CompressedLayer:
             held = piece
         digest = Digest("sha256", hasher.hexdigest())
         if self.digest not in {None, digest}:
-            raise DigestMismatch(f"{self.source.what} was compressed to {self.digest} before and to {digest} now")
+            raise DigestMismatch(
+                f"{self.source.what} was compressed to {self.digest} before and to {digest} now; retry the push"
+            )
         self.digest, self.size = digest, size
         if held.data:
             yield held

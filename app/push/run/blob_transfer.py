@@ -70,7 +70,7 @@ def missing_digests(error: TarmacError) -> frozenset[str] | None:
 def as_lost(error: RegistryRejected) -> RegistryLost:
     """Return the error for blobs that the registry accepted twice and still misses."""
     names = ", ".join(error.missing[:MAX_NAMED])
-    return RegistryLost(f"{error}. The registry took {names} twice and does not have it", blobs=error.missing)
+    return RegistryLost(f"{error}. The registry accepted {names} twice and does not have it", blobs=error.missing)
 
 
 def blob_transfers(plan: PushPlan) -> dict[Key, BlobTransfer]:

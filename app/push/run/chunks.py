@@ -70,9 +70,7 @@ def read_verified(source: BlobExtent, digest: Digest) -> Pieces:
 
 def _match(encoded: str, digest: Digest, what: str) -> None:
     if encoded != digest.encoded:
-        raise DigestMismatch(
-            f"{what} does not match its digest: {digest} is asked for, its bytes have {digest.algorithm}:{encoded}"
-        )
+        raise DigestMismatch(f"{what} does not match its digest: expected {digest}, found {digest.algorithm}:{encoded}")
 
 
 def read_uncompressed(source: BlobExtent, layer: DockerLayer, size: int = PIECE) -> Pieces:

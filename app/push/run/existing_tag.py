@@ -91,10 +91,10 @@ def _with_platform(entry: Entry, manifest: Manifest | None) -> Entry:
 def obstacle(standing: ExistingTag, platform_is_known: bool) -> str:
     """Return the reason why a merge is impossible, or ""."""
     if standing.manifest is None:
-        return "what the tag has cannot be read"
+        return "the content of the tag cannot be read"
     if standing.side is None:
-        return "what the tag has is no index and says no platform"
-    return "" if platform_is_known else "the image says no platform"
+        return "the content of the tag is not an index and has no platform"
+    return "" if platform_is_known else "the image has no platform"
 
 
 def merge_into_existing(

@@ -73,10 +73,11 @@ class ImageStates:
             return
         self.presence[number] = presence
         for destination, why in presence.unmerged.items():
-            what = "it stays as it is" if destination in presence.skipped else "it is replaced"
+            what = "the tag is unchanged" if destination in presence.skipped else "the tag is replaced"
             self._emit(
                 NoticeAdded(
-                    f"{destination}: {display_name(target.entry)} is not merged with what the tag has; {what}: {why}"
+                    f"{destination}: {display_name(target.entry)} cannot be merged with the content of the tag; "
+                    f"{what}: {why}"
                 )
             )
         if presence.complete and not presence.unlisted:

@@ -64,7 +64,10 @@ class ManifestPusher:
         if not self._as_oci:
             self._as_oci = True
             self._emit(
-                NoticeAdded("the registry refuses Docker's media types; manifests of docker archives are made as OCI's")
+                NoticeAdded(
+                    "the registry rejects Docker's media types; the manifests of docker archives are generated with "
+                    "those of OCI"
+                )
             )
         return await self._publish(target, presence)
 
@@ -93,7 +96,8 @@ class ManifestPusher:
         refused = isinstance(error, RegistryRejected) and error.media_type_refused
         if isinstance(error, RegistryRejected | RegistryLost) and not lacking(archive, target.entry).is_nothing:
             hint = (
-                "the archive lacks a part of the index, and the registry wants all of it; pass `platforms` for the rest"
+                "the archive lacks a part of the index, and the registry requires all of it; pass `platforms` to "
+                "push the rest"
             )
         elif refused and types & _DOCKER_TYPES:
             hint = "pass media_types=oci to push it with the media types of OCI (its digest changes)"
@@ -155,8 +159,8 @@ class ManifestPusher:
             if not root.is_index or target.entry.referrers or target.entry.attached:
                 pushes.insert(0, (str(root.descriptor.digest), root))
             self._tell(
-                f"{place}: {display_name(target.entry)} ({root.descriptor.digest}) was merged with what stood "
-                f"there; the tag has the new index {merged.descriptor.digest}"
+                f"{place}: {display_name(target.entry)} ({root.descriptor.digest}) was merged with the existing "
+                f"content; the tag has the new index {merged.descriptor.digest}"
             )
         for reference, manifest in pushes:
             if not await self._put(repository, reference, manifest, is_listed=True):
@@ -200,11 +204,13 @@ class ManifestPusher:
         if manifest.has_digest(there):
             return
         if there is not None and self._plan.on_existing_tag == "error":
-            raise TagExists(f"{repository}:{attached.tag} exists and is another; pass on_existing_tag=overwrite")
+            raise TagExists(
+                f"{repository}:{attached.tag} exists with other content; pass on_existing_tag=overwrite to replace it"
+            )
         stays = there is not None and self._plan.on_existing_tag in {"skip", MERGE_WITH_RETAIN}
         if there is not None and self._plan.on_existing_tag in MERGES:
-            what = "it stays as it is" if stays else "it is replaced"
-            self._tell(f"{repository}:{attached.tag}: tags that belong to an image are not merged with others; {what}")
+            what = "the tag is unchanged" if stays else "the tag is replaced"
+            self._tell(f"{repository}:{attached.tag}: tags of referrers are never merged; {what}")
         if not stays:
             await self._put(repository, attached.tag, manifest)
 

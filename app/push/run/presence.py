@@ -81,7 +81,7 @@ async def check_destination(plan: PushPlan, target: ImageTarget, registry: Regis
         elif found.same:
             held[destination.repository] = found.manifest
         elif taken and plan.on_existing_tag == "error":
-            raise TagExists(f"{destination} exists and is another image; to replace it pass on_existing_tag=overwrite")
+            raise TagExists(f"{destination} exists with another image; pass on_existing_tag=overwrite to replace it")
         elif taken and (found.stays or plan.on_existing_tag == "skip"):
             skipped.append(destination)
         else:

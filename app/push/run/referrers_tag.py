@@ -68,8 +68,8 @@ class ReferrersTags:
             members = dict(_EMPTY) if there is None else _members(there)
             if members is None:
                 return (
-                    f"{repository}:{tag} stands where the list of referrers belongs and is something else; left as it "
-                    "is, so tools that look there find no referrers"
+                    f"{repository}:{tag} is the referrers tag, but has other content; it was not changed, so tools "
+                    "that read it find no referrers"
                 )
             known = _digests(members["manifests"])
             more = [entry for entry in entries if entry["digest"] not in known]

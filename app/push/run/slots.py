@@ -53,7 +53,7 @@ class NonBlockingSemaphore:
 
     async def acquire(self) -> object:
         if self._lane.locked():
-            raise UploadIncomplete("as many uploads as may be are followed already")
+            raise UploadIncomplete("the maximum number of uploads is followed already")
         return await self._lane.acquire()
 
     def release(self) -> None:

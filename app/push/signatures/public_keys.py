@@ -44,7 +44,7 @@ def parse_key(name: str, pem: bytes) -> PublicKey:
     except UnsupportedAlgorithm as error:
         raise ValueError(str(error)) from None
     if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        raise ValueError(f"an RSA key of {key.key_size} bits is too short; {MIN_RSA_BITS} are the least")
+        raise ValueError(f"an RSA key of {key.key_size} bits is too short; at least {MIN_RSA_BITS} bits are required")
     if not isinstance(key, EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey):
-        raise ValueError("it is neither ECDSA nor Ed25519 nor RSA")
+        raise ValueError("it is not an ECDSA, Ed25519 or RSA key")
     return PublicKey(name, key)

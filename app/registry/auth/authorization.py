@@ -144,7 +144,7 @@ class Authorizations:
         elif trial.challenge is not None and reply.status != 401:
             self._learn(repository, trial.challenge)
         if is_refused and repository in self._refused_unasked:
-            return "The registry did not ask for the configured credentials, and refused them when they were sent"
+            return "The registry did not ask for the configured credentials, and rejected them when they were sent"
         return ""
 
     def _challenge_of(self, repository: str) -> Challenge | None:

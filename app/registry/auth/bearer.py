@@ -111,15 +111,15 @@ def read_token(body: bytes, service: str = "") -> tuple[str, float]:
 
     `service` is the address for messages. Raises RegistryFault and RegistryAuth.
     """
-    what = f"the answer of the token service {printable(service, 200)}"
+    what = f"the response of the token service {printable(service, 200)}"
     try:
         members = strict_json(body, what=what, limit=MAX_TOKEN_ANSWER)
     except ArchiveError as error:
-        raise RegistryFault(f"{error}; check that address, and the proxy before it") from None
+        raise RegistryFault(f"{error}; check that address, and the proxy in front of it") from None
     token = _token_of(members) if isinstance(members, dict) else None
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise RegistryAuth(
-            f"{what} holds no usable token; check the credentials and the service",
+            f"{what} has no usable token; check the credentials and the service",
             failure=Failure.BROKEN_RESPONSE,
         )
     expires_in = members.get("expires_in")

@@ -143,7 +143,9 @@ class EcrCredentials:
             async with asyncio.timeout(CALL_SECONDS):
                 return await asyncio.to_thread(self._call, operation, members)
         except TimeoutError:
-            raise RegistryUnreachable(f"AWS gave no answer to {operation} within {CALL_SECONDS:.0f} s") from None
+            raise RegistryUnreachable(
+                f"AWS did not answer {operation} within {CALL_SECONDS:.0f} s; check the network"
+            ) from None
 
     def _call(self, operation: str, members: Mapping[str, str]) -> Mapping[str, Any]:
         """Call AWS and map its exceptions. Blocks."""
@@ -188,20 +190,20 @@ def _load(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise RegistryAuth(
-            "ECR needs botocore, which is not installed: install Tarmac with the extra `ecr` (pip install "
-            "'tarmac[ecr]'), or give credentials by `docker login` or the settings username and password"
+            "ECR needs botocore, which is not installed; install Tarmac with the extra `ecr` (pip install "
+            "'tarmac[ecr]'), or provide credentials by `docker login` or the settings username and password"
         ) from None
 
 
 def _no_access(operation: str, kind: str) -> str:
     if kind == "NoCredentialsError":
         return (
-            "no AWS credentials are found for ECR; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or "
-            "give the machine or pod a role"
+            "AWS credentials for ECR not found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or "
+            "assign a role to the machine or pod"
         )
     if kind == "NoRegionError":
-        return "the AWS region of ECR is not known; set AWS_REGION"
-    return f"{operation} could not be asked of AWS ({kind}); check AWS's files, as by `aws sts get-caller-identity`"
+        return "AWS region of ECR unknown; set AWS_REGION"
+    return f"{operation} could not be sent to AWS ({kind}); check AWS's files, as with `aws sts get-caller-identity`"
 
 
 def _refusal(operation: str, response: Mapping[str, Any]) -> Exception:
@@ -228,7 +230,7 @@ def _credentials(answer: Mapping[str, Any], now: float) -> Credentials:
         left = (data["expiresAt"] - datetime.now(UTC)).total_seconds()
     except (LookupError, TypeError, binascii.Error, UnicodeDecodeError):
         raise RegistryAuth(
-            "AWS answered get_authorization_token without a token; check the setting ecr_endpoint"
+            "the response of AWS to get_authorization_token has no token; check the setting ecr_endpoint"
         ) from None
     return Credentials(username, password, good_until=now + max(_LEAST, min(left, _MOST) - _MARGIN))
 
@@ -239,7 +241,9 @@ def _read_policy(file: Path) -> str:
         with file.open(encoding="utf-8") as opened:
             text = opened.read(MAX_POLICY + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise RegistryDenied(f"the lifecycle policy {file} cannot be read ({type(error).__name__}); mend it") from None
+        raise RegistryDenied(
+            f"the lifecycle policy {file} cannot be read ({type(error).__name__}); fix or remove the file"
+        ) from None
     if len(text) > MAX_POLICY:
-        raise RegistryDenied(f"the lifecycle policy {file} has more than {MAX_POLICY} characters")
+        raise RegistryDenied(f"the lifecycle policy {file} is too long; at most {MAX_POLICY} characters are accepted")
     return text

@@ -83,7 +83,7 @@ class Keychain:
         """Run a credential helper and return its credentials. Protocol: the server on stdin, JSON on stdout."""
         program = f"docker-credential-{helper}"
         if not _HELPER.fullmatch(helper):
-            raise RegistryAuth(f"{helper!r:.100} is not the name of a credential helper; check config.json")
+            raise RegistryAuth(f"{helper!r:.100} is not a valid name of a credential helper; fix config.json")
         try:
             process = await asyncio.create_subprocess_exec(
                 program,
@@ -108,7 +108,9 @@ class Keychain:
                 output, _ = await process.communicate(server)
                 return output
         except TimeoutError:
-            raise RegistryAuth(f"credential helper {program} gave no answer within {self.seconds:.0f} s") from None
+            raise RegistryAuth(
+                f"credential helper {program} did not answer within {self.seconds:.0f} s; run it by hand"
+            ) from None
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):  # it has just ended
@@ -130,7 +132,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ArchiveError) as error:
-        raise RegistryAuth(f"credentials cannot be read from {file}: {error}") from error
+        raise RegistryAuth(f"credentials cannot be read from {file}: {error}; fix or remove the file") from error
     return document if isinstance(document, dict) else {}
 
 
@@ -165,7 +167,7 @@ def _credentials(entry: object, file: Path) -> Credentials | None:
         try:
             pair = base64.b64decode(str(entry["auth"]), validate=True).decode("utf-8")
         except (binascii.Error, ValueError):
-            raise RegistryAuth(f"an `auth` in {file} is not base64 of user:password; log in anew") from None
+            raise RegistryAuth(f"an `auth` in {file} is not base64 of user:password; log in again") from None
         username, _, password = pair.partition(":")
     return Credentials(username, password.rstrip("\0"), token) if username or token else None
 
@@ -176,10 +178,10 @@ def _from_helper(output: bytes, code: int | None, program: str, host: str) -> Cr
             return None
         raise RegistryAuth(f"credential helper {program} failed for {host} (exit status {code}); run it by hand")
     try:
-        members = strict_json(output, what=f"the answer of {program}", limit=MAX_FILE)
+        members = strict_json(output, what=f"the output of {program}", limit=MAX_FILE)
     except ArchiveError:
         members = None
     if not isinstance(members, dict) or not members.get("Secret"):
-        raise RegistryAuth(f"credential helper {program} gave no credentials for {host}; run it by hand")
+        raise RegistryAuth(f"credential helper {program} returned no credentials for {host}; run it by hand")
     username, secret = str(members.get("Username") or ""), str(members["Secret"])
     return Credentials(identity_token=secret) if username == _TOKEN_USER else Credentials(username, secret)

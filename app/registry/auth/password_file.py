@@ -29,9 +29,13 @@ class PasswordFile:
             with self.file.open("rb") as opened:
                 raw = opened.read(MAX_PASSWORD + 1)
             if len(raw) > MAX_PASSWORD:
-                raise RegistryAuth(f"the password file {self.file} has more than {MAX_PASSWORD} bytes")
+                raise RegistryAuth(
+                    f"the password file {self.file} is too large; at most {MAX_PASSWORD} bytes are accepted"
+                )
             return raw.decode("utf-8").rstrip("\r\n")
         except OSError as error:
-            raise RegistryAuth(f"the password file {self.file} cannot be read ({error.strerror})") from error
+            raise RegistryAuth(
+                f"the password file {self.file} cannot be read ({error.strerror}); check its path and permissions"
+            ) from error
         except UnicodeDecodeError:
-            raise RegistryAuth(f"the password file {self.file} is not UTF-8") from None
+            raise RegistryAuth(f"the password file {self.file} is not UTF-8; save it as UTF-8") from None

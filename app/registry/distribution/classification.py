@@ -26,7 +26,7 @@ class Again(StrEnum):
     """How long a request is repeated."""
 
     NEVER = "no"
-    TRIES = "6 tries, some 15 s"
+    TRIES = "6 attempts, about 15 s"
     MINUTE = "60 s"
 
 
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
     OUTAGE = "outage"
     REFUSAL = "refusal"
-    DEPENDS = "refusal if `/v2/` answers properly, else outage"
+    DEPENDS = "refusal if `/v2/` answers properly, otherwise outage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
             ("registry_error",),
         ),
         Failure.RATE_LIMITED: Rule(
-            "`429`; `503` and `403` with `Retry-After`; a `400` or `403` that speaks of a rate limit",
+            "`429`; `503` and `403` with `Retry-After`; a `400` or `403` that mentions a rate limit",
             Again.TRIES,
             Verdict.OUTAGE,
             ("registry_rate_limited",),
@@ -95,27 +95,27 @@ TABLE: Mapping[Failure, Rule] = MappingProxyType(
             ("registry_unreachable",),
         ),
         Failure.CUT_RESPONSE: Rule(
-            "a response that has begun and does not come to its end",
+            "a response that begins but does not end",
             Again.TRIES,
             Verdict.DEPENDS,
             ("registry_unreachable",),
         ),
         Failure.BROKEN_RESPONSE: Rule(
-            "a response that breaks the protocol: no HTTP, a web page, a wrong digest, an upload without `Location`, "
-            "an unexpected `2xx` or `3xx`, redirects without end, a token service that gives no token",
+            "a response that violates the protocol: not HTTP, a web page, a wrong digest, an upload without "
+            "`Location`, an unexpected `2xx` or `3xx`, endless redirects, a token service that issues no token",
             Again.TRIES,
             Verdict.REFUSAL,
             ("registry_error", "registry_rejected", "registry_auth"),
         ),
         Failure.LOST: Rule(
-            "the registry does not have what it took; the content is sent again, once",
+            "the registry does not have what it accepted; the content is sent again, once",
             Again.NEVER,
             Verdict.REFUSAL,
             ("registry_lost",),
         ),
         Failure.REFUSED_NOW: Rule(
-            "read-only registries (`405`, or a `400` or `403` that says so), a project that is being renamed (`409`), "
-            "`421`, `423`, `511`, a redirect or `Location` that is no URL",
+            "read-only registries (`405`, or a `400` or `403` that says so), a project that is being renamed "
+            "(`409`), `421`, `423`, `511`, a redirect or `Location` that is not a URL",
             Again.NEVER,
             Verdict.REFUSAL,
             ("registry_denied", "registry_rejected", "registry_error"),

@@ -39,4 +39,6 @@ def compare(reply: Response, digest: Digest, raw: bytes | None = None) -> None:
     if stated is None or (raw is None and stated.algorithm != digest.algorithm):
         return
     if not digest.is_same(stated, raw or b""):
-        raise WrongDigest(f"the registry says it stored {stated} where {digest} was sent; it may be damaged")
+        raise WrongDigest(
+            f"the registry reports that it stored {stated} instead of {digest}; the content may be damaged"
+        )

@@ -61,7 +61,7 @@ class DistributionEndpoints:
         value = reply.header("location")
         if value is None:
             raise RegistryFault(
-                f"{self.name} answered {reply.status} to {reply.method} without a Location; is it a registry?"
+                f"{self.name} answered {reply.status} to {reply.method} without a Location; check that it is a registry"
             )
         location = resolve_location(reply.url, value, origin)
         target = Origin.of(location, "the Location")
@@ -169,8 +169,8 @@ def refuse_page(reply: Response) -> None:
     if is_page(reply):
         there = urlsplit(reply.url)
         raise RegistryFault(
-            f"{there.netloc} answered {reply.status} to {reply.method} {there.path} with a web page, which proves "
-            "nothing; check the proxy before the registry, and whether it wants a login"
+            f"{there.netloc} answered {reply.status} to {reply.method} {there.path} with a web page; check the proxy "
+            "in front of the registry, and whether it requires a login"
         )
 
 

@@ -23,29 +23,31 @@ EXPIRED = "Renew the password configured for this registry"
 CHANGED_TYPE = "The tag has a manifest of another media type; delete it at the registry, or pass another tag"
 RIGHTS = "The configured account may not do this; check its rights, quota and project"
 CSRF = (
-    "The request was taken for one of a browser; Tarmac sends no cookies, so look for what adds a session cookie: a "
-    "proxy before the registry, or a login page"
+    "The request was mistaken for one of a browser. Tarmac sends no cookies; find out what adds a session cookie: a "
+    "proxy in front of the registry, or a login page"
 )
-READ_ONLY = "The registry takes no pushes now: it is read-only, as during maintenance, or a proxy cache. Retry later"
+READ_ONLY = (
+    "The registry currently accepts no pushes: it is read-only, as during maintenance, or a proxy cache. Retry later"
+)
 LOCKED = "The image or the repository may be locked, or the registry may be full"
-HUB_NAME = "Docker Hub takes names of two parts, NAMESPACE/REPOSITORY; name the image with `tag` or `rename`"
-SPEAKS_HTTPS = "It speaks https: write https:// in the registry's address"
-MISSING_REPOSITORY = "The repository or project may have to be created at the registry first"
+HUB_NAME = "Docker Hub requires names of two parts, NAMESPACE/REPOSITORY; name the image with `tag` or `rename`"
+SPEAKS_HTTPS = "The server uses https; write https:// in the registry's address"
+MISSING_REPOSITORY = "The repository or project may be missing; create it at the registry first"
 URLS = (
-    "The manifest has layers with `urls`, or layers that may not be distributed. Distribution takes them only if its "
-    "setting validation.manifests.urls allows the URLs"
+    "The manifest has layers with `urls`, or layers that must not be distributed. Distribution accepts them only if "
+    "its setting validation.manifests.urls allows the URLs"
 )
-SCHEMA_1 = "Few registries still take manifests of schema 1; pull the image with a current tool and save it again"
+SCHEMA_1 = "Few registries still accept manifests of schema 1; pull the image with a current tool and save it again"
 
 BY_STATUS: Mapping[int, str] = MappingProxyType(
     {
         407: PROXY_LOGIN,
-        413: "The registry, or a proxy before it, limits the size of a request",
-        421: "The server does not serve this host name; check the registry's address and the proxy before it",
-        426: "The server wants another protocol; if the registry's address begins with http://, write https://",
+        413: "The registry, or a proxy in front of it, limits the size of a request",
+        421: "The server does not serve this host name; check the registry's address and the proxy in front of it",
+        426: "The server requires another protocol; if the registry's address begins with http://, write https://",
         451: "The registry may not store this content for legal reasons; ask its operator",
-        507: "The registry has no room left; free some there",
-        511: "The network asks for a login before it lets requests pass; log this machine in",
+        507: "The registry has no space left; free some there",
+        511: "The network requires a login before it forwards requests; log this machine in",
     }
 )
 _CSRF_WORDS = re.compile(r"csrf|xsrf|cross.?site.request", re.IGNORECASE)

@@ -26,7 +26,7 @@ from app.registry.distribution.responses import read_complaint, to_registry_erro
 from app.registry.uploads.body import NO_BODY
 
 PROBE = "tarmac-check"  # repository below the configured path that is used if none is named
-OTHER = "If only this repository or its project is missing, name another one with --repository"
+OTHER = "If only this repository or its project is missing, pass another one with --repository"
 _ABSENT = re.compile(r"not found|(?<!may )not exist|unknown (?:project|namespace)", re.IGNORECASE)
 
 

@@ -91,7 +91,7 @@ class RequestThrottle:
         while True:
             wait = self._shut_until - self._pause.now()
             if wait > 0:
-                error = RegistryRateLimited(f"the registry asked for a pause; it lasts {wait:.1f} s more")
+                error = RegistryRateLimited(f"the registry asked for a pause; {wait:.1f} s remain")
                 report_hold(error, wait)
                 await self._pause.sleep(wait)
             elif self._inside < self.width:

@@ -168,13 +168,18 @@ class HttpRegistry:
         wanted = Digest.parse(reference) if ":" in reference else digest_header(reply)
         digest = digest_with_algorithm_of(wanted, reply.body)
         if wanted not in {None, digest}:
-            raise RegistryFault(f"{self.name} answers with {digest} where {repository} has {wanted}; it may be damaged")
+            raise RegistryFault(
+                f"{self.name} sent {digest} instead of {wanted} in {repository}; the content may be damaged"
+            )
         media_type = (reply.header("content-type") or OCTETS["Content-Type"]).partition(";")[0].strip()
         return StoredManifest(media_type, digest, reply.body)
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         if config.size > MAX_CONFIG_BYTES:
-            raise RegistryRejected(f"{repository}: config {config.digest} has {config.size} bytes, which is no config")
+            raise RegistryRejected(
+                f"{repository}: config {config.digest} is too large ({config.size} bytes); at most {MAX_CONFIG_BYTES} "
+                "bytes are read"
+            )
         call = Request("GET", await self._endpoint.url(repository, f"blobs/{config.digest}"), limit=MAX_CONFIG_BYTES)
         reply = await self._endpoint.send(call, repository)
         if reply.status == 404:

@@ -213,7 +213,7 @@ def _unauthorized(reply: Response, message: str) -> RegistryError:
     for challenge in parse_challenges(reply.headers.get("www-authenticate", ())):
         if challenge.parameters.get("error") == "insufficient_scope":
             wanted = printable(challenge.parameters.get("scope", ""), 500)
-            lacking = f"the right that the registry asks for: {wanted}" if wanted else "a right that this needs"
+            lacking = f"the right that the registry requires: {wanted}" if wanted else "a right that this request needs"
             message = with_hint(message, f"The credentials are accepted; the account lacks {lacking}")
             parts = urlsplit(reply.url)
             return RegistryDenied(with_hint(message, hints.hint_of_name(parts.netloc, parts.path)))

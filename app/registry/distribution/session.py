@@ -119,18 +119,20 @@ class AuthSession:
         path = urlsplit(reply.url).path
         if path.rstrip("/") != "/v2" or there != origin:
             raise RegistryRejected(
-                f"{origin} redirects /v2/ to {there}{path}: there is no registry at this address; if it is over there, "
-                "write that as the registry's address",
+                f"{origin} redirects /v2/ to {there}{path}, so this address is not a registry's; if the registry is "
+                "over there, write that as its address",
                 failure=Failure.BROKEN_RESPONSE,
             )
         if reply.status in {200, 401}:
             raise RegistryRejected(
-                f"{origin} answers {reply.status} to /v2/ with a web page: there is no registry at this address, or a "
-                "proxy before it wants a login",
+                f"{origin} answers {reply.status} to /v2/ with a web page; check that this is the address of a "
+                "registry, and whether a proxy in front of it requires a login",
                 failure=Failure.BROKEN_RESPONSE,
             )
         if reply.status == 404:
-            raise RegistryRejected(f"{origin} answers 404 to /v2/: there is no registry at this address")
+            raise RegistryRejected(
+                f"{origin} answers 404 to /v2/, so this address is not a registry's; check the registry's address"
+            )
         raise to_registry_error(reply, datetime.now(UTC))
 
     async def _ask_version(self, origin: Origin) -> Response:
@@ -180,7 +182,7 @@ class AuthSession:
         error = to_registry_error(reply, datetime.now(UTC))
         if reply.status >= 500 or error.outage:
             raise error
-        raise RegistryAuth(f"the token service of {registry} gives no token: {error}", failure=error.failure)
+        raise RegistryAuth(f"the token service of {registry} issues no token: {error}", failure=error.failure)
 
     def _is_beside(self, realm: Origin, registry: Origin) -> bool:
         """Return whether `realm` is permitted only because it belongs to the registry's own site."""

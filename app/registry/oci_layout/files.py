@@ -52,12 +52,11 @@ def disk_errors(doing: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise RegistryFault(
-                f"no room left at the embedded destination to {doing}; free some and push again",
+                f"no space left in the image store to {doing}; free some and push again",
                 failure=Failure.OVERLOADED,
             ) from None
         raise RegistryFault(
-            f"the embedded destination could not {doing}: {error.strerror or error}; check its directory and push "
-            "again",
+            f"the image store could not {doing}: {error.strerror or error}; check its directory and push again",
             failure=Failure.OVERLOADED,
         ) from None
 
@@ -119,17 +118,17 @@ class LayoutFiles:
         """
         found = self.blob_size(digest)
         if found != size:
-            return "is not there" if found is None else f"has {found} of {size} bytes"
+            return "is missing" if found is None else f"has {found} of {size} bytes"
         if not read:
             return None
         hasher = digest.hasher()
         with disk_errors("read a blob"), self.blob_path(digest).open("rb", buffering=0) as file:
             while piece := file.read(PIECE):
                 hasher.update(piece)
-        return None if hasher.hexdigest() == digest.encoded else "has other bytes"
+        return None if hasher.hexdigest() == digest.encoded else "has a wrong digest"
 
     def index_stamp(self) -> IndexVersion:
-        with disk_errors("look at its index.json"):
+        with disk_errors("check its index.json"):
             return IndexVersion.of((self.root / "index.json").stat())
 
     def read_index(self) -> tuple[IndexVersion, bytes]:
@@ -223,7 +222,7 @@ class IncomingFile:
 
     def _open(self) -> int:
         if self._discarded:
-            raise InterruptedError(errno.EINTR, "the push was given up")
+            raise InterruptedError(errno.EINTR, "the push was cancelled")
         while self._descriptor is None:
             path = self._directory / secrets.token_hex(16)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -249,7 +248,7 @@ class BlobWriter:
         self._hasher.update(chunk)
         self._size += len(chunk)
         if self._announced is not None and self._size > self._announced:
-            raise SizeMismatch(f"a blob has more than the {self._announced} bytes that were announced")
+            raise SizeMismatch(f"a blob is larger than the announced {self._announced} bytes")
         with disk_errors("store a blob"):
             self._file.write(chunk)
 
@@ -257,9 +256,9 @@ class BlobWriter:
         """Store the blob if it matches the announced size and digest. Raises SizeMismatch and DigestMismatch."""
         found = Digest(self._algorithm, self._hasher.hexdigest())
         if self._announced not in {None, self._size}:
-            raise SizeMismatch(f"blob {found} has {self._size} bytes where {self._announced} were announced")
+            raise SizeMismatch(f"blob {found} has {self._size} bytes instead of the announced {self._announced}")
         if digest not in {None, found}:
-            raise DigestMismatch(f"a blob was announced as {digest}, its bytes have {found}")
+            raise DigestMismatch(f"a blob was announced as {digest}, but its bytes have {found}")
         with disk_errors("store a blob"):
             self._file.rename(self._files.blob_path(found))
         return found, self._size
@@ -274,7 +273,7 @@ def _wait_for_lock(descriptor: int) -> None:
             return
         time.sleep(_LOCK_STEP)
     raise RegistryFault(
-        f"the embedded destination has been locked by another process for {LOCK_WAIT} seconds; stop that process",
+        f"the image store has been locked by another process for {LOCK_WAIT} seconds; stop that process",
         failure=Failure.OVERLOADED,
     )
 

@@ -120,11 +120,14 @@ class LayoutRegistry:
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         if config.size > MAX_CONFIG_BYTES:
-            raise RegistryRejected(f"{repository}: config {config.digest} has {config.size} bytes, which is no config")
+            raise RegistryRejected(
+                f"{repository}: config {config.digest} is too large ({config.size} bytes); at most {MAX_CONFIG_BYTES} "
+                "bytes are read"
+            )
         if await self.blob_size(repository, config.digest) is None:
             return None
         raw = await self.read_blob(config.digest, 0, config.size + 1)
-        return check_config(config, raw, "the embedded destination")
+        return check_config(config, raw, "the image store")
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         """Store a manifest.
@@ -178,7 +181,7 @@ class LayoutRegistry:
             return stamp, adopt(LayoutIndex.parse(raw), Look(self._parsed, self._files.blob_size))
         except ArchiveError as error:
             raise RegistryFault(
-                f"the embedded destination cannot be read: {error}; mend index.json or move its directory away"
+                f"the image store cannot be read: {error}; fix index.json or move its directory away"
             ) from None
 
     def _index(self) -> LayoutIndex:
@@ -191,7 +194,7 @@ class LayoutRegistry:
 
     def _verify(self, repository: str, blob: Descriptor, *, read: bool) -> None:
         has = self._has(repository, blob.digest)
-        fault = self._files.fault_of(blob.digest, blob.size, read=read) if has else "is not there"
+        fault = self._files.fault_of(blob.digest, blob.size, read=read) if has else "is missing"
         if fault is not None:
             raise RegistryLost(f"{repository}: blob {blob.digest} {fault}", blobs=(str(blob.digest),))
 
@@ -221,13 +224,13 @@ class LayoutRegistry:
         try:
             parsed = parse_manifest(raw, descriptor)
         except (DigestMismatch, SizeMismatch) as error:
-            raise RegistryRejected(f"the embedded destination rejects a manifest: DIGEST_INVALID, {error}") from None
+            raise RegistryRejected(f"the image store rejects a manifest: DIGEST_INVALID, {error}") from None
         except ArchiveError as error:
-            raise RegistryRejected(f"the embedded destination rejects a manifest: MANIFEST_INVALID, {error}") from None
+            raise RegistryRejected(f"the image store rejects a manifest: MANIFEST_INVALID, {error}") from None
         if not is_manifest(descriptor.media_type):
             raise RegistryRejected(
-                "the embedded destination rejects a manifest: MANIFEST_INVALID, it takes image manifests and indexes, "
-                f"and {descriptor.media_type} is neither"
+                f"the image store rejects a manifest: MANIFEST_INVALID, {descriptor.media_type} is neither an image "
+                "manifest nor an index"
             )
         held = self._check_references(repository, parsed)
         writer = self._files.new_blob(descriptor.digest.algorithm, descriptor.size)
@@ -251,15 +254,15 @@ class LayoutRegistry:
                 missing.append(str(reference.digest))
             elif size not in {None, reference.size}:
                 raise RegistryRejected(
-                    f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_INVALID, it "
-                    f"says that {reference.digest} has {reference.size} bytes, but it has {size}"
+                    f"the image store rejects manifest {manifest.descriptor.digest}: MANIFEST_INVALID, it states "
+                    f"{reference.size} bytes for {reference.digest}, which has {size}"
                 )
             elif size is not None and reference.digest in optional:
                 held.add(reference.digest)
         if missing:
             raise RegistryRejected(
-                f"the embedded destination rejects manifest {manifest.descriptor.digest}: MANIFEST_BLOB_UNKNOWN, it "
-                f"refers to {join_limited(missing, MAX_NAMED)}, which is not there; push that first"
+                f"the image store rejects manifest {manifest.descriptor.digest}: MANIFEST_BLOB_UNKNOWN, it refers to "
+                f"{join_limited(missing, MAX_NAMED)}, which is missing; push that first"
             )
         return frozenset(held)
 
@@ -302,8 +305,7 @@ def _tag_of(reference: str, descriptor: Descriptor) -> str | None:
         return parse_tag(reference)
     if reference != str(descriptor.digest):
         raise RegistryRejected(
-            f"the embedded destination rejects a manifest: DIGEST_INVALID, it has {descriptor.digest}, not "
-            f"{reference:.200}"
+            f"the image store rejects a manifest: DIGEST_INVALID, it has {descriptor.digest}, not {reference:.200}"
         )
     return None
 
@@ -318,6 +320,4 @@ def _damage() -> Iterator[None]:
     try:
         yield
     except ArchiveError as error:
-        raise RegistryFault(
-            f"the embedded destination holds damaged content: {error}; remove that file and push again"
-        ) from None
+        raise RegistryFault(f"the image store has damaged content: {error}; delete that file and push again") from None

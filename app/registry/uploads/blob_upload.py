@@ -93,8 +93,9 @@ class _Upload:
     def _too_large(self) -> RegistryRejected:
         """Return the error for a size limit that an earlier blob has revealed."""
         return RegistryRejected(
-            f"{self._endpoint.name} takes no request of more than {self._profile.most} bytes, and no upload in chunks; "
-            f"{self._content.digest} has {self._content.size}. Raise the limit of the proxy before it"
+            f"{self._endpoint.name} accepts neither requests of more than {self._profile.most} bytes nor uploads in "
+            f"chunks; {self._content.digest} has {self._content.size} bytes. Raise the limit of the proxy in front of "
+            "it"
         )
 
     def _learn(self, refusal: RefusedError) -> None:

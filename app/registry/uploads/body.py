@@ -171,13 +171,13 @@ class UploadBody:
         if size is None or position < size:
             return
         if left or await self._next():
-            raise SizeMismatch(f"blob {self.content.digest} has more than the {size} bytes it is described with")
+            raise SizeMismatch(f"blob {self.content.digest} has more than the {size} bytes in its descriptor")
 
     def _check_length(self, end: int | None) -> None:
         size = self.content.size
         if size is not None and self._position < (size if end is None else min(end, size)):
             raise SizeMismatch(
-                f"blob {self.content.digest} has {self._position} bytes where its descriptor says {size}"
+                f"blob {self.content.digest} has {self._position} bytes instead of the {size} in its descriptor"
             )
 
 

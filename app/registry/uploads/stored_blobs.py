@@ -106,7 +106,7 @@ class StoredBlobs:
             stated = await self._read_back(repository, blob)
         if stated.is_there is None:
             add_notice(
-                f"{repository}: blob {digest} cannot be verified; the registry does not let this account read it"
+                f"{repository}: blob {digest} cannot be verified; the registry does not allow this account to read it"
             )
         elif not stated.is_there or stated.size not in {None, size} or stated.digest not in {None, digest}:
             self._proved.pop(digest, None)
@@ -202,9 +202,9 @@ class _Hashing:
 def _loss(repository: str, blob: Blob, stated: Stated) -> str:
     digest, size = blob
     if not stated.is_there:
-        return f"the registry took {digest} in {repository} and does not have it"
-    found = "other bytes" if stated.size == size else f"{stated.size} of {size} bytes"
-    return f"{repository}: the registry has {found} under {digest}; it has to be deleted there"
+        return f"the registry accepted {digest} in {repository} and does not have it"
+    found = "other content" if stated.size == size else f"{stated.size} of {size} bytes"
+    return f"{repository}: the registry has {found} under {digest}; delete it there"
 
 
 def _unread(reply: Response) -> Stated:

@@ -184,7 +184,7 @@ class Transfer:
         if reply.status in {401, 403} or _may_pass(reply):
             raise error
         if reply.status == 416 and not is_too_large(reply):  # unexpected offset, which can be requested
-            raise RangeRefused(f"{error}; the registry holds another part of the upload than was sent")
+            raise RangeRefused(f"{error}; the registry's offset of the upload differs from the bytes sent")
         raise RefusedError(reply, error, tried)
 
     async def _stored_after_all(self, error: RegistryError) -> Blob:
@@ -203,7 +203,7 @@ def blob_of(content: BlobContent) -> Blob:
     """Return digest and size of content that has been read, or whose digest is known."""
     digest, size = content.digest, content.size
     if digest is None or size is None:
-        raise Internal("content was read to its end and yet has no digest and size")
+        raise Internal("content was read to its end, but has no digest and size")
     return digest, size
 
 

@@ -73,8 +73,8 @@ class VerifyingRegistry(ForwardingRegistry):
         if not digest.is_same(found, raw):
             there = "nothing is" if found is None else f"{found} is"
             raise RegistryLost(
-                f"the registry took {digest} as {repository}:{tag}, and {there} there now; look at the registry's "
-                "storage, and whether somebody else pushes the same tag"
+                f"the registry accepted {digest} as {repository}:{tag}, but now {there} there; check the registry's "
+                "storage, and whether another client pushes the same tag"
             )
 
     async def _find(self, repository: str, tag: str) -> Digest | None:

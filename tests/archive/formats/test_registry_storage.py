@@ -217,13 +217,13 @@ def test_where_an_image_archive_is_asserted_the_error_names_the_right_format(dat
     for wanted in ("docker-archive", "oci-archive"):
         with pytest.raises(FormatMismatch) as refused:
             places(data, PushOptions(format=wanted))
-        assert f"as format={wanted} says; pass format={name}, or leave" in str(refused.value)
+        assert {f"format={wanted}", f"format={name}"} <= set(re.findall(r"format=[\w-]+", str(refused.value)))
 
 
 @pytest.mark.parametrize("wanted", ["mindthegap-bundle", "oc-mirror", "registry-storage"])
 def test_where_a_bundle_is_asserted_the_error_names_the_right_format(wanted: str) -> None:
     data = docker_save([tagged(archives.image({"a": b"1"}), "example.com/a:1")])
-    with pytest.raises(FormatMismatch, match=rf"as format={wanted} says; pass format=docker-archive, or leave"):
+    with pytest.raises(FormatMismatch, match=rf"format={wanted}\b.*format=docker-archive\b"):
         places(data, PushOptions(format=wanted))
 
 

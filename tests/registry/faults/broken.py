@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.registry.distribution import hints
 from app.registry.wrappers.verify import Verification
 from tests.registry.faults.script import (
     CLOSE,
@@ -164,6 +165,6 @@ BROKEN = [
         }.items()
     ),
     Fault(
-        "405-to-the-start", r"POST ", (), "registry_denied", after=complains(405, "UNSUPPORTED"), says="takes no pushes"
+        "405-to-the-start", r"POST ", (), "registry_denied", after=complains(405, "UNSUPPORTED"), says=hints.READ_ONLY
     ),
 ]
