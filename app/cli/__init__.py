@@ -1,4 +1,4 @@
-"""The commands behind `tarmac`, each in its own file; they stand beside `main` at the outer edge.
+"""The commands of `tarmac`, one per file.
 
 archive_loader  files and standard input -> archives of a job
 check           `tarmac check`

@@ -1,5 +1,7 @@
-"""Files of the command line become archives of a job: a plain tar is taken where it stands, anything else is unwrapped
-into the spool once."""
+"""Files of the command line as archives of a job.
+
+A plain tar is read in place. Any other file is decompressed into the spool once.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +31,11 @@ from app.spool.disk import stat_server_file
 STANDARD_INPUT = "-"
 CHUNK = 1 << 20
 
-Received = Callable[[str, int, int | None], None]  # name, bytes so far, bytes expected where that is known
+Received = Callable[[str, int, int | None], None]  # name, bytes so far, bytes expected, if known
 
 
 class ArchiveLoader:
-    """Takes archives; `stack` clears the spool of them."""
+    """Loads archives; `stack` deletes them from the spool."""
 
     def __init__(self, spool: Spool, stack: AsyncExitStack, received: Received) -> None:
         self._spool = spool
@@ -41,11 +43,11 @@ class ArchiveLoader:
         self._received = received
 
     async def join_split_files(self, files: Sequence[str]) -> tuple[str | SpooledFile, ...]:
-        """What to `take`, in order: the parts of a split archive are one. Raises as `take` does."""
+        """Return what to `load`, in order; the parts of a split archive are one. Raises what `load` raises."""
         return await asyncio.to_thread(_joined, files, self._spool)
 
     async def load(self, file: str | SpooledFile, checksum: Digest | None = None) -> JobArchive:
-        """Raises PathNotFound, SpoolFull, ChecksumMismatch and ArchiveError."""
+        """Load one archive. Raises PathNotFound, SpoolFull, ChecksumMismatch and ArchiveError."""
         try:
             archive = await self._take(file, checksum is not None)
         except OSError as error:
@@ -63,7 +65,7 @@ class ArchiveLoader:
             return await self._take_adopted(await self._spool.reference_file(file), with_digest)
         name = "standard input" if file == STANDARD_INPUT else Path(file).name
         raw, size = await _opened(file)
-        with raw:  # not left to the generators: one that is cancelled before its first step closes nothing
+        with raw:  # not by the generators: one that is cancelled before its first step closes nothing
             if size is None:
                 return await self._unwrap(name, _from_pipe(raw), None)
             if file == STANDARD_INPUT or await asyncio.to_thread(_is_wrapped, raw):
@@ -73,7 +75,7 @@ class ArchiveLoader:
         return JobArchive(name, ArchiveSource.PATH, spooled.size, digest, None, Compression.NONE, spooled)
 
     async def _take_adopted(self, file: SpooledFile, with_digest: bool) -> JobArchive:
-        """A directory, or an archive in parts."""
+        """Load a directory, or an archive in parts, in place."""
         name = _name_of(file)
         opened = await asyncio.to_thread(self._spool.open, file)
         try:
@@ -99,7 +101,7 @@ class ArchiveLoader:
 
 
 def _name_of(file: SpooledFile) -> str:
-    """Also of `.` and `..`, which have none of their own."""
+    """Return the name of the file, also for `.` and `..`."""
     return Path(os.path.abspath(file.path)).name
 
 
@@ -112,12 +114,12 @@ def _joined(files: Sequence[str], spool: Spool) -> tuple[str | SpooledFile, ...]
     found: dict[str, str | SpooledFile] = {}
     for whole in join_parts([stat_server_file(file) for file in dict.fromkeys(parts)], spool.open):
         found |= {part.path: whole for part in whole.parts} if whole.parts else {whole.path: whole.path}
-    # what is left of the parts is a description of them
+    # the rest of the parts is only their description
     return tuple(dict.fromkeys(found.get(file, file) for file in files if file in found or file not in parts))
 
 
 async def _opened(file: str) -> tuple[BufferedReader, int | None]:
-    """The file and its size; None where it is a pipe or the like. Opening a pipe may take until somebody writes."""
+    """Open the file and return it with its size, which is None for a pipe. Opening a pipe may wait for its writer."""
     opening = asyncio.get_running_loop().run_in_executor(None, _open_raw, file)
     try:
         return await asyncio.shield(opening)
@@ -151,7 +153,7 @@ async def _from_file(file: BufferedReader) -> AsyncIterator[bytes]:
 
 
 async def _from_pipe(pipe: BufferedReader) -> AsyncIterator[bytes]:
-    """By the event loop: a thread that waits for a pipe cannot be cancelled."""
+    """Read the pipe by the event loop, because a thread that waits for a pipe cannot be cancelled."""
     reader = asyncio.StreamReader(limit=CHUNK)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)

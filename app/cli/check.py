@@ -1,4 +1,4 @@
-"""`tarmac check`: whether the configured registries can be used now, and pushed to, and why not."""
+"""`tarmac check`: report whether the configured registries can be used and pushed to, and why not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.registry.distribution.push_right import PROBE, PushRight
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """What a registry that can be used says of itself, and of the account."""
+    """What a usable registry reports about itself and the account."""
 
     examination: RegistryReport
     right: PushRight
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _check(settings: Settings, name: str | None, repository: str) -> Outcomes:
-    """Raises UnknownRegistry."""
+    """Check one registry or all. Raises UnknownRegistry."""
     async with configured_registries(settings) as opened:
         if name is not None and name not in opened:
             raise UnknownRegistry(f"no registry is called {name!r:.80}; there are: {', '.join(sorted(opened))}")

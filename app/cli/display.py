@@ -1,4 +1,4 @@
-"""What a person sees while archives are read and pushed: a live display on a terminal, else a line for each thing."""
+"""The output while archives are read and pushed: progress bars on a terminal, lines otherwise."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ ON_THE_WAY = frozenset({ImageState.PENDING, ImageState.PUSHING})
 
 
 def printable(line: str) -> str:
-    """`line` with what could steer a terminal, or cannot be written, escaped: archives and files bring any name."""
+    """Return `line` with control and unencodable characters escaped: names from archives can contain any."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 class Display(Protocol):
-    """Where news go. Called on the event loop; never blocks for long."""
+    """Shows states of a job. Called on the event loop; never blocks for long."""
 
     def received(self, name: str, count: int, expected: int | None) -> None:
-        """`count` bytes of an archive that has to be unwrapped have been read."""
+        """Show that `count` bytes of an archive that is decompressed have been read."""
         ...
 
     def job(self, job: Job) -> None:
-        """The newest state of the one job; some in between may be left out, the last one is not."""
+        """Show the newest state of the job. States in between may be skipped; the last one is not."""
         ...
 
 
 class JobUpdates:
-    """What a later state of the job has to tell that an earlier one had not."""
+    """Lines for what a state of the job has that the state before had not."""
 
     def __init__(self) -> None:
         self._opened = False
@@ -41,8 +41,8 @@ class JobUpdates:
         self._notices = 0
 
     def between(self, job: Job) -> Iterator[tuple[str, ImageState | None]]:
-        """Lines, each with the state of the image that it is about."""
-        if not self._opened and job.images:  # formats are told earlier, when nobody knows yet how many images there are
+        """Yield lines, each with the state of its image."""
+        if not self._opened and job.images:  # formats are known earlier than the number of images
             self._opened = True
             for archive in job.archives:
                 yield describe_archive(archive, [item for item in job.images if item.archive == archive.name]), None
@@ -60,7 +60,7 @@ def describe_archive(archive: JobArchive, images: list[JobImage]) -> str:
 
 
 def image_lines(image: JobImage) -> Iterator[str]:
-    """What became of an image: a line for each destination, and why not."""
+    """Yield a line for each destination of the image with its state, and a line for its problem."""
     for name in image.destinations or image.names or (str(image.digest or "(no name)"),):
         yield f"{image.state.value.replace('_', ' '):<15} {name}" + (f"  {image.digest}" if image.digest else "")
     if image.problem is not None:
@@ -68,7 +68,7 @@ def image_lines(image: JobImage) -> Iterator[str]:
 
 
 def summarize(job: Job, seconds: float) -> str:
-    """One line at the end."""
+    """Return the line that is printed at the end."""
     progress = job.progress
     states = [image.state for image in job.images]
     counts = ", ".join(f"{states.count(item)} {item.value.replace('_', ' ')}" for item in ImageState if item in states)
@@ -77,14 +77,14 @@ def summarize(job: Job, seconds: float) -> str:
 
 
 class LineDisplay:
-    """A line for each thing, for logs and pipes."""
+    """Prints lines, for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._news = JobUpdates()
 
     def received(self, name: str, count: int, expected: int | None) -> None:
-        """Nothing: a log is not for watching."""
+        """Show nothing: a log is not watched."""
 
     def job(self, job: Job) -> None:
         for line, _ in self._news.between(job):
@@ -93,7 +93,7 @@ class LineDisplay:
 
 @contextmanager
 def make_display(stream: TextIO) -> Iterator[Display]:
-    """Live where `stream` is a terminal."""
+    """Return the progress bars if `stream` is a terminal, else the lines."""
     if not stream.isatty():
         yield LineDisplay(stream)
         return

@@ -1,5 +1,7 @@
-"""`tarmac doctor`: what is well with this place and what is not, in words. It changes nothing, and may run beside the
-service."""
+"""`tarmac doctor`: check the environment of the service.
+
+It changes nothing and may run while the service runs.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ from app.config.types import is_open_to_others
 from app.errors import RegistryError, TarmacError
 from app.registry.distribution.probe import CHECK_SECONDS, probe_with_timeout
 
-LOW_BYTES = 10 << 30  # left on the disk: an archive of a release with its plain tar has that
-MOST_LEFTOVERS = 10_000  # files of the spool that are asked for
+LOW_BYTES = 10 << 30  # free on the disk: the size of an archive of a release with its plain tar
+MOST_LEFTOVERS = 10_000  # files of the spool that are looked up
 _SQLITE = "jobs.sqlite"
 
 
@@ -39,7 +41,7 @@ class Finding:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """1 where something has to be mended before the service can work."""
+    """Run the checks. Return 1 if something must be fixed before the service can work."""
     settings = settings_from(arguments)
     findings = asyncio.run(_examined(settings))
     if arguments.json:
@@ -142,7 +144,7 @@ def _database_url(settings: Settings) -> str:
 
 
 def _spooled(folder: Path) -> dict[str, list[Path]]:
-    """The files of the spool by the id of their job, which their names begin with."""
+    """Return the files of the spool by the id of their job, with which their names begin."""
     found: dict[str, list[Path]] = {}
     if folder.is_dir():
         for path in sorted(folder.iterdir())[:MOST_LEFTOVERS]:

@@ -9,7 +9,7 @@ from app.docs import INDEX, find, pages
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the page called `topic`, else the sections that hold its words. Return 1 if there is none."""
+    """Print the page called `topic`, else the sections that contain its words. Return 1 if there is none."""
     topic = " ".join(arguments.topic)
     page = pages().get((topic or INDEX).lower().replace(" ", "-"))
     if page is not None:

@@ -1,4 +1,4 @@
-"""`tarmac inspect`: what archives are and where their images would go. Asks no registry."""
+"""`tarmac inspect`: show what archives contain and where their images would be pushed. Contacts no registry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from app.telemetry.logging import configure_logging
 
 @dataclass(frozen=True, slots=True)
 class InspectedArchive:
-    """An archive that was understood, or why it was not."""
+    """An archive that was opened, or the error that prevented it."""
 
     name: str
     taken: JobArchive | None = None
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _find(files: Sequence[str], settings: Settings, registry: str) -> tuple[list[InspectedArchive], Destination]:
-    """Raises UnknownRegistry. Nothing is sent to a registry, and nothing is left in a directory."""
+    """Return the destination. Raises UnknownRegistry. Sends nothing to a registry and leaves no file."""
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(open_destinations(settings))
         destination = pick_registry(registries, registry).destination
@@ -80,7 +80,7 @@ async def _take(file: str | SpooledFile, taker: ArchiveLoader) -> InspectedArchi
 
 
 def _understood(taken: Sequence[InspectedArchive], spool: Spool) -> list[InspectedArchive]:
-    """What can be read of the files: together, as a job would have them, and each with its own error."""
+    """Open the files together, as a job would, and return each with its archive or its error."""
     with ExitStack() as stack:
         indexed = [_indexed(found, spool, stack) for found in taken]
         good = [item for item in indexed if not isinstance(item, InspectedArchive)]
@@ -122,7 +122,7 @@ def _inspected(found: InspectedArchive, together: ArchiveSet, number: int) -> In
 def _document(
     found: Sequence[InspectedArchive], options: PushOptions, destination: Destination
 ) -> tuple[dict[str, Any], bool]:
-    """What is shown, and whether an archive is bad. That a name is missing does not make an archive bad."""
+    """Return the document, and whether an archive is bad. A missing name does not make an archive bad."""
     problem, places = _places(found, options, destination)
     errors = [found_item.error for found_item in found if found_item.error is not None] + ([problem] if problem else [])
     members = {
@@ -133,13 +133,13 @@ def _document(
     return members, bad
 
 
-Places = Mapping[object, tuple[str, ...]]  # the destinations of an image, by what makes it this image
+Places = Mapping[object, tuple[str, ...]]  # the destinations of an image, by its identity
 
 
 def _places(
     found: Sequence[InspectedArchive], options: PushOptions, destination: Destination
 ) -> tuple[TarmacError | None, Places]:
-    """Where everything would go. Where the whole cannot be planned, each image that can be on its own still is."""
+    """Return the destinations of all images. If the whole cannot be planned, plan each image alone."""
     names = [found_item.name for found_item in found if found_item.archive is not None]
     archives = [found_item.archive for found_item in found if found_item.archive is not None]
     try:

@@ -1,4 +1,4 @@
-"""The live display of a terminal. Apart from `display`, as rich takes a tenth of a second to import."""
+"""Progress bars on a terminal. Separate from `display`, because importing rich takes a tenth of a second."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REDRAWS_PER_SECOND = 8
 
 
 class LiveDisplay:
-    """One bar at a time: reading an archive, then pushing. What has ended scrolls away above it."""
+    """Shows one bar at a time: reading an archive, then pushing. Finished lines scroll up."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._console = Console(file=stream, highlight=False)
@@ -68,7 +68,7 @@ class LiveDisplay:
 
 
 def format_progress(progress: Progress) -> str:
-    """`41 % · 1.2 GB of 3.0 GB · 210.0 MB/s · 9 s left · 3 of 24 images`"""
+    """Return a text such as `41 % · 1.2 GB of 3.0 GB · 210.0 MB/s · 9 s left · 3 of 24 images`."""
     parts = [f"{progress.percent:.0f} %", f"{size_of(progress.bytes_done)} of {size_of(progress.bytes_total)}"]
     if progress.bytes_per_second:
         parts.append(f"{size_of(progress.bytes_per_second)}/s")

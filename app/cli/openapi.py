@@ -1,4 +1,4 @@
-"""`tarmac openapi`: the document that openapi/openapi.json is held to."""
+"""`tarmac openapi`: print the document with which openapi/openapi.json is compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments as values: PushOptions, Settings, a checksum. What is wrong here is the caller's, and ends with 2."""
+"""Arguments as values: PushOptions, Settings, a checksum. A wrong argument ends the command with 2."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SETTINGS = {
 
 
 def push_options_from(arguments: argparse.Namespace) -> PushOptions:
-    """Raises InvalidRequest and InvalidReference."""
+    """Return the push options. Raises InvalidRequest and InvalidReference."""
     return PushOptions.parse(dict(_given(arguments)))
 
 
@@ -50,7 +50,7 @@ def _given(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
 
 
 def checksum_of(arguments: argparse.Namespace) -> Digest | None:
-    """Raises InvalidRequest."""
+    """Return the expected checksum, if one is given. Raises InvalidRequest."""
     if arguments.checksum is None:
         return None
     if len(arguments.files) != 1:
@@ -67,7 +67,7 @@ def checksum_of(arguments: argparse.Namespace) -> Digest | None:
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
-    """From --config and the environment; what is said on the command line goes before both. Raises InvalidSettings."""
+    """Return the settings from --config and the environment; arguments override both. Raises InvalidSettings."""
     from app.config.settings import load_settings
 
     said = {variable: getattr(arguments, name, None) for name, variable in _SETTINGS.items()}

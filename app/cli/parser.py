@@ -1,4 +1,4 @@
-"""What can be written on the command line. Commands are imported when they run, so that `--help` comes at once."""
+"""The argparse tree. Commands are imported when they run, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPILOG = "Settings come from --config (TOML) and TARMAC_… in the environment,
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments with `run`, the command to be called with them. Ends the process with 2 where they are wrong."""
+    """Return the arguments with `run`, the command to call with them. Wrong arguments end the process with 2."""
     parser = argparse.ArgumentParser(prog="tarmac", description="Where image tarballs land.", epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"tarmac {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -31,7 +31,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     guide = _add(commands, "guide", "print a page of the guide, or list the sections that hold the words")
     guide.add_argument("topic", nargs="*", metavar="TOPIC", help="a page such as `errors`, or words to search for")
     _add(commands, "version", "print the version")
-    _add(commands, "openapi", None)  # for the makers of Tarmac
+    _add(commands, "openapi", None)  # for the developers of Tarmac
     return parser.parse_args(arguments)
 
 
@@ -54,8 +54,11 @@ def _add(
 
 @contextmanager
 def _imported_fast() -> Iterator[None]:
-    """A quarter of the time imports take. Nothing they make is garbage; and structlog does without rich, which draws
-    the tracebacks that we never have it draw (the live display imports it where there is a terminal)."""
+    """Import with garbage collection off and without rich, which saves a quarter of the import time.
+
+    Imports create no garbage. structlog imports rich only for tracebacks that are never drawn; the progress bars
+    import it if there is a terminal.
+    """
     hidden = sys.modules.get("rich", _ABSENT)
     gc.disable()
     if hidden is _ABSENT:

@@ -1,4 +1,4 @@
-"""`tarmac push`: what the service does with a job, in this process, with nothing stored and no server."""
+"""`tarmac push`: run a job as the service does, in this process, without a server or a database."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from app.server.memory import tune_memory
 from app.spool.disk import DiskSpool
 from app.telemetry.logging import configure_logging
 
-SHOWN_SECONDS = 0.1  # between two states that the display is given
-CANCELLED = 130  # as a shell has it for a program that Ctrl-C ended
+SHOWN_SECONDS = 0.1  # between two states that are shown
+CANCELLED = 130  # the exit status that shells give a program ended by Ctrl-C
 
 
 @dataclass(frozen=True, slots=True)
 class PushCommand:
-    """What is asked for on the command line."""
+    """The request of the command line."""
 
     files: Sequence[str]
     options: PushOptions
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _push(task: PushCommand, display: Display) -> Job:
-    """Raises UnknownRegistry; what else goes wrong is told in the job."""
+    """Push and return the job. Raises UnknownRegistry; other errors are the problem of the job."""
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(open_destinations(task.settings))
         pick_registry(registries, task.registry)
@@ -103,9 +103,9 @@ async def _taken(taker: ArchiveLoader, task: PushCommand) -> tuple[JobArchive, .
 
 
 async def _run(job: Job, workshop: JobRuntime, display: Display) -> Job:
-    """Also where it is cancelled, what came of the job is told."""
+    """Run the job and show its end, also if it is cancelled."""
     await workshop.ledger.add(job)
-    saving = asyncio.create_task(workshop.ledger.run_saver())  # what is not stored is not shown
+    saving = asyncio.create_task(workshop.ledger.run_saver())  # a state is shown after it is stored
     watching = asyncio.create_task(_watch(job.id, workshop.ledger, display))
     try:
         await Runner(workshop).run(job.id)
@@ -130,7 +130,7 @@ async def _watch(job_id: str, ledger: JobTracker, display: Display) -> None:
 
 @contextmanager
 def _spool_below(data_dir: Path) -> Iterator[Path]:
-    """A directory of this process alone, so that a server with the same data directory does not sweep it away."""
+    """Return a directory of this process, so that a server with the same data directory does not delete its files."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="push-", dir=data_dir) as folder:
         yield Path(folder)
@@ -138,7 +138,7 @@ def _spool_below(data_dir: Path) -> Iterator[Path]:
 
 @contextmanager
 def _cancelled_by_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM cancel what runs, so that no upload session and no spool file is left."""
+    """Cancel the block on Ctrl-C and SIGTERM, so that no upload session and no spool file remains."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     caught = (signal.SIGINT, signal.SIGTERM)

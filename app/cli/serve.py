@@ -8,8 +8,8 @@ import sys
 
 
 def run(arguments: argparse.Namespace) -> int:
-    # The first process of a container gets no signal that it does not ask for: a stop during the start would be passed
-    # over, and the kill come when the engine's patience ends. So before the imports, which are most of the start.
+    # The first process of a container receives only signals that it handles: a stop during the start would be
+    # ignored, and the engine would kill it later. So this runs before the imports, which take most of the start.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         from app.cli.options import settings_from

@@ -1,4 +1,4 @@
-"""`tarmac token create|list|revoke`. A running service takes the change up by itself, within a second or two."""
+"""`tarmac token create|list|revoke`. A running service applies the change within two seconds."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def pages() -> Mapping[str, Page]:
 
 
 def find(query: str) -> list[Section]:
-    """Return the sections that hold every word of `query`, the ones with the words in their title first.
+    """Return the sections that contain every word of `query`, the ones with the words in their title first.
 
     At most `MAX_HITS` are returned. Case is ignored. An empty query finds nothing; the index is not searched.
     """
