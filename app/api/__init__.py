@@ -1,17 +1,17 @@
-"""HTTP in front of jobs. `new_application` puts the routes together; `app.main` says what they work with.
+"""The HTTP API. `new_application` assembles routes and middleware; `app.main` provides the context.
 
 base_path         the path below which a client sees the service
 context           ApiContext, restricted to the caller of a request
 job_events        server-sent events of a job
 job_response      a job as an HTTP response
 json_response     JSON with a final newline
-probe             one question to a registry for all who ask at once
+probe             one probe of a registry for all requests of the same time
 problems          the only table of HTTP statuses
 schemas           documents of the contract
 upload_responses  responses of tus and of the IETF draft
 middleware        middleware, one per file
-openapi           what OpenAPI needs beyond the routes
-requests          what a request carries: body, options, headers
+openapi           additions to the generated OpenAPI document
+requests          parts of a request: body, options, headers
 routes            the routes, one module per resource
 web               the web page, the API page and the guide
 """
@@ -59,20 +59,20 @@ def new_application(
     buckets: Buckets | None = None,
     access_log: AccessLog = AccessLog.ERRORS,
 ) -> FastAPI:
-    """`lifespan` sets `state.context` to an ApiContext before the first request."""
+    """Return the application. `lifespan` sets `state.context` to an ApiContext before the first request."""
     app = FastAPI(
         title="Tarmac",
         version=__version__,
         description=_WORDS,
         lifespan=lifespan,
-        openapi_url=None,  # the document that is served says where the service is seen
+        openapi_url=None,  # the served document contains the address of the service
         docs_url=None,  # FastAPI's pages load their scripts from a CDN
         redoc_url=None,
         default_response_class=NewlineJSONResponse,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
     resources = (push, uploads, jobs, events, whoami, audit, health, docker_engine)
-    pages = (front_router(), guide_router(), docs_router())  # the last one takes any name below /docs
+    pages = (front_router(), guide_router(), docs_router())  # the last one matches any name below /docs
     for router in (*(resource.router for resource in resources), *pages):
         app.include_router(router)
     problems.install_error_handlers(app)

@@ -1,4 +1,4 @@
-"""The path below which the client of the current request sees the service."""
+"""The base path of the service, as the client of the current request sees it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ base_path: ContextVar[str] = ContextVar("base_path", default="")  # set by the m
 
 
 def address_of(path: str) -> str:
-    """Return the path of a route as the client of this request sees it, for response bodies. Header fields get it from
-    the middleware."""
+    """Return the path of a route with the base path, for response bodies.
+
+    The middleware adds the base path to header fields.
+    """
     return base_path.get() + path

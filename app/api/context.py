@@ -1,4 +1,4 @@
-"""What the routes work with; put together by `app.main` and held by the application's state."""
+"""The dependencies of the routes, assembled by `app.main` and stored in the application's state."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from app.jobs.resumable.authorization import AuthorizedUploads
 from app.registry.distribution.probe import RegistryReport
 from app.telemetry.metrics import Metrics
 
-CALLER = "tarmac.caller"  # where the scope of a request has it
-LAPSE = "tarmac.lapse"  # and what waits for the end of its token
+CALLER = "tarmac.caller"  # its key in the scope of a request
+LAPSE = "tarmac.lapse"  # the key of what waits for the end of its token
 
 
 async def never() -> None:
-    """Return not at all."""
+    """Wait for ever."""
     await asyncio.Event().wait()
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryView:
-    """A configured registry as it may be shown. `check` raises RegistryError where it cannot be used now."""
+    """A configured registry as it may be shown. `check` raises RegistryError if it cannot be used now."""
 
     url: str
     check: Callable[[], Awaitable[RegistryReport]]
@@ -40,17 +40,18 @@ class RegistryView:
     probe: Probe = field(default_factory=Probe)
 
     async def outcome(self) -> RegistryReport | RegistryError:
-        """Return what it says about itself, or why it cannot be used."""
+        """Return what the registry reports about itself, or why it cannot be used."""
         return await self.probe.outcome(self.url, self.check)
 
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """`check_room` raises SpoolFull where so many bytes do not fit (blocks); `max_upload_bytes` bounds one request's
-    body. `count_jobs`: how many jobs are in each state. `stopping` is set
-    when the service is about to stop; waits and event streams end then. `caller` sends the request; the context of a
-    route gives access to the jobs and uploads of that caller only. `lapse` returns when the token of the request was
-    revoked or changed."""
+    """The dependencies of a route, restricted to the jobs and uploads of `caller`, who sends the request.
+
+    `check_room` raises SpoolFull if so many bytes do not fit (blocks). `max_upload_bytes` limits the body of one
+    request. `count_jobs` returns the number of jobs by state. `stopping` is set before the service stops; waits and
+    event streams end then. `lapse` returns when the token of the request was revoked or changed.
+    """
 
     service: JobService
     registries: Mapping[str, RegistryView]
@@ -66,7 +67,7 @@ class ApiContext:
 
 
 async def _context_of(request: Request) -> ApiContext:
-    """A coroutine though it awaits nothing: a plain function is run in a thread, which every request would wait for."""
+    """Return the context of the request. A coroutine, because FastAPI would run a plain function in a thread."""
     context = request.app.state.context
     assert isinstance(context, ApiContext)
     held = restrict_to_caller(context, request.scope.get(CALLER, EVERYBODY))

@@ -1,13 +1,14 @@
-"""The events of a job as they are sent: its document once, then what changes.
+"""The server-sent events of a job: its document once, then its changes.
 
-    job        the document: first, and when the state, the attempt or the list of images is another. Its id is the
+    job        the document: first, and if the state, the attempt or the list of images changed. Its id is the
                revision
     image      `index`, `state`, `problem` and `digest` of an image that changed
-    progress   the members of the document that changed, images left out; after the events of images
+    progress   the members of the document that changed, without images; after the events of images
     end        the job has ended
 
-Only `job` and `end` have an id. A client that reconnects before the job has ended gets the document again, so no
-event has to be repeated. While a reader is slow, only the newest state is kept."""
+Only `job` and `end` have an id. A client that reconnects before the end of the job gets the document again, so no
+event is repeated. For a slow reader only the newest state is kept.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ from app.api.problems import problem_document
 from app.jobs import Job, JobImage
 from app.jobs.model import shown_images
 
-KEEP_ALIVE_SECONDS = 15.0  # proxies close what is silent for 30 or 60
+KEEP_ALIVE_SECONDS = 15.0  # proxies close connections that are silent for 30 or 60
 RECONNECT_MILLISECONDS = 1_000
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class JobEvents:
-    """For one reader. `after`: the id of the last event that it has, None if it has none."""
+    """The events for one reader. `after` is the id of the last event that it received, if any."""
 
     def __init__(self, after: int | None = None) -> None:
         self._after = after
@@ -35,7 +36,7 @@ class JobEvents:
         self._members: dict[str, Any] = {}
 
     def of(self, job: Job) -> bytes:
-        """Return the events that lead from what was sent to `job`."""
+        """Return the events that were not sent yet for the state `job`."""
         before, members = self._job, self._members
         self._job, self._members = job, job_response.job_document(replace(job, images=()))
         if before is None:
@@ -67,7 +68,7 @@ def _document(job: Job) -> bytes:
 
 
 def _images(before: Job, job: Job, first: int = 0) -> Iterator[bytes]:
-    """Yield the events of the images from number `first` on that are others in `job` than in `before`."""
+    """Yield the events of the images from number `first` on that changed between `before` and `job`."""
     for number in range(first, len(job.images)):
         image = job.images[number]
         earlier = before.images[number] if number < len(before.images) else None

@@ -1,4 +1,4 @@
-"""A job as an HTTP answer."""
+"""A job as an HTTP response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def brief(job: Job) -> dict[str, Any]:
 
 
 def links(job: Job) -> dict[str, str | None]:
-    """Return where the job is, and what may be asked of it in its present state."""
+    """Return the addresses of the job and of the actions that its state allows."""
     itself = address_of(f"/jobs/{job.id}")
     return {
         "self": itself,
@@ -49,7 +49,7 @@ def accepted_response(job: Job) -> Response:
 
 
 def waited_response(job: Job) -> Response:
-    """To one who waited with the request itself: its status tells how the job ended."""
+    """Return the response to a request that waited: its status is the outcome of the job."""
     location = {"Location": f"/jobs/{job.id}"}
     if not job.ended and job.problem is None:
         return accepted_response(job)

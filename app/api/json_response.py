@@ -1,4 +1,4 @@
-"""JSON as HTTP answers carry it."""
+"""JSON responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VARY = "Accept-Encoding, Authorization"
 
 
 class NewlineJSONResponse(JSONResponse):
-    """Ends with a line end: a shell's prompt does not stick to it, and answers appended to a file are lines."""
+    """JSON with a final newline, for shells and for files of several responses."""
 
     def render(self, content: Any) -> bytes:
         return super().render(content) + b"\n"

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers (RFC 9457). The only place that knows status codes."""
+"""Errors as HTTP responses (RFC 9457). The only module with HTTP statuses of errors."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from app.errors import (
 )
 
 PROBLEM_JSON = "application/problem+json"
-HELP = "/docs/guide/errors"  # the page of the guide that has a row for each code
-# How long a client had better wait before it tries again, where nobody told us better.
+HELP = "/docs/guide/errors"  # the page of the guide with a row for each code
+# Retry-After of errors that have none.
 RETRY_AFTER_SECONDS = 5
 
 
 class MalformedRequest(InvalidRequest):
-    """Not well-formed as HTTP or as a form, so that not even its options can be read."""
+    """Not well-formed as HTTP or as a form, so its options cannot be read."""
 
 
 class UploadStalled(UploadIncomplete):
-    """No byte came for too long."""
+    """No byte arrived within the time limit."""
 
 
 class MisdirectedRequest(Forbidden):
-    """The service was asked under a name that is not its own."""
+    """The Host header is not a name of the service."""
 
 
 class MethodNotAllowed(InvalidRequest):
-    """The path is there, the method is not."""
+    """The path exists, but does not support the method."""
 
 
 _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
@@ -82,7 +82,7 @@ _BUSY = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORA
 
 
 def error_classes(root: type[TarmacError] = TarmacError) -> Iterator[type[TarmacError]]:
-    """Every class of the tree that has a code of its own."""
+    """Yield every class of the tree that defines a code."""
     for child in root.__subclasses__():
         if "code" in vars(child):
             yield child
@@ -94,7 +94,7 @@ def status_of(error: type[TarmacError]) -> HTTPStatus:
 
 
 def status_by_code() -> Mapping[str, HTTPStatus]:
-    """The status of every code."""
+    """Return the status of every code."""
     return {leaf.code: status_of(leaf) for leaf in error_classes()}
 
 
@@ -102,7 +102,7 @@ _STATUS_OF_CODE = MappingProxyType(dict(status_by_code()))
 
 
 def problem_document(problem: Problem, status: int | None = None) -> dict[str, Any]:
-    """A problem as its object in an answer, a job or an image."""
+    """Return a problem as its object in a response, a job or an image."""
     return {
         "type": f"urn:tarmac:problem:{problem.code}",
         "title": problem.title,
@@ -117,7 +117,7 @@ def problem_document(problem: Problem, status: int | None = None) -> dict[str, A
 def problem_response(
     error: TarmacError, headers: Mapping[str, str] | None = None, job: Mapping[str, Any] | None = None
 ) -> Response:
-    """`job`: the document of the job that the error ended."""
+    """Return the response. `job` is the document of the job that failed with the error."""
     status = status_of(type(error))
     extra = dict(headers or {})
     if status in _BUSY:
@@ -127,7 +127,7 @@ def problem_response(
 
 
 def failed_job_response(problem: Problem, job: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
-    """To one who waited: 422 where the request or the archive is at fault, 502 where the registry is, or we are."""
+    """Return the response to a request that waited: 422 if the request or the archive is at fault, otherwise 502."""
     ours = problem.origin in (ErrorOrigin.REGISTRY, ErrorOrigin.SERVICE)
     status = HTTPStatus.BAD_GATEWAY if ours else HTTPStatus.UNPROCESSABLE_ENTITY
     return NewlineJSONResponse(problem_document(problem, status) | {"job": job}, status, dict(headers), PROBLEM_JSON)
@@ -140,7 +140,7 @@ async def _answer_own(_: Request, error: Exception) -> Response:
 
 async def _answer_validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    # What was sent is not repeated: it may hold a secret.
+    # The value is not repeated, because it may contain a secret.
     faults = (f"`{item['loc'][-1]}`: {item['msg'].replace('Input should', 'it must')}" for item in error.errors())
     return problem_response(InvalidRequest("; ".join(faults)))
 

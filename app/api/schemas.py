@@ -1,4 +1,4 @@
-"""The documents of the contract as the OpenAPI document shows them. They describe; `Job.document` makes them."""
+"""The documents of the contract in the OpenAPI document. They describe; `Job.document` creates them."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ class JobDocument(BaseModel):
 
 
 class JobProblemDocument(ProblemDocument):
-    """The problem of a request, with the job that it ended."""
+    """The problem of a request, with the failed job."""
 
     job: JobDocument | None = None
 
@@ -237,7 +237,7 @@ class JobEndEvent(BaseModel):
 
 
 class RegistryDetails(BaseModel):
-    """What a registry that can be used says about itself."""
+    """What a usable registry reports about itself."""
 
     address: str = Field(description="Scheme, host and port that answered.")
     authentication: str = Field(description="`none`, `basic` or `bearer`.")
@@ -265,7 +265,7 @@ class Health(BaseModel):
 
 
 def problems(*codes: str, job: bool = False) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that answers with these codes, by status."""
+    """Return the `responses` of a route with these codes, by status."""
     found: dict[int, list[str]] = {}
     for code in codes:
         found.setdefault(int(status_by_code()[code]), []).append(code)

@@ -1,4 +1,4 @@
-"""What is answered of a resumable upload, in the words of both protocols at once."""
+"""Responses about a resumable upload, in both protocols at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_tus(request: Request) -> bool:
 
 
 def common_headers(request: Request, context: ApiContext) -> dict[str, str]:
-    """Of every answer below /uploads."""
+    """Return the header fields of every response below /uploads."""
     headers = {
         "Tus-Resumable": TUS_VERSION,
         "Cache-Control": "no-store",
@@ -63,7 +63,7 @@ def discovery_headers(context: ApiContext) -> dict[str, str]:
 
 
 def upload_headers(shown: UploadStatus, limit: int) -> dict[str, str]:
-    """The upload as header fields. A part of a concatenation that is put together has none of its own."""
+    """Return the state of the upload as header fields. A part of a finished concatenation has none."""
     state = shown.state
     left = max(0, int((shown.expires_at - datetime.now(UTC)).total_seconds()))
     headers = {
@@ -88,7 +88,7 @@ def upload_headers(shown: UploadStatus, limit: int) -> dict[str, str]:
 def upload_response(
     request: Request, shown: UploadStatus, headers: Mapping[str, str], *, created: bool = False
 ) -> Response:
-    """204, or 201 to the one who created it. A client of the draft that sent the last byte gets what /push answers."""
+    """Return 204, or 201 for a creation. For the draft, the last byte is answered as by /push."""
     if shown.state.complete and shown.job is not None and not is_tus(request) and request.method != "HEAD":
         return NewlineJSONResponse(
             job_response.job_document(shown.job), 202, {**headers, "Location": f"/jobs/{shown.job.id}"}
@@ -99,7 +99,7 @@ def upload_response(
 
 
 def upload_problem_response(request: Request, error: TarmacError, headers: Mapping[str, str]) -> Response:
-    """With the draft's problem types to its clients, and tus's own status for a checksum."""
+    """Return the problem with the draft's types for its clients, and with tus's status for a checksum."""
     answer = problem_response(error, headers)
     if isinstance(error, UploadChecksumMismatch) and is_tus(request):
         answer.status_code = _CHECKSUM_MISMATCH

@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_check(commands)
     _add_doctor(commands)
     _add_token(commands)
-    guide = _add(commands, "guide", "print a page of the guide, or list the sections that hold the words")
+    guide = _add(commands, "guide", "print a page of the guide, or list the sections that contain the words")
     guide.add_argument("topic", nargs="*", metavar="TOPIC", help="a page such as `errors`, or words to search for")
     _add(commands, "version", "print the version")
     _add(commands, "openapi", None)  # for the developers of Tarmac
@@ -90,21 +90,21 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--verify",
         metavar="WHAT",
-        help="ask afterwards for the tag, all blobs, their content, or none (default: the registry's setting)",
+        help="verify afterwards the tag, all blobs, their content, or none (default: the registry's setting)",
     )
     parser.add_argument(
         "--layer-compression",
         metavar="HOW",
-        help="gzip (default), zstd or none, for layers that lie in an archive as plain tar",
+        help="gzip (default), zstd or none, for layers that are plain tar in the archive",
     )
-    parser.add_argument("--checksum", metavar="sha256:HEX", help="what the one archive must have, as it was sent")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done; push nothing")
+    parser.add_argument("--checksum", metavar="sha256:HEX", help="expected digest of the archive, as it was sent")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done; push nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _add_settings(parser)
 
 
 def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _add(commands, "inspect", "say what the archives are and where their images would go; asks no registry")
+    parser = _add(commands, "inspect", "show what the archives contain and their destinations; contacts no registry")
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     _add_naming(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
@@ -116,7 +116,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--repository",
         metavar="NAME",
-        help="where the account must be allowed to push, below the registry's path (tarmac-check)",
+        help="repository to which the account must be able to push, below the registry's path (tarmac-check)",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="only this one")
     parser.add_argument("--registry-url", metavar="URL", help="the registry `default`, instead of TARMAC_REGISTRY_URL")
@@ -133,15 +133,17 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(commands, "token", "make, list and revoke the tokens that may use the service")
     parser.add_argument("action", choices=("create", "list", "revoke"), help="what to do; `create` prints the token")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="whose token it is, as jobs and the audit trail tell")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the submitter that jobs and the audit trail show")
     parser.add_argument("--role", action="append", metavar="ROLE", help="push (default), read or admin; repeatable")
     parser.add_argument(
         "--repository", action="append", metavar="PREFIX", help="push below this repository only; repeatable"
     )
     parser.add_argument("--default-prefix", metavar="PREFIX", help="prefix of requests that name neither it nor a tag")
-    parser.add_argument("--max-jobs", metavar="N", help="jobs that it may have under way at once")
+    parser.add_argument("--max-jobs", metavar="N", help="jobs that it may run at once")
     parser.add_argument("--max-upload-bytes", metavar="SIZE", help="largest upload, such as 10GiB")
-    parser.add_argument("--max-stored-bytes", metavar="SIZE", help="all that is kept of it at once, such as 100GiB")
+    parser.add_argument(
+        "--max-stored-bytes", metavar="SIZE", help="bytes that may be stored for it at once, such as 100GiB"
+    )
     parser.add_argument("--tokens-file", type=Path, metavar="FILE", help="the file (TARMAC_TOKENS_FILE)")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
@@ -175,5 +177,5 @@ def _add_naming(parser: argparse.ArgumentParser) -> None:
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TARMAC_CONFIG)")
     parser.add_argument(
-        "--data-dir", metavar="DIR", help="where spooled archives and the embedded destination are (TARMAC_DATA_DIR)"
+        "--data-dir", metavar="DIR", help="directory of spooled archives and the embedded destination (TARMAC_DATA_DIR)"
     )

@@ -1,5 +1,8 @@
-"""Under which names the service may be spoken to. A page elsewhere that makes its own name mean this machine's address
-(DNS rebinding) is of one origin with us to the browser; the Host header still has that name."""
+"""The host names to which the service responds.
+
+A page of another site can resolve its own name to this machine's address (DNS rebinding). The browser then treats it as
+our origin, but the Host header still has that name.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,17 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class AllowedHosts:
-    """`names` besides addresses and the names of loopback, which nobody can make their own; with `*` all."""
+    """Allowed names, apart from addresses and loopback names, which cannot be rebound; `*` allows all."""
 
     names: frozenset[str]
 
     def check_all(self, hosts: Iterable[str]) -> None:
-        """Of the Host header, if there is one, and of what a trusted proxy says that it was. Raises Misdirected."""
+        """Check the Host header and the host that a trusted proxy reports, if any. Raises MisdirectedRequest."""
         for host in hosts:
             self.check(host)
 
     def check(self, host: str) -> None:
-        """Of a Host header. Raises Misdirected."""
+        """Check one Host header. Raises MisdirectedRequest."""
         name = host_of(host)
         if ANY in self.names or name in self.names or is_loopback_name(name):
             return
@@ -34,7 +37,7 @@ class AllowedHosts:
 
 
 def host_of(host: str) -> str:
-    """Without the port, in lower case."""
+    """Return the host without its port, in lower case."""
     text = host.strip().lower()
     if text.startswith("["):
         return text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens, and browsers kept from acting for pages that are not ours."""
+"""Authentication and roles, and protection against requests from pages of other origins."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from app.errors import Forbidden, RateLimited, TarmacError, Unauthorized, Unavai
 from app.net.addresses import share_of
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-LAPSE_SECONDS = 5.0  # between two looks at the token of a request that lasts
+LAPSE_SECONDS = 5.0  # between two checks of the token of a long request
 _DEFAULT_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
-# They tell nothing about jobs or registries, and load balancers and browsers ask for them without a token.
+# They reveal nothing about jobs or registries; load balancers and browsers request them without a token.
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json"})
 _PROBED = frozenset({"/healthz", "/readyz"})  # by load balancers, under any name
 _OPEN_BELOW = ("/docs", "/page/")
-# Of a name below /v2/ what comes before the part that says what is asked of it (distribution-spec, "Endpoints").
+# The repository in a path below /v2/: what precedes the endpoint (distribution-spec, "Endpoints").
 _PULLED = re.compile(r"/v2/(.+)/(?:manifests|blobs|tags|referrers)/.*")
-# What archives brought is served as data: never as a page or a script of this origin.
+# Content of archives is served as data, never as a page or a script of this origin.
 _FOREIGN_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Content-Disposition": "attachment",
@@ -52,9 +52,12 @@ _HEADERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """`find` knows the holder of a token; None: everybody who can connect may do everything. `hosts`: the names that
-    the service answers to; None: any. `cors`: the pages of other origins that may act. `proxies` and `base_path`: what
-    stands before the service."""
+    """Who may use the service.
+
+    `find` returns the holder of a token; None allows every client everything. `hosts` are the allowed host names; None
+    allows any. `cors` has the origins of pages that may send requests. `proxies` and `base_path` describe the proxies
+    before the service.
+    """
 
     find: FindHolder | None = None
     hosts: AllowedHosts | None = None
@@ -64,7 +67,7 @@ class AccessPolicy:
 
 
 class AuthMiddleware:
-    """Pure ASGI. The caller of a request stands in its scope."""
+    """Pure ASGI. Stores the caller of a request in its scope."""
 
     def __init__(self, app: ASGIApp, access: AccessPolicy, buckets: Buckets) -> None:
         self._app, self._find, self._hosts, self._cors = app, access.find, access.hosts, access.cors
@@ -112,7 +115,7 @@ class AuthMiddleware:
             self._buckets.take(Kind.FAILURES, share_of(address))
             raise
         if token is None or holder is None:
-            if token is not None:  # a browser's first request has none
+            if token is not None:  # a browser sends none at first
                 self._buckets.take(Kind.FAILURES, share_of(address))
             raise Unauthorized("send a token that TARMAC_TOKENS_FILE knows: Authorization: Bearer <token>")
         submitter = Submitter(holder.name, address, holder.repositories)
@@ -129,12 +132,12 @@ async def _lapse(find: FindHolder, token: bytes, holder: TokenHolder) -> None:
                 return
         except (Unauthorized, Forbidden):
             return
-        except Unavailable:  # the issuer's keys cannot be had now
+        except Unavailable:  # the issuer's keys are not available now
             continue
 
 
 def _check_roles(caller: Caller, method: str, path: str) -> None:
-    """Raises Forbidden."""
+    """Check that a role of the caller allows the request. Raises Forbidden."""
     if method not in _SAFE and not caller.may_push:
         raise Forbidden(f"the token of {caller.name} may only read")
     if path == "/metrics" and caller.is_bound:
@@ -148,10 +151,11 @@ def _check_roles(caller: Caller, method: str, path: str) -> None:
 
 
 def check_origin(method: str, headers: Headers, forwarded_host: str | None = None) -> None:
-    """Keep a page of another origin from acting in the name of the one who looks at it. Raises Forbidden.
+    """Refuse requests that a page of another origin sends in the name of its viewer. Raises Forbidden.
 
-    Browsers say themselves whether a page is of our origin, whatever a proxy made of the Host header. Of those that do
-    not say it the origins are compared."""
+    Browsers report whether a page has our origin (Sec-Fetch-Site), even if a proxy changed the Host header. If a
+    browser does not report it, the origins are compared.
+    """
     if method in _SAFE:
         return
     site = headers.get("sec-fetch-site")
@@ -165,8 +169,7 @@ def check_origin(method: str, headers: Headers, forwarded_host: str | None = Non
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether a page of `origin` has the name of the Host header `host`, and its port where `host` has one: proxies
-    drop it."""
+    """Return whether `origin` has the name of the Host header `host`, and its port if `host` has one"""
     try:
         there, here = urlsplit(origin), urlsplit(f"//{host}")
         ports = there.port or _DEFAULT_PORTS.get(there.scheme), here.port
@@ -177,7 +180,7 @@ def is_same_origin(origin: str, host: str) -> bool:
 
 
 def _token_of(authorization: str) -> bytes | None:
-    """Of `Bearer <token>`, or the password of `Basic`, which is what container tools can send."""
+    """Return the token of `Bearer <token>`, or the password of `Basic`, which container tools send."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip().encode()

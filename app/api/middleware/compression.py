@@ -1,7 +1,8 @@
 """Gzip of JSON responses for clients that accept it.
 
-Events, blobs and parts of a content are no JSON documents and stay as they are. Registry and Docker clients below
-`/v2/` and Docker's paths get no content coding, and HEAD has the header fields of the plain document."""
+Events, blobs and ranges are not JSON documents and stay as they are. Registry and Docker clients below `/v2/` and
+Docker's paths get no content coding. HEAD has the header fields of the plain document.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class JsonCompression:
 
 
 class _JsonCompressor:
-    """Holds back the start of a JSON response until its size is known."""
+    """Delays the start of a JSON response until its size is known."""
 
     def __init__(self, send: Send, *, is_accepted: bool) -> None:
         self._send, self._is_accepted = send, is_accepted

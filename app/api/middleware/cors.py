@@ -1,4 +1,4 @@
-"""Pages of other origins that may read responses (TARMAC_CORS_ORIGINS), never with credentials: they send a token."""
+"""Origins of pages that may read responses (TARMAC_CORS_ORIGINS). Never with credentials: they send a token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.config.types import ANY_ORIGIN
 
-MAX_AGE_SECONDS = 600  # for which a browser may remember what a preflight answered
+MAX_AGE_SECONDS = 600  # for which a browser may cache a preflight response
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 _UPLOAD_FIELDS = (
     "Upload-Offset",
@@ -63,7 +63,7 @@ _EXPOSED = (
 
 @dataclass(frozen=True, slots=True)
 class CorsOrigins:
-    """`origins` as browsers send them; with `*` all."""
+    """The allowed `origins`, as browsers send them; `*` allows all."""
 
     origins: frozenset[str] = frozenset()
 
@@ -83,7 +83,7 @@ class CorsOrigins:
         return Response(status_code=204, headers=fields)
 
     def fields(self, origin: str | None) -> Mapping[str, str]:
-        """Return what lets the page read a response."""
+        """Return the header fields that let a page of `origin` read a response."""
         if not self.allow(origin):
             return {}
         allowed = ANY_ORIGIN if ANY_ORIGIN in self.origins else origin or ""
@@ -91,7 +91,7 @@ class CorsOrigins:
 
 
 class Cors:
-    """Adds the fields to every response, those that refuse the request included: a page reads why."""
+    """Adds the header fields to every response, also to refusals, so that a page can read the reason."""
 
     def __init__(self, app: ASGIApp, origins: CorsOrigins) -> None:
         self._app, self._origins = app, origins

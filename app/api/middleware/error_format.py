@@ -1,6 +1,7 @@
-"""Errors in the words of those who read them: below `/v2/` the distribution-spec's, at Docker's doors `message`.
+"""Errors in the format of their clients: below `/v2/` the distribution-spec's, on Docker's routes `message`.
 
-The outermost layer but one, so that a refusal is translated whichever layer made it: no token, a bad head, no route."""
+The second outermost layer, so that the refusals of all other layers are converted: no token, a bad head, no route.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from app.api.problems import PROBLEM_JSON
 
 DOCKER_PATHS = re.compile(r"(?:/v1\.[0-9]{1,9})?/(?:_ping|version|images/.*)")
 _REGISTRY_PATHS = re.compile(r"/v2(?:/.*)?")
-# distribution-spec, "Error Codes": a code outside its list is not allowed in a 4xx answer
+# distribution-spec, "Error Codes": a code outside its list is not allowed in a 4xx response
 _CODES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "UNAUTHORIZED",
     HTTPStatus.FORBIDDEN: "DENIED",
@@ -30,25 +31,25 @@ Dialect = Callable[[Members], Members]
 
 
 def to_registry_error(problem: Members) -> Members:
-    """An error as container tools read it."""
+    """Return the error in the format of the distribution-spec."""
     code = _CODES.get(problem["status"], "UNSUPPORTED")
     return {"errors": [{"code": code, "message": problem["detail"], "detail": {"code": problem["code"]}}]}
 
 
 def to_docker_error(problem: Members) -> Members:
-    """Docker's SDKs fail over an error without `message`; the problem's own members stay beside it."""
+    """Return the problem with the member `message`, without which Docker's SDKs fail."""
     return {"message": problem["detail"], **problem}
 
 
 def error_format_of(path: str) -> Dialect | None:
-    """How errors of a request for `path` are told; None: as problem documents."""
+    """Return the converter of errors of requests for `path`; None if they stay problem documents."""
     if _REGISTRY_PATHS.fullmatch(path):
         return to_registry_error
     return to_docker_error if DOCKER_PATHS.fullmatch(path) else None
 
 
 class ErrorFormatMiddleware:
-    """Pure ASGI. Only problem documents are held back until they are complete."""
+    """Pure ASGI. Only problem documents are delayed until they are complete."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,5 +1,7 @@
-"""The outermost layer: what neither uvicorn nor httptools refuse, though they should (measured: a head of 4 MB, 50,000
-headers, two Hosts, no Host, and a body that never goes on are all taken)."""
+"""The outermost layer: refuses what uvicorn and httptools accept.
+
+Measured: they accept a head of 4 MB, 50,000 headers, two Hosts, no Host, and a body that stops in the middle.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.problems import MalformedRequest, UploadStalled, problem_response
 from app.errors import Busy
 
-MAX_HEAD_BYTES = 32 << 10  # what servers usually take
+MAX_HEAD_BYTES = 32 << 10  # the usual limit of servers
 MAX_HEADERS = 100
 STALL_SECONDS = 30.0  # without a byte of the body
-RATE_SECONDS = 30.0  # of waiting for the body, over which its rate is taken
+RATE_SECONDS = 30.0  # of waiting for the body, over which its rate is measured
 LEAST_BYTES_PER_SECOND = 1024  # a modem of 1995 has three times that
 _LOADS = re.compile(r"(?:/v\d+(?:\.\d+)*)?/images/.+")  # Docker's routes, with a version or without
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -26,7 +28,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 class LongRequest(StrEnum):
-    """Requests that last. Everything else is over in moments."""
+    """Kinds of requests that last long."""
 
     UPLOADS = "uploads"
     WATCHERS = "watchers"
@@ -39,7 +41,7 @@ MOST: Mapping[LongRequest, int] = {
 
 
 class RequestLimitsMiddleware:
-    """Pure ASGI. `clock` measures in seconds how long a body was waited for."""
+    """Pure ASGI. `clock` measures in seconds the wait for a body."""
 
     def __init__(
         self,
@@ -75,8 +77,11 @@ class RequestLimitsMiddleware:
             self._present[crowd] -= 1
 
     def _timed(self, receive: Receive) -> Receive:
-        """Each wait for a piece of the body has an end, and so have many short ones for little; a wait for the client
-        to go, after it, has none. What the service itself takes to deal with a piece does not count."""
+        """Limit the wait for each piece of the body, and the rate of many short waits.
+
+        The wait for the client's disconnect after the body has no limit. The time that the service takes to process a
+        piece does not count.
+        """
         complete = False
         waited, received = 0.0, 0
 
@@ -116,7 +121,7 @@ def classify_request(scope: Scope) -> LongRequest | None:
 
 
 def head_error(scope: Scope) -> str | None:
-    """What is wrong with the head of a request, if anything."""
+    """Return what is wrong with the head of a request, if anything."""
     headers: Headers = scope["headers"]
     if len(headers) > MAX_HEADERS:
         return f"the request has more than {MAX_HEADERS} headers"
@@ -135,7 +140,7 @@ def head_error(scope: Scope) -> str | None:
 
 
 def _fault_of_part(scope: Scope, names: Sequence[bytes]) -> str | None:
-    """A part of a file is not taken for the whole (RFC 9110 14.5). Below /v2/ the route itself refuses it."""
+    """Return the error of a partial PUT (RFC 9110 14.5), which is refused. Below /v2/ the route refuses it."""
     sends = scope.get("method") in ("POST", "PUT", "PATCH")
     if not sends or b"content-range" not in names or scope["path"].startswith("/v2/"):
         return None

@@ -1,8 +1,8 @@
-"""What stands before the service: which proxies are believed, and the path below which clients see it.
+"""Trusted proxies before the service, and the base path.
 
-`X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` count from the networks of TARMAC_TRUSTED_PROXIES only. Of a list the
-last entry was added by the proxy next to us, and every entry before it may come from the client. So the client is the
-right-most address that is no trusted proxy, and of the other fields the last value counts.
+`X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` count from the networks of TARMAC_TRUSTED_PROXIES only. The
+last entry of a list was added by the proxy next to us; every other entry may be the client's. So the client is the
+right-most address that is not a trusted proxy. The last value of the other fields counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from app.api.base_path import base_path as current_base_path
 from app.api.middleware.error_format import error_format_of
 from app.config.types import UNIX_PEER, is_base_path
 
-FORWARDED_HOST = "tarmac.forwarded_host"  # where the scope has X-Forwarded-Host of a trusted proxy
+FORWARDED_HOST = "tarmac.forwarded_host"  # the key in the scope of X-Forwarded-Host of a trusted proxy
 _ADDRESSES = frozenset({b"location", b"content-location", b"tarmac-job"})
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -28,7 +28,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What the trusted proxies say; None for what they do not."""
+    """What the trusted proxies report; None for what they do not."""
 
     client: str | None = None
     scheme: str | None = None
@@ -43,7 +43,7 @@ class TrustedProxies:
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> TrustedProxies:
-        """Of networks, addresses, and `unix`. Raises ValueError."""
+        """Return the proxies of networks, addresses and `unix`. Raises ValueError."""
         known = tuple(texts)
         return cls(tuple(ipaddress.ip_network(text) for text in known if text != UNIX_PEER), UNIX_PEER in known)
 
@@ -64,15 +64,17 @@ class TrustedProxies:
         )
 
     def has(self, address: str) -> bool:
-        """Return whether `address` is that of a trusted proxy."""
+        """Return whether `address` belongs to a trusted proxy."""
         return self._trust(parse_address(address))
 
     def _trust(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self.networks)
 
     def _client(self, scope: Scope) -> str | None:
-        """The right-most address that is not trusted; the left-most one where all are. A proxy that says no address is
-        itself the last that is known."""
+        """Return the right-most address that is not trusted, or the left-most one if all are.
+
+        If a proxy reports no address, its own address is returned.
+        """
         known: str | None = None
         for text in _values(scope, b"x-forwarded-for"):
             address = parse_address(text)
@@ -85,10 +87,11 @@ class TrustedProxies:
 
 
 class Proxy:
-    """`base_path`: TARMAC_BASE_PATH; X-Forwarded-Prefix of a trusted proxy goes before it.
+    """Pure ASGI. `base_path` is TARMAC_BASE_PATH; X-Forwarded-Prefix of a trusted proxy takes precedence.
 
-    The prefix is taken off a path once, so that proxies may pass it on or not. What is asked for by container tools is
-    not below it."""
+    The prefix is removed from a path once, so a proxy may pass it on or not. The routes of container tools are not
+    below it.
+    """
 
     def __init__(self, app: ASGIApp, trusted: TrustedProxies, base_path: str = "") -> None:
         self._app, self._trusted, self._base_path = app, trusted, base_path
@@ -112,7 +115,7 @@ class Proxy:
 
 
 def parse_address(text: str) -> Address | None:
-    """Of an address with or without a port, as proxies write them; None for anything else."""
+    """Return the address of a text with or without a port, as proxies write it; None for other texts."""
     bare = text.strip().strip('"')
     if bare.startswith("["):
         bare = bare[1:].partition("]")[0]
@@ -135,8 +138,11 @@ def _without_prefix(path: str, prefixes: Iterable[str]) -> str:
 
 
 def _without_slash(method: str, path: str) -> str:
-    """`/jobs/` is `/jobs`. A name may end with one at `PUT /push/{filename}`, and below /v2/ and at Docker's routes;
-    `/docs/` and `/docs/guide/` are bases of relative links."""
+    """Return `path` without a final slash: `/jobs/` is `/jobs`.
+
+    A name may end with a slash at `PUT /push/{filename}`, below /v2/ and on Docker's routes. `/docs/` and
+    `/docs/guide/` are bases of relative links.
+    """
     is_named = (method == "PUT" and path.startswith("/push/")) or error_format_of(path) is not None
     return path if is_named or path in ("/", "/docs/", "/docs/guide/") else path.removesuffix("/")
 
@@ -154,7 +160,7 @@ def _with_base_path(send: Send, base_path: str) -> Send:
 
 
 def _values(scope: Scope, name: bytes) -> Iterator[str]:
-    """The entries of a field, the last one first. Nothing before the entry that is asked for is looked at."""
+    """Yield the entries of a field, the last one first, lazily."""
     for value in (value.decode("latin-1") for found, value in reversed(scope["headers"]) if found == name):
         yield from _entries(value)
 

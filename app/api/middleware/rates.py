@@ -1,8 +1,9 @@
-"""How much one token, or without tokens one address, may ask of the service: requests in time, and long ones at once.
+"""Rate limits of one token, or without tokens of one address: requests per second, and long requests at once.
 
-Each kind of request has a bucket for each share: it holds as many requests as may come at once, and fills by the rate.
-Requests that last (uploads, and waiting or watching) are counted while they last: a token may hold half of the places
-that the others have left."""
+Each kind of request has a token bucket for each share. Its capacity is the number of requests that may arrive at once;
+it fills by the rate. Long requests (uploads, waits, event streams) are counted while they last: a share may use half of
+the places that the others leave free.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from app.errors import Busy, RateLimited
 from app.net.addresses import share_of
 from app.telemetry.metrics import Metrics
 
-MAX_SHARES = 10_000  # of one kind; those that asked least recently are forgotten
+MAX_SHARES = 10_000  # of one kind; the least recently used are dropped
 _NO_LEVELS: Mapping[str, tuple[float, float]] = {}
 FREE = frozenset({"/healthz", "/readyz"})
 _STEERING = re.compile(r"/jobs/[^/]+/(?:cancel|retry)|/uploads/[^/]+/push")
@@ -32,15 +33,15 @@ _STEERING = re.compile(r"/jobs/[^/]+/(?:cancel|retry)|/uploads/[^/]+/push")
 
 class Kind(StrEnum):
     REQUESTS = "requests"  # all but those of the other kinds
-    UPLOADS = "uploads"  # that begin a job
-    JOBS = "jobs"  # that change one: cancel, retry, delete, push what is held
+    UPLOADS = "uploads"  # that create a job
+    JOBS = "jobs"  # that change one: cancel, retry, delete, push a retained archive
     PULLS = "pulls"  # below /v2/
     FAILURES = "failures"  # of authentication, by address
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`per_second` requests, and `at_once` after a pause. 0 a second: no limit."""
+    """`per_second` requests, and `at_once` after a pause. 0 per second means no limit."""
 
     per_second: float
     at_once: int
@@ -56,7 +57,7 @@ DEFAULT_RATES: Mapping[Kind, Rate] = {
 
 
 def rates_of(per_second: Mapping[Kind, float]) -> Mapping[Kind, Rate]:
-    """Return rates with as much room for many at once as the defaults have."""
+    """Return rates whose bursts are in the same proportion as those of the defaults."""
     return {
         kind: Rate(rate, max(1, round(rate * DEFAULT_RATES[kind].at_once / DEFAULT_RATES[kind].per_second)))
         for kind, rate in per_second.items()
@@ -65,7 +66,7 @@ def rates_of(per_second: Mapping[Kind, float]) -> Mapping[Kind, Rate]:
 
 @dataclass(slots=True)
 class Buckets:
-    """The buckets of all shares. `clock`: monotonic seconds."""
+    """The buckets of all shares. `clock` returns monotonic seconds."""
 
     rates: Mapping[Kind, Rate] = field(default_factory=lambda: DEFAULT_RATES)
     clock: Callable[[], float] = time.monotonic
@@ -73,20 +74,20 @@ class Buckets:
     _levels: dict[Kind, OrderedDict[str, tuple[float, float]]] = field(default_factory=dict)
 
     def take(self, kind: Kind, share: str) -> None:
-        """Raises RateLimited."""
+        """Count one request. Raises RateLimited."""
         wait = self._missing(kind, share)
         if wait > 0:
             raise self._limited(kind, wait)
         self._spend(kind, share)
 
     def check(self, kind: Kind, share: str) -> None:
-        """As `take`, without counting. Raises RateLimited."""
+        """Raise RateLimited as `take` does, without counting."""
         wait = self._missing(kind, share)
         if wait > 0:
             raise self._limited(kind, wait)
 
     def count(self, kind: Kind, share: str) -> None:
-        """Count what was found out to be of this kind."""
+        """Count a request whose kind became known later."""
         if self._missing(kind, share) <= 0:
             self._spend(kind, share)
 
@@ -96,7 +97,7 @@ class Buckets:
         return min(float(rate.at_once), level + (self.clock() - since) * rate.per_second)
 
     def _missing(self, kind: Kind, share: str) -> float:
-        """Seconds until there is room for one more; 0 if there is."""
+        """Return the seconds until one more request is allowed; 0 if it is now."""
         rate = self.rates[kind]
         if not rate.per_second:
             return 0.0
@@ -122,7 +123,7 @@ class Buckets:
 
 
 def kind_of(scope: Scope) -> Kind | None:
-    """None for what has no limit."""
+    """Return the kind of a request; None if it has no limit."""
     method, path = scope["method"], scope["path"]
     if path in FREE:
         return None
@@ -135,7 +136,7 @@ def kind_of(scope: Scope) -> Kind | None:
 
 
 class Rates:
-    """Pure ASGI; its caller is known. Answers 429 with Retry-After."""
+    """Pure ASGI, below authentication. Responds 429 with Retry-After."""
 
     def __init__(self, app: ASGIApp, buckets: Buckets, most: Mapping[LongRequest, int] = MOST) -> None:
         self._app, self._buckets, self._most = app, buckets, most

@@ -1,4 +1,4 @@
-"""`X-Request-Id`: taken from the client if it is plain, else made; returned, and part of every log line."""
+"""`X-Request-Id`: accepted from the client if it is plain, otherwise generated; returned and logged."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _PLAIN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIds:
-    """Binds the id to the context of the request's task, where it stays: what is answered or logged after an
-    unforeseen error has it too."""
+    """Pure ASGI. Binds the id to the context of the request's task, and does not unbind it.
+
+    So responses and log lines after an unexpected error have it, too.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -39,7 +41,7 @@ class RequestIds:
 
 
 def request_id_field() -> dict[str, str]:
-    """Return the header field for a response that is made outside of this layer."""
+    """Return the header field for a response that is created outside this layer."""
     request_id = get_contextvars().get(_KEY)
     return {} if request_id is None else {REQUEST_ID: request_id}
 

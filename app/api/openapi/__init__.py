@@ -1,4 +1,4 @@
-"""What OpenAPI has to know beyond the routes.
+"""Additions to the generated OpenAPI document.
 
 distribution  /v2/
 document      finishes FastAPI's document

@@ -1,4 +1,4 @@
-"""The answers of `/v2/` as the OpenAPI document has them."""
+"""The responses of `/v2/` in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REFUSALS: dict[int | str, str] = {
 
 
 def pull_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that answers with these statuses besides 200."""
+    """Return the `responses` of a route with these statuses, in addition to 200."""
     answers: dict[int | str, dict[str, Any]] = {}
     told: tuple[int | str, ...] = (*statuses, 503, "default")
     for status in told:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, finished: what FastAPI cannot know of our errors and of our one way to authenticate."""
+"""Completes the OpenAPI document with errors and authentication."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _METHODS = ("get", "put", "post", "delete", "head", "patch")
 
 
 def finish_openapi(document: dict[str, Any]) -> dict[str, Any]:
-    """FastAPI's own 422 goes: every error is a problem document. A token is needed where the operator has set so."""
+    """Replace FastAPI's 422 by problem documents, and describe the token that operators can require."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas.pop("HTTPValidationError", None)
@@ -26,7 +26,7 @@ def finish_openapi(document: dict[str, Any]) -> dict[str, Any]:
         schemas[model.__name__] = made
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{}, {"token": []}]
-    document["servers"] = [{"url": "/"}]  # what is served says below which path
+    document["servers"] = [{"url": "/"}]  # the served document has the base path
     for path, operation in _operations(document):
         responses = operation["responses"]
         if path in OPEN:
@@ -40,7 +40,7 @@ def finish_openapi(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_invalid(path: str, responses: dict[str, Any]) -> None:
-    """Where errors have another form, the route itself says which."""
+    """Describe 422 as a problem document, unless the route describes another format."""
     del responses["422"]
     if error_format_of(path) is None:
         responses["422"] = {"description": "`invalid_request`", "content": {PROBLEM_JSON: _PROBLEM}}

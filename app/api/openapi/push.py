@@ -1,4 +1,4 @@
-"""How `POST /push` and `PUT /push/{filename}` stand in the OpenAPI document: they read their bodies themselves."""
+"""`POST /push` and `PUT /push/{filename}` in the OpenAPI document; they read their bodies themselves."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _paths() -> dict[str, Any]:
 
 
 def describe_push(method: str) -> dict[str, Any]:
-    """Parameters and body of the operation."""
+    """Return the parameters and the body of the operation."""
     content: dict[str, Any] = {name: {"schema": _BYTES} for name in _RAW_TYPES}
     if method == "post":
         content = {"multipart/form-data": {"schema": _form()}} | content | {"application/json": {"schema": _paths()}}

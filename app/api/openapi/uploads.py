@@ -1,4 +1,4 @@
-"""How `/uploads` stands in the OpenAPI document: it reads its header fields and bodies itself."""
+"""`/uploads` in the OpenAPI document; it reads its header fields and bodies itself."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What a request carries: body, options, header fields.
+"""The parts of a request: body, options, header fields.
 
 body                 bounded bodies
 body_type            archive, form or JSON: by type and first bytes
 byte_range           the Range header
 content_disposition  file names in Content-Disposition
 digest_headers       Content-Digest, Repr-Digest (RFC 9530)
-job_filters          the query parameters that pick jobs
+job_filters          the query parameters that select jobs
 moments              times in queries
 multipart            streaming multipart/form-data
 options              options from query, form, JSON

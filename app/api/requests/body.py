@@ -1,4 +1,4 @@
-"""The body of a request as it arrives: bounded, counted, and never taken for complete when it is not."""
+"""The body of a request as a stream: limited, counted, and checked for completeness."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def expected_bytes(request: Request) -> int | None:
 
 
 def check_length(request: Request, context: ApiContext) -> int | None:
-    """Return the Content-Length. Raises TooLarge before the body of one that is above the limit."""
+    """Return the Content-Length. Raises TooLarge if it is above the limit, before the body is read."""
     expected = expected_bytes(request)
     if expected is not None and expected > context.max_upload_bytes:
         raise _too_large(context)
@@ -42,14 +42,14 @@ def check_length(request: Request, context: ApiContext) -> int | None:
 
 
 async def check_size(request: Request, context: ApiContext) -> None:
-    """Refuse before the body what cannot be taken. Raises TooLarge, SpoolFull."""
+    """Refuse what does not fit, before the body is read. Raises TooLarge, SpoolFull."""
     expected = check_length(request, context)
     if expected is not None:
         await asyncio.to_thread(context.check_room, expected)
 
 
 async def stream_body(request: Request, context: ApiContext) -> AsyncIterator[bytes]:
-    """Raises TooLarge, and UploadIncomplete where the client went away or sent less than it said."""
+    """Yield the body. Raises TooLarge, and UploadIncomplete if the client sends less than it announced."""
     expected, received = expected_bytes(request), 0
     try:
         async for chunk in request.stream():
@@ -68,7 +68,7 @@ async def stream_body(request: Request, context: ApiContext) -> AsyncIterator[by
 
 
 async def json_members(context: ApiContext, chunks: AsyncIterator[bytes], example: str) -> dict[str, Any]:
-    """Return the members of a JSON object; none of an empty body. Raises InvalidRequest, MalformedRequest."""
+    """Return the members of a JSON object; an empty body has none. Raises InvalidRequest, MalformedRequest."""
     body = b""
     async for chunk in chunks:
         body += chunk

@@ -1,7 +1,7 @@
-"""What a body is: an archive, a form or JSON. Its Content-Type says so; where that is often wrong, its first bytes do.
+"""The type of a body: an archive, a form or JSON, by Content-Type, or by its first bytes if that is often wrong.
 
-httpie sends whatever it gets as application/json, `curl --data-binary` as application/x-www-form-urlencoded, and who
-writes `Content-Type: multipart/form-data` by hand leaves the boundary out."""
+httpie sends any body as application/json, `curl --data-binary` as application/x-www-form-urlencoded. People who write
+`Content-Type: multipart/form-data` by hand omit the boundary."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """`content_type` of a form has its boundary, if there is one. `chunks`: all of it."""
+    """`content_type` of a form has its boundary, if there is one. `chunks` yields the whole body."""
 
     kind: Kind
     content_type: str
@@ -52,7 +52,8 @@ def is_json(content_type: str) -> bool:
 
 
 async def read_kind(content_type: str, chunks: AsyncIterator[bytes]) -> Body:
-    """Read ahead as far as needed. Raises MalformedRequest, InvalidRequest, what `chunks` raises."""
+    """Return the body and its type; read ahead as far as needed. Raises MalformedRequest, InvalidRequest, what `chunks`
+    raises."""
     if _name(content_type) in _ARCHIVES:
         return Body(Kind.ARCHIVE, content_type, chunks)
     head = b""
@@ -80,7 +81,7 @@ def _kind_of(content_type: str, head: bytes) -> tuple[Kind, str]:
 
 
 def _refuse(name: str, head: bytes) -> None:
-    """What cannot be an archive and is often sent for one."""
+    """Raise InvalidRequest for content that is often sent by mistake."""
     if name == FORM:
         raise MalformedRequest(
             f"the form's Content-Type lacks its boundary, and the body does not begin with one; {HOW}"

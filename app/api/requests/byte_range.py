@@ -1,4 +1,4 @@
-"""The Range header, read as RFC 9110 section 14 has it, for one range."""
+"""The Range header with one range (RFC 9110 section 14)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ class ByteRange:
 
 
 class RangeNotSatisfiable(Exception):
-    """The range lies outside of the content: 416."""
+    """The range is outside the content: 416."""
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """What of `size` bytes is asked for. None is all of it: no header, another unit, a malformed header, or several
-    ranges, which RFC 9110 14.2 lets a server ignore and which cost others dearly (CVE-2025-62727).
+    """Return the requested range of `size` bytes, or None for all of them. Raises RangeNotSatisfiable.
 
-    Raises Unsatisfiable."""
+    All are returned without a header, for another unit, a malformed header, or several ranges. RFC 9110 14.2 allows a
+    server to ignore several ranges, which have been used for attacks (CVE-2025-62727).
+    """
     match = _ONE_RANGE.fullmatch(header or "")
     if match is None or match.groups() == ("", ""):
         return None

@@ -1,4 +1,4 @@
-"""The file name in Content-Disposition, as clients write it. Pure."""
+"""The file name in Content-Disposition. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ _ENCODED = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.+)", re.IGNORECASE)
 
 
 def filename_of(disposition: str) -> str | None:
-    """Of the whole field, as Latin-1. The encoded form (RFC 8187) goes first; "" is a file without a name, None no
-    file."""
+    """Return the file name in a field, read as Latin-1: "" for a file without a name, None if there is no file.
+
+    The encoded form (RFC 8187) takes precedence.
+    """
     encoded = _encoded_filename(disposition)
     if encoded is not None:
         return encoded

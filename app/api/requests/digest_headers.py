@@ -1,4 +1,4 @@
-"""Content-Digest and Repr-Digest (RFC 9530), as far as an archive's checksum goes."""
+"""Content-Digest and Repr-Digest (RFC 9530) as the checksum of an archive."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _SHA256_BYTES = 32
 
 
 def parse_digest_field(values: Iterable[str]) -> str | None:
-    """`sha-256=:<base64>:` as `sha256:<hex>`; None where there is no such field.
+    """Return `sha-256=:<base64>:` as `sha256:<hex>`; None without such a field.
 
-    Raises InvalidRequest where the field has no digest that is checked here: one who sends a digest wants it checked.
+    Raises InvalidRequest if the field has only digests of other algorithms, because a client that sends a digest
+    expects a check.
     """
     members = [member.strip() for value in values for member in value.split(",") if member.strip()]
     if not members:

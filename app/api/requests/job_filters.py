@@ -1,4 +1,4 @@
-"""The query parameters that pick jobs."""
+"""The query parameters that select jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPEATABLE = frozenset({"state"})
 
 
 class JobFilterQuery(BaseModel):
-    """Which jobs. A job has to fit all that is given."""
+    """Filters of jobs. A job must match all of them."""
 
     state: list[JobState] = Field(default=[], description="Repeatable, or several with commas between them.")
     label: str | None = Field(default=None, description="`key=value`", max_length=256)
@@ -36,12 +36,12 @@ class JobFilterQuery(BaseModel):
     @field_validator("state", mode="before")
     @classmethod
     def _split(cls, values: Any) -> Any:
-        """`failed,cancelled` is two states."""
+        """Split lists: `failed,cancelled` is two states."""
         texts = [values] if isinstance(values, str) else values
         return [part for text in texts for part in text.split(",")] if isinstance(texts, list) else texts
 
     def filters(self) -> JobFilters:
-        """Raises InvalidRequest."""
+        """Return the filters as a value. Raises InvalidRequest."""
         return JobFilters(
             states=frozenset(self.state) or frozenset(JobState),
             label=self.label,

@@ -8,7 +8,7 @@ from app.errors import InvalidRequest
 
 
 def in_utc(moment: datetime | None, name: str) -> datetime | None:
-    """Return `moment` in UTC, which it is of if it has no offset. `name` of its parameter. Raises InvalidRequest."""
+    """Return `moment` in UTC; without an offset it is UTC. `name` is its parameter. Raises InvalidRequest."""
     try:
         aware = moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
         return aware and aware.astimezone(UTC)

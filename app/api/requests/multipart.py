@@ -1,6 +1,6 @@
-"""Forms (RFC 7578) as a stream: parts come one after the other, a part's bytes come in the pieces they arrived in.
+"""Forms (RFC 7578) as a stream: one part after the other, each in the pieces in which it arrived.
 
-Nothing is held but the piece that was read last. Starlette's `request.form()` would write every file to a temporary
+Only the piece that was read last is in memory. Starlette's `request.form()` would write every file to a temporary
 file first (measured: 0.2-0.3 GB/s, and a second copy on disk).
 """
 
@@ -17,10 +17,10 @@ from app.api.problems import MalformedRequest
 from app.api.requests.content_disposition import filename_of
 from app.errors import InvalidRequest, UploadIncomplete
 
-MAX_PARTS = 100  # a request of more archives is better sent as several
+MAX_PARTS = 100  # more archives should be sent in several requests
 MAX_HEADERS = 8  # of one part; browsers and curl send at most three
 MAX_PREAMBLE_BYTES = 64 << 10
-_AS_IT_IS = frozenset({b"", b"7bit", b"8bit", b"binary"})  # of mail's ways to write bytes, which forms left behind
+_AS_IT_IS = frozenset({b"", b"7bit", b"8bit", b"binary"})  # transfer encodings of mail, which forms no longer use
 _NO_BOUNDARY = "the body does not begin with the boundary that the form's Content-Type has"
 _CUT_OFF = "the body ended before the form's closing boundary; send it again"
 MAX_TEXT_BYTES = 64 << 10  # one option
@@ -40,7 +40,7 @@ _Event = _PartBegin | _PartEnd | bytes
 
 
 class _EventCollector:
-    """What the parser tells, as a queue of events. It holds at most what one piece of the body brings."""
+    """The events of the parser as a queue, at most those of one piece of the body."""
 
     def __init__(self) -> None:
         self.events: deque[_Event] = deque()
@@ -91,18 +91,22 @@ class _EventCollector:
 
 
 class _Preamble:
-    """What comes before the first part, which the parser does not know: text that says nothing, and blanks behind the
-    first boundary (RFC 2046 5.1.1)."""
+    """The bytes before the first part, which the parser does not accept.
+
+    They are text without meaning, and blanks after the first boundary (RFC 2046 5.1.1).
+    """
 
     def __init__(self, delimiter: bytes) -> None:
         self._delimiter = delimiter
         self._read = bytearray()
-        self._line = 0  # where the last line begins
-        self._looked = 0  # up to here for its end
+        self._line = 0  # offset of the last line
+        self._looked = 0  # offset up to which its end was searched
 
     def feed(self, chunk: bytes) -> bytes | None:
-        """Return the form from its first boundary on; None as long as there is none. Raises MalformedRequest, and
-        UploadIncomplete if `chunk` is empty: the body has ended."""
+        """Return the form from its first boundary on; None as long as there is none.
+
+        Raises MalformedRequest, and UploadIncomplete if `chunk` is empty because the body has ended.
+        """
         self._read += chunk
         while (end := self._read.find(b"\n", self._looked)) >= 0:
             line = bytes(self._read[self._line : end + 1])
@@ -132,10 +136,10 @@ class _Preamble:
 
 
 class Form:
-    """A form under way. `parts` once; of each part its `chunks` (what is not read of it is passed over) or `text`."""
+    """A form as a stream. Iterate `parts` once; of each, read `chunks` (the rest is skipped) or `text`."""
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
-        """Raises MalformedRequest where `content_type` lacks a usable boundary."""
+        """Create the form. Raises MalformedRequest if `content_type` has no usable boundary."""
         _, parameters = parse_options_header(content_type)
         self._body = body
         self._told = _EventCollector()
@@ -154,7 +158,7 @@ class Form:
         self._preamble: _Preamble | None = _Preamble(b"--" + parameters[b"boundary"])
 
     async def parts(self) -> AsyncIterator[Part]:
-        """Raises UploadIncomplete where the body ends before the form's closing boundary."""
+        """Yield the parts. Raises UploadIncomplete if the body ends before the closing boundary."""
         while (event := await self._next()) is not None:
             if isinstance(event, _PartBegin):
                 part = Part(event.name, event.filename, self)
@@ -163,7 +167,7 @@ class Form:
                     pass
 
     async def next_chunk(self) -> bytes | None:
-        """The next piece of the part under way; None at its end."""
+        """Return the next piece of the current part; None at its end."""
         event = await self._next()
         return event if isinstance(event, bytes) else None
 
@@ -174,7 +178,7 @@ class Form:
         return self._told.events.popleft()
 
     async def _feed(self) -> bool:
-        """Parse what comes next. False: the body is at its end, and so is the form."""
+        """Parse the next piece of the body. Return False at the end of the body and the form."""
         chunk = await anext(self._body, b"")
         if not chunk and self._told.complete:
             return False
@@ -184,7 +188,7 @@ class Form:
                 return True
             self._preamble, chunk = None, begun
         if not chunk:
-            # The parser's own `finalize` takes a form that was cut off for a complete one.
+            # The parser's own `finalize` accepts a truncated form.
             raise UploadIncomplete(_CUT_OFF)
         try:
             self._parser.write(chunk)
@@ -212,7 +216,7 @@ class Part:
                 yield piece
 
     async def text(self) -> str:
-        """The whole part. Raises MalformedRequest where it is long or not UTF-8."""
+        """Return the whole part. Raises MalformedRequest if it is too long or not UTF-8."""
         value = b""
         async for piece in self.chunks():
             value += piece

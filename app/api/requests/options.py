@@ -1,4 +1,4 @@
-"""The options of a request, from wherever they came: the query, text parts of a form, members of a JSON body."""
+"""The options of a request from the query, text parts of a form and members of a JSON body."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from app.jobs import JobRequest
 from app.jobs.request import MOST_PRIORITY
 from app.push import FORMATS, PushOptions
 
-MAX_WAIT_SECONDS = 86_400  # a day; what waits longer had better ask again
-MAX_PATHS = 1_000  # each is a pattern to be looked for
+MAX_WAIT_SECONDS = 86_400  # a day
+MAX_PATHS = 1_000  # each is a pattern that is searched
 _BRACKETS = re.compile(r"\[[0-9]{0,9}\]\Z")
-_MAX_VALUES = 2_000  # of one option, before anything looks at them
+_MAX_VALUES = 2_000  # of one option, before they are read
 
-# Name -> what it does, as the OpenAPI document tells it.
+# Name -> description in the OpenAPI document.
 OPTIONS: Mapping[str, str] = {
     "registry": "Name of a configured registry. A request can never name a host.",
     "tag": "`repo:tag`, replaces the embedded name; only where the request holds exactly one image. Used as written.",
@@ -50,18 +50,18 @@ OPTIONS: Mapping[str, str] = {
     "highest run first. Above 0 needs the role `admin` where there are tokens.",
 }
 REPEATABLE = frozenset({"rename", "images", "label"})
-_OURS = frozenset({"registry", "checksum", "wait", "label", "priority"})  # the others are the push's own
+_OURS = frozenset({"registry", "checksum", "wait", "label", "priority"})  # the others are PushOptions
 
 
 class Options:
-    """Option name -> the texts given for it. `add` as they come; the other methods read."""
+    """Option names with their values, as texts. Call `add` for each; the other methods read."""
 
     def __init__(self) -> None:
         self._values: dict[str, list[str]] = {}
         self.paths: tuple[str, ...] = ()
 
     def add(self, name: str, value: str) -> None:
-        """Raises InvalidRequest for an unknown option, and for another value of one that may have only one."""
+        """Add a value. Raises InvalidRequest for an unknown option, and another value of one that is not repeatable."""
         name = plain_name(name) if plain_name(name) in REPEATABLE else name
         if name not in OPTIONS:
             raise InvalidRequest(f"unknown option `{name:.100}`; known are {', '.join(OPTIONS)}")
@@ -77,7 +77,7 @@ class Options:
             self.add(name, value)
 
     def add_json(self, members: Mapping[str, Any]) -> None:
-        """The members of a JSON body: `paths`, and options as texts, numbers, truths, lists, or objects of pairs."""
+        """Add the members of a JSON body: `paths`, and options as for `add_json_object`."""
         paths = members.get("paths")
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) for path in paths):
             raise InvalidRequest(
@@ -90,7 +90,7 @@ class Options:
         self.add_json_object({name: value for name, value in members.items() if name != "paths"})
 
     def add_json_object(self, members: Mapping[str, Any]) -> None:
-        """Options as texts, numbers, truths, lists, or objects of pairs; null says nothing."""
+        """Add options as texts, numbers, booleans, lists or objects of pairs; null is ignored."""
         for name, value in members.items():
             if value is not None:
                 self.add_all((name, text) for text in _texts(name, value))
@@ -99,13 +99,13 @@ class Options:
         return name in self._values
 
     def add_digest_headers(self, values: Iterable[str]) -> None:
-        """Content-Digest or Repr-Digest of the archive."""
+        """Add the checksum in Content-Digest or Repr-Digest."""
         digest = parse_digest_field(values)
         if digest is not None:
             self.add("checksum", digest)
 
     def add_prefer_header(self, values: Iterable[str]) -> None:
-        """`Prefer: wait=N` (RFC 7240); other preferences are passed over, as it says. The option goes first."""
+        """Add `Prefer: wait=N` (RFC 7240), unless the option is given; other preferences are ignored."""
         for preference in ",".join(values).split(","):
             name, _, value = preference.partition("=")
             if name.strip().lower() == "wait" and not self._one("wait"):
@@ -120,7 +120,7 @@ class Options:
         return self._one("registry") or "default"
 
     def job_request(self, caller: Caller = EVERYBODY) -> JobRequest:
-        """All of it, checked. Raises InvalidRequest or InvalidReference naming the option, and Forbidden."""
+        """Return the checked request. Raises InvalidRequest or InvalidReference with the option, and Forbidden."""
         priority = _priority(self._one("priority"))
         if priority > 0 and not caller.is_admin:
             raise Forbidden(
@@ -144,19 +144,19 @@ class Options:
 
 
 def plain_name(name: str) -> str:
-    """Without the brackets that some clients write behind the name of a list: `label[]`, `archive[0]`."""
+    """Return a name without the brackets that some clients add to the name of a list: `label[]`, `archive[0]`."""
     return _BRACKETS.sub("", name)
 
 
 def parse_options(members: Mapping[str, Any]) -> JobRequest:
-    """The request of a JSON object, `paths` among its members. Raises InvalidRequest, InvalidReference."""
+    """Return the request of a JSON object with the member `paths`. Raises InvalidRequest, InvalidReference."""
     options = Options()
     options.add_json(members)
     return options.job_request()
 
 
 def parse_wait(text: str) -> float:
-    """Seconds. Raises InvalidRequest."""
+    """Return seconds. Raises InvalidRequest."""
     try:
         seconds = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Queries: a parameter that a route does not know is refused, so that a misspelt filter does not list everything."""
+"""Queries: unknown parameters are refused, so that a misspelt filter does not list everything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 100  # characters of a name or value that a message quotes
 
 
 def takes(*names: str, repeatable: Iterable[str] = ()) -> Any:
-    """Return the dependency of a route that takes these query parameters, each once unless it is `repeatable`."""
+    """Return the dependency of a route that accepts these query parameters, each once unless it is `repeatable`."""
     many = frozenset(repeatable)
 
     async def check(request: Request) -> None:

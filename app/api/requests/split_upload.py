@@ -1,4 +1,4 @@
-"""The parts of a split archive that come one after the other in a form, as one stream of bytes."""
+"""The parts of a split archive in a form as one stream of bytes."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class _PeekedPart:
 
     @property
     def ends(self) -> FileEnds:
-        """Of what was read so far."""
+        """Return whether the bytes read so far end an archive."""
         return FileEnds(self._head[:HEAD_BYTES], self._tail, self.size)
 
     async def peek(self) -> FileEnds:
-        """Read ahead to more than HEAD_BYTES, or all where there is less. What is small is whole after this."""
+        """Read ahead to more than HEAD_BYTES, or to the end. A small part is complete after this."""
         async for chunk in self._chunks:
             self._ahead.append(chunk)
             self._seen(chunk)
@@ -50,7 +50,7 @@ class _PeekedPart:
         return self.ends
 
     async def is_left_out(self) -> bool:
-        """A file that nobody chose, as browsers send it. Raises InvalidRequest for a text in place of a file."""
+        """Return whether this is the empty file of a form without a choice. Raises InvalidRequest for a text."""
         if not self.is_archive or self.part.filename:
             return False
         ends = await self.peek()
@@ -87,7 +87,7 @@ class FormArchive:
         self.filename = name.stem if name is not None and is_first else first.part.filename
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises MissingContent where a part is lacking, MalformedArchive."""
+        """Yield the bytes of all parts. Raises MissingContent if a part is missing, MalformedArchive."""
         if self._first.name is None:
             async for chunk in self._first.read():
                 yield chunk
@@ -125,7 +125,7 @@ class FormArchive:
 
 
 class FormParts:
-    """The parts of a form in order: options, and archives with the parts of a split one taken together."""
+    """The parts of a form in order: options, and archives, in which the parts of a split one are joined."""
 
     def __init__(self, form: Form) -> None:
         self._parts = form.parts()

@@ -1,4 +1,4 @@
-"""The header fields of resumable uploads, tus 1.0 and the IETF draft alike. Pure."""
+"""The header fields of resumable uploads of tus 1.0 and of the IETF draft. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MAX_METADATA_KEYS = 64
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _ID = re.compile(r"/uploads/([0-9a-f]{32})/?(?:[?#].*)?\Z")
 _DIGEST_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
-# What clients send of themselves about a file; none of it is an option of a push.
+# What clients add about a file; these are not options of a push.
 _ABOUT_THE_FILE = frozenset({"filename", "name", "filetype", "type", "relativepath", "lastmodified", "size"})
 HOLD = "hold"
 
 
 def parse_number(headers: Mapping[str, str], name: str) -> int | None:
-    """A count of bytes. Raises MalformedRequest."""
+    """Return a count of bytes. Raises MalformedRequest."""
     text = headers.get(name)
     if text is None:
         return None
@@ -37,7 +37,7 @@ def parse_number(headers: Mapping[str, str], name: str) -> int | None:
 
 
 def parse_boolean(headers: Mapping[str, str], name: str) -> bool | None:
-    """`?1` or `?0` of a structured field. Raises MalformedRequest: one who says `true` means something by it."""
+    """Return the boolean of a structured field, `?1` or `?0`. Raises MalformedRequest for others, such as `true`."""
     text = headers.get(name)
     if text is None:
         return None
@@ -53,14 +53,14 @@ def is_true(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class UploadMetadata:
-    """`Upload-Metadata` of tus, read. `raw` is told back as it came."""
+    """`Upload-Metadata` of tus. `raw` is the field as it was sent."""
 
     raw: str
     values: Mapping[str, str]
 
     @classmethod
     def parse(cls, raw: str) -> UploadMetadata:
-        """Raises InvalidRequest."""
+        """Parse the field. Raises InvalidRequest."""
         values: dict[str, str] = {}
         for pair in filter(None, (part.strip() for part in raw.split(","))):
             key, _, encoded = pair.partition(" ")
@@ -81,7 +81,7 @@ class UploadMetadata:
         return is_true(self.values.get(HOLD, ""))
 
     def add_to(self, options: Options) -> None:
-        """A repeatable option has one value a line. Raises InvalidRequest for what is no option."""
+        """Add the options; a repeatable one has a value per line. Raises InvalidRequest for unknown options."""
         for name, value in self.values.items():
             if name.lower() in _ABOUT_THE_FILE or name == HOLD:
                 continue
@@ -90,7 +90,7 @@ class UploadMetadata:
 
 
 def parse_upload_checksum(headers: Mapping[str, str]) -> UploadChecksum | None:
-    """`Upload-Checksum` of tus. Raises MalformedRequest."""
+    """Return the checksum in `Upload-Checksum` of tus. Raises MalformedRequest."""
     field = headers.get("upload-checksum")
     if field is None:
         return None
@@ -107,7 +107,7 @@ def parse_upload_checksum(headers: Mapping[str, str]) -> UploadChecksum | None:
 
 
 def parse_concat(concat: str) -> tuple[str, ...]:
-    """The ids of `Upload-Concat: final;URL URL …`, which may be absolute. Raises InvalidRequest."""
+    """Return the ids in `Upload-Concat: final;URL URL …`; URLs may be absolute. Raises InvalidRequest."""
     kind, _, urls = concat.partition(";")
     found = [_ID.search(url) for url in urls.split()]
     if kind.strip() != "final" or not found or not all(found):

@@ -1,4 +1,4 @@
-"""`GET /audit`: what became of every job, and whose it was."""
+"""`GET /audit`: the end of every job, and its submitter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ router = APIRouter(tags=["service"])
 
 
 class AuditQuery(BaseModel):
-    """Which entries, and in what form."""
+    """Filters and format of entries."""
 
     since: datetime | None = Field(default=None, description="RFC 3339: only jobs that ended then or later")
     limit: int = Field(default=100, ge=1, le=MAX_ENTRIES, description="A page of more than 4 MiB ends earlier.")
@@ -91,8 +91,10 @@ class AuditPage(BaseModel):
     operation_id="listAuditEntries",
 )
 async def list_audit_entries(request: Request, context: Context, listing: Annotated[AuditQuery, Query()]) -> Response:
-    """Every end of a job, oldest first; kept when the job is deleted. As JSON lines an entry is a line, and the cursor
-    stands in the header `Tarmac-Next-Cursor`. For tokens that may `read`."""
+    """List the end of every job, oldest first. Entries outlive their jobs.
+
+    As JSON lines, each entry is a line and the cursor is in the header `Tarmac-Next-Cursor`. Requires the role `read`.
+    """
     if not context.caller.sees_all:
         raise Forbidden(f"the token of {context.caller.name} may not read the audit trail; it needs the role `read`")
     if context.audit is None:

@@ -1,5 +1,7 @@
-"""`/v2/`: what landed in the embedded destination, for pulling by any container tool (distribution-spec, "Pull" and
-"Content Discovery"). Errors have that specification's form here, not RFC 9457's: container tools read it."""
+"""`/v2/`: the embedded destination for pulls by container tools (distribution-spec, "Pull" and "Content Discovery").
+
+Errors have the format of that specification here, not RFC 9457's, because container tools read it.
+"""
 
 from __future__ import annotations
 
@@ -21,36 +23,36 @@ from app.oci.media_types import OCI_INDEX
 from app.registry import StoredManifest
 
 CHUNK = 1 << 20  # bytes read and sent at once; smaller ones cost throughput, larger ones memory per download
-MAX_PAGE = 10_000  # names in one answer; a larger `n` gets this many and a link to the rest
+MAX_PAGE = 10_000  # names in one response; a larger `n` gets this many and a link to the rest
 _IMMUTABLE = "private, max-age=31536000, immutable"  # content under its digest never changes
 _WORDS = "The embedded destination is for pulling; to push, send an image archive to POST /push"
 
 
 class PullSource(Protocol):
-    """What there is to pull. Every call may raise RegistryError."""
+    """The content to pull. Every call may raise RegistryError."""
 
     async def repositories(self) -> list[str]:
-        """Sorted."""
+        """Return the names, sorted."""
         ...
 
     async def tags(self, repository: str) -> list[str] | None:
-        """Sorted; None where there is no such repository."""
+        """Return the tags, sorted; None if there is no such repository."""
         ...
 
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None: ...
     async def blob_size(self, repository: str, digest: Digest) -> int | None:
-        """None where the repository or the blob is not there."""
+        """Return the size; None if the repository does not have the blob."""
         ...
 
     async def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
-        """At most `size` bytes, none only at the end."""
+        """Return at most `size` bytes; none only at the end."""
         ...
 
     async def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]: ...
 
 
 class _DistributionError(Exception):
-    """Ends a request with an error of the distribution-spec, whose list of codes is closed for answers of 4xx."""
+    """An error of the distribution-spec, whose list of codes is closed for 4xx responses."""
 
     def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
         super().__init__(message)
@@ -63,7 +65,7 @@ class _DistributionError(Exception):
 
 
 class _PullRoute(APIRoute):
-    """Gives every answer the headers of a registry, and every error its form."""
+    """Adds the header fields of a registry to every response, and converts every error."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -90,12 +92,12 @@ async def _find_source(request: Request) -> PullSource:
 
 
 _Source = Annotated[PullSource, Depends(_find_source)]
-# The pulls are in the OpenAPI document; HEAD and the refused writes are not.
+# Pulls are in the OpenAPI document; HEAD and refused writes are not.
 _router = APIRouter(prefix="/v2", tags=["pull"], route_class=_PullRoute, default_response_class=Response)
 
 
 def add_distribution_routes(app: FastAPI, source: PullSource) -> None:
-    """Adds the routes below `/v2/`."""
+    """Add the routes below `/v2/`."""
     app.state.pull_source = source
     app.include_router(_router)
 
@@ -216,7 +218,7 @@ async def _chunks(source: PullSource, digest: Digest, part: ByteRange) -> AsyncI
     position = part.start
     while position < part.end:
         chunk = await source.read_blob(digest, position, min(CHUNK, part.end - position))
-        if not chunk:  # the announced length cannot be kept any more: ending the connection tells the client so
+        if not chunk:  # the announced length is wrong now; ending the connection reports it
             raise RegistryFault(f"blob {digest} ends at byte {position}; remove its file and push again")
         position += len(chunk)
         yield chunk
@@ -237,7 +239,7 @@ def _content_headers(digest: Digest, size: int) -> dict[str, str]:
 
 
 def _is_known(request: Request, digest: Digest) -> bool:
-    """If-None-Match (RFC 9110 13.1.2); a tag from elsewhere may come back weak."""
+    """Return whether If-None-Match matches (RFC 9110 13.1.2); a proxy may have made the tag weak."""
     known = [tag.strip().removeprefix("W/") for tag in ",".join(request.headers.getlist("If-None-Match")).split(",")]
     return f'"{digest}"' in known or known == ["*"]
 
@@ -265,7 +267,7 @@ def _unknown_name(name: str) -> _DistributionError:
 
 
 def _page(request: Request, names: Sequence[str], page: tuple[str | None, str]) -> tuple[list[str], dict[str, str]]:
-    """The names after `last`, at most `n`, and the Link header where more follow (distribution-spec)."""
+    """Return the names after `last`, at most `n`, and the Link header if more follow (distribution-spec)."""
     n, last = page
     rest = [name for name in names if name > last]
     size = MAX_PAGE

@@ -1,7 +1,8 @@
-"""Docker's doors: `docker load` and the docker package hand an archive in, and `push` tells where it has landed.
+"""Docker Engine routes: `docker load` and the docker package send an archive, and `push` reports its destinations.
 
-Of the engine API this is what that takes, with and without a version before the path. X-Registry-Auth is not read: a
-request brings no credentials and names no host; the part of a name before the repository is dropped as everywhere."""
+These are the parts of the Engine API that they need, with and without a version in the path. X-Registry-Auth is
+ignored: a request has no credentials and cannot name a host. The host of a name is removed, as in all requests.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ from app.oci import Reference, parse_repository
 from app.push import PushOptions
 from app.registry import StoredManifest
 
-TICK_SECONDS = 1.0  # between two looks at a job; clients give up after 60 s without a byte
+TICK_SECONDS = 1.0  # between two states of a job; clients abort after 60 s without a byte
 _DEFAULT = "default"
 _PING = {"API-Version": API_VERSION, "OSType": "linux", "Docker-Experimental": "false", "Cache-Control": "no-cache"}
 _STREAM: dict[str, Any] = {"content": {"application/json": {"schema": {"type": "string"}}}}
@@ -48,7 +49,7 @@ _WORDS: dict[int | str, str] = {
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of errors as Docker's clients read them."""
+    """Return the `responses` of errors in Docker's format."""
     told: tuple[int | str, ...] = (*statuses, "default")
     return {item: {"description": _WORDS[item], "model": DockerError} for item in told}
 
@@ -58,7 +59,7 @@ Endpoint = Callable[..., Coroutine[Any, Any, Response]]
 
 
 def _door(method: str, path: str, **told: Any) -> Callable[[Endpoint], Endpoint]:
-    """The route, and the same with a version before it, which the document leaves out."""
+    """Add the route, and the same route with a version, which is not in the OpenAPI document."""
 
     def add(endpoint: Endpoint) -> Endpoint:
         router.add_api_route(path, endpoint, methods=[method], **told)
@@ -79,7 +80,7 @@ def _door(method: str, path: str, **told: Any) -> Callable[[Endpoint], Endpoint]
     responses=_errors() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def ping() -> Response:
-    """`OK`, and in a header the version of Docker's API that is spoken."""
+    """Return `OK`, with the supported version of Docker's API in a header."""
     return Response("OK", media_type="text/plain", headers=_PING)
 
 
@@ -92,7 +93,7 @@ async def ping() -> Response:
     responses=_errors(),
 )
 async def get_version() -> Response:
-    """Of Tarmac, and of Docker's API as far as it is spoken."""
+    """Return the version of Tarmac and the supported versions of Docker's API."""
     return NewlineJSONResponse(VersionDocument().model_dump(), headers=_PING)
 
 
@@ -117,8 +118,10 @@ async def load_images(
     quiet: Annotated[bool, Query(description="Only what landed, and errors.")] = False,
     platform: Annotated[str, Query(description="Not possible here; `platforms` of `POST /push` is.")] = "",
 ) -> Response:
-    """Take the body as an archive and push every image in it to the registry `default`, under its embedded names. The
-    stream ends with `Loaded image: NAME` for each of them, or an error."""
+    """Push every image of the archive in the body to the registry `default`, under its embedded names.
+
+    The stream ends with `Loaded image: NAME` for each of them, or an error.
+    """
     if platform:
         raise InvalidRequest("`platform` cannot be chosen here; send the archive to POST /push?platforms=linux/amd64")
     job = await _received(request, context)
@@ -137,8 +140,7 @@ async def load_images(
 async def push_image(
     name: str, context: Context, tag: Annotated[str, Query(description="`latest` where none is given.")] = ""
 ) -> Response:
-    """An image is pushed when it is loaded: the stream says where it is and under which digest. What did not land
-    there is not found."""
+    """Report where an image is and its digest; it was pushed when it was loaded. An image that was not is not found."""
     landed = await _landed(context, f"{name}:{tag}" if tag else name)
     where = f"{landed.reference.registry}/{landed.reference.repository}"
     lines = pushed_lines(where, landed.reference.tag or str(landed.stored.digest), landed.stored)
@@ -154,14 +156,14 @@ async def push_image(
     responses=_errors(404, 422, 502),
 )
 async def inspect_image(name: str, context: Context) -> Response:
-    """The image as the registry `default` has it, by a name or by `repository@digest`."""
+    """Return the image in the registry `default`, by a name or by `repository@digest`."""
     landed = await _landed(context, name)
     document = await image_document(landed.configured.registry, landed.reference, landed.stored)
     return NewlineJSONResponse(document.model_dump())
 
 
 async def _received(request: Request, context: ApiContext) -> Job:
-    """The job that pushes the body."""
+    """Receive the body and return its job."""
     if context.stopping.is_set():
         raise Unavailable("the service is about to stop and takes no new work; send it again in a moment")
     _default(context)
@@ -178,7 +180,7 @@ async def _received(request: Request, context: ApiContext) -> Job:
 
 
 async def _told(context: ApiContext, job: Job, quiet: bool) -> AsyncIterator[bytes]:
-    """The job to its end. It goes on when the client leaves."""
+    """Yield the progress of the job to its end. The job continues if the client disconnects."""
     seen: set[bytes] = set()
     yield json_line(status=f"job {job.id}: GET /jobs/{job.id}")
     while not job.ended:
@@ -188,12 +190,12 @@ async def _told(context: ApiContext, job: Job, quiet: bool) -> AsyncIterator[byt
             return
         fresh = [] if quiet else [line for line in progress_lines(job) if line not in seen]
         seen.update(fresh)
-        yield b"".join(fresh) or b"\n"  # white space between objects: the client sees that somebody is there
+        yield b"".join(fresh) or b"\n"  # white space between objects keeps the connection alive
     yield b"".join(final_lines(job))
 
 
 async def _next(context: ApiContext, job: Job) -> Job:
-    """The job a moment later; at once when it ends or the service stops."""
+    """Return the job after a tick, or at once when it ends or the service stops."""
     waiting = asyncio.ensure_future(context.service.wait(job.id, TICK_SECONDS))
     stopping = asyncio.ensure_future(context.stopping.wait())
     try:
@@ -207,7 +209,7 @@ async def _next(context: ApiContext, job: Job) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class _PushedImage:
-    """`reference`: where it was found."""
+    """An image at `reference`."""
 
     configured: ConfiguredRegistry
     reference: Reference
@@ -215,7 +217,7 @@ class _PushedImage:
 
 
 async def _landed(context: ApiContext, name: str) -> _PushedImage:
-    """What an archive's name became at the default registry. Raises NotFound, Forbidden, RegistryError."""
+    """Return the image of an archive's name at the default registry. Raises NotFound, Forbidden, RegistryError."""
     configured = _default(context)
     embedded = Reference.parse(name)
     place = configured.destination

@@ -1,4 +1,4 @@
-"""The documents of Docker's engine API, as far as its clients need them here."""
+"""The documents of Docker's Engine API that its clients need here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from app.errors import ArchiveError, RegistryFault
 from app.oci import Descriptor, Manifest, Reference, parse_manifest, strict_json
 from app.registry import MAX_CONFIG_BYTES, Registry, StoredManifest
 
-API_VERSION = "1.43"  # clients that speak a newer one come down to it
-MIN_API_VERSION = "1.24"  # what the docker package asks for at least
+API_VERSION = "1.43"  # clients with a newer version use this one
+MIN_API_VERSION = "1.24"  # the oldest version that the docker package accepts
 ARCHITECTURES: Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -23,7 +23,7 @@ class _DockerModel(BaseModel):
 
 
 class VersionDocument(_DockerModel):
-    """Tarmac's version, and what Docker's clients look for before they say anything else."""
+    """Tarmac's version, and the members that Docker's clients check first."""
 
     name: str = "tarmac"
     version: str = __version__
@@ -37,8 +37,7 @@ class VersionDocument(_DockerModel):
 
 
 class DockerImageDocument(_DockerModel):
-    """An image as the registry has it. `Id` is the digest of its manifest or index; of an index the members that an
-    image's config tells are empty."""
+    """An image in the registry. `Id` is the digest of its manifest or index; an index has no members of a config."""
 
     Id: str
     RepoTags: list[str]
@@ -53,13 +52,13 @@ class DockerImageDocument(_DockerModel):
 
 
 class DockerError(_DockerModel):
-    """The members of a problem document stand beside the message."""
+    """The message, with the members of a problem document."""
 
     message: str
 
 
 async def image_document(registry: Registry, reference: Reference, stored: StoredManifest) -> DockerImageDocument:
-    """`reference`: where it was found. Raises RegistryError."""
+    """Return the document of the image at `reference`. Raises RegistryError."""
     descriptor = Descriptor(stored.media_type, stored.digest, len(stored.raw))
     try:
         manifest = parse_manifest(stored.raw, descriptor)

@@ -1,4 +1,4 @@
-"""Docker's progress stream: JSON objects, one a line, as its SDKs and its command read them. Pure."""
+"""Docker's progress stream: one JSON object per line, as its SDKs and its command read them. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def json_line(**members: Any) -> bytes:
 
 
 def progress_lines(job: Job) -> Iterator[bytes]:
-    """What is to be seen of a job while it runs: its bytes, and the state of each image."""
+    """Yield the progress of a job while it runs: its bytes, and the state of each image."""
     progress = job.progress
     detail = {"current": progress.bytes_done, "total": progress.bytes_total}
     yield json_line(status="Pushing", id=job.id[:12], progressDetail=detail, progress=f"{progress.percent:.0f} %")
@@ -41,7 +41,7 @@ def progress_lines(job: Job) -> Iterator[bytes]:
 
 
 def final_lines(job: Job) -> Iterator[bytes]:
-    """What landed by name, then what went wrong: clients stop at the first error."""
+    """Yield the pushed images by name, then the errors, because clients stop at the first error."""
     for image in job.images:
         if image.state in _LANDED:
             yield from (json_line(stream=f"Loaded image: {name}\n") for name in display_names(image))
@@ -61,12 +61,12 @@ def error_line(message: str) -> bytes:
 
 
 def display_names(image: JobImage) -> tuple[str, ...]:
-    """The names in the archive, else the destinations."""
+    """Return the embedded names, or the destinations if there are none."""
     return image.names or image.destinations or (str(image.digest),)
 
 
 def pushed_lines(repository: str, tag: str, stored: StoredManifest) -> Iterator[bytes]:
-    """The push of what is there already; `repository` with its registry."""
+    """Yield the push of an image that is present; `repository` includes its registry."""
     yield json_line(status=f"The push refers to repository [{repository}]")
     yield json_line(status=f"already at {repository}:{tag}", id=tag, progressDetail={})
     yield json_line(status=f"{tag}: digest: {stored.digest} size: {len(stored.raw)}")

@@ -1,11 +1,11 @@
 """`GET /events`: the changes of all jobs that the caller may see, as server-sent events.
 
-    reset     list the jobs: first, and when changes were missed
-    job       a brief document: of a job whose state, attempt or delivery is another
-    progress  `id`, `revision`, `progress` and `waiting_for` of a job of which nothing else changed
+    reset     list the jobs: first, and after missed changes
+    job       a brief document, if the state, attempt or delivery changed
+    progress  `id`, `revision`, `progress` and `waiting_for`, if nothing else changed
     deleted   `id` of a job that was deleted
 
-Events have no id: what happens while a client is away is not repeated, and `reset` says so."""
+Events have no id: changes while a client is disconnected are not repeated; it receives `reset`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.api.schemas import problems
 from app.jobs import Job
 from app.jobs.tracking.feed import JobChanges
 
-PAUSE_SECONDS = 0.5  # between two batches; what happens in between is coalesced
+PAUSE_SECONDS = 0.5  # between two batches; changes in between are coalesced
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
@@ -48,7 +48,7 @@ router = APIRouter(tags=["jobs"])
     operation_id="streamEvents",
 )
 async def stream_events(context: Context) -> Response:
-    """The changes of all jobs that the caller may see, for `EventSource` and `curl -N`."""
+    """Stream the changes of all jobs that the caller may see, for `EventSource` and `curl -N`."""
     return StreamingResponse(all_events(context), media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
@@ -75,7 +75,7 @@ async def all_events(context: ApiContext) -> AsyncGenerator[bytes, None]:
 
 
 class _Changes:
-    """Knows of which jobs that have not ended the document was sent."""
+    """The jobs whose document was sent and that have not ended."""
 
     def __init__(self) -> None:
         self._outlines: dict[str, tuple[Any, ...]] = {}

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what does it count, which registries does it know."""
+"""Liveness, readiness, metrics, and the configured registries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ router = APIRouter(tags=["service"])
 @router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Say that the process is alive", operation_id="getHealth")
 async def get_liveness() -> Health:
-    """The process answers."""
+    """Report that the process responds."""
     return Health(status="ok", version=__version__)
 
 
@@ -34,7 +34,7 @@ async def get_liveness() -> Health:
     operation_id="getReadiness",
 )
 async def get_readiness(context: Context) -> Response:
-    """Jobs can be taken: the job store answers, the spool has room, the service is not about to stop."""
+    """Report whether jobs are accepted: the job store responds, the spool has space, the service is not stopping."""
     try:
         if context.stopping.is_set():
             raise Unavailable("the service is about to stop")
@@ -53,7 +53,7 @@ async def get_readiness(context: Context) -> Response:
     operation_id="getMetrics",
 )
 async def get_metrics(context: Context) -> Response:
-    """For Prometheus."""
+    """Return the metrics in the format of Prometheus."""
     audit = EMPTY if context.audit is None else await context.audit.audit_size()
     text = context.metrics.render(await context.count_jobs(), audit)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -61,8 +61,11 @@ async def get_metrics(context: Context) -> Response:
 
 @router.get("/registries", summary="List the registries", operation_id="listRegistries")
 async def list_registries(context: Context) -> RegistryList:
-    """The configured registries, and whether they can be used now: each is asked at most once in five seconds. A token
-    that is bound to repositories sees their names, and whether they can be used."""
+    """List the configured registries and whether they can be used now.
+
+    Each is probed at most once in five seconds. A token that is bound to repositories sees only their names and whether
+    they can be used.
+    """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_look_at(name, view)) for name, view in context.registries.items()]
     found = [task.result() for task in tasks]

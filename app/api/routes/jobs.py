@@ -1,4 +1,4 @@
-"""`/jobs`: looking at jobs, waiting for them, watching, cancelling, trying again, deleting."""
+"""`/jobs`: list, show, wait, watch, cancel, retry and delete jobs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
 class JobListQuery(JobFilterQuery):
-    """Which jobs, and how much of each."""
+    """Filters of jobs, and the size of a page."""
 
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
@@ -49,7 +49,7 @@ class JobListQuery(JobFilterQuery):
 
 
 class ImageListing(BaseModel):
-    """Which images of a job."""
+    """A page of the images of a job."""
 
     limit: int = Field(default=100, ge=1, le=MAX_IMAGES, description="A page of more than 1 MiB ends earlier.")
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
@@ -65,8 +65,11 @@ class ImageListing(BaseModel):
     operation_id="listJobs",
 )
 async def list_jobs(request: Request, context: Context, listing: Annotated[JobListQuery, Query()]) -> Response:
-    """The jobs, newest first. They are brief: `images` is empty, `inspection` is null, and `archives` and `notices` are
-    the first 20. A page of more than 4 MiB ends earlier, and so does one with `q` for which one second has passed."""
+    """List the jobs, newest first.
+
+    They are brief: `images` is empty, `inspection` is null, and `archives` and `notices` have the first 20. A page ends
+    at 4 MiB, and with `q` after one second.
+    """
     jobs, following = await context.service.page(listing.filters(), limit=listing.limit, cursor=listing.cursor)
     content = {"jobs": [job_response.brief(job) for job in jobs], "next_cursor": following}
     return tagged_answer(request, content)
@@ -87,7 +90,7 @@ async def get_job(
     context: Context,
     wait: Annotated[str | None, Query(description="Answer at the end of the job, or after so many seconds.")] = None,
 ) -> Response:
-    """The job as it is."""
+    """Return the job, or wait for its end with `wait`."""
     job = await context.service.get(job_id)
     if wait is not None and (seconds := parse_wait(wait)) and not job.ended:
         job = await wait_while_connected(request, context, (job, seconds))
@@ -106,7 +109,7 @@ async def get_job(
 async def list_images(
     job_id: str, request: Request, context: Context, listing: Annotated[ImageListing, Query()]
 ) -> Response:
-    """All images of the job, in its order. The document of the job has the first 1,000."""
+    """List all images of the job, in its order. The document of the job has the first 1,000."""
     page = await context.service.images(job_id, limit=listing.limit, cursor=listing.cursor)
     return tagged_answer(request, job_response.images(page))
 
@@ -125,7 +128,7 @@ async def list_images(
     operation_id="streamJobEvents",
 )
 async def stream_job_events(job_id: str, request: Request, context: Context) -> Response:
-    """Server-sent events, for `EventSource` and `curl -N`."""
+    """Stream the events of the job, for `EventSource` and `curl -N`."""
     last = request.headers.get("last-event-id") or None
     if last is not None and not (last.isascii() and last.isdigit() and len(last) <= 18):
         raise InvalidRequest("Last-Event-ID is not the id of an event of this job")
@@ -144,7 +147,7 @@ async def stream_job_events(job_id: str, request: Request, context: Context) -> 
     operation_id="cancelJob",
 )
 async def cancel_job(job_id: str, context: Context) -> Response:
-    """Stop the job. What has been pushed stays; no tag is set any more."""
+    """Cancel the job. Pushed content stays; no further tag is set."""
     return job_response.accepted_response(await context.service.cancel(job_id))
 
 
@@ -158,7 +161,7 @@ async def cancel_job(job_id: str, context: Context) -> Response:
     operation_id="retryJob",
 )
 async def retry_job(job_id: str, context: Context) -> Response:
-    """Push what is missing of a job that failed or was cancelled."""
+    """Push what is missing of a failed or cancelled job."""
     return job_response.accepted_response(await context.service.retry(job_id))
 
 
@@ -171,13 +174,15 @@ async def retry_job(job_id: str, context: Context) -> Response:
     operation_id="deleteJob",
 )
 async def delete_job(job_id: str, context: Context) -> None:
-    """Forget a job that has ended, and its archives."""
+    """Delete an ended job and its archives."""
     await context.service.delete(job_id)
 
 
 async def job_events(context: ApiContext, job_id: str, after: int | None) -> AsyncGenerator[bytes, None]:
-    """The wire form of server-sent events, with a comment where nothing happens for long. Without `end` where the
-    service stops or the token lapses: the client comes back."""
+    """Yield server-sent events, with comments while nothing changes.
+
+    If the service stops or the token lapses, the stream ends without `end`, so the client reconnects.
+    """
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
     told = JobEvents(after)
     async with aclosing(context.service.subscribe(job_id)) as states:
@@ -207,8 +212,10 @@ async def _next(states: AsyncIterator[Job]) -> Job | None:
 async def wait_while_connected(
     request: Request, context: ApiContext, job: tuple[Job, float], *, for_answer: bool = False
 ) -> Job:
-    """As `JobService.wait`, for so many seconds; at once where the client has gone or the service stops. Raises
-    Unauthorized if the token of the request lapses."""
+    """Wait as `JobService.wait` does, but not after the client disconnected or the service stops.
+
+    Raises Unauthorized if the token of the request lapses.
+    """
     present, seconds = job
     waiting = asyncio.ensure_future(context.service.wait(present.id, seconds, for_answer=for_answer))
     lapsed = asyncio.ensure_future(context.lapse())

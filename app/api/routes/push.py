@@ -1,4 +1,4 @@
-"""`POST /push` and `PUT /push/{filename}`: archives in, a job out."""
+"""`POST /push` and `PUT /push/{filename}`: receive archives and create a job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ router = APIRouter(tags=["push"])
 
 
 class _PushRequest:
-    """One request under way. `upload` once its job exists."""
+    """One request. `upload` is set once its job exists."""
 
     def __init__(self, request: Request, context: ApiContext, name: str) -> None:
         self._request, self._context, self._name = request, context, name
@@ -37,7 +37,7 @@ class _PushRequest:
         self._stack = AsyncExitStack()
 
     async def run(self) -> Job:
-        """The queued job. Raises TarmacError, then `upload.job` has ended with it."""
+        """Receive the archives and return the queued job. Raises TarmacError; then `upload.job` has failed with it."""
         if self._context.stopping.is_set():
             raise Unavailable("the service is about to stop and takes no new work; send it again in a moment")
         headers = self._request.headers
@@ -89,7 +89,7 @@ class _PushRequest:
         if self.upload is None:
             self._check_options()
         upload = self.upload or await self._begin()
-        upload.set_expected_request(self.options.job_request(self._context.caller))  # parts that follow may say more
+        upload.set_expected_request(self.options.job_request(self._context.caller))  # later parts may add options
         path = display_path(part.filename or "") or None
         await upload.receive(display_name(part.filename or self._name), part.chunks(), None, path)
 
@@ -101,7 +101,7 @@ class _PushRequest:
         return self.upload
 
     def _check_options(self) -> None:
-        """What is known before the first byte is told before it: nobody should send 10 GB to learn of a typo."""
+        """Check the options before the first byte, so that a typo is reported before 10 GB are sent."""
         self.options.job_request(self._context.caller)
         self.options.wait_seconds()
         known = self._context.registries
@@ -126,13 +126,13 @@ async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
 
 
 def display_name(filename: str) -> str:
-    """The last component of what the client calls its file, fit to be shown; never used as a path."""
+    """Return the last component of the client's file name, printable; it is never used as a path."""
     name = _shown(filename.replace("\\", "/").rstrip("/").rpartition("/")[2])
     return shorten(name, MAX_NAME) or "archive"
 
 
 def display_path(filename: str) -> str:
-    """What the client calls its file, fit to be shown; never used as a path."""
+    """Return the client's file name, printable; it is never used as a path."""
     steps = filename.replace("\\", "/").split("/")
     return shorten("/".join(_shown(step) for step in steps if step not in ("", ".", "..")), MAX_PATH)
 
@@ -165,7 +165,7 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
     operation_id="pushArchives",
 )
 async def push_archives(request: Request, context: Context) -> Response:
-    """Take archives (a form, or the body itself) or paths of archives on the server, and push every image in them."""
+    """Push every image in the archives of the request: a form, the body itself, or paths on the server."""
     return await _push(request, context, "")
 
 
@@ -184,5 +184,5 @@ async def put_unnamed_archive(request: Request, context: Context) -> Response:
     operation_id="pushArchiveFile",
 )
 async def put_archive(filename: str, request: Request, context: Context) -> Response:
-    """Take the body as an archive: `curl -T x.tar http://host/push/`."""
+    """Push every image in the archive that is the body: `curl -T x.tar http://host/push/`."""
     return await _push(request, context, unquote(filename))

@@ -1,7 +1,7 @@
-"""`/uploads`: archives in pieces, over connections that break. tus 1.0 and the IETF draft on the same resource.
+"""`/uploads`: resumable uploads by tus 1.0 and by the IETF draft on the same resource.
 
-A client of tus says so with `Tus-Resumable`, one of the draft with `Upload-Complete`. Interim answers (104) cannot be
-sent from here, so a client of the draft begins with an empty request and learns the address from its answer.
+Clients of tus send `Tus-Resumable`, clients of the draft `Upload-Complete`. Interim responses (104) cannot be sent by
+ASGI, so a client of the draft begins with an empty request and learns the address from its response.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def get_upload_capabilities(request: Request, context: Context) -> Respons
 
 @router.post("", summary="Begin an upload that can be resumed", status_code=201, **CREATE, operation_id="createUpload")
 async def create_upload(request: Request, context: Context) -> Response:
-    """Begin an upload, with some of its bytes, all of them, or none. Its job can be watched from then on."""
+    """Create an upload with some of its bytes, all of them, or none. Its job can be watched from then on."""
     try:
         _check_version(request)
         check_length(request, context)
@@ -72,7 +72,7 @@ async def create_upload(request: Request, context: Context) -> Response:
     "/{upload_id}", summary="Ask how far an upload is", status_code=204, **SHOW, operation_id="getUploadOffset"
 )
 async def get_upload_offset(upload_id: str, request: Request, context: Context) -> Response:
-    """What is here stays here, whatever happens to the service."""
+    """Return the offset. Bytes below it survive a crash of the service."""
     headers = common_headers(request, context)
     try:
         _check_version(request)
@@ -84,7 +84,7 @@ async def get_upload_offset(upload_id: str, request: Request, context: Context) 
 
 @router.patch("/{upload_id}", summary="Go on with an upload", status_code=204, **APPEND, operation_id="appendToUpload")
 async def append_to_upload(upload_id: str, request: Request, context: Context) -> Response:
-    """Append bytes. With the last one the archive is opened and its job queued."""
+    """Append bytes. The last byte completes the archive and queues its job."""
     headers = common_headers(request, context)
     try:
         _check_version(request)
@@ -108,7 +108,7 @@ async def append_to_upload(upload_id: str, request: Request, context: Context) -
     operation_id="deleteUpload",
 )
 async def cancel_upload(upload_id: str, request: Request, context: Context) -> Response:
-    """What has come goes, and a job that was still receiving it is cancelled."""
+    """Delete the received bytes and cancel the job that receives them."""
     headers = common_headers(request, context)
     try:
         await context.uploads.cancel(upload_id)
@@ -119,7 +119,7 @@ async def cancel_upload(upload_id: str, request: Request, context: Context) -> R
 
 @router.post("/{upload_id}", include_in_schema=False)
 async def post_as_patch(upload_id: str, request: Request, context: Context) -> Response:
-    """For networks that let through nothing but GET and POST, as tus has it."""
+    """Handle a POST as PATCH (tus, X-HTTP-Method-Override), for networks that pass only GET and POST."""
     method = request.headers.get("x-http-method-override", "").upper()
     if method == "PATCH":
         return await append_to_upload(upload_id, request, context)
@@ -132,8 +132,10 @@ async def post_as_patch(upload_id: str, request: Request, context: Context) -> R
     "/{upload_id}/push", summary="Push an archive that is held", status_code=202, **HELD, operation_id="pushHeldArchive"
 )
 async def push_held_archive(upload_id: str, request: Request, context: Context) -> Response:
-    """Another job of the archive of an upload that was begun with `hold`, without sending it again. The body has the
-    options of the push as members."""
+    """Create another job for the archive of an upload with `hold`, without sending it again.
+
+    The members of the body are the options of the push.
+    """
     options = Options()
     options.add_all(request.query_params.multi_items())
     options.add_json_object(await json_members(context, stream_body(request, context), '{"prefix": "mirror"}'))
@@ -171,7 +173,7 @@ async def _create(request: Request, context: ApiContext) -> UploadStatus:
 
 
 async def _abandoned(context: ApiContext, upload_id: str, error: TarmacError) -> TarmacError:
-    """`error`, after the upload is ended with it: a client that did not learn the address cannot go on with it."""
+    """Return the response for `error` after the upload was deleted, because the client does not know its address."""
     await context.uploads.abandon(upload_id, error)
     return error
 

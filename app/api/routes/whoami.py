@@ -1,4 +1,4 @@
-"""`GET /whoami`: who the caller is, and what it may do."""
+"""`GET /whoami`: the caller and its rights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CallerDocument(BaseModel):
     operation_id="getCaller",
 )
 async def get_caller(context: Context) -> CallerDocument:
-    """The name, roles, prefixes and quotas of the token of this request."""
+    """Return the name, roles, prefixes and quotas of the token of this request."""
     caller = context.caller
     jobs, stored = await context.service.usage()
     return CallerDocument(

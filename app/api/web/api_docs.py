@@ -1,4 +1,4 @@
-"""`/docs`: the API's documentation in the browser, without internet. FastAPI's own page loads its parts from a CDN."""
+"""`/docs`: the API documentation in the browser, without internet. FastAPI's page would load it from a CDN."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FILES = {
     "swagger-ui.css": _SWAGGER / "swagger-ui.css",
     "favicon-32x32.png": _SWAGGER / "favicon-32x32.png",
 }
-# swagger-ui sets inline styles and draws its icons from data: addresses; scripts come from here alone
+# swagger-ui sets inline styles and loads icons from data: URLs; scripts only from this origin
 _POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -29,7 +29,7 @@ _POLICY = (
 
 @cache
 def docs_router() -> APIRouter:
-    """`/docs`, its files (2 MB, read once) and `/openapi.json`. The app itself is made without any of them."""
+    """Return the routes of `/docs`, its files (2 MB, read once) and `/openapi.json`."""
     page = StaticAsset.read(_PAGE / "docs.html", _POLICY)
     assets = {name: StaticAsset.read(file, _POLICY) for name, file in _FILES.items()}
     router = APIRouter(include_in_schema=False)

@@ -1,4 +1,4 @@
-"""`/`: the page. Plain ES modules and one style sheet, all from here; nothing is built."""
+"""`/`: the page. Plain ES modules and one style sheet, served from here, without a build step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.api.web.static_asset import StaticAsset, add_files, add_page
 _PAGE = Path(__file__).parents[1] / "page"
 _STATION = _PAGE / "station"
 _TUS = _PAGE / "vendor" / "tus-js-client" / "tus.min.js"
-# Not even a style may stand in the page: what an archive calls itself is shown in it.
+# Inline styles are forbidden, too, because the page shows names from archives.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -21,7 +21,7 @@ _POLICY = (
 
 @cache
 def front_router() -> APIRouter:
-    """`/` and, below `/page/`, its files (150 KB, read once)."""
+    """Return the routes of `/` and, below `/page/`, its files (150 KB, read once)."""
     page = StaticAsset.read(_STATION / "index.html", _POLICY)
     files = [path for path in sorted(_STATION.iterdir()) if path.suffix in (".js", ".css", ".svg")]
     assets = {path.name: StaticAsset.read(path, _POLICY) for path in (*files, _TUS)}

@@ -60,7 +60,7 @@ def guide_router() -> APIRouter:
     @router.head("/docs/guide")
     @router.get("/docs/guide")
     async def redirect_to_index() -> Response:
-        return RedirectResponse("/docs/guide/", 308)  # the links of a page are relative to this
+        return RedirectResponse("/docs/guide/", 308)  # links are relative to this
 
     @router.head("/docs/guide/")
     @router.get("/docs/guide/")

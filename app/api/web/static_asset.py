@@ -1,4 +1,4 @@
-"""A file of a page, as browsers get it."""
+"""A file of a page with its response headers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class StaticAsset:
-    """Held in memory: a name from outside is looked up and never becomes a path."""
+    """A file in memory: a name from a request is looked up and never becomes a path."""
 
     content: bytes
     media_type: str
@@ -29,7 +29,7 @@ class StaticAsset:
 
     @classmethod
     def read(cls, path: Path, policy: str) -> StaticAsset:
-        """`policy`: the Content-Security-Policy."""
+        """Read the file. `policy` is its Content-Security-Policy."""
         content = path.read_bytes()
         return cls(content, _TYPES[path.suffix], policy, f'"{hashlib.sha256(content).hexdigest()}"')
 
@@ -38,7 +38,7 @@ class StaticAsset:
             "Content-Security-Policy": self.policy,
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-cache",  # keep it, but ask: a new version must not meet an old script
+            "Cache-Control": "no-cache",  # revalidate, so that a new page never runs an old script
             "ETag": self.etag,
         }
         if self.etag in request.headers.get("If-None-Match", ""):
