@@ -198,7 +198,7 @@ async def test_an_index_may_lack_children_and_an_image_no_layers(layout: LayoutR
 
 async def test_a_message_names_the_first_missing_blobs_and_counts_the_rest(layout: LayoutRegistry) -> None:
     node = oci_image(image({"a": b"1"}, {"b": b"2"}, {"c": b"3"}, {"d": b"4"}))
-    with pytest.raises(RegistryRejected, match="MANIFEST_BLOB_UNKNOWN.* and 2 more"):
+    with pytest.raises(RegistryRejected, match=r"MANIFEST_BLOB_UNKNOWN.* and 2 more"):
         await layout.push_manifest("r", "1", described(node))
 
 
