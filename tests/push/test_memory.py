@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import gzip
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
 from app.archive import Compression
 from app.errors import RegistryDenied, RegistryRejected
 from app.oci import Digest
+from app.oci.media_types import OCI_CONFIG, OCI_LAYER_GZIP
 from app.push import ImageState, Outcome, PushResources, execute
 from app.push.blob_cache import cache as memory_module
 from app.push.blob_cache.cache import KnownBlob
 from tests.push.given import Run, prepared
-from tests.support.archives import docker_save, entry, image, image_of, oci_image, oci_layout, tagged
+from tests.support.archives import (
+    OCI_MANIFEST,
+    Compress,
+    Node,
+    descriptor,
+    docker_save,
+    entry,
+    image,
+    image_of,
+    oci_image,
+    oci_layout,
+    sha256,
+    tagged,
+    to_json,
+)
 from tests.support.fake_registry import FakeRegistry
 
 LARGE = b"large layer " * 800_000  # above what is compressed in memory first
@@ -246,3 +262,44 @@ async def test_much_that_is_learnt_is_told_before_the_end(monkeypatch: pytest.Mo
     await execute(run.plan, run.sources, FakeRegistry(), run.events.append, lanes=PushResources(memory=memory))
     assert memory.told > 2
     assert len(memory.found) == 6
+
+
+def manifest_of(config: bytes, layers: Sequence[bytes]) -> Node:
+    """Return an image with this config, whatever its layers are."""
+    members = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": descriptor(OCI_CONFIG, config),
+        "layers": [descriptor(OCI_LAYER_GZIP, layer) for layer in layers],
+    }
+    return Node(to_json(members), OCI_MANIFEST, {sha256(blob): blob for blob in (config, *layers)})
+
+
+@pytest.mark.parametrize("compress", ["none", "gzip"])
+@pytest.mark.parametrize("merge", [False, True])
+async def test_what_a_manifest_says_of_a_layer_is_not_learned(compress: Compress, merge: bool) -> None:
+    """Anybody who may push to one repository could otherwise choose the layers of images in all others."""
+    registry, memory = FakeRegistry(), DictMemory()
+    sample = image_of((b"base layer", b"second layer"))
+    evil = [gzip.compress(b"evil one"), gzip.compress(b"evil two")]
+    await pushed(registry, memory, "mine:1", archive=oci_layout([entry(manifest_of(sample.config, evil))]))
+    both = docker_save([tagged(sample, "mine:1", "theirs:1")], compress=compress)
+    how = "merge-with-retain" if merge else "overwrite"
+    run = prepared(both, rename=["mine:1=mine:1", "theirs:1=theirs:1"], on_existing_tag=how)
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    assert run.states == [ImageState.PUSHED]
+    await pushed(registry, memory, "prod:1", archive=docker_save([tagged(sample, "prod:1")]))
+    learned = {found.digest for found in memory.found.values() if found.repository != "mine"}
+    for blob in evil:
+        assert Digest.of(blob) not in learned
+        assert sha256(blob).encode() not in registry.manifest("theirs", "1") + registry.manifest("prod", "1")
+
+
+async def test_a_layer_that_was_learned_is_mounted_from_where_its_image_is() -> None:
+    registry, memory = await learnt()
+    run = prepared(
+        docker_save([tagged(image_of(LAYERS), "app:1", "other:1")]), rename=["app:1=app:1", "other:1=other:1"]
+    )
+    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    assert registry.count("push_blob") == 0
+    assert registry.manifest("other", "1") == registry.manifest("app", "1")

@@ -22,13 +22,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from app.archive import open_archive
 from app.errors import InvalidSettings, SignatureRequired
 from app.push import Destination, PushOptions, make_plan
+from app.push.signatures.attestations import BUNDLE, IN_TOTO, SIMPLE_SIGNING
 from app.push.signatures.policy import (
-    BUNDLE,
-    IN_TOTO,
     MAX_SIGNED_BYTES,
     SIGN_PREDICATE,
     SIGNATURE,
-    SIMPLE_SIGNING,
     SignaturePolicy,
     check_signatures,
     load_key,
@@ -254,7 +252,7 @@ EVIL = oci_image(image({"bin/app": b"evil"}))
 HEX = APP.digest[7:]
 
 
-def refused(archive: bytes, place: Path, **options: Any) -> None:
+def check_refused(archive: bytes, place: Path, **options: Any) -> None:
     with pytest.raises(SignatureRequired):
         checked([archive], policy(place, EC, "registry.test/prod/*"), **options)
 
@@ -264,28 +262,28 @@ def refused(archive: bytes, place: Path, **options: Any) -> None:
 def test_a_tag_that_looks_like_a_signature_does_not_replace_one(tmp_path: Path, suffix: str, about: str) -> None:
     """By `tag`, by the embedded name, and beside an image that is signed."""
     tag = f"sha256-{about}{suffix}"
-    refused(oci_layout([entry(EVIL)]), tmp_path, tag=f"prod/app:{tag}")
-    refused(oci_layout([entry(EVIL, ref=f"example.com/prod/app:{tag}")]), tmp_path)
+    check_refused(oci_layout([entry(EVIL)]), tmp_path, tag=f"prod/app:{tag}")
+    check_refused(oci_layout([entry(EVIL, ref=f"example.com/prod/app:{tag}")]), tmp_path)
     signature = entry(simple(EC), ref=f"example.com/prod/app:sha256-{HEX}.sig")
     beside = entry(
         EVIL, ref=f"example.com/prod/app:sha256-{HEX}.att" if suffix == ".sig" else f"example.com/prod/app:{tag}"
     )
-    refused(oci_layout([entry(APP, ref="example.com/prod/app:1"), signature, beside]), tmp_path)
+    check_refused(oci_layout([entry(APP, ref="example.com/prod/app:1"), signature, beside]), tmp_path)
 
 
 def test_an_unsigned_image_that_refers_to_a_signed_one_is_refused(tmp_path: Path) -> None:
     evil = oci_image(image({"bin/app": b"evil"}), subject=APP)
     layout = [entry(APP, ref="example.com/prod/app:1"), entry(simple(EC), ref="example.com/prod/app:s"), entry(evil)]
-    refused(oci_layout(layout), tmp_path)
+    check_refused(oci_layout(layout), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["text/spdx+json", SIMPLE_SIGNING, f"{BUNDLE}.v0.3+json"])
 @pytest.mark.parametrize("blob", [gzip.compress(b"layer"), b"bin/app" + b"\0" * 505], ids=["gzip", "tar"])
 def test_a_layer_that_only_calls_itself_an_attestation_is_none(tmp_path: Path, kind: str, blob: bytes) -> None:
-    refused(_beside(artifact(kind, blob)), tmp_path)
+    check_refused(beside(artifact(kind, blob)), tmp_path)
 
 
-def _beside(node: Node) -> bytes:
+def beside(node: Node) -> bytes:
     """A signed image, its signature, and `node` under the tag of an attestation."""
     return oci_layout(
         [
@@ -307,14 +305,14 @@ def _beside(node: Node) -> bytes:
     ],
 )
 def test_what_attests_to_a_signed_image_needs_no_signature(tmp_path: Path, node: Node) -> None:
-    notices = checked([_beside(node)], policy(tmp_path, EC, "registry.test/prod/*"))
+    notices = checked([beside(node)], policy(tmp_path, EC, "registry.test/prod/*"))
     assert notices == ("registry.test/prod/app:1 is signed by ours.pub",)
 
 
 def test_a_signature_alone_needs_the_signed_image_in_the_request(tmp_path: Path) -> None:
     tag = f"prod/app:sha256-{HEX}.sig"
     alone = oci_layout([entry(simple(EC), ref=f"example.com/{tag}")])
-    refused(alone, tmp_path)
+    check_refused(alone, tmp_path)
     with_image = oci_layout([entry(APP, ref="example.com/dev/app:1")])
     assert checked([with_image, alone], policy(tmp_path, EC, "registry.test/prod/*")) == ()
     without_subject = oci_layout([entry(simple(EC), ref="example.com/prod/app:latest")])

@@ -32,11 +32,15 @@ class Header(NamedTuple):
 
 
 def is_header(block: bytes) -> bool:
-    """Return whether `block` has a known magic and the right checksum, over unsigned or signed bytes.
+    """Return whether `block` has a known magic and the right checksum."""
+    has_magic = block[257:263] == _POSIX_MAGIC or block[257:265] in {_GNU_MAGIC, _NO_MAGIC}
+    return has_magic and has_checksum(block)
 
-    Old tools sum signed bytes; GNU tar accepts both."""
-    if block[257:263] != _POSIX_MAGIC and block[257:265] not in {_GNU_MAGIC, _NO_MAGIC}:
-        return False
+
+def has_checksum(block: bytes) -> bool:
+    """Return whether a header has the right checksum, over unsigned or signed bytes.
+
+    Old tools sum signed bytes; GNU tar accepts both. Go's reader accepts any magic."""
     digits = block[148:156].strip(b" \0")
     if not digits.isdigit():
         return False

@@ -85,6 +85,11 @@ class PlanBlobCache:
         is_another = step.layer is None and found is not None and found.digest != step.key
         return None if is_another else found
 
+    def proves(self, step: BlobStep, digest: Digest) -> bool:
+        """Return whether a layer of a docker archive is known to have become the blob `digest`."""
+        known = self.of(step)
+        return digest == (step.key if known is None else known.digest)
+
     async def of_blob(self, step: BlobStep, digest: Digest) -> KnownBlob | None:
         """Look up a layer that is stored unchanged: its digest is known only after its bytes have been read."""
         if self._key(step) is not None:

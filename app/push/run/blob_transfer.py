@@ -33,6 +33,7 @@ class BlobTransfer:
 
     waiting     repository -> the images that need it there
     placed      repository -> the blob as it is known there
+    unproven    the repositories in `placed` if only a manifest there says which blob the layer became
     under_way   the repositories that it is being sent to
     resent      repository -> the step of the run at which it was sent again, None until then
     counted     its source bytes are already in the progress
@@ -43,6 +44,7 @@ class BlobTransfer:
     step: BlobStep
     waiting: dict[str, list[int]] = field(default_factory=dict)
     placed: dict[str, Blob] = field(default_factory=dict)
+    unproven: set[str] = field(default_factory=set)
     under_way: set[str] = field(default_factory=set)
     resent: dict[str, int | None] = field(default_factory=dict)
     counted: bool = False
@@ -56,8 +58,13 @@ class BlobTransfer:
 
     @property
     def mount_source(self) -> tuple[str, Blob] | None:
-        """Return a repository that has the blob."""
-        return next(iter(self.placed.items()), None)
+        """Return a repository that is known to have the blob."""
+        return next((there for there in self.placed.items() if there[0] not in self.unproven), None)
+
+    def place(self, repository: str, blob: Blob) -> None:
+        """Record that `repository` has the content as `blob`."""
+        self.placed[repository] = blob
+        self.unproven.discard(repository)
 
 
 def missing_digests(error: TarmacError) -> frozenset[str] | None:
@@ -82,11 +89,17 @@ def blob_transfers(plan: PushPlan) -> dict[Key, BlobTransfer]:
 
 
 def mark_present_blobs(
-    landings: Mapping[Key, BlobTransfer], keys: Sequence[Key], target: ImageTarget, presence: DestinationState
+    landings: Mapping[Key, BlobTransfer],
+    keys: Sequence[Key],
+    target: ImageTarget,
+    presence: DestinationState,
+    recollection: PlanBlobCache,
 ) -> None:
     """Record the blobs `keys` as present in repositories that have the image.
 
-    Registries accept no manifest without its blobs.
+    Registries accept no manifest without its blobs. But anyone with push rights to a repository can make the manifest
+    there, and it alone says which blob a layer of a docker archive became. Other repositories use such a blob only if
+    `recollection` knows it, too.
     """
     root = target.entry.root
     for repository, manifest in presence.held.items():
@@ -97,7 +110,10 @@ def mark_present_blobs(
             layers = {layer.diff_id: blob for layer, blob in zip(root.layers, layer_descriptors(manifest), strict=True)}
         for key in keys:
             landing = landings[key]
-            landing.placed[repository] = layers[key[0]] if key[1] else (key[0], landing.step.extent.size)
+            blob = layers[key[0]] if key[1] else (key[0], landing.step.extent.size)
+            landing.place(repository, blob)
+            if key[1] and not recollection.proves(landing.step, blob[0]):
+                landing.unproven.add(repository)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +150,10 @@ class BlobPusher:
         self._registry = registry
         self._emit = emit
 
+    @property
+    def recollection(self) -> PlanBlobCache:
+        return self._supply.recollection
+
     async def ensure_present(self, landing: BlobTransfer, repository: str) -> None:
         """Make the blob present. Raises the errors of the archive and the registry; `landing` is then unchanged."""
         with SpareSession() as spare:
@@ -146,7 +166,7 @@ class BlobPusher:
         if outcome is not Outcome.PUSHED and not landing.checked:
             await self._check_small(landing.step)
         landing.checked = True
-        landing.placed[repository] = blob
+        landing.place(repository, blob)
         await self._supply.recollection.learn(landing.step, blob, repository)
         if landing.lost is None:  # otherwise it was already reported
             self.report(landing, repository, outcome)

@@ -100,7 +100,8 @@ class _PushRun:
         self._publishing = Bounded(crew, TaskPriority.IMAGE, MOST_PUBLISHED)
         keys = {number: self._keys(number) for number in self._images.presence}
         for number, presence in self._images.presence.items():
-            mark_present_blobs(self._landings, keys[number], self._plan.images[number], presence)
+            target = self._plan.images[number]
+            mark_present_blobs(self._landings, keys[number], target, presence, self._carrier.recollection)
         for number, presence in sorted(self._images.presence.items()):
             if self._images.is_active(number):
                 landings = [self._landings[key] for key in keys[number]]
@@ -134,8 +135,9 @@ class _PushRun:
         Never run two transfers for one repository.
         """
         repositories = [place for place in landing.waiting if self._wanted(landing, place)]
-        rank = TaskPriority.MOUNT if landing.placed else TaskPriority.TRANSFER
-        for repository in repositories if landing.placed else repositories[:1]:
+        can_mount = landing.mount_source is not None
+        rank = TaskPriority.MOUNT if can_mount else TaskPriority.TRANSFER
+        for repository in repositories if can_mount else repositories[:1]:
             if repository not in landing.under_way:
                 landing.under_way.add(repository)
                 self._crew.add(rank, partial(self._bring, landing, repository))

@@ -1,5 +1,6 @@
 """Signature policies and keys.
 
-policy       cosign signature policies
-public_keys  key parsing and verification
+attestations  layers verified and recognised as attestations
+policy        cosign signature policies
+public_keys   key parsing and verification
 """

@@ -6,17 +6,18 @@ The signed digest counts, not the location of the signature. No transparency log
 none.
 
 A signature, attestation or SBOM of a signed image needs no signature itself. It is recognised by its content, never by
-its tag: a tag such as `sha256-<hex>.sig` can have any content.
+its tag: a tag such as `sha256-<hex>.sig` can have any content. It may have no other tag than one that names the
+signed image, so it replaces no image.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,15 +26,14 @@ from app.archive.manifests.descendants import descendants
 from app.archive.model import Archive, DockerImage
 from app.errors import InvalidSettings, MalformedArchive, SignatureRequired
 from app.oci import Descriptor, Digest, Manifest, strict_json
-from app.oci.media_types import OCI_EMPTY
 from app.push.plan.attached_manifests import manifests_beside
 from app.push.plan.values import ImageTarget, PushPlan
+from app.push.signatures.attestations import BUNDLE, IN_TOTO, SIMPLE_SIGNING, LayerReader
 
-SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
-BUNDLE = "application/vnd.dev.sigstore.bundle"
 SIGNATURE = "dev.cosignproject.cosign/signature"
-MAX_SIGNATURES = 10_000  # per push; each costs about 0.1 ms
+MAX_SIGNATURES = 10_000  # read per push; each costs about 0.1 ms
 MAX_SIGNED_BYTES = 256 << 10  # per payload or bundle; real ones have 250 bytes and 10 KiB
+MAX_ALL_SIGNED_BYTES = 64 << 20  # of all payloads and bundles of a push; they are kept in memory
 SIGNED_TYPES = frozenset(  # `critical.type` of a simple signing payload: cosign 1 and 2, cosign 3, podman
     {
         "cosign container image signature",
@@ -41,27 +41,7 @@ SIGNED_TYPES = frozenset(  # `critical.type` of a simple signing payload: cosign
         "atomic container signature",
     }
 )
-IN_TOTO = "application/vnd.in-toto+json"
 SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"  # any other predicate is a different statement about the image
-_START = 512  # bytes checked: a tar has NUL bytes there
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
-ATTESTATION_LAYERS = frozenset(
-    {
-        SIMPLE_SIGNING,
-        OCI_EMPTY,
-        IN_TOTO,
-        "application/vnd.dsse.envelope.v1+json",
-        "application/jose+json",  # signatures of Notary Project
-        "application/spdx+json",
-        "text/spdx",
-        "text/spdx+json",
-        "text/spdx+xml",
-        "application/vnd.cyclonedx",
-        "application/vnd.cyclonedx+json",
-        "application/vnd.cyclonedx+xml",
-        "application/vnd.syft+json",
-    }
-)
 
 
 class VerificationKey(Protocol):
@@ -108,8 +88,7 @@ def check_signatures(
     covered = [(number, image, policy) for number, image in wanted for policy in policies if policy.covers(image)]
     if not covered:
         return (), {}
-    found = [signed for pair in zip(plan.archives, files, strict=True) for signed in _signed(*pair)][:MAX_SIGNATURES]
-    check = _Check(plan, files, found)
+    check = _Check(plan, files)
     notices: list[str] = []
     unsigned: dict[int, SignatureRequired] = {}
     for number, image, policy in covered:
@@ -122,13 +101,33 @@ def check_signatures(
 
 
 class _Check:
-    def __init__(self, plan: PushPlan, files: Sequence[ReadAt], found: Sequence[_SignedPayload]) -> None:
-        self._plan, self._files = plan, files
+    def __init__(self, plan: PushPlan, files: Sequence[ReadAt]) -> None:
+        self._plan, self._files, self._layers = plan, files, LayerReader()
         self._found: dict[str, list[_SignedPayload]] = {}
-        for signed in found:
-            for encoded in signed.digests:
+        manifests = frozenset(digest.encoded for archive in plan.archives for digest in archive.manifests)
+        for signed in self._payloads():
+            for encoded in signed.digests & manifests:
                 self._found.setdefault(encoded, []).append(signed)
         self._by_policy: dict[int, frozenset[Digest]] = {}  # by the identity of the policy
+        self._keys: dict[tuple[int, Digest], VerificationKey | None] = {}  # the same, and the manifest
+        self._attestations: dict[tuple[int, Digest], bool] = {}  # by archive and manifest
+
+    def _payloads(self) -> Iterator[_SignedPayload]:
+        reader, contents = LayerReader(MAX_ALL_SIGNED_BYTES), dict[Digest, bytes]()
+        for archive, file, layer in islice(self._signature_layers(), MAX_SIGNATURES):
+            content = contents.get(layer.digest) or reader.read(archive, file, layer)
+            contents[layer.digest] = content
+            yield from _bundled(content) if _is_bundle(layer) else _simple(content, layer)
+
+    def _signature_layers(self) -> Iterator[tuple[Archive, ReadAt, Descriptor]]:
+        """Yield the layers that may be signatures, each signature once."""
+        seen = set[tuple[Digest, str | None]]()
+        for archive, file in zip(self._plan.archives, self._files, strict=True):
+            for layer in _signature_layers(archive):
+                signature = layer.digest, None if _is_bundle(layer) else layer.annotations[SIGNATURE]
+                if signature not in seen:
+                    seen.add(signature)
+                    yield archive, file, layer
 
     def image(self, image: ImageTarget, policy: SignaturePolicy) -> str | None:
         """Return the notice, or None for an attestation of a signed image. Raises SignatureRequired."""
@@ -161,10 +160,12 @@ class _Check:
 
     def _key(self, digest: Digest, policy: SignaturePolicy) -> VerificationKey | None:
         """Return the key of `policy` that signed `digest`."""
-        for key in policy.keys:
-            if any(key.verifies(signed.signature, signed.message) for signed in self._of(digest)):
-                return key
-        return None
+        asked = id(policy), digest
+        if asked not in self._keys:
+            signatures = [(key, signed) for key in policy.keys for signed in self._of(digest)]
+            found = (key for key, signed in signatures if key.verifies(signed.signature, signed.message))
+            self._keys[asked] = next(found, None)
+        return self._keys[asked]
 
     def _of(self, digest: Digest) -> Sequence[_SignedPayload]:
         return self._found.get(digest.encoded, ())
@@ -184,12 +185,17 @@ class _Check:
         beside = manifests_beside(self._plan.archives[image.archive], image.entry)
         if not all(self._is_attestation(image, item) for item in (manifest, *beside)):
             return False
-        return any(subject in self._signed_by(policy) for subject in _subjects(manifest, image))
+        subjects = _subjects(manifest, image)
+        return bool(subjects) and subjects <= self._signed_by(policy)
 
     def _is_attestation(self, image: ImageTarget, manifest: Manifest) -> bool:
         """Return whether every layer is a signature, an attestation or an SBOM, by its media type and its bytes."""
-        archive, file = self._plan.archives[image.archive], self._files[image.archive]
-        return bool(manifest.layers) and all(_attests(archive, file, layer) for layer in manifest.layers)
+        asked = image.archive, manifest.descriptor.digest
+        if asked not in self._attestations:
+            archive, file = self._plan.archives[image.archive], self._files[image.archive]
+            attests = (self._layers.is_attestation(archive, file, layer) for layer in manifest.layers)
+            self._attestations[asked] = bool(manifest.layers) and all(attests)
+        return self._attestations[asked]
 
     def _signed_by(self, policy: SignaturePolicy) -> frozenset[Digest]:
         """Return the signed manifests of the request, and those within them."""
@@ -205,52 +211,42 @@ class _Check:
                 yield from descendants(manifest, archive.manifests)
 
 
-def _attests(archive: Archive, file: ReadAt, layer: Descriptor) -> bool:
-    if layer.media_type not in ATTESTATION_LAYERS and not layer.media_type.startswith(BUNDLE):
-        return False
-    extent = archive.blobs.get(layer.digest)
-    start = (layer.data or b"")[:_START] if extent is None else file.read_at(extent.offset, min(extent.size, _START))
-    return b"\0" not in start and not start.startswith(_COMPRESSED)
+def _subjects(manifest: Manifest, image: ImageTarget) -> frozenset[Digest | None]:
+    """Return what an attestation is about: the digests in its tags, as cosign makes them; without a tag, its subject.
+    None stands for a tag that names no digest."""
+    tags = [reference.tag for reference in image.destinations if reference.tag is not None]
+    if tags:
+        return frozenset(map(_digest_in, tags))
+    return frozenset(() if manifest.subject is None else (manifest.subject.digest,))
 
 
-def _subjects(manifest: Manifest, image: ImageTarget) -> Iterator[Digest]:
-    """Yield the subjects of an attestation: its subject, and the digest in a tag of cosign."""
-    if manifest.subject is not None:
-        yield manifest.subject.digest
-    for reference in image.destinations:
-        algorithm, _, rest = (reference.tag or "").partition("-")
-        try:
-            yield Digest.parse(f"{algorithm}:{rest.partition('.')[0]}")
-        except MalformedArchive:
-            continue
+def _digest_in(tag: str) -> Digest | None:
+    algorithm, _, rest = tag.partition("-")
+    try:
+        return Digest.parse(f"{algorithm}:{rest.partition('.')[0]}")
+    except MalformedArchive:
+        return None
 
 
-def _signed(archive: Archive, file: ReadAt) -> Iterator[_SignedPayload]:
+def _signature_layers(archive: Archive) -> Iterator[Descriptor]:
+    """Yield the layers that may be signatures."""
     for manifest in archive.manifests.values():
         for layer in manifest.layers:
-            if layer.size > MAX_SIGNED_BYTES:
-                continue
-            if layer.media_type == SIMPLE_SIGNING and SIGNATURE in layer.annotations:
-                yield from _simple(_content(archive, file, layer), layer.annotations[SIGNATURE])
-            elif layer.media_type.startswith(BUNDLE):
-                yield from _bundled(_content(archive, file, layer))
+            is_simple = layer.media_type == SIMPLE_SIGNING and SIGNATURE in layer.annotations
+            if layer.size <= MAX_SIGNED_BYTES and (is_simple or _is_bundle(layer)):
+                yield layer
 
 
-def _content(archive: Archive, file: ReadAt, layer: Descriptor) -> bytes:
-    extent = archive.blobs.get(layer.digest)
-    if extent is None:
-        return layer.data or b""
-    if extent.size != layer.size:
-        return b""
-    content = file.read_at(extent.offset, extent.size)
-    # the declaration is only trusted if the bytes match the digest
-    return content if hashlib.new(layer.digest.algorithm, content).hexdigest() == layer.digest.encoded else b""
+def _is_bundle(layer: Descriptor) -> bool:
+    return layer.media_type.startswith(BUNDLE)
 
 
-def _simple(payload: bytes, signature: str) -> Iterator[_SignedPayload]:
+def _simple(payload: bytes, layer: Descriptor) -> Iterator[_SignedPayload]:
     critical = _within(_members(payload), "critical")
     if critical.get("type") in SIGNED_TYPES:
-        yield from _one({_within(critical, "image").get("docker-manifest-digest")}, payload, signature)
+        yield from _one(
+            {_within(critical, "image").get("docker-manifest-digest")}, payload, layer.annotations[SIGNATURE]
+        )
 
 
 def _bundled(text: bytes) -> Iterator[_SignedPayload]:
