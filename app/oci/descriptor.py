@@ -43,7 +43,7 @@ class Platform:
         parts = text.split("/")
         if len(parts) not in {2, 3} or not all(re.fullmatch(r"[a-z0-9_.]+", part) for part in parts):
             raise InvalidRequest(
-                f"platform {text!r:.100} is not of the form os/architecture[/variant], as linux/arm64/v8"
+                f"platform {text!r:.100} is not of the form os/architecture[/variant]; write it like linux/arm64/v8"
             )
         return cls(*parts)
 
@@ -148,5 +148,5 @@ def _inline(value: object, content: tuple[Digest, int], what: str) -> bytes | No
     hasher = digest.hasher()
     hasher.update(data)
     if len(data) != size or hasher.hexdigest() != digest.encoded:
-        raise DigestMismatch(f"the inline data of {what} is not the content {digest} of {size} bytes")
+        raise DigestMismatch(f"the inline data of {what} does not match {digest} of {size} bytes")
     return data

@@ -63,6 +63,4 @@ class Digest:
 
 
 def _no_digest(text: object) -> MalformedArchive:
-    return MalformedArchive(
-        "what should be one is not a digest; sha256:<64 hex> or sha512:<128 hex> is expected", content=f"{text!r:.200}"
-    )
+    return MalformedArchive("a digest is not of the form sha256:<64 hex> or sha512:<128 hex>", content=f"{text!r:.200}")

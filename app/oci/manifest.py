@@ -69,17 +69,17 @@ def parse_manifest(raw: bytes, descriptor: Descriptor) -> Manifest:
     refuse_lookalikes(members, _FIELDS, what)
     stated = members.get("mediaType")
     if stated is not None and parse_media_type(stated, what) != descriptor.media_type:
-        raise MalformedArchive(f"{what} calls itself {stated}, its descriptor says {descriptor.media_type}")
+        raise MalformedArchive(f"{what} has the media type {stated}, but its descriptor has {descriptor.media_type}")
     if "manifests" in members and ("layers" in members or "config" in members):
         # CVE-2021-41190: one document is an index for one reader and an image for another
-        raise MalformedArchive(f"{what} holds both `manifests` and `layers` or `config`")
+        raise MalformedArchive(f"{what} has both `manifests` and `layers` or `config`")
     return _read(members, raw, descriptor, what)
 
 
 def verify(raw: bytes, descriptor: Descriptor, what: str) -> None:
     """Raise SizeMismatch or DigestMismatch if `raw` does not match `descriptor`."""
     if len(raw) != descriptor.size:
-        raise SizeMismatch(f"{what} has {len(raw)} bytes where its descriptor says {descriptor.size}")
+        raise SizeMismatch(f"{what} has {len(raw)} bytes, but its descriptor has {descriptor.size}")
     hasher = descriptor.digest.hasher()
     hasher.update(raw)
     if hasher.hexdigest() != descriptor.digest.encoded:
@@ -91,7 +91,8 @@ def verify(raw: bytes, descriptor: Descriptor, what: str) -> None:
 def _read(members: dict[str, Any], raw: bytes, descriptor: Descriptor, what: str) -> Manifest:
     is_index = descriptor.media_type in media_types.INDEXES
     if is_index != ("manifests" in members):
-        raise MalformedArchive(f"{what} does not hold what its media type {descriptor.media_type} asks for")
+        has = "no `manifests`" if is_index else "`manifests`"
+        raise MalformedArchive(f"{what} has {has}, unlike its media type {descriptor.media_type}")
     config, subject = members.get("config"), members.get("subject")
     if not is_index and config is None:
         raise MalformedArchive(f"{what} has no config")

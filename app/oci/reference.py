@@ -29,7 +29,7 @@ def parse_repository(text: str) -> str:
         )
     if _REPOSITORY.fullmatch(text):
         return text
-    hint = "; repository names are lower case" if _REPOSITORY.fullmatch(text.lower()) else ""
+    hint = "; use lower case" if _REPOSITORY.fullmatch(text.lower()) else ""
     raise InvalidReference(f"{text!r} is not a valid repository name{hint}")
 
 
@@ -60,10 +60,10 @@ class Reference:
         `latest`, as in other tools."""
         if len(text) > MAX_REFERENCE:
             raise InvalidReference(
-                f"the image name {text[:80]!r}… has {len(text)} characters; nothing can be called that"
+                f"the image name {text[:80]!r}… has {len(text)} characters; at most {MAX_REFERENCE} are allowed"
             )
         if _BARE_DIGEST.fullmatch(text):  # Docker, too, reads these as identifiers and never as names
-            raise InvalidReference(f"{text!r} is a digest without a repository")
+            raise InvalidReference(f"{text!r} is a digest without a repository; use repository@digest")
         name, at, digest_text = text.partition("@")
         try:
             digest = Digest.parse(digest_text) if at else None
@@ -84,7 +84,7 @@ class Reference:
         Raises InvalidReference that names `option`."""
         repository, colon, tag = text.rpartition(":")
         if "@" in text or not colon or "/" in tag:
-            raise InvalidReference(f"{option} {text!r:.300} must be of the form repo:tag, as team/app:1.2")
+            raise InvalidReference(f"{option} {text!r:.300} must be of the form repo:tag, such as team/app:1.2")
         try:
             return cls("", parse_repository(repository), parse_tag(tag))
         except InvalidReference as error:

@@ -24,7 +24,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("an object holds one key twice")
+        raise ValueError("an object has a duplicate key")
     return members
 
 
@@ -89,4 +89,4 @@ def refuse_lookalikes(members: Mapping[str, Any], fields: tuple[str, ...], what:
     for key in members:
         field = known.get(key.casefold(), key)
         if field != key:
-            raise MalformedArchive(f"{what} has the key {key!r}, which some readers take for {field!r}")
+            raise MalformedArchive(f"{what} has the key {key!r}, which some JSON readers read as {field!r}")

@@ -50,13 +50,13 @@ def test_a_descriptor_is_a_key_and_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("value", [None, [], "text", 7])
 def test_what_is_no_object_is_no_descriptor(value: object) -> None:
-    with pytest.raises(MalformedArchive, match="layer 1 is not a descriptor object"):
+    with pytest.raises(MalformedArchive, match="layer 1"):
         Descriptor.parse(value, "layer 1")
 
 
 @pytest.mark.parametrize("size", [None, -1, 2**63, 10**19, 7.0, "7", True, [], {}])
 def test_a_size_that_is_no_count_of_bytes_is_refused(size: object) -> None:
-    with pytest.raises(MalformedArchive, match="layer 1 has a size"):
+    with pytest.raises(MalformedArchive, match="layer 1"):
         parse(size=size)
 
 
@@ -75,31 +75,31 @@ def test_a_media_type_that_cannot_be_a_header_is_refused(media_type: object) -> 
 
 
 def test_a_digest_that_is_none_is_refused() -> None:
-    with pytest.raises(MalformedArchive, match="is not a digest"):
+    with pytest.raises(MalformedArchive):
         parse(digest="sha256:../../x")
 
 
 @pytest.mark.parametrize("annotations", [[], "a", {"a": 1}, {"a": None}, 7])
 def test_annotations_are_an_object_of_strings(annotations: object) -> None:
-    with pytest.raises(MalformedArchive, match="annotations of layer 1"):
+    with pytest.raises(MalformedArchive, match=r"annotations.*layer 1"):
         parse(annotations=annotations)
 
 
 @pytest.mark.parametrize("urls", ["https://example.com", [1], {}, 7])
 def test_urls_are_a_list_of_strings(urls: object) -> None:
-    with pytest.raises(MalformedArchive, match="urls of layer 1"):
+    with pytest.raises(MalformedArchive, match=r"urls.*layer 1"):
         parse(urls=urls)
 
 
 @pytest.mark.parametrize("data", ["%%%", "YQ", "ä", "Y Q = =", 7, ["YQ=="]])
 def test_inline_data_is_base64(data: object) -> None:
-    with pytest.raises(MalformedArchive, match="inline data of layer 1 is not base64"):
+    with pytest.raises(MalformedArchive, match=r"inline.*layer 1.*base64"):
         parse(data=data)
 
 
 @pytest.mark.parametrize("content", [b"", b"contenu", b"content!"])
 def test_inline_data_that_is_not_the_content_is_refused(content: bytes) -> None:
-    with pytest.raises(DigestMismatch, match="inline data of layer 1"):
+    with pytest.raises(DigestMismatch, match=r"inline.*layer 1"):
         parse(data=base64.b64encode(content).decode())
 
 
@@ -110,7 +110,7 @@ def test_inline_data_has_to_have_the_size_that_is_stated() -> None:
 
 @pytest.mark.parametrize("key", ["Digest", "SIZE", "mediatype"])
 def test_a_key_in_other_letters_is_refused(key: str) -> None:
-    with pytest.raises(MalformedArchive, match="some readers take for"):
+    with pytest.raises(MalformedArchive):
         parse(**{key: "x"})
 
 

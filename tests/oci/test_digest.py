@@ -42,7 +42,7 @@ def test_a_registered_algorithm_with_hex_of_its_length_is_a_digest(text: str) ->
     ],
 )
 def test_anything_else_is_refused_and_quoted(text: object) -> None:
-    with pytest.raises(MalformedArchive, match="is not a digest"):
+    with pytest.raises(MalformedArchive):
         Digest.parse(text)
 
 

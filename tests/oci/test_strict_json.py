@@ -74,7 +74,7 @@ def test_what_json_writes_is_read_back(value: object) -> None:
     ],
 )
 def test_what_other_readers_would_take_differently_is_refused(raw: bytes) -> None:
-    with pytest.raises(MalformedArchive, match="the document is not valid JSON"):
+    with pytest.raises(MalformedArchive):
         read(raw)
 
 
@@ -93,7 +93,7 @@ def test_the_largest_sizes_of_the_specifications_are_read() -> None:
 
 
 def test_a_document_above_the_limit_is_refused_before_it_is_parsed() -> None:
-    with pytest.raises(LimitExceeded, match="has 11 bytes; at most 10"):
+    with pytest.raises(LimitExceeded, match=r"11 bytes.*10"):
         strict_json(b"x" * 11, what="the document", limit=10)
     assert strict_json(b'"12345678"', what="the document", limit=10) == "12345678"
 
@@ -119,7 +119,7 @@ def test_any_bytes_are_read_or_refused_with_an_error_of_the_tree(raw: bytes) -> 
 
 @pytest.mark.parametrize("key", ["Layers", "LAYERS", "layer\u017f", "la\u0079erS"])
 def test_a_key_that_go_takes_for_a_field_is_refused(key: str) -> None:
-    with pytest.raises(MalformedArchive, match="some readers take for 'layers'"):
+    with pytest.raises(MalformedArchive, match="'layers'"):
         refuse_lookalikes({key: []}, ("layers", "config"), "the manifest")
 
 
@@ -129,7 +129,7 @@ def test_the_field_itself_and_unknown_keys_are_no_lookalikes() -> None:
 
 @pytest.mark.parametrize("value", [b"{},", b"[],", b'"",', b"1,"])
 def test_more_values_than_any_document_has_are_refused_before_they_are_made(value: bytes) -> None:
-    with pytest.raises(LimitExceeded, match="x has more than 300000 values"):
+    with pytest.raises(LimitExceeded, match="300000 values"):
         strict_json(b"[" + value * 300_000 + b"1]", what="x", limit=1 << 21)
 
 

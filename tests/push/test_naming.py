@@ -152,12 +152,12 @@ def test_a_name_of_the_archive_that_is_not_valid_can_be_given_another() -> None:
     [
         ("UPPER", "lower case"),
         ("quay.io/Team/app:1", "lower case"),
-        ("example.com/" + "a" * 256 + ":1", "256 characters; at most 255"),
-        ("example.com/app:" + "t" * 129, "up to 128 letters"),
-        ("a" * 1025, "nothing can be called that"),
-        ("example.com/app@sha256:12", "not a valid image name"),
-        ("../../etc:1", "valid"),
-        ("a//b:1", "valid repository name"),
+        ("example.com/" + "a" * 256 + ":1", "256 characters.* 255 "),
+        ("example.com/app:" + "t" * 129, " 128 "),
+        ("a" * 1025, "1025 characters.* 1024 "),
+        ("example.com/app@sha256:12", "'example.com/app@sha256:12'"),
+        ("../../etc:1", "etc"),
+        ("a//b:1", "'a//b'"),
     ],
 )
 def test_a_name_that_no_registry_takes_is_refused_with_why_and_rescued_by_tag(name: str, words: str) -> None:
@@ -168,7 +168,7 @@ def test_a_name_that_no_registry_takes_is_refused_with_why_and_rescued_by_tag(na
 
 @pytest.mark.parametrize("given", [{"tag": "BAD:1"}, {"prefix": "Bad"}, {"rename": ["a:1=BAD:1"]}])
 def test_a_name_that_was_given_and_is_not_valid_is_to_be_mended_itself(given: dict[str, Any]) -> None:
-    with pytest.raises(InvalidReference, match=r"repository names are lower case$"):
+    with pytest.raises(InvalidReference, match=r"lower case$"):
         planned(named("a:1"), **given)
 
 
