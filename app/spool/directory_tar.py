@@ -97,13 +97,13 @@ def list_directory(descriptor: int, path: str, missing: type[PathNotFound | Sour
 def _list(directory: int, above: str, depth: int, count: int = 0) -> Iterator[DirectoryEntry]:
     """Yield the entries sorted by name, a directory before its content."""
     if depth > MAX_DEPTH:
-        raise LimitExceeded(f"the directory holds directories more than {MAX_DEPTH} levels deep")
+        raise LimitExceeded(f"the directory has more than {MAX_DEPTH} levels of directories")
     with os.scandir(directory) as scan:
         names = sorted(entry.name for entry in islice(scan, MAX_ENTRIES + 1))
     for name in names:
         count += 1
         if count > MAX_ENTRIES:
-            raise LimitExceeded(f"the directory holds more than {MAX_ENTRIES} files and directories")
+            raise LimitExceeded(f"the directory has more than {MAX_ENTRIES} files and directories")
         entry = _entry(directory, above, name)
         if entry is not None:
             yield entry

@@ -173,7 +173,7 @@ class _DiskWriter:
     def complete(self) -> SpooledFile:
         with self._lock:
             if self._closed:
-                raise Internal("the archive was given up before it was complete")
+                raise Internal("the upload was cancelled before the archive was complete")
             self._store(self._tap.finish())
             try:
                 os.fsync(self._file)
@@ -182,8 +182,8 @@ class _DiskWriter:
                 _sync_directory(self._done.parent)
             except FileNotFoundError as error:  # other replicas considered this one dead, and one deleted the file
                 raise Unavailable(
-                    "the archive was deleted from the spool while it was written, because its job was given up; "
-                    "send it again"
+                    "the archive was deleted from the spool while it was written, because another replica ended its "
+                    "job; send it again"
                 ) from error
             except OSError as error:
                 raise self._failure(error) from error
@@ -233,8 +233,8 @@ class _DiskWriter:
         if error.errno in _NO_ROOM:
             free = shutil.disk_usage(self._part.parent).free
             return SpoolFull(
-                f"the spool is full ({error.strerror}): {free} bytes are free and the archive needs more than the "
-                f"{self._size} it had got; make room, or delete ended jobs, and send it again"
+                f"the spool is full ({error.strerror}): {free} bytes are free after {self._size} bytes of the archive; "
+                "free space or delete ended jobs, then send it again"
             )
         return Internal(f"the spool cannot be written: {error.strerror}")
 

@@ -39,10 +39,11 @@ class SpaceReservations:
     def _check(self, size: int) -> None:
         free = shutil.disk_usage(self._root).free - self._reserve - self._held
         if size > free:
-            held = f", {self._held} are promised to other uploads" if self._held else ""
+            held = f", {self._held} for other uploads" if self._held else ""
             raise SpoolFull(
-                f"the archive needs {size} bytes in the spool and {max(free, 0)} are free "
-                f"({self._reserve} are kept in reserve{held}); make room, or delete ended jobs, and send it again"
+                f"the archive needs {size} bytes in the spool, but {max(free, 0)} are free "
+                f"({self._reserve} are reserved for other programs{held}); free space or delete ended jobs, then send "
+                "it again"
             )
 
 

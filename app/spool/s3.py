@@ -56,9 +56,9 @@ def open_store(url: str) -> S3Store:
         store = S3Store.from_url(url, client_options=client, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
         raise InvalidSettings(
-            f"TARMAC_SPOOL_URL (spool_url): {type(error).__name__}; give s3://bucket/prefix"
+            f"TARMAC_SPOOL_URL (spool_url): {type(error).__name__}; write it like s3://bucket/prefix"
         ) from None
-    with _told("be used (look at the bucket, the endpoint and the credentials)"):
+    with _told("be used (check the bucket, the endpoint and the credentials)"):
         next(iter(store.list(chunk_size=1)), None)
     return store
 
@@ -151,7 +151,7 @@ class _S3Writer:
     def complete(self) -> SpooledFile:
         with self._lock:
             if self._closed:
-                raise Internal("the archive was given up before it was complete")
+                raise Internal("the upload was cancelled before the archive was complete")
             self._store_pieces(self._tap.finish())
             if self._waiting:
                 self._put(bytes(self._waiting))
@@ -278,13 +278,13 @@ def _told(verb: str, *, reading: bool = False) -> Iterator[None]:
         yield
     except (NotFoundError, FileNotFoundError) as error:
         if reading:
-            raise SourceChanged("the archive is not in the spool any more; send it again") from error
-        raise Unavailable(f"the spool (TARMAC_SPOOL_URL) cannot {verb}: there is no such thing") from error
+            raise SourceChanged("the archive is no longer in the spool; send it again") from error
+        raise Unavailable(f"the spool (TARMAC_SPOOL_URL) cannot {verb}: not found") from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise _refused(reading)(f"the spool (TARMAC_SPOOL_URL) cannot {verb}: the storage denies it") from error
+        raise _refused(reading)(f"the spool (TARMAC_SPOOL_URL) cannot {verb}: access denied") from error
     except (BaseError, OSError) as error:
         raise _refused(reading)(
-            f"the spool (TARMAC_SPOOL_URL) cannot {verb}: the storage does not answer as it should; try again"
+            f"the spool (TARMAC_SPOOL_URL) cannot {verb}: the storage returned an error; try again"
         ) from error
 
 

@@ -144,7 +144,7 @@ class UploadFiles:
 
     def _place(self, name: str, suffix: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise Internal("an upload has no such name")
+            raise Internal("the id of an upload is not valid")
         return self._root / f"{name}{suffix}"
 
     def _move(self, source: Path, target: Path, *, owned: bool) -> SpooledFile:
@@ -244,8 +244,8 @@ def _spooled(place: Path, *, owned: bool) -> SpooledFile:
 def _failure(error: OSError) -> SpoolFull | Internal:
     if error.errno in _NO_ROOM:
         return SpoolFull(
-            f"the spool is full ({error.strerror}); what has arrived is kept: make room, or delete ended jobs, "
-            "and go on with the upload"
+            f"the spool is full ({error.strerror}); received bytes are kept; free space or delete ended jobs, then "
+            "continue the upload"
         )
     return Internal(f"the spool cannot be used: {error.strerror}")
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from app.errors import PathNotFound, SourceChanged, SourceUnreadable, TruncatedArchive
 
 Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns
-CHANGED = "the archive was changed while it was being pushed; leave it alone and push it again"
+CHANGED = "the archive was changed during the push; push it again without changing it"
 
 # These mean that the file does not exist or may not be read; all others, that it cannot be read at the moment.
 _GONE = frozenset(
@@ -102,7 +102,9 @@ class VerifiedFile:
             content = read_from(descriptor, offset, size)
             self._compare(descriptor)
         if len(content) < size:
-            raise SourceChanged(f"the archive ends at {offset + len(content)}; it had {self.size} bytes")
+            raise SourceChanged(
+                f"the archive ends at byte {offset + len(content)}, but it had {self.size} bytes; push it again"
+            )
         return content
 
     def check(self) -> None:
@@ -123,7 +125,7 @@ class VerifiedFile:
 def check_range(offset: int, size: int, end: int) -> None:
     """Raise TruncatedArchive if the range is not within the file."""
     if offset + size > end:
-        raise TruncatedArchive(f"bytes {offset} to {offset + size} lie beyond the archive's end at {end}")
+        raise TruncatedArchive(f"bytes {offset} to {offset + size} are beyond the archive's end at byte {end}")
 
 
 def read_from(descriptor: int, offset: int, size: int) -> bytes:
@@ -140,7 +142,6 @@ def read_from(descriptor: int, offset: int, size: int) -> bytes:
     except OSError as error:
         reason = os.strerror(error.errno or errno.EIO)
         raise SourceUnreadable(
-            f"the archive cannot be read at {offset}: {reason}; look at the disk or the file server it lies on, then "
-            "retry the job"
+            f"the archive cannot be read at byte {offset}: {reason}; check its disk or file server, then retry the job"
         ) from error
     return content
