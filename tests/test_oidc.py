@@ -119,7 +119,7 @@ async def test_what_is_not_good_opens_nothing(issuer: Issuer) -> None:
         with pytest.raises(Unauthorized) as refused:
             await known.authenticate(bad)
         assert bad.decode() not in str(refused.value)
-    with pytest.raises(Forbidden, match="gives no role"):
+    with pytest.raises(Forbidden, match="TARMAC_OIDC_ROLES"):
         await known.authenticate(issuer.token(roles=["nobody"]))
 
 

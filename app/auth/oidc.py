@@ -99,7 +99,10 @@ class OidcTokens:
         given = map(str, _values(claims, self._settings.claim))
         roles = frozenset(self._settings.roles[role] for role in given if role in self._settings.roles)
         if not roles:
-            raise Forbidden(f"the token of {subject} gives no role: none of `{self._settings.claim}` is mapped to one")
+            raise Forbidden(
+                f"the token of {subject} has no role: no value of its claim `{self._settings.claim}` is in "
+                "TARMAC_OIDC_ROLES"
+            )
         return TokenHolder(f"oidc:{subject}", b"", roles, self._repositories(claims, subject))
 
     def _repositories(self, claims: Mapping[str, Any], subject: str) -> tuple[str, ...]:
@@ -142,7 +145,9 @@ class OidcTokens:
                 self._asked = self._clock()
                 await self._ask()
         if self._is_expired():
-            raise Unavailable(f"the keys of {self._settings.issuer} cannot be had: {self._failure}; try again later")
+            raise Unavailable(
+                f"the keys of {self._settings.issuer} cannot be fetched: {self._failure}; try again later"
+            )
 
     async def _ask(self) -> None:
         try:
@@ -150,7 +155,7 @@ class OidcTokens:
                 self._keys = dict(await self._fetch())
             self._fetched = self._clock()
         except TimeoutError:
-            self._failure = f"it did not answer within {ASK_SECONDS:g} seconds"
+            self._failure = f"no response within {ASK_SECONDS:g} seconds"
         except (RegistryError, ArchiveError, Unavailable) as error:
             self._failure = str(error)
 
@@ -163,7 +168,7 @@ class OidcTokens:
         try:
             found = await _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration", origin)
             if found.get("issuer") != issuer:
-                raise Unavailable(f"what answers at {issuer} says that it is another issuer; check TARMAC_OIDC_ISSUER")
+                raise Unavailable(f"the discovery document at {issuer} names another issuer; check TARMAC_OIDC_ISSUER")
             place = str(found.get("jwks_uri", ""))
             check_target(Origin.of(place, "jwks_uri"), origin, "jwks_uri")
             return _keys(await _document(client, place, origin))
@@ -174,8 +179,8 @@ class OidcTokens:
 async def _document(client: HttpClient, url: str, origin: Origin) -> Mapping[str, Any]:
     reply = await client.send(Request("GET", url, limit=MAX_ANSWER_BYTES), origin)
     if reply.status != 200:
-        raise Unavailable(f"{url} answers {reply.status}; check TARMAC_OIDC_ISSUER")
-    document = strict_json(reply.body, what=f"the answer of {url}", limit=MAX_ANSWER_BYTES)
+        raise Unavailable(f"{url} returned status {reply.status}; check TARMAC_OIDC_ISSUER")
+    document = strict_json(reply.body, what=f"the response of {url}", limit=MAX_ANSWER_BYTES)
     return document if isinstance(document, dict) else {}
 
 

@@ -88,7 +88,7 @@ class TokenSet:
                 except ValueError as error:
                     raise ValueError(f"line {number}: {error}") from None
         if not 0 < len(holders) <= MAX_TOKENS:
-            raise ValueError(f"there are {len(holders)} tokens; 1 to {MAX_TOKENS} are possible")
+            raise ValueError(f"there are {len(holders)} tokens; 1 to {MAX_TOKENS} are allowed")
         return cls(tuple(holders))
 
     def find(self, token: bytes) -> TokenHolder | None:
@@ -150,7 +150,7 @@ def parse_role(text: str) -> Role:
     try:
         return Role(text.strip())
     except ValueError:
-        raise ValueError(f"there is no role {text!r:.40}; there are {', '.join(Role)}") from None
+        raise ValueError(f"unknown role {text!r:.40}; use {', '.join(Role)}") from None
 
 
 def parse_prefix(text: str) -> str:
@@ -158,7 +158,7 @@ def parse_prefix(text: str) -> str:
     try:
         return parse_repository(text.strip().removesuffix("*").rstrip("/"))
     except InvalidReference as error:
-        raise ValueError(f"{text!r:.100} is no start of a repository: {error}") from None
+        raise ValueError(f"{text!r:.100} is not a repository prefix: {error}") from None
 
 
 def parse_quota(text: str) -> Quota:
@@ -168,7 +168,7 @@ def parse_quota(text: str) -> Quota:
         name, _, amount = part.partition("=")
         value = parse_bytes(amount)
         if name not in ("jobs", "bytes", "stored") or name in given or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{part!r:.60} is no quota; write jobs=4, bytes=10GiB or stored=100GiB")
+            raise ValueError(f"{part!r:.60} is not a quota; write jobs=4, bytes=10GiB or stored=100GiB")
         given[name] = value
     return Quota(given.get("jobs"), given.get("bytes"), given.get("stored"))
 

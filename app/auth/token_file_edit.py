@@ -23,7 +23,7 @@ def add_holder(path: Path, holder: TokenHolder) -> None:
     with _alone(path):
         text = _read(path) if path.exists() else ""
         if text and any(item.name == holder.name for item in _parsed(path, text)):
-            raise InvalidRequest(f"{holder.name} has a token already; revoke it first, or take another name")
+            raise InvalidRequest(f"a token named {holder.name} exists; revoke it first, or use another name")
         _replace(path, text + ("" if not text or text.endswith("\n") else "\n") + f"{holder}\n")
 
 
@@ -32,7 +32,7 @@ def remove_holder(path: Path, name: str) -> None:
     with _alone(path):
         text = _read(path)
         if not any(item.name == name for item in _parsed(path, text)):
-            raise NotFound(f"nobody in {path} is called {name!r:.80}")
+            raise NotFound(f"no token in {path} is named {name!r:.80}")
         kept = (line for line in text.splitlines(keepends=True) if line.partition(":")[0].strip() != name)
         _replace(path, "".join(kept))
 
