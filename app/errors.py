@@ -109,7 +109,7 @@ class RequestError(TarmacError):
 class InvalidSettings(RequestError):
     """One line per key. Shown only to the operator who starts the service."""
 
-    code, title = "invalid_settings", "The settings do not allow a start"
+    code, title = "invalid_settings", "The settings are not valid"
 
 
 class InvalidRequest(RequestError):
@@ -117,11 +117,11 @@ class InvalidRequest(RequestError):
 
 
 class FormatMismatch(RequestError):
-    code, title = "format_mismatch", "The archive is of another format than asserted"
+    code, title = "format_mismatch", "The archive has another format than requested"
 
 
 class MissingTag(RequestError):
-    code, title = "missing_tag", "An image has no name to be pushed under"
+    code, title = "missing_tag", "An image has no name for the push"
 
 
 class InvalidReference(RequestError):
@@ -129,7 +129,7 @@ class InvalidReference(RequestError):
 
 
 class DestinationConflict(RequestError):
-    code, title = "destination_conflict", "Two different images have one destination"
+    code, title = "destination_conflict", "Two images have the same destination"
 
 
 class SingleImageRequired(RequestError):
@@ -158,7 +158,7 @@ class UploadIncomplete(RequestError):
 
 
 class ChecksumMismatch(RequestError):
-    code, title = "checksum_mismatch", "The archive does not have the checksum that was given"
+    code, title = "checksum_mismatch", "The archive does not match the given checksum"
 
 
 class TooLarge(RequestError):
@@ -166,12 +166,12 @@ class TooLarge(RequestError):
 
 
 class QuotaExceeded(RequestError):
-    code, title = "quota_exceeded", "The token has as much under way as it may"
+    code, title = "quota_exceeded", "The quota of the token is exhausted"
     retryable = True
 
 
 class RateLimited(RequestError):
-    code, title = "rate_limited", "The caller asks for more than it may in this time"
+    code, title = "rate_limited", "The caller exceeds its rate limit"
     retryable = True
 
     def __init__(self, message: str, *, retry_after: int) -> None:
@@ -188,11 +188,11 @@ class Forbidden(RequestError):
 
 
 class NotFound(RequestError):
-    code, title = "not_found", "There is no such thing here"
+    code, title = "not_found", "The resource does not exist"
 
 
 class Conflict(RequestError):
-    code, title = "conflict", "The request does not fit the present state"
+    code, title = "conflict", "The request conflicts with the current state"
 
 
 class ArchiveError(TarmacError):
@@ -209,7 +209,7 @@ class ArchiveError(TarmacError):
 
 
 class UnknownFormat(ArchiveError):
-    code, title = "unknown_format", "The archive is of no known format"
+    code, title = "unknown_format", "The format of the archive is not known"
 
 
 class MalformedArchive(ArchiveError):
@@ -217,7 +217,7 @@ class MalformedArchive(ArchiveError):
 
 
 class TruncatedArchive(ArchiveError):
-    code, title = "truncated_archive", "The archive ends too early"
+    code, title = "truncated_archive", "The archive is truncated"
 
 
 class LimitExceeded(ArchiveError):
@@ -225,15 +225,15 @@ class LimitExceeded(ArchiveError):
 
 
 class DigestMismatch(ArchiveError):
-    code, title = "digest_mismatch", "Content does not have the digest it is named by"
+    code, title = "digest_mismatch", "Content does not match its digest"
 
 
 class SignatureRequired(ArchiveError):
-    code, title = "signature_required", "The image has to be signed, and is not"
+    code, title = "signature_required", "The image has no required signature"
 
 
 class SizeMismatch(ArchiveError):
-    code, title = "size_mismatch", "Content does not have the size it is described with"
+    code, title = "size_mismatch", "Content does not match its size"
 
 
 class MissingContent(ArchiveError):
@@ -294,7 +294,7 @@ class RegistryRejected(RegistryError):
 
 
 class RegistryRateLimited(RegistryError):
-    code, title = "registry_rate_limited", "The registry asks to slow down"
+    code, title = "registry_rate_limited", "The registry limits the rate of requests"
     failure, retryable = Failure.RATE_LIMITED, True
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -308,7 +308,7 @@ class RegistryFault(RegistryError):
 
 
 class RegistryLost(RegistryError):
-    code, title = "registry_lost", "The registry does not have what it said it took"
+    code, title = "registry_lost", "The registry lost content that it had accepted"
     failure, retryable = Failure.LOST, True
 
     def __init__(self, message: str, *, blobs: tuple[str, ...] = ()) -> None:
@@ -321,7 +321,7 @@ class ServiceError(TarmacError):
 
 
 class SpoolFull(ServiceError):
-    code, title = "spool_full", "There is no room for the archive"
+    code, title = "spool_full", "The spool has no space for the archive"
     retryable = True
 
 
@@ -331,7 +331,7 @@ class SourceUnreadable(ServiceError):
 
 
 class Busy(ServiceError):
-    code, title = "busy", "The service has as much under way as it can take"
+    code, title = "busy", "The service is busy"
     retryable = True
 
 
@@ -346,4 +346,4 @@ class Interrupted(ServiceError):
 
 
 class Internal(ServiceError):
-    code, title = "internal", "Something went wrong inside the service"
+    code, title = "internal", "The service failed internally"
