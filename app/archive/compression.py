@@ -36,9 +36,9 @@ ZSTD_WINDOW_LOG = 26  # 64 MiB; 2**27 (`--long`, `--ultra -22`) needs 132 MiB fo
 MOST_MEMORY = XZ_MEMORY  # of any decoder, in bytes
 MAX_GZIP_HEADER = 128 << 10  # 64 KiB of extra field, a name and a comment
 REMEDIES = {
-    Compression.ZSTD: "its window is above 64 MiB: unpack it by `zstd -d --long=31` and send the plain tar, or "
+    Compression.ZSTD: "its window exceeds 64 MiB: decompress it with `zstd -d --long=31` and send the plain tar, or "
     "compress it again without --long and below --ultra -22",
-    Compression.XZ: "its dictionary is above that of `xz -9`: unpack it by `xz -d` and send the plain tar",
+    Compression.XZ: "its dictionary exceeds that of `xz -9`: decompress it with `xz -d` and send the plain tar",
 }
 _GZIP_HEADER = b"\x1f\x8b\x08" + bytes(7)
 
@@ -225,7 +225,7 @@ class _CompressedStream:
     def finish(self) -> None:
         if self._codec or not self._members:
             raise TruncatedArchive(
-                f"the {self._compression} data breaks off after {self._received} bytes; was the transfer cut short?"
+                f"the {self._compression} data is incomplete: it ends after {self._received} bytes; transfer it again"
             )
 
     def _open(self, first: int, position: int) -> _Codec | None:
@@ -243,7 +243,7 @@ class _CompressedStream:
 
     def _pad(self, rest: bytes) -> None:
         if rest.strip(b"\0"):
-            raise MalformedArchive(f"the {self._compression} data is followed by something else")
+            raise MalformedArchive(f"other data follows the {self._compression} data; send the archive alone")
 
     def _unwrap(self, codec: _Codec, data: bytes) -> Iterator[bytes]:
         while True:
@@ -262,22 +262,21 @@ class _CompressedStream:
         self._unpacked += size
         limits = self._limits
         if self._unpacked > limits.unpacked_bytes:
-            raise LimitExceeded(f"the archive unpacks to more than {limits.unpacked_bytes} bytes")
+            raise LimitExceeded(f"the archive decompresses to more than {limits.unpacked_bytes} bytes")
         if self._unpacked > max(limits.ratio_grace_bytes, self._received * limits.ratio):
             raise LimitExceeded(
-                f"the {self._compression} data unpacks to more than {limits.ratio} times its size: {self._unpacked} "
-                f"bytes out of {self._received}"
+                f"the {self._compression} data decompresses to more than {limits.ratio} times its size: "
+                f"{self._unpacked} bytes from {self._received}"
             )
 
     def _fault(self, error: Exception) -> MalformedArchive | LimitExceeded:
         if "memory" in str(error).lower():  # lzma and zstd each have one error class; only the message names memory
             return LimitExceeded(
-                f"the {self._compression} data needs too much memory to be unpacked ({error}); "
+                f"the {self._compression} data needs too much memory for decompression ({error}); "
                 f"{REMEDIES[self._compression]}"
             )
         return MalformedArchive(
-            f"the {self._compression} data is corrupt, or followed by something else, before byte {self._received}: "
-            f"{error}"
+            f"the {self._compression} data is corrupt, or other data follows it, before byte {self._received}: {error}"
         )
 
 

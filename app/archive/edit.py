@@ -35,7 +35,7 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
     images = tuple(picked for image in archive.images if (picked := _pick(image, wanted)) is not None)
     if not images:
         held = join_limited([name for image in archive.images for name in _called(image)]) or "nothing"
-        raise InvalidRequest(f"option `images` ({join_limited(globs)}) matches nothing; the archive holds: {held}")
+        raise InvalidRequest(f"option `images` ({join_limited(globs)}) matches nothing; the archive contains: {held}")
     return replace(archive, images=images)
 
 
@@ -92,31 +92,31 @@ class _PlatformFilter:
 
     def image(self, image: ImageEntry) -> ImageEntry:
         name = _title(image)
-        has = join_limited([str(platform) for platform in image.platforms]) or "none that it tells"
+        has = join_limited([str(platform) for platform in image.platforms]) or "no known platform"
         wanted = ", ".join(map(str, self._wanted))
         if image.fault is not None or (isinstance(image.root, Descriptor) and image.root.digest not in self.manifests):
             return image
         if isinstance(image.root, DockerImage) or not self.manifests[image.root.digest].is_index:
             if image.platforms and not self._is_wanted(image.platforms[0]):
                 self.notes.append(
-                    f"{name} is an image for {has}, not an index; it stays although {wanted} is asked for"
+                    f"{name} is an image for {has}, not an index; it is kept although {wanted} is requested"
                 )
             return image
         rest = self._index(self.manifests[image.root.digest])
         if rest is None:
-            lacks = f"option `platforms`: {name} has nothing for {wanted}; its platforms are: {has}"
+            lacks = f"option `platforms`: {name} has no image for {wanted}; its platforms are: {has}"
             return replace(image, fault=Fault(InvalidRequest, lacks))
         if rest.descriptor.digest == image.root.digest:
             return image
         self.notes.append(
-            f"{name} was cut to {wanted}: its digest becomes {rest.descriptor.digest}, originally {image.root.digest}"
+            f"{name} was reduced to {wanted}: its digest is now {rest.descriptor.digest} instead of {image.root.digest}"
         )
         return self._with_root(image, rest)
 
     def _with_root(self, image: ImageEntry, rest: Manifest) -> ImageEntry:
         changed, gone = replace_root(image, rest, self.manifests)
         if gone:
-            self.notes.append(f"{_title(image)}: {gone} referrers of what was cut away are left out")
+            self.notes.append(f"{_title(image)}: {gone} referrers of removed images are not pushed")
         return replace(changed, platforms=tuple(platform for platform in image.platforms if self._is_wanted(platform)))
 
     def _index(self, index: Manifest) -> Manifest | None:

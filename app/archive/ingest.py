@@ -125,7 +125,7 @@ class RawIntake:
 def check_size(received: int, max_bytes: int | None) -> None:
     """Raise TooLarge if more than `max_bytes` were received."""
     if max_bytes is not None and received > max_bytes:
-        raise TooLarge(f"the upload has more than {max_bytes} bytes, which is the limit of this service")
+        raise TooLarge(f"the upload has more than {max_bytes} bytes, the limit of this service")
 
 
 def sniff_file(source: ReadAt, size: int) -> Compression:

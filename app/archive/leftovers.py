@@ -33,7 +33,7 @@ class Leftovers:
     def __str__(self) -> str:
         blobs = "1 blob" if self.count == 1 else f"{self.count} blobs"
         return (
-            f"the archive holds {blobs} ({size_of(self.size)}) that nothing pushed refers to, such as "
+            f"the archive contains {blobs} ({size_of(self.size)}) that no pushed image refers to, such as "
             f"{self.first!r:.300}"
         )
 

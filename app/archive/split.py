@@ -156,8 +156,8 @@ class PartSeries:
             raise missing_part(self.last.next)
         if self.size is not None and self.size != size:
             raise MissingContent(
-                f"the parts of {self.last.stem!r:.200} have {size} bytes where their description says {self.size}; "
-                "bring them over again"
+                f"the parts of {self.last.stem!r:.200} have {size} bytes, but their description has {self.size}; "
+                "transfer them again"
             )
 
 
@@ -171,14 +171,14 @@ def start_series(name: PartName, ends: FileEnds) -> PartSeries:
     count, size = members["Count"], members["Bytes"]
     if type(count) is not int or type(size) is not int or count < 1 or size < 0:
         raise MalformedArchive(
-            f"{name} has a count of its parts or of their bytes that cannot be", content=f"{count!r:.40}, {size!r:.40}"
+            f"{name} has an invalid count of its parts or of their bytes", content=f"{count!r:.40}, {size!r:.40}"
         )
     return PartSeries(name, count, size)
 
 
 def missing_part(missing: PartName, before: PartName | None = None) -> MissingContent:
     """Return the error for a missing part. `before`: the part that was received instead."""
-    where = "" if before is None else f"; it has to come right before {str(before)!r:.200}"
+    where = "" if before is None else f" before {str(before)!r:.200}"
     return MissingContent(
         f"part {str(missing)!r:.200} of the split archive {missing.stem!r:.200} is missing{where}; "
         "send all parts in one request, in order"

@@ -77,7 +77,7 @@ class _Reader:
         members: dict[str, Node] = {}
         start = self._next() if self._start() else None
         if not isinstance(start, MappingStartEvent):
-            raise MalformedArchive(f"{self._what} is no mapping")
+            raise MalformedArchive(f"{self._what} is not a mapping")
         try:
             while not isinstance(event := self._next(), MappingEndEvent):
                 known = len(self.problems)
@@ -97,12 +97,12 @@ class _Reader:
         try:
             event = self._parser.get_event()
         except ReaderError as error:
-            raise MalformedArchive(f"{self._what} is no text at byte {error.position}: {error.reason}") from None
+            raise MalformedArchive(f"{self._what} is not a text at byte {error.position}: {error.reason}") from None
         except MarkedYAMLError as error:
             line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1} of "
-            raise MalformedArchive(f"{line}{self._what} is no YAML: {error.problem}") from None
+            raise MalformedArchive(f"{line}{self._what} is not valid YAML: {error.problem}") from None
         except YAMLError:
-            raise MalformedArchive(f"{self._what} is no YAML") from None
+            raise MalformedArchive(f"{self._what} is not valid YAML") from None
         assert event is not None  # except after the end of the stream
         return event
 
@@ -111,12 +111,12 @@ class _Reader:
         if self._nodes > MAX_NODES:
             raise LimitExceeded(f"{self._what} has more than {MAX_NODES} values")
         if depth > MAX_DEPTH:
-            raise LimitExceeded(f"{self._where(event)} lies deeper than {MAX_DEPTH} levels")
+            raise LimitExceeded(f"{self._where(event)} is nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, AliasEvent):
-            self._add_problem(event, "has an alias, which is not read; write out what it stands for")
+            self._add_problem(event, "has an alias, which is not supported; write out its value")
             return None
         if getattr(event, "tag", None) is not None:
-            self._add_problem(event, "has a tag, which is not read; leave it out")
+            self._add_problem(event, "has a tag, which is not supported; remove it")
         if isinstance(event, MappingStartEvent):
             return self._mapping(depth)
         if isinstance(event, SequenceStartEvent):
@@ -139,7 +139,7 @@ class _Reader:
             if key is None:
                 continue
             if key in members and not self._is_lenient:
-                self._add_problem(event, "has a key that stands there already")
+                self._add_problem(event, "has a duplicate key")
             members[key] = value
         return members
 
@@ -147,7 +147,7 @@ class _Reader:
         key = self._node(event, depth)
         if isinstance(key, str) and not (isinstance(key, Plain) and key == _MERGE):
             return key
-        self._add_problem(event, "has a key that is not read: no text, or a merge key")
+        self._add_problem(event, "has a key that is not supported: not a text, or a merge key")
         return None
 
     def _add_problem(self, event: Event, why: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.archive import TarIndex
+from app.archive.formats import NO_END
 from app.archive.tar.header import BLOCK
 from app.errors import TarmacError
 from app.oci import Platform
@@ -22,7 +23,7 @@ from app.push.plan.planning import draft_plan
 from tests.support.opening import read, taken_in
 
 BLOCKS = 40
-CUT = "cut off"  # in each notice about it
+CUT = NO_END
 LIMIT = 8 << 20  # bytes of an archive; what is larger takes long and shows no more
 Images = Counter[tuple[str, tuple[Platform, ...]]]
 

@@ -161,7 +161,7 @@ def test_foreign_layers_keep_their_meaning() -> None:
 @pytest.mark.parametrize("zstd", ["image", "child"])
 def test_zstd_cannot_be_said_in_dockers_types(zstd: str) -> None:
     node = oci_image(AMD, compression="zstd", platform="linux/amd64")
-    with pytest.raises(InvalidRequest, match=f"{NAME} has layers in zstd"):
+    with pytest.raises(InvalidRequest, match=f"{NAME}.*zstd"):
         converted(node if zstd == "image" else oci_index([node]), "docker")
 
 
@@ -172,7 +172,7 @@ def test_what_is_no_plain_image_is_left_with_a_note() -> None:
     archive = converted(oci_index([child, artifact, signed, with_subject]), "docker")
     listed = [member["digest"] for member in members(archive)["manifests"]]
     assert listed[1:] == [artifact.digest, signed.digest, with_subject.digest]
-    (note,) = [note for note in archive.notes if "left as they are" in note]
+    (note,) = [note for note in archive.notes if note.startswith("media_types=docker:")]
     assert all(digest in note for digest in listed[1:])
 
 
@@ -221,5 +221,5 @@ def test_a_docker_archives_manifest_will_be_made_so(wanted: str, oci: bool) -> N
 @pytest.mark.parametrize(("stored", "wanted"), [("none", Compression.ZSTD), ("zstd", Compression.GZIP)])
 def test_a_docker_archive_that_gets_zstd_layers_cannot_have_dockers_types(stored: Any, wanted: Compression) -> None:
     archive = opened(docker_save([AMD], compress=stored))
-    with pytest.raises(InvalidRequest, match="the image has layers in zstd"):
+    with pytest.raises(InvalidRequest, match="zstd"):
         convert(archive, "docker", wanted)

@@ -159,7 +159,7 @@ def test_a_chart_is_one_as_long_as_gzip_wraps_it() -> None:
         archive = opened(WRAPPED["gzip"](data))
         assert (archive.format, archive.images[0].called) == ("helm-chart", ("chart:0.1.0",))
     for data in (WRAPPED[name](plain) for name in ("zstd", "xz", "bzip2")):
-        with pytest.raises(UnknownFormat, match=r"a Helm chart that is not packaged; make a \.tgz of it"):
+        with pytest.raises(UnknownFormat, match=r"\.tgz"):
             opened(data)
 
 

@@ -34,7 +34,7 @@ def test_no_archive_that_was_cut_off_is_taken_for_whole(file: str) -> None:
 def test_a_storage_that_was_cut_between_two_members_is_truncated(data: bytes) -> None:
     end = len(data.rstrip(b"\0")) // 512 * 512 + 512
     assert not isinstance(images_of(data), str)
-    with pytest.raises(TruncatedArchive, match="no end"):
+    with pytest.raises(TruncatedArchive):
         opened(data[:end])
 
 

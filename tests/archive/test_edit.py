@@ -121,12 +121,12 @@ def test_when_nothing_matches_the_message_says_what_there_is() -> None:
 
 def test_a_long_list_of_names_is_cut() -> None:
     many = opened(archives.docker_save([tagged(archives.image(), *(f"a/b:{number}" for number in range(50)))]))
-    with pytest.raises(InvalidRequest, match="and 40 more"):
+    with pytest.raises(InvalidRequest, match="40 more"):
         pick_images(many, ["c"])
 
 
 def test_in_an_archive_of_nothing_nothing_matches() -> None:
-    with pytest.raises(InvalidRequest, match="holds: nothing"):
+    with pytest.raises(InvalidRequest, match="nothing"):
         pick_images(opened(oci_layout([])), ["*"])
 
 
@@ -230,7 +230,7 @@ def test_an_index_with_nothing_of_what_is_asked_for_is_refused_with_what_it_has(
 
 
 def test_an_index_that_tells_no_platforms_is_refused() -> None:
-    assert "none that it tells" in fault_of(oci_index([archives.oci_artifact(b"x")]), "linux/amd64")
+    assert "no known platform" in fault_of(oci_index([archives.oci_artifact(b"x")]), "linux/amd64")
 
 
 @pytest.mark.parametrize("docker", [False, True])

@@ -125,10 +125,10 @@ def test_zarf_describes_its_parts_in_the_first_one() -> None:
     series = start_series(name("x.part000"), ends(described()))
     assert series.described
     series = series.append(name("x.part001"))
-    with pytest.raises(MissingContent, match=r"part 'x\.part002' .* is missing"):
+    with pytest.raises(MissingContent, match=r"'x\.part002'"):
         series.end(5)
     series = series.append(name("x.part002"))
-    with pytest.raises(MissingContent, match="have 5 bytes where their description says 10"):
+    with pytest.raises(MissingContent, match=r"5 bytes.*10"):
         series.end(5)
     series.end(10)
 
@@ -145,12 +145,12 @@ def test_any_other_first_part_is_content(content: bytes) -> None:
 
 @pytest.mark.parametrize("members", [{"Count": 0}, {"Count": "2"}, {"Bytes": -1}, {"Bytes": True}])
 def test_a_description_that_cannot_be_is_refused(members: dict[str, object]) -> None:
-    with pytest.raises(MalformedArchive, match="a count of its parts"):
+    with pytest.raises(MalformedArchive):
         start_series(name("x.part000"), ends(described(**members)))
 
 
 def test_a_gap_names_the_part_that_is_missing() -> None:
     series = start_series(name("x.tar.000"), ends(TAR))
-    with pytest.raises(MissingContent, match=r"'x\.tar\.001' of the split archive 'x\.tar' .* before 'x\.tar\.002'"):
+    with pytest.raises(MissingContent, match=r"'x\.tar\.001'.*'x\.tar'.*'x\.tar\.002'"):
         series.append(name("x.tar.002"))
     series.end(123)

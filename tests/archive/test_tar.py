@@ -71,19 +71,19 @@ def test_one_member_has_one_name(name: str, key: str) -> None:
 
 @pytest.mark.parametrize("name", ["/a", "//a", "a/../b", "..", "../a", "a/..", "./../a", "/"])
 def test_an_absolute_or_climbing_name_is_refused(name: str) -> None:
-    with pytest.raises(MalformedArchive, match="absolute or climbs"):
+    with pytest.raises(MalformedArchive):
         index(file(name) + END)
 
 
 @pytest.mark.parametrize("name", ["", ".", "./", "./."])
 def test_the_root_may_be_a_directory_and_nothing_else(name: str) -> None:
     assert names(index(header(name, 0, b"5") + END)) == []
-    with pytest.raises(MalformedArchive, match="root of the archive"):
+    with pytest.raises(MalformedArchive):
         index(header(name, 0, b"2", target="a") + END)
 
 
 def test_a_file_without_a_name_is_refused() -> None:
-    with pytest.raises(MalformedArchive, match="root of the archive"):
+    with pytest.raises(MalformedArchive):
         index(file("") + END)
 
 
@@ -108,7 +108,7 @@ def test_a_file_whose_name_ends_in_a_slash_is_a_directory() -> None:
     ],
 )
 def test_devices_and_unknown_types_are_refused_by_name(type_: bytes, words: str) -> None:
-    with pytest.raises(MalformedArchive, match=f"member 'dev/x' is {words}"):
+    with pytest.raises(MalformedArchive, match=f"'dev/x'.*{words}"):
         index(file("a") + header("dev/x", 0, type_) + END)
 
 
@@ -126,7 +126,7 @@ def test_an_archive_without_an_end_is_known_as_one() -> None:
 
 @pytest.mark.parametrize(("type_", "kind"), [(b"1", "hard link"), (b"2", "symbolic link"), (b"5", "directory")])
 def test_data_on_anything_but_a_file_is_refused(type_: bytes, kind: str) -> None:
-    with pytest.raises(MalformedArchive, match=f"{kind} 'a' carries 512 bytes"):
+    with pytest.raises(MalformedArchive, match=f"{kind} 'a'.*512 bytes"):
         index(header("a", 512, type_, target="b") + bytes(512) + END)
 
 
@@ -143,7 +143,7 @@ def test_an_archive_without_members_has_no_names() -> None:
 
 
 def test_no_byte_at_all_is_no_archive() -> None:
-    with pytest.raises(UnknownFormat, match="the archive is empty"):
+    with pytest.raises(UnknownFormat):
         index(b"")
 
 
@@ -163,7 +163,7 @@ def test_no_byte_at_all_is_no_archive() -> None:
     ],
 )
 def test_what_is_no_tar_is_told_at_the_first_header(data: bytes, words: str) -> None:
-    with pytest.raises(UnknownFormat, match=f"no tar but {words}"):
+    with pytest.raises(UnknownFormat, match=words):
         index(data)
 
 
@@ -173,7 +173,7 @@ def test_it_is_told_before_the_second_block_comes() -> None:
 
 
 def test_a_disk_image_that_starts_with_zeros_is_no_tar() -> None:
-    with pytest.raises(UnknownFormat, match="images of disks and CDs"):
+    with pytest.raises(UnknownFormat):
         index(bytes(32768) + b"\x01CD001" + bytes(2048))
 
 
@@ -184,34 +184,34 @@ def test_missing_end_blocks_are_no_fault(cut: int) -> None:
 
 @pytest.mark.parametrize("cut", [1, 100, 511])
 def test_a_cut_inside_a_header_is_told(cut: int) -> None:
-    with pytest.raises(TruncatedArchive, match=f"ends at byte {1024 + cut}, inside the header at byte 1024"):
+    with pytest.raises(TruncatedArchive, match=f"byte {1024 + cut}.*byte 1024"):
         index(file("a", b"1") + file("b", b"2")[:cut])
 
 
 @pytest.mark.parametrize("cut", [512, 513, 1011, 1012, 1023])
 def test_a_cut_inside_a_member_names_it(cut: int) -> None:
-    with pytest.raises(TruncatedArchive, match=f"ends at byte {cut}, inside member 'a', which goes on to byte 1024"):
+    with pytest.raises(TruncatedArchive, match=f"byte {cut}.*'a'.*byte 1024"):
         index(file("a", bytes(500))[:cut])
 
 
 @pytest.mark.parametrize("cut", [1024, 1100, 1536])
 def test_a_cut_after_an_extension_header_is_told(cut: int) -> None:
-    with pytest.raises(TruncatedArchive, match="inside the header"):
+    with pytest.raises(TruncatedArchive):
         index(file("a") + pax(("path", "b"))[:cut])
 
 
 def test_a_lone_block_of_zeros_ends_nothing() -> None:
-    with pytest.raises(MalformedArchive, match="lone block of zeros at byte 512"):
+    with pytest.raises(MalformedArchive, match="byte 512"):
         index(file("a") + bytes(512) + file("b") + END)
 
 
 def test_a_second_archive_after_the_end_is_refused() -> None:
-    with pytest.raises(MalformedArchive, match="goes on after its end at byte 1536"):
+    with pytest.raises(MalformedArchive, match="byte 1536"):
         index(file("a") + END + file("b") + END)
 
 
 def test_one_byte_after_the_end_is_refused() -> None:
-    with pytest.raises(MalformedArchive, match="goes on after its end"):
+    with pytest.raises(MalformedArchive):
         index(file("a") + END + bytes(20_000) + b"\1")
 
 
@@ -221,7 +221,7 @@ def test_zeros_after_the_end_are_padding() -> None:
 
 def test_padding_has_an_end() -> None:
     size = 70 << 20
-    with pytest.raises(LimitExceeded, match="zero bytes follow the end"):
+    with pytest.raises(LimitExceeded):
         index_file(Bytes(file("a") + END, size), size)
 
 
@@ -236,18 +236,18 @@ def test_the_bytes_after_a_short_member_do_not_matter() -> None:
 def test_a_header_with_one_flipped_bit_is_no_header(offset: int) -> None:
     block = bytearray(file("b"))
     block[offset] ^= 0x40
-    with pytest.raises(MalformedArchive, match="no tar header stands at byte 512, where one has to follow 'a'"):
+    with pytest.raises(MalformedArchive, match=r"byte 512.*'a'"):
         index(file("a") + bytes(block) + END)
 
 
 @pytest.mark.parametrize("checksum", [bytes(8), b"        ", b"0000009\0", b"zzzzzzz\0", b"\x80\0\0\0\0\0\0\0"])
 def test_a_checksum_that_is_no_number_is_wrong(checksum: bytes) -> None:
-    with pytest.raises(MalformedArchive, match="no tar header"):
+    with pytest.raises(MalformedArchive):
         index(file("a") + header("b", checksum=checksum) + END)
 
 
 def test_an_unknown_magic_is_no_header() -> None:
-    with pytest.raises(MalformedArchive, match="no tar header"):
+    with pytest.raises(MalformedArchive):
         index(file("a") + header("b", magic=b"USTAR\x0000") + END)
 
 
@@ -295,7 +295,7 @@ def test_a_size_is_octal_or_binary(field: bytes, size: int) -> None:
     ],
 )
 def test_a_size_in_any_other_spelling_is_refused(field: bytes) -> None:
-    with pytest.raises(MalformedArchive, match="header at byte 512 has a size"):
+    with pytest.raises(MalformedArchive, match="byte 512"):
         index(file("a") + header("b", field) + END)
 
 
@@ -305,7 +305,7 @@ def test_every_number_of_a_header_has_to_be_one(at: int) -> None:
     for good in (b"0000001\0", b"     1 \0", b"\0" * 8, b" " * 8, b"\x80" + bytes(7), b"\xff" * 8):
         assert names(index(header("a", change=(at, good.ljust(width, b"\0"))) + END)) == ["a"]
     for bad in (b"0000008\0", b"-000001\0", b"1 1    \0", b"x", b"\xc0" + bytes(7)):
-        with pytest.raises(MalformedArchive, match="header at byte 0 has a mode, owner, time or device"):
+        with pytest.raises(MalformedArchive, match="byte 0"):
             index(header("a", change=(at, bad.ljust(width, b"\0"))) + END)
 
 
@@ -315,7 +315,7 @@ def test_the_oldest_headers_have_no_devices() -> None:
 
 @pytest.mark.parametrize("size", [b"\x80\0\0\0\x10" + bytes(7), b"\x80" + bytes(5) + b"\x01" + bytes(5)])
 def test_a_member_larger_than_any_archive_is_refused_at_its_header(size: bytes) -> None:
-    with pytest.raises(LimitExceeded, match=r"member 'a' has \d+ bytes; at most"):
+    with pytest.raises(LimitExceeded, match=r"'a'.*bytes"):
         index(header("a", size) + END)
 
 
@@ -368,7 +368,7 @@ def test_how_a_file_is_compressed_is_known_without_another_look(
 
 def test_an_archive_cut_within_the_first_bytes_of_a_file_is_cut_in_that_file() -> None:
     for left in (1, 5, 10, 600):
-        with pytest.raises(TruncatedArchive, match="inside member 'a', which goes on to byte 1536"):
+        with pytest.raises(TruncatedArchive, match=r"'a'.*byte 1536"):
             index((header("a", 1000) + bytes(1024))[: 512 + left])
 
 
@@ -390,7 +390,7 @@ def test_a_gnu_long_name_needs_no_nul() -> None:
 @pytest.mark.parametrize("type_", [b"L", b"K"])
 @pytest.mark.parametrize("content", [b"", b"\0", b"\0abc"])
 def test_an_empty_gnu_name_is_refused(type_: bytes, content: bytes) -> None:
-    with pytest.raises(MalformedArchive, match="holds an empty name"):
+    with pytest.raises(MalformedArchive):
         index(extension(type_, content) + file("a") + END)
 
 
@@ -416,7 +416,7 @@ def test_a_pax_size_stands_in_for_a_field_that_is_too_small() -> None:
 @pytest.mark.parametrize(("octal", "decimal"), [(0, 512), (512, 0), (512, 1024), (1024, 512), (1, 10 * GIB)])
 def test_two_different_sizes_of_a_member_are_refused(octal: int, decimal: int) -> None:
     # CVE-2025-62518: one reader goes by the first, the next by the second, and payload becomes headers
-    with pytest.raises(MalformedArchive, match=f"has {octal} bytes by its header, {decimal} by its PAX extension"):
+    with pytest.raises(MalformedArchive, match=f"{octal} bytes.*{decimal}.*PAX"):
         index(pax(("size", str(decimal))) + header("a", octal) + file("hidden") + file("other") + END)
 
 
@@ -424,14 +424,14 @@ def test_two_different_sizes_of_a_member_are_refused(octal: int, decimal: int) -
     "size", ["3_0", " 30", "30 ", "+30", "-1536", "\u0663", "1e3", "0x1f", "", "9" * 20, "9" * 30000]
 )
 def test_a_pax_size_in_any_spelling_but_digits_is_refused(size: str) -> None:
-    with pytest.raises(MalformedArchive, match="size"):
+    with pytest.raises(MalformedArchive):
         index(pax(("size", size)) + file("a", bytes(30)) + END)
 
 
 @pytest.mark.parametrize("field", ["path", "linkpath"])
 @pytest.mark.parametrize("value", ["", "a\0b", "\0"])
 def test_an_empty_pax_name_or_one_with_nul_is_refused(field: str, value: str) -> None:
-    with pytest.raises(MalformedArchive, match=f"has a {field}"):
+    with pytest.raises(MalformedArchive, match=field):
         index(pax((field, value)) + file("a") + END)
 
 
@@ -459,7 +459,7 @@ def test_an_empty_pax_name_or_one_with_nul_is_refused(field: str, value: str) ->
     ],
 )
 def test_pax_records_that_are_not_well_formed_are_refused(content: bytes) -> None:
-    with pytest.raises(MalformedArchive, match="is not a list of PAX records from its byte"):
+    with pytest.raises(MalformedArchive, match="PAX"):
         index(extension(b"x", content) + file("a") + END)
 
 
@@ -482,7 +482,7 @@ def test_an_empty_pax_header_says_nothing() -> None:
     ],
 )
 def test_a_field_that_is_given_twice_is_refused(twice: bytes) -> None:
-    with pytest.raises(MalformedArchive, match="a second time"):
+    with pytest.raises(MalformedArchive):
         index(twice + file("a") + END)
 
 
@@ -496,7 +496,7 @@ def test_an_extension_counts_for_one_member_alone() -> None:
 
 
 def test_an_extension_before_the_end_is_refused() -> None:
-    with pytest.raises(MalformedArchive, match="has no member"):
+    with pytest.raises(MalformedArchive):
         index(file("a") + pax(("path", "b")) + END)
 
 
@@ -514,7 +514,7 @@ def test_a_global_header_that_changes_no_member_is_passed_over() -> None:
 
 @pytest.mark.parametrize("key", ["path", "linkpath", "size"])
 def test_a_global_header_that_changes_every_member_is_refused(key: str) -> None:
-    with pytest.raises(MalformedArchive, match=f"is global and sets the {key}"):
+    with pytest.raises(MalformedArchive, match=key):
         index(pax((key, "1"), type_=b"g") + file("a", b"1") + END)
 
 
@@ -545,13 +545,13 @@ def test_a_link_has_the_extent_of_its_target(name: str, target: str, type_: byte
 def test_a_link_that_leads_outside_is_refused_when_it_is_wanted(target: str, type_: bytes) -> None:
     archive = index(link("l", target, type_) + file("a") + END)
     assert archive.extent("a") is not None
-    with pytest.raises(MalformedArchive, match=r"link 'l' leads to .*outside of the archive"):
+    with pytest.raises(MalformedArchive, match="'l'"):
         archive.extent("l")
 
 
 @pytest.mark.parametrize("target", ["gone", "a/gone", ".", "a/.."])
 def test_a_link_to_nothing_names_itself_and_its_target(target: str) -> None:
-    with pytest.raises(MalformedArchive, match=f"symbolic link 'l' leads to '{target}', which is not in the archive"):
+    with pytest.raises(MalformedArchive, match=f"'l'.*'{target}'"):
         index(link("l", target) + file("a") + END).extent("l")
 
 
@@ -562,14 +562,14 @@ def test_a_link_to_a_directory_is_no_file() -> None:
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_links_in_a_circle_are_refused(length: int) -> None:
     data = b"".join(link(f"l{n}", f"l{(n + 1) % length}") for n in range(length))
-    with pytest.raises(MalformedArchive, match="'l0' run in a circle or over more than 8 steps"):
+    with pytest.raises(MalformedArchive, match=r"'l0'.*8 steps"):
         index(data + END).extent("l0")
 
 
 def test_links_are_followed_eight_steps_far() -> None:
     archive = index(b"".join(link(f"l{n}", f"l{n + 1}") for n in range(9)) + file("l9", b"x") + END)
     assert archive.extent("l1") == archive.extent("l9")
-    with pytest.raises(MalformedArchive, match="more than 8 steps"):
+    with pytest.raises(MalformedArchive, match="8 steps"):
         archive.extent("l0")
 
 
@@ -581,12 +581,12 @@ def test_a_name_that_repeats_with_one_size_has_its_first_extent() -> None:
 
 def test_a_name_that_repeats_with_two_sizes_is_refused() -> None:
     archive = index(file("a", b"12") + file("a", b"345") + END)
-    with pytest.raises(MalformedArchive, match="'a' occurs more than once, with different content"):
+    with pytest.raises(MalformedArchive, match="'a'"):
         archive.extent("a")
 
 
 def test_a_name_that_is_a_file_and_a_directory_is_refused() -> None:
-    with pytest.raises(MalformedArchive, match="occurs more than once"):
+    with pytest.raises(MalformedArchive):
         index(file("a", b"12") + header("a/", 0, b"5") + END).extent("a")
 
 
@@ -601,14 +601,14 @@ def test_reading_compares_all_that_have_the_name() -> None:
     same = file("a", b"12") + link("a", "b") + file("b", b"12") + file("a", b"12") + END
     assert index(same).read("a", Bytes(same), 2) == b"12"
     other = file("a", b"12") + file("a", b"13") + END
-    with pytest.raises(MalformedArchive, match="different content"):
+    with pytest.raises(MalformedArchive):
         index(other).read("a", Bytes(other), 2)
 
 
 def test_reading_more_than_the_limit_is_refused() -> None:
     data = file("a", b"123") + END
     assert index(data).read("a", Bytes(data), 3) == b"123"
-    with pytest.raises(LimitExceeded, match="'a' has 3 bytes; at most 2"):
+    with pytest.raises(LimitExceeded, match=r"'a'.*3 bytes.*2"):
         index(data).read("a", Bytes(data), 2)
 
 
@@ -625,7 +625,7 @@ def test_directories_and_links_that_repeat_are_kept_once() -> None:
 
 def test_a_name_with_more_meanings_than_an_honest_archive_has_is_refused() -> None:
     index(file("a") * 16 + END)
-    with pytest.raises(LimitExceeded, match="'a' occurs more than 16 times"):
+    with pytest.raises(LimitExceeded, match=r"'a'.*16 times"):
         index(file("a") * 17 + END)
 
 

@@ -19,29 +19,29 @@ _CHAIN = pax(("mtime", "1")) + extension(b"L", b"b\0") + extension(b"K", b"c\0")
 def test_members_are_counted_also_where_a_name_repeats() -> None:
     limits = replace(DEFAULT_LIMITS, members=3)
     index(header("d/", 0, b"5") * 3 + END, limits)
-    with pytest.raises(LimitExceeded, match="more than 3 members"):
+    with pytest.raises(LimitExceeded, match="3 members"):
         index(header("d/", 0, b"5") * 4 + END, limits)
 
 
 def test_a_member_larger_than_an_archive_may_be_is_refused() -> None:
     limits = replace(DEFAULT_LIMITS, unpacked_bytes=512)
     index(file("a", bytes(512)) + END, limits)
-    with pytest.raises(LimitExceeded, match="'a' has 513 bytes; at most 512"):
+    with pytest.raises(LimitExceeded, match=r"'a'.*513 bytes.*512"):
         index(file("a", bytes(513)) + END, limits)
 
 
 def test_headers_and_extensions_together_have_a_limit() -> None:
     limits = replace(DEFAULT_LIMITS, header_bytes=2048)
     index(pax(("path", "b")) + file("a") + file("c") + END, limits)
-    with pytest.raises(LimitExceeded, match="headers have more than 2048 bytes"):
+    with pytest.raises(LimitExceeded, match="2048 bytes"):
         index(pax(("path", "b")) + file("a") + file("c") + file("d") + END, limits)
-    with pytest.raises(LimitExceeded, match="headers have more than 2048 bytes"):
+    with pytest.raises(LimitExceeded, match="2048 bytes"):
         index(pax(("comment", "x"), type_=b"g") * 3 + END, limits)
 
 
 @pytest.mark.parametrize("type_", [b"x", b"g", b"L", b"K"])
 def test_an_extension_that_claims_gigabytes_is_refused_at_its_header(type_: bytes) -> None:
-    with pytest.raises(LimitExceeded, match="extension header at byte 512 has 8589934591 bytes; at most 65536"):
+    with pytest.raises(LimitExceeded, match=r"byte 512.*8589934591 bytes.*65536"):
         index(file("a") + header("ext", 8589934591, type_) + file("b") + END)
 
 
@@ -49,13 +49,13 @@ def test_an_extension_that_claims_gigabytes_is_refused_at_its_header(type_: byte
 def test_chained_extensions_are_refused(chain: bytes) -> None:
     limits = replace(DEFAULT_LIMITS, extensions_per_member=2)
     index(_CHAIN[:2048] + file("a") + END, limits)
-    with pytest.raises(LimitExceeded, match="more than 2 extension headers before one member, at byte 2048"):
+    with pytest.raises(LimitExceeded, match=r"2 extension.*byte 2048"):
         index(chain + file("a") + END, limits)
 
 
 def test_a_pax_header_has_a_limit_of_records() -> None:
     index(extension(b"x", record("a", "b") * 64) + file("a") + END)
-    with pytest.raises(LimitExceeded, match="more than 64 PAX records"):
+    with pytest.raises(LimitExceeded, match="64 PAX"):
         index(extension(b"x", record("a", "b") * 65) + file("a") + END)
 
 
@@ -108,12 +108,12 @@ def test_large_members_cost_one_read_each() -> None:
 )
 def test_a_name_that_no_file_system_takes_is_refused(data: bytes) -> None:
     index(pax(("path", "n" * 4096)) + file("a") + END)
-    with pytest.raises(LimitExceeded, match="more than 4096 characters"):
+    with pytest.raises(LimitExceeded, match="4096 characters"):
         index(data + END)
 
 
 def test_all_names_together_have_a_limit() -> None:
     limits = replace(DEFAULT_LIMITS, name_bytes=4)
     index(file("ab") + link("c", "d") + END, limits)
-    with pytest.raises(LimitExceeded, match="have more than 4 characters"):
+    with pytest.raises(LimitExceeded, match="4 characters"):
         index(file("ab") + link("c", "de") + END, limits)

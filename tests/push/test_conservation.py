@@ -27,7 +27,7 @@ FILES = sorted(
     for path in root.rglob("*")
     if path.is_file() and path.suffix not in {".md", ".json"} and path.name != BOMB
 )
-COUNTED = re.compile(r"the archive holds (\d+) blobs? \(")
+COUNTED = re.compile(r"the archive contains (\d+) blobs? \(")
 DESCRIPTION = b'{"id":"'  # of a layer, as docker 1.9 knew it
 
 

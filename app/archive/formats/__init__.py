@@ -57,10 +57,10 @@ from app.archive.tar.index import TarIndex
 from app.errors import TruncatedArchive
 
 NO_END = (
-    "the archive has no end, as tar writes it: it may have been cut off. What its documents list is pushed; whether it "
-    "held anything else cannot be told"
+    "the archive has no end-of-archive marker: it may be truncated. All content that its documents list is pushed; "
+    "other content may be missing"
 )
-NO_LIST = "nothing in it lists what it holds: it may have been cut off anywhere; bring it over again"
+NO_LIST = "no document in it lists its content, so any part may be missing; transfer it again"
 
 
 class Format(Protocol):
@@ -124,7 +124,7 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     for known in FORMATS:
         if known.recognises(contents):
             if not index.ended and not known.lists_content:
-                raise TruncatedArchive(f"the archive has no end, and {NO_LIST}")
+                raise TruncatedArchive(f"the archive has no end-of-archive marker, and {NO_LIST}")
             archive = check_runnable(check_total_size(_without_placeholders(known.read(contents)), limits), contents)
             return replace(archive, producer=producer_of(index, archive), notes=tuple(_notes(index, source, archive)))
     raise unknown_format_error(contents, list(dict.fromkeys(known.name for known in FORMATS)))

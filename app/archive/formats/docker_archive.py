@@ -117,11 +117,11 @@ class _DockerArchiveReader:
         config = self._configs[extent]
         if named_digest(entry.config) not in {None, config.descriptor.digest}:
             raise DigestMismatch(
-                f"the config of {entry.what} is called {entry.config}, but its bytes have {config.descriptor.digest}"
+                f"the config of {entry.what} is named {entry.config}, but its bytes have {config.descriptor.digest}"
             )
         if len(config.diff_ids) != len(entry.layers):
             raise MalformedArchive(
-                f"{entry.what} lists {len(entry.layers)} layers, its config has {len(config.diff_ids)} diff_ids"
+                f"{entry.what} lists {len(entry.layers)} layers, but its config has {len(config.diff_ids)} diff_ids"
             )
         self._blobs[config.descriptor.digest] = extent
         return config
@@ -141,8 +141,8 @@ class _DockerArchiveReader:
         self._references += len(diff_ids)
         if self._references > self._contents.limits.references or len(diff_ids) > MAX_REFERENCES:
             raise LimitExceeded(
-                f"{entry.what} has {len(diff_ids)} layers; at most {MAX_REFERENCES} are read of one image, and "
-                f"{self._contents.limits.references} of all together"
+                f"{entry.what} has {len(diff_ids)} layers; at most {MAX_REFERENCES} per image, and "
+                f"{self._contents.limits.references} of all images, are read"
             )
         known = frozenset(digest.encoded for digest in diff_ids)
         for name, diff_id in zip(entry.layers, diff_ids, strict=True):
@@ -172,7 +172,7 @@ class _DockerArchiveReader:
             return compression
         raise MalformedArchive(
             f"layer {name!r:.200} of {entry.what} is compressed with {compression}, which no container runtime "
-            "unpacks; save the image again with plain, gzip or zstd layers"
+            "supports; save the image again with plain, gzip or zstd layers"
         )
 
     def finish(self) -> tuple[tuple[ImageEntry, ...], dict[Digest, Extent], tuple[str, ...]]:
@@ -191,8 +191,9 @@ def _refuse_order(entry: DockerEntry, name: str, layer: DockerLayer, known: froz
     if named[1] in known:
         image = entry.tags[0] if entry.tags else entry.what
         raise DigestMismatch(
-            f"{image:.300}: layer {entry.layers.index(name) + 1} is {name!r:.200}, its config has diff_id "
-            f"{layer.diff_id} there; manifest.json lists the layers in another order than the config, save it again"
+            f"{image:.300}: layer {entry.layers.index(name) + 1} is {name!r:.200}, but the config has diff_id "
+            f"{layer.diff_id} at this position; manifest.json and config list the layers in different orders; save "
+            "the image again"
         )
 
 
@@ -213,7 +214,7 @@ def parse_diff_ids(config: object, what: str) -> tuple[Digest, ...]:
     rootfs = members.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(rootfs, dict) or not isinstance(diff_ids, list | None):
-        raise MalformedArchive(f"{what} has no list `rootfs.diff_ids`; it is no image config")
+        raise MalformedArchive(f"{what} has no list `rootfs.diff_ids`; it is not an image config")
     refuse_lookalikes(members, ("os", "architecture", "variant", "rootfs"), what)
     refuse_lookalikes(rootfs, ("diff_ids",), f"`rootfs` of {what}")
     return tuple(Digest.parse(diff_id) for diff_id in diff_ids or ())

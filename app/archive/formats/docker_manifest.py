@@ -49,7 +49,7 @@ def _entry(value: object, what: str) -> DockerEntry:
     refuse_lookalikes(value, _FIELDS, what)
     config = value.get("Config")
     if not isinstance(config, str) or not config:
-        raise MalformedArchive(f"{what} has no `Config`, the name of the member that holds its config")
+        raise MalformedArchive(f"{what} has no `Config`, the name of its config's member")
     sources = value.get("LayerSources")
     if not isinstance(sources, dict | None):
         raise MalformedArchive(f"`LayerSources` of {what} is not an object")

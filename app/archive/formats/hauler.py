@@ -53,7 +53,7 @@ class HaulerHaul:
 
 def _note(left_out: list[Descriptor]) -> tuple[str, ...]:
     names = join_limited([_reference(item) for item in left_out])
-    return (f"files whose names no repository can have are not pushed: {names}",) if left_out else ()
+    return (f"files with names that are invalid as repositories are not pushed: {names}",) if left_out else ()
 
 
 def _kind(descriptor: Descriptor) -> str:

@@ -114,7 +114,7 @@ def _beside(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, 
         and member.name.rpartition("/")[2] != INDEX
     ]
     if others:
-        yield f"these files are no charts and are not pushed: {join_limited(others)}"
+        yield f"these files are not charts and are not pushed: {join_limited(others)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,11 @@ def _metadata(files: ChartFiles, what: str) -> tuple[ChartMetadata, tuple[str, .
             documents.append(members)
             problems += found
     metadata, unfit = read_metadata(*documents)
-    problems += [f"{name!r} is not of the kind that Helm reads" for name in unfit]
+    problems += [f"{name!r} has a type that Helm does not read" for name in unfit]
     if not metadata.name or not metadata.version:
-        lacks = f"{CHART_YAML} of {what!r:.200} lacks its name or its version"
+        lacks = f"{CHART_YAML} of {what!r:.200} has no name or no version"
         raise MalformedArchive(f"{lacks}: {join_limited(problems)}" if problems else lacks)
-    note = f"the config of chart {what!r:.200} at the registry has not all of {CHART_YAML}: {join_limited(problems)}"
+    note = f"the config of chart {what!r:.200} lacks parts of {CHART_YAML}: {join_limited(problems)}"
     return metadata, (note,) if problems else ()
 
 

@@ -74,7 +74,7 @@ class _ImgpkgReader:
         members = _object(value, what)
         given = [kind for kind in _KINDS if members.get(kind) is not None]
         if len(given) != 1:
-            raise MalformedArchive(f"{what} holds neither or both of `Image` and `ImageIndex`")
+            raise MalformedArchive(f"{what} must have either `Image` or `ImageIndex`")
         described = _object(members[given[0]], what)
         read = self._index if given[0] == "ImageIndex" else self._image
         names = tuple(_names(described, what))
@@ -86,7 +86,7 @@ class _ImgpkgReader:
 
     def _index(self, value: dict[str, Any], what: str, depth: int) -> Descriptor:
         if depth > self.contents.limits.depth:
-            raise LimitExceeded(f"{what} lies deeper than {self.contents.limits.depth} indexes")
+            raise LimitExceeded(f"{what} is nested deeper than {self.contents.limits.depth} indexes")
         index = self._manifest(value, what)
         for child in _objects(value, "Images", what):
             self._image(child, what, depth)
@@ -98,7 +98,7 @@ class _ImgpkgReader:
         manifest = self._manifest(_object(value.get("Manifest"), what), what)
         config = manifest.config
         if config is None:
-            raise MalformedArchive(f"{what} is called an image, but its manifest is an index")
+            raise MalformedArchive(f"{what} is listed as an image, but its manifest is an index")
         raw = _text(_object(value.get("Config"), what), "Raw", what)
         verify(raw, config, f"the config of {what}")
         # this text is the only copy: no member contains it
@@ -114,7 +114,7 @@ class _ImgpkgReader:
             {"mediaType": value.get("MediaType"), "digest": value.get("Digest"), "size": len(raw)}, what
         )
         if len(self.manifests) >= self.contents.limits.nodes:
-            raise LimitExceeded(f"{MANIFEST} holds more than {self.contents.limits.nodes} manifests; split it")
+            raise LimitExceeded(f"{MANIFEST} has more than {self.contents.limits.nodes} manifests; split it")
         manifest = self.manifests.get(descriptor.digest)
         if manifest is None or manifest.descriptor.media_type != descriptor.media_type:
             manifest = parse_manifest(raw, descriptor)
@@ -133,7 +133,7 @@ class _ImgpkgReader:
             self.absent[str(layer.digest)] = None
 
     def graph(self) -> ManifestGraph:
-        absent = f"not in the archive and not pushed, as their manifests allow: {join_limited(list(self.absent))}"
+        absent = f"not in the archive and not pushed, which their manifests permit: {join_limited(list(self.absent))}"
         notes = (absent,) if self.absent else ()
         return ManifestGraph(self.manifests, self.blobs, _parents(self.manifests), notes, self.faults)
 
@@ -160,10 +160,10 @@ def _names(value: dict[str, Any], what: str) -> Iterator[str]:
     """Yield the names: references are digests, and `Tag` is the tag from which an image was copied, if any."""
     references, tag = value.get("Refs"), value.get("Tag")
     if not isinstance(references, list | None) or not isinstance(tag, str | None):
-        raise MalformedArchive(f"`Refs` of {what} are no list, or its `Tag` is no text")
+        raise MalformedArchive(f"`Refs` of {what} is not a list, or its `Tag` is not a text")
     for text in references or ():
         if not isinstance(text, str):
-            raise MalformedArchive(f"`Refs` of {what} are no list of texts")
+            raise MalformedArchive(f"`Refs` of {what} is not a list of texts")
         yield _tagged(text, tag) if tag else text
 
 
@@ -178,18 +178,18 @@ def _tagged(text: str, tag: str) -> str:
 def _object(value: object, what: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
-    raise MalformedArchive(f"{what} is not of the form that imgpkg writes")
+    raise MalformedArchive(f"{what} does not have the form that imgpkg writes")
 
 
 def _objects(value: dict[str, Any], key: str, what: str) -> list[dict[str, Any]]:
     listed = value.get(key)
     if not isinstance(listed, list | None):  # Go writes an empty list as null
-        raise MalformedArchive(f"`{key}` of {what} are no list")
+        raise MalformedArchive(f"`{key}` of {what} is not a list")
     return [_object(item, what) for item in listed or ()]
 
 
 def _text(value: dict[str, Any], key: str, what: str) -> bytes:
     text = value.get(key)
     if not isinstance(text, str):
-        raise MalformedArchive(f"`{key}` of {what} is no text")
+        raise MalformedArchive(f"`{key}` of {what} is not a text")
     return text.encode()

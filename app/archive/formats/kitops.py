@@ -41,7 +41,7 @@ class KitOpsStorage:
         archive = read_layout(contents, self.name, tagged)
         if not untagged:
             return archive
-        note = f"these have no tag in the storage of KitOps and are not pushed: {join_limited(untagged)}"
+        note = f"untagged content of the KitOps storage is not pushed: {join_limited(untagged)}"
         return replace(archive, notes=(*archive.notes, note))
 
 
@@ -63,7 +63,7 @@ def _read_tags(contents: ArchiveReader, file: str, repository: str) -> Iterator[
     limit = contents.limits.docker_manifest_bytes
     tags = strict_json(contents.read(file, limit) or b"", what=file, limit=limit)
     if not isinstance(tags, dict):
-        raise MalformedArchive(f"{file} is no mapping of tags")
+        raise MalformedArchive(f"{file} is not a mapping of tags")
     for tag, members in tags.items():
         descriptor = Descriptor.parse(members, file)
         yield replace(descriptor, annotations=MappingProxyType({ANNOTATION_REF_NAME: f"{repository}:{tag}"}))

@@ -27,7 +27,7 @@ IMAGES = "images/"
 _API = "kots.io/"
 _KIND = "Airgap"
 _UNREADABLE = (MalformedArchive, TruncatedArchive, UnknownFormat)
-ONLY_IMAGES = "the images of the airgap bundle are pushed; the application (app.tar.gz) and what is beside it are not"
+ONLY_IMAGES = "only the images of the airgap bundle are pushed, not the application (app.tar.gz) or other files"
 
 
 class KotsAirgap:
@@ -71,7 +71,9 @@ def _read_storage(contents: ArchiveReader, saved: Sequence[str]) -> Archive:
     others = [(repository, tag) for repository, tag in there if (repository, tag) not in listed]
     wanted += [TagRequest(repository, tag, path=f"{repository}:{tag}") for repository, tag in others]
     found, absent = resolve_tags(contents, wanted)
-    lacks = Fault(MissingContent, f"{AIRGAP} lists it, and the airgap bundle does not hold it; download it again")
+    lacks = Fault(
+        MissingContent, f"{AIRGAP} lists it, but the airgap bundle does not contain it; download the bundle again"
+    )
     return read_archive(contents, KotsAirgap.name, (*found, *(unusable(item, lacks) for item in absent)), ())
 
 

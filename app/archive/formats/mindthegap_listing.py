@@ -64,7 +64,7 @@ def _lines(raw: bytes, what: str) -> list[str]:
         raise MalformedArchive(f"{what} is not UTF-8 at byte {error.start}") from None
     for number, line in enumerate(lines, 1):
         if not line.isprintable():
-            raise MalformedArchive(f"line {number} of {what} holds a tab or a control character")
+            raise MalformedArchive(f"line {number} of {what} contains a tab or a control character")
     return lines
 
 
@@ -85,7 +85,7 @@ def _plain_images(lines: Sequence[str]) -> Iterator[TagRequest]:
             try:
                 reference = Reference.parse(text)
             except InvalidReference as error:
-                raise MalformedArchive(f"line {number} of {IMAGES} is no image name", content=str(error)) from None
+                raise MalformedArchive(f"line {number} of {IMAGES} is not an image name", content=str(error)) from None
             tag = reference.tag or "latest"  # if a name has tag and digest, a bundle keeps the tag
             yield _image(reference.registry, reference.repository, tag)
 
@@ -127,7 +127,7 @@ def _urls(raw: bytes) -> Iterator[str]:
     plain = [text for line in lines if (text := line.strip(" ")) and not text.startswith("#")]
     urls = _texts(_charts_members(raw).get("chartURLs"), "chartURLs") if _is_yaml(lines) else plain
     if urls:
-        yield f"{CHARTS} lists {len(urls)} charts by URL only, which does not tell their names; they are not pushed"
+        yield f"{CHARTS} lists {len(urls)} charts by URL only, without their names; they are not pushed"
 
 
 def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
@@ -142,7 +142,7 @@ def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
     shared = [f"{other} and {each}" for other, each in pairs if other is not each]
     if shared:
         names = join_limited(shared)
-        yield f"these lie at one place of the bundle, which holds only one of them; it is pushed: {names}"
+        yield f"the bundle contains only one image for each of these pairs, and that one is pushed: {names}"
 
 
 def _mapping(value: Node, what: str) -> Mapping[str, Node]:
@@ -150,13 +150,13 @@ def _mapping(value: Node, what: str) -> Mapping[str, Node]:
         return {}
     if isinstance(value, dict):
         return value
-    raise MalformedArchive(f"{what} is no mapping")
+    raise MalformedArchive(f"{what} is not a mapping")
 
 
 def _members(value: Node, known: frozenset[str], what: str) -> Mapping[str, Node]:
     members = _mapping(value, what)
     if unknown := [repr(key) for key in members if key not in known]:
-        raise MalformedArchive(f"{what} has keys that no bundle has", content=join_limited(unknown))
+        raise MalformedArchive(f"{what} has unknown keys", content=join_limited(unknown))
     return members
 
 
@@ -167,4 +167,4 @@ def _texts(value: Node, what: str) -> list[str]:
         texts = [item for item in value if isinstance(item, str)]
         if len(texts) == len(value):
             return texts
-    raise MalformedArchive(f"{what} is no list of texts")
+    raise MalformedArchive(f"{what} is not a list of texts")

@@ -40,7 +40,9 @@ class NestedLayouts:
         """Read all layouts as one archive. Raises LimitExceeded."""
         directories = list(_directories(contents))
         if len(directories) > MAX_LAYOUTS:
-            raise LimitExceeded(f"the archive holds {len(directories)} image layouts; at most {MAX_LAYOUTS} are read")
+            raise LimitExceeded(
+                f"the archive contains {len(directories)} image layouts; at most {MAX_LAYOUTS} are read"
+            )
         root = _root_of_zot(contents, directories)
         placed = replace(contents, place=place_anywhere(contents))
         layouts = [_layout(placed, directory, root or "") for directory in directories]
@@ -95,5 +97,5 @@ def _tagged(archive: Archive) -> Archive:
     untagged = [str(root.digest) for root, image in zip(roots, archive.images, strict=True) if not image.called]
     if not untagged:
         return archive
-    note = f"zot's storage has manifests without a tag, which are not pushed: {join_limited(untagged)}"
+    note = f"untagged manifests of zot's storage are not pushed: {join_limited(untagged)}"
     return replace(archive, images=images, notes=(*archive.notes, note))

@@ -32,9 +32,7 @@ _DIGEST = re.compile(r"(?P<algorithm>sha256|sha512)[:-](?P<encoded>[0-9a-f]{64,1
 _CONTENT = re.compile(r"(?:^|/)v2/.+/(?:blobs|manifests)/sha(?:256|512)[:-][0-9a-f]{64,128}$")
 _ROOT_BLOB = re.compile(r"blobs/sha(?:256|512)[:-][0-9a-f]{64,128}")
 _UNFINISHED = ".download"  # an unfinished download of oc
-_PARTS = (
-    "if this is one of several files of oc-mirror, send all of them in one request, and those of earlier runs before"
-)
+_PARTS = "if oc-mirror wrote several files, send all of them in one request, files of earlier runs first"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from app.errors import MissingContent, join_limited
 _WORKING_DIRECTORY = "working-dir"
 _IMAGE_SET = "isc_"  # + the time of the run
 JOIN = "send all parts of the set (mirror_000001.tar, mirror_000002.tar, …) in one request"
-_EARLIER = "oc-mirror leaves out what earlier archives of the same workspace had, and platforms that were not asked for"
+_EARLIER = "oc-mirror omits content of earlier archives of the same workspace, and platforms that were not requested"
 
 
 class OcMirror:
@@ -42,8 +42,7 @@ class OcMirror:
         wanted = all_tags(contents)
         if not has_last_part(contents):
             raise MissingContent(
-                "this is the first part of what oc-mirror wrote, mirror_000002.tar and those after it are missing; "
-                f"{JOIN}"
+                f"this is the first part of an oc-mirror set; mirror_000002.tar and later parts are missing; {JOIN}"
             )
         found, absent = resolve_tags(contents, wanted)
         if absent and not found:
@@ -54,7 +53,7 @@ class OcMirror:
         stray = 0 if absent else count_stray(contents, archive)
         if stray:  # oc-mirror writes no blob that none of its tags needs
             raise MissingContent(
-                f"{stray} blobs belong to no tag here: their repositories are in another part of the set; {JOIN}"
+                f"{stray} blobs have no tag in this archive; their repositories are in another part of the set; {JOIN}"
             )
         return archive
 
@@ -63,8 +62,8 @@ def all_tags(contents: ArchiveReader) -> list[TagRequest]:
     """Return all tags with their paths. Raises MissingContent if the archive has no repositories."""
     if not holds_repositories(contents):
         raise MissingContent(
-            "the archive holds no repositories, as the second and later parts of what oc-mirror writes; "
-            f"mirror_000001.tar, the first part, has them: {JOIN}"
+            "the archive contains no repositories; only mirror_000001.tar, the first part of an oc-mirror set, has "
+            f"them; {JOIN}"
         )
     return [_wanted(repository, tag) for repository, tag in tags(contents)]
 

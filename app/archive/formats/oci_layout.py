@@ -117,7 +117,7 @@ def check_version(contents: ArchiveReader) -> None:
     version = members.get("imageLayoutVersion") if isinstance(members, dict) else None
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise MalformedArchive(
-            f"the imageLayoutVersion of {what[-MAX_PATH:]} is not read; 1.0.0 is, and any other 1.x",
+            f"the imageLayoutVersion of {what[-MAX_PATH:]} is not supported; 1.x is",
             content=f"{version!r:.100}",
         )
 
@@ -130,9 +130,11 @@ def list_layout(contents: ArchiveReader, blobs: ArchiveReader | None = None) -> 
     raw = contents.read(INDEX, contents.limits.docker_manifest_bytes) or b""
     members = strict_json(raw, what=what, limit=contents.limits.docker_manifest_bytes)
     if not isinstance(members, dict) or "manifests" not in members:
-        raise MalformedArchive(f"{what} is no image index: it has no list `manifests`")
+        raise MalformedArchive(f"{what} is not an image index: it has no list `manifests`")
     if {"config", "layers"} & members.keys() or members.get("mediaType") not in (None, *INDEXES):
-        raise MalformedArchive(f"{what} says of itself that it is something else than an image index")
+        raise MalformedArchive(
+            f"{what} is not an image index: it has the media type or the members of another document"
+        )
     refuse_lookalikes(members, ("manifests", "mediaType", "config", "layers"), what)
     entries = [] if members["manifests"] is None else members["manifests"]  # Go writes an empty list as null
     if not isinstance(entries, list):
@@ -176,4 +178,4 @@ def _unknown(listed: Sequence[Listed]) -> tuple[str, ...]:
     image-spec forbids an error for unknown media types."""
     descriptors = [entry.descriptor for entry in listed if not is_manifest(entry.descriptor.media_type)]
     unknown = [f"{descriptor.digest} ({descriptor.media_type})" for descriptor in descriptors]
-    return (f"index.json lists what is no manifest and is not pushed: {join_limited(unknown)}",) if unknown else ()
+    return (f"entries of index.json that are not manifests are not pushed: {join_limited(unknown)}",) if unknown else ()

@@ -29,13 +29,13 @@ class RegistryStorage:
     def _read(self, contents: ArchiveReader) -> Archive:
         """Return every tag whose manifest exists: a registry keeps the tags of deleted manifests."""
         found, absent = resolve_tags(contents, all_tags(contents))
-        remedy = f"if this is the first of several parts that oc-mirror wrote, {JOIN}"
+        remedy = f"if this is the first part of an oc-mirror set, {JOIN}"
         if absent and not found:
             raise MissingContent(
                 f"the archive lacks the manifests of all its tags: {list_absent(absent)}; save the storage again; "
                 f"{remedy}"
             )
-        notes = ["a registry's storage without a list of what is wanted: every tag in it is pushed"]
+        notes = ["the storage has no list of images to push: every tag in it is pushed"]
         if absent:
             notes.append(
                 f"these tags have no manifest in the storage and are not pushed: {list_absent(absent)}; {remedy}"

@@ -18,10 +18,10 @@ _MAX_NAME = 100  # characters of a name in a message; NKP has members of 64
 def unknown_format_error(contents: ArchiveReader, supported: Sequence[str]) -> UnknownFormat:
     """Return the error for an archive that no format recognises."""
     roots = contents.index.roots
-    found = f"its root holds {_enumerated(roots)}" if roots else "it is a tar without a single member"
+    found = f"its root contains {_enumerated(roots)}" if roots else "it is a tar without members"
     hint = _hint(contents)
     return UnknownFormat(
-        f"the archive is of no known format: {found}; supported are {', '.join(supported)}"
+        f"the archive has no known format: {found}; supported formats are {', '.join(supported)}"
         + (f". {hint}" if hint else "")
     )
 
@@ -33,13 +33,13 @@ def _shown(name: str) -> str:
 def _hint(contents: ArchiveReader) -> str:
     roots = set(contents.index.roots)
     if roots == {PROVENANCE}:
-        return "This is a signed text, as the provenance of a Helm chart; send it in one request with its chart"
+        return "This is a signed text, such as the provenance of a Helm chart; send it in one request with its chart"
     return _hint_of_layout(contents, roots) or _hint_of_manifest(contents) or _hint_of_members(contents, roots)
 
 
 def _hint_of_layout(contents: ArchiveReader, roots: set[str]) -> str:
     if {"oci-layout", "index.json"} <= roots:
-        return "oci-layout and index.json of an OCI image layout are files; here one of them is a directory"
+        return "oci-layout and index.json of an OCI image layout must be files; here one of them is a directory"
     if "oci-layout" in roots:
         return "This is an OCI image layout without its index.json; save it again"
     if "index.json" in roots and "blobs" in roots:
@@ -58,24 +58,24 @@ def _hint_of_manifest(contents: ArchiveReader) -> str:
 
 def _hint_of_members(contents: ArchiveReader, roots: set[str]) -> str:
     if any(name.count("/") == 1 and name.endswith("/Chart.yaml") for name in contents.index.members):
-        return "This holds a Helm chart that is not packaged; make a .tgz of it with `helm package`"
+        return "This contains a Helm chart that is not packaged; make a .tgz of it with `helm package`"
     if ".dockerenv" in roots or len(roots & _ROOT_FILE_SYSTEM) >= 4:
         return "This is the file system of a container (docker export); make an archive of the image with docker save"
     below = [name for name in contents.index.members if name.endswith(("/oci-layout", "/manifest.json"))]
     if below:
-        return f"{_shown(below[0])} lies in a directory; make the tar from inside of it: tar -C DIRECTORY -cf x.tar ."
+        return f"{_shown(below[0])} is in a directory; create the tar from inside it: tar -C DIRECTORY -cf x.tar ."
     return _hint_of_archives(contents)
 
 
 def _hint_of_archives(contents: ArchiveReader) -> str:
     images, charts = archives_within(contents)
     if images:
-        return f"Images are in {_enumerated(images)}; take that out of the archive and push it"
+        return f"Images are in {_enumerated(images)}; extract that from the archive and push it"
     if charts:
-        return f"Charts are in {_enumerated(charts)}; push these files without what is beside them"
+        return f"Charts are in {_enumerated(charts)}; push these files without the others"
     inner = [name for name in contents.index.members if name.endswith(_INNER_ARCHIVES)]
     if inner and len(inner) == sum(1 for _ in contents.index.files()):
-        return f"It holds {_enumerated(inner)}; push what is inside"
+        return f"It contains {_enumerated(inner)}; extract and push these"
     return ""
 
 

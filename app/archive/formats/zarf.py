@@ -19,7 +19,7 @@ PACKAGE = "zarf.yaml"
 CHECKSUMS = "checksums.txt"
 IMAGES = "images"
 ANNOTATION_BASE_NAME = "org.opencontainers.image.base.name"  # packages from before 2025 have the name only here
-ONLY_IMAGES = "the images of the zarf package are pushed; its components (charts, manifests, files) are not"
+ONLY_IMAGES = "only the images of the zarf package are pushed, not its components (charts, manifests, files)"
 
 
 class ZarfPackage:
@@ -35,7 +35,7 @@ class ZarfPackage:
         images = contents.below(f"{IMAGES}/")
         if images.extent(MARKER) is None and images.extent(INDEX) is None:
             if not contents.index.ended:
-                raise TruncatedArchive("the zarf package has no end, and no images; bring it over again")
+                raise TruncatedArchive("the zarf package has no end-of-archive marker and no images; transfer it again")
             return Archive(self.name, (), {}, {}, (ONLY_IMAGES,))
         check_version(images)
         archive = read_layout(images, self.name, [_named(item) for item in list_layout(images)])

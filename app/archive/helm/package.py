@@ -68,7 +68,7 @@ class HelmChartBuffer:
         If not, `plain` has all bytes that were decompressed so far."""
         if self.is_chart:
             if self._indexer.position > MAX_UNPACKED_BYTES:
-                raise LimitExceeded(f"the Helm chart unpacks to more than {MAX_UNPACKED_BYTES} bytes")
+                raise LimitExceeded(f"the Helm chart decompresses to more than {MAX_UNPACKED_BYTES} bytes")
             return True
         self.plain.append(piece)
         verdict = self._judge.verdict()

@@ -46,12 +46,12 @@ def mislabelled_layers(layers: Iterable[Descriptor], stored: Mapping[Digest, Com
         compression, stated = stored.get(layer.digest), stated_compression(layer.media_type)
         if compression is not None and stated not in {None, compression}:
             how = "not compressed" if compression is Compression.NONE else f"compressed with {compression}"
-            found[layer.digest] = f"layer {layer.digest} is {how}, its media type is {layer.media_type}"
+            found[layer.digest] = f"layer {layer.digest} is {how}, but its media type is {layer.media_type}"
     return found
 
 
 def pushed_mislabelled(title: str, wrong: Mapping[Digest, str]) -> str:
     """Return the notice for an image whose manifest is pushed unchanged."""
     more = len(wrong) - MAX_SHOWN
-    told = "; ".join(list(wrong.values())[:MAX_SHOWN]) + (f"; and so {more} more" if more > 0 else "")
-    return f"{title}: {told}. It is pushed as it stands; some container runtimes refuse it"
+    told = "; ".join(list(wrong.values())[:MAX_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return f"{title}: {told}. It is pushed unchanged; some container runtimes reject it"

@@ -32,7 +32,7 @@ _TYPES: Mapping[str, Mapping[str, str]] = {
     "docker": {oci: docker for docker, oci in _TO_OCI.items()},
 }
 _ZSTD = (
-    "media_types=docker: {} has layers in zstd, which Docker's media types cannot say; pass media_types=oci, or keep"
+    "media_types=docker: {} has zstd layers, which Docker's media types do not support; pass media_types=oci or keep"
 )
 
 
@@ -63,7 +63,7 @@ class _Converter:
         if not self._left:
             return self._notes
         shown = join_limited([str(name) for name in self._left])
-        return [*self._notes, f"media_types={self._wanted}: left as they are, for they are no plain images: {shown}"]
+        return [*self._notes, f"media_types={self._wanted}: unchanged, because they are not plain images: {shown}"]
 
     def image(self, image: ImageEntry, compression: Compression) -> ImageEntry:
         if image.fault is not None:
@@ -75,12 +75,12 @@ class _Converter:
         if root.descriptor.digest == image.root.digest:
             return image
         self._notes.append(
-            f"{name} has {self._wanted} media types now: its digest becomes {root.descriptor.digest}, originally "
+            f"{name} has {self._wanted} media types now: its digest is {root.descriptor.digest} instead of "
             f"{image.root.digest}"
         )
         changed, gone = replace_root(image, root, self.manifests)
         if gone:
-            self._notes.append(f"{name}: {gone} signatures or other referrers of the original digest are left out")
+            self._notes.append(f"{name}: {gone} signatures or other referrers of the original digest are not pushed")
         return changed
 
     def _docker(self, image: DockerImage, compression: Compression, name: str) -> DockerImage:

@@ -65,7 +65,7 @@ def parse_header(block: bytes, offset: int) -> Header:
     if not (_are_numbers(owner, 8) and _are_numbers(block[136:148], 12)):
         raise MalformedArchive(
             f"the header at byte {offset} has a mode, owner, time or device that is not a number; Go's tar reader and "
-            "others stop there"
+            "others reject it"
         )
     name = block[:100].partition(b"\0")[0]
     if block[257:263] == _POSIX_MAGIC and block[345]:  # GNU headers have times in place of the prefix
@@ -129,7 +129,7 @@ class Extensions:
             return
         name = text(content.partition(b"\0")[0])
         if not name:
-            raise MalformedArchive(f"{where} holds an empty name")
+            raise MalformedArchive(f"{where} has an empty name")
         if type_ == GNU_NAME:
             self._once("path", where)
             self.path = name
@@ -146,18 +146,20 @@ class Extensions:
         size = header.size if self.size is None else self.size
         if size != header.size and (header.size or size < 1 << 33):
             raise MalformedArchive(
-                f"member {name!r:.300} has {header.size} bytes by its header, {size} by its PAX extension"
+                f"member {name!r:.300} has {header.size} bytes by its header, but {size} by its PAX extension"
             )
         return name, header.target if self.linkpath is None else self.linkpath, size
 
     def _once(self, field: str, where: str) -> None:
         if field in self._given:
-            raise MalformedArchive(f"{where} gives the {field} of a member a second time; tar readers would differ")
+            raise MalformedArchive(
+                f"{where} sets the {field} of a member a second time; tar readers differ on which one counts"
+            )
         self._given.add(field)
 
     def _pax(self, type_: bytes, key: bytes, value: bytes, where: str) -> None:
         if key.startswith(b"GNU.sparse."):
-            raise MalformedArchive(f"{where} describes a sparse file; make the archive without --sparse")
+            raise MalformedArchive(f"{where} describes a sparse file; create the archive without --sparse")
         field = _FIELDS.get(key)
         if field is None:
             return
@@ -165,7 +167,7 @@ class Extensions:
             raise MalformedArchive(f"{where} is global and sets the {field} of all members")
         self._once(field, where)
         if not value or b"\0" in value:
-            raise MalformedArchive(f"{where} has a {field} that cannot be", content=f"{value!r:.100}")
+            raise MalformedArchive(f"{where} has an invalid {field}", content=f"{value!r:.100}")
         if field != "size":
             setattr(self, field, text(value))
         elif value.isdigit() and len(value) <= _MAX_DIGITS:

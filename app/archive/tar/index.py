@@ -45,7 +45,7 @@ def normalise(name: str) -> str:
         return path
     parts = path.split("/")
     if name.startswith("/") or ".." in parts:
-        raise MalformedArchive(f"member {name!r:.300} is absolute or climbs by `..`; tar readers differ on such names")
+        raise MalformedArchive(f"member {name!r:.300} has an absolute name or `..`; tar readers differ on such names")
     return "/".join(part for part in parts if part not in {"", "."})
 
 
@@ -62,7 +62,7 @@ def resolve_target(link: Member) -> str:
         elif part not in {"", "."}:
             found.append(part)
     if outside:
-        raise MalformedArchive(f"{link.kind} {link.name!r:.300} leads to {link.target!r:.300}, outside of the archive")
+        raise MalformedArchive(f"{link.kind} {link.name!r:.300} refers to {link.target!r:.300}, outside the archive")
     return "/".join(found)
 
 
@@ -141,14 +141,14 @@ class TarIndex:
                 return _agreed(name, tuple(extents), directory)
             level = targets
         raise MalformedArchive(
-            f"the links from {name!r:.300} run in a circle or over more than {self.limits.link_hops} steps"
+            f"the links from {name!r:.300} form a circle or have more than {self.limits.link_hops} steps"
         )
 
     def _target(self, name: str, link: Member) -> tuple[Member, ...]:
         if members := self.members.get(name):
             return members
         raise MalformedArchive(
-            f"{link.kind} {link.name!r:.300} leads to {link.target!r:.300}, which is not in the archive"
+            f"{link.kind} {link.name!r:.300} refers to {link.target!r:.300}, which is not in the archive"
         )
 
 

@@ -132,7 +132,7 @@ class TarIndexer:
     def finish(self) -> TarIndex:
         """Return the index after the last byte. As in GNU tar, the two final blocks may be missing."""
         if not self._received:
-            raise UnknownFormat("the archive is empty: there is not one byte in it")
+            raise UnknownFormat("the archive is empty: it has 0 bytes")
         if self._is_provenance or (not self._at and self._partial.startswith(PROVENANCE_START)):
             signed = Member(PROVENANCE, MemberKind.FILE, Extent(0, self._received), "")
             return TarIndex(MappingProxyType({PROVENANCE: (signed,)}), self._received, self._limits)
@@ -141,7 +141,7 @@ class TarIndexer:
         end = self._at if self._payload is None else _end(self._payload)
         if self._received < end:
             raise TruncatedArchive(
-                f"the archive ends at byte {self._received}, inside member {self._last!r:.300}, which goes on to byte "
+                f"the archive ends at byte {self._received}, inside member {self._last!r:.300}, which ends at byte "
                 f"{end}"
             )
         if self._partial or self._extension or self._extensions.count:
@@ -156,11 +156,11 @@ class TarIndexer:
 
     def _feed_tail(self, tail: bytes) -> None:
         if tail.strip(b"\0") and not self._count:
-            raise UnknownFormat("the archive is no tar: it starts with zeros, as images of disks and CDs do")
+            raise UnknownFormat("the archive is not a tar: it starts with zeros, like images of disks and CDs")
         if tail.strip(b"\0"):
             raise MalformedArchive(
-                f"the archive goes on after its end at byte {self._end}; two archives in one file are read differently "
-                "by different tools"
+                f"data follows the end-of-archive marker at byte {self._end}; tar readers differ on two archives in "
+                "one file; send one archive per file"
             )
         self._at = self._received
         if self._received - self._end > MAX_TAIL:
@@ -194,7 +194,7 @@ class TarIndexer:
 
     def _take_header(self, block: bytes, at: int) -> None:
         if self._zeros:
-            raise MalformedArchive(f"the archive goes on after a lone block of zeros at byte {at - BLOCK}")
+            raise MalformedArchive(f"data follows a single block of zeros at byte {at - BLOCK}")
         if at == 0 and block.startswith(PROVENANCE_START):
             self._is_provenance, self._last, self._at = True, PROVENANCE, MAX_PROVENANCE_BYTES
             return
@@ -202,9 +202,7 @@ class TarIndexer:
             if at == 0:
                 raise _not_a_tar(block)
             hint = f"; {POWERSHELL}" if was_text(block) or b"\r\n" in block else ""
-            raise MalformedArchive(
-                f"no tar header stands at byte {at}, where one has to follow {self._last!r:.300}{hint}"
-            )
+            raise MalformedArchive(f"no tar header is at byte {at}, after member {self._last!r:.300}{hint}")
         header = parse_header(block, at)
         self._charge(BLOCK)
         if header.type in _EXTENSIONS:
@@ -260,14 +258,14 @@ class TarIndexer:
             return
         kind = _kind(header.type, name)
         if size and kind is not MemberKind.FILE:
-            raise MalformedArchive(f"{kind} {name!r:.300} carries {size} bytes of data; tar readers differ on these")
+            raise MalformedArchive(f"{kind} {name!r:.300} has {size} bytes of data; tar readers differ on these")
         member = Member(normalise(name), kind, Extent(self._at, size), target)
         if size:
             self._payload, self._wanted = member.extent, min(size, SNIFF_BYTES)
         if member.name:
             self._keep(member)
         elif kind is not MemberKind.DIRECTORY:
-            raise MalformedArchive(f"a {kind} has the name {name!r:.300}, which is the root of the archive")
+            raise MalformedArchive(f"a {kind} has the name {name!r:.300}, the root of the archive")
 
     def _keep(self, member: Member) -> None:
         if member.kind is MemberKind.FILE:
@@ -305,7 +303,9 @@ def _kind(type_: bytes, name: str) -> MemberKind:
     kind = _KINDS.get(type_)
     if kind is None:
         what = _REFUSED.get(type_, f"of the unknown type {type_!r}")
-        raise MalformedArchive(f"member {name!r:.300} is {what}; an image archive holds files, directories and links")
+        raise MalformedArchive(
+            f"member {name!r:.300} is {what}; an image archive contains only files, directories and links"
+        )
     if kind is MemberKind.FILE and name.endswith("/"):
         return MemberKind.DIRECTORY  # the oldest tars mark directories this way
     return kind
@@ -315,7 +315,7 @@ def _not_a_tar(head: bytes) -> UnknownFormat:
     known = describe_file_type(head)
     what, remedy = known or ("unknown data", f"{PART}; ")
     return UnknownFormat(
-        f"the archive is no tar but {what}; {remedy}{EXPECTED}",
+        f"the archive is not a tar but {what}; {remedy}{EXPECTED}",
         content="" if known else shown(head),
     )
 

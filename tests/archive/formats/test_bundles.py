@@ -84,7 +84,7 @@ def test_bundles_in_bundles_have_a_depth() -> None:
     node = PACKAGES[0]
     for _ in range(20):
         node = bundle(node)
-    with pytest.raises(LimitExceeded, match="deeper than 16"):
+    with pytest.raises(LimitExceeded, match="16"):
         opened(oci_layout([entry(node, ref="1")]))
     assert len(opened(oci_layout([entry(node, ref="1")]), replace(DEFAULT_LIMITS, depth=30)).manifests) == 21
 

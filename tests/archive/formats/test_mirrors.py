@@ -98,7 +98,7 @@ def test_files_of_oc_mirror_v1_are_read_together() -> None:
     contents = [ArchiveReader(index_file(Memory(data), len(data)), Memory(data)) for data in halves]
     assert parts_of_storage(contents) == (0, 1)
     assert parts_of_storage(contents[:1]) == ()
-    with pytest.raises(MissingContent, match="several files of oc-mirror"):
+    with pytest.raises(MissingContent, match="oc-mirror"):
         opened(halves[0])
 
 
@@ -130,7 +130,7 @@ def test_what_is_wrong_with_a_mirror_is_told(change: object, error: type[Excepti
 
 
 def test_too_many_manifests_are_refused() -> None:
-    with pytest.raises(LimitExceeded, match="more than 3 manifests"):
+    with pytest.raises(LimitExceeded, match="3 manifests"):
         opened(tar(oc_mirror_files(STORED)), replace(DEFAULT_LIMITS, nodes=3))
 
 
@@ -171,5 +171,5 @@ def test_an_image_or_index_may_stand_alone_too(node: Node) -> None:
 
 
 def test_an_artifact_without_its_content_is_refused() -> None:
-    with pytest.raises(MissingContent, match="blob sha256"):
+    with pytest.raises(MissingContent, match="sha256"):
         opened(tar(member for member in docker_model(model()) if len(member.data) < 1000))

@@ -190,10 +190,10 @@ def test_what_is_wrong_with_one_layout_names_its_directory(name: str, content: b
 
 def test_there_are_limits_and_they_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     members = [member for number in range(4) for member in layout_in(f"r{number}", [entry(ONE, ref="1")])]
-    with pytest.raises(LimitExceeded, match="list 4 manifests; at most 3"):
+    with pytest.raises(LimitExceeded, match=r"4 manifests.*3"):
         opened(tar(members), replace(DEFAULT_LIMITS, nodes=3))
     monkeypatch.setattr(nested_layouts, "MAX_LAYOUTS", 3)
-    with pytest.raises(LimitExceeded, match="holds 4 image layouts; at most 3"):
+    with pytest.raises(LimitExceeded, match=r"4 image.*3"):
         opened(tar(members))
 
 

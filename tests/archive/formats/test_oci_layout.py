@@ -183,7 +183,7 @@ def test_descriptors_of_one_digest_are_one_image_with_all_names() -> None:
 def test_more_names_than_the_limit_are_refused() -> None:
     data = oci_layout([entry(NODE, ref=f"a/b:{number}") for number in range(4)])
     assert opened(data, Limits(tags=4)).images[0].names[-1] == "a/b:3"
-    with pytest.raises(LimitExceeded, match="more than 3 names"):
+    with pytest.raises(LimitExceeded, match="3 names"):
         opened(data, Limits(tags=3))
 
 
@@ -237,7 +237,7 @@ def test_a_referrer_whose_subject_is_not_in_the_archive_is_an_image() -> None:
 
 def test_relating_referrers_is_bounded() -> None:
     referrers = [entry(archives.oci_artifact(b"%d" % number, subject=NODE)) for number in range(40)]
-    with pytest.raises(LimitExceeded, match="relating referrers"):
+    with pytest.raises(LimitExceeded, match="referrers"):
         opened(oci_layout([NAMED, *referrers]), Limits(nodes=41, depth=1))
 
 
@@ -330,7 +330,7 @@ def test_an_index_json_of_another_shape_is_refused(index: bytes) -> None:
 
 
 def test_more_entries_than_the_limit_are_refused() -> None:
-    with pytest.raises(LimitExceeded, match="lists 3 manifests"):
+    with pytest.raises(LimitExceeded, match="3 manifests"):
         opened(oci_layout([NAMED, NAMED, NAMED]), Limits(nodes=2))
 
 
@@ -421,7 +421,7 @@ def nested(depth: int) -> Node:
 
 def test_indexes_nest_as_deep_as_the_limit_says() -> None:
     assert opened(oci_layout([entry(nested(15))])).images
-    with pytest.raises(LimitExceeded, match="deeper than 16 indexes"):
+    with pytest.raises(LimitExceeded, match="16 indexes"):
         opened(oci_layout([entry(nested(16))]))
 
 
@@ -432,7 +432,7 @@ def test_a_short_cut_does_not_hide_the_depth() -> None:
     while node.children:
         short_cuts.append(entry(node))
         (node,) = node.children
-    with pytest.raises(LimitExceeded, match="deeper"):
+    with pytest.raises(LimitExceeded):
         opened(oci_layout([*reversed(short_cuts), NAMED]))
 
 
@@ -442,7 +442,7 @@ def test_an_index_of_many_diamonds_is_read_in_no_time() -> None:
         sides = [oci_index([node], annotations={"side": side}) for side in "ab"]
         node = Node(oci_index(sides).raw, archives.OCI_INDEX, {item.digest: item.raw for item in sides}, (node,))
     assert opened(oci_layout([entry(node)]), Limits(depth=100)).images
-    with pytest.raises(LimitExceeded, match="deeper"):
+    with pytest.raises(LimitExceeded):
         opened(oci_layout([entry(node)]))
 
 
@@ -458,7 +458,7 @@ def test_more_manifests_or_bytes_of_them_than_the_limit_are_refused() -> None:
     data = oci_layout([entry(multi())])
     size = sum(len(node.raw) for node in (multi(), *multi().children))
     assert opened(data, Limits(nodes=3, manifests_bytes=size)).images
-    with pytest.raises(LimitExceeded, match="more than 2 manifests"):
+    with pytest.raises(LimitExceeded, match="2 manifests"):
         opened(data, Limits(nodes=2))
     with pytest.raises(LimitExceeded, match=f"{size - 1} bytes"):
         opened(data, Limits(manifests_bytes=size - 1))

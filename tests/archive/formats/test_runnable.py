@@ -92,7 +92,8 @@ def test_a_layer_that_is_stored_in_another_way_than_it_is_described_is_told(
     assert bool(archive.mislabelled) is bool(told)
     if told:
         assert archive.notes[0].startswith(f"{NAME}: layer sha256:")
-        assert f"is {told}, its media type is {media_type}" in archive.notes[0]
+        assert told in archive.notes[0]
+        assert media_type in archive.notes[0]
 
 
 @pytest.mark.parametrize("stored", ["gzip", "zstd", "none"])
@@ -129,7 +130,7 @@ def test_an_index_that_lists_an_image_for_another_platform_is_told(stated: str, 
     found = notes(oci_index([node]))
     assert len(found) == differs
     if differs:
-        assert f"lists {node.digest} for {stated}, its config says {config}" in found[0]
+        assert all(value in found[0] for value in (node.digest, f" {stated}", f" {config}"))
 
 
 @pytest.mark.parametrize(("stated", "config", "differs"), PLATFORMS)
@@ -261,4 +262,5 @@ def test_plain_layers_that_stay_as_they_are_keep_their_media_types_with_a_notice
     assert len(notes) == (media_type != PLAIN)
     if notes:
         assert notes[0].startswith(f"{NAME}: layer sha256:")
-        assert "is not compressed, its media type is" in notes[0]
+        assert "not compressed" in notes[0]
+        assert media_type in notes[0]

@@ -21,7 +21,7 @@ def test_what_images_share_is_counted_for_each_of_them() -> None:
     data = oci_layout([entry(top, ref=f"example.com/a{number}:1") for number, top in enumerate(tops)])
     each = 1 + 1 + 1 + 2  # the index and its child, the image and its layers
     opened(data, replace(DEFAULT_LIMITS, steps=4 * each))
-    with pytest.raises(LimitExceeded, match=f"more than {4 * each - 1} manifests and blobs"):
+    with pytest.raises(LimitExceeded, match=f"{4 * each - 1} manifests"):
         opened(data, replace(DEFAULT_LIMITS, steps=4 * each - 1))
 
 
@@ -43,36 +43,36 @@ def test_referrers_and_docker_images_are_counted() -> None:
 
 def test_the_names_of_all_images_have_a_limit() -> None:
     opened(docker_save([ONE]), replace(DEFAULT_LIMITS, names=2))
-    with pytest.raises(LimitExceeded, match="have 2 names; at most 1"):
+    with pytest.raises(LimitExceeded, match=r"2 names.*1"):
         opened(docker_save([ONE]), replace(DEFAULT_LIMITS, names=1))
 
 
 def test_what_manifests_refer_to_has_a_limit() -> None:
     data = oci_layout([entry(IMAGE, ref="example.com/a:1")])
     opened(data, replace(DEFAULT_LIMITS, references=3))
-    with pytest.raises(LimitExceeded, match="refer to more than 2 things"):
+    with pytest.raises(LimitExceeded, match="2"):
         opened(data, replace(DEFAULT_LIMITS, references=2))
 
 
 def test_the_layers_of_docker_images_have_a_limit() -> None:
     opened(docker_save([ONE]), replace(DEFAULT_LIMITS, references=2))
-    with pytest.raises(LimitExceeded, match="has 2 layers"):
+    with pytest.raises(LimitExceeded, match="2 layers"):
         opened(docker_save([ONE]), replace(DEFAULT_LIMITS, references=1))
 
 
 def test_names_beside_a_layout_have_a_limit() -> None:
     data = oci_layout([entry(oci_image(ONE, compression="none"))], hybrid=[ONE])
     opened(data, replace(DEFAULT_LIMITS, tags=2))
-    with pytest.raises(LimitExceeded, match="more than 1 names"):
+    with pytest.raises(LimitExceeded, match="1 names"):
         opened(data, replace(DEFAULT_LIMITS, tags=1))
 
 
 def test_documents_have_a_limit_of_bytes_and_of_values() -> None:
     data = docker_save([ONE])
     opened(data, replace(DEFAULT_LIMITS, documents_bytes=2000, values=200))
-    with pytest.raises(LimitExceeded, match="more than 100 bytes or"):
+    with pytest.raises(LimitExceeded, match="100 bytes"):
         opened(data, replace(DEFAULT_LIMITS, documents_bytes=100))
-    with pytest.raises(LimitExceeded, match="or 10 values"):
+    with pytest.raises(LimitExceeded, match="10 values"):
         opened(data, replace(DEFAULT_LIMITS, values=10))
 
 

@@ -30,7 +30,7 @@ from app.oci.media_types import DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER
 
 PIECE = 1 << 20  # bytes of a layer per read
 MAX_ENTRIES = 16  # entries of manifest.json that are checked per config; docker writes one
-SAVE_AGAIN = "nothing in the archive agrees with the config; save the image again, with docker 25.0.1 or newer"
+SAVE_AGAIN = "no content of the archive matches the config; save the image again with docker 25.0.1 or newer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class _Agreement:
             return entry
         changed, gone = replace_root(entry, root, self.manifests)
         if gone:
-            self.notes.append(f"{title}: {gone} signatures or other referrers of the original digest are left out")
+            self.notes.append(f"{title}: {gone} signatures or other referrers of the original digest are not pushed")
         return changed
 
     def _agreed(self, manifest: Manifest, title: str) -> Manifest:
@@ -171,8 +171,8 @@ class _Agreement:
             if not self._digests.difference(other, diff_ids):
                 made = self._with_layers(manifest, other, diff_ids)
                 self.notes.append(
-                    f"{title}: manifest {digest} contradicts its config: {found}. The layers that manifest.json has, "
-                    "which agree with the config, are pushed instead, so the digest is another one"
+                    f"{title}: manifest {digest} contradicts its config: {found}. The layers in manifest.json match "
+                    "the config and are pushed instead, so the digest changes"
                 )
                 return made
         self.contradictions[digest] = f"{title}: manifest {digest} contradicts its config: {found}; {SAVE_AGAIN}"
@@ -225,11 +225,11 @@ class _LayerDigests:
     def difference(self, layers: _Layers, diff_ids: Sequence[str]) -> str:
         """Return how `layers` differ from those of the config; empty if they do not."""
         if len(layers) != len(diff_ids):
-            return f"it lists {len(layers)} layers, its config has {len(diff_ids)} diff_ids"
+            return f"it lists {len(layers)} layers, but its config has {len(diff_ids)} diff_ids"
         for number, (layer, diff_id) in enumerate(zip(layers, diff_ids, strict=True), 1):
             plain = self._plain(layer, diff_id.partition(":")[0])
             if plain != diff_id:
-                return f"layer {number} ({layer.stated}) is {plain} unpacked, its config has diff_id {diff_id} there"
+                return f"layer {number} ({layer.stated}) decompresses to {plain}, but its config has diff_id {diff_id}"
         return ""
 
     def stored(self, extent: Extent) -> str:

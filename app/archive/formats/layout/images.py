@@ -54,9 +54,7 @@ def name_by_repo_tags(
     ignored = [name for names in repo_tags.values() for name in names if is_name(name) and canonical(name) not in known]
     if not ignored:
         return named, ()
-    return named, (
-        f"manifest.json has names that index.json does not have; index.json counts: {join_limited(ignored)}",
-    )
+    return named, (f"names in manifest.json that index.json does not have are ignored: {join_limited(ignored)}",)
 
 
 def _with_names(image: IndexEntry, found: tuple[tuple[str, ...], tuple[str, ...]]) -> IndexEntry:
@@ -141,7 +139,9 @@ class _ReferrerOwners:
         for above in waiting:
             self._steps += 1
             if self._steps > self._limit:
-                raise LimitExceeded(f"relating referrers to images takes more than {self._limit} steps")
+                raise LimitExceeded(
+                    f"finding the images of all referrers takes more than {self._limit} steps; split the archive"
+                )
             parents = [*self._graph.parents.get(above, ()), *self._tied.get(above, ())]
             subject = self._graph.subject(above)
             if above in self._referring and subject is not None:

@@ -15,8 +15,8 @@ from app.oci.media_types import ANNOTATION_DOCKER_SUBJECT, INDEXES, OCI_INDEX
 
 INDEX = "index.json"
 NOTE = (
-    "index.json says what it is as a whole, or has one image for each of several platforms and names none: it is taken "
-    "for one image and pushed as the index that it is"
+    "index.json has an artifactType, or lists one unnamed image for each of several platforms: it is pushed as one "
+    "image index"
 )
 
 

@@ -41,18 +41,18 @@ class InnerArchives:
         compression = self._contents.compression(extent)
         if compression is not Compression.NONE:
             raise UnknownFormat(
-                f"{shown} is an archive inside the archive and cannot be read where it lies, as it is wrapped in "
-                f"{compression}; take it out and push it alone"
+                f"{shown} is an archive inside the archive, compressed with {compression}; it cannot be read in "
+                "place; extract it and push it alone"
             )
         if not self._contents.is_plain_tar(extent):
-            raise UnknownFormat(f"{shown} is no image archive; take it out of the archive")
+            raise UnknownFormat(f"{shown} is not an image archive; remove it from the archive")
         try:
             archive = self._read(_Part(self._contents.source, extent.offset), extent)
         except ArchiveError as error:
             error.args = (f"{shown}: {error.args[0]}",)
             raise
         if archive is None:
-            raise UnknownFormat(f"{shown} is a tar, but no image archive; take it out of the archive")
+            raise UnknownFormat(f"{shown} is a tar, but not an image archive; remove it from the archive")
         return _moved(archive, extent.offset)
 
     def _read(self, source: ReadAt, extent: Extent) -> Archive | None:

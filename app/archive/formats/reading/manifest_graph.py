@@ -133,7 +133,7 @@ class _ManifestGraphBuilder:
         A manifest that occurs again at a greater depth is followed again, so `depth` is that of the longest path. Later
         walks rely on it."""
         if depth > self.limits.depth:
-            raise LimitExceeded(f"manifest {descriptor.digest} lies deeper than {self.limits.depth} indexes")
+            raise LimitExceeded(f"manifest {descriptor.digest} is nested deeper than {self.limits.depth} indexes")
         if self._depths.get(descriptor.digest, 0) >= depth:
             self._same(self.manifests.get(descriptor.digest), descriptor)
             return None
@@ -169,7 +169,9 @@ class _ManifestGraphBuilder:
         """Count the references of a manifest, again each time it is followed: many levels multiply the cost."""
         self._references += 1 + len(manifest.layers) + len(manifest.manifests)
         if self._references > self.limits.references:
-            raise LimitExceeded(f"the manifests of the archive refer to more than {self.limits.references} things")
+            raise LimitExceeded(
+                f"the manifests of the archive have more than {self.limits.references} references; split it"
+            )
 
     def _same(self, known: Manifest | None, descriptor: Descriptor) -> None:
         """Record a fault if one digest has two different descriptors: readers would differ on it."""
@@ -177,11 +179,11 @@ class _ManifestGraphBuilder:
             return
         digest = descriptor.digest
         if known.descriptor.size != descriptor.size:
-            sizes = f"{known.descriptor.size} bytes and with {descriptor.size} bytes"
-            self._faults[digest] = Fault(SizeMismatch, f"manifest {digest} is described with {sizes}")
+            sizes = f"{known.descriptor.size} and {descriptor.size} bytes"
+            self._faults[digest] = Fault(SizeMismatch, f"manifest {digest} is listed with two sizes: {sizes}")
         if known.descriptor.media_type != descriptor.media_type:
-            types = f"{known.descriptor.media_type} and as {descriptor.media_type}"
-            self._faults[digest] = Fault(MalformedArchive, f"manifest {digest} is described as {types}")
+            types = f"{known.descriptor.media_type} and {descriptor.media_type}"
+            self._faults[digest] = Fault(MalformedArchive, f"manifest {digest} is listed with two media types: {types}")
 
     def _read(self, descriptor: Descriptor) -> Manifest | None:
         digest = descriptor.digest
@@ -196,7 +198,7 @@ class _ManifestGraphBuilder:
         self._bytes += len(raw)
         if len(self.manifests) >= self.limits.nodes or self._bytes > self.limits.manifests_bytes:
             raise LimitExceeded(
-                f"the archive holds more than {self.limits.nodes} manifests or {self.limits.manifests_bytes} bytes of "
+                f"the archive has more than {self.limits.nodes} manifests or {self.limits.manifests_bytes} bytes of "
                 "them; split it"
             )
         try:
@@ -245,7 +247,7 @@ class _ManifestGraphBuilder:
         notes = []
         if self._absent:
             absent = join_limited([str(digest) for digest in self._absent])
-            notes.append(f"not in the archive and not pushed, as their manifests allow (foreign layers): {absent}")
+            notes.append(f"not in the archive and not pushed, which their manifests permit (foreign layers): {absent}")
         notes.extend(self._leave_packages())
         parents = {digest: tuple(above) for digest, above in self.parents.items()}
         manifests = {digest: held for digest, held in self.manifests.items() if digest not in self._faults}
@@ -267,7 +269,7 @@ class _ManifestGraphBuilder:
                 self.manifests[digest] = replace(self.manifests[digest], carried=tuple(blobs.values()))
         if opaque:
             shown = join_limited([str(digest) for digest in opaque])
-            yield f"manifests that are listed as layers, and are not whole, are pushed as layers alone: {shown}"
+            yield f"incomplete manifests that are listed as layers are pushed as layers: {shown}"
 
 
 def is_stated(descriptor: Descriptor) -> bool:

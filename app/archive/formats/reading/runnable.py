@@ -53,9 +53,9 @@ def contradiction(manifest: Manifest, config: ImageConfig, layers: Layers) -> st
     if diff_ids is None:
         return ""
     if len(diff_ids) != len(manifest.layers):
-        return f"it lists {len(manifest.layers)} layers, its config has {len(diff_ids)} diff_ids"
+        return f"it lists {len(manifest.layers)} layers, but its config has {len(diff_ids)} diff_ids"
     found = [
-        f"layer {number} is {layer.digest}, its config has diff_id {diff_id} there"
+        f"layer {number} is {layer.digest}, but its config has diff_id {diff_id}"
         for number, (layer, diff_id) in enumerate(zip(manifest.layers, diff_ids, strict=True), 1)
         if not _may_be(layer, diff_id) and layers.is_plain(layer)
     ]
@@ -70,7 +70,7 @@ def _may_be(layer: Descriptor, diff_id: str) -> bool:
 
 def _joined(texts: list[str]) -> str:
     more = len(texts) - MAX_SHOWN
-    return "; ".join(texts[:MAX_SHOWN]) + (f"; and so {more} more" if more > 0 else "")
+    return "; ".join(texts[:MAX_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def check_runnable(archive: Archive, contents: ArchiveReader) -> Archive:
@@ -116,9 +116,9 @@ class _Check:
     def notices(self) -> Iterator[str]:
         yield from self._notes
         if self._count > MAX_NOTES:
-            yield f"{self._count - MAX_NOTES} more manifests and layers do not fit what they describe"
+            yield f"{self._count - MAX_NOTES} more manifests and layers contradict their descriptions"
         if self._unread:
-            yield f"{len(self._unread)} configs were not compared with their manifests: they are too many, or too large"
+            yield f"{len(self._unread)} configs were not compared with their manifests; they are too many, or too large"
 
     def _note(self, text: str) -> None:
         self._count += 1
@@ -134,8 +134,8 @@ class _Check:
         found = "" if config is None else contradiction(manifest, config, layers)
         if found and not is_artifact(manifest):
             self._note(
-                f"{title}: manifest {digest} contradicts its config: {found}. It is pushed as it stands, and no "
-                "container runtime runs it"
+                f"{title}: manifest {digest} contradicts its config: {found}. It is pushed unchanged, but no container "
+                "runtime can run it"
             )
         if wrong := self._mislabelled(manifest):
             self._note(pushed_mislabelled(title, wrong))
@@ -156,8 +156,8 @@ class _Check:
             config = self._config(self.archive.manifests.get(child.digest))
             if config is not None and not _is_same(child, config):
                 self._note(
-                    f"{title}: index {index.descriptor.digest} lists {child.digest} for {child.platform}, its config "
-                    f"says {config.platform}. It is pushed as it stands"
+                    f"{title}: index {index.descriptor.digest} lists {child.digest} for {child.platform}, but its "
+                    f"config has {config.platform}. It is pushed unchanged"
                 )
 
     def _with_platform(self, entry: ImageEntry, title: str) -> ImageEntry:
@@ -167,8 +167,8 @@ class _Check:
         if root is None or config is None or _is_same(root.descriptor, config):
             return entry
         self._note(
-            f"{title}: the archive says {root.descriptor.platform} of it, its config says {config.platform}, which is "
-            "what counts"
+            f"{title}: the archive lists it for {root.descriptor.platform}, but its config has {config.platform}. The "
+            "config takes precedence"
         )
         return replace(entry, platforms=(config.platform,))
 

@@ -16,7 +16,9 @@ def check_total_size(archive: Archive, limits: Limits) -> Archive:
     content."""
     names = sum(len(image.called) for image in archive.images)
     if names > limits.names:
-        raise LimitExceeded(f"the images of the archive have {names} names; at most {limits.names} are read")
+        raise LimitExceeded(
+            f"the images of the archive have {names} names; at most {limits.names} are read; push it in parts"
+        )
     size = sum(len(name.encode()) for image in archive.images for name in image.called)
     if size > limits.names_bytes:
         raise LimitExceeded(

@@ -29,7 +29,7 @@ def unite(archives: Sequence[Archive], limits: Limits) -> Archive:
     size = sum(len(manifest.raw) for manifest in manifests.values())
     if len(manifests) > limits.nodes or size > limits.manifests_bytes:
         raise LimitExceeded(
-            f"the archive holds more than {limits.nodes} manifests or {limits.manifests_bytes} bytes of them; split it"
+            f"the archive has more than {limits.nodes} manifests or {limits.manifests_bytes} bytes of them; split it"
         )
     notes = dict.fromkeys(note for archive in archives for note in archive.notes)
     faults = {digest: fault for archive in archives for digest, fault in archive.faults.items()}

@@ -148,7 +148,7 @@ class _TagRoots:
         if revision is None:  # deleted; the registry then also reports that the manifest does not exist
             return None
         if revision != digest:
-            raise MalformedArchive(f"the link of revision {digest} in {wanted.repository} says {revision}")
+            raise MalformedArchive(f"the link of revision {digest} in {wanted.repository} contains {revision}")
         if digest not in self._known:
             self._known[digest] = self._read(digest)
         return self._known[digest]
@@ -160,7 +160,7 @@ class _TagRoots:
         try:
             return Digest.parse(raw.decode("ascii"))
         except (UnicodeDecodeError, MalformedArchive):
-            raise MalformedArchive(f"what {name!r:.400} holds is not a digest", content=f"{raw[:80]!r}") from None
+            raise MalformedArchive(f"{name!r:.400} does not contain a digest", content=f"{raw[:80]!r}") from None
 
     def _read(self, digest: Digest) -> Descriptor | None:
         raw = self._contents.read(blob_path(digest), MAX_MANIFEST_BYTES)
@@ -169,7 +169,7 @@ class _TagRoots:
         self._bytes += len(raw)
         if self._bytes > self._contents.limits.manifests_bytes:
             raise LimitExceeded(
-                f"the archive holds more than {self._contents.limits.manifests_bytes} bytes of manifests; split it"
+                f"the archive has more than {self._contents.limits.manifests_bytes} bytes of manifests; split it"
             )
         return describe(raw, digest)
 
@@ -185,7 +185,7 @@ def describe(raw: bytes, digest: Digest) -> Descriptor:
     media_type = media_type_of(members) if isinstance(members, dict) else ""
     if not is_manifest(media_type) or members.get("schemaVersion") == 1:
         raise MalformedArchive(
-            f"{what}, to which a tag points, is no image manifest and no index of today; leave it out",
+            f"{what} has a tag, but is neither a supported image manifest nor an index; remove it",
             content=f"its media type is {media_type!r:.100}",
         )
     return replace(descriptor, media_type=media_type)
