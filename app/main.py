@@ -33,7 +33,7 @@ from app.api.requests.options import parse_options
 from app.api.routes.distribution import add_distribution_routes
 from app.bootstrap.access import access_of, server_certificate
 from app.bootstrap.persistence import Persistence, is_replicated, open_persistence
-from app.bootstrap.registries import ActiveRegistry, configured_registries, embedded_layout
+from app.bootstrap.registries import ActiveRegistry, configured_registries, embedded_layout, has_store
 from app.config.settings import Settings, settings_in_use
 from app.config.types import LogFormat, is_open_to_others
 from app.errors import InvalidSettings, TarmacError, Unavailable
@@ -42,6 +42,7 @@ from app.jobs.audit_retention import AuditRetention
 from app.jobs.heartbeat import SweepSchedule
 from app.jobs.outage import RetrySchedule
 from app.jobs.resumable import UploadTable, resumable_uploads
+from app.jobs.retention.disk_usage import DiskUsage
 from app.jobs.uploads.early_pushes import EarlyPushes
 from app.jobs.watch import Folder, FolderWatch, run_watcher
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, run_webhook
@@ -50,6 +51,8 @@ from app.push import PushResources
 from app.push.blob_cache.sqlite import SqliteBlobInfoCache
 from app.push.decoder_memory import DecoderMemory
 from app.push.signatures.policy import SignaturePolicy, load_key
+from app.registry.oci_layout.image_store import ImageStore
+from app.registry.oci_layout.served import ServedLayout
 from app.server.connections import Door, Listening
 from app.server.memory import tune_memory
 from app.server.protocol import RESERVED, LimitedHttpProtocol, Limits, raise_file_limit
@@ -75,13 +78,14 @@ _log = structlog.get_logger(__name__)
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application, which starts nothing before its lifespan. Raises InvalidSettings."""
-    layout = None if settings.registries else embedded_layout(settings)
+    layout = embedded_layout(settings) if has_store(settings) else None
+    store = None if layout is None else ImageStore(layout)
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            async with _running(settings, metrics) as context:
+            async with _running(settings, metrics, store) as context:
                 app.state.context = context
                 yield
         except TarmacError as error:
@@ -91,12 +95,12 @@ def create_app(settings: Settings) -> FastAPI:
     buckets = Buckets(_rates(settings), metrics=metrics)
     app = new_application(lifespan, access_of(settings), settings.max_uploads, buckets, settings.access_log)
     if layout is not None:
-        add_distribution_routes(app, layout)
+        add_distribution_routes(app, ServedLayout(layout))
     return app
 
 
 @asynccontextmanager
-async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiContext]:
+async def _running(settings: Settings, metrics: Metrics, store: ImageStore | None) -> AsyncIterator[ApiContext]:
     use_io_threads()
     disk = DiskSpool(settings.data_dir / "spool", RESERVE_BYTES)
     spool = await asyncio.to_thread(_spool, settings, disk)
@@ -129,6 +133,8 @@ async def _running(settings: Settings, metrics: Metrics) -> AsyncIterator[ApiCon
             count_jobs=backed.store.count,
             uploads=resumable,
             audit=backed.store,
+            store=store,
+            usage=DiskUsage(settings.data_dir, workshop.ledger, None if store is None else store.size),
             metrics=metrics,
         )
 

@@ -8,6 +8,7 @@ json_response     JSON with a final newline
 probe             one probe of a registry for all requests of the same time
 problems          the only table of HTTP statuses
 schemas           documents of the contract
+store_documents   documents of /store and /status
 upload_responses  responses of tus and of the IETF draft
 middleware        middleware, one per file
 openapi           additions to the generated OpenAPI document
@@ -38,7 +39,7 @@ from app.api.middleware.proxy import Proxy
 from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
 from app.api.openapi.document import finish_openapi
-from app.api.routes import audit, docker_engine, events, health, jobs, push, uploads, whoami
+from app.api.routes import audit, docker_engine, events, health, jobs, push, status, store, uploads, whoami
 from app.api.web.api_docs import docs_router
 from app.api.web.front_page import front_router
 from app.api.web.guide import guide_router
@@ -71,8 +72,8 @@ def new_application(
         default_response_class=NewlineJSONResponse,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
-    resources = (push, uploads, jobs, events, whoami, audit, health, docker_engine)
-    pages = (front_router(), guide_router(), docs_router())  # the last one matches any name below /docs
+    resources = (push, uploads, jobs, events, store, whoami, audit, status, health, docker_engine)
+    pages = (front_router(), guide_router(), docs_router())  # the last one takes any name below /docs
     for router in (*(resource.router for resource in resources), *pages):
         app.include_router(router)
     problems.install_error_handlers(app)

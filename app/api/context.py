@@ -18,7 +18,9 @@ from app.jobs.authorization import AuthorizedJobs
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.resumable import ResumableUploads
 from app.jobs.resumable.authorization import AuthorizedUploads
+from app.jobs.retention.disk_usage import DiskUsage
 from app.registry.distribution.probe import RegistryReport
+from app.registry.oci_layout.image_store import ImageStore
 from app.telemetry.metrics import Metrics
 
 CALLER = "tarmac.caller"  # its key in the scope of a request
@@ -60,6 +62,8 @@ class ApiContext:
     count_jobs: Callable[[], Awaitable[Mapping[JobState, int]]]
     uploads: ResumableUploads
     audit: AuditTrail | None = None
+    store: ImageStore | None = None
+    usage: DiskUsage | None = None
     caller: Caller = EVERYBODY
     metrics: Metrics = field(default_factory=Metrics)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -111,6 +111,11 @@ class Caller:
     def may_push(self) -> bool:
         return self.is_admin or Role.PUSH in self.roles
 
+    @property
+    def may_delete(self) -> bool:
+        """Whether it may delete images in the image store, in its repositories if it is bound."""
+        return self.is_admin or (self.may_push and bool(self.submitter.repositories))
+
     def namespaced_key(self, key: str | None) -> str | None:
         """Return an idempotency key as stored: it includes the token's name, so equal keys of two tokens differ.
 

@@ -74,6 +74,11 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
         yield opened
 
 
+def has_store(settings: Settings) -> bool:
+    """Return whether there is an image store: no registry is configured, or none was when images were pushed."""
+    return not settings.registries or (settings.data_dir / "images" / "index.json").exists()
+
+
 def embedded_layout(settings: Settings) -> LayoutRegistry:
     """Return the registry of the embedded image store."""
     return LayoutRegistry(settings.data_dir / "images")
@@ -83,7 +88,14 @@ def _embedded(settings: Settings, layout: LayoutRegistry) -> ActiveRegistry:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
     destination = Destination(DEFAULT_REGISTRY, shown)
-    configured = ConfiguredRegistry(DEFAULT_REGISTRY, f"{settings.scheme}://{shown}", destination, layout)
+    configured = ConfiguredRegistry(
+        DEFAULT_REGISTRY,
+        f"{settings.scheme}://{shown}",
+        destination,
+        layout,
+        under_way=layout.push_under_way,
+        keep=layout.keep,
+    )
 
     async def check() -> RegistryReport:
         await layout.repositories()

@@ -58,7 +58,7 @@ def parse_bytes(value: object) -> object:
     return _amount(value, _UNITS, "10737418240 or 10GiB")
 
 
-def _parse_age(value: object) -> object:
+def parse_age(value: object) -> object:
     seconds = _amount(value, _SECONDS, "30d, 12h or 90s")
     return timedelta(seconds=seconds) if isinstance(seconds, int) else seconds
 
@@ -190,7 +190,7 @@ class LogFormat(StrEnum):
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Repository = Annotated[str, AfterValidator(_check_repository)]
-Age = Annotated[timedelta, BeforeValidator(_parse_age)]
+Age = Annotated[timedelta, BeforeValidator(parse_age)]
 ExistingFile = Annotated[Path, AfterValidator(_check_file)]
 ExistingDirectory = Annotated[Path, AfterValidator(_check_root)]
 Roots = Annotated[tuple[ExistingDirectory, ...], BeforeValidator(_parse_roots)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from app.errors import Problem
 from app.jobs.bounds import add_notices
 from app.jobs.model import Job, JobImage
 from app.jobs.outage import is_outage
-from app.push import Event, ImageChanged, ImageState, NoticeAdded
+from app.push import Event, ImageChanged, ImageState, NoticeAdded, PushPlan
 from app.push.report.progress import ENDED
 
 
@@ -32,6 +33,17 @@ def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:
 def failed(image: JobImage, problem: Problem) -> JobImage:
     """Return the image as failed with `problem`, unless it has ended already."""
     return image if image.state in ENDED else replace(image, state=ImageState.FAILED, problem=problem)
+
+
+def landed_names(job: Job, plan: PushPlan) -> Iterator[tuple[str, str]]:
+    """Yield repository and reference (a tag, or a digest) of each image that the destination has now."""
+    for image, target in zip(job.images, plan.images, strict=True):
+        if image.state not in {ImageState.PUSHED, ImageState.ALREADY_PRESENT}:
+            continue
+        for destination in target.destinations:
+            reference = destination.tag or (str(image.digest) if image.digest else None)
+            if reference is not None and str(destination) not in plan.left:
+                yield destination.repository, reference
 
 
 def told(job: Job, event: Event) -> Job:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from app.auth.model import Submitter
@@ -21,13 +22,18 @@ class ConfiguredRegistry:
 
     `staging_repository` receives blobs whose repository is not known yet; an empty name turns staging off. A token that
     is bound to repositories has a separate staging repository below it. Blobs in another staging repository are from
-    other submitters: their existence does not prove that the token has their bytes."""
+    other submitters: their existence does not prove that the token has their bytes.
+
+    `under_way` takes the id of a job: within its block the destination keeps what the job needs. `keep` is called with
+    the repositories and references of images that a job left in place."""
 
     name: str
     url: str
     destination: Destination
     registry: Registry
     staging_repository: str = ""
+    under_way: Callable[[str], AbstractContextManager[object]] = nullcontext
+    keep: Callable[[Iterable[tuple[str, str]]], Awaitable[None]] | None = None
 
     def staging_of(self, submitter: Submitter) -> str:
         """Return the staging repository for blobs of `submitter`; "" if it may not stage."""

@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
-from app.jobs.image_outcomes import failed, problem_of_images, told
+from app.jobs.image_outcomes import failed, landed_names, problem_of_images, told
 from app.jobs.leases import TagsLeasedError, pushed_tags
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.outage import (
@@ -29,7 +29,7 @@ from app.jobs.outage import (
     waited,
 )
 from app.jobs.preparation import Findings, PreparedPush, PushPreparer, with_findings
-from app.jobs.registries import pick_registry
+from app.jobs.registries import ConfiguredRegistry, pick_registry
 from app.jobs.runtime import JobRuntime
 from app.jobs.sources.server_archives import nothing_quoted, prepare_archive
 from app.jobs.tracking.retry_reporter import RetryReporter
@@ -164,7 +164,14 @@ class Runner:
                     )
                 else:
                     async with self._leased(job, opened) as plan:
-                        await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
+                        with configured.under_way(job.id):
+                            await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
+                            await self._keep(configured, job, plan)
+
+    async def _keep(self, configured: ConfiguredRegistry, job: Job, plan: PushPlan) -> None:
+        if configured.keep is not None:
+            present = await self._ledger.newest(job.id)
+            await configured.keep(landed_names(present, plan))
 
     async def _look_at_all(self, job: Job) -> tuple[JobArchive, ...]:
         """Examine the archives on the server, and return all archives as they are afterwards.

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from app.jobs import Job, JobState
 from app.jobs.audit import EMPTY, AuditSize
+from app.jobs.retention.disk_usage import Usage
 
 _SECONDS = (
     0.1,
@@ -23,6 +24,13 @@ _SECONDS = (
     3600,
     14400,
 )  # from an image that is already present to a release over a slow line
+
+_DISK = {
+    "store": "Bytes of the image store",
+    "spool": "Bytes of archives in the spool",
+    "kept": "Bytes of archives that ended jobs keep in the spool",
+    "free": "Bytes free in the file system of the data directory",
+}
 
 
 class Metrics:
@@ -57,6 +65,9 @@ class Metrics:
         self._deleted_audit = Counter(
             "tarmac_deleted_audit_entries", "Entries of the audit trail that retention deleted", registry=self._registry
         )
+        self._disk = {
+            name: Gauge(f"tarmac_{name}_bytes", words, registry=self._registry) for name, words in _DISK.items()
+        }
         self._unread = 0
         self._seconds = Histogram(
             "tarmac_job_seconds", "From the start of a job to its end", buckets=_SECONDS, registry=self._registry
@@ -79,6 +90,11 @@ class Metrics:
 
     def count_deleted_audit(self, entries: int) -> None:
         self._deleted_audit.inc(entries)
+
+    def show_usage(self, usage: Usage) -> None:
+        """Set the gauges of the disk."""
+        for name, gauge in self._disk.items():
+            gauge.set(getattr(usage, name))
 
     def render(self, jobs: Mapping[JobState, int], audit: AuditSize = EMPTY) -> bytes:
         """Return the metrics in the text format. `jobs`: number in each state; `audit`: size of the audit trail."""

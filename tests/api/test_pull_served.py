@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from app.api.routes.distribution import add_distribution_routes
 from app.oci import Digest
 from app.registry.oci_layout.registry import LayoutRegistry
+from app.registry.oci_layout.served import ServedLayout
 from tests.registry_layout.landing import land
 from tests.support.archives import digest_of, image, oci_image, oci_index
 from tests.support.blob_content import BytesContent
@@ -35,7 +36,7 @@ START_SECONDS = 20
 def served(layout: LayoutRegistry) -> Iterator[tuple[str, int]]:
     """Host and port of a server in a thread of its own."""
     app = FastAPI()
-    add_distribution_routes(app, layout)
+    add_distribution_routes(app, ServedLayout(layout))
     started = threading.Event()
 
     class Server(uvicorn.Server):

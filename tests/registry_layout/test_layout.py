@@ -100,13 +100,13 @@ async def test_tags_that_wait_for_each_other_are_written_at_once(
 ) -> None:
     await land_blobs(layout, "team/app", APP)
     writes: list[bytes] = []
-    replace_index = layout._files.replace_index
+    replace_index = layout.files.replace_index
 
     def counted(raw: bytes) -> object:
         writes.append(raw)
         return replace_index(raw)
 
-    monkeypatch.setattr(layout._files, "replace_index", counted)
+    monkeypatch.setattr(layout.files, "replace_index", counted)
     async with asyncio.TaskGroup() as group:
         for number in range(40):
             group.create_task(layout.push_manifest("team/app", f"t{number}", described(APP)))
@@ -118,14 +118,14 @@ async def test_one_push_that_cannot_be_written_does_not_take_others_with_it(
     layout: LayoutRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await land_blobs(layout, "team/app", APP)
-    replace_index, failures = layout._files.replace_index, [RegistryFault("no room left")]
+    replace_index, failures = layout.files.replace_index, [RegistryFault("no room left")]
 
     def fail_once(raw: bytes) -> object:
         if failures:
             raise failures.pop()
         return replace_index(raw)
 
-    monkeypatch.setattr(layout._files, "replace_index", fail_once)
+    monkeypatch.setattr(layout.files, "replace_index", fail_once)
     pushes = (layout.push_manifest("team/app", f"t{number}", described(APP)) for number in range(10))
     results = await asyncio.gather(*pushes, return_exceptions=True)
     assert [str(result) for result in results if isinstance(result, BaseException)] == ["no room left"]
@@ -298,7 +298,7 @@ async def test_an_index_may_lack_and_repeat_its_children(layout: LayoutRegistry,
     inner = oci_index([APP])
     write_index(root, oci_index([inner, inner, oci_index([OTHER])]), "r:1")
     await layout.push_blob("r", BytesContent(b"no manifest of this repository"))
-    layout._files.blob_path(digest_named(oci_index([OTHER]))).unlink()
+    layout.files.blob_path(digest_named(oci_index([OTHER]))).unlink()
     assert await layout.find_manifest("r", digest_of(b"no manifest of this repository")) is None
 
 
@@ -315,14 +315,14 @@ async def test_a_damaged_index_of_another_tool_hides_its_children_and_nothing_el
 
 async def test_content_that_was_damaged_on_disk_is_never_served_as_a_manifest(layout: LayoutRegistry) -> None:
     await land(layout, "r", APP, "1")
-    layout._files.blob_path(digest_named(APP)).write_bytes(APP.raw.replace(b"2", b"3", 1))
+    layout.files.blob_path(digest_named(APP)).write_bytes(APP.raw.replace(b"2", b"3", 1))
     with pytest.raises(RegistryFault, match="damaged content"):
         await layout.read_manifest("r", "1")
 
 
 async def test_a_manifest_whose_file_is_gone_is_not_there_and_can_be_pushed_again(layout: LayoutRegistry) -> None:
     await land(layout, "r", APP, "1")
-    layout._files.blob_path(digest_named(APP)).unlink()
+    layout.files.blob_path(digest_named(APP)).unlink()
     assert await layout.find_manifest("r", "1") is None
     assert await layout.read_manifest("r", "1") is None
     await land(layout, "r", APP, "1")
@@ -392,7 +392,7 @@ async def test_referrers_are_listed_with_their_type_and_annotations(layout: Layo
 async def test_a_referrer_whose_file_is_gone_is_left_out(layout: LayoutRegistry) -> None:
     signature = oci_artifact(b"signature", subject=APP)
     await land(layout, "r", signature)
-    layout._files.blob_path(digest_named(signature)).unlink()
+    layout.files.blob_path(digest_named(signature)).unlink()
     assert await layout.referrers("r", digest_named(APP)) == ()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import DigestMismatch, RegistryFault, SizeMismatch
 from app.oci import Digest
-from app.registry.oci_layout import files as layout_files
+from app.registry.oci_layout import disk as layout_disk
 from app.registry.oci_layout.files import IncomingFile, LayoutFiles
 
 BLOB = b"some content"
@@ -254,7 +254,7 @@ def test_one_writer_at_a_time(files: LayoutFiles) -> None:
 
 
 def test_a_lock_that_is_never_given_back_is_told(files: LayoutFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout_files, "LOCK_WAIT", 0.02)
+    monkeypatch.setattr(layout_disk, "LOCK_SECONDS", 0.02)
     with files.locked(), pytest.raises(RegistryFault, match="locked by another process"), files.locked():
         raise AssertionError("entered twice")
 

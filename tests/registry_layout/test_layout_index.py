@@ -43,6 +43,7 @@ def test_a_manifest_without_a_tag_says_its_repository() -> None:
         "tarmac.repository": "team/app",
         "tarmac.subject": str(Digest.of(b"s")),
         "tarmac.held": "",
+        "tarmac.by-digest": "false",
     }
 
 

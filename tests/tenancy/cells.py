@@ -65,6 +65,21 @@ async def manifest(scene: Scene) -> str:
     return "/v2/team/a/shown/manifests/1"
 
 
+async def tag_to_delete(scene: Scene) -> str:
+    await scene.pushed("team/a/deleted:1")
+    return "/v2/team/a/deleted/manifests/1"
+
+
+async def manifest_to_delete(scene: Scene) -> str:
+    answer = await scene.ask("owner", "GET", await tag_to_delete(scene))
+    return f"/v2/team/a/deleted/manifests/{answer.headers['docker-content-digest']}"
+
+
+async def stored(scene: Scene) -> str:
+    await scene.pushed("team/a/stored:1")
+    return "/store/team/a/stored"
+
+
 async def blob(scene: Scene) -> str:
     _, digest = await scene.secret()
     return f"/v2/team/a/secret/blobs/{digest}"
@@ -89,8 +104,10 @@ simple("blob", "see", "GET", blob)
 simple("blob", "delete", "DELETE", blob)
 simple("blob", "make", "POST", always("/v2/team/a/made/blobs/uploads/"))
 simple("manifest", "see", "GET", manifest)
-simple("manifest", "delete", "DELETE", manifest)
-simple("tag", "delete", "DELETE", manifest)
+simple("manifest", "delete", "DELETE", manifest_to_delete)
+simple("tag", "delete", "DELETE", tag_to_delete)
+simple("stored image", "see", "GET", stored)
+simple("stored image", "delete", "DELETE", stored, "?all=true")
 simple("tag", "see", "GET", always("/v2/team/a/shown/tags/list"))
 simple("repository", "list", "GET", always("/v2/_catalog"))
 simple("audit entry", "delete", "DELETE", always("/audit"))
@@ -242,6 +259,28 @@ async def push_outside(scene: Scene, caller: str) -> str:
     file = scene.folder / "outside.tar"
     file.write_bytes(archive("outside"))
     return outcome(await _push_path(scene, caller, str(file)))
+
+
+@cell("stored image", "list")
+async def list_stored(scene: Scene, caller: str) -> str:
+    await scene.kept(("stored image", "see"), stored)
+    answer = await scene.ask(caller, "GET", "/store?limit=500")
+    return outcome(answer, is_listed="team/a/stored" in answer.text)
+
+
+@cell("stored image", "prune")
+async def prune_stored(scene: Scene, caller: str) -> str:
+    """An image whose tag has moved on."""
+    for _ in range(2):
+        await scene.pushed("team/a/pruned:1")
+    answer = await scene.ask(caller, "POST", "/store/prune")
+    return outcome(answer, is_listed="team/a/pruned" in answer.text, other="own")
+
+
+@cell("disk usage", "see")
+async def see_usage(scene: Scene, caller: str) -> str:
+    answer = await scene.ask(caller, "GET", "/status")
+    return outcome(answer, is_listed=answer.is_success and answer.json()["usage"] is not None)
 
 
 @cell("registry", "see")

@@ -17,7 +17,9 @@ _ERRORS = {
 _SUCCESSES = {206: "The range", 304: "The client has it, as its `If-None-Match` says"}
 _REFUSALS: dict[int | str, str] = {
     400: "A name, digest or page size that can be none",
+    403: "The token may not delete images",
     404: "It is not here",
+    405: "A part of something that is still here",
     416: "The blob has no such range",
     503: "The embedded destination cannot be read",
     "default": "Any other error, as `UNAUTHORIZED` or `DENIED`",

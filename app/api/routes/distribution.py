@@ -6,7 +6,9 @@ Errors have the format of that specification here, not RFC 9457's, because conta
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Protocol
 from urllib.parse import urlencode
 
@@ -14,10 +16,12 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
+from app.api.context import CALLER
 from app.api.json_response import NewlineJSONResponse
 from app.api.openapi.distribution import pull_responses
 from app.api.requests.byte_range import ByteRange, RangeNotSatisfiable, parse_range
-from app.errors import InvalidReference, MalformedArchive, RegistryError, RegistryFault
+from app.auth.model import EVERYBODY, Caller
+from app.errors import Conflict, InvalidReference, MalformedArchive, NotFound, RegistryError, RegistryFault
 from app.oci import Descriptor, Digest, parse_repository
 from app.oci.media_types import OCI_INDEX
 from app.registry import StoredManifest
@@ -49,6 +53,29 @@ class PullSource(Protocol):
         ...
 
     async def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]: ...
+    async def pull_manifest(self, repository: str, reference: str, reader: str) -> StoredManifest | None:
+        """Return a manifest to `reader`, who goes on to pull what it refers to: that is not pruned meanwhile."""
+        ...
+
+    async def pull_blob(self, repository: str, digest: Digest, reader: str) -> int | None:
+        """As `blob_size`, for `reader`, who is going to read the blob."""
+        ...
+
+    async def continue_pull(self, reader: str) -> None:
+        """Record that `reader` goes on."""
+        ...
+
+    async def end_pull(self, repository: str, digest: Digest, reader: str) -> None:
+        """Record that `reader` has all of a blob."""
+        ...
+
+    async def delete_manifest(self, repository: str, reference: str) -> None:
+        """Delete a tag, or a manifest with its tags. Raises NotFound, and Conflict for a part of an image index."""
+        ...
+
+    async def delete_blob(self, repository: str, digest: Digest) -> None:
+        """Raises NotFound, and Conflict for a blob that a manifest refers to."""
+        ...
 
 
 class _DistributionError(Exception):
@@ -161,7 +188,10 @@ async def manifest(request: Request, source: _Source, name: str, reference: str)
     parse_repository(name)
     if ":" in reference:
         _digest(reference)
-    stored = await source.read_manifest(name, reference)
+    if request.method == "HEAD":
+        stored = await source.read_manifest(name, reference)
+    else:
+        stored = await source.pull_manifest(name, reference, _reader(request))
     if stored is None:
         await _require_repository(source, name)
         raise _DistributionError(404, "MANIFEST_UNKNOWN", f"{name} has no manifest {reference}")
@@ -182,7 +212,9 @@ async def manifest(request: Request, source: _Source, name: str, reference: str)
 )
 async def blob(request: Request, source: _Source, name: str, digest: str) -> Response:
     wanted = _digest(digest)
-    size = await source.blob_size(parse_repository(name), wanted)
+    parse_repository(name)
+    is_read = request.method != "HEAD"
+    size = await (source.pull_blob(name, wanted, _reader(request)) if is_read else source.blob_size(name, wanted))
     if size is None:
         await _require_repository(source, name)
         raise _DistributionError(404, "BLOB_UNKNOWN", f"{name} has no blob {wanted}")
@@ -190,14 +222,62 @@ async def blob(request: Request, source: _Source, name: str, digest: str) -> Res
     headers |= {"Accept-Ranges": "bytes", "Cache-Control": _IMMUTABLE, "Content-Type": "application/octet-stream"}
     if _is_known(request, wanted):
         return _not_modified(headers)
-    if request.method == "HEAD":
+    if not is_read:
         return Response(headers=headers)
     part = _range(request, wanted, size)
+    pull = _BlobPull(source, name, wanted, size, _reader(request))
     if part is None:
-        return StreamingResponse(_chunks(source, wanted, ByteRange(0, size)), headers=headers)
+        return StreamingResponse(pull.chunks(ByteRange(0, size)), headers=headers)
     headers["Content-Length"] = str(part.end - part.start)
     headers["Content-Range"] = f"bytes {part.start}-{part.end - 1}/{size}"
-    return StreamingResponse(_chunks(source, wanted, part), status_code=206, headers=headers)
+    return StreamingResponse(pull.chunks(part), status_code=206, headers=headers)
+
+
+@_router.delete(
+    "/{name:path}/manifests/{reference}",
+    summary="Delete a tag, or a manifest by its digest",
+    status_code=202,
+    responses=pull_responses(400, 403, 404, 405),
+    operation_id="deleteManifest",
+)
+async def delete_manifest(request: Request, source: _Source, name: str, reference: str) -> Response:
+    """A tag is deleted alone; its manifest can be pulled by digest until a prune. A digest is deleted with its tags; a
+    part of an image index is not deleted (405). For tokens as `DELETE /store/{repository}`."""
+    parse_repository(name)
+    if ":" in reference:
+        _digest(reference)
+    await _delete(request, (source, name), partial(source.delete_manifest, name, reference), "MANIFEST_UNKNOWN")
+    return Response(status_code=202)
+
+
+@_router.delete(
+    "/{name:path}/blobs/{digest}",
+    summary="Delete a blob",
+    status_code=202,
+    responses=pull_responses(400, 403, 404, 405),
+    operation_id="deleteBlob",
+)
+async def delete_blob(request: Request, source: _Source, name: str, digest: str) -> Response:
+    """A blob that a manifest of the repository refers to is not deleted (405); others are deleted by a prune."""
+    wanted = _digest(digest)
+    parse_repository(name)
+    await _delete(request, (source, name), partial(source.delete_blob, name, wanted), "BLOB_UNKNOWN")
+    return Response(status_code=202)
+
+
+async def _delete(
+    request: Request, place: tuple[PullSource, str], delete: Callable[[], Awaitable[None]], unknown: str
+) -> None:
+    caller: Caller = request.scope.get(CALLER, EVERYBODY)
+    if not caller.may_delete:
+        raise _DistributionError(403, "DENIED", f"the token of {caller.name} may not delete images")
+    try:
+        await delete()
+    except NotFound as error:
+        await _require_repository(*place)
+        raise _DistributionError(404, unknown, str(error)) from None
+    except Conflict as error:
+        raise _DistributionError(405, "DENIED", str(error), Allow="GET, HEAD") from None
 
 
 @_router.api_route(
@@ -212,6 +292,31 @@ async def reject_unknown(rest: str) -> None:
     raise _DistributionError(
         404, "UNSUPPORTED", "There is no such endpoint; see the distribution-spec for those of a registry"
     )
+
+
+def _reader(request: Request) -> str:
+    """Return who pulls: a token, at one address."""
+    caller: Caller = request.scope.get(CALLER, EVERYBODY)
+    return f"{caller.name}\n{caller.submitter.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class _BlobPull:
+    """A blob of `size` bytes that `reader` reads."""
+
+    source: PullSource
+    repository: str
+    digest: Digest
+    size: int
+    reader: str
+
+    async def chunks(self, part: ByteRange) -> AsyncIterator[bytes]:
+        """Yield the bytes of `part`. The blob is pulled once its last byte is taken."""
+        async for chunk in _chunks(self.source, self.digest, part):
+            yield chunk
+            await self.source.continue_pull(self.reader)
+        if part.end == self.size:
+            await self.source.end_pull(self.repository, self.digest, self.reader)
 
 
 async def _chunks(source: PullSource, digest: Digest, part: ByteRange) -> AsyncIterator[bytes]:

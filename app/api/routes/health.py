@@ -55,6 +55,8 @@ async def get_readiness(context: Context) -> Response:
 async def get_metrics(context: Context) -> Response:
     """Return the metrics in the format of Prometheus."""
     audit = EMPTY if context.audit is None else await context.audit.audit_size()
+    if context.usage is not None:
+        context.metrics.show_usage(await context.usage.read())
     text = context.metrics.render(await context.count_jobs(), audit)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

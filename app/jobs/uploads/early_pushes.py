@@ -83,7 +83,7 @@ class EarlyPushes:
         self._sent.setdefault(job.id, SentEarly(job.progress.bytes_sent, job.progress.blobs_sent))
         push = EarlyPush(archive.peek, self._lanes, place, find, partial(self._count, job.id))
         with self._observed(job, registry):
-            task = asyncio.create_task(push.run())
+            task = asyncio.create_task(_run(push, registry, job.id))
         early = _EarlyPushTask(push, task, registry, archive.number)
         self._under_way.setdefault(job.id, []).append(early)
         early.task.add_done_callback(partial(self._ended, job.id))
@@ -158,6 +158,11 @@ class EarlyPushes:
     async def close(self) -> None:
         for job_id in tuple(self._under_way):
             await self.cancel(job_id)
+
+
+async def _run(push: EarlyPush, registry: ConfiguredRegistry, job_id: str) -> None:
+    with registry.under_way(job_id):
+        await push.run()
 
 
 async def _no_tag_is_set() -> None: ...

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from app.errors import RegistryFault
 from app.oci import Descriptor, Digest, Manifest
-from app.oci.media_types import NON_DISTRIBUTABLE, is_manifest
-from app.registry.oci_layout.index import IndexRoot, LayoutIndex
+from app.oci.media_types import INDEXES, NON_DISTRIBUTABLE, is_manifest
+from app.registry.oci_layout.entry import IndexRoot
+from app.registry.oci_layout.index import LayoutIndex
 
 MAX_WALKED = 10_000  # manifests read below one entry
 
@@ -54,7 +55,31 @@ def adopt(index: LayoutIndex, layout: Look) -> LayoutIndex:
     for repository, entries in list(index.repositories.items()):
         for key, root in [(key, root) for key, root in entries.items() if root.held is None]:
             index = _adopt_one(index, (repository, None if ":" in key else key), root, layout)
+        index = _with_by_digest(index, repository, layout)
     return index
+
+
+def _with_by_digest(index: LayoutIndex, repository: str, layout: Look) -> LayoutIndex:
+    """Return `index` with every entry without a tag marked as kept or not. An older version did not write it: what no
+    entry refers to was pushed by its digest."""
+    entries = index.repositories[repository]
+    unknown = [key for key, root in entries.items() if ":" in key and root.by_digest is None]
+    if not unknown:
+        return index
+    referred = {child.digest for root in entries.values() for child in _children(root.descriptor, layout)}
+    digests = {root.digest for root in entries.values()}
+    kept = {key for key in unknown if entries[key].digest not in referred and entries[key].subject not in digests}
+    return index.with_by_digest(repository, {key: key in kept for key in unknown})
+
+
+def _children(descriptor: Descriptor, layout: Look) -> tuple[Descriptor, ...]:
+    if descriptor.media_type not in INDEXES:
+        return ()
+    try:
+        manifest = layout.parsed(descriptor)
+    except RegistryFault:
+        return ()
+    return () if manifest is None else tuple(manifest.manifests)
 
 
 def _adopt_one(index: LayoutIndex, name: tuple[str, str | None], root: IndexRoot, layout: Look) -> LayoutIndex:

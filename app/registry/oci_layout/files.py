@@ -7,27 +7,23 @@ threads.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import DigestMismatch, Failure, RegistryFault, SizeMismatch
+from app.errors import DigestMismatch, MalformedArchive, SizeMismatch
 from app.oci import Digest
 from app.oci.digest import HEX_LENGTHS
+from app.registry.oci_layout.disk import disk_errors, sync_directory, take_lock, tries_lock
 from app.registry.oci_layout.index import EMPTY_INDEX, MAX_INDEX_BYTES
 
 _INCOMING = ".incoming"
 PIECE = 1 << 20  # bytes read at once
-LOCK_WAIT = 30  # seconds; normal writers keep the lock for milliseconds, a stopped process for ever
-_LOCK_STEP = 0.01
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +40,6 @@ class IndexVersion:
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-@contextmanager
-def disk_errors(doing: str) -> Iterator[None]:
-    """Convert an OSError to a RegistryFault with advice. `doing` completes its sentence: `store a blob`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise RegistryFault(
-                f"no space left in the image store to {doing}; free some and push again",
-                failure=Failure.OVERLOADED,
-            ) from None
-        raise RegistryFault(
-            f"the image store could not {doing}: {error.strerror or error}; check its directory and push again",
-            failure=Failure.OVERLOADED,
-        ) from None
-
-
 class LayoutFiles:
     """One layout below `root`. Several threads and several processes may use it concurrently."""
 
@@ -74,22 +53,26 @@ class LayoutFiles:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (_INCOMING, "blobs", *(f"blobs/{algorithm}" for algorithm in HEX_LENGTHS)):
                 (self.root / part).mkdir(mode=0o700, exist_ok=True)
-            self._clear_incoming()
+            self.clear_incoming()
             with self.locked():
                 if not (self.root / "oci-layout").exists():
                     self._replace("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
                 if not (self.root / "index.json").exists():
                     self._replace("index.json", EMPTY_INDEX)
 
-    def _clear_incoming(self) -> None:
+    def clear_incoming(self) -> int:
+        """Delete what writers that died left behind; return how many bytes it had."""
+        freed = 0
         for path in self._incoming.iterdir():
             with suppress(FileNotFoundError):  # its writer may just have finished
                 descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
                 try:
-                    if _locks(descriptor):  # otherwise its writer is alive, in this process or another
+                    if tries_lock(descriptor):  # otherwise its writer is alive, in this process or another
                         path.unlink()
+                        freed += os.fstat(descriptor).st_size
                 finally:
                     os.close(descriptor)
+        return freed
 
     def blob_path(self, digest: Digest) -> Path:
         return self.root / "blobs" / digest.algorithm / digest.encoded
@@ -101,6 +84,26 @@ class LayoutFiles:
                 return self.blob_path(digest).stat().st_size
             except FileNotFoundError:
                 return None
+
+    def blobs(self) -> Iterator[tuple[Digest, int]]:
+        """Yield each blob and its size in bytes, whether anything refers to it or not."""
+        for algorithm, length in HEX_LENGTHS.items():
+            with disk_errors("list its blobs"), os.scandir(self.root / "blobs" / algorithm) as entries:
+                for entry in entries:
+                    if len(entry.name) == length and entry.is_file(follow_symlinks=False):
+                        with suppress(MalformedArchive, FileNotFoundError):
+                            yield Digest.parse(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False).st_size
+
+    def delete_blob(self, digest: Digest) -> None:
+        with disk_errors("delete a blob"):
+            self.blob_path(digest).unlink(missing_ok=True)
+
+    def blob_time(self, digest: Digest) -> int:
+        """Return when the blob came, in seconds since 1970; 0 if it is not there."""
+        try:
+            return int(self.blob_path(digest).stat().st_mtime)
+        except OSError:
+            return 0
 
     def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
         """Return at most `size` bytes from `offset`.
@@ -142,14 +145,14 @@ class LayoutFiles:
         """
         with disk_errors("write its index.json"):
             for algorithm in HEX_LENGTHS:
-                _sync_directory(self.root / "blobs" / algorithm)
+                sync_directory(self.root / "blobs" / algorithm)
             return self._replace("index.json", raw)
 
     def _replace(self, name: str, raw: bytes) -> IndexVersion:
         with self.incoming() as file:
             file.write(raw)
             stamp = file.rename(self.root / name)
-        _sync_directory(self.root)
+        sync_directory(self.root)
         return stamp
 
     @contextmanager
@@ -158,7 +161,7 @@ class LayoutFiles:
         with disk_errors("lock itself"):
             descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            _wait_for_lock(descriptor)
+            take_lock(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -226,7 +229,7 @@ class IncomingFile:
         while self._descriptor is None:
             path = self._directory / secrets.token_hex(16)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            if _locks(descriptor) and os.fstat(descriptor).st_nlink:
+            if tries_lock(descriptor) and os.fstat(descriptor).st_nlink:
                 self._path, self._descriptor = path, descriptor
             else:  # a process that is opening the layout deleted it as a leftover before it was locked
                 os.close(descriptor)
@@ -252,43 +255,20 @@ class BlobWriter:
         with disk_errors("store a blob"):
             self._file.write(chunk)
 
-    def finish(self, digest: Digest | None) -> tuple[Digest, int]:
-        """Store the blob if it matches the announced size and digest. Raises SizeMismatch and DigestMismatch."""
+    def finish(self, digest: Digest | None, announce: Callable[[Digest], None] = lambda _: None) -> tuple[Digest, int]:
+        """Store the blob if it matches the announced size and digest. Raises SizeMismatch and DigestMismatch.
+
+        `announce` is called before the blob exists.
+        """
         found = Digest(self._algorithm, self._hasher.hexdigest())
         if self._announced not in {None, self._size}:
             raise SizeMismatch(f"blob {found} has {self._size} bytes instead of the announced {self._announced}")
         if digest not in {None, found}:
             raise DigestMismatch(f"a blob was announced as {digest}, but its bytes have {found}")
+        announce(found)
         with disk_errors("store a blob"):
             self._file.rename(self._files.blob_path(found))
         return found, self._size
 
     def discard(self) -> None:
         self._file.discard()
-
-
-def _wait_for_lock(descriptor: int) -> None:
-    for _ in range(round(LOCK_WAIT / _LOCK_STEP)):
-        if _locks(descriptor):
-            return
-        time.sleep(_LOCK_STEP)
-    raise RegistryFault(
-        f"the image store has been locked by another process for {LOCK_WAIT} seconds; stop that process",
-        failure=Failure.OVERLOADED,
-    )
-
-
-def _locks(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,78 +8,24 @@ repository are preserved and hidden.
 
 The annotation `tarmac.held` marks an entry whose content was checked when it was pushed. It lists the optional content
 (foreign layers, children that are not manifests) that the repository had by then. `adoption` marks the entries that
-other tools and version 0.1.0 wrote.
+other tools and version 0.1.0 wrote. An entry without a tag is kept by a collection if `tarmac.by-digest` is
+`true`, or if an entry that is kept refers to it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from app.errors import InvalidReference, MalformedArchive
-from app.oci import Descriptor, Digest, parse_repository, parse_tag, strict_json
-from app.oci.media_types import ANNOTATION_REF_NAME, OCI_INDEX, is_manifest
+from app.oci import Descriptor, Digest, strict_json
+from app.oci.media_types import OCI_INDEX
+from app.registry.oci_layout.entry import IndexRoot, PushStamp, dump, read_entry
 
-ANNOTATION_REPOSITORY = "tarmac.repository"
-ANNOTATION_SUBJECT = "tarmac.subject"  # so that referrers are found without opening every manifest
-ANNOTATION_HELD = "tarmac.held"  # digests, separated by spaces; may be empty
 MAX_INDEX_BYTES = 64 << 20  # about 200,000 entries; a larger file was not written by Tarmac
 EMPTY_INDEX = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}'.encode()
-
-
-@dataclass(frozen=True, slots=True)
-class IndexRoot:
-    """A manifest named in index.json.
-
-    `text` is its entry as JSON, stored so that writing the file is one join. `held` is the optional content that its
-    repository has; None if the content of the entry has not been checked yet.
-    """
-
-    media_type: str
-    digest: Digest
-    size: int
-    subject: Digest | None
-    text: str
-    held: frozenset[Digest] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        manifest: tuple[Descriptor, Digest | None],
-        name: tuple[str, str | None],
-        held: Collection[Digest] | None = None,
-    ) -> IndexRoot:
-        """Return the entry of `manifest` (with the digest of its subject) under `name` (repository, and tag if any)."""
-        descriptor, subject = manifest
-        annotations = _annotations(*name) | ({ANNOTATION_SUBJECT: str(subject)} if subject else {})
-        entry = {
-            "mediaType": descriptor.media_type,
-            "digest": str(descriptor.digest),
-            "size": descriptor.size,
-            "annotations": annotations,
-        }
-        root = cls(descriptor.media_type, descriptor.digest, descriptor.size, subject, _dump(entry))
-        return root if held is None else root.marked(held)
-
-    def marked(self, held: Collection[Digest]) -> IndexRoot:
-        """Return the same entry, marked as checked and with `held` as its optional content."""
-        entry = json.loads(self.text)
-        annotations = entry.get("annotations") or {}
-        text = " ".join(sorted(map(str, held)))
-        return replace(
-            self, text=_dump({**entry, "annotations": {**annotations, ANNOTATION_HELD: text}}), held=frozenset(held)
-        )
-
-    @property
-    def descriptor(self) -> Descriptor:
-        return Descriptor(self.media_type, self.digest, self.size)
-
-
-def _annotations(repository: str, tag: str | None) -> dict[str, str]:
-    return {ANNOTATION_REPOSITORY: repository} if tag is None else {ANNOTATION_REF_NAME: f"{repository}:{tag}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +49,9 @@ class LayoutIndex:
         repositories: dict[str, dict[str, IndexRoot]] = {}
         others = []
         for entry in members.pop("manifests"):
-            text = _dump(entry)
+            text = dump(entry)
             try:
-                repository, key, root = _read(entry, text)
+                repository, key, root = read_entry(entry, text)
             except (MalformedArchive, InvalidReference):
                 others.append(text)
             else:
@@ -115,7 +61,7 @@ class LayoutIndex:
     def dump(self) -> bytes:
         """Return the document as bytes."""
         entries = [root.text for held in self.repositories.values() for root in held.values()]
-        head = _dump(dict(self.head))[:-1]
+        head = dump(dict(self.head))[:-1]
         return f'{head}{"," if self.head else ""}"manifests":[{",".join([*entries, *self.others])}]}}'.encode()
 
     def tags(self, repository: str) -> list[str]:
@@ -143,24 +89,60 @@ class LayoutIndex:
         tag: str | None,
         manifest: tuple[Descriptor, Digest | None],
         held: Collection[Digest] = (),
+        stamp: PushStamp | None = None,
     ) -> LayoutIndex:
         """Return this index with a manifest (and the digest of its subject) in `repository`, under `tag` if given.
 
-        `held` is the optional content that the repository has. Return the same object if nothing changes.
+        `held` is the optional content that the repository has, `stamp` the push. Return the same object if nothing
+        changes.
         """
-        former = self.find(repository, str(manifest[0].digest) if tag is None else tag)
+        reference = str(manifest[0].digest) if tag is None else tag
+        former = self.find(repository, reference)
         if former is not None and former.digest == manifest[0].digest:
-            return self._with_held(repository, former, held)
-        root = IndexRoot.of(manifest, (repository, tag), held)
+            same = self._with_held(repository, former, held)
+            return same if tag is None or stamp is None else same.with_kept(repository, tag, stamp)
         entries = dict(self.repositories.get(repository, {}))
-        entries[tag or str(root.digest)] = root
-        if tag is not None:
-            replaced = entries.pop(str(root.digest), None)
-            entries[tag] = root if replaced is None else root.marked({*held, *(replaced.held or ())})
-        if former is not None and former.digest not in {other.digest for other in entries.values()}:
-            entries[str(former.digest)] = IndexRoot.of(
-                (former.descriptor, former.subject), (repository, None), former.held
-            )
+        root = IndexRoot.of(manifest, (repository, tag), held, stamp)
+        if tag is None:
+            entries[str(root.digest)] = root.kept_by_digest(False)
+            return self._with_entries(repository, entries)
+        untagged = entries.get(str(root.digest))
+        if untagged is not None and not untagged.by_digest:
+            del entries[str(root.digest)]
+            root = root.marked({*held, *(untagged.held or ())})
+        entries[tag] = root
+        return self._with_entries(repository, with_former(repository, entries, former))
+
+    def with_kept(self, repository: str, reference: str, stamp: PushStamp | None = None) -> LayoutIndex:
+        """Return this index with the manifest under `reference` pushed once more: under a digest it is kept though no
+        tag names it. Return the same object if nothing changes, or if there is none."""
+        found = self.find(repository, reference)
+        if found is None:
+            return self
+        root = self.repositories[repository].get(reference)
+        if root is None:
+            root = IndexRoot.of((found.descriptor, found.subject), (repository, None), found.held)
+        same = root if stamp is None or root.has_stamp_of(stamp) else root.stamped(stamp)
+        if ":" in reference and not root.by_digest:
+            same = same.kept_by_digest(True)
+        return self if same is root else self._with_entry(repository, reference, same)
+
+    def with_by_digest(self, repository: str, kept: Mapping[str, bool]) -> LayoutIndex:
+        """Return this index with entries without a tag marked as `kept` says, by digest."""
+        entries = dict(self.repositories[repository])
+        entries |= {key: entries[key].kept_by_digest(flag) for key, flag in kept.items()}
+        return self._with_entries(repository, entries)
+
+    def without_tag(self, repository: str, tag: str) -> LayoutIndex:
+        """Return this index without the tag; the manifest stays, to be pulled by its digest."""
+        entries = dict(self.repositories.get(repository, {}))
+        former = entries.pop(tag, None)
+        return self.with_repository(repository, with_former(repository, entries, former))
+
+    def with_repository(self, repository: str, entries: Mapping[str, IndexRoot]) -> LayoutIndex:
+        """Return this index with `entries` as those of `repository`; with none, the repository is gone."""
+        if entries == self.repositories.get(repository, {}):
+            return self
         return self._with_entries(repository, entries)
 
     def _with_held(self, repository: str, root: IndexRoot, held: Collection[Digest]) -> LayoutIndex:
@@ -168,32 +150,21 @@ class LayoutIndex:
             return self
         entries = self.repositories[repository]
         key = next(key for key, entry in entries.items() if entry is root)
-        return self._with_entries(repository, {**entries, key: root.marked({*held, *(root.held or ())})})
+        return self._with_entry(repository, key, root.marked({*held, *(root.held or ())}))
+
+    def _with_entry(self, repository: str, key: str, root: IndexRoot) -> LayoutIndex:
+        return self._with_entries(repository, {**self.repositories[repository], key: root})
 
     def _with_entries(self, repository: str, entries: Mapping[str, IndexRoot]) -> LayoutIndex:
-        return replace(self, repositories=MappingProxyType({**self.repositories, repository: entries}))
+        repositories = {**self.repositories, repository: entries}
+        if not entries:
+            del repositories[repository]
+        return replace(self, repositories=MappingProxyType(repositories))
 
 
-def _read(entry: object, text: str) -> tuple[str, str, IndexRoot]:
-    descriptor = Descriptor.parse(entry, "an entry of index.json")
-    if not is_manifest(descriptor.media_type):  # the image-spec permits entries of any type
-        raise MalformedArchive(f"{descriptor.media_type} is not a manifest")
-    subject = descriptor.annotations.get(ANNOTATION_SUBJECT)
-    held = descriptor.annotations.get(ANNOTATION_HELD)
-    root = IndexRoot(
-        descriptor.media_type,
-        descriptor.digest,
-        descriptor.size,
-        Digest.parse(subject) if subject is not None else None,
-        text,
-        None if held is None else frozenset(map(Digest.parse, held.split())),
-    )
-    name = descriptor.annotations.get(ANNOTATION_REF_NAME)
-    if name is None:
-        return parse_repository(descriptor.annotations.get(ANNOTATION_REPOSITORY, "")), str(root.digest), root
-    repository, _, tag = name.rpartition(":")
-    return parse_repository(repository), parse_tag(tag), root
-
-
-def _dump(members: object) -> str:
-    return json.dumps(members, separators=(",", ":"))
+def with_former(repository: str, entries: Mapping[str, IndexRoot], former: IndexRoot | None) -> Mapping[str, IndexRoot]:
+    """Return `entries` with one for `former`, which has lost a tag, if there is none for its digest."""
+    if former is None or former.digest in {other.digest for other in entries.values()}:
+        return entries
+    root = IndexRoot.of((former.descriptor, former.subject), (repository, None), former.held, former.stamp)
+    return {**entries, str(former.digest): root.kept_by_digest(False)}

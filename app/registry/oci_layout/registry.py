@@ -8,51 +8,34 @@ others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import (
-    ArchiveError,
-    DigestMismatch,
-    RegistryFault,
-    RegistryLost,
-    RegistryRejected,
-    SizeMismatch,
-    join_limited,
-)
-from app.oci import (
-    MAX_MANIFEST_BYTES,
-    Descriptor,
-    Digest,
-    Manifest,
-    parse_manifest,
-    parse_repository,
-    parse_tag,
-    referrer,
-    verify,
-)
-from app.oci.media_types import is_manifest
+from app.errors import ArchiveError, Conflict, RegistryFault, RegistryLost, RegistryRejected
+from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, Manifest, parse_manifest, parse_repository, verify
 from app.registry import MAX_CONFIG_BYTES, BlobContent, StoredManifest, check_config
-from app.registry.oci_layout.adoption import Look, adopt, optional_content
+from app.registry.oci_layout.adoption import Look, adopt
+from app.registry.oci_layout.entry import IndexRoot, PushStamp
 from app.registry.oci_layout.files import BlobWriter, IndexVersion, LayoutFiles
 from app.registry.oci_layout.index import LayoutIndex
+from app.registry.oci_layout.manifest_cache import ManifestCache, ManifestContent
+from app.registry.oci_layout.manifest_check import as_referrer, check_references, damage, parse_pushed, tag_of
 from app.registry.oci_layout.repository_blobs import Held, RepositoryBlobs
+from app.registry.oci_layout.uses import Needed, PushUse, Uses, current_push
 from app.registry.uploads.spare_session import SpareSession
 
-MAX_NAMED = 3  # missing digests in one message
+Change = Callable[[LayoutIndex], LayoutIndex]
 
 
 @dataclass(slots=True, eq=False)
-class _PendingEntry:
-    """A manifest that waits to be written to index.json."""
+class _PendingChange:
+    """A change that waits to be written to index.json. `blobs`: those that a manifest refers to afterwards."""
 
-    repository: str
-    tag: str | None
-    manifest: tuple[Descriptor, Digest | None]
-    blobs: frozenset[Held]
-    held: frozenset[Digest]
+    change: Change
+    blobs: frozenset[Held] = frozenset()
     written: bool = False
 
 
@@ -62,13 +45,21 @@ class LayoutRegistry:
     Several instances, also in several processes, may share one. Raises RegistryFault if the directory is not usable.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._files = LayoutFiles(root)
-        self._files.prepare()
+    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+        self.files = LayoutFiles(root)
+        self.files.prepare()
+        self.uses = Uses(root)
+        self.uses.prepare()
+        self.manifests = ManifestCache(self._parsed)
+        self._clock = clock
         self._turn = asyncio.Lock()
-        self._waiting: list[_PendingEntry] = []
-        self._holdings = RepositoryBlobs(self._parsed)
+        self._waiting: list[_PendingChange] = []
+        self._holdings = RepositoryBlobs(self.manifests)
         self._held = self._load()
+
+    def push_under_way(self, job: str) -> AbstractContextManager[PushUse]:
+        """What this task, and those that it starts, look up or store is left by collections until the block ends."""
+        return self.uses.push(job)
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         found = await asyncio.to_thread(self._blob_size, parse_repository(repository), digest)
@@ -101,11 +92,11 @@ class LayoutRegistry:
         if digest is not None and size is not None and size == content.size:
             content.mark_existing()
             return digest, size
-        writer = self._files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
+        writer = self.files.new_blob(content.digest.algorithm if content.digest else "sha256", content.size)
         try:
             await _written(content, writer)
             await content.wait_commit_allowed()
-            blob = await asyncio.to_thread(writer.finish, content.digest)
+            blob = await asyncio.to_thread(writer.finish, content.digest, lambda found: _need_blob(repository, found))
         finally:
             await asyncio.to_thread(writer.discard)
         self._holdings.add_unreferenced(repository, blob[0])
@@ -116,7 +107,7 @@ class LayoutRegistry:
         return None if found is None else found.digest
 
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
-        return await asyncio.to_thread(self._read, parse_repository(repository), reference)
+        return await asyncio.to_thread(self.read, parse_repository(repository), reference)
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         if config.size > MAX_CONFIG_BYTES:
@@ -129,6 +120,20 @@ class LayoutRegistry:
         raw = await self.read_blob(config.digest, 0, config.size + 1)
         return check_config(config, raw, "the image store")
 
+    async def keep(self, names: Iterable[tuple[str, str]]) -> None:
+        """Record that a push left these in place, repositories and references: they are as new.
+
+        What is named by a digest is kept until it is deleted, though no tag refers to it.
+        """
+        stamp, wanted = self._stamp(), tuple(names)
+
+        def change(index: LayoutIndex) -> LayoutIndex:
+            for repository, reference in wanted:
+                index = index.with_kept(repository, reference, stamp)
+            return index
+
+        await self._write_in_turn(_PendingChange(change))
+
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         """Store a manifest.
 
@@ -136,9 +141,13 @@ class LayoutRegistry:
         `subject` may be missing (distribution-spec, "Pushing Manifests with Subject"). So may children of an index:
         only jobs push here, and their plan refuses an incomplete index unless the submitter permits it.
         """
-        tag = _tag_of(reference, manifest[0])
-        change = await asyncio.to_thread(self._store, parse_repository(repository), tag, manifest)
-        # index.json is one file, so the task with the lock writes the entries of all waiting tasks
+        tag = tag_of(reference, manifest[0])
+        subject, change = await asyncio.to_thread(self._store, parse_repository(repository), tag, manifest)
+        await self._write_in_turn(change)
+        return subject is not None
+
+    async def _write_in_turn(self, change: _PendingChange) -> None:
+        """Write a change. index.json is one file, so the task with the lock writes the changes of all waiting tasks."""
         self._waiting.append(change)
         try:
             async with self._turn:
@@ -149,15 +158,14 @@ class LayoutRegistry:
         finally:
             if change in self._waiting:
                 self._waiting.remove(change)
-        return change.manifest[1] is not None
 
     async def repositories(self) -> list[str]:
         """Return the names of all repositories, sorted."""
-        return sorted((await asyncio.to_thread(self._index)).repositories)
+        return sorted((await asyncio.to_thread(self.index)).repositories)
 
     async def tags(self, repository: str) -> list[str] | None:
         """Return the tags, sorted by code point, or None if the repository does not exist."""
-        index = await asyncio.to_thread(self._index)
+        index = await asyncio.to_thread(self.index)
         return index.tags(repository) if repository in index.repositories else None
 
     async def blob_size(self, repository: str, digest: Digest) -> int | None:
@@ -166,7 +174,7 @@ class LayoutRegistry:
 
     async def read_blob(self, digest: Digest, offset: int, size: int) -> bytes:
         """Return at most `size` bytes from `offset`; the digest was verified on arrival. Raises RegistryFault."""
-        return await asyncio.to_thread(self._files.read_blob, digest, offset, size)
+        return await asyncio.to_thread(self.files.read_blob, digest, offset, size)
 
     async def referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
         """Return the manifests of `repository` whose subject is `digest`, as in the distribution-spec.
@@ -176,117 +184,148 @@ class LayoutRegistry:
         return await asyncio.to_thread(self._referrers, repository, digest)
 
     def _load(self) -> tuple[IndexVersion, LayoutIndex]:
-        stamp, raw = self._files.read_index()
+        stamp, raw = self.files.read_index()
         try:
-            return stamp, adopt(LayoutIndex.parse(raw), Look(self._parsed, self._files.blob_size))
+            return stamp, adopt(LayoutIndex.parse(raw), Look(self._parsed, self.files.blob_size))
         except ArchiveError as error:
             raise RegistryFault(
                 f"the image store cannot be read: {error}; fix index.json or move its directory away"
             ) from None
 
-    def _index(self) -> LayoutIndex:
-        if self._files.index_stamp() != self._held[0]:
+    def index(self) -> LayoutIndex:
+        """Return what index.json says now. Blocks. Raises RegistryFault."""
+        if self.files.index_stamp() != self._held[0]:
             self._held = self._load()
         return self._held[1]
 
     def _blob_size(self, repository: str, digest: Digest) -> int | None:
-        return self._files.blob_size(digest) if self._has(repository, digest) else None
+        _need_blob(repository, digest)
+        return self.files.blob_size(digest) if self.has(repository, digest) else None
 
     def _verify(self, repository: str, blob: Descriptor, *, read: bool) -> None:
-        has = self._has(repository, blob.digest)
-        fault = self._files.fault_of(blob.digest, blob.size, read=read) if has else "is missing"
+        _need_blob(repository, blob.digest)
+        has = self.has(repository, blob.digest)
+        fault = self.files.fault_of(blob.digest, blob.size, read=read) if has else "is missing"
         if fault is not None:
             raise RegistryLost(f"{repository}: blob {blob.digest} {fault}", blobs=(str(blob.digest),))
 
-    def _has(self, repository: str, digest: Digest) -> bool:
-        return self._holdings.has(repository, digest, self._index().roots(repository))
+    def has(self, repository: str, digest: Digest) -> bool:
+        return self._holdings.has(repository, digest, self.index().roots(repository))
 
     def _parsed(self, descriptor: Descriptor) -> Manifest | None:
         """Return the manifest, or None if it is missing, which the image-spec permits."""
-        if self._files.blob_size(descriptor.digest) is None:
+        if self.files.blob_size(descriptor.digest) is None:
             return None
-        with _damage():
+        with damage():
             return parse_manifest(self._load_manifest(descriptor), descriptor)
 
-    def _write(self, changes: list[_PendingEntry]) -> None:
-        with self._files.locked():
-            before = index = self._index()
+    def _write(self, changes: list[_PendingChange]) -> None:
+        def change_all(index: LayoutIndex) -> LayoutIndex:
             for change in changes:
-                index = index.with_manifest(change.repository, change.tag, change.manifest, change.held)
-            if index is not before:
-                self._held = (self._files.replace_index(index.dump()), index)
+                index = change.change(index)
+            return index
+
+        self.change_index(change_all)
         for change in changes:
             change.written = True
             self._holdings.mark_referenced(change.blobs)
 
-    def _store(self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]) -> _PendingEntry:
-        descriptor, raw = manifest
+    def change_index(self, change: Change) -> None:
+        """Write what `change` makes of index.json, in one step. Blocks. Raises RegistryFault."""
+        with self.files.locked():
+            before = self.index()
+            after = change(before)
+            if after is not before:
+                self._held = (self.files.replace_index(after.dump()), after)
+
+    def referring(self, repository: str, digest: Digest) -> IndexRoot | None:
+        """Return a manifest of the repository that refers to the blob. Blocks."""
+        return self._holdings.referring(digest, self.index().roots(repository))
+
+    def content(self, descriptor: Descriptor) -> ManifestContent | None:
+        """Return what a manifest refers to; None if it is damaged or missing. Blocks."""
         try:
-            parsed = parse_manifest(raw, descriptor)
-        except (DigestMismatch, SizeMismatch) as error:
-            raise RegistryRejected(f"the image store rejects a manifest: DIGEST_INVALID, {error}") from None
-        except ArchiveError as error:
-            raise RegistryRejected(f"the image store rejects a manifest: MANIFEST_INVALID, {error}") from None
-        if not is_manifest(descriptor.media_type):
-            raise RegistryRejected(
-                f"the image store rejects a manifest: MANIFEST_INVALID, {descriptor.media_type} is neither an image "
-                "manifest nor an index"
-            )
-        held = self._check_references(repository, parsed)
-        writer = self._files.new_blob(descriptor.digest.algorithm, descriptor.size)
+            return self.manifests.content(descriptor)
+        except RegistryFault:
+            return None
+
+    def children(self, root: IndexRoot) -> frozenset[Digest]:
+        """Return the manifests of an image index, or nothing if it is damaged or missing. Blocks."""
+        content = self.content(root.descriptor)
+        return frozenset() if content is None else frozenset(child.digest for child in content.children)
+
+    def check_deletable(self, index: LayoutIndex, repository: str, digest: Digest) -> None:
+        """Raise Conflict if an image index of `repository` refers to the manifest. Blocks."""
+        for root in index.roots(repository):
+            if digest in self.children(root):
+                raise Conflict(f"{digest} is a part of the image index {root.digest}; delete that first")
+
+    def _stamp(self) -> PushStamp:
+        push = current_push()
+        return PushStamp(int(self._clock()), "" if push is None else push.job)
+
+    def _store(
+        self, repository: str, tag: str | None, manifest: tuple[Descriptor, bytes]
+    ) -> tuple[Digest | None, _PendingChange]:
+        """Store the manifest; return its subject and its entry in index.json."""
+        descriptor, raw = manifest
+        parsed = parse_pushed(descriptor, raw)
+        held = check_references(parsed, lambda digest: self._blob_size(repository, digest))
+        writer = self.files.new_blob(descriptor.digest.algorithm, descriptor.size)
         try:
             writer.write(raw)
-            writer.finish(descriptor.digest)
+            writer.finish(descriptor.digest, lambda found: _need_blob(repository, found))
         finally:
             writer.discard()
         subject = None if parsed.subject is None else parsed.subject.digest
         referred = held.union(blob.digest for blob in parsed.blobs)
         blobs = frozenset((repository, digest) for digest in referred)
-        return _PendingEntry(repository, tag, (descriptor, subject), blobs, held)
-
-    def _check_references(self, repository: str, manifest: Manifest) -> frozenset[Digest]:
-        """Return the optional content that the repository has. Raises RegistryRejected if it lacks required content."""
-        optional = {content.digest for content in optional_content(manifest)}
-        missing, held = [], set[Digest]()
-        for reference in (*manifest.blobs, *manifest.manifests):
-            size = self._blob_size(repository, reference.digest)
-            if size is None and reference.digest not in optional and not manifest.is_index:
-                missing.append(str(reference.digest))
-            elif size not in {None, reference.size}:
-                raise RegistryRejected(
-                    f"the image store rejects manifest {manifest.descriptor.digest}: MANIFEST_INVALID, it states "
-                    f"{reference.size} bytes for {reference.digest}, which has {size}"
-                )
-            elif size is not None and reference.digest in optional:
-                held.add(reference.digest)
-        if missing:
-            raise RegistryRejected(
-                f"the image store rejects manifest {manifest.descriptor.digest}: MANIFEST_BLOB_UNKNOWN, it refers to "
-                f"{join_limited(missing, MAX_NAMED)}, which is missing; push that first"
-            )
-        return frozenset(held)
+        entry, stamp = (descriptor, subject), self._stamp()
+        return subject, _PendingChange(lambda index: index.with_manifest(repository, tag, entry, held, stamp), blobs)
 
     def _find(self, repository: str, reference: str) -> Descriptor | None:
-        """Return the manifest under `reference` in `repository`, if its bytes exist."""
-        root = self._index().find(repository, reference)
-        return None if root is None or self._files.blob_size(root.digest) is None else root.descriptor
+        """Return the manifest under `reference` in `repository`, if its bytes exist.
 
-    def _read(self, repository: str, reference: str) -> StoredManifest | None:
+        A push under way needs it from now on.
+        """
+        push = current_push()
+        root = self.present(repository, reference)
+        while root is not None and push is not None:
+            push.need(self.needed(repository, root))
+            before, root = root, self.present(repository, reference)
+            if root is not None and root.digest == before.digest:
+                break
+        return None if root is None else root.descriptor
+
+    def present(self, repository: str, reference: str) -> IndexRoot | None:
+        root = self.index().find(repository, reference)
+        return None if root is None or self.files.blob_size(root.digest) is None else root
+
+    def needed(self, repository: str, root: IndexRoot) -> Needed:
+        """Return a manifest of `repository` and all that it leads to there. Blocks."""
+        manifests, blobs = set[tuple[str, Digest]](), set[tuple[str, Digest]]()
+        for found, content in self.manifests.walk(self.index(), repository, root):
+            manifests.add((repository, found.digest))
+            required = () if content is None else content.required
+            blobs.update((repository, digest) for digest in (*required, *(found.held or ())))
+        return Needed(frozenset(manifests), frozenset(blobs))
+
+    def read(self, repository: str, reference: str) -> StoredManifest | None:
         descriptor = self._find(repository, reference)
         if descriptor is None:
             return None
         return StoredManifest(descriptor.media_type, descriptor.digest, self._load_manifest(descriptor))
 
     def _load_manifest(self, descriptor: Descriptor) -> bytes:
-        raw = self._files.read_blob(descriptor.digest, 0, MAX_MANIFEST_BYTES + 1)
-        with _damage():
+        raw = self.files.read_blob(descriptor.digest, 0, MAX_MANIFEST_BYTES + 1)
+        with damage():
             verify(raw, descriptor, f"manifest {descriptor.digest}")
         return raw
 
     def _referrers(self, repository: str, digest: Digest) -> tuple[Descriptor, ...]:
-        found = {root.digest: root.descriptor for root in self._index().roots(repository) if root.subject == digest}
-        present = (found[key] for key in sorted(found) if self._files.blob_size(key) is not None)
-        return tuple(_as_referrer(descriptor, self._load_manifest(descriptor)) for descriptor in present)
+        found = {root.digest: root.descriptor for root in self.index().roots(repository) if root.subject == digest}
+        present = (found[key] for key in sorted(found) if self.files.blob_size(key) is not None)
+        return tuple(as_referrer(descriptor, self._load_manifest(descriptor)) for descriptor in present)
 
 
 async def _written(content: BlobContent, writer: BlobWriter) -> None:
@@ -299,25 +338,8 @@ async def _written(content: BlobContent, writer: BlobWriter) -> None:
         content.count_sent(len(chunk))
 
 
-def _tag_of(reference: str, descriptor: Descriptor) -> str | None:
-    """Return `reference` if it is a tag, or None if it is the digest of `descriptor`."""
-    if ":" not in reference:
-        return parse_tag(reference)
-    if reference != str(descriptor.digest):
-        raise RegistryRejected(
-            f"the image store rejects a manifest: DIGEST_INVALID, it has {descriptor.digest}, not {reference:.200}"
-        )
-    return None
-
-
-def _as_referrer(descriptor: Descriptor, raw: bytes) -> Descriptor:
-    with _damage():
-        return referrer(parse_manifest(raw, descriptor))
-
-
-@contextmanager
-def _damage() -> Iterator[None]:
-    try:
-        yield
-    except ArchiveError as error:
-        raise RegistryFault(f"the image store has damaged content: {error}; delete that file and push again") from None
+def _need_blob(repository: str, digest: Digest) -> None:
+    """A push under way needs the blob from now on, whether it is there or comes."""
+    push = current_push()
+    if push is not None:
+        push.need(Needed(blobs=frozenset({(repository, digest)})))

@@ -6,29 +6,23 @@ knows a digest of another repository could read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 
 from app.errors import RegistryFault
-from app.oci import Descriptor, Digest, Manifest
-from app.registry.oci_layout.adoption import optional_content
-from app.registry.oci_layout.index import IndexRoot
+from app.oci import Digest
+from app.registry.oci_layout.entry import IndexRoot
+from app.registry.oci_layout.manifest_cache import ManifestCache
 
 Held = tuple[str, Digest]
 """A repository and a blob that it has."""
-MAX_REMEMBERED = 200_000  # digests, about 30 MB; beyond that manifests are read again
 
 
 class RepositoryBlobs:
-    """Determines the blobs of repositories.
+    """Determines the blobs of repositories."""
 
-    `parsed` returns a manifest of the layout, or None if it is missing; it raises RegistryFault for a damaged one.
-    """
-
-    def __init__(self, parsed: Callable[[Descriptor], Manifest | None]) -> None:
-        self._parsed = parsed
+    def __init__(self, manifests: ManifestCache) -> None:
+        self._manifests = manifests
         self._arrived: set[Held] = set()
-        self._required: dict[Digest, frozenset[Digest]] = {}
-        self._remembered = 0
 
     def add_unreferenced(self, repository: str, digest: Digest) -> None:
         """Record a blob that this process received and that no manifest of the repository refers to yet."""
@@ -40,32 +34,18 @@ class RepositoryBlobs:
 
     def has(self, repository: str, digest: Digest, roots: Iterable[IndexRoot]) -> bool:
         """Return whether `repository`, whose manifests are `roots`, has the blob."""
-        if (repository, digest) in self._arrived:
-            return True
-        return any(digest == root.digest or digest in self._content_of(root) for root in roots)
+        return (repository, digest) in self._arrived or self.referring(digest, roots) is not None
 
-    def _content_of(self, root: IndexRoot) -> frozenset[Digest]:
+    def referring(self, digest: Digest, roots: Iterable[IndexRoot]) -> IndexRoot | None:
+        """Return a manifest among `roots` that is the blob, or refers to it."""
+        return next((root for root in roots if digest == root.digest or digest in self._content_of(root)), None)
+
+    def _content_of(self, root: IndexRoot) -> Collection[Digest]:
         if root.held is None:  # its content could not be read
-            return frozenset()
-        required = self._required_of(root.descriptor)
-        return required | root.held if root.held else required
-
-    def _required_of(self, descriptor: Descriptor) -> frozenset[Digest]:
-        """Return the required config and layers of a manifest, or nothing if it is damaged or missing."""
-        known = self._required.get(descriptor.digest)
-        if known is not None:
-            return known
+            return ()
         try:
-            manifest = self._parsed(descriptor)
-        except RegistryFault:
-            manifest = None
-        if manifest is None:
-            return frozenset()
-        optional = {content.digest for content in optional_content(manifest)}
-        required = frozenset(blob.digest for blob in manifest.blobs).difference(optional)
-        if self._remembered > MAX_REMEMBERED:
-            self._required.clear()
-            self._remembered = 0
-        self._required[descriptor.digest] = required
-        self._remembered += len(required)
-        return required
+            content = self._manifests.content(root.descriptor)
+        except RegistryFault:  # damaged
+            content = None
+        required = {} if content is None else content.required
+        return required.keys() | root.held if root.held else required
