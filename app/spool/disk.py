@@ -25,7 +25,7 @@ from app.spool.writeback import Writeback
 from app.threads import hashing
 
 WRITE_BYTES = 1 << 20  # plain bytes per write
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PART, _DONE = ".part", ".tar"
 _VECTOR = 1024  # IOV_MAX of Linux
 
@@ -41,13 +41,13 @@ class DiskSpool:
         self._root = root.absolute()
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._root.chmod(0o700)
-        self._room = SpaceReservations(self._root, reserve_bytes)
+        self._reservations = SpaceReservations(self._root, reserve_bytes)
 
     async def save(
         self, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0
     ) -> SpooledFile:
-        held = await asyncio.to_thread(self._room.reserve, expected_bytes)
-        writing = _DiskWriter(self._root / name, tap, held)
+        reservation = await asyncio.to_thread(self._reservations.reserve, expected_bytes)
+        writing = _DiskWriter(self._root / name, tap, reservation)
         try:
             await asyncio.to_thread(writing.begin)
             await write_in_batches(chunks, writing.write)
@@ -68,7 +68,7 @@ class DiskSpool:
             return self._open_parts(file)
         if not file.owned and os.path.isdir(file.path):
             return _open_adopted_directory(file)
-        descriptor = open_regular(str(self._place(file)), SourceChanged)
+        descriptor = open_regular(str(self._path(file)), SourceChanged)
         opened = VerifiedFile(descriptor, file.identity, same_device=not file.owned)
         try:
             opened.check()
@@ -88,10 +88,10 @@ class DiskSpool:
 
     async def discard(self, file: SpooledFile) -> None:
         if file.owned:
-            await asyncio.to_thread(_remove, self._place(file))
+            await asyncio.to_thread(_remove, self._path(file))
 
     def check_space(self, size: int) -> None:
-        self._room.check(size)
+        self._reservations.check(size)
 
     async def sweep(self, keep: Set[str]) -> int:
         return await asyncio.to_thread(self._sweep, keep)
@@ -113,7 +113,7 @@ class DiskSpool:
             for suffix in (_PART, _DONE):
                 _remove(self._root / f"{name}{suffix}")
 
-    def _place(self, file: SpooledFile) -> Path:
+    def _path(self, file: SpooledFile) -> Path:
         """Return the path of a file. An owned file is always in this directory.
 
         The directory may have been moved, and a path from the database must not decide what is deleted."""
@@ -147,9 +147,9 @@ class _DiskWriter:
 
     A cancelled task leaves its thread call running, so every step takes the lock and does nothing after `close`."""
 
-    def __init__(self, place: Path, tap: StreamFilter, held: SpaceReservation) -> None:
-        self._part, self._done = place.with_name(place.name + _PART), place.with_name(place.name + _DONE)
-        self._tap, self._held = tap, held
+    def __init__(self, target: Path, tap: StreamFilter, reservation: SpaceReservation) -> None:
+        self._part, self._done = target.with_name(target.name + _PART), target.with_name(target.name + _DONE)
+        self._tap, self._reservation = tap, reservation
         self._lock = threading.Lock()
         self._file = -1
         self._size = 0
@@ -195,7 +195,7 @@ class _DiskWriter:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self._held.close()
+            self._reservation.close()
             if self._file >= 0:
                 os.close(self._file)
                 _remove(self._part)
@@ -217,7 +217,7 @@ class _DiskWriter:
 
     def _put(self, pieces: list[bytes]) -> None:
         size = sum(map(len, pieces))
-        self._held.consume(size)
+        self._reservation.consume(size)
         try:
             written = os.writev(self._file, pieces)
             if written < size:  # a signal, or the last block of a full disk: the next call shows which
@@ -230,7 +230,7 @@ class _DiskWriter:
         self._writeback.advance(self._file, self._size)
 
     def _failure(self, error: OSError) -> SpoolFull | Internal:
-        if error.errno in _NO_ROOM:
+        if error.errno in _NO_SPACE:
             free = shutil.disk_usage(self._part.parent).free
             return SpoolFull(
                 f"the spool is full ({error.strerror}): {free} bytes are free after {self._size} bytes of the archive; "
@@ -242,18 +242,18 @@ class _DiskWriter:
 async def write_in_batches(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
     """Collect a batch while the previous one is written in a thread."""
     loop = asyncio.get_running_loop()
-    flying: asyncio.Future[None] = loop.create_future()
-    flying.set_result(None)
+    write_task: asyncio.Future[None] = loop.create_future()
+    write_task.set_result(None)
     try:
         async with aclosing(_batches(chunks)) as batches:
             async for batch in batches:
-                await flying
-                flying = loop.run_in_executor(hashing(), write, batch)
-        await flying
+                await write_task
+                write_task = loop.run_in_executor(hashing(), write, batch)
+        await write_task
     finally:
-        await asyncio.wait([flying])
-        if not flying.cancelled():
-            flying.exception()  # already raised, or less important than the error of the loop
+        await asyncio.wait([write_task])
+        if not write_task.cancelled():
+            write_task.exception()  # already raised, or less important than the error of the loop
 
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], None]:

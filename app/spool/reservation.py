@@ -13,9 +13,9 @@ class SpaceReservations:
     """The free space of the file system of `root`, minus `reserve_bytes`. Thread-safe."""
 
     def __init__(self, root: Path, reserve_bytes: int) -> None:
-        self._root, self._reserve = root, reserve_bytes
+        self._root, self._kept_free = root, reserve_bytes
         self._lock = threading.Lock()
-        self._held = 0  # reserved for running uploads, and not written yet
+        self._reserved = 0  # reserved for running uploads, and not written yet
 
     def check(self, size: int) -> None:
         """Raise SpoolFull if `size` more bytes do not fit in addition to the reservations. Blocks."""
@@ -26,42 +26,42 @@ class SpaceReservations:
         """Reserve `size` bytes until the reservation is closed. Raises SpoolFull. Blocks."""
         with self._lock:
             self._check(size)
-            self._held += size
+            self._reserved += size
         return SpaceReservation(self, size)
 
-    def adjust(self, held: int, beyond: int) -> None:
-        """Change the reserved amount by `held` bytes. `beyond` bytes will be written that were not reserved."""
+    def adjust(self, reserved: int, beyond: int) -> None:
+        """Change the reserved amount by `reserved` bytes. `beyond` bytes will be written that were not reserved."""
         with self._lock:
             if beyond:
                 self._check(beyond)  # in addition to the reserved bytes, which are written too
-            self._held += held
+            self._reserved += reserved
 
     def _check(self, size: int) -> None:
-        free = shutil.disk_usage(self._root).free - self._reserve - self._held
+        free = shutil.disk_usage(self._root).free - self._kept_free - self._reserved
         if size > free:
-            held = f", {self._held} for other uploads" if self._held else ""
+            reserved = f", {self._reserved} for other uploads" if self._reserved else ""
             raise SpoolFull(
                 f"the archive needs {size} bytes in the spool, but {max(free, 0)} are free "
-                f"({self._reserve} are reserved for other programs{held}); free space or delete ended jobs, then send "
-                "it again"
+                f"({self._kept_free} are reserved for other programs{reserved}); free space or delete ended jobs, then "
+                "send it again"
             )
 
 
 class SpaceReservation:
     """The reservation of one upload; for one thread at a time."""
 
-    def __init__(self, room: SpaceReservations, size: int) -> None:
-        self._room, self._left = room, size
+    def __init__(self, reservations: SpaceReservations, size: int) -> None:
+        self._reservations, self._left = reservations, size
 
     def consume(self, size: int) -> None:
         """Take `size` bytes from the reservation before they are written. Raises SpoolFull.
 
         More bytes than reserved are possible: a compressed archive grows, and the size of a form's parts is unknown."""
-        mine = min(size, self._left)
-        self._room.adjust(-mine, size - mine)
-        self._left -= mine
+        taken = min(size, self._left)
+        self._reservations.adjust(-taken, size - taken)
+        self._left -= taken
 
     def close(self) -> None:
         """Return the rest of the reservation. May be called repeatedly."""
         left, self._left = self._left, 0
-        self._room.adjust(-left, 0)
+        self._reservations.adjust(-left, 0)

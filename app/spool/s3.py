@@ -58,7 +58,7 @@ def open_store(url: str) -> S3Store:
         raise InvalidSettings(
             f"TARMAC_SPOOL_URL (spool_url): {type(error).__name__}; write it like s3://bucket/prefix"
         ) from None
-    with _told("be used (check the bucket, the endpoint and the credentials)"):
+    with _storage_errors("be used (check the bucket, the endpoint and the credentials)"):
         next(iter(store.list(chunk_size=1)), None)
     return store
 
@@ -155,9 +155,9 @@ class _S3Writer:
             self._store_pieces(self._tap.finish())
             if self._waiting:
                 self._put(bytes(self._waiting))
-            told = {"size": self._size, "object_bytes": self._object_bytes}
-            with _told("be written"):
-                self._store.put(f"{self._name}/{_COMPLETE}", json.dumps(told).encode(), use_multipart=False)
+            summary = {"size": self._size, "object_bytes": self._object_bytes}
+            with _storage_errors("be written"):
+                self._store.put(f"{self._name}/{_COMPLETE}", json.dumps(summary).encode(), use_multipart=False)
             identity = (0, 0, self._size, self._object_bytes)
             return SpooledFile(f"{SCHEME}{self._name}", self._size, owned=True, identity=identity)
 
@@ -184,7 +184,7 @@ class _S3Writer:
 
     def _put(self, content: bytes) -> None:
         self._count += 1
-        with _told("be written"):
+        with _storage_errors("be written"):
             self._store.put(_key(self._name, self._count), content, use_multipart=False)
         self._size += len(content)
 
@@ -198,9 +198,9 @@ class _S3File:
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._closed = False
-        with _told("be read", reading=True):
-            told = json.loads(bytes(store.get(f"{self._name}/{_COMPLETE}").bytes()))
-        if told != {"size": self._size, "object_bytes": self._object_bytes}:
+        with _storage_errors("be read", reading=True):
+            summary = json.loads(bytes(store.get(f"{self._name}/{_COMPLETE}").bytes()))
+        if summary != {"size": self._size, "object_bytes": self._object_bytes}:
             raise SourceChanged(CHANGED)
 
     @property
@@ -242,7 +242,7 @@ class _S3File:
         while start < end:
             number, within = divmod(start, self._object_bytes)
             length = min(end - start, self._object_bytes - within)
-            with _told("be read", reading=True):
+            with _storage_errors("be read", reading=True):
                 yield bytes(self._store.get_range(_key(self._name, number + 1), start=within, length=length))
             start += length
 
@@ -256,7 +256,7 @@ def _name_of(file: SpooledFile) -> str:
 
 
 def _keys(store: S3Store, prefix: str) -> Iterator[str]:
-    with _told("be listed"):
+    with _storage_errors("be listed"):
         for batch in store.list(prefix or None):
             yield from (str(item["path"]) for item in batch)
 
@@ -264,13 +264,13 @@ def _keys(store: S3Store, prefix: str) -> Iterator[str]:
 def _delete(store: S3Store, name: str) -> None:
     """Delete an archive, its completion mark first, so that a crash leaves only parts, which `sweep` deletes."""
     keys = [key for key in _keys(store, f"{name}/") if not key.endswith(_COMPLETE)]
-    with _told("be emptied"):
-        for gone in ([f"{name}/{_COMPLETE}"], keys):
-            store.delete(gone)
+    with _storage_errors("be emptied"):
+        for paths in ([f"{name}/{_COMPLETE}"], keys):
+            store.delete(paths)
 
 
 @contextmanager
-def _told(verb: str, *, reading: bool = False) -> Iterator[None]:
+def _storage_errors(verb: str, *, reading: bool = False) -> Iterator[None]:
     """Convert errors of the storage. Its messages are not shown: they may contain addresses and keys."""
     from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 

@@ -20,7 +20,7 @@ from app.spool.verified_file import VerifiedFile, file_identity, open_regular
 MAX_STATE_BYTES = 1 << 20  # of ID.json: a header of 32 KiB and our additions
 SYNC_BYTES = 64 << 20  # written back during the upload, so that the sync before a response is short
 _NAME = re.compile(r"[0-9a-f]{32}")
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PART, _STATE, _KEPT = ".part", ".json", ".tar"
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _APPEND = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -41,20 +41,20 @@ class UploadFiles:
     def create(self, name: str, state: bytes) -> None:
         """Create an upload durably. Raises SpoolFull."""
         try:
-            os.close(os.open(self._place(name, _PART), _CREATE, 0o600))
+            os.close(os.open(self._path(name, _PART), _CREATE, 0o600))
             self.write_state(name, state)
         except OSError as error:
             raise _failure(error) from error
 
     def write_state(self, name: str, state: bytes) -> None:
-        place = self._place(name, _STATE)
-        fresh = place.with_suffix(".new")
+        path = self._path(name, _STATE)
+        new = path.with_suffix(".new")
         try:
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(state)
                 file.flush()
                 os.fsync(file.fileno())
-            fresh.rename(place)
+            new.rename(path)
             self._sync()
         except OSError as error:
             raise _failure(error) from error
@@ -63,30 +63,30 @@ class UploadFiles:
         """Yield every upload; delete what a crash left of others."""
         names = {path.name.partition(".")[0] for path in self._root.iterdir()}
         for name in sorted(names):
-            place = self._root / f"{name}{_STATE}"
-            if _NAME.fullmatch(name) and place.is_file() and place.stat().st_size <= MAX_STATE_BYTES:
-                yield name, place.read_bytes()
+            path = self._root / f"{name}{_STATE}"
+            if _NAME.fullmatch(name) and path.is_file() and path.stat().st_size <= MAX_STATE_BYTES:
+                yield name, path.read_bytes()
             else:
                 self._remove(name)
 
     def offset(self, name: str) -> int | None:
         """Return the number of bytes received; None if the file does not exist."""
         try:
-            return self._place(name, _PART).stat().st_size
+            return self._path(name, _PART).stat().st_size
         except OSError:
             return None
 
     def size(self, name: str) -> int:
         """Return the bytes of all files of an upload."""
-        return sum(_size(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT))
+        return sum(_size(self._path(name, suffix)) for suffix in (_PART, _STATE, _KEPT))
 
     def touched_at(self, name: str) -> float:
         """Return the time of the last change in seconds since 1970; 0 without files."""
-        return max((_mtime(self._place(name, suffix)) for suffix in (_PART, _STATE, _KEPT)), default=0.0)
+        return max((_mtime(self._path(name, suffix)) for suffix in (_PART, _STATE, _KEPT)), default=0.0)
 
     def writing(self, name: str) -> AppendFile:
         try:
-            return AppendFile(os.open(self._place(name, _PART), _APPEND))
+            return AppendFile(os.open(self._path(name, _PART), _APPEND))
         except OSError as error:
             raise _failure(error) from error
 
@@ -98,51 +98,51 @@ class UploadFiles:
         """Fill the empty file `name` with the bytes of the parts, in order."""
         with self.writing(name) as file:
             for part in parts:
-                with self._place(part, _PART).open("rb") as source:
+                with self._path(part, _PART).open("rb") as source:
                     file.copy(source.fileno())
 
     def open(self, name: str) -> VerifiedFile:
-        descriptor = os.open(self._place(name, _PART), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(self._path(name, _PART), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         return VerifiedFile(descriptor, file_identity(os.fstat(descriptor)), same_device=True)
 
     def open_partial(self, name: str) -> PartialFile:
         """Open the bytes received so far. Raises SourceChanged if the upload does not exist."""
-        return PartialFile(open_regular(str(self._place(name, _PART)), SourceChanged))
+        return PartialFile(open_regular(str(self._path(name, _PART)), SourceChanged))
 
     def retain(self, name: str) -> SpooledFile:
         """Retain the bytes, which are a plain tar, here for several jobs."""
-        return self._move(self._place(name, _PART), self._place(name, _KEPT), owned=False)
+        return self._move(self._path(name, _PART), self._path(name, _KEPT), owned=False)
 
     def retain_spooled(self, name: str, file: SpooledFile) -> SpooledFile:
         """Retain the plain tar, which was made in the spool, here for several jobs."""
-        return self._move(self._spool / Path(file.path).name, self._place(name, _KEPT), owned=False)
+        return self._move(self._spool / Path(file.path).name, self._path(name, _KEPT), owned=False)
 
     def move_to_spool(self, name: str, spooled_as: str) -> SpooledFile:
         """Move the bytes, which are a plain tar, into the spool."""
-        return self._move(self._place(name, _PART), self._spool / f"{spooled_as}{_KEPT}", owned=True)
+        return self._move(self._path(name, _PART), self._spool / f"{spooled_as}{_KEPT}", owned=True)
 
     def find_moved(self, name: str, spooled_as: str) -> SpooledFile | None:
         """Return the file that one of the three methods above moved before a crash, or None."""
-        for place, owned in ((self._place(name, _KEPT), False), (self._spool / f"{spooled_as}{_KEPT}", True)):
-            if place.is_file():
-                return _spooled(place, owned=owned)
+        for path, owned in ((self._path(name, _KEPT), False), (self._spool / f"{spooled_as}{_KEPT}", True)):
+            if path.is_file():
+                return _spooled(path, owned=owned)
         return None
 
     def drop_bytes(self, name: str, *, kept: bool = False) -> None:
         """Delete the bytes as sent; with `kept` also the retained plain tar."""
-        self._place(name, _PART).unlink(missing_ok=True)
+        self._path(name, _PART).unlink(missing_ok=True)
         if kept:
-            self._place(name, _KEPT).unlink(missing_ok=True)
+            self._path(name, _KEPT).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        self._place(name, _STATE).unlink(missing_ok=True)  # first: without it, the rest is deleted at the next start
+        self._path(name, _STATE).unlink(missing_ok=True)  # first: without it, the rest is deleted at the next start
         self._remove(name)
 
     def _remove(self, name: str) -> None:
         for suffix in (_PART, _KEPT, ".new"):
             (self._root / f"{name}{suffix}").unlink(missing_ok=True)
 
-    def _place(self, name: str, suffix: str) -> Path:
+    def _path(self, name: str, suffix: str) -> Path:
         if not _NAME.fullmatch(name):
             raise Internal("the id of an upload is not valid")
         return self._root / f"{name}{suffix}"
@@ -222,27 +222,27 @@ class AppendFile:
             self.close()
 
 
-def _size(place: Path) -> int:
+def _size(path: Path) -> int:
     try:
-        return place.stat().st_size
+        return path.stat().st_size
     except OSError:
         return 0
 
 
-def _mtime(place: Path) -> float:
+def _mtime(path: Path) -> float:
     try:
-        return place.stat().st_mtime
+        return path.stat().st_mtime
     except OSError:
         return 0.0
 
 
-def _spooled(place: Path, *, owned: bool) -> SpooledFile:
-    identity = file_identity(place.stat())
-    return SpooledFile(str(place), identity[2], owned=owned, identity=identity)
+def _spooled(path: Path, *, owned: bool) -> SpooledFile:
+    identity = file_identity(path.stat())
+    return SpooledFile(str(path), identity[2], owned=owned, identity=identity)
 
 
 def _failure(error: OSError) -> SpoolFull | Internal:
-    if error.errno in _NO_ROOM:
+    if error.errno in _NO_SPACE:
         return SpoolFull(
             f"the spool is full ({error.strerror}); received bytes are kept; free space or delete ended jobs, then "
             "continue the upload"

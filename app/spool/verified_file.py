@@ -15,7 +15,7 @@ Identity = tuple[int, int, int, int]  # device, inode, size, mtime_ns
 CHANGED = "the archive was changed during the push; push it again without changing it"
 
 # These mean that the file does not exist or may not be read; all others, that it cannot be read at the moment.
-_GONE = frozenset(
+_MISSING = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENAMETOOLONG}
 )
 
@@ -32,7 +32,7 @@ def open_regular(path: str, missing: type[PathNotFound | SourceChanged]) -> int:
     try:
         descriptor = os.open(path, OPEN_FLAGS)
     except OSError as error:
-        if error.errno not in _GONE:
+        if error.errno not in _MISSING:
             raise SourceUnreadable(
                 f"{os.path.basename(path)} cannot be opened at the moment: {error.strerror}; retry the job"
             ) from error
@@ -64,16 +64,16 @@ class SharedDescriptor:
         try:
             yield self._descriptor
         finally:
-            self._leave()
+            self._release()
 
     def close(self) -> None:
         """Close the descriptor after all reads. May be called repeatedly."""
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
-            self._leave()
+            self._release()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         with self._lock:
             self._users -= 1
             last = self._users == 0
