@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from app.auth import oidc
 from app.auth.model import Role
-from app.auth.oidc import AGAIN_SECONDS, KEEP_SECONDS, MAX_TOKEN_BYTES, OidcSettings, OidcTokens, parse_roles
+from app.auth.oidc import MAX_KEY_AGE_SECONDS, MAX_TOKEN_BYTES, RETRY_SECONDS, OidcSettings, OidcTokens, parse_roles
 from app.errors import Forbidden, InvalidSettings, Unauthorized, Unavailable
 from tests.api.conftest import APP, serving
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer, hang
@@ -146,7 +146,7 @@ async def test_a_key_that_is_new_is_asked_for_and_one_made_up_not_every_time(iss
             await known.authenticate(issuer.token(head={"kid": "made-up"}))
     assert issuer.asked == 1
     issuer.keys = {"two": OTHER}
-    now[0] += AGAIN_SECONDS
+    now[0] += RETRY_SECONDS
     assert await known.authenticate(issuer.token(OTHER, {"kid": "two"})) is not None
     with pytest.raises(Unauthorized):
         await known.authenticate(issuer.token())
@@ -157,7 +157,7 @@ async def test_keys_outlive_a_short_outage_of_the_issuer_and_no_long_one(issuer:
     known = tokens(issuer, now)
     assert await known.authenticate(issuer.token()) is not None
     issuer.down = True
-    now[0] += KEEP_SECONDS - 1
+    now[0] += MAX_KEY_AGE_SECONDS - 1
     assert await known.authenticate(issuer.token()) is not None
     now[0] += 1
     with pytest.raises(Unavailable):
@@ -172,11 +172,11 @@ async def test_made_up_tokens_keep_nobody_waiting_while_the_issuer_is_away(
     now = [0.0]
     known = tokens(issuer, now)
     assert await known.authenticate(issuer.token()) is not None
-    monkeypatch.setattr(oidc, "ASK_SECONDS", 0.05)
+    monkeypatch.setattr(oidc, "FETCH_SECONDS", 0.05)
     issuer.down, issuer.silent = failure == "answers 500", failure == "silent"
     before = len(issuer.server.requests)
     for _ in range(3):
-        now[0] += AGAIN_SECONDS
+        now[0] += RETRY_SECONDS
         made_up = [
             asyncio.create_task(known.authenticate(issuer.token(head={"kid": f"made-up-{number}"})))
             for number in range(10)
@@ -198,7 +198,7 @@ async def test_expired_keys_are_asked_for_once_a_minute_while_the_issuer_fails(i
             await known.authenticate(issuer.token())
     assert len(issuer.server.requests) == 1
     issuer.down = False
-    now[0] += AGAIN_SECONDS
+    now[0] += RETRY_SECONDS
     assert await known.authenticate(issuer.token()) is not None
 
 

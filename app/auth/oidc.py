@@ -26,11 +26,11 @@ from app.net.urls import Origin, parse_registry_url
 from app.oci import strict_json
 
 MAX_TOKEN_BYTES = 16 << 10  # a token with hundreds of groups has ten; longer ones are rejected unread
-MAX_ANSWER_BYTES = 1 << 20
+MAX_RESPONSE_BYTES = 1 << 20
 MAX_KEYS = 100
-KEEP_SECONDS = 3600.0  # a revoked key of the issuer is accepted at most this long
-AGAIN_SECONDS = 60.0  # between two requests to the issuer, even failed ones: a client can invent key names
-ASK_SECONDS = 5.0  # for both responses of the issuer together; requests with unknown keys wait for them
+MAX_KEY_AGE_SECONDS = 3600.0  # a revoked key of the issuer is accepted at most this long
+RETRY_SECONDS = 60.0  # between two requests to the issuer, even failed ones: a client can invent key names
+FETCH_SECONDS = 5.0  # for both responses of the issuer together; requests with unknown keys wait for them
 LEEWAY_SECONDS = 30.0  # tolerated difference between the issuer's clock and ours
 ALGORITHMS: Mapping[str, str] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -61,9 +61,9 @@ class OidcTokens:
     def __init__(self, settings: OidcSettings, clock: Callable[[], float]) -> None:
         self._settings, self._clock = settings, clock
         self._keys: Mapping[str, jwt.PyJWK] = {}
-        self._fetched = float("-inf")  # time at which the keys were received
-        self._asked = float("-inf")  # time of the last request to the issuer, successful or not
-        self._asking = asyncio.Lock()
+        self._fetched_at = float("-inf")  # time at which the keys were received
+        self._requested_at = float("-inf")  # time of the last request to the issuer, successful or not
+        self._fetch_lock = asyncio.Lock()
         self._failure = ""
 
     async def authenticate(self, token: bytes) -> TokenHolder | None:
@@ -96,8 +96,8 @@ class OidcTokens:
         subject = str(claims["sub"])
         if not _SUBJECT.fullmatch(subject):
             raise Unauthorized("the token's `sub` must have 1 to 200 printable ASCII characters")
-        given = map(str, _values(claims, self._settings.claim))
-        roles = frozenset(self._settings.roles[role] for role in given if role in self._settings.roles)
+        values = map(str, _values(claims, self._settings.claim))
+        roles = frozenset(self._settings.roles[role] for role in values if role in self._settings.roles)
         if not roles:
             raise Forbidden(
                 f"the token of {subject} has no role: no value of its claim `{self._settings.claim}` is in "
@@ -133,29 +133,29 @@ class OidcTokens:
         return key
 
     def _is_expired(self) -> bool:
-        return self._clock() - self._fetched >= KEEP_SECONDS
+        return self._clock() - self._fetched_at >= MAX_KEY_AGE_SECONDS
 
     async def _refresh(self, name: str) -> None:
         """Fetch the keys, at most once in AGAIN_SECONDS. Raises Unavailable if all known keys are expired.
 
         A request with a known key that is not expired never waits for this."""
-        async with self._asking:
-            is_wanted = self._is_expired() or name not in self._keys
-            if is_wanted and self._clock() - self._asked >= AGAIN_SECONDS:
-                self._asked = self._clock()
-                await self._ask()
+        async with self._fetch_lock:
+            is_needed = self._is_expired() or name not in self._keys
+            if is_needed and self._clock() - self._requested_at >= RETRY_SECONDS:
+                self._requested_at = self._clock()
+                await self._fetch_keys()
         if self._is_expired():
             raise Unavailable(
                 f"the keys of {self._settings.issuer} cannot be fetched: {self._failure}; try again later"
             )
 
-    async def _ask(self) -> None:
+    async def _fetch_keys(self) -> None:
         try:
-            async with asyncio.timeout(ASK_SECONDS):
+            async with asyncio.timeout(FETCH_SECONDS):
                 self._keys = dict(await self._fetch())
-            self._fetched = self._clock()
+            self._fetched_at = self._clock()
         except TimeoutError:
-            self._failure = f"no response within {ASK_SECONDS:g} seconds"
+            self._failure = f"no response within {FETCH_SECONDS:g} seconds"
         except (RegistryError, ArchiveError, Unavailable) as error:
             self._failure = str(error)
 
@@ -169,18 +169,18 @@ class OidcTokens:
             found = await _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration", origin)
             if found.get("issuer") != issuer:
                 raise Unavailable(f"the discovery document at {issuer} names another issuer; check TARMAC_OIDC_ISSUER")
-            place = str(found.get("jwks_uri", ""))
-            check_target(Origin.of(place, "jwks_uri"), origin, "jwks_uri")
-            return _keys(await _document(client, place, origin))
+            keys_url = str(found.get("jwks_uri", ""))
+            check_target(Origin.of(keys_url, "jwks_uri"), origin, "jwks_uri")
+            return _keys(await _document(client, keys_url, origin))
         finally:
             await client.close()
 
 
 async def _document(client: HttpClient, url: str, origin: Origin) -> Mapping[str, Any]:
-    reply = await client.send(Request("GET", url, limit=MAX_ANSWER_BYTES), origin)
-    if reply.status != 200:
-        raise Unavailable(f"{url} returned status {reply.status}; check TARMAC_OIDC_ISSUER")
-    document = strict_json(reply.body, what=f"the response of {url}", limit=MAX_ANSWER_BYTES)
+    response = await client.send(Request("GET", url, limit=MAX_RESPONSE_BYTES), origin)
+    if response.status != 200:
+        raise Unavailable(f"{url} returned status {response.status}; check TARMAC_OIDC_ISSUER")
+    document = strict_json(response.body, what=f"the response of {url}", limit=MAX_RESPONSE_BYTES)
     return document if isinstance(document, dict) else {}
 
 

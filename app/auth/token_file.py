@@ -28,7 +28,7 @@ from app.oci import parse_repository
 MAX_TOKENS = 10_000  # each takes 0.15 µs of every request, at any position
 MAX_FILE_BYTES = 8 << 20
 MAX_REPOSITORIES = 100
-LOOK_SECONDS = 1.0  # between two checks for a changed file
+CHECK_SECONDS = 1.0  # between two checks for a changed file
 START = "tarmac_"  # of a token, so that secret scanners find leaked ones
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -112,15 +112,15 @@ class TokenFile:
         self._path, self._clock = path, clock
         self._stamp = _stamp(path)
         self._tokens = TokenSet.parse(read_text(path))
-        self._looked = clock()
+        self._checked_at = clock()
 
     async def authenticate(self, token: bytes) -> TokenHolder | None:
-        if self._clock() - self._looked >= LOOK_SECONDS:
-            self._looked = self._clock()
-            await asyncio.to_thread(self._look)
+        if self._clock() - self._checked_at >= CHECK_SECONDS:
+            self._checked_at = self._clock()
+            await asyncio.to_thread(self._reload)
         return self._tokens.find(token)
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         try:
             stamp = _stamp(self._path)
             if stamp == self._stamp:

@@ -20,7 +20,7 @@ def holders_of(path: Path) -> tuple[TokenHolder, ...]:
 
 def add_holder(path: Path, holder: TokenHolder) -> None:
     """Add a line; create the file if it does not exist. Raises InvalidRequest if the name exists."""
-    with _alone(path):
+    with _locked(path):
         text = _read(path) if path.exists() else ""
         if text and any(item.name == holder.name for item in _parsed(path, text)):
             raise InvalidRequest(f"a token named {holder.name} exists; revoke it first, or use another name")
@@ -29,7 +29,7 @@ def add_holder(path: Path, holder: TokenHolder) -> None:
 
 def remove_holder(path: Path, name: str) -> None:
     """Remove the line of a name. Raises NotFound, InvalidRequest."""
-    with _alone(path):
+    with _locked(path):
         text = _read(path)
         if not any(item.name == name for item in _parsed(path, text)):
             raise NotFound(f"no token in {path} is named {name!r:.80}")
@@ -47,12 +47,12 @@ def _parsed(path: Path, text: str) -> tuple[TokenHolder, ...]:
 
 
 def _read(path: Path) -> str:
-    with _told(path):
+    with _file_errors(path):
         return read_text(path)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -62,9 +62,9 @@ def _told(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Lock the file against concurrent changes. The directory is locked, because the file is replaced."""
-    with _told(path):
+    with _file_errors(path):
         directory = os.open(path.resolve().parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
@@ -75,7 +75,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, text: str) -> None:
-    with _told(path):
+    with _file_errors(path):
         _write(path.resolve(), text)
 
 

@@ -29,7 +29,7 @@ CHANGED = (
 @pytest.fixture
 async def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     monkeypatch.setattr(security, "LAPSE_SECONDS", 0.01)
-    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(tokens, "CHECK_SECONDS", 0.0)
     (tmp_path / "tokens").write_text(LINES)
     async with serving(tmp_path / "data", tokens_file=tmp_path / "tokens") as running:
         yield running

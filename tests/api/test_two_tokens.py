@@ -243,7 +243,7 @@ async def test_a_token_stands_in_no_log_row_or_answer(shared: Served, capfd: pyt
 async def test_a_token_that_was_narrowed_retries_with_the_rights_it_has_now(
     tmp_path: Path, narrowed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(tokens, "CHECK_SECONDS", 0)
     file = tmp_path / "tokens"
     file.write_text(line("anna", ANNA, ":push:team/a") + line("root", ROOT, ":admin"))
     async with serving(tmp_path / "data", tokens_file=file) as shared:

@@ -83,15 +83,15 @@ async def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(tmp
     other = hashlib.sha256(b"other").digest()
     file.write_text(f"{TokenHolder('web', other)}\n#\n")
     assert await known.authenticate(b"secret") is not None  # not looked at yet
-    now[0] += tokens.LOOK_SECONDS
+    now[0] += tokens.CHECK_SECONDS
     assert await known.authenticate(b"secret") is None
     assert await known.authenticate(b"other") == TokenHolder("web", other)
     for text in ("", "no line of ours\n"):
         file.write_text(text)
-        now[0] += tokens.LOOK_SECONDS
+        now[0] += tokens.CHECK_SECONDS
         assert await known.authenticate(b"other") is not None
     file.unlink()
-    now[0] += tokens.LOOK_SECONDS
+    now[0] += tokens.CHECK_SECONDS
     assert await known.authenticate(b"other") is not None
 
 
