@@ -217,7 +217,7 @@ class _CompressedStream:
             data = chunk[at : at + self._step]
             at += len(data)
             self._step = min(2 * self._step, PIECE)
-            yield from self._unwrap(codec, data)
+            yield from self._decompress(codec, data)
             if codec.eof:
                 at -= len(codec.unused_data)
                 self._codec = None
@@ -245,7 +245,7 @@ class _CompressedStream:
         if rest.strip(b"\0"):
             raise MalformedArchive(f"other data follows the {self._compression} data; send the archive alone")
 
-    def _unwrap(self, codec: _Codec, data: bytes) -> Iterator[bytes]:
+    def _decompress(self, codec: _Codec, data: bytes) -> Iterator[bytes]:
         while True:
             try:
                 plain = codec.decompress(data, PIECE)

@@ -34,8 +34,8 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
     wanted = Globs(globs, "option `images`")
     images = tuple(picked for image in archive.images if (picked := _pick(image, wanted)) is not None)
     if not images:
-        held = join_limited([name for image in archive.images for name in _called(image)]) or "nothing"
-        raise InvalidRequest(f"option `images` ({join_limited(globs)}) matches nothing; the archive contains: {held}")
+        names = join_limited([name for image in archive.images for name in _called(image)]) or "nothing"
+        raise InvalidRequest(f"option `images` ({join_limited(globs)}) matches nothing; the archive contains: {names}")
     return replace(archive, images=images)
 
 
@@ -104,8 +104,8 @@ class _PlatformFilter:
             return image
         rest = self._index(self.manifests[image.root.digest])
         if rest is None:
-            lacks = f"option `platforms`: {name} has no image for {wanted}; its platforms are: {has}"
-            return replace(image, fault=Fault(InvalidRequest, lacks))
+            message = f"option `platforms`: {name} has no image for {wanted}; its platforms are: {has}"
+            return replace(image, fault=Fault(InvalidRequest, message))
         if rest.descriptor.digest == image.root.digest:
             return image
         self.notes.append(
@@ -114,9 +114,9 @@ class _PlatformFilter:
         return self._with_root(image, rest)
 
     def _with_root(self, image: ImageEntry, rest: Manifest) -> ImageEntry:
-        changed, gone = replace_root(image, rest, self.manifests)
-        if gone:
-            self.notes.append(f"{_title(image)}: {gone} referrers of removed images are not pushed")
+        changed, dropped = replace_root(image, rest, self.manifests)
+        if dropped:
+            self.notes.append(f"{_title(image)}: {dropped} referrers of removed images are not pushed")
         return replace(changed, platforms=tuple(platform for platform in image.platforms if self._is_wanted(platform)))
 
     def _index(self, index: Manifest) -> Manifest | None:
@@ -163,11 +163,11 @@ class _PlatformFilter:
         """Yield the entries to keep without attestations of removed images.
 
         BuildKit's attestations name their image, an entry of the same index, in an annotation."""
-        beside = {str(child.digest) for child in index.manifests}
-        staying = {str(digest) for digest in kept.values()}
+        siblings = {str(child.digest) for child in index.manifests}
+        kept_digests = {str(digest) for digest in kept.values()}
         for number, digest in kept.items():
             about = index.manifests[number].annotations.get(ANNOTATION_DOCKER_SUBJECT)
-            if about is None or about not in beside or about in staying:
+            if about is None or about not in siblings or about in kept_digests:
                 yield number, digest
 
     def _listed(self, members: dict[str, Any], digest: Digest) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class IngestStream:
         self._decompressor: Decompressor | None = None
         self._indexer = TarIndexer(limits)
         self._index: TarIndex | None = None
-        self._held: HelmChartBuffer | None = None  # while this may be a chart
+        self._chart: HelmChartBuffer | None = None  # while this may be a chart
 
     @property
     def digest(self) -> Digest:
@@ -61,25 +61,25 @@ class IngestStream:
         self.received += len(chunk)
         check_size(self.received, self._max_bytes)
         self._hash.update(chunk)
-        unwrap = self._decompressor
-        if unwrap is None:
+        stream = self._decompressor
+        if stream is None:
             chunk = self._head = self._head + chunk
             if len(chunk) < SNIFF_BYTES:
                 return
-            unwrap = self._open(chunk)
-        yield from self._pass(unwrap, chunk)
+            stream = self._open(chunk)
+        yield from self._pass(stream, chunk)
 
     def finish(self) -> Iterator[bytes]:
-        unwrap = self._decompressor
-        if unwrap is None:
-            unwrap = self._open(self._head)
-            yield from self._pass(unwrap, self._head)
-        unwrap.finish()
+        stream = self._decompressor
+        if stream is None:
+            stream = self._open(self._head)
+            yield from self._pass(stream, self._head)
+        stream.finish()
         self._index = self._indexer.finish()
-        if self._held is None:
+        if self._chart is None:
             return
-        plain = b"".join(self._held.finish())
-        if self._held.is_chart:
+        plain = b"".join(self._chart.finish())
+        if self._chart.is_chart:
             self._indexer = TarIndexer(self._limits)
             self._indexer.feed(plain)
             self._index = self._indexer.finish()
@@ -88,22 +88,22 @@ class IngestStream:
     def _open(self, head: bytes) -> Decompressor:
         self.compression = sniff(head)
         if self.compression is Compression.GZIP:
-            self._held = HelmChartBuffer(self._indexer)
+            self._chart = HelmChartBuffer(self._indexer)
         self._decompressor = decompressor(self.compression, self._limits, self._memory)
         return self._decompressor
 
-    def _pass(self, unwrap: Decompressor, chunk: bytes) -> Iterator[bytes]:
-        if self._held is not None:
-            self._held.feed(chunk)
-        for plain in unwrap.feed(chunk):
+    def _pass(self, stream: Decompressor, chunk: bytes) -> Iterator[bytes]:
+        if self._chart is not None:
+            self._chart.feed(chunk)
+        for plain in stream.feed(chunk):
             self._indexer.feed(plain)
-            if self._held is None:
+            if self._chart is None:
                 yield plain
-            elif self._held.might_be_chart(plain):
+            elif self._chart.might_be_chart(plain):
                 continue
             else:
-                yield from self._held.plain
-                self._held = None
+                yield from self._chart.plain
+                self._chart = None
 
 
 class RawIntake:

@@ -16,7 +16,7 @@ _ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 _LZMA2 = 0x21
 
 
-def is_told(head: bytes) -> bool:
+def is_sufficient(head: bytes) -> bool:
     """Return whether `head` is sufficient for `decoder_memory`."""
     if len(head) < SNIFF_BYTES:
         return False

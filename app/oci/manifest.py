@@ -160,5 +160,5 @@ def referrer(manifest: Manifest) -> Descriptor:
     kind = stated if isinstance(stated, str) and stated else None
     if kind is None and manifest.config is not None:
         kind = manifest.config.media_type
-    was = manifest.descriptor
-    return Descriptor(was.media_type, was.digest, was.size, annotations=manifest.annotations, artifact_type=kind)
+    old = manifest.descriptor
+    return Descriptor(old.media_type, old.digest, old.size, annotations=manifest.annotations, artifact_type=kind)

@@ -82,9 +82,9 @@ class _DockerArchiveReader:
         try:
             config = self._config(entry)
         except _BAD_CONFIG as error:
-            stand_in = _stand_in(entry)
-            digest = stand_in.digest
-            self._images.setdefault(digest, ImageEntry(DockerImage(stand_in, ()), fault=Fault.of(error)))
+            descriptor = _unusable_descriptor(entry)
+            digest = descriptor.digest
+            self._images.setdefault(digest, ImageEntry(DockerImage(descriptor, ()), fault=Fault.of(error)))
         else:
             digest = config.descriptor.digest
             known = self._images.get(digest)
@@ -197,7 +197,7 @@ def _refuse_order(entry: DockerEntry, name: str, layer: DockerLayer, known: froz
         )
 
 
-def _stand_in(entry: DockerEntry) -> Descriptor:
+def _unusable_descriptor(entry: DockerEntry) -> Descriptor:
     """Return a descriptor that identifies an image whose config cannot be used."""
     return Descriptor(DOCKER_CONFIG, named_digest(entry.config) or Digest.of(f"{entry.what} {entry}".encode()), 0)
 

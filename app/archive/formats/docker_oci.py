@@ -48,7 +48,7 @@ def read_docker_manifest(contents: ArchiveReader, graph: ManifestGraph) -> Docke
     if not holds_docker_images(value):
         return DockerManifestInfo(contents, {}, {})
     configs = {manifest.config.digest for manifest in graph.manifests.values() if manifest.config is not None}
-    places = {graph.blobs[digest]: digest for digest in configs if digest in graph.blobs}
+    digest_by_extent = {graph.blobs[digest]: digest for digest in configs if digest in graph.blobs}
     repo_tags: dict[Digest, dict[str, None]] = {}
     listed: dict[Digest, list[DockerEntry]] = {}
     unlisted = []
@@ -56,7 +56,7 @@ def read_docker_manifest(contents: ArchiveReader, graph: ManifestGraph) -> Docke
         digest = named_digest(entry.config)
         if digest not in configs:
             extent = contents.extent(entry.config)
-            digest = None if extent is None else places.get(extent)
+            digest = None if extent is None else digest_by_extent.get(extent)
         if digest is None:
             unlisted.append(entry)
         else:
@@ -69,12 +69,12 @@ def read_docker_manifest(contents: ArchiveReader, graph: ManifestGraph) -> Docke
     return DockerManifestInfo(contents, named, listed, tuple(unlisted))
 
 
-def repo_tags_of(beside: Sequence[DockerManifestInfo]) -> Mapping[Digest, tuple[str, ...]]:
+def repo_tags_of(documents: Sequence[DockerManifestInfo]) -> Mapping[Digest, tuple[str, ...]]:
     """Return the names in several documents, by the digest of the config."""
-    if len(beside) == 1:
-        return beside[0].repo_tags
+    if len(documents) == 1:
+        return documents[0].repo_tags
     found: dict[Digest, dict[str, None]] = {}
-    for document in beside:
+    for document in documents:
         for digest, names in document.repo_tags.items():
             found.setdefault(digest, {}).update(dict.fromkeys(names))
     return {digest: tuple(names) for digest, names in found.items()}

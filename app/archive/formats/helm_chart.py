@@ -47,7 +47,7 @@ MAX_FILES = 4_000  # charts and all other files
 MAX_TOTAL_BYTES = 512 << 20  # of all charts decompressed, which takes about a second
 
 
-_BESIDE = frozenset({"", ".asc", ".json", ".md", PROVENANCE, ".sha256", ".sig", ".txt", ".yaml", ".yml"})  # suffixes
+_DESCRIPTION_SUFFIXES = frozenset({"", ".asc", ".json", ".md", PROVENANCE, ".sha256", ".sig", ".txt", ".yaml", ".yml"})
 
 
 class HelmChart:
@@ -57,7 +57,7 @@ class HelmChart:
     def recognises(self, contents: ArchiveReader) -> bool:
         """Return whether all files are charts or describe charts: no other archive, and no unpacked chart."""
         files = list(islice(contents.index.files(), MAX_FILES + 1))
-        charts = [member for member in files if not _is_beside(member)]
+        charts = [member for member in files if not _is_description(member)]
         return (
             len(files) <= MAX_FILES
             and 0 < len(charts) <= MAX_CHARTS
@@ -71,7 +71,7 @@ class HelmChart:
         blobs: dict[Digest, Extent] = {}
         notes: dict[str, None] = {}
         left = MAX_TOTAL_BYTES
-        charts = [member for member in contents.index.files() if not _is_beside(member)]
+        charts = [member for member in contents.index.files() if not _is_description(member)]
         signed = _read_provenances(contents)
         for member in charts:
             chart = _read(contents, member, left, signed)
@@ -80,15 +80,15 @@ class HelmChart:
             digest = manifest.descriptor.digest
             manifests[digest] = manifest
             blobs |= chart.blobs
-            images[digest] = ImageEntry(manifest.descriptor, paths=(chart.place,))
+            images[digest] = ImageEntry(manifest.descriptor, paths=(chart.path,))
             notes.update(dict.fromkeys(chart.notes))
             signed.pop(chart.provenance, None)
-        notes.update(dict.fromkeys(_beside(contents, charts, signed)))
+        notes.update(dict.fromkeys(_unpushed(contents, charts, signed)))
         return Archive(self.name, tuple(images.values()), manifests, blobs, tuple(notes))
 
 
-def _is_beside(member: Member) -> bool:
-    return PurePosixPath(member.name).suffix in _BESIDE
+def _is_description(member: Member) -> bool:
+    return PurePosixPath(member.name).suffix in _DESCRIPTION_SUFFIXES
 
 
 def _is_chart(contents: ArchiveReader, member: Member) -> bool:
@@ -103,7 +103,7 @@ def _read_provenances(contents: ArchiveReader) -> dict[str, bytes]:
     return {name: contents.read(name, MAX_PROVENANCE_BYTES) or b"" for name in names}
 
 
-def _beside(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, bytes]) -> Iterator[str]:
+def _unpushed(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, bytes]) -> Iterator[str]:
     """Yield a note about files that are not pushed. `signed`: provenance files without a chart."""
     names = {chart.name for chart in charts}
     others = [
@@ -119,11 +119,11 @@ def _beside(contents: ArchiveReader, charts: list[Member], signed: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class _Chart:
-    """A chart. `place`: its path; `blobs`: its layers; `provenance`: the name of that file, or empty."""
+    """A chart. `path`: its path; `blobs`: its layers; `provenance`: the name of that file, or empty."""
 
     files: ChartFiles
     manifest: Manifest
-    place: str
+    path: str
     blobs: Mapping[Digest, Extent]
     provenance: str
     notes: tuple[str, ...]
@@ -141,8 +141,8 @@ def _read(contents: ArchiveReader, member: Member, left: int, signed: Mapping[st
         layers.append(_described(PROVENANCE_LAYER, signed[provenance]))
         blobs[layers[1].digest] = extent
     manifest = _manifest(metadata, sorted(layers, key=lambda layer: str(layer.digest)), _time(files.packaged_at))
-    place = f"{metadata.name}:{metadata.version.replace('+', '_')}"
-    return _Chart(files, manifest, place, blobs, provenance, notes)
+    path = f"{metadata.name}:{metadata.version.replace('+', '_')}"
+    return _Chart(files, manifest, path, blobs, provenance, notes)
 
 
 def _provenance_of(chart: str, digest: Digest, signed: Mapping[str, bytes]) -> str:
@@ -167,8 +167,8 @@ def _metadata(files: ChartFiles, what: str) -> tuple[ChartMetadata, tuple[str, .
     metadata, unfit = read_metadata(*documents)
     problems += [f"{name!r} has a type that Helm does not read" for name in unfit]
     if not metadata.name or not metadata.version:
-        lacks = f"{CHART_YAML} of {what!r:.200} has no name or no version"
-        raise MalformedArchive(f"{lacks}: {join_limited(problems)}" if problems else lacks)
+        message = f"{CHART_YAML} of {what!r:.200} has no name or no version"
+        raise MalformedArchive(f"{message}: {join_limited(problems)}" if problems else message)
     note = f"the config of chart {what!r:.200} lacks parts of {CHART_YAML}: {join_limited(problems)}"
     return metadata, (note,) if problems else ()
 

@@ -30,7 +30,7 @@ class Imgpkg:
     def read(self, contents: ArchiveReader) -> Archive:
         value = read_manifest(contents)
         reading = _ImgpkgReader(contents)
-        roots = [reading.root(each, f"image {number} of {MANIFEST}") for number, each in enumerate(_list(value), 1)]
+        roots = [reading.root(item, f"image {number} of {MANIFEST}") for number, item in enumerate(_list(value), 1)]
         graph = reading.graph()
         platforms = graph.platforms([root.descriptor.digest for root in roots])
         images: dict[Digest, ImageEntry] = {}
@@ -81,8 +81,8 @@ class _ImgpkgReader:
         try:
             return _Root(read(described, what, 1), names)
         except UNUSABLE as error:
-            stand_in = Descriptor(OCI_MANIFEST, Digest.of(f"{what} {names}".encode()), 0)
-            return _Root(stand_in, names, Fault.of(error))
+            unusable = Descriptor(OCI_MANIFEST, Digest.of(f"{what} {names}".encode()), 0)
+            return _Root(unusable, names, Fault.of(error))
 
     def _index(self, value: dict[str, Any], what: str, depth: int) -> Descriptor:
         if depth > self.contents.limits.depth:
@@ -102,8 +102,8 @@ class _ImgpkgReader:
         raw = _text(_object(value.get("Config"), what), "Raw", what)
         verify(raw, config, f"the config of {what}")
         # this text is the only copy: no member contains it
-        held = replace(manifest, config=replace(config, data=raw), descriptor=_with_platform(manifest, raw, what))
-        self.manifests[manifest.descriptor.digest] = held
+        complete = replace(manifest, config=replace(config, data=raw), descriptor=_with_platform(manifest, raw, what))
+        self.manifests[manifest.descriptor.digest] = complete
         for layer in manifest.layers:
             self._layer(layer)
         return manifest.descriptor

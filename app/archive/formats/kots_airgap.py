@@ -66,15 +66,15 @@ def _is_airgap(members: Mapping[str, Node]) -> bool:
 def _read_storage(contents: ArchiveReader, saved: Sequence[str]) -> Archive:
     there = list(tags(contents))
     repositories = {repository for repository, _ in there} | set(_untagged(contents))
-    wanted = [_wanted(name, repositories) for name in saved]
-    listed = {(wanted_item.repository, wanted_item.tag) for wanted_item in wanted}
+    wanted = [_tag_request(name, repositories) for name in saved]
+    listed = {(request.repository, request.tag) for request in wanted}
     others = [(repository, tag) for repository, tag in there if (repository, tag) not in listed]
     wanted += [TagRequest(repository, tag, path=f"{repository}:{tag}") for repository, tag in others]
     found, absent = resolve_tags(contents, wanted)
-    lacks = Fault(
+    fault = Fault(
         MissingContent, f"{AIRGAP} lists it, but the airgap bundle does not contain it; download the bundle again"
     )
-    return read_archive(contents, KotsAirgap.name, (*found, *(unusable(item, lacks) for item in absent)), ())
+    return read_archive(contents, KotsAirgap.name, (*found, *(unusable(item, fault) for item in absent)), ())
 
 
 def _untagged(contents: ArchiveReader) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _untagged(contents: ArchiveReader) -> Iterator[str]:
             yield repository
 
 
-def _wanted(name: str, repositories: set[str]) -> TagRequest:
+def _tag_request(name: str, repositories: set[str]) -> TagRequest:
     """Return the tag to look up for a saved image.
 
     KOTS looks for the last component of the name; a storage with more components is supported too. An invalid name is
@@ -107,7 +107,7 @@ def _read_archives(contents: ArchiveReader, directories: Sequence[str]) -> Itera
     inner = InnerArchives(contents)
     for member in contents.index.files():
         _, _, path = member.name.removeprefix(IMAGES).partition("/")  # after images/docker-archive/
-        if not member.name.startswith(IMAGES) or not path or member.name.startswith(_places(directories)):
+        if not member.name.startswith(IMAGES) or not path or member.name.startswith(_storage_roots(directories)):
             continue
         try:
             archive = inner.open(member.name, member.extent)
@@ -123,7 +123,7 @@ def _unusable(path: str, fault: Fault) -> ImageEntry:
     return _named(ImageEntry(Descriptor(OCI_MANIFEST, Digest.of(path.encode()), 0), fault=fault), path)
 
 
-def _places(directories: Sequence[str]) -> tuple[str, ...]:
+def _storage_roots(directories: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{directory}{ROOT}/" for directory in directories)
 
 

@@ -29,16 +29,16 @@ class MindthegapBundle:
         """Return the listed images under the listed names; other tags of the tree are not pushed."""
         listing = read_bundle_listing(contents)
         found, absent = resolve_tags(contents, listing.wanted)
-        lacks = Fault(
+        fault = Fault(
             MissingContent, f"{IMAGES} or {CHARTS} lists it, but the bundle does not contain it; create it again"
         )
-        found = (*found, *(unusable(item, lacks) for item in absent))
+        found = (*found, *(unusable(item, fault) for item in absent))
         notes = (*listing.notes, *_unlisted(contents, listing.wanted))
         return read_archive(contents, self.name, found, notes)
 
 
 def _unlisted(contents: ArchiveReader, wanted: Sequence[TagRequest]) -> Iterator[str]:
-    listed = {(wanted_item.repository, wanted_item.tag) for wanted_item in wanted}
+    listed = {(request.repository, request.tag) for request in wanted}
     others = [f"{repository}:{tag}" for repository, tag in tags(contents) if (repository, tag) not in listed]
     if others:
         yield f"tags of the bundle that {IMAGES} and {CHARTS} do not list are not pushed: {join_limited(others)}"

@@ -135,11 +135,8 @@ def _shared(wanted: Sequence[TagRequest]) -> Iterator[str]:
 
     A bundle stores repositories without the registry, so the last image replaces the others."""
     first: dict[tuple[str, str], TagRequest] = {}
-    pairs = (
-        (first.setdefault((wanted_item.repository, wanted_item.tag), wanted_item), wanted_item)
-        for wanted_item in wanted
-    )
-    shared = [f"{other} and {each}" for other, each in pairs if other is not each]
+    pairs = ((first.setdefault((request.repository, request.tag), request), request) for request in wanted)
+    shared = [f"{other} and {request}" for other, request in pairs if other is not request]
     if shared:
         names = join_limited(shared)
         yield f"the bundle contains only one image for each of these pairs, and that one is pushed: {names}"

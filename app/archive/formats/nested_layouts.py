@@ -44,14 +44,14 @@ class NestedLayouts:
                 f"the archive contains {len(directories)} image layouts; at most {MAX_LAYOUTS} are read"
             )
         root = _root_of_zot(contents, directories)
-        placed = replace(contents, place=place_anywhere(contents))
-        layouts = [_layout(placed, directory, root or "") for directory in directories]
+        reader = replace(contents, place=place_anywhere(contents))
+        layouts = [_layout(reader, directory, root or "") for directory in directories]
         entries = sum(len(layout.listed) for layout in layouts)
         if entries > contents.limits.nodes:
             raise LimitExceeded(
                 f"the {len(layouts)} image layouts list {entries} manifests; at most {contents.limits.nodes} are read"
             )
-        archive = read_layouts(placed, self.name, layouts)
+        archive = read_layouts(reader, self.name, layouts)
         return archive if root is None else _tagged(archive)
 
 

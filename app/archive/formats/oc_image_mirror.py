@@ -36,7 +36,7 @@ _PARTS = "if oc-mirror wrote several files, send all of them in one request, fil
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _RepositoryManifest:
     """A manifest in a repository, and its tag, or None if it has only a digest. `fault`: why it is unusable."""
 
     repository: str
@@ -54,10 +54,10 @@ class OcImageMirror:
 
     def read(self, contents: ArchiveReader) -> Archive:
         """Return every tag, and every untagged manifest that no index of its repository lists. Raises LimitExceeded."""
-        placed = replace(contents, place=place_anywhere(contents))
-        manifests = _Manifests(placed)
+        reader = replace(contents, place=place_anywhere(contents))
+        manifests = _Manifests(reader)
         found = list(manifests.find())
-        graph = read_graph(placed, [manifest.descriptor for manifest in found if manifest.fault is None])
+        graph = read_graph(reader, [manifest.descriptor for manifest in found if manifest.fault is None])
         return Archive(
             self.name,
             _images(found, graph),
@@ -82,7 +82,7 @@ class _Manifests:
         self._contents = contents
         self._known: dict[Digest, Descriptor] = {}
 
-    def find(self) -> Iterator[_Found]:
+    def find(self) -> Iterator[_RepositoryManifest]:
         count = 0
         for name in self._contents.names():
             match = _MANIFEST.fullmatch(name)
@@ -91,39 +91,39 @@ class _Manifests:
             count += 1
             if count > self._contents.limits.nodes:
                 raise LimitExceeded(f"the archive has more than {self._contents.limits.nodes} manifests; split it")
-            found = self._found(name, match["repository"], match["name"])
+            found = self._manifest(name, match["repository"], match["name"])
             if found is not None:
                 yield found
 
-    def _found(self, name: str, repository: str, called: str) -> _Found | None:
+    def _manifest(self, name: str, repository: str, file_name: str) -> _RepositoryManifest | None:
         # the newest of several runs, as if the archive were unpacked
         member = self._contents.index.members[self._contents.directory + name][-1]
         is_link = member.kind is MemberKind.SYMLINK
-        stated = None if is_link or self._is_referrers_tag(name, called) else _digest(called)
-        if member.kind is MemberKind.DIRECTORY or (stated is None and not _is_tag(called)):
+        stated = None if is_link or self._is_referrers_tag(name, file_name) else _digest(file_name)
+        if member.kind is MemberKind.DIRECTORY or (stated is None and not _is_tag(file_name)):
             return None
         digest = stated or (_digest(member.target.rpartition("/")[2]) if is_link else None)
-        tag = called if stated is None else None
+        tag = file_name if stated is None else None
         try:
             descriptor = self._describe(name, digest)
         except UNUSABLE as error:
-            return _Found(repository, tag, _stand_in(digest, name), Fault.of(error))
+            return _RepositoryManifest(repository, tag, _unusable_descriptor(digest, name), Fault.of(error))
         if descriptor is None:
-            lacks = Fault(MissingContent, f"the archive lacks its manifest; {_PARTS}")
-            return _Found(repository, tag, _stand_in(digest, name), lacks)
-        return _Found(repository, tag, descriptor)
+            fault = Fault(MissingContent, f"the archive lacks its manifest; {_PARTS}")
+            return _RepositoryManifest(repository, tag, _unusable_descriptor(digest, name), fault)
+        return _RepositoryManifest(repository, tag, descriptor)
 
-    def _is_referrers_tag(self, name: str, called: str) -> bool:
+    def _is_referrers_tag(self, name: str, file_name: str) -> bool:
         """Return whether `sha256-<hex>` is a referrers tag, and not the name of a manifest on Windows."""
-        digest = None if ":" in called else _digest(called)
+        digest = None if ":" in file_name else _digest(file_name)
         raw = None if digest is None else self._contents.read(name, MAX_MANIFEST_BYTES)
         return digest is not None and raw is not None and not digest.is_same(Digest.of(raw), raw)
 
     def _describe(self, name: str, digest: Digest | None) -> Descriptor | None:
         """Return the descriptor of a manifest, None if it is absent."""
         if digest is None or digest not in self._known:
-            place = name if digest is None else self._contents.place(digest)
-            raw = self._contents.read(place, MAX_MANIFEST_BYTES)
+            member_name = name if digest is None else self._contents.place(digest)
+            raw = self._contents.read(member_name, MAX_MANIFEST_BYTES)
             if raw is None:
                 return None
             descriptor = describe(raw, digest or Digest.of(raw))
@@ -132,7 +132,7 @@ class _Manifests:
         return self._known[digest]
 
 
-def _stand_in(digest: Digest | None, name: str) -> Descriptor:
+def _unusable_descriptor(digest: Digest | None, name: str) -> Descriptor:
     """Return a descriptor that identifies an image whose manifest cannot be used."""
     return Descriptor(OCI_MANIFEST, digest or Digest.of(name.encode()), 0)
 
@@ -154,11 +154,11 @@ def _is_tag(text: str) -> bool:
         return False
 
 
-def _images(found: Sequence[_Found], graph: ManifestGraph) -> tuple[ImageEntry, ...]:
-    held: dict[str, set[Digest]] = {}
+def _images(found: Sequence[_RepositoryManifest], graph: ManifestGraph) -> tuple[ImageEntry, ...]:
+    digests: dict[str, set[Digest]] = {}
     tagged: set[tuple[str, Digest]] = set()
     for manifest in found:
-        held.setdefault(manifest.repository, set()).add(manifest.descriptor.digest)
+        digests.setdefault(manifest.repository, set()).add(manifest.descriptor.digest)
         if manifest.tag is not None:
             tagged.add((manifest.repository, manifest.descriptor.digest))
     paths: dict[Digest, dict[str, None]] = {}
@@ -166,7 +166,7 @@ def _images(found: Sequence[_Found], graph: ManifestGraph) -> tuple[ImageEntry, 
     faults = {manifest.descriptor.digest: manifest.fault for manifest in found}
     for manifest in found:
         repository, digest = manifest.repository, manifest.descriptor.digest
-        is_child = not held[repository].isdisjoint(graph.parents.get(digest, ()))
+        is_child = not digests[repository].isdisjoint(graph.parents.get(digest, ()))
         if manifest.tag is None and ((repository, digest) in tagged or is_child):
             continue
         path = f"{repository}@{digest}" if manifest.tag is None else f"{repository}:{manifest.tag}"

@@ -65,10 +65,10 @@ def all_tags(contents: ArchiveReader) -> list[TagRequest]:
             "the archive contains no repositories; only mirror_000001.tar, the first part of an oc-mirror set, has "
             f"them; {JOIN}"
         )
-    return [_wanted(repository, tag) for repository, tag in tags(contents)]
+    return [_tag_request(repository, tag) for repository, tag in tags(contents)]
 
 
-def _wanted(repository: str, tag: str) -> TagRequest:
+def _tag_request(repository: str, tag: str) -> TagRequest:
     """Return the tag to look up. modctl prefixes a model's repository with registry and port.
 
     Only such a repository has a colon."""

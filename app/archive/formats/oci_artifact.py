@@ -33,11 +33,11 @@ class OciArtifact:
         media_type = media_type_of(value) if isinstance(value, dict) else ""
         root = Descriptor(media_type, Digest.of(raw), len(raw))
         elsewhere = place_anywhere(contents)
-        placed = replace(contents, place=lambda digest: MANIFEST if digest == root.digest else elsewhere(digest))
-        graph = read_graph(placed, [root])
-        held = graph.manifests.get(root.digest)
+        reader = replace(contents, place=lambda digest: MANIFEST if digest == root.digest else elsewhere(digest))
+        graph = read_graph(reader, [root])
+        manifest = graph.manifests.get(root.digest)
         platforms = graph.platforms([root.digest])[root.digest]
-        entry = ImageEntry(root if held is None else held.descriptor, platforms=platforms)
+        entry = ImageEntry(root if manifest is None else manifest.descriptor, platforms=platforms)
         return Archive(self.name, (entry,), graph.manifests, graph.blobs, graph.notes, faults=graph.faults)
 
 

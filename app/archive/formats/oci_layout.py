@@ -14,7 +14,7 @@ from app.archive.formats.docker_archive import read_images
 from app.archive.formats.docker_oci import read_as_docker_archive, read_docker_manifest, repo_tags_of
 from app.archive.formats.layout.agreement import agree
 from app.archive.formats.layout.images import build_images, collect_entries, name_by_repo_tags
-from app.archive.formats.layout.index_as_image import NOTE as WHOLE
+from app.archive.formats.layout.index_as_image import NOTE as INDEX_AS_IMAGE
 from app.archive.formats.layout.index_as_image import index_as_image, read_index_as_image
 from app.archive.formats.layout.names import Listed
 from app.archive.formats.reading.manifest_graph import UNUSABLE, ManifestGraph, read_graph
@@ -65,23 +65,23 @@ def read_layouts(contents: ArchiveReader, name: str, layouts: Sequence[Layout]) 
     listed = [entry for layout in layouts for entry in layout.listed]
     listed_manifests = [entry for entry in listed if is_manifest(entry.descriptor.media_type)]
     graph = read_graph(contents, [entry.descriptor for entry in listed_manifests])
-    beside = [read_docker_manifest(layout.contents, graph) for layout in layouts]
+    docker_manifests = [read_docker_manifest(layout.contents, graph) for layout in layouts]
     named, name_notes = name_by_repo_tags(
-        collect_entries(_present(listed_manifests, graph), contents.limits), graph, repo_tags_of(beside)
+        collect_entries(_present(listed_manifests, graph), contents.limits), graph, repo_tags_of(docker_manifests)
     )
     entries = build_images(named, graph, contents.limits)
-    whole = None
-    if len(layouts) == 1 and not beside[0].unlisted:
-        whole = read_index_as_image(layouts[0].contents, [entry.descriptor for entry in listed], entries)
-    if whole is not None:
-        entries = (index_as_image(whole, entries),)
-        graph = replace(graph, manifests={**graph.manifests, whole.descriptor.digest: whole})
-        name_notes = (*name_notes, WHOLE)
-    agreed = agree(contents, graph, entries, beside)
+    index = None
+    if len(layouts) == 1 and not docker_manifests[0].unlisted:
+        index = read_index_as_image(layouts[0].contents, [entry.descriptor for entry in listed], entries)
+    if index is not None:
+        entries = (index_as_image(index, entries),)
+        graph = replace(graph, manifests={**graph.manifests, index.descriptor.digest: index})
+        name_notes = (*name_notes, INDEX_AS_IMAGE)
+    agreed = agree(contents, graph, entries, docker_manifests)
     graph = agreed.graph
-    images = [_read_the_docker_way(contents, graph, image, repo_tags_of(beside)) for image in agreed.entries]
+    images = [_read_the_docker_way(contents, graph, image, repo_tags_of(docker_manifests)) for image in agreed.entries]
     blobs, notes = dict(graph.blobs), [*_unknown(listed), *graph.notes, *name_notes, *agreed.notes]
-    for layout, documents in zip(layouts, beside, strict=True):
+    for layout, documents in zip(layouts, docker_manifests, strict=True):
         more, configs, docker_notes = read_images(layout.contents, documents.unlisted, oci=True)
         images.extend(more)
         blobs.update(configs)
@@ -167,8 +167,8 @@ def _present(listed: Sequence[Listed], graph: ManifestGraph) -> Iterator[Listed]
     oras also lists the children of an index here. A missing child is a problem of its index, unless it has a name."""
     for entry in listed:
         digest, name = entry.descriptor.digest, entry.name
-        is_called = name.full or name.path or name.bare_tag or name.placeholder
-        if digest in graph or is_called or digest not in graph.parents:
+        is_named = name.full or name.path or name.bare_tag or name.placeholder
+        if digest in graph or is_named or digest not in graph.parents:
             yield entry
 
 

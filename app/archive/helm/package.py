@@ -23,7 +23,7 @@ MAX_HEAD_UNPACKED = 1 << 20  # the decompressed size of these bytes at most
 _SEPARATOR = re.compile(r"[/\\]")  # Helm also reads charts that were packaged on Windows
 
 
-class _Judge:
+class _ChartDetector:
     """Decides from the files indexed so far whether this is a chart: True, False, or None if not known yet."""
 
     def __init__(self, indexer: TarIndexer) -> None:
@@ -51,7 +51,7 @@ class HelmChartBuffer:
         self.is_chart = False
         self.plain: list[bytes] = []
         self._indexer = indexer
-        self._judge = _Judge(indexer)
+        self._detector = _ChartDetector(indexer)
         self._raw: list[bytes] = []
         self._size = 0
 
@@ -71,7 +71,7 @@ class HelmChartBuffer:
                 raise LimitExceeded(f"the Helm chart decompresses to more than {MAX_UNPACKED_BYTES} bytes")
             return True
         self.plain.append(piece)
-        verdict = self._judge.verdict()
+        verdict = self._detector.verdict()
         self.is_chart = bool(verdict)
         if self.is_chart:
             self.plain.clear()
@@ -82,7 +82,7 @@ class HelmChartBuffer:
         if not self.is_chart:
             yield from self.plain
             return
-        info = tarfile.TarInfo(f"{self._judge.root}.tgz")
+        info = tarfile.TarInfo(f"{self._detector.root}.tgz")
         info.size = self._size
         yield info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
         yield from self._raw
@@ -92,15 +92,15 @@ class HelmChartBuffer:
 def looks_like_chart(head: bytes, limits: Limits) -> bool:
     """Return whether data that starts with `head` is a packaged chart, judged by MAX_HEAD_UNPACKED bytes."""
     indexer = TarIndexer(limits)
-    judge = _Judge(indexer)
+    detector = _ChartDetector(indexer)
     try:
         for piece in decompressor(Compression.GZIP, limits).feed(head):
             indexer.feed(piece)
-            if judge.verdict() is not None or indexer.position > MAX_HEAD_UNPACKED:
+            if detector.verdict() is not None or indexer.position > MAX_HEAD_UNPACKED:
                 break
     except ArchiveError:
         return False
-    return bool(judge.verdict())
+    return bool(detector.verdict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ def read_chart(raw: bytes, limits: Limits) -> ChartFiles:
 
     Raises UnknownFormat, MalformedArchive, TruncatedArchive, LimitExceeded."""
     indexer = TarIndexer(limits)
-    unwrap = decompressor(Compression.GZIP, limits)
-    for piece in unwrap.feed(raw):
+    stream = decompressor(Compression.GZIP, limits)
+    for piece in stream.feed(raw):
         indexer.feed(piece)
-    unwrap.finish()
+    stream.finish()
     index = indexer.finish()
     paths = {tuple(_SEPARATOR.split(member.name)[1:]): member.name for member in index.files()}
     found = index.extent(paths.get((CHART_YAML,), ""))

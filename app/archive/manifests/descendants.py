@@ -25,18 +25,18 @@ def replace_root(image: ImageEntry, root: Manifest, manifests: Mapping[Digest, M
     """Return `image` with another root, and the number of referrers that were dropped.
 
     A referrer is dropped if its subject, such as a signed index, no longer exists in the image."""
-    held = set(descendants(root, manifests))
+    contained = set(descendants(root, manifests))
     referrers = []
     for referrer in image.referrers:
         subject = manifests[referrer.digest].subject
-        if subject is not None and subject.digest in held:
+        if subject is not None and subject.digest in contained:
             referrers.append(referrer)
-            held.update(descendants(manifests[referrer.digest], manifests))
+            contained.update(descendants(manifests[referrer.digest], manifests))
     attached = []
     for item in image.attached:
-        if item.subject in held:
+        if item.subject in contained:
             attached.append(item)
-            held.update(descendants(manifests[item.root.digest], manifests))
-    gone = len(image.referrers) - len(referrers) + len(image.attached) - len(attached)
+            contained.update(descendants(manifests[item.root.digest], manifests))
+    dropped = len(image.referrers) - len(referrers) + len(image.attached) - len(attached)
     changed = replace(image, root=root.descriptor, referrers=tuple(referrers), attached=tuple(attached))
-    return changed, gone
+    return changed, dropped

@@ -70,7 +70,7 @@ class ImageConfigs:
                 config = ImageConfig(config.platform, None)
         self._known[extent] = config
 
-    def has_room(self, size: int) -> bool:
+    def has_budget(self, size: int) -> bool:
         """Return whether one more config of `size` bytes may be read only for notices."""
         return self._values < MAX_SPARE_VALUES and self._bytes + size <= self.limits.documents_bytes
 

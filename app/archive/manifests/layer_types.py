@@ -53,5 +53,5 @@ def mislabelled_layers(layers: Iterable[Descriptor], stored: Mapping[Digest, Com
 def pushed_mislabelled(title: str, wrong: Mapping[Digest, str]) -> str:
     """Return the notice for an image whose manifest is pushed unchanged."""
     more = len(wrong) - MAX_SHOWN
-    told = "; ".join(list(wrong.values())[:MAX_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-    return f"{title}: {told}. It is pushed unchanged; some container runtimes reject it"
+    problems = "; ".join(list(wrong.values())[:MAX_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return f"{title}: {problems}. It is pushed unchanged; some container runtimes reject it"

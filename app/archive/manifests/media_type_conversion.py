@@ -78,9 +78,9 @@ class _Converter:
             f"{name} has {self._wanted} media types now: its digest is {root.descriptor.digest} instead of "
             f"{image.root.digest}"
         )
-        changed, gone = replace_root(image, root, self.manifests)
-        if gone:
-            self._notes.append(f"{name}: {gone} signatures or other referrers of the original digest are not pushed")
+        changed, dropped = replace_root(image, root, self.manifests)
+        if dropped:
+            self._notes.append(f"{name}: {dropped} signatures or other referrers of the original digest are not pushed")
         return changed
 
     def _docker(self, image: DockerImage, compression: Compression, name: str) -> DockerImage:
@@ -131,9 +131,9 @@ class _Converter:
             self._left[index.descriptor.digest] = None
             return index
         made = {
-            child.digest: self._converted(held, name).descriptor
+            child.digest: self._converted(manifest, name).descriptor
             for child in index.manifests
-            if (held := self.manifests.get(child.digest)) is not None
+            if (manifest := self.manifests.get(child.digest)) is not None
         }
         changed = list_anew(members, index.manifests, made)
         if not changed and index.descriptor.media_type in self._family:
@@ -141,11 +141,11 @@ class _Converter:
         return self._made(index, members)
 
     def _made(self, manifest: Manifest, members: dict[str, Any]) -> Manifest:
-        was = manifest.descriptor
-        media_type = self._types.get(was.media_type, was.media_type)
+        old = manifest.descriptor
+        media_type = self._types.get(old.media_type, old.media_type)
         raw = json.dumps({**members, "mediaType": media_type}, separators=(",", ":"), ensure_ascii=False).encode()
         made = new_manifest(raw, media_type)
-        made = replace(made, descriptor=replace(made.descriptor, platform=was.platform, annotations=was.annotations))
+        made = replace(made, descriptor=replace(made.descriptor, platform=old.platform, annotations=old.annotations))
         self.manifests[made.descriptor.digest] = made
         return made
 

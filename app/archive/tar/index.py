@@ -14,7 +14,7 @@ from app.archive.model import DEFAULT_LIMITS, Compression, Extent, Limits, ReadA
 from app.errors import LimitExceeded, MalformedArchive
 
 MAX_REPEATS = 16  # of one name with different content; an archive that was appended to has two or three
-NOTHING_COMPRESSED: Mapping[int, Compression] = MappingProxyType({})
+NONE_COMPRESSED: Mapping[int, Compression] = MappingProxyType({})
 _UNEVEN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")  # an empty component, `.` or `..`
 
 
@@ -78,7 +78,7 @@ class TarIndex:
     members: Mapping[str, tuple[Member, ...]]
     size: int
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
-    compressed: Mapping[int, Compression] = field(default_factory=lambda: NOTHING_COMPRESSED, repr=False)
+    compressed: Mapping[int, Compression] = field(default_factory=lambda: NONE_COMPRESSED, repr=False)
     ended: bool = True
 
     @property

@@ -48,7 +48,7 @@ _REFUSED = {
     b"S": "a sparse file",
     b"M": "the rest of a file of another volume (tar --multi-volume); make one tar of all volumes",
 }
-_NOTHING = frozenset({b"D", b"V"})  # metadata of GNU tar: the names in a directory, the label of the volume
+_IGNORED = frozenset({b"D", b"V"})  # metadata of GNU tar: the names in a directory, the label of the volume
 
 
 PROVENANCE = "provenance.prov"  # the only member of a provenance file that is sent alone
@@ -73,7 +73,7 @@ class TarIndexer:
         self._name_bytes = 0
         self._received = 0
         self._at = 0  # offset of the next block to read, and its length
-        self._wanted = BLOCK
+        self._block_size = BLOCK
         self._partial = bytearray()  # the part of it that was received
         self._extension: bytes | None = None  # type of the extension header whose content is next
         self._extension_size = 0
@@ -114,8 +114,8 @@ class TarIndexer:
         while (begin := self._at + len(self._partial)) < self._received:
             if self._zeros == 2:
                 return self._feed_tail(chunk[begin - start :])
-            piece = chunk[begin - start : self._at + self._wanted - start]
-            if len(self._partial) + len(piece) < self._wanted:
+            piece = chunk[begin - start : self._at + self._block_size - start]
+            if len(self._partial) + len(piece) < self._block_size:
                 self._partial += piece
                 return None
             block = bytes(self._partial) + piece
@@ -171,7 +171,7 @@ class TarIndexer:
         if self._payload is not None:
             return self._take_first_bytes(block, self._payload)
         at, self._at = self._at, self._at + len(block)
-        extension, self._extension, self._wanted = self._extension, None, BLOCK
+        extension, self._extension, self._block_size = self._extension, None, BLOCK
         if extension:
             self._extensions.add(extension, block[: self._extension_size], at)
         elif block == _ZERO:
@@ -184,7 +184,7 @@ class TarIndexer:
         compression = sniff(block)
         if compression is not Compression.NONE:
             self._compressed[payload.offset] = compression
-        self._payload, self._at, self._wanted = None, _end(payload), BLOCK
+        self._payload, self._at, self._block_size = None, _end(payload), BLOCK
 
     def _take_zeros(self, at: int) -> None:
         if self._extensions.count:
@@ -237,7 +237,7 @@ class TarIndexer:
         if not header.size:
             self._extensions.add(header.type, b"", at)
         else:
-            self._extension, self._extension_size, self._wanted = header.type, header.size, _blocks(header.size)
+            self._extension, self._extension_size, self._block_size = header.type, header.size, _blocks(header.size)
 
     def _add(self, header: Header) -> None:
         name, target, size = header.name, header.target, header.size
@@ -253,7 +253,7 @@ class TarIndexer:
             raise LimitExceeded(
                 f"member {name!r:.300} has {size} bytes; at most {self._limits.unpacked_bytes} are read"
             )
-        if header.type in _NOTHING:
+        if header.type in _IGNORED:
             self._at += _blocks(size)
             return
         kind = _kind(header.type, name)
@@ -261,7 +261,7 @@ class TarIndexer:
             raise MalformedArchive(f"{kind} {name!r:.300} has {size} bytes of data; tar readers differ on these")
         member = Member(normalise(name), kind, Extent(self._at, size), target)
         if size:
-            self._payload, self._wanted = member.extent, min(size, SNIFF_BYTES)
+            self._payload, self._block_size = member.extent, min(size, SNIFF_BYTES)
         if member.name:
             self._keep(member)
         elif kind is not MemberKind.DIRECTORY:

@@ -12,7 +12,7 @@ from functools import partial
 from app.archive import Compression
 from app.archive.compression import MOST_MEMORY
 from app.archive.ingest import IngestStream, sniff_file
-from app.archive.window import HEAD_BYTES, decoder_memory, is_told
+from app.archive.window import HEAD_BYTES, decoder_memory, is_sufficient
 from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
 from app.jobs.bounds import MAX_PATH, shorten
 from app.jobs.model import ArchiveSource, JobArchive
@@ -151,7 +151,7 @@ async def begun(chunks: AsyncIterable[bytes]) -> tuple[int, AsyncIterator[bytes]
     async for chunk in iterator:
         first.append(chunk)
         head += chunk[: HEAD_BYTES - len(head)]
-        if is_told(head):
+        if is_sufficient(head):
             break
 
     async def whole() -> AsyncIterator[bytes]:

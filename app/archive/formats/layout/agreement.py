@@ -44,14 +44,17 @@ class Agreed:
 
 
 def agree(
-    contents: ArchiveReader, graph: ManifestGraph, entries: Sequence[ImageEntry], beside: Sequence[DockerManifestInfo]
+    contents: ArchiveReader,
+    graph: ManifestGraph,
+    entries: Sequence[ImageEntry],
+    docker_manifests: Sequence[DockerManifestInfo],
 ) -> Agreed:
     """Make the manifests of `entries` agree with their configs. Without a manifest.json nothing changes. Blocks.
 
     Layers are decompressed only for images whose manifest differs from manifest.json."""
-    if not any(documents.listed or documents.unlisted for documents in beside):
+    if not any(documents.listed or documents.unlisted for documents in docker_manifests):
         return Agreed(graph, tuple(entries), {}, ())
-    agreement = _Agreement(contents, graph, beside)
+    agreement = _Agreement(contents, graph, docker_manifests)
     agreed = tuple(agreement.entry(entry) for entry in entries)
     return Agreed(
         replace(graph, manifests=agreement.manifests, blobs=agreement.blobs),
@@ -73,13 +76,15 @@ _Layers = tuple[_Stored, ...]
 
 
 class _Agreement:
-    def __init__(self, contents: ArchiveReader, graph: ManifestGraph, beside: Sequence[DockerManifestInfo]) -> None:
+    def __init__(
+        self, contents: ArchiveReader, graph: ManifestGraph, docker_manifests: Sequence[DockerManifestInfo]
+    ) -> None:
         self.manifests = dict(graph.manifests)
         self.blobs = dict(graph.blobs)
         self.contradictions: dict[Digest, str] = {}
         self.notes: list[str] = []
         self._contents = contents
-        self._beside = beside
+        self._docker_manifests = docker_manifests
         self._digests = _LayerDigests(contents)
         self._done: dict[Digest, Manifest] = {}
         self._orders: dict[Digest, Sequence[_Layers]] = {}
@@ -97,9 +102,9 @@ class _Agreement:
         root = self._agreed(manifest, title)
         if root.descriptor.digest == manifest.descriptor.digest:
             return entry
-        changed, gone = replace_root(entry, root, self.manifests)
-        if gone:
-            self.notes.append(f"{title}: {gone} signatures or other referrers of the original digest are not pushed")
+        changed, dropped = replace_root(entry, root, self.manifests)
+        if dropped:
+            self.notes.append(f"{title}: {dropped} signatures or other referrers of the original digest are not pushed")
         return changed
 
     def _agreed(self, manifest: Manifest, title: str) -> Manifest:
@@ -137,7 +142,7 @@ class _Agreement:
         own = tuple(
             _Stored(self.blobs[layer.digest], layer.digest) for layer in manifest.layers if layer.digest in self.blobs
         )
-        others = [layers for layers in self._listed(config.digest) if _places(layers) != _places(own)]
+        others = [layers for layers in self._listed(config.digest) if _extents(layers) != _extents(own)]
         if not found and (not others or len(own) < len(manifest.layers)):
             return manifest
         return self._resolved(manifest, read.diff_ids, (own, others), (title, found))
@@ -146,7 +151,7 @@ class _Agreement:
         """Return the lists of layers in manifest.json for the config, without repeats."""
         if config not in self._orders:
             found: dict[_Layers, None] = {}
-            for documents in self._beside:
+            for documents in self._docker_manifests:
                 entries = documents.listed.get(config, ())[:MAX_ENTRIES]
                 layers = (_layers_of(entry, documents.contents) for entry in entries)
                 found.update(dict.fromkeys(one for one in layers if one is not None))
@@ -207,10 +212,10 @@ class _Agreement:
         return {**written, "mediaType": media_type or written["mediaType"]}
 
     def _made(self, manifest: Manifest, members: Mapping[str, Any]) -> Manifest:
-        was = manifest.descriptor
+        old = manifest.descriptor
         raw = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
-        made = new_manifest(raw, was.media_type)
-        made = replace(made, descriptor=replace(made.descriptor, platform=was.platform, annotations=was.annotations))
+        made = new_manifest(raw, old.media_type)
+        made = replace(made, descriptor=replace(made.descriptor, platform=old.platform, annotations=old.annotations))
         self.manifests[made.descriptor.digest] = made
         return made
 
@@ -281,7 +286,7 @@ def _layers_of(entry: DockerEntry, contents: ArchiveReader) -> _Layers | None:
     return tuple(found)
 
 
-def _places(layers: _Layers) -> list[Extent]:
+def _extents(layers: _Layers) -> list[Extent]:
     return [layer.extent for layer in layers]
 
 

@@ -70,18 +70,18 @@ def build_images(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits:
 
     No image is made for an unnamed entry that is in a listed index (oras lists children) or has a `subject` in the
     archive. The same applies to an entry that a tag ties to other content of the archive."""
-    standing, attached = split_tagged_referrers(top_levels, graph)
+    independent, attached = split_tagged_referrers(top_levels, graph)
     images: dict[Digest, IndexEntry] = {}
     referring: dict[Digest, IndexEntry] = {}
-    for item in standing:
+    for item in independent:
         subject = graph.subject(item.digest)
         if item.is_named or (item.digest not in graph.parents and (subject is None or subject.digest not in graph)):
             images[item.digest] = item
         elif item.digest not in graph.parents:
             referring[item.digest] = item
     ownership = _ReferrerOwners(graph, images, (referring, attached), limits)
-    referrers, hanging = ownership.referrers(), ownership.attached()
-    if len({each for held in hanging.values() for each in held}) < len(set(attached)):
+    referrers, tagged = ownership.referrers(), ownership.attached()
+    if len({referrer for owned in tagged.values() for referrer in owned}) < len(set(attached)):
         # the tags tie entries to one another in a circle: each entry becomes an image
         return build_images([replace(level, ties=False) for level in top_levels], graph, limits)
     platforms = graph.platforms(images)
@@ -94,7 +94,7 @@ def build_images(top_levels: Sequence[IndexEntry], graph: ManifestGraph, limits:
             bare_tags=image.bare_tags,
             platforms=platforms[digest],
             referrers=tuple(referrers.get(digest, ())),
-            attached=tuple(hanging.get(digest, ())),
+            attached=tuple(tagged.get(digest, ())),
         )
         for digest, image in images.items()
     )
@@ -107,12 +107,12 @@ class _ReferrerOwners:
         self,
         graph: ManifestGraph,
         images: Mapping[Digest, IndexEntry],
-        hanging: tuple[Mapping[Digest, IndexEntry], Sequence[TaggedReferrer]],
+        referrers: tuple[Mapping[Digest, IndexEntry], Sequence[TaggedReferrer]],
         limits: Limits,
     ) -> None:
         self._graph = graph
         self._images = images
-        self._referring, self._attached = hanging
+        self._referring, self._attached = referrers
         self._tied: dict[Digest, list[Digest]] = {}
         for item in self._attached:
             self._tied.setdefault(item.root.digest, []).append(item.subject)

@@ -24,18 +24,18 @@ def split_tagged_referrers(
 
     An entry with another name is in both lists. An unreadable entry is independent, so that its subject is not
     affected."""
-    standing: list[IndexEntry] = []
+    independent: list[IndexEntry] = []
     found: list[TaggedReferrer] = []
     for level in top_levels:
         tied = {tag: subject for tag in level.bare_tags if (subject := _subject(tag, level, graph)) is not None}
         found.extend(TaggedReferrer(tag, level.descriptor, subject) for tag, subject in tied.items())
         tags = tuple(tag for tag in level.bare_tags if tag not in tied)
         if level.names or level.paths or tags or not tied:
-            standing.append(replace(level, bare_tags=tags))
-    return tuple(standing), tuple(found)
+            independent.append(replace(level, bare_tags=tags))
+    return tuple(independent), tuple(found)
 
 
-def _subject(tag: str, each: IndexEntry, graph: ManifestGraph) -> Digest | None:
-    match = _TAG.fullmatch(tag) if each.ties and each.digest in graph else None
+def _subject(tag: str, entry: IndexEntry, graph: ManifestGraph) -> Digest | None:
+    match = _TAG.fullmatch(tag) if entry.ties and entry.digest in graph else None
     subject = None if match is None else Digest("sha256", match[1])
-    return subject if subject in graph and subject != each.digest else None
+    return subject if subject in graph and subject != entry.digest else None

@@ -86,7 +86,7 @@ def read_graph(contents: ArchiveReader, roots: Iterable[Descriptor]) -> Manifest
     image is complete, because it knows which parts are selected."""
     reading = _ManifestGraphBuilder(contents)
     waiting = deque((root, 1) for root in roots)
-    reading.asked.update(root.digest for root, _ in waiting)
+    reading.listed.update(root.digest for root, _ in waiting)
     while waiting:
         descriptor, depth = waiting.popleft()
         manifest = reading.manifest(descriptor, depth)
@@ -124,7 +124,7 @@ class _ManifestGraphBuilder:
         self._absent: dict[Digest, None] = {}
         self._bytes = 0
         self._references = 0
-        self.asked: set[Digest] = set()  # roots and children of indexes: all others are known only as layers
+        self.listed: set[Digest] = set()  # roots and children of indexes: all others are known only as layers
         self._carried: dict[Digest, dict[Digest, Descriptor]] = {}  # by the manifest that they are pushed with
 
     def manifest(self, descriptor: Descriptor, depth: int) -> Manifest | None:
@@ -161,7 +161,7 @@ class _ManifestGraphBuilder:
         Too many manifests are rejected by these lists, before any of them is read."""
         self.parents.setdefault(child, {})[parent.descriptor.digest] = None
         if parent.is_index:
-            self.asked.add(child)
+            self.listed.add(child)
         if len(self.parents) > self.limits.nodes:
             raise LimitExceeded(f"the indexes of the archive list more than {self.limits.nodes} manifests; split it")
 
@@ -248,19 +248,19 @@ class _ManifestGraphBuilder:
         if self._absent:
             absent = join_limited([str(digest) for digest in self._absent])
             notes.append(f"not in the archive and not pushed, which their manifests permit (foreign layers): {absent}")
-        notes.extend(self._leave_packages())
+        notes.extend(self._demote_packages())
         parents = {digest: tuple(above) for digest, above in self.parents.items()}
-        manifests = {digest: held for digest, held in self.manifests.items() if digest not in self._faults}
+        manifests = {digest: manifest for digest, manifest in self.manifests.items() if digest not in self._faults}
         return ManifestGraph(manifests, self._blobs, parents, tuple(notes), self._faults)
 
-    def _leave_packages(self) -> Iterator[str]:
+    def _demote_packages(self) -> Iterator[str]:
         """Push incomplete and unreadable manifests that are listed only as layers as layers.
 
         A bundle may omit optional parts of a package. A registry would reject the package's manifest, so the manifest
         becomes an ordinary layer, and its blobs in the archive are pushed with the bundle."""
         unreadable = (digest for digest, fault in self._faults.items() if fault.kind is MalformedArchive)
         unusable = (*self._incomplete, *unreadable)
-        opaque = [digest for digest in dict.fromkeys(unusable) if digest in self.parents and digest not in self.asked]
+        opaque = [digest for digest in dict.fromkeys(unusable) if digest in self.parents and digest not in self.listed]
         for digest in opaque:
             self._faults.pop(digest, None)
             self.carry(self.manifests.pop(digest, None), self.parents[digest])

@@ -87,7 +87,7 @@ class ArchiveReader:
         if extent.size > self.limits.config_bytes:
             return None
         if extent not in self.configs:
-            if not self.configs.has_room(extent.size):
+            if not self.configs.has_budget(extent.size):
                 return None
             self.configs.add_spare(extent, self.source.read_at(extent.offset, extent.size))
         return self.configs[extent]

@@ -25,7 +25,7 @@ def parts_of_storage(archives: Sequence[ArchiveReader]) -> tuple[int, ...]:
     A part lacks either the repositories, which the first one has, or the image set configuration, which the last one
     has. If one is a part, all storages are joined: the result is the same as if the complete ones were read separately.
     """
-    parts = [number for number, each in enumerate(archives) if _is_storage(each)]
+    parts = [number for number, contents in enumerate(archives) if _is_storage(contents)]
     ends = {has_last_part(archives[number]) for number in parts}
     are_parts = len(ends) > 1 or not all(holds_repositories(archives[number]) for number in parts)
     if are_parts and len(parts) > 1:

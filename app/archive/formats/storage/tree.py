@@ -73,8 +73,8 @@ def storages(contents: ArchiveReader) -> tuple[str, ...]:
     for name in contents.names():
         if match := _STORAGE.search(name):
             found.setdefault(name[: match.start()] + match["slash"], set()).add(match["part"] or "")
-    whole = tuple(directory for directory, parts in found.items() if parts >= {"repositories", "blobs"})
-    return whole or tuple(found)
+    complete = tuple(directory for directory, parts in found.items() if parts >= {"repositories", "blobs"})
+    return complete or tuple(found)
 
 
 def holds_repositories(contents: ArchiveReader) -> bool:
@@ -98,18 +98,18 @@ def resolve_tags(
         raise LimitExceeded(f"the storage has {len(wanted)} tags to push; at most {contents.limits.nodes} are read")
     roots = _TagRoots(contents)
     found, absent = [], []
-    for wanted_item in wanted:
+    for request in wanted:
         try:
-            root = roots.of(wanted_item)
-            fault = _fault_of_name(wanted_item) if root is None else None
+            root = roots.of(request)
+            fault = _fault_of_name(request) if root is None else None
         except UNUSABLE as error:
-            root, fault = None, _fault_of_name(wanted_item) or Fault.of(error)
+            root, fault = None, _fault_of_name(request) or Fault.of(error)
         if root is not None:
-            found.append(ResolvedTag(wanted_item, root))
+            found.append(ResolvedTag(request, root))
         elif fault is not None:
-            found.append(unusable(wanted_item, fault))
+            found.append(unusable(request, fault))
         else:
-            absent.append(wanted_item)
+            absent.append(request)
     return tuple(found), tuple(absent)
 
 
@@ -203,13 +203,13 @@ def read_archive(contents: ArchiveReader, name: str, found: Sequence[ResolvedTag
 
     Raises what `read_graph` raises, and LimitExceeded."""
     roots: dict[Digest, tuple[Descriptor, dict[str, None], dict[str, None]]] = {}
-    faults = {found_item.root.digest: found_item.fault for found_item in found}
-    for found_item in found:
-        _, names, paths = roots.setdefault(found_item.root.digest, (found_item.root, {}, {}))
-        names.update(dict.fromkeys(filter(None, [found_item.wanted.name])))
-        paths.update(dict.fromkeys(filter(None, [found_item.wanted.path])))
+    faults = {resolved.root.digest: resolved.fault for resolved in found}
+    for resolved in found:
+        _, names, paths = roots.setdefault(resolved.root.digest, (resolved.root, {}, {}))
+        names.update(dict.fromkeys(filter(None, [resolved.wanted.name])))
+        paths.update(dict.fromkeys(filter(None, [resolved.wanted.path])))
         if len(names) + len(paths) > contents.limits.tags:
-            raise LimitExceeded(f"image {found_item.root.digest} has more than {contents.limits.tags} names")
+            raise LimitExceeded(f"image {resolved.root.digest} has more than {contents.limits.tags} names")
     readable = [root for digest, (root, _, _) in roots.items() if faults[digest] is None]
     graph = read_graph(replace(contents, place=blob_path), readable)
     platforms = graph.platforms(roots)
