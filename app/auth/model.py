@@ -28,7 +28,7 @@ class Quota:
     """The limits of a token; None: no limit for this token.
 
     `jobs`: received, queued or running at the same time. `upload_bytes`: of one upload. `stored_bytes`: of all its
-    archives on disk."""
+    stored archives."""
 
     jobs: int | None = None
     upload_bytes: int | None = None
@@ -113,7 +113,7 @@ class Caller:
 
     @property
     def may_delete(self) -> bool:
-        """Whether it may delete images in the image store, in its repositories if it is bound."""
+        """Return whether it may delete images of the image store; a bound token only in its repositories."""
         return self.is_admin or (self.may_push and bool(self.submitter.repositories))
 
     def namespaced_key(self, key: str | None) -> str | None:
