@@ -31,9 +31,9 @@ FREE_MEMBERS = 20_000  # allowed without a condition, plus one for every
 BYTES_PER_MEMBER = (
     64  # received. Each takes 24 µs to open; estargz and zstd:chunked, with one per file, have 150 bytes and more
 )
-XZ_MEMORY = 68 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
+MAX_XZ_BYTES = 68 << 20  # `xz -9` needs 65 MiB, a hostile dictionary 4 GiB
 ZSTD_WINDOW_LOG = 26  # 64 MiB; 2**27 (`--long`, `--ultra -22`) needs 132 MiB for the whole transfer
-MOST_MEMORY = XZ_MEMORY  # of any decoder, in bytes
+MAX_DECODER_BYTES = MAX_XZ_BYTES  # of any decoder, in bytes
 MAX_GZIP_HEADER = 128 << 10  # 64 KiB of extra field, a name and a comment
 REMEDIES = {
     Compression.ZSTD: "its window exceeds 64 MiB: decompress it with `zstd -d --long=31` and send the plain tar, or "
@@ -147,7 +147,7 @@ _KINDS = {
     ),
     Compression.XZ: _CodecSpec(
         (b"\xfd7zXZ\0",),
-        lambda memory: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=min(XZ_MEMORY, memory)),
+        lambda memory: lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=min(MAX_XZ_BYTES, memory)),
         lzma.LZMAError,
     ),
     Compression.BZIP2: _CodecSpec(
@@ -168,7 +168,9 @@ def sniff(head: bytes) -> Compression:
     return Compression.NONE
 
 
-def decompressor(compression: Compression, limits: Limits = DEFAULT_LIMITS, memory: int = MOST_MEMORY) -> Decompressor:
+def decompressor(
+    compression: Compression, limits: Limits = DEFAULT_LIMITS, memory: int = MAX_DECODER_BYTES
+) -> Decompressor:
     """Return a decompressor. `memory` limits its memory in bytes; see `window.decoder_memory`."""
     return _PassThrough(limits) if compression is Compression.NONE else _CompressedStream(compression, limits, memory)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from app.archive.compression import MOST_MEMORY, SNIFF_BYTES, Decompressor, decompressor, sniff
+from app.archive.compression import MAX_DECODER_BYTES, SNIFF_BYTES, Decompressor, decompressor, sniff
 from app.archive.helm.package import HelmChartBuffer
 from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
 from app.archive.tar.indexer import Member, TarIndex, TarIndexer
@@ -24,7 +24,7 @@ class IngestStream:
     TruncatedArchive and LimitExceeded. The caller compares the digest with a checksum from the sender."""
 
     def __init__(
-        self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None, memory: int = MOST_MEMORY
+        self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None, memory: int = MAX_DECODER_BYTES
     ) -> None:
         """Start an upload. `memory`: bytes that a decoder may use; `max_bytes`: the limit of the raw bytes."""
         self._memory = memory

@@ -4,13 +4,13 @@ It follows from the window of zstd (RFC 8878 3.1.1) or the dictionary of xz (its
 
 from __future__ import annotations
 
-from app.archive.compression import SNIFF_BYTES, XZ_MEMORY, ZSTD_WINDOW_LOG, sniff
+from app.archive.compression import MAX_XZ_BYTES, SNIFF_BYTES, ZSTD_WINDOW_LOG, sniff
 from app.archive.model import Compression
 
 HEAD_BYTES = 4 << 10  # the header of an xz block has at most 1 KiB; 12 bytes precede it
-LEAST_ZSTD = 8 << 20  # bytes; zstd needs them up to level 19, so later frames of a stream may need them too
-MOST_ZSTD = 1 << ZSTD_WINDOW_LOG
-BZIP2_MEMORY = 4 << 20  # 900 kB blocks need 3.7 MB
+MIN_ZSTD_BYTES = 8 << 20  # bytes; zstd needs them up to level 19, so later frames of a stream may need them too
+MAX_ZSTD_BYTES = 1 << ZSTD_WINDOW_LOG
+BZIP2_BYTES = 4 << 20  # 900 kB blocks need 3.7 MB
 _OVERHEAD = 1 << 20
 _ZSTD_FRAME = b"\x28\xb5\x2f\xfd"
 _LZMA2 = 0x21
@@ -29,10 +29,10 @@ def decoder_memory(head: bytes) -> int:
     Returns 0 for plain data and for gzip (64 KiB). If `head` is not sufficient, the maximum is returned."""
     compression = sniff(head)
     if compression is Compression.ZSTD:
-        return _power_of_two(max(LEAST_ZSTD, min(_zstd_window(head), MOST_ZSTD)))
+        return _power_of_two(max(MIN_ZSTD_BYTES, min(_zstd_window(head), MAX_ZSTD_BYTES)))
     if compression is Compression.XZ:
-        return min(_xz_dictionary(head) + _OVERHEAD, XZ_MEMORY)
-    return BZIP2_MEMORY if compression is Compression.BZIP2 else 0
+        return min(_xz_dictionary(head) + _OVERHEAD, MAX_XZ_BYTES)
+    return BZIP2_BYTES if compression is Compression.BZIP2 else 0
 
 
 def _power_of_two(size: int) -> int:
@@ -44,9 +44,9 @@ def _zstd_window(head: bytes) -> int:
     while head[at + 1 : at + 4] == b"\x2a\x4d\x18" and head[at] & 0xF0 == 0x50:  # skippable frames
         at += 8 + int.from_bytes(head[at + 4 : at + 8], "little")
         if at + 4 >= len(head):
-            return MOST_ZSTD
+            return MAX_ZSTD_BYTES
     if head[at : at + 4] != _ZSTD_FRAME or at + 5 >= len(head):
-        return MOST_ZSTD
+        return MAX_ZSTD_BYTES
     descriptor, at = head[at + 4], at + 5
     if not descriptor & 0x20:
         exponent, mantissa = head[at] >> 3, head[at] & 7
@@ -55,7 +55,7 @@ def _zstd_window(head: bytes) -> int:
     at += (0, 1, 2, 4)[descriptor & 3]  # a dictionary ID
     size = (1, 2, 4, 8)[descriptor >> 6]
     content = int.from_bytes(head[at : at + size], "little") + (256 if size == 2 else 0)
-    return content if at + size <= len(head) else MOST_ZSTD
+    return content if at + size <= len(head) else MAX_ZSTD_BYTES
 
 
 def _xz_dictionary(head: bytes) -> int:
@@ -75,11 +75,11 @@ def _xz_dictionary(head: bytes) -> int:
             at += size
     except IndexError:
         pass
-    return XZ_MEMORY
+    return MAX_XZ_BYTES
 
 
 def _dictionary(properties: int) -> int:
-    return XZ_MEMORY if properties > 40 else (2 | (properties & 1)) << (properties // 2 + 11)
+    return MAX_XZ_BYTES if properties > 40 else (2 | (properties & 1)) << (properties // 2 + 11)
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 OBJECT_BYTES = 16 << 20  # every running upload has one object in memory
 BLOCK_BYTES = 1 << 20  # per read: readers request 512 KiB after 512 KiB, and storage has a latency of milliseconds
-MOST_BLOCKS = 8  # of one archive in memory: four blobs are read at a time
+MAX_BLOCKS = 8  # of one archive in memory: four blobs are read at a time
 SCHEME = "s3:"
 _COMPLETE = "complete"
 _CLIENT = {"timeout": "60s", "connect_timeout": "5s"}
@@ -234,7 +234,7 @@ class _S3File:
         with self._lock:
             if not self._closed:
                 self._blocks[number] = content
-                if len(self._blocks) > MOST_BLOCKS:
+                if len(self._blocks) > MAX_BLOCKS:
                     self._blocks.popitem(last=False)
         return content
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from app.archive import Compression
-from app.archive.compression import MOST_MEMORY
+from app.archive.compression import MAX_DECODER_BYTES
 from app.archive.ingest import IngestStream, sniff_file
 from app.archive.window import HEAD_BYTES, decoder_memory, is_sufficient
 from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
@@ -121,7 +121,7 @@ async def unwrap(
     Calls `refused` before it raises ArchiveError or SpoolFull."""
     memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
     async with workshop.decoders.turn(share, memory):
-        intake = IngestStream(workshop.limits, memory=memory or MOST_MEMORY)
+        intake = IngestStream(workshop.limits, memory=memory or MAX_DECODER_BYTES)
         try:
             return intake, await workshop.save(share, spooled_as, read_chunks(file), intake)
         except TarmacError:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from app.archive import TarIndex
-from app.archive.compression import MOST_MEMORY
+from app.archive.compression import MAX_DECODER_BYTES
 from app.archive.ingest import IngestStream, RawIntake
 from app.errors import (
     Conflict,
@@ -144,7 +144,7 @@ class StreamedUpload:
         decoders, share = self._workshop.decoders, self.job.share
         if not decoders.is_free(share, memory):
             return await self._save_later(archive, spooled_as, chunks, expected)
-        intake = IngestStream(self._workshop.limits, self._workshop.max_archive_bytes, memory or MOST_MEMORY)
+        intake = IngestStream(self._workshop.limits, self._workshop.max_archive_bytes, memory or MAX_DECODER_BYTES)
         early = self._early(spooled_as)
         try:
             with decoders.lent(share, memory):
