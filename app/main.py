@@ -281,7 +281,7 @@ class _UvicornServer(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             raise getattr(
-                self.application.state, "fault", Unavailable("the service could not start; its log says why")
+                self.application.state, "fault", Unavailable("the service could not start; see its log")
             ) from None
         gc.freeze()  # exclude existing objects from garbage collection; scanning them stopped the process for 50 ms
         _log.info(
@@ -332,7 +332,8 @@ def _own(data_dir: Path, *, shared: bool = False) -> BinaryIO:
     except OSError:
         lock.close()
         raise InvalidSettings(
-            f"TARMAC_DATA_DIR (data_dir): another Tarmac is at work in {data_dir}; stop it, or set another directory"
+            f"TARMAC_DATA_DIR (data_dir): {data_dir} is locked by another Tarmac process; stop it, or set another "
+            "directory"
         ) from None
     return lock
 

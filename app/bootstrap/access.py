@@ -46,7 +46,9 @@ def _issuer(settings: Settings) -> FindHolder | None:
     try:
         from app.auth.oidc import OidcSettings, OidcTokens, parse_roles
     except ModuleNotFoundError:
-        raise InvalidSettings("TARMAC_OIDC_ISSUER (oidc_issuer): it needs the extra `oidc`: tarmac[oidc]") from None
+        raise InvalidSettings(
+            "TARMAC_OIDC_ISSUER (oidc_issuer) needs the extra `oidc`; run: pip install 'tarmac[oidc]'"
+        ) from None
     asked = OidcSettings(
         settings.oidc_issuer,
         settings.oidc_audience or "",

@@ -69,13 +69,12 @@ async def _shared(settings: Settings) -> AsyncIterator[Persistence]:
         from app.jobs.store.tag_leases import PostgresTagLeases
     except ModuleNotFoundError as error:
         raise InvalidSettings(
-            f"TARMAC_DATABASE_URL (database_url): PostgreSQL needs {error.name}; install the extra: pip install "
-            "'tarmac[postgres]'"
+            f"TARMAC_DATABASE_URL (database_url): PostgreSQL needs {error.name}; run: pip install 'tarmac[postgres]'"
         ) from None
     if not settings.registries:
         raise InvalidSettings(
-            "TARMAC_DATABASE_URL (database_url): replicas that share a database push to a registry, and the embedded "
-            "destination is for one process alone; set TARMAC_REGISTRY_URL"
+            "TARMAC_DATABASE_URL (database_url): replicas that share a database need a registry, because the image "
+            "store is for a single process; set TARMAC_REGISTRY_URL"
         )
     assert settings.database_url is not None
     url, replica, place = settings.database_url.get_secret_value(), uuid4(), _identity(settings.data_dir)

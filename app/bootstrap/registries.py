@@ -34,7 +34,7 @@ from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import VerifyingRegistry
 
 Gates = dict[tuple[str, int | None], RequestThrottle]
-"""By host and port: registries that are one host keep to its limits together."""
+"""By host and port: registries on one host share its limits."""
 
 
 @dataclass(frozen=True, slots=True)

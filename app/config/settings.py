@@ -89,22 +89,22 @@ class RegistrySettings(BaseModel):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.password is not None and self.password_file is not None:
-            raise ValueError("password and password_file exclude each other")
+            raise ValueError("password and password_file exclude each other; set one of them")
         has_password = self.password is not None or self.password_file is not None
         if (self.username is not None) != has_password:
-            raise ValueError("username needs password (or password_file), and the other way round")
+            raise ValueError("username and password (or password_file) need each other; set both")
         if self.ca_file is not None and self.insecure_skip_tls_verify:
-            raise ValueError("ca_file and insecure_skip_tls_verify exclude each other")
+            raise ValueError("ca_file and insecure_skip_tls_verify exclude each other; set one of them")
         if self.client_key is not None and self.client_cert is None:
-            raise ValueError("client_key needs client_cert")
+            raise ValueError("client_key needs client_cert; set it as well")
         return self
 
     @model_validator(mode="after")
     def _check_ecr(self) -> Self:
         if self.ecr_create_repositories and self.ecr is None:
-            raise ValueError("ecr_create_repositories needs a url of ECR, or ecr_endpoint")
+            raise ValueError("ecr_create_repositories needs a registry of ECR; set an ECR url, or ecr_endpoint")
         if self.ecr_lifecycle_policy_file is not None and not self.ecr_create_repositories:
-            raise ValueError("ecr_lifecycle_policy_file needs ecr_create_repositories")
+            raise ValueError("ecr_lifecycle_policy_file needs ecr_create_repositories; set it to true")
         return self
 
     @property
@@ -190,30 +190,32 @@ class Settings(BaseModel):
                 raise ValueError(f"registries: {name!r:.80} must be lower-case letters, digits, `.`, `_` and `-`")
         if self.watch_dir is not None and self.data_dir.absolute().resolve().is_relative_to(self.watch_dir):
             raise ValueError(
-                "watch_dir must not hold data_dir: what the service keeps there would be taken for archives"
+                "watch_dir contains data_dir, whose files would be taken for archives; set separate directories"
             )
         if self.webhook_secret is not None and self.webhook_secret_file is not None:
-            raise ValueError("webhook_secret and webhook_secret_file exclude each other")
+            raise ValueError("webhook_secret and webhook_secret_file exclude each other; set one of them")
         if self.oidc_issuer is not None and not (self.oidc_audience and self.oidc_roles):
-            raise ValueError("oidc_issuer needs oidc_audience and oidc_roles")
+            raise ValueError("oidc_issuer needs oidc_audience and oidc_roles; set both")
         if self.is_anonymous and not (self.is_loopback or self.allow_anonymous):
             raise ValueError(
-                f"host {self.host!r} can be reached by others: set TARMAC_TOKENS_FILE, "
-                "or TARMAC_ALLOW_ANONYMOUS=true to let everybody push"
+                f"host {self.host!r} accepts other machines, and no tokens are required; set TARMAC_TOKENS_FILE, "
+                "or TARMAC_ALLOW_ANONYMOUS=true to let every client push"
             )
         return self
 
     @model_validator(mode="after")
     def _check_pages(self) -> Self:
         if ANY_ORIGIN in self.cors_origins and self.is_anonymous:
-            raise ValueError("cors_origins may be * only where tokens are needed (tokens_file, oidc_issuer)")
+            raise ValueError(
+                "cors_origins may be * only if tokens are required; set tokens_file or oidc_issuer, or list the origins"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         for name in ("tls_key", "tls_client_ca"):
             if getattr(self, name) is not None and self.tls_cert is None:
-                raise ValueError(f"{name} needs tls_cert")
+                raise ValueError(f"{name} needs tls_cert; set it as well")
         return self
 
     @property
@@ -283,10 +285,10 @@ def _read_file(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
         if len(text) > MAX_CONFIG_BYTES:
-            raise InvalidSettings(f"the configuration file {path} has more than {MAX_CONFIG_BYTES} bytes")
+            raise InvalidSettings(f"the configuration file is too large: {path}; the limit is {MAX_CONFIG_BYTES} bytes")
         values = tomllib.loads(text.decode())
     except OSError as error:
-        raise InvalidSettings(f"the configuration file {path} cannot be read: {error.strerror}") from None
+        raise InvalidSettings(f"cannot read the configuration file {path}: {error.strerror}") from None
     except ValueError as error:
         raise InvalidSettings(f"the configuration file {path} is not valid TOML: {error}") from None
     return _fold_registry(values)
@@ -321,7 +323,7 @@ def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
 
 def _words(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
-        return "there is no such setting"
+        return "unknown setting; check the spelling"
     return message.removeprefix("Value error, ")
 
 

@@ -43,7 +43,7 @@ def _amount(value: object, units: Mapping[str, int], example: str) -> object:
         return value
     match = _AMOUNT.fullmatch(value.strip())
     if match is None or (factor := units.get(match[2].lower())) is None:
-        raise ValueError(f"must be a number with or without a unit, as {example}")
+        raise ValueError(f"must be a number with an optional unit, for example {example}")
     return int(match[1]) * factor
 
 
@@ -69,13 +69,13 @@ def _parse_roots(value: object) -> object:
 
 def _check_root(path: Path) -> Path:
     if not path.is_absolute() or not path.is_dir():
-        raise ValueError(f"{str(path)!r} must be an absolute path of a directory that exists")
+        raise ValueError(f"{str(path)!r} must be the absolute path of an existing directory")
     return path.resolve()
 
 
 def _check_file(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"there is no file {str(path)!r}")
+        raise ValueError(f"file not found: {str(path)!r}")
     return path
 
 
@@ -94,7 +94,7 @@ def _check_url(url: str) -> str:
     except ValueError:
         raise ValueError("is not a URL; write host[:port][/path], http://… or https://…") from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials; give them as username and password")
+        raise ValueError("must not contain credentials; set username and password instead")
     plain = re.fullmatch(r"[!-~]+", url) is not None and not (parts.query or parts.fragment)
     if parts.scheme not in ("", "http", "https") or not parts.hostname or not port_is_valid or not plain:
         raise ValueError("must be of the form host[:port][/path], http://… or https://…")
@@ -121,7 +121,7 @@ def _parse_list(value: object) -> object:
 def _check_host_name(text: str) -> str:
     name = text.lower().rstrip(".")
     if name != "*" and not re.fullmatch(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", name):
-        raise ValueError("must be host names without a port, divided by commas, or * for any")
+        raise ValueError("must be host names without a port, separated by commas, or * for any")
     return name
 
 
@@ -139,10 +139,10 @@ def is_base_path(text: str) -> bool:
 def _check_base_path(text: str) -> str:
     if not is_base_path(text):
         raise ValueError(
-            "must be a path without a slash at its end, as /tarmac: letters, digits, `.`, `_`, `~` and `-`"
+            "must be a path such as /tarmac, without a slash at its end: letters, digits, `.`, `_`, `~` and `-`"
         )
     if _OF_CONTAINER_TOOLS.match(text):
-        raise ValueError("must not begin with a path that container tools ask for: /v2, /images, /version, /v1.43")
+        raise ValueError("must not begin with a path of container tools: /v2, /images, /version, /v1.43")
     return text
 
 
@@ -150,7 +150,9 @@ def _check_network(text: str) -> str:
     try:
         return text if text == UNIX_PEER else str(ipaddress.ip_network(text))
     except ValueError:
-        raise ValueError(f"must be networks as 10.0.0.0/8, addresses, or `{UNIX_PEER}`, divided by commas") from None
+        raise ValueError(
+            f"must be networks such as 10.0.0.0/8, addresses, or `{UNIX_PEER}`, separated by commas"
+        ) from None
 
 
 def _check_page_origin(text: str) -> str:
@@ -159,7 +161,7 @@ def _check_page_origin(text: str) -> str:
     if text == ANY_ORIGIN:
         return text
     if match is None or int(match["port"] or 0) > MAX_PORT:
-        raise ValueError("must be origins as https://host or https://host:port, divided by commas, or * for any")
+        raise ValueError("must be origins such as https://host or https://host:port, separated by commas, or * for any")
     is_default = match["port"] is not None and int(match["port"]) == _DEFAULT_PORTS.get(match["scheme"])
     return text.lower().removesuffix(f":{match['port']}") if is_default else text.lower()
 

@@ -74,7 +74,7 @@ def parse_audit_cursor(cursor: str | None) -> int:
         text = ""
     start, _, number = text.partition("|")
     if start != "audit" or not (number.isdigit() and len(number) <= 15):
-        raise InvalidRequest("the cursor is not one that a page of the audit trail gave; start without one")
+        raise InvalidRequest("unknown cursor: not from a page of the audit trail; start without one")
     return int(number)
 
 

@@ -58,7 +58,7 @@ class AuthorizedJobs(JobService):
 
     def _visible(self, job: Job) -> Job:
         if not (self._caller.sees_all or job.submitter.name == self._caller.name):
-            raise NotFound(f"there is no job {job.id[:64]!r}; it may have been deleted, or gone by age")
+            raise NotFound(f"unknown job: {job.id[:64]!r}; it may have been deleted or have expired")
         return job
 
     async def images(self, job_id: str, *, limit: int, cursor: str | None = None) -> ImagePage:
@@ -109,8 +109,8 @@ class AuthorizedJobs(JobService):
             query = JobQuery(states=_UNDER_WAY, submitter=self._caller.name, limit=most)
             if len(await self._ledger.page(query)) >= most:
                 raise QuotaExceeded(
-                    f"{most} jobs of {self._caller.name} are under way, and its token allows no more at once; "
-                    "try again when one has ended"
+                    f"too many unfinished jobs of {self._caller.name}: {most}; the token allows no more; "
+                    "retry when one has ended"
                 )
             yield
 
@@ -139,7 +139,7 @@ class AuthorizedJobs(JobService):
     async def _steered(self, job_id: str) -> None:
         job = self._visible(await self._ledger.look(job_id, 0))
         if not (self._caller.is_admin or job.submitter.name == self._caller.name):
-            raise Forbidden(f"job {job_id} is of another token; {self._caller.name} may only look at it")
+            raise Forbidden(f"job {job_id} belongs to another token; {self._caller.name} may only read it")
 
 
 def _reference(destination: str, registry: str) -> Reference:

@@ -38,7 +38,7 @@ def parse_image_cursor(cursor: str) -> int:
         text = ""
     start, _, number = text.partition("|")
     if start != "images" or not (number.isdigit() and len(number) <= 9):
-        raise InvalidRequest("the cursor is not one that a page of images gave; start without one")
+        raise InvalidRequest("unknown cursor: not from a page of images; start without one")
     return int(number)
 
 

@@ -293,7 +293,7 @@ def _broken_off(job: Job, workshop: JobRuntime) -> Job:
     """Return the job as failed, unless its replica, which was taken for dead, has accepted it meanwhile."""
     if job.state is not JobState.RECEIVING:
         return job
-    error = UploadIncomplete("the service stopped while the archive was being received; send it again")
+    error = UploadIncomplete("the service stopped during the upload; send the archive again")
     return job.transition_to(
         JobState.FAILED,
         problem=error.problem,

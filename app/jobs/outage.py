@@ -81,7 +81,10 @@ def pause_for_outage(job: Job, problem: Problem, now: datetime, pause: timedelta
     """Return the job, queued again to resume after `pause`, which counts as waited. Its problem remains visible."""
     at = now + pause
     waiting_for = (job.waiting_for or WaitingFor.begin(job.registry, now)).after(problem, now, at)
-    told = f"attempt {job.attempt} met an outage ({problem.code}); attempt {job.attempt + 1} follows at {_second(at)}"
+    told = (
+        f"attempt {job.attempt} failed because of an outage ({problem.code}); "
+        f"attempt {job.attempt + 1} is due at {_second(at)}"
+    )
     again = reset_failed_images(job.images)
     return job.transition_to(
         JobState.QUEUED,
@@ -129,8 +132,8 @@ def recover_running(job: Job, now: datetime) -> Job:
     if job.starts < MOST_STARTS:
         return job.transition_to(JobState.QUEUED, attempt=job.attempt + 1)
     error = Interrupted(
-        f"the service died {job.starts} times while this job ran, so it is set aside; look at the archive and at the "
-        "log, then retry it"
+        f"the service crashed {job.starts} times while this job ran, and does not retry it; check the archive and the "
+        "log, then retry the job"
     )
     images = tuple(
         replace(image, state=ImageState.FAILED, problem=error.problem)

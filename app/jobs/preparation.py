@@ -185,7 +185,7 @@ class PushPreparer:
 
     def _file(self, archive: JobArchive) -> OpenFile:
         if archive.file is None:
-            raise MissingContent(f"{archive.name} is not in the spool any more; send it again")
+            raise MissingContent(f"{archive.name} is not in the spool any more; send the archive again")
         return self.spool.open(archive.file)
 
 

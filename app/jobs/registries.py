@@ -59,7 +59,7 @@ class ConfiguredRegistry:
         submitter.check(destinations)
         if submitter.repositories and any(self.is_staging(destination.repository) for destination in destinations):
             raise Forbidden(
-                f"{self.staging_repository} is for layers that wait (`staging_repository`), and the token of "
+                f"cannot push to {self.staging_repository}: it is the `staging_repository`, and the token of "
                 f"{submitter.name} is bound to repositories; push to another repository"
             )
 
@@ -69,4 +69,4 @@ def pick_registry(registries: Mapping[str, ConfiguredRegistry], name: str) -> Co
     if name in registries:
         return registries[name]
     known = ", ".join(sorted(registries)) or "none"
-    raise UnknownRegistry(f"registry {name[:100]!r} is not configured; configured: {known}")
+    raise UnknownRegistry(f"unknown registry: {name[:100]!r}; configured are: {known}")

@@ -37,10 +37,10 @@ class JobRequest:
     def __post_init__(self) -> None:
         if not -MOST_PRIORITY <= self.priority <= MOST_PRIORITY:
             raise InvalidRequest(
-                f"option `priority` is {self.priority}; it goes from -{MOST_PRIORITY} to {MOST_PRIORITY}"
+                f"option `priority` is {self.priority}; it must be from -{MOST_PRIORITY} to {MOST_PRIORITY}"
             )
         if len(self.labels) > MAX_LABELS:
-            raise InvalidRequest(f"{len(self.labels)} labels are given; at most {MAX_LABELS} are kept")
+            raise InvalidRequest(f"too many labels: {len(self.labels)}; at most {MAX_LABELS} are allowed")
         for key, value in self.labels.items():
             if not _LABEL_KEY.fullmatch(key):
                 raise InvalidRequest(f"label key {key!r:.100} must be up to 63 letters, digits, `.`, `_`, `/`, `-`")

@@ -134,7 +134,7 @@ class Runner:
         except Exception:  # noqa: BLE001 - see below
             # boundary: after any unexpected error this job has failed and the others continue
             _log.exception("job.run_crashed", job=job.id)
-            return Internal("the service met an error it does not know; its log has more, under this job's id").problem
+            return Internal("unexpected error in the service; see its log under the id of this job").problem
         return None
 
     async def _push(self, job: Job) -> None:
@@ -207,7 +207,7 @@ class Runner:
                 present = await self._ledger.newest(job.id)
                 await leases.record_pushed(job, pushed_tags(present) - plan.left)
                 for name in sorted(plan.left):
-                    text = f"{name} was written by a job that was accepted later, and is left as it is"
+                    text = f"{name} was written by a job that was accepted later; it is not changed"
                     self._ledger.update_progress(job.id, lambda job, text=text: told(job, NoticeAdded(text)))  # type: ignore[misc]
 
     async def _inspect(self, job: Job, opened: PreparedPush) -> None:
@@ -289,4 +289,6 @@ def _same_run(present: Job, begun: Job) -> Job:
 
 
 def _lost(job: Job) -> Conflict:
-    return Conflict(f"job {job.id} is no longer run here: it was cancelled, or another replica has taken it over")
+    return Conflict(
+        f"this replica does not run job {job.id} any more; it was cancelled, or another replica has taken it over"
+    )

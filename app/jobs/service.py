@@ -295,18 +295,18 @@ _WORDS = {
 
 def _check_ended(job: Job) -> None:
     if not job.ended:
-        raise Conflict(f"job {job.id} is {job.state}; cancel it before it is deleted")
+        raise Conflict(f"job {job.id} is {job.state}; cancel it first")
 
 
 def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
     if job.next_attempt_at is not None and not job.ended:
         return resumed(job, now).evolve(images=reset_failed_images(job.images))
     if job.state is JobState.SUCCEEDED:
-        raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to try again")
+        raise Conflict(f"job {job.id} {_WORDS[job.state]}; there is nothing to retry")
     if job.has_damaged_content:
         raise Conflict(
-            f"job {job.id} {_WORDS[job.state]}: content of its archive is damaged, which stays so however often it is "
-            "tried, and the archive is not kept; make it anew and send that"
+            f"job {job.id} {_WORDS[job.state]}: content of its archive is damaged, so no retry can succeed, and the "
+            "archive is not kept; create the archive again and send it"
         )
     if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
         raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")

@@ -37,8 +37,8 @@ class StoredBytes:
         limit = self._limits.get(share)
         if limit is not None and self._used[share] + size > limit:
             raise QuotaExceeded(
-                f"{self._used[share]} bytes of {share} are stored, {size} more are to come, and its token allows "
-                f"{limit}; delete jobs that have failed, uploads and archives that are held, or wait until jobs end"
+                f"too many stored bytes of {share}: {self._used[share]} and {size} more; its token allows {limit}; "
+                "delete failed jobs, uploads or retained archives, or wait until jobs end"
             )
 
     def grow(self, share: str, name: str, size: int) -> None:

@@ -128,12 +128,12 @@ class Listening(socket.socket):
             if error.errno not in (EMFILE, ENFILE):
                 raise
             self._drop_one()
-            raise ConnectionAbortedError("there is no descriptor for a connection") from None
+            raise ConnectionAbortedError("no file descriptor for a connection") from None
         connection = Accepted(self.family, self.type, self.proto, fileno=descriptor)
         host = address[0] if isinstance(address, tuple) else ""
         if self.door is not None and not self.door.let_in(connection, host):
             connection.close()
-            raise ConnectionAbortedError("there are too many connections")
+            raise ConnectionAbortedError("too many connections")
         connection.door = self.door
         return connection, address
 

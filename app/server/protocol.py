@@ -194,7 +194,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as offer:
                 if self.parser.get_method() == b"CONNECT":
-                    self._refuse_request(MethodNotAllowed("CONNECT is not possible: this service is no proxy"))
+                    self._refuse_request(MethodNotAllowed("CONNECT is not supported; this service is not a proxy"))
                     return
                 data = self._head_without_offer() + data[offer.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
@@ -353,8 +353,8 @@ def _asks_to_be_kept(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 def _fault_of(error: httptools.HttpParserError) -> TarmacError:
     if "Content-Length overflow" in str(error):  # text of the parser, which has no separate class for it
-        return TooLarge("Content-Length is larger than anything that is taken here (TARMAC_MAX_UPLOAD_BYTES)")
-    return MalformedRequest(f"this is no request of HTTP/1.1: {error}")
+        return TooLarge("Content-Length exceeds the largest possible upload (TARMAC_MAX_UPLOAD_BYTES)")
+    return MalformedRequest(f"malformed HTTP request: {error}")
 
 
 __all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "LimitedHttpProtocol", "Limits", "raise_file_limit"]

@@ -49,7 +49,11 @@ def _listen(settings: Settings) -> socket.socket:
         return listener
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (while")[0]  # removes a repetition of the address
-        hint = "; stop what listens there, or set another TARMAC_PORT" if error.errno == errno.EADDRINUSE else ""
+        hint = (
+            "; stop the program that uses the port, or set another TARMAC_PORT"
+            if error.errno == errno.EADDRINUSE
+            else ""
+        )
         raise InvalidSettings(
             f"TARMAC_HOST and TARMAC_PORT: cannot listen on {settings.host}:{settings.port}: {reason}{hint}"
         ) from None
@@ -87,7 +91,7 @@ def _is_left_over(path: Path) -> bool:
         return False
     if not stat.S_ISSOCK(mode):
         raise InvalidSettings(
-            f"TARMAC_SOCKET (socket): {path} is there and is no socket; remove it, or set another path"
+            f"TARMAC_SOCKET (socket): {path} exists and is not a socket; remove it, or set another path"
         )
     with closing(socket.socket(socket.AF_UNIX)) as probe:
         try:

@@ -59,7 +59,7 @@ class ServerCertificate:
             self.context = self._present = files.context()
         except (OSError, ValueError) as error:
             raise InvalidSettings(
-                f"TARMAC_TLS_CERT, TARMAC_TLS_KEY, TARMAC_TLS_CLIENT_CA: they cannot be used together: {error}"
+                f"cannot use TARMAC_TLS_CERT, TARMAC_TLS_KEY and TARMAC_TLS_CLIENT_CA: {error}"
             ) from None
         self.context.sni_callback = self._choose
         self._looked = clock()

@@ -39,10 +39,10 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.bytes_received = Counter(
-            "tarmac_received_bytes", "Bytes of request bodies taken in", registry=self._registry
+            "tarmac_received_bytes", "Received bytes of request bodies", registry=self._registry
         )
-        self.uploads = Gauge("tarmac_uploads", "Uploads under way", registry=self._registry)
-        self._jobs = Gauge("tarmac_jobs", "Jobs that are kept, by state", ["state"], registry=self._registry)
+        self.uploads = Gauge("tarmac_uploads", "Uploads in progress", registry=self._registry)
+        self._jobs = Gauge("tarmac_jobs", "Stored jobs, by state", ["state"], registry=self._registry)
         self._ended = Counter(
             "tarmac_ended_jobs",
             "Jobs that ended, by state and code of their problem",
@@ -53,7 +53,7 @@ class Metrics:
             "tarmac_ended_images", "Images of ended jobs, by state", ["state"], registry=self._registry
         )
         self._sent = Counter(
-            "tarmac_sent_bytes", "Payload bytes of blobs that registries read", registry=self._registry
+            "tarmac_sent_bytes", "Payload bytes of blobs that registries have read", registry=self._registry
         )
         self.rate_limited = Counter(
             "tarmac_rate_limited", "Requests that were answered 429, by kind", ["kind"], registry=self._registry
@@ -70,7 +70,10 @@ class Metrics:
         }
         self._unread = 0
         self._seconds = Histogram(
-            "tarmac_job_seconds", "From the start of a job to its end", buckets=_SECONDS, registry=self._registry
+            "tarmac_job_seconds",
+            "Seconds from the start of a job to its end",
+            buckets=_SECONDS,
+            registry=self._registry,
         )
 
     def count_ended(self, job: Job) -> None:

@@ -46,8 +46,7 @@ class JobTracer:
             from requests import Session
         except ModuleNotFoundError:
             raise InvalidSettings(
-                "TARMAC_OTEL_ENDPOINT (otel_endpoint) needs OpenTelemetry; install the extra: pip install "
-                "'tarmac[otel]'"
+                "TARMAC_OTEL_ENDPOINT (otel_endpoint) needs OpenTelemetry; run: pip install 'tarmac[otel]'"
             ) from None
 
         class JobIds(RandomIdGenerator):

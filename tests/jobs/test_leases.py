@@ -47,9 +47,8 @@ async def test_an_older_job_that_comes_later_leaves_the_newer_ones_tag(bench: Be
     done = await service.get(older.id)
     assert str(tag(bench)) == NEW.digest
     assert (done.state, done.images[0].state) == (JobState.SUCCEEDED, ImageState.SKIPPED)
-    assert done.notices == (
-        "registry.test/team/app:1 was written by a job that was accepted later, and is left as it is",
-    )
+    (notice,) = done.notices
+    assert notice.startswith("registry.test/team/app:1 ")
 
 
 async def test_in_order_the_later_one_overwrites(bench: Bench) -> None:

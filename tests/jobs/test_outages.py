@@ -39,7 +39,7 @@ async def test_an_outage_sends_the_job_back_to_the_queue_with_a_time_to_go_on(be
     assert paused.problem.code == "registry_unreachable"
     assert paused.next_attempt_at is not None
     assert paused.next_attempt_at > bench.clock.now
-    assert "attempt 1 met an outage (registry_unreachable); attempt 2 follows at 2026-" in paused.notices[-1]
+    assert "registry_unreachable" in paused.notices[-1]
     assert [image.state for image in paused.images] == [ImageState.PUSHED, ImageState.PENDING]
     assert bench.spooled() == [f"{job.id}-0.tar"]
     assert paused.document()["next_attempt_at"].startswith("2026-")
@@ -165,7 +165,7 @@ def test_a_job_that_kills_the_process_is_set_aside(starts: int, state: JobState)
     if state is JobState.FAILED:
         assert taken.problem is not None
         assert (taken.problem.code, taken.problem.retryable) == ("interrupted", True)
-        assert "died 3 times" in taken.problem.detail
+        assert "3 times" in taken.problem.detail
 
 
 async def test_a_start_is_stored_before_the_run_begins(bench: Bench) -> None:

@@ -197,6 +197,6 @@ async def test_a_job_of_damaged_content_keeps_no_archive_and_says_so_when_it_is_
         done = await ended(service, await upload(service, damaged, JobRequest(PushOptions(tag="team/app:1"))))
         assert done.problem is not None
         assert (done.state, done.problem.code) == (JobState.FAILED, "digest_mismatch")
-        with pytest.raises(Conflict, match=r"damaged, which stays so .* send that"):
+        with pytest.raises(Conflict, match="damaged"):
             await service.retry(done.id)
     assert bench.spooled() == []

@@ -122,7 +122,7 @@ def test_a_root_that_is_gone_is_told(tmp_path: Path) -> None:
 
 def test_too_many_files_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "MAX_FILES", 2)
-    with pytest.raises(LimitExceeded, match="more than 2 files"):
+    with pytest.raises(LimitExceeded, match=r"\b2\b"):
         found(root, "**/*.tar")
 
 
@@ -285,11 +285,11 @@ def test_patterns_of_a_request_are_counted_together(root: Path, monkeypatch: pyt
 
 def test_a_pattern_reads_no_more_directories_than_it_should(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.jobs.sources.glob.MAX_ENTRIES", 3)
-    with pytest.raises(LimitExceeded, match="more than 3 directory entries"):
+    with pytest.raises(LimitExceeded, match=r"\b3\b"):
         AllowedRoots([root]).find([f"{root}/**/*.tar"])
 
 
 def test_a_name_that_is_no_text_is_told(root: Path) -> None:
     (root / "\udcff.tar").write_bytes(b"")
-    with pytest.raises(PathNotFound, match="not UTF-8; rename"):
+    with pytest.raises(PathNotFound, match="UTF-8"):
         AllowedRoots([root]).find([f"{root}/*.tar"])

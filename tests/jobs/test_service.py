@@ -142,7 +142,7 @@ async def test_the_right_checksum_is_taken(bench: Bench) -> None:
 
 async def test_one_checksum_cannot_be_of_two_archives(bench: Bench) -> None:
     async with bench.service() as service:
-        with pytest.raises(InvalidRequest, match="of one archive"):
+        with pytest.raises(InvalidRequest, match="`checksum`"):
             await upload(service, [APP, TWO], replace(REQUEST, checksum=sha256(APP)))
     assert bench.spooled() == []
 
@@ -224,7 +224,7 @@ async def test_a_retry_pushes_what_is_missing(bench: Bench) -> None:
 async def test_what_succeeded_is_not_tried_again(bench: Bench) -> None:
     async with bench.service() as service:
         done = await ended(service, await upload(service))
-        with pytest.raises(Conflict, match="has succeeded; there is nothing to"):
+        with pytest.raises(Conflict, match="has succeeded"):
             await service.retry(done.id)
         with pytest.raises(Conflict):
             await service.cancel(done.id)

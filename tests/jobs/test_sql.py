@@ -73,7 +73,7 @@ async def test_a_database_is_opened_again(file: Path) -> None:
 async def test_a_newer_database_is_refused_and_left_alone(store: SqlJobStore, file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(Unavailable, match="'9999', which a newer Tarmac wrote"):
+    with pytest.raises(Unavailable, match="'9999'"):
         await SqlJobStore.open(f"sqlite:///{file}")
     assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
     connection.close()
@@ -102,7 +102,7 @@ async def test_an_upgrade_that_breaks_leaves_the_database_as_it_was(file: Path) 
     [
         ("no url", "TARMAC_DATABASE_URL"),
         ("nosuch://host/db", "TARMAC_DATABASE_URL"),
-        ("sqlite:////nowhere/at/all/x.db", "cannot be made"),
+        ("sqlite:////nowhere/at/all/x.db", "/nowhere/at/all/x.db"),
         ("postgresql+asyncpg://127.0.0.1:1/x", "TARMAC_DATABASE_URL|cannot be reached"),
     ],
 )

@@ -92,7 +92,7 @@ class PgQueuerJobQueue:
                 server_settings=SESSION,
             )
         except BROKEN as error:
-            raise Unavailable(f"the queue in the database cannot be used: {error}; try again") from error
+            raise Unavailable(f"cannot use the queue in the database: {error}; try again") from error
         try:
             yield cls(
                 dsn, QueueTable(pool, replica.id, timedelta(seconds=replica.timeout_seconds)), replica, max_running
@@ -120,7 +120,7 @@ class PgQueuerJobQueue:
             elif row is not None:
                 await self._await_end(job_id, row)
         except BROKEN as error:
-            raise Unavailable(f"the queue does not answer as it should: {error}; try again") from error
+            raise Unavailable(f"the queue in the database returned an error: {error}; try again") from error
 
     async def stop(self, grace_seconds: float) -> None:
         self._run = None

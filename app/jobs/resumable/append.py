@@ -51,7 +51,7 @@ class UploadAppender:
             )
             told = receiving.checksum_matches
             if not told:
-                raise UploadChecksumMismatch("the bytes of this request do not have its checksum; send them again")
+                raise UploadChecksumMismatch("the bytes of this request do not match its checksum; send them again")
         finally:
             if not told and patch.proof is not None:
                 await self._take_back(upload, file, patch.offset)

@@ -71,16 +71,16 @@ class AuthorizedUploads(ResumableUploads):
         own = [upload for upload in uploads if upload.state.submitter == name]
         arriving = sum(not upload.state.complete for upload in own)
         if most is not None and arriving >= most:
-            raise QuotaExceeded(f"{arriving} uploads of {name} are under way; end or delete one of them")
+            raise QuotaExceeded(f"too many unfinished uploads of {name}: {arriving}; finish or delete one")
         if most is not None and len(own) >= STORED_PER_JOB * most:
-            raise QuotaExceeded(f"{len(own)} uploads of {name} are kept here; delete one of them")
+            raise QuotaExceeded(f"too many stored uploads of {name}: {len(own)}; delete one")
         if is_too_many(len(own) + 1, len(uploads) - len(own), MAX_UPLOADS):
-            raise Busy(f"{name} has {len(own)} uploads here, as many as one token may have now; end or delete one")
+            raise Busy(f"too many uploads of {name} at present: {len(own)}; finish or delete one")
 
     def _own(self, upload_id: str) -> None:
         state = self._uploads.find(upload_id).state
         if not (self._caller.is_admin or state.submitter == self._caller.name):
-            raise NotFound("there is no such upload; it may have ended, been cancelled, or be too old")
+            raise NotFound("unknown upload; it may have ended, been cancelled or have expired")
 
 
 __all__ = ["AuthorizedUploads"]

@@ -88,7 +88,7 @@ class UploadExpirer:
 
     def _failed(self, job: Job, archive: JobArchive, limit: timedelta) -> Job:
         hours = int(limit.total_seconds() // 3600)
-        error = UploadIncomplete(f"no byte of the upload came for {hours} h; send the archive again")
+        error = UploadIncomplete(f"the upload received no data for {hours} h and has expired; send the archive again")
         now = self._workshop.clock()
         return job.transition_to(JobState.FAILED, problem=error.problem, finished_at=now, archives=(archive,))
 

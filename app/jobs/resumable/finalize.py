@@ -50,7 +50,7 @@ class UploadFinalizer:
         if not task.done() or task.cancelled():
             return None
         if task.exception() is not None:
-            return Internal("the service met an error it does not know; its log has more, under this job's id")
+            return Internal("unexpected error in the service; see its log under the id of this job")
         return task.result()
 
     async def stop(self) -> None:

@@ -42,7 +42,7 @@ class UploadLock:
             async with asyncio.timeout(TAKEOVER_SECONDS):
                 await self._lock.acquire()
         except TimeoutError:
-            raise UploadLocked("another request still writes to this upload; ask for its offset and go on") from None
+            raise UploadLocked("another request still writes to this upload; request its offset, then resume") from None
         try:
             if mine != self._newest:
                 raise _overtaken()
@@ -73,4 +73,4 @@ class UploadLock:
 
 
 def _overtaken() -> UploadLocked:
-    return UploadLocked("a newer request has taken over this upload, or it was cancelled; ask for its offset")
+    return UploadLocked("a newer request has taken over this upload, or it was cancelled; request its offset")

@@ -16,7 +16,7 @@ class OffsetMismatch(Conflict):
     """The bytes do not begin at the end of the stored ones."""
 
     def __init__(self, expected: int, provided: int) -> None:
-        super().__init__(f"the upload goes on at byte {expected}, and the request begins at byte {provided}")
+        super().__init__(f"wrong offset: {provided}; the upload has {expected} bytes; resume there")
         self.expected, self.provided = expected, provided
 
 

@@ -82,7 +82,7 @@ class ResumableUploads:
         pick_registry(self._workshop.registries, new.request.registry)
         self._check_length(new.length)
         if len(self._uploads.taking_room()) >= MAX_UPLOADS:
-            raise Busy(f"{MAX_UPLOADS} uploads are under way, and no more are taken; try again later")
+            raise Busy(f"too many concurrent uploads; the limit is {MAX_UPLOADS}; retry later")
         await asyncio.to_thread(self._workshop.spool.check_space, new.length or 0)
         job = None if new.is_part else new_job(new, self._workshop.clock())
         state = UploadState(
@@ -141,9 +141,9 @@ class ResumableUploads:
     async def concatenate(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
         """Create one upload from several parts, which are deleted. Raises InvalidRequest and what `begin` raises."""
         if not 0 < len(parts) <= MAX_PARTS:
-            raise InvalidRequest(f"an upload is put together of 1 to {MAX_PARTS} parts, and {len(parts)} are given")
+            raise InvalidRequest(f"wrong number of parts: {len(parts)}; a concatenation has 1 to {MAX_PARTS}")
         if len(set(parts)) < len(parts):
-            raise InvalidRequest("a part is given more than once; each part must be an upload of its own")
+            raise InvalidRequest("a part is listed more than once; list each part once")
         async with AsyncExitStack() as turns:
             for part in sorted(parts):  # in one order, so that two requests never wait for each other
                 await turns.enter_async_context(self._uploads.find(part).turns.acquire())
@@ -152,7 +152,7 @@ class ResumableUploads:
     async def _joined(self, new: NewUpload, parts: Sequence[str]) -> UploadState:
         found = [self._uploads.find(part) for part in parts]  # another request may have joined them meanwhile
         if not all(upload.state.is_part for upload in found):
-            raise InvalidRequest("each part must be an upload that was begun with `Upload-Concat: partial`")
+            raise InvalidRequest("a part is not a partial upload; create each part with `Upload-Concat: partial`")
         if not all(upload.state.complete for upload in found):
             raise InvalidRequest("a part is not complete; send the rest of it first")
         sizes = [await self._offset(part) for part in parts]
@@ -199,10 +199,11 @@ class ResumableUploads:
             kept = upload.state.complete and upload.state.hold and all(file.file is not None for file in files)
             if not files or not kept or (job is not None and job.state is JobState.RECEIVING):
                 raise Conflict(
-                    "the archive of this upload is not held: it is not complete, or was begun without `hold`"
+                    "the archive of this upload is not retained: the upload is not complete, or was created "
+                    "without `hold`"
                 )
             if len(upload.state.pushes) >= MAX_PUSHES:
-                raise LimitExceeded(f"the archive was pushed {MAX_PUSHES} times; send it again")
+                raise LimitExceeded(f"the archive was pushed {MAX_PUSHES} times, which is the limit; send it again")
             pushed = await self._service.submit_archives(files, request)
             await self._uploads.change(upload, pushes=(*upload.state.pushes, pushed.id))
             return pushed
@@ -222,19 +223,21 @@ class ResumableUploads:
         job = await self._job_of(upload.state)
         if job is None or job.state is not JobState.RECEIVING:
             self.sweeper.wake()
-            raise NotFound("the upload has ended: its job was cancelled, or has failed")
+            raise NotFound("the upload has ended, because its job was cancelled or has failed")
 
     async def _learn_length(self, upload: ActiveUpload, patch: AppendRequest, offset: int) -> None:
         length = patch.length
         if patch.completes and patch.size is not None:
             if length not in (None, offset + patch.size):
-                raise LengthMismatch("Upload-Length and the length of this last request contradict each other")
+                raise LengthMismatch("Upload-Length differs from the length of this last request; send the right one")
             length = offset + patch.size
         known = upload.state.length
         if known is not None and length not in (None, known):
-            raise LengthMismatch(f"the upload was announced with {known} bytes, and now with {length}")
+            raise LengthMismatch(
+                f"the length of the upload changed from {known} to {length} bytes; repeat the first length"
+            )
         if known is not None and offset + (patch.size or 0) > known:
-            raise LengthMismatch(f"{patch.size} bytes from {offset} on are more than the {known} that were announced")
+            raise LengthMismatch(f"{patch.size} bytes at offset {offset} exceed the announced length of {known} bytes")
         if known is None and length is not None:
             self._check_length(length)
             await self._uploads.change(upload, length=length)
@@ -242,9 +245,11 @@ class ResumableUploads:
     def _check_length(self, length: int | None, announced: int | None = None) -> None:
         most = self._workshop.max_archive_bytes
         if length is not None and most is not None and length > most:
-            raise TooLarge(f"the upload has {length} bytes; at most {most} are taken (TARMAC_MAX_UPLOAD_BYTES)")
+            raise TooLarge(f"the upload is too large: {length} bytes; the limit is {most} (TARMAC_MAX_UPLOAD_BYTES)")
         if announced is not None and length is not None and length > announced:
-            raise LengthMismatch(f"more bytes came than the {announced} that were announced; the rest was left out")
+            raise LengthMismatch(
+                f"the upload exceeds its announced length of {announced} bytes; the rest was discarded"
+            )
 
     async def _complete_by_length(self, upload: ActiveUpload) -> None:
         """Complete an upload whose bytes are all here. Its client need not ask: it may take it for complete."""
@@ -292,7 +297,7 @@ class ResumableUploads:
 def _not_joined(error: BaseException) -> TarmacError:
     if isinstance(error, TarmacError):
         return error
-    return Interrupted("the parts of the upload were not put together; they are kept, so ask for it again")
+    return Interrupted("the parts of the upload were not concatenated; they are kept; repeat the request")
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ class UploadTable:
         try:
             return self._known[upload_id]
         except KeyError:
-            raise NotFound("there is no such upload; it may have ended, been cancelled, or be too old") from None
+            raise NotFound("unknown upload; it may have ended, been cancelled or have expired") from None
 
     def all(self) -> tuple[ActiveUpload, ...]:
         return tuple(self._known.values())

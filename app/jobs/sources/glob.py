@@ -50,7 +50,7 @@ class Effort:
         self.entries += entries
         if self.entries > MAX_ENTRIES:
             raise LimitExceeded(
-                f"the paths make the service read more than {MAX_ENTRIES} directory entries; use fewer `*` and `**`"
+                f"the paths match too many directories; at most {MAX_ENTRIES} entries are read; use fewer `*` and `**`"
             )
 
     def compare(self, entries: int) -> None:
@@ -58,7 +58,7 @@ class Effort:
         self.compared += entries
         if self.compared > MAX_COMPARED:
             raise LimitExceeded(
-                f"the paths make the service compare more than {MAX_COMPARED} names; use fewer `*` and `**`"
+                f"the paths match too many names; at most {MAX_COMPARED} are compared; use fewer `*` and `**`"
             )
 
 

@@ -46,7 +46,7 @@ class AllowedRoots:
         matches any depth. Blocks. Raises PathNotAllowed, and PathNotFound also if one of several patterns matches
         nothing."""
         if not self._roots:
-            raise PathNotAllowed("paths are off: set TARMAC_PATH_ROOTS to the directories archives may be taken from")
+            raise PathNotAllowed("server paths are disabled; set TARMAC_PATH_ROOTS to the directories of the archives")
         with ExitStack() as stack:
             finder = _Finder(stack)
             for pattern in patterns:
@@ -63,13 +63,17 @@ class AllowedRoots:
 
         Only the literal text counts: `..` is resolved here; links are checked when the file is opened."""
         if "\0" in pattern or not pattern.startswith("/") or not _is_text(pattern):
-            raise PathNotAllowed(f"{pattern[:300]!r} is not an absolute path; give it from / on, below an allowed root")
+            raise PathNotAllowed(
+                f"not an absolute path: {pattern[:300]!r}; give the path from / on, below an allowed root"
+            )
         path = os.path.normpath(pattern)
         for root in self._roots:
             below = path.removeprefix(str(root).rstrip("/") + "/")
             if below != path:
                 return root, below
-        raise PathNotAllowed(f"{pattern[:300]!r} is not below an allowed root (TARMAC_PATH_ROOTS)")
+        raise PathNotAllowed(
+            f"path not allowed: {pattern[:300]!r}; it must be below an allowed root (TARMAC_PATH_ROOTS)"
+        )
 
 
 def _nothing(pattern: str) -> str:
@@ -80,7 +84,7 @@ def _open_root(root: Path) -> int:
     try:
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise PathNotFound(f"the allowed root {root} cannot be read: {error.strerror}") from error
+        raise PathNotFound(f"cannot read the allowed root {root}: {error.strerror}") from error
 
 
 def _is_text(path: str) -> bool:
@@ -111,7 +115,7 @@ class _Finder:
             self.found.setdefault(taken.spooled.path, taken.spooled)
             has_found = True
             if len(self.found) > MAX_FILES:
-                raise LimitExceeded(f"the paths match more than {MAX_FILES} files; send them in several requests")
+                raise LimitExceeded(f"the paths match too many files; the limit is {MAX_FILES}; send several requests")
         return has_found
 
     def _names(self, root: Path, below: str) -> list[str]:
@@ -121,7 +125,7 @@ class _Finder:
         names = self._at(root)[1].matches(below)
         for name in names:
             if not _is_text(name):
-                raise PathNotFound(f"{name!r:.300} has a name that is not UTF-8; rename the file")
+                raise PathNotFound(f"file name is not UTF-8: {name!r:.300}; rename the file")
         return names
 
     def _take(self, root: Path, name: str, *, is_named: bool) -> _MatchedFile | None:

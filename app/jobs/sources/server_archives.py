@@ -28,7 +28,7 @@ NAMELESS = "archive"
 MAX_NAME = 255  # the limit of file systems
 
 Refused = Callable[[IngestStream], None]
-"""Takes what was found of an archive until it was refused."""
+"""Called with the intake of an archive that is refused."""
 
 
 def unique_name(name: str, taken: Set[str]) -> str:
@@ -48,7 +48,7 @@ def path_archives(
     """Return the archives of `files`, named by their last component; equal names are numbered, `x.tar (2)`."""
     expected = request.expected()
     if expected is not None and len(files) > 1:
-        raise InvalidRequest(f"option `checksum` is of one archive; the paths match {len(files)}")
+        raise InvalidRequest(f"option `checksum` needs a single archive; the paths match {len(files)}")
     archives: dict[str, JobArchive] = {}
     for file in files:
         name = unique_name(file.path.rpartition("/")[2], archives.keys())
@@ -77,7 +77,7 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
     """Raise ChecksumMismatch if the archive has another digest."""
     if archive.digest != expected:
         raise ChecksumMismatch(
-            f"{archive.name} has the checksum {archive.digest}, but {expected} was given; "
+            f"checksum mismatch: {archive.name} has {archive.digest}, expected {expected}; "
             "nothing was pushed; send the archive again"
         )
 

@@ -124,7 +124,7 @@ def parse_cursor(cursor: str) -> Key:
         text = ""
     moment, bar, job_id = text.partition("|")
     if not bar:
-        raise InvalidRequest("the cursor is not one that a page of jobs gave; start without one")
+        raise InvalidRequest("unknown cursor: not from a page of jobs; start without one")
     return moment, job_id
 
 

@@ -35,7 +35,7 @@ async def diagnose(url: str, ids: Collection[str]) -> DatabaseReport:
             return await connection.run_sync(_look, tuple(ids))
     except (SQLAlchemyError, OSError) as error:
         reason = getattr(error, "orig", None) or error
-        raise Unavailable(f"the job database cannot be read: {reason}") from None
+        raise Unavailable(f"cannot read the job database: {reason}") from None
     finally:
         await engine.dispose()
 
@@ -49,7 +49,7 @@ def _look(connection: Connection, ids: tuple[str, ...]) -> DatabaseReport:
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if found != "ok":
-            raise Unavailable(f"the job database is damaged: {found}; put a backup in its place")
+            raise Unavailable(f"the job database is damaged: {found}; restore a backup")
     revision = MigrationContext.configure(connection).get_current_revision()
     if revision is None:
         return DatabaseReport(None, frozenset(ids))

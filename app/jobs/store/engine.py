@@ -38,11 +38,11 @@ def make_engine(text: str) -> AsyncEngine:
         engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"))
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, InvalidRequestError) as error:
         raise InvalidSettings(
-            f"TARMAC_DATABASE_URL (database_url): {error}; give a URL as postgresql://user:password@host/name, with "
-            "the extra `postgres` installed, or leave it out"
+            f"TARMAC_DATABASE_URL (database_url): {error}; set postgresql://user:password@host/name and install "
+            "the extra `postgres`, or omit the setting"
         ) from None
     except OSError as error:
-        raise Unavailable(f"the job database {url.database} cannot be made: {error.strerror}") from error
+        raise Unavailable(f"cannot create the job database {url.database}: {error.strerror}") from error
     _set(engine.sync_engine)
     return engine
 
@@ -63,7 +63,8 @@ def is_postgres(text: str) -> bool:
         name = ""
     if name not in ("postgresql", "sqlite"):
         raise InvalidSettings(
-            "TARMAC_DATABASE_URL (database_url): give a URL as postgresql://user:password@host/name, or leave it out"
+            "TARMAC_DATABASE_URL (database_url): unknown database; set "
+            "postgresql://user:password@host/name, or omit the setting"
         )
     return name == "postgresql"
 

@@ -44,7 +44,7 @@ def _upgrade(connection: Connection) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if present is not None and present not in known:
         raise Unavailable(
-            f"the job database has the schema {present!r}, which a newer Tarmac wrote; run that one, or give another "
-            "database by TARMAC_DATABASE_URL"
+            f"the job database was written by a newer release (schema {present!r}); run that release, or set another "
+            "database in TARMAC_DATABASE_URL"
         )
     command.upgrade(config, "head")

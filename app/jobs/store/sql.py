@@ -269,7 +269,7 @@ def _told(unreached: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise Unavailable(f"the job database does not answer as it should: {error.orig}; try again") from error
+        raise Unavailable(f"the job database returned an error: {error.orig}; try again") from error
     except unreached as error:
         raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
 

@@ -119,7 +119,7 @@ class JobTracker:
         if (live := self._ahead(job_id)) is not None:
             return live.shown()
         if stored is None:
-            raise NotFound(f"there is no job {job_id[:64]!r}; it may have been deleted, or gone by age")
+            raise NotFound(f"unknown job: {job_id[:64]!r}; it may have been deleted or have expired")
         return stored
 
     async def newest(self, job_id: str) -> Job:
@@ -291,8 +291,8 @@ class JobTracker:
                 return present, job
             self._live.pop(job_id, None)
             if live is not None:
-                raise Conflict(f"job {job_id} is no longer this replica's; another one has taken it over")
-        raise Conflict(f"job {job_id} changes too fast; try again")
+                raise Conflict(f"another replica has taken over job {job_id}")
+        raise Conflict(f"too many concurrent changes of job {job_id}; try again")
 
     async def _save(self, job_id: str) -> None:
         async with self._lock(job_id):

@@ -57,12 +57,12 @@ def check_same_request(job: Job, fingerprint: str) -> None:
     differs."""
     if job.state is JobState.RECEIVING:
         raise Conflict(
-            f"the first request with this Idempotency-Key is still being received as job {job.id}; try later"
+            f"the first request with this Idempotency-Key is still being received as job {job.id}; retry later"
         )
     if job.idempotency_key is None:
         raise UploadIncomplete("the first request with this Idempotency-Key broke off; send this one again")
     if job.fingerprint != fingerprint:
-        raise InvalidRequest(f"this Idempotency-Key was used for another request, job {job.id}; take a new key")
+        raise InvalidRequest(f"this Idempotency-Key was used for another request, job {job.id}; use a new key")
 
 
 async def hash_only(chunks: AsyncIterable[bytes]) -> Digest:

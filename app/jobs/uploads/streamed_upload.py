@@ -125,7 +125,7 @@ class StreamedUpload:
                     intake, file = await self._save(archive, spooled_as, chunks, expected_bytes)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
-                raise Conflict(f"job {self.job.id} was cancelled while its archive was being received") from None
+                raise Conflict(f"job {self.job.id} was cancelled during its upload") from None
             raise
         finally:
             self._scope = None
@@ -184,7 +184,7 @@ class StreamedUpload:
 
     async def submit(self, request: JobRequest) -> Job:
         if not self._archives:
-            raise InvalidRequest("the request holds no archive; send a file part named `archive`, or a body")
+            raise InvalidRequest("the request contains no archive; send a file part named `archive`, or a body")
         digests = [archive.digest for archive in self._archives if archive.digest is not None]
         fingerprint = request.fingerprint(digests)
         try:
@@ -192,9 +192,7 @@ class StreamedUpload:
         except TarmacError as error:
             if await self._fails(error, fingerprint):
                 raise
-            raise Unavailable(
-                f"job {self.job.id} was given up while its archive was being received; send it again"
-            ) from error
+            raise Unavailable(f"job {self.job.id} was abandoned during its upload; send the archive again") from error
         self._submitted = True
         await self._workshop.early.commit_wanted(job, plan)
         await self._workshop.queue.put(job.id, job.schedule)
@@ -298,7 +296,7 @@ class StreamedUpload:
         if expected is None:
             return
         if len(self._archives) > 1:
-            raise InvalidRequest("option `checksum` is of one archive; send several archives in several requests")
+            raise InvalidRequest("option `checksum` needs a single archive; send one request for each archive")
         compare_checksum(self._archives[0], expected)
 
     async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
@@ -334,4 +332,4 @@ class StreamedUpload:
 
 def _check_receiving(job: Job) -> None:
     if job.state is not JobState.RECEIVING:
-        raise Conflict(f"job {job.id} is {job.state}; no archive is taken for it")
+        raise Conflict(f"job {job.id} is {job.state} and accepts no archive")

@@ -172,7 +172,7 @@ class Folder:
             return None
         word = (text.decode("latin-1").split() or [""])[0].removeprefix("sha256:").lower()
         if len(word) != hashlib.sha256().digest_size * 2 or not set(word) <= set("0123456789abcdef"):
-            raise ChecksumMismatch(f"{beside} holds no SHA-256 checksum; write it by `sha256sum {drop.name}`")
+            raise ChecksumMismatch(f"no SHA-256 checksum in {beside}; write it with `sha256sum {drop.name}`")
         return f"sha256:{word}"
 
     def _read(self, path: str) -> bytes | None:
@@ -180,16 +180,16 @@ class Folder:
         try:
             with os.fdopen(open_beneath(directory, path), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise PathNotFound(f"{path} is no regular file")
+                    raise PathNotFound(f"not a regular file: {path}")
                 text = file.read(MAX_SIDE_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise PathNotFound(f"{path} cannot be read: {error.strerror}") from error
+            raise PathNotFound(f"cannot read {path}: {error.strerror}") from error
         finally:
             os.close(directory)
         if len(text) > MAX_SIDE_BYTES:
-            raise InvalidRequest(f"{path} has more than {MAX_SIDE_BYTES} bytes; it is to hold options, no archive")
+            raise InvalidRequest(f"{path} is too large for a file of options; the limit is {MAX_SIDE_BYTES} bytes")
         return text
 
     def put_away(self, drop: DroppedArchive, kind: str, report: bytes) -> None:

@@ -184,7 +184,9 @@ def _members(text: bytes | None) -> dict[str, Any]:
     except MalformedArchive as error:
         raise InvalidRequest(str(error)) from None
     if not isinstance(members, dict) or "paths" in members:
-        raise InvalidRequest('the file of options must hold an object without `paths`, as {"prefix": "mirror"}')
+        raise InvalidRequest(
+            'the file of options must contain a JSON object without `paths`, for example {"prefix": "mirror"}'
+        )
     return members
 
 

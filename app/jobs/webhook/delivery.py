@@ -150,11 +150,11 @@ class Webhook:
             headers |= sign(self._settings.secret, letter.name, moment, body)
         try:
             async with self._client.stream("POST", self._settings.url, content=body, headers=headers) as answer:
-                return None if answer.is_success else f"it answered {answer.status_code}"
+                return None if answer.is_success else f"the receiver responded {answer.status_code}"
         except httpx.HTTPError as error:
-            return f"it cannot be reached: {type(error).__name__}"
+            return f"the receiver is unreachable: {type(error).__name__}"
         except TarmacError as error:
-            return f"it cannot be reached: {error}"
+            return f"the receiver is unreachable: {error}"
 
     async def close(self) -> None:
         await self._client.aclose()
