@@ -66,6 +66,16 @@ def test_a_connection_that_ends_makes_room(sockets: ExitStack) -> None:
     assert door.let_in(pair(sockets), "192.0.2.1")
 
 
+def test_handshakes_of_one_address_leave_those_of_another_alone(sockets: ExitStack) -> None:
+    door = Door(10_000, handshakes=True, clock=lambda: 0.0)
+    honest = pair(sockets)
+    door.let_in(honest, "192.0.2.1")
+    waiting = [pair(sockets) for _ in range(MAX_HANDSHAKES + 2)]
+    for connection in waiting:
+        door.let_in(connection, "192.0.2.2")
+    assert [is_ended(item) for item in (honest, *waiting[:4])] == [False, True, True, True, False]
+
+
 def test_handshakes_that_do_not_end_make_room_for_new_ones(sockets: ExitStack) -> None:
     now = [0.0]
     door = Door(10_000, handshakes=True, clock=lambda: now[0])

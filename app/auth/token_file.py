@@ -47,6 +47,14 @@ class TokenHolder:
     quota: Quota = NO_QUOTA
     default_prefix: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        if len(self.repositories) > MAX_REPOSITORIES:
+            raise ValueError(
+                f"{self.name} has {len(self.repositories)} repositories; at most {MAX_REPOSITORIES} are possible; "
+                "use a prefix that they have in common"
+            )
+
     @classmethod
     def parse(cls, line: str) -> Self:
         """Parse a line. Raises ValueError."""

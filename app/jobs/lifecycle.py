@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence, Set
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -163,10 +163,9 @@ async def _keep_alive(workshop: JobRuntime) -> None:
     while workshop.fellows is not None:
         try:
             for job_id in await workshop.fellows.heartbeat():
-                await workshop.ledger.transition(job_id, lambda job: _broken_off(job, workshop))
+                with suppress(Conflict, NotFound):  # another replica was faster
+                    await workshop.ledger.transition(job_id, lambda job: _broken_off(job, workshop))
             await see_newest(workshop, 1)
-        except (Conflict, NotFound):
-            continue  # another replica was faster
         except Unavailable as error:
             _log.warning("replica.heartbeat_failed", reason=str(error))
         await asyncio.sleep(workshop.fellows.beat_seconds)

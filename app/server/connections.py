@@ -77,14 +77,20 @@ class Door:
         self._refuse()
 
     def _end_handshakes(self) -> None:
-        """Close the oldest connections with an unfinished handshake; a regular handshake takes milliseconds."""
-        now = self._clock()
-        for descriptor, (connection, since) in tuple(self._pending.items()):
-            if len(self._pending) < MAX_HANDSHAKES and now - since < HANDSHAKE_SECONDS:
-                return
-            del self._pending[descriptor]
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        """Close connections with an old unfinished handshake. While too many are left, close the oldest one of the share
+        that has the most. A regular handshake takes milliseconds."""
+        limit = self._clock() - HANDSHAKE_SECONDS
+        old = (descriptor for descriptor, (_, since) in self._pending.items() if since <= limit)
+        for descriptor in tuple(old):
+            self._end_handshake(descriptor)
+        while len(self._pending) >= MAX_HANDSHAKES:
+            most = Counter(self._open[descriptor] for descriptor in self._pending).most_common(1)[0][0]
+            self._end_handshake(next(item for item in self._pending if self._open[item] == most))
+
+    def _end_handshake(self, descriptor: int) -> None:
+        connection, _ = self._pending.pop(descriptor)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def _refuse(self) -> None:
         self._refused += 1

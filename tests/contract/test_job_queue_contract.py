@@ -167,6 +167,21 @@ async def test_a_share_of_many_does_not_keep_out_a_share_of_one(opened: Open, id
         await queue.stop(0)
 
 
+async def test_a_share_of_which_none_runs_waits_for_no_other(opened: Open, ids: list[str]) -> None:
+    async with opened(2) as queue:
+        work = Work()
+        for id_ in ids[:3]:
+            await queue.put(id_, QueueSchedule(share="many", priority=1))
+        await queue.start(work.run)
+        await work.until(*ids[:2])
+        await queue.put(ids[3], QueueSchedule(share="one"))
+        await work.until(*ids[:2], ids[3])
+        work.gates[ids[3]].set()
+        work.gates[ids[0]].set()
+        await work.until(*ids[:2], ids[3], ids[2])
+        await queue.stop(0)
+
+
 async def test_a_job_put_while_it_runs_runs_again_afterwards(opened: Open, ids: list[str]) -> None:
     async with opened(2) as queue:
         work = Work()
@@ -231,6 +246,26 @@ async def test_a_dead_replicas_job_is_taken_over_and_it_learns_so_when_it_wakes(
         assert await shared.run("SELECT FROM tarmac_pgqueuer") == "SELECT 1", "the heir still has the row"
         assert work.cancelled == []
         await heir.stop(0)
+
+
+async def test_a_share_that_runs_at_another_replica_waits_for_its_turn(shared: Shared) -> None:
+    ids = [await shared.job(number) for number in range(4)]
+    async with shared.replica(2) as full, shared.replica() as other:
+        work = Work()
+        await full.put(ids[0], QueueSchedule(share="one"))
+        await other.start(work.run)
+        await work.until(ids[0])
+        for id_ in ids[1:3]:
+            await full.put(id_, QueueSchedule(share="many"))
+        await full.start(work.run)
+        await work.until(*ids[:3])
+        await full.put(ids[3], QueueSchedule(share="one"))
+        await full._fill()
+        assert work.began == ids[:3]
+        work.gates[ids[0]].set()
+        await work.until(*ids)
+        await full.stop(0)
+        await other.stop(0)
 
 
 async def test_only_who_reads_its_spool_takes_a_job(shared: Shared) -> None:

@@ -16,8 +16,11 @@ import time
 from pathlib import Path
 
 from tests.denial.confinement import MEMORY_BYTES, Confinement
-from tests.denial.honest import TOKEN, Honest
+from tests.denial.attacks import trusting
+from tests.denial.honest import Honest
+from tests.denial.issuer import Issuer
 from tests.soak.process import ROOT, Tarmac
+from tests.support.certificates import make_certificates
 
 QUIET_PUSHES = 5
 PROBE_SECONDS = 1.0
@@ -26,25 +29,31 @@ FILES = 30_000
 BAD_TOKENS = 4
 
 
-def prepared(folder: Path) -> dict[str, str]:
+def prepared(folder: Path, issuer: Issuer) -> dict[str, str]:
     """Make what the service and the attacks need, and return its settings."""
-    names = {"honest": TOKEN} | {f"bad-{number}": f"token-of-bad-{number}" for number in range(BAD_TOKENS)}
+    names = {f"bad-{number}": f"token-of-bad-{number}" for number in range(BAD_TOKENS)}
+    certificates = make_certificates(folder)
     lines = [f"{name}:{hashlib.sha256(token.encode()).hexdigest()}" for name, token in names.items()]
     (folder / "tokens").write_text("\n".join(lines) + "\n")
     for number in range(FILES):
         place = folder / "paths" / str(number % 100)
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{number}.tar").touch()
-    return {"TARMAC_TOKENS_FILE": str(folder / "tokens"), "TARMAC_PATH_ROOTS": str(folder / "paths")}
+    return {
+        "TARMAC_TOKENS_FILE": str(folder / "tokens"),
+        "TARMAC_PATH_ROOTS": str(folder / "paths"),
+        "TARMAC_TLS_CERT": str(certificates.certificate),
+        "TARMAC_TLS_KEY": str(certificates.key),
+        **issuer.settings(),
+    }
 
 
 def attacked(
-    service: Tarmac, confinement: Confinement, folder: Path, how: tuple[float, list[str]]
-) -> tuple[Honest, str]:
-    """Attack for so many seconds, in all ways or only some; what honest requests met, and what the attacks were
-    answered."""
+    service: Tarmac, confinement: Confinement, honest: Honest, folder: Path, how: tuple[float, list[str]]
+) -> str:
+    """Attack for so many seconds, in all ways or only some; return what the attacks were answered."""
     seconds, only = how
-    honest, over = Honest(service.port), threading.Event()
+    over = threading.Event()
     command = [sys.executable, "-m", "tests.denial.attacks", str(service.port), str(folder), str(seconds), *only]
     workers = [threading.Thread(target=work, args=(over,)) for work in (honest.keep_probing, honest.keep_pushing)]
     assert service.process is not None
@@ -62,7 +71,7 @@ def attacked(
             honest.faults.append(f"the attacks ended with {attacks.returncode}")
     for worker in workers:
         worker.join()
-    return honest, told
+    return told
 
 
 def report(quiet: float, honest: Honest, confinement: Confinement) -> list[str]:
@@ -91,21 +100,25 @@ def main() -> int:
     confinement = Confinement()
     print(f"confined by {'a memory cgroup' if confinement.folder else 'looking at its memory'}", flush=True)
     with tempfile.TemporaryDirectory(prefix="tarmac-denial-", dir="/var/tmp") as place:
-        folder = Path(place)
-        service = Tarmac(folder / "data", prepared(folder), wrapper=confinement.wrapper)
+        folder, issuer = Path(place), Issuer()
+        service = Tarmac(folder / "data", prepared(folder, issuer), wrapper=confinement.wrapper)
+        service.tls = trusting(folder)
         service.start()
         assert service.process is not None
         try:
-            before = Honest(service.port)
+            before = Honest(service.port, issuer.token(), service.tls)
             for _ in range(QUIET_PUSHES):
                 before.push()
             quiet = statistics.median(before.pushes)
-            honest, told = attacked(service, confinement, folder, how)
+            issuer.is_silent.set()  # from here on it knows no other key
+            honest = Honest(service.port, issuer.token(), service.tls)
+            told = attacked(service, confinement, honest, folder, how)
             has_ended = service.process.poll()
         finally:
             if service.process.poll() is None:
                 service.send_signal(signal.SIGTERM)
                 service.wait()
+            issuer.close()
         for name, answers in (json.loads(told) if told.strip() else {}).items():
             print(f"  {name}: {answers}")
         faults = [*before.faults, *report(quiet, honest, confinement)]

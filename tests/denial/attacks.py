@@ -14,11 +14,14 @@ import json
 import lzma
 import os
 import random
+import ssl
 import sys
 import tarfile
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+
+import jwt
 
 from tests.archive.test_window import zstd_of
 from tests.denial.client import Client
@@ -102,6 +105,22 @@ async def silent_connections(client: Client, _folder: Path) -> None:
 
 
 @stranger
+async def endless_handshakes(client: Client, _folder: Path) -> None:
+    """Connections that never begin their handshake, and that stop in the middle of it."""
+    begun = bytes.fromhex("16030102000100")  # a record of 512 bytes with a ClientHello, of which no more comes
+
+    async def hold(first: bytes) -> None:
+        while True:
+            with suppress(OSError):
+                async with client.plain_connection() as (reader, writer):
+                    writer.write(first)
+                    await reader.read(1)
+            await pause(0.5)
+
+    await asyncio.gather(*(hold(begun if number % 2 else b"") for number in range(600)))
+
+
+@stranger
 async def unread_bundles(client: Client, _folder: Path) -> None:
     async def hold() -> None:
         while True:
@@ -115,10 +134,15 @@ async def unread_bundles(client: Client, _folder: Path) -> None:
 
 @stranger
 async def made_up_tokens(client: Client, _folder: Path) -> None:
-    while True:
-        client.token = f"{os.urandom(8).hex()}.{os.urandom(8).hex()}.x"
-        await client.ask("GET", "/jobs")
-        await pause(0.02)
+    """Each signed by a key that nobody knows, so that the issuer is asked for it."""
+
+    async def keep_asking() -> None:
+        while True:
+            client.token = jwt.encode({"sub": "x"}, os.urandom(32), "HS256", {"alg": "ES256", "kid": os.urandom(8).hex()})
+            await client.ask("GET", "/jobs")
+            await pause(0.2)
+
+    await asyncio.gather(*(keep_asking() for _ in range(10)))
 
 
 @with_token
@@ -277,14 +301,21 @@ async def pulls(client: Client, _folder: Path) -> None:
         await pause(0.2)
 
 
+def trusting(folder: Path) -> ssl.SSLContext | None:
+    """Return how clients connect to the service: by TLS, if it has a certificate."""
+    authority = folder / "ca.pem"
+    return ssl.create_default_context(cafile=authority) if authority.exists() else None
+
+
 async def run(port: int, folder: Path, seconds: float, only: list[str]) -> dict[str, dict[str, int]]:
     clients: dict[str, Client] = {}
+    tls = trusting(folder)
     tasks: list[asyncio.Task[None]] = []
     for number, attack in enumerate([*STRANGERS, *TOKENS]):
         name = attack.__name__
         token = f"token-of-bad-{number % 4}" if attack in TOKENS else ""
         if not only or name in only:
-            clients[name] = Client(port, f"127.0.1.{number + 1}", token)
+            clients[name] = Client(port, f"127.0.1.{number + 1}", token, tls)
             tasks.append(asyncio.create_task(attack(clients[name], folder)))
     await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     ended = [task for task in tasks if task.done()]

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from asyncio import sslproto
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 ANSWER_SECONDS = 60.0
+sslproto.SSLProtocol.max_size = 16 << 10  # held for each connection, of which an attack has hundreds
 
 
 @dataclass(slots=True)
 class Client:
-    """`token`: "" for a stranger; `address` of the loopback network, which limits by address go by."""
+    """`token`: "" for a stranger; `address` of the loopback network, which limits by address go by; `tls`: None if the
+    service has none."""
 
     port: int
     address: str
     token: str = ""
+    tls: ssl.SSLContext | None = None
     answers: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(self.address, 0))
+        async with self._opened(self.tls) as streams:
+            yield streams
+
+    @asynccontextmanager
+    async def plain_connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection that begins no handshake."""
+        async with self._opened(None) as streams:
+            yield streams
+
+    @asynccontextmanager
+    async def _opened(
+        self, tls: ssl.SSLContext | None
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(self.address, 0), ssl=tls)
         try:
             yield reader, writer
         finally:

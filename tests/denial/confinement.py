@@ -39,8 +39,8 @@ class Confinement:
     def look(self, pid: int) -> None:
         with suppress(OSError):
             status = Path(f"/proc/{pid}/status").read_text()
-            resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-            self._peak = max(self._peak, int(resident.split()[1]) << 10)
+            resident = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+            self._peak = max(self._peak, int(next(resident, 0)) << 10)  # a process that was killed has none
 
     @property
     def peak_bytes(self) -> int:

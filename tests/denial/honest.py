@@ -5,30 +5,35 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
 
+from tests.soak.process import connect
 from tests.support.archives import docker_save, image, tagged
 
 PROBE_SECONDS = 0.5
 PUSH_BYTES = 48 << 20  # enough that five times its quiet time is more than a moment
+PROBE_PATIENCE_SECONDS = 10.0
 PATIENCE_SECONDS = 300.0
-TOKEN = "token-of-honest"
 
 
 @dataclass(slots=True)
 class Honest:
-    """`probes` and `pushes`: how long each took, in seconds; `faults`: what went wrong."""
+    """`token`: of the pushes; `tls`: None if the service has none; `probes` and `pushes`: how long each took, in
+    seconds; `faults`: what went wrong."""
 
     port: int
+    token: str
+    tls: ssl.SSLContext | None = None
     probes: list[float] = field(default_factory=list)
     pushes: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def probe(self) -> None:
         began = time.monotonic()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, 10, source_address=("127.0.3.1", 0))
+        connection = connect(self.port, PROBE_PATIENCE_SECONDS, self.tls, "127.0.3.1")
         try:
             connection.request("GET", "/healthz")
             status = connection.getresponse().status
@@ -43,11 +48,9 @@ class Honest:
     def push(self) -> None:
         content = docker_save([tagged(image({"data": os.urandom(PUSH_BYTES)}), "honest/app:1")])
         began = time.monotonic()
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.port, PATIENCE_SECONDS, source_address=("127.0.3.2", 0)
-        )
+        connection = connect(self.port, PATIENCE_SECONDS, self.tls, "127.0.3.2")
         try:
-            connection.request("POST", "/push?wait=240", content, {"Authorization": f"Bearer {TOKEN}"})
+            connection.request("POST", "/push?wait=240", content, {"Authorization": f"Bearer {self.token}"})
             answer = connection.getresponse()
             document = json.loads(answer.read())
             if answer.status != 200:

@@ -386,12 +386,13 @@ class Beat:
 
 
 async def test_a_job_that_was_accepted_after_its_replica_was_taken_for_dead_goes_on(bench: Bench) -> None:
-    """The look for uploads of dead replicas came before the end of the upload, and the change after it."""
+    """The look for uploads of dead replicas came before the end of the upload, and the change after it. A job that is
+    gone meanwhile keeps no other from being looked at."""
     workshop = bench.workshop()
     accepted = await upload(JobService(workshop))
     assert accepted.state is JobState.QUEUED
     begun = await JobService(bench.workshop()).begin()
-    beats = replace(workshop, fellows=Beat(accepted.id, begun.job.id))
+    beats = replace(workshop, fellows=Beat("gone", accepted.id, begun.job.id))
     alive = asyncio.create_task(_keep_alive(beats))
     async for seen in JobService(workshop).subscribe(begun.job.id):
         if seen.ended:

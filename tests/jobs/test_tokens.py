@@ -15,6 +15,9 @@ from app.__main__ import main
 from app.auth import token_file as tokens
 from app.auth.model import Quota, Role, Submitter
 from app.auth.token_file import TokenFile, TokenHolder, TokenSet, parse_prefix, parse_quota
+from app.bootstrap.access import access_of
+from app.config.settings import load_settings
+from app.errors import InvalidSettings
 
 DIGEST = hashlib.sha256(b"secret").digest()
 
@@ -45,6 +48,18 @@ def test_a_line_means_what_it_says_or_nothing(rest: str) -> None:
     else:
         with pytest.raises(ValueError, match=r"repository prefix|quota|must be"):
             TokenHolder.parse(text)
+
+
+@pytest.mark.parametrize(("count", "is_right"), [(100, True), (101, False)])
+def test_a_token_has_at_most_a_hundred_repositories(count: int, is_right: bool, tmp_path: Path) -> None:
+    prefixes = ",".join(f"team/{number}" for number in range(count))
+    (tmp_path / "tokens").write_text(f"ci:{DIGEST.hex()}:push:{prefixes}\n")
+    settings = load_settings(environ={"TARMAC_TOKENS_FILE": str(tmp_path / "tokens"), "TARMAC_DATA_DIR": str(tmp_path)})
+    if is_right:
+        access_of(settings)
+    else:
+        with pytest.raises(InvalidSettings, match="line 1"):
+            access_of(settings)
 
 
 def test_a_prefix_is_whole_components() -> None:
@@ -131,6 +146,7 @@ def test_tokens_are_made_listed_and_revoked(tmp_path: Path, capsys: pytest.Captu
         ("create", "there"),
         ("create", "new", "--role", "root"),
         ("create", "new", "--repository", "A"),
+        ("create", "new", *(f"--repository=team/{number}" for number in range(101))),
         ("create", "new", "--max-jobs", "0"),
         ("revoke", "nobody"),
     ],

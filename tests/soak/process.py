@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,10 +28,21 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
+def connect(
+    port: int, seconds: float, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+) -> http.client.HTTPConnection:
+    """Return a connection to a service on loopback, from `address`."""
+    if tls is None:
+        return http.client.HTTPConnection("127.0.0.1", port, seconds, source_address=(address, 0))
+    return http.client.HTTPSConnection(
+        "127.0.0.1", port, timeout=seconds, source_address=(address, 0), context=tls
+    )
+
+
 @dataclass
 class Tarmac:
     """`environ`: its settings besides port and data directory. `program`: what `python -m` runs; if empty, the service
-    is a fork of a process that has imported it."""
+    is a fork of a process that has imported it. `tls`: for the client of a service that has a certificate."""
 
     data: Path
     environ: dict[str, str]
@@ -38,6 +50,7 @@ class Tarmac:
     process: Program | subprocess.Popen[bytes] | None = None
     wrapper: tuple[str, ...] = ()
     program: tuple[str, ...] = ("app",)
+    tls: ssl.SSLContext | None = None
 
     @property
     def log(self) -> Path:
@@ -85,7 +98,7 @@ class Tarmac:
         self, method: str, path: str, body: bytes | None = None, kind: str = "application/x-tar"
     ) -> tuple[int, Any]:
         """Status and document. Raises OSError where the service goes away."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        connection = connect(self.port, ANSWER_SECONDS, self.tls)
         try:
             headers = {} if body is None else {"Content-Type": kind}
             connection.request(method, path, body, headers)

@@ -64,10 +64,12 @@ class Replica:
 
 
 class PgQueuerJobQueue:
-    """Runs at most `max_running` jobs at a time in this process. Created by `open`."""
+    """Runs at most `max_running` jobs at a time in this process. If that is several, it runs one more of a share that
+    has no running job at any replica. Created by `open`."""
 
     def __init__(self, dsn: str, rows: QueueTable, replica: Replica, max_running: int) -> None:
         self._dsn, self._rows, self._replica, self._max_running = dsn, rows, replica, max_running
+        self._max_places = max_running + (max_running > 1)  # as `LocalJobQueue`
         places = dict.fromkeys((ANYWHERE, entrypoint_of(replica.place), entrypoint_of(replica.storage)))
         self._entrypoints = (*places, accepted_by(replica.home))
         self._running: dict[str, tuple[QueueRow, asyncio.Future[None]]] = {}
@@ -212,8 +214,10 @@ class PgQueuerJobQueue:
         await self._rows.terminate_stalled_sessions(timedelta(seconds=IDLE_SECONDS))
 
     async def _fill(self) -> None:
-        while self._run is not None and len(self._running) < self._max_running:
-            row = await self._rows.claim(self._entrypoints)
+        while self._run is not None and len(self._running) < self._max_places:
+            is_full = len(self._running) >= self._max_running
+            claim = self._rows.claim_of_idle if is_full else self._rows.claim
+            row = await claim(self._entrypoints)
             if row is None:
                 return
             # a row whose run is still active was claimed again, because its heartbeat was late

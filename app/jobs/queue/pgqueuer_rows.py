@@ -89,6 +89,27 @@ class QueueTable:
         taken = await self._queries.dequeue(1, wanted, self._replica, None, self._timeout)
         return QueueRow(taken[0].id, (taken[0].payload or b"").decode()) if taken else None
 
+    async def claim_of_idle(self, entrypoints: Collection[str]) -> QueueRow | None:
+        """As `claim`, of a share of which no job runs at any replica."""
+        taken = await self._pool.fetchrow(
+            """WITH found AS (
+                SELECT id FROM tarmac_pgqueuer AS waiting
+                WHERE status = 'queued' AND entrypoint = ANY($1::text[]) AND execute_after < now()
+                AND NOT EXISTS (
+                    SELECT FROM tarmac_pgqueuer AS other WHERE other.status = 'picked'
+                    AND other.heartbeat >= now() - $3::interval AND other.headers->>'share' = waiting.headers->>'share'
+                )
+                ORDER BY priority DESC, id LIMIT 1 FOR UPDATE OF waiting SKIP LOCKED
+            )
+            UPDATE tarmac_pgqueuer AS row SET
+                status = 'picked', updated = now(), heartbeat = now(), queue_manager_id = $2
+            FROM found WHERE row.id = found.id RETURNING row.id, row.payload""",
+            list(entrypoints),
+            self._replica,
+            self._timeout,
+        )
+        return QueueRow(taken["id"], (taken["payload"] or b"").decode()) if taken else None
+
     async def put(self, job_id: str, turn: QueueSchedule, running: bool) -> None:
         """Add a job, or replace its schedule. `running`: this replica is running it now."""
         delay = turn.delay(datetime.now(UTC))
