@@ -34,9 +34,7 @@ def connect(
     """Return a connection to a service on loopback, from `address`."""
     if tls is None:
         return http.client.HTTPConnection("127.0.0.1", port, seconds, source_address=(address, 0))
-    return http.client.HTTPSConnection(
-        "127.0.0.1", port, timeout=seconds, source_address=(address, 0), context=tls
-    )
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=seconds, source_address=(address, 0), context=tls)
 
 
 @dataclass
