@@ -57,6 +57,7 @@ from app.server.connections import Door, Listening
 from app.server.memory import tune_memory
 from app.server.protocol import RESERVED, LimitedHttpProtocol, Limits, raise_file_limit
 from app.server.socket import BACKLOG, listening
+from app.server.tls import limit_tls_buffers
 from app.spool import Spool
 from app.spool.disk import DiskSpool
 from app.spool.s3 import S3Spool, open_store
@@ -226,6 +227,7 @@ def serve(settings: Settings) -> None:
     is_text = sys.stderr.isatty() if settings.log_format is None else settings.log_format is LogFormat.TEXT
     configure_logging(settings.log_level.value, text=is_text)
     certificate = server_certificate(settings)
+    limit_tls_buffers()
     most = raise_file_limit()
     proxies = TrustedProxies.parse(settings.trusted_proxies)
     door = Door(most + RESERVED + REFUSABLE, proxies.has, handshakes=certificate is not None)

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+from asyncio import sslproto
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from app.config.settings import load_settings
 from app.errors import InvalidSettings
-from app.server.tls import LOOK_SECONDS, CertificateFiles, ServerCertificate
+from app.server.tls import BUFFER_BYTES, LOOK_SECONDS, CertificateFiles, ServerCertificate, limit_tls_buffers
 from tests.support.certificates import Certificates, as_strict_as_python_3_13, make_certificates
 from tests.support.peers import peer
 
@@ -109,3 +110,9 @@ def test_files_that_do_not_fit_stop_the_start(pairs: tuple[Certificates, Certifi
 def test_it_is_at_least_tls_1_2(pairs: tuple[Certificates, Certificates]) -> None:
     context = CertificateFiles(pairs[0].certificate, pairs[0].key).context()
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_what_asyncio_reads_a_connection_into_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sslproto.SSLProtocol, "max_size", sslproto.SSLProtocol.max_size)
+    limit_tls_buffers()
+    assert sslproto.SSLProtocol.max_size == BUFFER_BYTES

@@ -77,8 +77,8 @@ class Door:
         self._refuse()
 
     def _end_handshakes(self) -> None:
-        """Close connections with an old unfinished handshake. While too many are left, close the oldest one of the share
-        that has the most. A regular handshake takes milliseconds."""
+        """Close connections with an old unfinished handshake; a regular one takes milliseconds. While too many are
+        left, close the oldest one of the share that has the most."""
         limit = self._clock() - HANDSHAKE_SECONDS
         old = (descriptor for descriptor, (_, since) in self._pending.items() if since <= limit)
         for descriptor in tuple(old):

@@ -15,8 +15,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.denial.confinement import MEMORY_BYTES, Confinement
 from tests.denial.attacks import trusting
+from tests.denial.confinement import MEMORY_BYTES, Confinement
 from tests.denial.honest import Honest
 from tests.denial.issuer import Issuer
 from tests.soak.process import ROOT, Tarmac
