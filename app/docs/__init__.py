@@ -7,7 +7,7 @@ Modules: `__init__` (the pages and the search in them).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 INDEX = "index"
 MAX_QUERY_CHARACTERS = 200
+MAX_WORDS = 10  # of a query; strangers may search, too
 MAX_HITS = 50
 _FOLDER = Path(__file__).parent
 _LINK = re.compile(r"\]\(([a-z0-9-]+)\.md(?:#[^)]*)?\)")
@@ -79,17 +80,27 @@ def pages() -> Mapping[str, Page]:
 def find(query: str) -> list[Section]:
     """Return the sections that contain every word of `query`, the ones with the words in their title first.
 
-    At most `MAX_HITS` are returned. Case is ignored. An empty query finds nothing; the index is not searched.
+    At most `MAX_HITS` are returned, and the first `MAX_WORDS` different words count. Case is ignored. An empty query
+    finds nothing; the index is not searched.
     """
-    words = query[:MAX_QUERY_CHARACTERS].lower().split()
+    words = list(dict.fromkeys(query[:MAX_QUERY_CHARACTERS].lower().split()))[:MAX_WORDS]
     hits = [
         (_rank(section, words), section)
+        for section, text in _searched()
+        if words and all(word in text for word in words)
+    ]
+    return [section for _, section in sorted(hits, key=lambda hit: hit[0])][:MAX_HITS]
+
+
+@cache
+def _searched() -> Sequence[tuple[Section, str]]:
+    """Return the sections that are searched, each with its text in lower case."""
+    return tuple(
+        (section, f"{section.title} {section.text}".lower())
         for page in pages().values()
         if page.name != INDEX
         for section in page.sections()
-        if words and all(word in f"{section.title} {section.text}".lower() for word in words)
-    ]
-    return [section for _, section in sorted(hits, key=lambda hit: hit[0])][:MAX_HITS]
+    )
 
 
 def _rank(section: Section, words: list[str]) -> tuple[int, bool]:

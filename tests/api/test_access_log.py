@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from app.api.middleware.access_log import MAX_ERROR_LINES, MAX_PATH_CHARACTERS, AccessLogMiddleware
+from app.config.types import AccessLog
 from tests.api.conftest import Served, serving
 
 PROXIED = {"X-Forwarded-For": "203.0.113.7"}
@@ -50,3 +53,29 @@ async def test_a_crash_is_logged_as_500(served: Served, monkeypatch: pytest.Monk
     monkeypatch.setattr("app.jobs.service.JobService.get", break_down)
     (line,) = await responses(served, ("GET", "/jobs/1"))
     assert line["status"] == 500
+
+
+async def test_strangers_cannot_fill_the_disk_with_error_lines() -> None:
+    now = 7.0
+
+    async def refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+
+    app = AccessLogMiddleware(refuse, AccessLog.ERRORS, lambda: now)
+    scope = {"type": "http", "method": "GET", "path": "/ä" * 8_000, "client": ("192.0.2.1", 1)}
+    with capture_logs() as lines:
+        for _ in range(MAX_ERROR_LINES + 50):
+            await app(scope, never, ignore)
+        now = 8.5
+        await app(scope, never, ignore)
+    assert len(lines) == MAX_ERROR_LINES + 2
+    assert lines[MAX_ERROR_LINES] == {"event": "http.responses_omitted", "count": 50, "log_level": "warning"}
+    assert max(len(line.get("path", "")) for line in lines) <= MAX_PATH_CHARACTERS
+
+
+async def never() -> Message:
+    raise AssertionError
+
+
+async def ignore(_message: Message) -> None:
+    return None

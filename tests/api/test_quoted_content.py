@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
 import lzma
 from pathlib import Path
@@ -93,6 +94,23 @@ async def test_nothing_of_a_file_that_is_named_by_path_is_told(
         for job in (await served.client.get("/jobs")).json()["jobs"]:
             assert_hidden((await served.client.get(f"/jobs/{job['id']}/events")).text)
     assert_hidden(caplog.text + "".join(capsys.readouterr()))
+
+
+@pytest.mark.parametrize("name", ["text", "short", "bytes", "gzip", "zstd", "xz", "json", "pem"])
+async def test_a_checksum_tells_nothing_of_a_file_that_is_no_tar(tmp_path: Path, name: str) -> None:
+    """Neither its digest, nor whether a guess of it is right: what is short can be guessed."""
+    root = tmp_path / "in"
+    root.mkdir()
+    there = lay_out(root, name)
+    digest = hashlib.sha256(there.read_bytes()).hexdigest()
+    async with serving(tmp_path / "data", path_roots=(root,)) as served:
+        answers = []
+        for guess in (digest, "0" * 64):
+            query = f"/push?wait=30&checksum=sha256:{guess}"
+            answers.append((await served.client.post(query, json={"paths": [str(there)]})).json())
+        assert digest not in json.dumps(answers[1])
+        assert answers[0]["code"] == answers[1]["code"] != "checksum_mismatch"
+        assert {archive["digest"] for answer in answers for archive in answer["job"]["archives"]} == {None}
 
 
 def assert_hidden(text: str) -> None:

@@ -102,6 +102,9 @@ async def test_what_is_searched_for_is_shown_as_text(client: httpx.AsyncClient) 
 
 async def test_a_search_is_bounded(client: httpx.AsyncClient) -> None:
     assert len(find("a")) == MAX_HITS
+    assert find("a a a a registry a") == find("a registry")
+    assert find(f"{' '.join('abcdefghij')} nowhere-in-the-guide") == find(" ".join("abcdefghij"))
+    assert find("nowhere-in-the-guide") == []
     assert (await client.get("/docs/guide/search", params={"q": "a" * 201})).status_code == 422
 
 

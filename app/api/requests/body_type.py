@@ -16,6 +16,7 @@ from app.api.problems import MalformedRequest
 from app.archive.split import FileEnds
 from app.errors import InvalidRequest
 
+MATCHED_BYTES = 8 << 10  # in which the head of a form's first part has to end
 SNIFFED_BYTES = 1024  # the header of a tar, or the head of a form's first part
 FORM = "multipart/form-data"
 _ARCHIVES = frozenset(
@@ -73,7 +74,7 @@ def _kind_of(content_type: str, head: bytes) -> tuple[Kind, str]:
     name, parameters = parse_options_header(content_type)
     if name == FORM.encode() and parameters.get(b"boundary"):
         return Kind.FORM, content_type
-    line = _FIRST_LINE.match(head)
+    line = _FIRST_LINE.match(head[:MATCHED_BYTES])
     if line is not None and not name.startswith(b"multipart/mixed"):
         return Kind.FORM, f'{FORM}; boundary="{line[1].decode("latin-1")}"'
     _refuse(name.decode("latin-1"), head)

@@ -12,6 +12,7 @@ from functools import partial
 from app.archive import Compression
 from app.archive.compression import MAX_DECODER_BYTES
 from app.archive.ingest import IngestStream, sniff_file
+from app.archive.tar.header import BLOCK, is_header
 from app.archive.window import HEAD_BYTES, decoder_memory, is_sufficient
 from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
 from app.jobs.bounds import MAX_PATH, shorten
@@ -88,7 +89,7 @@ async def prepare_archive(
     """Examine a server file: leave a plain tar in place, decompress any other into the spool, compare the checksum.
 
     `refused` is called with the digest, if known, before SourceChanged, ArchiveError, SpoolFull or ChecksumMismatch is
-    raised."""
+    raised. The digest of a file that is not a tar stays secret: the content of a short one could be guessed by it."""
 
     def note(digest: Digest) -> None:
         refused(replace(archive, digest=digest))
@@ -99,16 +100,15 @@ async def prepare_archive(
     try:
         compression = await asyncio.to_thread(sniff_file, file, file.size)
         if compression is Compression.NONE:
-            digest = await sha256_of(file) if archive.expected is not None else None
-            known = replace(archive, compression=compression, digest=digest)
+            is_compared = archive.expected is not None and await asyncio.to_thread(_starts_tar, file)
+            known = replace(archive, compression=compression, digest=await sha256_of(file) if is_compared else None)
         else:
             intake, own = await unwrap(file, spooled_as, workshop, share, partial(_note_whole, archive.size, note))
             known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
     finally:
         file.close()
-    if archive.expected is not None:
-        if known.digest is not None:
-            note(known.digest)
+    if archive.expected is not None and known.digest is not None:
+        note(known.digest)
         await _compare(known, archive.expected, workshop, archive.file)
     return replace(known, expected=None)
 
@@ -130,8 +130,14 @@ async def unwrap(
 
 
 def _note_whole(size: int, note: Callable[[Digest], None], intake: IngestStream) -> None:
-    if intake.received == size:
+    if intake.received == size and intake.files_since(0):
         note(intake.digest)
+
+
+def _starts_tar(file: OpenFile) -> bool:
+    """Return whether a file starts with a header of a tar or with its end. Blocks."""
+    block = file.read_at(0, min(BLOCK, file.size))
+    return len(block) == BLOCK and (is_header(block) or not any(block))
 
 
 async def _compare(archive: JobArchive, expected: Digest, workshop: JobRuntime, source: SpooledFile) -> None:
