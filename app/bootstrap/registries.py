@@ -41,7 +41,7 @@ Gates = dict[tuple[str, int | None], RequestThrottle]
 class _RegistryResources:
     """Resources shared by all registries of one process."""
 
-    gates: Gates
+    throttles: Gates
     profiles: CapabilityFile
     unproven_dir: Path
 
@@ -65,11 +65,11 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
         return
     async with AsyncExitStack() as stack:
         opened = {}
-        gates: Gates = {}
+        throttles: Gates = {}
         profiles = CapabilityFile(settings.data_dir / "profiles.json")
         for name, each in settings.registries.items():
             opened[name] = await _remote(
-                name, each, stack, _RegistryResources(gates, profiles, settings.data_dir / "unproven")
+                name, each, stack, _RegistryResources(throttles, profiles, settings.data_dir / "unproven")
             )
         yield opened
 
@@ -114,8 +114,8 @@ async def _remote(
 ) -> ActiveRegistry:
     url = parse_registry_url(settings.url, f"[registries.{name}] url")
     http_settings = replace(_http_settings(url, settings), profiles=shared.profiles, unproven_dir=shared.unproven_dir)
-    gate = shared.gates.setdefault((url.host, url.port), RequestThrottle(http_settings.limits))
-    registry = await stack.enter_async_context(HttpRegistry(http_settings, gate=gate))
+    throttle = shared.throttles.setdefault((url.host, url.port), RequestThrottle(http_settings.limits))
+    registry = await stack.enter_async_context(HttpRegistry(http_settings, throttle=throttle))
     discreet = RedactingRegistry(registry, registry.secrets)
     proved = VerifyingRegistry(RetryingRegistry(discreet, is_answering=registry.is_answering), settings.verify)
     staging = f"{url.path}/{settings.staging_repository}".strip("/") if settings.staging_repository else ""

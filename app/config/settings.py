@@ -49,7 +49,7 @@ from app.config.types import (
 )
 from app.errors import InvalidSettings
 from app.registry.auth.ecr import EcrEndpoint, ecr_endpoint
-from app.registry.uploads.capabilities import DEFAULT_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK
+from app.registry.uploads.capabilities import DEFAULT_CHUNK, MAX_CHUNK_BYTES, MIN_CHUNK_BYTES
 from app.registry.wrappers.verify import Verification
 
 _PREFIX = "TARMAC_"
@@ -80,7 +80,7 @@ class RegistrySettings(BaseModel):
     verify: Verification = Verification.TAG
     max_requests_per_second: Annotated[float, Field(gt=0)] | None = None
     max_bytes_per_second: Annotated[Bytes, Field(ge=1024)] | None = None
-    chunk_bytes: Annotated[Bytes, Field(ge=SMALLEST_CHUNK, le=LARGEST_CHUNK)] = DEFAULT_CHUNK
+    chunk_bytes: Annotated[Bytes, Field(ge=MIN_CHUNK_BYTES, le=MAX_CHUNK_BYTES)] = DEFAULT_CHUNK
     staging_repository: Repository = ""
     ecr_endpoint: Annotated[str, Field(pattern=r"^https?://[!-~]+$")] | None = None
     ecr_create_repositories: bool = False

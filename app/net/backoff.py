@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.errors import RegistryError, RegistryRateLimited
 
-LONGEST_RETRY_AFTER = 300.0  # seconds; a longer Retry-After is cut to this, and the request is retried
+MAX_RETRY_AFTER_SECONDS = 300.0  # seconds; a longer Retry-After is cut to this, and the request is retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class RetryPolicy:
     patience: float = 600.0  # total wait; the attempts are not counted, because a large blob may need an hour
     first_wait: float = 0.5
     longest_wait: float = 30.0
-    longest_retry_after: float = LONGEST_RETRY_AFTER
+    longest_retry_after: float = MAX_RETRY_AFTER_SECONDS
 
 
 DEFAULT_POLICY = RetryPolicy()

@@ -28,7 +28,7 @@ def has_details(cause: ssl.SSLCertVerificationError) -> bool:
 
 
 async def read_certificate(
-    origin: Origin, context: ssl.SSLContext, reach: EgressPolicy, seconds: float
+    origin: Origin, context: ssl.SSLContext, egress: EgressPolicy, seconds: float
 ) -> Certificate | None:
     """Return the certificate of `origin`, read over a separate connection, or None if it cannot be read.
 
@@ -36,7 +36,7 @@ async def read_certificate(
     """
     try:
         async with asyncio.timeout(seconds):
-            sock = await dial(origin.host, origin.port, reach)
+            sock = await dial(origin.host, origin.port, egress)
             _, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname=origin.host)
     except (OSError, UnicodeError, TimeoutError, RegistryError):  # ssl.SSLError is a subclass of OSError
         return None

@@ -34,11 +34,11 @@ from app.net.transport import Transport as Sockets
 from app.net.urls import Origin, RegistryUrl, join_url
 
 MAX_REDIRECTS = 5
-MOST_IDLE_CLOSED = 2  # retries in a row after a connection was closed while idle
-ANSWER_SECONDS = 300.0  # limit for a whole response body, at most 4 MiB: a slow drip must not block a push
-SILENT_SECONDS = 15.0  # limit between two pieces of a body; a longer gap is a failure, not a slow line
+MAX_IDLE_RETRIES = 2  # retries in a row after a connection was closed while idle
+MAX_BODY_SECONDS = 300.0  # limit for a whole response body, at most 4 MiB: a slow drip must not block a push
+MAX_BODY_GAP_SECONDS = 15.0  # limit between two pieces of a body; a longer gap is a failure, not a slow line
 LATE_SECONDS = 5.0  # without a response; then the job reports what it waits for
-WORDS_SECONDS = 10.0  # limit for the body of an error response
+ERROR_BODY_SECONDS = 10.0  # limit for the body of an error response
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _REPEATS = {"GET": {301, 302, 303, 307, 308}, "HEAD": {301, 302, 303, 307, 308}}
 _SAME_REQUEST = {307, 308}  # the other statuses would turn a PUT into a GET
@@ -46,7 +46,7 @@ _SAME_REQUEST = {307, 308}  # the other statuses would turn a PUT into a GET
 Transport = httpx.AsyncBaseTransport
 Body = Callable[[], AsyncGenerator[bytes, None]]
 """Return the body from its start, each time it is called."""
-Take = Callable[[bytes], Awaitable[bool]]
+Receive = Callable[[bytes], Awaitable[bool]]
 """Receive one more chunk of a response body. Return False to stop."""
 
 
@@ -85,9 +85,9 @@ class HttpClientSettings:
         return TlsFiles(self.ca_file, self.skip_verify, self.client_cert, self.client_key, self.certificate_folders)
 
     @property
-    def reach(self) -> EgressPolicy:
-        places = (*self.url.origins(), *self.allowed_origins)
-        return EgressPolicy(frozenset((origin.host, origin.port) for origin in places))
+    def egress(self) -> EgressPolicy:
+        endpoints = (*self.url.origins(), *self.allowed_origins)
+        return EgressPolicy(frozenset((origin.host, origin.port) for origin in endpoints))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Request:
     `authorization` and a secret body are sent to `origin` only, even after redirects.
 
     `limit`: maximum bytes of the body of a successful response, which is read whole; None: the body is not needed.
-    `take` receives that body instead, in chunks and of any size. `site`: the request is a token request to that site,
+    `receive` gets that body instead, in chunks and of any size. `site`: the request is a token request to that site,
     and its redirects are not followed.
     """
 
@@ -106,7 +106,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     body: bytes | Body = b""
     limit: int | None = None
-    take: Take | None = None
+    receive: Receive | None = None
     read_timeout: float | None = None
     authorization: str | None = field(default=None, repr=False)
     origin: Origin | None = None
@@ -131,9 +131,9 @@ class HttpClient:
 
     def _new_client(self, site: Site | None) -> httpx.AsyncClient:
         seconds = self._settings.timeouts
-        reach = replace(self._settings.reach, site=site)
+        egress = replace(self._settings.egress, site=site)
         return httpx.AsyncClient(
-            transport=self._transport or Sockets(self._trust, reach, self._settings.proxies),
+            transport=self._transport or Sockets(self._trust, egress, self._settings.proxies),
             headers={"User-Agent": f"tarmac/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
             cookies=NoCookies(),
             timeout=httpx.Timeout(connect=seconds.connect, write=seconds.write, read=seconds.read, pool=None),
@@ -146,23 +146,27 @@ class HttpClient:
             _, client = self._clients.popitem()
             await client.aclose()
 
-    async def send(self, call: Request, registry: Origin) -> Response:
+    async def send(self, request: Request, registry: Origin) -> Response:
         """Send a request and return the response with any status, after at most 5 permitted redirects.
 
         Raises RegistryUnreachable, RegistryTLS and RegistryRejected. Exceptions of the body pass unchanged.
         """
-        hop = call
+        hop = request
         for _ in range(MAX_REDIRECTS + 1):
-            reply = await self._send_hop(hop, call.origin or registry)
-            location = reply.header("location")
-            if location is None or call.site is not None or reply.status not in _REPEATS.get(hop.method, _SAME_REQUEST):
-                return reply
+            response = await self._send_hop(hop, request.origin or registry)
+            location = response.header("location")
+            if (
+                location is None
+                or request.site is not None
+                or response.status not in _REPEATS.get(hop.method, _SAME_REQUEST)
+            ):
+                return response
             target = join_url(hop.url, location, "the redirect")
             self._check_redirect(hop, target, registry)
             hop = replace(hop, url=target)
         raise RegistryRejected(
-            f"{registry} redirects {call.method} {urlsplit(call.url).path} more than {MAX_REDIRECTS} times; check the "
-            "proxy in front of it",
+            f"{registry} redirects {request.method} {urlsplit(request.url).path} more than {MAX_REDIRECTS} times; "
+            "check the proxy in front of it",
             failure=Failure.BROKEN_RESPONSE,
         )
 
@@ -199,35 +203,39 @@ class HttpClient:
                 f"{error}. {home} redirects there", failure=Failure.ELSEWHERE, silence=error.silence
             ) from error
 
-    async def _send_once(self, call: Request) -> Response:
-        origin = Origin.of(call.url, "the URL")
-        way = self._settings.proxies.describe_route(origin)
+    async def _send_once(self, request: Request) -> Response:
+        origin = Origin.of(request.url, "the URL")
+        route = self._settings.proxies.describe_route(origin)
         try:
-            return await self._watched(call, origin)
+            return await self._send_watched(request, origin)
         except httpx.TransportError as error:
             if (cause := certificate_cause(error)) is not None:
                 raise error_of_certificate(
-                    origin, cause, await self._certificate(cause, origin, call.site), datetime.now(UTC)
+                    origin, cause, await self._certificate(cause, origin, request.site), datetime.now(UTC)
                 ) from error
             hint = self._settings.unanswered_hint if origin in self._settings.url.origins() else ""
-            raise error_of_exchange(error, origin, way, has_content=bool(call.body), unanswered_hint=hint) from error
+            raise error_of_exchange(
+                error, origin, route, has_content=bool(request.body), unanswered_hint=hint
+            ) from error
         except InnerAddressError as error:
             raise RegistryRejected(with_hint(str(error), advise(origin))) from error
 
-    async def _watched(self, call: Request, origin: Origin) -> Response:
+    async def _send_watched(self, request: Request, origin: Origin) -> Response:
         """Report a late response, counted from the end of the request.
 
         Downloads and DELETEs are not watched: the duration of a download means nothing, and a cleanup concerns no
         job.
         """
-        if call.take is not None or call.method == "DELETE":
-            return await self._sent(call, origin)
-        told = f"{origin} has not answered {call.method} for {LATE_SECONDS:g} s; still waiting"
-        with report_delay(LATE_SECONDS, lambda: RegistryUnreachable(told)) as begin:
-            if callable(call.body):
-                return await self._sent(replace(call, body=partial(_told_at_end, call.body, begin)), origin)
+        if request.receive is not None or request.method == "DELETE":
+            return await self._send_with_reconnect(request, origin)
+        message = f"{origin} has not answered {request.method} for {LATE_SECONDS:g} s; still waiting"
+        with report_delay(LATE_SECONDS, lambda: RegistryUnreachable(message)) as begin:
+            if callable(request.body):
+                return await self._send_with_reconnect(
+                    replace(request, body=partial(_call_at_end, request.body, begin)), origin
+                )
             begin()
-            return await self._sent(call, origin)
+            return await self._send_with_reconnect(request, origin)
 
     async def _certificate(
         self, cause: ssl.SSLCertVerificationError, origin: Origin, site: Site | None
@@ -236,67 +244,67 @@ class HttpClient:
         if not has_details(cause) or self._transport is not None or self._settings.proxies.proxy_for(origin):
             return None
         context = await asyncio.to_thread(self._trust.lenient)
-        reach = replace(self._settings.reach, site=site)
-        return await read_certificate(origin, context, reach, self._settings.timeouts.connect)
+        egress = replace(self._settings.egress, site=site)
+        return await read_certificate(origin, context, egress, self._settings.timeouts.connect)
 
-    async def _sent(self, call: Request, origin: Origin) -> Response:
+    async def _send_with_reconnect(self, request: Request, origin: Origin) -> Response:
         """Send a request, and repeat it if an idle connection turns out to be closed: the server received nothing.
 
         Do not repeat it if the body would be read again, or if the server may have stored a part of it.
         """
-        client = self._opened(call.site)
-        for _ in range(MOST_IDLE_CLOSED):
+        client = self._client_for(request.site)
+        for _ in range(MAX_IDLE_RETRIES):
             try:
-                return await self._exchange(client, call, origin)
+                return await self._exchange(client, request, origin)
             except httpx.ReadError as error:
                 if (
-                    callable(call.body)
-                    or call.method == "PATCH"
+                    callable(request.body)
+                    or request.method == "PATCH"
                     or not isinstance(error.__cause__, IdleConnectionClosed)
                 ):
                     raise
-        return await self._exchange(client, call, origin)
+        return await self._exchange(client, request, origin)
 
-    def _opened(self, site: Site | None) -> httpx.AsyncClient:
+    def _client_for(self, site: Site | None) -> httpx.AsyncClient:
         if not self._clients:
             raise RuntimeError("the client is not open")
         if site not in self._clients:
             self._clients[site] = self._new_client(site)
         return self._clients[site]
 
-    async def _exchange(self, client: httpx.AsyncClient, call: Request, origin: Origin) -> Response:
-        reply, peer = await _exchange(client, call, origin)
-        return reply if self._settings.proxies.proxy_for(origin) else replace(reply, peer=peer)
+    async def _exchange(self, client: httpx.AsyncClient, request: Request, origin: Origin) -> Response:
+        response, peer = await _exchange(client, request, origin)
+        return response if self._settings.proxies.proxy_for(origin) else replace(response, peer=peer)
 
 
-async def _told_at_end(body: Body, tell: Callable[[], None]) -> AsyncGenerator[bytes, None]:
+async def _call_at_end(body: Body, callback: Callable[[], None]) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(body()) as chunks:
         async for chunk in chunks:
             yield chunk
-    tell()
+    callback()
 
 
-async def _exchange(client: httpx.AsyncClient, call: Request, origin: Origin) -> tuple[Response, str | None]:
+async def _exchange(client: httpx.AsyncClient, request: Request, origin: Origin) -> tuple[Response, str | None]:
     """Return the response and the address of the peer."""
-    headers = dict(call.headers)
-    if call.authorization is not None and origin == call.origin:
-        headers["Authorization"] = call.authorization
+    headers = dict(request.headers)
+    if request.authorization is not None and origin == request.origin:
+        headers["Authorization"] = request.authorization
     try:
-        url = httpx.URL(call.url)
+        url = httpx.URL(request.url)
         _ = url.host  # raises for an invalid host, which httpx decodes lazily
     except (httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: the host is not an IDNA name
         raise RegistryRejected(f"{origin.authority} is not a valid host or URL: {error}") from error
-    source = call.body() if callable(call.body) else call.body
-    request = client.build_request(call.method, url, headers=headers, content=source)
-    if call.read_timeout is not None:
-        request.extensions["timeout"] = {**request.extensions["timeout"], "read": call.read_timeout}
+    source = request.body() if callable(request.body) else request.body
+    http_request = client.build_request(request.method, url, headers=headers, content=source)
+    if request.read_timeout is not None:
+        http_request.extensions["timeout"] = {**http_request.extensions["timeout"], "read": request.read_timeout}
     try:
-        response = await client.send(request, stream=True)
+        response = await client.send(http_request, stream=True)
     finally:
         if isinstance(source, AsyncGenerator):
             await source.aclose()
     try:
-        return await _read(response, call), _peer_of(response)
+        return await _read(response, request), _peer_of(response)
     finally:
         await response.aclose()
 
@@ -307,25 +315,25 @@ def _peer_of(response: httpx.Response) -> str | None:
     return str(found[0]) if found else None
 
 
-async def _read(response: httpx.Response, call: Request) -> Response:
-    if call.take is not None and response.is_success:
+async def _read(response: httpx.Response, request: Request) -> Response:
+    if request.receive is not None and response.is_success:
         async for chunk in response.aiter_raw():
-            if not await call.take(chunk):
+            if not await request.receive(chunk):
                 break
-        return Response(call.method, call.url, response.status_code, _headers_of(response))
-    limit = call.limit if response.is_success else None
-    body = await (_words(response) if limit is None else _whole(response, call.method, limit))
-    return Response(call.method, call.url, response.status_code, _headers_of(response), body)
+        return Response(request.method, request.url, response.status_code, _headers_of(response))
+    limit = request.limit if response.is_success else None
+    body = await (_read_error_body(response) if limit is None else _read_body(response, request.method, limit))
+    return Response(request.method, request.url, response.status_code, _headers_of(response), body)
 
 
-async def _words(response: httpx.Response) -> bytes:
+async def _read_error_body(response: httpx.Response) -> bytes:
     """Return the body of an error response, as much of it as arrives: the status is what counts.
 
     The body is not decoded, because the request did not ask for a Content-Encoding.
     """
     body = bytearray()
     with contextlib.suppress(TimeoutError, httpx.TransportError):
-        async with asyncio.timeout(WORDS_SECONDS):
+        async with asyncio.timeout(ERROR_BODY_SECONDS):
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > ERROR_BYTES:
@@ -333,12 +341,12 @@ async def _words(response: httpx.Response) -> bytes:
     return bytes(body[:ERROR_BYTES])
 
 
-async def _whole(response: httpx.Response, method: str, limit: int) -> bytes:
+async def _read_body(response: httpx.Response, method: str, limit: int) -> bytes:
     """Return the whole body. Raises RegistryUnreachable, or RegistryRejected if it is larger than `limit`."""
     body, loop, host = bytearray(), asyncio.get_running_loop(), response.url.host
-    until = loop.time() + ANSWER_SECONDS
+    until = loop.time() + MAX_BODY_SECONDS
     try:
-        async with asyncio.timeout(SILENT_SECONDS) as silence:
+        async with asyncio.timeout(MAX_BODY_GAP_SECONDS) as silence:
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > limit:
@@ -346,15 +354,15 @@ async def _whole(response: httpx.Response, method: str, limit: int) -> bytes:
                         f"{host}: the response to {method} is too large; at most {limit} bytes are accepted",
                         failure=Failure.BROKEN_RESPONSE,
                     )
-                silence.reschedule(min(loop.time() + SILENT_SECONDS, until))
+                silence.reschedule(min(loop.time() + MAX_BODY_GAP_SECONDS, until))
     except TimeoutError:
         if loop.time() >= until:
             raise RegistryUnreachable(
-                f"{host}: the response took more than {ANSWER_SECONDS:.0f} s; check the network and the registry"
+                f"{host}: the response took more than {MAX_BODY_SECONDS:.0f} s; check the network and the registry"
             ) from None
         raise RegistryUnreachable(
-            f"{host} sent {len(body)} bytes of its response to {method}, then nothing for {SILENT_SECONDS:.0f} s; "
-            "check the network and the proxy in front of the registry",
+            f"{host} sent {len(body)} bytes of its response to {method}, then nothing for "
+            f"{MAX_BODY_GAP_SECONDS:.0f} s; check the network and the proxy in front of the registry",
             failure=Failure.CUT_RESPONSE,
         ) from None
     return bytes(body)

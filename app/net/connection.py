@@ -34,8 +34,8 @@ from app.net.response_head import (
 from app.net.tls import TlsContexts
 
 SLICE = 128 << 10  # bytes written under one timeout: 30 s without progress, not 30 s for a chunk of 1 MiB
-LOOKS = 8  # progress checks within one timeout
-MOST_UNREAD = 1 << 20  # bytes buffered before reading from the socket pauses
+PROGRESS_CHECKS = 8  # progress checks within one timeout
+MAX_UNREAD_BYTES = 1 << 20  # bytes buffered before reading from the socket pauses
 
 
 class IdleConnectionClosed(httpcore.ReadError):
@@ -54,7 +54,7 @@ class _StreamProtocol(asyncio.Protocol):
     def __init__(self) -> None:
         self.unread = bytearray()
         self.ended = False
-        self.lost: Exception | None = None
+        self.error: Exception | None = None
         self.blocked = False
         self.closed = asyncio.Event()
         self.changed = asyncio.Event()
@@ -65,7 +65,7 @@ class _StreamProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.unread += data
-        if len(self.unread) > MOST_UNREAD and self.transport is not None:
+        if len(self.unread) > MAX_UNREAD_BYTES and self.transport is not None:
             self.transport.pause_reading()
         self.changed.set()
 
@@ -75,13 +75,13 @@ class _StreamProtocol(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.ended, self.lost = True, exc
+        self.ended, self.error = True, exc
         if exc is not None:
-            self._salvage()
+            self._read_after_reset()
         self.closed.set()
         self.changed.set()
 
-    def _salvage(self) -> None:
+    def _read_after_reset(self) -> None:
         """Read the response that is still in the kernel after a reset.
 
         A write that meets the reset closes the transport before the response was read. On a plain connection it can
@@ -91,7 +91,7 @@ class _StreamProtocol(asyncio.Protocol):
         if transport is None or transport.get_extra_info("sslcontext") is not None:
             return
         with contextlib.suppress(OSError):  # nothing to read, or the error that closed the connection
-            while data := os.read(transport.get_extra_info("socket").fileno(), MOST_UNREAD):
+            while data := os.read(transport.get_extra_info("socket").fileno(), MAX_UNREAD_BYTES):
                 self.unread += data
 
     def pause_writing(self) -> None:
@@ -102,7 +102,7 @@ class _StreamProtocol(asyncio.Protocol):
         self.changed.set()
 
     @property
-    def answered(self) -> bool:
+    def has_response(self) -> bool:
         """Return whether a final response has begun; 1xx does not count."""
         return is_final_begun(self.unread)
 
@@ -111,36 +111,36 @@ class Stream(httpcore.AsyncNetworkStream):
     """One connection, plain or TLS. `context_for` returns the TLS context for a server name."""
 
     def __init__(
-        self, wire: _StreamProtocol, transport: asyncio.Transport, context_for: ContextFor | None = None
+        self, protocol: _StreamProtocol, transport: asyncio.Transport, context_for: ContextFor | None = None
     ) -> None:
-        self._wire, self._transport, self._context_for = wire, transport, context_for
-        self._answers = 0  # responses begun so far
-        self._heard = False  # whether a byte was received since the request began
+        self._protocol, self._transport, self._context_for = protocol, transport, context_for
+        self._responses = 0  # responses begun so far
+        self._has_received = False  # whether a byte was received since the request began
         self._interim = 0  # number of responses before the final one
         self._response: ResponseEnd | None = None  # end of the response to the last request
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's port
-        wire = self._wire
+        protocol = self._protocol
         await self._await_byte(timeout)
-        if not self._heard:
+        if not self._has_received:
             await self._drop_interim(timeout)
-            if wire.unread.startswith(TLS_RECORD):
+            if protocol.unread.startswith(TLS_RECORD):
                 raise httpcore.RemoteProtocolError(TLS_ALERT)
-        if not wire.unread:
+        if not protocol.unread:
             self._check_end()
-        self._answers += not self._heard
-        self._heard = True
-        data = bytes(wire.unread[:max_bytes])
+        self._responses += not self._has_received
+        self._has_received = True
+        data = bytes(protocol.unread[:max_bytes])
         if self._response is not None:
             data = data[: self._response.take(data)]
-        del wire.unread[: len(data)]
-        if not wire.ended:
+        del protocol.unread[: len(data)]
+        if not protocol.ended:
             self._transport.resume_reading()
         return data
 
     async def _await_byte(self, seconds: float | None, *, beyond: int = 0) -> None:
-        wire = self._wire
-        if not await self._wait(lambda: len(wire.unread) > beyond or wire.ended, seconds):
+        protocol = self._protocol
+        if not await self._wait(lambda: len(protocol.unread) > beyond or protocol.ended, seconds):
             raise httpcore.ReadTimeout
 
     async def _drop_interim(self, seconds: float | None) -> None:
@@ -149,35 +149,35 @@ class Stream(httpcore.AsyncNetworkStream):
         Their number is limited, and they do not extend the timeout for the final response; httpcore would read them
         without limit.
         """
-        wire, loop = self._wire, asyncio.get_running_loop()
+        protocol, loop = self._protocol, asyncio.get_running_loop()
         until = None if seconds is None else loop.time() + seconds
-        while (length := interim_length(wire.unread)) != 0:
+        while (length := interim_length(protocol.unread)) != 0:
             if length:
-                del wire.unread[:length]
+                del protocol.unread[:length]
                 self._interim += 1
                 if self._interim > MAX_INTERIM:
                     raise httpcore.RemoteProtocolError(f"more than {MAX_INTERIM} interim responses (1xx)")
-            elif wire.ended:
+            elif protocol.ended:
                 return
             else:
                 self._transport.resume_reading()
                 left = None if until is None else until - loop.time()
-                await self._await_byte(left, beyond=len(wire.unread))
+                await self._await_byte(left, beyond=len(protocol.unread))
 
     def _check_end(self) -> None:
         """Raise unless the end of the connection is the end of a body."""
-        if self._answers and not self._heard and not self._interim:
-            raise IdleConnectionClosed("the connection was closed while it was idle") from self._wire.lost
-        if self._wire.lost is not None:
-            raise httpcore.ReadError(str(self._wire.lost)) from self._wire.lost
-        if (self._heard or self._interim) and self._response is not None and not self._response.is_head_over:
+        if self._responses and not self._has_received and not self._interim:
+            raise IdleConnectionClosed("the connection was closed while it was idle") from self._protocol.error
+        if self._protocol.error is not None:
+            raise httpcore.ReadError(str(self._protocol.error)) from self._protocol.error
+        if (self._has_received or self._interim) and self._response is not None and not self._response.is_head_over:
             raise httpcore.RemoteProtocolError(CUT_HEAD)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's port
-        if self._heard or self._response is None:  # another request begins
-            if self._heard and self._wire.unread:
+        if self._has_received or self._response is None:  # another request begins
+            if self._has_received and self._protocol.unread:
                 raise IdleConnectionClosed("the server sent more than its response")
-            self._heard, self._interim = False, 0
+            self._has_received, self._interim = False, 0
             self._response = ResponseEnd(is_to_head=buffer.startswith(b"HEAD "))
         view = memoryview(buffer)
         for start in range(0, len(view), SLICE):
@@ -188,9 +188,9 @@ class Stream(httpcore.AsyncNetworkStream):
 
     async def _drain(self, seconds: float | None) -> None:
         def writable() -> bool:
-            if self._wire.blocked:
+            if self._protocol.blocked:
                 self._check_writable()
-            return not self._wire.blocked
+            return not self._protocol.blocked
 
         if not await self._wait(writable, seconds):
             raise httpcore.WriteTimeout
@@ -203,22 +203,22 @@ class Stream(httpcore.AsyncNetworkStream):
 
         Progress is checked several times, because the last bytes written are acknowledged after the wait has begun.
         """
-        wire, still = self._wire, 0
+        protocol, still = self._protocol, 0
         while not done():
-            wire.changed.clear()
-            left = self._on_the_way()
+            protocol.changed.clear()
+            left = self._unacknowledged_bytes()
             try:
-                async with asyncio.timeout(None if seconds is None else seconds / LOOKS):
-                    await wire.changed.wait()
+                async with asyncio.timeout(None if seconds is None else seconds / PROGRESS_CHECKS):
+                    await protocol.changed.wait()
             except TimeoutError:
-                still = 0 if 0 <= self._on_the_way() < left else still + 1
-                if still >= LOOKS:
+                still = 0 if 0 <= self._unacknowledged_bytes() < left else still + 1
+                if still >= PROGRESS_CHECKS:
                     return False
             else:
                 still = 0
         return True
 
-    def _on_the_way(self) -> int:
+    def _unacknowledged_bytes(self) -> int:
         """Return the bytes written and not yet accepted by the peer, as far as the system knows."""
         waiting = self._transport.get_write_buffer_size()
         with contextlib.suppress(OSError):
@@ -228,15 +228,15 @@ class Stream(httpcore.AsyncNetworkStream):
 
     def _check_writable(self) -> None:
         """Raise WriteError if a response has begun or the connection ended. httpcore then reads the response."""
-        if self._wire.answered:
+        if self._protocol.has_response:
             raise httpcore.WriteError("a response began before the request was sent")
-        if self._wire.ended:
-            raise httpcore.WriteError("the connection was closed") from self._wire.lost
+        if self._protocol.ended:
+            raise httpcore.WriteError("the connection was closed") from self._protocol.error
 
     async def aclose(self) -> None:
-        if not self._wire.closed.is_set():
+        if not self._protocol.closed.is_set():
             self._transport.abort()  # do not send what is still buffered: an interrupted body must stay incomplete
-            await self._wire.closed.wait()
+            await self._protocol.closed.wait()
 
     async def start_tls(
         self,
@@ -250,40 +250,40 @@ class Stream(httpcore.AsyncNetworkStream):
                 if self._context_for is not None:
                     ssl_context = await self._context_for(server_hostname or "")
                 transport = await loop.start_tls(
-                    self._transport, self._wire, ssl_context, server_hostname=server_hostname
+                    self._transport, self._protocol, ssl_context, server_hostname=server_hostname
                 )
         except TimeoutError as error:
-            self._give_up()
+            self._abort_handshake()
             raise httpcore.ConnectTimeout from error
         except OSError as error:  # ssl.SSLError is a subclass
-            self._give_up()
+            self._abort_handshake()
             raise httpcore.ConnectError(str(error) or "closed during the TLS handshake") from error
         except BaseException:  # cancelled, or no context: httpcore would leave the connection open
-            self._give_up()
+            self._abort_handshake()
             raise
         secured = cast(asyncio.Transport, transport)
-        self._wire.transport = secured
-        return Stream(self._wire, secured, self._context_for)
+        self._protocol.transport = secured
+        return Stream(self._protocol, secured, self._context_for)
 
-    def _give_up(self) -> None:
+    def _abort_handshake(self) -> None:
         """Abort the transport and mark it as closed: asyncio does not call connection_lost after a failed handshake."""
         self._transport.abort()
-        self._wire.closed.set()
+        self._protocol.closed.set()
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # httpcore asks this of an idle connection; True means that it cannot be reused
-            return bool(self._wire.unread) or self._wire.ended
+            return bool(self._protocol.unread) or self._protocol.ended
         return self._transport.get_extra_info(info)
 
 
 class Backend(httpcore.AsyncNetworkBackend):
-    """Network backend that opens Streams to the addresses that `reach` permits, with the TLS contexts of `trust`.
+    """Network backend that opens Streams to the addresses that `egress` permits, with the TLS contexts of `trust`.
 
-    `reach` is None for a proxy: any address is permitted.
+    `egress` is None for a proxy: any address is permitted.
     """
 
-    def __init__(self, reach: EgressPolicy | None = None, trust: TlsContexts | None = None) -> None:
-        self._reach, self._trust = reach, trust
+    def __init__(self, egress: EgressPolicy | None = None, trust: TlsContexts | None = None) -> None:
+        self._egress, self._trust = egress, trust
 
     async def connect_tcp(
         self,
@@ -296,13 +296,13 @@ class Backend(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                sock = await dial(host, port, self._reach)
-                transport, wire = await loop.create_connection(_StreamProtocol, sock=sock)
+                sock = await dial(host, port, self._egress)
+                transport, protocol = await loop.create_connection(_StreamProtocol, sock=sock)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
         except (OSError, UnicodeError) as error:  # UnicodeError: the host is not an IDNA name
             raise httpcore.ConnectError(str(error)) from error
-        return Stream(wire, transport, self._context_for(port if self._reach is not None else None))
+        return Stream(protocol, transport, self._context_for(port if self._egress is not None else None))
 
     def _context_for(self, port: int | None) -> ContextFor | None:
         trust = self._trust

@@ -15,44 +15,44 @@ from app.net.egress import EgressPolicy
 from app.threads import resolving
 
 HEAD_START = 0.25  # seconds before the next address is tried concurrently (RFC 8305)
-MOST_ADDRESSES = 8  # tried per name; a name server may send any number
+MAX_ADDRESSES = 8  # tried per name; a name server may send any number
 
-Place = tuple[socket.AddressFamily, tuple[object, ...]]
+SocketAddress = tuple[socket.AddressFamily, tuple[object, ...]]
 
 
-async def dial(host: str, port: int, reach: EgressPolicy | None) -> socket.socket:
+async def dial(host: str, port: int, egress: EgressPolicy | None) -> socket.socket:
     """Return a connected, non-blocking socket.
 
-    Raises OSError, UnicodeError if the host is not an IDNA name, and RegistryRejected if `reach` does not permit an
+    Raises OSError, UnicodeError if the host is not an IDNA name, and RegistryRejected if `egress` does not permit an
     address of `host`.
     """
     resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     found = await asyncio.get_running_loop().run_in_executor(resolving(), resolve)
-    places = tuple(dict.fromkeys((family, address) for family, _, _, _, address in found))
-    if reach is not None:
-        reach.check(host, port, [str(address[0]) for _, address in places])
-    return await _first(_mixed(places)[:MOST_ADDRESSES])
+    endpoints = tuple(dict.fromkeys((family, address) for family, _, _, _, address in found))
+    if egress is not None:
+        egress.check(host, port, [str(address[0]) for _, address in endpoints])
+    return await _connect_first(_interleave(endpoints)[:MAX_ADDRESSES])
 
 
-def _mixed(places: tuple[Place, ...]) -> list[Place]:
+def _interleave(endpoints: tuple[SocketAddress, ...]) -> list[SocketAddress]:
     """Return the addresses with alternating families, otherwise in the resolver's order.
 
     If IPv6 does not work, IPv4 is tried second.
     """
-    first = [place for place in places if place[0] == places[0][0]]
-    other = [place for place in places if place[0] != places[0][0]]
+    first = [address for address in endpoints if address[0] == endpoints[0][0]]
+    other = [address for address in endpoints if address[0] != endpoints[0][0]]
     count = max(len(first), len(other))
     return [each[turn] for turn in range(count) for each in (first, other) if turn < len(each)]
 
 
-async def _first(places: list[Place]) -> socket.socket:
+async def _connect_first(endpoints: list[SocketAddress]) -> socket.socket:
     """Return the socket of the first address that connects, and cancel the other attempts."""
     tasks: list[asyncio.Task[socket.socket]] = []
     winner: asyncio.Task[socket.socket] | None = None
     try:
-        for number, place in enumerate(places, 1):
-            tasks.append(asyncio.create_task(_connected(place)))
-            winner = await _race(tasks, HEAD_START if number < len(places) else None)
+        for number, address in enumerate(endpoints, 1):
+            tasks.append(asyncio.create_task(_connect(address)))
+            winner = await _race(tasks, HEAD_START if number < len(endpoints) else None)
             if winner is not None:
                 return winner.result()
         raise tasks[0].exception() or OSError("no address")
@@ -78,8 +78,8 @@ async def _race(tasks: list[asyncio.Task[socket.socket]], seconds: float | None)
     return None
 
 
-async def _connected(place: Place) -> socket.socket:
-    family, address = place
+async def _connect(target: SocketAddress) -> socket.socket:
+    family, address = target
     # the event loop sets TCP_NODELAY only if the protocol is named; without it each request waits 40 ms for an ACK
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -32,16 +32,16 @@ class InnerAddressError(RegistryRejected):
 class EgressPolicy:
     """The connections that may be opened.
 
-    Permitted are all addresses at `places`, public addresses, and the addresses that `site` permits for its token
-    services. `places` are pairs of host and port: the registry's own, and those the operator lists.
+    Permitted are all addresses at `endpoints`, public addresses, and the addresses that `site` permits for its token
+    services. `endpoints` are pairs of host and port: the registry's own, and those the operator lists.
     """
 
-    places: frozenset[tuple[str, int]]
+    endpoints: frozenset[tuple[str, int]]
     site: Site | None = None
 
     def is_trusted(self, host: str, port: int) -> bool:
         """Return whether any address is permitted for `host` and `port`."""
-        return (host.lower(), port) in self.places
+        return (host.lower(), port) in self.endpoints
 
     def check(self, host: str, port: int, addresses: Collection[str]) -> None:
         """Check the `addresses` of `host`.

@@ -25,21 +25,21 @@ PROXY_LOGIN = "A proxy asks for a user name and password; write them into HTTPS_
 
 
 def error_of_exchange(
-    error: httpx.TransportError, origin: Origin, way: str, *, has_content: bool, unanswered_hint: str = ""
+    error: httpx.TransportError, origin: Origin, route: str, *, has_content: bool, unanswered_hint: str = ""
 ) -> RegistryError:
     """Return the error of a request with or without content.
 
-    `way` names `origin` and the proxy to it. `unanswered_hint` says what else it may mean that `origin` closes a
+    `route` names `origin` and the proxy to it. `unanswered_hint` says what else it may mean that `origin` closes a
     connection without a response.
     """
     if isinstance(error, httpx.TimeoutException):
         return RegistryUnreachable(
-            f"{way} timed out ({_phase(error)}); check the network and the registry", silence=_silence(error)
+            f"{route} timed out ({_phase(error)}); check the network and the registry", silence=_silence(error)
         )
     cause = tls_cause(error)
     if cause is not None and (isinstance(error, httpx.ConnectError) or "ALERT" in (cause.reason or "")):
         return _tls_error(origin, cause)  # after the handshake, an error other than an alert means a broken connection
-    broken = _broken(error, origin, way)
+    broken = _broken(error, origin, route)
     if has_content or not _is_unanswered(error):
         return broken
     return RegistryUnreachable(with_hint(str(broken), unanswered_hint), failure=Failure.UNANSWERED)
@@ -72,30 +72,30 @@ def _tls_error(origin: Origin, cause: ssl.SSLError) -> RegistryTLS:
     )
 
 
-def _broken(error: httpx.TransportError, origin: Origin, way: str) -> RegistryError:
+def _broken(error: httpx.TransportError, origin: Origin, route: str) -> RegistryError:
     text = str(error) or type(error).__name__
     if isinstance(error, httpx.ProxyError):
-        return _proxy_error(text, origin, way)
+        return _proxy_error(text, origin, route)
     is_odd = isinstance(error, httpx.RemoteProtocolError | httpx.LocalProtocolError)
     if text == TLS_ALERT:
-        return RegistryRejected(f"{way} uses TLS; write https://{origin.authority} as its address")
+        return RegistryRejected(f"{route} uses TLS; write https://{origin.authority} as its address")
     if is_odd and not text.startswith((_NO_RESPONSE, *_CUT)):
         return RegistryFault(
-            f"{way} does not respond in HTTP/1.1 ({printable(text, 300)}); check that a registry listens there, and "
+            f"{route} does not respond in HTTP/1.1 ({printable(text, 300)}); check that a registry listens there, and "
             "the proxy in front of it"
         )
     return RegistryUnreachable(
-        f"{way} cannot be reached ({printable(text, 300)}); check its address, that it runs, and the network",
+        f"{route} cannot be reached ({printable(text, 300)}); check its address, that it runs, and the network",
         failure=Failure.CUT_RESPONSE if text.startswith(_CUT) else None,
     )
 
 
-def _proxy_error(text: str, origin: Origin, way: str) -> RegistryError:
+def _proxy_error(text: str, origin: Origin, route: str) -> RegistryError:
     """Return the error of a proxy that opens no tunnel.
 
     It responds with a status: `407 Proxy Authentication Required`.
     """
-    message = f"{way}: the proxy answered {printable(text, 300)} to CONNECT"
+    message = f"{route}: the proxy answered {printable(text, 300)} to CONNECT"
     status = int(text[:3]) if text[:3].isdigit() else 0
     if not 400 <= status < 500 or status in OVERLOADED:
         return RegistryUnreachable(f"{message}; check the proxy")

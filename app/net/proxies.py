@@ -37,10 +37,10 @@ class Proxies:
         def value(name: str) -> str:
             return environ.get(name) or environ.get(name.upper()) or ""
 
-        every = value("all_proxy")
+        fallback = value("all_proxy")
         exceptions = tuple(filter(None, (part.strip().lower() for part in value("no_proxy").split(","))))
-        http = _proxy(value("http_proxy") or every, "HTTP_PROXY")
-        return cls(http, _proxy(value("https_proxy") or every, "HTTPS_PROXY"), exceptions)
+        http = _proxy(value("http_proxy") or fallback, "HTTP_PROXY")
+        return cls(http, _proxy(value("https_proxy") or fallback, "HTTPS_PROXY"), exceptions)
 
     def describe_route(self, target: Origin) -> str:
         """Return a label for messages: `target` and its proxy, without the credentials of the proxy's URL."""

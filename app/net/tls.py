@@ -12,7 +12,7 @@ from pathlib import Path
 from app.errors import InvalidRequest, RegistryTLS
 from app.net.urls import RegistryUrl
 
-MOST_FILES = 64  # per certificate directory; docker's own example has three
+MAX_FILES = 64  # per certificate directory; docker's own example has three
 NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python's ssl does not define
 Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -64,8 +64,8 @@ class TlsContexts:
 
     def __init__(self, files: TlsFiles, registry: RegistryUrl) -> None:
         self._files, self._registry = files, registry
-        self._places = frozenset((origin.host, origin.port) for origin in registry.origins())
-        self._kept: dict[bool, tuple[Stamp, ssl.SSLContext]] = {}
+        self._endpoints = frozenset((origin.host, origin.port) for origin in registry.origins())
+        self._cached: dict[bool, tuple[Stamp, ssl.SSLContext]] = {}
 
     async def context_for(self, host: str, port: int | None) -> ssl.SSLContext:
         """Return the context for a connection to `host` and `port` (None: through a tunnel).
@@ -73,7 +73,7 @@ class TlsContexts:
         Only the registry itself receives the client certificate, because it identifies us. Raises RegistryTLS with the
         name of an unusable file.
         """
-        own = (host, port) in self._places or (port is None and host in {name for name, _ in self._places})
+        own = (host, port) in self._endpoints or (port is None and host in {name for name, _ in self._endpoints})
         try:
             return await asyncio.to_thread(self.load, with_client=own)  # the system's authorities take about 20 ms
         except InvalidRequest as error:
@@ -83,7 +83,7 @@ class TlsContexts:
         """Return a context for reading a rejected certificate: it verifies the issuer, but neither name nor time.
         Blocks.
         """
-        context = _context(self._files, _look(self._files, self._registry.name), with_client=False)
+        context = _context(self._files, _find_material(self._files, self._registry.name), with_client=False)
         context.check_hostname = False
         context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
         return context
@@ -93,18 +93,18 @@ class TlsContexts:
 
         Blocks. Raises InvalidRequest with the name of the file.
         """
-        found = _look(self._files, self._registry.name)
+        found = _find_material(self._files, self._registry.name)
         stamp = found.stamp
-        kept = self._kept.get(with_client)
-        if kept is None or kept[0] != stamp:
-            kept = (stamp, _context(self._files, found, with_client=with_client))
-            self._kept[with_client] = kept
-        return kept[1]
+        cached = self._cached.get(with_client)
+        if cached is None or cached[0] != stamp:
+            cached = (stamp, _context(self._files, found, with_client=with_client))
+            self._cached[with_client] = cached
+        return cached[1]
 
 
-def _look(files: TlsFiles, name: str) -> _TlsMaterial:
+def _find_material(files: TlsFiles, name: str) -> _TlsMaterial:
     folder = next((item / name for item in files.folders if (item / name).is_dir()), None)
-    inside = tuple(_listing(folder)) if folder else ()
+    inside = tuple(_list_files(folder)) if folder else ()
     authorities = [file for file in inside if file.suffix == ".crt"]
     client = next(((file, file.with_suffix(".key")) for file in inside if file.suffix == ".cert"), None)
     if client and client[1] not in inside:
@@ -116,15 +116,15 @@ def _look(files: TlsFiles, name: str) -> _TlsMaterial:
     return _TlsMaterial((*filter(None, (files.ca_file,)), *authorities), client)
 
 
-def _listing(folder: Path) -> Iterator[Path]:
+def _list_files(folder: Path) -> Iterator[Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise InvalidRequest(
             f"the certificates in {folder} cannot be read ({error.strerror}); check its permissions"
         ) from error
-    if len(names) > MOST_FILES:
-        raise InvalidRequest(f"{folder} has {len(names)} files; at most {MOST_FILES} are read for one registry")
+    if len(names) > MAX_FILES:
+        raise InvalidRequest(f"{folder} has {len(names)} files; at most {MAX_FILES} are read for one registry")
     return (folder / name for name in names)
 
 

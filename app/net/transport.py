@@ -40,8 +40,8 @@ class Transport(httpx.AsyncBaseTransport):
     proxy.
     """
 
-    def __init__(self, trust: TlsContexts, reach: EgressPolicy, proxies: Proxies) -> None:
-        self._trust, self._reach, self._proxies = trust, reach, proxies
+    def __init__(self, trust: TlsContexts, egress: EgressPolicy, proxies: Proxies) -> None:
+        self._trust, self._egress, self._proxies = trust, egress, proxies
         self._made: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -64,6 +64,6 @@ class Transport(httpx.AsyncBaseTransport):
             raise RegistryRejected(
                 "the proxy in the environment is not a valid URL; check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
             ) from error
-        reach = self._reach if proxy is None else None
-        made._pool._network_backend = Backend(reach, self._trust)  # httpx has no parameter for it
+        egress = self._egress if proxy is None else None
+        made._pool._network_backend = Backend(egress, self._trust)  # httpx has no parameter for it
         return made

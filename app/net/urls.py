@@ -13,7 +13,7 @@ from app.errors import Failure, InvalidReference, InvalidRequest, RegistryReject
 from app.oci import DOCKER_HUB, Digest, parse_repository
 
 CUT = "…"  # marks a shortened text
-WORDS = 2 << 10  # characters shown of a registry's message
+MAX_SHOWN_CHARACTERS = 2 << 10  # characters shown of a registry's message
 MAX_URL = 16 << 10  # signed storage URLs have 2-8 KiB
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
@@ -23,7 +23,7 @@ _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,19})")
 _VISIBLE = re.compile(r"[!-~]+")
 
 
-def printable(text: str, limit: int = WORDS) -> str:
+def printable(text: str, limit: int = MAX_SHOWN_CHARACTERS) -> str:
     """Return at most `limit` characters, and escape as \\x… what could control a terminal, a log or a page."""
     cut = text if len(text) <= limit else text[:limit] + CUT
     return "".join(
@@ -48,7 +48,7 @@ class Origin:
         except ValueError:
             scheme, host, port, parts = "", None, None, urlsplit("")
         if scheme not in _DEFAULT_PORTS or not host or len(url) > MAX_URL or not _VISIBLE.fullmatch(url):
-            raise _no_url(what, url)
+            raise _not_a_url(what, url)
         if parts.username is not None or parts.password is not None:
             raise RegistryRejected(f"{what} at {host} contains a user name or password; it is not followed")
         return cls(scheme, host.lower(), _DEFAULT_PORTS[scheme] if port is None else port)
@@ -140,7 +140,7 @@ def _parse_path(path: str, setting: str) -> str:
         ) from None
 
 
-def _no_url(what: str, text: str) -> RegistryRejected:
+def _not_a_url(what: str, text: str) -> RegistryRejected:
     return RegistryRejected(
         f"{what} '{printable(text, 200)}' is not an http or https URL; check the registry's configuration, and the "
         "proxy in front of it",
@@ -162,7 +162,7 @@ def join_url(base: str, reference: str, what: str) -> str:
     try:
         return urljoin(base, reference)
     except ValueError:
-        raise _no_url(what, reference) from None
+        raise _not_a_url(what, reference) from None
 
 
 def resolve_location(base: str, location: str, registry: Origin) -> str:
@@ -172,7 +172,7 @@ def resolve_location(base: str, location: str, registry: Origin) -> str:
     response arrived over https, so https is kept. Raises RegistryRejected.
     """
     if not _VISIBLE.fullmatch(location):
-        raise _no_url("the Location", location)
+        raise _not_a_url("the Location", location)
     url = join_url(base, location, "the Location")
     origin = Origin.of(url, "the Location")
     if registry.scheme == "https" and origin.scheme == "http" and origin.host == registry.host:

@@ -14,29 +14,29 @@ from dataclasses import dataclass, field
 
 from app.net.urls import printable
 
-MOST_TOLD = 20  # per job
+MAX_WARNINGS = 20  # per job
 MAX_WARNING = 4096  # characters; distribution-spec's limit
 _WARNING = re.compile(r'299\s+\S+\s+"((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(slots=True)
 class _WarningCollector:
-    tell: Callable[[str], None]
-    told: set[str] = field(default_factory=set)
+    report: Callable[[str], None]
+    reported: set[str] = field(default_factory=set)
 
     def add(self, text: str) -> None:
-        if text not in self.told and len(self.told) < MOST_TOLD:
-            self.told.add(text)
-            self.tell(text)
+        if text not in self.reported and len(self.reported) < MAX_WARNINGS:
+            self.reported.add(text)
+            self.report(text)
 
 
 _listener: ContextVar[_WarningCollector | None] = ContextVar("_listener", default=None)
 
 
 @contextmanager
-def collect_warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Call `tell` once with each warning of a registry, in this context and in the tasks started in it."""
-    token = _listener.set(_WarningCollector(tell))
+def collect_warnings(report: Callable[[str], None]) -> Iterator[None]:
+    """Call `report` once with each warning of a registry, in this context and in the tasks started in it."""
+    token = _listener.set(_WarningCollector(report))
     try:
         yield
     finally:
@@ -50,8 +50,8 @@ def record_warning_header(registry: str, values: Iterable[str]) -> None:
         return
     for value in values:
         for text in _WARNING.findall(value[:MAX_WARNING]):
-            words = printable(re.sub(r"\\(.)", r"\1", text), MAX_WARNING)
-            listener.add(f"{registry} warns: {words}")
+            message = printable(re.sub(r"\\(.)", r"\1", text), MAX_WARNING)
+            listener.add(f"{registry} warns: {message}")
 
 
 def add_notice(text: str) -> None:

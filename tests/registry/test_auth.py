@@ -244,7 +244,7 @@ async def test_the_time_of_a_token_runs_from_when_it_was_asked_for() -> None:
 
 
 async def test_only_so_many_tokens_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bearer, "MOST_TOKENS", 2)
+    monkeypatch.setattr(bearer, "MAX_TOKENS", 2)
     service = Service(*(b'{"token":"%d"}' % number for number in range(4)))
     authenticator = service.authenticator()
     asked = [await authenticator.authorization((scope,)) for scope in ("a", "b", "c", "c", "a")]

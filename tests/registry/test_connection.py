@@ -13,7 +13,7 @@ import httpcore
 import pytest
 
 from app.net.client import HttpClientSettings
-from app.net.connection import LOOKS, MOST_UNREAD, Backend, Stream
+from app.net.connection import MAX_UNREAD_BYTES, PROGRESS_CHECKS, Backend, Stream
 from app.net.proxies import Proxies
 from app.net.tls import TlsContexts, TlsFiles
 from app.net.transport import Transport
@@ -57,15 +57,15 @@ async def connected(far: Far) -> AsyncIterator[Stream]:
 def test_httpx_uses_these_sockets_also_for_proxies() -> None:
     proxies = Proxies(https="http://proxy.test:3128")
     url = parse_registry_url("r.local", "url")
-    transport = Transport(TlsContexts(TlsFiles(), url), HttpClientSettings(url).reach, proxies)
+    transport = Transport(TlsContexts(TlsFiles(), url), HttpClientSettings(url).egress, proxies)
     for proxy in (None, "http://proxy.test:3128"):
         backend = transport._make(proxy)._pool._network_backend
         assert isinstance(backend, Backend)
-        assert (backend._reach is None) == (proxy is not None)
+        assert (backend._egress is None) == (proxy is not None)
 
 
 async def test_what_was_read_too_early_waits_and_the_far_end_is_slowed_down() -> None:
-    sent = bytes(range(256)) * 16 * (MOST_UNREAD >> 8)
+    sent = bytes(range(256)) * 16 * (MAX_UNREAD_BYTES >> 8)
 
     async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(sent)
@@ -73,17 +73,17 @@ async def test_what_was_read_too_early_waits_and_the_far_end_is_slowed_down() ->
         writer.write_eof()
 
     async with connected(far) as stream:
-        while len(stream._wire.unread) <= MOST_UNREAD:
+        while len(stream._protocol.unread) <= MAX_UNREAD_BYTES:
             await asyncio.sleep(0)
         received = bytearray()
         while data := await stream.read(1000_000, timeout=5):
             received += data
-            assert len(stream._wire.unread) < 2 * MOST_UNREAD
+            assert len(stream._protocol.unread) < 2 * MAX_UNREAD_BYTES
     assert received == sent
 
 
 async def test_a_far_end_that_reads_late_gets_everything() -> None:
-    sent = bytes(range(256)) * 64 * (MOST_UNREAD >> 8)
+    sent = bytes(range(256)) * 64 * (MAX_UNREAD_BYTES >> 8)
     received, go, done = bytearray(), asyncio.Event(), asyncio.Event()
 
     async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -96,7 +96,7 @@ async def test_a_far_end_that_reads_late_gets_everything() -> None:
 
     async with connected(far) as stream, asyncio.TaskGroup() as group:
         group.create_task(stream.write(sent, timeout=5))
-        while not stream._wire.blocked:
+        while not stream._protocol.blocked:
             await asyncio.sleep(0)
         go.set()
         await done.wait()
@@ -165,11 +165,11 @@ async def test_what_is_acknowledged_late_does_not_double_a_time_limit(monkeypatc
     async with connected(far) as stream:
         await stream.write(b"HEAD / HTTP/1.1\r\n\r\n", timeout=5)
         unacknowledged = iter([10])
-        monkeypatch.setattr(stream, "_on_the_way", lambda: next(unacknowledged, 0))
+        monkeypatch.setattr(stream, "_unacknowledged_bytes", lambda: next(unacknowledged, 0))
         began = asyncio.get_running_loop().time()
         with pytest.raises(httpcore.ReadTimeout):
             await stream.read(1, timeout=300)
-        assert asyncio.get_running_loop().time() - began == pytest.approx(300 * (1 + 1 / LOOKS), rel=0.01)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(300 * (1 + 1 / PROGRESS_CHECKS), rel=0.01)
 
 
 async def test_silence_is_a_time_out() -> None:

@@ -14,7 +14,7 @@ from app.net.urls import parse_registry_url
 from app.oci import Descriptor, Digest, media_types
 from app.push import Event, ImageChanged, ImageState, execute
 from app.registry import Registry
-from app.registry.distribution.manifest_push import MOST_IN_VAIN, SETTLING_SECONDS
+from app.registry.distribution.manifest_push import MAX_FAILED_REPEATS, SETTLING_SECONDS
 from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.registry import HttpRegistry
 from app.registry.distribution.settings import HttpRegistrySettings
@@ -80,12 +80,12 @@ async def opened(
 ) -> AsyncIterator[tuple[ScriptedRegistry, list[Registry], Lapse]]:
     """The registry as `names` names have it that are configured for one host."""
     lapse = Lapse()
-    gate = RequestThrottle(pause=lapse.pause)
+    throttle = RequestThrottle(pause=lapse.pause)
     async with ScriptedRegistry(route=route) as server, AsyncExitStack() as stack:
         registries: list[Registry] = []
         for _ in range(names):
             settings = HttpRegistrySettings(parse_registry_url(server.url, "url"))
-            http = await stack.enter_async_context(HttpRegistry(settings, gate=gate, pause=lapse.pause))
+            http = await stack.enter_async_context(HttpRegistry(settings, throttle=throttle, pause=lapse.pause))
             registries.append(VerifyingRegistry(RetryingRegistry(http, pause=lapse.pause), Verification.TAG))
         yield server, registries, lapse
 
@@ -193,8 +193,8 @@ async def test_a_repository_that_refuses_every_manifest_is_not_waited_for_at_eac
         ended = await pushed(images(1), registry)
     assert {change.problem.code for change in ended if change.problem} == {"registry_rejected"}
     assert len(ended) == MANY
-    assert sum(map(is_put, server.requests)) == MANY + MOST_IN_VAIN
-    assert len(lapse.waits) == MOST_IN_VAIN
+    assert sum(map(is_put, server.requests)) == MANY + MAX_FAILED_REPEATS
+    assert len(lapse.waits) == MAX_FAILED_REPEATS
 
 
 @pytest.mark.parametrize("code", ["MANIFEST_INVALID", "MANIFEST_BLOB_UNKNOWN"])

@@ -15,7 +15,7 @@ from app.registry.distribution.registry import HttpRegistry
 from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.capability_file import CapabilityFile
-from app.registry.uploads.mount import PASSED_OVER
+from app.registry.uploads.mount import SKIPPED_MOUNTS
 from app.registry.uploads.spare_session import SpareSession
 from app.registry.wrappers.retry import RetryingRegistry
 from tests.push.given import Memory, planned
@@ -92,7 +92,7 @@ async def test_a_registry_that_mounts_again_after_it_failed_is_asked_again() -> 
                 assert not await registry.mount_blob("team/two", digest, "team/one")
             assert sum(map(is_mount, server.requests)) == 2
             failing.clear()
-            mounted = [await registry.mount_blob("team/two", digest, "team/one") for _ in range(PASSED_OVER + 1)]
+            mounted = [await registry.mount_blob("team/two", digest, "team/one") for _ in range(SKIPPED_MOUNTS + 1)]
     assert mounted[-1]
 
 

@@ -17,7 +17,7 @@ from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
 from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.capabilities import UploadCapabilities
-from app.registry.uploads.capability_file import GOOD_FOR, LONGEST_SKEW, MAX_FILE, CapabilityFile
+from app.registry.uploads.capability_file import GOOD_FOR, MAX_CLOCK_SKEW, MAX_FILE, CapabilityFile
 from tests.support.blob_content import BytesContent
 from tests.support.memory_registry import Manners, MemoryRegistry
 from tests.support.scripted_registry import ScriptedRegistry, served
@@ -47,7 +47,7 @@ async def test_a_registry_is_not_asked_twice_for_what_it_has_refused_though_the_
 async def test_a_profile_is_forgotten_after_its_time_and_the_oldest_where_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.registry.uploads.capability_file.MOST_PROFILES", 2)
+    monkeypatch.setattr("app.registry.uploads.capability_file.MAX_REGISTRIES", 2)
     now = 1000.0
     file = CapabilityFile(tmp_path / "profiles.json", lambda: now)
     for now, name in enumerate(("a", "b", "c"), 1000):  # noqa: B007
@@ -63,7 +63,7 @@ async def test_what_was_learnt_while_the_clock_was_ahead_is_learnt_anew(tmp_path
     now = 1e9
     file = CapabilityFile(tmp_path / "profiles.json", lambda: now)
     await file.record("a", LEARNT)
-    now -= LONGEST_SKEW
+    now -= MAX_CLOCK_SKEW
     assert await file.lookup("a") == LEARNT
     now -= 1
     assert await file.lookup("a") == UploadCapabilities()

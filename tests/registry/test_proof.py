@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import RegistryDenied, RegistryLost
 from app.net.backoff import TimeSource
-from app.net.warnings import MOST_TOLD, add_notice, collect_warnings, record_warning_header
+from app.net.warnings import MAX_WARNINGS, add_notice, collect_warnings, record_warning_header
 from app.oci import Descriptor, Digest, media_types
 from app.registry.wrappers.verify import Verification, VerifyingRegistry
 from tests.support.archives import OCI_MANIFEST, image, oci_image
@@ -129,4 +129,4 @@ async def test_a_registry_cannot_flood_a_job_with_warnings() -> None:
     with collect_warnings(told.append):
         record_warning_header("r", [f'299 - "number {number}"' for number in range(100)])
         record_warning_header("r", ['299 - "' + "x" * 10_000 + '"', "299 -", 'nonsense "', '299 - "\x1b[2J"'])
-    assert len(told) == MOST_TOLD
+    assert len(told) == MAX_WARNINGS

@@ -15,13 +15,13 @@ from app.errors import (
     RegistryRejected,
 )
 from app.net.response import Response
-from app.net.urls import WORDS, printable
+from app.net.urls import MAX_SHOWN_CHARACTERS, printable
 from app.registry.distribution import hints
 from app.registry.distribution.responses import (
     ErrorDetail,
     is_page,
     is_version_check,
-    read_complaint,
+    read_error_detail,
     to_registry_error,
 )
 
@@ -223,12 +223,12 @@ def test_retry_after_is_kept(status: int, value: str, seconds: float) -> None:
             "413 Request Entity Too Large",
         ),
         (b"", "", ""),
-        (b"[" * 60_000, "", "[" * WORDS + "…"),
+        (b"[" * 60_000, "", "[" * MAX_SHOWN_CHARACTERS + "…"),
         (b"\x1b[2J\xff\r\n.", "", "\\x1b[2J\ufffd\\r\\n."),
     ],
 )
 def test_any_error_body_can_be_read(body: bytes, code: str, words: str) -> None:
-    assert read_complaint(body) == ErrorDetail(code, words)
+    assert read_error_detail(body) == ErrorDetail(code, words)
 
 
 def test_what_could_steer_a_terminal_is_written_out() -> None:

@@ -13,7 +13,7 @@ import pytest
 from app.config.settings import RegistrySettings, Settings
 from app.main import create_app
 from app.registry.auth import Credentials
-from app.registry.wrappers.redact import MOST_KEPT, SecretScrubber
+from app.registry.wrappers.redact import MAX_TOKENS, SecretScrubber
 from tests.support.archives import docker_save, image
 from tests.support.migrated import put_database
 from tests.support.scripted_registry import ScriptedRegistry, Seen, Step, answer
@@ -135,7 +135,7 @@ def test_a_secret_that_cannot_be_printed_is_known_as_it_is_shown() -> None:
 def test_credentials_are_hidden_however_many_tokens_came_after_them() -> None:
     secrets = SecretScrubber()
     secrets.add(Credentials("anna", "geheim<&>", "identity"))
-    for number in range(MOST_KEPT + 200):
+    for number in range(MAX_TOKENS + 200):
         secrets.add_header(f"Bearer token-{number}")
     secrets.add(Credentials("bert", "other-password"))
     basic = base64.b64encode(b"anna:geheim<&>").decode()

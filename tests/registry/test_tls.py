@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidRequest, RegistryTLS
-from app.net.tls import MOST_FILES, TlsContexts, TlsFiles, certificate_folders
+from app.net.tls import MAX_FILES, TlsContexts, TlsFiles, certificate_folders
 from app.net.urls import parse_registry_url
 from app.registry.distribution.registry import HttpRegistry
 from app.registry.distribution.settings import HttpRegistrySettings
@@ -86,7 +86,7 @@ def test_what_a_directory_lacks_or_has_too_much_of_is_told(tmp_path: Path) -> No
     trust = TlsContexts(TlsFiles(folders=(tmp_path,)), parse_registry_url("r.local", "url"))
     with pytest.raises(InvalidRequest, match=r"client\.key"):
         trust.load()
-    for number in range(MOST_FILES):
+    for number in range(MAX_FILES):
         (folder / f"{number}.crt").write_text("")
     with pytest.raises(InvalidRequest, match="at most"):
         trust.load()

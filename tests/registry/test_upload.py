@@ -17,8 +17,8 @@ from app.registry.distribution.registry import HttpRegistry
 from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.capabilities import (
     GHCR_CHUNK,
-    LARGEST_CHUNK,
-    SMALLEST_CHUNK,
+    MAX_CHUNK_BYTES,
+    MIN_CHUNK_BYTES,
     UploadAttempt,
     UploadCapabilities,
     UploadMethod,
@@ -193,12 +193,12 @@ async def test_a_session_that_is_lost_is_a_fault_that_may_pass() -> None:
 @pytest.mark.parametrize(
     ("size", "status", "most"),
     [
-        (1 << 30, 413, LARGEST_CHUNK),
-        (LARGEST_CHUNK, 413, LARGEST_CHUNK // 2),
+        (1 << 30, 413, MAX_CHUNK_BYTES),
+        (MAX_CHUNK_BYTES, 413, MAX_CHUNK_BYTES // 2),
         (5 << 20, 416, GHCR_CHUNK),
         (GHCR_CHUNK, 416, GHCR_CHUNK // 2),
-        (2 * SMALLEST_CHUNK, 413, SMALLEST_CHUNK),
-        (2 * SMALLEST_CHUNK - 2, 413, None),
+        (2 * MIN_CHUNK_BYTES, 413, MIN_CHUNK_BYTES),
+        (2 * MIN_CHUNK_BYTES - 2, 413, None),
     ],
 )
 def test_a_limit_is_found_from_above(size: int, status: int, most: int | None) -> None:

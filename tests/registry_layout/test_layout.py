@@ -134,7 +134,7 @@ async def test_one_push_that_cannot_be_written_does_not_take_others_with_it(
 
 async def test_a_push_that_is_cancelled_while_it_waits_is_not_written(layout: LayoutRegistry, root: Path) -> None:
     await land_blobs(layout, "team/app", APP)
-    async with layout._turn:
+    async with layout._write_lock:
         push = asyncio.create_task(layout.push_manifest("team/app", "1", described(APP)))
         while not layout._waiting:
             await asyncio.sleep(0)

@@ -22,7 +22,7 @@ from app.registry.distribution.responses import has_expired
 from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.wrappers.redact import SecretScrubber
 
-MAX_KEPT = 1000  # repositories with a stored challenge; a service that runs for months sees any number
+MAX_CACHED = 1000  # repositories with a stored challenge; a service that runs for months sees any number
 MAX_SCOPES = 20  # per challenge
 UNASKED = Challenge("basic", {})  # tried once if a registry rejects a request without a challenge
 Scopes = tuple[str, ...]
@@ -39,7 +39,7 @@ class Refusal:
     `sent`: the header of the request. `again`: the authorization was already renewed for this request.
     """
 
-    reply: Response
+    response: Response
     sent: str | None
     again: bool
 
@@ -83,10 +83,10 @@ class Authorizations:
         """Return whether the last lookup found credentials."""
         return self._credentials.get(repository) is not None
 
-    def begin(self, reply: Response) -> None:
+    def begin(self, response: Response) -> None:
         """Record the response to the first request, which has no authorization."""
-        if reply.status == 401:
-            self._first = pick(reply)
+        if response.status == 401:
+            self._first = pick(response)
 
     async def value(self, repository: str, scopes: Scopes, trial: Trial) -> str | None:
         """Return the Authorization header for `scopes`, or None. Raises RegistryError."""
@@ -113,10 +113,10 @@ class Authorizations:
 
         A challenge may be new, a token may have expired, and a credential helper may return new credentials.
         """
-        wanted, sent = pick(refusal.reply), refusal.sent
+        wanted, sent = pick(refusal.response), refusal.sent
         if wanted is None and sent is None:
             return await self._unasked(repository, trial)
-        if refusal.reply.status != 401 and not has_expired(refusal.reply):
+        if refusal.response.status != 401 and not has_expired(refusal.response):
             return sent
         if wanted is not None and self._is_new(wanted, trial.challenge or self._challenge_of(repository), refusal):
             if self._challenge_of(repository) is None:
@@ -132,16 +132,16 @@ class Authorizations:
             self._credentials.pop(repository, None)
         return await self.value(repository, scopes, trial)
 
-    def settle(self, reply: Response, repository: str, trial: Trial) -> str:
+    def settle(self, response: Response, repository: str, trial: Trial) -> str:
         """Record the result of a request with a renewed authorization.
 
         Return a remark for the error of a rejection. A challenge that did not help is discarded: Harbor sends Basic to
         an account that lacks a right.
         """
-        is_refused = reply.status in {401, 403}
+        is_refused = response.status in {401, 403}
         if trial.challenge is UNASKED and is_refused:
             _keep(self._refused_unasked, repository, None)
-        elif trial.challenge is not None and reply.status != 401:
+        elif trial.challenge is not None and response.status != 401:
             self._learn(repository, trial.challenge)
         if is_refused and repository in self._refused_unasked:
             return "The registry did not ask for the configured credentials, and rejected them when they were sent"
@@ -206,9 +206,9 @@ class Authorizations:
         return BasicAuthenticator(credentials)
 
 
-def pick(reply: Response) -> Challenge | None:
+def pick(response: Response) -> Challenge | None:
     """Return the challenge to answer, or None. Bearer is preferred to Basic unless its realm is not a URL."""
-    challenges = parse_challenges(reply.headers.get("www-authenticate", ()))
+    challenges = parse_challenges(response.headers.get("www-authenticate", ()))
     bearers = [challenge for challenge in challenges if challenge.scheme == "bearer"]
     usable = next(filter(_is_usable, bearers), None)
     basic = next((challenge for challenge in challenges if challenge.scheme == "basic"), None)
@@ -247,6 +247,6 @@ def _key(repository: str) -> str:
 
 def _keep(known: dict[K, V], key: K, value: V) -> None:
     known.pop(key, None)
-    while len(known) >= MAX_KEPT:
+    while len(known) >= MAX_CACHED:
         del known[next(iter(known))]
     known[key] = value

@@ -16,12 +16,12 @@ from app.registry.auth import Credentials
 from app.registry.auth.basic import basic_value
 from app.registry.auth.challenge import Challenge
 
-MAX_TOKEN_ANSWER = 1 << 20  # a token with hundreds of scopes has about 10 KiB
+MAX_TOKEN_RESPONSE_BYTES = 1 << 20  # a token with hundreds of scopes has about 10 KiB
 _TOKEN = re.compile(r"[!-~]{1,65536}")  # visible ASCII, so it cannot end a header
-_DEFAULT = 60.0  # lifetime in seconds if the response has none (token specification)
+_DEFAULT_LIFETIME = 60.0  # lifetime in seconds if the response has none (token specification)
 _MARGIN = 10.0  # seconds before expiry at which a token is replaced, because of latency and clock differences
-_LONGEST = 86400.0  # seconds; a longer lifetime is cut to a day
-MOST_TOKENS = 1000  # cached; a service that runs for months sees any number of repositories
+_MAX_LIFETIME = 86400.0  # seconds; a longer lifetime is cut to a day
+MAX_TOKENS = 1000  # cached; a service that runs for months sees any number of repositories
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,15 @@ class BearerAuthenticator:
         async with self._locks.setdefault(scopes, asyncio.Lock()):
             value, good_until = self._tokens.get(scopes, ("", 0.0))
             if not value or self._clock() >= good_until:
-                asked = self._clock()  # a token's lifetime starts when it is issued, not when it is received
+                requested_at = self._clock()  # a token's lifetime starts when it is issued, not when it is received
                 token, seconds = read_token(await self._fetch(self._request(scopes)), self._realm)
                 value = f"Bearer {token}"
-                self._keep(scopes, value, asked + seconds - min(_MARGIN, seconds / 2))
+                self._keep(scopes, value, requested_at + seconds - min(_MARGIN, seconds / 2))
             return value
 
     def _keep(self, scopes: tuple[str, ...], value: str, good_until: float) -> None:
         self._tokens.pop(scopes, None)
-        while len(self._tokens) >= MOST_TOKENS:
+        while len(self._tokens) >= MAX_TOKENS:
             oldest = next(iter(self._tokens))
             del self._tokens[oldest]
             if not self._locks[oldest].locked():
@@ -80,7 +80,7 @@ class BearerAuthenticator:
         self._tokens[scopes] = (value, good_until)
 
     def refused(self, value: str) -> None:
-        self._tokens = {scopes: kept for scopes, kept in self._tokens.items() if kept[0] != value}
+        self._tokens = {scopes: cached for scopes, cached in self._tokens.items() if cached[0] != value}
 
     def _request(self, scopes: tuple[str, ...]) -> TokenRequest:
         realm, credentials = self._parameters.get("realm", ""), self._credentials
@@ -113,7 +113,7 @@ def read_token(body: bytes, service: str = "") -> tuple[str, float]:
     """
     what = f"the response of the token service {printable(service, 200)}"
     try:
-        members = strict_json(body, what=what, limit=MAX_TOKEN_ANSWER)
+        members = strict_json(body, what=what, limit=MAX_TOKEN_RESPONSE_BYTES)
     except ArchiveError as error:
         raise RegistryFault(f"{error}; check that address, and the proxy in front of it") from None
     token = _token_of(members) if isinstance(members, dict) else None
@@ -124,7 +124,7 @@ def read_token(body: bytes, service: str = "") -> tuple[str, float]:
         )
     expires_in = members.get("expires_in")
     is_usable = isinstance(expires_in, int | float) and not isinstance(expires_in, bool) and expires_in > 0
-    return token, float(min(expires_in, _LONGEST)) if is_usable else _DEFAULT
+    return token, float(min(expires_in, _MAX_LIFETIME)) if is_usable else _DEFAULT_LIFETIME
 
 
 def _token_of(members: Mapping[str, Any]) -> Any:

@@ -34,16 +34,16 @@ MAX_POLICY = 30_720  # characters of a lifecycle policy (ECR's quota)
 CALL_SECONDS = 60.0  # per request to AWS, including the source of its credentials: a program or a login service
 _CONNECT, _READ, _ATTEMPTS = 5, 20, 3
 _MARGIN = 600.0  # seconds before expiry at which a password is replaced: ECR responds 403 to an expired one
-_MOST = 12 * 3600.0  # maximum lifetime in seconds, in case our clock is behind
-_LEAST = 60.0  # minimum use in seconds, even if it has expired by our clock
-_JUST_NOW = 30.0  # seconds; a caller that asks again for an older password was rejected with it
+_MAX_LIFETIME = 12 * 3600.0  # maximum lifetime in seconds, in case our clock is behind
+_MIN_LIFETIME = 60.0  # minimum use in seconds, even if it has expired by our clock
+_RECENT = 30.0  # seconds; a caller that asks again for an older password was rejected with it
 _HOST = re.compile(
     r"(?P<account>[0-9]{12})\.dkr[.-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\."
     r"(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|(?P<dual>on\.aws|on\.amazonwebservices\.com\.cn))"
 )
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 # Codes whose messages are shown. Others, such as a wrong signature, may quote the request with its session token.
-_OPEN_WORDS = frozenset({"AccessDeniedException", "AccessDenied", "LimitExceededException"})
+_SHOWN_CODES = frozenset({"AccessDeniedException", "AccessDenied", "LimitExceededException"})
 
 UNANSWERED_HINT = (  # aws/containers-roadmap#1970
     "ECR also does this if the repository is missing or the account may not push to it; create it, or set "
@@ -82,18 +82,18 @@ class EcrCredentials:
 
     def __init__(
         self,
-        place: EcrEndpoint,
+        endpoint: EcrEndpoint,
         otherwise: CredentialSource = ANONYMOUS,
         lifecycle_policy: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._place, self._otherwise, self._policy, self._clock = place, otherwise, lifecycle_policy, clock
+        self._endpoint, self._otherwise, self._policy, self._clock = endpoint, otherwise, lifecycle_policy, clock
         self._client: Any = None
         self._lock = asyncio.Lock()
-        self._kept: Credentials | None = None
-        self._since = 0.0
-        self._given: set[str] = set()
-        self._made: dict[str, float] = {}
+        self._cached: Credentials | None = None
+        self._fetched_at = 0.0
+        self._served: set[str] = set()
+        self._created: dict[str, float] = {}
 
     async def find(self, registry: RegistryUrl, repository: str) -> Credentials | None:
         """Return the credentials of AWS, and those of `otherwise` if AWS issues none. Raises RegistryError."""
@@ -110,33 +110,33 @@ class EcrCredentials:
         """Create a repository, with the lifecycle policy if one is configured. Raises RegistryError."""
         async with self._lock:
             now = self._clock()
-            self._made = {each: at for each, at in self._made.items() if now - at < _LEAST}
-            if name not in self._made:
+            self._created = {created: at for created, at in self._created.items() if now - at < _MIN_LIFETIME}
+            if name not in self._created:
                 policy = None if self._policy is None else await asyncio.to_thread(_read_policy, self._policy)
                 await self._create(name, policy)
-                self._made[name] = now
+                self._created[name] = now
 
     async def _create(self, name: str, policy: str | None) -> None:
-        where = {"repositoryName": name, **({"registryId": self._place.account} if self._place.account else {})}
+        target = {"repositoryName": name, **({"registryId": self._endpoint.account} if self._endpoint.account else {})}
         try:
-            await self._ask("create_repository", where)
+            await self._ask("create_repository", target)
         except _ExistsError:
             return
         if policy is None:
             return
         try:
-            await self._ask("put_lifecycle_policy", {**where, "lifecyclePolicyText": policy})
+            await self._ask("put_lifecycle_policy", {**target, "lifecyclePolicyText": policy})
         except RegistryError as error:
             add_notice(f"ECR repository {name} was created without its lifecycle policy: {error}")
 
     async def _current(self, repository: str) -> Credentials:
-        now, kept = self._clock(), self._kept
-        refused = repository in self._given and now - self._since > _JUST_NOW
-        if kept is None or refused or now >= (kept.good_until or 0.0):
-            kept = _credentials(await self._ask("get_authorization_token", {}), self._clock())
-            self._kept, self._since, self._given = kept, now, set()
-        self._given.add(repository)
-        return kept
+        now, cached = self._clock(), self._cached
+        refused = repository in self._served and now - self._fetched_at > _RECENT
+        if cached is None or refused or now >= (cached.good_until or 0.0):
+            cached = _credentials(await self._ask("get_authorization_token", {}), self._clock())
+            self._cached, self._fetched_at, self._served = cached, now, set()
+        self._served.add(repository)
+        return cached
 
     async def _ask(self, operation: str, members: Mapping[str, str]) -> Mapping[str, Any]:
         try:
@@ -172,12 +172,12 @@ class EcrCredentials:
             connect_timeout=_CONNECT,
             read_timeout=_READ,
             retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-            use_fips_endpoint=self._place.fips or None,
-            use_dualstack_endpoint=self._place.dual or None,
+            use_fips_endpoint=self._endpoint.fips or None,
+            use_dualstack_endpoint=self._endpoint.dual or None,
         )
         session = _load("botocore.session").Session()
         return session.create_client(
-            "ecr", region_name=self._place.region, endpoint_url=self._place.endpoint, config=config
+            "ecr", region_name=self._endpoint.region, endpoint_url=self._endpoint.endpoint, config=config
         )
 
 
@@ -209,17 +209,17 @@ def _no_access(operation: str, kind: str) -> str:
 def _refusal(operation: str, response: Mapping[str, Any]) -> Exception:
     code = str(response.get("Error", {}).get("Code", ""))
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    words = printable(str(response.get("Error", {}).get("Message", "")), 500) if code in _OPEN_WORDS else ""
-    told = f"AWS answered {printable(code, 100)} to {operation}{': ' if words else ''}{words}"
+    detail = printable(str(response.get("Error", {}).get("Message", "")), 500) if code in _SHOWN_CODES else ""
+    message = f"AWS answered {printable(code, 100)} to {operation}{': ' if detail else ''}{detail}"
     if code == "RepositoryAlreadyExistsException":
         return _ExistsError()
     if code in _THROTTLED:
-        return RegistryRateLimited(told)
+        return RegistryRateLimited(message)
     if status >= 500:
-        return RegistryFault(told, failure=Failure.OVERLOADED)
+        return RegistryFault(message, failure=Failure.OVERLOADED)
     if operation != "get_authorization_token":
-        return RegistryDenied(f"{told}. These AWS credentials need ecr:CreateRepository and ecr:PutLifecyclePolicy")
-    return RegistryAuth(f"{told}. Check the AWS credentials, and that they allow ecr:GetAuthorizationToken")
+        return RegistryDenied(f"{message}. These AWS credentials need ecr:CreateRepository and ecr:PutLifecyclePolicy")
+    return RegistryAuth(f"{message}. Check the AWS credentials, and that they allow ecr:GetAuthorizationToken")
 
 
 def _credentials(answer: Mapping[str, Any], now: float) -> Credentials:
@@ -232,7 +232,7 @@ def _credentials(answer: Mapping[str, Any], now: float) -> Credentials:
         raise RegistryAuth(
             "the response of AWS to get_authorization_token has no token; check the setting ecr_endpoint"
         ) from None
-    return Credentials(username, password, good_until=now + max(_LEAST, min(left, _MOST) - _MARGIN))
+    return Credentials(username, password, good_until=now + max(_MIN_LIFETIME, min(left, _MAX_LIFETIME) - _MARGIN))
 
 
 def _read_policy(file: Path) -> str:

@@ -11,12 +11,12 @@ class WrongDigest(RegistryFault):
     """The registry reports other content than it was sent or asked for."""
 
 
-def digest_header(reply: Response) -> Digest | None:
+def digest_header(response: Response) -> Digest | None:
     """Return Docker-Content-Digest, or None if it is missing or unreadable (it is optional in the
     distribution-spec).
     """
     try:
-        return Digest.parse(reply.header("docker-content-digest"))
+        return Digest.parse(response.header("docker-content-digest"))
     except MalformedArchive:
         return None
 
@@ -30,12 +30,12 @@ def digest_with_algorithm_of(wanted: Digest | None, raw: bytes) -> Digest:
     return Digest(wanted.algorithm, hasher.hexdigest())
 
 
-def compare(reply: Response, digest: Digest, raw: bytes | None = None) -> None:
+def compare(response: Response, digest: Digest, raw: bytes | None = None) -> None:
     """Raise WrongDigest if the registry reports other content.
 
     `raw` is hashed if the registry uses another algorithm; without it such a digest is not compared.
     """
-    stated = digest_header(reply)
+    stated = digest_header(response)
     if stated is None or (raw is None and stated.algorithm != digest.algorithm):
         return
     if not digest.is_same(stated, raw or b""):

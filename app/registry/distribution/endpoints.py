@@ -17,7 +17,7 @@ from app.net.retry_observer import report_failure
 from app.net.urls import Origin, resolve_location
 from app.oci import Digest
 from app.registry.distribution.digest_headers import compare
-from app.registry.distribution.responses import is_page, read_complaint, to_registry_error
+from app.registry.distribution.responses import is_page, read_error_detail, to_registry_error
 from app.registry.distribution.session import AuthSession
 from app.registry.distribution.settings import HttpRegistrySettings
 
@@ -41,29 +41,30 @@ class DistributionEndpoints:
     async def url(self, repository: str, rest: str) -> str:
         return f"{await self._session.origin()}/v2/{repository}/{rest}"
 
-    async def send(self, call: Request, repository: str, *more_scopes: str) -> Response:
+    async def send(self, request: Request, repository: str, *more_scopes: str) -> Response:
         """Send a request and return the response with any status.
 
         If the repository is missing and the registry is configured to create repositories, create it and send the
         request again.
         """
         scopes = (f"repository:{repository}:pull,push", *more_scopes)
-        reply = await self._session.send(call, repository, scopes)
+        response = await self._session.send(request, repository, scopes)
         create = self.settings.create_repository
-        if create is None or callable(call.body) or not _wants_repository(reply):
-            return reply
+        if create is None or callable(request.body) or not _wants_repository(response):
+            return response
         await create(repository)
-        return await self._session.send(call, repository, scopes)
+        return await self._session.send(request, repository, scopes)
 
-    async def location(self, reply: Response) -> str:
+    async def location(self, response: Response) -> str:
         """Return the URL at which an upload session continues."""
         origin = await self._session.origin()
-        value = reply.header("location")
+        value = response.header("location")
         if value is None:
             raise RegistryFault(
-                f"{self.name} answered {reply.status} to {reply.method} without a Location; check that it is a registry"
+                f"{self.name} answered {response.status} to {response.method} without a Location; check that it is a "
+                "registry"
             )
-        location = resolve_location(reply.url, value, origin)
+        location = resolve_location(response.url, value, origin)
         target = Origin.of(location, "the Location")
         check_target(target, origin, "the upload Location", self.settings.allowed_origins)
         return location
@@ -75,22 +76,22 @@ class DistributionEndpoints:
         is cancelled in the background, once it is known.
         """
         query = "" if unless is None else f"?{mount_query(unless, repository)}"
-        call = Request("POST", await self.url(repository, f"blobs/uploads/{query}"))
-        reply = await self.send_opening(call, repository)
-        if unless is not None and reply.status == HTTPStatus.NOT_IMPLEMENTED:  # the registry does not support mounts
-            raise RegistryRejected(str(to_registry_error(reply, datetime.now(UTC))))
-        if unless is not None and reply.status == 201:
-            compare(reply, unless)
+        request = Request("POST", await self.url(repository, f"blobs/uploads/{query}"))
+        response = await self.send_opening(request, repository)
+        if unless is not None and response.status == HTTPStatus.NOT_IMPLEMENTED:  # the registry does not support mounts
+            raise RegistryRejected(str(to_registry_error(response, datetime.now(UTC))))
+        if unless is not None and response.status == 201:
+            compare(response, unless)
             return None
-        expect(reply, frozenset({202}))
-        return reply
+        expect(response, frozenset({202}))
+        return response
 
-    async def send_opening(self, call: Request, repository: str, *more_scopes: str) -> Response:
+    async def send_opening(self, request: Request, repository: str, *more_scopes: str) -> Response:
         """Send a request that may open an upload session.
 
         On cancellation the session is cancelled too, once it is known.
         """
-        opening = asyncio.create_task(self.send(call, repository, *more_scopes))
+        opening = asyncio.create_task(self.send(request, repository, *more_scopes))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -126,9 +127,9 @@ class DistributionEndpoints:
     async def _unopen(self, repository: str, opening: asyncio.Task[Response]) -> None:
         try:
             async with asyncio.timeout(self.settings.timeouts.cleanup):
-                reply = await opening
-            expect(reply, frozenset({202}))
-            location = await self.location(reply)
+                response = await opening
+            expect(response, frozenset({202}))
+            location = await self.location(response)
         except (RegistryError, TimeoutError):
             return
         await self._delete(repository, location)
@@ -148,29 +149,31 @@ class DistributionEndpoints:
     async def _deleted(self, repository: str, location: str) -> bool:
         """Send a DELETE, and return whether the response is final."""
         try:
-            reply = await self.send(Request("DELETE", location), repository)
+            response = await self.send(Request("DELETE", location), repository)
         except RegistryError as error:
             if not error.retryable:
                 raise
             return False
-        is_failure = reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR and reply.status != HTTPStatus.NOT_IMPLEMENTED
-        return not is_failure and reply.status not in _LATER
+        is_failure = (
+            response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and response.status != HTTPStatus.NOT_IMPLEMENTED
+        )
+        return not is_failure and response.status not in _LATER
 
 
-def expect(reply: Response, good: frozenset[int]) -> None:
+def expect(response: Response, good: frozenset[int]) -> None:
     """Raise RegistryError unless a registry responded with one of the statuses `good`."""
-    if reply.status not in good:
-        raise to_registry_error(reply, datetime.now(UTC))
-    refuse_page(reply)
+    if response.status not in good:
+        raise to_registry_error(response, datetime.now(UTC))
+    refuse_page(response)
 
 
-def refuse_page(reply: Response) -> None:
+def refuse_page(response: Response) -> None:
     """Raise RegistryFault for a web page with any status."""
-    if is_page(reply):
-        there = urlsplit(reply.url)
+    if is_page(response):
+        there = urlsplit(response.url)
         raise RegistryFault(
-            f"{there.netloc} answered {reply.status} to {reply.method} {there.path} with a web page; check the proxy "
-            "in front of the registry, and whether it requires a login"
+            f"{there.netloc} answered {response.status} to {response.method} {there.path} with a web page; check the "
+            "proxy in front of the registry, and whether it requires a login"
         )
 
 
@@ -179,16 +182,16 @@ def mount_query(digest: Digest, source: str) -> str:
     return f"mount={quote(str(digest), safe='')}&from={quote(source, safe='')}"
 
 
-def is_not_found(reply: Response) -> bool:
+def is_not_found(response: Response) -> bool:
     """Return True for 404, and for the statuses that some registries send to a HEAD of missing content.
 
     A 403 that is a rate limit does not count.
     """
-    if reply.status in _SILENT:
-        return not to_registry_error(reply, datetime.now(UTC)).retryable
-    return reply.status == 404
+    if response.status in _SILENT:
+        return not to_registry_error(response, datetime.now(UTC)).retryable
+    return response.status == 404
 
 
-def _wants_repository(reply: Response) -> bool:
-    is_push = reply.status == 404 and reply.method in {"POST", "PUT"}
-    return is_push and read_complaint(reply.body).code == "NAME_UNKNOWN"
+def _wants_repository(response: Response) -> bool:
+    is_push = response.status == 404 and response.method in {"POST", "PUT"}
+    return is_push and read_error_detail(response.body).code == "NAME_UNKNOWN"

@@ -58,16 +58,16 @@ _HTTPS_WORDS = re.compile(r"\bhttp request (?:was sent )?to (?:an )?https (?:ser
 _READ_ONLY_WORDS = re.compile(r"read.?only mode|\bis (?:\w+ ){0,3}read.?only|\bmaintenance\b", re.IGNORECASE)
 
 
-def wants_https(status: int, words: str) -> bool:
+def wants_https(status: int, text: str) -> bool:
     """Return whether the message is the one of Go's server and nginx to plain http at an https port."""
-    return status == 400 and _HTTPS_WORDS.search(words) is not None
+    return status == 400 and _HTTPS_WORDS.search(text) is not None
 
 
-def speaks_of_csrf(status: int, words: str) -> bool:
-    return status in {400, 401, 403, 419} and _CSRF_WORDS.search(words) is not None
+def speaks_of_csrf(status: int, text: str) -> bool:
+    return status in {400, 401, 403, 419} and _CSRF_WORDS.search(text) is not None
 
 
-def is_read_only(status: int, request: tuple[str, str], words: str) -> bool:
+def is_read_only(status: int, request: tuple[str, str], text: str) -> bool:
     """Return whether a registry currently rejects all pushes.
 
     `request`: method and target, with the query of a mount.
@@ -77,13 +77,13 @@ def is_read_only(status: int, request: tuple[str, str], words: str) -> bool:
     tags = method == "PUT" and "/manifests/" in target
     writes = method in {"POST", "PUT", "PATCH"}
     if status == 405:  # with a code other than the method's, it does not concern how a blob is sent
-        return opens or tags or (writes and _OWN_CODE.match(words) is not None)
-    return status in {400, 403} and writes and _READ_ONLY_WORDS.search(words) is not None
+        return opens or tags or (writes and _OWN_CODE.match(text) is not None)
+    return status in {400, 403} and writes and _READ_ONLY_WORDS.search(text) is not None
 
 
-def hint_for_now(words: str) -> str:
+def hint_for_now(text: str) -> str:
     """Return why a registry that `is_read_only` may reject pushes."""
-    return LOCKED if _LOCKED_WORDS.search(words) else READ_ONLY
+    return LOCKED if _LOCKED_WORDS.search(text) else READ_ONLY
 
 
 def hint_of_name(host: str, path: str) -> str:

@@ -6,23 +6,23 @@ import asyncio
 from weakref import WeakValueDictionary
 
 
-class ManifestTurn:
-    """The lock of one repository. `in_vain` counts futile repetitions in a row."""
+class ManifestLock:
+    """The lock of one repository. `failed_repeats` counts futile repetitions in a row."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
-        self.in_vain = 0
+        self.failed_repeats = 0
 
 
-class ManifestTurns:
+class ManifestLocks:
     """The locks of one host, shared by all its users."""
 
     def __init__(self) -> None:
-        self._turns: WeakValueDictionary[str, ManifestTurn] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, ManifestLock] = WeakValueDictionary()
 
-    def at(self, repository: str) -> ManifestTurn:
+    def at(self, repository: str) -> ManifestLock:
         """Return the lock of `repository`. It is discarded once it is neither locked nor awaited."""
-        turn = self._turns.get(repository)
-        if turn is None:
-            turn = self._turns[repository] = ManifestTurn()
-        return turn
+        manifest_lock = self._locks.get(repository)
+        if manifest_lock is None:
+            manifest_lock = self._locks[repository] = ManifestLock()
+        return manifest_lock

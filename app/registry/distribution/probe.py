@@ -14,13 +14,13 @@ from app.net.urls import RegistryUrl, printable
 from app.oci import Digest, media_types
 from app.registry.distribution.endpoints import expect
 from app.registry.distribution.push_right import PROBE
-from app.registry.distribution.responses import read_complaint
+from app.registry.distribution.responses import read_error_detail
 from app.registry.distribution.session import AuthSession
 from app.registry.wrappers.redact import SecretScrubber
 
 CHECK_SECONDS = 5.0  # per registry; an unreachable one must not block the list
-MOST_WORDS = 200  # characters shown of a header
-_NOBODY = Digest.of(b"")  # digest without a manifest; a query for its referrers changes nothing
+MAX_SHOWN_CHARACTERS = 200  # characters shown of a header
+_NO_SUBJECT = Digest.of(b"")  # digest without a manifest; a query for its referrers changes nothing
 
 T = TypeVar("T")
 
@@ -45,14 +45,14 @@ class RegistryReport:
 async def probe(session: AuthSession, url: RegistryUrl) -> RegistryReport:
     """Probe a registry. Raises RegistryError with the reason if it cannot be used."""
     origin = await session.origin()
-    reply = await session.send(Request("GET", f"{origin}/v2/"), url.path, ())
-    expect(reply, frozenset({200}))
+    response = await session.send(Request("GET", f"{origin}/v2/"), url.path, ())
+    expect(response, frozenset({200}))
     return RegistryReport(
         address=str(origin),
         authentication=session.authorizations.scheme,
         authenticated=session.authorizations.has_credentials(url.path),
-        api=_said(reply, "docker-distribution-api-version", session.secrets),
-        software=_said(reply, "server", session.secrets),
+        api=_header(response, "docker-distribution-api-version", session.secrets),
+        software=_header(response, "server", session.secrets),
         referrers=await _has_referrers(session, url),
     )
 
@@ -68,20 +68,20 @@ async def probe_with_timeout(url: str, check: Callable[[], Awaitable[T]], second
         return error
 
 
-def _said(reply: Response, header: str, secrets: SecretScrubber) -> str | None:
-    value = reply.header(header)
-    return printable(secrets.scrub(value), MOST_WORDS) if value else None
+def _header(response: Response, header: str, secrets: SecretScrubber) -> str | None:
+    value = response.header(header)
+    return printable(secrets.scrub(value), MAX_SHOWN_CHARACTERS) if value else None
 
 
 async def _has_referrers(session: AuthSession, url: RegistryUrl) -> bool | None:
     repository = "/".join(filter(None, (url.path, PROBE)))
-    call = Request("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NOBODY}")
+    request = Request("GET", f"{await session.origin()}/v2/{repository}/referrers/{_NO_SUBJECT}")
     try:
-        reply = await session.send(call, repository, (f"repository:{repository}:pull",))
+        response = await session.send(request, repository, (f"repository:{repository}:pull",))
     except RegistryError:  # optional information: some token services fail for missing repositories
         return None
-    if reply.status == 200:
-        return (reply.header("content-type") or "").startswith(media_types.OCI_INDEX)
-    if reply.status == 404 and read_complaint(reply.body).code != "NAME_UNKNOWN":
+    if response.status == 200:
+        return (response.header("content-type") or "").startswith(media_types.OCI_INDEX)
+    if response.status == 404 and read_error_detail(response.body).code != "NAME_UNKNOWN":
         return False
     return None

@@ -22,7 +22,7 @@ from app.net.response import Response
 from app.net.urls import with_digest
 from app.oci import Digest
 from app.registry.distribution.endpoints import DistributionEndpoints, refuse_page
-from app.registry.distribution.responses import read_complaint, to_registry_error
+from app.registry.distribution.responses import read_error_detail, to_registry_error
 from app.registry.uploads.body import NO_BODY
 
 PROBE = "tarmac-check"  # repository below the configured path that is used if none is named
@@ -59,37 +59,39 @@ async def _find(endpoint: DistributionEndpoints, repository: str) -> PushRight:
         return await _open_and_end(endpoint, repository)
     unknown = await endpoint.url(repository, f"blobs/uploads/{uuid4()}")
     headers, body = NO_BODY
-    call = Request("PUT", with_digest(unknown, Digest.of(secrets.token_bytes())), headers, body=body)
-    reply = await endpoint.send(call, repository)
-    if reply.status == HTTPStatus.NOT_FOUND and not read_complaint(reply.body).code:  # its sessions have other URLs
+    request = Request("PUT", with_digest(unknown, Digest.of(secrets.token_bytes())), headers, body=body)
+    response = await endpoint.send(request, repository)
+    if (
+        response.status == HTTPStatus.NOT_FOUND and not read_error_detail(response.body).code
+    ):  # its sessions have other URLs
         return await _open_and_end(endpoint, repository)
-    return _judge(reply, repository)
+    return _judge(response, repository)
 
 
 async def _open_and_end(endpoint: DistributionEndpoints, repository: str) -> PushRight:
     opening = Request("POST", await endpoint.url(repository, "blobs/uploads/"))
-    reply = await endpoint.send_opening(opening, repository)
-    if reply.status == HTTPStatus.ACCEPTED:
-        await endpoint.cancel_upload(repository, await endpoint.location(reply))
-    return _judge(reply, repository)
+    response = await endpoint.send_opening(opening, repository)
+    if response.status == HTTPStatus.ACCEPTED:
+        await endpoint.cancel_upload(repository, await endpoint.location(response))
+    return _judge(response, repository)
 
 
-def _judge(reply: Response, repository: str) -> PushRight:
-    refuse_page(reply)
-    error = to_registry_error(reply, datetime.now(UTC))
-    if reply.status != HTTPStatus.ACCEPTED and (_is_absent(reply) or isinstance(error, RegistryFault)):
+def _judge(response: Response, repository: str) -> PushRight:
+    refuse_page(response)
+    error = to_registry_error(response, datetime.now(UTC))
+    if response.status != HTTPStatus.ACCEPTED and (_is_absent(response) or isinstance(error, RegistryFault)):
         return PushRight(repository, push=None, remark=str(error))
     if isinstance(error, RegistryDenied | RegistryAuth | RegistryRateLimited):
         raise error
     return PushRight(repository, push=True)
 
 
-def _is_absent(reply: Response) -> bool:
+def _is_absent(response: Response) -> bool:
     """Return whether the rejection says that the repository or its project does not exist."""
-    complaint = read_complaint(reply.body)
-    if reply.status == HTTPStatus.NOT_FOUND:
-        return complaint.code == "NAME_UNKNOWN" or reply.method == "POST"
-    return reply.status in {401, 403} and _ABSENT.search(complaint.words) is not None
+    error_detail = read_error_detail(response.body)
+    if response.status == HTTPStatus.NOT_FOUND:
+        return error_detail.code == "NAME_UNKNOWN" or response.method == "POST"
+    return response.status in {401, 403} and _ABSENT.search(error_detail.message) is not None
 
 
 @contextmanager

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.errors import RegistryRateLimited
-from app.net.backoff import LONGEST_RETRY_AFTER, REAL, TimeSource
+from app.net.backoff import MAX_RETRY_AFTER_SECONDS, REAL, TimeSource
 from app.net.retry_observer import report_hold
-from app.registry.distribution.manifest_lock import ManifestTurns
+from app.registry.distribution.manifest_lock import ManifestLocks
 
-WIDEST = 32  # concurrent requests; the pushes of a service have fewer in progress
-NARROWEST = 2  # so that a blob that takes an hour does not stop the small requests
+MAX_CONCURRENCY = 32  # concurrent requests; the pushes of a service have fewer in progress
+MIN_CONCURRENCY = 2  # so that a blob that takes an hour does not stop the small requests
 SLICES = 4  # slices per second of a rate-limited body, so that the connection is never idle
-SMALLEST_SLICE = 4 << 10
+MIN_SLICE_BYTES = 4 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class RequestThrottle:
 
     def __init__(self, limits: RateLimits = UNLIMITED, pause: TimeSource = REAL) -> None:
         self._limits, self._pause = limits, pause
-        self.width = WIDEST
-        self.manifests = ManifestTurns()
-        self._inside = 0
-        self._good = 0
-        self._cuts = 0
-        self._shut_until = 0.0
+        self.concurrency = MAX_CONCURRENCY
+        self.manifests = ManifestLocks()
+        self._running = 0
+        self._successes = 0
+        self._reductions = 0
+        self._paused_until = 0.0
         self._requests = RatePacer(limits.requests_per_second, pause)
         self._bytes = RatePacer(limits.bytes_per_second, pause)
         self._changed = asyncio.Event()
@@ -69,7 +69,7 @@ class RequestThrottle:
     def byte_quantum(self) -> int | None:
         """Return the bytes that may be spent at once, or None for any number."""
         rate = self._limits.bytes_per_second
-        return None if rate is None else max(SMALLEST_SLICE, int(rate / SLICES))
+        return None if rate is None else max(MIN_SLICE_BYTES, int(rate / SLICES))
 
     @asynccontextmanager
     async def slot(self, *, urgent: bool = False) -> AsyncIterator[int]:
@@ -78,23 +78,23 @@ class RequestThrottle:
         The ticket is for `record_response`. `urgent`: a cleanup, which does not wait.
         """
         if not urgent:
-            await self._admitted()
-        self._inside += 1
+            await self._wait_until_admitted()
+        self._running += 1
         try:
-            yield self._cuts
+            yield self._reductions
         finally:
-            self._inside -= 1
+            self._running -= 1
             self._changed.set()
 
-    async def _admitted(self) -> None:
+    async def _wait_until_admitted(self) -> None:
         await self._requests.spend(1)
         while True:
-            wait = self._shut_until - self._pause.now()
+            wait = self._paused_until - self._pause.now()
             if wait > 0:
                 error = RegistryRateLimited(f"the registry asked for a pause; {wait:.1f} s remain")
                 report_hold(error, wait)
                 await self._pause.sleep(wait)
-            elif self._inside < self.width:
+            elif self._running < self.concurrency:
                 return
             else:
                 self._changed.clear()
@@ -106,17 +106,17 @@ class RequestThrottle:
         If several concurrent requests report it, only the first lowers the concurrency.
         """
         if slow_down:
-            if ticket == self._cuts:
-                self.width = max(NARROWEST, min(self.width, self._inside) // 2)
-                self._cuts += 1
-            self._good = 0
+            if ticket == self._reductions:
+                self.concurrency = max(MIN_CONCURRENCY, min(self.concurrency, self._running) // 2)
+                self._reductions += 1
+            self._successes = 0
             if retry_after is not None:
-                until = self._pause.now() + min(retry_after, LONGEST_RETRY_AFTER)
-                self._shut_until = max(self._shut_until, until)
+                until = self._pause.now() + min(retry_after, MAX_RETRY_AFTER_SECONDS)
+                self._paused_until = max(self._paused_until, until)
             return
-        self._good += 1
-        if self._good >= self.width and self.width < WIDEST:
-            self.width, self._good = self.width + 1, 0
+        self._successes += 1
+        if self._successes >= self.concurrency and self.concurrency < MAX_CONCURRENCY:
+            self.concurrency, self._successes = self.concurrency + 1, 0
             self._changed.set()
 
     async def spend(self, count: int) -> None:

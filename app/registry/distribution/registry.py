@@ -17,7 +17,7 @@ from app.registry.distribution.manifest_push import ManifestPuts
 from app.registry.distribution.probe import RegistryReport, probe
 from app.registry.distribution.push_right import PushRight, advise_other, find_push_right
 from app.registry.distribution.rate_limit import RequestThrottle
-from app.registry.distribution.rights import tells_rights
+from app.registry.distribution.rights import explain_rights
 from app.registry.distribution.session import AuthSession
 from app.registry.distribution.settings import HttpRegistrySettings
 from app.registry.uploads.blob_upload import BlobUploader
@@ -43,19 +43,19 @@ class HttpRegistry:
         settings: HttpRegistrySettings,
         transport: Transport | None = None,
         *,
-        gate: RequestThrottle | None = None,
+        throttle: RequestThrottle | None = None,
         pause: TimeSource = REAL,
     ) -> None:
-        """Create a registry. `gate` is shared by all registries with the same host."""
+        """Create a registry. `throttle` is shared by all registries with the same host."""
         self._settings, self._pause = settings, pause
         self._client = HttpClient(settings, transport)
-        gate = gate or RequestThrottle(settings.limits, pause)
-        self._session = AuthSession(settings, self._client, gate)
+        throttle = throttle or RequestThrottle(settings.limits, pause)
+        self._session = AuthSession(settings, self._client, throttle)
         self._endpoint = DistributionEndpoints(settings, self._session, pause)
         unproven = UnprovenBlobs(settings.unproven_dir, self.name, pause)
         self._stored = StoredBlobs(self._endpoint, unproven)
-        self._manifests = ManifestPuts(self._stored, gate.manifests, pause)
-        self._uploader = BlobUploader(self._stored, gate, pause)
+        self._manifests = ManifestPuts(self._stored, throttle.manifests, pause)
+        self._uploader = BlobUploader(self._stored, throttle, pause)
         self._mounts = Mounts(self._stored, self._uploader.learnt)
 
     @property
@@ -113,7 +113,7 @@ class HttpRegistry:
         with advise_other():
             return await self._find_push_right(repository)
 
-    @tells_rights
+    @explain_rights
     async def _find_push_right(self, repository: str) -> PushRight:
         endpoint = DistributionEndpoints(replace(self._settings, create_repository=None), self._session, self._pause)
         try:
@@ -121,7 +121,7 @@ class HttpRegistry:
         finally:
             await endpoint.wait_for_cleanup()
 
-    @tells_rights
+    @explain_rights
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
         return await self._stored.has(repository, digest, size)
 
@@ -138,41 +138,41 @@ class HttpRegistry:
     ) -> bool:
         return await self._mounts.mount(repository, digest, source, size, spare)
 
-    @tells_rights
+    @explain_rights
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
         return await self._uploader.push(repository, content)
 
-    @tells_rights
+    @explain_rights
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
-        call = Request("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
-        reply = await self._endpoint.send(call, repository)
-        if is_not_found(reply):
+        request = Request("HEAD", await self._endpoint.url(repository, f"manifests/{reference}"), _ACCEPT)
+        response = await self._endpoint.send(request, repository)
+        if is_not_found(response):
             return None
-        if reply.status in {400, 401}:  # a rejected HEAD has no error message, a rejected GET has one
+        if response.status in {400, 401}:  # a rejected HEAD has no error message, a rejected GET has one
             await self.read_manifest(repository, reference)
-        expect(reply, frozenset({200}))
-        digest = digest_header(reply)
+        expect(response, frozenset({200}))
+        digest = digest_header(response)
         if digest is not None:
             return digest
         stored = await self.read_manifest(repository, reference)
         return stored.digest if stored else None
 
-    @tells_rights
+    @explain_rights
     async def read_manifest(self, repository: str, reference: str) -> StoredManifest | None:
         url = await self._endpoint.url(repository, f"manifests/{reference}")
-        call = Request("GET", url, _ACCEPT, limit=MAX_MANIFEST_BYTES)
-        reply = await self._endpoint.send(call, repository)
-        if reply.status == 404:
+        request = Request("GET", url, _ACCEPT, limit=MAX_MANIFEST_BYTES)
+        response = await self._endpoint.send(request, repository)
+        if response.status == 404:
             return None
-        expect(reply, frozenset({200}))
-        wanted = Digest.parse(reference) if ":" in reference else digest_header(reply)
-        digest = digest_with_algorithm_of(wanted, reply.body)
+        expect(response, frozenset({200}))
+        wanted = Digest.parse(reference) if ":" in reference else digest_header(response)
+        digest = digest_with_algorithm_of(wanted, response.body)
         if wanted not in {None, digest}:
             raise RegistryFault(
                 f"{self.name} sent {digest} instead of {wanted} in {repository}; the content may be damaged"
             )
-        media_type = (reply.header("content-type") or OCTETS["Content-Type"]).partition(";")[0].strip()
-        return StoredManifest(media_type, digest, reply.body)
+        media_type = (response.header("content-type") or OCTETS["Content-Type"]).partition(";")[0].strip()
+        return StoredManifest(media_type, digest, response.body)
 
     async def read_config(self, repository: str, config: Descriptor) -> bytes | None:
         if config.size > MAX_CONFIG_BYTES:
@@ -180,17 +180,17 @@ class HttpRegistry:
                 f"{repository}: config {config.digest} is too large ({config.size} bytes); at most {MAX_CONFIG_BYTES} "
                 "bytes are read"
             )
-        call = Request("GET", await self._endpoint.url(repository, f"blobs/{config.digest}"), limit=MAX_CONFIG_BYTES)
-        reply = await self._endpoint.send(call, repository)
-        if reply.status == 404:
+        request = Request("GET", await self._endpoint.url(repository, f"blobs/{config.digest}"), limit=MAX_CONFIG_BYTES)
+        response = await self._endpoint.send(request, repository)
+        if response.status == 404:
             return None
-        expect(reply, frozenset({200}))
-        return check_config(config, reply.body, self.name)
+        expect(response, frozenset({200}))
+        return check_config(config, response.body, self.name)
 
     async def verify_manifest(self, repository: str, manifest: tuple[Descriptor, bytes]) -> None:
         return
 
-    @tells_rights
+    @explain_rights
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
-        reply = await self._manifests.put(repository, reference, manifest)
-        return reply.header("oci-subject") is not None
+        response = await self._manifests.put(repository, reference, manifest)
+        return response.header("oci-subject") is not None

@@ -28,21 +28,21 @@ Verb = Callable[Concatenate[R, str, P], Coroutine[Any, Any, T]]
 """A method of a registry whose first argument is a repository."""
 
 
-def tells_rights(verb: Verb[R, P, T]) -> Verb[R, P, T]:
+def explain_rights(verb: Verb[R, P, T]) -> Verb[R, P, T]:
     """Make `verb` raise RegistryDenied instead of RegistryAuth if the credentials are accepted elsewhere."""
 
-    async def telling(registry: R, repository: str, /, *args: P.args, **named: P.kwargs) -> T:
+    async def wrapper(registry: R, repository: str, /, *args: P.args, **named: P.kwargs) -> T:
         try:
             return await verb(registry, repository, *args, **named)
         except RegistryAuth as error:
-            raise await _explained(error, registry.session, repository) from None
+            raise await _explain(error, registry.session, repository) from None
 
-    update_wrapper(telling, verb)
-    return telling
+    update_wrapper(wrapper, verb)
+    return wrapper
 
 
-async def _explained(error: RegistryAuth, session: AuthSession, repository: str) -> RegistryError:
+async def _explain(error: RegistryAuth, session: AuthSession, repository: str) -> RegistryError:
     if error.failure is not Failure.REFUSED or not await session.accepts_credentials(repository):
         return error
-    told = str(error).removesuffix(hints.CREDENTIALS)
-    return RegistryDenied(with_hint(told, hints.NO_RIGHT.format(repository)))
+    message = str(error).removesuffix(hints.CREDENTIALS)
+    return RegistryDenied(with_hint(message, hints.NO_RIGHT.format(repository)))

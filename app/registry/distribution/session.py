@@ -19,7 +19,7 @@ from app.net.urls import Origin
 from app.net.warnings import record_warning_header
 from app.registry.auth import Credentials
 from app.registry.auth.authorization import Authorizations, Refusal, Trial
-from app.registry.auth.bearer import MAX_TOKEN_ANSWER, TokenRequest
+from app.registry.auth.bearer import MAX_TOKEN_RESPONSE_BYTES, TokenRequest
 from app.registry.distribution.rate_limit import RequestThrottle
 from app.registry.distribution.responses import has_expired, is_version_check, throttle_from, to_registry_error
 from app.registry.distribution.settings import HttpRegistrySettings
@@ -36,11 +36,11 @@ class AuthSession:
         self,
         settings: HttpRegistrySettings,
         client: HttpClient,
-        gate: RequestThrottle | None = None,
+        throttle: RequestThrottle | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._client = settings, client
-        self._gate = gate or RequestThrottle(settings.limits)
+        self._throttle = throttle or RequestThrottle(settings.limits)
         self.secrets = SecretScrubber()
         for user, password in settings.proxies.credentials:
             self.secrets.add(Credentials(user, password))
@@ -56,47 +56,47 @@ class AuthSession:
                 self._origin = await self._find_origin()
             return self._origin
 
-    async def send(self, call: Request, repository: str, scopes: tuple[str, ...]) -> Response:
+    async def send(self, request: Request, repository: str, scopes: tuple[str, ...]) -> Response:
         """Send a request and return the response with any status.
 
         If authorization is missing or rejected, send it again with another one, if possible.
         """
         origin = await self.origin()
-        call, trial = replace(call, origin=origin), Trial()
-        reply, sent = await self._send_once(call, repository, scopes, trial)
+        request, trial = replace(request, origin=origin), Trial()
+        response, sent = await self._send_once(request, repository, scopes, trial)
         for again in (False, True):
-            if not _is_refused(reply, sent) or Origin.of(reply.url, "the URL") != origin:
+            if not _is_refused(response, sent) or Origin.of(response.url, "the URL") != origin:
                 break
-            value = await self.authorizations.renew(Refusal(reply, sent, again), repository, scopes, trial)
+            value = await self.authorizations.renew(Refusal(response, sent, again), repository, scopes, trial)
             if value is None:
                 break
             if value == sent:
                 continue
-            reply, sent = await self._send_once(call, repository, scopes, trial)
-        return replace(reply, remark=self.authorizations.settle(reply, repository, trial))
+            response, sent = await self._send_once(request, repository, scopes, trial)
+        return replace(response, remark=self.authorizations.settle(response, repository, trial))
 
     async def _send_once(
-        self, call: Request, repository: str, scopes: tuple[str, ...], trial: Trial
+        self, request: Request, repository: str, scopes: tuple[str, ...], trial: Trial
     ) -> tuple[Response, str | None]:
         """Return the response and the authorization used.
 
         The authorization is determined after the throttle has admitted the request.
         """
-        assert call.origin is not None
-        async with self._gate.slot(urgent=call.method == "DELETE") as ticket:
+        assert request.origin is not None
+        async with self._throttle.slot(urgent=request.method == "DELETE") as ticket:
             value = await self.authorizations.value(repository, scopes, trial)
-            reply = await self._client.send(replace(call, authorization=value), call.origin)
-            self._heed(reply, ticket)
-        if reply.status == 401 and Origin.of(reply.url, "the URL") == call.origin:
-            self._site = site_of(call.origin, reply.peer)
-        return reply, value
+            response = await self._client.send(replace(request, authorization=value), request.origin)
+            self._learn_from(response, ticket)
+        if response.status == 401 and Origin.of(response.url, "the URL") == request.origin:
+            self._site = site_of(request.origin, response.peer)
+        return response, value
 
-    def _heed(self, reply: Response, ticket: int) -> None:
-        brake = throttle_from(reply, datetime.now(UTC))
-        self._gate.record_response(
-            ticket, slow_down=brake is not None, retry_after=brake.retry_after if brake else None
+    def _learn_from(self, response: Response, ticket: int) -> None:
+        throttled = throttle_from(response, datetime.now(UTC))
+        self._throttle.record_response(
+            ticket, slow_down=throttled is not None, retry_after=throttled.retry_after if throttled else None
         )
-        if warnings := reply.headers.get("warning"):
+        if warnings := response.headers.get("warning"):
             record_warning_header(self._settings.url.name, tuple(map(self.secrets.scrub, warnings)))
 
     async def _find_origin(self) -> Origin:
@@ -110,36 +110,36 @@ class AuthSession:
         return await self._ping(last)
 
     async def _ping(self, origin: Origin) -> Origin:
-        reply = await self._ask_version(origin)
-        there = Origin.of(reply.url, "the URL")
-        if is_version_check(reply) and there == origin:
-            self.authorizations.begin(reply)
-            self._site = site_of(origin, reply.peer)
+        response = await self._ask_version(origin)
+        there = Origin.of(response.url, "the URL")
+        if is_version_check(response) and there == origin:
+            self.authorizations.begin(response)
+            self._site = site_of(origin, response.peer)
             return origin
-        path = urlsplit(reply.url).path
+        path = urlsplit(response.url).path
         if path.rstrip("/") != "/v2" or there != origin:
             raise RegistryRejected(
                 f"{origin} redirects /v2/ to {there}{path}, so this address is not a registry's; if the registry is "
                 "over there, write that as its address",
                 failure=Failure.BROKEN_RESPONSE,
             )
-        if reply.status in {200, 401}:
+        if response.status in {200, 401}:
             raise RegistryRejected(
-                f"{origin} answers {reply.status} to /v2/ with a web page; check that this is the address of a "
+                f"{origin} answers {response.status} to /v2/ with a web page; check that this is the address of a "
                 "registry, and whether a proxy in front of it requires a login",
                 failure=Failure.BROKEN_RESPONSE,
             )
-        if reply.status == 404:
+        if response.status == 404:
             raise RegistryRejected(
                 f"{origin} answers 404 to /v2/, so this address is not a registry's; check the registry's address"
             )
-        raise to_registry_error(reply, datetime.now(UTC))
+        raise to_registry_error(response, datetime.now(UTC))
 
     async def _ask_version(self, origin: Origin) -> Response:
-        async with self._gate.slot() as ticket:
-            reply = await self._client.send(Request("GET", f"{origin}/v2/"), origin)
-            self._heed(reply, ticket)
-        return reply
+        async with self._throttle.slot() as ticket:
+            response = await self._client.send(Request("GET", f"{origin}/v2/"), origin)
+            self._learn_from(response, ticket)
+        return response
 
     async def is_answering(self) -> bool:
         """Return whether the registry currently answers `/v2/` properly, with or without authorization.
@@ -150,8 +150,8 @@ class AuthSession:
             return False
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                reply = await self._ask_version(self._origin)
-                return is_version_check(reply) and Origin.of(reply.url, "the URL") == self._origin
+                response = await self._ask_version(self._origin)
+                return is_version_check(response) and Origin.of(response.url, "the URL") == self._origin
         except (RegistryError, TimeoutError):
             return False
 
@@ -159,42 +159,44 @@ class AuthSession:
         """Return whether `/v2/` accepts the credentials configured for `repository`. Raises nothing."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                reply = await self.send(Request("GET", f"{await self.origin()}/v2/"), repository, ())
+                response = await self.send(Request("GET", f"{await self.origin()}/v2/"), repository, ())
         except (RegistryError, TimeoutError):
             return False
         is_known = self.authorizations.is_asked_for and self.authorizations.has_credentials(repository)
-        return reply.status == 200 and is_version_check(reply) and is_known
+        return response.status == 200 and is_version_check(response) and is_known
 
     async def _fetch_token(self, request: TokenRequest) -> bytes:
         registry = await self.origin()
         realm = Origin.of(request.url, "the token service (realm)")
-        site = self._site if self._is_beside(realm, registry) else None
+        site = self._site if self._is_same_site(realm, registry) else None
         if site is None:
             check_target(realm, registry, "the token service (realm)", self._settings.allowed_origins)
-        call = Request("GET", request.url, limit=MAX_TOKEN_ANSWER, authorization=request.authorization, origin=realm)
+        http_request = Request(
+            "GET", request.url, limit=MAX_TOKEN_RESPONSE_BYTES, authorization=request.authorization, origin=realm
+        )
         if request.form is not None:
-            call = replace(call, method="POST", headers=FORM, body=request.form, body_is_secret=True)
-        reply = await self._client.send(replace(call, site=site), registry)
-        if reply.status == 200:
-            return reply.body
-        if reply.status in {404, 405} and request.instead is not None:
+            http_request = replace(http_request, method="POST", headers=FORM, body=request.form, body_is_secret=True)
+        response = await self._client.send(replace(http_request, site=site), registry)
+        if response.status == 200:
+            return response.body
+        if response.status in {404, 405} and request.instead is not None:
             return await self._fetch_token(request.instead)
-        error = to_registry_error(reply, datetime.now(UTC))
-        if reply.status >= 500 or error.outage:
+        error = to_registry_error(response, datetime.now(UTC))
+        if response.status >= 500 or error.outage:
             raise error
         raise RegistryAuth(f"the token service of {registry} issues no token: {error}", failure=error.failure)
 
-    def _is_beside(self, realm: Origin, registry: Origin) -> bool:
+    def _is_same_site(self, realm: Origin, registry: Origin) -> bool:
         """Return whether `realm` is permitted only because it belongs to the registry's own site."""
         is_own = (realm.host, realm.port) == (registry.host, registry.port)
         return not is_own and realm not in self._settings.allowed_origins and bool(self._site and self._site.has(realm))
 
 
-def _is_refused(reply: Response, sent: str | None) -> bool:
+def _is_refused(response: Response, sent: str | None) -> bool:
     """Return whether another authorization may help.
 
     That is so after a 401, a 403 to an expired one, and a 403 to a request without any.
     """
-    if reply.status != 403 or has_expired(reply):
-        return reply.status in {401, 403}
-    return sent is None and throttle_from(reply, datetime.now(UTC)) is None
+    if response.status != 403 or has_expired(response):
+        return response.status in {401, 403}
+    return sent is None and throttle_from(response, datetime.now(UTC)) is None

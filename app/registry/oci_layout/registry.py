@@ -52,10 +52,10 @@ class LayoutRegistry:
         self.uses.prepare()
         self.manifests = ManifestCache(self._parsed)
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._write_lock = asyncio.Lock()
         self._waiting: list[_PendingChange] = []
-        self._holdings = RepositoryBlobs(self.manifests)
-        self._held = self._load()
+        self._repository_blobs = RepositoryBlobs(self.manifests)
+        self._loaded = self._load()
 
     def push_under_way(self, job: str) -> AbstractContextManager[PushUse]:
         """What this task, and those that it starts, look up or store is left by collections until the block ends."""
@@ -82,7 +82,7 @@ class LayoutRegistry:
         parse_repository(repository)
         if not await self.blob_exists(source, digest, size):
             return False
-        self._holdings.add_unreferenced(repository, digest)
+        self._repository_blobs.add_unreferenced(repository, digest)
         return True
 
     async def push_blob(self, repository: str, content: BlobContent) -> tuple[Digest, int]:
@@ -99,7 +99,7 @@ class LayoutRegistry:
             blob = await asyncio.to_thread(writer.finish, content.digest, lambda found: _need_blob(repository, found))
         finally:
             await asyncio.to_thread(writer.discard)
-        self._holdings.add_unreferenced(repository, blob[0])
+        self._repository_blobs.add_unreferenced(repository, blob[0])
         return blob
 
     async def find_manifest(self, repository: str, reference: str) -> Digest | None:
@@ -132,7 +132,7 @@ class LayoutRegistry:
                 index = index.with_kept(repository, reference, stamp)
             return index
 
-        await self._write_in_turn(_PendingChange(change))
+        await self._write_batched(_PendingChange(change))
 
     async def push_manifest(self, repository: str, reference: str, manifest: tuple[Descriptor, bytes]) -> bool:
         """Store a manifest.
@@ -143,14 +143,14 @@ class LayoutRegistry:
         """
         tag = tag_of(reference, manifest[0])
         subject, change = await asyncio.to_thread(self._store, parse_repository(repository), tag, manifest)
-        await self._write_in_turn(change)
+        await self._write_batched(change)
         return subject is not None
 
-    async def _write_in_turn(self, change: _PendingChange) -> None:
+    async def _write_batched(self, change: _PendingChange) -> None:
         """Write a change. index.json is one file, so the task with the lock writes the changes of all waiting tasks."""
         self._waiting.append(change)
         try:
-            async with self._turn:
+            async with self._write_lock:
                 if not change.written:
                     batch = [change, *(other for other in self._waiting if other is not change)]
                     self._waiting.clear()
@@ -194,9 +194,9 @@ class LayoutRegistry:
 
     def index(self) -> LayoutIndex:
         """Return what index.json says now. Blocks. Raises RegistryFault."""
-        if self.files.index_stamp() != self._held[0]:
-            self._held = self._load()
-        return self._held[1]
+        if self.files.index_stamp() != self._loaded[0]:
+            self._loaded = self._load()
+        return self._loaded[1]
 
     def _blob_size(self, repository: str, digest: Digest) -> int | None:
         _need_blob(repository, digest)
@@ -210,7 +210,7 @@ class LayoutRegistry:
             raise RegistryLost(f"{repository}: blob {blob.digest} {fault}", blobs=(str(blob.digest),))
 
     def has(self, repository: str, digest: Digest) -> bool:
-        return self._holdings.has(repository, digest, self.index().roots(repository))
+        return self._repository_blobs.has(repository, digest, self.index().roots(repository))
 
     def _parsed(self, descriptor: Descriptor) -> Manifest | None:
         """Return the manifest, or None if it is missing, which the image-spec permits."""
@@ -228,7 +228,7 @@ class LayoutRegistry:
         self.change_index(change_all)
         for change in changes:
             change.written = True
-            self._holdings.mark_referenced(change.blobs)
+            self._repository_blobs.mark_referenced(change.blobs)
 
     def change_index(self, change: Change) -> None:
         """Write what `change` makes of index.json, in one step. Blocks. Raises RegistryFault."""
@@ -236,11 +236,11 @@ class LayoutRegistry:
             before = self.index()
             after = change(before)
             if after is not before:
-                self._held = (self.files.replace_index(after.dump()), after)
+                self._loaded = (self.files.replace_index(after.dump()), after)
 
     def referring(self, repository: str, digest: Digest) -> IndexRoot | None:
         """Return a manifest of the repository that refers to the blob. Blocks."""
-        return self._holdings.referring(digest, self.index().roots(repository))
+        return self._repository_blobs.referring(digest, self.index().roots(repository))
 
     def content(self, descriptor: Descriptor) -> ManifestContent | None:
         """Return what a manifest refers to; None if it is damaged or missing. Blocks."""

@@ -32,86 +32,86 @@ PULP = "x-registry-supports-signatures"  # sent by Pulp, which stores even a par
 class BlobUploader:
     """Sends blobs to one registry, and learns its capabilities."""
 
-    def __init__(self, stored: StoredBlobs, gate: RequestThrottle, pause: TimeSource) -> None:
-        self.stored, self.gate = stored, gate
+    def __init__(self, stored: StoredBlobs, throttle: RequestThrottle, pause: TimeSource) -> None:
+        self.stored, self.throttle = stored, throttle
         self.openings = UploadStarter(stored)
         self.progress = SessionProgress(stored.endpoint, pause)
         self.learnt = LearnedCapabilities(stored.endpoint.name, stored.endpoint.settings.profiles)
 
     async def push(self, repository: str, content: BlobContent) -> Blob:
         """Send one blob, and return its digest and size. Raises RegistryError and the errors of the content."""
-        profile = await self.learnt.current()
-        reading = UploadBody(content, self.gate)
+        capabilities = await self.learnt.current()
+        reading = UploadBody(content, self.throttle)
         try:
-            return await _Upload(self, repository, reading, profile).run()
+            return await _Upload(self, repository, reading, capabilities).run()
         finally:
             await reading.close()
 
 
 class _Upload:
     def __init__(
-        self, uploader: BlobUploader, repository: str, reading: UploadBody, profile: UploadCapabilities
+        self, uploader: BlobUploader, repository: str, reading: UploadBody, capabilities: UploadCapabilities
     ) -> None:
         self._uploader, self._endpoint = uploader, uploader.stored.endpoint
         self._repository, self._content, self._reading = repository, reading.content, reading
-        self._profile = profile
+        self._capabilities = capabilities
         self._doubt: Doubt | None = None
         self._was_invalid = False
 
     async def run(self) -> Blob:
         refused: RegistryError | None = None
         while True:
-            way = self._way()
-            if way is None:
+            method = self._choose_method()
+            if method is None:
                 raise refused or self._too_large()
-            if way is UploadMethod.MEASURE:
+            if method is UploadMethod.MEASURE:
                 await self._reading.measure()
                 continue
             try:
-                blob = await self._attempt(way)
+                blob = await self._attempt(method)
             except RefusedError as refusal:
                 refused = refusal.error
                 self._learn(refusal)
                 continue
-            await self._uploader.learnt.learn(self._profile)
+            await self._uploader.learnt.learn(self._capabilities)
             return blob
 
-    def _way(self) -> UploadMethod | None:
+    def _choose_method(self) -> UploadMethod | None:
         """Choose the upload method, or return None if none is left.
 
         If the blob may still be discarded, its bytes are sent before the request that commits it. So they are if the
         blob is in doubt: the committing request verifies the digest.
         """
-        size, profile = self._content.size, self._profile
-        apart = profile
+        size, capabilities = self._content.size, self._capabilities
+        apart = capabilities
         if not self._content.is_commit_allowed:
-            apart = replace(profile, put=False)
-        elif self._doubt is not None and profile.patch:
-            apart = replace(profile, put=False, chunks=False)
-        return apart.choose_method(size) or profile.choose_method(size)
+            apart = replace(capabilities, put=False)
+        elif self._doubt is not None and capabilities.patch:
+            apart = replace(capabilities, put=False, chunks=False)
+        return apart.choose_method(size) or capabilities.choose_method(size)
 
     def _too_large(self) -> RegistryRejected:
         """Return the error for a size limit that an earlier blob has revealed."""
         return RegistryRejected(
-            f"{self._endpoint.name} accepts neither requests of more than {self._profile.most} bytes nor uploads in "
-            f"chunks; {self._content.digest} has {self._content.size} bytes. Raise the limit of the proxy in front of "
-            "it"
+            f"{self._endpoint.name} accepts neither requests of more than {self._capabilities.most} bytes nor uploads "
+            f"in chunks; {self._content.digest} has {self._content.size} bytes. Raise the limit of the proxy in front "
+            "of it"
         )
 
     def _learn(self, refusal: RefusedError) -> None:
         """Update the capabilities after a rejected request. Raise the rejection if no other upload method is left."""
-        reply = refusal.reply
-        if is_session_lost(reply, refusal.tried):
+        response = refusal.response
+        if is_session_lost(response, refusal.tried):
             raise RegistryFault(f"{refusal.error}; the registry has lost the upload session") from None
-        learnt = next_capabilities(self._profile, refusal.tried, reply)
+        learnt = next_capabilities(self._capabilities, refusal.tried, response)
         if learnt is not None:
-            self._profile = learnt
+            self._capabilities = learnt
             return
-        if not is_invalid(reply) or self._was_invalid:
+        if not is_invalid(response) or self._was_invalid:
             raise refusal.error from None
         self._was_invalid = True  # damaged in transit, or committed by another push meanwhile: try once more
 
-    async def _attempt(self, way: UploadMethod) -> Blob:
+    async def _attempt(self, method: UploadMethod) -> Blob:
         """Send the blob in a new session, which is committed or cancelled at the end."""
         stored = self._uploader.stored
         started = await self._open()
@@ -121,10 +121,10 @@ class _Upload:
         session = UploadSession(await self._endpoint.location(started), least)
         self._reading.furthest = 0
         try:
-            await self._heed(started)
-            way = (self._way() if way is UploadMethod.PUT else None) or way
-            transfer = Transfer(stored, self._uploader.progress, self._repository, self._reading, self._profile)
-            blob = await transfer.deliver(session, way)
+            await self._learn_from(started)
+            method = (self._choose_method() if method is UploadMethod.PUT else None) or method
+            transfer = Transfer(stored, self._uploader.progress, self._repository, self._reading, self._capabilities)
+            blob = await transfer.deliver(session, method)
         except asyncio.CancelledError:
             await self._endpoint.cancel_upload(self._repository, session.location)
             raise
@@ -154,15 +154,15 @@ class _Upload:
         was_invalid = self._was_invalid and digest is not None
         by_head = self._doubt is not None or was_invalid
         wanted = Wanted(blob_of(self._content), by_head=by_head) if may_be_there or was_invalid else None
-        started, self._profile = await self._uploader.openings.open(self._repository, wanted, self._profile)
+        started, self._capabilities = await self._uploader.openings.open(self._repository, wanted, self._capabilities)
         if started is None:
             self._content.mark_existing()
         return started
 
-    async def _heed(self, started: Response) -> None:
+    async def _learn_from(self, started: Response) -> None:
         """Learn from the response that opened the session. This may wait, so the session must be recorded before."""
         digest = self._content.digest
         if digest is not None:
             self._doubt = await self._uploader.stored.unproven.doubt_of(digest)
         if started.header(PULP) is not None:
-            self._profile = replace(self._profile, put=False)
+            self._capabilities = replace(self._capabilities, put=False)

@@ -11,7 +11,7 @@ from app.net.client import Body
 from app.net.response import Response
 from app.registry import BlobContent
 from app.registry.distribution.rate_limit import RequestThrottle
-from app.registry.distribution.responses import read_complaint
+from app.registry.distribution.responses import read_error_detail
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 NO_BODY: tuple[dict[str, str], bytes | Body] = ({}, b"")
@@ -25,8 +25,8 @@ class UploadBody:
     the content still verifies all of its bytes.
     """
 
-    def __init__(self, content: BlobContent, gate: RequestThrottle) -> None:
-        self.content, self._gate = content, gate
+    def __init__(self, content: BlobContent, throttle: RequestThrottle) -> None:
+        self.content, self._throttle = content, throttle
         self._chunks: AsyncIterator[bytes] | None = None
         self._held = b""
         self._position = 0
@@ -102,16 +102,16 @@ class UploadBody:
         """Report that the registry did not read the latest body."""
         self.count(self._counted_before - self.counted)
 
-    def count_refusal(self, reply: Response) -> None:
+    def count_refusal(self, response: Response) -> None:
         """Report what the registry read of a body that it rejected.
 
         It read all of it if it rejected the content. It read nothing if it rejected the request itself, by its method,
         length or rights.
         """
-        is_of_request = 400 <= reply.status < 500 or reply.status == 501
-        if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not self._has_length:
+        is_of_request = 400 <= response.status < 500 or response.status == 501
+        if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and not self._has_length:
             return
-        if is_of_request and read_complaint(reply.body).code not in _OF_CONTENT:
+        if is_of_request and read_error_detail(response.body).code not in _OF_CONTENT:
             self.count_none()
 
     async def _pieces(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
@@ -121,12 +121,12 @@ class UploadBody:
             if not self._held and not await self._next():
                 break
             room = len(self._held) if end is None else end - self._position
-            piece = self._held[: min(room, self._gate.byte_quantum or room)]
+            piece = self._held[: min(room, self._throttle.byte_quantum or room)]
             await self._check_end(self._position + len(piece), len(self._held) - len(piece))
             self._held = self._held[len(piece) :]
             self._position += len(piece)
             self.furthest = max(self.furthest, self._position)
-            await self._gate.spend(len(piece))
+            await self._throttle.spend(len(piece))
             yield piece
         self._check_length(end)
 

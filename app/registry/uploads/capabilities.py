@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from app.net.response import Response
-from app.registry.distribution.responses import details_of, read_complaint
+from app.registry.distribution.responses import details_of, read_error_detail
 
 DEFAULT_CHUNK = 5 << 20  # bytes; ECR accepts no smaller part except the last
-LARGEST_CHUNK = 95 << 20  # tried first after a request was too large: Cloudflare accepts 100 MB
+MAX_CHUNK_BYTES = 95 << 20  # tried first after a request was too large: Cloudflare accepts 100 MB
 GHCR_CHUNK = 4 << 20  # tried first after a chunk was answered 416 with "too large"
-SMALLEST_CHUNK = 64 << 10  # no proxy has a lower limit; a rejection of this is not about size
-MOST_CHUNK_MIN = 1 << 30  # a higher OCI-Chunk-Min-Length is invalid
-_NO_SUCH_WAY = frozenset({404, 405, 411, 501})
-_NO_SUCH_WAY_CODES = frozenset({"UNSUPPORTED", "CONTENT_LENGTH_INVALID"})
+MIN_CHUNK_BYTES = 64 << 10  # no proxy has a lower limit; a rejection of this is not about size
+MAX_CHUNK_MIN_LENGTH = 1 << 30  # a higher OCI-Chunk-Min-Length is invalid
+_UNSUPPORTED = frozenset({404, 405, 411, 501})
+_UNSUPPORTED_CODES = frozenset({"UNSUPPORTED", "CONTENT_LENGTH_INVALID"})
 _PLAIN_405 = frozenset({"", "UNSUPPORTED"})  # ACR responds 405 with another code for a full or locked registry
 _OTHER_404 = frozenset({"NAME_UNKNOWN", "NAME_INVALID", "BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"})
 
@@ -59,18 +59,18 @@ class UploadCapabilities:
         """Return the best method for a blob of `size` bytes (None: unknown), or None if no method is left."""
         whole = self.most is None or (size is not None and size <= self.most)
         if size is None:
-            ways = (
+            methods = (
                 (UploadMethod.STREAM, self.stream and whole),
                 (UploadMethod.CHUNKS, self.chunks),
                 (UploadMethod.MEASURE, True),
             )
         else:
-            ways = (
+            methods = (
                 (UploadMethod.PUT, self.put and whole),
                 (UploadMethod.PATCH, self.patch and whole),
                 (UploadMethod.CHUNKS, self.chunks),
             )
-        return next((way for way, open_ in ways if open_), None)
+        return next((method for method, open_ in methods if open_), None)
 
     def resume_method(self, size: int | None, offset: int) -> UploadMethod:
         """Choose how to resume a session at `offset`.
@@ -108,21 +108,23 @@ class UploadCapabilities:
 class UploadAttempt:
     """A request of an upload: its method, and the size of its body (or the part sent so far)."""
 
-    way: UploadMethod
+    method: UploadMethod
     size: int
 
 
-def next_capabilities(profile: UploadCapabilities, tried: UploadAttempt, reply: Response) -> UploadCapabilities | None:
+def next_capabilities(
+    capabilities: UploadCapabilities, tried: UploadAttempt, response: Response
+) -> UploadCapabilities | None:
     """Return the capabilities to try next, or None if the rejection is not about the upload method."""
-    code = read_complaint(reply.body).code
-    if is_too_large(reply):
-        most = _smaller(tried.size, reply.status)
-        return None if most < SMALLEST_CHUNK else replace(profile, most=min(most, profile.most or most))
-    refused = reply.status in _NO_SUCH_WAY and not _means_another(reply.status, code)
-    if refused or (reply.status == 400 and code in _NO_SUCH_WAY_CODES):
-        return replace(profile, **{tried.way.value: False})
-    if tried.way is UploadMethod.CHUNKS and code in {"DIGEST_INVALID", "SIZE_INVALID"}:
-        return replace(profile, chunks=False)  # ECR loses all but the first chunk (aws/containers-roadmap#2831)
+    code = read_error_detail(response.body).code
+    if is_too_large(response):
+        most = _smaller(tried.size, response.status)
+        return None if most < MIN_CHUNK_BYTES else replace(capabilities, most=min(most, capabilities.most or most))
+    refused = response.status in _UNSUPPORTED and not _means_another(response.status, code)
+    if refused or (response.status == 400 and code in _UNSUPPORTED_CODES):
+        return replace(capabilities, **{tried.method.value: False})
+    if tried.method is UploadMethod.CHUNKS and code in {"DIGEST_INVALID", "SIZE_INVALID"}:
+        return replace(capabilities, chunks=False)  # ECR loses all but the first chunk (aws/containers-roadmap#2831)
     return None
 
 
@@ -131,37 +133,39 @@ def _means_another(status: int, code: str) -> bool:
     return (status == 404 and code in _OTHER_404) or (status == 405 and code not in _PLAIN_405)
 
 
-def is_too_large(reply: Response) -> bool:
-    return reply.status == 413 or (reply.status == 416 and "too large" in read_complaint(reply.body).words.lower())
+def is_too_large(response: Response) -> bool:
+    return response.status == 413 or (
+        response.status == 416 and "too large" in read_error_detail(response.body).message.lower()
+    )
 
 
-def is_session_lost(reply: Response, tried: UploadAttempt) -> bool:
+def is_session_lost(response: Response, tried: UploadAttempt) -> bool:
     """Return whether the upload session no longer exists: it has expired, or another replica responded.
 
     If the registry has accepted the bytes, a 404 to the committing request does not concern the method.
     """
-    code = read_complaint(reply.body).code
-    if is_invalid(reply):
+    code = read_error_detail(response.body).code
+    if is_invalid(response):
         return False
-    if reply.status in {400, 404, 410} and code in {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}:
+    if response.status in {400, 404, 410} and code in {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID"}:
         return True
-    has_taken = reply.method == "PUT" and tried.way is not UploadMethod.PUT
-    return has_taken and reply.status in {404, 410} and code not in _OTHER_404
+    has_taken = response.method == "PUT" and tried.method is not UploadMethod.PUT
+    return has_taken and response.status in {404, 410} and code not in _OTHER_404
 
 
-def is_invalid(reply: Response) -> bool:
+def is_invalid(response: Response) -> bool:
     """Return whether the registry rejects the content, which may have been damaged in transit.
 
     Nexus uses the code of a lost session for this, with a detail.
     """
-    code = read_complaint(reply.body).code
+    code = read_error_detail(response.body).code
     if code == "BLOB_UPLOAD_INVALID":
-        return reply.status == 400 and any(detail for _, detail in details_of(reply.body))
+        return response.status == 400 and any(detail for _, detail in details_of(response.body))
     return code in {"DIGEST_INVALID", "SIZE_INVALID"}
 
 
 def _smaller(refused: int, status: int) -> int:
-    first = GHCR_CHUNK if status == 416 else LARGEST_CHUNK
+    first = GHCR_CHUNK if status == 416 else MAX_CHUNK_BYTES
     return first if refused > first else refused // 2
 
 
@@ -169,4 +173,4 @@ def chunk_min_length(value: str | None) -> int:
     """Return OCI-Chunk-Min-Length, or 0 if it is missing or invalid."""
     if value is None or not value.isascii() or not value.isdigit() or len(value) > 12:
         return 0
-    return min(int(value), MOST_CHUNK_MIN)
+    return min(int(value), MAX_CHUNK_MIN_LENGTH)

@@ -18,15 +18,15 @@ import structlog
 
 from app.errors import ArchiveError
 from app.oci import strict_json
-from app.registry.uploads.capabilities import SMALLEST_CHUNK, UploadCapabilities
+from app.registry.uploads.capabilities import MIN_CHUNK_BYTES, UploadCapabilities
 
-MOST_PROFILES = 1_000  # registries; those learned longest ago are dropped
+MAX_REGISTRIES = 1_000  # registries; those learned longest ago are dropped
 MAX_FILE = 1 << 20  # bytes; a thousand entries have a fifth of it
-LONGEST_SKEW = 86_400.0  # seconds; a later entry was written while the clock was ahead
+MAX_CLOCK_SKEW = 86_400.0  # seconds; a later entry was written while the clock was ahead
 GOOD_FOR = 30 * 86_400.0  # seconds; a proxy's limit may be raised or a registry updated, so everything is tried again
-_WAYS = ("ask", "put", "patch", "chunks", "stream")
-_MEMBERS = frozenset({*_WAYS, "most", "learnt"})
-_LATER_WAYS = ("mount",)  # missing in files of 0.1.0
+_METHODS = ("ask", "put", "patch", "chunks", "stream")
+_MEMBERS = frozenset({*_METHODS, "most", "learnt"})
+_LATER_METHODS = ("mount",)  # missing in files of 0.1.0
 _log = structlog.get_logger(__name__)
 
 Entry = Mapping[str, Any]
@@ -45,9 +45,9 @@ class CapabilityFile:
         known = {name: value for name, value in (entry or {}).items() if name != "learnt"}
         return UploadCapabilities(**known)
 
-    async def record(self, registry: str, profile: UploadCapabilities) -> None:
+    async def record(self, registry: str, capabilities: UploadCapabilities) -> None:
         async with self._lock:
-            await asyncio.to_thread(self._keep, registry, profile)
+            await asyncio.to_thread(self._keep, registry, capabilities)
 
     def _read(self) -> dict[str, Entry]:
         """Return the entries that are complete and not too old."""
@@ -60,20 +60,20 @@ class CapabilityFile:
             _log.warning("registry.capabilities_unreadable", file=str(self._file), reason=str(error))
             return {}
         entries = document if isinstance(document, dict) else {}
-        oldest, newest = self._now() - GOOD_FOR, self._now() + LONGEST_SKEW
+        oldest, newest = self._now() - GOOD_FOR, self._now() + MAX_CLOCK_SKEW
         return {
             name: entry for name, entry in entries.items() if _is_whole(entry) and oldest < entry["learnt"] <= newest
         }
 
-    def _keep(self, registry: str, profile: UploadCapabilities) -> None:
+    def _keep(self, registry: str, capabilities: UploadCapabilities) -> None:
         entries = self._read()
-        entries[registry] = {**asdict(profile), "learnt": self._now()}
-        newest = sorted(entries.items(), key=lambda each: each[1]["learnt"])[-MOST_PROFILES:]
-        beside = self._file.with_name(f"{self._file.name}.{os.getpid()}.new")
+        entries[registry] = {**asdict(capabilities), "learnt": self._now()}
+        newest = sorted(entries.items(), key=lambda item: item[1]["learnt"])[-MAX_REGISTRIES:]
+        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.new")
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside.write_text(json.dumps(dict(newest), indent=1), encoding="utf-8")
-            beside.replace(self._file)
+            temporary.write_text(json.dumps(dict(newest), indent=1), encoding="utf-8")
+            temporary.replace(self._file)
         except OSError as error:
             _log.warning("registry.capabilities_not_stored", file=str(self._file), reason=str(error))
 
@@ -96,9 +96,9 @@ class LearnedCapabilities:
                     self._is_recalled = True
         return self.known
 
-    async def learn(self, profile: UploadCapabilities) -> None:
+    async def learn(self, capabilities: UploadCapabilities) -> None:
         """Add the capabilities that led to a stored blob."""
-        joined = self.known.merge(profile)
+        joined = self.known.merge(capabilities)
         if joined == self.known:
             return
         self.known = joined
@@ -108,10 +108,10 @@ class LearnedCapabilities:
 
 def _is_whole(entry: object) -> bool:
     """Return whether an entry has the form that `_keep` writes; a file of another version is not an error."""
-    if not isinstance(entry, dict) or set(entry) - {*_LATER_WAYS} != _MEMBERS:
+    if not isinstance(entry, dict) or set(entry) - {*_LATER_METHODS} != _MEMBERS:
         return False
     if not isinstance(entry["learnt"], int | float):
         return False
     most = entry["most"]
-    is_size = most is None or (type(most) is int and most >= SMALLEST_CHUNK)
-    return is_size and all(isinstance(entry.get(way, True), bool) for way in (*_WAYS, *_LATER_WAYS))
+    is_size = most is None or (type(most) is int and most >= MIN_CHUNK_BYTES)
+    return is_size and all(isinstance(entry.get(method, True), bool) for method in (*_METHODS, *_LATER_METHODS))

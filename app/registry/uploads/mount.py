@@ -14,9 +14,9 @@ from app.registry.uploads.capability_file import LearnedCapabilities
 from app.registry.uploads.spare_session import SpareSession
 from app.registry.uploads.stored_blobs import StoredBlobs
 
-MOST_REFUSED = 2  # in a row, for blobs that the source is known to have
-MOST_FAILED = 2  # in a row, with 5xx
-PASSED_OVER = 20  # mounts that are skipped then: the registry may be down, or fail at mounts only
+MAX_REFUSALS = 2  # in a row, for blobs that the source is known to have
+MAX_FAILURES = 2  # in a row, with 5xx
+SKIPPED_MOUNTS = 20  # mounts that are skipped then: the registry may be down, or fail at mounts only
 _REFUSALS = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
@@ -29,7 +29,7 @@ class Mounts:
 
     def __init__(self, stored: StoredBlobs, learnt: LearnedCapabilities) -> None:
         self._stored, self._endpoint, self._learnt = stored, stored.endpoint, learnt
-        self._refused = self._failed = self._passed_over = 0
+        self._refused = self._failed = self._skipped = 0
         self._works = False
 
     async def mount(
@@ -41,27 +41,27 @@ class Mounts:
         """
         if not await self._is_possible():
             return False
-        call = Request("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mount_query(digest, source)}"))
+        request = Request("POST", await self._endpoint.url(repository, f"blobs/uploads/?{mount_query(digest, source)}"))
         try:
-            reply = await self._endpoint.send_opening(call, repository, f"repository:{source}:pull")
-            if reply.status == HTTPStatus.ACCEPTED:
-                cancel = partial(self._endpoint.abandon_later, repository, await self._endpoint.location(reply))
+            response = await self._endpoint.send_opening(request, repository, f"repository:{source}:pull")
+            if response.status == HTTPStatus.ACCEPTED:
+                cancel = partial(self._endpoint.abandon_later, repository, await self._endpoint.location(response))
                 if spare is None:
                     cancel()
                 else:
-                    spare.give(reply, cancel)
-            await self._learn(reply.status, is_there=self._stored.is_proved(source, digest))
-            is_mounted = reply.status == HTTPStatus.CREATED
+                    spare.give(response, cancel)
+            await self._learn(response.status, is_there=self._stored.is_proved(source, digest))
+            is_mounted = response.status == HTTPStatus.CREATED
             return is_mounted and (size is None or await self._stored.confirm(repository, (digest, size)))
         except RegistryError:
             return False
 
     async def _is_possible(self) -> bool:
-        if self._failed >= MOST_FAILED:
-            self._passed_over += 1
-            if self._passed_over <= PASSED_OVER:
+        if self._failed >= MAX_FAILURES:
+            self._skipped += 1
+            if self._skipped <= SKIPPED_MOUNTS:
                 return False
-            self._passed_over, self._failed = 0, MOST_FAILED - 1
+            self._skipped, self._failed = 0, MAX_FAILURES - 1
         return (await self._learnt.current()).mount
 
     async def _learn(self, status: int, *, is_there: bool) -> None:
@@ -72,5 +72,5 @@ class Mounts:
             self._works, self._refused = True, 0
         elif status in _REFUSALS and is_there:
             self._refused += 1
-        if status == HTTPStatus.NOT_IMPLEMENTED or (self._refused >= MOST_REFUSED and not self._works):
+        if status == HTTPStatus.NOT_IMPLEMENTED or (self._refused >= MAX_REFUSALS and not self._works):
             await self._learnt.learn(replace(await self._learnt.current(), mount=False, ask=False))

@@ -15,8 +15,8 @@ from app.registry.distribution.responses import to_registry_error
 from app.registry.uploads.body import UploadBody
 
 SETTLING = 0.2  # maximum seconds between two status requests
-MOST_UNSETTLED = 8  # times that a session may change its answer
-_TOLD = frozenset({200, 201, 202, 204})
+MAX_CHANGES = 8  # times that a session may change its answer
+_SUCCESS = frozenset({200, 201, 202, 204})
 
 
 class RangeRefused(RegistryFault):
@@ -52,46 +52,46 @@ class SessionProgress:
 
         The request is repeated until two answers agree, because bytes of the broken request may still arrive.
         """
-        held = await self._ask_once(repository, session, reading)
-        for _ in range(MOST_UNSETTLED):
-            if held is None:
+        offset = await self._ask_once(repository, session, reading)
+        for _ in range(MAX_CHANGES):
+            if offset is None:
                 return None
             await self._pause.sleep(SETTLING * self._pause.chance())
-            before, held = held, await self._ask_once(repository, session, reading)
-            if held == before:
+            before, offset = offset, await self._ask_once(repository, session, reading)
+            if offset == before:
                 break
-        return held
+        return offset
 
-    def correct(self, session: UploadSession, held: int) -> int:
-        """Return the real offset of a session that states `held` but rejected the part from there on."""
-        if self._excess or held != session.offset:
-            return held
+    def correct(self, session: UploadSession, offset: int) -> int:
+        """Return the real offset of a session that states `offset` but rejected the part from there on."""
+        if self._excess or offset != session.offset:
+            return offset
         self._excess = 1
-        return held - 1
+        return offset - 1
 
     async def _ask_once(self, repository: str, session: UploadSession, reading: UploadBody) -> int | None:
-        reply = await self._reply(repository, session)
-        held = parse_range_header(reply.header("range")) if reply.status in _TOLD else None
-        if held == 0:
+        response = await self._response(repository, session)
+        offset = parse_range_header(response.header("range")) if response.status in _SUCCESS else None
+        if offset == 0:
             reading.count_none()
-        if held == reading.furthest + 1:  # more than was sent
+        if offset == reading.furthest + 1:  # more than was sent
             self._excess = 1
-        held = held and held - self._excess
-        if not held or held > reading.furthest:
+        offset = offset and offset - self._excess
+        if not offset or offset > reading.furthest:
             return None
-        if reply.header("location") is not None:
-            session.location = await self._endpoint.location(reply)
-        return held
+        if response.header("location") is not None:
+            session.location = await self._endpoint.location(response)
+        return offset
 
-    async def _reply(self, repository: str, session: UploadSession) -> Response:
+    async def _response(self, repository: str, session: UploadSession) -> Response:
         number = 1
         while True:
             try:
-                reply = await self._endpoint.send(Request("GET", session.location), repository)
-                error = to_registry_error(reply, datetime.now(UTC))
-                if reply.status >= 400 and error.retryable:
+                response = await self._endpoint.send(Request("GET", session.location), repository)
+                error = to_registry_error(response, datetime.now(UTC))
+                if response.status >= 400 and error.retryable:
                     raise error
-                return reply
+                return response
             except RegistryError as broken:
                 if not broken.retryable or broken.silence or number >= DEFAULT_POLICY.tries:
                     raise

@@ -9,7 +9,7 @@ from app.net.response import Response
 from app.registry.uploads.capabilities import UploadCapabilities
 from app.registry.uploads.stored_blobs import Blob, StoredBlobs
 
-MOST_FAILURES = 2  # in a row; then the test fails, not the registry
+MAX_FAILURES = 2  # in a row; then the test fails, not the registry
 _FAILURES = frozenset(
     {
         Failure.UNREACHABLE,
@@ -46,46 +46,48 @@ class UploadStarter:
         self._is_doubtful = False
 
     async def open(
-        self, repository: str, wanted: Wanted | None, profile: UploadCapabilities
+        self, repository: str, wanted: Wanted | None, capabilities: UploadCapabilities
     ) -> tuple[Response | None, UploadCapabilities]:
         """Return the response with the session's Location, or None if the blob `wanted` exists.
 
         Also return the capabilities to record once the blob is stored. Raises RegistryError.
         """
         if wanted is None:
-            return await self._endpoint.open_upload(repository), profile
-        if profile.ask and not wanted.by_head and self._failures < MOST_FAILURES:
+            return await self._endpoint.open_upload(repository), capabilities
+        if capabilities.ask and not wanted.by_head and self._failures < MAX_FAILURES:
             try:
-                reply = await self._ask(repository, wanted.blob)
+                response = await self._ask(repository, wanted.blob)
             except RegistryError as error:
                 if error.retryable and not isinstance(error, RegistryRejected):
                     raise
-                profile = replace(profile, ask=False)  # if that was the cause; otherwise the next request reports it
+                capabilities = replace(
+                    capabilities, ask=False
+                )  # if that was the cause; otherwise the next request reports it
             else:
-                if reply is not None or await self._stored.confirm(repository, wanted.blob):
-                    return reply, profile
-                return await self._endpoint.open_upload(repository), profile
+                if response is not None or await self._stored.confirm(repository, wanted.blob):
+                    return response, capabilities
+                return await self._endpoint.open_upload(repository), capabilities
         if await self._exists(repository, wanted.blob):
-            return None, self._learnt(profile)
-        return await self._endpoint.open_upload(repository), self._learnt(profile)
+            return None, self._learned(capabilities)
+        return await self._endpoint.open_upload(repository), self._learned(capabilities)
 
     async def _ask(self, repository: str, blob: Blob) -> Response | None:
         try:
-            reply = await self._endpoint.open_upload(repository, blob[0])
+            response = await self._endpoint.open_upload(repository, blob[0])
         except RegistryError as error:
             self._failures += error.failure in _FAILURES
             raise
         self._failures, self._is_doubtful = 0, False
-        return reply
+        return response
 
-    def _learnt(self, profile: UploadCapabilities) -> UploadCapabilities:
+    def _learned(self, capabilities: UploadCapabilities) -> UploadCapabilities:
         """Return the capabilities after a successful HEAD."""
-        if self._failures < MOST_FAILURES:
-            return profile
+        if self._failures < MAX_FAILURES:
+            return capabilities
         if self._is_doubtful:
-            return replace(profile, ask=False)
-        self._failures, self._is_doubtful = MOST_FAILURES - 1, True
-        return profile
+            return replace(capabilities, ask=False)
+        self._failures, self._is_doubtful = MAX_FAILURES - 1, True
+        return capabilities
 
     async def _exists(self, repository: str, blob: Blob) -> bool:
         try:

@@ -132,41 +132,41 @@ class StoredBlobs:
         For a proof GET is always the second request, because some registries reject a HEAD for missing blobs.
         """
         url = await self._url(repository, digest)
-        reply = await self.endpoint.send(Request("HEAD", url), repository)
-        if reply.status == 200:
-            refuse_page(reply)
-            return Stated(True, _length(reply))
-        if reply.status == 404:
+        response = await self.endpoint.send(Request("HEAD", url), repository)
+        if response.status == 200:
+            refuse_page(response)
+            return Stated(True, _length(response))
+        if response.status == 404:
             return ABSENT
-        if is_proof or reply.url != url:
+        if is_proof or response.url != url:
             return await self._measure(repository, digest)
-        if is_not_found(reply):  # then the response to the POST explains the error
+        if is_not_found(response):  # then the response to the POST explains the error
             return ABSENT
-        expect(reply, frozenset({200}))
+        expect(response, frozenset({200}))
         return ABSENT
 
     async def _measure(self, repository: str, digest: Digest) -> Stated:
         """Ask by GET for the first byte, and stop reading if the whole blob is sent."""
 
-        async def take(chunk: bytes) -> bool:
+        async def receive(chunk: bytes) -> bool:
             return len(chunk) <= 1
 
-        call = Request("GET", await self._url(repository, digest), _FIRST_BYTE, take=take)
-        reply = await self.endpoint.send(call, repository)
-        ranged = _CONTENT_RANGE.fullmatch(reply.header("content-range") or "")
-        if reply.status == 200:
-            refuse_page(reply)
-        if reply.status in {206, 416}:
+        request = Request("GET", await self._url(repository, digest), _FIRST_BYTE, receive=receive)
+        response = await self.endpoint.send(request, repository)
+        ranged = _CONTENT_RANGE.fullmatch(response.header("content-range") or "")
+        if response.status == 200:
+            refuse_page(response)
+        if response.status in {206, 416}:
             return Stated(True, int(ranged[1]) if ranged else None)
-        return Stated(True, _length(reply)) if reply.status == 200 else _unread(reply)
+        return Stated(True, _length(response)) if response.status == 200 else _unread(response)
 
     async def _read_back(self, repository: str, blob: Blob) -> Stated:
         hashing = _Hashing(blob)
         async with self._reading:
-            call = Request("GET", await self._url(repository, blob[0]), take=hashing.take)
-            reply = await self.endpoint.send(call, repository)
-            if reply.status != 200:
-                return _unread(reply)
+            request = Request("GET", await self._url(repository, blob[0]), receive=hashing.receive)
+            response = await self.endpoint.send(request, repository)
+            if response.status != 200:
+                return _unread(response)
             found = await hashing.finish()
         return Stated(True, hashing.size, found)
 
@@ -183,7 +183,7 @@ class _Hashing:
         self._held = bytearray()
         self.size = 0
 
-    async def take(self, chunk: bytes) -> bool:
+    async def receive(self, chunk: bytes) -> bool:
         self._held += chunk
         self.size += len(chunk)
         if len(self._held) >= PIECE:
@@ -207,16 +207,16 @@ def _loss(repository: str, blob: Blob, stated: Stated) -> str:
     return f"{repository}: the registry has {found} under {digest}; delete it there"
 
 
-def _unread(reply: Response) -> Stated:
+def _unread(response: Response) -> Stated:
     """Return the meaning of a response without content. Raises an error that may be temporary."""
-    if reply.status == 404:
+    if response.status == 404:
         return ABSENT
-    error: RegistryError = to_registry_error(reply, datetime.now(UTC))
-    if error.retryable and reply.status != HTTPStatus.NOT_IMPLEMENTED:
+    error: RegistryError = to_registry_error(response, datetime.now(UTC))
+    if error.retryable and response.status != HTTPStatus.NOT_IMPLEMENTED:
         raise error
     return Stated(None)
 
 
-def _length(reply: Response) -> int | None:
-    stated = reply.header("content-length") or ""
+def _length(response: Response) -> int | None:
+    stated = response.header("content-length") or ""
     return int(stated) if stated.isascii() and stated.isdigit() and len(stated) < 20 else None

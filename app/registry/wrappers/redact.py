@@ -23,15 +23,17 @@ from app.registry.wrappers.forwarding import ForwardingRegistry
 T = TypeVar("T")
 
 HIDDEN = "[hidden]"
-SHORTEST = 3  # characters; shorter secrets are not redacted, because that would destroy every sentence and hide nothing
-LONGEST_CUT = 8 << 10  # characters before a cut that are searched; nothing shown is that long
-MOST_KEPT = 1000  # issued tokens; they live for minutes, so the oldest are useless
+MIN_SECRET_LENGTH = (
+    3  # characters; shorter secrets are not redacted, because that would destroy every sentence and hide nothing
+)
+MAX_CUT_CHARACTERS = 8 << 10  # characters before a cut that are searched; nothing shown is that long
+MAX_TOKENS = 1000  # issued tokens; they live for minutes, so the oldest are useless
 
 
 class SecretScrubber:
     """The secrets of one registry in every form in which they are sent.
 
-    Configured credentials are kept for ever; of the issued tokens the last MOST_KEPT are kept.
+    Configured credentials are kept for ever; of the issued tokens the last MAX_TOKENS are kept.
     """
 
     def __init__(self) -> None:
@@ -68,8 +70,8 @@ class SecretScrubber:
 
     def _without_begun(self, text: str) -> str:
         """Remove the beginning of a secret at the end of `text`, which was cut there."""
-        begins = max(0, len(text) - LONGEST_CUT)
-        found = [place for form in self._forms() if (place := _begun(form, text, begins)) is not None]
+        begins = max(0, len(text) - MAX_CUT_CHARACTERS)
+        found = [position for form in self._forms() if (position := _begun(form, text, begins)) is not None]
         return text[: min(found)] + HIDDEN if found else text
 
     def _forms(self) -> Iterator[str]:
@@ -77,26 +79,26 @@ class SecretScrubber:
         yield from self._given
 
     def _keep_configured(self, form: str) -> None:
-        if len(form) >= SHORTEST:
+        if len(form) >= MIN_SECRET_LENGTH:
             self._configured.add(form)
 
     def _keep_given(self, form: str) -> None:
-        if len(form) < SHORTEST or form in self._configured:
+        if len(form) < MIN_SECRET_LENGTH or form in self._configured:
             return
         self._given.pop(form, None)
         self._given[form] = None
-        while len(self._given) > MOST_KEPT:
+        while len(self._given) > MAX_TOKENS:
             del self._given[next(iter(self._given))]
 
 
-def _begun(form: str, text: str, place: int) -> int | None:
-    """Return the position, from `place` on, at which `text` ends with the beginning of `form`; None if there is
+def _begun(form: str, text: str, position: int) -> int | None:
+    """Return the position, from `position` on, at which `text` ends with the beginning of `form`; None if there is
     none.
     """
-    while (place := text.find(form[:SHORTEST], place)) >= 0:
-        if form.startswith(text[place:]):
-            return place
-        place += 1
+    while (position := text.find(form[:MIN_SECRET_LENGTH], position)) >= 0:
+        if form.startswith(text[position:]):
+            return position
+        position += 1
     return None
 
 

@@ -121,7 +121,9 @@ class Ground:
         settings = HttpRegistrySettings(
             url, credentials=credentials or self.vendor.credentials(), allowed_origins=storage
         )
-        return HttpRegistry(settings, gate=RequestThrottle(settings.limits, self.lapse.pause), pause=self.lapse.pause)
+        return HttpRegistry(
+            settings, throttle=RequestThrottle(settings.limits, self.lapse.pause), pause=self.lapse.pause
+        )
 
     async def check(self, credentials: CredentialSource | None = None) -> RegistryReport:
         async with self.opened(credentials) as registry:
