@@ -109,6 +109,9 @@ def test_the_document_is_the_contract_s() -> None:
         "priority": 0,
         "labels": {"a": "b"},
         "registry": "default",
+        "submitted_by": None,
+        "delivery": None,
+        "options": job.options.members(),
         "dry_run": False,
         "archives": [
             {
@@ -128,6 +131,7 @@ def test_the_document_is_the_contract_s() -> None:
                 "archive": "x.tar",
                 "names": ["a:1"],
                 "destinations": ["r/a:1"],
+                "targets": [{"name": "a:1", "destination": "r/a:1"}],
                 "digest": None,
                 "media_type": None,
                 "platforms": ["linux/amd64"],
