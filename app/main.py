@@ -37,12 +37,15 @@ from app.bootstrap.registries import ActiveRegistry, configured_registries, embe
 from app.config.settings import Settings, settings_in_use
 from app.config.types import LogFormat, is_open_to_others
 from app.errors import InvalidSettings, TarmacError, Unavailable
-from app.jobs import AllowedRoots, JobRuntime, JobService, run_job_service
+from app.jobs import AllowedRoots, JobRuntime, JobService, JobTracker, run_job_service
 from app.jobs.audit_retention import AuditRetention
+from app.jobs.deliveries.retention import DeliveryRetention
+from app.jobs.deliveries.service import Deliveries
 from app.jobs.heartbeat import SweepSchedule
 from app.jobs.outage import RetrySchedule
 from app.jobs.resumable import UploadTable, resumable_uploads
 from app.jobs.retention.disk_usage import DiskUsage
+from app.jobs.store.deliveries import SqlDeliveryStore
 from app.jobs.uploads.early_pushes import EarlyPushes
 from app.jobs.watch import Folder, FolderWatch, run_watcher
 from app.jobs.webhook import Outbox, Webhook, WebhookSettings, run_webhook
@@ -111,9 +114,7 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored)
-        workshop.ledger.on_transition(JobLog().record)
-        workshop.ledger.on_job_ended(metrics.count_ended)
-        workshop.ledger.observe_sent(metrics.count_sent)
+        _observe(workshop.ledger, metrics)
         if settings.otel_endpoint is not None:
             traces = await asyncio.to_thread(JobTracer.open, settings.otel_endpoint)
             stack.push_async_callback(asyncio.to_thread, traces.close)
@@ -123,7 +124,9 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
             workshop.ledger.on_job_ended(webhook.enqueue)
         await stack.enter_async_context(run_webhook(webhook))
         audit = AuditRetention(backed.store, settings.keep_audit, settings.audit_max_bytes, metrics.count_deleted_audit)
-        service = await stack.enter_async_context(_at_work(settings, replace(workshop, audit=audit), uploads))
+        reports = SqlDeliveryStore(backed.store)
+        kept = replace(workshop, audit=audit, deliveries=DeliveryRetention(reports, settings.keep_deliveries))
+        service = await stack.enter_async_context(_at_work(settings, kept, uploads))
         resumable = await stack.enter_async_context(resumable_uploads(replace(workshop, spool=disk), service, uploads))
         await stack.enter_async_context(run_watcher(_folder_watch(settings, service)))
         yield ApiContext(
@@ -133,11 +136,18 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
             check_room=spool.check_space,
             count_jobs=backed.store.count,
             uploads=resumable,
+            deliveries=Deliveries(reports, service),
             audit=backed.store,
             store=store,
             usage=DiskUsage(settings.data_dir, workshop.ledger, None if store is None else store.size),
             metrics=metrics,
         )
+
+
+def _observe(ledger: JobTracker, metrics: Metrics) -> None:
+    ledger.on_transition(JobLog().record)
+    ledger.on_job_ended(metrics.count_ended)
+    ledger.observe_sent(metrics.count_sent)
 
 
 def _rates(settings: Settings) -> Mapping[Kind, Rate]:

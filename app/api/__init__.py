@@ -2,11 +2,13 @@
 
 base_path         the path below which a client sees the service
 context           ApiContext, restricted to the caller of a request
+delivery_documents  deliveries in the OpenAPI document and in responses
 job_events        server-sent events of a job
 job_response      a job as an HTTP response
 json_response     JSON with a final newline
 probe             one probe of a registry for all requests of the same time
 problems          the only table of HTTP statuses
+report_response   a report as JSON, CSV or a page
 schemas           documents of the contract
 store_documents   documents of /store and /status
 upload_responses  responses of tus and of the IETF draft
@@ -39,7 +41,7 @@ from app.api.middleware.proxy import Proxy
 from app.api.middleware.rates import Buckets, Rates
 from app.api.middleware.request_id import RequestIds
 from app.api.openapi.document import finish_openapi
-from app.api.routes import audit, docker_engine, events, health, jobs, push, status, store, uploads, whoami
+from app.api.routes import audit, deliveries, docker_engine, events, health, jobs, push, status, store, uploads, whoami
 from app.api.web.api_docs import docs_router
 from app.api.web.front_page import front_router
 from app.api.web.guide import guide_router
@@ -72,7 +74,7 @@ def new_application(
         default_response_class=NewlineJSONResponse,
         redirect_slashes=False,  # a redirected upload would be sent twice
     )
-    resources = (push, uploads, jobs, events, store, whoami, audit, status, health, docker_engine)
+    resources = (push, uploads, deliveries, jobs, events, store, whoami, audit, status, health, docker_engine)
     pages = (front_router(), guide_router(), docs_router())  # the last one takes any name below /docs
     for router in (*(resource.router for resource in resources), *pages):
         app.include_router(router)

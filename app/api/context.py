@@ -15,6 +15,7 @@ from app.errors import RegistryError
 from app.jobs import JobService, JobState
 from app.jobs.audit import AuditTrail
 from app.jobs.authorization import AuthorizedJobs
+from app.jobs.deliveries.service import Deliveries
 from app.jobs.registries import ConfiguredRegistry
 from app.jobs.resumable import ResumableUploads
 from app.jobs.resumable.authorization import AuthorizedUploads
@@ -61,6 +62,7 @@ class ApiContext:
     check_room: Callable[[int], None]
     count_jobs: Callable[[], Awaitable[Mapping[JobState, int]]]
     uploads: ResumableUploads
+    deliveries: Deliveries
     audit: AuditTrail | None = None
     store: ImageStore | None = None
     usage: DiskUsage | None = None
@@ -82,7 +84,14 @@ def restrict_to_caller(context: ApiContext, caller: Caller) -> ApiContext:
     jobs = AuthorizedJobs(context.service, caller)
     bounds = [context.max_upload_bytes, caller.quota.upload_bytes or context.max_upload_bytes]
     uploads = AuthorizedUploads(context.uploads, caller, jobs)
-    return replace(context, service=jobs, uploads=uploads, max_upload_bytes=min(bounds), caller=caller)
+    return replace(
+        context,
+        service=jobs,
+        uploads=uploads,
+        deliveries=context.deliveries.restricted(jobs, caller),
+        max_upload_bytes=min(bounds),
+        caller=caller,
+    )
 
 
 Context = Annotated[ApiContext, Depends(_context_of)]

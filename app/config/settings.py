@@ -178,6 +178,7 @@ class Settings(BaseModel):
     keep_bytes: Annotated[Bytes, Field(ge=0)] | None = None  # None: as long as the jobs
     keep_jobs: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=30)
     keep_audit: Annotated[Age, Field(gt=timedelta(0))] | None = None  # None: for ever
+    keep_deliveries: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=365)
     audit_max_bytes: Annotated[Bytes, Field(ge=1 << 20)] | None = None
     retry_for: Annotated[Age, Field(ge=timedelta(0))] = timedelta(days=1)  # 0: an outage fails a job at once
     registries: Mapping[str, RegistrySettings] = {}

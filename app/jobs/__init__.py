@@ -8,6 +8,7 @@ heartbeat        ReplicaHeartbeat port
 image_outcomes   events and problems -> images of a job; pure
 image_page       a page of the images of a job
 leases           TagLeases port: one writer per tag
+deliveries       jobs that came together, and their report
 lifecycle        start-up recovery, retention, shutdown
 model            Job, JobState, TRANSITIONS; pure
 outage           pause, resume and requeue rules

@@ -37,10 +37,12 @@ class AuthorizedJobs(JobService):
         self._workshop = with_upload_limit(service._workshop, caller)
         self._submitter = None if caller.sees_all else caller.name
 
-    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> ArchiveUpload:
+    async def begin(
+        self, *, source: str = "upload", idempotency_key: str | None = None, delivery: str | None = None
+    ) -> ArchiveUpload:
         await self.check_stored()
         async with self.within_quota():
-            return await super().begin(source=source, idempotency_key=idempotency_key)
+            return await super().begin(source=source, idempotency_key=idempotency_key, delivery=delivery)
 
     async def submit_paths(
         self, request: JobRequest, idempotency_key: str | None = None, *, watched: AllowedRoots | None = None

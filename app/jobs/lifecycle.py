@@ -246,6 +246,12 @@ def _beyond(jobs: Sequence[tuple[str, int]], most: int) -> Iterator[str]:
             yield job_id
 
 
+async def _apply_retention(workshop: JobRuntime) -> None:
+    for retention in (workshop.audit, workshop.deliveries):
+        if retention is not None:
+            await retention.apply(workshop.clock(), workshop.ledger.age.now())
+
+
 async def _keep_house(service: JobService, workshop: JobRuntime, keep: tuple[timedelta, int | None]) -> None:
     age, most = keep
     while True:
@@ -255,8 +261,7 @@ async def _keep_house(service: JobService, workshop: JobRuntime, keep: tuple[tim
             if most is not None:
                 await delete_over_quota(service, workshop, most)
             await _forget_landed(workshop)
-            if workshop.audit is not None:
-                await workshop.audit.apply(workshop.clock(), workshop.ledger.age.now())
+            await _apply_retention(workshop)
         except Unavailable as error:
             _log.warning("retention.failed", reason=str(error))
         await asyncio.sleep(min(HOUSEKEEPING_SECONDS, max(age.total_seconds(), 1.0)))

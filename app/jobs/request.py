@@ -33,6 +33,7 @@ class JobRequest:
     checksum: str | None = None
     paths: tuple[str, ...] = ()
     priority: int = 0
+    delivery: str | None = None
 
     def __post_init__(self) -> None:
         if not -MOST_PRIORITY <= self.priority <= MOST_PRIORITY:

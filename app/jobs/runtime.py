@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from app.archive import DEFAULT_LIMITS, Limits
 from app.jobs.audit_retention import AuditRetention
+from app.jobs.deliveries.retention import DeliveryRetention
 from app.jobs.heartbeat import ReplicaHeartbeat, SweepSchedule
 from app.jobs.leases import AcceptanceClock, LocalTagLeases, TagLeases
 from app.jobs.model import Clock, utc_now
@@ -57,6 +58,7 @@ class JobRuntime:
     decoders: DecoderMemory = field(default_factory=DecoderMemory)
     stored: StoredBytes = field(default_factory=StoredBytes)
     audit: AuditRetention | None = None
+    deliveries: DeliveryRetention | None = None
 
     async def save(
         self, share: str, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0

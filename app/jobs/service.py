@@ -63,10 +63,12 @@ class JobService:
         """Return whether an upload is in progress."""
         return bool(self._uploads)
 
-    async def begin(self, *, source: str = "upload", idempotency_key: str | None = None) -> ArchiveUpload:
+    async def begin(
+        self, *, source: str = "upload", idempotency_key: str | None = None, delivery: str | None = None
+    ) -> ArchiveUpload:
         """Begin an upload: a new job, or the replay of a request with the same key. Raises InvalidRequest."""
         check_idempotency_key(idempotency_key)
-        job = self._new(JobState.RECEIVING, idempotency_key)
+        job = replace(self._new(JobState.RECEIVING, idempotency_key), delivery=delivery)
         stored = await self._ledger.add(job)
         if stored.id != job.id:
             return ReplayedUpload(stored, self._received)
@@ -93,6 +95,7 @@ class JobService:
             registry=request.registry,
             labels=request.labels,
             priority=request.priority,
+            delivery=request.delivery,
             fingerprint=request.fingerprint(),
             accepted_at=self._workshop.arrivals.next(self._workshop.clock),
         )
@@ -114,6 +117,7 @@ class JobService:
             registry=request.registry,
             labels=request.labels,
             priority=request.priority,
+            delivery=request.delivery,
             accepted_at=self._workshop.arrivals.next(self._workshop.clock),
         )
         await self._ledger.add(job)
@@ -227,6 +231,11 @@ class JobService:
         for archive in job.archives:
             if archive.file is not None:
                 await self._workshop.discard(archive.file)
+
+    @property
+    def service_age(self) -> float:
+        """Return how long the service has run, in seconds."""
+        return self._ledger.age.now()
 
     async def usage(self) -> tuple[int, int]:
         """Return how many jobs of the caller are under way, and the bytes of its archives that are stored."""

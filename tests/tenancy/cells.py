@@ -96,6 +96,10 @@ simple("job", "see", "GET", Scene.pushed)
 simple("job", "cancel", "POST", receiving, "/cancel")
 simple("job", "retry", "POST", Scene.failed, "/retry")
 simple("job", "delete", "DELETE", Scene.failed)
+simple("delivery", "see", "GET", Scene.delivery)
+simple("delivery", "report", "GET", Scene.delivery, "/report?format=csv")
+simple("delivery", "retry", "POST", Scene.delivery, "/retry")
+simple("delivery", "delete", "DELETE", Scene.delivery)
 simple("upload", "see", "HEAD", begun)
 simple("upload", "delete", "DELETE", begun)
 simple("held archive", "push", "POST", Scene.held, "/push?dry_run=true")
@@ -158,6 +162,28 @@ async def see_events_of_all(scene: Scene, caller: str) -> str:
             seen.add(job["submitted_by"])
             if job["id"] == last:
                 return "yes" if "owner" in seen else "hidden"
+
+
+@cell("delivery", "list")
+async def list_deliveries(scene: Scene, caller: str) -> str:
+    path = await scene.kept(("delivery", "see"), Scene.delivery)
+    answer = await scene.ask(caller, "GET", "/deliveries?limit=200")
+    return outcome(answer, is_listed=path.removeprefix("/deliveries/") in answer.text)
+
+
+@cell("delivery", "join by its name")
+async def join_delivery(scene: Scene, caller: str) -> str:
+    path = await scene.kept(("delivery", "see"), Scene.delivery)
+    name = (await scene.ask("owner", "GET", path)).json()["name"]
+    answer = await scene.push(caller, f"{HOME[caller]}/joined:1", f"&delivery={name}")
+    return outcome(answer, is_listed=answer.json().get("delivery") == path.removeprefix("/deliveries/"), other="own")
+
+
+@cell("report on jobs", "see")
+async def see_report_on_jobs(scene: Scene, caller: str) -> str:
+    path = await scene.kept(("job", "see"), Scene.pushed)
+    answer = await scene.ask(caller, "GET", "/jobs/report")
+    return outcome(answer, is_listed=path.removeprefix("/jobs/") in answer.text)
 
 
 @cell("own name and rights", "see")

@@ -74,6 +74,12 @@ class Scene:
         assert answer.status_code == 200, answer.text
         return f"/jobs/{answer.json()['id']}"
 
+    async def delivery(self) -> str:
+        """Return the path of a delivery of the owner with an ended job."""
+        answer = await self.push("owner", f"team/a/delivered:{self.number()}", f"&delivery=disk-{self.number()}")
+        assert answer.status_code == 200, answer.text
+        return f"/deliveries/{answer.json()['delivery']}"
+
     async def failed(self) -> str:
         """Return the path of a failed job of the owner, whose archive is kept."""
         await self.kept(("tag", "taken"), lambda scene: scene.pushed("team/a/taken:1"))

@@ -11,6 +11,7 @@ from app.api.requests.digest_headers import parse_digest_field
 from app.auth.model import EVERYBODY, Caller
 from app.errors import Forbidden, InvalidRequest
 from app.jobs import JobRequest
+from app.jobs.deliveries.model import check_name
 from app.jobs.request import MOST_PRIORITY
 from app.push import FORMATS, PushOptions
 
@@ -46,11 +47,13 @@ OPTIONS: Mapping[str, str] = {
     "dry_run": "Detect, resolve and ask the registry what is there; push nothing.",
     "wait": "Seconds to wait for the end of the job: 200 when it has ended, 202 when the time is up first.",
     "label": "`key=value`, kept with the job, filterable.",
+    "delivery": "Name that groups jobs: 1 to 100 letters, digits, `.`, `_`, `-` and spaces; or the id of a delivery of "
+    "the caller. A name belongs to its token, and joins the delivery of that name that is open.",
     "priority": f"From -{MOST_PRIORITY} to {MOST_PRIORITY}, 0 if left out: of the jobs that wait, those with the "
     "highest run first. Above 0 needs the role `admin` where there are tokens.",
 }
 REPEATABLE = frozenset({"rename", "images", "label"})
-_OURS = frozenset({"registry", "checksum", "wait", "label", "priority"})  # the others are PushOptions
+_OURS = frozenset({"registry", "checksum", "wait", "label", "priority", "delivery"})  # the others are PushOptions
 
 
 class Options:
@@ -114,6 +117,12 @@ class Options:
     def wait_seconds(self) -> float | None:
         text = self._one("wait")
         return None if text is None else parse_wait(text)
+
+    @property
+    def delivery(self) -> str | None:
+        """The name or id of a delivery. Raises InvalidRequest."""
+        name = self._one("delivery")
+        return None if name is None else check_name(name)
 
     @property
     def registry(self) -> str:

@@ -1,6 +1,7 @@
 """The routes, one module per resource.
 
 audit                    /audit
+deliveries               /deliveries, and the report on jobs
 distribution             /v2/: pull, list and delete as in the distribution-spec
 docker_engine            /images/load and friends
 docker_engine_documents  Docker Engine's documents

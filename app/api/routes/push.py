@@ -14,12 +14,13 @@ from app.api.openapi.push import PUSH_RESPONSES, describe_push
 from app.api.problems import problem_response
 from app.api.requests.body import check_length, check_size, expected_bytes, json_members, stream_body
 from app.api.requests.body_type import Body, Kind, is_json, read_kind
+from app.api.requests.deliveries import job_request
 from app.api.requests.multipart import Form
 from app.api.requests.options import Options
 from app.api.requests.split_upload import FormArchive, FormParts
 from app.api.routes.jobs import wait_while_connected
 from app.errors import InvalidRequest, TarmacError, Unavailable, UnknownRegistry
-from app.jobs import ArchiveUpload, Job
+from app.jobs import ArchiveUpload, Job, JobRequest
 from app.jobs.bounds import MAX_PATH, shorten
 
 MAX_NAME = 255  # characters of a file name; it is only shown
@@ -58,7 +59,7 @@ class _PushRequest:
     async def _take_paths(self, chunks: AsyncIterator[bytes]) -> Job:
         self.options.add_json(await json_members(self._context, chunks, '{"paths": ["/data/in/*.tar"]}'))
         self._check_options()
-        return await self._context.service.submit_paths(self.options.job_request(self._context.caller), self._key())
+        return await self._context.service.submit_paths(await self._job_request(), self._key())
 
     async def _take_raw(self, chunks: AsyncIterator[bytes]) -> Job:
         self.options.add_digest_headers(self._digest_fields())
@@ -70,7 +71,7 @@ class _PushRequest:
         upload = await self._begin()
         upload.set_expected_request(self.options.job_request(self._context.caller))
         await upload.receive(self._name, _behind(first, chunks), expected)
-        return await upload.submit(self.options.job_request(self._context.caller))
+        return await upload.submit(await self._job_request())
 
     async def _take_form(self, body: Body) -> Job:
         if self._digest_fields():
@@ -83,7 +84,7 @@ class _PushRequest:
                 self.options.add(part.name, await part.text())
         if self.upload is None:
             raise InvalidRequest("the form has no file part `archive`, as curl -F archive=@x.tar makes one")
-        return await self.upload.submit(self.options.job_request(self._context.caller))
+        return await self.upload.submit(await self._job_request())
 
     async def _take_part(self, part: FormArchive) -> None:
         if self.upload is None:
@@ -94,16 +95,21 @@ class _PushRequest:
         await upload.receive(display_name(part.filename or self._name), part.chunks(), None, path)
 
     async def _begin(self) -> ArchiveUpload:
-        begun = await self._context.service.begin(source="upload", idempotency_key=self._key())
+        delivery = (await self._job_request()).delivery
+        begun = await self._context.service.begin(source="upload", idempotency_key=self._key(), delivery=delivery)
         self.upload = await self._stack.enter_async_context(begun)
         self._context.metrics.uploads.inc()
         self._stack.callback(self._context.metrics.uploads.dec)
         return self.upload
 
+    async def _job_request(self) -> JobRequest:
+        return await job_request(self.options, self._context)
+
     def _check_options(self) -> None:
         """Check the options before the first byte, so that a typo is reported before 10 GB are sent."""
         self.options.job_request(self._context.caller)
         self.options.wait_seconds()
+        _ = self.options.delivery
         known = self._context.registries
         if self.options.registry not in known:
             raise UnknownRegistry(

@@ -17,6 +17,7 @@ from app.api.openapi.uploads import APPEND, CREATE, HELD, SHOW
 from app.api.problems import MalformedRequest, problem_response
 from app.api.requests.body import check_length, expected_bytes, json_members, stream_body
 from app.api.requests.content_disposition import filename_of
+from app.api.requests.deliveries import job_request
 from app.api.requests.digest_headers import parse_digest_field
 from app.api.requests.options import Options
 from app.api.requests.upload_headers import (
@@ -40,7 +41,6 @@ from app.api.upload_responses import (
     upload_problem_response,
     upload_response,
 )
-from app.auth.model import Caller
 from app.errors import InvalidRequest, TarmacError, UploadIncomplete
 from app.jobs.resumable import AppendRequest, NewUpload, UploadChecksum, UploadStatus
 
@@ -141,7 +141,7 @@ async def push_held_archive(upload_id: str, request: Request, context: Context) 
     options.add_json_object(await json_members(context, stream_body(request, context), '{"prefix": "mirror"}'))
     _refuse_elsewhere(options, "wait", "checksum")
     return job_response.accepted_response(
-        await context.uploads.push_held(upload_id, options.job_request(context.caller))
+        await context.uploads.push_held(upload_id, await job_request(options, context))
     )
 
 
@@ -152,7 +152,7 @@ def _check_version(request: Request) -> None:
 
 
 async def _create(request: Request, context: ApiContext) -> UploadStatus:
-    new = _new_upload(request, context.caller)
+    new = await _new_upload(request, context)
     concat = request.headers.get("upload-concat", "")
     if concat and not new.is_part:
         state = await context.uploads.concatenate(new, parse_concat(concat))
@@ -178,7 +178,7 @@ async def _abandoned(context: ApiContext, upload_id: str, error: TarmacError) ->
     return error
 
 
-def _new_upload(request: Request, caller: Caller) -> NewUpload:
+async def _new_upload(request: Request, context: ApiContext) -> NewUpload:
     headers = request.headers
     metadata = UploadMetadata.parse(headers.get("upload-metadata", ""))
     options = Options()
@@ -193,7 +193,8 @@ def _new_upload(request: Request, caller: Caller) -> NewUpload:
     if completes is None and length is None and headers.get("upload-defer-length") != "1" and not _is_final(request):
         raise MalformedRequest("say how long the upload is: Upload-Length, or Upload-Defer-Length: 1")
     name = metadata.filename or filename_of(headers.get("content-disposition", "")) or ""
-    new = NewUpload(display_name(name), options.job_request(caller), length, headers.get("upload-metadata", ""))
+    asked = await job_request(options, context)
+    new = NewUpload(display_name(name), asked, length, headers.get("upload-metadata", ""))
     return replace(
         new,
         path=display_path(metadata.values.get("relativePath", "")),

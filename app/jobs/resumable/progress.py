@@ -51,6 +51,7 @@ def new_job(new: NewUpload, now: datetime) -> Job:
         registry=request.registry,
         labels=request.labels,
         priority=request.priority,
+        delivery=request.delivery,
         share=new.submitter.name,
         submitter=new.submitter,
     )

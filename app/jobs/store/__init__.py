@@ -2,6 +2,8 @@
 
 age            the age of the service as a row
 audit          the audit table
+deliveries     SqlDeliveryStore
+delivery_tables  the tables of deliveries
 diagnostics    read-only report for `tarmac doctor`
 engine         engines and pragmas
 heartbeat      PostgresHeartbeat

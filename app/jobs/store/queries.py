@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, exists, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, exists, or_, select, tuple_
 
 from app.jobs.model import Job, JobState
 from app.jobs.serialization import load_job
 from app.jobs.store import SEARCHED_AT_ONCE, JobQuery, Key, timestamp_key
+from app.jobs.store.delivery_tables import DELIVERIES
 
 
 def read_page(connection: Connection, jobs: Table, query: JobQuery) -> tuple[Job, ...]:
@@ -58,7 +59,8 @@ def _conditions(jobs: Table, query: JobQuery) -> Iterator[ColumnElement[bool]]:
     if query.until is not None:
         yield jobs.c.created_at <= timestamp_key(query.until)
     if query.deliveries is not None:
-        yield jobs.c.delivery.in_(sorted(query.deliveries))
+        named = select(DELIVERIES.c.id).where(DELIVERIES.c.name.in_(sorted(query.deliveries)))
+        yield or_(jobs.c.delivery.in_(sorted(query.deliveries)), jobs.c.delivery.in_(named))
     for column, wanted in (
         (jobs.c.submitter, query.submitter),
         (jobs.c.submitter, query.submitted_by),

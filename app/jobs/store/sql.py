@@ -27,6 +27,7 @@ from app.jobs.model import Job, JobImage, JobState
 from app.jobs.serialization import dump_job, load_job
 from app.jobs.store import JobQuery, Key, timestamp_key
 from app.jobs.store.audit import audit_size, delete_oldest, read_entries, write_entry
+from app.jobs.store.delivery_tables import write_report
 from app.jobs.store.engine import make_engine, make_reading_engine
 from app.jobs.store.images import Row, changed_rows, images_table, parse_images, parts, read_images
 from app.jobs.store.migrate import migrate
@@ -129,6 +130,7 @@ class SqlJobStore:
             if (await connection.execute(insert)).rowcount:
                 await self._write_images(connection, changed_rows(job, None))
                 await write_search_text(connection, SEARCH, job)
+                await write_report(connection, job)
                 await self._announce(connection, job.id)
                 return job
             first = select(JOBS.c.id).where(JOBS.c.idempotency_key == job.idempotency_key)
@@ -151,6 +153,7 @@ class SqlJobStore:
                 await self._announce(connection, job.id)
             if taken and is_changed(job, over):
                 await write_search_text(connection, SEARCH, job)
+                await write_report(connection, job)
             if taken and len(before.images) > len(job.images):
                 left = (IMAGES.c.job == job.id, IMAGES.c.number >= len(job.images))
                 await connection.execute(IMAGES.delete().where(*left))
@@ -161,18 +164,18 @@ class SqlJobStore:
     async def get(self, job_id: str, images: int | None = None) -> Job | None:
         if "\0" in job_id:
             return None  # PostgreSQL refuses such text even in a query
-        return await self._ask(lambda connection: _job(connection, job_id, images))
+        return await self.ask(lambda connection: _job(connection, job_id, images))
 
     async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
         if "\0" in job_id:
             return ()
-        return await self._ask(lambda connection: parse_images(read_images(connection, IMAGES, job_id, first, count)))
+        return await self.ask(lambda connection: parse_images(read_images(connection, IMAGES, job_id, first, count)))
 
     async def page(self, query: JobQuery) -> tuple[Job, ...]:
-        return await self._ask(lambda connection: read_page(connection, JOBS, query))
+        return await self.ask(lambda connection: read_page(connection, JOBS, query))
 
     async def search(self, query: JobQuery) -> tuple[tuple[Job, ...], Key | None]:
-        return await self._ask(lambda connection: search_jobs(connection, JOBS, SEARCH, query))
+        return await self.ask(lambda connection: search_jobs(connection, JOBS, SEARCH, query))
 
     async def entries(self, since: datetime | None, after: int, limit: int) -> tuple[AuditEntry, ...]:
         async with self.transaction() as connection:
@@ -190,7 +193,7 @@ class SqlJobStore:
         counted = select(JOBS.c.state, func.count()).group_by(JOBS.c.state)
         if submitter is not None:
             counted = counted.where(JOBS.c.submitter == submitter)
-        found = await self._ask(lambda connection: {row[0]: row[1] for row in connection.execute(counted)})
+        found = await self.ask(lambda connection: {row[0]: row[1] for row in connection.execute(counted)})
         return {state: found.get(state.value, 0) for state in JobState}
 
     async def delete(self, job_id: str) -> None:
@@ -213,7 +216,7 @@ class SqlJobStore:
         if self._is_postgres:
             await connection.execute(select(func.pg_notify(CHANNEL, f"{self._marks.holder} {job_id}")))
 
-    async def _ask(self, question: Callable[[Connection], T]) -> T:
+    async def ask(self, question: Callable[[Connection], T]) -> T:
         """Run a read-only query, which may run in a thread."""
         if self._questions is not None:
             with _told(self._faults):

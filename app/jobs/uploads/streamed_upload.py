@@ -277,6 +277,7 @@ class StreamedUpload:
                 "registry": request.registry,
                 "labels": request.labels,
                 "priority": request.priority,
+                "delivery": request.delivery or self.job.delivery,
                 "fingerprint": fingerprint,
                 "accepted_at": self._workshop.arrivals.next(self._workshop.clock),
             }

@@ -1,0 +1,28 @@
+"""Text from outside, made safe to display: characters that control a terminal or the direction of text are escaped."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_SHOWN_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # control, format, surrogates, unassigned, lines
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def visible(text: str) -> str:
+    """Return `text` with each control, format and bidi character as `\\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(char) if unicodedata.category(char) in _SHOWN_ESCAPED else char for char in text)
+
+
+def csv_cell(text: str) -> str:
+    """Return `text` as a cell that no spreadsheet takes for a formula."""
+    return f"'{visible(text)}" if text.startswith(_FORMULA) else visible(text)
+
+
+def _escaped(char: str) -> str:
+    number = ord(char)
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+__all__ = ["csv_cell", "visible"]
