@@ -175,7 +175,7 @@ def _workshop(
 ) -> JobRuntime:
     """Return the dependencies of the job layer. Blocks, because it reads keys."""
     decoders = DecoderMemory(settings.decoder_memory)
-    lanes = PushResources(memory=SqliteBlobInfoCache(backed.own_dir / "layers.sqlite"), decoders=decoders)
+    lanes = PushResources(blob_cache=SqliteBlobInfoCache(backed.own_dir / "layers.sqlite"), decoders=decoders)
     return JobRuntime(
         ledger=backed.ledger,
         spool=spool,

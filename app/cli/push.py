@@ -78,7 +78,7 @@ async def _push(task: PushCommand, display: Display) -> Job:
         registries = await stack.enter_async_context(open_destinations(task.settings))
         pick_registry(registries, task.registry)
         spool = DiskSpool(stack.enter_context(_spool_below(task.settings.data_dir)))
-        lanes = PushResources(memory=SqliteBlobInfoCache(cache_file()))
+        lanes = PushResources(blob_cache=SqliteBlobInfoCache(cache_file()))
         ledger = JobTracker(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
         workshop = JobRuntime(ledger, spool, LocalJobQueue(1), registries, lanes=lanes)
         stack.enter_context(_cancelled_by_signals())

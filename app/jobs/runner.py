@@ -157,7 +157,7 @@ class Runner:
             with collect_warnings(lambda text: emit(NoticeAdded(text))), observe_retries(reporter):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
-                    found = await dry_run(opened.plan, opened.files, proved, emit, lanes=self._workshop.lanes)
+                    found = await dry_run(opened.plan, opened.files, proved, emit, resources=self._workshop.lanes)
                     self._ledger.update_progress(
                         job.id,
                         lambda job: job.evolve(inspection=with_registry_state(job.inspection, opened.plan, found)),
@@ -165,7 +165,7 @@ class Runner:
                 else:
                     async with self._leased(job, opened) as plan:
                         with configured.under_way(job.id):
-                            await execute(plan, opened.files, registry, emit, lanes=self._workshop.lanes)
+                            await execute(plan, opened.files, registry, emit, resources=self._workshop.lanes)
                             await self._keep(configured, job, plan)
 
     async def _keep(self, configured: ConfiguredRegistry, job: Job, plan: PushPlan) -> None:

@@ -53,40 +53,40 @@ class DecoderMemory:
         if not size:
             yield
             return
-        await self._come(share, size)
+        await self._wait_for_turn(share, size)
         try:
             yield
         finally:
-            self._end(share, size)
+            self._finish(share, size)
 
-    async def _come(self, share: str, size: int) -> None:
+    async def _wait_for_turn(self, share: str, size: int) -> None:
         entry = (share, size, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
-        self._call()
+        self._admit()
         try:
             await entry[2]
         except asyncio.CancelledError:
             if entry in self._waiting:
                 self._waiting.remove(entry)
-                self._call()  # another may fit now
+                self._admit()  # another may fit now
             else:  # admitted at the same moment
-                self._end(share, size)
+                self._finish(share, size)
             raise
 
-    def _call(self) -> None:
+    def _admit(self) -> None:
         """Admit waiting decoders. A large one is not overtaken by smaller ones."""
         self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]  # drop cancelled ones
         while self._waiting:
             entry = min(self._waiting, key=lambda waiting: self._reading[waiting[0]])
-            share, size, turn = entry
+            share, size, admitted = entry
             if self._reading.total() and self._used + size > self._total:
                 return
             self._waiting.remove(entry)
             self._reading[share] += 1
             self._take(share, size)
-            turn.set_result(None)
+            admitted.set_result(None)
 
-    def _end(self, share: str, size: int) -> None:
+    def _finish(self, share: str, size: int) -> None:
         self._reading[share] -= 1
         self._reading += Counter()  # remove zeros
         self._give_back(share, size)
@@ -99,7 +99,7 @@ class DecoderMemory:
         self._used -= size
         self._by_share[share] -= size
         self._by_share += Counter()
-        self._call()
+        self._admit()
 
 
 __all__ = ["DECODER_BYTES", "DecoderMemory"]

@@ -31,7 +31,7 @@ MERGES = ("merge-with-overwrite", MERGE_WITH_RETAIN)
 ON_EXISTING_TAG = ("overwrite", "skip", "error", *MERGES)
 MEDIA_TYPES = ("keep", "oci", "docker")
 _COMPRESSIONS = (Compression.GZIP, Compression.ZSTD, Compression.NONE)
-_TRUTHS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 MAX_VALUES = 1_000  # renames and globs of one request; each is compared with every name
 MAX_VALUE_LENGTH = 1_024  # twice the length of two full references with 255 characters, a tag and a digest each
 
@@ -163,10 +163,10 @@ def _verification(text: str) -> Verification:
     return Verification(_choice("verify", tuple(Verification))(text))
 
 
-def _truth(name: str) -> Callable[[str], bool]:
+def _boolean(name: str) -> Callable[[str], bool]:
     def read(text: str) -> bool:
-        if text.lower() in _TRUTHS:
-            return _TRUTHS[text.lower()]
+        if text.lower() in _BOOLEANS:
+            return _BOOLEANS[text.lower()]
         raise InvalidRequest(f"option `{name}` is {text!r}; it must be true or false")
 
     return read
@@ -181,10 +181,10 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "platforms": _platforms,
     "layer_compression": _compression,
     "format": _choice("format", FORMATS),
-    "dry_run": _truth("dry_run"),
+    "dry_run": _boolean("dry_run"),
     "on_existing_tag": _choice("on_existing_tag", ON_EXISTING_TAG),
     "media_types": _choice("media_types", MEDIA_TYPES),
-    "allow_missing": _truth("allow_missing"),
-    "keep_going": _truth("keep_going"),
+    "allow_missing": _boolean("allow_missing"),
+    "keep_going": _boolean("keep_going"),
     "verify": _verification,
 }

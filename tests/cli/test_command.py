@@ -18,7 +18,7 @@ import pytest
 
 from app import __version__
 from app.__main__ import main
-from app.push.report.inspection import WHY
+from app.push.report.inspection import RECOGNITION_REASONS
 from tests.support.archives import docker_save, entry, image, oci_image, oci_layout, sha256, tagged, wrap
 from tests.support.storage_tree import oc_mirror_parts
 
@@ -286,7 +286,7 @@ def test_inspect_says_what_an_archive_is_and_where_it_would_go(tarmac: Tarmac, a
     status, out, err = tarmac("inspect", archive, "--registry-url", "registry.local:5000/mirror", "--prefix", "air")
     assert (status, err) == (0, "")
     assert "app.tar: docker-archive, " in out
-    assert WHY["docker-archive"] in out
+    assert RECOGNITION_REASONS["docker-archive"] in out
     assert "-> registry.local:5000/mirror/air/team/app:1" in out
     assert "2 layers" in out
     assert files_below(tmp_path) == before

@@ -76,7 +76,7 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
 async def at_work_early(
     bench: Bench, signatures: tuple[SignaturePolicy, ...] = (), lanes: PushResources | None = None
 ) -> AsyncIterator[JobService]:
-    lanes = lanes or PushResources(memory=SqliteBlobInfoCache(bench.root / "layers.sqlite"))
+    lanes = lanes or PushResources(blob_cache=SqliteBlobInfoCache(bench.root / "layers.sqlite"))
     workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
     workshop = replace(workshop, early=EarlyPushes(lanes, workshop.ledger))
     async with run_job_service(workshop, keep=timedelta(days=1)) as service:
@@ -525,7 +525,7 @@ async def test_what_is_known_elsewhere_is_mounted_when_all_is_known(bench: Bench
 async def test_no_more_than_so_many_wait_at_the_registry(
     bench: Bench, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.push.early.early_push.MOST_WAITING", 1)
+    monkeypatch.setattr("app.push.early.early_push.MAX_SESSIONS", 1)
     async with at_work_early(bench) as service, await service.begin() as upload:
         upload.set_expected_request(REQUEST)
         await upload.receive("x.tar", held_back(LAYOUT, registry.held))
@@ -595,7 +595,7 @@ LARGE = image({"bin/large": random.Random(5).randbytes(9 * MIB)})
 
 @pytest.fixture
 def following(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.push.early.early_push.FOLLOWED", 3 * MIB)
+    monkeypatch.setattr("app.push.early.early_push.MIN_FOLLOWED_BYTES", 3 * MIB)
     monkeypatch.setattr("app.push.early.early_push.LOOK_AHEAD", 5 * MIB // 2)
 
 
@@ -688,8 +688,8 @@ async def test_an_upload_that_stands_still_holds_no_lane_and_its_blob_goes_when_
 @pytest.mark.usefixtures("following")
 async def test_a_large_blob_waits_for_no_upload_that_takes_its_time(bench: Bench, registry: FakeRegistry) -> None:
     lanes = PushResources()
-    while not lanes.following.locked():
-        await lanes.following.acquire()
+    while not lanes.follow_slots.locked():
+        await lanes.follow_slots.acquire()
     async with at_work_early(bench, lanes=lanes) as service:
         job = await pushed(service, at_once(FOLLOWED["layout"]))
     assert job.state is JobState.SUCCEEDED, job.problem
@@ -705,7 +705,7 @@ async def test_two_large_blobs_that_want_the_last_lane_at_once_arrive_both(
         requests = [JobRequest(PushOptions(tag=f"team/{name}:1")) for name in ("one", "two")]
         tasks = [group.create_task(pushed(service, at_once(FOLLOWED["podman"]), request)) for request in requests]
     assert [task.result().state for task in tasks] == [JobState.SUCCEEDED] * 2
-    assert not lanes.following.locked()
+    assert not lanes.follow_slots.locked()
 
 
 class Peeked:
@@ -754,7 +754,7 @@ async def test_an_archive_that_has_come_before_the_first_look_at_it_is_no_fault(
         raise SourceChanged("it is no longer being saved")
 
     push = EarlyPush(gone, PushResources(), None, lambda _: None, lambda _: None)
-    push.place = EarlyTarget(bench.registry, "registry.test", "team/app", Compression.GZIP)
+    push.target = EarlyTarget(bench.registry, "registry.test", "team/app", Compression.GZIP)
     push.on_data(Met())
     await push.run()
     assert not bench.registry.calls

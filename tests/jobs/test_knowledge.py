@@ -90,7 +90,7 @@ async def test_a_place_that_cannot_be_written_is_done_without(tmp_path: Path) ->
 async def test_the_oldest_are_forgotten_when_there_are_too_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(knowledge, "MOST_ROWS", 1)
+    monkeypatch.setattr(knowledge, "MAX_ROWS", 1)
     memory = SqliteBlobInfoCache(tmp_path / "file")
     await memory.record("r:5000", Compression.GZIP, FOUND)
     assert await recalled(memory) == {B: FOUND[B]}

@@ -69,6 +69,6 @@ def test_types_are_told_by_their_words(text: str, kind: Kind) -> None:
 
 
 def test_no_more_than_so_many_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "MOST", 2)
+    monkeypatch.setattr(evidence, "MAX_EVIDENCE", 2)
     referrers: list[Node] = [oci_artifact(b"%d" % number, subject=NODE) for number in range(5)]
     assert len(found_in(oci_layout([entry(NODE, ref="v1"), *map(entry, referrers)]))) == 2

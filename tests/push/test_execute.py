@@ -152,12 +152,12 @@ async def test_a_name_that_is_missing_is_given_from_what_is_there(registry: Fake
 
 @pytest.mark.parametrize("mounts", [True, False])
 async def test_what_one_repository_holds_is_mounted_into_another(mounts: bool) -> None:
-    registry, lanes = FakeRegistry(mounts=mounts), PushResources(memory=DictMemory())
+    registry, resources = FakeRegistry(mounts=mounts), PushResources(blob_cache=DictMemory())
     first = prepared(docker_save([tagged(APP, "example.com/app:1")]))
-    await execute(first.plan, first.sources, registry, first.events.append, lanes=lanes)
+    await execute(first.plan, first.sources, registry, first.events.append, resources=resources)
     registry.calls.clear()
     run = prepared(docker_save([tagged(APP, "example.com/app:1", "example.com/other:1")]))
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=lanes)
+    await execute(run.plan, run.sources, registry, run.events.append, resources=resources)
     assert run.states == [ImageState.PUSHED]
     assert registry.manifest("app", "1") == registry.manifest("other", "1")
     assert registry.count("mount_blob") == 3
@@ -248,7 +248,7 @@ async def test_layers_that_are_decompressed_count_in_the_memory_of_all(
     images = [tagged(image({str(n): NOISE}, label=str(n)), f"example.com/app{n}:1") for n in range(8)]
     run = prepared(docker_save(images, style="classic", compress=wrapping))
     decoders = Counting(memory)
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(decoders=decoders))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(decoders=decoders))
     assert run.states == [ImageState.PUSHED] * 8
     assert (decoders.most, decoders.used) == (memory, 0)
 
@@ -265,7 +265,7 @@ async def test_a_registry_that_cannot_be_reached_is_not_waited_for_again(registr
     registry.fail("read_manifest", RegistryUnreachable("gone"))
     images = [tagged(image({"f": b"1"}, label=str(n)), f"example.com/app{n}:1") for n in range(20)]
     run = prepared(docker_save(images))
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(workers=1))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(workers=1))
     assert run.states == [ImageState.FAILED] * 20
     assert registry.count() == 1
 
@@ -288,7 +288,7 @@ async def test_several_failures_of_an_image_are_told_once(registry: FakeRegistry
 async def test_a_failed_image_costs_nothing_more(registry: FakeRegistry) -> None:
     registry.fail("push_blob", RegistryDenied("denied"))
     run = prepared(docker_save([APP]))
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(workers=1))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(workers=1))
     assert run.states == [ImageState.FAILED]
     assert registry.count("push_blob") == 1
 

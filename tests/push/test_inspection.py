@@ -9,7 +9,7 @@ import pytest
 
 from app.archive import FORMATS, open_archive
 from app.push.report import inspection
-from app.push.report.inspection import NEW_DIGESTS, WHY, inspect, inspect_all
+from app.push.report.inspection import NEW_DIGESTS, RECOGNITION_REASONS, inspect, inspect_all
 from tests.support.archives import (
     Image,
     Node,
@@ -43,14 +43,14 @@ def inspected(data: bytes) -> dict[str, Any]:
 
 
 def test_every_format_has_its_reason() -> None:
-    assert WHY.keys() == {known.name for known in FORMATS}
+    assert RECOGNITION_REASONS.keys() == {known.name for known in FORMATS}
 
 
 def test_an_image_of_a_layout_is_told_with_its_layers() -> None:
     found = inspected(oci_layout([entry(NODE, ref="example.com/app:1")]))
     (told,) = found["images"]
     layers = json.loads(NODE.raw)["layers"]
-    assert (found["format"], found["why"], found["notices"]) == ("oci-archive", WHY["oci-archive"], [])
+    assert (found["format"], found["why"], found["notices"]) == ("oci-archive", RECOGNITION_REASONS["oci-archive"], [])
     assert told["names"] == ["example.com/app:1"]
     assert (told["digest"], told["media_type"], told["config"]) == (NODE.digest, NODE.media_type, None)
     assert (told["platforms"], told["created"]) == (["linux/amd64"], CREATED)
@@ -124,7 +124,7 @@ def test_no_more_configs_are_read_than_is_worth_it(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_document_does_not_grow_with_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MAX_TOLD", 1)
+    monkeypatch.setattr(inspection, "MAX_INSPECTED_IMAGES", 1)
     nodes = [oci_image(dated(image({"a": b"a"}, label=label))) for label in ("a", "b")]
     layout = oci_layout([entry(node, ref=f"a/b:{number}") for number, node in enumerate(nodes)])
     index, source = taken_in(layout)

@@ -62,7 +62,7 @@ async def pushed(
     registry: FakeRegistry, memory: DictMemory, tag: str, compression: str = "gzip", archive: bytes = TAR
 ) -> Run:
     run = prepared(archive, tag=tag, layer_compression=compression)
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(blob_cache=memory))
     assert run.states == [ImageState.PUSHED]
     return run
 
@@ -151,7 +151,7 @@ async def test_a_small_blob_that_is_wrong_in_the_archive_is_found_though_the_reg
     run = prepared(layout.replace(changed, changed.upper()), tag=f"{repository}:2")
     registry.manifests.clear()
     registry.tags.clear()
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(blob_cache=memory))
     assert run.problem().code == "digest_mismatch"
     assert registry.count("push_blob") == 2
     assert not registry.manifests
@@ -173,7 +173,7 @@ async def test_what_is_there_already_asks_no_memory() -> None:
     registry, memory = await learnt()
     memory.asked = 0
     run = prepared(TAR, tag="app:1")
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(blob_cache=memory))
     assert run.states == [ImageState.ALREADY_PRESENT]
     assert memory.asked == 0
 
@@ -221,7 +221,7 @@ async def test_a_layer_that_an_encoder_of_another_release_made_is_used_while_it_
 async def test_layers_compressed_one_way_say_nothing_of_another() -> None:
     registry, memory = await learnt()
     run = prepared(TAR, tag="app:plain", layer_compression="none")
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(blob_cache=memory))
     assert run.states == [ImageState.PUSHED]
     assert len(run.outcomes(Outcome.PUSHED)) == 2  # all but the config
 
@@ -250,7 +250,7 @@ async def test_what_was_learnt_is_kept_where_the_push_fails() -> None:
     registry, memory = FakeRegistry(), DictMemory()
     registry.fail("push_manifest", RegistryDenied("no"))
     run = prepared(TAR)
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(blob_cache=memory))
     assert run.states == [ImageState.FAILED]
     assert len(memory.found) == 3
 
@@ -259,7 +259,7 @@ async def test_much_that_is_learnt_is_told_before_the_end(monkeypatch: pytest.Mo
     monkeypatch.setattr(memory_module, "FLUSH_COUNT", 2)
     memory = DictMemory()
     run = prepared(docker_save([tagged(image(*({f"f{n}": b"x"} for n in range(5))), "app:1")]))
-    await execute(run.plan, run.sources, FakeRegistry(), run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, FakeRegistry(), run.events.append, resources=PushResources(blob_cache=memory))
     assert memory.told > 2
     assert len(memory.found) == 6
 
@@ -286,7 +286,7 @@ async def test_what_a_manifest_says_of_a_layer_is_not_learned(compress: Compress
     both = docker_save([tagged(sample, "mine:1", "theirs:1")], compress=compress)
     how = "merge-with-retain" if merge else "overwrite"
     run = prepared(both, rename=["mine:1=mine:1", "theirs:1=theirs:1"], on_existing_tag=how)
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(blob_cache=memory))
     assert run.states == [ImageState.PUSHED]
     await pushed(registry, memory, "prod:1", archive=docker_save([tagged(sample, "prod:1")]))
     learned = {found.digest for found in memory.found.values() if found.repository != "mine"}
@@ -300,6 +300,6 @@ async def test_a_layer_that_was_learned_is_mounted_from_where_its_image_is() -> 
     run = prepared(
         docker_save([tagged(image_of(LAYERS), "app:1", "other:1")]), rename=["app:1=app:1", "other:1=other:1"]
     )
-    await execute(run.plan, run.sources, registry, run.events.append, lanes=PushResources(memory=memory))
+    await execute(run.plan, run.sources, registry, run.events.append, resources=PushResources(blob_cache=memory))
     assert registry.count("push_blob") == 0
     assert registry.manifest("other", "1") == registry.manifest("app", "1")

@@ -266,11 +266,11 @@ async def test_referrers_of_a_merged_image_find_their_subject(registry: FakeRegi
 
 async def test_two_pushes_at_once_lose_nothing_of_each_other(registry: FakeRegistry) -> None:
     await push(registry, archive(oci_index([AMD])))
-    lanes = PushResources()
+    resources = PushResources()
     runs = [prepared(archive(oci_index([node])), on_existing_tag=OVERWRITE) for node in (ARM, S390)]
     async with asyncio.TaskGroup() as group:
         for run in runs:
-            group.create_task(execute(run.plan, run.sources, registry, run.events.append, lanes=lanes))
+            group.create_task(execute(run.plan, run.sources, registry, run.events.append, resources=resources))
     assert set(listed(registry)) == {AMD.digest, ARM.digest, S390.digest}
 
 

@@ -24,7 +24,7 @@ from app.push import (
     with_rate,
     with_received,
 )
-from app.push.report.progress import ALMOST, BlobProgress
+from app.push.report.progress import MAX_UNFINISHED_PERCENT, BlobProgress
 from tests.push.given import planned
 from tests.support.archives import docker_save, image, tagged
 
@@ -87,7 +87,7 @@ def test_a_hundred_percent_is_said_when_every_image_has_landed() -> None:
     for step in PLAN.blobs:
         meter = apply_event(meter, BlobDone("one", step.key, Outcome.PUSHED, step.extent.size))
     meter = apply_event(meter, ImageChanged(0, ImageState.PUSHING))
-    assert meter.progress.percent == ALMOST
+    assert meter.progress.percent == MAX_UNFINISHED_PERCENT
     meter = apply_event(meter, ImageChanged(0, ImageState.PUSHED))
     assert (meter.progress.percent, meter.progress.images_done, meter.progress.eta_seconds) == (100.0, 1, 0)
 

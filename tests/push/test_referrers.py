@@ -153,12 +153,12 @@ async def test_a_subject_may_stand_in_an_index_and_in_an_image_that_has_a_name(r
 
 
 async def test_pushes_at_once_lose_no_referrer(registry: FakeRegistry) -> None:
-    lanes = PushResources()
+    resources = PushResources()
     artifacts = [oci_artifact(b"%d" % number, subject=NODE) for number in range(6)]
     runs = [prepared(oci_layout([NAMED, entry(artifact)])) for artifact in artifacts]
     async with asyncio.TaskGroup() as group:
         for run in runs:
-            group.create_task(execute(run.plan, run.sources, registry, run.events.append, lanes=lanes))
+            group.create_task(execute(run.plan, run.sources, registry, run.events.append, resources=resources))
     assert set(digests(registry)) == {artifact.digest for artifact in artifacts}
 
 

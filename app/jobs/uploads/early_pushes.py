@@ -15,7 +15,7 @@ from app.jobs.tracking.tracker import JobTracker
 from app.net.retry_observer import observe_retries
 from app.push import Progress, PushOptions, PushPlan, PushResources, SentEarly
 from app.push.early.early_push import EarlyPush, EarlyTarget
-from app.push.early.pending import Mark, required_blob_keys
+from app.push.early.pending import BlobKey, required_blob_keys
 from app.push.early.targets import can_push_early, early_repository, repository_from_names
 from app.registry.wrappers.fence import FencedRegistry
 from app.spool import OpenFile
@@ -39,9 +39,9 @@ class _EarlyPushTask:
     registry: ConfiguredRegistry
     archive: int  # number in its job
 
-    def wanted_by(self, job: Job, plan: PushPlan) -> frozenset[Mark]:
+    def wanted_by(self, job: Job, plan: PushPlan) -> frozenset[BlobKey]:
         """Return the keys of the pushed blobs that the job needs in the repository they were sent to."""
-        place = self.push.place
+        place = self.push.target
         if place is None or job.registry != self.registry.name or not can_push_early(job.options):
             return frozenset()
         if plan.layer_compression is not place.layer_compression:
@@ -94,7 +94,7 @@ class EarlyPushes:
         unwanted = []
         for early in self._under_way.get(job.id, ()):
             wanted = await hash_in_thread(early.wanted_by, job, plan)
-            early.push.undecided.commit_wanted(wanted)
+            early.push.pending.commit_wanted(wanted)
             if not wanted:
                 unwanted.append(early.task)
         await _cancel(unwanted)

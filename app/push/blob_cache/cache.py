@@ -61,23 +61,23 @@ class PlanBlobCache:
     The key of a blob that is stored unchanged is its own digest and no compression.
     """
 
-    def __init__(self, memory: BlobInfoCache, compression: Compression, registry: str) -> None:
-        self._memory, self._compression, self._registry = memory, compression, registry
+    def __init__(self, cache: BlobInfoCache, compression: Compression, registry: str) -> None:
+        self._cache, self._compression, self._registry = cache, compression, registry
         self._known: dict[Key, KnownBlob] = {}
-        self._news: dict[Key, KnownBlob] = {}
+        self._unsaved: dict[Key, KnownBlob] = {}
         self._bytes = 0
 
     @classmethod
-    def of_plan(cls, memory: BlobInfoCache, plan: PushPlan) -> PlanBlobCache:
-        registry = next((place.registry for image in plan.images for place in image.destinations), "")
-        return cls(memory, plan.layer_compression, registry)
+    def of_plan(cls, cache: BlobInfoCache, plan: PushPlan) -> PlanBlobCache:
+        registry = next((destination.registry for image in plan.images for destination in image.destinations), "")
+        return cls(cache, plan.layer_compression, registry)
 
     async def ask(self, steps: Iterable[BlobStep]) -> None:
         """Look up the blobs of the steps."""
         wanted = [key for step in steps if (key := self._key(step)) is not None]
         for compression, digests in _by_compression(wanted).items():
-            found = await self._memory.lookup(self._registry, compression, digests)
-            self._known |= {(compression, digest): each for digest, each in found.items()}
+            found = await self._cache.lookup(self._registry, compression, digests)
+            self._known |= {(compression, digest): blob for digest, blob in found.items()}
 
     def of(self, step: BlobStep) -> KnownBlob | None:
         key = self._key(step)
@@ -96,7 +96,7 @@ class PlanBlobCache:
             return None
         key = (Compression.NONE, digest)
         if key not in self._known:
-            found = await self._memory.lookup(self._registry, Compression.NONE, (digest,))
+            found = await self._cache.lookup(self._registry, Compression.NONE, (digest,))
             self._known |= {(Compression.NONE, found_digest): known for found_digest, known in found.items()}
         return self._known.get(key)
 
@@ -105,16 +105,16 @@ class PlanBlobCache:
         key, found = self._key(step) or (Compression.NONE, blob[0]), KnownBlob(*blob, repository)
         if self._known.get(key) == found:
             return
-        self._known[key] = self._news[key] = found
+        self._known[key] = self._unsaved[key] = found
         self._bytes += step.extent.size
-        if self._bytes >= FLUSH_BYTES or len(self._news) >= FLUSH_COUNT:
+        if self._bytes >= FLUSH_BYTES or len(self._unsaved) >= FLUSH_COUNT:
             await self.flush()
 
     async def flush(self) -> None:
-        news, self._news, self._bytes = self._news, {}, 0
-        for compression, digests in _by_compression(news).items():
-            found = {digest: news[compression, digest] for digest in digests}
-            await self._memory.record(self._registry, compression, found)
+        unsaved, self._unsaved, self._bytes = self._unsaved, {}, 0
+        for compression, digests in _by_compression(unsaved).items():
+            found = {digest: unsaved[compression, digest] for digest in digests}
+            await self._cache.record(self._registry, compression, found)
 
     def _key(self, step: BlobStep) -> Key | None:
         """Return the key, or None if the blob of the layer is unknown before its bytes have been read."""

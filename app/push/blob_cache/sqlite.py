@@ -24,9 +24,9 @@ from app.push.blob_cache.cache import KnownBlob
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_ROWS = 200_000  # layers, about 300 bytes each; the oldest entries are deleted
-PATIENCE_SECONDS = 2.0  # maximum wait for another process that writes to it
-AT_ONCE = 500  # DiffIDs per query; SQLite accepts 32,766
+MAX_ROWS = 200_000  # layers, about 300 bytes each; the oldest entries are deleted
+BUSY_TIMEOUT_SECONDS = 2.0  # maximum wait for another process that writes to it
+MAX_QUERY_KEYS = 500  # DiffIDs per query; SQLite accepts 32,766
 _TABLE = """create table if not exists layers_1 (
     registry text not null, diff_id text not null, compression text not null,
     digest text not null, size integer not null, repository text not null,
@@ -45,12 +45,12 @@ class SqliteBlobInfoCache:
     async def lookup(
         self, registry: str, compression: Compression, diff_ids: Iterable[Digest]
     ) -> Mapping[Digest, KnownBlob]:
-        return await asyncio.to_thread(self._recall, registry, compression, tuple(diff_ids))
+        return await asyncio.to_thread(self._lookup, registry, compression, tuple(diff_ids))
 
     async def record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
-        await asyncio.to_thread(self._remember, registry, compression, found)
+        await asyncio.to_thread(self._record, registry, compression, found)
 
-    def _recall(
+    def _lookup(
         self, registry: str, compression: Compression, diff_ids: tuple[Digest, ...]
     ) -> Mapping[Digest, KnownBlob]:
         found: dict[Digest, KnownBlob] = {}
@@ -58,28 +58,28 @@ class SqliteBlobInfoCache:
             if not self._file.exists():
                 return found
             with self._open() as database:
-                for start in range(0, len(diff_ids), AT_ONCE):
-                    keys = [str(id_) for id_ in diff_ids[start : start + AT_ONCE]]
+                for start in range(0, len(diff_ids), MAX_QUERY_KEYS):
+                    keys = [str(id_) for id_ in diff_ids[start : start + MAX_QUERY_KEYS]]
                     found |= _read(database, (registry, compression.value), keys)
         except (sqlite3.Error, OSError, ArchiveError) as error:
-            self._forget(error)
+            self._handle_error(error)
             return {}
         return found
 
-    def _remember(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
+    def _record(self, registry: str, compression: Compression, found: Mapping[Digest, KnownBlob]) -> None:
         rows = [
-            (registry, str(diff_id), compression.value, str(each.digest), each.size, each.repository)
-            for diff_id, each in found.items()
+            (registry, str(diff_id), compression.value, str(blob.digest), blob.size, blob.repository)
+            for diff_id, blob in found.items()
         ]
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with self._open() as database, database:
                 database.executemany("insert or replace into layers_1 values (?, ?, ?, ?, ?, ?)", rows)
                 database.execute(
-                    "delete from layers_1 where rowid <= (select max(rowid) from layers_1) - ?", (MOST_ROWS,)
+                    "delete from layers_1 where rowid <= (select max(rowid) from layers_1) - ?", (MAX_ROWS,)
                 )
         except (sqlite3.Error, OSError) as error:
-            self._forget(error)
+            self._handle_error(error)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -87,12 +87,12 @@ class SqliteBlobInfoCache:
 
         If two connections both enable it, they do not wait for each other: one fails at once, despite its timeout.
         """
-        with self._lock, closing(sqlite3.connect(self._file, timeout=PATIENCE_SECONDS)) as database:
+        with self._lock, closing(sqlite3.connect(self._file, timeout=BUSY_TIMEOUT_SECONDS)) as database:
             database.execute("pragma synchronous = off")
             database.execute(_TABLE)
             yield database
 
-    def _forget(self, error: Exception) -> None:
+    def _handle_error(self, error: Exception) -> None:
         """Log the error, and delete a damaged file. No error here is worth failing a push."""
         _log.warning("blob_cache.unusable", file=str(self._file), reason=str(error))
         if isinstance(error, sqlite3.OperationalError | OSError):
@@ -102,10 +102,10 @@ class SqliteBlobInfoCache:
 
 
 def _read(database: sqlite3.Connection, scope: tuple[str, str], keys: list[str]) -> Mapping[Digest, KnownBlob]:
-    places = ", ".join("?" * len(keys))
+    placeholders = ", ".join("?" * len(keys))
     rows = database.execute(
         "select diff_id, digest, size, repository from layers_1 "  # noqa: S608 - only question marks are inserted
-        f"where registry = ? and compression = ? and diff_id in ({places})",
+        f"where registry = ? and compression = ? and diff_id in ({placeholders})",
         (*scope, *keys),
     )
     return {

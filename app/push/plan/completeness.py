@@ -24,15 +24,17 @@ _CHOOSE = (
 )
 
 
-def with_faults(archive: Archive, where: str = "", *, allow_missing: bool = False) -> Archive:
+def with_faults(archive: Archive, prefix: str = "", *, allow_missing: bool = False) -> Archive:
     """Return the archive with a fault for each incomplete image.
 
-    The message begins with `where` and the name of the image. `allow_missing`: an index may lack children.
+    The message begins with `prefix` and the name of the image. `allow_missing`: an index may lack children.
     """
-    return replace(archive, images=tuple(_judged(archive, entry, where, allow_missing) for entry in archive.images))
+    return replace(
+        archive, images=tuple(_with_fault(archive, entry, prefix, allow_missing) for entry in archive.images)
+    )
 
 
-def _judged(archive: Archive, entry: ImageEntry, where: str, allow_missing: bool) -> ImageEntry:
+def _with_fault(archive: Archive, entry: ImageEntry, prefix: str, allow_missing: bool) -> ImageEntry:
     fault = entry.fault
     if fault is None and (contradictions := contradictions_of(archive, entry)):
         fault = Fault(DigestMismatch, "; ".join(contradictions[:MAX_SHOWN]))
@@ -43,7 +45,7 @@ def _judged(archive: Archive, entry: ImageEntry, where: str, allow_missing: bool
         return entry
     name = display_name(entry)[:MAX_NAME]
     named = fault.message if name in fault.message or not entry.called else f"{name}: {fault.message}"
-    return replace(entry, fault=replace(fault, message=f"{where}{named}"))
+    return replace(entry, fault=replace(fault, message=f"{prefix}{named}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def lacking(archive: Archive, entry: ImageEntry, *, allow_missing: bool = False)
     roots = () if isinstance(entry.root, DockerImage) else (entry.root,)
     for root in (*roots, *entry.referrers, *(attached.root for attached in entry.attached)):
         if root.digest not in archive.manifests:
-            lacks.add(_why(archive, root, f"manifest {root.digest}"))
+            lacks.add(_fault_or_label(archive, root, f"manifest {root.digest}"))
     for manifest in (*manifests(archive, entry), *referrers(archive, entry)):
         if not allow_missing:
             for what in _children(archive, manifest):
@@ -115,7 +117,9 @@ def _children(archive: Archive, manifest: Manifest) -> Iterator[Fault | str]:
     for child in manifest.manifests:
         if is_manifest(child.media_type) and child.digest not in archive.manifests:
             known = child.platform is not None and child.platform.known
-            yield _why(archive, child, f"manifest {child.digest}" + (f" ({child.platform})" if known else ""))
+            yield _fault_or_label(
+                archive, child, f"manifest {child.digest}" + (f" ({child.platform})" if known else "")
+            )
         elif not is_manifest(child.media_type):
             yield from _absent(archive, child, f"content {child.digest} of index {manifest.descriptor.digest}")
 
@@ -139,5 +143,5 @@ def _absent(archive: Archive, descriptor: Descriptor, what: str) -> Iterator[Fau
         yield Fault(SizeMismatch, f"{what} {sizes}")
 
 
-def _why(archive: Archive, descriptor: Descriptor, what: str) -> Fault | str:
+def _fault_or_label(archive: Archive, descriptor: Descriptor, what: str) -> Fault | str:
     return archive.faults.get(descriptor.digest, what)

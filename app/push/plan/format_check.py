@@ -46,7 +46,7 @@ class ArchiveLabels:
         return f"{self.which(number)}: " if self.count > 1 else ""
 
 
-def assert_format(archives: Sequence[Archive], wanted: str | None, told: ArchiveLabels) -> None:
+def assert_format(archives: Sequence[Archive], wanted: str | None, labels: ArchiveLabels) -> None:
     """Check the format of the archives. Raises FormatMismatch with the actual format and the option to pass."""
     if wanted is None:
         return
@@ -55,7 +55,7 @@ def assert_format(archives: Sequence[Archive], wanted: str | None, told: Archive
         if archive.format and archive.format != wanted:  # an unreadable archive is refused for that reason
             hint = _HINTS.get((archive.format, wanted), "")
             raise FormatMismatch(
-                f"{told.which(number)} is {_KINDS[archive.format]}{hint}, not {_KINDS[wanted]} (format={wanted}); "
+                f"{labels.which(number)} is {_KINDS[archive.format]}{hint}, not {_KINDS[wanted]} (format={wanted}); "
                 f"{_way(archive.format, formats)}"
             )
 

@@ -35,12 +35,12 @@ class NamedImages:
 
 
 def name_images(
-    archives: Sequence[Archive], options: PushOptions, destination: Destination, told: ArchiveLabels
+    archives: Sequence[Archive], options: PushOptions, destination: Destination, labels: ArchiveLabels
 ) -> NamedImages:
     """Return every distinct image of `archives` with its destinations, in order.
 
-    `told` contains the labels of the archives. An image that cannot be named gets a fault: MissingTag, InvalidReference
-    or DestinationConflict.
+    `labels`: the names of the archives in messages. An image that cannot be named gets a fault: MissingTag,
+    InvalidReference or DestinationConflict.
 
     Raises SingleImageRequired, or InvalidRequest for a rename without a match; the message also lists the faults.
     """
@@ -50,14 +50,14 @@ def name_images(
             f"`tag` names exactly one image, but the request has {len(images)} in {len(archives)} archive(s); use "
             "`rename` for several, or `images` to select one"
         )
-    work = _NameResolver(options, destination, RenameRules(options.rename), told, len(images))
-    targets = [work.target(image) for image in images]
+    resolver = _NameResolver(options, destination, RenameRules(options.rename), labels, len(images))
+    targets = [resolver.target(image) for image in images]
     names = [name for image in images for name in (*image.entry.called, *image.entry.placeholders)]
-    unused = list(work.renames.unused(names))
+    unused = list(resolver.renames.unused(names))
     if unused:
         faults = [image.entry.fault.error for image in targets if image.entry.fault is not None]
         raise_together([*faults, *unused])
-    return NamedImages(tuple(_without_conflicts(targets, told)), tuple(dict.fromkeys(work.notes)))
+    return NamedImages(tuple(_without_conflicts(targets, labels)), tuple(dict.fromkeys(resolver.notes)))
 
 
 def _distinct(archives: Sequence[Archive]) -> list[ImageTarget]:
@@ -89,12 +89,12 @@ class _NameResolver:
     """Names the images of one request, and collects notices."""
 
     def __init__(
-        self, options: PushOptions, destination: Destination, renames: RenameRules, told: ArchiveLabels, images: int
+        self, options: PushOptions, destination: Destination, renames: RenameRules, labels: ArchiveLabels, images: int
     ) -> None:
         self.options = options
         self.destination = destination
         self.renames = renames
-        self.told = told
+        self.labels = labels
         self.images = images
         self.notes: list[str] = []
 
@@ -103,7 +103,7 @@ class _NameResolver:
         found: dict[Reference, None] = {}
         try:
             for reference in self._references(image):
-                found[self._placed(reference)] = None
+                found[self._at_destination(reference)] = None
         except LimitExceeded:
             raise
         except TarmacError as error:
@@ -130,7 +130,7 @@ class _NameResolver:
             yield from (self._at_path(wanted_item, path) for wanted_item in wanted or (None,))
 
     def _unnamed(self, image: ImageTarget) -> str:
-        where = f" in {self.told.which(image.archive)}" if self.told.count > 1 else ""
+        location = f" in {self.labels.which(image.archive)}" if self.labels.count > 1 else ""
         digest = image_identity(image.entry)
         if image.entry.bare_tags:
             tag = image.entry.bare_tags[0]
@@ -140,8 +140,10 @@ class _NameResolver:
         else:
             has, example = "has no name", "REPO:TAG"
         if self.images == 1:
-            return f"image {digest}{where} {has}; pass `tag` (tag={example})"
-        return f"image {digest}{where} {has}; pass `rename` (rename={digest}={example}), or select others with `images`"
+            return f"image {digest}{location} {has}; pass `tag` (tag={example})"
+        return (
+            f"image {digest}{location} {has}; pass `rename` (rename={digest}={example}), or select others with `images`"
+        )
 
     def _whole(self, wanted: Reference | None, name: str, entry: ImageEntry) -> Reference:
         """Return the new reference. A rename without a tag keeps the digest of the embedded name."""
@@ -170,7 +172,7 @@ class _NameResolver:
             self.notes.append(f"{name}: the image in the archive is {digest}; pushed by that digest")
         return replace(reference, digest=digest)
 
-    def _placed(self, reference: Reference) -> Reference:
+    def _at_destination(self, reference: Reference) -> Reference:
         parts = (self.destination.path, self.options.prefix, reference.repository)
         return reference.at(self.destination.host, parse_repository("/".join(filter(None, parts))))
 
@@ -203,23 +205,23 @@ def with_fault(target: ImageTarget, error: TarmacError) -> ImageTarget:
     return replace(target, entry=replace(entry, fault=fault))
 
 
-def _without_conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> Iterator[ImageTarget]:
+def _without_conflicts(targets: Sequence[ImageTarget], labels: ArchiveLabels) -> Iterator[ImageTarget]:
     """Yield all images. If different pushable images share one destination, none of them is pushed."""
-    conflicts = _conflicts([target for target in targets if target.entry.fault is None], told)
+    conflicts = _conflicts([target for target in targets if target.entry.fault is None], labels)
     for target in targets:
         error = conflicts.get(image_identity(target.entry))
         yield target if error is None else with_fault(target, error)
 
 
-def _conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> dict[Digest, DestinationConflict]:
-    taken: dict[Reference, ImageTarget] = {}
+def _conflicts(targets: Sequence[ImageTarget], labels: ArchiveLabels) -> dict[Digest, DestinationConflict]:
+    owners: dict[Reference, ImageTarget] = {}
     found: dict[Digest, DestinationConflict] = {}
     for target in targets:
         for reference in target.destinations:
-            other = taken.setdefault(reference, target)
+            other = owners.setdefault(reference, target)
             if reference.tag is not None and image_identity(other.entry) != image_identity(target.entry):
                 error = DestinationConflict(
-                    f"{_called(other, told)} and {_called(target, told)} are different images with the same "
+                    f"{_describe(other, labels)} and {_describe(target, labels)} are different images with the same "
                     f"destination {reference}; pass `rename` for one of them, or select one with `images`"
                 )
                 found.setdefault(image_identity(other.entry), error)
@@ -227,10 +229,10 @@ def _conflicts(targets: Sequence[ImageTarget], told: ArchiveLabels) -> dict[Dige
     return found
 
 
-def _called(target: ImageTarget, told: ArchiveLabels) -> str:
+def _describe(target: ImageTarget, labels: ArchiveLabels) -> str:
     name, digest = display_name(target.entry), str(image_identity(target.entry))
-    where = f" in {told.which(target.archive)}" if told.count > 1 else ""
-    return (digest if name == digest else f"{name} ({digest})") + where
+    location = f" in {labels.which(target.archive)}" if labels.count > 1 else ""
+    return (digest if name == digest else f"{name} ({digest})") + location
 
 
 def raise_together(problems: Sequence[TarmacError]) -> None:

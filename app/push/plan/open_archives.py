@@ -54,8 +54,8 @@ class ArchiveSet:
         """Open one archive. A later part becomes an empty archive with a notice. Blocks. Raises ArchiveError."""
         if number not in self.parts[1:]:
             return open_archive(self.indexes[number], self.files[number], limits)
-        place = self.parts.index(number) + 1
-        note = f"part {place} of {len(self.parts)} of {self.whole}; its content is listed with the first part"
+        position = self.parts.index(number) + 1
+        note = f"part {position} of {len(self.parts)} of {self.whole}; its content is listed with the first part"
         first = ArchiveReader(self.indexes[self.parts[0]], self.files[self.parts[0]], limits)
         found = next(known.name for known in FORMATS if known.recognises(first))
         return Archive(found, (), {}, {}, (note,))
@@ -102,17 +102,17 @@ def open_archives(
     `names` are for messages. With `keep_going`, one of several archives that cannot be read becomes an image that
     cannot be pushed. Blocks. Raises ArchiveError.
     """
-    together = join_storage_parts(indexes, files, limits)
+    archive_set = join_storage_parts(indexes, files, limits)
     opened = []
     for number, name in enumerate(names):
         try:
             with prefix_errors_with(name, several=len(names) > 1):
-                opened.append(together.open(number, limits))
+                opened.append(archive_set.open(number, limits))
         except ArchiveError as error:
             if not keep_going or len(names) == 1:
                 raise
             opened.append(_unreadable(error))
-    return opened, together
+    return opened, archive_set
 
 
 def _unreadable(error: ArchiveError) -> Archive:

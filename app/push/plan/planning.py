@@ -43,17 +43,17 @@ def draft_plan(
 
     Raises FormatMismatch and the errors of `pick_images`, `convert` and `name_images`.
     """
-    told = ArchiveLabels(len(archives), tuple(names))
-    assert_format(archives, options.format, told)
-    picked = enumerate(_picked(archives, options.images, told))
-    edited = tuple(_edited(archive, options, told.prefix(number)) for number, archive in picked)
-    naming = name_images(edited, options, destination, told)
+    labels = ArchiveLabels(len(archives), tuple(names))
+    assert_format(archives, options.format, labels)
+    picked = enumerate(_picked(archives, options.images, labels))
+    edited = tuple(_edited(archive, options, labels.prefix(number)) for number, archive in picked)
+    naming = name_images(edited, options, destination, labels)
     plan = PushPlan(
         archives=edited,
         images=naming.images,
         blobs=tuple(_blob_steps(edited, naming.images)),
         layer_compression=options.layer_compression,
-        notes=tuple(dict.fromkeys((*_notes(edited, told), *naming.notes))),
+        notes=tuple(dict.fromkeys((*_notes(edited, labels), *naming.notes))),
         on_existing_tag=options.on_existing_tag,
         media_types=options.media_types,
     )
@@ -68,7 +68,7 @@ def without_images(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPla
     return replace(plan, blobs=tuple(_blob_steps(plan.archives, plan.images)))
 
 
-def _picked(archives: Sequence[Archive], globs: Sequence[str], told: ArchiveLabels) -> Iterator[Archive]:
+def _picked(archives: Sequence[Archive], globs: Sequence[str], labels: ArchiveLabels) -> Iterator[Archive]:
     """Yield the archives with the images that match a glob.
 
     The globs must match in the request, not in every archive of it.
@@ -78,48 +78,48 @@ def _picked(archives: Sequence[Archive], globs: Sequence[str], told: ArchiveLabe
         try:
             yield pick_images(archive, globs)
         except InvalidRequest as refusal:
-            refusals.append(told.prefix(number) + str(refusal))
+            refusals.append(labels.prefix(number) + str(refusal))
             yield replace(archive, images=())
     if archives and len(refusals) == len(archives):
         raise InvalidRequest("; ".join(refusals[:MAX_REFUSALS]))
 
 
-def _edited(archive: Archive, options: PushOptions, where: str) -> Archive:
+def _edited(archive: Archive, options: PushOptions, prefix: str) -> Archive:
     if options.platforms:
         archive = pick_platforms(archive, options.platforms)
     if options.allow_missing:
         archive = drop_incomplete_children(archive)
     if options.layer_compression is Compression.NONE:
         archive = keep_original_manifests(archive)
-    archive = with_faults(archive, where, allow_missing=options.allow_missing)
+    archive = with_faults(archive, prefix, allow_missing=options.allow_missing)
     return convert(archive, options.media_types, options.layer_compression)
 
 
-def _notes(archives: Sequence[Archive], told: ArchiveLabels) -> Iterator[str]:
+def _notes(archives: Sequence[Archive], labels: ArchiveLabels) -> Iterator[str]:
     if not any(archive.images for archive in archives):
         yield NO_IMAGES
     for number, archive in enumerate(archives):
         yield from archive.notes
         if not archive.images and len(archives) > 1:
-            yield f"{NO_IMAGES} in {told.which(number)}"
+            yield f"{NO_IMAGES} in {labels.which(number)}"
 
 
 def _blob_steps(archives: Sequence[Archive], images: Sequence[ImageTarget]) -> Iterator[BlobStep]:
     needs: dict[tuple[Digest, bool], tuple[int, ImageBlob, dict[str, None]]] = {}
     for image in (image for image in images if image.entry.fault is None):
         for content in image_blobs(archives[image.archive], image.entry):
-            _, _, where = needs.setdefault((content.key, content.layer is not None), (image.archive, content, {}))
-            where.update(dict.fromkeys(repositories(image.destinations)))
-    for archive, content, where in needs.values():
-        yield _step(archive, content, where)
+            _, _, used_by = needs.setdefault((content.key, content.layer is not None), (image.archive, content, {}))
+            used_by.update(dict.fromkeys(repositories(image.destinations)))
+    for archive, content, used_by in needs.values():
+        yield _step(archive, content, used_by)
 
 
-def _step(archive: int, content: ImageBlob, where: Iterable[str]) -> BlobStep:
+def _step(archive: int, content: ImageBlob, used_by: Iterable[str]) -> BlobStep:
     return BlobStep(
         key=content.key,
         archive=archive,
         extent=content.extent,
-        repositories=tuple(where),
+        repositories=tuple(used_by),
         layer=content.layer,
         what=content.what,
         inline=content.inline,

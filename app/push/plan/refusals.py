@@ -10,7 +10,7 @@ from app.push.plan.image_content import display_name
 from app.push.plan.naming import with_fault
 from app.push.plan.values import ImageTarget, PushPlan
 
-MAX_TOLD = 6_000  # characters about all images in one message; each image has its own problem in the job
+MAX_REASONS_CHARACTERS = 6_000  # characters about all images in one message; each image has its own problem in the job
 MAX_REASON = 400  # characters of one reason; a longer one is complete in the problem of its image
 
 
@@ -35,9 +35,9 @@ def refusal(plan: PushPlan) -> TarmacError | None:
     first = next(iter(errors.values()))
     others = len(plan.images) - len(refused)
     if len(errors) > 1:
-        told = list(_reasons(refused))
-        more = f"; and {len(refused) - len(told)} more" if len(refused) > len(told) else ""
-        first = type(first)(f"{len(refused)} of {len(plan.images)} images cannot be pushed: {'; '.join(told)}{more}")
+        reasons = list(_reasons(refused))
+        more = f"; and {len(refused) - len(reasons)} more" if len(refused) > len(reasons) else ""
+        first = type(first)(f"{len(refused)} of {len(plan.images)} images cannot be pushed: {'; '.join(reasons)}{more}")
     if others:
         rest = "the other one" if others == 1 else f"the {others} others"
         first.args = (f"{first.args[0]}. Exclude the bad images with `images`, or pass keep_going=true to push {rest}",)
@@ -50,14 +50,14 @@ def _error(image: ImageTarget) -> TarmacError:
 
 
 def _reasons(refused: Sequence[ImageTarget]) -> Iterator[str]:
-    left = MAX_TOLD
+    left = MAX_REASONS_CHARACTERS
     for image in refused:
         reason, name = str(_error(image)), display_name(image.entry)
-        told = reason[:MAX_REASON] if name in reason else f"{name:.300}: {reason:.{MAX_REASON}}"
-        left -= len(told)
+        text = reason[:MAX_REASON] if name in reason else f"{name:.300}: {reason:.{MAX_REASON}}"
+        left -= len(text)
         if left < 0:
             return
-        yield told
+        yield text
 
 
 def settled(plan: PushPlan, *, keep_going: bool) -> PushPlan:

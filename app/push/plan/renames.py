@@ -51,60 +51,60 @@ class RenameRules:
         self._used: set[str] = set()
         # dictionaries, because thousands of names and pairs are possible
         self._exact: dict[object, list[tuple[str, Reference]]] = {}
-        self._meant: dict[object, list[tuple[str, Reference]]] = {}
-        self._moves: list[_PrefixRename] = []
+        self._by_canonical: dict[object, list[tuple[str, Reference]]] = {}
+        self._prefix_renames: list[_PrefixRename] = []
         for text, wanted in pairs:
             if text.endswith("*"):
-                self._moves.append(_PrefixRename(text.removesuffix("*"), wanted.removesuffix("*"), text))
+                self._prefix_renames.append(_PrefixRename(text.removesuffix("*"), wanted.removesuffix("*"), text))
                 continue
             pair = text, Reference.parse_destination(wanted, OPTION)
             self._exact.setdefault(text, []).append(pair)
-            self._meant.setdefault(_canonical(text), []).append(pair)
+            self._by_canonical.setdefault(_canonical(text), []).append(pair)
         self._compared = 0
-        self._moves.sort(key=lambda move: -len(move.start))
+        self._prefix_renames.sort(key=lambda rule: -len(rule.start))
 
     def of(self, name: str) -> tuple[Reference, ...]:
         """Return the new references for a name.
 
         If the name has only a digest, a rename to a repository has neither tag nor digest.
         """
-        found = self._meant.get(_canonical(name))
-        return self._taken(found) if found else self._moved(_forms(name))
+        found = self._by_canonical.get(_canonical(name))
+        return self._use(found) if found else self._match_prefix(_forms(name))
 
     def exactly(self, text: str) -> tuple[Reference, ...]:
-        return self._taken(self._exact.get(text, ()))
+        return self._use(self._exact.get(text, ()))
 
     def of_placeholder(self, text: str) -> tuple[Reference, ...]:
         """Return the new references for exactly this text: a `*` does not match placeholders."""
         for form in id_forms(text):
-            if found := self._meant.get(_canonical(form)):
-                return self._taken(found)
+            if found := self._by_canonical.get(_canonical(form)):
+                return self._use(found)
         return ()
 
     def of_path(self, path: str) -> tuple[Reference, ...]:
         """Return the new references for a path; for one with a digest see `of`."""
-        return self.exactly(path) or self._moved((path.partition("@")[0],))
+        return self.exactly(path) or self._match_prefix((path.partition("@")[0],))
 
     def of_tag(self, tag: str) -> tuple[Reference, ...]:
         """Return the new references for a bare tag. A rename by prefix must contain the repository."""
-        return self.exactly(tag) or self._moved((tag,), is_tag=True)
+        return self.exactly(tag) or self._match_prefix((tag,), is_tag=True)
 
-    def _taken(self, pairs: Sequence[tuple[str, Reference]]) -> tuple[Reference, ...]:
+    def _use(self, pairs: Sequence[tuple[str, Reference]]) -> tuple[Reference, ...]:
         self._used.update(text for text, _ in pairs)
         return tuple(wanted for _, wanted in pairs)
 
-    def _moved(self, forms: Sequence[str], *, is_tag: bool = False) -> tuple[Reference, ...]:
-        self._compared += len(self._moves)
+    def _match_prefix(self, forms: Sequence[str], *, is_tag: bool = False) -> tuple[Reference, ...]:
+        self._compared += len(self._prefix_renames)
         if self._compared > MAX_COMPARED:
             raise LimitExceeded(
-                f"{OPTION} has {len(self._moves)} pairs with `*`, too many for the names in the archive; pass fewer "
-                "of them, or full names"
+                f"{OPTION} has {len(self._prefix_renames)} pairs with `*`, too many for the names in the archive; pass "
+                "fewer of them, or full names"
             )
-        for move in self._moves:
-            rest = next((form.removeprefix(move.start) for form in forms if form.startswith(move.start)), "")
-            if rest and (not is_tag or ":" in move.wanted):
-                self._used.add(move.text)
-                wanted = move.wanted + rest
+        for rule in self._prefix_renames:
+            rest = next((form.removeprefix(rule.start) for form in forms if form.startswith(rule.start)), "")
+            if rest and (not is_tag or ":" in rule.wanted):
+                self._used.add(rule.text)
+                wanted = rule.wanted + rest
                 if ":" in wanted:
                     return (Reference.parse_destination(wanted, OPTION),)
                 return (Reference("", parse_repository(wanted)),)

@@ -23,8 +23,8 @@ def drop_incomplete_children(archive: Archive) -> Archive:
         lacks.unusable.update(found.unusable)
     if lacks.is_nothing:
         return archive
-    told = join_limited([*lacks.missing, *(fault.message for fault in lacks.unusable)])
-    note = f"pushed without the content that the archive lacks: {told}"
+    missing = join_limited([*lacks.missing, *(fault.message for fault in lacks.unusable)])
+    note = f"pushed without the content that the archive lacks: {missing}"
     roots = {image.root.digest for image in archive.images if isinstance(image.root, Descriptor)}
     kept = {digest: held for digest, held in archive.manifests.items() if digest in roots or digest not in broken}
     return replace(archive, manifests=kept, notes=(*archive.notes, note))

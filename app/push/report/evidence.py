@@ -16,7 +16,7 @@ from app.oci import Descriptor, Manifest
 from app.oci.manifest import referrer
 from app.push.plan.image_content import manifests
 
-MOST = 200  # reported per image
+MAX_EVIDENCE = 200  # reported per image
 _REFERENCE, _SUBJECT = "vnd.docker.reference.type", "vnd.docker.reference.digest"
 _PREDICATE = "in-toto.io/predicate-type"
 
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 
 
 _TAGS = {"sig": Kind.SIGNATURE, "att": Kind.ATTESTATION, "sbom": Kind.SBOM}
-_WORDS = (
+_KEYWORDS = (
     (Kind.SBOM, ("spdx", "cyclonedx", "syft", "sbom")),
     (Kind.ATTESTATION, ("in-toto", "attestation", "slsa", "provenance", "dsse", "sigstore.bundle")),
     (Kind.SIGNATURE, ("signature", "cosign", "notary")),
@@ -52,13 +52,13 @@ class Evidence:
 
 def evidence_of(archive: Archive, entry: ImageEntry) -> tuple[Evidence, ...]:
     """Return the first MOST pieces of evidence."""
-    return tuple(islice(_all(archive, entry), MOST))
+    return tuple(islice(_all(archive, entry), MAX_EVIDENCE))
 
 
 def kind_of(text: str) -> Kind:
     """Return the kind of a predicate or an artifactType."""
     low = text.lower()
-    return next((kind for kind, words in _WORDS if any(word in low for word in words)), Kind.OTHER)
+    return next((kind for kind, keywords in _KEYWORDS if any(keyword in low for keyword in keywords)), Kind.OTHER)
 
 
 def _all(archive: Archive, entry: ImageEntry) -> Iterator[Evidence]:

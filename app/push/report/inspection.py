@@ -18,7 +18,7 @@ from app.push.plan.values import PushPlan
 from app.push.report.evidence import evidence_of
 from app.push.report.transfer_sizes import TransferSize, transfer_sizes
 
-WHY = {
+RECOGNITION_REASONS = {
     "docker-archive": "manifest.json contains docker's list of images",
     "oci-archive": "oci-layout and index.json are at the root or in directories",
     "mindthegap-bundle": "docker/registry/v2 and images.yaml or charts.yaml are at the root",
@@ -36,7 +36,7 @@ NEW_DIGESTS = (
     "a docker archive has no manifests: those of its images are generated, so the digests that they had at their "
     "source cannot be restored"
 )
-MAX_TOLD = 1_000  # images of one archive in a job's document; 300 usual ones are 300 KB of JSON
+MAX_INSPECTED_IMAGES = 1_000  # images of one archive in a job's document; 300 usual ones are 300 KB of JSON
 MAX_BYTES = 1 << 20  # about all archives in one document
 MAX_NOTICES, MAX_NOTICE = 20, 1_000  # per archive in a document; characters of each
 MAX_CONFIGS = 1_000  # read for the creation time of images; each costs a read of the file
@@ -51,7 +51,7 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     `source`.
     """
     configs = _Configs(archive, source)
-    shares = transfer_sizes(archive)
+    transfers = transfer_sizes(archive)
     readable = [entry for entry in archive.images if entry.fault is None]
     made = any(isinstance(entry.root, DockerImage) and entry.original is None for entry in readable)
     notices = (
@@ -62,12 +62,12 @@ def inspect(archive: Archive, source: ReadAt) -> dict[str, Any]:
     )
     return {
         "format": archive.format,
-        "why": WHY.get(archive.format, "it cannot be read"),
+        "why": RECOGNITION_REASONS.get(archive.format, "it cannot be read"),
         "producer": archive.producer,
-        **_sums(shares),
+        **_sums(transfers),
         "images": [
-            {**_image(archive, entry, configs), **_weights(share)}
-            for entry, share in zip(archive.images, shares, strict=True)
+            {**_image(archive, entry, configs), **_size_members(transfer)}
+            for entry, transfer in zip(archive.images, transfers, strict=True)
         ],
         "notices": list(notices),
     }
@@ -83,29 +83,29 @@ def _refused(archive: Archive) -> Iterator[str]:
 def inspect_all(archives: Sequence[Archive], sources: Sequence[ReadAt]) -> tuple[dict[str, Any], ...]:
     """Return the inspection for a document that is sent often.
 
-    It has the first MAX_TOLD images of each archive, together below MAX_BYTES of JSON, and a notice if there are
-    more.
+    It has the first MAX_INSPECTED_IMAGES images of each archive, together below MAX_BYTES of JSON, and a notice if
+    there are more.
     """
     left, found = MAX_BYTES, []
     for archive, source in zip(archives, sources, strict=True):
-        told = _inspect_some(archive, source, left)
-        left -= len(json.dumps(told))
-        found.append(told)
+        report = _inspect_some(archive, source, left)
+        left -= len(json.dumps(report))
+        found.append(report)
     return tuple(found)
 
 
 def _inspect_some(archive: Archive, source: ReadAt, left: int) -> dict[str, Any]:
-    told = inspect(replace(archive, images=archive.images[: MAX_TOLD if left > 0 else 0]), source)
+    report = inspect(replace(archive, images=archive.images[: MAX_INSPECTED_IMAGES if left > 0 else 0]), source)
     images: list[dict[str, Any]] = []
-    for image in told["images"]:
+    for image in report["images"]:
         left -= len(json.dumps(image))
         if left < 0:
             break
         images.append(image)
-    notices = [text[:MAX_NOTICE] for text in told["notices"][: MAX_NOTICES if left > 0 else 0]]
+    notices = [text[:MAX_NOTICE] for text in report["notices"][: MAX_NOTICES if left > 0 else 0]]
     if len(images) < len(archive.images):
         notices.append(f"only the first {len(images)} of {len(archive.images)} images are listed here")
-    return {**told, "images": images, "notices": notices}
+    return {**report, "images": images, "notices": notices}
 
 
 def with_registry_state(
@@ -115,28 +115,33 @@ def with_registry_state(
 
     `to_send` is what the registry lacks, `at_registry` what it has.
     """
-    answers: dict[object, TransferSize] = {}
-    for target, share in zip(plan.images, found, strict=True):
-        answers.setdefault((target.archive, image_identity(target.entry)), share)
+    sizes: dict[object, TransferSize] = {}
+    for target, transfer in zip(plan.images, found, strict=True):
+        sizes.setdefault((target.archive, image_identity(target.entry)), transfer)
     return tuple(
-        _with_answers(told, [answers.get((number, image_identity(entry)), TransferSize()) for entry in archive.images])
-        for number, (told, archive) in enumerate(zip(inspection, plan.archives, strict=True))
+        _with_sizes(item, [sizes.get((number, image_identity(entry)), TransferSize()) for entry in archive.images])
+        for number, (item, archive) in enumerate(zip(inspection, plan.archives, strict=True))
     )
 
 
-def _with_answers(told: Mapping[str, Any], shares: Sequence[TransferSize]) -> dict[str, Any]:
-    images = [{**image, **_weights(share)} for image, share in zip(told["images"], shares, strict=False)]
-    return {**told, **_sums(shares), "images": images}
+def _with_sizes(inspection: Mapping[str, Any], transfers: Sequence[TransferSize]) -> dict[str, Any]:
+    images = [
+        {**image, **_size_members(transfer)} for image, transfer in zip(inspection["images"], transfers, strict=False)
+    ]
+    return {**inspection, **_sums(transfers), "images": images}
 
 
-def _weights(share: TransferSize) -> dict[str, int | None]:
-    return {"to_send": share.to_send, "at_registry": share.at_registry}
+def _size_members(transfer: TransferSize) -> dict[str, int | None]:
+    return {"to_send": transfer.to_send, "at_registry": transfer.at_registry}
 
 
-def _sums(shares: Sequence[TransferSize]) -> dict[str, int | None]:
+def _sums(transfers: Sequence[TransferSize]) -> dict[str, int | None]:
     """Return the sums; None if the registry was not asked, or if the size of one is unknown."""
-    told = {"to_send": [share.to_send for share in shares], "at_registry": [share.at_registry for share in shares]}
-    return {name: None if None in sizes else sum(filter(None, sizes)) for name, sizes in told.items()}
+    columns = {
+        "to_send": [transfer.to_send for transfer in transfers],
+        "at_registry": [transfer.at_registry for transfer in transfers],
+    }
+    return {name: None if None in sizes else sum(filter(None, sizes)) for name, sizes in columns.items()}
 
 
 class _Configs:

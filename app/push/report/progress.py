@@ -20,7 +20,7 @@ from app.push.report.events import BlobDone, BlobSent, Event, ImageChanged, Imag
 ENDED = frozenset(ImageState) - {ImageState.PENDING, ImageState.PUSHING}
 LOST = frozenset({ImageState.FAILED, ImageState.CANCELLED})
 RECEIVING_SHARE = 50.0  # percent for receiving an upload; the push counts for the rest
-ALMOST = 99.9  # 100 requires that every image was pushed: a retry of the others needs room to progress
+MAX_UNFINISHED_PERCENT = 99.9  # 100 requires that every image was pushed: a retry of the others needs room to progress
 SMOOTHING = 0.3  # weight of the latest second in the rate, which follows a change within some seconds
 MIN_INTERVAL = 0.5  # seconds; a rate over less would fluctuate
 
@@ -84,8 +84,8 @@ COUNTED_AS: Mapping[ImageState, str] = MappingProxyType(
         ImageState.FAILED: "images_failed",
     }
 )
-Place = tuple[str, Digest]
-_NOTHING: Mapping[Place, int] = MappingProxyType({})
+TransferKey = tuple[str, Digest]
+_NOTHING: Mapping[TransferKey, int] = MappingProxyType({})
 _NO_SIZES: Mapping[Digest, int] = MappingProxyType({})
 
 
@@ -105,7 +105,7 @@ class ProgressTracker:
     progress: Progress
     base: float = 0.0
     sizes: Mapping[Digest, int] = field(default_factory=lambda: _NO_SIZES)
-    under_way: Mapping[Place, int] = field(default_factory=lambda: _NOTHING)
+    under_way: Mapping[TransferKey, int] = field(default_factory=lambda: _NOTHING)
     moved: int = 0
     marked: tuple[float, int] | None = None
     lost: int = 0
@@ -123,7 +123,7 @@ def with_received(progress: Progress, count: int, expected: int | None) -> Progr
 def start_progress(progress: Progress, plan: PushPlan) -> ProgressTracker:
     """Return the tracker at the start of an attempt: the totals of `plan`, nothing done, percent unchanged."""
     sizes = {step.key: step.extent.size for step in plan.blobs}
-    places = {(step.key, repository) for step in plan.blobs for repository in step.repositories}
+    pairs = {(step.key, repository) for step in plan.blobs for repository in step.repositories}
     base = max(progress.percent, RECEIVING_SHARE if progress.bytes_received else 0.0)
     fresh = Progress(
         bytes_received=progress.bytes_received,
@@ -131,26 +131,26 @@ def start_progress(progress: Progress, plan: PushPlan) -> ProgressTracker:
         bytes_total=sum(sizes.values()),
         bytes_sent=progress.bytes_sent,
         blobs_sent=progress.blobs_sent,
-        blobs_total=len(places),
+        blobs_total=len(pairs),
         images_total=len(plan.images),
         percent=base,
     )
-    return _shown(ProgressTracker(fresh, base, MappingProxyType(sizes), sent_before=progress.blobs_sent), fresh)
+    return _with_display(ProgressTracker(fresh, base, MappingProxyType(sizes), sent_before=progress.blobs_sent), fresh)
 
 
-def apply_event(meter: ProgressTracker, event: Event) -> ProgressTracker:
+def apply_event(tracker: ProgressTracker, event: Event) -> ProgressTracker:
     """Return the tracker after one more event. `percent` never falls."""
     match event:
         case BlobSent():
-            return _sent(meter, event)
+            return _sent(tracker, event)
         case BlobDone():
-            return _done(meter, event)
+            return _done(tracker, event)
         case SentEarly():
-            sent_before = meter.sent_before + event.blobs
-            return _reused(replace(meter, progress=sent_early(meter.progress, event), sent_before=sent_before))
+            sent_before = tracker.sent_before + event.blobs
+            return _reused(replace(tracker, progress=sent_early(tracker.progress, event), sent_before=sent_before))
         case ImageChanged() if event.state in ENDED:
-            return _ended(meter, event.state)
-    return meter
+            return _ended(tracker, event.state)
+    return tracker
 
 
 def with_images(progress: Progress, states: Collection[ImageState]) -> Progress:
@@ -171,90 +171,94 @@ def sent_early(progress: Progress, event: SentEarly) -> Progress:
     return replace(progress, bytes_sent=progress.bytes_sent + event.size, blobs_sent=progress.blobs_sent + event.blobs)
 
 
-def _ended(meter: ProgressTracker, state: ImageState) -> ProgressTracker:
-    progress = replace(meter.progress, images_done=meter.progress.images_done + 1)
+def _ended(tracker: ProgressTracker, state: ImageState) -> ProgressTracker:
+    progress = replace(tracker.progress, images_done=tracker.progress.images_done + 1)
     if state in COUNTED_AS:
         name = COUNTED_AS[state]
         progress = replace(progress, **{name: getattr(progress, name) + 1})
-    return _shown(replace(meter, lost=meter.lost + (state in LOST)), progress)
+    return _with_display(replace(tracker, lost=tracker.lost + (state in LOST)), progress)
 
 
-def _sent(meter: ProgressTracker, event: BlobSent) -> ProgressTracker:
-    place, progress = (event.repository, event.key), meter.progress
-    position = max(meter.under_way.get(place, 0), event.position)
-    gained = max(0, event.position - _counted(meter, event.key))
-    return _shown(
-        replace(meter, under_way=MappingProxyType({**meter.under_way, place: position}), moved=meter.moved + gained),
+def _sent(tracker: ProgressTracker, event: BlobSent) -> ProgressTracker:
+    transfer_key, progress = (event.repository, event.key), tracker.progress
+    position = max(tracker.under_way.get(transfer_key, 0), event.position)
+    gained = max(0, event.position - _counted(tracker, event.key))
+    return _with_display(
+        replace(
+            tracker,
+            under_way=MappingProxyType({**tracker.under_way, transfer_key: position}),
+            moved=tracker.moved + gained,
+        ),
         replace(progress, bytes_done=progress.bytes_done + gained, bytes_sent=progress.bytes_sent + event.sent),
     )
 
 
-def _counted(meter: ProgressTracker, key: Digest) -> int:
+def _counted(tracker: ProgressTracker, key: Digest) -> int:
     """Return the source bytes of unfinished content that already count, at any repository."""
-    return max((position for (_, other), position in meter.under_way.items() if other == key), default=0)
+    return max((position for (_, other), position in tracker.under_way.items() if other == key), default=0)
 
 
-def _done(meter: ProgressTracker, event: BlobDone) -> ProgressTracker:
-    place, progress = (event.repository, event.key), meter.progress
-    gained = max(0, event.size - _counted(meter, event.key))
+def _done(tracker: ProgressTracker, event: BlobDone) -> ProgressTracker:
+    transfer_key, progress = (event.repository, event.key), tracker.progress
+    gained = max(0, event.size - _counted(tracker, event.key))
     pushed = event.outcome is Outcome.PUSHED
-    left = {other: position for other, position in meter.under_way.items() if other != place}
+    left = {other: position for other, position in tracker.under_way.items() if other != transfer_key}
     done = replace(
         progress,
         bytes_done=progress.bytes_done + gained,
         blobs_done=progress.blobs_done + 1,
         blobs_sent=progress.blobs_sent + pushed,
     )
-    moved, found = meter.moved + gained * pushed, meter.found + (not pushed)
-    return _reused(_shown(replace(meter, under_way=MappingProxyType(left), moved=moved, found=found), done))
+    moved, found = tracker.moved + gained * pushed, tracker.found + (not pushed)
+    return _reused(_with_display(replace(tracker, under_way=MappingProxyType(left), moved=moved, found=found), done))
 
 
-def _reused(meter: ProgressTracker) -> ProgressTracker:
+def _reused(tracker: ProgressTracker) -> ProgressTracker:
     """Count reused blobs.
 
     Blobs that this job sent itself, early or in an earlier attempt, are found present and do not count.
     """
-    reused = max(meter.progress.blobs_reused, meter.found - meter.sent_before)
-    return replace(meter, progress=replace(meter.progress, blobs_reused=reused))
+    reused = max(tracker.progress.blobs_reused, tracker.found - tracker.sent_before)
+    return replace(tracker, progress=replace(tracker.progress, blobs_reused=reused))
 
 
-def _shown(meter: ProgressTracker, progress: Progress) -> ProgressTracker:
+def _with_display(tracker: ProgressTracker, progress: Progress) -> ProgressTracker:
     """Return the tracker with percent and running blobs updated, and 0 seconds left when every image has ended."""
     is_over = progress.images_done >= progress.images_total
     shown = replace(
         progress,
-        percent=100.0 if is_over and not meter.lost else max(progress.percent, _percent(meter, progress)),
+        percent=100.0 if is_over and not tracker.lost else max(progress.percent, _percent(tracker, progress)),
         eta_seconds=0 if is_over else progress.eta_seconds,
-        blobs_under_way=tuple(_under_way(meter)),
+        blobs_under_way=tuple(_under_way(tracker)),
     )
-    return replace(meter, progress=shown)
+    return replace(tracker, progress=shown)
 
 
-def _percent(meter: ProgressTracker, progress: Progress) -> float:
+def _percent(tracker: ProgressTracker, progress: Progress) -> float:
     if progress.bytes_total:
         part = min(progress.bytes_done, progress.bytes_total) / progress.bytes_total
     else:
         part = progress.images_done / progress.images_total
-    return min(ALMOST, round(meter.base + (100.0 - meter.base) * part, 1))
+    return min(MAX_UNFINISHED_PERCENT, round(tracker.base + (100.0 - tracker.base) * part, 1))
 
 
-def _under_way(meter: ProgressTracker) -> Iterator[BlobProgress]:
-    for (repository, key), position in meter.under_way.items():
-        yield BlobProgress(repository, str(key), position, meter.sizes.get(key, 0))
+def _under_way(tracker: ProgressTracker) -> Iterator[BlobProgress]:
+    for (repository, key), position in tracker.under_way.items():
+        yield BlobProgress(repository, str(key), position, tracker.sizes.get(key, 0))
 
 
-def with_rate(meter: ProgressTracker, now: float) -> ProgressTracker:
+def with_rate(tracker: ProgressTracker, now: float) -> ProgressTracker:
     """Return the tracker with rate and remaining time at `now`, in seconds of a monotonic clock."""
-    if meter.marked is None:
-        return replace(meter, marked=(now, meter.moved))
-    since, moved = meter.marked
+    if tracker.marked is None:
+        return replace(tracker, marked=(now, tracker.moved))
+    since, moved = tracker.marked
     if now - since < MIN_INTERVAL:
-        return meter
-    latest = (meter.moved - moved) / (now - since)
-    earlier = meter.progress.bytes_per_second
+        return tracker
+    latest = (tracker.moved - moved) / (now - since)
+    earlier = tracker.progress.bytes_per_second
     rate = earlier + SMOOTHING * (latest - earlier) if earlier else latest
-    progress = replace(meter.progress, bytes_per_second=int(rate), eta_seconds=_eta(meter.progress, rate))
-    return replace(meter, progress=progress, marked=(now, meter.moved))
+    progress = replace(tracker.progress, bytes_per_second=int(rate), eta_seconds=_eta(tracker.progress, rate))
+    return replace(tracker, progress=progress, marked=(now, tracker.moved))
 
 
 def _eta(progress: Progress, rate: float) -> int | None:

@@ -33,10 +33,10 @@ def key_of(content: ImageBlob) -> Key:
 def transfer_sizes(archive: Archive) -> tuple[TransferSize, ...]:
     """Return the sizes for an empty registry."""
     counted: set[Key] = set()
-    return tuple(_share(archive, entry, counted) for entry in archive.images)
+    return tuple(_transfer_size(archive, entry, counted) for entry in archive.images)
 
 
-def _share(archive: Archive, entry: ImageEntry, counted: set[Key]) -> TransferSize:
+def _transfer_size(archive: Archive, entry: ImageEntry, counted: set[Key]) -> TransferSize:
     try:
         found = image_blobs(archive, entry)
     except ArchiveError:  # the push reports what is missing; the other sizes are still known
@@ -45,7 +45,7 @@ def _share(archive: Archive, entry: ImageEntry, counted: set[Key]) -> TransferSi
 
 
 def _new_bytes(found: tuple[ImageBlob, ...], counted: set[Key]) -> int:
-    new = [found_item for found_item in found if key_of(found_item) not in counted]
+    new = [blob for blob in found if key_of(blob) not in counted]
     counted.update(map(key_of, new))
     return sum(item.extent.size for item in new)
 
@@ -56,15 +56,13 @@ def transfer_sizes_after(plan: PushPlan, asked: Set[int], to_send: Set[Key]) -> 
     `asked`: the images that the registry was asked about; `to_send`: blobs that it lacks.
     """
     counted: set[Key] = set()
-    shares = []
+    sizes = []
     for number, target in enumerate(plan.images):
         if number not in asked:
-            shares.append(TransferSize())
+            sizes.append(TransferSize())
             continue
         found = image_blobs(plan.archives[target.archive], target.entry)
-        wanted = tuple(found_item for found_item in found if key_of(found_item) in to_send)
-        there = sum(found_item.extent.size for found_item in found) - sum(
-            wanted_item.extent.size for wanted_item in wanted
-        )
-        shares.append(TransferSize(_new_bytes(wanted, counted), there))
-    return tuple(shares)
+        wanted = tuple(blob for blob in found if key_of(blob) in to_send)
+        there = sum(blob.extent.size for blob in found) - sum(blob.extent.size for blob in wanted)
+        sizes.append(TransferSize(_new_bytes(wanted, counted), there))
+    return tuple(sizes)

@@ -26,7 +26,7 @@ from app.threads import hash_in_thread, hashing
 
 SMALL = 8 << 20  # uncompressed bytes; such a layer is compressed in memory, so that the registry can be asked for it
 _SMALL_DECODERS = frozenset({Compression.NONE, Compression.GZIP})
-_KEPT = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes support no others
+_STORED_UNCHANGED = frozenset({Compression.GZIP, Compression.ZSTD})  # registries and runtimes support no others
 
 
 class BlobReader(Protocol):
@@ -84,21 +84,21 @@ class CompressedLayer:
 
     def pieces(self) -> Pieces:
         hasher, size = hashlib.sha256(), 0
-        held = Chunk(b"", 0)  # one chunk behind: the last is yielded after all of it was verified
+        pending = Chunk(b"", 0)  # one chunk behind: the last is yielded after all of it was verified
         for piece in read_compressed(self.source, self.layer, self.compression):
-            if held.data:
-                yield held
+            if pending.data:
+                yield pending
             hasher.update(piece.data)
             size += len(piece.data)
-            held = piece
+            pending = piece
         digest = Digest("sha256", hasher.hexdigest())
         if self.digest not in {None, digest}:
             raise DigestMismatch(
                 f"{self.source.what} was compressed to {self.digest} before and to {digest} now; retry the push"
             )
         self.digest, self.size = digest, size
-        if held.data:
-            yield held
+        if pending.data:
+            yield pending
 
 
 @dataclass(slots=True)
@@ -136,12 +136,12 @@ class _HashingReader:
 
 def stored_compression(layer: DockerLayer, wanted: Compression) -> Compression:
     """Return the compression of the layer at the registry: gzip and zstd are kept, all others become `wanted`."""
-    return layer.compression if layer.compression in _KEPT else wanted
+    return layer.compression if layer.compression in _STORED_UNCHANGED else wanted
 
 
 def needs_compression(layer: DockerLayer, wanted: Compression) -> bool:
     """Return whether the blob of the layer is produced by compression, so that its digest is unknown before."""
-    return layer.compression not in _KEPT and wanted is not Compression.NONE
+    return layer.compression not in _STORED_UNCHANGED and wanted is not Compression.NONE
 
 
 async def memory_of(source: BlobExtent, layer: DockerLayer | None) -> int:
@@ -163,7 +163,7 @@ async def open_layer(
 
     A layer with at most `small` uncompressed bytes is read into memory, and its digest is known at once.
     """
-    if layer.compression in _KEPT:
+    if layer.compression in _STORED_UNCHANGED:
         check = _DiffIdCheck(source, layer)
         async with (decoders or DecoderMemory()).turn("", await memory_of(source, layer)):
             await read_whole(check.pieces())
@@ -228,15 +228,15 @@ class BlobUpload(BlobContent):
         self,
         content: BlobReader,
         report: Callable[[int, int], None],
-        waits: SendConditions | None = None,
+        conditions: SendConditions | None = None,
         *,
-        may_be_there: bool = False,
+        might_exist: bool = False,
         spare: SpareSession | None = None,
     ) -> None:
         self._content = content
         self._report = report
-        self._waits = waits or SendConditions()
-        self._may_be_there, self._spare, self.was_there = may_be_there, spare, False
+        self._conditions = conditions or SendConditions()
+        self._might_exist, self._spare, self.existed = might_exist, spare, False
         self._position = self._unreported = 0
         self._readers: list[AsyncGenerator[object, None]] = []
 
@@ -250,10 +250,10 @@ class BlobUpload(BlobContent):
 
     @property
     def might_exist(self) -> bool:
-        return self._may_be_there
+        return self._might_exist
 
     def mark_existing(self) -> None:
-        self.was_there = True
+        self.existed = True
 
     @property
     def spare(self) -> SpareSession | None:
@@ -264,21 +264,21 @@ class BlobUpload(BlobContent):
 
     @property
     def is_commit_allowed(self) -> bool:
-        return self._waits.word is None or self._waits.word.is_set
+        return self._conditions.commit_signal is None or self._conditions.commit_signal.is_set
 
     async def wait_commit_allowed(self) -> None:
-        word = self._waits.word
-        if word is not None and not word.is_set:
-            self._waits.berth.release()
-            await word.wait()
+        commit_signal = self._conditions.commit_signal
+        if commit_signal is not None and not commit_signal.is_set:
+            self._conditions.lease.release()
+            await commit_signal.wait()
 
     async def rest(self) -> None:
         await self._close_readers()
-        self._waits.berth.release()
+        self._conditions.lease.release()
 
     def chunks(self) -> AsyncIterator[bytes]:
         earlier = tuple(self._readers)
-        reader = iterate_in_threads(self._content.pieces(), self._waits.ready)
+        reader = iterate_in_threads(self._content.pieces(), self._conditions.ready)
         chunks = self._chunks(earlier, reader)
         self._readers += (chunks, reader)
         return chunks
@@ -288,14 +288,14 @@ class BlobUpload(BlobContent):
     ) -> AsyncGenerator[bytes, None]:
         for item in earlier:
             await item.aclose()  # a further attempt: free the memory of the last one
-        await self._waits.berth.acquire()
+        await self._conditions.lease.acquire()
         async for piece in reader:
             yield piece.data
             self._position = piece.position
-            self._tell(max(self._unreported, 0))
-        self._waits.berth.release()  # waiting for a response needs no slot: a silent registry blocks no others
+            self._report_position(max(self._unreported, 0))
+        self._conditions.lease.release()  # waiting for a response needs no slot: a silent registry blocks no others
 
-    def _tell(self, sent: int) -> None:
+    def _report_position(self, sent: int) -> None:
         """Report the position.
 
         Bytes that the registry turned out not to have read are offset by those sent in their place.
@@ -311,4 +311,4 @@ class BlobUpload(BlobContent):
         """Close the readers, so that no thread reads on, and report the remaining bytes."""
         await self._close_readers()
         if self._unreported:
-            self._tell(self._unreported)
+            self._report_position(self._unreported)

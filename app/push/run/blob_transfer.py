@@ -33,7 +33,7 @@ class BlobTransfer:
 
     waiting     repository -> the images that need it there
     placed      repository -> the blob as it is known there
-    unproven    the repositories in `placed` if only a manifest there says which blob the layer became
+    unproven    the repositories in `present` if only a manifest there says which blob the layer became
     under_way   the repositories that it is being sent to
     resent      repository -> the step of the run at which it was sent again, None until then
     counted     its source bytes are already in the progress
@@ -43,7 +43,7 @@ class BlobTransfer:
 
     step: BlobStep
     waiting: dict[str, list[int]] = field(default_factory=dict)
-    placed: dict[str, Blob] = field(default_factory=dict)
+    present: dict[str, Blob] = field(default_factory=dict)
     unproven: set[str] = field(default_factory=set)
     under_way: set[str] = field(default_factory=set)
     resent: dict[str, int | None] = field(default_factory=dict)
@@ -52,18 +52,18 @@ class BlobTransfer:
     lost: Digest | None = None
 
     def mark_lost(self, repository: str) -> None:
-        blob = self.placed.pop(repository, None)
+        blob = self.present.pop(repository, None)
         self.lost = self.lost if blob is None else blob[0]
         self.resent[repository] = None
 
     @property
     def mount_source(self) -> tuple[str, Blob] | None:
         """Return a repository that is known to have the blob."""
-        return next((there for there in self.placed.items() if there[0] not in self.unproven), None)
+        return next((mount for mount in self.present.items() if mount[0] not in self.unproven), None)
 
     def place(self, repository: str, blob: Blob) -> None:
         """Record that `repository` has the content as `blob`."""
-        self.placed[repository] = blob
+        self.present[repository] = blob
         self.unproven.discard(repository)
 
 
@@ -74,7 +74,7 @@ def missing_digests(error: TarmacError) -> frozenset[str] | None:
     return frozenset(error.missing) if isinstance(error, RegistryRejected) and error.missing else None
 
 
-def as_lost(error: RegistryRejected) -> RegistryLost:
+def to_lost_error(error: RegistryRejected) -> RegistryLost:
     """Return the error for blobs that the registry accepted twice and still misses."""
     names = ", ".join(error.missing[:MAX_NAMED])
     return RegistryLost(f"{error}. The registry accepted {names} twice and does not have it", blobs=error.missing)
@@ -89,46 +89,46 @@ def blob_transfers(plan: PushPlan) -> dict[Key, BlobTransfer]:
 
 
 def mark_present_blobs(
-    landings: Mapping[Key, BlobTransfer],
+    transfers: Mapping[Key, BlobTransfer],
     keys: Sequence[Key],
     target: ImageTarget,
     presence: DestinationState,
-    recollection: PlanBlobCache,
+    cache: PlanBlobCache,
 ) -> None:
     """Record the blobs `keys` as present in repositories that have the image.
 
     Registries accept no manifest without its blobs. But anyone with push rights to a repository can make the manifest
     there, and it alone says which blob a layer of a docker archive became. Other repositories use such a blob only if
-    `recollection` knows it, too.
+    `cache` knows it, too.
     """
     root = target.entry.root
     for repository, manifest in presence.held.items():
-        if repository in presence.bare:
+        if repository in presence.without_referrers:
             continue  # the blobs of its referrers are unknown
         layers: dict[Digest, Blob] = {}
         if isinstance(root, DockerImage) and manifest is not None:
             layers = {layer.diff_id: blob for layer, blob in zip(root.layers, layer_descriptors(manifest), strict=True)}
         for key in keys:
-            landing = landings[key]
-            blob = layers[key[0]] if key[1] else (key[0], landing.step.extent.size)
-            landing.place(repository, blob)
-            if key[1] and not recollection.proves(landing.step, blob[0]):
-                landing.unproven.add(repository)
+            transfer = transfers[key]
+            blob = layers[key[0]] if key[1] else (key[0], transfer.step.extent.size)
+            transfer.place(repository, blob)
+            if key[1] and not cache.proves(transfer.step, blob[0]):
+                transfer.unproven.add(repository)
 
 
 @dataclass(frozen=True, slots=True)
 class BlobSources:
     """The sources of a plan's blobs, and the knowledge about them.
 
-    `lanes` are acquired while a blob is read and sent. With a `word`, no blob is committed before it is set, and none
-    is kept in memory until then. `ready` is as in `iterate_in_threads`.
+    `slots` are acquired while a blob is read and sent. With a `commit_signal`, no blob is committed before it is set,
+    and none is kept in memory until then. `ready` is as in `iterate_in_threads`.
     """
 
     plan: PushPlan
     sources: Sequence[ReadAt]
-    lanes: tuple[SemaphoreLike, ...]
-    recollection: PlanBlobCache
-    word: CommitSignal | None = None
+    slots: tuple[SemaphoreLike, ...]
+    cache: PlanBlobCache
+    commit_signal: CommitSignal | None = None
     ready: Ready | None = None
     decoders: DecoderMemory = field(default_factory=DecoderMemory)
 
@@ -137,7 +137,7 @@ class BlobSources:
             return ArchivedBlob(BlobExtent(InlineBytes(step.inline), step.extent, step.what), step.key)
         source = BlobExtent(self.sources[step.archive], step.extent, step.what)
         if step.layer is not None:
-            small = SMALL if self.word is None else 0
+            small = SMALL if self.commit_signal is None else 0
             return await open_layer(source, step.layer, self.plan.layer_compression, small, self.decoders)
         return ArchivedBlob(source, step.key)
 
@@ -145,44 +145,44 @@ class BlobSources:
 class BlobPusher:
     """Makes blobs available in repositories in the cheapest way: present, mounted, or sent."""
 
-    def __init__(self, supply: BlobSources, registry: Registry, emit: Callable[[Event], None]) -> None:
-        self._supply = supply
+    def __init__(self, sources: BlobSources, registry: Registry, emit: Callable[[Event], None]) -> None:
+        self._sources = sources
         self._registry = registry
         self._emit = emit
 
     @property
-    def recollection(self) -> PlanBlobCache:
-        return self._supply.recollection
+    def cache(self) -> PlanBlobCache:
+        return self._sources.cache
 
-    async def ensure_present(self, landing: BlobTransfer, repository: str) -> None:
-        """Make the blob present. Raises the errors of the archive and the registry; `landing` is then unchanged."""
+    async def ensure_present(self, transfer: BlobTransfer, repository: str) -> None:
+        """Make the blob present. Raises the errors of the archive and the registry; `transfer` is then unchanged."""
         with SpareSession() as spare:
-            outcome, blob = await self._without_sending(landing, repository, spare)
+            outcome, blob = await self._without_sending(transfer, repository, spare)
             if outcome is None:
-                absent = landing.lost or (blob and blob[0])
-                async with SlotLease(*self._supply.lanes) as berth:
-                    outcome, blob = await self._send(landing, repository, absent, berth, spare)
+                absent = transfer.lost or (blob and blob[0])
+                async with SlotLease(*self._sources.slots) as lease:
+                    outcome, blob = await self._send(transfer, repository, absent, lease, spare)
         assert blob is not None
-        if outcome is not Outcome.PUSHED and not landing.checked:
-            await self._check_small(landing.step)
-        landing.checked = True
-        landing.place(repository, blob)
-        await self._supply.recollection.learn(landing.step, blob, repository)
-        if landing.lost is None:  # otherwise it was already reported
-            self.report(landing, repository, outcome)
+        if outcome is not Outcome.PUSHED and not transfer.checked:
+            await self._check_small(transfer.step)
+        transfer.checked = True
+        transfer.place(repository, blob)
+        await self._sources.cache.learn(transfer.step, blob, repository)
+        if transfer.lost is None:  # otherwise it was already reported
+            self.report(transfer, repository, outcome)
 
     async def _without_sending(
-        self, landing: BlobTransfer, repository: str, spare: SpareSession
+        self, transfer: BlobTransfer, repository: str, spare: SpareSession
     ) -> tuple[Outcome | None, Blob | None]:
         """Return the outcome and the blob, or no outcome if it must be sent, with the blob that was not found, if
         any.
         """
-        if landing.lost is not None:
+        if transfer.lost is not None:
             return None, None
-        there = landing.mount_source
-        if there is not None:
-            return await self._reuse(repository, *there, spare), there[1]
-        known = self._supply.recollection.of(landing.step)
+        mount = transfer.mount_source
+        if mount is not None:
+            return await self._reuse(repository, *mount, spare), mount[1]
+        known = self._sources.cache.of(transfer.step)
         if known is None:
             return None, None
         blob = (known.digest, known.size)
@@ -194,56 +194,56 @@ class BlobPusher:
         The result for such an archive then does not depend on the content of the registry.
         """
         if step.layer is None and step.extent.size <= MAX_CHECKED_BYTES:
-            await read_whole((await self._supply.open(step)).pieces(), ready=self._supply.ready)
+            await read_whole((await self._sources.open(step)).pieces(), ready=self._sources.ready)
 
-    def report(self, landing: BlobTransfer, repository: str, outcome: Outcome) -> None:
+    def report(self, transfer: BlobTransfer, repository: str, outcome: Outcome) -> None:
         """Report the blob as present; its source counts once."""
-        size = 0 if landing.counted else landing.step.extent.size
-        landing.counted = True
-        self._emit(BlobDone(repository, landing.step.key, outcome, size))
+        size = 0 if transfer.counted else transfer.step.extent.size
+        transfer.counted = True
+        self._emit(BlobDone(repository, transfer.step.key, outcome, size))
 
     async def _reuse(self, repository: str, holder: str, blob: Blob, spare: SpareSession) -> Outcome | None:
         """Reuse a stored blob, by one request if mounts work.
 
         Return None if it must be sent; `spare` may then contain a session.
         """
-        if holder != repository and self._supply.word is not None:
-            await self._supply.word.wait()  # a mount commits the blob
+        if holder != repository and self._sources.commit_signal is not None:
+            await self._sources.commit_signal.wait()  # a mount commits the blob
         if holder != repository and await self._registry.mount_blob(repository, blob[0], holder, blob[1], spare):
             return Outcome.MOUNTED
         return Outcome.EXISTS if await self._registry.blob_exists(repository, *blob) else None
 
     async def _reuse_stored(
-        self, step: BlobStep, repository: str, content: BlobReader, berth: SlotLease, spare: SpareSession
+        self, step: BlobStep, repository: str, content: BlobReader, lease: SlotLease, spare: SpareSession
     ) -> Outcome | None:
         """Reuse a stored blob like `_reuse`, for a layer whose digest is known now that it is open."""
-        known = await self._supply.recollection.of_blob(step, _blob_of(content)[0])
+        known = await self._sources.cache.of_blob(step, _blob_of(content)[0])
         if known is None or known.repository == repository:
             return None
-        if self._supply.word is not None:
-            berth.release()
+        if self._sources.commit_signal is not None:
+            lease.release()
         return await self._reuse(repository, known.repository, _blob_of(content), spare)
 
     async def _send(
-        self, landing: BlobTransfer, repository: str, absent: Digest | None, berth: SlotLease, spare: SpareSession
+        self, transfer: BlobTransfer, repository: str, absent: Digest | None, lease: SlotLease, spare: SpareSession
     ) -> tuple[Outcome, Blob]:
         """Send a blob; `absent` is known to be missing there."""
-        content = await self._supply.open(landing.step)
-        key = landing.step.key
+        content = await self._sources.open(transfer.step)
+        key = transfer.step.key
         if content.digest not in {None, absent}:
-            outcome = await self._reuse_stored(landing.step, repository, content, berth, spare)
+            outcome = await self._reuse_stored(transfer.step, repository, content, lease, spare)
             if outcome is not None:
                 return outcome, _blob_of(content)
 
         def report(position: int, sent: int) -> None:
-            self._emit(BlobSent(repository, key, 0 if landing.counted else position, sent))
+            self._emit(BlobSent(repository, key, 0 if transfer.counted else position, sent))
 
         is_known = content.digest is not None and content.digest != absent
-        waits = SendConditions(berth, self._supply.word, self._supply.ready)
-        sending = BlobUpload(content, report, waits, may_be_there=is_known, spare=spare)
+        conditions = SendConditions(lease, self._sources.commit_signal, self._sources.ready)
+        sending = BlobUpload(content, report, conditions, might_exist=is_known, spare=spare)
         try:
             blob = await self._registry.push_blob(repository, sending)
-            return Outcome.EXISTS if sending.was_there else Outcome.PUSHED, blob
+            return Outcome.EXISTS if sending.existed else Outcome.PUSHED, blob
         finally:
             await sending.release()
 

@@ -15,7 +15,7 @@ from app.errors import ArchiveError, DigestMismatch
 from app.oci import Digest
 from app.push.run.compress import block_size, encode
 
-MOST_READ = 8 << 20  # bytes of the source per chunk, even if they compress well
+MAX_READ_BYTES = 8 << 20  # bytes of the source per chunk, even if they compress well
 PIECE = 512 << 10  # httpx over TLS: 0.4-0.6 GB/s with 64 KiB, 0.8-0.96 with 1 MiB, which needed twice the memory
 
 
@@ -62,13 +62,13 @@ def read_verified(source: BlobExtent, digest: Digest) -> Pieces:
     for piece in source.pieces():
         hasher.update(piece.data)
         if piece.position == source.extent.size:
-            _match(hasher.hexdigest(), digest, source.what)
+            _check_digest(hasher.hexdigest(), digest, source.what)
         yield piece
     if not source.extent.size:
-        _match(hasher.hexdigest(), digest, source.what)
+        _check_digest(hasher.hexdigest(), digest, source.what)
 
 
-def _match(encoded: str, digest: Digest, what: str) -> None:
+def _check_digest(encoded: str, digest: Digest, what: str) -> None:
     if encoded != digest.encoded:
         raise DigestMismatch(f"{what} does not match its digest: expected {digest}, found {digest.algorithm}:{encoded}")
 
@@ -79,22 +79,22 @@ def read_uncompressed(source: BlobExtent, layer: DockerLayer, size: int = PIECE)
     Raises DigestMismatch at its end if the DiffID does not match, and the errors of the decompressor.
     """
     hasher = layer.diff_id.hasher()
-    for block in _blocks(_unwrapped(source, layer.compression), size):
+    for block in _blocks(_decompressed(source, layer.compression), size):
         hasher.update(block.data)
         yield block
-    _match(hasher.hexdigest(), layer.diff_id, source.what)
+    _check_digest(hasher.hexdigest(), layer.diff_id, source.what)
 
 
-def _unwrapped(source: BlobExtent, compression: Compression) -> Iterator[Chunk]:
+def _decompressed(source: BlobExtent, compression: Compression) -> Iterator[Chunk]:
     if compression is Compression.NONE:
         yield from source.pieces()
         return
-    unwrap = decompressor(compression)
+    decoder = decompressor(compression)
     try:
         for piece in source.pieces():
-            for data in unwrap.feed(piece.data):
+            for data in decoder.feed(piece.data):
                 yield Chunk(data, piece.position)
-        unwrap.finish()
+        decoder.finish()
     except ArchiveError as error:
         raise type(error)(f"{source.what}: {error}") from None
 
@@ -117,14 +117,14 @@ def _blocks(pieces: Iterator[Chunk], size: int) -> Iterator[Chunk]:
 def read_compressed(source: BlobExtent, layer: DockerLayer, compression: Compression) -> Pieces:
     """Yield a layer, compressed, in chunks of about PIECE bytes. Raises DigestMismatch before the last one."""
     pending: list[bytes] = []
-    count = position = told = 0
+    count = position = reported = 0
     blocks = ((block.data, block.position) for block in read_uncompressed(source, layer, block_size(compression)))
     with closing(encode(blocks, compression)) as parts:
         for data, position in parts:
             pending.append(data)
             count += len(data)
-            if count >= PIECE or position - told >= MOST_READ:
+            if count >= PIECE or position - reported >= MAX_READ_BYTES:
                 yield Chunk(b"".join(pending), position)
                 pending.clear()
-                count, told = 0, position
+                count, reported = 0, position
     yield Chunk(b"".join(pending), position)

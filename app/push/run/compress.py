@@ -29,7 +29,7 @@ BLOCK = 512 << 10  # fixed, because an encoder's output depends on it: a second 
 ZSTD_BLOCK = 2 << 20  # one independent frame: at 1 MiB 4 % more bytes, at 2 MiB 1.5 %
 GZIP_LEVEL = 1
 ZSTD_LEVEL = 3
-MOST_THREADS = 4  # a running block needs some MiB per layer; more threads are faster than any registry
+MAX_THREADS = 4  # a running block needs some MiB per layer; more threads are faster than any registry
 _GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # RFC 1952: deflate, no name, no time, no system
 _LAST_DEFLATE_BLOCK = b"\x03\0"  # RFC 1951: the last one, with fixed codes, empty
 _RAW = -15  # raw deflate with the largest window
@@ -112,11 +112,11 @@ def _in_parallel(
             ahead.append((_workers().submit(encode_block, block, before), len(block), position))
             before = block
             if len(ahead) > _threads():
-                part, plain, where = ahead.popleft()
-                yield part.result(), plain, where
+                part, plain, end = ahead.popleft()
+                yield part.result(), plain, end
         while ahead:
-            part, plain, where = ahead.popleft()
-            yield part.result(), plain, where
+            part, plain, end = ahead.popleft()
+            yield part.result(), plain, end
     finally:
         for part, _, _ in ahead:
             part.cancel()
@@ -130,4 +130,4 @@ def _workers() -> ThreadPoolExecutor:
 
 @cache
 def _threads() -> int:
-    return min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    return min(len(os.sched_getaffinity(0)), MAX_THREADS)

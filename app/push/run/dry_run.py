@@ -24,7 +24,7 @@ async def dry_run(
     registry: Registry,
     emit: Callable[[Event], None],
     *,
-    lanes: PushResources | None = None,
+    resources: PushResources | None = None,
 ) -> tuple[TransferSize, ...]:
     """Check the destination without changes.
 
@@ -32,21 +32,21 @@ async def dry_run(
     of bytes to send; the return value has it per image. Blobs whose digest is only known after compression count as to
     be sent.
     """
-    lanes = lanes or PushResources()
-    images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
-    asked = _BlobSurvey(plan, images, registry, emit)
+    resources = resources or PushResources()
+    images = ImageStates(plan, emit, UnsentContent(plan, sources, resources))
+    survey = _BlobSurvey(plan, images, registry, emit)
     try:
-        async with task_pool(lanes.workers) as crew:
+        async with task_pool(resources.workers) as pool:
             for number in filter(images.is_active, range(len(plan.images))):
-                crew.add(TaskPriority.IMAGE, partial(images.check_destination, number, registry))
-            await crew.idle()
-            for step in asked.needed():
-                crew.add(TaskPriority.TRANSFER, partial(asked.ask, step))
-            await crew.idle()
+                pool.add(TaskPriority.IMAGE, partial(images.check_destination, number, registry))
+            await pool.idle()
+            for step in survey.needed():
+                pool.add(TaskPriority.TRANSFER, partial(survey.ask, step))
+            await pool.idle()
     except asyncio.CancelledError:
         images.cancel()
         raise
-    return asked.conclude()
+    return survey.conclude()
 
 
 class _BlobSurvey:
@@ -67,19 +67,17 @@ class _BlobSurvey:
         for number, presence in self._images.presence.items():
             target = self._plan.images[number]
             found = image_blobs(self._plan.archives[target.archive], target.entry)
-            (held if presence.held else keys).update(
-                (found_item.key, found_item.layer is not None) for found_item in found
-            )
+            (held if presence.held else keys).update((blob.key, blob.layer is not None) for blob in found)
         return tuple(step for step in self._plan.blobs if (step.key, step.layer is not None) in keys - held)
 
     async def ask(self, step: BlobStep) -> None:
         repository = step.repositories[0]
         try:
-            there = step.layer is None and await self._registry.blob_exists(repository, step.key, step.extent.size)
+            is_present = step.layer is None and await self._registry.blob_exists(repository, step.key, step.extent.size)
         except TarmacError as error:
             self._emit(NoticeAdded(f"{step.what}: {error}"))
-            there = False
-        if there:
+            is_present = False
+        if is_present:
             self._emit(BlobDone(repository, step.key, Outcome.EXISTS, step.extent.size))
         else:
             self._to_send[step.key, step.layer is not None] = step.extent.size

@@ -24,10 +24,10 @@ from app.push.run.blob_transfer import (
     BlobSources,
     BlobTransfer,
     Key,
-    as_lost,
     blob_transfers,
     mark_present_blobs,
     missing_digests,
+    to_lost_error,
 )
 from app.push.run.image_states import ImageStates, state_of
 from app.push.run.manifest_push import ManifestPusher
@@ -35,7 +35,7 @@ from app.push.run.task_pool import Bounded, PushResources, TaskPool, TaskPriorit
 from app.push.run.unsent_content import UnsentContent
 from app.registry import Registry
 
-MOST_PUBLISHED = 3  # images of one repository at once: while a manifest of one is stored, others are checked
+MAX_PUBLISHED = 3  # images of one repository at once: while a manifest of one is stored, others are checked
 
 
 async def execute(
@@ -44,7 +44,7 @@ async def execute(
     registry: Registry,
     emit: Callable[[Event], None],
     *,
-    lanes: PushResources | None = None,
+    resources: PushResources | None = None,
 ) -> None:
     """Push everything.
 
@@ -53,27 +53,27 @@ async def execute(
     Every image ends with an ImageChanged, also on cancellation (CANCELLED, then CancelledError is raised again). An
     error of the archive or the registry ends the images that need the failed content. Any other exception is a bug.
     """
-    lanes = lanes or PushResources()
-    images = ImageStates(plan, emit, UnsentContent(plan, sources, lanes))
-    landings = blob_transfers(plan)
-    publisher = ManifestPusher(plan, registry, landings, lanes.turns, emit)
-    recollection = PlanBlobCache.of_plan(lanes.memory, plan)
-    supply = BlobSources(plan, sources, (lanes.transfer,), recollection, decoders=lanes.decoders)
-    run = _PushRun(plan, images, BlobPusher(supply, registry, emit), publisher, landings)
+    resources = resources or PushResources()
+    images = ImageStates(plan, emit, UnsentContent(plan, sources, resources))
+    transfers = blob_transfers(plan)
+    manifest_pusher = ManifestPusher(plan, registry, transfers, resources.tag_locks, emit)
+    cache = PlanBlobCache.of_plan(resources.blob_cache, plan)
+    blob_sources = BlobSources(plan, sources, (resources.transfer_slots,), cache, decoders=resources.decoders)
+    run = _PushRun(plan, images, BlobPusher(blob_sources, registry, emit), manifest_pusher, transfers)
     try:
-        async with task_pool(lanes.workers) as crew:
+        async with task_pool(resources.workers) as pool:
             for number in filter(images.is_active, range(len(plan.images))):
-                crew.add(TaskPriority.IMAGE, partial(images.check_destination, number, registry))
-            await crew.idle()
+                pool.add(TaskPriority.IMAGE, partial(images.check_destination, number, registry))
+            await pool.idle()
             if any(map(images.is_active, images.presence)):
-                await supply.recollection.ask(plan.blobs)
-            run.begin(crew)
-            await crew.idle()
+                await blob_sources.cache.ask(plan.blobs)
+            run.begin(pool)
+            await pool.idle()
     except asyncio.CancelledError:
         images.cancel()
         raise
     finally:
-        await supply.recollection.flush()
+        await blob_sources.cache.flush()
 
 
 class _PushRun:
@@ -81,36 +81,38 @@ class _PushRun:
         self,
         plan: PushPlan,
         images: ImageStates,
-        carrier: BlobPusher,
-        publisher: ManifestPusher,
-        landings: Mapping[Key, BlobTransfer],
+        pusher: BlobPusher,
+        manifest_pusher: ManifestPusher,
+        transfers: Mapping[Key, BlobTransfer],
     ) -> None:
         self._plan = plan
         self._images = images
-        self._carrier = carrier
-        self._publisher = publisher
-        self._landings = landings
+        self._pusher = pusher
+        self._manifest_pusher = manifest_pusher
+        self._transfers = transfers
         self._left = [0] * len(plan.images)  # blobs times repositories that an image still waits for
         self._step = 0  # logical clock: was a blob sent again before or after an image was published?
         self._published_at = [0] * len(plan.images)
         self._stored_again: set[int] = set()  # images whose manifests are stored again
 
-    def begin(self, crew: TaskPool) -> None:
-        self._crew = crew
-        self._publishing = Bounded(crew, TaskPriority.IMAGE, MOST_PUBLISHED)
+    def begin(self, pool: TaskPool) -> None:
+        self._pool = pool
+        self._publishing = Bounded(pool, TaskPriority.IMAGE, MAX_PUBLISHED)
         keys = {number: self._keys(number) for number in self._images.presence}
         for number, presence in self._images.presence.items():
             target = self._plan.images[number]
-            mark_present_blobs(self._landings, keys[number], target, presence, self._carrier.recollection)
+            mark_present_blobs(self._transfers, keys[number], target, presence, self._pusher.cache)
         for number, presence in sorted(self._images.presence.items()):
             if self._images.is_active(number):
-                landings = [self._landings[key] for key in keys[number]]
-                self._await(number, [(landing, place) for landing in landings for place in presence.to_fill])
-        for landing in self._landings.values():
-            for repository in landing.step.repositories:
-                if repository in landing.placed:
-                    self._carrier.report(landing, repository, Outcome.EXISTS)
-            self._dispatch(landing)
+                transfers = [self._transfers[key] for key in keys[number]]
+                self._wait_for(
+                    number, [(transfer, destination) for transfer in transfers for destination in presence.to_fill]
+                )
+        for transfer in self._transfers.values():
+            for repository in transfer.step.repositories:
+                if repository in transfer.present:
+                    self._pusher.report(transfer, repository, Outcome.EXISTS)
+            self._dispatch(transfer)
 
     def _next_step(self) -> int:
         self._step += 1
@@ -121,58 +123,58 @@ class _PushRun:
         found = image_blobs(self._plan.archives[target.archive], target.entry)
         return tuple((content.key, content.layer is not None) for content in found)
 
-    def _await(self, number: int, places: Sequence[tuple[BlobTransfer, str]]) -> None:
-        for landing, repository in places:
-            if repository not in landing.placed:
-                landing.waiting.setdefault(repository, []).append(number)
+    def _wait_for(self, number: int, needed: Sequence[tuple[BlobTransfer, str]]) -> None:
+        for transfer, repository in needed:
+            if repository not in transfer.present:
+                transfer.waiting.setdefault(repository, []).append(number)
                 self._left[number] += 1
         if not self._left[number]:
             self._publish(number)
 
-    def _dispatch(self, landing: BlobTransfer) -> None:
+    def _dispatch(self, transfer: BlobTransfer) -> None:
         """Send the blob to its first repository alone, then mount it into the others.
 
         Never run two transfers for one repository.
         """
-        repositories = [place for place in landing.waiting if self._wanted(landing, place)]
-        can_mount = landing.mount_source is not None
+        repositories = [destination for destination in transfer.waiting if self._wanted(transfer, destination)]
+        can_mount = transfer.mount_source is not None
         rank = TaskPriority.MOUNT if can_mount else TaskPriority.TRANSFER
         for repository in repositories if can_mount else repositories[:1]:
-            if repository not in landing.under_way:
-                landing.under_way.add(repository)
-                self._crew.add(rank, partial(self._bring, landing, repository))
+            if repository not in transfer.under_way:
+                transfer.under_way.add(repository)
+                self._pool.add(rank, partial(self._ensure_present, transfer, repository))
 
-    def _wanted(self, landing: BlobTransfer, repository: str) -> list[int]:
-        return [number for number in landing.waiting.get(repository, ()) if self._images.is_active(number)]
+    def _wanted(self, transfer: BlobTransfer, repository: str) -> list[int]:
+        return [number for number in transfer.waiting.get(repository, ()) if self._images.is_active(number)]
 
-    async def _bring(self, landing: BlobTransfer, repository: str) -> None:
-        waiting = self._wanted(landing, repository)
+    async def _ensure_present(self, transfer: BlobTransfer, repository: str) -> None:
+        waiting = self._wanted(transfer, repository)
         if waiting:
             for number in waiting:
                 self._images.start(number)
             try:
-                await self._carrier.ensure_present(landing, repository)
+                await self._pusher.ensure_present(transfer, repository)
             except TarmacError as error:
-                self._fail(landing, repository, error)
+                self._fail(transfer, repository, error)
             else:
-                if repository in landing.resent:
-                    landing.resent[repository] = self._next_step()
-                self._arrived(landing, repository)
-        landing.under_way.discard(repository)
-        landing.waiting.pop(repository, None)
-        self._dispatch(landing)
+                if repository in transfer.resent:
+                    transfer.resent[repository] = self._next_step()
+                self._mark_arrived(transfer, repository)
+        transfer.under_way.discard(repository)
+        transfer.waiting.pop(repository, None)
+        self._dispatch(transfer)
 
-    def _arrived(self, landing: BlobTransfer, repository: str) -> None:
-        for number in landing.waiting[repository]:
+    def _mark_arrived(self, transfer: BlobTransfer, repository: str) -> None:
+        for number in transfer.waiting[repository]:
             self._left[number] -= 1
             if not self._left[number] and self._images.is_active(number):
                 self._publish(number)
 
-    def _fail(self, landing: BlobTransfer, repository: str, error: TarmacError) -> None:
+    def _fail(self, transfer: BlobTransfer, repository: str, error: TarmacError) -> None:
         """Fail the waiting images. A registry may reject one repository only; wrong content is wrong everywhere."""
-        refused = (repository,) if isinstance(error, RegistryError) else tuple(landing.waiting)
+        refused = (repository,) if isinstance(error, RegistryError) else tuple(transfer.waiting)
         for item in refused:
-            for number in landing.waiting[item]:
+            for number in transfer.waiting[item]:
                 self._images.fail(number, error)
 
     def _publish(self, number: int) -> None:
@@ -188,51 +190,51 @@ class _PushRun:
         self._images.start(number)
         self._published_at[number] = self._next_step()
         try:
-            root = await self._publisher.push_image(target, presence)
+            root = await self._manifest_pusher.push_image(target, presence)
         except TarmacError as error:
             lost = missing_digests(error)
-            gone = [] if lost is None else self._gone(number, lost)
-            if lost is None or (lost and not gone):  # not sent by this push
+            lost_blobs = [] if lost is None else self._find_lost_blobs(number, lost)
+            if lost is None or (lost and not lost_blobs):  # not sent by this push
                 self._images.fail(number, error)
-            elif not self._send_again(number, gone):
-                self._images.fail(number, as_lost(error) if isinstance(error, RegistryRejected) else error)
+            elif not self._send_again(number, lost_blobs):
+                self._images.fail(number, to_lost_error(error) if isinstance(error, RegistryRejected) else error)
         else:
             self._images.end(number, state_of(presence), root)
 
-    def _gone(self, number: int, lost: frozenset[str]) -> list[tuple[BlobTransfer, str]]:
+    def _find_lost_blobs(self, number: int, lost: frozenset[str]) -> list[tuple[BlobTransfer, str]]:
         """Return the blobs of the image that the registry has lost, with their repositories.
 
         Those that other images found lost are included.
         """
         presence = self._images.presence[number]
-        places = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
-        landings = [self._landings[key] for key in self._keys(number)]
+        needed = dict.fromkeys((*repositories(presence.missing), *presence.to_fill))
+        transfers = [self._transfers[key] for key in self._keys(number)]
         return [
-            (landing, place)
-            for landing in landings
-            for place in places
-            if place not in landing.placed or str(landing.placed[place][0]) in lost
+            (transfer, destination)
+            for transfer in transfers
+            for destination in needed
+            if destination not in transfer.present or str(transfer.present[destination][0]) in lost
         ]
 
-    def _send_again(self, number: int, gone: Sequence[tuple[BlobTransfer, str]]) -> bool:
-        """Send the blobs in `gone` again, and return whether the image is then published once more.
+    def _send_again(self, number: int, lost_blobs: Sequence[tuple[BlobTransfer, str]]) -> bool:
+        """Send the blobs in `lost_blobs` again, and return whether the image is then published once more.
 
-        A blob is sent again to a repository once, for all images that miss it there. If `gone` is empty, the manifests
-        are stored again once.
+        A blob is sent again to a repository once, for all images that miss it there. If `lost_blobs` is empty, the
+        manifests are stored again once.
         """
         began = self._published_at[number]
-        if any((landing.resent.get(place) or began) < began for landing, place in gone):
+        if any((transfer.resent.get(destination) or began) < began for transfer, destination in lost_blobs):
             return False
-        if not gone and number in self._stored_again:
+        if not lost_blobs and number in self._stored_again:
             return False
-        if not gone:
+        if not lost_blobs:
             self._stored_again.add(number)
-        for landing, place in gone:
-            if place not in landing.under_way and landing.resent.get(place) is None:
-                landing.mark_lost(place)
+        for transfer, destination in lost_blobs:
+            if destination not in transfer.under_way and transfer.resent.get(destination) is None:
+                transfer.mark_lost(destination)
         presence = self._images.presence[number]
-        self._publisher.forget_repositories((*repositories(presence.missing), *presence.to_fill))
-        self._await(number, [(landing, place) for landing, place in gone])
-        for landing, _ in gone:
-            self._dispatch(landing)
+        self._manifest_pusher.forget_repositories((*repositories(presence.missing), *presence.to_fill))
+        self._wait_for(number, [(transfer, destination) for transfer, destination in lost_blobs])
+        for transfer, _ in lost_blobs:
+            self._dispatch(transfer)
         return True

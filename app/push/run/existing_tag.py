@@ -88,24 +88,24 @@ def _with_platform(entry: Entry, manifest: Manifest | None) -> Entry:
     return {**entry, "platform": platform_members(platform)}
 
 
-def obstacle(standing: ExistingTag, platform_is_known: bool) -> str:
+def obstacle(existing: ExistingTag, platform_is_known: bool) -> str:
     """Return the reason why a merge is impossible, or ""."""
-    if standing.manifest is None:
+    if existing.manifest is None:
         return "the content of the tag cannot be read"
-    if standing.side is None:
+    if existing.side is None:
         return "the content of the tag is not an index and has no platform"
     return "" if platform_is_known else "the image has no platform"
 
 
 def merge_into_existing(
-    standing: ExistingTag, ours: tuple[Manifest, MergeSide | None], *, retain: bool
+    existing: ExistingTag, ours: tuple[Manifest, MergeSide | None], *, retain: bool
 ) -> Manifest | None:
     """Return the new content of the tag, or None if it stays unchanged.
 
     If a merge is impossible, the existing content is replaced or retained.
     """
     manifest, side = ours
-    if standing.side is None or side is None:
+    if existing.side is None or side is None:
         return None if retain else manifest
-    merged = merge_sides(standing.side, side, retain=retain)
-    return None if merged.has_digest(standing.digest) else merged
+    merged = merge_sides(existing.side, side, retain=retain)
+    return None if merged.has_digest(existing.digest) else merged

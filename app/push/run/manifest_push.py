@@ -34,16 +34,16 @@ class ManifestPusher:
         self,
         plan: PushPlan,
         registry: Registry,
-        landings: Mapping[Key, BlobTransfer],
-        turns: TagLocks,
+        transfers: Mapping[Key, BlobTransfer],
+        tag_locks: TagLocks,
         emit: Callable[[Event], None],
     ) -> None:
         self._plan = plan
         self._registry = registry
-        self._landings = landings
-        self._turns = turns
+        self._transfers = transfers
+        self._tag_locks = tag_locks
         self._emit = emit
-        self._lists = ReferrersTags(registry, turns)
+        self._referrers_tags = ReferrersTags(registry, tag_locks)
         self._stored: set[tuple[str, Digest]] = set()  # shared manifests are stored once per repository
         self._as_oci = False  # the registry has rejected Docker's media types
 
@@ -78,12 +78,12 @@ class ManifestPusher:
                 await self._store(repository, child)
         root = None
         for destination in presence.missing:
-            root = await self._name(target, destination, self._root(target, presence, destination.repository))
+            root = await self._tag(target, destination, self._root(target, presence, destination.repository))
         for repository in (*presence.to_fill, *presence.unlisted):
-            await self._hang(archive, target.entry, repository)
+            await self._push_referrers(archive, target.entry, repository)
         if root is not None:
             return root.descriptor
-        return next((self._root(target, presence, held_item).descriptor for held_item in presence.held), None)
+        return next((self._root(target, presence, repository).descriptor for repository in presence.held), None)
 
     def forget_repositories(self, repositories: Iterable[str]) -> None:
         """Mark the manifests of these repositories to be stored again."""
@@ -118,27 +118,27 @@ class ManifestPusher:
         Return False if the registry does not maintain its referrers: the referrers tag must then be updated, which is
         done here unless `is_listed`.
         """
-        taken_note = await self._registry.push_manifest(repository, reference, (manifest.descriptor, manifest.raw))
-        if not taken_note and not is_listed:
-            await self._list(repository, [manifest])
-        return taken_note
+        is_processed = await self._registry.push_manifest(repository, reference, (manifest.descriptor, manifest.raw))
+        if not is_processed and not is_listed:
+            await self._add_to_referrers_tags(repository, [manifest])
+        return is_processed
 
-    async def _list(self, repository: str, manifests: Sequence[Manifest]) -> None:
-        for notice in await self._lists.add(repository, manifests):
-            self._tell(notice)
+    async def _add_to_referrers_tags(self, repository: str, manifests: Sequence[Manifest]) -> None:
+        for notice in await self._referrers_tags.add(repository, manifests):
+            self._add_notice(notice)
 
-    def _tell(self, text: str | None) -> None:
+    def _add_notice(self, text: str | None) -> None:
         if text is not None:
             self._emit(NoticeAdded(text))
 
-    async def _name(self, target: ImageTarget, destination: Reference, root: Manifest) -> Manifest:
+    async def _tag(self, target: ImageTarget, destination: Reference, root: Manifest) -> Manifest:
         """Tag the image, and return the manifest that the tag has now."""
         if destination.tag is not None and self._plan.on_existing_tag in MERGES:
             unlisted: list[Manifest] = []
-            async with self._turns.lock(destination.repository, destination.tag):
+            async with self._tag_locks.lock(destination.repository, destination.tag):
                 merged = await self._merge(target, (destination, destination.tag), root, unlisted)
             # after the lock is released: a tag may equal the referrers tag of its subject
-            await self._list(destination.repository, unlisted)
+            await self._add_to_referrers_tags(destination.repository, unlisted)
             return merged
         await self._put(destination.repository, destination.tag or str(root.descriptor.digest), root)
         return root
@@ -146,11 +146,11 @@ class ManifestPusher:
     async def _merge(
         self, target: ImageTarget, destination: tuple[Reference, str], root: Manifest, unlisted: list[Manifest]
     ) -> Manifest:
-        (place, tag), repository = destination, destination[0].repository
-        standing = await read_existing_tag(self._registry, repository, tag)
+        (target_reference, tag), repository = destination, destination[0].repository
+        existing = await read_existing_tag(self._registry, repository, tag)
         retain = self._plan.on_existing_tag == MERGE_WITH_RETAIN
         ours = (root, our_side(self._plan.archives[target.archive], target.entry, root))
-        merged = root if standing is None else merge_into_existing(standing, ours, retain=retain)
+        merged = root if existing is None else merge_into_existing(existing, ours, retain=retain)
         if merged is None:  # a concurrent push has added all of this image, or the tag stays unchanged
             await self._registry.verify_manifest(repository, (root.descriptor, root.raw))
             return root
@@ -158,26 +158,28 @@ class ManifestPusher:
         if merged is not root:
             if not root.is_index or target.entry.referrers or target.entry.attached:
                 pushes.insert(0, (str(root.descriptor.digest), root))
-            self._tell(
-                f"{place}: {display_name(target.entry)} ({root.descriptor.digest}) was merged with the existing "
-                f"content; the tag has the new index {merged.descriptor.digest}"
+            self._add_notice(
+                f"{target_reference}: {display_name(target.entry)} ({root.descriptor.digest}) was merged with the "
+                f"existing content; the tag has the new index {merged.descriptor.digest}"
             )
         for reference, manifest in pushes:
             if not await self._put(repository, reference, manifest, is_listed=True):
                 unlisted.append(manifest)
         return merged
 
-    async def _hang(self, archive: Archive, entry: ImageEntry, repository: str) -> None:
+    async def _push_referrers(self, archive: Archive, entry: ImageEntry, repository: str) -> None:
         """Push the referrers and tagged referrers. Everything they refer to is stored by now."""
         lists = [item for item in entry.attached if is_referrers_tag_index(item, archive.manifests[item.root.digest])]
         listed = {child.digest for list_ in lists for child in archive.manifests[list_.root.digest].manifests}
         tagged = {item.root.digest for item in entry.attached}
-        untagged = [one for one in referrers(archive, entry) if one.descriptor.digest not in tagged]
+        untagged = [manifest for manifest in referrers(archive, entry) if manifest.descriptor.digest not in tagged]
         await self._store_referrers(repository, untagged, listed)
         for attached in entry.attached:
             manifest = archive.manifests[attached.root.digest]
             if attached in lists:
-                self._tell(await self._lists.merge(repository, attached.tag, entries_of(manifest), manifest))
+                self._add_notice(
+                    await self._referrers_tags.merge(repository, attached.tag, entries_of(manifest), manifest)
+                )
             else:
                 await self._attach(repository, attached, manifest)
 
@@ -192,7 +194,7 @@ class ManifestPusher:
             digest = manifest.descriptor.digest
             if not await self._put(repository, str(digest), manifest, is_listed=True) and digest not in listed:
                 unlisted.append(manifest)
-        await self._list(repository, unlisted)
+        await self._add_to_referrers_tags(repository, unlisted)
         self._stored.update((repository, manifest.descriptor.digest) for manifest in missing)
 
     async def _attach(self, repository: str, attached: TaggedReferrer, manifest: Manifest) -> None:
@@ -200,29 +202,29 @@ class ManifestPusher:
 
         If the tag exists with other content, `on_existing_tag` decides; it is never merged.
         """
-        there = await self._registry.find_manifest(repository, attached.tag)
-        if manifest.has_digest(there):
+        stored = await self._registry.find_manifest(repository, attached.tag)
+        if manifest.has_digest(stored):
             return
-        if there is not None and self._plan.on_existing_tag == "error":
+        if stored is not None and self._plan.on_existing_tag == "error":
             raise TagExists(
                 f"{repository}:{attached.tag} exists with other content; pass on_existing_tag=overwrite to replace it"
             )
-        stays = there is not None and self._plan.on_existing_tag in {"skip", MERGE_WITH_RETAIN}
-        if there is not None and self._plan.on_existing_tag in MERGES:
-            what = "the tag is unchanged" if stays else "the tag is replaced"
-            self._tell(f"{repository}:{attached.tag}: tags of referrers are never merged; {what}")
-        if not stays:
+        is_kept = stored is not None and self._plan.on_existing_tag in {"skip", MERGE_WITH_RETAIN}
+        if stored is not None and self._plan.on_existing_tag in MERGES:
+            what = "the tag is unchanged" if is_kept else "the tag is replaced"
+            self._add_notice(f"{repository}:{attached.tag}: tags of referrers are never merged; {what}")
+        if not is_kept:
             await self._put(repository, attached.tag, manifest)
 
     def _root(self, target: ImageTarget, presence: DestinationState, repository: str) -> Manifest:
         root = target.entry.root
         if isinstance(root, Descriptor):
             return self._plan.archives[target.archive].manifests[root.digest]
-        there = presence.held.get(repository)
-        return there or self._made(root, presence, repository)
+        stored = presence.held.get(repository)
+        return stored or self._make(root, presence, repository)
 
-    def _made(self, image: DockerImage, presence: DestinationState, repository: str) -> Manifest:
-        blobs = tuple(self._landings[layer.diff_id, True].placed[repository] for layer in image.layers)
+    def _make(self, image: DockerImage, presence: DestinationState, repository: str) -> Manifest:
+        blobs = tuple(self._transfers[layer.diff_id, True].present[repository] for layer in image.layers)
         for manifest in presence.held.values():
             if manifest is not None and layer_descriptors(manifest) == blobs:
                 return manifest  # the same bytes as elsewhere: one image, one digest

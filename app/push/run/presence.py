@@ -42,7 +42,7 @@ class DestinationState:
     held: Mapping[str, Manifest | None]
     missing: tuple[Reference, ...]
     skipped: tuple[Reference, ...]
-    bare: tuple[str, ...] = ()
+    without_referrers: tuple[str, ...] = ()
     unlisted: tuple[str, ...] = ()
     unmerged: Mapping[Reference, str] = field(default_factory=dict)
 
@@ -50,7 +50,7 @@ class DestinationState:
     def to_fill(self) -> tuple[str, ...]:
         """Return the repositories that need manifests, and the blobs of those."""
         wanted = (repository for repository in repositories(self.missing) if repository not in self.held)
-        return tuple(dict.fromkeys((*wanted, *self.bare)))
+        return tuple(dict.fromkeys((*wanted, *self.without_referrers)))
 
     @property
     def complete(self) -> bool:
@@ -86,31 +86,35 @@ async def check_destination(plan: PushPlan, target: ImageTarget, registry: Regis
             skipped.append(destination)
         else:
             missing.append(destination)
-    hanging = {repository: await _hanging(plan, target, repository, registry) for repository in held}
+    referrers_states = {repository: await _check_referrers(plan, target, repository, registry) for repository in held}
     return DestinationState(
         held,
         tuple(missing),
         tuple(skipped),
-        bare=tuple(each for each, how in hanging.items() if how is ReferrersState.MISSING),
-        unlisted=tuple(each for each, how in hanging.items() if how is ReferrersState.UNLISTED),
+        without_referrers=tuple(
+            repository for repository, state in referrers_states.items() if state is ReferrersState.MISSING
+        ),
+        unlisted=tuple(
+            repository for repository, state in referrers_states.items() if state is ReferrersState.UNLISTED
+        ),
         unmerged=unmerged,
     )
 
 
 async def _is_whole(
-    plan: PushPlan, target: ImageTarget, there: tuple[str, Manifest | None], registry: Registry
+    plan: PushPlan, target: ImageTarget, present: tuple[str, Manifest | None], registry: Registry
 ) -> bool:
     """Return whether a present image is complete, as far as the push verifies blobs."""
-    repository, manifest = there
+    repository, manifest = present
     stored = manifests(plan.archives[target.archive], target.entry) if manifest is None else (manifest,)
     return await _have_blobs(repository, stored, registry)
 
 
-async def _hanging(plan: PushPlan, target: ImageTarget, repository: str, registry: Registry) -> ReferrersState:
+async def _check_referrers(plan: PushPlan, target: ImageTarget, repository: str, registry: Registry) -> ReferrersState:
     archive = plan.archives[target.archive]
-    how = await check_referrers(archive, target.entry, repository, registry)
-    if how is ReferrersState.MISSING or await _have_blobs(repository, referrers(archive, target.entry), registry):
-        return how
+    state = await check_referrers(archive, target.entry, repository, registry)
+    if state is ReferrersState.MISSING or await _have_blobs(repository, referrers(archive, target.entry), registry):
+        return state
     return ReferrersState.MISSING
 
 
@@ -140,8 +144,8 @@ class _TagState:
 async def _find(plan: PushPlan, target: ImageTarget, destination: Reference, registry: Registry) -> _TagState:
     root, repository = target.entry.root, destination.repository
     if destination.tag is not None and plan.on_existing_tag in MERGES:
-        standing = await read_existing_tag(registry, repository, destination.tag)
-        return _TagState() if standing is None else await _find_merged(plan, target, (repository, standing), registry)
+        existing = await read_existing_tag(registry, repository, destination.tag)
+        return _TagState() if existing is None else await _find_merged(plan, target, (repository, existing), registry)
     reference = destination.tag or (None if destination.digest is None else str(destination.digest))
     if reference is None:
         return _TagState()
@@ -181,39 +185,39 @@ def _compression_of(media_type: str) -> Compression | None:
 
 
 async def _find_merged(
-    plan: PushPlan, target: ImageTarget, there: tuple[str, ExistingTag], registry: Registry
+    plan: PushPlan, target: ImageTarget, present: tuple[str, ExistingTag], registry: Registry
 ) -> _TagState:
     """Return whether the existing content contains the image already, or stays unchanged in any case."""
-    (_, standing), entry = there, target.entry
+    (_, existing), entry = present, target.entry
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
     if isinstance(entry.root, DockerImage):
-        return await _find_docker_child(plan, target, there, registry)
+        return await _find_docker_child(plan, target, present, registry)
     manifest = plan.archives[target.archive].manifests[entry.root.digest]
-    if manifest.has_digest(standing.digest):
+    if manifest.has_digest(existing.digest):
         return _TagState(same=True)
     side = our_side(plan.archives[target.archive], entry, manifest)
-    why = obstacle(standing, side is not None)
-    if merge_into_existing(standing, (manifest, side), retain=retain) is not None:
+    why = obstacle(existing, side is not None)
+    if merge_into_existing(existing, (manifest, side), retain=retain) is not None:
         return _TagState(taken=True, obstacle=why)
-    holds_all = side is not None and standing.side is not None and side.digests <= standing.side.digests
+    holds_all = side is not None and existing.side is not None and side.digests <= existing.side.digests
     return _TagState(same=holds_all, taken=True, stays=True, obstacle=why)
 
 
 async def _find_docker_child(
-    plan: PushPlan, target: ImageTarget, there: tuple[str, ExistingTag], registry: Registry
+    plan: PushPlan, target: ImageTarget, present: tuple[str, ExistingTag], registry: Registry
 ) -> _TagState:
     """Find the image of a docker archive in an existing tag.
 
     Its manifest does not exist yet, but one for the same platform may be of the same image.
     """
-    (repository, standing), image = there, target.entry.root
+    (repository, existing), image = present, target.entry.root
     platform = platform_of(target.entry)
     retain = plan.on_existing_tag == MERGE_WITH_RETAIN
-    if not isinstance(image, DockerImage) or standing.side is None or platform is None:
-        return _TagState(taken=True, stays=retain, obstacle=obstacle(standing, platform is not None))
-    beside = conflicting_platforms(standing.side, platform)
-    for entry in beside:
+    if not isinstance(image, DockerImage) or existing.side is None or platform is None:
+        return _TagState(taken=True, stays=retain, obstacle=obstacle(existing, platform is not None))
+    conflicting = conflicting_platforms(existing.side, platform)
+    for entry in conflicting:
         found = _of_docker(plan, image, await registry.read_manifest(repository, entry["digest"]))
         if found.same:
             return found
-    return _TagState(taken=True, stays=retain and bool(beside))
+    return _TagState(taken=True, stays=retain and bool(conflicting))

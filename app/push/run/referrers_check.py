@@ -33,8 +33,8 @@ async def check_referrers(archive: Archive, entry: ImageEntry, repository: str, 
         manifest = archive.manifests[attached.root.digest]
         if not manifest.has_digest(await registry.find_manifest(repository, attached.tag)):
             return ReferrersState.MISSING
-    lists = ReferrersTags(registry, TagLocks())
+    referrers_tags = ReferrersTags(registry, TagLocks())
     for referrer in entry.referrers:
-        if not await lists.contains(repository, archive.manifests[referrer.digest]):
+        if not await referrers_tags.contains(repository, archive.manifests[referrer.digest]):
             return ReferrersState.UNLISTED
     return ReferrersState.THERE

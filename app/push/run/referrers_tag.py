@@ -26,16 +26,16 @@ def referrers_tag(subject: Digest) -> str:
 
 
 class ReferrersTags:
-    def __init__(self, registry: Registry, turns: TagLocks) -> None:
+    def __init__(self, registry: Registry, tag_locks: TagLocks) -> None:
         self._registry = registry
-        self._turns = turns
+        self._tag_locks = tag_locks
 
     async def contains(self, repository: str, manifest: Manifest) -> bool:
         """Return whether the referrers tag of its subject lists `manifest`; True if it has no subject."""
         if manifest.subject is None:
             return True
-        there = await self._registry.read_manifest(repository, referrers_tag(manifest.subject.digest))
-        members = None if there is None else _members(there)
+        existing = await self._registry.read_manifest(repository, referrers_tag(manifest.subject.digest))
+        members = None if existing is None else _members(existing)
         return members is not None and str(manifest.descriptor.digest) in _digests(members["manifests"])
 
     async def add(self, repository: str, manifests: Sequence[Manifest]) -> list[str]:
@@ -60,12 +60,12 @@ class ReferrersTags:
         `whole` is the index that contains them, which is pushed unchanged if the tag is missing. If the tag is not an
         index, leave it and return a notice.
         """
-        async with self._turns.lock(repository, tag):
-            there = await self._registry.read_manifest(repository, tag)
-            if there is None and whole is not None:
+        async with self._tag_locks.lock(repository, tag):
+            existing = await self._registry.read_manifest(repository, tag)
+            if existing is None and whole is not None:
                 await self._registry.push_manifest(repository, tag, (whole.descriptor, whole.raw))
                 return None
-            members = dict(_EMPTY) if there is None else _members(there)
+            members = dict(_EMPTY) if existing is None else _members(existing)
             if members is None:
                 return (
                     f"{repository}:{tag} is the referrers tag, but has other content; it was not changed, so tools "
@@ -94,12 +94,12 @@ def referrer_descriptor(descriptor: Descriptor) -> dict[str, Any]:
     return members
 
 
-def _members(there: StoredManifest) -> dict[str, Any] | None:
+def _members(existing: StoredManifest) -> dict[str, Any] | None:
     """Return the members of an image index, or None for other content, which must not be changed."""
-    if there.media_type != OCI_INDEX:
+    if existing.media_type != OCI_INDEX:
         return None
     try:
-        members = strict_json(there.raw, what="the list of referrers", limit=MAX_MANIFEST_BYTES)
+        members = strict_json(existing.raw, what="the list of referrers", limit=MAX_MANIFEST_BYTES)
     except ArchiveError:
         return None
     entries = members.get("manifests") if isinstance(members, dict) else None

@@ -18,17 +18,17 @@ class CommitSignal:
     """
 
     def __init__(self) -> None:
-        self._given = asyncio.Event()
+        self._event = asyncio.Event()
 
     def set(self) -> None:
-        self._given.set()
+        self._event.set()
 
     @property
     def is_set(self) -> bool:
-        return self._given.is_set()
+        return self._event.is_set()
 
     async def wait(self) -> None:
-        await self._given.wait()
+        await self._event.wait()
 
 
 Ready = Callable[[int], Awaitable[None]]
@@ -43,48 +43,48 @@ class SemaphoreLike(Protocol):
 
 
 class NonBlockingSemaphore:
-    """Acquires a slot of `lane` without waiting, because it may be used for hours by slow uploads.
+    """Acquires a slot of `semaphore` without waiting, because it may be used for hours by slow uploads.
 
     Raises UploadIncomplete if none is free.
     """
 
-    def __init__(self, lane: asyncio.Semaphore) -> None:
-        self._lane = lane
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore = semaphore
 
     async def acquire(self) -> object:
-        if self._lane.locked():
+        if self._semaphore.locked():
             raise UploadIncomplete("the maximum number of uploads is followed already")
-        return await self._lane.acquire()
+        return await self._semaphore.acquire()
 
     def release(self) -> None:
-        self._lane.release()
+        self._semaphore.release()
 
 
 class SlotLease:
-    """One slot of each of `lanes`.
+    """One slot of each of `semaphores`.
 
     They are used while a blob is read and sent, and released while it waits for the commit signal. For a single task;
     `async with` acquires and releases it.
     """
 
-    def __init__(self, *lanes: SemaphoreLike) -> None:
-        self._lanes = lanes
-        self._held: list[SemaphoreLike] = []
+    def __init__(self, *semaphores: SemaphoreLike) -> None:
+        self._semaphores = semaphores
+        self._acquired: list[SemaphoreLike] = []
 
     async def acquire(self) -> None:
         """Acquire the slots that are not acquired yet."""
         try:
-            for lane in self._lanes[len(self._held) :]:
-                await lane.acquire()
-                self._held.append(lane)
+            for semaphore in self._semaphores[len(self._acquired) :]:
+                await semaphore.acquire()
+                self._acquired.append(semaphore)
         except BaseException:
             self.release()
             raise
 
     def release(self) -> None:
         """Release all slots. May be called repeatedly."""
-        while self._held:
-            self._held.pop().release()
+        while self._acquired:
+            self._acquired.pop().release()
 
     async def __aenter__(self) -> Self:
         await self.acquire()
@@ -100,6 +100,6 @@ class SlotLease:
 class SendConditions:
     """What the transfer of a blob waits for, and the slots that others use meanwhile."""
 
-    berth: SlotLease = field(default_factory=SlotLease)
-    word: CommitSignal | None = None
+    lease: SlotLease = field(default_factory=SlotLease)
+    commit_signal: CommitSignal | None = None
     ready: Ready | None = None

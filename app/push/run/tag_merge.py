@@ -45,71 +45,72 @@ def entries_of(index: Manifest) -> tuple[Entry, ...]:
     return tuple(_members(index)["manifests"] or ())
 
 
-def merge_sides(there: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
+def merge_sides(existing: MergeSide, ours: MergeSide, *, retain: bool) -> Manifest:
     """Return the new content of the tag.
 
-    It is `there.manifest` if nothing changes, `ours.manifest` if nothing else remains, otherwise a new index. If both
-    have a platform, `ours` wins, or with `retain` the existing one. Media type, annotations and order are those of the
-    existing index, if it is one.
+    It is `existing.manifest` if nothing changes, `ours.manifest` if nothing else remains, otherwise a new index. If
+    both have a platform, `ours` wins, or with `retain` the existing one. Media type, annotations and order are those of
+    the existing index, if it is one.
 
     Raises LimitExceeded if the index becomes larger than registries accept.
     """
-    entries = _retained(there, ours) if retain else _overwritten(there, ours)
-    if entries == list(there.entries):
-        return there.manifest
+    entries = _retained(existing, ours) if retain else _overwritten(existing, ours)
+    if entries == list(existing.entries):
+        return existing.manifest
     if entries == list(ours.entries):
         return ours.manifest
-    for side in (there, ours):
+    for side in (existing, ours):
         if side.manifest.is_index:
             return _index({**_members(side.manifest), "manifests": entries}, side.manifest.descriptor.media_type)
-    types = {side.manifest.descriptor.media_type for side in (there, ours)}
+    types = {side.manifest.descriptor.media_type for side in (existing, ours)}
     media_type = DOCKER_LIST if types == {DOCKER_MANIFEST} else OCI_INDEX
     return _index({"schemaVersion": 2, "mediaType": media_type, "manifests": entries}, media_type)
 
 
-def conflicting_platforms(there: MergeSide, platform: Platform) -> tuple[Entry, ...]:
+def conflicting_platforms(existing: MergeSide, platform: Platform) -> tuple[Entry, ...]:
     """Return the entries with the same platform as an image for `platform`."""
     ours = {"platform": platform_members(platform)}
-    return tuple(entry for entry in there.entries if _is_same_platform(entry, ours))
+    return tuple(entry for entry in existing.entries if _is_same_platform(entry, ours))
 
 
-def _overwritten(there: MergeSide, ours: MergeSide) -> list[Entry]:
-    staying = [
+def _overwritten(existing: MergeSide, ours: MergeSide) -> list[Entry]:
+    kept = [
         entry
-        for entry in there.entries
+        for entry in existing.entries
         if entry["digest"] in ours.digests or not any(_is_same_platform(entry, item) for item in ours.entries)
     ]
-    known = {entry["digest"] for entry in staying}
-    merged = [*staying, *(entry for entry in ours.entries if entry["digest"] not in known)]
-    return _without_orphans(merged, there.digests | ours.digests)
+    known = {entry["digest"] for entry in kept}
+    merged = [*kept, *(entry for entry in ours.entries if entry["digest"] not in known)]
+    return _without_orphans(merged, existing.digests | ours.digests)
 
 
-def _retained(there: MergeSide, ours: MergeSide) -> list[Entry]:
+def _retained(existing: MergeSide, ours: MergeSide) -> list[Entry]:
     added = [
         entry
         for entry in ours.entries
-        if entry["digest"] not in there.digests and not any(_is_same_platform(entry, item) for item in there.entries)
+        if entry["digest"] not in existing.digests
+        and not any(_is_same_platform(entry, item) for item in existing.entries)
     ]
-    return _without_orphans([*there.entries, *added], ours.digests - there.digests)
+    return _without_orphans([*existing.entries, *added], ours.digests - existing.digests)
 
 
-def _without_orphans(entries: Sequence[Entry], gone: frozenset[str]) -> list[Entry]:
-    """Drop attestations of removed images. `gone`: the digests that were just removed, if they are not in `entries`."""
+def _without_orphans(entries: Sequence[Entry], removed: frozenset[str]) -> list[Entry]:
+    """Drop attestations of removed images. `removed`: the digests that were removed, unless `entries` has them."""
     held = {entry["digest"] for entry in entries}
-    return [entry for entry in entries if _about(entry) not in gone - held]
+    return [entry for entry in entries if _subject_of(entry) not in removed - held]
 
 
-def _about(entry: Entry) -> object:
+def _subject_of(entry: Entry) -> object:
     return (entry.get("annotations") or {}).get(ANNOTATION_DOCKER_SUBJECT)
 
 
-def _is_same_platform(one: Entry, other: Entry) -> bool:
-    mine, yours = one.get("platform"), other.get("platform")
-    if not isinstance(mine, dict) or not isinstance(yours, dict):
+def _is_same_platform(first: Entry, second: Entry) -> bool:
+    stated, other = first.get("platform"), second.get("platform")
+    if not isinstance(stated, dict) or not isinstance(other, dict):
         return False
-    platform = Platform.of(mine)
-    versions = {text for text in (platform.os_version, Platform.of(yours).os_version) if text}
-    return platform.known and platform == Platform.of(yours) and len(versions) < 2
+    platform = Platform.of(stated)
+    versions = {text for text in (platform.os_version, Platform.of(other).os_version) if text}
+    return platform.known and platform == Platform.of(other) and len(versions) < 2
 
 
 def _entry_of(descriptor: Descriptor, platform: Platform) -> Entry:

@@ -36,15 +36,17 @@ class PushResources:
         self,
         workers: int = 6,
         transfers: int = 4,
-        memory: BlobInfoCache | None = None,
+        blob_cache: BlobInfoCache | None = None,
         decoders: DecoderMemory | None = None,
     ) -> None:
         self.workers = workers  # per push; requests without a blob are limited by these alone
-        self.memory = memory or NoBlobInfoCache()
+        self.blob_cache = blob_cache or NoBlobInfoCache()
         self.decoders = decoders or DecoderMemory()  # shared by all decompression in the process
-        self.turns = TagLocks()
-        self.transfer = asyncio.Semaphore(transfers)  # blobs being read, compressed and sent; 4 saturate two cores
-        self.following = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still being received
+        self.tag_locks = TagLocks()
+        self.transfer_slots = asyncio.Semaphore(
+            transfers
+        )  # blobs being read, compressed and sent; 4 saturate two cores
+        self.follow_slots = asyncio.Semaphore(transfers // 2)  # of these, blobs that are still being received
 
 
 class TaskPool:
@@ -82,21 +84,21 @@ class TaskPool:
 class Bounded:
     """Adds jobs to a pool, at most `most` of one key at once. The others wait without a worker."""
 
-    def __init__(self, crew: TaskPool, rank: TaskPriority, most: int) -> None:
-        self._crew, self._rank, self._most = crew, rank, most
-        self._at_work: Counter[str] = Counter()
+    def __init__(self, pool: TaskPool, rank: TaskPriority, most: int) -> None:
+        self._pool, self._rank, self._most = pool, rank, most
+        self._running: Counter[str] = Counter()
         self._waiting: defaultdict[str, deque[Job]] = defaultdict(deque)
 
     def add(self, key: str, job: Job) -> None:
-        if self._at_work[key] >= self._most:
+        if self._running[key] >= self._most:
             self._waiting[key].append(job)
             return
-        self._at_work[key] += 1
-        self._crew.add(self._rank, partial(self._work, key, job))
+        self._running[key] += 1
+        self._pool.add(self._rank, partial(self._work, key, job))
 
     async def _work(self, key: str, job: Job) -> None:
         await job()
-        self._at_work[key] -= 1
+        self._running[key] -= 1
         if self._waiting[key]:
             self.add(key, self._waiting[key].popleft())
 
@@ -104,11 +106,11 @@ class Bounded:
 @asynccontextmanager
 async def task_pool(workers: int) -> AsyncIterator[TaskPool]:
     """Run a pool. Leaving does not wait: running jobs are cancelled."""
-    crew = TaskPool()
+    pool = TaskPool()
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(crew.work()) for _ in range(workers)]
-            yield crew
+            tasks = [group.create_task(pool.work()) for _ in range(workers)]
+            yield pool
             for task in tasks:
                 task.cancel()
     except BaseExceptionGroup as errors:

@@ -23,12 +23,12 @@ from app.push.run.task_pool import PushResources
 class UnsentContent:
     """Verifies the unsent content of one run.
 
-    `sources` are the archives of the plan, in order; `lanes` limit how many blobs all pushes read at once.
+    `sources` are the archives of the plan, in order; `resources` limit how many blobs all pushes read at once.
     """
 
     plan: PushPlan
     sources: Sequence[ReadAt]
-    lanes: PushResources
+    resources: PushResources
     _locks: dict[Key, asyncio.Lock] = field(default_factory=dict)
     _verified: set[Key] = field(default_factory=set)
 
@@ -55,7 +55,10 @@ class UnsentContent:
                 yield content
 
     async def _verify(self, archive: int, content: ImageBlob) -> None:
-        async with self.lanes.transfer, self.lanes.decoders.turn("", await self._memory(archive, content)):
+        async with (
+            self.resources.transfer_slots,
+            self.resources.decoders.turn("", await self._memory(archive, content)),
+        ):
             await read_whole(self._pieces(archive, content))
 
     async def _memory(self, archive: int, content: ImageBlob) -> int:

@@ -64,8 +64,8 @@ class SignaturePolicy:
     keys: tuple[VerificationKey, ...]
 
     def covers(self, image: ImageTarget) -> bool:
-        places = {f"{reference.registry}/{reference.repository}" for reference in image.destinations}
-        return any(fnmatchcase(place, pattern) for place in places for pattern in self.destinations)
+        names = {f"{reference.registry}/{reference.repository}" for reference in image.destinations}
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self.destinations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +171,9 @@ class _Check:
         return self._found.get(digest.encoded, ())
 
     def _missing(self, name: str, digest: Digest, policy: SignaturePolicy) -> SignatureRequired:
-        words = "its signatures are by other keys" if self._of(digest) else "no signature of it is in this request"
+        reason = "its signatures are by other keys" if self._of(digest) else "no signature of it is in this request"
         return SignatureRequired(
-            f"{name} ({digest}) must be signed by {' or '.join(key.name for key in policy.keys)}, but {words}; put "
+            f"{name} ({digest}) must be signed by {' or '.join(key.name for key in policy.keys)}, but {reason}; put "
             "its signature into the archive, or send both in one request"
         )
 

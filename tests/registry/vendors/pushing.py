@@ -155,9 +155,9 @@ class Ground:
         index, source = taken_in(tar)
         asked = PushOptions.parse({name: [value] for name, value in (options or {}).items()})
         run = Run(make_plan([open_archive(index, source)], asked, destination))
-        lanes = PushResources(memory=self.memory)
+        resources = PushResources(blob_cache=self.memory)
         async with self.client(credentials) as registry:
-            await execute(run.plan, [source], registry, run.events.append, lanes=lanes)
+            await execute(run.plan, [source], registry, run.events.append, resources=resources)
         return run
 
     async def pull(self, repository: str, reference: str) -> list[str]:
