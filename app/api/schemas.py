@@ -30,6 +30,10 @@ class ArchiveDocument(BaseModel):
     digest: str | None = Field(description="Of the archive as sent.")
     format: str | None = Field(json_schema_extra={"enum": [*FORMATS, None]})
     compression: Literal["none", "gzip", "zstd", "xz", "bzip2"] | None
+    problem: ProblemDocument | None = Field(
+        default=None,
+        description="Why it cannot be read, or where it breaks off, if the others are pushed all the same.",
+    )
 
 
 class TargetDocument(BaseModel):

@@ -1,6 +1,7 @@
 """Tar bytes become an Archive. Feed-style; no network, no threads; `ReadAt` is the only I/O.
 
 compression   detect and decompress gzip, zstd, xz, bzip2, with limits
+continued     files that are one archive together, by content
 edit          select images and platforms
 file_type     description of files that are not tars
 globs         shell patterns with a cost limit; pure

@@ -9,10 +9,11 @@ import hashlib
 from collections.abc import Iterator
 
 from app.archive.compression import MAX_DECODER_BYTES, SNIFF_BYTES, Decompressor, decompressor, sniff
+from app.archive.continued import is_complete
 from app.archive.helm.package import HelmChartBuffer
 from app.archive.model import DEFAULT_LIMITS, Compression, Limits, ReadAt
 from app.archive.tar.indexer import Member, TarIndex, TarIndexer
-from app.errors import TooLarge
+from app.errors import TooLarge, TruncatedArchive
 from app.oci import Digest
 
 
@@ -24,10 +25,18 @@ class IngestStream:
     TruncatedArchive and LimitExceeded. The caller compares the digest with a checksum from the sender."""
 
     def __init__(
-        self, limits: Limits = DEFAULT_LIMITS, max_bytes: int | None = None, memory: int = MAX_DECODER_BYTES
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        max_bytes: int | None = None,
+        memory: int = MAX_DECODER_BYTES,
+        *,
+        may_be_cut: bool = False,
     ) -> None:
-        """Start an upload. `memory`: bytes that a decoder may use; `max_bytes`: the limit of the raw bytes."""
+        """Start an upload. `memory`: bytes that a decoder may use; `max_bytes`: the limit of the raw bytes.
+
+        `may_be_cut`: if the archive breaks off, `index` has its whole members."""
         self._memory = memory
+        self.may_be_cut = may_be_cut
         self.received = 0
         self.compression = Compression.NONE
         self._limits = limits
@@ -57,6 +66,11 @@ class IngestStream:
         """Return the files of the plain tar so far from that number on, like `TarIndexer.files_since`."""
         return self._indexer.files_since(number)
 
+    @property
+    def is_whole(self) -> bool:
+        """Return whether what came so far is an archive with its end."""
+        return self._decompressor is not None and is_complete(self._decompressor, self._indexer)
+
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         self.received += len(chunk)
         check_size(self.received, self._max_bytes)
@@ -74,8 +88,7 @@ class IngestStream:
         if stream is None:
             stream = self._open(self._head)
             yield from self._pass(stream, self._head)
-        stream.finish()
-        self._index = self._indexer.finish()
+        self._index = self._finished(stream)
         if self._chart is None:
             return
         plain = b"".join(self._chart.finish())
@@ -84,6 +97,15 @@ class IngestStream:
             self._indexer.feed(plain)
             self._index = self._indexer.finish()
         yield plain
+
+    def _finished(self, unwrap: Decompressor) -> TarIndex:
+        try:
+            unwrap.finish()
+            return self._indexer.finish()
+        except TruncatedArchive as error:
+            if not self.may_be_cut or (self._chart is not None and self._chart.is_chart):
+                raise
+            return self._indexer.finish_cut(error)
 
     def _open(self, head: bytes) -> Decompressor:
         self.compression = sniff(head)

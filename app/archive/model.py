@@ -181,7 +181,8 @@ class Archive:
     contradictions  manifests that are never pushed, because no content matches their configs, with the reason
     mislabelled     layers whose compression differs from their media types
     faults          content that cannot be used, with the reason
-    advice          the remedy if content is missing"""
+    advice          the remedy if content is missing
+    fault           why the archive as a whole is bad, although images in it may be whole"""
 
     format: str
     images: tuple[ImageEntry, ...]
@@ -193,3 +194,4 @@ class Archive:
     mislabelled: Mapping[Digest, Compression] = field(default_factory=lambda: NONE_MISLABELLED)
     faults: Mapping[Digest, Fault] = field(default_factory=lambda: NO_FAULTS)
     advice: str = ""
+    fault: Fault | None = None

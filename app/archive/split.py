@@ -57,6 +57,12 @@ class PartName:
         found = cls(match["stem"], match["before"], _number(text), len(text), text.isalpha(), after)
         return replace(found, stem=found.stem + after) if found.is_ambiguous else found
 
+    @classmethod
+    def of_series(cls, name: str) -> PartName | None:
+        """As `parse`; None also if archives of their own are often called so."""
+        part = cls.parse(name)
+        return None if part is None or part.is_ambiguous else part
+
     @property
     def is_ambiguous(self) -> bool:
         """Return whether complete archives often have such names, for example `app-1.tar` and `app-2.tar`."""
@@ -113,16 +119,14 @@ class FileEnds:
         return sniff(self.head[:SNIFF_BYTES]) is not Compression.NONE or _is_tar(self.head)
 
 
-def starts_new_archive(first: FileEnds, last: FileEnds, following: FileEnds, name: PartName) -> bool:
-    """Return whether `following`, named `name`, is a complete archive instead of the part after `last`.
+def starts_new_archive(first: FileEnds, last: FileEnds, following: FileEnds) -> bool:
+    """Return whether `following` is a complete archive instead of the part after `last`.
 
     `first` is the first part of the series. A part may start by chance with the bytes of a tar or of compressed data.
     Within a plain tar such a start counts only after the end of the tar: zeros before a header are likely only there.
     """
     if not following.starts_an_archive:
         return False
-    if name.is_ambiguous:
-        return True
     is_wrapped = sniff(first.head[:SNIFF_BYTES]) is not Compression.NONE
     return is_wrapped or (len(last.tail) == TAIL_BYTES and not any(last.tail))
 
@@ -183,3 +187,10 @@ def missing_part(missing: PartName, before: PartName | None = None) -> MissingCo
         f"part {str(missing)!r:.200} of the split archive {missing.stem!r:.200} is missing{where}; "
         "send all parts in one request, in order"
     )
+
+
+def check_order(name: str, following: str) -> None:
+    """Raise MissingContent if both names have numbers of one series, and another part belongs between them."""
+    part, after = PartName.parse(name), PartName.parse(following)
+    if part is not None and after is not None and after.continues(part) and after.number != part.number + 1:
+        raise missing_part(part.next, after)

@@ -11,17 +11,18 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 
-from app.archive import Compression
+from app.archive import DEFAULT_LIMITS, Compression
 from app.archive.compression import SNIFF_BYTES, sniff
 from app.archive.ingest import IngestStream, sniff_file
-from app.archive.split import PartName
-from app.errors import ChecksumMismatch, PathNotFound
+from app.errors import ChecksumMismatch, PathNotFound, TarmacError, TruncatedArchive
 from app.jobs.model import ArchiveSource, JobArchive
+from app.jobs.sources.continued_files import join_continued
 from app.jobs.sources.server_archives import read_chunks, sha256_of
 from app.jobs.sources.split_files import join_parts
 from app.oci import Digest
@@ -35,9 +36,10 @@ Received = Callable[[str, int, int | None], None]  # name, bytes so far, bytes e
 
 
 class ArchiveLoader:
-    """Loads archives; `stack` deletes them from the spool."""
+    """Loads archives; `stack` deletes them from the spool. `may_be_cut`: see `IngestStream`."""
 
-    def __init__(self, spool: Spool, stack: AsyncExitStack, received: Received) -> None:
+    def __init__(self, spool: Spool, stack: AsyncExitStack, received: Received, *, may_be_cut: bool = False) -> None:
+        self._may_be_cut = may_be_cut
         self._spool = spool
         self._stack = stack
         self._received = received
@@ -87,10 +89,12 @@ class ArchiveLoader:
         return JobArchive(name, ArchiveSource.PATH, file.size, digest, None, Compression.NONE, file)
 
     async def _unwrap(self, name: str, chunks: AsyncIterator[bytes], expected: int | None) -> JobArchive:
-        intake = IngestStream()
+        intake = IngestStream(may_be_cut=self._may_be_cut)
         spooled = await self._spool.save(secrets.token_hex(8), self._counted(name, chunks, expected), intake)
         self._stack.push_async_callback(self._spool.discard, spooled)
-        return JobArchive(name, ArchiveSource.PATH, intake.received, intake.digest, None, intake.compression, spooled)
+        known = JobArchive(name, ArchiveSource.PATH, intake.received, intake.digest, None, intake.compression, spooled)
+        cut = intake.index.cut
+        return replace(known, problem=TruncatedArchive(cut).problem) if cut else known
 
     async def _counted(self, name: str, chunks: AsyncIterator[bytes], expected: int | None) -> AsyncIterator[bytes]:
         received = 0
@@ -110,12 +114,22 @@ def path_of(file: str | SpooledFile) -> str:
 
 
 def _joined(files: Sequence[str], spool: Spool) -> tuple[str | SpooledFile, ...]:
-    parts = [file for file in files if PartName.parse(Path(file).name) is not None and os.path.isfile(file)]
+    known = dict(_stated(files))
     found: dict[str, str | SpooledFile] = {}
-    for whole in join_parts([stat_server_file(file) for file in dict.fromkeys(parts)], spool.open):
+    for whole in join_continued(join_parts(list(known.values()), spool.open), spool.open, DEFAULT_LIMITS):
         found |= {part.path: whole for part in whole.parts} if whole.parts else {whole.path: whole.path}
-    # the rest of the parts is only their description
-    return tuple(dict.fromkeys(found.get(file, file) for file in files if file in found or file not in parts))
+    # the rest of the files is only a description of parts
+    return tuple(dict.fromkeys(found.get(file, file) for file in files if file in found or file not in known))
+
+
+def _stated(files: Sequence[str]) -> Iterator[tuple[str, SpooledFile]]:
+    """Yield the regular files that can be opened; `load` raises what is wrong with the others."""
+    for file in files:
+        try:
+            if os.path.isfile(file):
+                yield file, stat_server_file(file)
+        except TarmacError:
+            continue
 
 
 async def _opened(file: str) -> tuple[BufferedReader, int | None]:

@@ -19,8 +19,8 @@ from app.cli.archive_loader import ArchiveLoader, path_of
 from app.cli.display import Display, make_display, printable, summarize
 from app.cli.options import checksum_of, push_options_from, settings_from
 from app.config.settings import DEFAULT_REGISTRY, Settings
-from app.errors import TarmacError
-from app.jobs.model import Job, JobArchive, JobState, utc_now
+from app.errors import ArchiveError, TarmacError
+from app.jobs.model import ArchiveSource, Job, JobArchive, JobState, utc_now
 from app.jobs.queue.local import LocalJobQueue
 from app.jobs.registries import pick_registry
 from app.jobs.runner import Runner
@@ -84,7 +84,7 @@ async def _push(task: PushCommand, display: Display) -> Job:
         stack.enter_context(_cancelled_by_signals())
         job = Job.new(JobState.RECEIVING, utc_now()).evolve(registry=task.registry, options=task.options)
         try:
-            taker = ArchiveLoader(spool, stack, display.received)
+            taker = ArchiveLoader(spool, stack, display.received, may_be_cut=task.options.keep_going)
             archives = await _taken(taker, task)
             return await _run(job.transition_to(JobState.QUEUED, archives=archives), workshop, display)
         except TarmacError as error:
@@ -97,8 +97,13 @@ async def _taken(taker: ArchiveLoader, task: PushCommand) -> tuple[JobArchive, .
     files = await taker.join_split_files(task.files)
     archives = []
     for file in files:
-        with prefix_errors_with(path_of(file), several=len(files) > 1):
-            archives.append(await taker.load(file, task.checksum))
+        try:
+            with prefix_errors_with(path_of(file), several=len(files) > 1):
+                archives.append(await taker.load(file, task.checksum))
+        except ArchiveError as error:
+            if not task.options.keep_going or len(files) == 1:
+                raise
+            archives.append(JobArchive(Path(path_of(file)).name, ArchiveSource.PATH, problem=error.problem))
     return tuple(archives)
 
 

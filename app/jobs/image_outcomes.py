@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from app.errors import Problem
 from app.jobs.bounds import add_notices
-from app.jobs.model import Job, JobImage
+from app.jobs.model import Job, JobArchive, JobImage
 from app.jobs.outage import is_outage
 from app.push import Event, ImageChanged, ImageState, NoticeAdded, PushPlan
 from app.push.report.progress import ENDED
+
+
+def problem_of_archives(archives: Sequence[JobArchive]) -> Problem | None:
+    """Return how many of how many are bad, with the first one's words; None if none is."""
+    problems = [archive.problem for archive in archives if archive.problem is not None]
+    if not problems or len(archives) == 1:
+        return problems[0] if problems else None
+    detail = f"{len(problems)} of {len(archives)} archives are not whole; the first: {problems[0].detail}"
+    return replace(problems[0], detail=detail)
 
 
 def problem_of_images(images: tuple[JobImage, ...]) -> Problem | None:

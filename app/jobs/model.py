@@ -84,7 +84,8 @@ class JobArchive:
 
     The digest of a server file is computed only if it is compared. `file` is its plain tar; for a server file that has
     not been examined yet (`compression` is None), the archive itself. `expected` is the required digest until it has
-    been compared. `path` is relative to its root or watched folder, or the path that a form gives."""
+    been compared. `path` is relative to its root or watched folder, or the path that a form gives.
+    `problem` says why it cannot be read, or that it breaks off, if the others are pushed all the same."""
 
     name: str
     source: ArchiveSource
@@ -95,6 +96,12 @@ class JobArchive:
     file: SpooledFile | None = None
     expected: Digest | None = None
     path: str | None = None
+    problem: Problem | None = None
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether there is no plain tar of it because of its problem."""
+        return self.problem is not None and (self.file is None or self.compression is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +256,7 @@ class Job:
             "delivery": self.delivery,
             "dry_run": self.options.dry_run,
             "options": self.options.members(),
-            "archives": [_archive(archive) for archive in archives],
+            "archives": [_archive(archive, describe) for archive in archives],
             "archives_total": len(self.archives),
             "images": images_document(images, describe),
             "progress": {name: getattr(self.progress, name) for name in _PROGRESS},
@@ -282,7 +289,8 @@ def brief_bytes(job: Job) -> int:
 
 
 def _archive_bytes(archive: JobArchive) -> int:
-    return _MEMBERS_BYTES + len(archive.name) + len(archive.path or "")
+    problem = 0 if archive.problem is None else len(archive.problem.detail) + len(archive.problem.title)
+    return _MEMBERS_BYTES + len(archive.name) + len(archive.path or "") + problem
 
 
 def _image_bytes(image: JobImage) -> int:
@@ -300,7 +308,7 @@ def _waiting_for(waiting: WaitingFor) -> dict[str, Any]:
     return asdict(waiting) | {"since": _time(waiting.since), "next_at": _time(waiting.next_at)}
 
 
-def _archive(archive: JobArchive) -> dict[str, Any]:
+def _archive(archive: JobArchive, describe: ProblemRenderer) -> dict[str, Any]:
     return {
         "name": archive.name,
         "path": archive.path,
@@ -309,6 +317,7 @@ def _archive(archive: JobArchive) -> dict[str, Any]:
         "digest": archive.digest and str(archive.digest),
         "format": archive.format,
         "compression": archive.compression and archive.compression.value,
+        "problem": archive.problem and dict(describe(archive.problem)),
     }
 
 

@@ -8,10 +8,12 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from app.archive import Archive, Limits, TarIndex, index_file
+from app.archive.model import Fault
 from app.auth.model import Submitter
-from app.errors import Forbidden, MissingContent, Problem, TarmacError
+from app.errors import ArchiveError, Forbidden, MalformedArchive, MissingContent, Problem, TarmacError, TruncatedArchive
 from app.jobs.bounds import add_notices, shorten
 from app.jobs.model import Job, JobArchive, JobImage
+from app.jobs.sources.continued_files import naming_parts
 from app.jobs.sources.server_archives import quotes_nothing
 from app.jobs.uploads.kept_plans import PlannedArchives
 from app.oci import Descriptor, Reference
@@ -22,6 +24,7 @@ from app.push.plan.refusals import refusal
 from app.push.plan.values import ImageTarget
 from app.push.signatures.policy import SignaturePolicy, check_signatures
 from app.spool import OpenFile, Spool
+from app.spool.concatenated_file import ConcatenatedFile
 from app.threads import hashing, plan_in_thread
 
 
@@ -101,7 +104,7 @@ class PushPreparer:
         job: Job,
         destination: Destination,
         tell: Tell,
-        known: Sequence[TarIndex] | PlannedArchives = (),
+        known: Sequence[TarIndex | Fault] | PlannedArchives = (),
         *,
         reads_all: bool = False,
     ) -> AsyncIterator[PreparedPush]:
@@ -156,7 +159,7 @@ class PushPreparer:
             raise
         return replace(without_images(plan, unsigned), notes=(*plan.notes, *notices))
 
-    def _understand(self, job: Job, known: Sequence[TarIndex] | PlannedArchives) -> OpenedArchives:
+    def _understand(self, job: Job, known: Sequence[TarIndex | Fault] | PlannedArchives) -> OpenedArchives:
         with ExitStack() as stack:
             files = []
             for archive in job.archives:
@@ -169,21 +172,34 @@ class PushPreparer:
             stack.pop_all()
             return found
 
-    def _opened(self, job: Job, indexes: Sequence[TarIndex], files: Sequence[OpenFile]) -> OpenedArchives:
+    def _opened(self, job: Job, indexes: Sequence[TarIndex | Fault], files: Sequence[OpenFile]) -> OpenedArchives:
         names = [archive.name for archive in job.archives]
-        indexed = indexes or [self._index(*item, len(names) > 1) for item in zip(names, files, strict=True)]
+        indexed = indexes or [self._index(job, *item) for item in zip(job.archives, files, strict=True)]
         archives, together = open_archives(indexed, files, self.limits, names, keep_going=job.options.keep_going)
         if quotes_nothing(job.archives):
             archives = [unquoted(archive) for archive in archives]
-        pairs = zip(job.archives, archives, strict=True)
-        known = tuple(replace(item, format=archive.format or None) for item, archive in pairs)
+        named = zip(job.archives, archives, strict=True)
+        known = tuple(_known(*item) for item in named)
         return OpenedArchives(known, tuple(archives), together.files, together.parts)
 
-    def _index(self, name: str, file: OpenFile, several: bool) -> TarIndex:
-        with prefix_errors_with(name, several=several):
-            return index_file(file, file.size, self.limits)
+    def _index(self, job: Job, archive: JobArchive, file: OpenFile) -> TarIndex | Fault:
+        if archive.is_unreadable and archive.problem is not None:
+            return fault_of(archive.problem)
+        several, keeps_going = len(job.archives) > 1, job.options.keep_going
+        try:
+            with prefix_errors_with(archive.name, several=several), naming_parts(archive.file):
+                index = index_file(file, file.size, self.limits, may_be_cut=keeps_going)
+        except ArchiveError as error:
+            if several and keeps_going:
+                return Fault.of(error)
+            raise
+        if index.cut or archive.problem is None or archive.problem.code != TruncatedArchive.code:
+            return index
+        return replace(index, ended=False, cut=archive.problem.detail)  # of compressed data, between two members
 
     def _file(self, archive: JobArchive) -> OpenFile:
+        if archive.is_unreadable:
+            return ConcatenatedFile(())
         if archive.file is None:
             raise MissingContent(f"{archive.name} is not in the spool any more; send the archive again")
         return self.spool.open(archive.file)
@@ -191,6 +207,18 @@ class PushPreparer:
 
 def _opened_again(planned: PlannedArchives, files: Sequence[OpenFile]) -> OpenedArchives:
     return OpenedArchives(planned.job_archives, planned.plan.archives, join_files(files, planned.parts), planned.parts)
+
+
+def _known(archive: JobArchive, opened: Archive) -> JobArchive:
+    """Return the archive of the job with what is known of it since it was opened."""
+    problem = archive.problem if opened.fault is None else opened.fault.error.problem
+    return replace(archive, format=opened.format or None, problem=problem)
+
+
+def fault_of(problem: Problem) -> Fault:
+    """Return why an archive cannot be read, as it was stored."""
+    kinds = {kind.code: kind for kind in ArchiveError.__subclasses__()}
+    return Fault(kinds.get(problem.code, MalformedArchive), problem.detail)
 
 
 def _close_late(work: asyncio.Future[OpenedArchives]) -> None:

@@ -12,8 +12,8 @@ from functools import partial
 
 import structlog
 
-from app.errors import Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
-from app.jobs.image_outcomes import failed, landed_names, problem_of_images, told
+from app.errors import ArchiveError, Conflict, Internal, NotFound, Problem, TarmacError, Unavailable
+from app.jobs.image_outcomes import failed, landed_names, problem_of_archives, problem_of_images, told
 from app.jobs.leases import TagsLeasedError, pushed_tags
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobState
 from app.jobs.outage import (
@@ -31,7 +31,8 @@ from app.jobs.outage import (
 from app.jobs.preparation import Findings, PreparedPush, PushPreparer, with_findings
 from app.jobs.registries import ConfiguredRegistry, pick_registry
 from app.jobs.runtime import JobRuntime
-from app.jobs.sources.server_archives import nothing_quoted, prepare_archive
+from app.jobs.sources.continued_files import join_continued, naming_parts
+from app.jobs.sources.server_archives import nothing_quoted, prepare_archive, quotes_nothing
 from app.jobs.tracking.retry_reporter import RetryReporter
 from app.jobs.tracking.tracker import Change
 from app.net.retry_observer import observe_retries
@@ -141,6 +142,7 @@ class Runner:
         configured = pick_registry(self._workshop.registries, job.registry)
         proved = with_verification(configured.registry, job.options.verify)
         registry = FencedRegistry(proved, lambda: self._check_held(job), partial(configured.may_mount, job.submitter))
+        job = await self._joined(job)
         archives = await self._look_at_all(job)
         opener = PushPreparer(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
 
@@ -173,6 +175,18 @@ class Runner:
             present = await self._ledger.newest(job.id)
             await configured.keep(landed_names(present, plan))
 
+    async def _joined(self, job: Job) -> Job:
+        """The job with server files that continue one another as one archive."""
+        if len(job.archives) == 1 or any(archive.compression or not archive.file for archive in job.archives):
+            return job
+        by_path = {archive.file.path: archive for archive in job.archives if archive.file}
+        files = [archive.file for archive in job.archives if archive.file]
+        joined = await hash_in_thread(join_continued, files, self._workshop.spool.open, self._workshop.limits)
+        archives = tuple(replace(by_path[file.path], file=file, size=file.size) for file in joined)
+        if len(archives) < len(job.archives):
+            self._ledger.update_progress(job.id, lambda job: job.evolve(archives=archives))
+        return replace(job, archives=archives)
+
     async def _look_at_all(self, job: Job) -> tuple[JobArchive, ...]:
         """Examine the archives on the server, and return all archives as they are afterwards.
 
@@ -185,12 +199,24 @@ class Runner:
             self._ledger.update_progress(job.id, lambda job: job.evolve(archives=known))
 
         for number, archive in enumerate(job.archives):
-            with prefix_errors_with(archive.name, several=len(job.archives) > 1):
-                # a replica that died in an earlier attempt may have left a partial file
-                spooled_as = f"{job.id}-{number}" + (f"-attempt{job.attempt}" if job.attempt > 1 else "")
-                looked_at = await prepare_archive(archive, spooled_as, self._workshop, job.share, partial(show, number))
-                show(number, looked_at)
+            try:
+                show(number, await self._look_at(job, number, partial(show, number)))
+            except ArchiveError as error:
+                if not job.options.keep_going or len(archives) == 1:
+                    raise
+                if quotes_nothing([archive]):
+                    error.content = ""
+                show(number, replace(archives[number], problem=error.problem))
         return tuple(archives)
+
+    async def _look_at(self, job: Job, number: int, refused: Callable[[JobArchive], None]) -> JobArchive:
+        archive = job.archives[number]
+        if archive.file is not None and archive.is_unreadable:
+            archive = replace(archive, problem=None)  # it may be another one by now
+        # a replica that died at an earlier attempt may have left a part of it
+        spooled_as = f"{job.id}-{number}" + (f"-attempt{job.attempt}" if job.attempt > 1 else "")
+        with prefix_errors_with(archive.name, several=len(job.archives) > 1), naming_parts(archive.file):
+            return await prepare_archive(archive, spooled_as, self._workshop, job, refused)
 
     @asynccontextmanager
     async def _leased(self, job: Job, opened: PreparedPush) -> AsyncIterator[PushPlan]:
@@ -265,7 +291,7 @@ class Runner:
 
     def _ended(self, job: Job, problem: Problem | None, took: timedelta) -> Job:
         images = job.images if problem is None else tuple(failed(image, problem) for image in job.images)
-        problem = problem or problem_of_images(images)
+        problem = problem or problem_of_images(images) or problem_of_archives(job.archives)
         now = self._workshop.clock()
         if problem is None:
             return ended_as(job, JobState.SUCCEEDED, now, images=images)

@@ -169,6 +169,7 @@ def _archive_out(archive: JobArchive) -> dict[str, Any]:
         "file": file and _file_out(file),
         "expected": archive.expected and str(archive.expected),
         "path": archive.path,
+        "problem": _problem_out(archive.problem),
     }
 
 
@@ -184,6 +185,7 @@ def _archive_in(members: Members) -> JobArchive:
         file=file and _file_in(file),
         expected=_digest(members.get("expected")),
         path=members.get("path"),
+        problem=_problem_in(members.get("problem")),
     )
 
 

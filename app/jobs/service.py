@@ -317,7 +317,8 @@ def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
             f"job {job.id} {_WORDS[job.state]}: content of its archive is damaged, so no retry can succeed, and the "
             "archive is not kept; create the archive again and send it"
         )
-    if job.ended and not (job.archives and all(archive.file for archive in job.archives)):
+    are_kept = all(archive.file or archive.is_unreadable for archive in job.archives)
+    if job.ended and not (are_kept and any(archive.file for archive in job.archives)):
         raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")
     return job.transition_to(
         JobState.QUEUED,

@@ -67,6 +67,7 @@ class Spool(Protocol):
     ) -> SpooledFile:
         """Write the output of `tap` for `chunks` durably to the file `name`. On any error, nothing remains.
 
+        When the chunk after an empty one is requested, all chunks before it have passed through `tap`.
         `expected_bytes` of free space are reserved for this upload until it ends. Raises SpoolFull, and what `chunks`
         and `tap` raise."""
         ...

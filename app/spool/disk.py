@@ -240,7 +240,9 @@ class _DiskWriter:
 
 
 async def write_in_batches(chunks: AsyncIterable[bytes], write: Callable[[list[bytes]], None]) -> None:
-    """Collect a batch while the previous one is written in a thread."""
+    """Collect a batch while the previous one is written in a thread.
+
+    When the chunk after an empty one is requested, all chunks before it are written."""
     loop = asyncio.get_running_loop()
     write_task: asyncio.Future[None] = loop.create_future()
     write_task.set_result(None)
@@ -249,6 +251,8 @@ async def write_in_batches(chunks: AsyncIterable[bytes], write: Callable[[list[b
             async for batch in batches:
                 await write_task
                 write_task = loop.run_in_executor(hashing(), write, batch)
+                if batch and not batch[-1]:
+                    await write_task
         await write_task
     finally:
         await asyncio.wait([write_task])
@@ -263,7 +267,7 @@ async def _batches(chunks: AsyncIterable[bytes]) -> AsyncGenerator[list[bytes], 
         async for chunk in chunks:
             batch.append(chunk)
             size += len(chunk)
-            if BATCHES.is_full(len(batch), size):
+            if BATCHES.is_full(len(batch), size) or not chunk:
                 yield batch
                 batch, size = [], 0
         yield batch

@@ -6,12 +6,11 @@ import json
 
 import pytest
 
-from app.archive.split import HEAD_BYTES, TAIL_BYTES, FileEnds, PartName, start_series, starts_new_archive
+from app.archive.split import HEAD_BYTES, TAIL_BYTES, FileEnds, PartName, check_order, start_series, starts_new_archive
 from app.errors import MalformedArchive, MissingContent
 from tests.support.archives import Member, tar, wrap
 
 TAR = tar([Member("a", b"a" * 5000)])
-PART = PartName("x.tar", "x.tar.", 1, 3, letters=False)
 
 
 def ends(content: bytes) -> FileEnds:
@@ -96,25 +95,34 @@ def test_numbers_go_on_in_their_own_spelling() -> None:
 
 
 def test_an_archive_after_a_whole_one_is_its_own() -> None:
-    assert starts_new_archive(ends(TAR), ends(TAR), ends(TAR), PART)
-    assert starts_new_archive(ends(TAR), ends(TAR), ends(wrap(TAR, "gzip")), PART)
-    assert starts_new_archive(ends(wrap(TAR, "zstd")), ends(b"anything"), ends(wrap(TAR, "zstd")), PART)
+    assert starts_new_archive(ends(TAR), ends(TAR), ends(TAR))
+    assert starts_new_archive(ends(TAR), ends(TAR), ends(wrap(TAR, "gzip")))
+    assert starts_new_archive(ends(wrap(TAR, "zstd")), ends(b"anything"), ends(wrap(TAR, "zstd")))
 
 
 def test_what_only_looks_like_a_start_within_a_tar_is_a_part() -> None:
     cut = TAR[:-TAIL_BYTES]
-    assert not starts_new_archive(ends(cut[:2048]), ends(cut[:2048]), ends(TAR), PART)
-    assert not starts_new_archive(ends(TAR), ends(b"short"), ends(TAR), PART)
-    assert not starts_new_archive(ends(TAR), ends(TAR), ends(b"the rest"), PART)
-    assert not starts_new_archive(ends(TAR), ends(TAR), ends(bytes(512)), PART)
+    assert not starts_new_archive(ends(cut[:2048]), ends(cut[:2048]), ends(TAR))
+    assert not starts_new_archive(ends(TAR), ends(b"short"), ends(TAR))
+    assert not starts_new_archive(ends(TAR), ends(TAR), ends(b"the rest"))
+    assert not starts_new_archive(ends(TAR), ends(TAR), ends(bytes(512)))
 
 
-def test_archives_that_are_only_numbered_stay_alone() -> None:
-    cut = TAR[:-TAIL_BYTES]
+def test_archives_that_are_only_numbered_are_no_series() -> None:
     assert name("app-2.tar").is_ambiguous
-    assert starts_new_archive(ends(cut), ends(cut), ends(TAR), name("app-2.tar"))
-    assert not starts_new_archive(ends(cut), ends(cut), ends(b"the rest"), name("app-2.tar"))
-    assert not any(name(text).is_ambiguous for text in ("x.tar.001", "x.taraa", "x.tar.0000.chunk", "x.part1"))
+    assert PartName.of_series("app-2.tar") is None
+    assert None not in map(PartName.of_series, ("x.tar.001", "x.taraa", "x.tar.0000.chunk", "x.part1"))
+
+
+@pytest.mark.parametrize("names", [("haul_0.tar.zst", "haul_2.tar.zst"), ("haul_1.tar.zst", "haul_0.tar.zst")])
+def test_a_gap_in_such_numbers_is_named(names: tuple[str, str]) -> None:
+    with pytest.raises(MissingContent, match=str(name(names[0]).next)):
+        check_order(*names)
+
+
+@pytest.mark.parametrize("names", [("haul_0.tar.zst", "haul_1.tar.zst"), ("a", "b"), ("x_1.tar", "y_3.tar")])
+def test_other_names_may_follow_one_another(names: tuple[str, str]) -> None:
+    check_order(*names)
 
 
 def described(**members: object) -> bytes:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from app.api.requests.multipart import Form, Part
 from app.api.requests.options import OPTIONS, plain_name
+from app.archive.compression import SNIFF_BYTES, sniff
+from app.archive.continued import PEEK_BYTES, can_follow, is_padding, name_parts
 from app.archive.split import (
     HEAD_BYTES,
     TAIL_BYTES,
     FileEnds,
     PartName,
     PartSeries,
+    check_order,
     missing_part,
     start_series,
     starts_new_archive,
 )
-from app.errors import InvalidRequest
+from app.errors import ArchiveError, InvalidRequest
 
 ARCHIVE_PART = "archive"
 MIN_ARCHIVE_BYTES = 512  # a tar has at least one block
@@ -28,7 +31,9 @@ class _PeekedPart:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.is_archive = plain_name(part.name) == ARCHIVE_PART or (part.is_file and part.name not in OPTIONS)
-        self.name = PartName.parse((part.filename or "").replace("\\", "/").rpartition("/")[2])
+        self.called = (part.filename or part.name).replace("\\", "/").rpartition("/")[2]
+        self.name = PartName.of_series(self.called)
+        self._is_all = False
         self.size = 0
         self._chunks = part.chunks()
         self._ahead: list[bytes] = []
@@ -40,14 +45,23 @@ class _PeekedPart:
         """Return whether the bytes read so far end an archive."""
         return FileEnds(self._head[:HEAD_BYTES], self._tail, self.size)
 
-    async def peek(self) -> FileEnds:
-        """Read ahead to more than HEAD_BYTES, or to the end. A small part is complete after this."""
-        async for chunk in self._chunks:
-            self._ahead.append(chunk)
-            self._seen(chunk)
-            if self.size > HEAD_BYTES:
-                break
+    async def peek(self, size: int = HEAD_BYTES) -> FileEnds:
+        """Read ahead to more than `size`, or all where there is less. What is small is whole after this."""
+        while self.size <= size and not self._is_all:
+            chunk = await anext(self._chunks, None)
+            self._is_all = chunk is None
+            if chunk is not None:
+                self._ahead.append(chunk)
+                self._seen(chunk)
         return self.ends
+
+    async def can_follow(self, first: FileEnds, *, is_whole: bool) -> bool:
+        """Whether it can be the next part of the archive that `first` begins. `is_whole`: that has its end."""
+        if is_whole:
+            return is_padding((await self.peek()).head)
+        if (await self.peek()).starts_an_archive:
+            await self.peek(PEEK_BYTES)
+        return can_follow(b"".join(self._ahead), is_all=self._is_all, compression=sniff(first.head[:SNIFF_BYTES]))
 
     async def is_left_out(self) -> bool:
         """Return whether this is the empty file of a form without a choice. Raises InvalidRequest for a text."""
@@ -81,47 +95,90 @@ class FormArchive:
 
     def __init__(self, form: FormParts, first: _PeekedPart) -> None:
         self._form = form
-        self._first = first
-        name = first.name
-        is_first = name is not None and name.may_be_first and not name.is_ambiguous
-        self.filename = name.stem if name is not None and is_first else first.part.filename
+        self._first = self._part = first
+        self._series: PartSeries | None = None
+        self._names = [first.called]
+        self._size = 0
+        is_first = first.name is not None and first.name.may_be_first
+        self.filename = first.name.stem if first.name is not None and is_first else first.part.filename
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes of all parts. Raises MissingContent if a part is missing, MalformedArchive."""
-        if self._first.name is None:
-            async for chunk in self._first.read():
+    async def chunks(self, is_whole: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
+        """Yield its content. `is_whole`: whether what was yielded until an empty chunk is a complete archive.
+
+        Raises MissingContent if a part is missing, MalformedArchive."""
+        await self._begin()
+        while True:
+            async for chunk in self._content():
                 yield chunk
+            yield b""  # whatever is wrong with it is raised here, before another part is taken
+            following = await self._following()
+            if following is None:
+                break
+            if not (
+                self._is_in_series(following) or await following.can_follow(self._first.ends, is_whole=await is_whole())
+            ):
+                self._form.put_back(following)
+                break
+            self._append(following)
+        if self._series is not None:
+            self._series.end(self._size)
+
+    async def skip(self) -> None:
+        """Read to the end of an archive that was refused: the parts of its series belong to it."""
+        following: _PeekedPart | None = self._part
+        while following is not None:
+            async for _ in following.read():
+                pass
+            following = await self._form.next()
+            if following is not None and not self._is_in_series(following):
+                self._form.put_back(following)
+                return
+
+    def explain(self, error: ArchiveError) -> None:
+        """Add to `error` which parts were read as one archive."""
+        if len(self._names) > 1:
+            error.args = (f"{error.args[0]}; {name_parts(self._names)}",)
+
+    async def _begin(self) -> None:
+        name = self._first.name
+        if name is None:
             return
-        async for chunk in self._joined(self._first, self._first.name):
-            yield chunk
-
-    async def _joined(self, first: _PeekedPart, name: PartName) -> AsyncIterator[bytes]:
-        ends = await first.peek()
-        if not (name.may_be_first or name.is_ambiguous or ends.starts_an_archive):
+        ends = await self._first.peek()
+        if not (name.may_be_first or ends.starts_an_archive):
             raise missing_part(name.previous, name)
-        series = start_series(name, ends)
-        size = 0
-        part: _PeekedPart | None = first
-        while part is not None:
-            async for chunk in part.read():
-                if not (series.described and part is first):
-                    size += len(chunk)
-                    yield chunk
-            part, series = await self._following(first, part, series)
-        series.end(size)
+        self._series = start_series(name, ends)
 
-    async def _following(
-        self, first: _PeekedPart, last: _PeekedPart, series: PartSeries
-    ) -> tuple[_PeekedPart | None, PartSeries]:
+    async def _content(self) -> AsyncIterator[bytes]:
+        """Of the part under way; a description of the others is no content."""
+        is_content = self._part is not self._first or self._series is None or not self._series.described
+        async for chunk in self._part.read():
+            if is_content:
+                self._size += len(chunk)
+                yield chunk
+
+    async def _following(self) -> _PeekedPart | None:
+        """The part after this one, if it may belong to the same archive."""
         part = await self._form.next()
-        name = part.name if part is not None and part.is_archive else None
-        if part is None or name is None or not name.continues(series.last):
-            self._form.put_back(part)
-            return None, series
-        if not series.described and starts_new_archive(first.ends, last.ends, await part.peek(), name):
-            self._form.put_back(part)
-            return None, series
-        return part, series.append(name)
+        if part is not None and part.is_archive and not await self._is_new(part):
+            return part
+        self._form.put_back(part)
+        return None
+
+    async def _is_new(self, part: _PeekedPart) -> bool:
+        if self._series is None or self._series.described or not self._is_in_series(part):
+            return False
+        return starts_new_archive(self._first.ends, self._part.ends, await part.peek())
+
+    def _is_in_series(self, part: _PeekedPart) -> bool:
+        return self._series is not None and part.name is not None and part.name.continues(self._series.last)
+
+    def _append(self, part: _PeekedPart) -> None:
+        if self._series is not None and part.name is not None and self._is_in_series(part):
+            self._series = self._series.append(part.name)
+        else:
+            check_order(self._part.called, part.called)
+        self._names.append(part.called)
+        self._part = part
 
 
 class FormParts:

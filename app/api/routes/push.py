@@ -19,10 +19,11 @@ from app.api.requests.multipart import Form
 from app.api.requests.options import Options
 from app.api.requests.split_upload import FormArchive, FormParts
 from app.api.routes.jobs import wait_while_connected
-from app.errors import InvalidRequest, TarmacError, Unavailable, UnknownRegistry
+from app.errors import ArchiveError, InvalidRequest, TarmacError, Unavailable, UnknownRegistry
 from app.jobs import ArchiveUpload, Job, JobRequest
 from app.jobs.bounds import MAX_PATH, shorten
 
+MAX_HELD_BYTES = 64 << 20  # of a form that is read to its end although an archive of it is bad
 MAX_NAME = 255  # characters of a file name; it is only shown
 
 router = APIRouter(tags=["push"])
@@ -90,9 +91,22 @@ class _PushRequest:
         if self.upload is None:
             self._check_options()
         upload = self.upload or await self._begin()
-        upload.set_expected_request(self.options.job_request(self._context.caller))  # later parts may add options
+        asked = self.options.job_request(self._context.caller)  # later parts may add options
+        upload.set_expected_request(asked)
         path = display_path(part.filename or "") or None
-        await upload.receive(display_name(part.filename or self._name), part.chunks(), None, path)
+        try:
+            await upload.receive(display_name(part.filename or self._name), part.chunks(upload.is_whole), None, path)
+        except ArchiveError as error:
+            part.explain(error)
+            if not (asked.options.keep_going or self._is_small()):
+                raise
+            upload.add_refused(error)
+            await part.skip()
+
+    def _is_small(self) -> bool:
+        """Whether the whole request is read although an archive of it is bad: an option to keep going may follow."""
+        length = expected_bytes(self._request)
+        return length is not None and length <= MAX_HELD_BYTES
 
     async def _begin(self) -> ArchiveUpload:
         delivery = (await self._job_request()).delivery

@@ -41,7 +41,7 @@ from app.archive.formats.nested_layouts import NestedLayouts
 from app.archive.formats.oc_image_mirror import OcImageMirror
 from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_artifact import OciArtifact
-from app.archive.formats.oci_layout import OCILayout
+from app.archive.formats.oci_layout import INDEX, MARKER, OCILayout
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.runnable import check_runnable
 from app.archive.formats.reading.total_size import check_total_size
@@ -50,7 +50,7 @@ from app.archive.formats.storage.parts import join_charts, join_indexes, parts_o
 from app.archive.formats.unknown import unknown_format_error
 from app.archive.formats.zarf import ZarfPackage
 from app.archive.leftovers import find_leftovers
-from app.archive.model import DEFAULT_LIMITS, Archive, ImageEntry, Limits, ReadAt
+from app.archive.model import DEFAULT_LIMITS, Archive, Fault, ImageEntry, Limits, ReadAt
 from app.archive.placeholders import split_names
 from app.archive.producer import producer_of
 from app.archive.tar.index import TarIndex
@@ -60,6 +60,7 @@ NO_END = (
     "the archive has no end-of-archive marker: it may be truncated. All content that its documents list is pushed; "
     "other content may be missing"
 )
+_NO_LIST_THERE = "the document that lists its content is missing; transfer it again"
 NO_LIST = "no document in it lists its content, so any part may be missing; transfer it again"
 
 
@@ -123,11 +124,30 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
     contents = ArchiveReader(index, source, limits)
     for known in FORMATS:
         if known.recognises(contents):
-            if not index.ended and not known.lists_content:
-                raise TruncatedArchive(f"the archive has no end-of-archive marker, and {NO_LIST}")
+            _check_list(contents, known)
             archive = check_runnable(check_total_size(_without_placeholders(known.read(contents)), limits), contents)
-            return replace(archive, producer=producer_of(index, archive), notes=tuple(_notes(index, source, archive)))
+            return replace(
+                archive,
+                producer=producer_of(index, archive),
+                notes=tuple(_notes(index, source, archive)),
+                fault=Fault(TruncatedArchive, index.cut) if index.cut else None,
+            )
+    if index.cut:
+        raise TruncatedArchive(f"{index.cut}; {_NO_LIST_THERE}")
     raise unknown_format_error(contents, list(dict.fromkeys(known.name for known in FORMATS)))
+
+
+def _check_list(contents: ArchiveReader, found: Format) -> None:
+    """Raise TruncatedArchive for an archive without an end, if nothing in it lists all that it held."""
+    index = contents.index
+    if not index.ended and not found.lists_content:
+        raise TruncatedArchive(f"{index.cut or 'the archive has no end'}, and {NO_LIST}")
+    if index.cut and isinstance(found, DockerArchive) and any(map(_is_of_layout, index.members)):
+        raise TruncatedArchive(f"{index.cut}; {_NO_LIST_THERE}")  # index.json was to follow
+
+
+def _is_of_layout(name: str) -> bool:
+    return name.startswith("blobs/") or name in {MARKER, INDEX}
 
 
 def _notes(index: TarIndex, source: ReadAt, archive: Archive) -> Iterator[str]:

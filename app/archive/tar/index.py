@@ -73,13 +73,15 @@ class TarIndex:
     members     by normalized name, in archive order; several if a name occurs more than once
     size        bytes of the plain tar
     compressed  compression of files, by their offsets; only of compressed ones
-    ended       whether the end marker was seen; without one the archive may have been cut off after any member"""
+    ended       whether the end marker was seen; without one the archive may have been cut off after any member
+    cut         why the archive breaks off, for messages; empty if it does not"""
 
     members: Mapping[str, tuple[Member, ...]]
     size: int
     limits: Limits = field(default=DEFAULT_LIMITS, repr=False)
     compressed: Mapping[int, Compression] = field(default_factory=lambda: NONE_COMPRESSED, repr=False)
     ended: bool = True
+    cut: str = ""
 
     @property
     def roots(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ pushes (CVE-2025-62518).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from app.archive.compression import SNIFF_BYTES, sniff
@@ -146,8 +147,26 @@ class TarIndexer:
             )
         if self._partial or self._extension or self._extensions.count:
             raise TruncatedArchive(f"the archive ends at byte {self._received}, inside the header at byte {self._at}")
+        return self._index(self._members)
+
+    def finish_cut(self, error: TruncatedArchive) -> TarIndex:
+        """Return the members that are whole of an archive that breaks off, as `error` says. Raises `error` if there are
+        none."""
+        whole = {
+            name: kept
+            for name, members in self._members.items()
+            if (kept := tuple(member for member in members if self._is_whole(member)))
+        }
+        if not any(member.kind is MemberKind.FILE for members in whole.values() for member in members):
+            raise error
+        return replace(self._index(whole), ended=False, cut=str(error))
+
+    def _is_whole(self, member: Member) -> bool:
+        return member.extent.offset + member.extent.size <= self._received
+
+    def _index(self, members: dict[str, tuple[Member, ...]]) -> TarIndex:
         return TarIndex(
-            MappingProxyType(self._members),
+            MappingProxyType(members),
             self._received,
             self._limits,
             MappingProxyType(self._compressed),
@@ -280,14 +299,21 @@ class TarIndexer:
             self._members[member.name] = (*others, member)
 
 
-def index_file(source: ReadAt, size: int, limits: Limits = DEFAULT_LIMITS) -> TarIndex:
-    """Index a plain tar of `size` bytes from header to header, by the rules of TarIndexer. Blocks."""
+def index_file(source: ReadAt, size: int, limits: Limits = DEFAULT_LIMITS, *, may_be_cut: bool = False) -> TarIndex:
+    """Index a plain tar of `size` bytes from header to header, by the rules of TarIndexer. Blocks.
+
+    `may_be_cut`: if the tar breaks off, return its whole members."""
     indexer = TarIndexer(limits)
     while indexer.position < size:
         ahead = TAIL_READ if indexer.ended else READ_AHEAD
         indexer.feed(source.read_at(indexer.position, min(ahead, size - indexer.position)))
         indexer.skip(size - indexer.position)
-    return indexer.finish()
+    try:
+        return indexer.finish()
+    except TruncatedArchive as error:
+        if not may_be_cut:
+            raise
+        return indexer.finish_cut(error)
 
 
 def _blocks(size: int) -> int:

@@ -123,8 +123,9 @@ class UploadFinalizer:
         """Move the plain tar to its final place, and return it hashed and indexed."""
         state, spooled_as = upload.state, f"{job.id}-0"
         size = await asyncio.to_thread(self._files.offset, state.id)
+        finish = partial(upload.tally.finish, may_be_cut=job.options.keep_going)
         try:
-            intake = None if size is None else await hash_in_thread(upload.tally.finish, size)
+            intake = None if size is None else await hash_in_thread(finish, size)
         except TarmacError:
             if upload.tally.intake is not None:
                 self._note_digest(state, upload.tally.intake)
@@ -156,9 +157,9 @@ class UploadFinalizer:
         source = self._workshop.spool.open(moved) if moved and is_moved else await self._open(state)
         try:
             if is_moved or await asyncio.to_thread(sniff_file, source, source.size) is Compression.NONE:
-                intake = await self._read(source, refused)
+                intake = await self._read(job, source, refused)
             else:
-                intake, moved = await unwrap(source, spooled_as, self._workshop, job.share, refused)
+                intake, moved = await unwrap(source, spooled_as, self._workshop, job, refused)
                 if state.hold:
                     moved = await asyncio.to_thread(self._files.retain_spooled, state.id, moved)
                 is_moved = True
@@ -166,8 +167,9 @@ class UploadFinalizer:
             source.close()
         return intake, moved if moved and is_moved else await self._move(state, spooled_as)
 
-    async def _read(self, source: OpenFile, refused: Refused) -> IngestStream:
-        intake = IngestStream(self._workshop.limits, self._workshop.max_archive_bytes)
+    async def _read(self, job: Job, source: OpenFile, refused: Refused) -> IngestStream:
+        workshop, may_be_cut = self._workshop, job.options.keep_going
+        intake = IngestStream(workshop.limits, workshop.max_archive_bytes, may_be_cut=may_be_cut)
         try:
             async for chunk in read_chunks(source):
                 await hash_in_thread(_drain, intake.feed, chunk)

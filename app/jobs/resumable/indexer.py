@@ -59,12 +59,13 @@ class StreamingIndexer:
         """Return the stream that a plain tar is fed to."""
         return self._intake
 
-    def finish(self, size: int) -> IngestStream | None:
+    def finish(self, size: int, *, may_be_cut: bool = False) -> IngestStream | None:
         """Return the stream with digest and index, if all `size` bytes of a plain tar were fed; otherwise None.
 
-        Raises what IngestStream raises."""
+        `may_be_cut`: see `IngestStream`. Raises what IngestStream raises."""
         if self._intake is None or self.count != size:
             return None
+        self._intake.may_be_cut = may_be_cut
         for _ in self._intake.finish():
             pass
         return self._intake

@@ -14,9 +14,9 @@ from app.archive.compression import MAX_DECODER_BYTES
 from app.archive.ingest import IngestStream, sniff_file
 from app.archive.tar.header import BLOCK, is_header
 from app.archive.window import HEAD_BYTES, decoder_memory, is_sufficient
-from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError
+from app.errors import ArchiveError, ChecksumMismatch, InvalidRequest, TarmacError, TruncatedArchive
 from app.jobs.bounds import MAX_PATH, shorten
-from app.jobs.model import ArchiveSource, JobArchive
+from app.jobs.model import ArchiveSource, Job, JobArchive
 from app.jobs.request import JobRequest
 from app.jobs.runtime import JobRuntime
 from app.jobs.sources.paths import AllowedRoots
@@ -84,7 +84,7 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
 
 
 async def prepare_archive(
-    archive: JobArchive, spooled_as: str, workshop: JobRuntime, share: str, refused: Callable[[JobArchive], None]
+    archive: JobArchive, spooled_as: str, workshop: JobRuntime, job: Job, refused: Callable[[JobArchive], None]
 ) -> JobArchive:
     """Examine a server file: leave a plain tar in place, decompress any other into the spool, compare the checksum.
 
@@ -103,8 +103,10 @@ async def prepare_archive(
             is_compared = archive.expected is not None and await asyncio.to_thread(_starts_tar, file)
             known = replace(archive, compression=compression, digest=await sha256_of(file) if is_compared else None)
         else:
-            intake, own = await unwrap(file, spooled_as, workshop, share, partial(_note_whole, archive.size, note))
+            intake, own = await unwrap(file, spooled_as, workshop, job, partial(_note_whole, archive.size, note))
             known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
+            if intake.index.cut:
+                known = replace(known, problem=TruncatedArchive(intake.index.cut).problem)
     finally:
         file.close()
     if archive.expected is not None and known.digest is not None:
@@ -114,16 +116,16 @@ async def prepare_archive(
 
 
 async def unwrap(
-    file: OpenFile, spooled_as: str, workshop: JobRuntime, share: str, refused: Refused
+    file: OpenFile, spooled_as: str, workshop: JobRuntime, job: Job, refused: Refused
 ) -> tuple[IngestStream, SpooledFile]:
     """Save the plain tar of `file` in the spool, as soon as there is memory for its decoder.
 
-    Calls `refused` before it raises ArchiveError or SpoolFull."""
+    If `job` keeps going, the archive may break off. Calls `refused` before it raises ArchiveError or SpoolFull."""
     memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
-    async with workshop.decoders.turn(share, memory):
-        intake = IngestStream(workshop.limits, memory=memory or MAX_DECODER_BYTES)
+    async with workshop.decoders.turn(job.share, memory):
+        intake = IngestStream(workshop.limits, memory=memory or MAX_DECODER_BYTES, may_be_cut=job.options.keep_going)
         try:
-            return intake, await workshop.save(share, spooled_as, read_chunks(file), intake)
+            return intake, await workshop.save(job.share, spooled_as, read_chunks(file), intake)
         except TarmacError:
             refused(intake)
             raise
@@ -157,7 +159,7 @@ async def begun(chunks: AsyncIterable[bytes]) -> tuple[int, AsyncIterator[bytes]
     async for chunk in iterator:
         first.append(chunk)
         head += chunk[: HEAD_BYTES - len(head)]
-        if is_sufficient(head):
+        if is_sufficient(head) or not chunk:
             break
 
     async def whole() -> AsyncIterator[bytes]:

@@ -35,7 +35,7 @@ def join_parts(files: Sequence[SpooledFile], open_file: Opener) -> tuple[Spooled
     found: dict[str, list[_Part]] = {}
     for file in files:
         directory, _, name = file.path.rpartition("/")
-        part = PartName.parse(name)
+        part = PartName.of_series(name)
         if part is None:
             found[file.path] = []
         else:
@@ -61,7 +61,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
     taken: list[_Part] = []
     series: PartSeries | None = None
     for part in parts:
-        if series is not None and not starts_new_archive(taken[0].ends, taken[-1].ends, part.ends, part.name):
+        if series is not None and not starts_new_archive(taken[0].ends, taken[-1].ends, part.ends):
             series = series.append(part.name)
             taken.append(part)
             continue
@@ -70,7 +70,7 @@ def _joined(parts: list[_Part]) -> Iterator[SpooledFile]:
             series = None
         if part.name.may_be_first:
             series, taken = start_series(part.name, part.ends), [part]
-        elif part.ends.starts_an_archive or part.name.is_ambiguous:
+        elif part.ends.starts_an_archive:
             yield part.file
         else:
             raise missing_part(part.name.previous, part.name)

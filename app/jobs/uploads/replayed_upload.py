@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
-from app.errors import Conflict, InvalidRequest, TarmacError, UploadIncomplete
+from app.errors import ArchiveError, Conflict, InvalidRequest, TarmacError, UploadIncomplete
 from app.jobs.model import Job, JobState
 from app.jobs.request import JobRequest
 from app.jobs.sources.server_archives import CHUNK_BYTES
@@ -24,6 +24,7 @@ class ReplayedUpload:
         self.job = job
         self._settled = settled
         self._digests: list[Digest] = []
+        self._received = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,11 +40,28 @@ class ReplayedUpload:
     async def receive(
         self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
     ) -> None:
-        self._digests.append(await hash_only(chunks))
+        self._received = 0
+        self._digests.append(await hash_only(self._counted(chunks)))
+
+    async def _counted(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            self._received += len(chunk)
+            yield chunk
+
+    async def is_whole(self) -> bool:
+        """As it was for the first request."""
+        job = await self._settled(self.job.id)
+        archives = job.archives[len(self._digests) :]
+        return bool(archives) and (archives[0].is_unreadable or archives[0].size == self._received)
+
+    def add_refused(self, error: ArchiveError) -> None:
+        """Nothing is looked into."""
 
     async def submit(self, request: JobRequest) -> Job:
         job = await self._settled(self.job.id)
-        check_same_request(job, request.fingerprint(self._digests))
+        unreadable = {number for number, archive in enumerate(job.archives) if archive.is_unreadable}
+        digests = [digest for number, digest in enumerate(self._digests) if number not in unreadable]
+        check_same_request(job, request.fingerprint(digests))
         return job
 
     async def abandon(self, error: TarmacError) -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,9 @@ from typing import Protocol, Self
 from app.archive import TarIndex
 from app.archive.compression import MAX_DECODER_BYTES
 from app.archive.ingest import IngestStream, RawIntake
+from app.archive.model import Fault
 from app.errors import (
+    ArchiveError,
     Conflict,
     InvalidRequest,
     TarmacError,
@@ -61,6 +63,15 @@ class ArchiveUpload(Protocol):
         Raises SpoolFull, ArchiveError, Conflict if the job was cancelled meanwhile, and what `chunks` raises."""
         ...
 
+    async def is_whole(self) -> bool:
+        """Return whether the archive that is being received is complete, after a chunk that is empty: the others before
+        it have been read."""
+        ...
+
+    def add_refused(self, error: ArchiveError) -> None:
+        """Keep the archive for which `receive` raised `error`. `submit` raises it unless the options say keep_going."""
+        ...
+
     async def submit(self, request: JobRequest) -> Job:
         """Check the checksum, open and plan the received archives, and queue the job.
 
@@ -87,8 +98,10 @@ class StreamedUpload:
         self.job = job
         self._workshop, self._source, self._left = workshop, source, left
         self._archives: list[JobArchive] = []
-        self._indexes: list[TarIndex] = []
+        self._indexes: list[TarIndex | Fault] = []
         self._images: tuple[JobImage, ...] = ()  # of a request that is refused because of some of them
+        self._refused: list[ArchiveError] = []
+        self._intake: IngestStream | None = None  # of the archive that is being received
         self._coming: JobArchive | None = None  # the archive that is being received
         self._is_whole = False  # all its bytes have been received
         self._scope: asyncio.Timeout | None = None
@@ -115,6 +128,31 @@ class StreamedUpload:
         self, name: str, chunks: AsyncIterable[bytes], expected_bytes: int | None = None, path: str | None = None
     ) -> None:
         archive = self._coming = JobArchive(self._unique(name), self._source, path=path)
+        intake, file = await self._receive(archive, chunks, expected_bytes)
+        archive = replace(archive, size=intake.received, digest=intake.digest)
+        self._add(replace(archive, compression=intake.compression, file=file), intake.index)
+
+    async def is_whole(self) -> bool:
+        return self._intake is not None and self._intake.is_whole
+
+    def add_refused(self, error: ArchiveError) -> None:
+        self._refused.append(error)
+        self._add(replace(self._coming or JobArchive("", self._source), problem=error.problem), Fault.of(error))
+
+    def _add(self, archive: JobArchive, index: TarIndex | Fault) -> None:
+        self._archives.append(archive)
+        self._indexes.append(index)
+        self._coming = None
+        self._workshop.ledger.update_progress(self.job.id, lambda job: job.evolve(archives=tuple(self._archives)))
+
+    @property
+    def _asked(self) -> Job:
+        """The job with the options that are known so far."""
+        return self.job if self._foreseen is None else replace(self.job, options=self._foreseen.options)
+
+    async def _receive(
+        self, archive: JobArchive, chunks: AsyncIterable[bytes], expected_bytes: int | None
+    ) -> tuple[IngestStream, SpooledFile]:
         if expected_bytes is not None:
             await asyncio.to_thread(self._workshop.spool.check_space, expected_bytes)
         await self._check()  # last: a cancellation from here on finds something to stop
@@ -122,19 +160,13 @@ class StreamedUpload:
         try:
             async with asyncio.timeout(None) as self._scope:
                 with prefix_errors_with(archive.name, several=archive.name != NAMELESS):
-                    intake, file = await self._save(archive, spooled_as, chunks, expected_bytes)
+                    return await self._save(archive, spooled_as, chunks, expected_bytes)
         except TimeoutError:
             if self._scope is not None and self._scope.expired():
                 raise Conflict(f"job {self.job.id} was cancelled during its upload") from None
             raise
         finally:
             self._scope = None
-        self._archives.append(
-            replace(archive, size=intake.received, digest=intake.digest, compression=intake.compression, file=file)
-        )
-        self._coming = None
-        self._indexes.append(intake.index)
-        self._workshop.ledger.update_progress(self.job.id, lambda job: job.evolve(archives=tuple(self._archives)))
 
     async def _save(
         self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
@@ -144,8 +176,10 @@ class StreamedUpload:
         decoders, share = self._workshop.decoders, self.job.share
         if not decoders.is_free(share, memory):
             return await self._save_later(archive, spooled_as, chunks, expected)
-        intake = IngestStream(self._workshop.limits, self._workshop.max_archive_bytes, memory or MAX_DECODER_BYTES)
+        workshop, may_be_cut = self._workshop, self._asked.options.keep_going
+        intake = IngestStream(workshop.limits, workshop.max_archive_bytes, memory or MAX_DECODER_BYTES, may_be_cut=may_be_cut)
         early = self._early(spooled_as)
+        self._intake = intake
         try:
             with decoders.lent(share, memory):
                 told = self._told(archive, notify_early_push(chunks, intake, early), expected)
@@ -154,6 +188,7 @@ class StreamedUpload:
             self._note_digest(intake)
             raise
         finally:
+            self._intake = None
             if early is not None:
                 early.end()
 
@@ -166,7 +201,7 @@ class StreamedUpload:
         try:
             file = await asyncio.to_thread(workshop.spool.open, sent)
             try:
-                return await unwrap(file, spooled_as, workshop, share, self._note_digest)
+                return await unwrap(file, spooled_as, workshop, self._asked, self._note_digest)
             finally:
                 file.close()
         finally:
@@ -185,7 +220,9 @@ class StreamedUpload:
     async def submit(self, request: JobRequest) -> Job:
         if not self._archives:
             raise InvalidRequest("the request contains no archive; send a file part named `archive`, or a body")
-        digests = [archive.digest for archive in self._archives if archive.digest is not None]
+        if self._refused and not (request.options.keep_going and len(self._archives) > 1):
+            raise _together(self._refused, len(self._archives))
+        digests = [archive.digest for archive in self._archives if archive.digest and not archive.is_unreadable]
         fingerprint = request.fingerprint(digests)
         try:
             job, plan = await self._queue(request, fingerprint)
@@ -329,6 +366,13 @@ class StreamedUpload:
 
     def _unique(self, name: str) -> str:
         return unique_name(name, {archive.name for archive in self._archives})
+
+
+def _together(errors: Sequence[ArchiveError], count: int) -> ArchiveError:
+    """Return all errors as one, of the class of the first."""
+    if len(errors) == 1:
+        return errors[0]
+    return type(errors[0])(f"{len(errors)} of {count} archives cannot be read: {'; '.join(map(str, errors))}")
 
 
 def _check_receiving(job: Job) -> None:

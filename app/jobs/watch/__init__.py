@@ -1,5 +1,6 @@
 """The watched folder: files in it become jobs, and are moved with a report when their job has ended.
 
+continued   files of any name that are one archive
 filing      move to done/ and failed/, through no link
 folder      scan the folder, side files of an archive
 stability   files that have not changed for a while

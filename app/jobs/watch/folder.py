@@ -23,6 +23,7 @@ from app.errors import (
 )
 from app.jobs.sources.openat2 import open_beneath
 from app.jobs.sources.paths import DIRECTORY_MARKERS, STORAGE, AllowedRoots
+from app.jobs.watch.continued import Continuations
 from app.jobs.watch.filing import Filing
 from app.jobs.watch.unfinished import ends_early, is_written
 
@@ -87,6 +88,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._filing = Filing(root)
+        self._continuations = Continuations(root)
         self.root = AllowedRoots((root,))
 
     def scan(self) -> FolderScan:
@@ -104,8 +106,15 @@ class Folder:
                 beside[entry.path] = entry
             elif len(groups) < MAX_DROPS or key in groups:
                 groups[key].append(entry)
+        self._join_continued(groups)
         drops = (_drop(name, entries, beside) for (name, _), entries in sorted(groups.items()))
         return FolderScan(tuple(drops), frozenset(growing))
+
+    def _join_continued(self, groups: dict[tuple[str, str], list[_Entry]]) -> None:
+        single = [entries[0] for (name, _), entries in groups.items() if [entry.path for entry in entries] == [name]]
+        found = self._continuations.find({entry.path: entry.mark for entry in single})
+        for path, first in found.items():
+            groups[first, ""] += groups.pop((path, ""))
 
     def _entries(self) -> Iterator[tuple[tuple[str, str], _Entry]]:
         """Yield ((name of the whole, its series if it has parts), an entry of it)."""
@@ -207,8 +216,8 @@ def _never(_: str) -> bool:
 
 def _whole(path: str) -> tuple[str, str]:
     directory, slash, name = path.rpartition("/")
-    part = PartName.parse(name)
-    if part is None or part.is_ambiguous:
+    part = PartName.of_series(name)
+    if part is None:
         return path, ""
     return f"{directory}{slash}{part.stem}", f"{part.before}{part.letters}{part.after}"
 

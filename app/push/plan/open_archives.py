@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from app.archive import FORMATS, Archive, DockerImage, ImageEntry, Limits, TarIndex
 from app.archive.formats import (
@@ -24,6 +25,8 @@ from app.oci import Descriptor, Digest
 from app.oci.media_types import OCI_CONFIG
 from app.spool import OpenFile
 from app.spool.concatenated_file import ConcatenatedFile
+
+_NOTHING = TarIndex(MappingProxyType({}), 0)  # of an archive that cannot be read
 
 
 @contextmanager
@@ -84,13 +87,14 @@ def join_storage_parts(indexes: Sequence[TarIndex], files: Sequence[OpenFile], l
 
 def unquoted(archive: Archive) -> Archive:
     """Return `archive` with faults that quote none of its content."""
+    fault = None if archive.fault is None else archive.fault.unquoted
     images = (image if image.fault is None else replace(image, fault=image.fault.unquoted) for image in archive.images)
     faults = {digest: fault.unquoted for digest, fault in archive.faults.items()}
-    return replace(archive, images=tuple(images), faults=faults)
+    return replace(archive, images=tuple(images), faults=faults, fault=fault)
 
 
 def open_archives(
-    indexes: Sequence[TarIndex],
+    indexes: Sequence[TarIndex | Fault],
     files: Sequence[OpenFile],
     limits: Limits,
     names: Sequence[str],
@@ -99,22 +103,26 @@ def open_archives(
 ) -> tuple[list[Archive], ArchiveSet]:
     """Return the Archives, and the set with the file of each.
 
-    `names` are for messages. With `keep_going`, one of several archives that cannot be read becomes an image that
-    cannot be pushed. Blocks. Raises ArchiveError.
+    `names` are for messages. A Fault in `indexes` says why that archive cannot be read. With `keep_going`, one of
+    several archives that cannot be read becomes an image that cannot be pushed. Blocks. Raises ArchiveError.
     """
-    archive_set = join_storage_parts(indexes, files, limits)
+    readable = [index if isinstance(index, TarIndex) else _NOTHING for index in indexes]
+    archive_set = join_storage_parts(readable, files, limits)
     opened = []
-    for number, name in enumerate(names):
+    for number, (name, index) in enumerate(zip(names, indexes, strict=True)):
         try:
+            if isinstance(index, Fault):
+                raise index.error
             with prefix_errors_with(name, several=len(names) > 1):
                 opened.append(archive_set.open(number, limits))
         except ArchiveError as error:
             if not keep_going or len(names) == 1:
                 raise
-            opened.append(_unreadable(error))
+            opened.append(unreadable(Fault.of(error)))
     return opened, archive_set
 
 
-def _unreadable(error: ArchiveError) -> Archive:
-    root = DockerImage(Descriptor(OCI_CONFIG, Digest.of(str(error).encode()), 0), ())
-    return Archive("", (ImageEntry(root, fault=Fault.of(error)),), {}, {})
+def unreadable(fault: Fault) -> Archive:
+    """Return the archive of one image that cannot be pushed."""
+    root = DockerImage(Descriptor(OCI_CONFIG, Digest.of(str(fault.error).encode()), 0), ())
+    return Archive("", (ImageEntry(root, fault=fault),), {}, {}, fault=fault)
