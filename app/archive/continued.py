@@ -32,17 +32,15 @@ def is_padding(head: bytes) -> bool:
     return bool(head) and not any(head)
 
 
-def can_follow(head: bytes, *, is_all: bool, compression: Compression) -> bool:
-    """Return whether a file can be the next part of an archive that breaks off. `head`: its first PEEK_BYTES, or all of
-    it (`is_all`). `compression`: of the archive. A file that is an archive itself never follows."""
-    if not head:
-        return False
-    if compression is not Compression.NONE and len(head) >= MIN_TEXT_BYTES and _TEXT.issuperset(head[:BLOCK]):
-        return False  # a checksum or a note
-    return not _may_be_archive(head, is_all)
+def can_follow(head: bytes, compression: Compression) -> bool:
+    """Return whether a file that is no archive can be the next part of one that breaks off. `head`: its first bytes.
+    `compression`: of the archive."""
+    is_text = len(head) >= MIN_TEXT_BYTES and _TEXT.issuperset(head[:BLOCK])
+    return bool(head) and not (is_text and compression is not Compression.NONE)  # a checksum or a note
 
 
-def _may_be_archive(head: bytes, is_all: bool) -> bool:
+def may_be_archive(head: bytes, *, is_all: bool) -> bool:
+    """Return whether a file may be an archive of its own. `head`: its first PEEK_BYTES, or all of it (`is_all`)."""
     compression = sniff(head[:SNIFF_BYTES])
     if compression is Compression.NONE and not (len(head) >= BLOCK and is_header(head[:BLOCK])):
         return False

@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from app.archive.continued import ArchiveScan, can_follow
+from app.archive.continued import ArchiveScan, can_follow, may_be_archive
 from app.archive.ingest import IngestStream
 from app.archive.model import Compression
 from app.errors import ArchiveError, MalformedArchive
@@ -60,26 +60,24 @@ def test_parts_of_a_plain_tar_may_end_in_a_header() -> None:
 
 
 @pytest.mark.parametrize("outer", get_args(Compress))
-@pytest.mark.parametrize("compression", Compression)
-def test_an_archive_never_follows(outer: Compress, compression: Compression) -> None:
-    assert not can_follow(WHOLE[outer], is_all=True, compression=compression)
+def test_an_archive_is_one(outer: Compress) -> None:
+    assert may_be_archive(WHOLE[outer], is_all=True)
+    assert may_be_archive(WHOLE[outer][:700], is_all=False)
 
 
-@pytest.mark.parametrize("compression", [Compression.NONE, Compression.GZIP])
-def test_what_begins_as_an_archive_and_is_none_may_follow(compression: Compression) -> None:
-    header = APP[:512]
-    assert can_follow(header + b"no header" * 100, is_all=False, compression=compression)
-    assert can_follow(APP[:-12_000], is_all=True, compression=compression)
-    assert not can_follow(APP[:-12_000], is_all=False, compression=compression)
-    assert can_follow(wrap(b"no tar" * 1000, "gzip"), is_all=True, compression=compression)
+def test_what_begins_as_an_archive_may_be_none() -> None:
+    assert not may_be_archive(APP[:512] + b"no header" * 100, is_all=False)
+    assert not may_be_archive(APP[:-12_000], is_all=True)
+    assert may_be_archive(APP[:-12_000], is_all=False)
+    assert not may_be_archive(wrap(b"no tar" * 1000, "gzip"), is_all=True)
 
 
 def test_text_may_follow_in_a_plain_tar_alone() -> None:
     text = b"0123456789abcdef  x.tar.gz\n"
-    assert can_follow(text, is_all=True, compression=Compression.NONE)
-    assert not can_follow(text, is_all=True, compression=Compression.GZIP)
-    assert can_follow(text[:5], is_all=True, compression=Compression.GZIP)
-    assert not can_follow(b"", is_all=True, compression=Compression.NONE)
+    assert can_follow(text, Compression.NONE)
+    assert not can_follow(text, Compression.GZIP)
+    assert can_follow(text[:5], Compression.GZIP)
+    assert not can_follow(b"", Compression.NONE)
 
 
 def test_damage_is_told_from_an_end() -> None:

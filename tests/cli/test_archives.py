@@ -50,6 +50,13 @@ async def test_parts_are_one_archive(tmp_path: Path, compression: Compression) -
     assert str(archive.digest) == sha256(content)
 
 
+async def test_parts_of_any_name_are_one_archive(tmp_path: Path) -> None:
+    (tmp_path / "other.tar").write_bytes(APP)
+    files = split(tmp_path, wrap(APP, "zstd"), "x-{}")
+    archives = await taken(tmp_path, [*files, str(tmp_path / "other.tar")])
+    assert [item.name for item in archives] == ["x-0", "other.tar"]
+
+
 async def test_a_missing_part_is_named(tmp_path: Path) -> None:
     files = split(tmp_path, APP)
     with pytest.raises(MissingContent, match=r"x\.tar\.01"):

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from app.archive import DEFAULT_LIMITS
 from app.errors import Conflict, MissingContent, PathNotFound
 from app.jobs import JobRequest, JobState
+from app.jobs.sources.continued_files import join_continued
 from app.jobs.sources.split_files import join_parts
 from app.push import PushOptions
 from app.spool.disk import DiskSpool, stat_server_file
 from tests.jobs.bench import APP, REQUEST, TWO, Bench, ended, upload
-from tests.support.archives import entry, image, oci_image, oci_layout, sha256, tar, wrap
+from tests.support.archives import Compress, entry, image, oci_image, oci_layout, sha256, tar, wrap
 from tests.support.storage_tree import tree
 
 STORAGE = tar(tree({"team/app": {"1": oci_image(image({"bin/app": b"stored" * 500}))}}))
@@ -54,6 +56,63 @@ def test_parts_become_one_in_natural_order(tmp_path: Path, spelling: str, first:
     contents = pieces(APP, len(APP) // 11, spelling, first)
     found = joined(tmp_path, contents | {"other.tar": TWO}, [*sorted(contents), "other.tar"])
     assert found == [("x.tar", len(APP), len(contents)), ("other.tar", len(TWO), 0)]
+
+
+def continued(folder: Path, contents: dict[str, bytes]) -> list[list[str]]:
+    """The names of the parts of what `contents` become by their content."""
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    files = [stat_server_file(str(folder / name)) for name in contents]
+    found = join_continued(files, DiskSpool(folder / "spool").open, DEFAULT_LIMITS)
+    return [[Path(part.path).name for part in file.parts or (file,)] for file in found]
+
+
+SPELLINGS = ["{}-x", "x.tar.p{}", "haul_{}.tar.zst", "part {} of the release", "{}"]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("outer", ["none", "gzip", "zstd", "xz", "bzip2"])
+def test_files_that_continue_an_archive_are_parts_of_it(tmp_path: Path, spelling: str, outer: Compress) -> None:
+    content = wrap(APP, outer)
+    contents = pieces(content, len(content) // 11 + 1, spelling, 1)
+    names = list(contents)
+    around = {
+        "before.tar": TWO,
+        **dict(sorted(contents.items())),
+        "behind.tar": wrap(TWO, outer),
+        "sums": b"a  b\n" * 9,
+    }
+    assert continued(tmp_path, around) == [["before.tar"], names, ["behind.tar"], ["sums"]]
+
+
+@pytest.mark.parametrize("outer", ["none", "gzip", "zstd"])
+def test_what_an_archive_does_not_need_is_no_part_of_it(tmp_path: Path, outer: Compress) -> None:
+    content = wrap(APP, outer)
+    half = len(content) // 2
+    contents = {"a": content, "b": b"\x89 no archive", "c": content[:half], "d": content[half:], "e": b"\x89 none"}
+    assert continued(tmp_path, contents) == [["a"], ["b"], ["c", "d"], ["e"]]
+
+
+def test_no_archive_is_a_part_of_another(tmp_path: Path) -> None:
+    contents = {"a.tar": APP[:4000], "b.tar": TWO, "c.tgz": wrap(APP, "gzip")[:300], "d.tgz": wrap(TWO, "gzip")}
+    assert continued(tmp_path, contents) == [[name] for name in contents]
+
+
+def test_a_part_may_begin_with_a_header(tmp_path: Path) -> None:
+    contents = pieces(APP, 512, "x-{:03}")
+    assert continued(tmp_path, contents) == [list(contents)]
+
+
+def test_files_of_other_names_are_not_blamed_on_one_that_breaks_off(tmp_path: Path) -> None:
+    contents = {"image.tar": APP[:4000], "photo.png": b"\x89PNG" * 100}
+    assert continued(tmp_path, contents) == [["image.tar"], ["photo.png"]]
+
+
+def test_a_gap_in_numbers_is_named(tmp_path: Path) -> None:
+    contents = pieces(wrap(APP, "zstd"), 150, "haul_{}.tar.zst")
+    del contents["haul_1.tar.zst"]
+    with pytest.raises(MissingContent, match=r"haul_1\.tar\.zst"):
+        continued(tmp_path, contents)
 
 
 def test_archives_of_their_own_that_are_numbered_stay_alone(tmp_path: Path) -> None:
@@ -110,6 +169,34 @@ async def test_a_split_archive_is_pushed(bench: Bench, compression: str) -> None
     assert (archive.name, archive.size, archive.format) == ("x.tar", len(content), "docker-archive")
     assert bench.spooled() == []
     assert len(bench.registry.tags) == 1
+
+
+@pytest.mark.parametrize("outer", ["none", "gzip"])
+async def test_parts_of_any_name_are_pushed(bench: Bench, outer: Compress) -> None:
+    content = wrap(APP, outer)
+    for name, piece in pieces(content, len(content) // 3 + 1, "x-{}of3", 1).items():
+        bench.put(name, piece)
+    bench.put("y.tar", TWO)
+    async with bench.service() as service:
+        request = replace(REQUEST, paths=(f"{bench.roots}/*",))
+        done = await ended(service, await service.submit_paths(request))
+    assert done.state is JobState.SUCCEEDED, done.problem
+    assert [(archive.name, archive.size) for archive in done.archives] == [
+        ("x-1of3", len(content)),
+        ("y.tar", len(TWO)),
+    ]
+    assert len(bench.registry.tags) == 3
+
+
+@pytest.mark.parametrize("outer", ["none", "gzip"])
+async def test_a_part_that_is_missing_is_named_in_the_problem(bench: Bench, outer: Compress) -> None:
+    content = wrap(APP, outer)
+    parts = pieces(content, len(content) // 3 + 1, "x-{}of3", 1)
+    paths = tuple(bench.put(name, piece) for name, piece in parts.items() if name != "x-2of3")
+    async with bench.service() as service:
+        done = await ended(service, await service.submit_paths(replace(REQUEST, paths=paths)))
+    assert done.problem is not None
+    assert ["x-1of3" in done.problem.detail, "x-3of3" in done.problem.detail] == [True, True]
 
 
 async def test_a_split_archive_waits_over_a_restart(bench: Bench) -> None:

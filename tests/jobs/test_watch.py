@@ -204,6 +204,34 @@ async def test_the_parts_of_a_split_archive_are_one(bench: Bench, folder: Path) 
     ]
 
 
+@pytest.mark.parametrize("names", [("x.tar.one", "x.tar.two", "x.tar.zzz"), ("haul_0.tar", "haul_1.tar", "haul_2.tar")])
+async def test_parts_of_any_name_are_one_archive(bench: Bench, folder: Path, names: tuple[str, ...]) -> None:
+    size = len(APP) // len(names) + 1
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(APP[number * size : (number + 1) * size])
+    for name in ("note.txt", "x.tar.sig", "whole.tar", "whole.tar.bin"):
+        (folder / name).write_bytes(TWO if name == "whole.tar" else b"\x89 no archive")
+    async with bench.service() as service:
+        assert names[0] in await carried(watch_of(service, folder))
+    placed = below(folder)
+    assert [f"done/{name}" in placed for name in names] == [True] * len(names)
+    assert "done/whole.tar" in placed
+    assert len(report(folder / f"done/{names[0]}.report.json")["archives"]) == 1
+
+
+async def test_a_part_that_comes_later_makes_the_archive_whole(bench: Bench, folder: Path) -> None:
+    half = len(APP) // 2
+    (folder / "x-a").write_bytes(APP[:half])
+    async with bench.service() as service:
+        watch = watch_of(service, folder)
+        await carried(watch)
+        assert below(folder) == ["x-a"]
+        (folder / "x-b").write_bytes(APP[half:])
+        await carried(watch, 10)
+        await carried(watch, 400)
+    assert below(folder) == ["done/x-a", "done/x-a.report.json", "done/x-b"]
+
+
 async def test_an_unpacked_layout_is_one_archive(bench: Bench, folder: Path) -> None:
     node = oci_image(image({"bin/app": b"one"}))
     for member in oci_members([entry(node, ref="example.com/team/app:1")]):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from app.api.requests.multipart import Form, Part
 from app.api.requests.options import OPTIONS, plain_name
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.continued import PEEK_BYTES, can_follow, is_padding, name_parts
+from app.archive.continued import PEEK_BYTES, can_follow, is_padding, may_be_archive, name_parts
 from app.archive.split import (
     HEAD_BYTES,
     TAIL_BYTES,
@@ -61,7 +61,9 @@ class _PeekedPart:
             return is_padding((await self.peek()).head)
         if (await self.peek()).starts_an_archive:
             await self.peek(PEEK_BYTES)
-        return can_follow(b"".join(self._ahead), is_all=self._is_all, compression=sniff(first.head[:SNIFF_BYTES]))
+        head = b"".join(self._ahead)
+        is_archive = may_be_archive(head, is_all=self._is_all)
+        return not is_archive and can_follow(head, sniff(first.head[:SNIFF_BYTES]))
 
     async def is_left_out(self) -> bool:
         """Return whether this is the empty file of a form without a choice. Raises InvalidRequest for a text."""

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from itertools import takewhile
 
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.continued import PEEK_BYTES, ArchiveScan, can_follow, is_padding, name_parts
+from app.archive.continued import PEEK_BYTES, ArchiveScan, can_follow, is_padding, may_be_archive, name_parts
 from app.archive.model import Limits
 from app.archive.split import HEAD_BYTES, FileEnds, check_order
 from app.errors import ArchiveError
 from app.spool import OpenFile, SpooledFile
 
 Opener = Callable[[SpooledFile], OpenFile]
-_BESIDE = (".asc", ".gpg", ".minisig", ".p7s", ".sig")  # signatures
+_BESIDE = (".asc", ".gpg", ".json", ".md", ".md5", ".minisig", ".p7s", ".sha1", ".sha256", ".sha512", ".sig", ".txt")
 _NUMBER = re.compile(r"([0-9]+)")
 
 
@@ -61,10 +61,14 @@ def _continuing(
     head = _read_head(first, open_file)
     if not FileEnds(head, b"", first.size).starts_an_archive:
         return []
-    run = list(takewhile(lambda file: _can_follow(file, open_file, head), others))
-    if not run:
-        return []
-    return _matching(first, sorted(run, key=lambda file: natural_key(file.path)), open_file, ArchiveScan(limits))
+    compression = sniff(head[:SNIFF_BYTES])
+    run = [
+        file
+        for file in takewhile(lambda file: not _is_archive(file, open_file), others)
+        if not is_beside(file.path) and can_follow(_read_head(file, open_file), compression)
+    ]
+    run.sort(key=lambda file: natural_key(file.path))
+    return _matching(first, run, open_file, ArchiveScan(limits)) if run else []
 
 
 def _matching(
@@ -98,21 +102,18 @@ def _add(scan: ArchiveScan, file: SpooledFile, open_file: Opener) -> None:
         opened.close()
 
 
-def _can_follow(file: SpooledFile, open_file: Opener, first: bytes) -> bool:
-    if file.parts or (file.size and os.path.isdir(file.path)):
-        return False
+def _is_archive(file: SpooledFile, open_file: Opener) -> bool:
+    if file.parts or os.path.isdir(file.path):
+        return True
     head = _read_head(file, open_file)
     if FileEnds(head, b"", file.size).starts_an_archive:
         head = _read_head(file, open_file, PEEK_BYTES)
-    return continues(first, head, file.path, is_all=len(head) == file.size)
+    return may_be_archive(head, is_all=len(head) == file.size)
 
 
-def continues(first: bytes, head: bytes, path: str, *, is_all: bool = False) -> bool:
-    """Return whether the file at `path`, which begins with `head`, can be a part of what begins with `first`. `is_all`:
-    the file has no more."""
-    if path.endswith(_BESIDE):
-        return False
-    return can_follow(head, is_all=is_all, compression=sniff(first[:SNIFF_BYTES]))
+def is_beside(path: str) -> bool:
+    """Return whether the file is about an archive, as its name says."""
+    return path.endswith(_BESIDE)
 
 
 def _read_head(file: SpooledFile, open_file: Opener, size: int = HEAD_BYTES) -> bytes:
@@ -124,11 +125,18 @@ def _read_head(file: SpooledFile, open_file: Opener, size: int = HEAD_BYTES) -> 
 
 
 def is_alike(path: str, other: str) -> bool:
-    """Whether both lie in one directory, and their names share at least half of the shorter one."""
-    directory, _, name = path.rpartition("/")
-    other_directory, _, other_name = other.rpartition("/")
-    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, other_name, strict=False)))
+    """Whether both lie in one directory, and their names without a common extension share half of the shorter one."""
+    (directory, name), (other_directory, other_name) = map(os.path.split, (path, other))
+    (stem, extension), (other_stem, other_extension) = map(os.path.splitext, (name, other_name))
+    if extension == other_extension:
+        name, other_name = stem, other_stem
+    shared = _shared(name, other_name) + _shared(name[::-1], other_name[::-1])
     return directory == other_directory and 2 * shared >= min(len(name), len(other_name))
+
+
+def _shared(name: str, other: str) -> int:
+    """How many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False)))
 
 
 def _name(file: SpooledFile) -> str:

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.archive.compression import SNIFF_BYTES, sniff
-from app.archive.continued import ArchiveScan, is_padding
+from app.archive.continued import ArchiveScan, can_follow, is_padding, may_be_archive
 from app.archive.model import DEFAULT_LIMITS, Compression
-from app.archive.split import FileEnds
 from app.archive.tar.header import BLOCK
 from app.errors import ArchiveError
-from app.jobs.sources.continued_files import continues, is_alike, natural_key
+from app.jobs.sources.continued_files import is_alike, is_beside, natural_key
 from app.jobs.sources.openat2 import open_beneath
 from app.spool import OpenFile
 from app.spool.verified_file import VerifiedFile, file_identity
@@ -38,17 +37,20 @@ class Continuations:
         for directory in _directories(marks):
             first = None
             for path in directory:
-                if first is None or not is_alike(first, path) or not self._continues(first, path):
-                    first = path if self._begins(path) else None
+                if self._begins(path):
+                    first = path
+                elif first is None or not (is_alike(first, path) and self._continues(first, path)):
+                    continue
                 elif is_padding(self._head(path)) or not self._is_whole(first, at_rest):
                     found[path] = first
         return found
 
     def _begins(self, path: str) -> bool:
-        return FileEnds(self._head(path), b"", 0).starts_an_archive
+        return may_be_archive(self._head(path), is_all=False)
 
     def _continues(self, first: str, path: str) -> bool:
-        return continues(self._head(first), self._head(path), path)
+        compression = sniff(self._head(first)[:SNIFF_BYTES])
+        return not is_beside(path) and can_follow(self._head(path), compression)
 
     def _head(self, path: str) -> bytes:
         mark = self._marks[path]

@@ -36,12 +36,14 @@ class Filing:
                 place = _free_name(directory, wanted.name)
                 _write(directory, place + ending, text)
                 for path in paths:
-                    rest = PurePosixPath(path).name.removeprefix(wanted.name)
+                    own = PurePosixPath(path).name
+                    is_called_so = own.startswith(wanted.name)
+                    new = place + own.removeprefix(wanted.name) if is_called_so else _free_name(directory, own)
                     with self._directory(PurePosixPath(path).parts[:-1]) as source:
-                        rename_new(source, PurePosixPath(path).name, directory, place + rest)
+                        rename_new(source, own, directory, new)
         except OSError:
-            with self._directory((kind, *wanted.parts[:-1]), create=True) as own:
-                _write(own, wanted.name + ending, text)
+            with self._directory((kind, *wanted.parts[:-1]), create=True) as here:
+                _write(here, wanted.name + ending, text)
             raise
 
     def _disk_of(self, path: str) -> tuple[str, ...]:
