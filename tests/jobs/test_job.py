@@ -122,6 +122,7 @@ def test_the_document_is_the_contract_s() -> None:
                 "digest": str(Digest.of(b"x")),
                 "format": "oci-archive",
                 "compression": "none",
+                "problem": None,
             }
         ],
         "archives_total": 1,

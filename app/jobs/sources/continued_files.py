@@ -80,7 +80,8 @@ def _matching(
     try:
         _add(scan, first, open_file)
         for file in run:
-            if scan.is_whole and not is_padding(_read_head(file, open_file)):
+            is_end = is_alike(first.path, file.path) and is_padding(_read_head(file, open_file))
+            if scan.is_whole and not is_end:
                 return taken
             taken.append(file)
             _add(scan, file, open_file)

@@ -274,16 +274,14 @@ class StreamedUpload:
         before = sum(item.size for item in self._archives)
         size, told = 0, -SHOWN_BYTES
         self._is_whole = False
-        try:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size - told >= SHOWN_BYTES:
-                    told = size
-                    self._tell(replace(archive, size=size), before + size, expected and before + expected)
-                yield chunk
-            self._is_whole = True
-        finally:
+        async for chunk in chunks:
+            size += len(chunk)
             self._coming = replace(archive, size=size)
+            if size - told >= SHOWN_BYTES:
+                told = size
+                self._tell(self._coming, before + size, expected and before + expected)
+            yield chunk
+        self._is_whole = True
         self._tell(replace(archive, size=size), before + size, expected and before + expected)
 
     def _tell(self, archive: JobArchive, count: int, expected: int | None) -> None:
