@@ -98,9 +98,9 @@ class IngestStream:
             self._index = self._indexer.finish()
         yield plain
 
-    def _finished(self, unwrap: Decompressor) -> TarIndex:
+    def _finished(self, stream: Decompressor) -> TarIndex:
         try:
-            unwrap.finish()
+            stream.finish()
             return self._indexer.finish()
         except TruncatedArchive as error:
             if not self.may_be_cut or (self._chart is not None and self._chart.is_chart):

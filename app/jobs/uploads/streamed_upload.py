@@ -177,7 +177,9 @@ class StreamedUpload:
         if not decoders.is_free(share, memory):
             return await self._save_later(archive, spooled_as, chunks, expected)
         workshop, may_be_cut = self._workshop, self._asked.options.keep_going
-        intake = IngestStream(workshop.limits, workshop.max_archive_bytes, memory or MAX_DECODER_BYTES, may_be_cut=may_be_cut)
+        intake = IngestStream(
+            workshop.limits, workshop.max_archive_bytes, memory or MAX_DECODER_BYTES, may_be_cut=may_be_cut
+        )
         early = self._early(spooled_as)
         self._intake = intake
         try:
