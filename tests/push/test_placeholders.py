@@ -101,7 +101,7 @@ def test_these_may_be_names(text: str) -> None:
 
 def test_the_guide_lists_every_placeholder() -> None:
     guide = (Path(__file__).parents[2] / "app" / "docs" / "naming.md").read_text(encoding="utf-8")
-    section = guide.partition("## What is no name")[2].partition("\n## ")[0]
+    section = guide.partition("## Placeholders")[2].partition("\n## ")[0]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     written = [text.replace("…", HEX) for cell in cells for text in re.findall(r"`([^`]+)`", cell)]
     assert len(written) > 12
