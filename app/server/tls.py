@@ -13,7 +13,7 @@ import structlog
 
 from app.errors import InvalidSettings
 
-BUFFER_BYTES = 16 << 10  # of each connection; with asyncio's 256 KiB, 4,096 idle connections hold 1 GiB
+BUFFER_BYTES = 16 << 10  # of each connection; with asyncio's 256 KiB, 4,096 idle connections need 1 GiB
 LOOK_SECONDS = 1.0  # minimum interval between two checks of the files
 
 _log = structlog.get_logger(__name__)

@@ -54,8 +54,8 @@ _HEADERS: Mapping[str, str] = {
 class AccessPolicy:
     """Who may use the service.
 
-    `find` returns the holder of a token; None allows every client everything. `hosts` are the allowed host names; None
-    allows any. `cors` has the origins of pages that may send requests. `proxies` and `base_path` describe the proxies
+    `find` returns the `TokenHolder` of a token; None allows every client everything. `hosts` are the allowed host
+    names; None allows any. `cors` has the origins of pages that may send requests. `proxies` and `base_path` describe the proxies
     before the service.
     """
 

@@ -37,7 +37,7 @@ class LongRequest(StrEnum):
 MOST: Mapping[LongRequest, int] = {
     LongRequest.UPLOADS: 1_500,
     LongRequest.WATCHERS: 1_500,
-}  # at once; a connection may hold one
+}  # at once; a connection may have one
 
 
 class RequestLimitsMiddleware:

@@ -31,7 +31,7 @@ from app.registry import Registry, StoredManifest
 class DestinationState:
     """What the destination has of an image.
 
-    held       repository -> the manifest of the image there (for an OCI image None: it is the archive's)
+    `held`     repository -> the manifest of the image there (for an OCI image None: it is the archive's)
     missing    destinations to write
     skipped    destinations with another image, which stays
     bare       repositories that have the image, but not all of its referrers

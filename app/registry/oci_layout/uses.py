@@ -98,7 +98,7 @@ class Uses:
 
     @contextmanager
     def gate(self, *, shared: bool) -> Iterator[None]:
-        """Hold off collections (`shared`), or all who note a use. Raises RegistryFault after LOCK_SECONDS."""
+        """Block collections (`shared`), or all who note a use. Raises RegistryFault after LOCK_SECONDS."""
         with disk_errors("lock itself"):
             descriptor = os.open(self.root / _GATE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -147,7 +147,7 @@ class Uses:
             return False
 
     def read(self) -> Needed:
-        """Return what all uses need, and delete those of processes that died. Call it with the gate held alone."""
+        """Return what all uses need, and delete those of processes that died. Call it with the exclusive lock."""
         manifests: set[tuple[str, Digest]] = set()
         blobs: set[tuple[str, Digest]] = set()
         with disk_errors("read what is in use"):
