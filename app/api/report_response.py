@@ -60,7 +60,7 @@ def report_response(format_: ReportFormat, head: ReportHead, rows: Rows) -> Resp
 
 
 async def _json(head: ReportHead, rows: Rows) -> AsyncIterator[str]:
-    """The last member is the list of rows."""
+    """Yield the report as JSON; its last member is the list of rows."""
     members = json.dumps(dict(head.members), ensure_ascii=False)[1:-1]
     yield f'{{{members}{", " if members else ""}"rows": ['
     is_first = True

@@ -48,7 +48,7 @@ class TokenHolder:
     default_prefix: str = ""
 
     def __post_init__(self) -> None:
-        """Raises ValueError."""
+        """Check the number of repositories. Raises ValueError."""
         if len(self.repositories) > MAX_REPOSITORIES:
             raise ValueError(
                 f"{self.name} has {len(self.repositories)} repositories; at most {MAX_REPOSITORIES} are possible; "

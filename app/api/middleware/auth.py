@@ -55,8 +55,8 @@ class AccessPolicy:
     """Who may use the service.
 
     `find` returns the `TokenHolder` of a token; None allows every client everything. `hosts` are the allowed host
-    names; None allows any. `cors` has the origins of pages that may send requests. `proxies` and `base_path` describe the proxies
-    before the service.
+    names; None allows any. `cors` has the origins of pages that may send requests. `proxies` and `base_path`
+    describe the proxies before the service.
     """
 
     find: FindHolder | None = None

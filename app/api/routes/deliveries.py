@@ -46,7 +46,7 @@ class DeliveryListQuery(BaseModel):
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before", max_length=256)
 
     def query(self) -> DeliveryQuery:
-        """Raises InvalidRequest."""
+        """Return the filters as a value. Raises InvalidRequest."""
         for name in ("q", "submitted_by"):
             if not (getattr(self, name) or "").isprintable():
                 raise InvalidRequest(f"`{name}` must have printable characters only")
@@ -134,7 +134,7 @@ async def create_delivery(request: Request, context: Context) -> Response:
 async def list_deliveries(
     request: Request, context: Context, listing: Annotated[DeliveryListQuery, Query()]
 ) -> Response:
-    """The deliveries, newest first."""
+    """List the deliveries, newest first."""
     found, following = await context.deliveries.page(listing.query(), listing.cursor)
     return tagged_answer(request, {"deliveries": list(map(delivery_document, found)), "next_cursor": following})
 
@@ -149,7 +149,7 @@ async def list_deliveries(
     operation_id="getDelivery",
 )
 async def get_delivery(delivery_id: str, request: Request, context: Context) -> Response:
-    """What became of its files and images, in numbers."""
+    """Return the delivery with the counts of its files and images by outcome."""
     return tagged_answer(request, delivery_document(await context.deliveries.get(delivery_id)))
 
 
@@ -163,7 +163,7 @@ async def get_delivery(delivery_id: str, request: Request, context: Context) -> 
     operation_id="getDeliveryReport",
 )
 async def get_delivery_report(delivery_id: str, context: Context, asked: Annotated[ReportQuery, Query()]) -> Response:
-    """A row for each image, and for each file without one. It outlives the jobs."""
+    """Return a row for each image, and for each file without one. It outlives the jobs."""
     summary = await context.deliveries.get(delivery_id)
     name = summary.delivery.name or summary.delivery.id
     head = ReportHead(
@@ -182,7 +182,7 @@ async def get_delivery_report(delivery_id: str, context: Context, asked: Annotat
     operation_id="getJobReport",
 )
 async def get_job_report(context: Context, asked: Annotated[JobReportQuery, Query()]) -> Response:
-    """A row for each image of the jobs that match, and for each file without one."""
+    """Return a row for each image of the jobs that match, and for each file without one."""
     filters = asked.filters()
     filters.query()
     given = asked.model_dump(exclude_defaults=True, exclude={"format"}, mode="json")

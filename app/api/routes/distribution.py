@@ -74,7 +74,7 @@ class PullSource(Protocol):
         ...
 
     async def delete_blob(self, repository: str, digest: Digest) -> None:
-        """Raises NotFound, and Conflict for a blob that a manifest refers to."""
+        """Delete the blob. Raises NotFound, and Conflict for a blob that a manifest refers to."""
         ...
 
 
@@ -241,8 +241,8 @@ async def blob(request: Request, source: _Source, name: str, digest: str) -> Res
     operation_id="deleteManifest",
 )
 async def delete_manifest(request: Request, source: _Source, name: str, reference: str) -> Response:
-    """A tag is deleted alone; its manifest can be pulled by digest until a prune. A digest is deleted with its tags; a
-    part of an image index is not deleted (405). For tokens as `DELETE /store/{repository}`."""
+    """Delete a tag, whose manifest can be pulled by digest until a prune, or a manifest with its tags. A part of an
+    image index is not deleted (405). Tokens need the rights of `DELETE /store/{repository}`."""
     parse_repository(name)
     if ":" in reference:
         _digest(reference)
@@ -258,7 +258,7 @@ async def delete_manifest(request: Request, source: _Source, name: str, referenc
     operation_id="deleteBlob",
 )
 async def delete_blob(request: Request, source: _Source, name: str, digest: str) -> Response:
-    """A blob that a manifest of the repository refers to is not deleted (405); others are deleted by a prune."""
+    """Delete a blob, unless a manifest of the repository refers to it (405). A prune frees its bytes."""
     wanted = _digest(digest)
     parse_repository(name)
     await _delete(request, (source, name), partial(source.delete_blob, name, wanted), "BLOB_UNKNOWN")

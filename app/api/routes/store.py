@@ -66,7 +66,7 @@ class _Match:
     operation_id="listStoredRepositories",
 )
 async def list_repositories(request: Request, context: Context, listing: Annotated[StoreQuery, Query()]) -> Response:
-    """The repositories by name, each with its newest images. A token that is bound to repositories sees those. A
+    """List the repositories by name, each with its newest images. A token that is bound to repositories sees those. A
     service without an image store has none."""
     found = () if context.store is None else await context.store.repositories(context.caller.submitter.may_use)
     matches = [match for match in (_match(repository, listing.q) for repository in found) if match is not None]
@@ -95,7 +95,7 @@ async def list_repositories(request: Request, context: Context, listing: Annotat
 async def get_repository(
     repository: str, request: Request, context: Context, listing: Annotated[StoreQuery, Query()]
 ) -> Response:
-    """The images of one repository, newest first."""
+    """List the images of one repository, newest first."""
     _check_bounds(context, repository)
     found = await _store(context).repository(repository, context.caller.submitter.may_use)
     match = _match(found, listing.q)
@@ -169,7 +169,7 @@ def _may_prune(context: ApiContext, below: str | None) -> Callable[[str], bool]:
 
 
 async def _prune_request(request: Request, context: ApiContext) -> PruneRequest:
-    """Raises InvalidRequest."""
+    """Return the request in the query or the body. Raises InvalidRequest."""
     names = PruneRequest.model_fields
     check_query(request.query_params.multi_items(), names)
     members = await json_members(context, request.stream(), '{"older_than": "30d"}')

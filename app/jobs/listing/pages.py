@@ -29,7 +29,7 @@ class JobPages:
         return jobs, None if following is None else encode_cursor(following)
 
     async def _list(self, query: JobQuery, limit: int) -> tuple[tuple[Job, ...], Key | None]:
-        """A page of jobs with long lists of archives ends early, and is never read as a whole before that is known."""
+        """Return a page, which ends early if its jobs have long lists of archives, without reading more than needed."""
         jobs: tuple[Job, ...] = ()
         while True:
             most = min(PAGE_BATCH, limit + 1 - len(jobs))
@@ -41,7 +41,7 @@ class JobPages:
             query = replace(query, before=key_of(jobs[-1]))
 
     async def _search(self, query: JobQuery, limit: int) -> tuple[tuple[Job, ...], Key | None]:
-        """A page may end before it is full: its cursor leads on from the job that was looked at last."""
+        """Return a page, which may end before it is full; its cursor continues after the last job that was read."""
         jobs: tuple[Job, ...] = ()
         until = self.elapsed() + SEARCH_SECONDS
         while True:

@@ -58,7 +58,7 @@ class LayoutRegistry:
         self._loaded = self._load()
 
     def push_under_way(self, job: str) -> AbstractContextManager[PushUse]:
-        """What this task, and those that it starts, look up or store is left by collections until the block ends."""
+        """Protect what this task and those that it starts look up or store from collections, until the block ends."""
         return self.uses.push(job)
 
     async def blob_exists(self, repository: str, digest: Digest, size: int | None = None) -> bool:
@@ -339,7 +339,7 @@ async def _written(content: BlobContent, writer: BlobWriter) -> None:
 
 
 def _need_blob(repository: str, digest: Digest) -> None:
-    """A push under way needs the blob from now on, whether it is there or comes."""
+    """Record that the current push needs the blob, whether it is stored already or will be."""
     push = current_push()
     if push is not None:
         push.need(Needed(blobs=frozenset({(repository, digest)})))

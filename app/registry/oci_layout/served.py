@@ -67,7 +67,7 @@ class ServedLayout:
         return self._layout.read(repository, reference)
 
     def _pull_blob(self, repository: str, digest: Digest, reader: str) -> int | None:
-        """The blob is looked for once more after it is recorded: a collection may have been faster."""
+        """Record a pull of the blob and return its size. Check again afterwards: a collection may have been faster."""
         layout = self._layout
         if not layout.has(repository, digest) and not layout.uses.is_pulling(reader, repository, digest):
             return None

@@ -109,7 +109,7 @@ class Uses:
 
     @contextmanager
     def push(self, job: str = "") -> Iterator[PushUse]:
-        """What this task, and those that it starts, do with the layout is one push until the block ends."""
+        """Treat what this task and those that it starts do with the layout as one push, until the block ends."""
         use = PushUse(self, job)
         token = _current.set(use)
         try:
@@ -175,7 +175,7 @@ class Uses:
         return self.root / _USES / f"pull-{hashlib.sha256(reader.encode()).hexdigest()[:32]}"
 
     def _change(self, reader: str, change: Callable[[set[str]], set[str]]) -> None:
-        """A pull of a full or read-only disk goes on, without this protection."""
+        """Change the record of a pull. On a full or read-only disk the pull continues without this protection."""
         with suppress(OSError, RegistryFault), self.gate(shared=True):
             path = self._pull_path(reader)
             while True:
