@@ -1,7 +1,8 @@
 """Layers read for the signature policy: verified against their digests, and recognised as attestations by their bytes.
 
 A media type is only a claim. A container engine unpacks a layer by what its first bytes are, so a layer counts as an
-attestation only if all of its bytes are text that no engine takes for a tar or for compressed data."""
+attestation only if all of its bytes are text that no engine takes for a tar or for compressed data.
+"""
 
 from __future__ import annotations
 

@@ -212,8 +212,10 @@ class _Check:
 
 
 def _subjects(manifest: Manifest, image: ImageTarget) -> frozenset[Digest | None]:
-    """Return what an attestation is about: the digests in its tags, as cosign makes them; without a tag, its subject.
-    None stands for a tag that names no digest."""
+    """Return the subjects of an attestation: the digests in its cosign tags, or its subject if it has no tag.
+
+    A tag without a digest adds None.
+    """
     tags = [reference.tag for reference in image.destinations if reference.tag is not None]
     if tags:
         return frozenset(map(_digest_in, tags))

@@ -61,7 +61,8 @@ def adopt(index: LayoutIndex, layout: Look) -> LayoutIndex:
 
 def _with_by_digest(index: LayoutIndex, repository: str, layout: Look) -> LayoutIndex:
     """Return `index` with every entry without a tag marked as kept or not. An older version did not write it: what no
-    entry refers to was pushed by its digest."""
+    entry refers to was pushed by its digest.
+    """
     entries = index.repositories[repository]
     unknown = [key for key, root in entries.items() if ":" in key and root.by_digest is None]
     if not unknown:

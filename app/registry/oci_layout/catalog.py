@@ -70,7 +70,8 @@ class Catalog:
 
     def repositories(self, may_see: Callable[[str], bool]) -> tuple[CatalogRepository, ...]:
         """Return the repositories that `may_see` allows, by name. Shared sizes count those alone. Raises
-        RegistryFault."""
+        RegistryFault.
+        """
         index = self._registry.index()
         if self._read is None or self._read[0] is not index:
             self._read = index, tuple(self._repository(index, name) for name in sorted(index.repositories))

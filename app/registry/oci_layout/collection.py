@@ -1,8 +1,9 @@
-"""Collection: deletes what is expired or asked for, and what nothing refers to any more. Everything here blocks.
+"""Collection: deletes expired and requested entries, and content without references. Everything here blocks.
 
-First index.json loses its entries, in one step; then the files of blobs that nothing refers to are deleted. A process
-that is killed in between leaves files that the next collection deletes. `uses` says how pushes and pulls under way are
-left alone."""
+First the entries are removed from index.json, in one step; then the files of blobs without references are deleted. A
+process that is killed in between leaves files that the next collection deletes. `uses` protects running pushes and
+pulls.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +24,15 @@ from app.registry.oci_layout.uses import Needed
 MAX_DELETED = 200  # blobs that are deleted while pushes wait
 
 May = Callable[[str], bool]
-"""Whether a repository is the caller's to change."""
+"""Return whether the caller may change a repository."""
 Edit = Callable[[str, Entries, Needed], Entries]
-"""What becomes of the entries of a repository, if uses need so much."""
+"""Return the new entries of a repository; `needed` content stays."""
 _NOTHING = Needed()
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedEntry:
-    """What a repository does not have any more: a tag, or a manifest if `tag` is None."""
+    """An entry deleted from a repository: a tag, or a manifest if `tag` is None."""
 
     repository: str
     tag: str | None
@@ -40,7 +41,7 @@ class DeletedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection deleted. `in_use_bytes`: of what it left for pushes and pulls under way."""
+    """The result of a collection. `in_use_bytes`: size of the garbage that running pushes and pulls still need."""
 
     entries: tuple[DeletedEntry, ...] = ()
     blobs: int = 0
@@ -67,7 +68,7 @@ class Scope:
 
 @dataclass(slots=True)
 class _Sweep:
-    """Blobs by size: those that go, and those that stay for a while."""
+    """Garbage blobs with their sizes: those that are deleted, and those that are still in use."""
 
     deleted: dict[Digest, int] = field(default_factory=dict)
     in_use: dict[Digest, int] = field(default_factory=dict)
@@ -82,8 +83,10 @@ class Collector:
         self._now = now
 
     def delete(self, repository: str, keys: Callable[[Entries], Collection[str]]) -> Collected:
-        """Delete entries of one repository, and what only they led to. `keys` chooses them, and may raise. Raises
-        RegistryFault."""
+        """Delete entries of one repository, and what only they referred to.
+
+        `keys` selects them, and may raise. Raises RegistryFault.
+        """
 
         def edit(place: str, entries: Entries, needed: Needed) -> Entries:
             kept = self._reachable(place, entries, needed)
@@ -94,8 +97,10 @@ class Collector:
         return self._collect(edit, Scope(frozenset({repository}).__contains__))
 
     def prune(self, rule: RetentionRule, scope: Scope) -> Collected:
-        """Delete what `rule` expires and what nothing refers to. Raises RegistryFault, before anything is deleted if a
-        manifest is damaged: what it refers to is not known."""
+        """Delete what `rule` expires, and content without references.
+
+        Raises RegistryFault before anything is deleted if a manifest is damaged, because its references are unknown.
+        """
         self._live(self._registry.index())
 
         def edit(place: str, entries: Entries, needed: Needed) -> Entries:
@@ -135,17 +140,17 @@ class Collector:
             freed = 0 if scope.dry_run else self._files.clear_incoming()
         try:
             live = self._live(wanted)
-        except RegistryFault:  # of another image; a later collection deletes the blobs
+        except RegistryFault:  # another image is damaged; a later collection deletes the blobs
             return Collected(removed)
         garbage = {digest: size for digest, size in candidates.items() if digest not in live}
         sweep = self._sweep(garbage, after if scope.dry_run else None)
-        if not scope.is_whole:  # whether other repositories have a blob is not said
+        if not scope.is_whole:  # do not reveal whether other repositories have a blob
             own = self._live(after, scope.may)
             sweep.deleted = {digest: size for digest, size in candidates.items() if digest not in own}
         return Collected(removed, len(sweep.deleted), freed + sum(sweep.deleted.values()), sum(sweep.in_use.values()))
 
     def _sweep(self, garbage: Mapping[Digest, int], planned: LayoutIndex | None) -> _Sweep:
-        """Delete what of `garbage` is not in use now; with `planned`, only find it."""
+        """Delete the `garbage` that is not in use; with `planned`, only find it."""
         sweep, digests = _Sweep(), list(garbage)
         index = planned or self._registry.index()
         live = self._live(index)
@@ -180,7 +185,7 @@ class Collector:
                 yield from ((blob, size) for blob, size in optional.items() if blob in (root.held or ()))
 
     def _live(self, index: LayoutIndex, may: May = lambda _: True) -> set[Digest]:
-        """Return what index.json leads to; also entries of other tools, which no repository has."""
+        """Return all content reachable from index.json, including entries of other tools, which no repository has."""
         live = set[Digest]()
         for repository, entries in index.repositories.items():
             for root in entries.values() if may(repository) else ():
@@ -214,14 +219,14 @@ def _descriptor(entry: str) -> Descriptor | None:
 
 
 def _with_attached(entries: Entries, keys: Collection[str]) -> frozenset[str]:
-    """Return `keys` and the tags that belong to a manifest which is deleted with them, as cosign's do."""
+    """Return `keys` and the tags of cosign that belong to a manifest deleted with them."""
     gone = {entries[key].digest for key in keys if key in entries}
     left = {root.digest for key, root in entries.items() if key not in keys}
     return frozenset(keys).union(key for key in entries if attached_to(key) in gone - left)
 
 
 def _without(repository: str, entries: Entries, keys: Collection[str]) -> Entries:
-    """Return `entries` without `keys`. A manifest that loses its last tag stays, without one."""
+    """Return `entries` without `keys`. A manifest that loses its last tag stays as an untagged one."""
     left: Entries = {key: root for key, root in entries.items() if key not in keys}
     for key in keys:
         if ":" not in key and key in entries and str(entries[key].digest) not in keys:

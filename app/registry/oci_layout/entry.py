@@ -106,7 +106,8 @@ def _name_annotations(repository: str, tag: str | None) -> dict[str, str]:
 
 def read_entry(entry: object, text: str) -> tuple[str, str, IndexRoot]:
     """Return the repository of an entry, its tag (its digest, if it has none) and the entry itself. Raises
-    MalformedArchive, InvalidReference."""
+    MalformedArchive, InvalidReference.
+    """
     descriptor = Descriptor.parse(entry, "an entry of index.json")
     if not is_manifest(descriptor.media_type):  # the image-spec permits entries of any type
         raise MalformedArchive(f"{descriptor.media_type} is not a manifest")

@@ -99,7 +99,7 @@ class LayoutFiles:
             self.blob_path(digest).unlink(missing_ok=True)
 
     def blob_time(self, digest: Digest) -> int:
-        """Return when the blob came, in seconds since 1970; 0 if it is not there."""
+        """Return when the blob was stored, in seconds since 1970; 0 if it is missing."""
         try:
             return int(self.blob_path(digest).stat().st_mtime)
         except OSError:

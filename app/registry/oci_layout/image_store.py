@@ -1,4 +1,4 @@
-"""ImageStore: what a person or a program does with the images in the store besides pulling them."""
+"""ImageStore: list, delete and prune the images of the store."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from app.registry.oci_layout.registry import LayoutRegistry
 
 _log = structlog.get_logger(__name__)
 
-USAGE_SECONDS = 5.0  # for which a count of all files is used again
+USAGE_SECONDS = 5.0  # for which a count of all files is cached
 
 
 @dataclass(frozen=True, slots=True)
 class StoreUsage:
-    """`size`: bytes of all blobs, whether anything refers to them or not."""
+    """Usage of the store. `size`: bytes of all blobs, with and without references."""
 
     size: int
     blobs: int
@@ -32,7 +32,7 @@ class StoreUsage:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What to delete of a repository: a tag, a manifest by its digest, or all of it if both are None."""
+    """A deletion in a repository: of a tag, of a manifest by its digest, or of everything if both are None."""
 
     repository: str
     tag: str | None = None

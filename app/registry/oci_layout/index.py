@@ -115,7 +115,8 @@ class LayoutIndex:
 
     def with_kept(self, repository: str, reference: str, stamp: PushStamp | None = None) -> LayoutIndex:
         """Return this index with the manifest under `reference` pushed once more: under a digest it is kept though no
-        tag names it. Return the same object if nothing changes, or if there is none."""
+        tag names it. Return the same object if nothing changes, or if there is none.
+        """
         found = self.find(repository, reference)
         if found is None:
             return self
@@ -140,7 +141,7 @@ class LayoutIndex:
         return self.with_repository(repository, with_former(repository, entries, former))
 
     def with_repository(self, repository: str, entries: Mapping[str, IndexRoot]) -> LayoutIndex:
-        """Return this index with `entries` as those of `repository`; with none, the repository is gone."""
+        """Return this index with `entries` as those of `repository`; without entries, the repository is removed."""
         if entries == self.repositories.get(repository, {}):
             return self
         return self._with_entries(repository, entries)

@@ -17,8 +17,7 @@ MAX_REMEMBERED = 200_000  # digests, about 30 MB; beyond that manifests are read
 
 @dataclass(frozen=True, slots=True)
 class ManifestContent:
-    """What one manifest refers to: blobs that it cannot lack, by size; blobs that it may lack; the manifests of an
-    index."""
+    """The references of one manifest: required and optional blobs with their sizes, and the children of an index."""
 
     config: Descriptor | None
     required: dict[Digest, int]
@@ -38,7 +37,10 @@ class ManifestContent:
 
 
 class ManifestCache:
-    """`parsed` reads a manifest of the layout: None if it is not there; it raises RegistryFault for a damaged one."""
+    """Caches the references of manifests.
+
+    `parsed` reads a manifest: None if it is missing; it raises RegistryFault for a damaged one.
+    """
 
     def __init__(self, parsed: Callable[[Descriptor], Manifest | None]) -> None:
         self._parsed = parsed
@@ -46,7 +48,7 @@ class ManifestCache:
         self._remembered = 0
 
     def content(self, descriptor: Descriptor) -> ManifestContent | None:
-        """Return what a manifest refers to; None if it is not there. Raises RegistryFault for a damaged one."""
+        """Return what a manifest refers to; None if it is missing. Raises RegistryFault for a damaged one."""
         known = self._known.get(descriptor.digest)
         if known is not None:
             return known

@@ -67,7 +67,7 @@ def tag_of(reference: str, descriptor: Descriptor) -> str | None:
 
 
 def as_referrer(descriptor: Descriptor, raw: bytes) -> Descriptor:
-    """Return the descriptor of a stored manifest as a list of referrers has it. Raises RegistryFault."""
+    """Return the descriptor of a stored manifest for a list of referrers. Raises RegistryFault."""
     with damage():
         return referrer(parse_manifest(raw, descriptor))
 

@@ -12,14 +12,16 @@ from app.registry.oci_layout.entry import IndexRoot
 # cosign's `.sig`, `.att` and `.sbom`, and the referrers tag schema of distribution-spec
 _ATTACHED = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(?:\.[A-Za-z0-9._-]+)?")
 Entries = Mapping[str, IndexRoot]
-"""Of one repository, by tag, or by digest as text if there is no tag."""
+"""The entries of one repository, by tag, or by digest as text for an untagged manifest."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """What expires beyond what nothing refers to: tags and pushes by digest that are older than `older_than` seconds,
-    except the `keep_tags` newest tags of each repository. Without `older_than` all tags but those expire; with neither,
-    none does."""
+    """What expires in addition to content without references.
+
+    Tags and pushes by digest that are older than `older_than` seconds expire, except the `keep_tags` newest tags of
+    each repository. Without `older_than` all tags except those expire; with neither, none does.
+    """
 
     older_than: float | None = None
     keep_tags: int | None = None
@@ -49,7 +51,8 @@ def reachable_keys(
     entries: Entries, children: Callable[[IndexRoot], Iterable[Digest]], needed: Collection[Digest] = ()
 ) -> frozenset[str]:
     """Return the keys of the entries that are kept: tags, pushes by digest and `needed`, what they refer to, and what
-    refers to those. A tag that belongs to a manifest is kept as long as that; without one, as any tag is."""
+    refers to those. A tag that belongs to a manifest is kept as long as that; without one, as any tag is.
+    """
     by_digest = {root.digest: root for root in entries.values()}
     attached: dict[Digest, list[Digest]] = {}
     pending = [digest for digest in needed if digest in by_digest]

@@ -13,7 +13,7 @@ from app.registry.oci_layout.uses import Needed
 
 
 class ServedLayout:
-    """`reader` is the client of a pull. What its manifests refer to is left by collections until it has all of it."""
+    """The layout for clients. `reader` is the client of a pull; collections keep the content of its manifests."""
 
     def __init__(self, layout: LayoutRegistry) -> None:
         self._layout = layout
@@ -25,18 +25,18 @@ class ServedLayout:
         self.blob_size = layout.blob_size
 
     async def pull_manifest(self, repository: str, reference: str, reader: str) -> StoredManifest | None:
-        """Return a manifest to a client that goes on to pull what it refers to."""
+        """Return a manifest, and protect its content for the client that will pull it."""
         return await asyncio.to_thread(self._pull, parse_repository(repository), reference, reader)
 
     async def pull_blob(self, repository: str, digest: Digest, reader: str) -> int | None:
-        """Return the size of a blob that `reader` is going to read.
+        """Return the size of a blob that `reader` will read.
 
-        None if the repository does not have it, and the client got no manifest that refers to it.
+        Return None if the repository does not have it, unless the client received a manifest that refers to it.
         """
         return await asyncio.to_thread(self._pull_blob, parse_repository(repository), digest, reader)
 
     async def continue_pull(self, reader: str) -> None:
-        """Record that `reader` goes on."""
+        """Record that `reader` is still active."""
         await asyncio.to_thread(self._layout.uses.touch, reader)
 
     async def end_pull(self, repository: str, digest: Digest, reader: str) -> None:

@@ -1,11 +1,12 @@
-"""Uses: which content the pushes and pulls under way need, so that a collection leaves it. Everything here blocks.
+"""Uses: the content that running pushes and pulls need, so that collections keep it. Everything here blocks.
 
-Each use is a file below `.uses`, seen by all processes that work in the layout. A push has its file locked until it
+Each use is a file below `.uses`, seen by all processes that work in the layout. A push locks its file until it
 ends, so an unlocked file belongs to a process that died. A registry does not see the end of a pull: its file lists what
-the client has not read yet. It counts until the client has all of it, or for PULL_SECONDS after its last request.
+the client has not read yet. It is valid until the client has all of it, or for PULL_SECONDS after its last request.
 
-A use is recorded while `gate` is locked shared, and before the content is looked for. A collection locks the gate
-exclusively while it reads the uses and deletes. What it deletes no use has recorded, and later look-ups do not find it.
+A use is recorded while `gate` is locked shared, and before the content is looked up. A collection locks the gate
+exclusively while it reads the uses and deletes. It deletes nothing that a use has recorded, and later look-ups do not
+find what it deleted.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _MANIFEST, _BLOB = "M", "B"
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What uses need: manifests, and blobs, by repository."""
+    """The manifests and blobs that uses need, by repository."""
 
     manifests: frozenset[tuple[str, Digest]] = frozenset()
     blobs: frozenset[tuple[str, Digest]] = frozenset()
@@ -46,7 +47,7 @@ class Needed:
 
 
 class PushUse:
-    """What one push needs. `job` is the id of its job, "" if it has none. May be used by several threads."""
+    """The content that one push needs. `job` is the id of its job, or "". Several threads may use it."""
 
     def __init__(self, uses: Uses, job: str) -> None:
         self.job = job
@@ -57,7 +58,7 @@ class PushUse:
         self._is_closed = False
 
     def need(self, needed: Needed) -> None:
-        """Keep it until the push ends. Raises RegistryFault."""
+        """Protect the content until the push ends. Raises RegistryFault."""
         with self._mutex:
             lines = [line for line in _lines(needed) if line not in self._known]
             if not lines or self._is_closed:
@@ -88,7 +89,7 @@ def current_push() -> PushUse | None:
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """The uses of the layout at `root`. `clock`: seconds since 1970, as file systems have them."""
+    """The uses of the layout at `root`. `clock` returns seconds since 1970, like file systems."""
 
     root: Path
     clock: Callable[[], float] = field(default=time.time)
@@ -125,21 +126,21 @@ class Uses:
         return path, descriptor
 
     def begin_pull(self, reader: str, needed: Needed) -> None:
-        """Note that `reader` goes on to pull `needed`."""
+        """Record that `reader` will pull `needed`."""
         self._change(reader, lambda lines: lines | set(_lines(needed)))
 
     def end_blob(self, reader: str, repository: str, digest: Digest) -> None:
-        """Note that `reader` has all of a blob."""
+        """Record that `reader` has all of a blob."""
         self._change(reader, lambda lines: lines - {_line(_BLOB, repository, digest)})
 
     def touch(self, reader: str) -> None:
-        """Note that `reader` goes on."""
+        """Record that `reader` is still active."""
         with suppress(OSError):
             now = self.clock()
             os.utime(self._pull_path(reader), (now, now))
 
     def is_pulling(self, reader: str, repository: str, digest: Digest) -> bool:
-        """Return whether `reader` was given a manifest of `repository` that refers to the blob, and goes on."""
+        """Return whether `reader` is active and received a manifest of `repository` that refers to the blob."""
         path = self._pull_path(reader)
         try:
             return self._is_recent(path) and _line(_BLOB, repository, digest) in _read_lines(path)
@@ -182,7 +183,7 @@ class Uses:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
-                    if os.fstat(descriptor).st_nlink:  # else another request has just ended the pull
+                    if os.fstat(descriptor).st_nlink:  # otherwise another request has just ended the pull
                         self._rewrite(path, descriptor, change)
                         return
                 finally:
@@ -217,7 +218,7 @@ def _read_lines(path: Path) -> set[str]:
 
 
 def _parsed(line: str) -> tuple[str, str, Digest] | None:
-    """None for a line that its writer did not get to the end of."""
+    """Parse a line; return None if it is incomplete."""
     kind, repository, digest = [*line.removesuffix("\n").split(" "), "", ""][:3]
     try:
         return (kind, repository, Digest.parse(digest)) if line.endswith("\n") else None
