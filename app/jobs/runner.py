@@ -176,7 +176,7 @@ class Runner:
             await configured.keep(landed_names(present, plan))
 
     async def _joined(self, job: Job) -> Job:
-        """The job with server files that continue one another as one archive."""
+        """Return the job with server files that continue one another as one archive."""
         if len(job.archives) == 1 or any(archive.compression or not archive.file for archive in job.archives):
             return job
         by_path = {archive.file.path: archive for archive in job.archives if archive.file}

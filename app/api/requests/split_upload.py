@@ -159,7 +159,7 @@ class FormArchive:
                 yield chunk
 
     async def _following(self) -> _PeekedPart | None:
-        """The part after this one, if it may belong to the same archive."""
+        """Return the part after this one, if it may belong to the same archive."""
         part = await self._form.next()
         if part is not None and part.is_archive and not await self._is_new(part):
             return part

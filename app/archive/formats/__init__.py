@@ -138,7 +138,7 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
 
 
 def _check_list(contents: ArchiveReader, found: Format) -> None:
-    """Raise TruncatedArchive for an archive without an end, if nothing in it lists all that it held."""
+    """Raise TruncatedArchive for an archive without an end, if nothing in it lists its whole content."""
     index = contents.index
     if not index.ended and not found.lists_content:
         raise TruncatedArchive(f"{index.cut or 'the archive has no end'}, and {NO_LIST}")

@@ -37,7 +37,7 @@ def join_continued(files: Sequence[SpooledFile], open_file: Opener, limits: Limi
 
 @contextmanager
 def naming_parts(file: SpooledFile | None) -> Iterator[None]:
-    """An error about a file that was joined names its parts."""
+    """Name the parts of a joined file in an error about it."""
     try:
         yield
     except ArchiveError as error:

@@ -94,7 +94,7 @@ class Continuations:
 
 
 def _directories(marks: Mapping[str, str]) -> Iterator[Sequence[str]]:
-    """The paths of each directory with several files, in the order of their names as people count."""
+    """Return the paths of each directory with several files, in the order of their names as people count."""
     found: dict[str, list[str]] = {}
     for path in sorted(marks, key=natural_key):
         found.setdefault(path.rpartition("/")[0], []).append(path)
