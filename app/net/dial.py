@@ -42,7 +42,7 @@ def _interleave(endpoints: tuple[SocketAddress, ...]) -> list[SocketAddress]:
     first = [address for address in endpoints if address[0] == endpoints[0][0]]
     other = [address for address in endpoints if address[0] != endpoints[0][0]]
     count = max(len(first), len(other))
-    return [each[turn] for turn in range(count) for each in (first, other) if turn < len(each)]
+    return [family[index] for index in range(count) for family in (first, other) if index < len(family)]
 
 
 async def _connect_first(endpoints: list[SocketAddress]) -> socket.socket:

@@ -9,7 +9,7 @@ from app.archive.model import Archive, DockerImage, ImageEntry
 from app.oci import Digest, Manifest
 
 
-def manifests_beside(archive: Archive, entry: ImageEntry) -> Iterator[Manifest]:
+def attached_manifests(archive: Archive, entry: ImageEntry) -> Iterator[Manifest]:
     """Yield each image manifest below the referrers and tagged referrers of `entry` that is not below its root."""
     roots = [descriptor.digest for descriptor in entry.referrers]
     roots += [attached.root.digest for attached in entry.attached]
@@ -19,5 +19,5 @@ def manifests_beside(archive: Archive, entry: ImageEntry) -> Iterator[Manifest]:
     own = set[Digest]()
     if not isinstance(entry.root, DockerImage):
         own.update(descendants(archive.manifests[entry.root.digest], archive.manifests))
-    beside = (archive.manifests[digest] for digest in digests if digest not in own)
-    return (manifest for manifest in beside if not manifest.is_index)
+    attached = (archive.manifests[digest] for digest in digests if digest not in own)
+    return (manifest for manifest in attached if not manifest.is_index)

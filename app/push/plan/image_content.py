@@ -58,7 +58,7 @@ def _walk(archive: Archive, digest: Digest, found: dict[Digest, Manifest]) -> No
 def referrers(archive: Archive, entry: ImageEntry) -> tuple[Manifest, ...]:
     """Return the referrers and tagged referrers of the image with everything below them, children first."""
     roots = (*entry.referrers, *(attached.root for attached in entry.attached))
-    found = {each.descriptor.digest: each for root in roots for each in manifest_tree(archive, root)}
+    found = {manifest.descriptor.digest: manifest for root in roots for manifest in manifest_tree(archive, root)}
     return tuple(found.values())
 
 

@@ -26,7 +26,7 @@ from app.archive.manifests.descendants import descendants
 from app.archive.model import Archive, DockerImage
 from app.errors import InvalidSettings, MalformedArchive, SignatureRequired
 from app.oci import Descriptor, Digest, Manifest, strict_json
-from app.push.plan.attached_manifests import manifests_beside
+from app.push.plan.attached_manifests import attached_manifests
 from app.push.plan.values import ImageTarget, PushPlan
 from app.push.signatures.attestations import BUNDLE, IN_TOTO, SIMPLE_SIGNING, LayerReader
 
@@ -138,7 +138,7 @@ class _Check:
         key = self._key(root.digest, policy)
         if key is None:
             raise self._missing(name, root.digest, policy)
-        for manifest in manifests_beside(self._plan.archives[image.archive], image.entry):
+        for manifest in attached_manifests(self._plan.archives[image.archive], image.entry):
             digest = manifest.descriptor.digest
             if not self._is_attestation(image, manifest) and self._key(digest, policy) is None:
                 raise self._missing(f"a manifest that refers to {name}", digest, policy)
@@ -182,8 +182,8 @@ class _Check:
         if isinstance(root, DockerImage):
             return False
         manifest = self._plan.archives[image.archive].manifests[root.digest]
-        beside = manifests_beside(self._plan.archives[image.archive], image.entry)
-        if not all(self._is_attestation(image, item) for item in (manifest, *beside)):
+        attached = attached_manifests(self._plan.archives[image.archive], image.entry)
+        if not all(self._is_attestation(image, item) for item in (manifest, *attached)):
             return False
         subjects = _subjects(manifest, image)
         return bool(subjects) and subjects <= self._signed_by(policy)

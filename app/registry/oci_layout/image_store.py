@@ -61,7 +61,7 @@ class ImageStore:
         for found in await self.repositories(may_see):
             if found.name == name:
                 return found
-        raise NotFound(f"there is no repository {name} in the image store; GET /store lists those that there are")
+        raise NotFound(f"repository {name} is not in the image store; GET /store lists the existing ones")
 
     async def usage(self) -> StoreUsage:
         """Return how much the store takes."""
@@ -114,7 +114,7 @@ class ImageStore:
 
     def _keys(self, deletion: Deletion, entries: Entries) -> Collection[str]:
         if not entries:
-            raise NotFound(f"there is no repository {deletion.repository} in the image store")
+            raise NotFound(f"repository {deletion.repository} is not in the image store")
         if deletion.tag is not None:
             if deletion.tag not in entries or ":" in deletion.tag:
                 raise NotFound(f"{deletion.repository} has no tag {deletion.tag:.200}")
