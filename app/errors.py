@@ -13,7 +13,7 @@
     │   ├── RegistryUnreachable · RegistryTLS · RegistryAuth · RegistryDenied
     │   └── RegistryRejected · RegistryRateLimited · RegistryFault · RegistryLost
     └── ServiceError    the service failed
-        └── SpoolFull · SourceUnreadable · Busy · Unavailable · Interrupted · Internal
+        └── SpoolFull · SourceUnreadable · Busy · WaitExpired · Unavailable · Interrupted · Internal
 
 A message states what happened, its place, and the remedy. It never contains a secret or a traceback. HTTP status codes
 are not known here (`app.api.problems` maps them).
@@ -332,6 +332,11 @@ class SourceUnreadable(ServiceError):
 
 class Busy(ServiceError):
     code, title = "busy", "The service is busy"
+    retryable = True
+
+
+class WaitExpired(ServiceError):
+    code, title = "wait_expired", "The job has not ended within the time of the request"
     retryable = True
 
 

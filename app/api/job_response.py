@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.api.base_path import address_of
 from app.api.json_response import NewlineJSONResponse
 from app.api.problems import failed_job_response, problem_document, problem_response
-from app.errors import Conflict
+from app.errors import Conflict, WaitExpired
 from app.jobs import Job, JobState
 from app.jobs.image_page import ImagePage
 from app.jobs.model import images_document
@@ -48,9 +48,14 @@ def accepted_response(job: Job) -> Response:
     return NewlineJSONResponse(job_document(job), 202, {"Location": f"/jobs/{job.id}"})
 
 
-def waited_response(job: Job) -> Response:
+def waited_response(job: Job, *, is_required: bool = False) -> Response:
     """Return the response to a request that waited: its status is the outcome of the job."""
     location = {"Location": f"/jobs/{job.id}"}
+    if not job.ended and job.problem is None and is_required:
+        error = WaitExpired(
+            f"job {job.id} is {job.state}; it continues: ask for it, or send the request with more time"
+        )
+        return problem_response(error, location, job_document(job))
     if not job.ended and job.problem is None:
         return accepted_response(job)
     if job.state is JobState.SUCCEEDED:

@@ -73,6 +73,7 @@ _STATUS: Mapping[type[TarmacError], HTTPStatus] = MappingProxyType(
         errors.TagExists: HTTPStatus.CONFLICT,
         errors.SpoolFull: HTTPStatus.INSUFFICIENT_STORAGE,
         errors.SourceUnreadable: HTTPStatus.SERVICE_UNAVAILABLE,
+        errors.WaitExpired: HTTPStatus.GATEWAY_TIMEOUT,
         errors.Interrupted: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
         errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -16,9 +16,9 @@ from app.errors import Forbidden, NotFound, QuotaExceeded
 from app.jobs.image_page import ImagePage
 from app.jobs.model import Job, JobArchive, JobState
 from app.jobs.registries import pick_registry
-from app.jobs.request import JobRequest
+from app.jobs.request import JobRequest, RetryOptions
 from app.jobs.runtime import JobRuntime
-from app.jobs.service import JobService
+from app.jobs.service import UNCHANGED, JobService
 from app.jobs.sources.paths import AllowedRoots
 from app.jobs.store import JobQuery
 from app.jobs.uploads.streamed_upload import ArchiveUpload
@@ -81,10 +81,10 @@ class AuthorizedJobs(JobService):
         await self._steered(job_id)
         return await super().cancel(job_id)
 
-    async def retry(self, job_id: str) -> Job:
+    async def retry(self, job_id: str, changes: RetryOptions = UNCHANGED) -> Job:
         await self._steered(job_id)
         async with self.within_quota():
-            return await super().retry(job_id)
+            return await super().retry(job_id, changes)
 
     async def delete(self, job_id: str) -> None:
         await self._steered(job_id)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.errors import InvalidRequest, MalformedArchive
 from app.jobs.model import NO_LABELS
@@ -15,6 +15,7 @@ from app.oci import Digest
 from app.push import PushOptions
 
 MAX_LABELS = 64  # every document and an index contain them
+RETRY_OPTIONS = ("tag", "rename", "prefix", "registry", "images", "platforms", "on_existing_tag")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MAX_LABEL_VALUE = 256
 MAX_IDEMPOTENCY_KEY = 255
@@ -75,6 +76,25 @@ class JobRequest:
             "archives": [str(digest) for digest in digests],
         }
         return hashlib.sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
+    """Options of a retry. `given`: names of options that replace those of the job; the others stay."""
+
+    options: PushOptions = field(default_factory=PushOptions, hash=False)
+    given: frozenset[str] = frozenset()
+    registry: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.given and self.registry is None
+
+    def replace_in(self, options: PushOptions) -> PushOptions:
+        """Return `options` with the given ones. A new `rename` ends an earlier `tag`, which would hide it."""
+        if "rename" in self.given and "tag" not in self.given:
+            options = replace(options, tag=None)
+        return replace(options, **{name: getattr(self.options, name) for name in self.given})
 
 
 def check_idempotency_key(key: str | None) -> None:

@@ -20,6 +20,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from app.errors import Conflict, InvalidRequest
 from app.jobs.image_page import ImagePage, page_of, parse_image_cursor
@@ -28,7 +29,7 @@ from app.jobs.listing.pages import MAX_PAGE, JobPages
 from app.jobs.model import MAX_IMAGES, ArchiveSource, Job, JobArchive, JobState
 from app.jobs.outage import reset_failed_images, resumed
 from app.jobs.registries import pick_registry
-from app.jobs.request import JobRequest, check_idempotency_key
+from app.jobs.request import JobRequest, RetryOptions, check_idempotency_key
 from app.jobs.runtime import JobRuntime
 from app.jobs.sources.paths import AllowedRoots
 from app.jobs.sources.server_archives import nothing_quoted, path_archives
@@ -43,6 +44,7 @@ from app.spool import SpooledFile
 from app.threads import plan_in_thread
 
 ALL_JOBS = JobFilters()
+UNCHANGED = RetryOptions()
 REPLAY_SECONDS = 60.0  # maximum time that a complete replay waits for the end of the first upload
 
 
@@ -217,11 +219,15 @@ class JobService:
             self._stops[job_id]()
         return job
 
-    async def retry(self, job_id: str) -> Job:
-        """Run a failed or cancelled job again; blobs already pushed are found present. Raises Conflict."""
+    async def retry(self, job_id: str, changes: RetryOptions = UNCHANGED) -> Job:
+        """Run a failed or cancelled job again, with `changes` of its options. Raises Conflict, UnknownRegistry.
+
+        Blobs already pushed are found present."""
+        if changes.registry is not None:
+            pick_registry(self._workshop.registries, changes.registry)
         now = self._workshop.clock()
         accepted_at = self._workshop.arrivals.next(self._workshop.clock)
-        job = await self._ledger.transition(job_id, lambda job: self._allowed(_again(job, accepted_at, now)))
+        job = await self._ledger.transition(job_id, lambda job: self._allowed(_again(job, changes, accepted_at, now)))
         await self._workshop.queue.put(job_id, job.schedule)
         return job
 
@@ -307,7 +313,9 @@ def _check_ended(job: Job) -> None:
         raise Conflict(f"job {job.id} is {job.state}; cancel it first")
 
 
-def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
+def _again(job: Job, changes: RetryOptions, accepted_at: datetime, now: datetime) -> Job:
+    if not (changes.is_empty or job.ended):
+        raise Conflict(f"job {job.id} is {job.state}; cancel it before it is retried with other options")
     if job.next_attempt_at is not None and not job.ended:
         return resumed(job, now).evolve(images=reset_failed_images(job.images))
     if job.state is JobState.SUCCEEDED:
@@ -320,14 +328,13 @@ def _again(job: Job, accepted_at: datetime, now: datetime) -> Job:
     are_kept = all(archive.file or archive.is_unreadable for archive in job.archives)
     if job.ended and not (are_kept and any(archive.file for archive in job.archives)):
         raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")
-    return job.transition_to(
-        JobState.QUEUED,
-        attempt=job.attempt + 1,
-        finished_at=None,
-        problem=None,
-        images=reset_failed_images(job.images),
-        accepted_at=accepted_at,
-    )
+    again: dict[str, Any] = {"attempt": job.attempt + 1, "finished_at": None, "problem": None}
+    if changes.is_empty:
+        again["images"] = reset_failed_images(job.images)
+    else:  # other images, or others of their names: the plan is made from the start
+        again |= {"options": changes.replace_in(job.options), "registry": changes.registry or job.registry}
+        again |= {"images": (), "notices": (), "progress": replace(job.progress, percent=0.0)}
+    return job.transition_to(JobState.QUEUED, accepted_at=accepted_at, **again)
 
 
 __all__ = ["ArchiveUpload", "JobRequest", "JobService"]

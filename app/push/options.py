@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from app.archive.model import Compression
@@ -163,13 +164,15 @@ def _verification(text: str) -> Verification:
     return Verification(_choice("verify", tuple(Verification))(text))
 
 
-def _boolean(name: str) -> Callable[[str], bool]:
-    def read(text: str) -> bool:
-        if text.lower() in _BOOLEANS:
-            return _BOOLEANS[text.lower()]
-        raise InvalidRequest(f"option `{name}` is {text!r}; it must be true or false")
+def parse_boolean(name: str, text: str) -> bool:
+    """Return the value of the option `name`. Raises InvalidRequest."""
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    raise InvalidRequest(f"option `{name}` is {text!r:.100}; it must be true or false")
 
-    return read
+
+def _boolean(name: str) -> Callable[[str], bool]:
+    return partial(parse_boolean, name)
 
 
 _REPEATABLE = frozenset({"rename", "images"})

@@ -7,7 +7,7 @@ from typing import Any
 from app.api.problems import status_by_code
 from app.api.requests.options import OPTIONS, REPEATABLE
 from app.api.schemas import JobDocument, problems
-from app.jobs.request import MOST_PRIORITY
+from app.jobs.request import MOST_PRIORITY, RETRY_OPTIONS
 from app.push.options import FORMATS, MEDIA_TYPES, ON_EXISTING_TAG
 from app.registry.wrappers.verify import Verification
 
@@ -24,6 +24,8 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "verify": {"type": "string", "enum": list(Verification)},
     "dry_run": {"type": "boolean", "default": False},
     "wait": {"type": "number", "minimum": 0},
+    "wait_required": {"type": "boolean", "default": False},
+    "delivery": {"type": "string", "pattern": "^[A-Za-z0-9._ -]{1,100}$"},
     "registry": {"type": "string", "default": "default"},
     "priority": {"type": "integer", "minimum": -MOST_PRIORITY, "maximum": MOST_PRIORITY, "default": 0},
 }
@@ -46,6 +48,21 @@ PUSH_RESPONSES: dict[int | str, dict[str, Any]] = {
     202: {"model": JobDocument, "description": "The job exists; `Location` says where to watch it."},
     **problems(*_CODES, job=True),
 }
+
+
+def retry_parameters() -> list[dict[str, Any]]:
+    """Return the query parameters of a retry."""
+    return [
+        {"name": name, "in": "query", "description": OPTIONS[name], "schema": _option_schema(name)}
+        for name in RETRY_OPTIONS
+    ]
+
+
+def retry_body() -> dict[str, Any]:
+    """Return the body of a retry: the same options as members."""
+    known = {name: _option_schema(name) for name in RETRY_OPTIONS}
+    schema = {"type": "object", "properties": known, "additionalProperties": False}
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _option_schema(name: str) -> dict[str, Any]:

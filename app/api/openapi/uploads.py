@@ -43,7 +43,8 @@ def _parameters(*names: str) -> list[dict[str, Any]]:
 
 def _options() -> dict[str, Any]:
     texts = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}, {"type": "boolean"}, {"type": "object"}]}
-    return {name: texts if name in REPEATABLE else {} for name in OPTIONS if name not in ("wait", "checksum")}
+    elsewhere = {"wait", "wait_required", "checksum"}
+    return {name: texts if name in REPEATABLE else {} for name in OPTIONS if name not in elsewhere}
 
 
 _COMPLETE = {"model": JobDocument, "description": "A client of the IETF draft sent the last byte: the job."}

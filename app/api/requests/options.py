@@ -12,8 +12,9 @@ from app.auth.model import EVERYBODY, Caller
 from app.errors import Forbidden, InvalidRequest
 from app.jobs import JobRequest
 from app.jobs.deliveries.model import check_name
-from app.jobs.request import MOST_PRIORITY
+from app.jobs.request import MOST_PRIORITY, RETRY_OPTIONS, RetryOptions
 from app.push import FORMATS, PushOptions
+from app.push.options import parse_boolean
 
 MAX_WAIT_SECONDS = 86_400  # a day
 MAX_PATHS = 1_000  # each is a pattern that is searched
@@ -46,6 +47,8 @@ OPTIONS: Mapping[str, str] = {
     "checksum": "`sha256:<hex>` of the archive as sent; on a mismatch nothing is pushed.",
     "dry_run": "Detect, resolve and ask the registry what is there; push nothing.",
     "wait": "Seconds to wait for the end of the job: 200 when it has ended, 202 when the time is up first.",
+    "wait_required": "`true`, with `wait`: when the time is up before the job has ended, the response is 504 "
+    "`wait_expired` instead of 202.",
     "label": "`key=value`, kept with the job, filterable.",
     "delivery": "Name that groups jobs: 1 to 100 letters, digits, `.`, `_`, `-` and spaces; or the id of a delivery of "
     "the caller. A name belongs to its token, and joins the delivery of that name that is open.",
@@ -53,7 +56,9 @@ OPTIONS: Mapping[str, str] = {
     "highest run first. Above 0 needs the role `admin` where there are tokens.",
 }
 REPEATABLE = frozenset({"rename", "images", "label"})
-_OURS = frozenset({"registry", "checksum", "wait", "label", "priority", "delivery"})  # the others are PushOptions
+_OURS = frozenset(
+    {"registry", "checksum", "wait", "wait_required", "label", "priority", "delivery"}
+)  # the others are PushOptions
 
 
 class Options:
@@ -119,6 +124,14 @@ class Options:
         return None if text is None else parse_wait(text)
 
     @property
+    def wait_required(self) -> bool:
+        """Whether the end of the job has to be waited for. Raises InvalidRequest."""
+        is_required = parse_boolean("wait_required", self._one("wait_required") or "false")
+        if is_required and self._one("wait") is None:
+            raise InvalidRequest("option `wait_required` needs `wait`, the seconds to wait for the end of the job")
+        return is_required
+
+    @property
     def delivery(self) -> str | None:
         """The name or id of a delivery. Raises InvalidRequest."""
         name = self._one("delivery")
@@ -127,6 +140,14 @@ class Options:
     @property
     def registry(self) -> str:
         return self._one("registry") or "default"
+
+    def retry_options(self) -> RetryOptions:
+        """Return the options of a retry. Raises InvalidRequest or InvalidReference."""
+        others = sorted(self._values.keys() - set(RETRY_OPTIONS))
+        if others:
+            raise InvalidRequest(f"option `{others[0]}` cannot be changed by a retry; use {', '.join(RETRY_OPTIONS)}")
+        own = {name: values for name, values in self._values.items() if name != "registry"}
+        return RetryOptions(PushOptions.parse(own), frozenset(own), self._one("registry"))
 
     def job_request(self, caller: Caller = EVERYBODY) -> JobRequest:
         """Return the checked request. Raises InvalidRequest or InvalidReference with the option, and Forbidden."""

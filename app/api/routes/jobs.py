@@ -15,8 +15,10 @@ from app.api import job_response
 from app.api.context import ApiContext, Context
 from app.api.job_events import KEEP_ALIVE_SECONDS, RECONNECT_MILLISECONDS, STREAM_HEADERS, JobEvents, end
 from app.api.json_response import tagged_answer
+from app.api.openapi.push import retry_body, retry_parameters
+from app.api.requests.body import json_members, stream_body
 from app.api.requests.job_filters import REPEATABLE, JobFilterQuery
-from app.api.requests.options import parse_wait
+from app.api.requests.options import Options, parse_wait
 from app.api.requests.query import takes
 from app.api.schemas import ImagePageDocument, JobDocument, JobPage, problems
 from app.errors import InvalidRequest, Unauthorized
@@ -156,13 +158,19 @@ async def cancel_job(job_id: str, context: Context) -> Response:
     summary="Try a job again",
     status_code=202,
     response_model=JobDocument,
-    responses=problems("not_found", "conflict", "invalid_request"),
-    dependencies=[takes()],
+    responses=problems(
+        "not_found", "conflict", "forbidden", "invalid_request", "invalid_reference", "unknown_registry"
+    ),
+    openapi_extra={"parameters": retry_parameters(), "requestBody": retry_body()},
     operation_id="retryJob",
 )
-async def retry_job(job_id: str, context: Context) -> Response:
-    """Push what is missing of a failed or cancelled job."""
-    return job_response.accepted_response(await context.service.retry(job_id))
+async def retry_job(job_id: str, request: Request, context: Context) -> Response:
+    """Push what is missing of a job that failed or was cancelled. Options that are given, in the query or as members of
+    a JSON body, replace those of the job; the rest stays."""
+    options = Options()
+    options.add_all(request.query_params.multi_items())
+    options.add_json_object(await json_members(context, stream_body(request, context), '{"tag": "team/app:1"}'))
+    return job_response.accepted_response(await context.service.retry(job_id, options.retry_options()))
 
 
 @router.delete(

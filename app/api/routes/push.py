@@ -123,7 +123,7 @@ class _PushRequest:
         """Check the options before the first byte, so that a typo is reported before 10 GB are sent."""
         self.options.job_request(self._context.caller)
         self.options.wait_seconds()
-        _ = self.options.delivery
+        _ = self.options.delivery, self.options.wait_required
         known = self._context.registries
         if self.options.registry not in known:
             raise UnknownRegistry(
@@ -165,7 +165,7 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
     push = _PushRequest(request, context, display_name(name))
     try:
         job = await push.run()
-        wait = push.options.wait_seconds()
+        wait, is_required = push.options.wait_seconds(), push.options.wait_required
     except TarmacError as error:
         if push.upload is None:
             return problem_response(error)
@@ -173,7 +173,8 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
         return problem_response(error, {"Location": f"/jobs/{ended.id}"}, job_response.job_document(ended))
     if wait is None:
         return job_response.accepted_response(job)
-    return job_response.waited_response(await wait_while_connected(request, context, (job, wait), for_answer=True))
+    ended = await wait_while_connected(request, context, (job, wait), for_answer=True)
+    return job_response.waited_response(ended, is_required=is_required)
 
 
 @router.post(

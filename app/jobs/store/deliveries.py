@@ -97,9 +97,10 @@ class SqlDeliveryStore:
         is_old = ~ended.between(timestamp_key(expiry.ended_before), timestamp_key(expiry.now))
         has_jobs = exists().where(JOBS.c.delivery == deliveries.id)
         wanted = select(deliveries.id).where(is_old, deliveries.age <= expiry.age, ~has_jobs).limit(_AT_ONCE)
-        async with self._store.transaction() as connection:
-            ids = list(await connection.scalars(wanted))
-            await _delete(connection, ids)
+        ids = await self._store.ask(lambda connection: list(connection.scalars(wanted)))
+        if ids:  # SQLite refuses a transaction that reads first if another process writes meanwhile
+            async with self._store.transaction() as connection:
+                await _delete(connection, ids)
         return len(ids)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from app.archive import TarIndex
 from app.archive.compression import MAX_DECODER_BYTES
@@ -22,6 +22,7 @@ from app.errors import (
     Unavailable,
     UploadIncomplete,
 )
+from app.jobs.deliveries.model import DECISIONS
 from app.jobs.model import ArchiveSource, Job, JobArchive, JobImage, JobState
 from app.jobs.preparation import Findings, PushPreparer
 from app.jobs.registries import pick_registry
@@ -229,7 +230,7 @@ class StreamedUpload:
         try:
             job, plan = await self._queue(request, fingerprint)
         except TarmacError as error:
-            if await self._fails(error, fingerprint):
+            if await self._fails(error, fingerprint, request):
                 raise
             raise Unavailable(f"job {self.job.id} was abandoned during its upload; send the archive again") from error
         self._submitted = True
@@ -237,13 +238,14 @@ class StreamedUpload:
         await self._workshop.queue.put(job.id, job.schedule)
         return job
 
-    async def _fails(self, error: TarmacError, fingerprint: str) -> bool:
+    async def _fails(self, error: TarmacError, fingerprint: str, request: JobRequest) -> bool:
         """Return whether the job fails because of `error`. Raises Conflict if it was cancelled.
 
         If this replica was taken for dead, the job ended earlier and its archives were deleted; `error` is then only a
         consequence."""
         try:
-            job = await self._fail(error, fingerprint, None if error.retryable else self.job.idempotency_key)
+            key = None if error.retryable else self.job.idempotency_key
+            job = await self._fail(error, request, fingerprint=fingerprint, idempotency_key=key)
         except Conflict:  # another replica has taken it over
             job = await self._workshop.ledger.get(self.job.id)
         if job.state is not JobState.FAILED:
@@ -251,7 +253,7 @@ class StreamedUpload:
         return job.problem == error.problem
 
     async def abandon(self, error: TarmacError) -> Job:
-        return await self._fail(error, None, None)
+        return await self._fail(error, None, fingerprint=None, idempotency_key=None)
 
     def stop(self) -> None:
         """Interrupt the reception, because the job was cancelled."""
@@ -310,11 +312,7 @@ class StreamedUpload:
                 "archives": opened.job_archives,
                 "images": opened.images,
                 "notices": opened.notices,
-                "options": request.options,
-                "registry": request.registry,
-                "labels": request.labels,
-                "priority": request.priority,
-                "delivery": request.delivery or self.job.delivery,
+                **_asked(request, self.job),
                 "fingerprint": fingerprint,
                 "accepted_at": self._workshop.arrivals.next(self._workshop.clock),
             }
@@ -337,31 +335,38 @@ class StreamedUpload:
             raise InvalidRequest("option `checksum` needs a single archive; send one request for each archive")
         compare_checksum(self._archives[0], expected)
 
-    async def _fail(self, error: TarmacError, fingerprint: str | None, key: str | None) -> Job:
-        """Fail the job, unless it has ended meanwhile, and delete its files from the spool."""
+    async def _fail(self, error: TarmacError, request: JobRequest | None, **members: str | None) -> Job:
+        """Fail the job with `members`, unless it has ended meanwhile, and delete its files from the spool.
+
+        Files that only lack a decision are kept for a retry with other options."""
         self._submitted = True
         await self._workshop.early.cancel(self.job.id)
         archives = (*self._archives, *([] if self._coming is None else [self._coming]))
-        bare = tuple(replace(archive, file=None) for archive in archives)
+        kept: tuple[JobArchive, ...] = ()
+        if request is None or error.code not in DECISIONS:
+            archives = tuple(replace(archive, file=None) for archive in archives)
 
         def failed(job: Job) -> Job:
             if job.ended:
                 return job
             return job.transition_to(
                 JobState.FAILED,
-                archives=bare,
+                archives=archives,
                 images=self._images,
                 problem=error.problem,
                 finished_at=self._workshop.clock(),
-                fingerprint=fingerprint,
-                idempotency_key=key,
+                **members,
+                **({} if request is None else _asked(request, self.job)),
             )
 
         try:
-            return await self._workshop.ledger.transition(self.job.id, failed)
+            job = await self._workshop.ledger.transition(self.job.id, failed)
+            kept = job.archives
+            return job
         finally:
+            files = {archive.file for archive in kept}
             for archive in self._archives:
-                if archive.file is not None:
+                if archive.file is not None and archive.file not in files:
                     await self._workshop.discard(archive.file)
 
     def _unique(self, name: str) -> str:
@@ -373,6 +378,17 @@ def _together(errors: Sequence[ArchiveError], count: int) -> ArchiveError:
     if len(errors) == 1:
         return errors[0]
     return type(errors[0])(f"{len(errors)} of {count} archives cannot be read: {'; '.join(map(str, errors))}")
+
+
+def _asked(request: JobRequest, job: Job) -> dict[str, Any]:
+    """Return what a job stores of its request."""
+    return {
+        "options": request.options,
+        "registry": request.registry,
+        "labels": request.labels,
+        "priority": request.priority,
+        "delivery": request.delivery or job.delivery,
+    }
 
 
 def _check_receiving(job: Job) -> None:
