@@ -36,7 +36,15 @@ def pick_images(archive: Archive, globs: Sequence[str]) -> Archive:
     if not images:
         names = join_limited([name for image in archive.images for name in _called(image)]) or "nothing"
         raise InvalidRequest(f"option `images` ({join_limited(globs)}) matches nothing; the archive contains: {names}")
-    return replace(archive, images=images)
+    return replace(archive, images=images, notes=(*archive.notes, *_left_out(archive, images)))
+
+
+def _left_out(archive: Archive, picked: Sequence[ImageEntry]) -> Iterator[str]:
+    """Yield a note that counts what the option `images` leaves out."""
+    images = len(archive.images) - len(picked)
+    names = sum(len(image.called) for image in archive.images) - sum(len(image.called) for image in picked)
+    if images or names:
+        yield f"option `images` leaves out {images} of {len(archive.images)} images, and {names} names in total"
 
 
 def _pick(image: ImageEntry, wanted: Globs) -> ImageEntry | None:
@@ -80,6 +88,8 @@ def pick_platforms(archive: Archive, platforms: Sequence[Platform]) -> Archive:
         return archive
     cutter = _PlatformFilter(archive, platforms)
     images = tuple(cutter.image(image) for image in archive.images)
+    if cutter.left_out:
+        cutter.notes.append(f"option `platforms` leaves out {cutter.left_out} manifests of indexes")
     return replace(archive, images=images, manifests=cutter.manifests, notes=(*archive.notes, *cutter.notes))
 
 
@@ -87,6 +97,7 @@ class _PlatformFilter:
     def __init__(self, archive: Archive, platforms: Sequence[Platform]) -> None:
         self.manifests = dict(archive.manifests)
         self.notes: list[str] = []
+        self.left_out = 0  # children of indexes that stay
         self._wanted = tuple(platforms)
         self._cut: dict[Digest, Manifest | None] = {}
 
@@ -130,6 +141,7 @@ class _PlatformFilter:
         kept, found = self._children(index)
         if not found:
             return None
+        self.left_out += len(index.manifests) - len(kept)
         if kept == {number: child.digest for number, child in enumerate(index.manifests)}:
             return index
         members = strict_json(index.raw, what=f"index {index.descriptor.digest}", limit=MAX_MANIFEST_BYTES)

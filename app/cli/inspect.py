@@ -28,6 +28,7 @@ from app.push import Destination, PushOptions, make_plan
 from app.push.plan.completeness import with_faults
 from app.push.plan.image_content import image_identity
 from app.push.plan.open_archives import ArchiveSet, join_storage_parts
+from app.push.plan.planning import draft_plan
 from app.push.report.inspection import inspect
 from app.spool import OpenFile, Spool, SpooledFile
 from app.spool.disk import DiskSpool
@@ -41,6 +42,8 @@ class InspectedArchive:
     name: str
     taken: JobArchive | None = None
     archive: Archive | None = None
+    edited: Archive | None = None  # what the options leave of it
+    file: OpenFile | None = None
     inspection: Mapping[str, Any] = field(default_factory=dict)
     error: TarmacError | None = None
 
@@ -50,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     options, settings = push_options_from(arguments), settings_from(arguments)
     with tempfile.TemporaryDirectory(prefix="tarmac-") as folder:
         asked = settings.model_copy(update={"data_dir": Path(folder)})
-        found, destination = asyncio.run(_find(arguments.files, asked, arguments.registry or DEFAULT_REGISTRY))
+        registry = arguments.registry or DEFAULT_REGISTRY
+        found, destination = asyncio.run(_find(arguments.files, asked, registry, options))
     document, archive_is_bad = _document(found, options, destination)
     if arguments.json:
         print(json.dumps(document, indent=2))
@@ -59,16 +63,18 @@ def run(arguments: argparse.Namespace) -> int:
     return int(archive_is_bad)
 
 
-async def _find(files: Sequence[str], settings: Settings, registry: str) -> tuple[list[InspectedArchive], Destination]:
+async def _find(
+    files: Sequence[str], settings: Settings, registry: str, options: PushOptions
+) -> tuple[list[InspectedArchive], Destination]:
     """Return the destination. Raises UnknownRegistry. Sends nothing to a registry and leaves no file."""
     async with AsyncExitStack() as stack:
         registries = await stack.enter_async_context(open_destinations(settings))
         destination = pick_registry(registries, registry).destination
         display = stack.enter_context(make_display(sys.stderr))
         spool = DiskSpool(settings.data_dir / "spool")
-        taker = ArchiveLoader(spool, stack, display.received)
+        taker = ArchiveLoader(spool, stack, display.received, may_be_cut=options.keep_going)
         taken = [await _take(file, taker) for file in await taker.join_split_files(files)]
-        return await asyncio.to_thread(_understood, taken, spool), destination
+        return await asyncio.to_thread(_understood, taken, spool, options, destination), destination
 
 
 async def _take(file: str | SpooledFile, taker: ArchiveLoader) -> InspectedArchive:
@@ -79,17 +85,20 @@ async def _take(file: str | SpooledFile, taker: ArchiveLoader) -> InspectedArchi
         return InspectedArchive(path_of(file), error=error)
 
 
-def _understood(taken: Sequence[InspectedArchive], spool: Spool) -> list[InspectedArchive]:
+def _understood(
+    taken: Sequence[InspectedArchive], spool: Spool, options: PushOptions, destination: Destination
+) -> list[InspectedArchive]:
     """Open the files together, as a job would, and return each with its archive or its error."""
     with ExitStack() as stack:
-        indexed = [_indexed(found, spool, stack) for found in taken]
+        indexed = [_indexed(found, spool, stack, options) for found in taken]
         good = [item for item in indexed if not isinstance(item, InspectedArchive)]
         together = join_storage_parts([item.index for item in good], [item.file for item in good], DEFAULT_LIMITS)
         numbers = count()
-        return [
-            item if isinstance(item, InspectedArchive) else _inspected(item.found, together, next(numbers))
+        opened = [
+            item if isinstance(item, InspectedArchive) else _opened(item.found, together, next(numbers))
             for item in indexed
         ]
+        return list(_inspected(opened, options, destination))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +108,46 @@ class _Indexed:
     file: OpenFile
 
 
-def _indexed(found: InspectedArchive, spool: Spool, stack: ExitStack) -> _Indexed | InspectedArchive:
+def _indexed(
+    found: InspectedArchive, spool: Spool, stack: ExitStack, options: PushOptions
+) -> _Indexed | InspectedArchive:
     if found.taken is None:
         return found
     assert found.taken.file is not None
     try:
         file = spool.open(found.taken.file)
         stack.callback(file.close)
-        return _Indexed(found, index_file(file, file.size), file)
+        index = index_file(file, file.size, may_be_cut=options.keep_going)
+        if found.taken.problem is not None and not index.cut:
+            index = replace(index, ended=False, cut=found.taken.problem.detail)
+        return _Indexed(found, index, file)
     except TarmacError as error:
         return replace(found, error=error)
 
 
-def _inspected(found: InspectedArchive, together: ArchiveSet, number: int) -> InspectedArchive:
+def _opened(found: InspectedArchive, together: ArchiveSet, number: int) -> InspectedArchive:
     try:
-        archive = with_faults(together.open(number, DEFAULT_LIMITS))
-        return replace(found, archive=archive, inspection=inspect(archive, together.files[number]))
+        return replace(found, archive=together.open(number, DEFAULT_LIMITS), file=together.files[number])
     except TarmacError as error:
         return replace(found, error=error)
+
+
+def _inspected(
+    found: Sequence[InspectedArchive], options: PushOptions, destination: Destination
+) -> Iterator[InspectedArchive]:
+    """Yield the archives as a push would have them, if the options fit them."""
+    archives = [item.archive for item in found if item.archive is not None]
+    names = [item.name for item in found if item.archive is not None]
+    try:
+        edited = iter(draft_plan(archives, options, destination, names).archives)
+    except TarmacError:
+        edited = map(with_faults, archives)
+    for item in found:
+        if item.archive is None or item.file is None:
+            yield item
+            continue
+        archive = next(edited)
+        yield replace(item, edited=archive, inspection=inspect(archive, item.file))
 
 
 def _document(
@@ -129,8 +160,16 @@ def _document(
         "archives": [_archive(found_item, places) for found_item in found],
         "problem": problem and dict(plain_problem(problem.problem)),
     }
-    bad = any(error.origin is ErrorOrigin.ARCHIVE for error in errors) or any(found_item.error for found_item in found)
+    bad = any(error.origin is ErrorOrigin.ARCHIVE for error in errors)
+    bad = bad or any(item.error is not None or _has_fault(item.edited) for item in found)
     return members, bad
+
+
+def _has_fault(archive: Archive | None) -> bool:
+    if archive is None:
+        return False
+    faults = (archive.fault, *(image.fault for image in archive.images))
+    return any(fault is not None and fault.error.origin is ErrorOrigin.ARCHIVE for fault in faults)
 
 
 Places = Mapping[object, tuple[str, ...]]  # the destinations of an image, by its identity
@@ -168,10 +207,11 @@ def _planned(
 
 
 def _archive(found: InspectedArchive, places: Places) -> dict[str, Any]:
-    if found.archive is None or found.taken is None:
+    if found.edited is None or found.taken is None:
         return {"name": found.name, "problem": found.error and dict(plain_problem(found.error.problem))}
     taken = found.taken
-    images = zip(found.inspection["images"], found.archive.images, strict=True)
+    images = zip(found.inspection["images"], found.edited.images, strict=True)
+    fault = found.edited.fault
     return {
         "name": found.name,
         "size": taken.size,
@@ -179,7 +219,7 @@ def _archive(found: InspectedArchive, places: Places) -> dict[str, Any]:
         "compression": str(taken.compression),
         **found.inspection,
         "images": [{**image, "destinations": list(places.get(image_identity(entry), ()))} for image, entry in images],
-        "problem": None,
+        "problem": fault and dict(plain_problem(fault.error.problem)),
     }
 
 
@@ -187,6 +227,7 @@ def _text(document: Mapping[str, Any]) -> Iterator[str]:
     for archive in document["archives"]:
         if archive["problem"]:
             yield f"{archive['name']}: {archive['problem']['code']}: {archive['problem']['detail']}"
+        if "images" not in archive:
             continue
         wrapped = "" if archive["compression"] == "none" else f" in {archive['compression']}"
         yield f"{archive['name']}: {archive['format']}{wrapped}, {size_of(archive['size'])} ({archive['why']})"

@@ -162,7 +162,7 @@ def test_the_new_index_is_the_old_one_without_what_went() -> None:
 
 def test_a_note_tells_the_digest_before_and_after() -> None:
     archive, root = cut(WHOLE, "linux/amd64")
-    (note,) = archive.notes
+    note, _ = archive.notes
     assert WHOLE.digest in note
     assert str(root.descriptor.digest) in note
     assert "example.com/app:1" in note

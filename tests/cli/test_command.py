@@ -337,6 +337,28 @@ def test_inspect_tells_what_would_be_sent_of_each_image(tarmac: Tarmac, archive:
     assert "to send where the registry has nothing of it" in out
 
 
+def test_inspect_shows_what_the_options_leave_out(tarmac: Tarmac, archive: Path, tmp_path: Path) -> None:
+    two = docker_save([tagged(image({"a": b"1"}), "a:1"), tagged(image({"b": b"2"}), "b:1")])
+    (tmp_path / "two.tar").write_bytes(two)
+    status, out, _ = tarmac("inspect", "two.tar", "--images", "a:*", "--json")
+    (told,) = json.loads(out)["archives"]
+    assert (status, [item["names"] for item in told["images"]]) == (0, [["a:1"]])
+    assert any("leaves out 1 of 2 images" in note for note in told["notices"])
+
+
+def test_inspect_shows_what_is_whole_of_an_archive_that_breaks_off(tarmac: Tarmac, tmp_path: Path) -> None:
+    nodes = [oci_image(image({"a": bytes([number]) * 9000})) for number in range(2)]
+    data = oci_layout([entry(node, ref=f"example.com/{number}:1") for number, node in enumerate(nodes)])
+    (tmp_path / "cut.tar").write_bytes(data[: len(data.rstrip(b"\0")) - 600])
+    status, out, _ = tarmac("inspect", "cut.tar", "--json")
+    assert (status, json.loads(out)["archives"][0]["problem"]["code"]) == (1, "truncated_archive")
+    status, out, _ = tarmac("inspect", "cut.tar", "--json", "--keep-going")
+    (told,) = json.loads(out)["archives"]
+    assert (status, told["problem"]["code"]) == (1, "truncated_archive")
+    assert [item["problem"] is None for item in told["images"]] == [True, False]
+    assert tarmac("inspect", "cut.tar", "--keep-going")[0] == 1
+
+
 def test_inspect_of_an_archive_without_images_says_so(tarmac: Tarmac, tmp_path: Path) -> None:
     (tmp_path / "empty.tar").write_bytes(oci_layout([]))
     status, out, _ = tarmac("inspect", tmp_path / "empty.tar")

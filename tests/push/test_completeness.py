@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from app.errors import InvalidReference, MissingContent, TarmacError
-from app.push import ImageState
+from app.oci import Platform
+from app.push import Destination, ImageState, PushOptions
+from app.push.plan.planning import draft_plan
 from tests.push.given import planned, pushed, surveyed
 from tests.support.archives import (
     Image,
@@ -27,6 +29,7 @@ from tests.support.archives import (
     tar,
 )
 from tests.support.fake_registry import FakeRegistry
+from tests.support.opening import read
 from tests.support.storage_tree import bundle, tree
 
 GOOD = image({"bin/good": b"good"})
@@ -198,3 +201,32 @@ def test_a_bad_image_can_be_renamed_and_is_bad_all_the_same() -> None:
         planned(without(LAYER), rename=[f"{LEFT}=x/y:1"])
     plan = planned(without(LAYER), rename=[f"{LEFT}=x/y:1"], keep_going="true")
     assert [str(place) for place in plan.images[1].destinations] == ["registry.local:5000/x/y:1"]
+
+
+# --- what the options leave out --------------------------------------------------------------------------------------
+
+
+PLACE = Destination("default", "registry.test")
+ARCHES = ("amd64", "arm64", "s390x")
+
+
+def notes_of(archives: list[bytes], **options: object) -> list[str]:
+    plan = draft_plan([read(data) for data in archives], PushOptions(**options), PLACE)  # type: ignore[arg-type]
+    return [note for note in plan.notes if "leaves out" in note]
+
+
+def test_what_the_globs_leave_out_is_counted() -> None:
+    sample = docker_save([tagged(image({"a": b"1"}), "a:1", "a:2"), tagged(image({"b": b"2"}), "b:1")])
+    (note,) = notes_of([sample], images=("a:1",))
+    assert "1 of 2 images" in note
+    assert "2 names" in note
+    assert notes_of([sample], images=("*",)) == []
+    assert len(notes_of([sample, docker_save([tagged(image({"c": b"3"}), "c:1")])], images=("a:*",))) == 2
+
+
+def test_what_the_platforms_leave_out_is_counted() -> None:
+    nodes = [oci_image(image({"a": b"%d" % number}), platform=f"linux/{name}") for number, name in enumerate(ARCHES)]
+    sample = oci_layout([entry(oci_index(nodes), ref="example.com/a:1")])
+    (note,) = notes_of([sample], platforms=(Platform("linux", "amd64"),))
+    assert "2 manifests" in note
+    assert notes_of([sample], platforms=tuple(Platform("linux", name) for name in ARCHES)) == []

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
+from app.archive.formats.reading.inner_hint import holds_images
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.helm.go_values import to_json
 from app.archive.helm.metadata import CHART_YAML, REQUIREMENTS_YAML, ChartMetadata, read_metadata
@@ -29,11 +30,18 @@ from app.archive.helm.package import (
     looks_like_chart,
     read_chart,
 )
-from app.archive.model import Archive, Compression, Extent, ImageEntry
+from app.archive.model import Archive, Compression, Extent, Fault, ImageEntry
 from app.archive.tar.index import Member
 from app.archive.tar.indexer import MAX_PROVENANCE_BYTES
 from app.archive.yaml import Node, read_members
-from app.errors import MalformedArchive, join_limited
+from app.errors import (
+    ArchiveError,
+    LimitExceeded,
+    MalformedArchive,
+    TruncatedArchive,
+    UnknownFormat,
+    join_limited,
+)
 from app.oci import Descriptor, Digest, Manifest, new_manifest
 from app.oci.media_types import OCI_MANIFEST
 
@@ -50,19 +58,29 @@ MAX_TOTAL_BYTES = 512 << 20  # of all charts decompressed, which takes about a s
 _DESCRIPTION_SUFFIXES = frozenset({"", ".asc", ".json", ".md", PROVENANCE, ".sha256", ".sig", ".txt", ".yaml", ".yml"})
 
 
+_PACKAGE = ".tgz"  # the suffix that `helm package` gives
+_DAMAGED = (MalformedArchive, TruncatedArchive, UnknownFormat, LimitExceeded)
+
+
 class HelmChart:
     name = "helm-chart"
     lists_content = False
 
     def recognises(self, contents: ArchiveReader) -> bool:
-        """Return whether all files are charts or describe charts: no other archive, and no unpacked chart."""
+        """Return whether all files are charts or describe charts: no other archive, and no unpacked chart.
+
+        One chart that can be read is enough: the other packages may be damaged."""
         files = list(islice(contents.index.files(), MAX_FILES + 1))
         charts = [member for member in files if not _is_description(member)]
         return (
             len(files) <= MAX_FILES
             and 0 < len(charts) <= MAX_CHARTS
             and not any(member.name.endswith(CHART_YAML) for member in files)
-            and all(_is_chart(contents, member) for member in charts)
+            and any(are_charts := [_is_chart(contents, member) for member in charts])
+            and all(
+                is_chart or _may_be_damaged_chart(contents, member)
+                for member, is_chart in zip(charts, are_charts, strict=True)
+            )
         )
 
     def read(self, contents: ArchiveReader) -> Archive:
@@ -74,7 +92,12 @@ class HelmChart:
         charts = [member for member in contents.index.files() if not _is_description(member)]
         signed = _read_provenances(contents)
         for member in charts:
-            chart = _read(contents, member, left, signed)
+            try:
+                chart = _read(contents, member, left, signed)
+            except _DAMAGED as error:
+                left -= min(left, MAX_UNPACKED_BYTES)
+                images[Digest.of(member.name.encode())] = _damaged(member, error)
+                continue
             left -= chart.files.unpacked
             manifest = chart.manifest
             digest = manifest.descriptor.digest
@@ -96,6 +119,18 @@ def _is_chart(contents: ArchiveReader, member: Member) -> bool:
         return False
     head = contents.source.read_at(member.extent.offset, min(member.extent.size, HEAD_BYTES))
     return looks_like_chart(head, contents.limits)
+
+
+def _may_be_damaged_chart(contents: ArchiveReader, member: Member) -> bool:
+    return member.name.endswith(_PACKAGE) and not holds_images(contents, member.extent)
+
+
+def _damaged(member: Member, error: ArchiveError) -> ImageEntry:
+    """Return a chart that cannot be read, with its file in the reason."""
+    fault = Fault.of(error)
+    message = fault.message if member.name in fault.message else f"{member.name!r:.200}: {fault.message}"
+    root = Descriptor(OCI_MANIFEST, Digest.of(member.name.encode()), 0)
+    return ImageEntry(root, fault=replace(fault, message=message))
 
 
 def _read_provenances(contents: ArchiveReader) -> dict[str, bytes]:

@@ -79,7 +79,8 @@ def _picked(archives: Sequence[Archive], globs: Sequence[str], labels: ArchiveLa
             yield pick_images(archive, globs)
         except InvalidRequest as refusal:
             refusals.append(labels.prefix(number) + str(refusal))
-            yield replace(archive, images=())
+            note = f"option `images` leaves out all {len(archive.images)} images of {labels.which(number)}"
+            yield replace(archive, images=(), notes=(*archive.notes, note))
     if archives and len(refusals) == len(archives):
         raise InvalidRequest("; ".join(refusals[:MAX_REFUSALS]))
 

@@ -18,11 +18,12 @@ from app.archive.formats.helm_chart import CHART_CONFIG, CHART_LAYER, PROVENANCE
 from app.archive.helm import package as chart
 from app.archive.ingest import IngestStream
 from app.archive.yaml import MAX_BYTES
-from app.errors import LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
+from app.errors import ArchiveError, LimitExceeded, MalformedArchive, TruncatedArchive, UnknownFormat
 from app.oci import Manifest
-from tests.support.archives import Member, sha256, tar, wrap
+from app.push import Destination, PushOptions, make_plan
+from tests.support.archives import Member, docker_save, image, sha256, tar, wrap
 from tests.support.helm import CHART_YAML, packaged
-from tests.support.opening import opened, taken_in
+from tests.support.opening import opened, read, taken_in
 
 DATA = Path(__file__).parents[2] / "data"
 REAL = DATA / "corpus" / "other-helm-chart.tgz"
@@ -321,3 +322,42 @@ def test_a_file_of_a_chart_that_is_too_large_is_refused() -> None:
         members = [Member(f"a/{file}", content) for file, content in files.items()]
         with pytest.raises(LimitExceeded):
             opened(wrap(tar(members), "gzip"))
+
+
+# --- several charts of which some are damaged ------------------------------------------------------------------------
+
+GOOD = packaged()
+NO_NAME = wrap(tar([Member("x/Chart.yaml", b"description: none\n")]), "gzip")
+DAMAGED = {
+    "cut.tgz": (GOOD[: len(GOOD) - 40], "truncated_archive"),
+    "nameless.tgz": (NO_NAME, "malformed_archive"),
+    "text.tgz": (b"not found", "malformed_archive"),
+    "other.tgz": (wrap(tar([Member("notes/readme", b"x")]), "gzip"), "malformed_archive"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_chart_refuses_itself_alone(name: str) -> None:
+    content, code = DAMAGED[name]
+    archive = read(tar([Member("good.tgz", GOOD), Member(name, content)]))
+    good, bad = archive.images
+    assert (good.fault, good.paths) == (None, ("podinfo:6.0.0_build.1",))
+    assert bad.fault is not None
+    assert bad.fault.error.code == code
+    assert name in bad.fault.message
+
+
+def test_all_damaged_charts_are_named() -> None:
+    members = [Member(name, content) for name, (content, _) in DAMAGED.items()]
+    archive = read(tar([Member("good.tgz", GOOD), *members]))
+    with pytest.raises(ArchiveError) as raised:
+        make_plan([archive], PushOptions(), Destination("default", "registry.test"))
+    assert [name in str(raised.value) for name in DAMAGED] == [True] * len(DAMAGED)
+    plan = make_plan([archive], PushOptions(keep_going=True), Destination("default", "registry.test"))
+    assert (len(plan.images), sorted(plan.refused)) == (5, [1, 2, 3, 4])
+
+
+def test_images_beside_charts_are_no_charts() -> None:
+    images = Member("images.tgz", wrap(docker_save([image({"a": b"1"})]), "gzip"))
+    with pytest.raises(UnknownFormat, match=r"images\.tgz"):
+        read(tar([Member("good.tgz", GOOD), images]))

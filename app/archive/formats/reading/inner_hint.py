@@ -37,6 +37,11 @@ def archives_within(contents: ArchiveReader) -> tuple[list[str], list[str]]:
     return images, charts
 
 
+def holds_images(contents: ArchiveReader, extent: Extent) -> bool:
+    """Return whether a member is an archive of images, as its first members tell."""
+    return any(map(_IMAGE.fullmatch, _first_names(contents, extent)))
+
+
 def _archives(contents: ArchiveReader) -> Iterator[Member]:
     """Yield the members that start as an archive, the largest first."""
     files = sorted(contents.index.files(), key=lambda member: -member.extent.size)[:MAX_FILES]
