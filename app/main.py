@@ -73,7 +73,7 @@ from app.threads import use_io_threads
 
 GRACE_SECONDS = 30  # for requests and pushes in progress at shutdown
 RESERVE_BYTES = 64 << 20  # in the spool's file system, left free for the job store
-SWITCH_SECONDS = 0.001  # maximum wait of the event loop for a thread that runs Python code; Python's default is 5 ms
+SWITCH_SECONDS = 0.0002  # maximum wait of the event loop for a thread that runs Python code; Python's default is 5 ms
 REFUSABLE = 16  # connections beyond the limit that are answered 503
 DRAIN_SECONDS = 0.05  # interval of checks for unfinished uploads
 

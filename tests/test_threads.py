@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
-from app.threads import PLANNING_THREADS, hash_in_thread, plan_in_thread, resolving
+from app.threads import PLANNING_THREADS, FairThreads, hash_in_thread, plan_in_thread, resolving
 
 
 class Blocker:
@@ -40,6 +41,32 @@ async def test_one_token_takes_one_planning_thread(blocker: Blocker) -> None:
     assert blocker.begun == 1
     blocker.let_go()
     await asyncio.gather(*greedy)
+
+
+async def test_the_share_that_has_used_the_least_is_next() -> None:
+    now, order = [0.0], list[str]()
+    threads = FairThreads(lambda: now[0])
+    threads._used = {"greedy": (9.0, 0.0), "idle": (0.5, 0.0)}
+    gate = threading.Event()
+    first = threads.start("other", gate.wait)
+    threads._used["other"] = (1.0, 0.0)
+    waiting = [threads.start(share, partial(order.append, share)) for share in ("greedy", "greedy", "idle", "new")]
+    await waiting[-1]
+    assert order == ["new"], "the second thread is for shares that have used little"
+    gate.set()
+    await asyncio.gather(first, *waiting)
+    assert order[:2] == ["new", "idle"]
+    now[0] = 10_000.0
+    assert threads._seconds("greedy") == pytest.approx(0.0)
+
+
+async def test_what_work_raises_is_raised_and_the_next_begins() -> None:
+    def broken() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        await plan_in_thread("one", broken)
+    assert await plan_in_thread("one", lambda: "planned") == "planned"
 
 
 async def test_what_is_cancelled_before_its_turn_is_never_begun(blocker: Blocker) -> None:

@@ -25,7 +25,7 @@ from app.push.plan.values import ImageTarget
 from app.push.signatures.policy import SignaturePolicy, check_signatures
 from app.spool import OpenFile, Spool
 from app.spool.concatenated_file import ConcatenatedFile
-from app.threads import hashing, plan_in_thread
+from app.threads import hashing, plan_in_thread, start_planning
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class PushPreparer:
         or the plan that was made before for the same job.
         `reads_all`: see `PushPlan.verify_layers`. Raises ArchiveError for a bad archive, and RequestError if the
         options do not match its content or the submitter may not push there."""
-        work = asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, known)
+        work = self._start(job, known)
         try:
             understood = await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -133,6 +133,12 @@ class PushPreparer:
             yield opened
         finally:
             understood.close()
+
+    def _start(self, job: Job, known: Sequence[TarIndex] | PlannedArchives) -> asyncio.Future[OpenedArchives]:
+        """Start to open the archives: uploads in fair order; files by path, which may be on a slow disk, at once."""
+        if job.share and known:
+            return start_planning(job.share, self._understand, job, known)
+        return asyncio.get_running_loop().run_in_executor(hashing(), self._understand, job, known)
 
     async def _plan(self, job: Job, destination: Destination, understood: OpenedArchives) -> PushPlan:
         names = [archive.name for archive in job.archives]

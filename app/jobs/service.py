@@ -205,7 +205,7 @@ class JobService:
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job at any stage; nothing is pushed after this returns. Raises Conflict if it has ended."""
-        job = await self._ledger.get(job_id)
+        job = await self._ledger.look(job_id, 0)
         if not job.ended:
             await self._workshop.queue.cancel(job_id)
             await self._workshop.early.cancel(job_id)

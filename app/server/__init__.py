@@ -6,4 +6,5 @@ memory       malloc and garbage collection settings
 protocol     the HTTP protocol with limits of time and size
 socket       the listening socket
 tls          the server certificate, reloaded when its files change
+unread       responses that clients do not read
 """

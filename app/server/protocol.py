@@ -19,7 +19,7 @@ import asyncio
 import resource
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from app.api.problems import RETRY_AFTER_SECONDS, MalformedRequest, MethodNotAllowed, problem_response
 from app.errors import TarmacError, TooLarge
+from app.net.addresses import share_of
 from app.server.connections import Door
 from app.server.lingering import LingeringTransport
+from app.server.unread import UnreadResponses
 
 if TYPE_CHECKING:
     from uvicorn._types import (
@@ -80,11 +82,12 @@ class Limits:
     """Limits shared by the connections of one server.
 
     `most`: connections at once; `door`: counts connections before they have a protocol; `heads_bytes`: size of all
-    unfinished heads."""
+    unfinished heads; `unread`: responses that clients do not read."""
 
     most: int = MAX_CONNECTIONS
     door: Door | None = None
     heads_bytes: int = 0
+    unread: UnreadResponses = field(default_factory=UnreadResponses)
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -239,12 +242,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().pause_writing()
         if self._unread is None:
             self._unread = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        size = self.transport.get_write_buffer_size()
+        self._limits.unread.add(id(self), share_of(self.address), size, self.transport.abort)
 
     def resume_writing(self) -> None:
+        self._end_unread()
+        super().resume_writing()
+
+    def _end_unread(self) -> None:
+        self._limits.unread.remove(id(self))
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
-        super().resume_writing()
 
     def _await_head(self) -> None:
         self._head = self.loop.call_later(HEAD_SECONDS, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
@@ -285,10 +294,10 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.write("\r\n".join(lines).encode() + body)
 
     def _stop(self) -> None:
-        for timer in (self._head, self._unread):
-            if timer is not None:
-                timer.cancel()
-        self._head = self._unread = None
+        self._end_unread()
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
 
 
 def _with_what_came(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:

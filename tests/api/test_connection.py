@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from functools import partial
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -18,6 +19,7 @@ from app.server.protocol import (
     Limits,
     raise_file_limit,
 )
+from app.server.unread import UnreadResponses
 from tests.support.connections import Running, connected, heard
 
 
@@ -64,6 +66,30 @@ async def test_a_reader_that_does_not_read_is_let_go() -> None:
     connection.pause_writing()
     loop.pass_seconds(UNREAD_SECONDS)
     assert [*aborted, wire.aborted] == [False, True]
+
+
+async def test_of_too_much_that_is_not_read_the_oldest_goes() -> None:
+    limits = Limits(unread=UnreadResponses(most=100))
+    readers = [connected(limits=limits) for _ in range(4)]
+    for connection, wire, _ in readers[:3]:
+        wire.unread = 40
+        connection.pause_writing()
+    assert [wire.aborted for _, wire, _ in readers] == [True, False, False, False]
+    readers[1][0].resume_writing()
+    readers[3][1].unread = 50
+    readers[3][0].pause_writing()
+    assert [wire.aborted for _, wire, _ in readers] == [True, False, False, False]
+
+
+def test_who_reads_little_loses_nothing_to_who_reads_nothing() -> None:
+    unread, ended = UnreadResponses(most=100), list[int]()
+    unread.add(1, "slow", 30, partial(ended.append, 1))
+    for number in range(2, 6):
+        unread.add(number, "greedy", 60, partial(ended.append, number))
+    assert ended == [2, 3, 4]
+    unread.remove(5)
+    unread.add(6, "other", 70, partial(ended.append, 6))
+    assert ended == [2, 3, 4]
 
 
 async def test_a_connection_that_is_gone_leaves_no_timer() -> None:

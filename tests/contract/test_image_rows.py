@@ -226,3 +226,14 @@ async def test_rows_are_written_some_at_a_time(store: SqlJobStore, monkeypatch: 
         await store.add(job)
     assert written == [4, 4, 2]
     assert await store.get(job.id) == job
+
+
+async def test_a_response_reads_no_more_than_it_shows(store: SqlJobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = of_images(10)
+    await store.add(job)
+    monkeypatch.setattr(images, "MAX_READ_BYTES", 1)
+    shown = await store.get(job.id, 1_000)
+    assert shown is not None
+    assert shown.images == job.images[:1]
+    assert await store.images(job.id, 4, 3) == job.images[4:5]
+    assert await store.get(job.id) == job

@@ -54,6 +54,10 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
         self.closed = self.aborted = self.ended = False
+        self.unread = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def get_extra_info(self, name: str, default: object = None) -> object:
         return default

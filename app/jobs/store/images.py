@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, bindparam, select
@@ -20,6 +21,7 @@ from app.jobs.model import Job, JobImage
 from app.jobs.serialization import image_from_members, image_members
 
 Row = dict[str, Any]
+MAX_READ_BYTES = 2 << 20  # of the documents read for one response, which shows about 1 MiB
 WRITTEN_AT_ONCE = 1_000  # rows in one statement
 
 
@@ -50,10 +52,20 @@ def parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 def read_images(connection: Connection, images: Table, job_id: str, first: int, count: int | None) -> list[str]:
-    """Return the documents of `count` images of a job from number `first` on; None: of all images."""
+    """Return the documents of `count` images of a job from number `first` on, fewer if they are larger than a response;
+    None: of all images."""
     wanted = select(images.c.document).where(images.c.job == bindparam("id"), images.c.number >= first)
-    found = connection.scalars(wanted.order_by(images.c.number).limit(count), {"id": job_id})
-    return list(found)
+    with closing(connection.scalars(wanted.order_by(images.c.number).limit(count), {"id": job_id})) as found:
+        if count is None:
+            return list(found)
+        documents = list[str]()
+        size = 0
+        for document in found:
+            documents.append(document)
+            size += len(document)
+            if size > MAX_READ_BYTES:
+                break
+        return documents
 
 
 def parse_images(documents: Sequence[str]) -> tuple[JobImage, ...]:

@@ -15,6 +15,7 @@ from app.push import PushPlan
 MAX_KEPT_BYTES = 16 << 20  # of the manifests and entries of all plans; a plan of 10,000 images has about 20 MB
 MAX_KEPT_PLANS = 64
 _ENTRY_BYTES = 512  # of an image or a blob, in memory
+_NAME_BYTES = 1024  # of a name of an image and its destination, besides their text
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +73,6 @@ def _size_of(planned: PlannedArchives) -> int:
     for archive in planned.plan.archives:
         size += sum(len(manifest.raw) for manifest in archive.manifests.values())
         size += _ENTRY_BYTES * (len(archive.images) + len(archive.blobs) + len(archive.manifests))
+    for image in planned.plan.images:
+        size += sum(_NAME_BYTES + 4 * len(destination.repository) for destination in image.destinations)
     return size

@@ -15,6 +15,7 @@ from app.push.plan.open_archives import open_archives
 from app.push.plan.planning import draft_plan
 from tests.jobs.bench import APP, TWO, Bench, ended, upload
 from tests.push import given
+from tests.support.archives import docker_save, image, tagged
 
 
 class Count:
@@ -73,3 +74,12 @@ def test_a_plan_that_is_too_large_is_not_kept() -> None:
     plans = KeptPlans(max_bytes=1)
     plans.keep(JOB, PLAN)
     assert plans.take(JOB) is None
+
+
+def test_many_names_count() -> None:
+    plans = KeptPlans(max_bytes=1 << 20)
+    names = [f"team/app:{number}" for number in range(900)]
+    planned = given.planned(docker_save([tagged(image({"a": b"1"}), *names), tagged(image({"a": b"2"}), "team/b:1")]))
+    plans.keep(JOB, PlannedArchives((), planned, ()))
+    plans.keep(replace(JOB, id="other"), PlannedArchives((), planned, ()))
+    assert plans.take(JOB) is None, "two have more than 1 MiB"
