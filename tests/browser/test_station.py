@@ -95,6 +95,22 @@ def test_of_what_is_picked_all_names_land_or_the_new_one_and_nothing_that_was_le
     landed(page, registry, "new/one:9", "names/two:1", "names/two:2")
 
 
+def test_the_whole_images_of_a_damaged_archive_are_looked_at_and_pushed(tab: Watched, registry: DockerRegistry) -> None:
+    page = tab.page
+    good, bad = [oci_image(image({"f": name})) for name in (b"good", b"bad")]
+    entries = [entry(good, ref="damaged/good:1"), entry(bad, ref="damaged/bad:1")]
+    page.get_by_label("Look inside first").check()
+    page.locator("summary", has_text="Options").click()
+    page.get_by_label("Push the whole images").check()
+    chosen(page, ("damaged.tar", oci_layout(entries, without=list(bad.blobs)[1:])))
+    expect(page.get_by_label("Push damaged/good:1")).to_be_checked()
+    expect(page.get_by_label("Push damaged/bad:1")).not_to_be_checked()
+    expect(page.locator(".pick .problem")).to_have_count(1)
+    assert faults_of_access(page) == []
+    page.get_by_role("button", name="Push 1 image").click()
+    landed(page, registry, "damaged/good:1")
+
+
 def test_one_upload_in_two_windows_goes_on_in_the_newer_one(tab: Watched, tmp_path: Path) -> None:
     file = tmp_path / "twice.tar"
     file.write_bytes(archive("browser/twice:1", 8_000_000))

@@ -115,10 +115,11 @@ class View {
   showNotes(job) {
     const notes = [];
     if (job.problem) notes.push(problemNote(job.problem, Boolean(heldFor(this.id))));
+    if (job.archives.length > 1) notes.push(...job.archives.filter((archive) => archive.problem).map(({ name, problem }) => problemNote({ ...problem, title: `${name}: ${problem.title}` })));
     if (job.waiting_for && !job.problem) notes.push(waitingNote(job.waiting_for));
     if (job.next_attempt_at) notes.push(h("div", { class: "note warn" }, h("p", {}, `It is tried again at ${exactly(job.next_attempt_at)}.`)));
     if (job.notices.length) notes.push(h("div", { class: "note calm" }, ...job.notices.map((text) => h("p", {}, text))));
-    const key = JSON.stringify([job.problem, job.notices, job.next_attempt_at, job.waiting_for]);
+    const key = JSON.stringify([job.problem, job.archives.map((archive) => archive.problem), job.notices, job.next_attempt_at, job.waiting_for]);
     if (key !== this.notesKey) { this.notesKey = key; this.notes.replaceChildren(...notes); }
   }
 

@@ -16,5 +16,7 @@ export const looksFirst = () => new FormData($("options")).get("mode") === "look
 
 export function summary() {
   const names = { registry: "to", prefix: "prefix", tag: "next one named", platforms: "only", on_existing_tag: "existing:", layer_compression: "layers:" };
-  return Object.entries(options()).map(([name, value]) => `${names[name]} ${value}`).join(", ");
+  const { keep_going, ...given } = options();
+  const told = Object.entries(given).map(([name, value]) => `${names[name]} ${value}`);
+  return (keep_going ? [...told, "whole images of damaged archives"] : told).join(", ");
 }

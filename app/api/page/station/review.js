@@ -11,7 +11,8 @@ import { STATES, bytes, isLook, short, told as words } from "./words.js";
 // `held` has the upload, and the options of the job: those that what is shown here is true for.
 export function review(job, held, pushed) {
   const { rename = {}, images, ...given } = held.options;
-  const picks = job.images.map((image, index) => new Pick(image, detailsOf(job, index), rename));
+  const isBad = (image) => image.state === "skipped" || Boolean(given.keep_going && image.problem);
+  const picks = job.images.map((image, index) => new Pick(image, detailsOf(job, index), rename, !isBad(image)));
   const names = picks.length ? [] : nameless(job).map((digest, _, all) => new Name(digest, all.length > 1, rename));
   const error = h("p", { class: "problem", role: "alert" });
   const line = h("div", {});
@@ -93,11 +94,11 @@ function named(names, before) {
 }
 
 class Pick {
-  constructor(image, details, rename) {
+  constructor(image, details, rename, isPicked) {
     this.names = image.names.length ? image.names : [image.digest];
     const [word, kind] = STATES[image.state] || [image.state, ""];
     const called = image.names[0] || image.digest || "without a name";
-    this.box = h("input", { type: "checkbox", checked: image.state !== "skipped", "aria-label": `Push ${called}` });
+    this.box = h("input", { type: "checkbox", checked: isPicked, "aria-label": `Push ${called}` });
     this.name = h("input", { spellcheck: false, value: rename[this.names[0]] || "", placeholder: image.destinations.length ? "the same name" : "team/app:1.2", "aria-label": `Another name for ${called}` });
     this.element = h("div", { class: "image pick" }, this.box, h("div", { class: "body" },
       h("div", { class: "line" }, h("span", { class: "from" }, called), h("span", { class: `chip ${kind}` }, word)),
