@@ -134,7 +134,7 @@ class PushPreparer:
         finally:
             understood.close()
 
-    def _start(self, job: Job, known: Sequence[TarIndex] | PlannedArchives) -> asyncio.Future[OpenedArchives]:
+    def _start(self, job: Job, known: Sequence[TarIndex | Fault] | PlannedArchives) -> asyncio.Future[OpenedArchives]:
         """Start to open the archives: uploads in fair order; files by path, which may be on a slow disk, at once."""
         if job.share and known:
             return start_planning(job.share, self._understand, job, known)
