@@ -45,6 +45,7 @@ from app.jobs.heartbeat import SweepSchedule
 from app.jobs.outage import RetrySchedule
 from app.jobs.resumable import UploadTable, resumable_uploads
 from app.jobs.retention.disk_usage import DiskUsage
+from app.jobs.retention.stored_images import StoreRetention, run_store_retention
 from app.jobs.store.deliveries import SqlDeliveryStore
 from app.jobs.uploads.early_pushes import EarlyPushes
 from app.jobs.watch import Folder, FolderWatch, run_watcher
@@ -54,7 +55,9 @@ from app.push import PushResources
 from app.push.blob_cache.sqlite import SqliteBlobInfoCache
 from app.push.decoder_memory import DecoderMemory
 from app.push.signatures.policy import SignaturePolicy, load_key
+from app.registry.oci_layout.export import open_layout
 from app.registry.oci_layout.image_store import ImageStore
+from app.registry.oci_layout.reachability import RetentionRule
 from app.registry.oci_layout.served import ServedLayout
 from app.server.connections import Door, Listening
 from app.server.memory import tune_memory
@@ -112,6 +115,7 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
         backed = await stack.enter_async_context(open_persistence(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
+        workshop = replace(workshop, open_store=None if store is None else partial(open_layout, store.registry))
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored)
         _observe(workshop.ledger, metrics)
@@ -129,6 +133,7 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
         service = await stack.enter_async_context(_at_work(settings, kept, uploads))
         resumable = await stack.enter_async_context(resumable_uploads(replace(workshop, spool=disk), service, uploads))
         await stack.enter_async_context(run_watcher(_folder_watch(settings, service)))
+        await stack.enter_async_context(run_store_retention(_store_retention(settings, store, workshop)))
         yield ApiContext(
             service=service,
             registries={name: _view(each) for name, each in registries.items()},
@@ -196,6 +201,14 @@ def _workshop(
 
 def _view(opened: ActiveRegistry) -> RegistryView:
     return RegistryView(opened.configured.url, opened.check, opened.configured)
+
+
+def _store_retention(settings: Settings, store: ImageStore | None, workshop: JobRuntime) -> StoreRetention | None:
+    if store is None:
+        return None
+    days = settings.store_keep_days
+    rule = RetentionRule(None if days is None else days * 86_400.0, settings.store_keep_tags)
+    return StoreRetention(store, rule, settings.data_dir / "store-seen.json", workshop.ledger.age.now)
 
 
 def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None:

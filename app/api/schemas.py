@@ -25,7 +25,7 @@ class ProblemDocument(BaseModel):
 class ArchiveDocument(BaseModel):
     name: str
     path: str | None = Field(description="Below its root or watched folder, or as a form has it.")
-    source: Literal["upload", "path", "watch"]
+    source: Literal["upload", "path", "watch", "store"]
     size: int = Field(description="Bytes, as sent; of an upload that broke off, those that came.")
     digest: str | None = Field(description="Of the archive as sent.")
     format: str | None = Field(json_schema_extra={"enum": [*FORMATS, None]})

@@ -5,6 +5,7 @@ check           `tarmac check`
 display         line output
 doctor          `tarmac doctor`
 guide           `tarmac guide [TOPIC]`
+images          `tarmac images`
 inspect         `tarmac inspect`
 live_display    progress bars on a terminal
 openapi         `tarmac openapi`

@@ -21,6 +21,7 @@ from app.config.settings import Settings
 from app.config.types import is_open_to_others
 from app.errors import RegistryError, TarmacError
 from app.registry.distribution.probe import CHECK_SECONDS, probe_with_timeout
+from app.registry.oci_layout.files import LayoutFiles
 
 LOW_BYTES = 10 << 30  # free on the disk: the size of an archive of a release with its plain tar
 MOST_LEFTOVERS = 10_000  # files of the spool that are looked up
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _examined(settings: Settings) -> list[Finding]:
-    found = [*_about_settings(settings), *_about_disk(settings.data_dir)]
+    found = [*_about_settings(settings), *_about_disk(settings.data_dir), _about_usage(settings.data_dir)]
     found.extend(await _about_database(settings))
     if settings.spool_url is not None:
         found.append(await asyncio.to_thread(_tried, "storage", lambda: _storage(settings)))
@@ -118,6 +119,15 @@ def _about_disk(data_dir: Path) -> Iterator[Finding]:
     if free < LOW_BYTES:
         words += "; an upload takes the size of its plain tar there until its job has succeeded"
     yield Finding("disk", FindingLevel.WARNING if free < LOW_BYTES else FindingLevel.OK, words)
+
+
+def _about_usage(data_dir: Path) -> Finding:
+    """Say how much of the disk the image store and the spool take."""
+    folder = data_dir / "images"
+    stored = [size for _, size in LayoutFiles(folder).blobs()] if (folder / "blobs").is_dir() else []
+    spooled = [path.stat().st_size for paths in _spooled(data_dir / "spool").values() for path in paths]
+    words = f"image store {sum(stored) / (1 << 20):.1f} MiB in {len(stored)} blobs"
+    return Finding("usage", FindingLevel.OK, f"{words}, spool {sum(spooled) / (1 << 20):.1f} MiB")
 
 
 async def _about_database(settings: Settings) -> list[Finding]:

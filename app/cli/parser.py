@@ -25,6 +25,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     _add_serve(commands)
     _add_push(commands)
     _add_inspect(commands)
+    _add_images(commands)
     _add_check(commands)
     _add_doctor(commands)
     _add_token(commands)
@@ -107,6 +108,26 @@ def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = _add(commands, "inspect", "show what the archives contain and their destinations; contacts no registry")
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     _add_naming(parser)
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    _add_settings(parser)
+
+
+def _add_images(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "images", "list, show, delete, prune and copy the images of the image store")
+    parser.add_argument("action", choices=("list", "show", "delete", "prune", "copy"), help="what to do")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="REPOSITORY:TAG or REPOSITORY@DIGEST; `list`: a part; `copy`: a glob"
+    )
+    parser.add_argument("--all", action="store_true", help="delete the whole repository")
+    parser.add_argument("--older-than", metavar="AGE", help="prune tags last pushed longer ago, such as 30d")
+    parser.add_argument("--keep-tags", metavar="N", help="prune no tag of the N newest of each repository")
+    parser.add_argument("--to", metavar="REGISTRY", help="copy to this configured registry")
+    parser.add_argument(
+        "--registry-url", metavar="URL", help="copy to this registry: host[:port][/path], http://…, https://…"
+    )
+    parser.add_argument("--prefix", metavar="PATH", help="put before every repository of a copy")
+    parser.add_argument("--on-existing-tag", metavar="HOW", help="as for `push`, of a copy")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; change nothing")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     _add_settings(parser)
 

@@ -32,6 +32,7 @@ from app.push import PushOptions, PushResources
 from app.push.blob_cache.sqlite import SqliteBlobInfoCache, cache_file
 from app.push.plan.open_archives import prefix_errors_with
 from app.server.memory import tune_memory
+from app.spool import OpenStore
 from app.spool.disk import DiskSpool
 from app.telemetry.logging import configure_logging
 
@@ -48,22 +49,29 @@ class PushCommand:
     checksum: Digest | None
     registry: str
     settings: Settings
+    open_store: OpenStore | None = None
 
 
 def run(arguments: argparse.Namespace) -> int:
-    task = PushCommand(
+    command = PushCommand(
         files=arguments.files,
         options=push_options_from(arguments),
         checksum=checksum_of(arguments),
         registry=arguments.registry or DEFAULT_REGISTRY,
         settings=settings_from(arguments),
     )
+    return run_push(command, as_json=arguments.json)
+
+
+def run_push(command: PushCommand, *, as_json: bool) -> int:
+    """Run the job, print what becomes of it, and return the exit status. With `open_store` it is a copy of images of
+    the image store."""
     tune_memory()
     configure_logging("warning", text=True)
     began = time.monotonic()
-    with make_display(sys.stderr if arguments.json else sys.stdout) as display:
-        job = asyncio.run(_push(task, display))
-    if arguments.json:
+    with make_display(sys.stderr if as_json else sys.stdout) as display:
+        job = asyncio.run(_push(command, display))
+    if as_json:
         print(json.dumps(job.document(whole=True), indent=2))
     else:
         if job.problem is not None:
@@ -80,7 +88,7 @@ async def _push(task: PushCommand, display: Display) -> Job:
         spool = DiskSpool(stack.enter_context(_spool_below(task.settings.data_dir)))
         lanes = PushResources(blob_cache=SqliteBlobInfoCache(cache_file()))
         ledger = JobTracker(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
-        workshop = JobRuntime(ledger, spool, LocalJobQueue(1), registries, lanes=lanes)
+        workshop = JobRuntime(ledger, spool, LocalJobQueue(1), registries, lanes=lanes, open_store=task.open_store)
         stack.enter_context(_cancelled_by_signals())
         job = Job.new(JobState.RECEIVING, utc_now()).evolve(registry=task.registry, options=task.options)
         try:
@@ -94,6 +102,8 @@ async def _push(task: PushCommand, display: Display) -> Job:
 
 
 async def _taken(taker: ArchiveLoader, task: PushCommand) -> tuple[JobArchive, ...]:
+    if task.open_store is not None:
+        return (JobArchive.of_store(),)
     files = await taker.join_split_files(task.files)
     archives = []
     for file in files:

@@ -180,6 +180,8 @@ class Settings(BaseModel):
     keep_audit: Annotated[Age, Field(gt=timedelta(0))] | None = None  # None: for ever
     keep_deliveries: Annotated[Age, Field(gt=timedelta(0))] = timedelta(days=365)
     audit_max_bytes: Annotated[Bytes, Field(ge=1 << 20)] | None = None
+    store_keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = None  # None: for ever
+    store_keep_tags: Annotated[int, Field(ge=1)] | None = None  # None: all
     retry_for: Annotated[Age, Field(ge=timedelta(0))] = timedelta(days=1)  # 0: an outage fails a job at once
     registries: Mapping[str, RegistrySettings] = {}
     signatures: tuple[SignatureSettings, ...] = ()

@@ -76,6 +76,7 @@ class ArchiveSource(StrEnum):
     UPLOAD = "upload"
     PATH = "path"
     WATCH = "watch"
+    STORE = "store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,16 @@ class JobArchive:
     def is_unreadable(self) -> bool:
         """Whether there is no plain tar of it because of its problem."""
         return self.problem is not None and (self.file is None or self.compression is None)
+
+    @classmethod
+    def of_store(cls) -> JobArchive:
+        """Return the image store as an archive, which is read when the job runs."""
+        return cls("image store", ArchiveSource.STORE, compression=Compression.NONE)
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether the job can be run again."""
+        return self.file is not None or self.source is ArchiveSource.STORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +234,7 @@ class Job:
         waits for its registry."""
         if not self.ended:
             return self.next_attempt_at is not None
-        is_kept = bool(self.archives) and all(archive.file is not None for archive in self.archives)
+        is_kept = bool(self.archives) and all(archive.is_kept for archive in self.archives)
         return self.state is not JobState.SUCCEEDED and is_kept and not self.has_damaged_content
 
     @property

@@ -12,7 +12,7 @@ from app.archive.model import Fault
 from app.auth.model import Submitter
 from app.errors import ArchiveError, Forbidden, MalformedArchive, MissingContent, Problem, TarmacError, TruncatedArchive
 from app.jobs.bounds import add_notices, shorten
-from app.jobs.model import Job, JobArchive, JobImage
+from app.jobs.model import ArchiveSource, Job, JobArchive, JobImage
 from app.jobs.sources.continued_files import naming_parts
 from app.jobs.sources.server_archives import quotes_nothing
 from app.jobs.uploads.kept_plans import PlannedArchives
@@ -23,7 +23,7 @@ from app.push.plan.planning import draft_plan, without_images
 from app.push.plan.refusals import refusal
 from app.push.plan.values import ImageTarget
 from app.push.signatures.policy import SignaturePolicy, check_signatures
-from app.spool import OpenFile, Spool
+from app.spool import OpenFile, OpenStore, Spool
 from app.spool.concatenated_file import ConcatenatedFile
 from app.threads import hashing, plan_in_thread, start_planning
 
@@ -97,6 +97,7 @@ class PushPreparer:
     limits: Limits
     signatures: tuple[SignaturePolicy, ...] = ()
     check: Callable[[Submitter, tuple[Reference, ...]], None] = Submitter.check
+    open_store: OpenStore | None = None
 
     @asynccontextmanager
     async def prepare(
@@ -169,7 +170,7 @@ class PushPreparer:
         with ExitStack() as stack:
             files = []
             for archive in job.archives:
-                files.append(self._file(archive))
+                files.append(self._file(archive, job))
                 stack.callback(files[-1].close)
             if isinstance(known, PlannedArchives):
                 found = _opened_again(known, files)
@@ -203,7 +204,9 @@ class PushPreparer:
             return index
         return replace(index, ended=False, cut=archive.problem.detail)  # of compressed data, between two members
 
-    def _file(self, archive: JobArchive) -> OpenFile:
+    def _file(self, archive: JobArchive, job: Job) -> OpenFile:
+        if archive.source is ArchiveSource.STORE and self.open_store is not None:
+            return self.open_store(job.submitter.may_use, job.id)
         if archive.is_unreadable:
             return ConcatenatedFile(())
         if archive.file is None:

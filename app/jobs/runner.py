@@ -144,7 +144,13 @@ class Runner:
         registry = FencedRegistry(proved, lambda: self._check_held(job), partial(configured.may_mount, job.submitter))
         job = await self._joined(job)
         archives = await self._look_at_all(job)
-        opener = PushPreparer(self._workshop.spool, self._workshop.limits, self._workshop.signatures, configured.check)
+        opener = PushPreparer(
+            self._workshop.spool,
+            self._workshop.limits,
+            self._workshop.signatures,
+            configured.check,
+            self._workshop.open_store,
+        )
 
         def understood(found: Findings) -> None:
             self._ledger.update_progress(job.id, lambda job: with_findings(job, found))

@@ -23,7 +23,7 @@ from app.jobs.uploads.kept_plans import KeptPlans
 from app.push import PushResources
 from app.push.decoder_memory import DecoderMemory
 from app.push.signatures.policy import SignaturePolicy
-from app.spool import Spool, SpooledFile, StreamFilter
+from app.spool import OpenStore, Spool, SpooledFile, StreamFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class JobRuntime:
     `lanes` are the push resources that all running jobs share. `schedule` says how long an outage of a registry is
     waited for. `fellows` is set if several replicas form one service; `sweeps` then says when files of dead ones are
     deleted from the spool. `early` pushes archives during their upload. `audit` deletes old entries of the audit
-    trail."""
+    trail. `open_store` opens the image store, if there is one."""
 
     ledger: JobTracker
     spool: Spool
@@ -59,6 +59,7 @@ class JobRuntime:
     stored: StoredBytes = field(default_factory=StoredBytes)
     audit: AuditRetention | None = None
     deliveries: DeliveryRetention | None = None
+    open_store: OpenStore | None = None
 
     async def save(
         self, share: str, name: str, chunks: AsyncIterable[bytes], tap: StreamFilter, expected_bytes: int = 0

@@ -109,6 +109,10 @@ class JobService:
         await self._workshop.queue.put(job.id, job.schedule)
         return job
 
+    async def submit_copy(self, request: JobRequest) -> Job:
+        """Return a queued job that pushes images of the image store. Raises UnknownRegistry."""
+        return await self.submit_archives((JobArchive.of_store(),), request)
+
     async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
         """Return a queued job for archives that are already on the server and stay there. Raises UnknownRegistry."""
         pick_registry(self._workshop.registries, request.registry)
@@ -325,8 +329,8 @@ def _again(job: Job, changes: RetryOptions, accepted_at: datetime, now: datetime
             f"job {job.id} {_WORDS[job.state]}: content of its archive is damaged, so no retry can succeed, and the "
             "archive is not kept; create the archive again and send it"
         )
-    are_kept = all(archive.file or archive.is_unreadable for archive in job.archives)
-    if job.ended and not (are_kept and any(archive.file for archive in job.archives)):
+    are_kept = all(archive.is_kept or archive.is_unreadable for archive in job.archives)
+    if job.ended and not (are_kept and any(archive.is_kept for archive in job.archives)):
         raise Conflict(f"job {job.id} {_WORDS[job.state]}, and its archives are not kept; send them again")
     again: dict[str, Any] = {"attempt": job.attempt + 1, "finished_at": None, "problem": None}
     if changes.is_empty:

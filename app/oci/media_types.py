@@ -37,6 +37,15 @@ ANNOTATION_IMAGE_NAME = "io.containerd.image.name"
 ANNOTATION_SOURCE_PREFIX = "containerd.io/distribution.source."  # + registry host; value is the repository
 ANNOTATION_DOCKER_SUBJECT = "vnd.docker.reference.digest"  # on BuildKit's attestation manifests
 
+# Of entries in the index.json of the image store.
+ANNOTATION_REPOSITORY = "tarmac.repository"
+ANNOTATION_SUBJECT = "tarmac.subject"  # so that referrers are found without opening every manifest
+ANNOTATION_HELD = "tarmac.held"  # digests, separated by spaces; may be empty
+ANNOTATION_PUSHED = "tarmac.pushed"  # when the entry was last pushed, RFC 3339
+ANNOTATION_JOB = "tarmac.job"  # the job that pushed it
+ANNOTATION_BY_DIGEST = "tarmac.by-digest"  # `true`: pushed by its digest, and kept though no tag names it
+STORE_ANNOTATIONS = frozenset({ANNOTATION_REPOSITORY, ANNOTATION_HELD, ANNOTATION_PUSHED, ANNOTATION_BY_DIGEST})
+
 
 def is_manifest(media_type: str) -> bool:
     """Return whether content of this type is pushed to /manifests/ and refers to other content."""

@@ -15,7 +15,7 @@ writeback          writes pages back while data is received
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Set
+from collections.abc import AsyncIterable, Callable, Iterable, Set
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -36,6 +36,10 @@ class OpenFile(Protocol):
     def size(self) -> int: ...
     def read_at(self, offset: int, size: int) -> bytes: ...
     def close(self) -> None: ...
+
+
+OpenStore = Callable[[Callable[[str], bool], str], OpenFile]
+"""Opens the repositories of the image store that a predicate allows as an archive, for the job with this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +116,4 @@ class PartialReads(Protocol):
         ...
 
 
-__all__ = ["OpenFile", "PartialReads", "Spool", "SpooledFile", "StreamFilter"]
+__all__ = ["OpenFile", "OpenStore", "PartialReads", "Spool", "SpooledFile", "StreamFilter"]

@@ -22,8 +22,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 import pytest
 
+from app.oci import media_types
 from tests.support.peers import peer
 
 USER, PASSWORD = "tarmac", "correct horse"
@@ -93,6 +95,12 @@ class DockerRegistry:
         """Method and path (no query) of every request answered so far, oldest first."""
         found = (_REQUEST.search(line) for line in self.log.read_text().splitlines())
         return [(match[1], match[2].partition("?")[0]) for match in found if match]
+
+    def manifest(self, repository: str, reference: str) -> bytes | None:
+        """The bytes of a manifest as they were pushed; None where there is none."""
+        accept = ", ".join((*media_types.MANIFESTS, *media_types.INDEXES))
+        answer = httpx.get(f"{self.url}/v2/{repository}/manifests/{reference}", headers={"Accept": accept})
+        return None if answer.status_code == 404 else answer.raise_for_status().content
 
     def start(self) -> Self:
         program = binary()

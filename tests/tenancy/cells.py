@@ -303,6 +303,14 @@ async def prune_stored(scene: Scene, caller: str) -> str:
     return outcome(answer, is_listed="team/a/pruned" in answer.text, other="own")
 
 
+@cell("stored image", "copy")
+async def copy_stored(scene: Scene, caller: str) -> str:
+    await stored(scene)
+    body = f'{{"to": "default", "prefix": "{HOME[caller]}", "wait": 30}}'.encode()
+    answer = await scene.ask(caller, "POST", "/store/copy", body, **{"Content-Type": "application/json"})
+    return outcome(answer, is_listed="team/a/stored" in answer.text, other="own")
+
+
 @cell("disk usage", "see")
 async def see_usage(scene: Scene, caller: str) -> str:
     answer = await scene.ask(caller, "GET", "/status")

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
+from app.api import job_response
 from app.api.context import ApiContext, Context
 from app.api.json_response import NewlineJSONResponse, tagged_answer
+from app.api.openapi.push import PUSH_RESPONSES
 from app.api.requests.body import json_members
+from app.api.requests.options import Options
 from app.api.requests.query import check_query, takes
-from app.api.routes.jobs import NOT_MODIFIED
+from app.api.routes.jobs import NOT_MODIFIED, wait_while_connected
 from app.api.schemas import problems
 from app.api.store_documents import (
     CollectedDocument,
     PruneRequest,
     StoredRepositoryPage,
     StorePage,
-    collected_document,
-    repository_document,
 )
 from app.config.types import parse_age
-from app.errors import Forbidden, InvalidRequest, MalformedArchive, NotFound
+from app.errors import Forbidden, InvalidRequest, MalformedArchive, NotFound, UnknownRegistry
 from app.oci import Digest, parse_repository
 from app.registry.oci_layout.catalog import CatalogImage, CatalogRepository
 from app.registry.oci_layout.collection import Scope
+from app.registry.oci_layout.documents import collected_document, repository_document
 from app.registry.oci_layout.image_store import Deletion, ImageStore
 from app.registry.oci_layout.reachability import RetentionRule
 
 MAX_LIMIT = 500
+_NO_COPY = frozenset({"registry", "paths", "checksum", "format", "tag"})
+COPY_SCHEMA = {
+    "type": "object",
+    "required": ["to"],
+    "properties": {
+        "to": {"type": "string", "description": "A configured registry."},
+        "images": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Globs over `repository:tag`; all images without them.",
+        },
+    },
+    "additionalProperties": {"description": "An option of a push: `prefix`, `rename`, `on_existing_tag`, `dry_run` …"},
+}
 MAX_INLINE = 20  # images of each repository in the list
 
 router = APIRouter(prefix="/store", tags=["store"])
@@ -131,7 +147,7 @@ async def delete_images(
     _check_bounds(context, repository)
     deletion = Deletion(repository, tag, None if digest is None else _digest(digest))
     found = await _store(context).delete(deletion)
-    return NewlineJSONResponse(collected_document(found, dry_run=False))
+    return NewlineJSONResponse(collected_document(found))
 
 
 @router.post(
@@ -158,6 +174,43 @@ async def prune(request: Request, context: Context) -> Response:
     scope = Scope(_may_prune(context, asked.repository), is_whole=is_whole, dry_run=asked.dry_run)
     found = await _store(context).prune(rule, scope)
     return NewlineJSONResponse(collected_document(found, dry_run=asked.dry_run))
+
+
+@router.post(
+    "/copy",
+    summary="Copy images of the store to a registry",
+    status_code=202,
+    responses=PUSH_RESPONSES,
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": COPY_SCHEMA}}}},
+    operation_id="copyStoredImages",
+)
+async def copy(request: Request, context: Context) -> Response:
+    """Push images of the store to the registry `to`, as a job like any other. The other options are those of a push;
+    `images` has globs over `repository:tag`. A token that is bound to repositories copies images of those."""
+    _store(context)
+    options, members = Options(), await json_members(context, request.stream(), '{"to": "production"}')
+    for name, value in request.query_params.multi_items():
+        members.setdefault(name, value)
+    options.add_json_object(_copy_options(members))
+    asked = options.job_request(replace(context.caller, default_prefix=""))
+    if asked.registry not in context.registries:
+        known = ", ".join(context.registries)
+        raise UnknownRegistry(f"no registry {asked.registry!r:.100} is configured; known: {known}")
+    job = await context.service.submit_copy(asked)
+    wait = options.wait_seconds()
+    if wait is None:
+        return job_response.accepted_response(job)
+    return job_response.waited_response(await wait_while_connected(request, context, (job, wait), for_answer=True))
+
+
+def _copy_options(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a push. Raises InvalidRequest."""
+    if not isinstance(members.get("to"), str):
+        raise InvalidRequest("`to` must be the name of a configured registry")
+    refused = sorted(_NO_COPY & members.keys())
+    if refused:
+        raise InvalidRequest(f"`{refused[0]}` is not an option of a copy; remove it")
+    return {"registry": members["to"]} | {name: value for name, value in members.items() if name != "to"}
 
 
 def _may_prune(context: ApiContext, below: str | None) -> Callable[[str], bool]:

@@ -22,7 +22,7 @@ from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.model import Archive, Fault, ImageEntry
 from app.errors import LimitExceeded, MalformedArchive, join_limited
 from app.oci import MAX_MANIFEST_BYTES, Descriptor, Digest, media_type_of, refuse_lookalikes, strict_json
-from app.oci.media_types import INDEXES, OCI_MANIFEST, is_manifest
+from app.oci.media_types import ANNOTATION_BY_DIGEST, ANNOTATION_REPOSITORY, INDEXES, OCI_MANIFEST, is_manifest
 
 MARKER = "oci-layout"
 INDEX = "index.json"
@@ -168,8 +168,25 @@ def _present(listed: Sequence[Listed], graph: ManifestGraph) -> Iterator[Listed]
     for entry in listed:
         digest, name = entry.descriptor.digest, entry.name
         is_named = name.full or name.path or name.bare_tag or name.placeholder
+        if not is_named and ANNOTATION_REPOSITORY in entry.descriptor.annotations:
+            yield from _present_in_store(entry, graph)
+            continue
         if digest in graph or is_named or digest not in graph.parents:
             yield entry
+
+
+def _present_in_store(entry: Listed, graph: ManifestGraph) -> Iterator[Listed]:
+    """Yield an entry of the image store without a tag, if it is a referrer, or may have been pushed by its digest.
+
+    Version 0.1.0 did not say how it was pushed. Others belong to an index, or their tag was moved.
+    """
+    descriptor = entry.descriptor
+    subject = graph.subject(descriptor.digest) if descriptor.digest in graph else None
+    if subject is not None and subject.digest in graph:
+        yield entry
+    elif ANNOTATION_BY_DIGEST not in descriptor.annotations and descriptor.digest not in graph.parents:
+        annotations = {**descriptor.annotations, ANNOTATION_BY_DIGEST: "true"}
+        yield replace(entry, descriptor=replace(descriptor, annotations=annotations))
 
 
 def _unknown(listed: Sequence[Listed]) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ adoption          entries of older versions and other tools
 catalog           what the store has, with sizes
 collection        delete what is expired, and what nothing refers to
 disk              locks and errors of files
+documents         JSON documents of the store
 entry             IndexRoot: one entry of index.json
+export            LayoutTar: a part of the store as an archive
 files             atomic blobs and index.json on disk
 image_store       ImageStore: list, delete, prune
 index             index.json as repositories and tags

@@ -96,15 +96,16 @@ class Collector:
 
         return self._collect(edit, Scope(frozenset({repository}).__contains__))
 
-    def prune(self, rule: RetentionRule, scope: Scope) -> Collected:
+    def prune(self, rule: RetentionRule, scope: Scope, age_of: Callable[[IndexRoot], float] | None = None) -> Collected:
         """Delete what `rule` expires, and content without references.
 
-        Raises RegistryFault before anything is deleted if a manifest is damaged, because its references are unknown.
+        `age_of` returns the age of an entry in seconds, instead of that of its push. Raises RegistryFault before
+        anything is deleted if a manifest is damaged, because its references are unknown.
         """
         self._live(self._registry.index())
 
         def edit(place: str, entries: Entries, needed: Needed) -> Entries:
-            expired = expired_keys(entries, rule, self._age)
+            expired = expired_keys(entries, rule, self._pushed, age_of or self.age_of)
             left = dict(_without(place, entries, [key for key in expired if ":" not in key]))
             left |= {key: entries[key].kept_by_digest(False) for key in expired if ":" in key}
             kept = self._reachable(place, left, needed)
@@ -112,9 +113,12 @@ class Collector:
 
         return self._collect(edit, scope)
 
-    def _age(self, root: IndexRoot) -> float:
-        at = root.stamp.at if root.stamp is not None else self._files.blob_time(root.digest)
-        return self._now() - at
+    def age_of(self, root: IndexRoot) -> float:
+        """Return the seconds since the last push of an entry."""
+        return self._now() - self._pushed(root)
+
+    def _pushed(self, root: IndexRoot) -> float:
+        return root.stamp.at if root.stamp is not None else self._files.blob_time(root.digest)
 
     def _reachable(self, repository: str, entries: Entries, needed: Needed) -> frozenset[str]:
         used = [digest for place, digest in needed.manifests if place == repository]

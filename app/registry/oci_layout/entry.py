@@ -9,14 +9,17 @@ from datetime import UTC, datetime
 
 from app.errors import MalformedArchive
 from app.oci import Descriptor, Digest, parse_repository, parse_tag
-from app.oci.media_types import ANNOTATION_REF_NAME, is_manifest
+from app.oci.media_types import (
+    ANNOTATION_BY_DIGEST,
+    ANNOTATION_HELD,
+    ANNOTATION_JOB,
+    ANNOTATION_PUSHED,
+    ANNOTATION_REF_NAME,
+    ANNOTATION_REPOSITORY,
+    ANNOTATION_SUBJECT,
+    is_manifest,
+)
 
-ANNOTATION_REPOSITORY = "tarmac.repository"
-ANNOTATION_SUBJECT = "tarmac.subject"  # so that referrers are found without opening every manifest
-ANNOTATION_HELD = "tarmac.held"  # digests, separated by spaces; may be empty
-ANNOTATION_PUSHED = "tarmac.pushed"  # when the entry was last pushed, RFC 3339
-ANNOTATION_JOB = "tarmac.job"  # the job that pushed it
-ANNOTATION_BY_DIGEST = "tarmac.by-digest"  # `true`: pushed by its digest, and kept though no tag names it
 STAMP_SECONDS = 60  # a push again within this time does not write index.json again
 _FLAGS = {"true": True, "false": False}
 

@@ -88,6 +88,8 @@ class LayoutFiles:
     def blobs(self) -> Iterator[tuple[Digest, int]]:
         """Yield each blob and its size in bytes, whether anything refers to it or not."""
         for algorithm, length in HEX_LENGTHS.items():
+            if not (self.root / "blobs" / algorithm).is_dir():
+                continue
             with disk_errors("list its blobs"), os.scandir(self.root / "blobs" / algorithm) as entries:
                 for entry in entries:
                     if len(entry.name) == length and entry.is_file(follow_symlinks=False):

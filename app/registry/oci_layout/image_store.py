@@ -13,6 +13,7 @@ from app.errors import NotFound
 from app.oci import Digest, parse_repository
 from app.registry.oci_layout.catalog import Catalog, CatalogRepository
 from app.registry.oci_layout.collection import Collected, Collector, Scope
+from app.registry.oci_layout.entry import IndexRoot
 from app.registry.oci_layout.reachability import Entries, RetentionRule
 from app.registry.oci_layout.registry import LayoutRegistry
 
@@ -93,9 +94,15 @@ class ImageStore:
         )
         return found
 
-    async def prune(self, rule: RetentionRule, scope: Scope) -> Collected:
+    def age_of(self, root: IndexRoot) -> float:
+        """Return the seconds since the last push of an entry. Blocks."""
+        return Collector(self.registry, self.clock).age_of(root)
+
+    async def prune(
+        self, rule: RetentionRule, scope: Scope, age_of: Callable[[IndexRoot], float] | None = None
+    ) -> Collected:
         """Delete what `rule` expires and what nothing refers to. Raises RegistryFault."""
-        found = await asyncio.to_thread(Collector(self.registry, self.clock).prune, rule, scope)
+        found = await asyncio.to_thread(Collector(self.registry, self.clock).prune, rule, scope, age_of)
         self._usage = None
         if not scope.dry_run:
             _log.info(

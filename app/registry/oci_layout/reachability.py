@@ -27,12 +27,17 @@ class RetentionRule:
     keep_tags: int | None = None
 
 
-def expired_keys(entries: Entries, rule: RetentionRule, age_of: Callable[[IndexRoot], float]) -> frozenset[str]:
-    """Return the tags, and the digests of pushes by digest, that `rule` expires. `age_of`: in seconds."""
+def expired_keys(
+    entries: Entries, rule: RetentionRule, pushed: Callable[[IndexRoot], float], age_of: Callable[[IndexRoot], float]
+) -> frozenset[str]:
+    """Return the tags, and the digests of pushes by digest, that `rule` expires.
+
+    `pushed` returns the time of a push, which says what is newest; `age_of` the age in seconds.
+    """
     if rule.older_than is None and rule.keep_tags is None:
         return frozenset()
     tags = [key for key in entries if ":" not in key and attached_to(key) is None]
-    newest = sorted(tags, key=lambda tag: (age_of(entries[tag]), tag))[: rule.keep_tags or 0]
+    newest = sorted(tags, key=lambda tag: (-pushed(entries[tag]), tag))[: rule.keep_tags or 0]
     candidates = [tag for tag in tags if tag not in newest]
     if rule.older_than is None:
         return frozenset(candidates)

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from app.archive.placeholders import is_name
 from app.errors import InvalidReference
 from app.oci import Descriptor, Digest, Reference
-from app.oci.media_types import ANNOTATION_IMAGE_NAME, ANNOTATION_REF_NAME, ANNOTATION_SOURCE_PREFIX
+from app.oci.media_types import (
+    ANNOTATION_BY_DIGEST,
+    ANNOTATION_IMAGE_NAME,
+    ANNOTATION_REF_NAME,
+    ANNOTATION_REPOSITORY,
+    ANNOTATION_SOURCE_PREFIX,
+    STORE_ANNOTATIONS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ def embedded_name(descriptor: Descriptor) -> EmbeddedName:
     ref.name is used, which image-spec defines only as a string: skopeo and podman write the user's text, umoci and oras
     a tag."""
     annotations = descriptor.annotations
+    if annotations.keys() & STORE_ANNOTATIONS:
+        return _stored_name(descriptor)
     name, ref_name = annotations.get(ANNOTATION_IMAGE_NAME, ""), annotations.get(ANNOTATION_REF_NAME, "")
     if is_name(name):
         return EmbeddedName(full=name)
@@ -83,6 +92,16 @@ def embedded_name(descriptor: Descriptor) -> EmbeddedName:
         if registry not in {key, ""} and repository:
             return EmbeddedName(full=f"{registry}/{repository}:{ref_name}")
     return EmbeddedName(bare_tag=ref_name)
+
+
+def _stored_name(descriptor: Descriptor) -> EmbeddedName:
+    """Return the name of an entry in the image store: of a tag, or of an image that was pushed by its digest."""
+    annotations = descriptor.annotations
+    if ANNOTATION_REF_NAME in annotations:
+        return EmbeddedName(path=annotations[ANNOTATION_REF_NAME])
+    if annotations.get(ANNOTATION_BY_DIGEST) != "true":
+        return EmbeddedName()
+    return EmbeddedName(path=f"{annotations.get(ANNOTATION_REPOSITORY)}@{descriptor.digest}")
 
 
 def canonical(name: str) -> str:
