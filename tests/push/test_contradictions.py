@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.archive import open_archive
+from app.archive.formats.layout import agreement
 from app.errors import DigestMismatch
 from app.push import ImageState
 from app.push.report.inspection import inspect
@@ -246,6 +247,8 @@ BROKEN = {
     "manifest.json has too few": hybrid(wrong(), APP.diff_ids[:2]),
     "manifest.json has files that are absent": hybrid(wrong(), [*APP.diff_ids[:2], sha256(b"absent")]),
     "both wrong, gzip": hybrid(wrong(compression="gzip"), [stored(APP, "gzip")[n] for n in (1, 0, 2)]),
+    "manifest.json is as wrong, gzip": hybrid(wrong(compression="gzip"), stored(APP, "gzip")[::-1]),
+    "manifest.json is as wrong, zstd": hybrid(wrong(compression="zstd"), stored(APP, "zstd")[::-1]),
     "too few layers, gzip": hybrid(
         wrong(compression="gzip", change=lambda layers: layers[:2]), stored(APP, "gzip")[:2]
     ),
@@ -306,6 +309,16 @@ async def test_a_layout_alone_is_pushed_as_it_stands_with_a_notice(kind: str, in
     assert registry.manifest("team/app", "1") == node.raw
     (note,) = [text for text in run.plan.notes if "contradicts its config" in text]
     assert note.startswith(f"{NAME}: manifest {SEEN[kind].digest} ")
+
+
+def test_layers_are_unpacked_to_be_compared_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = hybrid(wrong(compression="gzip"), stored(APP, "gzip")[::-1])
+    size = sum(len(wrap(plain, "gzip")) for plain in APP.layers)
+    monkeypatch.setattr(agreement, "MAX_CHECKED_BYTES", size)
+    with pytest.raises(DigestMismatch):
+        planned(data)
+    monkeypatch.setattr(agreement, "MAX_CHECKED_BYTES", size - 1)
+    assert len(planned(data).images) == 1
 
 
 def test_what_cannot_be_seen_without_unpacking_is_not_looked_for() -> None:
