@@ -26,9 +26,10 @@ from app.jobs.model import JobArchive, plain_problem
 from app.jobs.registries import pick_registry
 from app.push import Destination, PushOptions, make_plan
 from app.push.plan.completeness import with_faults
+from app.push.plan.format_check import ArchiveLabels
 from app.push.plan.image_content import image_identity
 from app.push.plan.open_archives import ArchiveSet, join_storage_parts
-from app.push.plan.planning import draft_plan
+from app.push.plan.planning import edit_archives
 from app.push.report.inspection import inspect
 from app.spool import OpenFile, Spool, SpooledFile
 from app.spool.disk import DiskSpool
@@ -74,7 +75,7 @@ async def _find(
         spool = DiskSpool(settings.data_dir / "spool")
         taker = ArchiveLoader(spool, stack, display.received, may_be_cut=options.keep_going)
         taken = [await _take(file, taker) for file in await taker.join_split_files(files)]
-        return await asyncio.to_thread(_understood, taken, spool, options, destination), destination
+        return await asyncio.to_thread(_understood, taken, spool, options), destination
 
 
 async def _take(file: str | SpooledFile, taker: ArchiveLoader) -> InspectedArchive:
@@ -85,9 +86,7 @@ async def _take(file: str | SpooledFile, taker: ArchiveLoader) -> InspectedArchi
         return InspectedArchive(path_of(file), error=error)
 
 
-def _understood(
-    taken: Sequence[InspectedArchive], spool: Spool, options: PushOptions, destination: Destination
-) -> list[InspectedArchive]:
+def _understood(taken: Sequence[InspectedArchive], spool: Spool, options: PushOptions) -> list[InspectedArchive]:
     """Open the files together, as a job would, and return each with its archive or its error."""
     with ExitStack() as stack:
         indexed = [_indexed(found, spool, stack, options) for found in taken]
@@ -98,7 +97,7 @@ def _understood(
             item if isinstance(item, InspectedArchive) else _opened(item.found, together, next(numbers))
             for item in indexed
         ]
-        return list(_inspected(opened, options, destination))
+        return list(_inspected(opened, options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +131,11 @@ def _opened(found: InspectedArchive, together: ArchiveSet, number: int) -> Inspe
         return replace(found, error=error)
 
 
-def _inspected(
-    found: Sequence[InspectedArchive], options: PushOptions, destination: Destination
-) -> Iterator[InspectedArchive]:
+def _inspected(found: Sequence[InspectedArchive], options: PushOptions) -> Iterator[InspectedArchive]:
     """Yield the archives as a push would have them, if the options fit them."""
     archives = [item.archive for item in found if item.archive is not None]
-    names = [item.name for item in found if item.archive is not None]
     try:
-        edited = iter(draft_plan(archives, options, destination, names).archives)
+        edited = iter(edit_archives(archives, options, ArchiveLabels(1)))
     except TarmacError:
         edited = map(with_faults, archives)
     for item in found:

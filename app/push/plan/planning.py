@@ -45,8 +45,7 @@ def draft_plan(
     """
     labels = ArchiveLabels(len(archives), tuple(names))
     assert_format(archives, options.format, labels)
-    picked = enumerate(_picked(archives, options.images, labels))
-    edited = tuple(_edited(archive, options, labels.prefix(number)) for number, archive in picked)
+    edited = edit_archives(archives, options, labels)
     naming = name_images(edited, options, destination, labels)
     plan = PushPlan(
         archives=edited,
@@ -58,6 +57,15 @@ def draft_plan(
         media_types=options.media_types,
     )
     return with_refusals(plan, {})
+
+
+def edit_archives(archives: Sequence[Archive], options: PushOptions, labels: ArchiveLabels) -> tuple[Archive, ...]:
+    """Return what the options leave of the archives, with a fault for each image that is not whole.
+
+    Raises what `pick_images` and `convert` raise.
+    """
+    picked = enumerate(_picked(archives, options.images, labels))
+    return tuple(_edited(archive, options, labels.prefix(number)) for number, archive in picked)
 
 
 def without_images(plan: PushPlan, errors: Mapping[int, TarmacError]) -> PushPlan:
