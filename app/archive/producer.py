@@ -32,6 +32,7 @@ _FORMATS = {
     "hauler": "hauler",
     "zarf": "zarf",
     "kots-airgap": "Replicated (KOTS)",
+    "kubekey": "KubeKey 4",
     "oc-image-mirror": "oc image mirror, oc adm release mirror or oc-mirror v1",
     "oci-artifact": "docker model package",
 }

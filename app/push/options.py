@@ -25,6 +25,7 @@ FORMATS = (
     "helm-chart",
     "kots-airgap",
     "oc-image-mirror",
+    "kubekey",
     "oci-artifact",
 )
 MERGE_WITH_RETAIN = "merge-with-retain"

@@ -7,7 +7,7 @@ from functools import cache
 
 from tests.support import archives
 from tests.support.archives import Member, docker_save, entry, oci_artifact, oci_image, oci_index, oci_layout, tar
-from tests.support.mirrors import docker_model, kots_archives, kots_registry, oc_mirror_files, oc_mirror_v1
+from tests.support.mirrors import docker_model, kots_archives, kots_registry, kubekey, oc_mirror_files, oc_mirror_v1
 from tests.support.nested import deckhouse, layout_in, zot
 from tests.support.storage_tree import tree
 
@@ -43,6 +43,7 @@ BUILDERS: Mapping[str, Callable[[], tuple[bytes, ...]]] = {
         tar(oc_mirror_files(STORED, links="copies", windows=True)),
         tar(oc_mirror_v1(STORED)),
     ),
+    "kubekey": lambda: (tar(kubekey({"quay.io/team/web": {"1": ONE, "2": MULTI}, "docker.io/db": {}})),),
     "artifact": lambda: (tar(docker_model(oci_artifact(b"model"))), tar(docker_model(ONE))),
     "kots": lambda: (
         tar(kots_registry(STORED, SAVED)),

@@ -3,11 +3,13 @@
 oc_mirror_files({"openshift/release": {"4.16": node}})   openshift/oc, pkg/cli/image/imagesource/file.go
 oc_mirror_v1(stored)                                      openshift/oc-mirror, v1/pkg/archive/archive.go
 kots_registry(stored, saved), kots_archives(images)       replicatedhq/kots, pkg/image/airgap.go
+kubekey(stored)                                           kubesphere/kubekey, pkg/modules/image/repository.go
 docker_model(node)                                        docker/model-runner, pkg/distribution/tarball/target.go
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -107,3 +109,21 @@ def docker_model(node: Node) -> list[Member]:
     members = [Member("blobs", directory=True), Member("blobs/sha256", directory=True)]
     members += [Member(f"blobs/{digest.replace(':', '/')}", data) for digest, data in node.blobs.items()]
     return [*members, Member("manifest.json", node.raw)]
+
+
+def kubekey(
+    stored: Stored, *, directory: str = "kubekey/images/", untagged: Mapping[str, Sequence[Node]] | None = None
+) -> list[Member]:
+    """By host/repository and tag."""
+    members: dict[str, bytes] = {}
+    for repository, tags in stored.items():
+        place = f"{directory}{repository}/manifests"
+        for node in [*tags.values(), *(untagged or {}).get(repository, ())]:
+            members |= {f"{place}/{manifest.digest}": manifest.raw for manifest in (*node.children, node)}
+            held = {manifest.digest for manifest in (*node.children, node)}
+            blobs = {digest: data for digest, data in node.content.items() if digest not in held}
+            members |= {f"{directory}blobs/{digest}": data for digest, data in blobs.items()}
+        if tags:
+            listed = {tag: node.digest for tag, node in tags.items()}
+            members[f"{place}/layout"] = json.dumps(listed, indent=2).encode()
+    return [Member(name, data) for name, data in members.items()]

@@ -46,6 +46,7 @@ from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.runnable import check_runnable
 from app.archive.formats.reading.total_size import check_total_size
 from app.archive.formats.registry_storage import RegistryStorage
+from app.archive.formats.storage.kubekey import KubeKeyImages
 from app.archive.formats.storage.parts import join_charts, join_indexes, parts_of_charts, parts_of_storage
 from app.archive.formats.unknown import unknown_format_error
 from app.archive.formats.zarf import ZarfPackage
@@ -100,6 +101,7 @@ FORMATS: tuple[Format, ...] = (
     OcMirror(),
     RegistryStorage(),
     OcImageMirror(),
+    KubeKeyImages(),
     NestedLayouts(root=False),
     OciArtifact(),
     HelmChart(),

@@ -19,6 +19,7 @@ _KINDS: Mapping[str, str] = {
     "zarf": "a package of zarf",
     "helm-chart": "a packaged Helm chart",
     "kots-airgap": "an airgap bundle of KOTS",
+    "kubekey": "an artifact of KubeKey",
     "oc-image-mirror": "a file mirror of oc",
     "oci-artifact": "an OCI artifact with its manifest in manifest.json",
 }

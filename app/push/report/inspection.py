@@ -28,6 +28,7 @@ RECOGNITION_REASONS = {
     "hauler": "the entries of index.json have hauler's annotation kind",
     "helm-chart": "Chart.yaml is in the only directory of a packaged chart",
     "kots-airgap": "airgap.yaml at the root has the kind Airgap of kots.io",
+    "kubekey": "HOST/REPOSITORY/manifests/layout lists tags, and blobs/sha256:<hex> lies beside the hosts",
     "oc-image-mirror": "v2/REPOSITORY contains blobs and manifests named by their digests",
     "oci-artifact": "manifest.json at the root is itself an OCI manifest or index",
     "zarf": "zarf.yaml is at the root, with checksums.txt or an image layout in images/",

@@ -35,6 +35,7 @@ def test_the_formats_have_the_names_of_the_contract_in_its_order() -> None:
         "oc-mirror",
         "registry-storage",
         "oc-image-mirror",
+        "kubekey",
         "oci-archive",
         "oci-artifact",
         "helm-chart",

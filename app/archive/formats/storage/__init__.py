@@ -1,5 +1,6 @@
 """The storage tree of a registry.
 
-parts  several tars that contain one storage
-tree   repositories, tags and blobs of a storage
+kubekey  artifacts of KubeKey 4
+parts    several tars that contain one storage
+tree     repositories, tags and blobs of a storage
 """
