@@ -14,8 +14,6 @@ from tests.support.opening import opened, read
 ONE = oci_image(image({"a": b"1"}))
 ARM = image({"c": b"3"}, platform="linux/arm64")
 MULTI = oci_index([oci_image(image({"b": b"2"}), platform="linux/amd64"), oci_image(ARM, platform="linux/arm64")])
-    [oci_image(image({"b": b"2"}), platform="linux/amd64"), oci_image(image({"c": b"3"}), platform="linux/arm64")]
-)
 STORED = {"registry-1.docker.io/library/nginx": {"1.25": ONE, "latest": ONE}, "quay.io/team/app": {"v1": MULTI}}
 
 
