@@ -84,7 +84,7 @@ class _Match:
 async def list_repositories(request: Request, context: Context, listing: Annotated[StoreQuery, Query()]) -> Response:
     """List the repositories by name, each with its newest images. A token that is bound to repositories sees those. A
     service without an image store has none."""
-    found = () if context.store is None else await context.store.repositories(context.caller.submitter.may_use)
+    found = () if context.store is None else await context.store.repositories(*_reader(context))
     matches = [match for match in (_match(repository, listing.q) for repository in found) if match is not None]
     rest = [match for match in matches if match.repository.name > (listing.cursor or "")]
     page = rest[: listing.limit]
@@ -113,7 +113,7 @@ async def get_repository(
 ) -> Response:
     """List the images of one repository, newest first."""
     _check_bounds(context, repository)
-    found = await _store(context).repository(repository, context.caller.submitter.may_use)
+    found = await _store(context).repository(repository, *_reader(context))
     match = _match(found, listing.q)
     images = () if match is None else match.images
     start = _offset(listing.cursor)
@@ -260,6 +260,11 @@ async def _visible_jobs(context: ApiContext, images: Collection[CatalogImage]) -
         except NotFound:
             continue
     return frozenset(visible)
+
+
+def _reader(context: ApiContext) -> tuple[Callable[[str], bool], str]:
+    """Return what the caller may see, and its share of the threads."""
+    return context.caller.submitter.may_use, context.service.share
 
 
 def _store(context: ApiContext) -> ImageStore:

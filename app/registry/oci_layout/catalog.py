@@ -13,7 +13,7 @@ from app.oci import Digest, Platform
 from app.oci.media_types import DOCKER_CONFIG, OCI_CONFIG
 from app.registry import MAX_CONFIG_BYTES
 from app.registry.oci_layout.entry import IndexRoot
-from app.registry.oci_layout.index import LayoutIndex
+from app.registry.oci_layout.index import Entries, LayoutIndex
 from app.registry.oci_layout.manifest_cache import ManifestContent
 from app.registry.oci_layout.registry import LayoutRegistry
 
@@ -60,22 +60,37 @@ class CatalogRepository:
         return sum(self.blobs.values())
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What an image leads to, by size; `top`: what its own manifest refers to, None if that is missing or damaged."""
+
+    blobs: Mapping[Digest, int]
+    top: ManifestContent | None
+
+
 class Catalog:
-    """Reads the layout of `registry`. One index.json is read once."""
+    """Reads the layout of `registry`. A repository is read again when its entries have changed."""
 
     def __init__(self, registry: LayoutRegistry) -> None:
         self._registry = registry
-        self._read: tuple[LayoutIndex, tuple[CatalogRepository, ...]] | None = None
+        self._known: dict[str, tuple[Entries, CatalogRepository]] = {}
         self._platforms: dict[Digest, tuple[str, ...]] = {}
 
     def repositories(self, may_see: Callable[[str], bool]) -> tuple[CatalogRepository, ...]:
-        """Return the repositories that `may_see` allows, by name. Shared sizes count those alone. Raises
-        RegistryFault.
+        """Return the repositories that `may_see` allows, by name. Shared sizes count those alone, and no others are
+        read. Raises RegistryFault.
         """
         index = self._registry.index()
-        if self._read is None or self._read[0] is not index:
-            self._read = index, tuple(self._repository(index, name) for name in sorted(index.repositories))
-        return _with_shared_sizes([found for found in self._read[1] if may_see(found.name)])
+        for name in self._known.keys() - index.repositories.keys():
+            self._known.pop(name, None)
+        return _with_shared_sizes([self._current(index, name) for name in sorted(index.repositories) if may_see(name)])
+
+    def _current(self, index: LayoutIndex, name: str) -> CatalogRepository:
+        entries, found = self._known.get(name, (None, None))
+        if found is None or entries != index.repositories[name]:
+            found = self._repository(index, name)
+            self._known[name] = index.repositories[name], found
+        return found
 
     def _repository(self, index: LayoutIndex, name: str) -> CatalogRepository:
         entries = index.repositories[name]
@@ -83,17 +98,21 @@ class Catalog:
         hidden |= {root.digest for key, root in entries.items() if ":" not in key}
         digests = {root.digest for root in entries.values()}
         blobs: dict[Digest, int] = {}
+        contents: dict[tuple[Digest, frozenset[Digest] | None], _Content] = {}  # tags of one image share it
         shown = []
         for key, root in entries.items():
-            image = self._image(index, name, key, root)
-            blobs |= image.blobs
+            known = root.digest, root.held
+            if known not in contents:
+                contents[known] = self._content(index, name, root)
+                blobs |= contents[known].blobs
+            image = self._image(key, root, contents[known])
             is_part = root.subject in digests or (root.digest in hidden and not root.by_digest)
             if ":" not in key or not is_part:
                 shown.append(image)
         shown.sort(key=lambda image: (image.tag is None, -image.pushed_at, image.tag or "", str(image.digest)))
         return CatalogRepository(name, tuple(shown), blobs)
 
-    def _image(self, index: LayoutIndex, repository: str, key: str, root: IndexRoot) -> CatalogImage:
+    def _content(self, index: LayoutIndex, repository: str, root: IndexRoot) -> _Content:
         blobs: dict[Digest, int] = {}
         top: ManifestContent | None = None
         for found, content in self._registry.manifests.walk(index, repository, root):
@@ -102,14 +121,17 @@ class Catalog:
             if content is not None:
                 blobs |= content.required
                 blobs |= {digest: size for digest, size in content.optional.items() if digest in (found.held or ())}
-        is_tag = ":" not in key
+        return _Content(blobs, top)
+
+    def _image(self, key: str, root: IndexRoot, content: _Content) -> CatalogImage:
+        top, is_tag = content.top, ":" not in key
         return CatalogImage(
             key if is_tag else None,
             root.digest,
             root.media_type,
             None if top is None or top.config_type in _CONFIGS else top.artifact_type,
             () if top is None else self._platforms_of(root.digest, top),
-            blobs,
+            content.blobs,
             root.stamp.at if root.stamp is not None else self._registry.files.blob_time(root.digest),
             "" if root.stamp is None else root.stamp.job,
             is_tag or bool(root.by_digest),

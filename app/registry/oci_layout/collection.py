@@ -16,8 +16,8 @@ from app.errors import ArchiveError, RegistryFault
 from app.oci import Descriptor, Digest
 from app.oci.media_types import is_manifest
 from app.registry.oci_layout.entry import IndexRoot
-from app.registry.oci_layout.index import LayoutIndex, with_former
-from app.registry.oci_layout.reachability import Entries, RetentionRule, attached_to, expired_keys, reachable_keys
+from app.registry.oci_layout.index import Entries, LayoutIndex, with_former
+from app.registry.oci_layout.reachability import RetentionRule, attached_to, expired_keys, reachable_keys
 from app.registry.oci_layout.registry import LayoutRegistry
 from app.registry.oci_layout.uses import Needed
 

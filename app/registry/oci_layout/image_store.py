@@ -14,8 +14,10 @@ from app.oci import Digest, parse_repository
 from app.registry.oci_layout.catalog import Catalog, CatalogRepository
 from app.registry.oci_layout.collection import Collected, Collector, Scope
 from app.registry.oci_layout.entry import IndexRoot
-from app.registry.oci_layout.reachability import Entries, RetentionRule
+from app.registry.oci_layout.index import Entries
+from app.registry.oci_layout.reachability import RetentionRule
 from app.registry.oci_layout.registry import LayoutRegistry
+from app.threads import plan_in_thread
 
 _log = structlog.get_logger(__name__)
 
@@ -52,14 +54,16 @@ class ImageStore:
     def __post_init__(self) -> None:
         self._catalog = Catalog(self.registry)
 
-    async def repositories(self, may_see: Callable[[str], bool]) -> tuple[CatalogRepository, ...]:
-        """Return the repositories that `may_see` allows, by name. Raises RegistryFault."""
-        return await asyncio.to_thread(self._catalog.repositories, may_see)
+    async def repositories(self, may_see: Callable[[str], bool], share: str = "") -> tuple[CatalogRepository, ...]:
+        """Return the repositories that `may_see` allows, by name. Raises RegistryFault.
 
-    async def repository(self, name: str, may_see: Callable[[str], bool]) -> CatalogRepository:
+        `share`: the name of the token; its requests are answered one after the other."""
+        return await plan_in_thread(share, self._catalog.repositories, may_see)
+
+    async def repository(self, name: str, may_see: Callable[[str], bool], share: str = "") -> CatalogRepository:
         """Return one repository. Raises NotFound, InvalidReference."""
         parse_repository(name)
-        for found in await self.repositories(may_see):
+        for found in await self.repositories(may_see, share):
             if found.name == name:
                 return found
         raise NotFound(f"repository {name} is not in the image store; GET /store lists the existing ones")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from app.oci import Digest
 from app.registry.oci_layout.entry import IndexRoot
+from app.registry.oci_layout.index import Entries
 
 # cosign's `.sig`, `.att` and `.sbom`, and the referrers tag schema of distribution-spec
 _ATTACHED = re.compile(r"(sha256|sha512)-([0-9a-f]{64,128})(?:\.[A-Za-z0-9._-]+)?")
-Entries = Mapping[str, IndexRoot]
-"""The entries of one repository, by tag, or by digest as text for an untagged manifest."""
 
 
 @dataclass(frozen=True, slots=True)
