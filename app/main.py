@@ -119,10 +119,7 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
         uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored)
         _observe(workshop.ledger, metrics)
-        if settings.otel_endpoint is not None:
-            traces = await asyncio.to_thread(JobTracer.open, settings.otel_endpoint)
-            stack.push_async_callback(asyncio.to_thread, traces.close)
-            workshop.ledger.on_job_ended(traces.record_job)
+        await _trace(settings, stack, workshop.ledger)
         webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))
         if webhook is not None:
             workshop.ledger.on_job_ended(webhook.enqueue)
@@ -131,9 +128,10 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
         reports = SqlDeliveryStore(backed.store)
         kept = replace(workshop, audit=audit, deliveries=DeliveryRetention(reports, settings.keep_deliveries))
         service = await stack.enter_async_context(_at_work(settings, kept, uploads))
+        deliveries = Deliveries(reports, service)
         resumable = await stack.enter_async_context(resumable_uploads(replace(workshop, spool=disk), service, uploads))
-        await stack.enter_async_context(run_watcher(_folder_watch(settings, service)))
         await stack.enter_async_context(run_store_retention(_store_retention(settings, store, workshop)))
+        await stack.enter_async_context(run_watcher(_folder_watch(settings, service, deliveries)))
         yield ApiContext(
             service=service,
             registries={name: _view(each) for name, each in registries.items()},
@@ -141,12 +139,19 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
             check_room=spool.check_space,
             count_jobs=backed.store.count,
             uploads=resumable,
-            deliveries=Deliveries(reports, service),
+            deliveries=deliveries,
             audit=backed.store,
             store=store,
             usage=DiskUsage(settings.data_dir, workshop.ledger, None if store is None else store.size),
             metrics=metrics,
         )
+
+
+async def _trace(settings: Settings, stack: AsyncExitStack, ledger: JobTracker) -> None:
+    if settings.otel_endpoint is not None:
+        traces = await asyncio.to_thread(JobTracer.open, settings.otel_endpoint)
+        stack.push_async_callback(asyncio.to_thread, traces.close)
+        ledger.on_job_ended(traces.record_job)
 
 
 def _observe(ledger: JobTracker, metrics: Metrics) -> None:
@@ -211,13 +216,15 @@ def _store_retention(settings: Settings, store: ImageStore | None, workshop: Job
     return StoreRetention(store, rule, settings.data_dir / "store-seen.json", workshop.ledger.age.now)
 
 
-def _folder_watch(settings: Settings, service: JobService) -> FolderWatch | None:
+def _folder_watch(settings: Settings, service: JobService, deliveries: Deliveries) -> FolderWatch | None:
     if settings.watch_dir is None:
         return None
     settle_seconds = settings.watch_settle.total_seconds()
-    return FolderWatch(
+    watch = FolderWatch(
         service, Folder(settings.watch_dir), parse_options, settle_seconds=settle_seconds, describe=problem_document
     )
+    watch.report_disks(deliveries, settle_seconds)
+    return watch
 
 
 def _policies(settings: Settings) -> tuple[SignaturePolicy, ...]:

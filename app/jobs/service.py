@@ -15,14 +15,14 @@ was cancelled during the upload, releases its key."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from app.errors import Conflict, InvalidRequest
+from app.errors import Conflict, InvalidRequest, Problem
 from app.jobs.image_page import ImagePage, page_of, parse_image_cursor
 from app.jobs.listing import JobFilters
 from app.jobs.listing.pages import MAX_PAGE, JobPages
@@ -32,7 +32,7 @@ from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest, RetryOptions, check_idempotency_key
 from app.jobs.runtime import JobRuntime
 from app.jobs.sources.paths import AllowedRoots
-from app.jobs.sources.server_archives import nothing_quoted, path_archives
+from app.jobs.sources.server_archives import nothing_quoted, path_archives, relocate_file
 from app.jobs.sources.split_files import join_parts
 from app.jobs.store import parse_cursor
 from app.jobs.tracking.feed import JobFeed
@@ -234,6 +234,17 @@ class JobService:
         job = await self._ledger.transition(job_id, lambda job: self._allowed(_again(job, changes, accepted_at, now)))
         await self._workshop.queue.put(job_id, job.schedule)
         return job
+
+    async def relocate(self, job_id: str, moved: Mapping[str, str], problem: Problem) -> None:
+        """Let a failed job find its server files at their new paths, given by the former ones. Raises Conflict."""
+
+        def relocated(job: Job) -> Job:
+            if job.state is not JobState.FAILED:
+                raise Conflict(f"job {job.id} is {job.state}")
+            archives = tuple(replace(archive, file=relocate_file(archive.file, moved)) for archive in job.archives)
+            return job.evolve(archives=archives, problem=problem)
+
+        await self._ledger.transition(job_id, relocated)
 
     async def delete(self, job_id: str) -> None:
         """Delete an ended job and its files in the spool. Raises Conflict."""

@@ -252,7 +252,7 @@ async def test_whatever_a_stalled_copy_reads_as_it_stays_and_lands(station: Stat
         place = folder / "x.tar.part001"
         (folder / "x.tar.part000").write_bytes(APP[:HALF])
         content = APP[HALF:]
-    assert await station.look(SETTLE) == ["x.tar"]
+    assert await station.look(SETTLE) == ([] if kind == "empty" else ["x.tar"])
     assert not (folder / "failed").exists()
     place.write_bytes(content)
     assert await station.look(2 * SETTLE) == ["x.tar"]
@@ -260,11 +260,17 @@ async def test_whatever_a_stalled_copy_reads_as_it_stays_and_lands(station: Stat
     assert not (folder / "failed").exists()
 
 
-@pytest.mark.parametrize("content", [b"%PDF-1.7 no archive" * 1000, NAMELESS, os.urandom(5000)])
-async def test_what_is_whole_and_wrong_goes_to_failed_at_once(station: Station, folder: Path, content: bytes) -> None:
-    (folder / "x.tar").write_bytes(content)
+async def test_what_is_whole_and_wrong_goes_to_failed_at_once(station: Station, folder: Path) -> None:
+    (folder / "x.tar").write_bytes(NAMELESS)
     assert await station.look(SETTLE) == ["x.tar"]
     assert below(folder) == FAILED
+
+
+@pytest.mark.parametrize("content", [b"%PDF-1.7 no archive" * 1000, os.urandom(5000), b""])
+async def test_what_is_no_archive_stays(station: Station, folder: Path, content: bytes) -> None:
+    (folder / "x.tar").write_bytes(content)
+    assert await station.look(SETTLE) == []
+    assert below(folder) == ["x.tar"]
 
 
 async def test_a_folder_that_goes_away_meanwhile_breaks_nothing(station: Station, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence, Set
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -56,6 +56,14 @@ def path_archives(
         path = shorten(roots.relative(file.path), MAX_PATH)
         archives[name] = JobArchive(name, source, file.size, file=file, expected=expected, path=path)
     return tuple(archives.values())
+
+
+def relocate_file(file: SpooledFile | None, moved: Mapping[str, str]) -> SpooledFile | None:
+    """Return a server file with its new path, given by the former one, and so each of its parts."""
+    if file is None or file.owned:
+        return file
+    parts = tuple(replace(part, path=moved.get(part.path, part.path)) for part in file.parts)
+    return replace(file, path=moved.get(file.path, file.path), parts=parts)
 
 
 def quotes_nothing(archives: Sequence[JobArchive]) -> bool:

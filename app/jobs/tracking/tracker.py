@@ -270,6 +270,8 @@ class JobTracker:
             return job
 
     def _notify(self, before: Job | None, job: Job) -> None:
+        if before is not None and before.ended and job.ended:
+            return  # other details of a job that ended before
         for transition in self._transition_observers:
             transition(before, job)
         for observer in self._observers if before is not None and job.ended else ():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +23,7 @@ class Filing:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def file(self, name: str, paths: Sequence[str], kind: str, report: tuple[str, bytes]) -> None:
+    def file(self, name: str, paths: Sequence[str], kind: str, report: tuple[str, bytes]) -> dict[str, str]:
         """Move `paths` to the directory `kind` on their file system, as `name`, with a report next to it.
 
         `report` is the suffix of the report's name and its text; it is written first. All paths are relative to `root`.
@@ -31,8 +31,10 @@ class Filing:
         is writable."""
         ending, text = report
         wanted = PurePosixPath(name)
+        moved: dict[str, str] = {}
         try:
-            with self._directory((*self._disk_of(paths[0]), kind, *wanted.parts[:-1]), create=True) as directory:
+            target = (*self._disk_of(paths[0]), kind, *wanted.parts[:-1])
+            with self._directory(target, create=True) as directory:
                 place = _free_name(directory, wanted.name)
                 _write(directory, place + ending, text)
                 for path in paths:
@@ -41,10 +43,30 @@ class Filing:
                     new = place + own.removeprefix(wanted.name) if is_called_so else _free_name(directory, own)
                     with self._directory(PurePosixPath(path).parts[:-1]) as source:
                         rename_new(source, own, directory, new)
+                    moved[path] = "/".join((*target, new))
         except OSError:
             with self._directory((kind, *wanted.parts[:-1]), create=True) as here:
                 _write(here, wanted.name + ending, text)
             raise
+        return moved
+
+    def write_reports(self, disk: str, kind: str, texts: Mapping[str, bytes]) -> None:
+        """Write `texts`, by the endings of their names, to the directory `kind` of a disk, or to `kind` of `root`.
+
+        Raises OSError if neither can be written."""
+        try:
+            self._write_all((*self._disk_of(f"{disk}/x" if disk else "x"), kind), disk, texts)
+        except OSError:
+            self._write_all((kind,), disk, texts)
+
+    def _write_all(self, parts: Sequence[str], disk: str, texts: Mapping[str, bytes]) -> None:
+        with self._directory(parts, create=True) as directory:
+            number, name = 1, disk or "folder"
+            while any(_exists(directory, name + ending) for ending in texts):
+                number += 1
+                name = f"{disk or 'folder'}.{number}"
+            for ending, text in texts.items():
+                _write(directory, name + ending, text)
 
     def _disk_of(self, path: str) -> tuple[str, ...]:
         """Return the topmost directory above `path` on the same file system."""

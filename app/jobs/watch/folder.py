@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -21,8 +21,11 @@ from app.errors import (
     Problem,
     TruncatedArchive,
 )
+from app.jobs.deliveries.model import DeliveryFile
 from app.jobs.sources.openat2 import open_beneath
 from app.jobs.sources.paths import DIRECTORY_MARKERS, STORAGE, AllowedRoots
+from app.jobs.watch.checksum_lists import find_checksum, is_list
+from app.jobs.watch.content import NO_ARCHIVE, ArchiveHeads
 from app.jobs.watch.continued import Continuations
 from app.jobs.watch.filing import Filing
 from app.jobs.watch.unfinished import ends_early, is_written
@@ -37,6 +40,7 @@ MAX_DEPTH_INSIDE = 64  # within an unpacked archive; a registry's storage has 12
 MAX_SIDE_BYTES = 1 << 20  # for a side file; renames for a thousand images take a tenth of it
 _GROWING = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 _BESIDE = (OPTIONS, CHECKSUM)
+SIDE_FILE = "checksums or options"
 _CUT_OFF = frozenset({TruncatedArchive.code, MissingContent.code})
 
 
@@ -64,10 +68,13 @@ class DroppedArchive:
 
 @dataclass(frozen=True, slots=True)
 class FolderScan:
-    """The result of a scan. `growing`: inodes of files whose name marks them as unfinished (`x.tar.part`)."""
+    """The result of a scan. `growing`: inodes of files whose name marks them as unfinished (`x.tar.part`), and
+    `unfinished` their paths. `left`: files that are no archives."""
 
     drops: tuple[DroppedArchive, ...]
     growing: frozenset[int]
+    unfinished: tuple[str, ...] = ()
+    left: tuple[DeliveryFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class Folder:
         self._root = root
         self._filing = Filing(root)
         self._continuations = Continuations(root)
+        self._heads = ArchiveHeads(root)
+        self._lists: dict[str, list[str]] = {}  # of checksums, by directory
         self.root = AllowedRoots((root,))
 
     def scan(self) -> FolderScan:
@@ -98,17 +107,36 @@ class Folder:
         os.close(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         groups: dict[tuple[str, str], list[_Entry]] = defaultdict(list)
         beside: dict[str, _Entry] = {}
-        growing: set[int] = set()
+        growing: dict[str, int] = {}
+        lists: dict[str, list[str]] = defaultdict(list)
         for key, entry in self._entries():
+            directory, _, name = entry.path.rpartition("/")
+            if is_list(name):
+                lists[directory].append(entry.path)
             if entry.path.endswith(_GROWING):
-                growing.add(entry.status.st_ino)
+                growing[entry.path] = entry.status.st_ino
             elif entry.path.endswith(_BESIDE) and key[0] == entry.path:
                 beside[entry.path] = entry
             elif len(groups) < MAX_DROPS or key in groups:
                 groups[key].append(entry)
+        self._lists = lists
         self._join_continued(groups)
-        drops = (_drop(name, entries, beside) for (name, _), entries in sorted(groups.items()))
-        return FolderScan(tuple(drops), frozenset(growing))
+        left = self._take_out(groups)
+        drops = tuple(_drop(name, entries, beside) for (name, _), entries in sorted(groups.items()))
+        used = {path for drop in drops for path in drop.beside}
+        left += [entry for path, entry in beside.items() if path not in used]
+        listed = (_left(entry) for entry in sorted(left, key=lambda entry: entry.path))
+        return FolderScan(drops, frozenset(growing.values()), tuple(growing), tuple(listed))
+
+    def _take_out(self, groups: dict[tuple[str, str], list[_Entry]]) -> list[_Entry]:
+        """Remove the files that are no archives, and return them. A directory is an archive by its content."""
+        self._heads.keep(entry.mark for entries in groups.values() for entry in entries)
+        left: list[_Entry] = []
+        for key, entries in tuple(groups.items()):
+            first = entries[0]
+            if not first.path.startswith(f"{key[0]}/") and not self._heads.is_archive(first.path, first.mark):
+                left += groups.pop(key)
+        return left
 
     def _join_continued(self, groups: dict[tuple[str, str], list[_Entry]]) -> None:
         single = [entries[0] for (name, _), entries in groups.items() if [entry.path for entry in entries] == [name]]
@@ -169,20 +197,37 @@ class Folder:
         may_be = problem.origin is ErrorOrigin.ARCHIVE or problem.code == ChecksumMismatch.code
         return problem.code in _CUT_OFF or (may_be and ends_early(self._root, drop.files))
 
-    def options(self, drop: DroppedArchive) -> bytes | None:
-        """Return the text of `x.tar.json`, or of the folder's `.tarmac.json`. Raises InvalidRequest."""
-        return self._read(drop.side_file(OPTIONS) or FOLDER_OPTIONS)
+    def options(self, drop: DroppedArchive) -> tuple[bytes | None, bytes | None, bytes | None]:
+        """Return the texts of the folder's `.tarmac.json`, of the nearest one below it, and of `x.tar.json`.
+
+        Raises InvalidRequest."""
+        beside = drop.side_file(OPTIONS)
+        nearest = next(
+            filter(None, (self._read(f"{place}/{FOLDER_OPTIONS}") for place in _directories(drop.name))), None
+        )
+        return self._read(FOLDER_OPTIONS), nearest, None if beside is None else self._read(beside)
 
     def checksum(self, drop: DroppedArchive) -> str | None:
-        """Return `sha256:…` from `x.tar.sha256`, in the format of sha256sum. Raises ChecksumMismatch if it has none."""
+        """Return `sha256:…` from `x.tar.sha256`, or from the nearest list that names the archive.
+
+        Raises ChecksumMismatch if `x.tar.sha256` has none."""
         beside = drop.side_file(CHECKSUM)
         text = None if beside is None else self._read(beside)
         if text is None:
-            return None
+            return self._listed_checksum(drop.name)
         word = (text.decode("latin-1").split() or [""])[0].removeprefix("sha256:").lower()
         if len(word) != hashlib.sha256().digest_size * 2 or not set(word) <= set("0123456789abcdef"):
             raise ChecksumMismatch(f"no SHA-256 checksum in {beside}; write it with `sha256sum {drop.name}`")
         return f"sha256:{word}"
+
+    def _listed_checksum(self, name: str) -> str | None:
+        for place in (*_directories(name), ""):
+            for path in self._lists.get(place, ()):
+                text = self._read(path) or b""
+                found = find_checksum(text.decode(errors="replace"), name.removeprefix(f"{place}/" if place else ""))
+                if found is not None:
+                    return found
+        return None
 
     def _read(self, path: str) -> bytes | None:
         directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -201,9 +246,28 @@ class Folder:
             raise InvalidRequest(f"{path} is too large for a file of options; the limit is {MAX_SIDE_BYTES} bytes")
         return text
 
-    def put_away(self, drop: DroppedArchive, kind: str, report: bytes) -> None:
-        """Move it to `done/` or `failed/` on its file system, with a report next to it. Raises OSError."""
-        self._filing.file(drop.name, (*drop.paths, *drop.beside), kind, (REPORT, report))
+    def put_away(self, drop: DroppedArchive, kind: str, report: bytes) -> dict[str, str]:
+        """Move it to `done/` or `failed/` on its file system, with a report next to it. Raises OSError.
+
+        Return the new path of each file by the former one, both absolute."""
+        moved = self._filing.file(drop.name, (*drop.paths, *drop.beside), kind, (REPORT, report))
+        return {str(self._root / path): str(self._root / new) for path, new in moved.items()}
+
+    def file_reports(self, disk: str, texts: Mapping[str, bytes]) -> None:
+        """Write reports about a disk, by the endings of their names, to its `done/`. Raises OSError."""
+        self._filing.write_reports(disk, DONE, texts)
+
+
+def _directories(path: str) -> Iterator[str]:
+    """Yield the directories below the folder that `path` is in, the nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _left(entry: _Entry) -> DeliveryFile:
+    is_side = entry.path.endswith(_BESIDE) or is_list(entry.path.rpartition("/")[2])
+    return DeliveryFile(entry.path, entry.status.st_size, SIDE_FILE if is_side else NO_ARCHIVE)
 
 
 def _is_hidden(name: str) -> bool:
