@@ -356,7 +356,7 @@ def test_aws_is_asked_where_the_host_name_says() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"url": "r.local", "ecr_create_repositories": True}, "needs a url of ECR"),
+        ({"url": "r.local", "ecr_create_repositories": True}, "ecr_endpoint"),
         ({"url": HOST.name, "ecr_lifecycle_policy_file": __file__}, "needs ecr_create_repositories"),
         ({"url": "r.local", "ecr_endpoint": "api.local"}, "pattern"),
     ],
