@@ -11,6 +11,7 @@ The packages, from the inside out. A package imports only packages above it in t
     registry    the Registry port and its adapters
     spool       archives on disk or in S3
     push        Archive + destination -> PushPlan -> events
+    client      client of a service, for `tarmac send`
     config      settings
     auth        callers, roles, quotas, tokens
     jobs        a push that is stored, queued, watched, cancelled and retried

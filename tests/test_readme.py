@@ -34,6 +34,7 @@ from app.archive.compression import ZSTD_WINDOW_LOG
 from app.archive.formats import FORMATS
 from app.archive.model import DEFAULT_LIMITS, DockerImage, Extent, ImageEntry
 from app.cli.parser import parse
+from app.cli.send import VARIABLES
 from app.config.settings import RegistrySettings, Settings, load_settings
 from app.docs import INDEX, pages
 from app.jobs import JobState
@@ -152,7 +153,7 @@ def test_every_setting_of_a_registry_is_told_and_no_other() -> None:
 def test_no_variable_is_named_that_does_not_exist() -> None:
     known = {f"TARMAC_{name.upper()}" for name in Settings.model_fields if name not in {"registries", "signatures"}}
     known |= {f"TARMAC_REGISTRY_{name.upper()}" for name in RegistrySettings.model_fields}
-    assert set(re.findall(r"TARMAC_[A-Z_]+", ALL)) <= known | {"TARMAC_CONFIG", ASKED}
+    assert set(re.findall(r"TARMAC_[A-Z_]+", ALL)) <= known | {"TARMAC_CONFIG", ASKED, *VARIABLES}
 
 
 def test_the_example_of_a_settings_file_is_taken(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ openapi         `tarmac openapi`
 options         arguments -> PushOptions, Settings
 parser          the argparse tree
 push            `tarmac push`
+send            `tarmac send`
 serve           `tarmac serve`
 token           `tarmac token`
 version         `tarmac version`

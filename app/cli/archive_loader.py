@@ -46,7 +46,7 @@ class ArchiveLoader:
 
     async def join_split_files(self, files: Sequence[str]) -> tuple[str | SpooledFile, ...]:
         """Return what to `load`, in order; the parts of a split archive are one. Raises what `load` raises."""
-        return await asyncio.to_thread(_joined, files, self._spool)
+        return await asyncio.to_thread(join_files, files, self._spool)
 
     async def load(self, file: str | SpooledFile, checksum: Digest | None = None) -> JobArchive:
         """Load one archive. Raises PathNotFound, SpoolFull, ChecksumMismatch and ArchiveError."""
@@ -113,7 +113,8 @@ def path_of(file: str | SpooledFile) -> str:
     return file if isinstance(file, str) else file.path
 
 
-def _joined(files: Sequence[str], spool: Spool) -> tuple[str | SpooledFile, ...]:
+def join_files(files: Sequence[str], spool: Spool) -> tuple[str | SpooledFile, ...]:
+    """Return the files in order; the parts of a split archive are one. Blocks. Raises ArchiveError."""
     known = dict(_stated(files))
     found: dict[str, str | SpooledFile] = {}
     for whole in join_continued(join_parts(list(known.values()), spool.open), spool.open, DEFAULT_LIMITS):

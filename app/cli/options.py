@@ -36,10 +36,11 @@ _SETTINGS = {
 
 def push_options_from(arguments: argparse.Namespace) -> PushOptions:
     """Return the push options. Raises InvalidRequest and InvalidReference."""
-    return PushOptions.parse(dict(_given(arguments)))
+    return PushOptions.parse(dict(given_options(arguments)))
 
 
-def _given(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+def given_options(arguments: argparse.Namespace) -> Iterator[tuple[str, list[str]]]:
+    """Yield the push options that are given, with their values as texts."""
     for name in _OPTIONS:
         value = getattr(arguments, name, None)
         if value is not None:

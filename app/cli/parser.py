@@ -14,6 +14,7 @@ from app import __version__
 
 _FILES = "image archives; - is standard input"
 _ABSENT = object()
+MAX_WAIT_SECONDS = 7 * 86_400.0
 _EPILOG = "Settings come from --config (TOML) and TARMAC_… in the environment, the latter winning."
 
 
@@ -24,6 +25,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_push(commands)
+    _add_send(commands)
     _add_inspect(commands)
     _add_images(commands)
     _add_check(commands)
@@ -83,6 +85,39 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = _add(commands, "push", "push every image in the archives to a registry, in this process")
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     _add_naming(parser)
+    _add_registry_url(parser)
+    _add_pushing(parser)
+    _add_settings(parser)
+
+
+def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _add(commands, "send", "send archives to a Tarmac service, resumably, and wait until they are pushed")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="image archives or directories; one job for each")
+    parser.add_argument("--server", metavar="URL", help="address of the service (TARMAC_SERVER)")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the token (TARMAC_TOKEN_FILE; TARMAC_TOKEN)",
+    )
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="further certificates to trust")
+    parser.add_argument("--delivery", metavar="NAME", help="name that groups the jobs")
+    parser.add_argument("--label", action="append", metavar="KEY=VALUE", help="label of the jobs; repeatable")
+    parser.add_argument(
+        "--give-up-after", type=_seconds, default=600.0, metavar="SECONDS", help="without progress (default: 600)"
+    )
+    _add_naming(parser)
+    _add_pushing(parser)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= MAX_WAIT_SECONDS:
+        raise ValueError(text)
+    return value
+
+
+def _add_pushing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-existing-tag",
         metavar="HOW",
@@ -101,13 +136,13 @@ def _add_push(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--checksum", metavar="sha256:HEX", help="expected digest of the archive, as it was sent")
     parser.add_argument("--dry-run", action="store_true", help="show what would be done; push nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    _add_settings(parser)
 
 
 def _add_inspect(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _add(commands, "inspect", "show what the archives contain and their destinations; contacts no registry")
     parser.add_argument("files", nargs="+", metavar="FILE", help=_FILES)
     _add_naming(parser)
+    _add_registry_url(parser)
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     _add_settings(parser)
 
@@ -169,11 +204,14 @@ def _add_token(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
-def _add_naming(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--registry", metavar="NAME", help="a configured registry (default: default)")
+def _add_registry_url(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry-url", metavar="URL", help="the registry itself: host[:port][/path], http://…, https://…"
     )
+
+
+def _add_naming(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--registry", metavar="NAME", help="a configured registry (default: default)")
     parser.add_argument("--tag", metavar="REPO:TAG", help="the name of the one image, instead of the embedded one")
     parser.add_argument(
         "--rename", action="append", metavar="NAME=REPO:TAG", help="another name for one image; repeatable"

@@ -23,7 +23,7 @@ from typing import Self
 
 PIECE = 64 << 10
 SECONDS = 30.0
-_UPLOAD = re.compile(r"/v2/.+/blobs/uploads/")
+_UPLOAD = re.compile(r"/v2/.+/blobs/uploads/|/uploads/")
 _HOP = {"connection", "transfer-encoding", "keep-alive", "expect"}
 
 
@@ -64,6 +64,11 @@ class CountingProxy:
     def cut(self, *after: int) -> None:
         """Cut the next blob requests with a body after so many bytes of it each."""
         self._cuts.extend(after)
+
+    def stop_cutting(self) -> None:
+        """Cut no further request."""
+        with self._lock:
+            self._cuts.clear()
 
     def next_cut(self) -> int | None:
         with self._lock:
