@@ -150,7 +150,7 @@ class FolderWatch:
         return job, job.problem, job.document(self._describe)
 
     async def _relocate(self, job: Job | None, moved: Mapping[str, str]) -> None:
-        """Let a retry find the archive where it lies now, and say in the job how the folder takes a decision."""
+        """Let a retry find the archive at its new place, and say in the job how the folder takes a decision."""
         if job is not None and job.problem is not None and job.problem.code in DECISIONS and moved:
             with suppress(NotFound, Conflict):  # deleted or retried meanwhile
                 await self._service.relocate(job.id, moved, job.problem)
