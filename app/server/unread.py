@@ -13,7 +13,7 @@ MAX_UNREAD_BYTES = 64 << 20  # of all connections; a job document has up to 5 Mi
 class UnreadResponses:
     """The connections whose clients read more slowly than they are written to.
 
-    If they use too much memory together, the address that uses the most loses the connection that has waited longest."""
+    If they use too much memory together, the address that uses the most loses the one that waited longest."""
 
     most: int = MAX_UNREAD_BYTES
     _waiting: dict[int, tuple[str, int, Callable[[], None]]] = field(default_factory=dict)  # in order
