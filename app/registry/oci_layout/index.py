@@ -25,7 +25,7 @@ from app.oci.media_types import OCI_INDEX
 from app.registry.oci_layout.entry import IndexRoot, PushStamp, dump, read_entry
 
 Entries = Mapping[str, IndexRoot]
-"""Of one repository, by tag, or by digest as text if there is no tag."""
+"""The entries of one repository, by tag, or by digest as text for an untagged manifest."""
 MAX_INDEX_BYTES = 64 << 20  # about 200,000 entries; a larger file was not written by Tarmac
 EMPTY_INDEX = f'{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}'.encode()
 

@@ -160,7 +160,10 @@ class _Upload:
         return started
 
     async def _learn_from(self, started: Response) -> None:
-        """Learn from the response that opened the session. This may wait, so the session must be recorded before."""
+        """Update the capabilities by the response that opened the session.
+
+        This may wait, so the session must be recorded before.
+        """
         digest = self._content.digest
         if digest is not None:
             self._doubt = await self._uploader.stored.unproven.doubt_of(digest)

@@ -65,7 +65,7 @@ class Mounts:
         return (await self._learnt.current()).mount
 
     async def _learn(self, status: int, *, is_there: bool) -> None:
-        """Learn from a response. `is_there`: whether the source is known to have the blob."""
+        """Record a response. `is_there`: whether the source is known to have the blob."""
         is_answer = status < HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.NOT_IMPLEMENTED
         self._failed = 0 if is_answer else self._failed + 1
         if status == HTTPStatus.CREATED:
