@@ -53,7 +53,7 @@ def find_leftovers(index: TarIndex, source: ReadAt, archive: Archive) -> Leftove
     Ignored are the JSON files that docker 25 writes for docker 1.9 next to each layer. A blob that occurs twice is
     counted once."""
     found: dict[str, Member] = {}
-    extents = _extents(archive)
+    extents = extents_of(archive)
     digests = {digest.encoded for digest in (*archive.manifests, *archive.blobs)}
     for member in index.files():
         encoded = stated_digest(member.name)
@@ -63,7 +63,8 @@ def find_leftovers(index: TarIndex, source: ReadAt, archive: Archive) -> Leftove
     return Leftovers(len(left), sum(member.extent.size for member in left), left[0].name) if left else None
 
 
-def _extents(archive: Archive) -> set[Extent]:
+def extents_of(archive: Archive) -> set[Extent]:
+    """Return the extents of all blobs and layers that the images of `archive` refer to."""
     layers = (layer for image in archive.images if isinstance(image.root, DockerImage) for layer in image.root.layers)
     return {*archive.blobs.values(), *(layer.extent for layer in layers)}
 

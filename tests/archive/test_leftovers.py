@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from app.archive.leftovers import Leftovers, stated_digest
 from tests.support.archives import (
     Member,
     docker_members,
+    docker_save,
     entry,
     image,
     oci_image,
@@ -19,8 +21,10 @@ from tests.support.archives import (
     tagged,
     tar,
     to_json,
+    wrap,
 )
-from tests.support.opening import opened
+from tests.support.mirrors import kots_registry, oc_mirror_v1
+from tests.support.opening import opened, read
 from tests.support.storage_tree import images_yaml, oc_mirror, tree
 
 CORPUS = Path(__file__).parents[1] / "data" / "corpus"
@@ -123,3 +127,33 @@ def test_nothing_is_left_of_what_docker_save_writes(file: str) -> None:
 
 def test_the_storage_of_oc_mirror_has_none() -> None:
     assert notes_of(oc_mirror(STORED)) == []
+
+
+# --- several kinds in one archive ------------------------------------------------------------------------------------
+
+SAVED = docker_save([tagged(image({"inner": b"1"}), "inner:1")])
+HELD = {"team/app": {"1": oci_image(image({"a": b"1"}))}}
+CATALOG = oci_members([entry(oci_image(image({"c": b"2"})), ref="catalog:1")])
+SIDE_BY_SIDE = {
+    "docker archives beside a layout": (
+        [*oci_members([entry(oci_image(image({"a": b"1"})), ref="a:1")]), Member("x/inner.tar", SAVED)],
+        "x/inner.tar",
+    ),
+    "an archive of the embedded cluster": (
+        [*kots_registry(HELD, []), Member("embedded-cluster/images-amd64.tar", wrap(SAVED, "gzip"))],
+        "embedded-cluster/images-amd64.tar",
+    ),
+    "catalogs of oc-mirror v1": (
+        [*oc_mirror_v1(HELD), *(replace(member, name=f"catalogs/x/layout/{member.name}") for member in CATALOG)],
+        "catalogs/x/layout/",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SIDE_BY_SIDE)
+def test_other_archives_of_images_are_named(kind: str) -> None:
+    members, name = SIDE_BY_SIDE[kind]
+    archive = read(tar(members))
+    assert len(archive.images) == 1
+    (note,) = [text for text in archive.notes if "other archives" in text]
+    assert name in note

@@ -35,7 +35,7 @@ from tests.support.archives import (
 )
 from tests.support.hauler import Held, haul
 from tests.support.helm import packaged
-from tests.support.mirrors import docker_model, kots_registry, oc_mirror_files, oc_mirror_v1
+from tests.support.mirrors import docker_model, kots_registry, kubekey, oc_mirror_files, oc_mirror_v1
 from tests.support.nested import deckhouse, layout_in, zot
 from tests.support.storage_tree import bundle, oc_mirror, tree
 from tests.support.zarf import zarf_package
@@ -257,7 +257,8 @@ PRODUCERS: Mapping[str, Producer] = {
         "registry.example.com/deck/ee:v1",
         "registry.example.com/deck/ee/install:v1",
     ),
-    "KubeKey artifact (`images/`)": built(lambda: layout_in("images", [entry(WHOLE, ref=NAME)]), NAME),
+    "KubeKey 3 artifact (`images/`)": built(lambda: layout_in("images", [entry(WHOLE, ref=NAME)]), NAME),
+    "KubeKey 4 artifact": built(lambda: kubekey({NAME.rpartition(":")[0]: {NAME.rpartition(":")[2]: WHOLE}}), NAME),
     "`tar` of the root directory of zot": built(lambda: zot(STORED), "team/app:1.0"),
 }
 

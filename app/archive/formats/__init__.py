@@ -42,6 +42,7 @@ from app.archive.formats.oc_image_mirror import OcImageMirror
 from app.archive.formats.oc_mirror import OcMirror
 from app.archive.formats.oci_artifact import OciArtifact
 from app.archive.formats.oci_layout import INDEX, MARKER, OCILayout
+from app.archive.formats.reading.inner_hint import archives_beside, layouts_beside
 from app.archive.formats.reading.reader import ArchiveReader
 from app.archive.formats.reading.runnable import check_runnable
 from app.archive.formats.reading.total_size import check_total_size
@@ -50,18 +51,20 @@ from app.archive.formats.storage.kubekey import KubeKeyImages
 from app.archive.formats.storage.parts import join_charts, join_indexes, parts_of_charts, parts_of_storage
 from app.archive.formats.unknown import unknown_format_error
 from app.archive.formats.zarf import ZarfPackage
-from app.archive.leftovers import find_leftovers
+from app.archive.leftovers import extents_of, find_leftovers
 from app.archive.model import DEFAULT_LIMITS, Archive, Fault, ImageEntry, Limits, ReadAt
 from app.archive.placeholders import split_names
 from app.archive.producer import producer_of
 from app.archive.tar.index import TarIndex
-from app.errors import TruncatedArchive
+from app.errors import TruncatedArchive, join_limited
 
 NO_END = (
     "the archive has no end-of-archive marker: it may be truncated. All content that its documents list is pushed; "
     "other content may be missing"
 )
 _NO_LIST_THERE = "the document that lists its content is missing; transfer it again"
+_EXTRACT = "they are not pushed; extract them, and push each"
+_READ_LAYOUTS = frozenset({OCILayout.name, ZarfPackage.name, HaulerHaul.name})
 NO_LIST = "no document in it lists its content, so any part may be missing; transfer it again"
 
 
@@ -131,7 +134,7 @@ def open_archive(index: TarIndex, source: ReadAt, limits: Limits = DEFAULT_LIMIT
             return replace(
                 archive,
                 producer=producer_of(index, archive),
-                notes=tuple(_notes(index, source, archive)),
+                notes=tuple(_notes(contents, archive)),
                 fault=Fault(TruncatedArchive, index.cut) if index.cut else None,
             )
     if index.cut:
@@ -152,13 +155,20 @@ def _is_of_layout(name: str) -> bool:
     return name.startswith("blobs/") or name in {MARKER, INDEX}
 
 
-def _notes(index: TarIndex, source: ReadAt, archive: Archive) -> Iterator[str]:
+def _notes(contents: ArchiveReader, archive: Archive) -> Iterator[str]:
     yield from archive.notes
-    if not index.ended:
+    if not contents.index.ended:
         yield NO_END
-    left = find_leftovers(index, source, archive)
+    left = find_leftovers(contents.index, contents.source, archive)
     if left is not None:
         yield str(left)
+    read = extents_of(archive)
+    beside = archives_beside(contents, read)
+    if archive.format not in _READ_LAYOUTS:
+        beside += layouts_beside(contents, read)
+    if beside:
+        names = join_limited(beside)
+        yield f"the archive contains {len(beside)} other archives or layouts of images: {names}; {_EXTRACT}"
 
 
 __all__ = [
