@@ -196,6 +196,8 @@ async def test_hostile_names_are_data_in_every_form_of_the_report(served: Served
         ("\t=1", "'\\u0009=1"),
         ("\r=1", "'\\u000d=1"),
         ("a=1", "a=1"),
+        (" =1", "' =1"),
+        ("\uff1d1", "'\uff1d1"),
         ("a\nb", "a\\u000ab"),
         ("ü", "ü"),
         ("\u2066x\u2069", "\\u2066x\\u2069"),
@@ -206,6 +208,22 @@ async def test_hostile_names_are_data_in_every_form_of_the_report(served: Served
 def test_a_cell_is_no_formula_and_shows_what_it_has(text: str, cell: str) -> None:
     assert csv_cell(text) == cell
     assert visible(text) == cell.removeprefix("'")
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", " =", "\uff1d"])
+def test_no_cell_begins_with_a_formula_behind_a_semicolon(sign: str) -> None:
+    """Spreadsheets of many languages divide lines there, also within quotes."""
+    assert csv_cell(f"a;{sign}HYPERLINK(1);b") == f"a;'{sign}HYPERLINK(1);b"
+
+
+async def test_a_delivery_lists_a_limited_number_of_files(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.deliveries.service.MAX_LISTED", 5)
+    names = [{"path": f"{number}.tar"} for number in range(3)]
+    assert (await served.client.post("/deliveries", json={"name": "x", "files": names})).status_code == 201
+    more = [{"path": f"more-{number}.tar"} for number in range(3)]
+    answer = await served.client.post("/deliveries", json={"name": "x", "files": more})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert (await served.client.post("/deliveries", json={"name": "x", "files": more[:2]})).status_code == 200
 
 
 async def test_a_report_on_jobs_has_the_rows_of_those_that_fit(served: Served) -> None:

@@ -28,7 +28,7 @@ from app.telemetry.metrics import Metrics
 MAX_SHARES = 10_000  # of one kind; the least recently used are dropped
 _NO_LEVELS: Mapping[str, tuple[float, float]] = {}
 FREE = frozenset({"/healthz", "/readyz"})
-_STEERING = re.compile(r"/(?:jobs|deliveries)/[^/]+/(?:cancel|retry)|/uploads/[^/]+/push")
+_STEERING = re.compile(r"/jobs/[^/]+/(?:cancel|retry)|/uploads/[^/]+/push|/(?:deliveries|store)(?:/.*)?")
 
 
 class Kind(StrEnum):

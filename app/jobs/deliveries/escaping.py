@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _SHOWN_ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # control, format, surrogates, unassigned, lines
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_LATER_FORMULA = re.compile(r"(?:(?<=;)|^)(?=\s*[=+\-@\uff1d\uff0b\uff0d\uff20])")  # also full-width signs
 
 
 def visible(text: str) -> str:
@@ -16,8 +18,11 @@ def visible(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Return `text` as a cell that no spreadsheet takes for a formula."""
-    return f"'{visible(text)}" if text.startswith(_FORMULA) else visible(text)
+    """Return `text` as a cell that no spreadsheet takes for a formula.
+
+    Where a comma is the decimal sign, spreadsheets divide a line at each semicolon, also within quotes."""
+    shown = _LATER_FORMULA.sub("'", visible(text))
+    return f"'{shown}" if text.startswith(_FORMULA) and not shown.startswith("'") else shown
 
 
 def _escaped(char: str) -> str:

@@ -25,6 +25,7 @@ from app.jobs.store import encode_cursor, parse_cursor, timestamp_key
 
 MAX_PAGE = 200  # deliveries of one answer
 ROWS_AT_ONCE = 500  # rows of a report in memory
+MAX_LISTED = 10_000  # files that `POST /deliveries` lists for one delivery; each is a row of its report
 MAX_JOBS = 10_000  # of one delivery that is retried or deleted by one request
 _LOST = frozenset({JobState.FAILED, JobState.CANCELLED})
 
@@ -76,8 +77,18 @@ class Deliveries:
 
     async def add_files(self, delivery_id: str, files: Sequence[DeliveryFile]) -> None:
         if files:
+            await self._check_listed(delivery_id, len(files))
             now = format_time(self.clock())
             await self.store.list_files(delivery_id, [_listed(file, now) for file in files])
+
+    async def _check_listed(self, delivery_id: str, count: int) -> None:
+        """Check that a delivery does not list too many files. Raises InvalidRequest."""
+        listed = await self.store.count_listed(delivery_id)
+        if listed + count > MAX_LISTED:
+            raise InvalidRequest(
+                f"delivery {delivery_id} lists {listed} files, and {count} more were sent; the limit is {MAX_LISTED}: "
+                "list only files that matter, or begin another delivery"
+            )
 
     async def get(self, delivery_id: str) -> DeliverySummary:
         (summary,) = await self.store.summarize([await self._visible(delivery_id)])

@@ -61,6 +61,10 @@ class DeliveryStore(Protocol):
         """Add rows of listed files. A row with the same path replaces an earlier one."""
         ...
 
+    async def count_listed(self, delivery_id: str) -> int:
+        """Return the number of rows of listed files."""
+        ...
+
     async def close_delivery(self, delivery_id: str) -> None:
         """Let the next use of its name begin another delivery."""
         ...

@@ -82,6 +82,11 @@ class SqlDeliveryStore:
             last = await connection.scalar(select(func.max(table.c.number)).where(*own))
             await insert_rows(connection, delivery_id, rows, 0 if last is None else last + 1)
 
+    async def count_listed(self, delivery_id: str) -> int:
+        table = DELIVERY_ROWS.c
+        counted = select(func.count()).where(table.delivery == delivery_id, table.job == LISTED)
+        return await self._store.ask(lambda connection: connection.scalar(counted) or 0)
+
     async def close_delivery(self, delivery_id: str) -> None:
         async with self._store.transaction() as connection:
             closed = DELIVERIES.update().where(DELIVERIES.c.id == delivery_id)
