@@ -117,7 +117,7 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
         workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
         workshop = replace(workshop, open_store=None if store is None else partial(open_layout, store.registry))
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
-        uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored)
+        uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored, workshop.indexes)
         _observe(workshop.ledger, metrics)
         await _trace(settings, stack, workshop.ledger)
         webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))

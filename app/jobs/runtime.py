@@ -19,6 +19,7 @@ from app.jobs.sources.paths import AllowedRoots
 from app.jobs.stored_bytes import StoredBytes
 from app.jobs.tracking.tracker import JobTracker
 from app.jobs.uploads.early_pushes import EarlyPushes
+from app.jobs.uploads.index_memory import IndexMemory
 from app.jobs.uploads.kept_plans import KeptPlans
 from app.push import PushResources
 from app.push.decoder_memory import DecoderMemory
@@ -57,6 +58,7 @@ class JobRuntime:
     plans: KeptPlans = field(default_factory=KeptPlans)
     decoders: DecoderMemory = field(default_factory=DecoderMemory)
     stored: StoredBytes = field(default_factory=StoredBytes)
+    indexes: IndexMemory = field(default_factory=IndexMemory)
     audit: AuditRetention | None = None
     deliveries: DeliveryRetention | None = None
     open_store: OpenStore | None = None

@@ -21,6 +21,7 @@ from app.jobs.resumable.table import ActiveUpload, UploadTable
 from app.jobs.runtime import JobRuntime
 from app.jobs.service import JobService
 from app.jobs.sources.server_archives import Refused, compare_checksum, read_chunks, unwrap
+from app.jobs.uploads.index_memory import MAX_ARCHIVE_INDEX_BYTES
 from app.spool import OpenFile, SpooledFile
 from app.threads import hash_in_thread
 
@@ -86,21 +87,23 @@ class UploadFinalizer:
             await asyncio.to_thread(self._files.drop_bytes, state.id)
             return None
         finally:
-            upload.tally.let_go()
+            self._uploads.drop_index(upload)
             await self._uploads.count(upload)
 
     async def _queue(self, job: Job, upload: ActiveUpload) -> None:
         state = upload.state
         taken = self._service.attach_upload(job)
+        memory = MAX_ARCHIVE_INDEX_BYTES if upload.tally.is_dropped else 0
         try:
-            archive, index = await self._archive(job, upload)
-            self._show(state, replace(archive, file=None))
-            if state.hold:
-                await self._queue_held(job, archive, state.checksum)
-                return
-            taken.add_spooled(archive, index)
-            request = JobRequest(job.options, job.registry, job.labels, state.checksum, priority=job.priority)
-            await taken.submit(request)
+            async with self._workshop.decoders.turn(job.share, memory):
+                archive, index = await self._archive(job, upload)
+                self._show(state, replace(archive, file=None))
+                if state.hold:
+                    await self._queue_held(job, archive, state.checksum)
+                    return
+                taken.add_spooled(archive, index)
+                request = JobRequest(job.options, job.registry, job.labels, state.checksum, priority=job.priority)
+                await taken.submit(request)
         finally:
             self._service.detach_upload(job.id)
 

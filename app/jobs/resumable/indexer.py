@@ -46,6 +46,10 @@ class StreamingIndexer:
         """Return the approximate memory used by the members of the archive, in bytes."""
         return 0 if self._intake is None else self._intake.memory
 
+    @property
+    def is_dropped(self) -> bool:
+        return self.count < 0
+
     def let_go(self) -> None:
         """Forget everything and ignore further chunks; the archive is read again when it is complete."""
         self.count, self._head, self._intake = -1, b"", None

@@ -15,6 +15,7 @@ from app.jobs.resumable.indexer import StreamingIndexer
 from app.jobs.resumable.lock import UploadLock
 from app.jobs.resumable.model import UploadState
 from app.jobs.stored_bytes import StoredBytes
+from app.jobs.uploads.index_memory import IndexMemory
 from app.push.early.early_push import EarlyPush
 from app.spool.upload_files import UploadFiles
 
@@ -34,15 +35,24 @@ class ActiveUpload:
 class UploadTable:
     """Active uploads by id. A change is durable before it is visible here."""
 
-    def __init__(self, files: UploadFiles, stored: StoredBytes | None = None) -> None:
+    def __init__(
+        self, files: UploadFiles, stored: StoredBytes | None = None, indexes: IndexMemory | None = None
+    ) -> None:
         self.files = files
         self.stored = stored or StoredBytes()
+        self.indexes = indexes or IndexMemory()
         self._known: dict[str, ActiveUpload] = {}
 
     @classmethod
-    async def load(cls, files: UploadFiles, limits: Limits, stored: StoredBytes | None = None) -> Self:
+    async def load(
+        cls,
+        files: UploadFiles,
+        limits: Limits,
+        stored: StoredBytes | None = None,
+        indexes: IndexMemory | None = None,
+    ) -> Self:
         """Load the uploads of the previous process. Bytes whose checksum was not verified yet are deleted."""
-        uploads = cls(files, stored)
+        uploads = cls(files, stored, indexes)
         for name, raw in await asyncio.to_thread(lambda: tuple(files.states())):
             try:
                 state = UploadState.read(raw)
@@ -83,8 +93,13 @@ class UploadTable:
         while total > MAX_INDEX_BYTES and idle:
             upload = idle.pop()
             total -= upload.tally.memory
-            upload.tally.let_go()
+            self.drop_index(upload)
             yield upload
+
+    def drop_index(self, upload: ActiveUpload) -> None:
+        """Forget the index of an upload; its archive is read again when it is complete."""
+        upload.tally.let_go()
+        self.indexes.release(upload.state.id)
 
     def taking_room(self) -> tuple[ActiveUpload, ...]:
         """Return all uploads except those whose archive belongs to a job now."""
@@ -103,6 +118,7 @@ class UploadTable:
     async def drop(self, upload_id: str) -> None:
         self._known.pop(upload_id, None)
         self.stored.forget(upload_id)
+        self.indexes.release(upload_id)
         await asyncio.to_thread(self.files.remove, upload_id)
 
 

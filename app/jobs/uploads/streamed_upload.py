@@ -123,6 +123,7 @@ class StreamedUpload:
                 known = error if isinstance(error, TarmacError) else None
                 await self.abandon(known or UploadIncomplete("the upload ended before its last byte; send it again"))
         finally:
+            self._workshop.indexes.release_all(self.job.id)
             self._left()
 
     async def receive(
@@ -186,6 +187,7 @@ class StreamedUpload:
         try:
             with decoders.lent(share, memory):
                 told = self._told(archive, notify_early_push(chunks, intake, early), expected)
+                told = workshop.indexes.checked(spooled_as, share, told, intake)
                 return intake, await self._workshop.save(share, spooled_as, told, intake, expected or 0)
         except TarmacError:
             self._note_digest(intake)
