@@ -9,7 +9,7 @@ import time
 
 from tests.soak import Orders, Report
 
-SCENARIOS = ("kills", "stages", "syscalls", "resume", "bad_line", "cancels", "replicas")
+SCENARIOS = ("kills", "stages", "syscalls", "resume", "bad_line", "cancels", "replicas", "store")
 
 
 def main() -> int:
