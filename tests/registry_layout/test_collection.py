@@ -235,6 +235,16 @@ async def test_blobs_of_a_push_under_way_stay(layout: LayoutRegistry) -> None:
     assert await is_whole(other, "team/app", ONE)
 
 
+@pytest.mark.usefixtures("push")
+async def test_children_stay_until_their_index_comes(layout: LayoutRegistry) -> None:
+    for child in INDEX.children:
+        await land(layout, "team/app", child)
+        assert prune(LayoutRegistry(layout.files.root)).entries == ()
+    await layout.push_manifest("team/app", "1", described(INDEX))
+    for child in INDEX.children:
+        assert await is_whole(layout, "team/app", child)
+
+
 async def test_what_a_push_found_stays_until_it_ends(layout: LayoutRegistry) -> None:
     await land(layout, "team/app", INDEX, "1")
     with layout.push_under_way("a-job"):

@@ -274,7 +274,7 @@ class LayoutRegistry:
         writer = self.files.new_blob(descriptor.digest.algorithm, descriptor.size)
         try:
             writer.write(raw)
-            writer.finish(descriptor.digest, lambda found: _need_blob(repository, found))
+            writer.finish(descriptor.digest, lambda found: _need_manifest(repository, found))
         finally:
             writer.discard()
         subject = None if parsed.subject is None else parsed.subject.digest
@@ -336,6 +336,13 @@ async def _written(content: BlobContent, writer: BlobWriter) -> None:
     async for chunk in content.chunks():
         await asyncio.to_thread(writer.write, chunk)
         content.count_sent(len(chunk))
+
+
+def _need_manifest(repository: str, digest: Digest) -> None:
+    """Let the push under way need a manifest from now on: the repository keeps it until its index comes."""
+    push = current_push()
+    if push is not None:
+        push.need(Needed(manifests=frozenset({(repository, digest)})))
 
 
 def _need_blob(repository: str, digest: Digest) -> None:
