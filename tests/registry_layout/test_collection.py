@@ -15,7 +15,7 @@ from app.registry.oci_layout.collection import Collected, Collector, Scope
 from app.registry.oci_layout.reachability import RetentionRule
 from app.registry.oci_layout.registry import LayoutRegistry
 from app.registry.oci_layout.served import ServedLayout
-from app.registry.oci_layout.uses import PULL_SECONDS, Needed
+from app.registry.oci_layout.uses import PULL_SECONDS, Needed, Uses
 from tests.registry_layout.landing import described, land, land_blobs
 from tests.support.archives import Node, image, oci_artifact, oci_image, oci_index
 from tests.support.blob_content import BytesContent
@@ -276,6 +276,23 @@ async def test_a_use_of_a_process_that_died_counts_no_more(layout: LayoutRegistr
         prune(layout)
     assert stored(layout) == set()
     assert list((layout.files.root / ".uses").iterdir()) == []
+
+
+async def test_a_push_may_end_while_a_prune_reads_what_is_in_use(
+    layout: LayoutRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = type(layout.uses)._is_alive
+    with layout.push_under_way("a-job") as use:
+        await land(layout, "team/app", ONE, "1")
+
+        def end_meanwhile(uses: Uses, path: Path) -> bool:
+            found = alive(uses, path)
+            use.close()
+            return found
+
+        monkeypatch.setattr(Uses, "_is_alive", end_meanwhile)
+        assert prune(layout) == Collected()
+    assert stored(layout) == whole(ONE)
 
 
 async def test_what_a_client_has_not_pulled_yet_stays(layout: LayoutRegistry, clock: Clock) -> None:

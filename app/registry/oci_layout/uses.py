@@ -153,12 +153,19 @@ class Uses:
         blobs: set[tuple[str, Digest]] = set()
         with disk_errors("read what is in use"):
             for path in (self.root / _USES).iterdir():
-                if not self._is_alive(path):
-                    path.unlink(missing_ok=True)
-                    continue
-                for kind, repository, digest in filter(None, map(_parsed, _read_lines(path))):
+                for kind, repository, digest in filter(None, map(_parsed, self._lines_of(path))):
                     (manifests if kind == _MANIFEST else blobs).add((repository, digest))
         return Needed(frozenset(manifests), frozenset(blobs))
+
+    def _lines_of(self, path: Path) -> set[str]:
+        """Return the lines of a use; none of one that ended, which is deleted if its process did not."""
+        try:
+            if self._is_alive(path):
+                return _read_lines(path)
+            path.unlink()
+        except FileNotFoundError:  # it ended just now; what it left is in index.json
+            pass
+        return set()
 
     def _is_alive(self, path: Path) -> bool:
         if not path.name.startswith("push-"):
