@@ -38,19 +38,19 @@ class Receiver:
     answers: list[int | Exception] = field(default_factory=list)
     got: list[httpx.Request] = field(default_factory=list)
 
-    async def answer(self, request: httpx.Request) -> httpx.Response:
+    async def response(self, request: httpx.Request) -> httpx.Response:
         await request.aread()
         self.got.append(request)
-        answer = self.answers.pop(0) if self.answers else 204
-        if isinstance(answer, Exception):
-            raise answer
-        return httpx.Response(answer, headers={"location": "http://169.254.169.254/"})
+        response = self.answers.pop(0) if self.answers else 204
+        if isinstance(response, Exception):
+            raise response
+        return httpx.Response(response, headers={"location": "http://169.254.169.254/"})
 
 
 def webhook(
     place: Path, receiver: Receiver, settings: WebhookSettings = SETTINGS, lapse: Lapse | None = None
 ) -> Webhook:
-    transport = httpx.MockTransport(receiver.answer)
+    transport = httpx.MockTransport(receiver.response)
     return Webhook(settings, Outbox(place), transport=transport, pause=(lapse or Lapse(seed=None)).pause)
 
 
@@ -180,9 +180,9 @@ async def test_a_service_at_work_tells_at_once(tmp_path: Path) -> None:
     arrived = asyncio.Event()
 
     class Waking(Receiver):
-        async def answer(self, request: httpx.Request) -> httpx.Response:
+        async def response(self, request: httpx.Request) -> httpx.Response:
             arrived.set()
-            return await super().answer(request)
+            return await super().response(request)
 
     hook = webhook(tmp_path, Waking())
     async with run_webhook(hook):
@@ -221,12 +221,12 @@ def test_a_secret_that_is_no_base64_is_taken_as_it_is() -> None:
     assert plain["webhook-signature"] != marked["webhook-signature"]
 
 
-async def listening(answer: bytes) -> tuple[asyncio.Server, list[bytes]]:
+async def listening(response: bytes) -> tuple[asyncio.Server, list[bytes]]:
     got: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         got.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
+        writer.write(response)
         await writer.drain()
         writer.close()
 

@@ -73,7 +73,7 @@ class Webhook:
             follow_redirects=False,
             trust_env=False,
         )
-        self._tries: dict[str, _RetryState] = {}
+        self._retries: dict[str, _RetryState] = {}
         self._idle = Idle(pause.now)
         self._ended: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()  # names and bodies
         self._bytes = 0  # total size of these bodies
@@ -105,11 +105,11 @@ class Webhook:
             name, body = self._ended.get_nowait()
             self._bytes -= len(body)
             try:
-                is_kept = await asyncio.to_thread(self._outbox.put, name, body)
+                is_stored = await asyncio.to_thread(self._outbox.put, name, body)
             except OSError as error:
                 _log.error("webhook.message_dropped", message=name, reason=error.strerror)
                 continue
-            if not is_kept:
+            if not is_stored:
                 _log.error("webhook.message_dropped", message=name, reason="too many undelivered messages")
 
     async def deliver(self, now: float) -> float | None:
@@ -117,40 +117,40 @@ class Webhook:
 
         `now` is the time of day in seconds since 1970."""
         waiting = await asyncio.to_thread(self._outbox.waiting)
-        self._idle.keep({letter.name for letter in waiting})
-        self._tries = {letter.name: self._tries.get(letter.name, _RetryState()) for letter in waiting}
-        for letter in waiting:
-            if self._tries[letter.name].due <= self._pause.now():
-                await self._try(letter, now)
-        dues = [tries.due for tries in self._tries.values()]
+        self._idle.keep({entry.name for entry in waiting})
+        self._retries = {entry.name: self._retries.get(entry.name, _RetryState()) for entry in waiting}
+        for entry in waiting:
+            if self._retries[entry.name].due <= self._pause.now():
+                await self._attempt(entry, now)
+        dues = [retry.due for retry in self._retries.values()]
         return max(min(dues) - self._pause.now(), 0.0) if dues else None
 
-    async def _try(self, letter: OutboxEntry, now: float) -> None:
-        reason = await self._post(letter, int(now))
-        tries = self._tries[letter.name]
-        is_over = self._idle.is_over(letter.name, letter.written, now, PATIENCE)
+    async def _attempt(self, entry: OutboxEntry, now: float) -> None:
+        reason = await self._post(entry, int(now))
+        retry = self._retries[entry.name]
+        is_over = self._idle.is_over(entry.name, entry.written, now, PATIENCE)
         if reason is not None and not is_over:
-            tries.count += 1
-            longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (tries.count - 1))
-            tries.due = self._pause.now() + longest * (0.5 + self._pause.chance() / 2)
-            _log.warning("webhook.delivery_failed", message=letter.name, reason=reason, attempts=tries.count)
+            retry.count += 1
+            longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (retry.count - 1))
+            retry.due = self._pause.now() + longest * (0.5 + self._pause.chance() / 2)
+            _log.warning("webhook.delivery_failed", message=entry.name, reason=reason, attempts=retry.count)
             return
         if reason is not None:
-            _log.error("webhook.delivery_abandoned", message=letter.name, reason=reason, attempts=tries.count + 1)
-        await asyncio.to_thread(self._outbox.remove, letter)
-        del self._tries[letter.name]
+            _log.error("webhook.delivery_abandoned", message=entry.name, reason=reason, attempts=retry.count + 1)
+        await asyncio.to_thread(self._outbox.remove, entry)
+        del self._retries[entry.name]
 
-    async def _post(self, letter: OutboxEntry, moment: int) -> str | None:
+    async def _post(self, entry: OutboxEntry, moment: int) -> str | None:
         """Post a message. Return the reason for a failure; None if it was delivered or does not exist any more."""
-        body = await asyncio.to_thread(self._outbox.read, letter)
+        body = await asyncio.to_thread(self._outbox.read, entry)
         if body is None:
             return None
         headers = {"content-type": "application/json", "user-agent": "tarmac"}
         if self._settings.secret is not None:
-            headers |= sign(self._settings.secret, letter.name, moment, body)
+            headers |= sign(self._settings.secret, entry.name, moment, body)
         try:
-            async with self._client.stream("POST", self._settings.url, content=body, headers=headers) as answer:
-                return None if answer.is_success else f"the receiver responded {answer.status_code}"
+            async with self._client.stream("POST", self._settings.url, content=body, headers=headers) as response:
+                return None if response.is_success else f"the receiver responded {response.status_code}"
         except httpx.HTTPError as error:
             return f"the receiver is unreachable: {type(error).__name__}"
         except TarmacError as error:

@@ -28,8 +28,8 @@ class Outbox:
     def put(self, name: str, body: bytes) -> bool:
         """Store a message durably. Return False if too many are waiting. Raises OSError."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.scandir(self._root) as entries:
-            sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries]
+        with os.scandir(self._root) as files:
+            sizes = [entry.stat(follow_symlinks=False).st_size for entry in files]
         if len(sizes) >= MAX_WAITING or sum(sizes) + len(body) > MAX_WAITING_BYTES:
             return False
         unfinished = self._root / f".{name}.part"
@@ -42,20 +42,20 @@ class Outbox:
 
     def waiting(self) -> tuple[OutboxEntry, ...]:
         """Return the messages, oldest first."""
-        letters = []
-        for place in self._root.glob(f"*{_SUFFIX}"):
+        found = []
+        for file in self._root.glob(f"*{_SUFFIX}"):
             try:
-                letters.append(OutboxEntry(place.stem, place.stat().st_mtime))
+                found.append(OutboxEntry(file.stem, file.stat().st_mtime))
             except FileNotFoundError:
                 continue  # delivered a moment ago
-        return tuple(sorted(letters, key=lambda letter: (letter.written, letter.name)))
+        return tuple(sorted(found, key=lambda entry: (entry.written, entry.name)))
 
-    def read(self, letter: OutboxEntry) -> bytes | None:
+    def read(self, entry: OutboxEntry) -> bytes | None:
         """Return the body; None if the message does not exist any more."""
         try:
-            return (self._root / f"{letter.name}{_SUFFIX}").read_bytes()
+            return (self._root / f"{entry.name}{_SUFFIX}").read_bytes()
         except FileNotFoundError:
             return None
 
-    def remove(self, letter: OutboxEntry) -> None:
-        (self._root / f"{letter.name}{_SUFFIX}").unlink(missing_ok=True)
+    def remove(self, entry: OutboxEntry) -> None:
+        (self._root / f"{entry.name}{_SUFFIX}").unlink(missing_ok=True)
