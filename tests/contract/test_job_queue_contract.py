@@ -212,7 +212,7 @@ async def test_cancel_takes_out_what_waits_and_ends_what_runs(opened: Open, ids:
 
 async def test_a_replica_cancels_what_another_one_runs(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told to, long before its next sign of life and before the other gives up waiting."""
-    monkeypatch.setattr(pgqueuer, "ELSEWHERE_SECONDS", SOON)
+    monkeypatch.setattr(pgqueuer, "REMOTE_STOP_SECONDS", SOON)
     job_id = await shared.job()
     async with shared.replica(timeout=600) as one, shared.replica(timeout=600) as other:
         work = Work()
@@ -239,7 +239,7 @@ async def test_a_dead_replicas_job_is_taken_over_and_it_learns_so_when_it_wakes(
         await shared.run("UPDATE tarmac_pgqueuer SET heartbeat = now() - interval '20 s'")
         await heir.start(work.run)
         await work.until(job_id)
-        await frozen._beat()
+        await frozen._send_heartbeats()
         await asyncio.sleep(0)
         assert late.cancelled == [job_id]
         await frozen.stop(0)
@@ -326,7 +326,7 @@ async def test_no_fault_ends_the_work(shared: Shared, monkeypatch: pytest.Monkey
             raise faults.pop()
         return await take(rows, entrypoints)
 
-    monkeypatch.setattr(pgqueuer, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(pgqueuer, "RESTART_SECONDS", 0.0)
     monkeypatch.setattr(QueueTable, "claim", taken)
     job_id = await shared.job(state=JobState.QUEUED)
     async with shared.replica() as queue:

@@ -68,7 +68,7 @@ async def test_what_was_put_off_then_waits_no_longer_than_it_was_to(shared: Shar
     async with shared.replica() as queue:
         await queue.put(job_id, QueueSchedule(datetime.now(UTC) + timedelta(minutes=10)))
         await age(shared, ahead)
-        await rows_of(queue).mend_times()
+        await rows_of(queue).correct_times()
         left = "SELECT FROM tarmac_pgqueuer WHERE execute_after - now() BETWEEN interval '9 min' AND interval '10 min'"
         assert await shared.run(left) == "SELECT 1"
 
@@ -78,9 +78,9 @@ async def test_a_pause_that_is_not_over_is_left_alone(shared: Shared) -> None:
     async with shared.replica() as queue:
         await queue.put(job_id)
         await queue.put(job_id, QueueSchedule(datetime.now(UTC) + LONGEST_DELAY))
-        await rows_of(queue).mend_times()
-        later = "SELECT FROM tarmac_pgqueuer WHERE execute_after > now() + interval '59 min'"
-        assert await shared.run(later) == "SELECT 1"
+        await rows_of(queue).correct_times()
+        not_before = "SELECT FROM tarmac_pgqueuer WHERE execute_after > now() + interval '59 min'"
+        assert await shared.run(not_before) == "SELECT 1"
 
 
 async def test_a_moment_further_off_than_any_pause_is_not_believed(shared: Shared) -> None:
@@ -101,7 +101,7 @@ async def test_a_replica_that_died_while_the_clock_was_ahead_is_found_out(shared
         await dead.put(job_id)
         await dead.start(late.run)
         await late.until(job_id)
-        dead._work.cancel()  # type: ignore[union-attr]  # it beats no more
+        dead._worker.cancel()  # type: ignore[union-attr]  # it beats no more
         await age(shared, "365 days")
         await heir.start(work.run)
         await work.until(job_id)

@@ -27,8 +27,8 @@ def order(waiting: FairQueue, now: float = 0.0) -> str:
 
 def filled(**given: QueueSchedule) -> FairQueue:
     waiting = FairQueue()
-    for job_id, turn in given.items():
-        waiting.put(job_id, turn, DUE)
+    for job_id, schedule in given.items():
+        waiting.put(job_id, schedule, DUE)
     return waiting
 
 

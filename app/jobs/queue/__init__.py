@@ -50,10 +50,10 @@ class JobQueue(Protocol):
         """Begin to call `run` with job ids. `run` handles its own errors; `cancel` and `stop` cancel it."""
         ...
 
-    async def put(self, job_id: str, turn: QueueSchedule = AT_ONCE) -> None:
+    async def put(self, job_id: str, schedule: QueueSchedule = AT_ONCE) -> None:
         """Add a job. If it waits already, the newer schedule replaces the old one.
 
-        A job that is running runs again after its present run has ended, according to `turn`."""
+        A job that is running runs again after its present run has ended, according to `schedule`."""
         ...
 
     async def cancel(self, job_id: str) -> None:

@@ -28,7 +28,7 @@ class LocalJobQueue:
 
     def __init__(self, max_running: int, clock: Clock = utc_now, elapsed: Callable[[], float] = time.monotonic) -> None:
         self._max_running = max_running
-        self._max_places = max_running + (max_running > 1)  # one job at a time has no additional one
+        self._max_slots = max_running + (max_running > 1)  # one job at a time has no additional one
         self._clock, self._elapsed = clock, elapsed
         self._waiting = FairQueue()
         self._running: dict[str, asyncio.Future[None]] = {}
@@ -39,8 +39,8 @@ class LocalJobQueue:
         self._run = run
         self._fill()
 
-    async def put(self, job_id: str, turn: QueueSchedule = AT_ONCE) -> None:
-        self._waiting.put(job_id, turn, self._elapsed() + turn.delay(self._clock()).total_seconds())
+    async def put(self, job_id: str, schedule: QueueSchedule = AT_ONCE) -> None:
+        self._waiting.put(job_id, schedule, self._elapsed() + schedule.delay(self._clock()).total_seconds())
         self._fill()
 
     async def cancel(self, job_id: str) -> None:
@@ -63,23 +63,23 @@ class LocalJobQueue:
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
     def _fill(self) -> None:
-        while self._run is not None and len(self._running) < self._max_places:
+        while self._run is not None and len(self._running) < self._max_slots:
             now, is_full = self._elapsed(), len(self._running) >= self._max_running
             # a retried job waits for the end of its cancelled run
-            job_id = self._waiting.pop(now, self._running, of_idle=is_full)
+            job_id = self._waiting.pop(now, self._running, only_idle=is_full)
             if job_id is None:
                 self._sleep(self._waiting.seconds_to_next(now))
                 return
             task = asyncio.ensure_future(self._run(job_id))
             self._running[job_id] = task
-            task.add_done_callback(partial(self._free, job_id))
+            task.add_done_callback(partial(self._on_run_ended, job_id))
 
     def _sleep(self, seconds: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._fill)
 
-    def _free(self, job_id: str, task: asyncio.Future[None]) -> None:
+    def _on_run_ended(self, job_id: str, task: asyncio.Future[None]) -> None:
         del self._running[job_id]
         self._waiting.release(job_id)
         error = None if task.cancelled() else task.exception()

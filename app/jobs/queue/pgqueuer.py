@@ -35,10 +35,10 @@ from app.jobs.store.notifications import BROKEN, listen
 
 CANCEL_SECONDS = 0.4  # a cancel waits twice, and must not hang with a registry; the cleanup continues later
 STOP_SECONDS = 5.0  # closing an upload session takes one request
-ELSEWHERE_SECONDS = 0.8  # another replica ends its run within this time, or it is dead and its row is removed
-AGAIN_SECONDS = 1.0
-_ASK_SECONDS = 0.02
-_MOST_STRAYS = 500
+REMOTE_STOP_SECONDS = 0.8  # another replica ends its run within this time, or it is dead and its row is removed
+RESTART_SECONDS = 1.0
+_POLL_SECONDS = 0.02
+_MAX_MISSING = 500
 
 _log = structlog.get_logger(__name__)
 
@@ -69,13 +69,13 @@ class PgQueuerJobQueue:
 
     def __init__(self, dsn: str, rows: QueueTable, replica: Replica, max_running: int) -> None:
         self._dsn, self._rows, self._replica, self._max_running = dsn, rows, replica, max_running
-        self._max_places = max_running + (max_running > 1)  # as `LocalJobQueue`
+        self._max_slots = max_running + (max_running > 1)  # as `LocalJobQueue`
         places = dict.fromkeys((ANYWHERE, entrypoint_of(replica.place), entrypoint_of(replica.storage)))
         self._entrypoints = (*places, accepted_by(replica.home))
         self._running: dict[str, tuple[QueueRow, asyncio.Future[None]]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._run: Run | None = None
-        self._work: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
 
     @classmethod
@@ -104,11 +104,11 @@ class PgQueuerJobQueue:
 
     async def start(self, run: Run) -> None:
         self._run = run
-        self._work = asyncio.create_task(self._keep_working())
+        self._worker = asyncio.create_task(self._run_worker())
 
-    async def put(self, job_id: str, turn: QueueSchedule = AT_ONCE) -> None:
+    async def put(self, job_id: str, schedule: QueueSchedule = AT_ONCE) -> None:
         try:
-            await self._rows.put(job_id, turn, running=job_id in self._running)
+            await self._rows.put(job_id, schedule, running=job_id in self._running)
         except BROKEN as error:
             # the job is stored, and every replica looks for stored jobs that are not queued
             _log.warning("queue.put_delayed", job=job_id, reason=type(error).__name__)
@@ -134,9 +134,9 @@ class PgQueuerJobQueue:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.wait([self._work])
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
         if self._ending:
             await asyncio.wait(self._ending, timeout=STOP_SECONDS)
 
@@ -147,32 +147,32 @@ class PgQueuerJobQueue:
         await self._rows.remove(row.id)
 
     async def _await_end(self, job_id: str, row_id: int) -> None:
-        until = asyncio.get_running_loop().time() + ELSEWHERE_SECONDS
+        until = asyncio.get_running_loop().time() + REMOTE_STOP_SECONDS
         while asyncio.get_running_loop().time() < until:
-            await asyncio.sleep(_ASK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
             if await self._rows.find(job_id) != row_id:
                 return
         await self._rows.remove(row_id)
 
-    async def _keep_working(self) -> None:
+    async def _run_worker(self) -> None:
         while True:
             try:
-                await self._work_together()
+                await self._run_tasks()
             except Exception:  # noqa: BLE001 - see below
                 # boundary: after any error, a replica that looks alive but claims nothing would be worse
                 _log.exception("queue.restarted")
-                await asyncio.sleep(AGAIN_SECONDS)
+                await asyncio.sleep(RESTART_SECONDS)
 
-    async def _work_together(self) -> None:
+    async def _run_tasks(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(listen(self._dsn, QUEUE_CHANNEL, self._heard))
-            group.create_task(self._every(self._replica.beat_seconds, self._beat))
-            group.create_task(self._every(self._replica.beat_seconds * 2, self._take_in_strays))
-            group.create_task(self._every(3600.0, self._rows.truncate_log))
-            group.create_task(self._every(IDLE_SECONDS, self._end_stopped))
-            group.create_task(self._every(self._replica.beat_seconds, self._fill, self._wake))
+            group.create_task(listen(self._dsn, QUEUE_CHANNEL, self._on_notification))
+            group.create_task(self._repeat(self._replica.beat_seconds, self._send_heartbeats))
+            group.create_task(self._repeat(self._replica.beat_seconds * 2, self._enqueue_missing))
+            group.create_task(self._repeat(3600.0, self._rows.truncate_log))
+            group.create_task(self._repeat(IDLE_SECONDS, self._terminate_stalled))
+            group.create_task(self._repeat(self._replica.beat_seconds, self._fill, self._wake))
 
-    async def _every(
+    async def _repeat(
         self, seconds: float, work: Callable[[], Awaitable[None]], wake: asyncio.Event | None = None
     ) -> None:
         """Call `work` at intervals, or when `wake` is set. Retry while the database is unavailable."""
@@ -190,43 +190,43 @@ class PgQueuerJobQueue:
                 continue
             soon.clear()
 
-    def _heard(self, payload: str | None) -> None:
-        stopped = cancelled_rows(payload or "")
+    def _on_notification(self, payload: str | None) -> None:
+        cancelled = cancelled_rows(payload or "")
         for row, task in self._running.values():
-            if row.id in stopped:
+            if row.id in cancelled:
                 task.cancel()
         self._wake.set()
 
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         rows = {row.id: task for row, task in self._running.values()}
         if rows:
             kept = await self._rows.heartbeat(rows.keys())
             for row_id in rows.keys() - kept:
                 rows[row_id].cancel()  # another replica has claimed it, or a user cancelled it
 
-    async def _take_in_strays(self) -> None:
-        for job_id, turn in await self._rows.find_unqueued(_MOST_STRAYS):
-            await self.put(job_id, turn)
+    async def _enqueue_missing(self) -> None:
+        for job_id, schedule in await self._rows.find_unqueued(_MAX_MISSING):
+            await self.put(job_id, schedule)
         await self._rows.release_pinned()
-        await self._rows.mend_times()
+        await self._rows.correct_times()
 
-    async def _end_stopped(self) -> None:
+    async def _terminate_stalled(self) -> None:
         await self._rows.terminate_stalled_sessions(timedelta(seconds=IDLE_SECONDS))
 
     async def _fill(self) -> None:
-        while self._run is not None and len(self._running) < self._max_places:
+        while self._run is not None and len(self._running) < self._max_slots:
             is_full = len(self._running) >= self._max_running
             claim = self._rows.claim_of_idle if is_full else self._rows.claim
             row = await claim(self._entrypoints)
             if row is None:
                 return
             # a row whose run is still active was claimed again, because its heartbeat was late
-            if row.job_id not in self._running and await self._is_for_us(row) and self._run is not None:
+            if row.job_id not in self._running and await self._can_run(row) and self._run is not None:
                 task = asyncio.ensure_future(self._run(row.job_id))
                 self._running[row.job_id] = (row, task)
-                task.add_done_callback(partial(self._free, row))
+                task.add_done_callback(partial(self._on_run_ended, row))
 
-    async def _is_for_us(self, row: QueueRow) -> bool:
+    async def _can_run(self, row: QueueRow) -> bool:
         """Return whether this replica can run the job; otherwise requeue it for another one."""
         known = await self._rows.place_and_home(row.job_id)
         if known is None:
@@ -241,7 +241,7 @@ class PgQueuerJobQueue:
             return False
         return True
 
-    def _free(self, row: QueueRow, task: asyncio.Future[None]) -> None:
+    def _on_run_ended(self, row: QueueRow, task: asyncio.Future[None]) -> None:
         del self._running[row.job_id]
         error = None if task.cancelled() else task.exception()
         if error is not None:

@@ -28,7 +28,7 @@ TABLE = "tarmac_pgqueuer"
 QUEUE_CHANNEL = "tarmac_ch_pgqueuer"
 ANYWHERE = "tarmac"  # the entrypoint of jobs without files in a spool
 _SHARES = 10_000  # positions within one priority, so that shares alternate
-_TURN = 0x7461726D6171  # a PostgreSQL advisory lock: replicas that start at once install the schema one by one
+_INSTALL_LOCK = 0x7461726D6171  # a PostgreSQL advisory lock: replicas that start at once install the schema one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def install_schema(dsn: str, seconds: float) -> None:
     connection = await asyncpg.connect(dsn, timeout=seconds)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _TURN)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", _INSTALL_LOCK)
             queries = Queries.from_asyncpg_connection(connection)
             queries.qbe, queries.qbq = QueryBuilderEnvironment(names()), QueryQueueBuilder(names())
             installed = await queries.schema_is_installed()
@@ -110,11 +110,11 @@ class QueueTable:
         )
         return QueueRow(taken["id"], (taken["payload"] or b"").decode()) if taken else None
 
-    async def put(self, job_id: str, turn: QueueSchedule, running: bool) -> None:
+    async def put(self, job_id: str, schedule: QueueSchedule, running: bool) -> None:
         """Add a job, or replace its schedule. `running`: this replica is running it now."""
-        delay = turn.delay(datetime.now(UTC))
+        delay = schedule.delay(datetime.now(UTC))
         place = await self._pool.fetchval("SELECT place FROM jobs WHERE id = $1", job_id)
-        priority = turn.priority * _SHARES - await self._ahead(job_id, turn)
+        priority = schedule.priority * _SHARES - await self._count_queued(job_id, schedule)
         while True:
             entered = await self._queries.enqueue(
                 [entrypoint_of(place or "")],
@@ -122,20 +122,22 @@ class QueueTable:
                 [priority],
                 [delay],
                 [job_id],
-                [{"share": turn.share}],
+                [{"share": schedule.share}],
                 on_conflict="skip",
             )
-            if entered[0] is not None or await self._put_again(job_id, priority, delay, running):
+            if entered[0] is not None or await self._update_existing(job_id, priority, delay, running):
                 return
 
-    async def _ahead(self, job_id: str, turn: QueueSchedule) -> int:
+    async def _count_queued(self, job_id: str, schedule: QueueSchedule) -> int:
         """Return the number of queued jobs of its share: the second job of a share follows the first of every other."""
         counted = await self._pool.fetchval(
-            "SELECT count(*) FROM tarmac_pgqueuer WHERE headers->>'share' = $1 AND dedupe_key <> $2", turn.share, job_id
+            "SELECT count(*) FROM tarmac_pgqueuer WHERE headers->>'share' = $1 AND dedupe_key <> $2",
+            schedule.share,
+            job_id,
         )
         return min(int(counted), _SHARES - 1)
 
-    async def _put_again(self, job_id: str, priority: int, delay: timedelta, running: bool) -> bool:
+    async def _update_existing(self, job_id: str, priority: int, delay: timedelta, running: bool) -> bool:
         """Give a waiting row the newer schedule, and mark a claimed one to be queued again after its run.
 
         Return False if the row does not exist any more."""
@@ -202,7 +204,7 @@ class QueueTable:
             self._timeout,
         )
 
-    async def mend_times(self) -> None:
+    async def correct_times(self) -> None:
         """Correct times that were written while the database's clock was ahead.
 
         A row written later than now keeps its delay. No delay exceeds LONGEST_DELAY, and no heartbeat is in the
@@ -248,7 +250,7 @@ class QueueTable:
             WHERE jobs.state IN ('queued', 'running') AND row.id IS NULL ORDER BY jobs.created_at LIMIT $1""",
             most,
         )
-        return tuple((found_item["id"], _turn(found_item)) for found_item in found)
+        return tuple((found_item["id"], _schedule_of(found_item)) for found_item in found)
 
     async def terminate_stalled_sessions(self, after: timedelta) -> int:
         """Terminate sessions of replicas suspended in a command for longer than `after`. Return their number.
@@ -288,6 +290,6 @@ def cancelled_rows(payload: str) -> frozenset[int]:
     return frozenset(id_ for id_ in ids or () if isinstance(id_, int))
 
 
-def _turn(found: Any) -> QueueSchedule:
-    later = datetime.fromisoformat(found["later"]) if found["later"] else None
-    return QueueSchedule(later, int(found["priority"] or 0), found["share"] or "")
+def _schedule_of(found: Any) -> QueueSchedule:
+    not_before = datetime.fromisoformat(found["later"]) if found["later"] else None
+    return QueueSchedule(not_before, int(found["priority"] or 0), found["share"] or "")
