@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-Told = Callable[[str | None], None]
+ChangeListener = Callable[[str | None], None]
 
 
 class JobNotifications(Protocol):
     """Notifies this replica of changes that others make to jobs."""
 
-    async def subscribe(self, told: Told) -> None:
-        """Call `told` with the id of each job that another replica has written, until cancelled.
+    async def subscribe(self, notify: ChangeListener) -> None:
+        """Call `notify` with the id of each job that another replica has written, until cancelled.
 
         Call it with None if notifications may have been missed. Connection errors are retried, not raised."""
         ...
 
 
-__all__ = ["JobNotifications", "Told"]
+__all__ = ["ChangeListener", "JobNotifications"]

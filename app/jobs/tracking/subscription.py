@@ -8,7 +8,7 @@ from app.errors import NotFound
 from app.jobs.model import Job
 
 
-class News:
+class StateSubscription:
     """The newest state of one job for one watcher. States in between are dropped, so a slow watcher costs nothing."""
 
     def __init__(self) -> None:

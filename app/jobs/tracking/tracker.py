@@ -26,11 +26,11 @@ from app.jobs.store import JobQuery, JobStore, Key
 from app.jobs.tracking.feed import JobFeed
 from app.jobs.tracking.live_job import LiveJob
 from app.jobs.tracking.notifications import JobNotifications
-from app.jobs.tracking.subscription import News
+from app.jobs.tracking.subscription import StateSubscription
 
 SAVE_SECONDS = 0.25  # at most four writes a second for a job: one write takes 1.2 ms
-LOOK_SECONDS = 2.0  # interval of looking up watched jobs of other replicas, with or without notifications
-RACES = 20  # retries of a transition that lost a race
+POLL_SECONDS = 2.0  # interval of looking up watched jobs of other replicas, with or without notifications
+MAX_CAS_RETRIES = 20  # retries of a transition that lost a race
 
 Change = Callable[[Job], Job]
 Sent = Callable[[int], None]
@@ -59,13 +59,13 @@ class JobTracker:
         self._save_seconds = save_seconds
         self.clock = clock
         self._live: dict[str, LiveJob] = {}
-        self._watchers: defaultdict[str, set[News]] = defaultdict(set)
+        self._watchers: defaultdict[str, set[StateSubscription]] = defaultdict(set)
         self._feeds: set[JobFeed] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._changing: set[str] = set()
         self._changes: set[asyncio.Task[Job]] = set()
         self._unsaved: set[str] = set()
-        self._shown = asyncio.Event()
+        self._progress_changed = asyncio.Event()
         self._observers: list[Callable[[Job], None]] = []
         self._transition_observers: list[Transition] = []
         self._sent_observers: list[Sent] = []
@@ -110,13 +110,13 @@ class JobTracker:
 
     async def images(self, job_id: str, first: int, count: int) -> tuple[JobImage, ...]:
         """Return `count` images of a job from number `first` on, in the state that `get` returns."""
-        if (live := self._ahead(job_id)) is not None:
+        if (live := self._unstored(job_id)) is not None:
             return live.job.images[first : first + count]
         return await self._store.images(job_id, first, count)
 
     async def _get(self, job_id: str, images: int | None = None) -> Job:
-        stored = None if self._ahead(job_id) else await self._store.get(job_id, images)
-        if (live := self._ahead(job_id)) is not None:
+        stored = None if self._unstored(job_id) else await self._store.get(job_id, images)
+        if (live := self._unstored(job_id)) is not None:
             return live.shown()
         if stored is None:
             raise NotFound(f"unknown job: {job_id[:64]!r}; it may have been deleted or have expired")
@@ -139,7 +139,7 @@ class JobTracker:
         return tuple(self._newest(job) for job in stored), following
 
     def _newest(self, stored: Job) -> Job:
-        return stored if (live := self._ahead(stored.id)) is None else live.shown().brief()
+        return stored if (live := self._unstored(stored.id)) is None else live.shown().brief()
 
     async def count(self, submitter: str | None = None) -> Mapping[JobState, int]:
         """Return the number of jobs in each state."""
@@ -152,7 +152,7 @@ class JobTracker:
         `make` raises."""
         task = asyncio.create_task(self._change(job_id, make))
         self._changes.add(task)
-        task.add_done_callback(self._changed)
+        task.add_done_callback(self._on_change_done)
         return await asyncio.shield(task)
 
     def update_progress(self, job_id: str, make: Change) -> None:
@@ -164,7 +164,7 @@ class JobTracker:
             before, live.job = live.job, make(live.job)
             self._count_sent(before, live.job)
             self._unsaved.add(job_id)
-            self._shown.set()
+            self._progress_changed.set()
 
     async def delete(self, job_id: str, check: Callable[[Job], None]) -> Job:
         """Delete a job and return it. Raises NotFound and what `check` raises."""
@@ -177,8 +177,8 @@ class JobTracker:
         return job
 
     @contextmanager
-    def subscribe(self, job_id: str) -> Iterator[News]:
-        watcher = News()
+    def subscribe(self, job_id: str) -> Iterator[StateSubscription]:
+        watcher = StateSubscription()
         self._watchers[job_id].add(watcher)
         try:
             yield watcher
@@ -200,8 +200,8 @@ class JobTracker:
     async def run_saver(self) -> None:
         """Store updated progress until cancelled."""
         while True:
-            await self._shown.wait()
-            self._shown.clear()
+            await self._progress_changed.wait()
+            self._progress_changed.clear()
             for job_id in tuple(self._unsaved):
                 await self._save(job_id)
             await asyncio.sleep(self._save_seconds)
@@ -210,30 +210,32 @@ class JobTracker:
         """Listen to changes by other replicas of the jobs that are watched, received or run here, until cancelled."""
         if self._announcements is None:
             return
-        heard: set[str] = set()
+        changed_ids: set[str] = set()
         arrived = asyncio.Event()
 
-        def told(job_id: str | None) -> None:
+        def notify(job_id: str | None) -> None:
             for feed in self._feeds if job_id is None else ():
                 feed.mark_incomplete()
-            look_up(self._concerned() if job_id is None else {job_id} if self._feeds else {job_id} & self._concerned())
+            look_up(
+                self._relevant_ids() if job_id is None else {job_id} if self._feeds else {job_id} & self._relevant_ids()
+            )
 
         def look_up(ids: set[str]) -> None:
-            heard.update(ids)
+            changed_ids.update(ids)
             if ids:
                 arrived.set()
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._announcements.subscribe(told))
+            group.create_task(self._announcements.subscribe(notify))
             while True:
                 try:
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(POLL_SECONDS):
                         await arrived.wait()
                 except TimeoutError:
-                    look_up(self._concerned())
+                    look_up(self._relevant_ids())
                 arrived.clear()
-                while heard:
-                    await self._look_up(heard.pop())
+                while changed_ids:
+                    await self._look_up(changed_ids.pop())
 
     def is_live(self, job_id: str) -> bool:
         """Return whether the job is received or run by this process."""
@@ -251,7 +253,7 @@ class JobTracker:
         while self._changes:
             await asyncio.wait(self._changes)
 
-    def _changed(self, task: asyncio.Task[Job]) -> None:
+    def _on_change_done(self, task: asyncio.Task[Job]) -> None:
         self._changes.discard(task)
         if not task.cancelled():
             task.exception()  # the caller received the error, or was cancelled; this marks it as retrieved
@@ -279,7 +281,7 @@ class JobTracker:
 
     async def _store_change(self, job_id: str, make: Change) -> tuple[Job, Job]:
         """Return the job before and after; the same value twice if nothing changes."""
-        for _ in range(RACES):
+        for _ in range(MAX_CAS_RETRIES):
             live = self._live.get(job_id)
             present = await self.get(job_id) if live is None else live.job
             job = make(present)
@@ -288,7 +290,7 @@ class JobTracker:
             if job.ended and not present.ended:
                 job = replace(job, ended_age=self.age.now())
             stored = present if live is None else live.stored
-            job = self._stamped(job, stored)
+            job = self._with_revision(job, stored)
             if await self._store.save(job, over=stored):
                 return present, job
             self._live.pop(job_id, None)
@@ -302,18 +304,18 @@ class JobTracker:
             live = self._live.get(job_id)
             if live is None:
                 return
-            job = self._stamped(live.job, live.stored)
+            job = self._with_revision(live.job, live.stored)
             try:
                 if await self._store.save(job, over=live.stored):
                     live.stored = job
-                    self._tell(job)
+                    self._publish_to_watchers(job)
                 else:
-                    await self._give_way(live)
+                    await self._reconcile(live)
             except Unavailable as error:
                 # progress may be late; only a transition insists on being stored
                 _log.warning("job.progress_not_stored", job=job_id, reason=str(error))
 
-    async def _give_way(self, live: LiveJob) -> None:
+    async def _reconcile(self, live: LiveJob) -> None:
         """Continue from the state that was stored meanwhile, or stop tracking a job that another replica now owns."""
         stored = await self._store.get(live.job.id)
         if stored is None or not _is_same(stored, live.job):
@@ -321,7 +323,7 @@ class JobTracker:
         else:
             live.stored = stored
 
-    def _stamped(self, job: Job, stored: Job) -> Job:
+    def _with_revision(self, job: Job, stored: Job) -> Job:
         """Return `job` with the revision and time that follow `stored`; revisions count stored states."""
         return replace(job, revision=stored.revision + 1, updated_at=self.clock())
 
@@ -330,7 +332,7 @@ class JobTracker:
         for observer in self._sent_observers if size else ():
             observer(size)
 
-    def _concerned(self) -> set[str]:
+    def _relevant_ids(self) -> set[str]:
         return self._watchers.keys() | self._live.keys()
 
     async def _look_up(self, job_id: str) -> None:
@@ -349,7 +351,7 @@ class JobTracker:
             for feed in self._feeds:
                 feed.put_deleted(job_id, None) if stored is None else feed.put(stored)
 
-    def _ahead(self, job_id: str) -> LiveJob | None:
+    def _unstored(self, job_id: str) -> LiveJob | None:
         """Return the job if its newest state may be shown before it is stored, which is so for a single process."""
         return self._live.get(job_id) if self._announcements is None else None
 
@@ -359,9 +361,9 @@ class JobTracker:
             self._live[job.id] = LiveJob(job, job)
         else:
             self._live.pop(job.id, None)
-        self._tell(job)
+        self._publish_to_watchers(job)
 
-    def _tell(self, job: Job) -> None:
+    def _publish_to_watchers(self, job: Job) -> None:
         for watcher in self._watchers.get(job.id, ()):
             watcher.tell(job)
         for feed in self._feeds:
