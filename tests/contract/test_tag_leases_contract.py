@@ -78,10 +78,10 @@ async def replicas(url: str) -> AsyncIterator[Sides]:
 
 
 async def wants(leases: TagLeases, job: Job, names: set[str], got: asyncio.Event, go: asyncio.Event) -> frozenset[str]:
-    async with leases.lease(job, names) as overtaken:
+    async with leases.lease(job, names) as superseded:
         got.set()
         await go.wait()
-        return overtaken
+        return superseded
 
 
 async def does_not_come(event: asyncio.Event, leases: TagLeases) -> bool:
@@ -108,21 +108,21 @@ async def test_a_tag_is_one_jobs_at_a_time(sides: Sides) -> None:
 
 async def test_other_tags_are_not_waited_for(sides: Sides) -> None:
     first, second = await sides.running(1), await sides.running(2)
-    async with sides.one.lease(first, {"r/app:1"}), sides.other.lease(second, {"r/app:2"}) as overtaken:
-        assert overtaken == frozenset()
+    async with sides.one.lease(first, {"r/app:1"}), sides.other.lease(second, {"r/app:2"}) as superseded:
+        assert superseded == frozenset()
 
 
 async def test_what_a_later_job_has_written_is_not_an_older_ones_any_more(sides: Sides) -> None:
     older, newer = await sides.running(1), await sides.running(2)
     async with sides.one.lease(newer, {"r/app:1", "r/app:2"}):
         await sides.one.record_pushed(newer, {"r/app:1"})
-    async with sides.other.lease(older, {"r/app:1", "r/app:2"}) as overtaken:
-        assert overtaken == {"r/app:1"}
+    async with sides.other.lease(older, {"r/app:1", "r/app:2"}) as superseded:
+        assert superseded == {"r/app:1"}
         await sides.other.record_pushed(older, {"r/app:1"})
-    async with sides.other.lease(older, {"r/app:1"}) as overtaken:
-        assert overtaken == {"r/app:1"}, "an older claim does not take the place of a newer one"
-    async with sides.one.lease(newer, {"r/app:1"}) as overtaken:
-        assert overtaken == frozenset(), "a job does not outdate itself"
+    async with sides.other.lease(older, {"r/app:1"}) as superseded:
+        assert superseded == {"r/app:1"}, "an older claim does not take the place of a newer one"
+    async with sides.one.lease(newer, {"r/app:1"}) as superseded:
+        assert superseded == frozenset(), "a job does not outdate itself"
 
 
 async def test_jobs_that_want_each_others_tags_do_not_wait_for_ever(sides: Sides) -> None:
@@ -147,12 +147,12 @@ async def test_what_outdates_no_job_that_waits_is_forgotten(sides: Sides) -> Non
         await sides.ended(job)
     await sides.other.forget(jobs[1].accepted_at)
     oldest = (await sides.running(0)).evolve(accepted_at=NOON - timedelta(days=1))
-    async with sides.one.lease(oldest, {f"r/app:{job.id}" for job in jobs}) as overtaken:
-        assert overtaken == {f"r/app:{job.id}" for job in jobs[1:]}
+    async with sides.one.lease(oldest, {f"r/app:{job.id}" for job in jobs}) as superseded:
+        assert superseded == {f"r/app:{job.id}" for job in jobs[1:]}
     await sides.ended(oldest)
     await sides.other.forget(None)
-    async with sides.one.lease(oldest, {f"r/app:{job.id}" for job in jobs}) as overtaken:
-        assert overtaken == frozenset()
+    async with sides.one.lease(oldest, {f"r/app:{job.id}" for job in jobs}) as superseded:
+        assert superseded == frozenset()
 
 
 async def test_a_run_that_is_cancelled_while_it_waits_leaves_nothing_behind(sides: Sides) -> None:
@@ -164,8 +164,8 @@ async def test_a_run_that_is_cancelled_while_it_waits_leaves_nothing_behind(side
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        async with sides.one.lease(third, {"r/app:2"}) as overtaken:
-            assert overtaken == frozenset()
+        async with sides.one.lease(third, {"r/app:2"}) as superseded:
+            assert superseded == frozenset()
 
 
 # --- of several replicas ---------------------------------------------------------------------------------------------
@@ -176,8 +176,8 @@ async def test_the_tags_of_a_job_that_no_longer_runs_are_free(replicated: Sides)
     first, second = await replicated.running(1), await replicated.running(2)
     async with replicated.one.lease(first, {"r/app:1"}):
         await replicated.ended(first)
-        async with replicated.other.lease(second, {"r/app:1"}) as overtaken:
-            assert overtaken == frozenset()
+        async with replicated.other.lease(second, {"r/app:1"}) as superseded:
+            assert superseded == frozenset()
 
 
 async def test_a_job_that_is_taken_over_keeps_its_tags_from_its_earlier_attempt(replicated: Sides) -> None:
@@ -203,8 +203,8 @@ async def test_what_an_earlier_attempt_had_is_not_kept_from_those_that_the_later
     again = job.transition_to(JobState.QUEUED, attempt=job.attempt + 1).transition_to(JobState.RUNNING)
     async with replicated.one.lease(job, {"r/app:1"}):
         assert await replicated.stores[1].save(again, over=job)
-        async with replicated.other.lease(other, {"r/app:1"}) as overtaken:
-            assert overtaken == frozenset()
+        async with replicated.other.lease(other, {"r/app:1"}) as superseded:
+            assert superseded == frozenset()
 
 
 async def test_who_would_wait_long_gives_way_to_what_may_end_it(replicated: Sides) -> None:
@@ -234,5 +234,5 @@ async def test_a_database_that_does_not_answer_is_waited_for(
         await replicated.one.record_pushed(job, {"r/app:1"})
     assert next(failures, None) is None, "the lease was not given back either: it ends with the run"
     older = job.evolve(accepted_at=NOON)
-    async with replicated.other.lease(older, {"r/app:1"}) as overtaken:
-        assert overtaken == {"r/app:1"}
+    async with replicated.other.lease(older, {"r/app:1"}) as superseded:
+        assert superseded == {"r/app:1"}

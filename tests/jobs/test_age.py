@@ -13,7 +13,7 @@ import pytest
 from app.errors import Unavailable
 from app.jobs import Job, JobService, run_job_service
 from app.jobs.lifecycle import delete_older
-from app.jobs.retention.service_age import LONGEST_GAP, AgeRecord, Reckoning
+from app.jobs.retention.service_age import LONGEST_GAP, AgeCounter, AgeRecord
 from app.jobs.runner import Runner
 from app.jobs.serialization import dump_job, load_job
 from app.jobs.store.age import SqlServiceAge
@@ -198,16 +198,16 @@ async def test_a_service_at_work_deletes_in_time_what_is_kept_for_a_moment(bench
 
 
 def test_a_record_counts_what_was_measured_and_what_two_starts_agree_on() -> None:
-    record = AgeRecord().begin(NOW).go_on(NOW + HOUR, 3600)
+    record = AgeRecord().begin(NOW).advance(NOW + HOUR, 3600)
     assert (record.seconds, record.turns) == (3600, 2)
     late = record.begin(NOW + 3 * HOUR)
     assert (late.seconds, late.gap) == (3600, 7200)
     assert late.begin(NOW + 3 * HOUR).seconds == 3600 + 7200
     assert late.begin(NOW).seconds == 3600
-    assert late.go_on(NOW, 1).gap == 0
+    assert late.advance(NOW, 1).gap == 0
     assert record.begin(NOW + HOUR + timedelta(minutes=10)).gap == 0
 
 
 def test_nothing_is_known_before_the_start() -> None:
-    reckoning = Reckoning(lambda: NOW, lambda: 5.0)
+    reckoning = AgeCounter(lambda: NOW, lambda: 5.0)
     assert reckoning.now() == 0.0

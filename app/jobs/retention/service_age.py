@@ -48,7 +48,7 @@ class AgeRecord:
         between = min(gap, LONGEST_GAP) if gap > SHORTEST_GAP else _NONE
         return AgeRecord(self.seconds + counted, self.turns + 1, now, between.total_seconds())
 
-    def go_on(self, now: datetime, passed: float) -> AgeRecord:
+    def advance(self, now: datetime, passed: float) -> AgeRecord:
         """Return the record after `passed` more seconds of a run."""
         is_back = self.clock is not None and now < self.clock
         return replace(
@@ -56,7 +56,7 @@ class AgeRecord:
         )
 
 
-class Reckoning:
+class AgeCounter:
     """What one process knows of the record.
 
     If several processes run at once, only the one that made the last change makes the next, so no second is counted
@@ -75,9 +75,9 @@ class Reckoning:
         passed = self._elapsed() - self._seen_at
         if self._seen is None:
             return stored.begin(self._clock())
-        return stored.go_on(self._clock(), passed) if stored.turns == self._seen.turns else stored
+        return stored.advance(self._clock(), passed) if stored.turns == self._seen.turns else stored
 
-    def saw(self, record: AgeRecord) -> None:
+    def observe(self, record: AgeRecord) -> None:
         """Take note of the record that is now stored."""
         self._seen, self._seen_at = record, self._elapsed()
 

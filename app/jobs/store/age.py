@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Column, Float, Integer, String, Table, select
 
 from app.jobs.model import Clock, utc_now
-from app.jobs.retention.service_age import AgeRecord, Reckoning
+from app.jobs.retention.service_age import AgeCounter, AgeRecord
 from app.jobs.store import timestamp_key
 from app.jobs.store.sql import METADATA, SqlJobStore
 
@@ -29,10 +29,10 @@ class SqlServiceAge:
     def __init__(
         self, store: SqlJobStore, clock: Clock = utc_now, elapsed: Callable[[], float] = time.monotonic
     ) -> None:
-        self._store, self._reckoning = store, Reckoning(clock, elapsed)
+        self._store, self._counter = store, AgeCounter(clock, elapsed)
 
     def now(self) -> float:
-        return self._reckoning.now()
+        return self._counter.now()
 
     async def advance(self) -> None:
         first = self._store.insert(SERVICE_AGE).values(_row(AgeRecord())).on_conflict_do_nothing()
@@ -40,9 +40,9 @@ class SqlServiceAge:
             await connection.execute(first)
             found = (await connection.execute(select(SERVICE_AGE).with_for_update())).one()
             stored = AgeRecord(found.seconds, found.turns, _moment(found.clock), found.gap)
-            record = self._reckoning.advanced(stored)
+            record = self._counter.advanced(stored)
             await connection.execute(SERVICE_AGE.update().values(_row(record)))
-        self._reckoning.saw(record)
+        self._counter.observe(record)
 
 
 def _row(record: AgeRecord) -> dict[str, object]:

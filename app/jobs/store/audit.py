@@ -18,7 +18,7 @@ from app.jobs.bounds import within
 from app.jobs.model import Job, utc_now
 from app.jobs.store import timestamp_key
 
-_TURN = 0x7461726D6175  # a PostgreSQL advisory lock
+_AUDIT_LOCK = 0x7461726D6175  # a PostgreSQL advisory lock
 
 _METADATA = MetaData()
 # `size`: bytes of the entry as JSON; `age`: age of the service in seconds when it was written
@@ -43,7 +43,7 @@ async def write_entry(connection: AsyncConnection, job: Job) -> None:
     """Write the entry of `job` within the transaction that ends it."""
     if connection.dialect.name == "postgresql":
         # numbers are assigned before commit: a reader that continues by number must not skip a slow transaction
-        await connection.execute(select(func.pg_advisory_xact_lock(_TURN)))
+        await connection.execute(select(func.pg_advisory_xact_lock(_AUDIT_LOCK)))
     at, entry = timestamp_key(job.finished_at or utc_now()), audit_members(job)
     row = {"at": at, "job": job.id, "entry": entry, "size": len(json.dumps(entry)), "age": job.ended_age}
     await connection.execute(AUDIT.insert().values(row))

@@ -27,12 +27,12 @@ class DatabaseReport:
 
 async def diagnose(url: str, ids: Collection[str]) -> DatabaseReport:
     """Return a report. Raises InvalidSettings, and Unavailable if the database is damaged or unreachable."""
-    if not await asyncio.to_thread(_is_there, url):
+    if not await asyncio.to_thread(_exists, url):
         return DatabaseReport(None, frozenset(ids))
     engine = make_engine(url)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_look, tuple(ids))
+            return await connection.run_sync(_examine, tuple(ids))
     except (SQLAlchemyError, OSError) as error:
         reason = getattr(error, "orig", None) or error
         raise Unavailable(f"cannot read the job database: {reason}") from None
@@ -40,12 +40,12 @@ async def diagnose(url: str, ids: Collection[str]) -> DatabaseReport:
         await engine.dispose()
 
 
-def _is_there(url: str) -> bool:
+def _exists(url: str) -> bool:
     """Return whether the database exists. Connecting would create an empty SQLite file."""
     return is_postgres(url) or Path(make_url(url).database or "").exists()
 
 
-def _look(connection: Connection, ids: tuple[str, ...]) -> DatabaseReport:
+def _examine(connection: Connection, ids: tuple[str, ...]) -> DatabaseReport:
     if connection.dialect.name == "sqlite":
         found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
         if found != "ok":

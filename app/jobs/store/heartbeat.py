@@ -35,7 +35,8 @@ class PostgresHeartbeat:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._holder, self._timeout, self._elapsed = store, holder, timeout_seconds, elapsed
-        self._signs: dict[str, tuple[datetime, float]] = {}  # by replica: last heartbeat, and when it was first seen
+        # by replica: last heartbeat, and when it was first seen
+        self._last_beats: dict[str, tuple[datetime, float]] = {}
         self._looked = 0.0
 
     @property
@@ -43,13 +44,13 @@ class PostgresHeartbeat:
         return self._timeout / 4
 
     async def heartbeat(self) -> tuple[str, ...]:
-        sign = self._store.insert(REPLICAS).values(id=self._holder, seen_at=func.now())
+        beat = self._store.insert(REPLICAS).values(id=self._holder, seen_at=func.now())
         async with self._store.transaction() as connection:
-            await connection.execute(sign.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}))
-            signs = await connection.execute(select(REPLICAS.c.id, REPLICAS.c.seen_at))
-            dead = self._silent({row.id: row.seen_at for row in signs})
+            await connection.execute(beat.on_conflict_do_update(index_elements=["id"], set_={"seen_at": func.now()}))
+            beats = await connection.execute(select(REPLICAS.c.id, REPLICAS.c.seen_at))
+            dead = self._find_dead({row.id: row.seen_at for row in beats})
             await connection.execute(REPLICAS.delete().where(REPLICAS.c.id.in_(dead)))
-            alive = self._signs.keys() - dead
+            alive = self._last_beats.keys() - dead
             lost = select(JOBS.c.id).where(JOBS.c.state == JobState.RECEIVING.value, JOBS.c.holder.not_in(alive))
             return tuple(await connection.scalars(lost))
 
@@ -57,15 +58,17 @@ class PostgresHeartbeat:
         async with self._store.transaction() as connection:
             await connection.execute(REPLICAS.delete().where(REPLICAS.c.id == self._holder))
 
-    def _silent(self, signs: Mapping[str, datetime]) -> frozenset[str]:
+    def _find_dead(self, beats: Mapping[str, datetime]) -> frozenset[str]:
         """Return the replicas without a new heartbeat for the timeout.
 
         After a longer time without a look, as in an outage of the database, the measurement restarts for each
         replica."""
         now = self._elapsed()
         if now - self._looked > self._timeout / 2:
-            self._signs = {}
+            self._last_beats = {}
         self._looked = now
-        known = {name: self._signs.get(name, (sign, now)) for name, sign in signs.items()}
-        self._signs = {name: known[name] if known[name][0] == sign else (sign, now) for name, sign in signs.items()}
-        return frozenset(name for name, (_, since) in self._signs.items() if now - since >= self._timeout)
+        known = {name: self._last_beats.get(name, (beat, now)) for name, beat in beats.items()}
+        self._last_beats = {
+            name: known[name] if known[name][0] == beat else (beat, now) for name, beat in beats.items()
+        }
+        return frozenset(name for name, (_, since) in self._last_beats.items() if now - since >= self._timeout)

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from app.errors import Unavailable
 
-TURN = 0x7461726D6163  # a PostgreSQL advisory lock: replicas that start at once migrate the tables one by one
+MIGRATION_LOCK = 0x7461726D6163  # a PostgreSQL advisory lock: replicas that start at once migrate the tables one by one
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -39,7 +39,7 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(TURN)))
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
     present = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if present is not None and present not in known:

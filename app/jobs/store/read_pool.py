@@ -25,13 +25,13 @@ class ReadPool:
         # not the upload threads, which are all busy at times
         self._threads = ThreadPoolExecutor(AT_ONCE, "read-jobs")
 
-    async def run(self, question: Callable[[Connection], T]) -> T:
-        """Run `question` in a thread and return its result. Raises what SQLAlchemy raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, question)
+    async def run(self, query: Callable[[Connection], T]) -> T:
+        """Run `query` in a thread and return its result. Raises what SQLAlchemy raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, query)
 
-    def _ask(self, question: Callable[[Connection], T]) -> T:
+    def _read(self, query: Callable[[Connection], T]) -> T:
         with self._engine.begin() as connection:
-            return question(connection)
+            return query(connection)
 
     async def close(self) -> None:
         """Close the connections. No thread remains, even if the caller is cancelled."""

@@ -66,7 +66,7 @@ JOBS = Table(
 )
 IMAGES = images_table(METADATA)
 SEARCH = search_table(METADATA)
-_MANY = 500  # number of images above which their JSON is made in a thread
+_MAX_INLINE_IMAGES = 500  # number of images above which their JSON is made in a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +93,23 @@ class ReplicaIdentity:
 class SqlJobStore:
     """Jobs in a database. Created by `open`; the caller closes it."""
 
-    def __init__(self, engine: AsyncEngine, marks: ReplicaIdentity = ReplicaIdentity()) -> None:
+    def __init__(self, engine: AsyncEngine, identity: ReplicaIdentity = ReplicaIdentity()) -> None:
         self._engine = engine
-        self._marks = marks
+        self._identity = identity
         reading = make_reading_engine(engine)
-        self._questions = None if reading is None else ReadPool(reading)
+        self._reader = None if reading is None else ReadPool(reading)
         self._is_postgres = engine.dialect.name == "postgresql"
         self.insert = _postgres_insert() if self._is_postgres else sqlite.insert
-        self._faults = (PoolTimeout, OSError, *(_faults_of_asyncpg() if self._is_postgres else ()))
+        self._connection_errors = (PoolTimeout, OSError, *(_asyncpg_errors() if self._is_postgres else ()))
 
     @classmethod
-    async def open(cls, url: str, marks: ReplicaIdentity = ReplicaIdentity()) -> SqlJobStore:
+    async def open(cls, url: str, identity: ReplicaIdentity = ReplicaIdentity()) -> SqlJobStore:
         """Connect, and migrate the tables in one transaction.
 
         Raises InvalidSettings for an unusable `url`, and Unavailable if the database is damaged, written by a newer
         release or unreachable; it is then unchanged."""
         engine = make_engine(url)
-        store = cls(engine, marks)
+        store = cls(engine, identity)
         try:
             async with store.transaction() as connection:
                 await connection.run_sync(migrate)
@@ -119,12 +119,12 @@ class SqlJobStore:
         return store
 
     async def close(self) -> None:
-        if self._questions is not None:
-            await self._questions.close()
+        if self._reader is not None:
+            await self._reader.close()
         await self._engine.dispose()
 
     async def add(self, job: Job) -> Job:
-        row = {**self._row(job), "home": self._marks.home, "place": self._marks.location_of(job)}
+        row = {**self._row(job), "home": self._identity.home, "place": self._identity.location_of(job)}
         insert = self.insert(JOBS).values(row).on_conflict_do_nothing(index_elements=["idempotency_key"])
         async with self.transaction() as connection:
             if (await connection.execute(insert)).rowcount:
@@ -140,7 +140,7 @@ class SqlJobStore:
 
     async def save(self, job: Job, over: Job | None = None) -> bool:
         before = over or job
-        if len(job.images) > _MANY:
+        if len(job.images) > _MAX_INLINE_IMAGES:
             rows = await asyncio.to_thread(changed_rows, job, over)
         else:
             rows = changed_rows(job, over)
@@ -214,25 +214,25 @@ class SqlJobStore:
     async def _announce(self, connection: AsyncConnection, job_id: str) -> None:
         """Send a notification, which takes effect when the transaction is committed."""
         if self._is_postgres:
-            await connection.execute(select(func.pg_notify(CHANNEL, f"{self._marks.holder} {job_id}")))
+            await connection.execute(select(func.pg_notify(CHANNEL, f"{self._identity.holder} {job_id}")))
 
-    async def ask(self, question: Callable[[Connection], T]) -> T:
+    async def ask(self, query: Callable[[Connection], T]) -> T:
         """Run a read-only query, which may run in a thread."""
-        if self._questions is not None:
-            with _told(self._faults):
-                return await self._questions.run(question)
+        if self._reader is not None:
+            with _map_errors(self._connection_errors):
+                return await self._reader.run(query)
         async with self.transaction() as connection:
-            return await connection.run_sync(question)
+            return await connection.run_sync(query)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Open a transaction that is committed at the end of the block. Database errors are raised as Unavailable."""
-        with _told(self._faults):
+        with _map_errors(self._connection_errors):
             async with self._engine.begin() as connection:
                 yield connection
 
     def _row(self, job: Job, stored: Job | None = None) -> dict[str, Any]:
-        place = self._marks.location_of(job)
+        place = self._identity.location_of(job)
         placed = {"place": func.coalesce(func.nullif(JOBS.c.place, ""), place)} if place else {}
         is_same = stored is not None and stored.inspection is job.inspection
         return {
@@ -250,7 +250,7 @@ class SqlJobStore:
             "registry": job.registry,
             "source": source_of(job),
             "delivery": job.delivery or "",
-            "holder": self._marks.holder,
+            "holder": self._identity.holder,
         }
 
 
@@ -268,7 +268,7 @@ def _job(connection: Connection, job_id: str, images: int | None = None) -> Job 
 
 
 @contextmanager
-def _told(unreached: tuple[type[Exception], ...]) -> Iterator[None]:
+def _map_errors(unreached: tuple[type[Exception], ...]) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
@@ -277,7 +277,7 @@ def _told(unreached: tuple[type[Exception], ...]) -> Iterator[None]:
         raise Unavailable(f"the job database cannot be reached: {error}; try again") from error
 
 
-def _faults_of_asyncpg() -> tuple[type[Exception], ...]:
+def _asyncpg_errors() -> tuple[type[Exception], ...]:
     """Return the errors of a connection that broke at a bad moment, which SQLAlchemy does not wrap."""
     import asyncpg  # type: ignore[import-untyped]
 

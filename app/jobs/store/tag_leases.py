@@ -59,35 +59,35 @@ class PostgresTagLeases:
     async def lease(self, job: Job, names: Collection[str]) -> AsyncIterator[frozenset[str]]:
         wanted = sorted(set(names))  # the same order everywhere, because rows are locked in it
         async with self._local.lease(job, wanted):
-            overtaken = await self._taken(job, wanted)
+            superseded = await self._acquire(job, wanted)
             try:
-                yield overtaken
+                yield superseded
             finally:
                 with suppress(Unavailable):  # the lease ends with the run
-                    await self._give_back(job, wanted)
+                    await self._release(job, wanted)
 
     async def record_pushed(self, job: Job, names: Collection[str]) -> None:
         if names:
-            await self._insist(lambda: self._note(job, sorted(names)))
+            await self._retry(lambda: self._record(job, sorted(names)))
 
     async def forget(self, before: datetime | None) -> None:
-        gone = TAGS.delete().where(~_HELD)
+        expired = TAGS.delete().where(~_HELD)
         if before is not None:
-            gone = gone.where(TAGS.c.landed < timestamp_key(before))
+            expired = expired.where(TAGS.c.landed < timestamp_key(before))
         async with self._store.transaction() as connection:
-            await connection.execute(gone)
+            await connection.execute(expired)
 
-    async def _taken(self, job: Job, names: Sequence[str]) -> frozenset[str]:
+    async def _acquire(self, job: Job, names: Sequence[str]) -> frozenset[str]:
         until = asyncio.get_running_loop().time() + self._longest
         while True:
-            overtaken = await self._insist(lambda: self._take(job, names))
-            if overtaken is not None:
-                return overtaken
+            superseded = await self._retry(lambda: self._try_acquire(job, names))
+            if superseded is not None:
+                return superseded
             if asyncio.get_running_loop().time() > until:
                 raise TagsLeasedError
             await asyncio.sleep(self._wait)
 
-    async def _take(self, job: Job, names: Sequence[str]) -> frozenset[str] | None:
+    async def _try_acquire(self, job: Job, names: Sequence[str]) -> frozenset[str] | None:
         """Acquire leases on all names; return None and acquire none if a running job has one of them."""
         entered = self._store.insert(TAGS).from_select(["name"], select(func.unnest(_array(names))))
         locked = select(TAGS, _HELD.label("held")).where(_among(names))
@@ -101,18 +101,18 @@ class PostgresTagLeases:
             await connection.execute(taken)
         return frozenset(row.name for row in rows if row.landed > claim)
 
-    async def _give_back(self, job: Job, names: Sequence[str]) -> None:
+    async def _release(self, job: Job, names: Sequence[str]) -> None:
         own = (TAGS.c.job == job.id, TAGS.c.attempt == job.attempt)  # not the leases of a later attempt
         async with self._store.transaction() as connection:
             await connection.execute(TAGS.update().where(_among(names), *own).values(job=""))
 
-    async def _note(self, job: Job, names: Sequence[str]) -> None:
+    async def _record(self, job: Job, names: Sequence[str]) -> None:
         claim = _claim_of(job)
-        noted = TAGS.update().where(_among(names), TAGS.c.landed < claim).values(landed=claim)
+        updated = TAGS.update().where(_among(names), TAGS.c.landed < claim).values(landed=claim)
         async with self._store.transaction() as connection:
-            await connection.execute(noted)
+            await connection.execute(updated)
 
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
                 return await ask()
