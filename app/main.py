@@ -59,7 +59,7 @@ from app.registry.oci_layout.export import open_layout
 from app.registry.oci_layout.image_store import ImageStore
 from app.registry.oci_layout.reachability import RetentionRule
 from app.registry.oci_layout.served import ServedLayout
-from app.server.connections import Door, Listening
+from app.server.connections import ConnectionLimiter, Listening
 from app.server.memory import tune_memory
 from app.server.protocol import RESERVED, LimitedHttpProtocol, Limits, raise_file_limit
 from app.server.socket import BACKLOG, listening
@@ -260,13 +260,13 @@ def serve(settings: Settings) -> None:
     limit_tls_buffers()
     most = raise_file_limit()
     proxies = TrustedProxies.parse(settings.trusted_proxies)
-    door = Door(most + RESERVED + REFUSABLE, proxies.has, handshakes=certificate is not None)
+    limiter = ConnectionLimiter(most + RESERVED + REFUSABLE, proxies.has, handshakes=certificate is not None)
     with listening(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):
         app = create_app(settings.model_copy(update={"port": listener.port}))
         config = uvicorn.Config(
             _told_once(app),
             loop="asyncio",  # uvloop measured no better
-            http=partial(LimitedHttpProtocol, limits=Limits(most, door)),  # type: ignore[arg-type]  # it is only called
+            http=partial(LimitedHttpProtocol, limits=Limits(most, limiter)),  # type: ignore[arg-type]  # it is only called
             ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             ws="none",
             lifespan="on",
@@ -281,7 +281,7 @@ def serve(settings: Settings) -> None:
         server = _UvicornServer(config)
         server.application = app
         server.url, server.settings = listener.address, settings
-        with Listening.taking(listener.socket, door) as socket_:
+        with Listening.adopt(listener.socket, limiter) as socket_:
             server.run(sockets=[socket_])
 
 

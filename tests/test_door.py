@@ -12,7 +12,7 @@ import pytest
 
 from app.net.addresses import share_of
 from app.server import connections as door_module
-from app.server.connections import LEAST_SHARE, MAX_HANDSHAKES, Accepted, Door, Listening
+from app.server.connections import LEAST_SHARE, MAX_HANDSHAKES, Accepted, ConnectionLimiter, Listening
 
 
 @pytest.mark.parametrize(
@@ -44,52 +44,52 @@ def pair(sockets: ExitStack) -> Accepted:
 
 
 def test_an_address_has_its_share_and_others_are_let_in(sockets: ExitStack) -> None:
-    door = Door(LEAST_SHARE * 4 + 2, lambda address: address == "10.0.0.1")
-    assert [door.let_in(pair(sockets), "192.0.2.1") for _ in range(LEAST_SHARE + 2)] == [True] * LEAST_SHARE + [
+    limiter = ConnectionLimiter(LEAST_SHARE * 4 + 2, lambda address: address == "10.0.0.1")
+    assert [limiter.admit(pair(sockets), "192.0.2.1") for _ in range(LEAST_SHARE + 2)] == [True] * LEAST_SHARE + [
         False
     ] * 2
-    assert door.let_in(pair(sockets), "192.0.2.2")
-    assert all(door.let_in(pair(sockets), "10.0.0.1") for _ in range(LEAST_SHARE * 3 + 1))
-    assert not door.let_in(pair(sockets), "192.0.2.3")
-    assert not door.let_in(pair(sockets), "10.0.0.1")
+    assert limiter.admit(pair(sockets), "192.0.2.2")
+    assert all(limiter.admit(pair(sockets), "10.0.0.1") for _ in range(LEAST_SHARE * 3 + 1))
+    assert not limiter.admit(pair(sockets), "192.0.2.3")
+    assert not limiter.admit(pair(sockets), "10.0.0.1")
 
 
 def test_a_connection_that_ends_makes_room(sockets: ExitStack) -> None:
-    door = Door(1)
+    limiter = ConnectionLimiter(1)
     first = pair(sockets)
-    first.door = door
-    assert door.let_in(first, "192.0.2.1")
-    assert not door.let_in(pair(sockets), "192.0.2.1")
+    first.limiter = limiter
+    assert limiter.admit(first, "192.0.2.1")
+    assert not limiter.admit(pair(sockets), "192.0.2.1")
     first.close()
     first.close()
-    assert door.open == 0
-    assert door.let_in(pair(sockets), "192.0.2.1")
+    assert limiter.open == 0
+    assert limiter.admit(pair(sockets), "192.0.2.1")
 
 
 def test_handshakes_of_one_address_leave_those_of_another_alone(sockets: ExitStack) -> None:
-    door = Door(10_000, handshakes=True, clock=lambda: 0.0)
+    limiter = ConnectionLimiter(10_000, handshakes=True, clock=lambda: 0.0)
     honest = pair(sockets)
-    door.let_in(honest, "192.0.2.1")
+    limiter.admit(honest, "192.0.2.1")
     waiting = [pair(sockets) for _ in range(MAX_HANDSHAKES + 2)]
     for connection in waiting:
-        door.let_in(connection, "192.0.2.2")
+        limiter.admit(connection, "192.0.2.2")
     assert [is_ended(item) for item in (honest, *waiting[:4])] == [False, True, True, True, False]
 
 
 def test_handshakes_that_do_not_end_make_room_for_new_ones(sockets: ExitStack) -> None:
     now = [0.0]
-    door = Door(10_000, handshakes=True, clock=lambda: now[0])
+    limiter = ConnectionLimiter(10_000, handshakes=True, clock=lambda: now[0])
     waiting = [pair(sockets) for _ in range(MAX_HANDSHAKES + 1)]
     done = waiting[0]
     for connection in waiting:
-        assert door.let_in(connection, "192.0.2.1") or connection is not done
+        assert limiter.admit(connection, "192.0.2.1") or connection is not done
         if connection is done:
-            door.shaken_hands(done.fileno())
+            limiter.end_handshake(done.fileno())
     assert [is_ended(item) for item in waiting[:3]] == [False, False, False]
-    door.let_in(pair(sockets), "192.0.2.2")
+    limiter.admit(pair(sockets), "192.0.2.2")
     assert [is_ended(item) for item in waiting[:3]] == [False, True, False]
     now[0] = door_module.HANDSHAKE_SECONDS
-    door.let_in(pair(sockets), "192.0.2.2")
+    limiter.admit(pair(sockets), "192.0.2.2")
     assert not is_ended(done)
     assert all(map(is_ended, waiting[1:]))
 
@@ -104,17 +104,17 @@ def is_ended(connection: socket.socket) -> bool:
 
 def test_many_refusals_are_one_line_a_second(sockets: ExitStack, capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
-    door = Door(0, clock=lambda: now[0])
+    limiter = ConnectionLimiter(0, clock=lambda: now[0])
     for _ in range(1000):
-        door.let_in(pair(sockets), "192.0.2.1")
+        limiter.admit(pair(sockets), "192.0.2.1")
         now[0] += 0.0025
     assert capsys.readouterr().out.count("refused") == 3
 
 
 @pytest.fixture
 def listener() -> Iterator[Listening]:
-    with Listening.taking(socket.create_server(("127.0.0.1", 0)), Door(LEAST_SHARE)) as made:
-        yield made
+    with Listening.adopt(socket.create_server(("127.0.0.1", 0)), ConnectionLimiter(LEAST_SHARE)) as listening:
+        yield listening
 
 
 async def test_a_server_goes_on_when_connections_were_refused(listener: Listening) -> None:
@@ -138,7 +138,7 @@ async def test_a_server_goes_on_when_connections_were_refused(listener: Listenin
         with suppress(ConnectionError):
             await writer.wait_closed()
     await served.wait()
-    while listener.door is not None and listener.door.open:
+    while listener.limiter is not None and listener.limiter.open:
         await asyncio.sleep(0)
     reader, writer = await asyncio.open_connection(*address)
     assert await reader.read(5) == b"hello"

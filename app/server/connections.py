@@ -24,7 +24,7 @@ LOG_SECONDS = 1.0  # interval between two log entries about refused connections
 _log = structlog.get_logger(__name__)
 
 
-class Door:
+class ConnectionLimiter:
     """Limits connections. `most`: at once; `is_exempt`: addresses without a share, such as trusted proxies."""
 
     def __init__(
@@ -35,7 +35,7 @@ class Door:
         handshakes: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._most, self._is_exempt, self._clock = most, is_exempt, clock
+        self._max_connections, self._is_exempt, self._clock = most, is_exempt, clock
         self._handshakes = handshakes
         self._open: dict[int, str] = {}  # descriptor -> share; "" for an exempt one
         self._by_share: Counter[str] = Counter()
@@ -47,25 +47,25 @@ class Door:
     def open(self) -> int:
         return len(self._open)
 
-    def let_in(self, connection: Accepted, address: str) -> bool:
+    def admit(self, connection: Accepted, address: str) -> bool:
         """Count a connection; return False if it must be closed."""
         share = "" if not address or self._is_exempt(address) else share_of(address)
-        limit = max(LEAST_SHARE, self._most // SHARE_OF_ONE)
-        if len(self._open) >= self._most or (share and self._by_share[share] >= limit):
+        limit = max(LEAST_SHARE, self._max_connections // SHARE_OF_ONE)
+        if len(self._open) >= self._max_connections or (share and self._by_share[share] >= limit):
             self._refuse()
             return False
         self._open[connection.fileno()] = share
         self._by_share[share] += 1
         if self._handshakes:
-            self._end_handshakes()
+            self._close_slow_handshakes()
             self._pending[connection.fileno()] = (connection, self._clock())
         return True
 
-    def shaken_hands(self, descriptor: int) -> None:
+    def end_handshake(self, descriptor: int) -> None:
         """Take note of a completed TLS handshake."""
         self._pending.pop(descriptor, None)
 
-    def let_out(self, descriptor: int) -> None:
+    def release(self, descriptor: int) -> None:
         self._pending.pop(descriptor, None)
         share = self._open.pop(descriptor, None)
         if share is not None:
@@ -73,10 +73,10 @@ class Door:
             if not self._by_share[share]:
                 del self._by_share[share]
 
-    def refuse_for_files(self) -> None:
+    def refuse_descriptor(self) -> None:
         self._refuse()
 
-    def _end_handshakes(self) -> None:
+    def _close_slow_handshakes(self) -> None:
         """Close connections with an old unfinished handshake; a regular one takes milliseconds. While too many are
         left, close the oldest one of the share that has the most."""
         limit = self._clock() - HANDSHAKE_SECONDS
@@ -103,28 +103,28 @@ class Door:
 class Accepted(socket.socket):
     """A connection that is counted until it is closed."""
 
-    door: Door | None = None
+    limiter: ConnectionLimiter | None = None
 
     def close(self) -> None:
-        if self.door is not None:
-            self.door.let_out(self.fileno())
-            self.door = None
+        if self.limiter is not None:
+            self.limiter.release(self.fileno())
+            self.limiter = None
         super().close()
 
 
 class Listening(socket.socket):
-    """A listening socket whose connections are limited by `door`."""
+    """A listening socket whose connections are limited by `limiter`."""
 
-    door: Door | None = None
+    limiter: ConnectionLimiter | None = None
     _spare = -1
 
     @classmethod
-    def taking(cls, listener: socket.socket, door: Door) -> Listening:
+    def adopt(cls, listener: socket.socket, limiter: ConnectionLimiter) -> Listening:
         """Take over `listener`, which must not be used afterwards."""
-        made = cls(listener.family, listener.type, listener.proto, fileno=listener.detach())
-        made.door = door
-        made._spare = _spare()
-        return made
+        listening = cls(listener.family, listener.type, listener.proto, fileno=listener.detach())
+        listening.limiter = limiter
+        listening._spare = _spare()
+        return listening
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection. Raises ConnectionAbortedError for a refused one, so that the event loop continues."""
@@ -133,20 +133,20 @@ class Listening(socket.socket):
         except OSError as error:
             if error.errno not in (EMFILE, ENFILE):
                 raise
-            self._drop_one()
+            self._refuse_without_descriptor()
             raise ConnectionAbortedError("no file descriptor for a connection") from None
         connection = Accepted(self.family, self.type, self.proto, fileno=descriptor)
         host = address[0] if isinstance(address, tuple) else ""
-        if self.door is not None and not self.door.let_in(connection, host):
+        if self.limiter is not None and not self.limiter.admit(connection, host):
             connection.close()
             raise ConnectionAbortedError("too many connections")
-        connection.door = self.door
+        connection.limiter = self.limiter
         return connection, address
 
-    def _drop_one(self) -> None:
+    def _refuse_without_descriptor(self) -> None:
         """Accept and close a connection with the spare descriptor, so that the event loop stops reporting it."""
-        if self.door is not None:
-            self.door.refuse_for_files()
+        if self.limiter is not None:
+            self.limiter.refuse_descriptor()
         if self._spare >= 0:
             os.close(self._spare)
             with suppress(OSError):
@@ -167,4 +167,4 @@ def _spare() -> int:
         return -1
 
 
-__all__ = ["Accepted", "Door", "Listening"]
+__all__ = ["Accepted", "ConnectionLimiter", "Listening"]

@@ -29,7 +29,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.api.problems import RETRY_AFTER_SECONDS, MalformedRequest, MethodNotAllowed, problem_response
 from app.errors import TarmacError, TooLarge
 from app.net.addresses import share_of
-from app.server.connections import Door
+from app.server.connections import ConnectionLimiter
 from app.server.lingering import LingeringTransport
 from app.server.unread import UnreadResponses
 
@@ -81,11 +81,11 @@ class _TooMuchError(Exception):
 class Limits:
     """Limits shared by the connections of one server.
 
-    `most`: connections at once; `door`: counts connections before they have a protocol; `heads_bytes`: size of all
+    `most`: connections at once; `limiter`: counts connections before they have a protocol; `heads_bytes`: size of all
     unfinished heads; `unread`: responses that clients do not read."""
 
     most: int = MAX_CONNECTIONS
-    door: Door | None = None
+    limiter: ConnectionLimiter | None = None
     heads_bytes: int = 0
     unread: UnreadResponses = field(default_factory=UnreadResponses)
 
@@ -105,8 +105,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         self._lingering = LingeringTransport(transport, self.loop, self._has_unread)
         super().connection_made(self._lingering)  # type: ignore[arg-type]  # it is one but for its class
-        if self._limits.door is not None:
-            self._limits.door.shaken_hands(transport.get_extra_info("socket").fileno())
+        if self._limits.limiter is not None:
+            self._limits.limiter.end_handshake(transport.get_extra_info("socket").fileno())
         if len(self.connections) > self._limits.most and not self._close_idle():
             self._only_probes = True
             if len(self.connections) > self._limits.most + RESERVED:

@@ -197,13 +197,13 @@ async def fat_jobs(client: Client, _folder: Path) -> None:
 
 def tar_of(count: int, size: int = 0) -> bytes:
     """A tar of many members."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    listening = io.BytesIO()
+    with tarfile.open(fileobj=listening, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for number in range(count):
             member = tarfile.TarInfo(f"layer-{number:06}")
             member.size = size
             archive.addfile(member, io.BytesIO(bytes(size)))
-    return made.getvalue()
+    return listening.getvalue()
 
 
 async def trickle(client: Client, path: str, content: bytes, first: int) -> None:
